@@ -1,0 +1,102 @@
+-- The log of an orgtrail data directory, `orgtrail.db`, in reading order.
+--
+-- This file is the truth: the search index beside it, and whatever else follows the log, can be made again from here.
+-- Times are integers, in microseconds since 1970 (`_us`) or in whole seconds (`_s`), UTC. Nothing is ever deleted from
+-- `event`, `dictionary` or `source`.
+
+-- Who this log is. One row a fact.
+--   log_id: a UUID, made with the file. Whatever was derived from another log is known by it, and made again.
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The upstream logs ever followed, one row each, under a small number for use in the other tables.
+CREATE TABLE source (
+    id              INTEGER PRIMARY KEY,
+    name            TEXT NOT NULL UNIQUE,  -- `organizations/ID` or `accounts/ID`
+    organization    TEXT,                  -- the id of the organization an account was found in; NULL when configured by itself
+    label           TEXT,                  -- what upstream calls it
+    first_seen_us   INTEGER NOT NULL,
+    left_us         INTEGER,               -- when its organization no longer listed it; NULL while it does
+    newest_us       INTEGER,               -- the latest `time_us` among its events
+    events          INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- Trained compression dictionaries. A row of `event` names the one it needs, so none is ever deleted.
+CREATE TABLE dictionary (
+    id            INTEGER PRIMARY KEY,
+    trained_us    INTEGER NOT NULL,
+    sample_ratio  REAL NOT NULL,           -- compressed / raw over its own samples: what it is later held against
+    content       BLOB NOT NULL
+) STRICT;
+
+-- Every entry upstream ever showed, in the order of arrival. Rows are lean and have no index for searching: questions go
+-- to the search index, and come back as a list of `seq`.
+CREATE TABLE event (
+    seq          INTEGER PRIMARY KEY,      -- 1, 2, 3 …, without holes
+    source       INTEGER NOT NULL REFERENCES source (id),
+    identity     BLOB NOT NULL,            -- what the entry is known by within its source; see src/store/identity.rs
+    revision     INTEGER NOT NULL,         -- 0; 1 and more for the same id with other content
+    time_us      INTEGER,                  -- `action.time`; NULL when it cannot be read
+    received_us  INTEGER NOT NULL,
+    problem      TEXT,                     -- why the entry cannot be understood
+    sha256       BLOB NOT NULL,            -- of the bytes upstream sent
+    dictionary   INTEGER NOT NULL,         -- for `body`; 0 for none
+    body         BLOB NOT NULL             -- the bytes upstream sent, one zstd frame
+) STRICT;
+
+-- Is this entry held already? Asked for every entry that arrives.
+CREATE UNIQUE INDEX event_identity ON event (source, identity, revision);
+
+-- The ledger: every scan of a stretch of a source's time, `[since_s, before_s)`. What is sealed is proven complete as of
+-- the moment its scan began.
+CREATE TABLE window (
+    id         INTEGER PRIMARY KEY,
+    source     INTEGER NOT NULL REFERENCES source (id),
+    kind       TEXT NOT NULL CHECK (kind IN ('live', 'backfill')),
+    since_s    INTEGER NOT NULL,
+    before_s   INTEGER NOT NULL CHECK (before_s > since_s),
+    cursor     TEXT,                       -- where the scan goes on; NULL at its start and when it is sealed
+    began_us   INTEGER NOT NULL,           -- when the scan began, or began again
+    sealed_us  INTEGER,                    -- when its last page was kept; NULL while it is open
+    restarts   INTEGER NOT NULL DEFAULT 0, -- times a cursor was refused or led nowhere
+    pages      INTEGER NOT NULL DEFAULT 0, -- this and the following: since the scan began
+    entries    INTEGER NOT NULL DEFAULT 0,
+    new        INTEGER NOT NULL DEFAULT 0,
+    revisions  INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- The scan to go on with. A source has at most one open window of each kind.
+CREATE UNIQUE INDEX window_open ON window (source, kind) WHERE sealed_us IS NULL;
+
+-- How far back, and how far on, the windows of a source reach.
+CREATE INDEX window_since ON window (source, kind, since_s);
+CREATE INDEX window_before ON window (source, kind, before_s) WHERE sealed_us IS NOT NULL;
+
+-- Which window of a source was sealed last.
+CREATE INDEX window_sealed ON window (source, kind, sealed_us) WHERE sealed_us IS NOT NULL;
+
+-- How many equal entries without an id an open scan has shown so far: as many are kept as one scan showed at most.
+-- Emptied when the window is sealed or its scan begins again.
+CREATE TABLE scan_twin (
+    window    INTEGER NOT NULL REFERENCES window (id),
+    identity  BLOB NOT NULL,
+    shown     INTEGER NOT NULL,
+    PRIMARY KEY (window, identity)
+) STRICT, WITHOUT ROWID;
+
+-- The cursors an open scan was given, by the beginning of their SHA-256: one that comes again leads in a circle. Emptied as
+-- `scan_twin` is.
+CREATE TABLE scan_cursor (
+    window  INTEGER NOT NULL REFERENCES window (id),
+    cursor  BLOB NOT NULL,
+    PRIMARY KEY (window, cursor)
+) STRICT, WITHOUT ROWID;
+
+-- What a credential has spent and how long it was told to wait, so that a restart spends nothing twice.
+CREATE TABLE quota (
+    credential  TEXT PRIMARY KEY,          -- its name in the configuration, never the secret
+    spent_us    INTEGER NOT NULL,          -- until when its requests so far have used up their pace
+    blocked_us  INTEGER NOT NULL           -- no call before this
+) STRICT, WITHOUT ROWID;

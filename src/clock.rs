@@ -1,0 +1,91 @@
+//! The time of day, as a value that is handed around.
+//!
+//! Loops read it once a turn and pass `now` down; nothing below them asks for the time. A test hands out
+//! [`Clock::manual`] and moves it, so that months pass without a sleep.
+//!
+//! It does not know how to wait: that is the loops' own business.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// Where `now` comes from. A clone reads the same clock and costs a reference count.
+#[derive(Clone, Debug)]
+pub struct Clock(Face);
+
+#[derive(Clone, Debug)]
+enum Face {
+    System {
+        started: DateTime<Utc>,
+        ticking: Instant,
+    },
+    /// Microseconds since 1970, moved by hand.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The machine's own clock.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Face::System {
+            started: system_now(),
+            ticking: Instant::now(),
+        })
+    }
+
+    /// A clock that stands at `start` until it is moved.
+    #[must_use]
+    pub fn manual(start: DateTime<Utc>) -> Self {
+        Self(Face::Manual(Arc::new(AtomicI64::new(
+            start.timestamp_micros(),
+        ))))
+    }
+
+    /// The present moment, to the microsecond. It jumps when somebody sets the machine's clock.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        match &self.0 {
+            Face::System { .. } => system_now(),
+            Face::Manual(micros) => from_micros(micros.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// The present moment as it would be had nobody set the clock since this one was made: for waiting.
+    #[must_use]
+    pub fn steady(&self) -> DateTime<Utc> {
+        match &self.0 {
+            Face::System { started, ticking } => {
+                let passed = i64::try_from(ticking.elapsed().as_micros()).unwrap_or(i64::MAX);
+                from_micros(started.timestamp_micros().saturating_add(passed))
+            }
+            Face::Manual(_) => self.now(),
+        }
+    }
+
+    /// Moves a manual clock, in either direction. The machine's own clock does not move for us, and stays.
+    pub fn advance(&self, by: TimeDelta) {
+        if let Face::Manual(micros) = &self.0 {
+            micros.fetch_add(by.num_microseconds().unwrap_or(0), Ordering::SeqCst);
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the wall clock"
+)]
+fn system_now() -> DateTime<Utc> {
+    from_micros(Utc::now().timestamp_micros())
+}
+
+/// The instant that is `micros` microseconds after 1970; beyond what chrono can say, its nearest end.
+#[must_use]
+pub fn from_micros(micros: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(micros).unwrap_or(if micros < 0 {
+        DateTime::<Utc>::MIN_UTC
+    } else {
+        DateTime::<Utc>::MAX_UTC
+    })
+}

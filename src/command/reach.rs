@@ -1,0 +1,59 @@
+//! Where a command finds what it asks: a running server, or a data directory.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args as ClapArgs;
+use serde_json::Value;
+use url::Url;
+
+/// Where to ask. Without either, the data directory of the configuration.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Reach {
+    /// Ask this server: `http://127.0.0.1:7070`.
+    #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
+    pub(super) server: Option<Url>,
+    /// Look into this data directory; a service may be using it.
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+}
+
+impl Reach {
+    /// The data directory to look into, when no server was named.
+    pub(super) fn data_dir(&self, config: &Path) -> Result<PathBuf> {
+        match &self.data_dir {
+            Some(dir) => Ok(dir.clone()),
+            None => Ok(super::load(config)
+                .context("name a `--server` or a `--data-dir`, or give the configuration")?
+                .data_dir),
+        }
+    }
+}
+
+/// What a server answers to a question, as text.
+pub(super) fn get(server: &Url, path: &str, parameters: &[(&str, &str)]) -> Result<String> {
+    let mut url = server
+        .join(path)
+        .context("the server's address cannot be used")?;
+    if !parameters.is_empty() {
+        url.query_pairs_mut().extend_pairs(parameters);
+    }
+    let (status, body) = super::block_on(async {
+        let answer = reqwest::get(url)
+            .await
+            .with_context(|| format!("could not reach {server}"))?;
+        let status = answer.status();
+        Ok((status, answer.text().await.context("the answer broke off")?))
+    })?;
+    if status.is_success() {
+        return Ok(body);
+    }
+    let problem: Value = serde_json::from_str(&body).unwrap_or_default();
+    let detail = problem["detail"]
+        .as_str()
+        .unwrap_or("the server does not say why");
+    match problem["at"].as_u64() {
+        Some(at) => bail!("{detail} (at character {at})"),
+        None => bail!("{detail} ({status})"),
+    }
+}

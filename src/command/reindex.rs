@@ -1,0 +1,51 @@
+//! `orgtrail reindex`: the same follower as in service, run until it has caught up.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::Args as ClapArgs;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::clock::Clock;
+use crate::durable::Breaker;
+use crate::index::Index;
+use crate::indexing::{Indexing, Turned};
+use crate::store::Store;
+use crate::terminal::say;
+
+/// Which index.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// The data directory, instead of the configuration's.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<std::path::PathBuf>,
+}
+
+pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
+    let dir = match &args.data_dir {
+        Some(dir) => dir.clone(),
+        None => {
+            super::load(config)
+                .context("name a `--data-dir`, or give the configuration")?
+                .data_dir
+        }
+    };
+    let store = Store::open(&dir, Breaker::default())?;
+    let head = store.head();
+    let (index, _) = Index::open(&dir, store.log_id(), head, Breaker::default())?;
+    index.clear(head)?;
+    let bar = ProgressBar::new(head.0).with_style(ProgressStyle::with_template(
+        "{bar:30} {human_pos} of {human_len} events  {per_sec}  {eta} left",
+    )?);
+    let mut indexing = Indexing::new(store, index.clone(), Clock::system());
+    loop {
+        let Turned { has_more, .. } = indexing.turn()?;
+        bar.set_position(index.added().0);
+        if !has_more {
+            break;
+        }
+    }
+    index.close()?;
+    bar.finish_and_clear();
+    Ok(say(format!("The index holds all {head} events."))?)
+}

@@ -1,0 +1,141 @@
+//! `orgtrail simulate`
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use clap::Args as ClapArgs;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::sim::{CursorForm, Faults, SimConfig, Simulator};
+use crate::terminal::say;
+
+/// What is simulated.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// Where the simulated API answers.
+    #[arg(long, default_value = "127.0.0.1:7071")]
+    listen: SocketAddr,
+    /// Everything follows from it: the same seed makes the same history.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Entries of history, in all logs together.
+    #[arg(long, default_value_t = 50_000)]
+    events: u64,
+    /// Accounts in the organization.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(0..=500))]
+    accounts: u32,
+    /// How many days the history reaches back.
+    #[arg(long, default_value_t = 540)]
+    days: u32,
+    /// New entries a minute, over all logs.
+    #[arg(long, default_value_t = 30.0)]
+    live_per_minute: f64,
+    /// Requests that one credential has in five minutes.
+    #[arg(long, default_value_t = 1_200)]
+    quota: u32,
+    /// Where pages carry their cursor.
+    #[arg(long, value_enum, default_value = "documented")]
+    cursor: CursorArg,
+    /// Something that goes wrong, and for which share of the requests: `server_error=0.1`. Repeat for more.
+    #[arg(long, value_name = "NAME=SHARE", value_parser = fault)]
+    fault: Vec<(FaultName, f64)>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum CursorArg {
+    Documented,
+    After,
+    Both,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum FaultName {
+    RateLimited,
+    ServerError,
+    CutBody,
+    ExpiredCursor,
+    Stall,
+    ShortPage,
+    RepeatAcrossPages,
+    SuccessFalse,
+    CursorLoop,
+    EmptyWithCursor,
+    Late,
+}
+
+fn fault(text: &str) -> Result<(FaultName, f64), String> {
+    let (name, share) = text.split_once('=').ok_or("write NAME=SHARE")?;
+    let name = <FaultName as clap::ValueEnum>::from_str(name, true).map_err(|_| {
+        let names = <FaultName as clap::ValueEnum>::value_variants().iter();
+        let names: Vec<String> = names
+            .filter_map(clap::ValueEnum::to_possible_value)
+            .map(|value| value.get_name().to_owned())
+            .collect();
+        format!("the faults are {}", names.join(", "))
+    })?;
+    match share.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok((name, share)),
+        _ => Err("the share is a number from 0 to 1".to_owned()),
+    }
+}
+
+impl Args {
+    fn faults(&self) -> Faults {
+        let mut faults = Faults {
+            seed: self.seed,
+            ..Faults::default()
+        };
+        for (name, share) in &self.fault {
+            *match name {
+                FaultName::RateLimited => &mut faults.rate_limited,
+                FaultName::ServerError => &mut faults.server_error,
+                FaultName::CutBody => &mut faults.cut_body,
+                FaultName::ExpiredCursor => &mut faults.expired_cursor,
+                FaultName::Stall => &mut faults.stall,
+                FaultName::ShortPage => &mut faults.short_page,
+                FaultName::RepeatAcrossPages => &mut faults.repeat_across_pages,
+                FaultName::SuccessFalse => &mut faults.success_false,
+                FaultName::CursorLoop => &mut faults.cursor_loop,
+                FaultName::EmptyWithCursor => &mut faults.empty_with_cursor,
+                FaultName::Late => &mut faults.late,
+            } = *share;
+        }
+        faults
+    }
+}
+
+pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("could not listen on {}", args.listen))?;
+    let config = SimConfig {
+        seed: args.seed,
+        events: args.events,
+        accounts: args.accounts,
+        days: args.days,
+        live_per_minute: args.live_per_minute,
+        quota: args.quota,
+        cursor_form: match args.cursor {
+            CursorArg::Documented => CursorForm::Documented,
+            CursorArg::After => CursorForm::After,
+            CursorArg::Both => CursorForm::Both,
+        },
+        ..SimConfig::default()
+    };
+    let simulator = Simulator::new(config, Clock::system());
+    simulator.set_faults(args.faults());
+    let base_url = format!("http://{}/client/v4", listener.local_addr()?);
+    let organization = simulator.organization_id();
+    say(format!("The simulated API answers at {base_url}"))?;
+    say(format!(
+        "Its organization is {organization}; any bearer token is accepted. Try:\n"
+    ))?;
+    say(format!(
+        "  curl -H 'Authorization: Bearer any' {base_url}/organizations/{organization}/members"
+    ))?;
+    say("\nCtrl-C stops it.")?;
+    Ok(simulator.serve(listener, stop.cancelled_owned()).await?)
+}

@@ -1,0 +1,237 @@
+//! The keys of the configuration: every one with its default and its kind, and what they must be to each other.
+//!
+//! This is the only place that names them. How they are found and refused is in `reader`, what their values can be in
+//! `kinds`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use chrono::TimeDelta;
+use toml::de::DeTable;
+use url::Url;
+
+use super::credential::CredentialSource;
+use super::error::Place;
+use super::reader::{Header, Reader, Table, Taken};
+use super::{
+    AccountConfig, AccountsChoice, Auth, BackfillSince, Config, HttpConfig, OrganizationConfig,
+    PollConfig, UpstreamConfig, kinds,
+};
+use crate::position::Source;
+use crate::span;
+
+/// The largest page that upstream serves.
+const MAX_PAGE_SIZE: u32 = 1_000;
+
+/// The most requests that can be allowed in 5 minutes, far above what upstream gives to anyone.
+const MAX_REQUESTS: u32 = 1_000_000;
+
+/// The shortest time between two rounds of one source.
+const SHORTEST_INTERVAL: TimeDelta = TimeDelta::seconds(1);
+
+/// Reads the whole configuration; `None` when something was refused.
+pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option<Config> {
+    let top = reader.read(Header::Top, Some(Reader::top(file)), |top| {
+        (
+            top.take("data_dir", "data".into(), kinds::path),
+            top.table("http"),
+            top.table("upstream"),
+            top.table("poll"),
+            top.tables("organizations"),
+            top.tables("accounts"),
+        )
+    });
+    let (data_dir, http, upstream, poll, organizations, accounts) = top;
+
+    let http = reader.read(Header::Table("http"), http, read_http);
+    let upstream = reader.read(Header::Table("upstream"), upstream, read_upstream);
+    let poll = reader.read(Header::Table("poll"), poll, read_poll);
+    if organizations.as_ref().is_some_and(Vec::is_empty)
+        && accounts.as_ref().is_some_and(Vec::is_empty)
+    {
+        reader.object(
+            None,
+            "nothing to collect: add `[[organizations]]` or `[[accounts]]`, each with an `id`",
+        );
+    }
+
+    let credential = upstream.as_ref().map(|upstream| &upstream.credential);
+    let organizations: Vec<_> = organizations
+        .unwrap_or_default()
+        .into_iter()
+        .map(|entry| {
+            reader.read(Header::Each("organizations"), Some(entry), |table| {
+                read_organization(table, credential)
+            })
+        })
+        .collect();
+    let accounts: Vec<_> = accounts
+        .unwrap_or_default()
+        .into_iter()
+        .map(|entry| {
+            reader.read(Header::Each("accounts"), Some(entry), |table| {
+                read_account(table, credential)
+            })
+        })
+        .collect();
+
+    Some(Config {
+        data_dir: data_dir.value?,
+        http: http?,
+        upstream: upstream?,
+        poll: poll?,
+        organizations: organizations.into_iter().collect::<Option<_>>()?,
+        accounts: accounts.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
+    const AUTH: &[(&str, Auth)] = &[("tokens", Auth::Tokens), ("none", Auth::None)];
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 7070));
+
+    let listen = table.take("listen", loopback, kinds::address);
+    let auth = table.take("auth", Auth::Tokens, kinds::one_of(AUTH));
+
+    if let (Some(address), Some(Auth::None)) = (listen.value, auth.value)
+        && !kinds::is_loopback(address.ip())
+    {
+        table.object(
+            auth.place,
+            format!(
+                "`auth` is `none` and `{address}` can be reached from outside: write `auth = \"tokens\"`, or listen on \
+                 a loopback address"
+            ),
+        );
+    }
+    Some(HttpConfig {
+        listen: listen.value?,
+        auth: auth.value?,
+    })
+}
+
+fn read_upstream(table: &mut Table<'_, '_>) -> Option<UpstreamConfig> {
+    let cloudflare = Url::parse("https://api.cloudflare.com/client/v4")
+        .expect("a constant that the tests have parsed");
+    let default_credential = CredentialSource::Env("CLOUDFLARE_API_TOKEN".to_owned());
+
+    let base_url = table.take("base_url", cloudflare, kinds::base_url);
+    let credential = take_credential(table, Some(&default_credential));
+    let max_requests = table.take("max_requests", 600, |v| v.whole_number(1..=MAX_REQUESTS));
+    let page_size = table.take("page_size", 1_000, |v| v.whole_number(1..=MAX_PAGE_SIZE));
+    Some(UpstreamConfig {
+        base_url: base_url.value?,
+        credential: credential?,
+        max_requests: max_requests.value?,
+        page_size: page_size.value?,
+    })
+}
+
+fn read_poll(table: &mut Table<'_, '_>) -> Option<PollConfig> {
+    let at_least_shortest = || kinds::span_from(SHORTEST_INTERVAL);
+    let default_sweeps = vec![
+        TimeDelta::minutes(15),
+        TimeDelta::hours(1),
+        TimeDelta::hours(24),
+        TimeDelta::days(7),
+    ];
+    let default_backfill = BackfillSince::Span(TimeDelta::days(540));
+
+    let interval = table.take("interval", TimeDelta::seconds(60), at_least_shortest());
+    let max_interval = table.take("max_interval", TimeDelta::minutes(10), at_least_shortest());
+    let overlap = table.take(
+        "overlap",
+        TimeDelta::minutes(2),
+        kinds::span_from(TimeDelta::zero()),
+    );
+    let sweeps = table.take("sweeps", default_sweeps, kinds::sweeps);
+    let backfill_since = table.take("backfill_since", default_backfill, kinds::backfill_since);
+
+    if let (Some(shorter), Some(longer)) = (interval.value, max_interval.value)
+        && shorter > longer
+    {
+        table.object(
+            max_interval.place.or(interval.place),
+            format!(
+                "`max_interval` is `{}`: it is at least `interval`, which is `{}`",
+                span::format(longer),
+                span::format(shorter)
+            ),
+        );
+    }
+    Some(PollConfig {
+        interval: interval.value?,
+        max_interval: max_interval.value?,
+        overlap: overlap.value?,
+        sweeps: sweeps.value?,
+        backfill_since: backfill_since.value?,
+    })
+}
+
+fn read_organization(
+    table: &mut Table<'_, '_>,
+    upstream: Option<&CredentialSource>,
+) -> Option<OrganizationConfig> {
+    let id = table.require("id", kinds::source(Source::organization));
+    let everything = (AccountsChoice::All, Vec::new());
+    let accounts = table.take("accounts", everything, kinds::accounts_choice);
+    let credential = take_credential(table, upstream);
+
+    claim(table, &id);
+    let (accounts, places) = accounts.value?;
+    if let AccountsChoice::Only(named) = &accounts {
+        for (source, place) in named.iter().zip(&places) {
+            table.claim(source, place);
+        }
+    }
+    Some(OrganizationConfig {
+        source: id.value?,
+        accounts,
+        credential: credential?,
+    })
+}
+
+fn read_account(
+    table: &mut Table<'_, '_>,
+    upstream: Option<&CredentialSource>,
+) -> Option<AccountConfig> {
+    let id = table.require("id", kinds::source(Source::account));
+    let credential = take_credential(table, upstream);
+
+    claim(table, &id);
+    Some(AccountConfig {
+        source: id.value?,
+        credential: credential?,
+    })
+}
+
+fn claim(table: &mut Table<'_, '_>, id: &Taken<Source>) {
+    if let (Some(source), Some(place)) = (&id.value, &id.place) {
+        table.claim(source, place);
+    }
+}
+
+/// Takes `token_env` or `token_file`. One from the environment replaces the other from the file.
+fn take_credential(
+    table: &mut Table<'_, '_>,
+    default: Option<&CredentialSource>,
+) -> Option<CredentialSource> {
+    let env = table.find("token_env", kinds::variable_name);
+    let file = table.find("token_file", kinds::credential_path);
+
+    let from_env = env.value.clone().map(CredentialSource::Env);
+    let from_file = file.value.clone().map(CredentialSource::File);
+    match (&env.place, &file.place) {
+        (None, None) => default.cloned(),
+        (Some(_), None) => from_env,
+        (None, Some(_)) => from_file,
+        (Some(_), Some(_)) if env.is_from_environment() && !file.is_from_environment() => from_env,
+        (Some(_), Some(_)) if file.is_from_environment() && !env.is_from_environment() => from_file,
+        (Some(first), Some(second)) => {
+            let later: &Place = first.max(second);
+            table.object(
+                Some(later.clone()),
+                "`token_env` and `token_file` both name a token: keep one of the two",
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! Reads a parsed file key by key, with the environment over it, and notices what nobody asked for.
+//!
+//! To ask for a key is to declare it: the keys that exist, their environment variables and the suggestions for a
+//! misspelt one are what was asked for, and are written down nowhere else. Which keys those are is not known here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use toml::de::{DeTable, DeValue};
+
+use super::error::{Finding, Place, Read};
+use super::stranger::{Known, Stranger, unknown_variable};
+use super::value::{Value, kind_of};
+use crate::position::Source;
+
+/// What the names of the environment variables that stand for keys begin with.
+pub(super) const VARIABLE_PREFIX: &str = "ORGTRAIL__";
+
+/// A part of the file that has keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Header {
+    /// What comes before the first header.
+    Top,
+    /// `[name]`.
+    Table(&'static str),
+    /// `[[name]]`, as often as there are such things. Its keys have no environment variables.
+    Each(&'static str),
+}
+
+impl Header {
+    /// The environment variable that stands for a key here.
+    fn variable(self, key: &str) -> Option<String> {
+        let name = match self {
+            Self::Top => key.to_owned(),
+            Self::Table(table) => format!("{table}__{key}"),
+            Self::Each(_) => return None,
+        };
+        Some(format!("{VARIABLE_PREFIX}{}", name.to_ascii_uppercase()))
+    }
+}
+
+/// Prints where that is, as the end of a sentence.
+impl fmt::Display for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Top => write!(f, "at the top of the file"),
+            Self::Table(name) => write!(f, "in `[{name}]`"),
+            Self::Each(name) => write!(f, "in `[[{name}]]`"),
+        }
+    }
+}
+
+/// What was given for a key, if anything.
+pub(super) struct Taken<T> {
+    /// The value, its default, or `None` when there is neither or it was refused.
+    pub(super) value: Option<T>,
+    /// Where it was given; `None` when it was not.
+    pub(super) place: Option<Place>,
+}
+
+impl<T> Taken<T> {
+    /// Whether the environment gave it.
+    pub(super) fn is_from_environment(&self) -> bool {
+        matches!(self.place, Some(Place::Variable(_)))
+    }
+}
+
+/// A table that stands in the file.
+#[derive(Clone)]
+pub(super) struct Entry<'t> {
+    place: Place,
+    keys: &'t DeTable<'t>,
+}
+
+/// Everything that has been asked for and found so far.
+pub(super) struct Reader<'t> {
+    text: &'t str,
+    variables: BTreeMap<String, String>,
+    /// The variables that stand for a key.
+    known_variables: BTreeSet<String>,
+    /// The keys that exist under each header.
+    known: Known,
+    strangers: Vec<Stranger>,
+    sources: BTreeMap<Source, Place>,
+    findings: Vec<Finding>,
+}
+
+impl<'t> Reader<'t> {
+    /// A reader of the file `text`, with the variables that have our prefix laid over it.
+    pub(super) fn new(text: &'t str, environment: impl Iterator<Item = (String, String)>) -> Self {
+        Self {
+            text,
+            variables: environment
+                .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
+                .collect(),
+            known_variables: BTreeSet::new(),
+            known: BTreeMap::new(),
+            strangers: Vec::new(),
+            sources: BTreeMap::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// The file's outermost table.
+    pub(super) fn top(keys: &'t DeTable<'t>) -> Entry<'t> {
+        Entry {
+            place: Place::File,
+            keys,
+        }
+    }
+
+    /// Reads one table: `read` takes its keys, and those that it leaves are strangers. A table that is not in the file
+    /// has its defaults and the environment.
+    pub(super) fn read<T>(
+        &mut self,
+        header: Header,
+        entry: Option<Entry<'t>>,
+        read: impl FnOnce(&mut Table<'_, 't>) -> T,
+    ) -> T {
+        let result = read(&mut Table {
+            reader: self,
+            header,
+            entry: entry.clone(),
+        });
+        let known = self.known.entry(header).or_default();
+        for (key, value) in entry.iter().flat_map(|entry| entry.keys.iter()) {
+            let name: &str = key.get_ref();
+            if !known.contains(name) {
+                let place = Place::Byte(key.span().start);
+                self.strangers
+                    .push(Stranger::new(header, name, place, value.get_ref()));
+            }
+        }
+        result
+    }
+
+    /// Records that something is wrong.
+    pub(super) fn object(&mut self, place: Option<Place>, message: impl Into<String>) {
+        self.findings.push(Finding {
+            place: place.unwrap_or(Place::File),
+            message: message.into(),
+        });
+    }
+
+    /// Everything that is wrong, given what the parser said about the syntax.
+    ///
+    /// After its first mistake the parser guesses, so only what comes before it is reported beside the syntax errors.
+    pub(super) fn finish(mut self, syntax: &[toml::de::Error]) -> Vec<Finding> {
+        self.object_to_strangers();
+        let starts = syntax
+            .iter()
+            .map(|error| error.span().map_or(0, |span| span.start));
+        if let Some(first) = starts.min() {
+            let line_starts = self.text[..self.text.floor_char_boundary(first)]
+                .rfind('\n')
+                .map_or(0, |newline| newline + 1);
+            self.findings.retain(|finding| match finding.place {
+                Place::Byte(at) => at < line_starts,
+                Place::Variable(_) => true,
+                Place::File => false,
+            });
+        }
+        self.findings.extend(syntax.iter().map(syntax_error));
+        self.findings
+    }
+
+    /// Every key that has been asked for, as a message names it with its header.
+    #[cfg(test)]
+    pub(super) fn known_keys(&self) -> BTreeSet<String> {
+        let keys = self.known.iter();
+        keys.flat_map(|(header, keys)| keys.iter().map(move |key| format!("{header} {key}")))
+            .collect()
+    }
+
+    fn object_to_strangers(&mut self) {
+        for stranger in std::mem::take(&mut self.strangers) {
+            let message = stranger.unknown_key(&self.known);
+            self.object(Some(stranger.place), message);
+        }
+        for name in self.variables.keys() {
+            if !self.known_variables.contains(name) {
+                self.findings.push(Finding {
+                    place: Place::Variable(name.clone()),
+                    message: unknown_variable(name, &self.known_variables),
+                });
+            }
+        }
+    }
+}
+
+fn syntax_error(error: &toml::de::Error) -> Finding {
+    Finding {
+        place: error
+            .span()
+            .map_or(Place::File, |span| Place::Byte(span.start)),
+        message: format!("not TOML: {}", error.message()),
+    }
+}
+
+/// One table, whose keys are taken one after another.
+pub(super) struct Table<'r, 't> {
+    reader: &'r mut Reader<'t>,
+    header: Header,
+    entry: Option<Entry<'t>>,
+}
+
+impl<'t> Table<'_, 't> {
+    /// Takes a key that has a default.
+    pub(super) fn take<T>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        read: impl FnOnce(&Value<'_>) -> Read<T>,
+    ) -> Taken<T> {
+        let taken = self.find(key, read);
+        match taken.place {
+            Some(_) => taken,
+            None => Taken {
+                value: Some(default),
+                place: None,
+            },
+        }
+    }
+
+    /// Takes a key that must be there.
+    pub(super) fn require<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&Value<'_>) -> Read<T>,
+    ) -> Taken<T> {
+        let taken = self.find(key, read);
+        if taken.place.is_none() {
+            let message = format!("there is no `{key}` {}: add it", self.header);
+            self.object(None, message);
+        }
+        taken
+    }
+
+    /// Takes a key that may be missing.
+    pub(super) fn find<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&Value<'_>) -> Read<T>,
+    ) -> Taken<T> {
+        self.know(key);
+        let variable = self.header.variable(key);
+        if let Some(name) = &variable {
+            self.reader.known_variables.insert(name.clone());
+        }
+        let set = variable
+            .as_ref()
+            .and_then(|name| self.reader.variables.get_key_value(name));
+        let value = match (set, self.get(key)) {
+            (Some((name, text)), _) => Value::from_variable(key, name, text),
+            (None, Some((place, value))) => Value::from_toml(key, place, value),
+            (None, None) => {
+                return Taken {
+                    value: None,
+                    place: None,
+                };
+            }
+        };
+        let place = Some(value.place().clone());
+        let result = read(&value);
+        let value = self.keep(result);
+        Taken { value, place }
+    }
+
+    /// Takes a table inside this one, such as `[http]`.
+    pub(super) fn table(&mut self, name: &'static str) -> Option<Entry<'t>> {
+        self.know(name);
+        let (place, value) = self.get(name)?;
+        match value {
+            DeValue::Table(keys) => Some(Entry { place, keys }),
+            other => {
+                let found = kind_of(other);
+                self.object(
+                    Some(place),
+                    format!("`{name}` is a table, not {found}: write `[{name}]` on a line of its own and its keys below"),
+                );
+                None
+            }
+        }
+    }
+
+    /// Takes an array of tables, such as `[[accounts]]`; `None` when it is something else.
+    pub(super) fn tables(&mut self, name: &'static str) -> Option<Vec<Entry<'t>>> {
+        self.know(name);
+        let Some((place, value)) = self.get(name) else {
+            return Some(Vec::new());
+        };
+        let items = match value {
+            DeValue::Array(items) => items
+                .iter()
+                .map(|item| match item.get_ref() {
+                    DeValue::Table(keys) => Some(Entry {
+                        place: Place::Byte(item.span().start),
+                        keys,
+                    }),
+                    _ => None,
+                })
+                .collect(),
+            _ => None,
+        };
+        if items.is_none() {
+            self.object(
+                Some(place),
+                format!("`{name}` can be several: write `[[{name}]]` with two brackets, and the `id` of one below"),
+            );
+        }
+        items
+    }
+
+    /// Records that something is wrong; without a place, with the table as a whole.
+    pub(super) fn object(&mut self, place: Option<Place>, message: impl Into<String>) {
+        let table = self.entry.as_ref().map(|entry| entry.place.clone());
+        self.reader.object(place.or(table), message);
+    }
+
+    /// Notes that a source is configured at `place`, and objects if it was before.
+    pub(super) fn claim(&mut self, source: &Source, place: &Place) {
+        match self.reader.sources.get(source) {
+            None => {
+                self.reader.sources.insert(source.clone(), place.clone());
+            }
+            Some(first) => {
+                let first = first.mention(self.reader.text);
+                self.object(
+                    Some(place.clone()),
+                    format!("`{source}` is configured already {first}: keep one of the two"),
+                );
+            }
+        }
+    }
+
+    fn know(&mut self, key: &'static str) {
+        self.reader
+            .known
+            .entry(self.header)
+            .or_default()
+            .insert(key);
+    }
+
+    /// The value of a key in the file.
+    fn get(&self, key: &str) -> Option<(Place, &'t DeValue<'t>)> {
+        let value = self.entry.as_ref()?.keys.get(key)?;
+        Some((Place::Byte(value.span().start), value.get_ref()))
+    }
+
+    fn keep<T>(&mut self, result: Read<T>) -> Option<T> {
+        result
+            .map_err(|findings| self.reader.findings.extend(findings))
+            .ok()
+    }
+}

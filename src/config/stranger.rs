@@ -1,0 +1,97 @@
+//! What to say of a key or a variable that does not exist: what was probably meant, and where that belongs.
+//!
+//! It compares names with those that exist, and never looks at values: under a wrong name may stand a secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use toml::de::DeValue;
+
+use super::error::Place;
+use super::reader::{Header, VARIABLE_PREFIX};
+use crate::wording::{nearest, quoted};
+
+/// Names under which people write the secret itself.
+const SECRETS: [&str; 7] = [
+    "token",
+    "api_token",
+    "apitoken",
+    "api_key",
+    "key",
+    "secret",
+    "password",
+];
+
+/// The keys that exist under each header.
+pub(super) type Known = BTreeMap<Header, BTreeSet<&'static str>>;
+
+/// A key that nobody asked for.
+pub(super) struct Stranger {
+    header: Header,
+    name: String,
+    pub(super) place: Place,
+    /// How the file writes it, when it is a table.
+    table: Option<String>,
+}
+
+impl Stranger {
+    pub(super) fn new(header: Header, name: &str, place: Place, value: &DeValue<'_>) -> Self {
+        Self {
+            header,
+            name: name.to_owned(),
+            place,
+            table: header_of(name, value),
+        }
+    }
+
+    /// The message about it, once all keys are known.
+    pub(super) fn unknown_key(&self, known: &Known) -> String {
+        let name = &self.name;
+        if SECRETS.contains(&name.to_ascii_lowercase().as_str()) {
+            return format!(
+                "unknown key {}: a secret has no place in this file, name its environment variable in `token_env` or \
+                 its file in `token_file`",
+                quoted(name)
+            );
+        }
+        let unknown = match &self.table {
+            Some(table) => format!("unknown table {}", quoted(table)),
+            None => format!("unknown key {} {}", quoted(name), self.header),
+        };
+        let home = known.iter().find(|(_, keys)| keys.contains(name.as_str()));
+        if let Some((header, _)) = home {
+            return format!("{unknown}: it belongs {header}");
+        }
+        let here = known.get(&self.header).into_iter().flatten().copied();
+        match nearest(name, here.clone()) {
+            Some(near) => format!("{unknown}, did you mean `{near}`?"),
+            None => {
+                let names: Vec<String> = here.map(|name| format!("`{name}`")).collect();
+                format!("{unknown}: there are {}", names.join(", "))
+            }
+        }
+    }
+}
+
+/// How the file writes a table of this name; `None` for other values.
+fn header_of(name: &str, value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::Table(_) => Some(format!("[{name}]")),
+        DeValue::Array(items) if items.iter().any(|item| item.get_ref().is_table()) => {
+            Some(format!("[[{name}]]"))
+        }
+        _ => None,
+    }
+}
+
+/// The message about a variable that has our prefix and stands for no key.
+pub(super) fn unknown_variable(name: &str, known: &BTreeSet<String>) -> String {
+    let key_of = |name| str::strip_prefix(name, VARIABLE_PREFIX);
+    let keys = known.iter().filter_map(|name| key_of(name));
+    match nearest(key_of(name).unwrap_or(name), keys) {
+        Some(near) => format!("no key has this variable, did you mean `{VARIABLE_PREFIX}{near}`?"),
+        None => format!(
+            "no key has this variable: it is `{VARIABLE_PREFIX}TABLE__KEY`, as in `{VARIABLE_PREFIX}HTTP__LISTEN`, and \
+             `[[organizations]]` and `[[accounts]]` are in the file only"
+        ),
+    }
+}

@@ -1,0 +1,256 @@
+//! The words of an audit log entry: the one table of fields that the index's schema, the query language and the
+//! documentation are made from.
+//!
+//! Names and types are those of upstream's reference for `result[]`; enumerations grow there, so none is listed. It knows
+//! nothing of entries, only what they are made of.
+
+use std::net::IpAddr;
+
+use chrono::DateTime;
+
+use crate::clock::from_micros;
+use crate::position::rfc3339;
+
+/// What a field's value is, and so how it is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An opaque name: matches as a whole.
+    Id,
+    /// Text: matches as a whole, and by its words.
+    Text,
+    /// An IP address: matches whatever way it is spelled.
+    Address,
+    /// An integer.
+    Number,
+    /// An RFC 3339 time: matches the same instant, to the microsecond, and is left out of the words.
+    Time,
+    /// Any JSON: its members are searched by their own paths.
+    Any,
+}
+
+/// The part of an entry a field belongs to: where `actor=`, `action=` and `resource=` look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// Who.
+    Actor,
+    /// Did what.
+    Action,
+    /// To which resource, request and response included.
+    Resource,
+    /// How, and everything upstream may add.
+    Other,
+}
+
+impl Part {
+    /// All parts, in the order of the table.
+    pub const ALL: [Self; 4] = [Self::Actor, Self::Action, Self::Resource, Self::Other];
+
+    /// The part that the path of an entry's leaf belongs to.
+    #[must_use]
+    pub fn of_path(path: &str) -> Self {
+        match path.split('.').next() {
+            Some("actor") => Self::Actor,
+            Some("action") => Self::Action,
+            Some("resource") => Self::Resource,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Whether upstream or orgtrail says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A path in the entry.
+    Entry,
+    /// A member of our EVENT, beside the entry.
+    Event,
+}
+
+/// One searchable field.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// The dotted name: the path in the entry.
+    pub name: &'static str,
+    /// What its value is.
+    pub kind: Kind,
+    /// Who says it.
+    pub origin: Origin,
+    /// One line for people.
+    pub about: &'static str,
+}
+
+const fn entry(name: &'static str, kind: Kind, about: &'static str) -> Field {
+    Field {
+        name,
+        kind,
+        origin: Origin::Entry,
+        about,
+    }
+}
+
+const fn event(name: &'static str, kind: Kind, about: &'static str) -> Field {
+    Field {
+        name,
+        kind,
+        origin: Origin::Event,
+        about,
+    }
+}
+
+/// Every field that has a name of its own. Other paths of an entry are searchable too, by their path.
+pub const FIELDS: &[Field] = &[
+    entry("id", Kind::Id, "the entry's id upstream"),
+    entry(
+        "action.description",
+        Kind::Text,
+        "the action in words: `Add Member`",
+    ),
+    entry("action.result", Kind::Text, "`success` or `failure`"),
+    entry(
+        "action.time",
+        Kind::Time,
+        "when it happened, as upstream wrote it",
+    ),
+    entry(
+        "action.type",
+        Kind::Text,
+        "`create`, `update`, `delete`, `view`, `login`",
+    ),
+    entry("actor.id", Kind::Id, "the user or account"),
+    entry(
+        "actor.context",
+        Kind::Text,
+        "`dash`, `api_token`, `api_key`, `oauth`, `origin_ca_key`, `api`",
+    ),
+    entry("actor.email", Kind::Text, "the user's e-mail address"),
+    entry(
+        "actor.ip_address",
+        Kind::Address,
+        "where the call came from",
+    ),
+    entry("actor.token_id", Kind::Id, "the API token or OAuth client"),
+    entry(
+        "actor.token_name",
+        Kind::Text,
+        "the token's name, chosen by its owner",
+    ),
+    entry(
+        "actor.type",
+        Kind::Text,
+        "`user`, `account`, `cloudflare_admin`, `system`, `delegated_service`",
+    ),
+    entry(
+        "organization.id",
+        Kind::Id,
+        "the organization, in its own log",
+    ),
+    entry("account.id", Kind::Id, "the account, in its own log"),
+    entry(
+        "account.name",
+        Kind::Text,
+        "the account's name at that time",
+    ),
+    entry("zone.id", Kind::Id, "the zone"),
+    entry("zone.name", Kind::Text, "the zone's domain name"),
+    entry("raw.cf_ray_id", Kind::Id, "the ray id of the call"),
+    entry("raw.method", Kind::Text, "the HTTP method"),
+    entry(
+        "raw.status_code",
+        Kind::Number,
+        "the HTTP status of the answer",
+    ),
+    entry(
+        "raw.uri",
+        Kind::Text,
+        "the path called, without `/client/v4`",
+    ),
+    entry(
+        "raw.user_agent",
+        Kind::Text,
+        "the caller's software, as it calls itself",
+    ),
+    entry("resource.id", Kind::Id, "the resource"),
+    entry(
+        "resource.product",
+        Kind::Text,
+        "the product: `dns`, `workers`, `members`",
+    ),
+    entry(
+        "resource.type",
+        Kind::Text,
+        "the type within the product: `record`, `script`",
+    ),
+    entry(
+        "resource.scope",
+        Kind::Any,
+        "`organizations`, `accounts`, `zones`, `user`, `memberships`",
+    ),
+    entry("resource.request", Kind::Any, "the request's body"),
+    entry("resource.response", Kind::Any, "the answer's body"),
+    entry(
+        "resource.value",
+        Kind::Any,
+        "the resource itself; not in upstream's reference, but seen",
+    ),
+    event("source", Kind::Id, "the log it came from: `accounts/ID`"),
+    event("problem", Kind::Text, "why the entry cannot be understood"),
+];
+
+/// The field of that name, in any letter case.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static Field> {
+    FIELDS
+        .iter()
+        .find(|field| field.name.eq_ignore_ascii_case(name))
+}
+
+/// The value of a field as it is compared: in lower case; an address, a number or a time in its one spelling.
+#[must_use]
+pub fn normal(kind: Kind, value: &str) -> String {
+    let respelled = match kind {
+        Kind::Address => value
+            .trim()
+            .parse::<IpAddr>()
+            .ok()
+            .map(|address| address.to_canonical().to_string()),
+        Kind::Number => value
+            .trim()
+            .parse::<i128>()
+            .ok()
+            .map(|number| number.to_string()),
+        Kind::Time => DateTime::parse_from_rfc3339(value)
+            .ok()
+            .map(|time| rfc3339(from_micros(time.timestamp_micros()))),
+        Kind::Id | Kind::Text | Kind::Any => None,
+    };
+    respelled.unwrap_or_else(|| value.to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found_in_any_case() {
+        for (i, field) in FIELDS.iter().enumerate() {
+            let found = by_name(&field.name.to_uppercase()).map(|found| found.name);
+            assert_eq!(found, Some(field.name), "row {i}");
+        }
+    }
+
+    #[test]
+    fn values_are_equal_in_every_spelling() {
+        let check = |kind, value, expect| assert_eq!(normal(kind, value), expect, "{value}");
+        check(Kind::Address, "2001:DB8:0:0::1", "2001:db8::1");
+        check(Kind::Address, "::ffff:192.0.2.1", "192.0.2.1");
+        check(Kind::Address, "192.0.2.1", "192.0.2.1");
+        check(Kind::Address, "Not An Address", "not an address");
+        check(Kind::Number, "0200", "200");
+        check(
+            Kind::Time,
+            "2026-08-03t10:00:00.500+02:00",
+            "2026-08-03T08:00:00.500Z",
+        );
+        check(Kind::Text, "Bücher", "bücher");
+    }
+}

@@ -1,0 +1,114 @@
+//! `/v1/events`, `/v1/events/{seq}`, `/v1/count`.
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use serde::Serialize;
+
+use super::AppState;
+use super::params::{ListParams, read_filters};
+use super::problem::Problem;
+use crate::event::AuditEvent;
+use crate::index::Snapshot;
+use crate::position::Seq;
+use crate::search;
+use crate::wording::quoted;
+
+/// A page of events.
+#[derive(Serialize)]
+pub(super) struct EventsPage {
+    events: Vec<AuditEvent>,
+    next_cursor: Option<String>,
+    index: IndexState,
+}
+
+/// A number of events.
+#[derive(Serialize)]
+pub(super) struct Count {
+    count: u64,
+    index: IndexState,
+}
+
+/// What the answer was made of, beside what the log holds.
+#[derive(Serialize)]
+pub(super) struct IndexState {
+    state: &'static str,
+    searchable: Seq,
+    held: Seq,
+}
+
+impl IndexState {
+    pub(super) fn of(app: &AppState, snapshot: &Snapshot) -> Self {
+        let (searchable, held) = (snapshot.seq(), app.store.head());
+        let state = match app.index.is_rebuilding() {
+            true => "rebuilding",
+            false if searchable < held => "behind",
+            false => "current",
+        };
+        Self {
+            state,
+            searchable,
+            held,
+        }
+    }
+}
+
+pub(super) async fn list(
+    State(app): State<AppState>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<EventsPage>, Problem> {
+    let ListParams {
+        question,
+        limit,
+        cursor,
+    } = ListParams::read(query.as_deref())?;
+    let page = app.ask(move |app| {
+        let snapshot = app.index.snapshot();
+        let answer = search::page(&app.store, &snapshot, &question, cursor.as_deref(), limit)?;
+        let index = IndexState::of(app, &snapshot);
+        Ok(EventsPage {
+            events: answer.events,
+            next_cursor: answer.next_cursor,
+            index,
+        })
+    });
+    Ok(Json(page.await?))
+}
+
+pub(super) async fn one(
+    State(app): State<AppState>,
+    Path(seq): Path<String>,
+) -> Result<Json<AuditEvent>, Problem> {
+    // SQLite counts to 2⁶³; beyond that there is no event.
+    let Some(place) = seq
+        .parse::<i64>()
+        .ok()
+        .and_then(|place| u64::try_from(place).ok())
+    else {
+        return Err(Problem::parameter(
+            "seq",
+            format!("{} is no place in the log", quoted(&seq)),
+        ));
+    };
+    let event = app.ask(move |app| Ok(app.store.event(Seq(place))?)).await?;
+    event.map(Json).ok_or_else(|| {
+        Problem::not_found(format!(
+            "there is no event {place}; the newest is {}",
+            app.store.head()
+        ))
+    })
+}
+
+pub(super) async fn count(
+    State(app): State<AppState>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Count>, Problem> {
+    let question = read_filters(query.as_deref())?;
+    let count = app.ask(move |app| {
+        let snapshot = app.index.snapshot();
+        Ok(Count {
+            count: search::count(&snapshot, &question)?,
+            index: IndexState::of(app, &snapshot),
+        })
+    });
+    Ok(Json(count.await?))
+}

@@ -1,0 +1,198 @@
+//! What a failed request is told: `application/problem+json`, RFC 9457.
+//!
+//! A person's mistake is told with its place. Our own failures are logged whole here, the one place they end, and told in
+//! a few words.
+
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tracing::error;
+
+use crate::index::IndexError;
+use crate::search::SearchError;
+use crate::store::StoreError;
+use crate::wording::quoted;
+
+/// A failed request's answer.
+#[derive(Debug, Serialize)]
+pub(super) struct Problem {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    #[serde(serialize_with = "as_number")]
+    status: StatusCode,
+    detail: String,
+    /// The parameter that is wrong.
+    parameter: Option<String>,
+    /// The character of the query it is about, counted from 0.
+    at: Option<usize>,
+}
+
+fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+impl Problem {
+    fn new(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind,
+            title,
+            status,
+            detail: detail.into(),
+            parameter: None,
+            at: None,
+        }
+    }
+
+    /// A parameter is wrong.
+    pub(super) fn parameter(name: &str, detail: impl Into<String>) -> Self {
+        let problem = Self::new(
+            StatusCode::BAD_REQUEST,
+            "urn:orgtrail:problem:bad-parameter",
+            "A parameter is wrong",
+            detail,
+        );
+        Self {
+            parameter: Some(name.chars().take(100).collect()),
+            ..problem
+        }
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        let detail = "a token is needed, and this version cannot make one yet: on this machine, `auth = \"none\"` answers without";
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "urn:orgtrail:problem:unauthorized",
+            "Not allowed",
+            detail,
+        )
+    }
+
+    pub(super) fn foreign_host(host: &str) -> Self {
+        let detail = format!(
+            "with `auth = \"none\"` only this machine is answered, not {}",
+            quoted(host)
+        );
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "urn:orgtrail:problem:foreign-host",
+            "Not this machine",
+            detail,
+        )
+    }
+
+    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "urn:orgtrail:problem:not-found",
+            "Not found",
+            detail,
+        )
+    }
+
+    pub(super) fn unknown_route(path: &str) -> Self {
+        Self::not_found(format!("there is nothing at {}", quoted(path)))
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        let detail = "everything here is read with GET";
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "urn:orgtrail:problem:method",
+            "Method not allowed",
+            detail,
+        )
+    }
+
+    pub(super) fn too_slow(patience: Duration) -> Self {
+        let detail = format!(
+            "no answer within {} seconds; ask for less, or again later",
+            patience.as_secs()
+        );
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "urn:orgtrail:problem:too-slow",
+            "Too slow",
+            detail,
+        )
+    }
+
+    fn internal() -> Self {
+        let detail = "the reason is in the log of the service";
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "urn:orgtrail:problem:internal",
+            "The service failed",
+            detail,
+        )
+    }
+}
+
+/// The answer to a request whose handler panicked.
+pub(super) fn panicked() -> Response {
+    error!("A request's handler panicked; this is a bug.");
+    Problem::internal().into_response()
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_string(&self).unwrap_or_default();
+        let content_type = (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        let mut response = (self.status, [content_type], body).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
+
+impl From<SearchError> for Problem {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Query(error) => Self {
+                at: Some(error.at),
+                ..Self::parameter("q", error.message)
+            },
+            SearchError::Cursor(message) => Self::parameter("cursor", message),
+            SearchError::Behind { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "urn:orgtrail:problem:rebuilding",
+                "The index is being rebuilt",
+                error.to_string(),
+            ),
+            SearchError::Index(error) => error.into(),
+            SearchError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        error!(error = %error, "A request failed at the log.");
+        Self::internal()
+    }
+}
+
+impl From<IndexError> for Problem {
+    fn from(error: IndexError) -> Self {
+        error!(error = %error, "A request failed at the index.");
+        Self::internal()
+    }
+}

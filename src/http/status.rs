@@ -1,0 +1,57 @@
+//! `/v1/sources`, `/healthz`, `/readyz`.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::AppState;
+use super::events::IndexState;
+use super::problem::Problem;
+use crate::status::{self, SourceStatus};
+
+/// All sources.
+#[derive(Serialize)]
+pub(super) struct Sources {
+    sources: Vec<SourceStatus>,
+}
+
+/// That the service can answer.
+#[derive(Serialize)]
+pub(super) struct Ready {
+    status: &'static str,
+    index: IndexState,
+}
+
+/// That the process lives.
+#[derive(Serialize)]
+pub(super) struct Alive {
+    status: &'static str,
+    version: &'static str,
+}
+
+pub(super) async fn sources(State(app): State<AppState>) -> Result<Json<Sources>, Problem> {
+    let now = app.clock.now();
+    let sources = app.ask(move |app| Ok(status::sources(&app.store, Some(&app.board), now)?));
+    Ok(Json(Sources {
+        sources: sources.await?,
+    }))
+}
+
+pub(super) async fn healthz() -> Json<Alive> {
+    Json(Alive {
+        status: "ok",
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// Ready means that questions can be answered: the log can be read, and the index is open. Upstream has no say in it.
+pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, Problem> {
+    let ready = app.ask(|app| {
+        app.store.event(app.store.head())?;
+        Ok(Ready {
+            status: "ready",
+            index: IndexState::of(app, &app.index.snapshot()),
+        })
+    });
+    Ok(Json(ready.await?))
+}

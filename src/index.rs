@@ -1,0 +1,760 @@
+//! The search index: a Tantivy directory that can be made again from the log at any time.
+//!
+//! The only user of Tantivy. What it has taken in is said by its own commits: each carries the log's id and the place of
+//! the last event in it, so that effect and progress are saved together. Lost, damaged, ahead of the log, or built by
+//! another schema, it is emptied, and whoever feeds it starts from zero with the same code.
+//!
+//! Segments are sorted newest first, so the newest answers are read from the front and nothing else is touched.
+//! It does not know where events come from, nor what people may ask.
+
+mod lower;
+mod scan;
+mod schema;
+mod words;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+use tantivy::directory::error::OpenReadError;
+use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
+use tantivy::tokenizer::TextAnalyzer;
+use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument};
+use tracing::debug;
+use uuid::Uuid;
+
+use crate::durable::{Breaker, Broken, Step};
+use crate::event::AuditEvent;
+use crate::position::Seq;
+
+pub use self::scan::{Hit, Order, Range, Snapshot};
+use self::schema::Shape;
+
+/// The index's directory in the data directory.
+pub const DIR_NAME: &str = "index";
+
+/// Raised when what is indexed changes in a way the schema does not show.
+const FORMAT: u32 = 1;
+
+/// What the writer may hold in memory before it writes a segment, in bytes.
+const WRITER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Segments beyond this many documents are not merged further: they stay parallel and bounded.
+const MAX_MERGED_DOCS: usize = 1_000_000;
+
+/// What went wrong with the index, by what the caller can do.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// Rebuild: it cannot be used, for this reason.
+    #[error("the index is {0}")]
+    Unusable(String),
+    /// Reopen, which takes it back to its last commit; give up when that fails too.
+    #[error("the index failed: {0}")]
+    Engine(#[from] tantivy::TantivyError),
+    /// Stop: the directory cannot be used.
+    #[error("could not use `{}`: {source}", path.display())]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A test's doing.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+/// What each commit says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Payload {
+    log_id: Uuid,
+    /// The last event that is in, with all before it.
+    seq: Seq,
+    format: u32,
+}
+
+/// The index. A clone is another handle to the same one and costs a reference count.
+#[derive(Clone)]
+pub struct Index(Arc<Inner>);
+
+struct Inner {
+    dir: PathBuf,
+    log_id: Uuid,
+    shape: Shape,
+    breaker: Breaker,
+    writing: Mutex<Option<Writing>>,
+    /// What questions are answered from; replaced after each commit.
+    snapshot: RwLock<Arc<Snapshot>>,
+    /// The log's head when a rebuild was begun: until it is reached, answers are not whole.
+    rebuild_to: AtomicU64,
+}
+
+struct Writing {
+    reader: IndexReader,
+    writer: IndexWriter,
+    /// The last event added, committed or not.
+    added: Seq,
+}
+
+impl Index {
+    /// Opens the index in the data directory `data_dir` for the log `log_id`, whose newest event is at `head`, and says
+    /// why it must be filled anew, if it must.
+    ///
+    /// # Errors
+    /// When not even an empty index can be made there.
+    pub fn open(
+        data_dir: &Path,
+        log_id: Uuid,
+        head: Seq,
+        breaker: Breaker,
+    ) -> Result<(Self, Option<String>), IndexError> {
+        let dir = data_dir.join(DIR_NAME);
+        let shape = Shape::new();
+        let ((writing, snapshot), why_anew) = match open_whole(&dir, &shape, log_id, head) {
+            Ok(opened) => (opened, None),
+            Err(error) => {
+                let why = if head == Seq::ZERO {
+                    None
+                } else {
+                    Some(error.to_string())
+                };
+                let writing = make_anew(&dir, &shape, log_id)?;
+                let snapshot = Snapshot::take(&writing.reader, &shape, writing.added)?;
+                ((writing, snapshot), why)
+            }
+        };
+        let snapshot = RwLock::new(Arc::new(snapshot));
+        let rebuild_to = AtomicU64::new(if why_anew.is_some() { head.0 } else { 0 });
+        let writing = Mutex::new(Some(writing));
+        let inner = Inner {
+            dir,
+            log_id,
+            shape,
+            breaker,
+            writing,
+            snapshot,
+            rebuild_to,
+        };
+        Ok((Self(Arc::new(inner)), why_anew))
+    }
+
+    /// What can be asked now, beside a service that may be writing the index.
+    ///
+    /// # Errors
+    /// [`IndexError::Unusable`] when there is no index of this log.
+    pub fn open_beside(data_dir: &Path, log_id: Uuid) -> Result<Snapshot, IndexError> {
+        let shape = Shape::new();
+        let index = open_existing(&data_dir.join(DIR_NAME), &shape)?;
+        // The progress is read first: the reader then holds at least that, and what is beyond it is not shown.
+        let payload = payload(&index)?;
+        check_payload(&payload, log_id)?;
+        Snapshot::take(&reader(&index)?, &shape, payload.seq)
+    }
+
+    /// The last event that can be found.
+    #[must_use]
+    pub fn checkpoint(&self) -> Seq {
+        self.snapshot().seq()
+    }
+
+    /// Whether the index is being filled anew and has not caught up with what the log held then.
+    #[must_use]
+    pub fn is_rebuilding(&self) -> bool {
+        self.checkpoint().0 < self.0.rebuild_to.load(Ordering::SeqCst)
+    }
+
+    /// What can be asked now. It stays the same while events arrive.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(
+            &self
+                .0
+                .snapshot
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// The last event added, committed or not: whoever feeds the index goes on after it.
+    #[must_use]
+    pub fn added(&self) -> Seq {
+        lock(&self.0.writing)
+            .as_ref()
+            .map_or(Seq::ZERO, |writing| writing.added)
+    }
+
+    /// Adds events, the next ones in the log's order. They are found after [`Index::commit`].
+    ///
+    /// # Errors
+    /// [`IndexError::Engine`]: what was added since the last commit is then lost.
+    pub fn add(&self, events: &[AuditEvent]) -> Result<(), IndexError> {
+        let mut writing = lock(&self.0.writing);
+        let writing = open(&mut writing)?;
+        for event in events {
+            writing.writer.add_document(self.0.shape.document(event))?;
+            writing.added = event.seq;
+        }
+        Ok(())
+    }
+
+    /// Makes everything added durable and searchable.
+    ///
+    /// # Errors
+    /// As [`Index::add`].
+    pub fn commit(&self) -> Result<(), IndexError> {
+        let mut writing = lock(&self.0.writing);
+        let writing = open(&mut writing)?;
+        let seq = writing.added;
+        let payload = serde_json::to_string(&Payload {
+            log_id: self.0.log_id,
+            seq,
+            format: FORMAT,
+        })
+        .map_err(|error| IndexError::Unusable(error.to_string()))?;
+        self.0
+            .breaker
+            .around(Step::CommitIndex, || -> Result<(), IndexError> {
+                let mut commit = writing.writer.prepare_commit()?;
+                commit.set_payload(&payload);
+                // At this point, if we crash, the index is as it was after the last commit, and the same events come again.
+                commit.commit()?;
+                Ok(())
+            })?;
+        self.publish(writing)
+    }
+
+    /// Goes back to the last commit, after an error; empties the index when that cannot be read. Says why, if so.
+    ///
+    /// # Errors
+    /// When not even an empty index can be made.
+    pub fn reopen(&self, head: Seq) -> Result<Option<String>, IndexError> {
+        let mut slot = lock(&self.0.writing);
+        let_go(&mut slot);
+        let opened = open_whole(&self.0.dir, &self.0.shape, self.0.log_id, head);
+        let (writing, why_anew) = match opened {
+            Ok((writing, snapshot)) => {
+                self.show(snapshot);
+                (writing, None)
+            }
+            Err(error) => {
+                let mut writing = self.make_anew(head)?;
+                self.publish(&mut writing)?;
+                (writing, Some(error.to_string()))
+            }
+        };
+        *slot = Some(writing);
+        Ok(why_anew)
+    }
+
+    /// Empties the index, to be filled anew up to `head` and beyond.
+    ///
+    /// # Errors
+    /// When not even an empty index can be made.
+    pub fn clear(&self, head: Seq) -> Result<(), IndexError> {
+        let mut slot = lock(&self.0.writing);
+        let_go(&mut slot);
+        let mut writing = self.make_anew(head)?;
+        self.publish(&mut writing)?;
+        *slot = Some(writing);
+        Ok(())
+    }
+
+    /// Reads every file of the index and compares it with its checksum.
+    ///
+    /// # Errors
+    /// [`IndexError::Unusable`] with the files that are not what was written.
+    pub fn verify(&self) -> Result<(), IndexError> {
+        // On an index of its own: the checksums are then read without holding up the writer.
+        verify(
+            &open_existing(&self.0.dir, &self.0.shape)?,
+            &self.snapshot(),
+        )
+    }
+
+    /// Waits for merges under way, and lets go of the directory.
+    ///
+    /// # Errors
+    /// When a merge failed; nothing that was committed is lost.
+    pub fn close(&self) -> Result<(), IndexError> {
+        if let Some(writing) = lock(&self.0.writing).take() {
+            writing.writer.wait_merging_threads()?;
+        }
+        Ok(())
+    }
+
+    fn make_anew(&self, head: Seq) -> Result<Writing, IndexError> {
+        let writing = make_anew(&self.0.dir, &self.0.shape, self.0.log_id)?;
+        self.0.rebuild_to.store(head.0, Ordering::SeqCst);
+        Ok(writing)
+    }
+
+    fn publish(&self, writing: &mut Writing) -> Result<(), IndexError> {
+        let snapshot = Snapshot::take(&writing.reader, &self.0.shape, writing.added)?;
+        self.show(snapshot);
+        Ok(())
+    }
+
+    fn show(&self, snapshot: Snapshot) {
+        *self
+            .0
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let_go(
+            self.writing
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+    }
+}
+
+/// Reads every file of the index in `data_dir`, beside a service that may be writing it, and compares it with its checksum.
+/// Gives the last event that can be found.
+///
+/// # Errors
+/// [`IndexError::Unusable`] with what is wrong.
+pub fn verify_beside(data_dir: &Path, log_id: Uuid) -> Result<Seq, IndexError> {
+    let snapshot = Index::open_beside(data_dir, log_id)?;
+    verify(
+        &open_existing(&data_dir.join(DIR_NAME), &Shape::new())?,
+        &snapshot,
+    )?;
+    Ok(snapshot.seq())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // After a panic in here the writer's own state decides: an error from it leads to a reopening.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets go of the directory, so that it can be opened again. A merge still under way would take files away from under whoever
+/// opens it next, so merges are waited for; that one of them failed is no news, since nothing that was committed is lost.
+fn let_go(slot: &mut Option<Writing>) {
+    if let Some(Err(error)) = slot
+        .take()
+        .map(|writing| writing.writer.wait_merging_threads())
+    {
+        debug!(error = %error, "A merge of the index failed.");
+    }
+}
+
+fn open(writing: &mut Option<Writing>) -> Result<&mut Writing, IndexError> {
+    writing
+        .as_mut()
+        .ok_or_else(|| IndexError::Unusable("closed".into()))
+}
+
+fn unusable(what: &str) -> impl Fn(tantivy::TantivyError) -> IndexError {
+    move |error| IndexError::Unusable(format!("{what}: {error}"))
+}
+
+fn settings() -> IndexSettings {
+    IndexSettings {
+        sort_by_field: Some(Shape::order()),
+        // Nothing is stored, so there is nothing to compress.
+        docstore_compression: tantivy::store::Compressor::None,
+        docstore_compress_dedicated_thread: false,
+        ..IndexSettings::default()
+    }
+}
+
+fn open_existing(dir: &Path, shape: &Shape) -> Result<tantivy::Index, IndexError> {
+    if !dir.join("meta.json").exists() {
+        return Err(IndexError::Unusable("missing".into()));
+    }
+    let index = tantivy::Index::open_in_dir(dir).map_err(unusable("damaged"))?;
+    if index.schema() != shape.schema || index.settings().sort_by_field != settings().sort_by_field
+    {
+        return Err(IndexError::Unusable(
+            "built by another version, with other fields".into(),
+        ));
+    }
+    register_words(&index);
+    Ok(index)
+}
+
+fn register_words(index: &tantivy::Index) {
+    index.tokenizers().register(
+        words::NAME,
+        TextAnalyzer::builder(words::Words::default()).build(),
+    );
+}
+
+fn open_writing(dir: &Path, shape: &Shape, log_id: Uuid, head: Seq) -> Result<Writing, IndexError> {
+    let index = open_existing(dir, shape)?;
+    let payload = payload(&index)?;
+    check_payload(&payload, log_id)?;
+    if payload.seq > head {
+        return Err(IndexError::Unusable(format!(
+            "ahead of the log: it holds {} events, the log {head}",
+            payload.seq
+        )));
+    }
+    let reader = reader(&index)?;
+    // Places have no holes, so their last is their number.
+    let found = reader.searcher().num_docs();
+    if found != payload.seq.0 {
+        return Err(IndexError::Unusable(format!(
+            "damaged: it holds {found} events and claims {}",
+            payload.seq
+        )));
+    }
+    start_writing(&index, reader, payload.seq)
+}
+
+/// As [`open_writing`], with what can be asked then: a damage may show only there.
+fn open_whole(
+    dir: &Path,
+    shape: &Shape,
+    log_id: Uuid,
+    head: Seq,
+) -> Result<(Writing, Snapshot), IndexError> {
+    let writing = open_writing(dir, shape, log_id, head)?;
+    let snapshot = Snapshot::take(&writing.reader, shape, writing.added)?;
+    Ok((writing, snapshot))
+}
+
+fn make_anew(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Writing, IndexError> {
+    let failed = |source| IndexError::Io {
+        path: dir.to_owned(),
+        source,
+    };
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => fs::create_dir_all(dir).map_err(failed)?,
+    }
+    let index = tantivy::Index::builder()
+        .schema(shape.schema.clone())
+        .settings(settings())
+        .create_in_dir(dir)?;
+    register_words(&index);
+    let reader = reader(&index)?;
+    let mut writing = start_writing(&index, reader, Seq::ZERO)?;
+    let mut commit = writing.writer.prepare_commit()?;
+    let payload = Payload {
+        log_id,
+        seq: Seq::ZERO,
+        format: FORMAT,
+    };
+    commit.set_payload(
+        &serde_json::to_string(&payload)
+            .map_err(|error| IndexError::Unusable(error.to_string()))?,
+    );
+    commit.commit()?;
+    Ok(writing)
+}
+
+fn start_writing(
+    index: &tantivy::Index,
+    reader: IndexReader,
+    added: Seq,
+) -> Result<Writing, IndexError> {
+    let options = IndexWriterOptions::builder()
+        .memory_budget_per_thread(WRITER_BYTES)
+        .num_worker_threads(1)
+        .num_merge_threads(1)
+        .build();
+    let writer: IndexWriter<TantivyDocument> = index
+        .writer_with_options(options)
+        .map_err(unusable("locked or unwritable"))?;
+    let mut policy = LogMergePolicy::default();
+    policy.set_max_docs_before_merge(MAX_MERGED_DOCS);
+    writer.set_merge_policy(Box::new(policy));
+    Ok(Writing {
+        reader,
+        writer,
+        added,
+    })
+}
+
+fn reader(index: &tantivy::Index) -> Result<IndexReader, IndexError> {
+    index
+        .reader_builder()
+        .reload_policy(ReloadPolicy::Manual)
+        .try_into()
+        .map_err(unusable("damaged"))
+}
+
+fn payload(index: &tantivy::Index) -> Result<Payload, IndexError> {
+    let metas = index.load_metas().map_err(unusable("damaged"))?;
+    let payload = metas
+        .payload
+        .ok_or_else(|| IndexError::Unusable("without a word on what it holds".into()))?;
+    serde_json::from_str(&payload)
+        .map_err(|error| IndexError::Unusable(format!("damaged: {error}")))
+}
+
+fn check_payload(payload: &Payload, log_id: Uuid) -> Result<(), IndexError> {
+    if payload.log_id != log_id {
+        return Err(IndexError::Unusable(format!(
+            "of another log, {}",
+            payload.log_id
+        )));
+    }
+    if payload.format != FORMAT {
+        return Err(IndexError::Unusable(format!(
+            "of format {}, not {FORMAT}",
+            payload.format
+        )));
+    }
+    Ok(())
+}
+
+/// Compares the files of a snapshot's segments with their checksums. A file that a merge has done away with meanwhile is no
+/// part of the index any more.
+fn verify(index: &tantivy::Index, snapshot: &Snapshot) -> Result<(), IndexError> {
+    let segments = snapshot.segment_names();
+    let mut damaged = Vec::new();
+    for path in index.directory().list_managed_files() {
+        let name = path.to_string_lossy();
+        if !segments.iter().any(|segment| name.starts_with(segment)) {
+            continue;
+        }
+        match index.directory().validate_checksum(&path) {
+            Ok(true) | Err(OpenReadError::FileDoesNotExist(_)) => {}
+            Ok(false) | Err(_) => damaged.push(name.into_owned()),
+        }
+    }
+    damaged.sort();
+    if damaged.is_empty() {
+        Ok(())
+    } else {
+        Err(IndexError::Unusable(format!(
+            "damaged in {}",
+            damaged.join(", ")
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::clock::from_micros;
+    use crate::event::Reading;
+    use crate::position::Source;
+    use crate::query::{Query, parse};
+
+    fn event(seq: u64, at_us: i64, body: &str) -> AuditEvent {
+        AuditEvent {
+            seq: Seq(seq),
+            source: Source::account("a").unwrap(),
+            id: Reading::of(body).id,
+            revision: 0,
+            time: Some(from_micros(at_us)),
+            received_at: from_micros(0),
+            problem: None,
+            entry: RawValue::from_string(body.to_owned()).unwrap(),
+        }
+    }
+
+    fn filled(dir: &Path, commits: &[Vec<AuditEvent>]) -> Index {
+        let (index, _) = Index::open(dir, Uuid::nil(), Seq::ZERO, Breaker::default()).unwrap();
+        for events in commits {
+            index.add(events).unwrap();
+            index.commit().unwrap();
+        }
+        index
+    }
+
+    #[test]
+    fn entries_are_found_by_their_words_values_and_ids() {
+        let dir = tempfile::tempdir().unwrap();
+        let body = r#"{"id":"2dc5cb28-f5e7-4c0c-ade0-bf58fbc3c103",
+            "action":{"description":"Add Member","type":"create","time":"2026-08-03T08:00:00+00:00"},
+            "actor":{"email":"José@Bücher.example","ip_address":"2001:DB8::1","token_name":"terraform-prod"},
+            "raw":{"status_code":200,"uri":"/zones/9b2e4d6f8a0c1e3f5a7b9c1d3e5f7a90/dns_records"},
+            "resource":{"id":"7fdbafab9bbb2e9f9f94738212edfd85","scope":"zones","request":{"list":[{"Name":"www"},17]},
+                "response":"{\"token\":true}"}}"#;
+        let index = filled(dir.path(), &[vec![event(1, 5, body)]]);
+        let snapshot = index.snapshot();
+        let check = |question: &str, expect: u64| {
+            let query = parse(question).unwrap();
+            assert_eq!(
+                snapshot.count(&query, Range::default()).unwrap(),
+                expect,
+                "{question}"
+            );
+        };
+        for found in [
+            "",
+            "member",
+            "\"add member\"",
+            "josé@bücher.example",
+            "BÜCHER",
+            "www",
+            "17",
+            "token",
+            "dns_records",
+            "terraform",
+            "2dc5cb28-f5e7-4c0c-ade0-bf58fbc3c103",
+            "7FDBAFAB9BBB2E9F9F94738212EDFD85",
+            "9b2e4d6f8a0c1e3f5a7b9c1d3e5f7a90",
+            "actor.email:JOSÉ@bücher.example",
+            "actor.ip_address:2001:db8:0::1",
+            "raw.status_code:200",
+            "action.time:2026-08-03T08:00:00Z",
+            "resource.request.list.name:www",
+            "resource.request.list:17",
+            "resource.scope:zones",
+            "source:accounts/a",
+            "www member",
+        ] {
+            check(found, 1);
+        }
+        for missed in [
+            "membe",
+            "\"member add\"",
+            "\"example terraform\"",
+            "actor.email:josé",
+            "zones.name:www",
+            "2dc5cb28",
+            "08",
+            "www nothing",
+        ] {
+            check(missed, 0);
+        }
+        assert!(snapshot.knows_path("Resource.Request.List.name").unwrap());
+        assert!(!snapshot.knows_path("resource.request.lis").unwrap());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_emptied_with_its_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let events: Vec<AuditEvent> = (1..=9).map(|seq| event(seq, 7, r#"{"a":"b"}"#)).collect();
+        drop(filled(dir.path(), &[events]));
+        let reopen = |log_id, head| {
+            let (index, why) =
+                Index::open(dir.path(), log_id, Seq(head), Breaker::default()).unwrap();
+            (
+                index.checkpoint().0,
+                index.is_rebuilding(),
+                why.unwrap_or_default(),
+            )
+        };
+        assert_eq!(reopen(Uuid::nil(), 9), (9, false, String::new()));
+        assert_eq!(reopen(Uuid::nil(), 12), (9, false, String::new()));
+        assert_eq!(
+            reopen(Uuid::nil(), 8),
+            (
+                0,
+                true,
+                "the index is ahead of the log: it holds 9 events, the log 8".into()
+            )
+        );
+        assert_eq!(
+            reopen(Uuid::max(), 8),
+            (
+                0,
+                true,
+                "the index is of another log, 00000000-0000-0000-0000-000000000000".into()
+            )
+        );
+        fs::write(dir.path().join(DIR_NAME).join("meta.json"), "{").unwrap();
+        assert!(
+            reopen(Uuid::max(), 8)
+                .2
+                .starts_with("the index is damaged: ")
+        );
+        fs::remove_dir_all(dir.path().join(DIR_NAME)).unwrap();
+        assert_eq!(
+            reopen(Uuid::max(), 8),
+            (0, true, "the index is missing".into())
+        );
+    }
+
+    #[test]
+    fn a_flipped_byte_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = filled(dir.path(), &[vec![event(1, 7, r#"{"a":"b"}"#)]]);
+        index.verify().unwrap();
+        let postings = fs::read_dir(dir.path().join(DIR_NAME))
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let file = postings
+            .into_iter()
+            .find(|path| path.extension().is_some_and(|end| end == "term"))
+            .unwrap();
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[3] ^= 1;
+        // The file is mapped, so it is replaced, not written over.
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, bytes).unwrap();
+        assert!(matches!(index.verify(), Err(IndexError::Unusable(_))));
+    }
+
+    /// Pages of a question, as a client walks them.
+    fn pages(
+        snapshot: &Snapshot,
+        query: &Query,
+        range: Range,
+        order: Order,
+        size: usize,
+    ) -> Vec<Hit> {
+        let mut found: Vec<Hit> = Vec::new();
+        loop {
+            let page = snapshot
+                .hits(
+                    query,
+                    range,
+                    order,
+                    found.last().copied(),
+                    Seq(u64::MAX),
+                    size,
+                )
+                .unwrap();
+            if page.is_empty() {
+                return found;
+            }
+            found.extend(page);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn pages_in_both_orders_are_the_sorted_matches(
+            times in prop::collection::vec((0..12_i64, 0..3_u8), 1..60),
+            cuts in prop::collection::vec(1..20_usize, 1..6),
+            (since, span, size) in (0..12_i64, 0..12_i64, 1..9_usize),
+        ) {
+            let words = ["red", "green", "blue"];
+            let events: Vec<AuditEvent> = times.iter().enumerate().map(|(i, (at, word))| {
+                event(i as u64 + 1, *at, &format!(r#"{{"actor":{{"x":"{}"}}}}"#, words[usize::from(*word)]))
+            }).collect();
+            let mut rest = events.as_slice();
+            let mut commits = Vec::new();
+            for cut in cuts {
+                let (now, later) = rest.split_at(cut.min(rest.len()));
+                commits.push(now.to_vec());
+                rest = later;
+            }
+            commits.push(rest.to_vec());
+            let dir = tempfile::tempdir().unwrap();
+            let snapshot = filled(dir.path(), &commits).snapshot();
+
+            let range = Range { since_us: Some(since), before_us: Some(since + span) };
+            for (query, word) in [(Query::All, None), (parse("green").unwrap(), Some(1)), (parse("red").unwrap(), Some(0))] {
+                let matches = |(at, found): &(i64, u8)| {
+                    (since..since + span).contains(at) && word.is_none_or(|word| word == *found)
+                };
+                let mut expect: Vec<Hit> = times.iter().enumerate().filter(|(_, event)| matches(event))
+                    .map(|(i, (at, _))| Hit { at_us: *at, seq: Seq(i as u64 + 1) }).collect();
+                expect.sort_by_key(|hit| (hit.at_us, hit.seq));
+                prop_assert_eq!(&pages(&snapshot, &query, range, Order::Ascending, size), &expect);
+                prop_assert_eq!(snapshot.count(&query, range).unwrap(), expect.len() as u64);
+                expect.reverse();
+                prop_assert_eq!(&pages(&snapshot, &query, range, Order::Descending, size), &expect);
+            }
+        }
+    }
+}

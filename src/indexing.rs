@@ -1,0 +1,199 @@
+//! Log to index: the first follower.
+//!
+//! It reads events after the last one it added, in order, and adds them; with nothing more to read it commits at once,
+//! under load once a second. Its progress is the index's own, so a crash anywhere means that the same events come again.
+//! Announcements of a new head only wake it: one that is missed is found at the next look.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::clock::Clock;
+use crate::index::{Index, IndexError};
+use crate::position::Seq;
+use crate::store::{Store, StoreError};
+use crate::task;
+
+/// The most events taken in one turn, and so the most that wait for a stop.
+const MAX_EVENTS: usize = 2_000;
+
+/// About the most bytes taken in one turn.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// Under load, how long events wait to become searchable.
+const COMMIT_EVERY: TimeDelta = TimeDelta::seconds(1);
+
+/// How often the log is looked at without an announcement.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a stop waits for events that are not in yet; the rest comes in after the next start.
+const FINISH_WITHIN: TimeDelta = TimeDelta::seconds(5);
+
+/// How long to wait after a failure.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a turn failed.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexingError {
+    /// The index; it is reopened, or emptied and filled anew.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The log.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a turn came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turned {
+    /// How many events were added.
+    pub added: usize,
+    /// Whether the log holds more.
+    pub has_more: bool,
+}
+
+/// The follower. A clone shares the log and the index, and has a commit clock of its own.
+#[derive(Clone)]
+pub struct Indexing {
+    store: Store,
+    index: Index,
+    clock: Clock,
+    last_commit: DateTime<Utc>,
+}
+
+impl Indexing {
+    /// Follows `store` into `index`.
+    #[must_use]
+    pub fn new(store: Store, index: Index, clock: Clock) -> Self {
+        let last_commit = clock.steady();
+        Self {
+            store,
+            index,
+            clock,
+            last_commit,
+        }
+    }
+
+    /// Follows until told to stop, then takes in and commits what came in last.
+    ///
+    /// # Errors
+    /// When the log is damaged, or not even an empty index can be made.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), IndexingError> {
+        let mut heads = self.store.heads();
+        let verify = self.verify();
+        tokio::pin!(verify);
+        let mut is_verified = false;
+        while !stop.is_cancelled() {
+            // Registered before looking: what is announced meanwhile wakes the next look.
+            heads.mark_unchanged();
+            let (follower, result) = task::blocking(move || {
+                let result = self.turn();
+                (self, result)
+            })
+            .await;
+            self = follower;
+            let nap = match result {
+                Ok(Turned { has_more: true, .. }) => continue,
+                Ok(Turned {
+                    has_more: false, ..
+                }) => LOOK_EVERY,
+                Err(error) => {
+                    self.recover(error).await?;
+                    RETRY_AFTER
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Ok(()) = heads.changed() => {}
+                verified = &mut verify, if !is_verified => {
+                    is_verified = true;
+                    if let Err(error) = verified {
+                        self.start_over(&error).await?;
+                    }
+                }
+                () = tokio::time::sleep(nap) => {}
+            }
+        }
+        task::blocking(move || self.finish()).await
+    }
+
+    /// Takes in what came in last, as far as there is time, and lets go of the index.
+    fn finish(&mut self) -> Result<(), IndexingError> {
+        let until = self.clock.steady() + FINISH_WITHIN;
+        while self.turn()?.has_more && self.clock.steady() < until {}
+        if self.index.added() > self.index.checkpoint() {
+            self.index.commit()?;
+        }
+        Ok(self.index.close()?)
+    }
+
+    /// Takes in the next events, and commits if it is time.
+    ///
+    /// # Errors
+    /// [`IndexingError`]; then [`Index::reopen`] leads back to the last commit.
+    pub fn turn(&mut self) -> Result<Turned, IndexingError> {
+        let head = self.store.head();
+        let events = self
+            .store
+            .events_after(self.index.added(), MAX_EVENTS, MAX_BYTES)?;
+        self.index.add(&events)?;
+        let has_more = events.last().is_some_and(|last| last.seq < head);
+        let now = self.clock.steady();
+        let is_time = !has_more || now - self.last_commit >= COMMIT_EVERY;
+        if is_time && self.index.added() > self.index.checkpoint() {
+            self.index.commit()?;
+            self.last_commit = now;
+            debug!(
+                index.checkpoint = self.index.checkpoint().0,
+                log.head = head.0,
+                "Committed the index."
+            );
+        }
+        Ok(Turned {
+            added: events.len(),
+            has_more,
+        })
+    }
+
+    /// Compares the index's files with their checksums, once, while questions are answered.
+    fn verify(&self) -> impl Future<Output = Result<(), IndexError>> + use<> {
+        let index = self.index.clone();
+        task::blocking(move || index.verify())
+    }
+
+    async fn recover(&self, error: IndexingError) -> Result<(), IndexingError> {
+        match error {
+            IndexingError::Store(error) => match error {
+                StoreError::Busy | StoreError::Full | StoreError::Broken(_) => {
+                    warn!(error = %error, "The log could not be read for the index; trying again.");
+                    Ok(())
+                }
+                error => Err(error.into()),
+            },
+            IndexingError::Index(error) => {
+                warn!(error = %error, "The index failed; going back to its last commit.");
+                let (index, head) = (self.index.clone(), self.store.head());
+                if let Some(why) = task::blocking(move || index.reopen(head)).await? {
+                    self.tell_rebuild(&why, head);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn start_over(&self, why: &IndexError) -> Result<(), IndexingError> {
+        let (index, head) = (self.index.clone(), self.store.head());
+        self.tell_rebuild(&why.to_string(), head);
+        Ok(task::blocking(move || index.clear(head)).await?)
+    }
+
+    fn tell_rebuild(&self, why: &str, head: Seq) {
+        info!(
+            why,
+            log.head = head.0,
+            "Rebuilding the index from the log; answers are not whole until it is done."
+        );
+    }
+}

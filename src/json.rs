@@ -1,0 +1,475 @@
+//! JSON text read token by token, for entries whose shape nobody promised.
+//!
+//! [`serde_json`] has already said that a text is JSON; this reads what it says without losing anything: numbers and
+//! duplicate keys as they were written, strings with broken surrogates, nesting to any depth (nothing here recurses
+//! without a limit). It knows nothing of audit logs. Given text that is not JSON it returns less, and never panics.
+
+use std::borrow::Cow;
+
+/// One token. Texts are still escaped: see [`unescape`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token<'a> {
+    /// `{`
+    BeginObject,
+    /// `}`
+    EndObject,
+    /// `[`
+    BeginArray,
+    /// `]`
+    EndArray,
+    /// A member's name, without its quotes, escapes as written.
+    Key(&'a str),
+    /// A string, without its quotes, escapes as written.
+    Text(&'a str),
+    /// A number, as written.
+    Number(&'a str),
+    /// `true` or `false`.
+    Bool(bool),
+    /// `null`
+    Null,
+}
+
+/// The tokens of a JSON text, in order.
+#[derive(Debug, Clone)]
+pub struct Tokens<'a> {
+    text: &'a str,
+    at: usize,
+    open: Vec<Open>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Array,
+    ObjectBeforeKey,
+    ObjectBeforeValue,
+}
+
+impl<'a> Tokens<'a> {
+    /// Reads `text` from its start.
+    #[must_use]
+    pub fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            open: Vec::new(),
+        }
+    }
+
+    /// How many objects and arrays are open after the last token.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.open.len()
+    }
+
+    fn string(&mut self) -> Option<&'a str> {
+        let start = self.at + 1;
+        let bytes = self.text.as_bytes();
+        let mut end = start;
+        while *bytes.get(end)? != b'"' {
+            end += if bytes[end] == b'\\' { 2 } else { 1 };
+        }
+        self.at = end + 1;
+        self.text.get(start..end)
+    }
+
+    fn literal(&mut self) -> Option<Token<'a>> {
+        let rest = self.text.get(self.at..)?;
+        let ends = |c: char| matches!(c, ',' | '}' | ']' | ' ' | '\t' | '\n' | '\r');
+        let word = &rest[..rest.find(ends).unwrap_or(rest.len())];
+        self.at += word.len();
+        match word {
+            "true" => Some(Token::Bool(true)),
+            "false" => Some(Token::Bool(false)),
+            "null" => Some(Token::Null),
+            "" => None,
+            number => Some(Token::Number(number)),
+        }
+    }
+
+    fn begin(&mut self, open: Open, token: Token<'a>) -> Option<Token<'a>> {
+        self.value_follows();
+        self.open.push(open);
+        self.at += 1;
+        Some(token)
+    }
+
+    fn end(&mut self, token: Token<'a>) -> Option<Token<'a>> {
+        self.open.pop();
+        self.at += 1;
+        Some(token)
+    }
+
+    /// Notes that the innermost object's next string is a key again, since its value is here.
+    fn value_follows(&mut self) {
+        if let Some(open @ Open::ObjectBeforeValue) = self.open.last_mut() {
+            *open = Open::ObjectBeforeKey;
+        }
+    }
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        let bytes = self.text.as_bytes();
+        while matches!(
+            bytes.get(self.at)?,
+            b' ' | b'\t' | b'\n' | b'\r' | b',' | b':'
+        ) {
+            self.at += 1;
+        }
+        match bytes[self.at] {
+            b'{' => self.begin(Open::ObjectBeforeKey, Token::BeginObject),
+            b'[' => self.begin(Open::Array, Token::BeginArray),
+            b'}' => self.end(Token::EndObject),
+            b']' => self.end(Token::EndArray),
+            b'"' => {
+                let string = self.string()?;
+                if let Some(open @ Open::ObjectBeforeKey) = self.open.last_mut() {
+                    *open = Open::ObjectBeforeValue;
+                    return Some(Token::Key(string));
+                }
+                self.value_follows();
+                Some(Token::Text(string))
+            }
+            _ => {
+                self.value_follows();
+                self.literal()
+            }
+        }
+    }
+}
+
+/// A string's meaning. A surrogate without its other half becomes U+FFFD, and `Err` holds the result.
+///
+/// # Errors
+/// When the text holds such a surrogate, or an escape JSON does not have: the meaning is then not the whole of it.
+pub fn unescape(raw: &str) -> Result<Cow<'_, str>, String> {
+    let Some(first) = raw.find('\\') else {
+        return Ok(Cow::Borrowed(raw));
+    };
+    let mut text = String::with_capacity(raw.len());
+    text.push_str(&raw[..first]);
+    let mut exact = true;
+    let mut rest = &raw[first..];
+    while let Some(at) = rest.find('\\') {
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (c, len) = escaped(rest);
+        exact &= c.is_some();
+        text.push(c.unwrap_or(char::REPLACEMENT_CHARACTER));
+        rest = rest.get(len..).unwrap_or("");
+    }
+    text.push_str(rest);
+    if exact {
+        Ok(Cow::Owned(text))
+    } else {
+        Err(text)
+    }
+}
+
+/// The character that the escape at the start of `rest` stands for, and the escape's length in bytes.
+fn escaped(rest: &str) -> (Option<char>, usize) {
+    let simple = |c| (Some(c), 2);
+    match rest.as_bytes().get(1) {
+        Some(b'n') => simple('\n'),
+        Some(b't') => simple('\t'),
+        Some(b'r') => simple('\r'),
+        Some(b'b') => simple('\u{8}'),
+        Some(b'f') => simple('\u{c}'),
+        Some(c @ (b'"' | b'\\' | b'/')) => simple(char::from(*c)),
+        Some(b'u') => escaped_unit(rest),
+        _ => (None, rest.chars().take(2).map(char::len_utf8).sum()),
+    }
+}
+
+fn escaped_unit(rest: &str) -> (Option<char>, usize) {
+    let unit = |at: usize| u16::from_str_radix(rest.get(at..at + 4)?, 16).ok();
+    let Some(first) = unit(2) else {
+        return (None, 2);
+    };
+    let second = if rest.get(6..8) == Some("\\u") {
+        unit(8)
+    } else {
+        None
+    };
+    let units = [first, second.unwrap_or(0)];
+    match char::decode_utf16(units).next() {
+        Some(Ok(c)) if c.len_utf16() == 2 => (Some(c), 12),
+        Some(Ok(c)) => (Some(c), 6),
+        _ => (None, 6),
+    }
+}
+
+/// A value without members, as [`walk`] meets it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scalar<'a> {
+    /// A string, its escapes resolved as far as they can be.
+    Text(Cow<'a, str>),
+    /// A number, as written.
+    Number(&'a str),
+    /// `true` or `false`.
+    Bool(bool),
+    /// `null`
+    Null,
+}
+
+/// Deeper than this, [`walk`] no longer lengthens the path, and [`canonical`] no longer sorts keys.
+pub const MAX_DEPTH: usize = 128;
+
+/// Calls `visit` with the dotted path and the value of each leaf of a JSON text, in order.
+///
+/// An array's items have the path of the array. Objects and arrays without members are not visited. Below
+/// [`MAX_DEPTH`] a leaf has the path of its ancestor there, so that hostile nesting costs no more than its length.
+pub fn walk<'a>(text: &'a str, mut visit: impl FnMut(&str, Scalar<'a>)) {
+    let mut path = String::with_capacity(64);
+    // For each open object or array: how long the path was outside it.
+    let mut outer_lens: Vec<usize> = Vec::new();
+    for token in Tokens::new(text) {
+        match token {
+            Token::BeginObject | Token::BeginArray => outer_lens.push(path.len()),
+            Token::EndObject | Token::EndArray => path.truncate(outer_lens.pop().unwrap_or(0)),
+            Token::Key(key) => {
+                let outer = outer_lens.last().copied().unwrap_or(0);
+                path.truncate(outer);
+                if outer_lens.len() <= MAX_DEPTH {
+                    if outer > 0 {
+                        path.push('.');
+                    }
+                    path.push_str(&meaning(key));
+                }
+            }
+            Token::Text(raw) => visit(&path, Scalar::Text(meaning(raw))),
+            Token::Number(number) => visit(&path, Scalar::Number(number)),
+            Token::Bool(value) => visit(&path, Scalar::Bool(value)),
+            Token::Null => visit(&path, Scalar::Null),
+        }
+    }
+}
+
+/// What a string says, as well as it can be read.
+#[must_use]
+pub fn meaning(raw: &str) -> Cow<'_, str> {
+    unescape(raw).unwrap_or_else(Cow::Owned)
+}
+
+/// The form in which two texts are equal when they say the same: keys sorted, escapes written one way, no white space;
+/// numbers and duplicate keys as written.
+///
+/// A string with a broken surrogate keeps its own spelling. A text nested deeper than [`MAX_DEPTH`] keeps the order of
+/// its keys, and only loses its white space.
+#[must_use]
+pub fn canonical(text: &str) -> String {
+    let mut tokens = Tokens::new(text);
+    let mut out = String::with_capacity(text.len());
+    match tokens
+        .next()
+        .map(|first| canonical_value(first, &mut tokens, &mut out))
+    {
+        Some(Some(())) => out,
+        _ => without_white_space(text),
+    }
+}
+
+/// Writes the value that begins with `first`; `None` when it is nested too deeply or ends too early.
+fn canonical_value<'a>(first: Token<'a>, tokens: &mut Tokens<'a>, out: &mut String) -> Option<()> {
+    match first {
+        Token::BeginObject => canonical_object(tokens, out)?,
+        Token::BeginArray => canonical_array(tokens, out)?,
+        Token::Key(raw) | Token::Text(raw) => canonical_string(raw, out),
+        Token::Number(number) => out.push_str(number),
+        Token::Bool(value) => out.push_str(if value { "true" } else { "false" }),
+        Token::Null => out.push_str("null"),
+        Token::EndObject | Token::EndArray => return None,
+    }
+    Some(())
+}
+
+fn canonical_object<'a>(tokens: &mut Tokens<'a>, out: &mut String) -> Option<()> {
+    if tokens.depth() > MAX_DEPTH {
+        return None;
+    }
+    let mut members: Vec<(Cow<'a, str>, String)> = Vec::new();
+    loop {
+        match tokens.next()? {
+            Token::Key(raw) => {
+                let mut member = String::new();
+                canonical_string(raw, &mut member);
+                member.push(':');
+                let first = tokens.next()?;
+                canonical_value(first, tokens, &mut member)?;
+                members.push((meaning(raw), member));
+            }
+            Token::EndObject => break,
+            _ => return None,
+        }
+    }
+    // Stable, so that duplicate keys stay in the order they were written in.
+    members.sort_by(|(a, _), (b, _)| a.cmp(b));
+    out.push('{');
+    for (i, (_, member)) in members.iter().enumerate() {
+        out.push_str(if i > 0 { "," } else { "" });
+        out.push_str(member);
+    }
+    out.push('}');
+    Some(())
+}
+
+fn canonical_array<'a>(tokens: &mut Tokens<'a>, out: &mut String) -> Option<()> {
+    if tokens.depth() > MAX_DEPTH {
+        return None;
+    }
+    out.push('[');
+    let mut first_item = true;
+    loop {
+        match tokens.next()? {
+            Token::EndArray => break,
+            first => {
+                out.push_str(if first_item { "" } else { "," });
+                first_item = false;
+                canonical_value(first, tokens, out)?;
+            }
+        }
+    }
+    out.push(']');
+    Some(())
+}
+
+fn canonical_string(raw: &str, out: &mut String) {
+    match unescape(raw)
+        .ok()
+        .and_then(|text| serde_json::to_string(&text).ok())
+    {
+        Some(quoted) => out.push_str(&quoted),
+        None => {
+            out.push('"');
+            out.push_str(raw);
+            out.push('"');
+        }
+    }
+}
+
+fn without_white_space(text: &str) -> String {
+    let mut in_string = false;
+    let mut escaped = false;
+    text.chars()
+        .filter(|&c| {
+            let keep = in_string || !matches!(c, ' ' | '\t' | '\n' | '\r');
+            if c == '"' && !escaped {
+                in_string = !in_string;
+            }
+            escaped = in_string && c == '\\' && !escaped;
+            keep
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn leaves(text: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        walk(text, |path, value| found.push(format!("{path}={value:?}")));
+        found
+    }
+
+    #[test]
+    fn leaves_have_dotted_paths_and_arrays_share_theirs() {
+        let text = r#" {"a": {"b": [1, {"c": "x"}, true], "d": {}}, "e": null, "f": "\u0065\t"} "#;
+        assert_eq!(
+            leaves(text),
+            [
+                "a.b=Number(\"1\")",
+                "a.b.c=Text(\"x\")",
+                "a.b=Bool(true)",
+                "e=Null",
+                "f=Text(\"e\\t\")",
+            ]
+        );
+    }
+
+    #[test]
+    fn broken_surrogates_are_read_as_far_as_they_go() {
+        assert_eq!(
+            unescape(r"a\ud83d\ude00b"),
+            Ok(Cow::Owned("a\u{1f600}b".to_owned()))
+        );
+        assert_eq!(unescape(r"a\ud83db"), Err("a\u{fffd}b".to_owned()));
+        assert_eq!(
+            unescape(r"\udc00\ud83dx"),
+            Err("\u{fffd}\u{fffd}x".to_owned())
+        );
+    }
+
+    #[test]
+    fn canonical_forms_are_equal_exactly_when_the_content_is() {
+        let same = |a: &str, b: &str| assert_eq!(canonical(a), canonical(b), "{a} and {b}");
+        let other = |a: &str, b: &str| assert_ne!(canonical(a), canonical(b), "{a} and {b}");
+        same(r#"{"b":1,"a":[1, 2]}"#, " { \"a\" : [1,2], \"b\" : 1 } ");
+        same(r#""Jos\u00e9""#, "\"Jos\u{e9}\"");
+        same(r#""a\/b""#, r#""a/b""#);
+        other("1", "1.0");
+        other(r#"{"a":1,"a":2}"#, r#"{"a":2,"a":1}"#);
+        other(r#""\ud800""#, r#""\ud801""#);
+        other("[1,2]", "[2,1]");
+        other("[12]", "[1,2]");
+    }
+
+    #[test]
+    fn hostile_nesting_costs_its_length_and_no_stack() {
+        let deep = "[".repeat(200_000) + "7" + &"]".repeat(200_000);
+        assert_eq!(leaves(&deep), ["=Number(\"7\")"]);
+        assert_eq!(canonical(&deep), deep);
+        let objects = "{\"k\": ".repeat(100_000) + "7" + &"}".repeat(100_000);
+        assert_eq!(leaves(&objects).len(), 1);
+        assert_eq!(canonical(&objects), objects.replace(' ', ""));
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let scalar = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,12}".prop_map(Value::from),
+        ];
+        scalar.prop_recursive(5, 40, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map("[a-z\"\\\\ .]{0,4}", inner, 0..5)
+                    .prop_map(|members| json!(members)),
+            ]
+        })
+    }
+
+    fn leaf_count(value: &Value) -> usize {
+        match value {
+            Value::Array(items) => items.iter().map(leaf_count).sum(),
+            Value::Object(members) => members.values().map(leaf_count).sum(),
+            _ => 1,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn canonical_is_json_of_the_same_meaning_and_stays(value in any_json()) {
+            let pretty = serde_json::to_string_pretty(&value).unwrap();
+            let form = canonical(&pretty);
+            prop_assert_eq!(&canonical(&form), &form);
+            prop_assert_eq!(&canonical(&value.to_string()), &form);
+            prop_assert_eq!(leaves(&pretty).len(), leaf_count(&value));
+            prop_assert_eq!(serde_json::from_str::<Value>(&form).unwrap(), value);
+        }
+
+        #[test]
+        fn any_text_is_read_without_panic(text in ".{0,200}", cut in "[\\[{\"\\\\u0-9a:,]{0,60}") {
+            for text in [text, cut] {
+                leaves(&text);
+                std::hint::black_box(canonical(&text));
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The `orgtrail` program: the command line, and its exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use orgtrail::command::Cli;
+use orgtrail::terminal;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if terminal::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the last word to the person who started the program"
+)]
+fn tell(error: &anyhow::Error) {
+    eprintln!("orgtrail: {error:#}");
+}

@@ -1,0 +1,327 @@
+//! One call and what becomes of it: the work of a poller's turn.
+//!
+//! Each turn reads from the log where its source stands, does one step, and says how far the source has come with it. It
+//! decides nothing about when.
+
+use chrono::{DateTime, Utc};
+use tracing::{debug, warn};
+
+use super::roll::AccountList;
+use super::{Settings, lane};
+use crate::clock::Clock;
+use crate::event::Arrival;
+use crate::health::Board;
+use crate::position::{Source, WindowKind, rfc3339};
+use crate::store::{
+    Appended, OpenWindow, Page, Progress, QuotaRow, SourceRow, Store, StoreError, Then,
+};
+use crate::task;
+use crate::upstream::{LogPage, Permit, Spent, Upstream, UpstreamError};
+
+/// What a turn needs to do its work; a clone shares it all.
+#[derive(Clone)]
+pub(super) struct Hands {
+    pub(super) store: Store,
+    pub(super) upstream: Upstream,
+    pub(super) credential: String,
+    pub(super) settings: Settings,
+    pub(super) board: Board,
+    pub(super) clock: Clock,
+}
+
+/// One call to make, with leave to make it.
+pub struct Turn {
+    pub(super) hands: Hands,
+    pub(super) permit: Permit,
+    pub(super) work: Work,
+}
+
+pub(super) enum Work {
+    Scan(Scan),
+    List(AccountList),
+}
+
+/// One page of one source to fetch and keep.
+pub(super) struct Scan {
+    pub(super) source: Source,
+    pub(super) kind: WindowKind,
+    pub(super) limit: u32,
+    /// The lesser of our present and upstream's.
+    pub(super) present: DateTime<Utc>,
+}
+
+/// How a turn went.
+pub struct Outcome(pub(super) Went);
+
+pub(super) enum Went {
+    Scanned {
+        scan: Scan,
+        result: Box<Result<Scanned, TurnError>>,
+    },
+    Listed {
+        organization: String,
+        result: Result<Listed, TurnError>,
+    },
+}
+
+/// What a list's turn came to.
+pub(super) enum Listed {
+    /// There is more to read.
+    More(AccountList),
+    /// It is kept: every source as it is written down with it.
+    All(Vec<SourceRow>),
+}
+
+/// What a scan's turn came to.
+pub(super) struct Scanned {
+    pub(super) did: Did,
+    /// How far the source has come with it.
+    pub(super) progress: Progress,
+    /// Upstream's present, and ours when it said so.
+    pub(super) clocks: Option<(DateTime<Utc>, DateTime<Utc>)>,
+}
+
+pub(super) enum Did {
+    /// There was nothing to scan after all.
+    Nothing,
+    /// A page was kept; a window that ends there was sealed with it.
+    Kept {
+        appended: Appended,
+        sealed: Option<DateTime<Utc>>,
+    },
+    /// The cursor led nowhere, so the scan starts over.
+    Restarted { why: String },
+    /// Upstream's clock has not reached the window: it is tried again by that clock.
+    TooEarly,
+}
+
+/// Why a turn failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TurnError {
+    /// Upstream gave no page.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The log could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl TurnError {
+    /// Whether no later turn can do better.
+    pub(super) fn is_fatal(&self) -> bool {
+        match self {
+            Self::Upstream(_) => false,
+            Self::Store(error) => !matches!(
+                error,
+                StoreError::Busy
+                    | StoreError::Full
+                    | StoreError::Stale(_)
+                    | StoreError::Zstd(_)
+                    | StoreError::Broken(_)
+            ),
+        }
+    }
+}
+
+impl Turn {
+    /// Makes the call and keeps what came.
+    pub async fn perform(self) -> Outcome {
+        let Self {
+            hands,
+            permit,
+            work,
+        } = self;
+        Outcome(match work {
+            Work::Scan(scan) => {
+                let result = Box::new(hands.scan(permit, &scan).await);
+                Went::Scanned { scan, result }
+            }
+            Work::List(list) => {
+                let organization = list.organization.clone();
+                let result = hands.list(permit, list).await;
+                Went::Listed {
+                    organization,
+                    result,
+                }
+            }
+        })
+    }
+}
+
+impl Hands {
+    async fn list(&self, permit: Permit, mut list: AccountList) -> Result<Listed, TurnError> {
+        self.save(permit.to_save).await?;
+        let page_token = list.page_token.as_deref();
+        let page = self
+            .upstream
+            .fetch_accounts_page(permit, &list.organization, page_token)
+            .await;
+        self.save_wait().await?;
+        if list.take(page?)? {
+            return Ok(Listed::More(list));
+        }
+        let (store, now) = (self.store.clone(), self.clock.now());
+        let rows = task::blocking(move || {
+            store.save_accounts(&list.organization, &list.accounts, now)?;
+            store.sources()
+        });
+        Ok(Listed::All(rows.await?))
+    }
+
+    async fn scan(&self, permit: Permit, scan: &Scan) -> Result<Scanned, TurnError> {
+        let open = self
+            .open_window(&scan.source, scan.kind, scan.present)
+            .await?;
+        let Some(window) = open else {
+            return self.scanned(scan, Did::Nothing, None).await;
+        };
+        // The budget is written down before it is spent: a crash from here on loses calls, never counts them twice.
+        self.save(permit.to_save).await?;
+        let asked_at = self.clock.steady();
+        let stretch = window.window.widened();
+        let page = self
+            .upstream
+            .fetch_log_page(
+                permit,
+                &scan.source,
+                stretch,
+                window.cursor.as_ref(),
+                scan.limit,
+            )
+            .await;
+        self.save_wait().await?;
+        match page {
+            Ok(page) => self.keep(scan, window, page, asked_at).await,
+            Err(UpstreamError::CursorRefused(why)) => self.restart(scan, window, why).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The window to go on with, or a new one if it is time for one.
+    async fn open_window(
+        &self,
+        source: &Source,
+        kind: WindowKind,
+        present: DateTime<Utc>,
+    ) -> Result<Option<OpenWindow>, StoreError> {
+        let (hands, source) = (self.clone(), source.clone());
+        task::blocking(move || {
+            let progress = hands.store.progress(&source)?;
+            if let Some(open) = progress.open(kind) {
+                return Ok(Some(open.clone()));
+            }
+            let Some(window) = lane::next_window(kind, &progress, &hands.settings, present) else {
+                return Ok(None);
+            };
+            hands
+                .store
+                .begin_window(&source, kind, window, hands.clock.now())
+                .map(Some)
+        })
+        .await
+    }
+
+    async fn keep(
+        &self,
+        scan: &Scan,
+        window: OpenWindow,
+        page: LogPage,
+        asked_at: DateTime<Utc>,
+    ) -> Result<Scanned, TurnError> {
+        let received_at = self.clock.now();
+        let clocks = page.date.map(|theirs| (theirs, received_at));
+        // What upstream had not reached when the scan began is not claimed, whatever our clock says.
+        let took = self.clock.steady() - asked_at;
+        let claim_before = page
+            .date
+            .map_or(window.window.before, |date| date - took)
+            .min(window.window.before);
+        if claim_before.timestamp() <= window.window.since.timestamp() {
+            let (store, id) = (self.store.clone(), window.id);
+            task::blocking(move || store.abandon_window(id)).await?;
+            return self.scanned(scan, Did::TooEarly, clocks).await;
+        }
+        let then = page.next.map_or(Then::Seal, Then::GoOn);
+        let sealed = (then == Then::Seal).then_some(claim_before);
+        let (store, entries) = (self.store.clone(), page.entries);
+        let (id, asked) = (window.id, window.cursor.clone());
+        let kept = task::blocking(move || {
+            let arrivals = entries.into_iter().map(Arrival::read).collect();
+            store.append(&Page {
+                window: id,
+                asked,
+                arrivals,
+                then,
+                claim_before,
+                received_at,
+            })
+        })
+        .await;
+        let appended = match kept {
+            Err(StoreError::Circle(_)) => {
+                let why = "it came again, and leads in a circle".to_owned();
+                return self.restart(scan, window, why).await;
+            }
+            kept => kept?,
+        };
+        debug!(
+            source = %scan.source, window.kind = scan.kind.as_str(), window.sealed = sealed.is_some(),
+            new = appended.new, held = appended.held, "Kept a page."
+        );
+        self.scanned(scan, Did::Kept { appended, sealed }, clocks)
+            .await
+    }
+
+    async fn restart(
+        &self,
+        scan: &Scan,
+        window: OpenWindow,
+        why: String,
+    ) -> Result<Scanned, TurnError> {
+        let (store, now) = (self.store.clone(), self.clock.now());
+        let smaller = lane::halved(scan.kind, window.window);
+        task::blocking(move || store.restart_window(window.id, smaller, now)).await?;
+        self.scanned(scan, Did::Restarted { why }, None).await
+    }
+
+    async fn scanned(
+        &self,
+        scan: &Scan,
+        did: Did,
+        clocks: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    ) -> Result<Scanned, TurnError> {
+        let (store, source) = (self.store.clone(), scan.source.clone());
+        let progress = task::blocking(move || store.progress(&source)).await?;
+        Ok(Scanned {
+            did,
+            progress,
+            clocks,
+        })
+    }
+
+    /// Writes the budget down, if it is time to. What could not be written is due again with the next call.
+    async fn save(&self, spent: Option<Spent>) -> Result<(), StoreError> {
+        let Some(spent) = spent else { return Ok(()) };
+        let (store, credential) = (self.store.clone(), self.credential.clone());
+        let row = QuotaRow {
+            spent_until: spent.spent_until,
+            blocked_until: spent.blocked_until,
+        };
+        task::blocking(move || store.save_quota(&credential, row)).await?;
+        self.upstream.quota().saved(spent);
+        Ok(())
+    }
+
+    /// Writes down that upstream said to wait, if it did.
+    async fn save_wait(&self) -> Result<(), StoreError> {
+        let wait = self.upstream.quota().unsaved_wait();
+        if let Some(Spent { blocked_until, .. }) = wait {
+            warn!(
+                credential = self.credential,
+                until = %rfc3339(blocked_until),
+                "Upstream said to wait; no call is made until then."
+            );
+        }
+        self.save(wait).await
+    }
+}

@@ -1,0 +1,222 @@
+//! Every way of saying "where": which log upstream, which stretch of it, which place in ours.
+//!
+//! Plain values with their one true spelling. They know nothing of how a place is reached, kept or searched.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+/// An event's place in our log: given once, in the order of arrival, never reused. The first is 1.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// The place before the first event: the head of an empty log, and where a follower starts.
+    pub const ZERO: Self = Self(0);
+
+    /// The place after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which kind of log a source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceKind {
+    /// An organization's own log: what was done through organization-level calls, not the sum of its accounts.
+    Organization,
+    /// One account's log.
+    Account,
+}
+
+impl SourceKind {
+    /// The first part of a source's name, and of its path upstream.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Organization => "organizations",
+            Self::Account => "accounts",
+        }
+    }
+}
+
+/// One upstream log: `organizations/{id}` or `accounts/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Source {
+    kind: SourceKind,
+    id: String,
+}
+
+/// The longest id that is accepted in a source's name. Those seen upstream have 32 characters.
+pub const MAX_SOURCE_ID_LEN: usize = 64;
+
+impl Source {
+    /// The log of the organization `id`.
+    ///
+    /// # Errors
+    /// When `id` is not made of 1 to 64 ASCII letters, digits, `-` and `_`: it becomes a part of a path upstream.
+    pub fn organization(id: &str) -> Result<Self, BadSource> {
+        Self::new(SourceKind::Organization, id)
+    }
+
+    /// The log of the account `id`.
+    ///
+    /// # Errors
+    /// As [`Source::organization`].
+    pub fn account(id: &str) -> Result<Self, BadSource> {
+        Self::new(SourceKind::Account, id)
+    }
+
+    fn new(kind: SourceKind, id: &str) -> Result<Self, BadSource> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if id.is_empty() || id.len() > MAX_SOURCE_ID_LEN || !id.chars().all(plain) {
+            return Err(BadSource {
+                name: format!("{}/{id}", kind.as_str()),
+            });
+        }
+        Ok(Self {
+            kind,
+            id: id.to_owned(),
+        })
+    }
+
+    /// Organization or account.
+    #[must_use]
+    pub fn kind(&self) -> SourceKind {
+        self.kind
+    }
+
+    /// The upstream id of the organization or account.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind.as_str(), self.id)
+    }
+}
+
+impl FromStr for Source {
+    type Err = BadSource;
+
+    fn from_str(name: &str) -> Result<Self, BadSource> {
+        match name.split_once('/') {
+            Some(("organizations", id)) => Self::organization(id),
+            Some(("accounts", id)) => Self::account(id),
+            _ => Err(BadSource {
+                name: name.to_owned(),
+            }),
+        }
+    }
+}
+
+/// A text that names no source.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{name:?} names no source: write `organizations/ID` or `accounts/ID`, the id 1 to 64 letters, digits, `-` or `_`"
+)]
+pub struct BadSource {
+    name: String,
+}
+
+/// A stretch of a source's time, `[since, before)`, in whole seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// The first second in the window.
+    pub since: DateTime<Utc>,
+    /// The first second after it.
+    pub before: DateTime<Utc>,
+}
+
+impl Window {
+    /// The window between two moments, each cut down to its whole second.
+    #[must_use]
+    pub fn new(since: DateTime<Utc>, before: DateTime<Utc>) -> Self {
+        Self {
+            since: since.trunc_subsecs(0),
+            before: before.trunc_subsecs(0),
+        }
+    }
+
+    /// How much time it spans; never negative.
+    #[must_use]
+    pub fn span(self) -> TimeDelta {
+        (self.before - self.since).max(TimeDelta::zero())
+    }
+
+    /// Whether it spans no time at all.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.before <= self.since
+    }
+
+    /// What upstream is asked for: a second wider at both ends, because it is not known whether its bounds include.
+    #[must_use]
+    pub fn widened(self) -> Self {
+        Self {
+            since: self.since - TimeDelta::seconds(1),
+            before: self.before + TimeDelta::seconds(1),
+        }
+    }
+
+    /// The moment that halves the window, to the whole second; `None` when it spans a second or less.
+    #[must_use]
+    pub fn middle(self) -> Option<DateTime<Utc>> {
+        let half = self.span().num_seconds() / 2;
+        (half > 0).then(|| self.since + TimeDelta::seconds(half))
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}, {})", rfc3339(self.since), rfc3339(self.before))
+    }
+}
+
+/// Why a stretch is scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WindowKind {
+    /// What is new.
+    Live,
+    /// What was there before the first live window, newest day first.
+    Backfill,
+}
+
+impl WindowKind {
+    /// Both, the more urgent first.
+    pub const ALL: [Self; 2] = [Self::Live, Self::Backfill];
+
+    /// Its name in the ledger, in logs and in answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Backfill => "backfill",
+        }
+    }
+}
+
+/// A time as we write it everywhere: RFC 3339, UTC, `Z`, and only as many fraction digits as it has.
+#[must_use]
+pub fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+}
+
+/// Upstream's word for "go on from here": opaque, good for one query.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Cursor(pub String);

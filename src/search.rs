@@ -1,0 +1,317 @@
+//! Questions and their answers: what to ask of the index, in which order, and where a page goes on.
+//!
+//! A question is answered from one snapshot of the index, which gives places; the log gives the events at those places.
+//! A cursor remembers the newest event of the first page's snapshot, so that later pages show what was held then,
+//! whatever has arrived meanwhile.
+//!
+//! It knows nothing of HTTP, and asks the time of nobody.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use uuid::Uuid;
+
+use crate::event::{AuditEvent, sha256};
+use crate::field;
+use crate::index::{Hit, IndexError, Order, Range, Snapshot};
+use crate::position::Seq;
+use crate::query::{Query, QueryError};
+use crate::store::{Store, StoreError};
+use crate::wording::{nearest, quoted};
+
+/// The most events on one page.
+pub const MAX_LIMIT: usize = 1_000;
+
+/// About the most bytes of entries on one page; beyond it the page is shorter.
+const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
+
+/// The events on a page when nobody says.
+pub const DEFAULT_LIMIT: usize = 50;
+
+/// What is asked, apart from paging.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Which events.
+    pub query: Query,
+    /// In which stretch of time.
+    pub range: Range,
+    /// In which order.
+    pub order: Order,
+}
+
+/// One page of an answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its events, in order.
+    pub events: Vec<AuditEvent>,
+    /// Where the next page goes on; `None` when this is the last.
+    pub next_cursor: Option<String>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// The question cannot be understood.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The cursor is not one for this question.
+    #[error("{0}")]
+    Cursor(&'static str),
+    /// The index is being filled anew, and does not hold yet what the cursor's first page was made of.
+    #[error(
+        "the index is being rebuilt: it holds {has} events of the {needs} this cursor was made of; try again soon"
+    )]
+    Behind {
+        /// The newest event that can be found.
+        has: Seq,
+        /// The newest event of the cursor's first page.
+        needs: Seq,
+    },
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The log failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The page of a question that begins at `cursor`, or its first: at most `limit` events.
+///
+/// # Errors
+/// [`SearchError`], named by whose fault it is.
+pub fn page(
+    store: &Store,
+    snapshot: &Snapshot,
+    question: &Question,
+    cursor: Option<&str>,
+    limit: usize,
+) -> Result<Answer, SearchError> {
+    check_names(&question.query, snapshot)?;
+    let place = cursor
+        .map(|cursor| Place::read(cursor, question, store.log_id()))
+        .transpose()?;
+    let upto = place.as_ref().map_or(snapshot.seq(), |place| place.upto);
+    if upto > store.head().max(snapshot.seq()) {
+        return Err(SearchError::Cursor(
+            "this cursor is of events that this log does not have: start from the first page",
+        ));
+    }
+    if upto > snapshot.seq() {
+        return Err(SearchError::Behind {
+            has: snapshot.seq(),
+            needs: upto,
+        });
+    }
+    let after = place.map(|place| place.after);
+    // One more than asked for tells whether there is another page.
+    let hits = snapshot.hits(
+        &question.query,
+        question.range,
+        question.order,
+        after,
+        upto,
+        limit + 1,
+    )?;
+    let places: Vec<Seq> = hits.iter().take(limit).map(|hit| hit.seq).collect();
+    // Large entries make a shorter page.
+    let events = store.events(&places, MAX_PAGE_BYTES)?;
+    let next_cursor = match hits.get(events.len().wrapping_sub(1)) {
+        Some(after) if events.len() < hits.len() => Some(
+            Place {
+                upto,
+                after: *after,
+            }
+            .write(question, store.log_id()),
+        ),
+        _ => None,
+    };
+    Ok(Answer {
+        events,
+        next_cursor,
+    })
+}
+
+/// How many events a question has, exactly.
+///
+/// # Errors
+/// [`SearchError`], named by whose fault it is.
+pub fn count(snapshot: &Snapshot, question: &Question) -> Result<u64, SearchError> {
+    check_names(&question.query, snapshot)?;
+    Ok(snapshot.count(&question.query, question.range)?)
+}
+
+/// A moment as people write it: RFC 3339, or a date, which begins at midnight UTC.
+#[must_use]
+pub fn parse_moment(text: &str) -> Option<DateTime<Utc>> {
+    if let Ok(date) = text.parse::<NaiveDate>() {
+        return Some(date.and_time(NaiveTime::MIN).and_utc());
+    }
+    DateTime::parse_from_rfc3339(text)
+        .ok()
+        .map(|time| time.to_utc())
+}
+
+/// A path that no entry has is a mistake, not an empty answer.
+fn check_names(query: &Query, snapshot: &Snapshot) -> Result<(), SearchError> {
+    let mut paths = Vec::new();
+    query.paths(&mut |path, at| paths.push((path, at)));
+    for (path, at) in paths {
+        if field::by_name(path).is_some() || snapshot.knows_path(path)? {
+            continue;
+        }
+        let names = field::FIELDS.iter().map(|field| field.name);
+        let hint = match nearest(path, names) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => "no entry has it either".to_owned(),
+        };
+        return Err(QueryError {
+            at,
+            message: format!("unknown field {}: {hint}", quoted(path)),
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// Where a page goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    /// The newest event of the first page's snapshot: what came later is not shown.
+    upto: Seq,
+    /// The last event of the page before.
+    after: Hit,
+}
+
+/// The first byte of a cursor, raised when its form changes.
+const CURSOR_VERSION: u8 = 1;
+
+const CURSOR_LEN: usize = 1 + 16 + 8 + 3 * 8;
+
+impl Place {
+    fn write(self, question: &Question, log_id: Uuid) -> String {
+        let mut bytes = Vec::with_capacity(CURSOR_LEN);
+        bytes.push(CURSOR_VERSION);
+        bytes.extend(log_id.as_bytes());
+        bytes.extend(fingerprint(question));
+        bytes.extend(self.upto.0.to_be_bytes());
+        bytes.extend(self.after.at_us.to_be_bytes());
+        bytes.extend(self.after.seq.0.to_be_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn read(cursor: &str, question: &Question, log_id: Uuid) -> Result<Self, SearchError> {
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).unwrap_or_default();
+        let Ok(bytes) = <[u8; CURSOR_LEN]>::try_from(bytes) else {
+            return Err(SearchError::Cursor(
+                "this is no cursor of ours: take `next_cursor` as it is, or leave it out",
+            ));
+        };
+        let number = |at: usize| {
+            let mut part = [0; 8];
+            part.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_be_bytes(part)
+        };
+        if bytes[0] != CURSOR_VERSION {
+            return Err(SearchError::Cursor(
+                "this cursor is of another version: start from the first page",
+            ));
+        }
+        if bytes[1..17] != *log_id.as_bytes() {
+            return Err(SearchError::Cursor(
+                "this cursor is of another log: start from the first page",
+            ));
+        }
+        if bytes[17..25] != fingerprint(question) {
+            return Err(SearchError::Cursor(
+                "this cursor belongs to another question: repeat its parameters as they were",
+            ));
+        }
+        let after = Hit {
+            at_us: number(33).cast_signed(),
+            seq: Seq(number(41)),
+        };
+        Ok(Self {
+            upto: Seq(number(25)),
+            after,
+        })
+    }
+}
+
+/// Tells questions apart. It changes when their form in the code does, which makes older cursors another question's.
+fn fingerprint(question: &Question) -> [u8; 8] {
+    let hash = sha256(format!("{question:?}").as_bytes());
+    let mut short = [0; 8];
+    short.copy_from_slice(&hash[..8]);
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn question(text: &str) -> Question {
+        Question {
+            query: crate::query::parse(text).unwrap(),
+            range: Range::default(),
+            order: Order::Descending,
+        }
+    }
+
+    fn told(result: Result<Place, SearchError>) -> String {
+        result
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_cursor_is_bound_to_its_question_and_its_log() {
+        let place = Place {
+            upto: Seq(9),
+            after: Hit {
+                at_us: -5,
+                seq: Seq(3),
+            },
+        };
+        let cursor = place.write(&question("a"), Uuid::nil());
+        assert_eq!(
+            Place::read(&cursor, &question("a"), Uuid::nil()).unwrap(),
+            place
+        );
+        assert!(
+            told(Place::read(&cursor, &question("b"), Uuid::nil())).contains("another question")
+        );
+        assert!(told(Place::read(&cursor, &question("a"), Uuid::max())).contains("another log"));
+        let ascending = Question {
+            order: Order::Ascending,
+            ..question("a")
+        };
+        assert!(told(Place::read(&cursor, &ascending, Uuid::nil())).contains("another question"));
+    }
+
+    #[test]
+    fn moments_are_times_and_dates() {
+        let check = |text, expect: Option<i64>| {
+            assert_eq!(
+                parse_moment(text).map(|time| time.timestamp()),
+                expect,
+                "{text}"
+            )
+        };
+        check("1970-01-02", Some(86_400));
+        check("1970-01-01T01:00:00+01:00", Some(0));
+        check("1970-01-01T00:00:01.5Z", Some(1));
+        check("1970-13-01", None);
+        check("yesterday", None);
+        check("", None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_cursor_or_an_error(text in "[A-Za-z0-9_-]{0,80}") {
+            prop_assert!(Place::read(&text, &question("a"), Uuid::nil()).is_err());
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The whole service: opens everything, starts every job, waits, and stops in the order of the data.
+//!
+//! Only here are all parts seen together. A job that ends by itself ends the service, with its error: whoever watches the
+//! process starts it again, into a recovery that is the same code as a first start.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::config::{self, AccountsChoice, Config, CredentialSource};
+use crate::durable::Breaker;
+use crate::health::Board;
+use crate::http::{self, AppState};
+use crate::index::Index;
+use crate::indexing::Indexing;
+use crate::poll::{BackfillSince, Following, Poller, Settings};
+use crate::position::Source;
+use crate::store::{QuotaRow, SourceSeen, Store};
+use crate::task;
+use crate::upstream::{Quota, ReadToken, Spent, Timeouts, Upstream};
+
+/// Runs the service that `config` describes, answering on `listener`, until `stop`.
+///
+/// # Errors
+/// When something cannot be opened, or a job ends by itself.
+pub async fn run(
+    listener: TcpListener,
+    config: Config,
+    clock: Clock,
+    stop: CancellationToken,
+) -> Result<()> {
+    let opening = (config.clone(), clock.clone());
+    let Opened {
+        store,
+        index,
+        board,
+        pollers,
+    } = task::blocking(move || open(&opening.0, &opening.1)).await?;
+    let auth = match config.http.auth {
+        config::Auth::Tokens => http::Auth::Tokens,
+        config::Auth::None => http::Auth::None,
+    };
+    let app = AppState::new(store.clone(), index.clone(), board, clock.clone(), auth);
+    let indexing = Indexing::new(store.clone(), index, clock);
+
+    let (stop_taking, stop_following) = (CancellationToken::new(), CancellationToken::new());
+    let mut taking = JoinSet::new();
+    for poller in pollers {
+        let stop = stop_taking.clone();
+        taking.spawn(async move { poller.run(stop).await.context("polling stopped") });
+    }
+    let stop_http = stop_taking.clone();
+    taking.spawn(async move {
+        http::serve(listener, app, stop_http)
+            .await
+            .context("answering stopped")
+    });
+    let mut following = JoinSet::new();
+    let stop_indexing = stop_following.clone();
+    following.spawn(async move {
+        indexing
+            .run(stop_indexing)
+            .await
+            .context("indexing stopped")
+    });
+    info!(log.id = %store.log_id(), log.head = store.head().0, "The service is up.");
+
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        Some(ended) = taking.join_next() => ended.context("a job panicked").flatten(),
+        Some(ended) = following.join_next() => ended.context("a job panicked").flatten(),
+    };
+    // Nothing new comes in; then those who follow finish what is there; then the log is folded up.
+    stop_taking.cancel();
+    let taken = finish(&mut taking).await;
+    stop_following.cancel();
+    let followed = finish(&mut following).await;
+    let folded = task::blocking(move || store.fold())
+        .await
+        .context("could not fold the log up");
+    info!("The service has stopped.");
+    let early = if stop.is_cancelled() {
+        Ok(())
+    } else {
+        Err(anyhow::anyhow!("a job ended by itself"))
+    };
+    ended.and(taken).and(followed).and(folded).and(early)
+}
+
+async fn finish(jobs: &mut JoinSet<Result<()>>) -> Result<()> {
+    let mut first = Ok(());
+    while let Some(ended) = jobs.join_next().await {
+        first = first.and(ended.context("a job panicked").flatten());
+    }
+    first
+}
+
+struct Opened {
+    store: Store,
+    index: Index,
+    board: Board,
+    pollers: Vec<Poller>,
+}
+
+fn open(config: &Config, clock: &Clock) -> Result<Opened> {
+    let store = Store::open(&config.data_dir, Breaker::default())?;
+    let (index, why_anew) = Index::open(
+        &config.data_dir,
+        store.log_id(),
+        store.head(),
+        Breaker::default(),
+    )?;
+    if let Some(why) = why_anew {
+        warn!(
+            why,
+            log.head = store.head().0,
+            "Rebuilding the index from the log; answers are not whole until it is done."
+        );
+    }
+    let board = Board::default();
+    let mut pollers = Vec::new();
+    for (credential, following) in credentials(config) {
+        let saved = store.quota(&credential.to_string())?;
+        let upstream = upstream(config, &credential, saved, clock)?;
+        let poller = Poller::new(
+            store.clone(),
+            upstream,
+            credential.to_string(),
+            following,
+            settings(&config.poll, config.upstream.page_size),
+            board.clone(),
+            clock.clone(),
+        )?;
+        pollers.push(poller);
+    }
+    Ok(Opened {
+        store,
+        index,
+        board,
+        pollers,
+    })
+}
+
+/// What each credential is to follow.
+#[must_use]
+pub fn credentials(config: &Config) -> BTreeMap<CredentialSource, Following> {
+    let mut credentials: BTreeMap<CredentialSource, Following> = BTreeMap::new();
+    for organization in &config.organizations {
+        let following = credentials
+            .entry(organization.credential.clone())
+            .or_default();
+        let id = organization.source.id().to_owned();
+        following.sources.push(alone(&organization.source));
+        match &organization.accounts {
+            AccountsChoice::None => {}
+            AccountsChoice::All => following.listed.push(id),
+            AccountsChoice::Only(accounts) => following.sources.extend(accounts.iter().map(alone)),
+        }
+    }
+    for account in &config.accounts {
+        credentials
+            .entry(account.credential.clone())
+            .or_default()
+            .sources
+            .push(alone(&account.source));
+    }
+    // An account that is configured by itself is not followed again because an organization lists it.
+    for following in credentials.values_mut() {
+        following.by_themselves = config
+            .accounts
+            .iter()
+            .map(|account| account.source.clone())
+            .collect();
+    }
+    credentials
+}
+
+fn alone(source: &Source) -> SourceSeen {
+    SourceSeen {
+        source: source.clone(),
+        organization: None,
+        label: None,
+    }
+}
+
+/// Upstream as one credential sees it, with what is left of its budget.
+///
+/// # Errors
+/// When the machine's TLS roots cannot be read.
+pub fn upstream(
+    config: &Config,
+    credential: &CredentialSource,
+    saved: Option<QuotaRow>,
+    clock: &Clock,
+) -> Result<Upstream> {
+    let saved = saved.map(|row| Spent {
+        spent_until: row.spent_until,
+        blocked_until: row.blocked_until,
+    });
+    let quota = Quota::new(config.upstream.max_requests, saved, clock.steady());
+    let source = credential.clone();
+    let token: ReadToken = Arc::new(move || source.read().map_err(|error| error.to_string()));
+    let base_url = config.upstream.base_url.clone();
+    Ok(Upstream::new(
+        base_url,
+        token,
+        quota,
+        clock.clone(),
+        Timeouts::default(),
+    )?)
+}
+
+fn settings(poll: &config::PollConfig, page_size: u32) -> Settings {
+    Settings {
+        interval: poll.interval,
+        max_interval: poll.max_interval,
+        overlap: poll.overlap,
+        backfill_since: match poll.backfill_since {
+            config::BackfillSince::Span(span) => BackfillSince::Span(span),
+            config::BackfillSince::Date(date) => BackfillSince::Date(date),
+        },
+        page_size,
+    }
+}

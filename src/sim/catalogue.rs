@@ -1,0 +1,382 @@
+//! The products whose changes the logs tell of, in one table: names, paths, how changes are described.
+//!
+//! A row says everything that a change of such a resource has in common with the others; the one function it names
+//! builds the resource's own members, as they stand in a request. Who makes a change, and when, is not known here.
+
+mod account;
+mod organization;
+mod platform;
+mod zone;
+
+use fastrand::Rng;
+use serde_json::{Value, json};
+
+use super::chance::{Seed, hex, pick, pick_weighted, skewed};
+use super::people::Person;
+use super::world::{WORDS, Zone};
+
+pub(crate) use organization::ORGANIZATION_PRODUCTS;
+
+/// What a log tells about one kind of resource.
+#[derive(Debug)]
+pub(crate) struct Product {
+    /// `resource.product`.
+    pub(crate) name: &'static str,
+    /// `resource.type`.
+    pub(crate) kind: &'static str,
+    /// The product category that holds it.
+    pub(crate) category: &'static str,
+    /// `resource.scope`.
+    pub(crate) scope: &'static str,
+    /// How descriptions call the resource.
+    noun: &'static str,
+    /// The collection's path; `{account}`, `{zone}` and `{organization}` stand for ids.
+    path: &'static str,
+    /// How often it changes, against the others.
+    pub(crate) weight: u32,
+    /// What is done to it, and how often.
+    deeds: &'static [(u32, Deed)],
+    identity: Identity,
+    /// Its own members, as they stand in a request.
+    body: fn(&mut Subject<'_>) -> Value,
+}
+
+/// A kind of change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    Create,
+    /// Sends the members that change.
+    Patch,
+    /// Sends everything.
+    Put,
+    /// Sends everything to the collection: what there is only one of.
+    Set,
+    Delete,
+}
+
+/// What identifies a resource of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Identity {
+    /// 32 hexadecimal digits.
+    Hex,
+    /// A UUID.
+    Uuid,
+    /// Its name.
+    Name,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+}
+
+const USUAL: &[(u32, Deed)] = &[(5, Deed::Create), (6, Deed::Patch), (2, Deed::Delete)];
+const REPLACED: &[(u32, Deed)] = &[(5, Deed::Create), (6, Deed::Put), (2, Deed::Delete)];
+const UPLOADED: &[(u32, Deed)] = &[(9, Deed::Put), (1, Deed::Delete)];
+const COME_AND_GO: &[(u32, Deed)] = &[(3, Deed::Create), (1, Deed::Delete)];
+const CREATED: &[(u32, Deed)] = &[(1, Deed::Create)];
+const PATCHED: &[(u32, Deed)] = &[(1, Deed::Patch)];
+const SET: &[(u32, Deed)] = &[(1, Deed::Set)];
+
+/// Resources of one product in one zone or account that take turns in changing.
+const RESOURCES: u32 = 120;
+
+/// The resource that a change is about.
+#[derive(Debug)]
+pub(crate) struct Subject<'a> {
+    /// Chance for what differs from change to change.
+    pub(crate) rng: &'a mut Rng,
+    /// Chance that this very resource has each time.
+    own: Rng,
+    id: String,
+    name: String,
+    pub(crate) account_id: &'a str,
+    pub(crate) organization_id: &'a str,
+    pub(crate) zone: Option<&'a Zone>,
+    /// Somebody whom the change may concern.
+    pub(crate) person: &'a Person,
+    /// The time of the change, as the API writes times.
+    pub(crate) now: &'a str,
+}
+
+/// Where a change happens: what [`Product::change`] must be told.
+#[derive(Debug)]
+pub(crate) struct Scene<'a> {
+    /// Chance for this change.
+    pub(crate) rng: &'a mut Rng,
+    /// Chance that all changes in this log share.
+    pub(crate) log_seed: Seed,
+    /// The account's id, or nothing in an organization's log.
+    pub(crate) account_id: &'a str,
+    pub(crate) organization_id: &'a str,
+    /// For products of a zone.
+    pub(crate) zone: Option<&'a Zone>,
+    /// Somebody whom the change may concern.
+    pub(crate) person: &'a Person,
+    /// The time of the change, as the API writes times.
+    pub(crate) now: &'a str,
+}
+
+/// A change as the log tells it.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) description: String,
+    /// `action.type`.
+    pub(crate) kind: &'static str,
+    pub(crate) method: &'static str,
+    pub(crate) uri: String,
+    pub(crate) resource_id: String,
+    pub(crate) request: Value,
+    pub(crate) response: Value,
+}
+
+/// The products of accounts and their zones.
+pub(crate) fn account_products() -> impl Iterator<Item = &'static Product> + Clone {
+    zone::PRODUCTS
+        .iter()
+        .chain(account::PRODUCTS)
+        .chain(platform::PRODUCTS)
+}
+
+/// The names of the products in a category, whatever the case of its letters; none when there is no such category.
+pub(crate) fn products_in(category: &str) -> impl Iterator<Item = &'static str> {
+    account_products()
+        .filter(move |product| product.category.eq_ignore_ascii_case(category))
+        .map(|product| product.name)
+}
+
+impl Product {
+    /// Some change of some resource of this product.
+    pub(crate) fn change(&self, scene: Scene<'_>) -> Change {
+        let deed = pick_weighted(scene.rng, self.deeds.iter(), |row| row.0).1;
+        let mut subject = self.subject(scene);
+        let body = (self.body)(&mut subject);
+        let uri = self.uri(deed, &subject);
+        let request = match deed {
+            Deed::Create | Deed::Put | Deed::Set => body.clone(),
+            Deed::Patch => some_members(subject.rng, &body),
+            Deed::Delete => json!({}),
+        };
+        let response = match deed {
+            Deed::Delete => json!({ "id": subject.id }),
+            _ => subject.answer(body),
+        };
+        Change {
+            description: format!("{} {}", deed.verb(), self.noun),
+            kind: deed.kind(),
+            method: deed.method(),
+            uri,
+            resource_id: subject.id,
+            request,
+            response,
+        }
+    }
+
+    fn subject<'a>(&self, scene: Scene<'a>) -> Subject<'a> {
+        let number = skewed(scene.rng, RESOURCES);
+        let place = scene.zone.map_or(scene.account_id, |zone| &zone.id);
+        let seed = scene.log_seed.named(place).named(self.name);
+        let mut own = seed.named(self.kind).child(number.into()).rng();
+        let word = pick(&mut own, WORDS);
+        let name = match number % 19 {
+            3 => format!("bücher-{word}"),
+            11 => format!("日本-{word}"),
+            number if number % 2 == 0 => format!("{word}-{}", pick(&mut own, ROLES)),
+            _ => format!("{word}-{number}"),
+        };
+        let id = match self.identity {
+            Identity::Hex => hex(&mut own, 32),
+            Identity::Uuid => uuid::Uuid::from_u128(own.u128(..)).to_string(),
+            Identity::Name => name.clone(),
+            Identity::OneOf(words) => pick(&mut own, words).to_owned(),
+        };
+        Subject {
+            rng: scene.rng,
+            own,
+            id,
+            name,
+            account_id: scene.account_id,
+            organization_id: scene.organization_id,
+            zone: scene.zone,
+            person: scene.person,
+            now: scene.now,
+        }
+    }
+
+    fn uri(&self, deed: Deed, subject: &Subject<'_>) -> String {
+        let collection = self
+            .path
+            .replace("{account}", subject.account_id)
+            .replace("{organization}", subject.organization_id)
+            .replace("{zone}", subject.zone.map_or("", |zone| &zone.id));
+        match deed {
+            Deed::Create | Deed::Set => collection,
+            Deed::Patch | Deed::Put | Deed::Delete => format!("{collection}/{}", subject.id),
+        }
+    }
+}
+
+impl Deed {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Create => "Create",
+            Self::Patch | Self::Put | Self::Set => "Update",
+            Self::Delete => "Delete",
+        }
+    }
+
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Patch | Self::Put | Self::Set => "update",
+            Self::Delete => "delete",
+        }
+    }
+
+    fn method(self) -> &'static str {
+        match self {
+            Self::Create => "POST",
+            Self::Patch => "PATCH",
+            Self::Put | Self::Set => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+impl Subject<'_> {
+    /// One of a few words that this resource has each time.
+    fn fixed(&mut self, words: &[&'static str]) -> &'static str {
+        pick(&mut self.own, words)
+    }
+
+    /// One of a few words, another one each time.
+    fn varying(&mut self, words: &[&'static str]) -> &'static str {
+        pick(self.rng, words)
+    }
+
+    /// A host name in the zone.
+    fn host(&self) -> String {
+        let zone = self.zone.map_or("example.com", |zone| &zone.name);
+        format!("{}.{zone}", self.name)
+    }
+
+    /// An address from the blocks reserved for documentation.
+    fn address(&mut self) -> String {
+        format!("203.0.113.{}", self.rng.u8(1..255))
+    }
+
+    /// What people write into comment fields.
+    fn remark(&mut self) -> &'static str {
+        pick(self.rng, REMARKS)
+    }
+
+    /// An id of something else.
+    fn other_id(&mut self) -> String {
+        hex(&mut self.own, 32)
+    }
+
+    /// The whole resource: what was sent, and what the API adds to it.
+    fn answer(&self, mut body: Value) -> Value {
+        if let Value::Object(members) = &mut body {
+            members.insert("id".to_owned(), json!(self.id));
+            members.insert("modified_on".to_owned(), json!(self.now));
+        }
+        body
+    }
+}
+
+/// One to three of an object's members.
+fn some_members(rng: &mut Rng, body: &Value) -> Value {
+    let Value::Object(members) = body else {
+        return body.clone();
+    };
+    let count = rng.usize(1..=3);
+    let skipped = rng.usize(..=members.len().saturating_sub(count));
+    members
+        .iter()
+        .skip(skipped)
+        .take(count)
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+const ROLES: &[&str] = &[
+    "api", "www", "shop", "auth", "static", "mail", "grafana", "staging", "admin", "cdn",
+];
+
+const REMARKS: &[&str] = &[
+    "",
+    "managed by terraform, do not edit by hand",
+    "OPS-2217: moved behind the new balancer",
+    "Für die Übergangszeit, bis Köln umgestellt ist",
+    "本番環境の切り替え",
+    "temporary! remove after the launch 🚀",
+    "временно, до понедельника",
+    "مؤقت حتى نهاية الشهر",
+    "see runbook \"edge/rollback\" \\ section 4",
+    "asked for by the shop team\nsecond line of the note",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_product_tells_every_deed() {
+        let person = Person::new(Seed(1), 1);
+        let zone = Zone {
+            id: "0".repeat(32),
+            name: "example.com".to_owned(),
+        };
+        let mut rng = Seed(3).rng();
+        let products: Vec<_> = account_products().chain(ORGANIZATION_PRODUCTS).collect();
+        assert!(products.len() >= 34, "{}", products.len());
+        for product in products {
+            for _ in 0..40 {
+                let change = product.change(Scene {
+                    rng: &mut rng,
+                    log_seed: Seed(4),
+                    account_id: "account",
+                    organization_id: "organization",
+                    zone: (product.scope == "zones").then_some(&zone),
+                    person: &person,
+                    now: "2026-08-03T12:00:00Z",
+                });
+                assert!(!change.uri.contains(['{', '}']), "{}", change.uri);
+                assert!(!change.uri.contains("//"), "{}", change.uri);
+                assert!(!change.resource_id.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_resource_changes_more_than_once() {
+        let person = Person::new(Seed(1), 1);
+        let product = account_products().next().unwrap();
+        let mut rng = Seed(3).rng();
+        let mut ids: Vec<_> = (0..500)
+            .map(|_| {
+                let scene = Scene {
+                    rng: &mut rng,
+                    log_seed: Seed(4),
+                    account_id: "account",
+                    organization_id: "organization",
+                    zone: None,
+                    person: &person,
+                    now: "",
+                };
+                product.change(scene).resource_id
+            })
+            .collect();
+        ids.sort();
+        ids.dedup();
+        assert!(
+            (40..=RESOURCES as usize).contains(&ids.len()),
+            "{}",
+            ids.len()
+        );
+    }
+
+    #[test]
+    fn categories_are_found_in_any_case() {
+        assert!(products_in("ZeroTrust").any(|name| name == "access"));
+        assert_eq!(products_in("nonsense").count(), 0);
+    }
+}

@@ -1,0 +1,240 @@
+//! What every request passes on its way in and out: its number, its credential, the quota, the faults, the headers.
+//!
+//! Routes behind the door serve who was let in, and are told by a [`Call`] what the door knows.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{StreamExt as _, stream};
+use serde_json::json;
+
+use super::Simulator;
+use super::chance::{Seed, hex};
+use super::envelope::{self, Refusal};
+use super::faults::Mischief;
+use super::quota::Allowance;
+
+/// The longest bearer token that is well formed.
+const MAX_TOKEN_LEN: usize = 256;
+/// How much of a request's path is remembered, in characters.
+const MAX_SEEN_PATH_LEN: usize = 2_048;
+/// How a request without a credential is remembered.
+const NO_CREDENTIAL: &str = "";
+
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
+
+/// A request as the simulator remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenRequest {
+    /// When it came, by the simulator's clock.
+    pub at: DateTime<Utc>,
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// What was asked for, from `/client/v4` on.
+    pub path_and_query: String,
+    /// How it was answered.
+    pub status: u16,
+    /// Whose it was: a hash of the token and never the token; empty when there was none.
+    pub credential: String,
+    /// Whether it came although its credential had been told to wait, and the wait was not over. A client that
+    /// keeps its word has none of these.
+    pub while_told_to_wait: bool,
+}
+
+/// What a route is told of the request it serves.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// Which request of the simulator's life it is.
+    pub(crate) number: u64,
+    pub(crate) at: DateTime<Utc>,
+    /// Upstream's id for it.
+    pub(crate) ray: String,
+    /// The hash of its token.
+    pub(crate) credential: String,
+    pub(crate) mischief: Mischief,
+}
+
+/// Lets a request in, or not, and sends every answer out with the headers that all have.
+pub(super) async fn pass(
+    State(simulator): State<Simulator>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let number = simulator.next_number();
+    let ray = hex(&mut simulator.seed().named("ray").child(number).rng(), 16);
+    let at = simulator.now();
+    let credential = authorize(request.headers(), simulator.config().token.as_deref());
+    let mut call = Call {
+        number,
+        at,
+        ray,
+        credential: NO_CREDENTIAL.to_owned(),
+        mischief: simulator.mischief(number),
+    };
+    let path: String = simulator_path(&request);
+    let method = request.method().to_string();
+
+    let mut allowance = simulator.full_allowance();
+    let mut response = match credential {
+        Err(refusal) => refusal.into_response(),
+        Ok(credential) => {
+            call.credential = credential;
+            allowance = simulator.count(&call);
+            match allowance.blocked_until {
+                Some(_) => envelope::rate_limited(simulator.quota_limit()),
+                None => {
+                    request.extensions_mut().insert(call.clone());
+                    serve(&call.mischief, request, next).await
+                }
+            }
+        }
+    };
+    stamp(&simulator, &call, allowance, response.headers_mut());
+    simulator.remember(SeenRequest {
+        at,
+        method,
+        path_and_query: path,
+        status: response.status().as_u16(),
+        credential: call.credential,
+        while_told_to_wait: allowance.was_told,
+    });
+    if let Some(stall) = call.mischief.stall {
+        tokio::time::sleep(stall).await;
+    }
+    response
+}
+
+/// Hands a request on, unless it meets with a fault; an answer may still be cut.
+async fn serve(mischief: &Mischief, request: Request, next: Next) -> Response {
+    if mischief.server_error {
+        return envelope::server_error(mischief.seed);
+    }
+    if mischief.success_false {
+        return envelope::success_false();
+    }
+    let response = in_upstreams_form(next.run(request).await);
+    match mischief.cut_body {
+        true => cut(response, mischief.seed).await,
+        false => response,
+    }
+}
+
+/// What the framework refuses before a route sees it, a path that is no text or a body that is too long, it refuses
+/// in plain words; upstream has its envelope for everything.
+fn in_upstreams_form(response: Response) -> Response {
+    let status = response.status();
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let is_plain = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/plain"));
+    if !(status.is_client_error() && is_plain) {
+        return response;
+    }
+    let code = 10_000 + u32::from(status.as_u16());
+    Refusal::coded(status, code, status.canonical_reason().unwrap_or_default()).into_response()
+}
+
+/// Whose request it is, by a hash of the token.
+fn authorize(headers: &HeaderMap, token: Option<&str>) -> Result<String, Refusal> {
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .filter(|given| is_token(given))
+        .ok_or_else(bad_header)?;
+    if token.is_some_and(|token| token != given) {
+        return Err(Refusal::coded(
+            StatusCode::UNAUTHORIZED,
+            1000,
+            "Invalid API Token",
+        ));
+    }
+    Ok(hex(&mut Seed(0).named("credential").named(given).rng(), 32))
+}
+
+fn is_token(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    (1..=MAX_TOKEN_LEN).contains(&text.len()) && text.bytes().all(is_plain)
+}
+
+/// Upstream calls a malformed credential a bad request, and not an unauthorized one.
+fn bad_header() -> Refusal {
+    let cause = json!({ "code": 6111, "message": "Invalid format for Authorization header" });
+    let error =
+        json!({ "code": 6003, "message": "Invalid request headers", "error_chain": [cause] });
+    Refusal::with_error(StatusCode::BAD_REQUEST, error)
+}
+
+fn simulator_path(request: &Request) -> String {
+    let uri = request.uri();
+    let path = uri
+        .path_and_query()
+        .map_or_else(|| uri.path(), |whole| whole.as_str());
+    path.chars().take(MAX_SEEN_PATH_LEN).collect()
+}
+
+fn stamp(simulator: &Simulator, call: &Call, allowance: Allowance, headers: &mut HeaderMap) {
+    let limit = simulator.quota_limit();
+    let Allowance {
+        remaining,
+        reset_seconds,
+        ..
+    } = allowance;
+    let mut set = |name: HeaderName, value: String| {
+        // All of these are digits, letters and quotation marks, which headers can hold.
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    };
+    set(
+        RATELIMIT,
+        format!("\"default\";r={remaining};t={reset_seconds}"),
+    );
+    set(RATELIMIT_POLICY, format!("\"default\";q={limit};w=300"));
+    set(CF_RAY, call.ray.clone());
+    set(header::DATE, http_date(call.at));
+    if let Some(until) = allowance.blocked_until {
+        let retry_after = if call.mischief.retry_after_as_date {
+            // Dates have whole seconds: one that is rounded up is never too early.
+            http_date(until + TimeDelta::nanoseconds(999_999_999))
+        } else {
+            reset_seconds.to_string()
+        };
+        set(header::RETRY_AFTER, retry_after);
+    }
+}
+
+fn http_date(moment: DateTime<Utc>) -> String {
+    let seconds = u64::try_from(moment.timestamp()).unwrap_or(0);
+    // The last second that the format can write is in the year 9999.
+    let seconds = seconds.min(253_402_300_799);
+    httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
+}
+
+/// Ends an answer in its middle: half of the time as if that were its end, half of the time by breaking off.
+async fn cut(response: Response, seed: Seed) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Ok(whole) = axum::body::to_bytes(body, usize::MAX).await else {
+        return envelope::server_error(seed);
+    };
+    let kept = 1 + seed
+        .named("cut")
+        .below((whole.len() as u64).saturating_sub(1)) as usize;
+    let start = whole.slice(..kept.min(whole.len()));
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let body = if seed.named("breaks off").happens(0.5) {
+        let first = stream::once(async { Ok::<Bytes, std::io::Error>(start) });
+        let end = stream::once(async {
+            // Without a pause the server would not even begin to send the answer.
+            tokio::task::yield_now().await;
+            Err(std::io::ErrorKind::ConnectionReset.into())
+        });
+        Body::from_stream(first.chain(end))
+    } else {
+        Body::from(start)
+    };
+    Response::from_parts(parts, body)
+}

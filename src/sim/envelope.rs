@@ -1,0 +1,197 @@
+//! What answers look like around their result: the platform's envelope, its failures, the audit log's page.
+//!
+//! A page is put together as text, because an entry goes out byte for byte as it is held, JSON or not.
+
+use std::fmt::Write as _;
+
+use axum::body::Body;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::CursorForm;
+use super::chance::{Seed, hex};
+
+/// A request that is not served, in one of upstream's two forms.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    status: StatusCode,
+    body: Value,
+}
+
+impl Refusal {
+    /// What the audit log's schema says of a 4xx: a message without a code, and no result.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        let message: String = message.into();
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            body: json!({ "errors": [{ "message": message }], "messages": [], "success": false }),
+        }
+    }
+
+    /// The platform's usual form.
+    pub(crate) fn coded(status: StatusCode, code: u32, message: impl Into<String>) -> Self {
+        let message: String = message.into();
+        Self::with_error(status, json!({ "code": code, "message": message }))
+    }
+
+    /// The platform's usual form, around any error.
+    pub(crate) fn with_error(status: StatusCode, error: Value) -> Self {
+        Self {
+            status,
+            body: json!({ "success": false, "errors": [error], "messages": [], "result": null }),
+        }
+    }
+
+    /// What is asked for is not there.
+    pub(crate) fn no_route() -> Self {
+        Self::coded(StatusCode::NOT_FOUND, 7003, "No route for the URI.")
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        json_response(self.status, self.body.to_string())
+    }
+}
+
+/// A result in its envelope.
+pub(crate) fn success(result: impl Serialize) -> Response {
+    let body = json!({ "errors": [], "messages": [], "result": result, "success": true });
+    json_response(StatusCode::OK, body.to_string())
+}
+
+/// A list in its envelope; the token is left out on the last page.
+pub(crate) fn success_list(
+    items: Vec<Value>,
+    total_size: usize,
+    next_page_token: Option<String>,
+) -> Response {
+    let mut result_info = json!({ "total_size": total_size });
+    if let Some(token) = next_page_token {
+        result_info["next_page_token"] = json!(token);
+    }
+    let body = json!({
+        "errors": [],
+        "messages": [],
+        "result": items,
+        "result_info": result_info,
+        "success": true,
+    });
+    json_response(StatusCode::OK, body.to_string())
+}
+
+/// A page of an audit log.
+pub(crate) fn audit_page<T: AsRef<str>>(
+    entries: &[T],
+    cursor: Option<&str>,
+    form: CursorForm,
+) -> Response {
+    let length: usize = entries.iter().map(|entry| entry.as_ref().len() + 1).sum();
+    let mut body = String::with_capacity(length + 256);
+    body.push_str(r#"{"errors":[],"result":["#);
+    for (number, entry) in entries.iter().enumerate() {
+        if number > 0 {
+            body.push(',');
+        }
+        body.push_str(entry.as_ref());
+    }
+    body.push_str(r#"],"result_info":"#);
+    let written = write!(body, "{}", result_info(entries.len(), cursor, form));
+    debug_assert!(written.is_ok(), "writing to a String does not fail");
+    body.push_str(r#","success":true}"#);
+    json_response(StatusCode::OK, body)
+}
+
+fn result_info(count: usize, cursor: Option<&str>, form: CursorForm) -> Value {
+    match (form, cursor) {
+        (CursorForm::Documented, Some(cursor)) => {
+            json!({ "count": count.to_string(), "cursor": cursor })
+        }
+        (CursorForm::Documented, None) => json!({ "count": count.to_string() }),
+        (CursorForm::After, Some(cursor)) => {
+            json!({ "count": count, "cursors": { "after": cursor } })
+        }
+        (CursorForm::After, None) => json!({ "count": count, "cursors": {} }),
+        (CursorForm::Both, cursor) => {
+            let cursor = cursor.unwrap_or_default();
+            json!({ "count": count.to_string(), "cursor": cursor, "cursors": { "after": cursor } })
+        }
+    }
+}
+
+/// The answer to a call beyond the limit, or within the wait that followed one.
+pub(crate) fn rate_limited(limit: u32) -> Response {
+    let message = format!(
+        "More than {limit} requests per 300 seconds reached. Please wait and consider throttling your request speed"
+    );
+    Refusal::coded(StatusCode::TOO_MANY_REQUESTS, 971, message).into_response()
+}
+
+/// One of the ways in which a server fails: in JSON, or with a page meant for people.
+pub(crate) fn server_error(seed: Seed) -> Response {
+    let internal = StatusCode::INTERNAL_SERVER_ERROR;
+    match seed.named("server error").below(4) {
+        0 => Refusal::coded(internal, 1001, "Internal error").into_response(),
+        1 => html_response(
+            internal,
+            INTERNAL_ERROR_PAGE.replace("{ray}", &hex(&mut seed.rng(), 16)),
+        ),
+        2 => html_response(StatusCode::BAD_GATEWAY, BAD_GATEWAY_PAGE.to_owned()),
+        _ => Refusal::coded(StatusCode::SERVICE_UNAVAILABLE, 1001, "Service unavailable")
+            .into_response(),
+    }
+}
+
+/// A success that is none.
+pub(crate) fn success_false() -> Response {
+    let body = json!({
+        "success": false,
+        "errors": [{ "code": null, "message": "partial failure" }],
+        "messages": [],
+        "result": [],
+    });
+    json_response(StatusCode::OK, body.to_string())
+}
+
+fn json_response(status: StatusCode, body: String) -> Response {
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/json")],
+        Body::from(body),
+    )
+        .into_response()
+}
+
+fn html_response(status: StatusCode, body: String) -> Response {
+    (
+        status,
+        [(header::CONTENT_TYPE, "text/html; charset=UTF-8")],
+        body,
+    )
+        .into_response()
+}
+
+const INTERNAL_ERROR_PAGE: &str = r#"<!DOCTYPE html>
+<html lang="en-US">
+<head>
+<title>api.cloudflare.com | 500: Internal server error</title>
+<meta charset="UTF-8" />
+<meta name="robots" content="noindex, nofollow" />
+</head>
+<body>
+<h1>Internal server error <span>Error code 500</span></h1>
+<p>Ray ID: <strong>{ray}</strong></p>
+</body>
+</html>
+"#;
+
+const BAD_GATEWAY_PAGE: &str = "<html>
+<head><title>502 Bad Gateway</title></head>
+<body>
+<center><h1>502 Bad Gateway</h1></center>
+<hr><center>cloudflare</center>
+</body>
+</html>
+";

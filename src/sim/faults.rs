@@ -1,0 +1,133 @@
+//! What goes wrong, and how often: each request's mischief follows from a seed and the request's number.
+//!
+//! Every kind of fault is drawn apart, so that switching one on does not move the others. How a fault looks on the
+//! wire is the business of whoever answers.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::chance::Seed;
+
+/// The faults that are switched on. Shares are from 0, never, to 1, always; all are 0 by default.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    /// The run of chance: the same seed and the same order of requests give the same faults.
+    pub seed: u64,
+    /// Requests answered with 429; every later one of that credential is too, until the wait has passed.
+    pub rate_limited: f64,
+    /// How long such a wait is, in seconds.
+    pub retry_after_seconds: u32,
+    /// How many of those answers say in `Retry-After` a date and not seconds.
+    pub retry_after_as_date: f64,
+    /// Requests answered with 500, 502 or 503, in JSON or in HTML.
+    pub server_error: f64,
+    /// Answers that end in the middle: by a length that is too short, or by a connection that breaks off.
+    pub cut_body: f64,
+    /// Requests with a cursor that are told that it has expired.
+    pub expired_cursor: f64,
+    /// Answers that are held back for [`Faults::stall_for`].
+    pub stall: f64,
+    /// How long, in real time.
+    pub stall_for: Duration,
+    /// Pages that hold fewer entries than there is room for, though more follow.
+    pub short_page: f64,
+    /// Later pages that begin with the last entries of the page before.
+    pub repeat_across_pages: f64,
+    /// Answers with status 200 that say `"success": false`.
+    pub success_false: f64,
+    /// Later pages whose cursor is the one they were asked for with.
+    pub cursor_loop: f64,
+    /// Last pages that carry a cursor all the same; what follows them is empty.
+    pub empty_with_cursor: f64,
+    /// Live entries that can be read only some time after they happened. Holds for what happens from then on.
+    pub late: f64,
+    /// The longest such time.
+    pub max_lateness: TimeDelta,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            rate_limited: 0.0,
+            retry_after_seconds: 30,
+            retry_after_as_date: 0.0,
+            server_error: 0.0,
+            cut_body: 0.0,
+            expired_cursor: 0.0,
+            stall: 0.0,
+            stall_for: Duration::from_secs(1),
+            short_page: 0.0,
+            repeat_across_pages: 0.0,
+            success_false: 0.0,
+            cursor_loop: 0.0,
+            empty_with_cursor: 0.0,
+            late: 0.0,
+            max_lateness: TimeDelta::hours(1),
+        }
+    }
+}
+
+/// What befalls one request.
+#[derive(Clone, Debug)]
+pub(crate) struct Mischief {
+    /// Chance for how exactly.
+    pub(crate) seed: Seed,
+    /// Wait this many seconds.
+    pub(crate) rate_limited: Option<u32>,
+    pub(crate) retry_after_as_date: bool,
+    pub(crate) server_error: bool,
+    pub(crate) cut_body: bool,
+    pub(crate) expired_cursor: bool,
+    pub(crate) stall: Option<Duration>,
+    pub(crate) short_page: bool,
+    pub(crate) repeat_across_pages: bool,
+    pub(crate) success_false: bool,
+    pub(crate) cursor_loop: bool,
+    pub(crate) empty_with_cursor: bool,
+}
+
+impl Faults {
+    /// What befalls request `number`.
+    pub(crate) fn draw(&self, number: u64) -> Mischief {
+        let seed = Seed(self.seed).named("request").child(number);
+        let happens = |name, share| seed.named(name).happens(share);
+        Mischief {
+            seed,
+            rate_limited: happens("rate_limited", self.rate_limited)
+                .then_some(self.retry_after_seconds),
+            retry_after_as_date: happens("as_date", self.retry_after_as_date),
+            server_error: happens("server_error", self.server_error),
+            cut_body: happens("cut_body", self.cut_body),
+            expired_cursor: happens("expired_cursor", self.expired_cursor),
+            stall: happens("stall", self.stall).then_some(self.stall_for),
+            short_page: happens("short_page", self.short_page),
+            repeat_across_pages: happens("repeat_across_pages", self.repeat_across_pages),
+            success_false: happens("success_false", self.success_false),
+            cursor_loop: happens("cursor_loop", self.cursor_loop),
+            empty_with_cursor: happens("empty_with_cursor", self.empty_with_cursor),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switching_one_fault_on_leaves_the_others_where_they_were() {
+        let one = Faults {
+            server_error: 0.3,
+            ..Faults::default()
+        };
+        let two = Faults {
+            stall: 0.5,
+            ..one.clone()
+        };
+        for number in 0..500 {
+            let (first, second) = (one.draw(number), two.draw(number));
+            assert_eq!(first.server_error, second.server_error, "request {number}");
+        }
+    }
+}

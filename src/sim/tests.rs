@@ -1,0 +1,167 @@
+//! The simulator as its callers see it: over real sockets, with a clock that the test moves.
+
+mod calls;
+mod faults;
+mod walks;
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::*;
+
+/// Where every test's clock starts: a Monday.
+const START: &str = "2026-08-03T12:00:00Z";
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+/// A simulator that is served, and a client that asks it.
+struct Upstream {
+    simulator: Simulator,
+    clock: Clock,
+    base: String,
+    client: reqwest::Client,
+    /// Ends the server when it is dropped.
+    _stop: oneshot::Sender<()>,
+}
+
+impl Upstream {
+    async fn start(config: SimConfig) -> Self {
+        println!("seed {}", config.seed);
+        let clock = Clock::manual(at(START));
+        let simulator = Simulator::new(config, clock.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}{BASE_PATH}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = simulator.clone().serve(listener, async {
+            drop(stopped.await);
+        });
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test's server ends with the test"
+        )]
+        drop(tokio::spawn(server));
+        Self {
+            simulator,
+            clock,
+            base,
+            client: reqwest::Client::new(),
+            _stop: stop,
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(self.client.get(format!("{}{path}", self.base)))
+            .await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        self.send_as("a-token", request).await
+    }
+
+    async fn send_as(&self, token: &str, request: reqwest::RequestBuilder) -> Answer {
+        let response = request.bearer_auth(token).send().await.unwrap();
+        Answer {
+            status: response.status().as_u16(),
+            headers: response
+                .headers()
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+                .collect(),
+            text: response
+                .text()
+                .await
+                .unwrap_or_else(|_| "broken off".to_owned()),
+        }
+    }
+
+    /// All pages of a question, following `result_info.cursor`; `between` is called after each.
+    async fn walk(&self, question: &str, mut between: impl FnMut(usize)) -> Vec<Page> {
+        let mut pages: Vec<Page> = Vec::new();
+        let mut cursor = None;
+        loop {
+            let more = cursor.map(|cursor: String| format!("&cursor={}", escaped(&cursor)));
+            let answer = self
+                .get(&format!("{question}{}", more.unwrap_or_default()))
+                .await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            let page = answer.page();
+            cursor = page.cursor.clone();
+            pages.push(page);
+            assert!(pages.len() < 10_000, "the walk does not end");
+            between(pages.len());
+            if cursor.is_none() {
+                return pages;
+            }
+        }
+    }
+}
+
+/// A page of the audit log, its entries as they were on the wire.
+#[derive(Debug)]
+struct Page {
+    entries: Vec<String>,
+    cursor: Option<String>,
+}
+
+struct Answer {
+    status: u16,
+    headers: HashMap<String, String>,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    fn message(&self) -> String {
+        self.json()["errors"][0]["message"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    fn page(&self) -> Page {
+        #[derive(serde::Deserialize)]
+        struct Envelope {
+            result: Vec<Box<RawValue>>,
+            result_info: Value,
+            success: bool,
+        }
+        let envelope: Envelope = serde_json::from_str(&self.text).unwrap();
+        assert!(envelope.success);
+        let count = envelope.result_info["count"].as_str().unwrap();
+        assert_eq!(count, envelope.result.len().to_string());
+        Page {
+            entries: envelope
+                .result
+                .iter()
+                .map(|entry| entry.get().to_owned())
+                .collect(),
+            cursor: envelope.result_info["cursor"].as_str().map(str::to_owned),
+        }
+    }
+}
+
+fn texts(pages: Vec<Page>) -> Vec<String> {
+    pages.into_iter().flat_map(|page| page.entries).collect()
+}
+
+fn escaped(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+fn small() -> SimConfig {
+    SimConfig {
+        events: 3_000,
+        accounts: 5,
+        days: 20,
+        ..SimConfig::default()
+    }
+}

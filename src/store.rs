@@ -1,0 +1,437 @@
+//! The log: one SQLite file that holds every entry, how far each source is proven complete, and what has been spent.
+//!
+//! Plain synchronous Rust. One connection writes, inside immediate transactions; others read, each question a snapshot
+//! (WAL). A commit is on disk before it returns (`synchronous = FULL`). Every change goes through `Store::change` as
+//! a named [`Step`], so that what must happen together does, and a test can break it. All SQL of the project lives in
+//! this module and below it.
+//!
+//! It does not know of HTTP, of the search index, or of the clock: times are handed in.
+
+mod bodies;
+mod events;
+mod identity;
+mod quotas;
+mod sources;
+mod windows;
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior,
+};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::durable::{Breaker, Broken, Step};
+use crate::position::Seq;
+
+use self::bodies::Bodies;
+pub use self::events::{Appended, Page, Then};
+pub use self::quotas::QuotaRow;
+pub use self::sources::{SourceRow, SourceSeen};
+pub use self::windows::{LastLive, OpenWindow, Progress, WindowId};
+
+/// The log's file in the data directory.
+pub const FILE_NAME: &str = "orgtrail.db";
+
+/// The file whose lock says that a service uses the data directory.
+const LOCK_NAME: &str = "orgtrail.lock";
+
+/// Marks our files (`PRAGMA application_id`): "`OrgT`".
+const APPLICATION_ID: i64 = 0x4f72_6754;
+
+/// The schema: version 1 as `schema.sql` has it. Upgrades are appended here, and never changed or taken away.
+const SCHEMA: &str = include_str!("../schema.sql");
+const UPGRADES: &[&str] = &[];
+
+/// The version this program reads and writes.
+const VERSION: i64 = 1 + UPGRADES.len() as i64;
+
+/// SQLite before this had a bug that could corrupt a WAL database with two connections.
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// How long a statement waits for another process's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many idle reading connections are kept.
+const MAX_IDLE_READERS: usize = 8;
+
+/// What went wrong with the log, by what the caller can do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Try again: another process holds the database.
+    #[error("the database is locked by another process")]
+    Busy,
+    /// Wait for room: nothing was written.
+    #[error("the disk is full")]
+    Full,
+    /// Reload and look again: the window is not where the caller thought it was.
+    #[error("window {0} has moved on meanwhile")]
+    Stale(WindowId),
+    /// Start the window over: upstream gave its scan a cursor that it had given before. Nothing was kept.
+    #[error("the cursor of window {0} came again, and leads in a circle")]
+    Circle(WindowId),
+    /// Stop: another process serves this directory.
+    #[error("another orgtrail already uses the data directory `{}`", .0.display())]
+    InUse(PathBuf),
+    /// Stop: made by a later version.
+    #[error("`{}` has schema version {found}, this program knows up to {VERSION}: use a newer orgtrail", path.display())]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
+    /// Stop and restore a backup: what was read is not what was written.
+    #[error("the log is damaged: {0}")]
+    Damaged(String),
+    /// Stop: the directory or a file cannot be used.
+    #[error("could not use `{}`: {source}", path.display())]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Record and go on: compression failed.
+    #[error("could not compress a body: {0}")]
+    Zstd(#[from] std::io::Error),
+    /// Stop: anything else SQLite says.
+    #[error("database: {0}")]
+    Sqlite(rusqlite::Error),
+    /// A test's doing.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Damaged(error.to_string())
+            }
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+/// The log. A clone is another handle to the same one and costs a reference count.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    log_id: Uuid,
+    writer: Mutex<Connection>,
+    /// Idle reading connections.
+    readers: Mutex<Vec<Connection>>,
+    bodies: Bodies,
+    /// The newest event's place, announced after each commit.
+    head: watch::Sender<Seq>,
+    breaker: Breaker,
+    /// Held as long as the store is open for writing.
+    _lock: Option<File>,
+}
+
+impl Store {
+    /// Opens the log in `dir` for the one process that writes it; makes or upgrades it as needed.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another process serves the directory, [`StoreError::Newer`] when a later version made
+    /// it, [`StoreError::Damaged`] when the file is not a log, and whatever the file system says.
+    pub fn open(dir: &Path, breaker: Breaker) -> Result<Self, StoreError> {
+        make_private_dir(dir)?;
+        let lock = take_lock(dir)?;
+        let path = dir.join(FILE_NAME);
+        let mut writer = connect(
+            &path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        )?;
+        writer.pragma_update(None, "journal_mode", "WAL")?;
+        migrate(&mut writer, &path)?;
+        Self::with_writer(path, writer, Some(lock), breaker)
+    }
+
+    /// Opens the log in `dir` beside a service that may be writing it.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and when there is no log in `dir`.
+    pub fn open_beside(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(FILE_NAME);
+        fs::metadata(&path).map_err(|source| StoreError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        let writer = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        if version(&writer, &path)? != VERSION {
+            return Err(StoreError::Damaged(
+                "it is of an older version: start `orgtrail serve` once to upgrade it".into(),
+            ));
+        }
+        Self::with_writer(path, writer, None, Breaker::default())
+    }
+
+    fn with_writer(
+        path: PathBuf,
+        writer: Connection,
+        lock: Option<File>,
+        breaker: Breaker,
+    ) -> Result<Self, StoreError> {
+        let log_id = log_id(&writer)?;
+        let store = Self(Arc::new(Inner {
+            path,
+            log_id,
+            head: watch::Sender::new(events::head(&writer)?),
+            writer: Mutex::new(writer),
+            readers: Mutex::default(),
+            bodies: Bodies::new(),
+            breaker,
+            _lock: lock,
+        }));
+        store.learn_dictionaries()?;
+        Ok(store)
+    }
+
+    /// The log's own id.
+    #[must_use]
+    pub fn log_id(&self) -> Uuid {
+        self.0.log_id
+    }
+
+    /// The newest event's place, as of the last commit that this handle announced.
+    #[must_use]
+    pub fn head(&self) -> Seq {
+        *self.0.head.borrow()
+    }
+
+    /// Announces each new head. A missed announcement is found by looking again.
+    #[must_use]
+    pub fn heads(&self) -> watch::Receiver<Seq> {
+        self.0.head.subscribe()
+    }
+
+    /// Has SQLite look at its own file.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] with what it found.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let found: String =
+            self.ask(|db| Ok(db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?))?;
+        if found == "ok" {
+            Ok(())
+        } else {
+            Err(StoreError::Damaged(found))
+        }
+    }
+
+    /// Folds the write-ahead log into the database, when nothing reads it.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn fold(&self) -> Result<(), StoreError> {
+        lock(&self.0.writer).query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    /// One change to the log: all of it, or none.
+    fn change<T>(
+        &self,
+        step: Step,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut writer = lock(&self.0.writer);
+        self.0.breaker.around(step, || {
+            let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let outcome = change(&transaction)?;
+            transaction.commit()?;
+            Ok(outcome)
+        })
+    }
+
+    /// One question to the log, over one snapshot of it.
+    fn ask<T>(
+        &self,
+        question: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let idle = lock(&self.0.readers).pop();
+        let mut reader = match idle {
+            Some(reader) => reader,
+            None => connect(&self.0.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?,
+        };
+        let answer = {
+            let snapshot = reader.transaction()?;
+            question(&snapshot)?
+        };
+        let mut readers = lock(&self.0.readers);
+        if readers.len() < MAX_IDLE_READERS {
+            readers.push(reader);
+        }
+        Ok(answer)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic inside a transaction rolls it back; the connection stays good.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn make_private_dir(dir: &Path) -> Result<(), StoreError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(|source| StoreError::Io {
+        path: dir.to_owned(),
+        source,
+    })
+}
+
+fn take_lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join(LOCK_NAME);
+    let failed = |source| StoreError::Io {
+        path: path.clone(),
+        source,
+    };
+    let file = File::options()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        return Err(StoreError::Damaged(format!(
+            "SQLite {} is too old to be trusted with it",
+            rusqlite::version()
+        )));
+    }
+    let db = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    db.pragma_update(None, "trusted_schema", false)?;
+    db.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    db.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+    // In KiB when negative.
+    db.pragma_update(None, "cache_size", -32 * 1024)?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(db)
+}
+
+fn version(db: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let application: i64 = db.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    if found > VERSION {
+        return Err(StoreError::Newer {
+            path: path.to_owned(),
+            found,
+        });
+    }
+    if found > 0 && application != APPLICATION_ID {
+        return Err(StoreError::Damaged(format!(
+            "`{}` is another program's database",
+            path.display()
+        )));
+    }
+    Ok(found)
+}
+
+/// Brings the file to [`VERSION`] in one transaction: from nothing, or from any older version.
+fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+    let found = version(&transaction, path)?;
+    if found == 0 {
+        transaction.execute_batch(SCHEMA)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        let log_id = Uuid::new_v4().to_string();
+        transaction.execute(
+            "INSERT INTO meta (name, value) VALUES ('log_id', ?1)",
+            [log_id],
+        )?;
+    }
+    let done = usize::try_from(found.max(1) - 1).unwrap_or(0);
+    for upgrade in UPGRADES.iter().skip(done) {
+        transaction.execute_batch(upgrade)?;
+    }
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn log_id(db: &Connection) -> Result<Uuid, StoreError> {
+    let found: Option<String> = db
+        .query_row("SELECT value FROM meta WHERE name = 'log_id'", [], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    found
+        .and_then(|id| Uuid::try_parse(&id).ok())
+        .ok_or_else(|| StoreError::Damaged("it has no id".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_keeps_its_id_and_is_opened_by_one_process_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Store::open(dir.path(), Breaker::default()).unwrap();
+        let id = first.log_id();
+        assert!(matches!(
+            Store::open(dir.path(), Breaker::default()),
+            Err(StoreError::InUse(_))
+        ));
+        assert_eq!(Store::open_beside(dir.path()).unwrap().log_id(), id);
+        drop(first);
+        let again = Store::open(dir.path(), Breaker::default()).unwrap();
+        assert_eq!(again.log_id(), id);
+        again.check().unwrap();
+    }
+
+    #[test]
+    fn a_newer_log_or_a_foreign_file_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path(), Breaker::default()).unwrap());
+        let db = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+        db.pragma_update(None, "user_version", VERSION + 1).unwrap();
+        drop(db);
+        let refused = Store::open(dir.path(), Breaker::default())
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(refused.contains("use a newer orgtrail"), "{refused}");
+
+        fs::write(
+            dir.path().join(FILE_NAME),
+            "this is not a database, but long enough to be looked at",
+        )
+        .unwrap();
+        assert!(matches!(
+            Store::open(dir.path(), Breaker::default()),
+            Err(StoreError::Damaged(_))
+        ));
+    }
+
+    #[test]
+    fn every_table_and_column_that_is_not_obvious_is_explained() {
+        for statement in SCHEMA.split("\n\n").filter(|part| part.contains("CREATE ")) {
+            assert!(
+                statement.starts_with("--"),
+                "no comment before: {statement}"
+            );
+        }
+    }
+}

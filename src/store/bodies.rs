@@ -1,0 +1,209 @@
+//! Bodies on disk: one zstd frame each, with a dictionary trained from this log's own entries.
+//!
+//! Audit log entries share their keys and most of their values, so a dictionary takes them to a quarter of what they are;
+//! a frame of its own keeps any entry readable alone. It does not know of events, only of bytes and of which dictionary
+//! they need.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::dict::{DecoderDictionary, EncoderDictionary};
+use zstd::zstd_safe::CParameter;
+
+use super::StoreError;
+
+/// Higher levels gain a tenth of the size for several times the work.
+const LEVEL: i32 = 3;
+
+/// The size of a trained dictionary, in bytes; what zstd's own documentation calls reasonable.
+const DICTIONARY_LEN: usize = 112 * 1024;
+
+/// How much is sampled to train one, in bytes.
+pub(super) const MAX_SAMPLE_BYTES: usize = 8 * 1024 * 1024;
+
+/// The largest body that can be read back, in bytes: more than the largest page that is taken from upstream.
+pub(super) const MAX_BODY_LEN: usize = 128 * 1024 * 1024;
+
+/// The dictionary of bodies that have none.
+pub(super) const NO_DICTIONARY: i64 = 0;
+
+/// All dictionaries of one log, and which of them new bodies use.
+pub(super) struct Bodies {
+    state: Mutex<State>,
+}
+
+struct State {
+    decoders: HashMap<i64, Arc<DecoderDictionary<'static>>>,
+    current: Option<Arc<Current>>,
+    /// Since the current dictionary was taken into use, for [`Bodies::falls_short`].
+    raw_bytes: u64,
+    packed_bytes: u64,
+}
+
+struct Current {
+    id: i64,
+    sample_ratio: f64,
+    encoder: EncoderDictionary<'static>,
+}
+
+/// A body as it is written to disk.
+pub(super) struct Packed {
+    pub(super) dictionary: i64,
+    pub(super) frame: Vec<u8>,
+}
+
+/// How many bytes must have gone through a dictionary before it is judged.
+const JUDGED_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How much worse than over its samples a dictionary may do before another is trained.
+const WORSE: f64 = 1.3;
+
+impl Bodies {
+    pub(super) fn new() -> Self {
+        let state = State {
+            decoders: HashMap::new(),
+            current: None,
+            raw_bytes: 0,
+            packed_bytes: 0,
+        };
+        Self {
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Takes a dictionary into use for reading, and, as the latest, for writing.
+    pub(super) fn learn(&self, id: i64, sample_ratio: f64, content: &[u8]) {
+        let decoder = Arc::new(DecoderDictionary::copy(content));
+        let encoder = EncoderDictionary::copy(content, LEVEL);
+        let mut state = self.lock();
+        state.decoders.insert(id, decoder);
+        state.current = Some(Arc::new(Current {
+            id,
+            sample_ratio,
+            encoder,
+        }));
+        state.raw_bytes = 0;
+        state.packed_bytes = 0;
+    }
+
+    /// Compresses bodies, in order, with the dictionary now in use.
+    pub(super) fn pack<'a>(
+        &self,
+        bodies: impl Iterator<Item = &'a str>,
+    ) -> Result<Vec<Packed>, StoreError> {
+        let current = self.lock().current.clone();
+        let (dictionary, mut compressor) = match current.as_deref() {
+            Some(current) => (
+                current.id,
+                Compressor::with_prepared_dictionary(&current.encoder)?,
+            ),
+            None => (NO_DICTIONARY, Compressor::new(LEVEL)?),
+        };
+        // The row names the dictionary: the frame need not.
+        compressor.set_parameter(CParameter::DictIdFlag(false))?;
+        let (mut raw_bytes, mut packed_bytes) = (0, 0);
+        let mut packed = Vec::new();
+        for body in bodies {
+            let frame = compressor.compress(body.as_bytes())?;
+            raw_bytes += body.len() as u64;
+            packed_bytes += frame.len() as u64;
+            packed.push(Packed { dictionary, frame });
+        }
+        let mut state = self.lock();
+        state.raw_bytes += raw_bytes;
+        state.packed_bytes += packed_bytes;
+        Ok(packed)
+    }
+
+    /// Whether the dictionary in use does markedly worse than it did over its samples.
+    pub(super) fn falls_short(&self) -> bool {
+        let state = self.lock();
+        let Some(current) = &state.current else {
+            return false;
+        };
+        let ratio = state.packed_bytes as f64 / state.raw_bytes.max(1) as f64;
+        state.raw_bytes >= JUDGED_BYTES && ratio > current.sample_ratio * WORSE
+    }
+
+    /// The bytes that were packed.
+    pub(super) fn unpack(&self, dictionary: i64, frame: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let decoder = self.lock().decoders.get(&dictionary).cloned();
+        let mut decompressor = match decoder.as_deref() {
+            Some(decoder) => Decompressor::with_prepared_dictionary(decoder)?,
+            None if dictionary == NO_DICTIONARY => Decompressor::new()?,
+            None => {
+                return Err(StoreError::Damaged(format!(
+                    "dictionary {dictionary} is missing"
+                )));
+            }
+        };
+        let len = Decompressor::upper_bound(frame).unwrap_or(MAX_BODY_LEN);
+        if len > MAX_BODY_LEN {
+            return Err(StoreError::Damaged(format!(
+                "a body claims to be {len} bytes long"
+            )));
+        }
+        decompressor
+            .decompress(frame, len)
+            .map_err(|error| StoreError::Damaged(format!("a body cannot be read: {error}")))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A dictionary for such bodies, and how well it does over them; `None` when they are too few or too plain for one.
+pub(super) fn train(samples: &[String]) -> Option<(Vec<u8>, f64)> {
+    let content = zstd::dict::from_samples(samples, DICTIONARY_LEN).ok()?;
+    let trial = Bodies::new();
+    trial.learn(1, 0.0, &content);
+    let packed = trial.pack(samples.iter().map(String::as_str)).ok()?;
+    let packed_bytes: usize = packed.iter().map(|packed| packed.frame.len()).sum();
+    let raw_bytes: usize = samples.iter().map(String::len).sum();
+    Some((content, packed_bytes as f64 / raw_bytes.max(1) as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(i: usize) -> String {
+        let (email, id) = (i % 50, i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        format!(
+            r#"{{"id":"{id:032x}","action":{{"type":"create","result":"success"}},"actor":{{"email":"user{email}@example.com"}},"resource":{{"product":"dns","type":"record"}}}}"#
+        )
+    }
+
+    #[test]
+    fn bodies_survive_every_dictionary() {
+        let bodies = Bodies::new();
+        let samples: Vec<String> = (0..2_000).map(sample).collect();
+        let plain = bodies.pack(samples.iter().map(String::as_str)).unwrap();
+        let (content, ratio) = train(&samples).unwrap();
+        bodies.learn(1, ratio, &content);
+        let trained = bodies.pack(samples.iter().map(String::as_str)).unwrap();
+        for ((sample, plain), trained) in samples.iter().zip(&plain).zip(&trained) {
+            assert_eq!((plain.dictionary, trained.dictionary), (0, 1));
+            assert_eq!(bodies.unpack(0, &plain.frame).unwrap(), sample.as_bytes());
+            assert_eq!(bodies.unpack(1, &trained.frame).unwrap(), sample.as_bytes());
+            assert!(trained.frame.len() < plain.frame.len());
+        }
+        assert!(!bodies.falls_short());
+    }
+
+    #[test]
+    fn a_damaged_body_is_an_error() {
+        let bodies = Bodies::new();
+        let packed = bodies.pack(["some text"].into_iter()).unwrap();
+        assert!(matches!(
+            bodies.unpack(7, &packed[0].frame),
+            Err(StoreError::Damaged(_))
+        ));
+        assert!(matches!(
+            bodies.unpack(0, b"not zstd"),
+            Err(StoreError::Damaged(_))
+        ));
+    }
+}

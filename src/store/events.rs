@@ -1,0 +1,650 @@
+//! Events: kept a page at a time, read by their place.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params};
+use serde_json::value::RawValue;
+
+use super::bodies::{self, Packed};
+use super::windows::{self, Advance, WindowId};
+use super::{Store, StoreError, identity, sources};
+use crate::clock::from_micros;
+use crate::durable::Step;
+use crate::event::{Arrival, AuditEvent, Identity, Reading, sha256};
+use crate::json::canonical;
+use crate::position::{Cursor, Seq, Source};
+
+/// A page of a window's scan, ready to be kept.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The window it belongs to.
+    pub window: WindowId,
+    /// The cursor it was asked with.
+    pub asked: Option<Cursor>,
+    /// Its entries, in upstream's order.
+    pub arrivals: Vec<Arrival>,
+    /// What comes after it.
+    pub then: Then,
+    /// Upstream's present when it answered: nothing after it can be claimed.
+    pub claim_before: DateTime<Utc>,
+    /// Our present.
+    pub received_at: DateTime<Utc>,
+}
+
+/// What comes after a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Then {
+    /// Another page.
+    GoOn(Cursor),
+    /// Nothing: the window is proven.
+    Seal,
+}
+
+/// What keeping a page came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Entries that were not held before.
+    pub new: usize,
+    /// Of those, entries whose id was held with other content.
+    pub revisions: usize,
+    /// Entries that were held already.
+    pub held: usize,
+}
+
+/// When, in events, the first dictionaries are trained: soon, and once more when there is enough to choose from.
+const TRAIN_AT: [u64; 2] = [1_000, 20_000];
+
+impl Store {
+    /// Keeps a page: its new events with their places, its window's cursor and counts, all or nothing; then announces the
+    /// new head.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when the page was kept already or its scan started over, [`StoreError::Circle`] when its next
+    /// cursor was given before; otherwise what the database says.
+    pub fn append(&self, page: &Page) -> Result<Appended, StoreError> {
+        // Outside the lock: the other sources go on meanwhile.
+        let packed = self
+            .0
+            .bodies
+            .pack(page.arrivals.iter().map(|arrival| arrival.body.get()))?;
+        let kept = self.change(Step::AppendPage, |db| {
+            let before = head(db)?;
+            let mut writing = Writing::new(self, db, page)?;
+            for (arrival, packed) in page.arrivals.iter().zip(&packed) {
+                writing.keep(arrival, packed)?;
+            }
+            let (appended, head) = (writing.appended, writing.head);
+            writing.finish()?;
+            Ok((appended, before, head))
+        });
+        // A commit whose answer was lost has moved the head all the same: then the file is asked.
+        let head = match &kept {
+            Ok((.., head)) => *head,
+            Err(_) => self.ask(head)?,
+        };
+        self.0.head.send_replace(head);
+        let (appended, before, head) = kept?;
+        if self.should_train(before, head) {
+            self.train_dictionary(page.received_at)?;
+        }
+        Ok(appended)
+    }
+
+    /// The event at a place.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when its body is not the one that was kept; what the database says.
+    pub fn event(&self, seq: Seq) -> Result<Option<AuditEvent>, StoreError> {
+        Ok(self.events(&[seq], usize::MAX)?.pop())
+    }
+
+    /// The events at some places, in that order, and at most about `max_bytes` of them (but at least one). A place
+    /// without an event is left out.
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn events(&self, seqs: &[Seq], max_bytes: usize) -> Result<Vec<AuditEvent>, StoreError> {
+        self.ask(|db| {
+            let mut ask = db.prepare_cached(&format!("{SELECT_EVENT} WHERE event.seq = ?1"))?;
+            let rows = seqs.iter().filter_map(|seq| {
+                ask.query_row([seq.0], EventRow::read)
+                    .optional()
+                    .transpose()
+            });
+            self.events_of(rows, max_bytes)
+        })
+    }
+
+    /// At most `limit` events after a place, in order, and at most about `max_bytes` of them (but at least one).
+    ///
+    /// # Errors
+    /// As [`Store::event`].
+    pub fn events_after(
+        &self,
+        seq: Seq,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        self.ask(|db| {
+            let mut ask = db.prepare_cached(&format!(
+                "{SELECT_EVENT} WHERE event.seq > ?1 ORDER BY event.seq LIMIT ?2"
+            ))?;
+            self.events_of(ask.query_map((seq.0, limit), EventRow::read)?, max_bytes)
+        })
+    }
+
+    fn events_of(
+        &self,
+        rows: impl Iterator<Item = rusqlite::Result<EventRow>>,
+        max_bytes: usize,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        for row in rows {
+            let event = self.event_of(row?)?;
+            bytes += event.entry.get().len();
+            events.push(event);
+            if bytes >= max_bytes {
+                break;
+            }
+        }
+        Ok(events)
+    }
+
+    fn event_of(&self, row: EventRow) -> Result<AuditEvent, StoreError> {
+        let seq = row.seq;
+        let damaged = |what: &str| StoreError::Damaged(format!("event {seq}: {what}"));
+        let bytes = self.0.bodies.unpack(row.dictionary, &row.body)?;
+        if sha256(&bytes).as_slice() != row.sha256 {
+            return Err(damaged("its body is not the one that was kept"));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| damaged("its body is not text"))?;
+        let entry = RawValue::from_string(text).map_err(|_| damaged("its body is not JSON"))?;
+        Ok(AuditEvent {
+            seq,
+            source: row.source,
+            id: Reading::of(entry.get()).id,
+            revision: row.revision,
+            time: row.time_us.map(from_micros),
+            received_at: from_micros(row.received_us),
+            problem: row.problem,
+            entry,
+        })
+    }
+
+    pub(super) fn learn_dictionaries(&self) -> Result<(), StoreError> {
+        self.ask(|db| {
+            let mut ask =
+                db.prepare("SELECT id, sample_ratio, content FROM dictionary ORDER BY id")?;
+            let mut rows = ask.query([])?;
+            while let Some(row) = rows.next()? {
+                let content: Vec<u8> = row.get(2)?;
+                self.0.bodies.learn(row.get(0)?, row.get(1)?, &content);
+            }
+            Ok(())
+        })
+    }
+
+    fn should_train(&self, before: Seq, head: Seq) -> bool {
+        TRAIN_AT.iter().any(|at| before.0 < *at && head.0 >= *at) || self.0.bodies.falls_short()
+    }
+
+    /// Trains a dictionary from the newest bodies and takes it into use. Too plain bodies train none, and that is fine.
+    fn train_dictionary(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let mut samples = Vec::new();
+        let mut bytes = 0;
+        let newest = self.head().0.saturating_sub(TRAIN_AT[1]);
+        for event in self.events_after(Seq(newest), usize::MAX >> 1, bodies::MAX_SAMPLE_BYTES)? {
+            bytes += event.entry.get().len();
+            samples.push(event.entry.get().to_owned());
+        }
+        let Some((content, ratio)) = bodies::train(&samples) else {
+            return Ok(());
+        };
+        let id = self.change(Step::SaveDictionary, |db| {
+            let mut insert = db.prepare_cached(
+                "INSERT INTO dictionary (trained_us, sample_ratio, content) VALUES (?1, ?2, ?3)",
+            )?;
+            insert.execute((now.timestamp_micros(), ratio, &content))?;
+            Ok(db.last_insert_rowid())
+        })?;
+        self.0.bodies.learn(id, ratio, &content);
+        tracing::debug!(
+            dictionary = id,
+            samples = samples.len(),
+            sample.bytes = bytes,
+            ratio,
+            "Trained a dictionary."
+        );
+        Ok(())
+    }
+}
+
+/// The newest event's place.
+pub(super) fn head(db: &Connection) -> Result<Seq, StoreError> {
+    let newest: Option<u64> = db
+        .prepare_cached("SELECT max(seq) FROM event")?
+        .query_row([], |row| row.get(0))?;
+    Ok(Seq(newest.unwrap_or(0)))
+}
+
+/// One page being written, inside its transaction.
+struct Writing<'a> {
+    store: &'a Store,
+    db: &'a Transaction<'a>,
+    page: &'a Page,
+    source: i64,
+    head: Seq,
+    appended: Appended,
+    newest_us: Option<i64>,
+}
+
+impl<'a> Writing<'a> {
+    fn new(store: &'a Store, db: &'a Transaction<'a>, page: &'a Page) -> Result<Self, StoreError> {
+        let source = windows::source_of(db, page.window)?;
+        Ok(Self {
+            store,
+            db,
+            page,
+            source,
+            head: head(db)?,
+            appended: Appended::default(),
+            newest_us: None,
+        })
+    }
+
+    fn keep(&mut self, arrival: &Arrival, packed: &Packed) -> Result<(), StoreError> {
+        let twin = match &arrival.identity {
+            Identity::Id(_) => 1,
+            Identity::Content(hash) => windows::count_twin(self.db, self.page.window, hash)?,
+        };
+        let key = identity::key(&arrival.identity, twin);
+        let hash = sha256(arrival.body.get().as_bytes());
+        if self.insert(arrival, packed, &key, &hash, 0)? {
+            self.appended.new += 1;
+            return Ok(());
+        }
+        match self.next_revision(&key, &hash, arrival)? {
+            None => self.appended.held += 1,
+            Some(revision) => {
+                self.insert(arrival, packed, &key, &hash, revision)?;
+                self.appended.new += 1;
+                self.appended.revisions += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the entry the next place, unless that revision of it is held. Says whether it did.
+    fn insert(
+        &mut self,
+        arrival: &Arrival,
+        packed: &Packed,
+        key: &[u8],
+        hash: &[u8; 32],
+        revision: u32,
+    ) -> Result<bool, StoreError> {
+        let seq = self.head.next();
+        let mut insert = self.db.prepare_cached(
+            "INSERT INTO event (seq, source, identity, revision, time_us, received_us, problem, sha256, dictionary, body)
+             VALUES (:seq, :source, :identity, :revision, :time, :received, :problem, :sha256, :dictionary, :body)
+             ON CONFLICT (source, identity, revision) DO NOTHING",
+        )?;
+        let inserted = insert.execute(named_params! {
+            ":seq": seq.0,
+            ":source": self.source,
+            ":identity": key,
+            ":revision": revision,
+            ":time": arrival.time.map(|time| time.timestamp_micros()),
+            ":received": self.page.received_at.timestamp_micros(),
+            ":problem": arrival.problem,
+            ":sha256": hash,
+            ":dictionary": packed.dictionary,
+            ":body": packed.frame,
+        })? == 1;
+        if inserted {
+            self.head = seq;
+            self.newest_us = self
+                .newest_us
+                .max(arrival.time.map(|time| time.timestamp_micros()));
+        }
+        Ok(inserted)
+    }
+
+    /// The revision that content new under its id gets; `None` when the content is held.
+    fn next_revision(
+        &self,
+        key: &[u8],
+        hash: &[u8; 32],
+        arrival: &Arrival,
+    ) -> Result<Option<u32>, StoreError> {
+        let mut ask = self.db.prepare_cached(
+            "SELECT revision, sha256, dictionary, body FROM event WHERE source = ?1 AND identity = ?2
+             ORDER BY revision",
+        )?;
+        let mut rows = ask.query((self.source, key))?;
+        let mut form = None;
+        let mut next = 0;
+        while let Some(row) = rows.next()? {
+            if row.get_ref(1)?.as_bytes().ok() == Some(hash.as_slice()) {
+                return Ok(None);
+            }
+            // Other bytes may say the same: only the content counts.
+            let held = self
+                .store
+                .0
+                .bodies
+                .unpack(row.get(2)?, row.get_ref(3)?.as_bytes().unwrap_or_default())?;
+            let form = form.get_or_insert_with(|| canonical(arrival.body.get()));
+            if canonical(&String::from_utf8_lossy(&held)) == *form {
+                return Ok(None);
+            }
+            next = row.get::<_, u32>(0)? + 1;
+        }
+        Ok(Some(next))
+    }
+
+    fn finish(self) -> Result<(), StoreError> {
+        let Page {
+            window,
+            asked,
+            arrivals,
+            then,
+            claim_before,
+            received_at,
+        } = self.page;
+        let next = match then {
+            Then::GoOn(cursor) => Some(cursor),
+            Then::Seal => None,
+        };
+        let advance = Advance {
+            id: *window,
+            asked: asked.as_ref(),
+            next,
+            claim_before: *claim_before,
+            entries: arrivals.len(),
+            new: self.appended.new,
+            revisions: self.appended.revisions,
+            now: *received_at,
+        };
+        sources::count_events(self.db, self.source, self.appended.new, self.newest_us)?;
+        windows::advance(self.db, &advance)
+    }
+}
+
+const SELECT_EVENT: &str = "SELECT event.seq, source.name, event.revision, event.time_us, event.received_us, event.problem,
+        event.sha256, event.dictionary, event.body
+    FROM event JOIN source ON source.id = event.source";
+
+/// A row of [`SELECT_EVENT`].
+struct EventRow {
+    seq: Seq,
+    source: Source,
+    revision: u32,
+    time_us: Option<i64>,
+    received_us: i64,
+    problem: Option<String>,
+    sha256: Vec<u8>,
+    dictionary: i64,
+    body: Vec<u8>,
+}
+
+impl EventRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: Seq(row.get(0)?),
+            source: sources::parse(&row.get::<_, String>(1)?)?,
+            revision: row.get(2)?,
+            time_us: row.get(3)?,
+            received_us: row.get(4)?,
+            problem: row.get(5)?,
+            sha256: row.get(6)?,
+            dictionary: row.get(7)?,
+            body: row.get(8)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::durable::{Break, Breaker};
+    use crate::position::{Window, WindowKind};
+    use crate::store::SourceSeen;
+
+    /// A log with one source, and scans of it by hand.
+    struct Log {
+        store: Store,
+        source: Source,
+        _dir: tempfile::TempDir,
+    }
+
+    fn now() -> DateTime<Utc> {
+        from_micros(1_785_000_000_000_000)
+    }
+
+    impl Log {
+        fn new(breaker: Breaker) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path(), breaker).unwrap();
+            let source = Source::account("a").unwrap();
+            let seen = SourceSeen {
+                source: source.clone(),
+                organization: None,
+                label: None,
+            };
+            store.save_sources(&[seen], now()).unwrap();
+            Self {
+                store,
+                source,
+                _dir: dir,
+            }
+        }
+
+        fn begin(&self) -> WindowId {
+            let window = Window::new(now() - TimeDelta::hours(1), now());
+            self.store
+                .begin_window(&self.source, WindowKind::Live, window, now())
+                .unwrap()
+                .id
+        }
+
+        fn page(window: WindowId, entries: &[&str], then: Then) -> Page {
+            let arrival =
+                |text: &&str| Arrival::read(RawValue::from_string((*text).to_owned()).unwrap());
+            let arrivals = entries.iter().map(arrival).collect();
+            Page {
+                window,
+                asked: None,
+                arrivals,
+                then,
+                claim_before: now(),
+                received_at: now(),
+            }
+        }
+
+        /// One whole scan of one page: (new, revisions, held).
+        fn scan(&self, entries: &[&str]) -> (usize, usize, usize) {
+            let appended = self
+                .store
+                .append(&Self::page(self.begin(), entries, Then::Seal))
+                .unwrap();
+            (appended.new, appended.revisions, appended.held)
+        }
+
+        fn bodies(&self) -> Vec<(u64, u32, String)> {
+            let events = self
+                .store
+                .events_after(Seq::ZERO, 1_000, usize::MAX)
+                .unwrap();
+            events
+                .into_iter()
+                .map(|event| (event.seq.0, event.revision, event.entry.get().to_owned()))
+                .collect()
+        }
+    }
+
+    #[test]
+    fn an_id_is_kept_once_and_again_only_with_other_content() {
+        let log = Log::new(Breaker::default());
+        let (first, respelled, other) = (
+            r#"{"id":"x","a":"é"}"#,
+            r#"{ "a":"\u00e9", "id":"x" }"#,
+            r#"{"id":"x","a":"e"}"#,
+        );
+        assert_eq!(log.scan(&[first, first]), (1, 0, 1));
+        assert_eq!(log.scan(&[respelled]), (0, 0, 1));
+        assert_eq!(log.scan(&[other, first, other]), (1, 1, 2));
+        assert_eq!(
+            log.bodies(),
+            [(1, 0, first.to_owned()), (2, 1, other.to_owned())]
+        );
+    }
+
+    #[test]
+    fn of_equal_entries_without_an_id_as_many_are_kept_as_one_scan_showed() {
+        let log = Log::new(Breaker::default());
+        let entry = r#"{"a":1}"#;
+        assert_eq!(log.scan(&[entry, entry]), (2, 0, 0));
+        assert_eq!(log.scan(&[entry]), (0, 0, 1));
+        assert_eq!(log.scan(&[entry, r#"{ "a": 1 }"#, entry]), (1, 0, 2));
+
+        // A scan that starts over counts from nothing.
+        let window = log.begin();
+        log.store
+            .append(&Log::page(
+                window,
+                &[entry, entry],
+                Then::GoOn(Cursor("c".into())),
+            ))
+            .unwrap();
+        let stretch = Window::new(now() - TimeDelta::minutes(1), now());
+        log.store.restart_window(window, stretch, now()).unwrap();
+        let appended = log
+            .store
+            .append(&Log::page(window, &[entry, entry], Then::Seal))
+            .unwrap();
+        assert_eq!((appended.new, appended.held), (0, 2));
+    }
+
+    #[test]
+    fn a_page_counts_once_even_when_its_answer_was_lost() {
+        let breaks = Mutex::new(vec![Break::After, Break::Before]);
+        let breaker = Breaker::new(move |step| {
+            if step == Step::AppendPage {
+                breaks.lock().unwrap().pop()
+            } else {
+                None
+            }
+        });
+        let log = Log::new(breaker);
+        let page = Log::page(log.begin(), &[r#"{"id":"x"}"#], Then::Seal);
+        assert!(matches!(
+            log.store.append(&page),
+            Err(StoreError::Broken(_))
+        ));
+        assert_eq!(log.bodies().len(), 0);
+        assert!(matches!(
+            log.store.append(&page),
+            Err(StoreError::Broken(_))
+        ));
+        assert_eq!(log.bodies().len(), 1);
+        assert!(matches!(log.store.append(&page), Err(StoreError::Stale(_))));
+        assert_eq!(log.scan(&[r#"{"id":"x"}"#, r#"{"id":"y"}"#]), (1, 0, 1));
+    }
+
+    #[test]
+    fn a_cursor_that_comes_again_is_found_however_long_the_circle() {
+        let log = Log::new(Breaker::default());
+        let mut page = Log::page(log.begin(), &[r#"{"a":1}"#], Then::GoOn(Cursor("0".into())));
+        log.store.append(&page).unwrap();
+        for n in 1..50 {
+            page.asked = Some(Cursor((n - 1).to_string()));
+            page.then = Then::GoOn(Cursor(n.to_string()));
+            log.store.append(&page).unwrap();
+        }
+        page.asked = Some(Cursor("49".into()));
+        page.then = Then::GoOn(Cursor("7".into()));
+        assert!(matches!(
+            log.store.append(&page),
+            Err(StoreError::Circle(_))
+        ));
+        assert_eq!(
+            log.bodies().len(),
+            50,
+            "of a page that leads in a circle nothing is kept"
+        );
+    }
+
+    #[test]
+    fn a_sealed_window_claims_nothing_after_upstreams_present() {
+        let log = Log::new(Breaker::default());
+        let mut page = Log::page(log.begin(), &[], Then::GoOn(Cursor("1".into())));
+        page.claim_before = now() - TimeDelta::minutes(5);
+        log.store.append(&page).unwrap();
+        let progress = log.store.progress(&log.source).unwrap();
+        assert_eq!(
+            progress.live.as_ref().and_then(|open| open.cursor.clone()),
+            Some(Cursor("1".into()))
+        );
+        assert_eq!(progress.live_before, None);
+
+        page.asked = Some(Cursor("1".into()));
+        page.then = Then::Seal;
+        log.store.append(&page).unwrap();
+        let progress = log.store.progress(&log.source).unwrap();
+        assert_eq!(
+            (progress.live, progress.live_before),
+            (None, Some(page.claim_before))
+        );
+    }
+
+    #[test]
+    fn bodies_are_read_back_byte_for_byte_through_every_dictionary() {
+        let log = Log::new(Breaker::default());
+        let entries: Vec<String> = (0..3_000)
+            .map(|i| {
+                format!(
+                    r#"{{"id":"{i}","actor":{{"email":"user{}@example.com"}},"n": {i}.0}}"#,
+                    i % 9
+                )
+            })
+            .collect();
+        for chunk in entries.chunks(500) {
+            let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
+            assert_eq!(log.scan(&chunk), (500, 0, 0));
+        }
+        let found: Vec<String> = log
+            .store
+            .events_after(Seq::ZERO, 5_000, usize::MAX)
+            .unwrap()
+            .into_iter()
+            .map(|event| event.entry.get().to_owned())
+            .collect();
+        assert_eq!(found, entries);
+        assert_eq!(log.store.sources().unwrap()[0].events, 3_000);
+        let trained: i64 = log
+            .store
+            .ask(|db| Ok(db.query_row("SELECT count(*) FROM dictionary", [], |row| row.get(0))?))
+            .unwrap();
+        assert_eq!(trained, 1);
+    }
+
+    #[test]
+    fn a_body_that_was_changed_on_disk_is_not_given_out() {
+        let log = Log::new(Breaker::default());
+        log.scan(&[r#"{"id":"x"}"#]);
+        log.store
+            .change(Step::AppendPage, |db| {
+                Ok(db.execute("UPDATE event SET sha256 = zeroblob(32)", [])?)
+            })
+            .unwrap();
+        assert!(matches!(
+            log.store.event(Seq(1)),
+            Err(StoreError::Damaged(_))
+        ));
+    }
+}

@@ -1,0 +1,489 @@
+//! One credential's budget: how many calls in five minutes, and how long it was told to wait.
+//!
+//! Calls are paced evenly, with a small burst inside the budget, so that those who share the token keep their part. What
+//! upstream says of its own limit slows the pace before that limit is met. What is spent is handed out to be saved
+//! some calls ahead, so that a restart, however sudden, spends nothing twice.
+//!
+//! Only user of governor. Times are handed in, of one steady clock; it does not know how to wait.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use governor::RateLimiter;
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use reqwest::header::HeaderMap;
+use sfv::{BareItem, List, ListEntry, Parser};
+
+/// The span a budget is counted over, as upstream counts its own.
+const SPAN_SECONDS: u32 = 300;
+
+/// The most calls that may be made at once, inside the budget.
+const MAX_BURST: u32 = 20;
+
+/// How many calls ahead the spent budget is saved: so often a call costs a write to disk, and so many calls are lost to a
+/// crash at most.
+const SAVED_AHEAD: i32 = 10;
+
+/// What must outlive a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spent {
+    /// Until when the calls so far, and those saved ahead, have used up their pace.
+    pub spent_until: DateTime<Utc>,
+    /// No call before this.
+    pub blocked_until: DateTime<Utc>,
+}
+
+/// A credential's budget. A clone is another handle to the same one.
+#[derive(Clone, Debug)]
+pub struct Quota(Arc<Mutex<State>>);
+
+/// Leave to make one call. While it lives, the call counts as under way.
+#[derive(Debug)]
+pub struct Permit {
+    quota: Quota,
+    /// What must be saved before the call is made.
+    pub to_save: Option<Spent>,
+}
+
+impl Permit {
+    /// Whether the call may still be begun: another one may have been told to wait since the permit was given.
+    ///
+    /// # Errors
+    /// The moment until which all calls wait.
+    pub(super) fn check(&self, now: DateTime<Utc>) -> Result<(), DateTime<Utc>> {
+        self.quota.blocked_until(now).map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut state = self.quota.lock();
+        state.under_way = state.under_way.saturating_sub(1);
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    pace: RateLimiter<NotKeyed, InMemoryState, Hand, NoOpMiddleware<Nanos>>,
+    hand: Hand,
+    /// The moment the hand stood at zero.
+    begun: DateTime<Utc>,
+    /// The time one call takes from the budget.
+    period: TimeDelta,
+    spent_until: DateTime<Utc>,
+    saved_until: DateTime<Utc>,
+    blocked_until: DateTime<Utc>,
+    /// What upstream's own limit asks for, until it is counted anew.
+    slow: Option<Slow>,
+    last_call: Option<DateTime<Utc>>,
+    under_way: i64,
+    saved_wait: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slow {
+    until: DateTime<Utc>,
+    period: TimeDelta,
+}
+
+impl Quota {
+    /// A budget of `max_requests` in five minutes, as far as `saved` has not spent it.
+    #[must_use]
+    pub fn new(max_requests: u32, saved: Option<Spent>, now: DateTime<Utc>) -> Self {
+        let max_requests = max_requests.max(1);
+        let burst = (max_requests / 10).clamp(1, MAX_BURST);
+        // In any five minutes a burst and then the pace: burst - 1 + 300 s / period calls.
+        let period = TimeDelta::nanoseconds(
+            1_000_000_000 * i64::from(SPAN_SECONDS) / i64::from(max_requests - burst + 1) + 1,
+        );
+        let rate = governor::Quota::with_period(period.to_std().unwrap_or_default())
+            .unwrap_or_else(|| governor::Quota::per_second(NonZeroU32::MIN))
+            .allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));
+        let hand = Hand(Arc::default());
+        let mut state = State {
+            pace: RateLimiter::direct_with_clock(rate, hand.clone()),
+            hand,
+            begun: now,
+            period,
+            spent_until: now,
+            saved_until: now,
+            blocked_until: saved.map_or(now, |saved| saved.blocked_until),
+            slow: None,
+            last_call: None,
+            under_way: 0,
+            saved_wait: saved.map_or(now, |saved| saved.blocked_until),
+        };
+        if let Some(saved) = saved {
+            state.spend_saved(saved.spent_until, burst, now);
+        }
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    /// A permit for one call now; otherwise when to ask again.
+    ///
+    /// # Errors
+    /// The moment before which no leave is given.
+    pub fn take(&self, now: DateTime<Utc>) -> Result<Permit, DateTime<Utc>> {
+        let mut state = self.lock();
+        state.check(now)?;
+        state.last_call = Some(now);
+        state.under_way += 1;
+        state.spent_until = state.spent_until.max(now) + state.period;
+        // Offered with each call until it is said to be saved.
+        let to_save = (state.spent_until > state.saved_until).then(|| Spent {
+            spent_until: state.spent_until + state.period * SAVED_AHEAD,
+            blocked_until: state.blocked_until,
+        });
+        drop(state);
+        Ok(Permit {
+            quota: self.clone(),
+            to_save,
+        })
+    }
+
+    /// Upstream told this credential to wait. What is under way may finish.
+    pub fn block(&self, until: DateTime<Utc>) {
+        self.lock().block(until);
+    }
+
+    /// What was handed out to be saved is on disk.
+    pub fn saved(&self, spent: Spent) {
+        let mut state = self.lock();
+        state.saved_until = state.saved_until.max(spent.spent_until);
+        state.saved_wait = state.saved_wait.max(spent.blocked_until);
+    }
+
+    /// What must outlive a restart, as of now.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        self.lock().spent()
+    }
+
+    /// Until when upstream told this credential to wait, if it still does.
+    #[must_use]
+    pub fn blocked_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        Some(self.lock().blocked_until).filter(|until| *until > now)
+    }
+
+    /// Takes in what an answer's headers say of upstream's own limits: the strictest of them slows the pace, and one that
+    /// leaves nothing stops all calls until it is counted anew.
+    pub fn heard(&self, headers: &HeaderMap, now: DateTime<Utc>) {
+        let mut state = self.lock();
+        // Calls under way may not be in the count yet; the one that is being answered is.
+        let uncounted = (state.under_way - 1).max(0);
+        let said = headers
+            .get_all("ratelimit")
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        let limits: Vec<Limit> = said.flat_map(limits).collect();
+        if let Some(spent) = limits
+            .iter()
+            .filter(|limit| limit.remaining == 0)
+            .max_by_key(|limit| limit.seconds)
+        {
+            state.block(now + TimeDelta::seconds(spent.seconds));
+        }
+        let slow = limits
+            .iter()
+            .filter_map(|limit| limit.slow(uncounted, now))
+            .max_by_key(|slow| slow.period);
+        if !limits.is_empty() {
+            state.slow = slow.filter(|slow| slow.period > state.period);
+        }
+    }
+
+    /// A wait that has not been saved yet.
+    #[must_use]
+    pub fn unsaved_wait(&self) -> Option<Spent> {
+        let state = self.lock();
+        (state.blocked_until > state.saved_wait).then(|| state.spent())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn check(&mut self, now: DateTime<Utc>) -> Result<(), DateTime<Utc>> {
+        if now < self.blocked_until {
+            return Err(self.blocked_until);
+        }
+        match (self.slow, self.last_call) {
+            (Some(slow), _) if now >= slow.until => self.slow = None,
+            (Some(slow), Some(last)) if now < last + slow.period => {
+                return Err((last + slow.period).min(slow.until));
+            }
+            _ => {}
+        }
+        self.hand.set(now - self.begun);
+        self.pace.check().map_err(|not_yet| {
+            let wait = not_yet.wait_time_from(self.hand.now());
+            // A whole millisecond more, so that who waits that long is not early by a rounding.
+            now + TimeDelta::from_std(wait).unwrap_or(self.period) + TimeDelta::milliseconds(1)
+        })
+    }
+
+    /// Takes from a fresh budget what an earlier process spent.
+    fn spend_saved(&mut self, spent_until: DateTime<Utc>, burst: u32, now: DateTime<Utc>) {
+        let owed = (spent_until - now).max(TimeDelta::zero());
+        let periods = owed.num_nanoseconds().unwrap_or(i64::MAX)
+            / self.period.num_nanoseconds().unwrap_or(1).max(1);
+        let cells = u32::try_from(periods + 1).unwrap_or(u32::MAX).min(burst);
+        if owed.is_zero() {
+            return;
+        }
+        for _ in 0..cells {
+            if self.pace.check().is_err() {
+                break;
+            }
+        }
+        // What does not fit into the burst is waited for.
+        let beyond = owed - self.period * i32::try_from(burst).unwrap_or(i32::MAX);
+        self.blocked_until = self.blocked_until.max(now + beyond);
+        self.spent_until = spent_until;
+        self.saved_until = spent_until;
+    }
+
+    fn spent(&self) -> Spent {
+        Spent {
+            spent_until: self.saved_until.max(self.spent_until),
+            blocked_until: self.blocked_until,
+        }
+    }
+
+    fn block(&mut self, until: DateTime<Utc>) {
+        if until > self.blocked_until {
+            self.blocked_until = until;
+        }
+    }
+}
+
+/// With more than this left, upstream's limit is not near: our own pace has no larger bursts.
+const PLENTY: i64 = MAX_BURST as i64;
+
+/// One of upstream's limits, as a `Ratelimit` header tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Limit {
+    remaining: i64,
+    /// Until it is counted anew.
+    seconds: i64,
+}
+
+impl Limit {
+    /// The pace at which what is left lasts until it is counted anew.
+    fn slow(self, uncounted: i64, now: DateTime<Utc>) -> Option<Slow> {
+        let left = (self.remaining - uncounted).max(1);
+        let period = TimeDelta::milliseconds(self.seconds * 1_000 / left);
+        (left <= PLENTY).then(|| Slow {
+            until: now + TimeDelta::seconds(self.seconds),
+            period,
+        })
+    }
+}
+
+/// The longest that a `Ratelimit` header is believed, in seconds.
+const MAX_HEADER_SECONDS: i64 = 24 * 60 * 60;
+
+/// The limits in a `Ratelimit` header. One that is not of the documented form says nothing.
+fn limits(header: &str) -> Vec<Limit> {
+    let Ok(list) = Parser::new(header).parse::<List>() else {
+        return Vec::new();
+    };
+    list.iter()
+        .filter_map(|entry| {
+            let ListEntry::Item(item) = entry else {
+                return None;
+            };
+            let number = |name: &str| match item.params.get(name) {
+                Some(BareItem::Integer(number)) => {
+                    Some(i64::from(*number)).filter(|number| *number >= 0)
+                }
+                _ => None,
+            };
+            Some(Limit {
+                remaining: number("r")?,
+                seconds: number("t")?.min(MAX_HEADER_SECONDS),
+            })
+        })
+        .collect()
+}
+
+/// governor's clock, set by hand before each question.
+#[derive(Clone, Debug, Default)]
+struct Hand(Arc<AtomicU64>);
+
+impl Hand {
+    fn set(&self, since: TimeDelta) {
+        let nanos = since
+            .num_nanoseconds()
+            .and_then(|nanos| u64::try_from(nanos).ok())
+            .unwrap_or(0);
+        self.0.store(nanos, Ordering::SeqCst);
+    }
+}
+
+impl Clock for Hand {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        Nanos::new(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+    use crate::clock::from_micros;
+
+    fn start() -> DateTime<Utc> {
+        from_micros(1_785_000_000_000_000)
+    }
+
+    /// Calls as fast as leave is given, until `until`, in processes that are killed after some calls each.
+    fn calls(max_requests: u32, kill_after: &[usize], until: TimeDelta) -> Vec<DateTime<Utc>> {
+        let mut now = start();
+        let mut made = Vec::new();
+        let mut saved = None;
+        let mut kills = kill_after.iter().cycle();
+        let end = start() + until;
+        while now < end {
+            let quota = Quota::new(max_requests, saved, now);
+            let mut left = kills.next().copied().unwrap_or(usize::MAX);
+            while now < end && left > 0 {
+                match quota.take(now) {
+                    Ok(permit) => {
+                        if let Some(spent) = permit.to_save {
+                            saved = Some(spent);
+                            quota.saved(spent);
+                        }
+                        made.push(now);
+                        left -= 1;
+                    }
+                    Err(not_before) => {
+                        assert!(not_before > now);
+                        now = not_before;
+                    }
+                }
+            }
+        }
+        made
+    }
+
+    fn most_in_five_minutes(calls: &[DateTime<Utc>]) -> usize {
+        let span = TimeDelta::seconds(SPAN_SECONDS.into());
+        let within = |from: &DateTime<Utc>| {
+            calls
+                .iter()
+                .filter(|call| **call >= *from && **call < *from + span)
+                .count()
+        };
+        calls.iter().map(within).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn the_budget_is_used_up_evenly_and_never_passed() {
+        for max_requests in [1, 7, 60, 600, 1_200] {
+            let calls = calls(max_requests, &[usize::MAX], TimeDelta::minutes(16));
+            let most = most_in_five_minutes(&calls);
+            assert!(most <= max_requests as usize, "{most} of {max_requests}");
+            let used = calls.len() as f64 / (f64::from(max_requests) * 16.0 / 5.0);
+            assert!(used > 0.9, "{used} of a budget of {max_requests}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn no_restart_spends_anything_twice(
+            max_requests in 1..400_u32,
+            kill_after in prop::collection::vec(1..60_usize, 1..5),
+        ) {
+            let calls = calls(max_requests, &kill_after, TimeDelta::minutes(11));
+            prop_assert!(most_in_five_minutes(&calls) <= max_requests as usize);
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_saved_is_handed_out_until_it_is() {
+        let quota = Quota::new(600, None, start());
+        assert!(quota.take(start()).unwrap().to_save.is_some());
+        let spent = quota.take(start()).unwrap().to_save.unwrap();
+        quota.saved(spent);
+        assert!(quota.take(start()).unwrap().to_save.is_none());
+        quota.block(start() + TimeDelta::hours(1));
+        quota.saved(quota.unsaved_wait().unwrap());
+        assert_eq!(quota.unsaved_wait(), None);
+    }
+
+    fn header(value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(
+            reqwest::header::HeaderName::from_static("ratelimit"),
+            HeaderValue::from_static(value),
+        )])
+    }
+
+    #[test]
+    fn a_block_holds_and_outlives_a_restart() {
+        let quota = Quota::new(600, None, start());
+        let until = start() + TimeDelta::hours(3);
+        let given_before = quota.take(start()).unwrap();
+        assert_eq!(given_before.check(start()), Ok(()));
+        quota.block(until);
+        quota.block(start());
+        assert_eq!(given_before.check(start()), Err(until));
+        assert_eq!(quota.take(start() + TimeDelta::hours(2)).err(), Some(until));
+        let again = Quota::new(600, Some(quota.spent()), start() + TimeDelta::hours(2));
+        assert_eq!(
+            again.take(until - TimeDelta::milliseconds(1)).err(),
+            Some(until)
+        );
+        assert!(again.take(until).is_ok());
+    }
+
+    #[test]
+    fn upstreams_own_limit_slows_the_pace_before_it_is_met() {
+        let quota = Quota::new(1_200, None, start());
+        drop(quota.take(start()).unwrap());
+        quota.heard(&header(r#""default";r=1187;t=211"#), start());
+        drop(quota.take(start()).unwrap());
+        quota.heard(
+            &header(r#""burst";r=90;t=60, "default";r=10;t=200"#),
+            start(),
+        );
+        let not_before = quota.take(start()).err().unwrap();
+        assert_eq!((not_before - start()).num_seconds(), 20);
+        drop(quota.take(not_before).unwrap());
+        quota.heard(&header(r#""default";r=0;t=30"#), not_before);
+        assert_eq!(
+            quota.take(not_before).err(),
+            Some(not_before + TimeDelta::seconds(30))
+        );
+        assert!(quota.take(not_before + TimeDelta::seconds(30)).is_ok());
+    }
+
+    #[test]
+    fn strange_headers_say_nothing() {
+        let check = |text, expect: &[(i64, i64)]| {
+            let found: Vec<_> = limits(text)
+                .iter()
+                .map(|limit| (limit.remaining, limit.seconds))
+                .collect();
+            assert_eq!(found, expect, "{text}");
+        };
+        check(r#""default";r=50;t=30"#, &[(50, 30)]);
+        check(r#""a";r=1;t=2, "b";r=3;t=4"#, &[(1, 2), (3, 4)]);
+        check(r#""a";r=-1;t=2, "b";r=3;t=4.5, ("c");r=1;t=1, "d""#, &[]);
+        check("limit=100, remaining=50", &[]);
+        check(r#""default"; r=50 ;t=30"#, &[]);
+        check("", &[]);
+    }
+}

@@ -1,0 +1,79 @@
+//! How messages to people name things: a value in backticks, and the known name that was probably meant.
+//!
+//! It knows nothing of what the names are names of.
+
+/// The most characters of a value that a message repeats.
+const MOST_SHOWN: usize = 60;
+
+/// Names that differ in more than this share of their characters are not taken for one another.
+const MOST_DIFFERENT: f64 = 0.4;
+
+/// Names longer than this, in bytes, are not compared.
+const MOST_COMPARED: usize = 100;
+
+/// A value in backticks, as a message shows it: on one line, cut when it is long, without control characters.
+#[must_use]
+pub fn quoted(value: &str) -> String {
+    if value.is_empty() {
+        return "an empty text".to_owned();
+    }
+    let mut shown = String::from("`");
+    let mut characters = value.chars();
+    for c in characters.by_ref().take(MOST_SHOWN) {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    if characters.next().is_some() {
+        shown.push('…');
+    }
+    shown.push('`');
+    shown
+}
+
+/// The name nearest to `name`, when one is near enough to have been meant. Case does not count.
+#[must_use]
+pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let name = name.to_lowercase();
+    if name.len() > MOST_COMPARED {
+        return None;
+    }
+    known
+        .into_iter()
+        .filter_map(|candidate| {
+            let edits = strsim::osa_distance(&name, &candidate.to_lowercase());
+            let longest = name.chars().count().max(candidate.chars().count()) as f64;
+            (edits as f64 <= longest * MOST_DIFFERENT).then_some((edits, candidate))
+        })
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_shown_on_one_line_and_not_for_ever() {
+        assert_eq!(quoted("10m"), "`10m`");
+        assert_eq!(quoted(""), "an empty text");
+        assert_eq!(quoted("a\nb\u{1b}[31m"), "`a\\nb\\u{1b}[31m`");
+        assert_eq!(quoted(&"é".repeat(60)), format!("`{}`", "é".repeat(60)));
+        assert_eq!(quoted(&"é".repeat(61)), format!("`{}…`", "é".repeat(60)));
+    }
+
+    #[test]
+    fn the_nearest_name_is_the_one_that_was_meant() {
+        let known = ["listen", "auth", "page_size", "max_requests"];
+        let check = |name, expect| assert_eq!(nearest(name, known), expect, "{name}");
+        check("lisetn", Some("listen"));
+        check("Listen", Some("listen"));
+        check("pagesize", Some("page_size"));
+        check("max-requests", Some("max_requests"));
+        check("colour", None);
+        check("", None);
+        check(&"a".repeat(1_000), None);
+    }
+}

@@ -1,0 +1,216 @@
+//! The program as a person starts it.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use chrono::TimeDelta;
+use orgtrail::clock::Clock;
+use orgtrail::sim::SimConfig;
+
+use crate::harness::{Service, Upstream};
+
+fn orgtrail() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_orgtrail"));
+    command
+        .env_remove("CLOUDFLARE_API_TOKEN")
+        .env_remove("RUST_LOG");
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn run(args: &[&str]) -> Output {
+    orgtrail().args(args).output().unwrap()
+}
+
+#[test]
+fn the_example_configuration_is_printed_and_can_be_checked() {
+    let printed = run(&["config"]);
+    assert!(printed.status.success());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("orgtrail.toml");
+    std::fs::write(&file, &printed.stdout).unwrap();
+    let checked = orgtrail()
+        .current_dir(dir.path())
+        .arg("check")
+        .output()
+        .unwrap();
+    assert_eq!(checked.status.code(), Some(1));
+    insta::assert_snapshot!(text(&checked.stdout) + &text(&checked.stderr));
+}
+
+#[test]
+fn wrong_usage_and_wrong_configuration_have_their_exit_codes() {
+    assert_eq!(run(&["serv"]).status.code(), Some(2));
+    assert_eq!(run(&["search", "--limit", "0"]).status.code(), Some(2));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("wrong.toml");
+    std::fs::write(
+        &file,
+        "data_dri = 1\n[http]\nlisten = \"here\"\n[poll]\ninterval = \"soon\"\n",
+    )
+    .unwrap();
+    let checked = run(&["check", "--config", file.to_str().unwrap()]);
+    assert_eq!(checked.status.code(), Some(1));
+    let told = text(&checked.stderr);
+    for mistake in ["data_dri", "listen", "soon", "nothing to collect"] {
+        assert!(told.contains(mistake), "{mistake} is missing in {told}");
+    }
+}
+
+/// Reads a process's output up to the line that holds `last`.
+fn read_until(output: &mut BufReader<ChildStdout>, last: &str) -> String {
+    let mut read = String::new();
+    while !read.contains(last) {
+        assert!(
+            output.read_line(&mut read).unwrap() > 0,
+            "it ended after: {read}"
+        );
+    }
+    read
+}
+
+fn stop(mut child: Child) {
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{status}");
+}
+
+/// What stands between two quotes after `start`.
+fn quoted_after<'a>(text: &'a str, start: &str) -> &'a str {
+    text.split(start)
+        .nth(1)
+        .unwrap()
+        .split('\'')
+        .next()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demo_can_be_followed_to_the_letter() {
+    let args = [
+        "demo",
+        "--events",
+        "300",
+        "--listen",
+        "127.0.0.1:0",
+        "--upstream-listen",
+        "127.0.0.1:0",
+    ];
+    let mut child = orgtrail()
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let told = read_until(&mut output, "Ctrl-C stops it.");
+    let http = reqwest::Client::new();
+
+    let search = quoted_after(&told, "curl -s '").to_owned();
+    assert!(search.contains("/v1/events?limit=3"), "{told}");
+    let members = quoted_after(&told, "-X POST '").to_owned();
+    let body = quoted_after(&told, "-d '").to_owned();
+    let find = told
+        .rsplit("curl -s '")
+        .next()
+        .unwrap()
+        .split('\'')
+        .next()
+        .unwrap()
+        .to_owned();
+    let added = http
+        .post(members)
+        .bearer_auth("demo-token")
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    assert!(added.status().is_success(), "{added:?}");
+    let begun = std::time::Instant::now();
+    loop {
+        let found: serde_json::Value =
+            serde_json::from_str(&http.get(&find).send().await.unwrap().text().await.unwrap())
+                .unwrap();
+        if found["events"][0]["entry"]["action"]["description"] == "Add Member" {
+            break;
+        }
+        assert!(
+            begun.elapsed().as_secs() < 60,
+            "the member was not found: {found}"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let server = search.split("/v1").next().unwrap();
+    let searched = run(&["search", "--server", server, "new.colleague@example.com"]);
+    assert!(
+        text(&searched.stdout).contains("Add Member"),
+        "{searched:?}"
+    );
+    stop(child);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_directory_is_searched_described_and_indexed_anew_from_the_shell() {
+    let upstream = Upstream::new(SimConfig {
+        events: 200,
+        accounts: 1,
+        days: 5,
+        ..SimConfig::default()
+    })
+    .await;
+    let source = upstream.simulator.sources().remove(1);
+    let time = Clock::system().now() - TimeDelta::hours(1);
+    let stamp = time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let hostile = format!(
+        r#"{{"id":"h","action":{{"time":"{stamp}","description":"evil\u001b[2J\u202e"}},"actor":{{"email":"a\u0007@example.com"}}}}"#
+    );
+    upstream.simulator.publish(&source, &hostile, time, time);
+    let dir = tempfile::tempdir().unwrap();
+    let service = Service::start(&upstream.configuration(dir.path())).await;
+    assert_eq!(service.settle(2).await, 201);
+    let data = dir.path().join("data");
+    let data = data.to_str().unwrap().to_owned();
+
+    // Beside the running service.
+    let found = run(&["search", "--data-dir", &data, "evil"]);
+    let shown = text(&found.stdout);
+    assert!(
+        shown.contains("evil\u{fffd}[2J\u{fffd}") && shown.contains("a\u{fffd}@example.com"),
+        "{shown}"
+    );
+    let found = run(&["search", "--data-dir", &data, "evil", "--json"]);
+    let event: serde_json::Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!(event["entry"]["id"], "h");
+    assert!(!text(&found.stdout).contains('\u{1b}'));
+    assert_eq!(
+        run(&["reindex", "--data-dir", &data]).status.code(),
+        Some(1),
+        "the service is running"
+    );
+    service.stop().await.unwrap();
+
+    let status = run(&["status", "--data-dir", &data]);
+    assert!(
+        text(&status.stdout).contains(&source.to_string()),
+        "{status:?}"
+    );
+    let reindexed = run(&["reindex", "--data-dir", &data]);
+    assert_eq!(text(&reindexed.stdout), "The index holds all 201 events.\n");
+    let found = run(&["search", "--data-dir", &data, "--json", "--limit", "1000"]);
+    assert_eq!(text(&found.stdout).lines().count(), 201);
+    let wrong = run(&["search", "--data-dir", &data, "actor.mail:x"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(
+        text(&wrong.stderr).contains("did you mean `actor.email`?"),
+        "{wrong:?}"
+    );
+}

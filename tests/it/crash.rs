@@ -1,0 +1,203 @@
+//! The real program, killed again and again while everything that can go wrong upstream does.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use fastrand::Rng;
+use orgtrail::clock::Clock;
+use orgtrail::index::{Index, Range};
+use orgtrail::position::Seq;
+use orgtrail::query::Query;
+use orgtrail::sim::{Faults, SimConfig, Simulator};
+use orgtrail::store::Store;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::tell;
+
+const SEED: u64 = 20_260_803;
+
+/// How often the process is killed.
+const KILLS: usize = 10;
+
+/// How long anything may take before the test gives up.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+fn configuration(dir: &Path, upstream: std::net::SocketAddr, organization: &str) -> String {
+    format!(
+        r#"data_dir = '{}'
+[http]
+listen = "127.0.0.1:0"
+auth = "none"
+[upstream]
+base_url = "http://{upstream}/client/v4"
+token_env = "ORGTRAIL_TEST_TOKEN"
+max_requests = 100000
+page_size = 50
+[poll]
+interval = "1s"
+max_interval = "1s"
+overlap = "10m"
+backfill_since = "5d"
+[[organizations]]
+id = "{organization}"
+"#,
+        dir.join("data").display()
+    )
+}
+
+fn serve(config: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_orgtrail"))
+        .args(["serve", "--config"])
+        .arg(config)
+        .env("ORGTRAIL_TEST_TOKEN", "any")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Waits until `is_so`, looking every few milliseconds.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < DEADLINE, "waited too long until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_kills_lose_nothing_and_keep_nothing_twice() {
+    tell(format!("seed {SEED}"));
+    let mut rng = Rng::with_seed(SEED);
+    let config = SimConfig {
+        seed: SEED,
+        events: 4_000,
+        accounts: 3,
+        days: 4,
+        live_per_minute: 240.0,
+        quota: 1_000_000,
+        max_limit: 40,
+        ..SimConfig::default()
+    };
+    let simulator = Simulator::new(config, Clock::system());
+    simulator.set_faults(Faults {
+        seed: SEED,
+        server_error: 0.05,
+        cut_body: 0.05,
+        expired_cursor: 0.05,
+        short_page: 0.1,
+        repeat_across_pages: 0.1,
+        stall: 0.05,
+        stall_for: Duration::from_millis(50),
+        rate_limited: 0.005,
+        retry_after_seconds: 1,
+        late: 0.3,
+        max_lateness: TimeDelta::seconds(3),
+        ..Faults::default()
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("orgtrail.toml");
+    let text = configuration(
+        dir.path(),
+        listener.local_addr().unwrap(),
+        &simulator.organization_id(),
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut servers = JoinSet::new();
+    servers.spawn(simulator.clone().serve(listener, std::future::pending()));
+
+    for kill in 0..KILLS {
+        let mut child = serve(&file);
+        let calls = rng.usize(5..60);
+        let before = simulator.requests().len();
+        until("the process has made its calls", || {
+            simulator.requests().len() >= before + calls
+        })
+        .await;
+        // The very moment is chance: between two calls, inside a transaction, in the middle of a commit.
+        tokio::time::sleep(Duration::from_micros(rng.u64(..30_000))).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        tell(format!("kill {kill} after {calls} calls"));
+    }
+
+    simulator.set_faults(Faults::default());
+    let mut child = serve(&file);
+    let data = dir.path().join("data");
+    // Entries go on arriving, so the end is a moment: everything that had happened by then, some seconds later.
+    let end = Clock::system().now();
+    let store = || Store::open_beside(&data).unwrap();
+    until("history and the present are read", || {
+        let store = store();
+        let sources = simulator.sources();
+        sources.iter().all(|source| {
+            let progress = store.progress(source).unwrap_or_default();
+            let is_live = progress
+                .live_before
+                .is_some_and(|before| before > end + TimeDelta::seconds(5));
+            let floor = end - TimeDelta::days(5) + TimeDelta::seconds(60);
+            is_live && progress.backfilled_to.is_some_and(|to| to <= floor)
+        })
+    })
+    .await;
+    stop(&mut child);
+
+    let store = store();
+    let events = store
+        .events_after(Seq::ZERO, usize::MAX >> 1, usize::MAX)
+        .unwrap();
+    for source in simulator.sources() {
+        let shown = simulator.entries(&source, end);
+        assert!(!shown.is_empty(), "{source} has nothing to lose");
+        let mut held: Vec<&str> = events
+            .iter()
+            .filter(|event| event.source == source)
+            .map(|event| event.entry.get())
+            .collect();
+        let total = held.len();
+        held.sort_unstable();
+        held.dedup();
+        assert_eq!(held.len(), total, "{source} holds entries twice");
+        let lost: Vec<_> = shown
+            .iter()
+            .filter(|text| held.binary_search(&text.as_str()).is_err())
+            .collect();
+        assert!(
+            lost.is_empty(),
+            "{source} lost {} of {}: {:#?}",
+            lost.len(),
+            shown.len(),
+            lost.first()
+        );
+    }
+    let snapshot = Index::open_beside(&data, store.log_id()).unwrap();
+    assert_eq!(
+        snapshot.seq(),
+        store.head(),
+        "the index was not brought up to date by the orderly stop"
+    );
+    assert_eq!(
+        snapshot.count(&Query::All, Range::default()).unwrap(),
+        store.head().0
+    );
+    let early = simulator
+        .requests()
+        .into_iter()
+        .find(|request| request.while_told_to_wait && request.status != 429);
+    assert!(early.is_none(), "{early:?}");
+}
+
+/// Asks the process to stop, and sees that it does so in order.
+fn stop(child: &mut Child) {
+    let told = Command::new("kill")
+        .arg(child.id().to_string())
+        .status()
+        .unwrap();
+    assert!(told.success());
+    let status = child.wait().unwrap();
+    assert!(status.success(), "the service ended with {status}");
+}

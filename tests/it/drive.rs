@@ -1,0 +1,334 @@
+//! The poller, the log and the index on a clock that is moved by hand, one turn at a time, against the real simulator over
+//! real sockets. Months pass in seconds, and a crash is a drop.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use orgtrail::clock::Clock;
+use orgtrail::durable::Breaker;
+use orgtrail::health::Board;
+use orgtrail::index::{Hit, Index, Order, Range};
+use orgtrail::indexing::{Indexing, IndexingError, Turned};
+use orgtrail::poll::{BackfillSince, Following, Next, Poller, Settings};
+use orgtrail::position::{Seq, Source};
+use orgtrail::query::Query;
+use orgtrail::sim::{SimConfig, Simulator};
+use orgtrail::store::{SourceSeen, Store, StoreError};
+use orgtrail::upstream::{Quota, Spent, Timeouts, Upstream};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// Where every clock that is moved by hand begins.
+pub(crate) fn start() -> DateTime<Utc> {
+    "2026-08-03T08:00:00Z".parse().unwrap()
+}
+
+/// How a world is followed.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) settings: Settings,
+    pub(crate) max_requests: u32,
+    pub(crate) breaker: Breaker,
+    /// What is followed besides the organization and the accounts it lists.
+    pub(crate) also: Vec<Source>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        let settings = Settings {
+            interval: TimeDelta::seconds(60),
+            max_interval: TimeDelta::minutes(10),
+            overlap: TimeDelta::minutes(2),
+            backfill_since: BackfillSince::Span(TimeDelta::days(3)),
+            page_size: 100,
+        };
+        Self {
+            settings,
+            max_requests: 1_000,
+            breaker: Breaker::default(),
+            also: Vec::new(),
+        }
+    }
+}
+
+/// A simulated upstream, and one installation that follows it.
+pub(crate) struct World {
+    pub(crate) clock: Clock,
+    pub(crate) simulator: Simulator,
+    pub(crate) plan: Plan,
+    base_url: String,
+    dir: tempfile::TempDir,
+    parts: Option<Parts>,
+    _servers: JoinSet<std::io::Result<()>>,
+}
+
+struct Parts {
+    store: Store,
+    index: Index,
+    poller: Poller,
+    indexing: Indexing,
+    board: Board,
+}
+
+/// What a turn of the poller came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Called,
+    Waited(TimeDelta),
+}
+
+const CREDENTIAL: &str = "env:TEST";
+
+impl World {
+    pub(crate) async fn new(config: SimConfig, plan: Plan) -> Self {
+        let clock = Clock::manual(start());
+        let simulator = Simulator::new(config, clock.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = format!("http://{}/client/v4", listener.local_addr().unwrap());
+        let mut servers = JoinSet::new();
+        servers.spawn(simulator.clone().serve(listener, std::future::pending()));
+        let dir = tempfile::tempdir().unwrap();
+        Self {
+            clock,
+            simulator,
+            plan,
+            base_url,
+            dir,
+            parts: None,
+            _servers: servers,
+        }
+    }
+
+    /// Opens everything, as often as it takes when steps are broken.
+    fn parts(&mut self) -> &mut Parts {
+        if self.parts.is_none() {
+            let opened = (0..100).find_map(|_| match self.open() {
+                Ok(parts) => Some(parts),
+                Err(StoreError::Broken(_)) => None,
+                Err(error) => panic!("could not open: {error}"),
+            });
+            self.parts = opened;
+        }
+        self.parts.as_mut().unwrap()
+    }
+
+    fn open(&self) -> Result<Parts, StoreError> {
+        let (dir, breaker) = (self.dir.path(), &self.plan.breaker);
+        let store = Store::open(dir, breaker.clone())?;
+        let (index, _) = Index::open(dir, store.log_id(), store.head(), breaker.clone()).unwrap();
+        let saved = store.quota(CREDENTIAL)?;
+        let saved = saved.map(|row| Spent {
+            spent_until: row.spent_until,
+            blocked_until: row.blocked_until,
+        });
+        let quota = Quota::new(self.plan.max_requests, saved, self.clock.steady());
+        let token: orgtrail::upstream::ReadToken = Arc::new(|| Ok("test-token".into()));
+        let base_url = self.base_url.parse().unwrap();
+        let upstream = Upstream::new(
+            base_url,
+            token,
+            quota,
+            self.clock.clone(),
+            Timeouts::default(),
+        )
+        .unwrap();
+        let organization = self.simulator.organization_id();
+        let own = Source::organization(&organization).unwrap();
+        let alone = |source: &Source| SourceSeen {
+            source: source.clone(),
+            organization: None,
+            label: None,
+        };
+        let following = Following {
+            sources: std::iter::once(&own)
+                .chain(&self.plan.also)
+                .map(alone)
+                .collect(),
+            listed: vec![organization],
+            by_themselves: self.plan.also.iter().cloned().collect(),
+        };
+        let board = Board::default();
+        let poller = Poller::new(
+            store.clone(),
+            upstream,
+            CREDENTIAL.to_owned(),
+            following,
+            self.plan.settings.clone(),
+            board.clone(),
+            self.clock.clone(),
+        )?;
+        let indexing = Indexing::new(store.clone(), index.clone(), self.clock.clone());
+        Ok(Parts {
+            store,
+            index,
+            poller,
+            indexing,
+            board,
+        })
+    }
+
+    pub(crate) fn store(&mut self) -> Store {
+        self.parts().store.clone()
+    }
+
+    pub(crate) fn board(&mut self) -> Board {
+        self.parts().board.clone()
+    }
+
+    /// The process is gone, without a word. The next step is another one's.
+    pub(crate) fn crash(&mut self) {
+        self.parts = None;
+    }
+
+    /// One turn of the poller: a call, or the clock moved on to where it wants to be asked again.
+    pub(crate) async fn poll(&mut self) -> Turn {
+        let now = self.clock.now();
+        match self.parts().poller.next_turn(now) {
+            Next::Turn(turn) => {
+                let outcome = turn.perform().await;
+                self.parts().poller.settle(outcome).unwrap();
+                Turn::Called
+            }
+            Next::Wait(until) => {
+                let wait = (until - now).max(TimeDelta::milliseconds(1));
+                self.clock.advance(wait);
+                Turn::Waited(wait)
+            }
+        }
+    }
+
+    /// One turn of the index, and its recovery when it breaks.
+    pub(crate) fn follow(&mut self) -> bool {
+        let parts = self.parts();
+        match parts.indexing.turn() {
+            Ok(Turned { has_more, .. }) => has_more,
+            Err(IndexingError::Store(StoreError::Broken(_))) => true,
+            Err(IndexingError::Index(_)) => {
+                let why = parts.index.reopen(parts.store.head()).unwrap();
+                assert_eq!(why, None, "the index was not usable after a broken step");
+                true
+            }
+            Err(error) => panic!("the index cannot follow: {error}"),
+        }
+    }
+
+    /// Goes on until every source has read its history and sealed what came before now, and a moment comes at which as
+    /// much is held as upstream has shown.
+    pub(crate) async fn settle(&mut self) {
+        let begun = self.clock.now();
+        for _ in 0..5_000 {
+            let turn = self.poll().await;
+            while self.follow() {}
+            if turn == Turn::Called {
+                continue;
+            }
+            let sources = self.simulator.sources();
+            let (board, store, now) = (self.board(), self.store(), self.clock.now());
+            let is_done = |source: &Source| {
+                let before = store
+                    .progress(source)
+                    .ok()
+                    .and_then(|progress| progress.live_before);
+                board.read(source).backfill_done && before.is_some_and(|before| before > begun)
+            };
+            if !sources.iter().all(is_done) {
+                continue;
+            }
+            // What is lost or held twice ends here as well, for the invariants to name.
+            if self.balance().is_empty() || now - begun > TimeDelta::hours(12) {
+                return;
+            }
+        }
+        let state = orgtrail::status::sources(&self.store(), None, self.clock.now());
+        panic!("not settled after 5,000 turns: {state:#?}");
+    }
+
+    /// How often each text of each source was shown by now, less how often it is held; what is even is left out.
+    fn balance(&mut self) -> BTreeMap<(String, String), i32> {
+        let (store, now) = (self.store(), self.clock.now());
+        let mut balance: BTreeMap<(String, String), i32> = BTreeMap::new();
+        for source in self.simulator.sources() {
+            for text in self.simulator.entries(&source, now) {
+                *balance.entry((source.to_string(), text)).or_default() += 1;
+            }
+        }
+        for event in store
+            .events_after(Seq::ZERO, usize::MAX >> 1, usize::MAX)
+            .unwrap()
+        {
+            *balance
+                .entry((event.source.to_string(), event.entry.get().to_owned()))
+                .or_default() -= 1;
+        }
+        balance.retain(|_, left| *left != 0);
+        balance
+    }
+
+    /// What must hold whatever has happened, once it has settled: every entry that upstream showed is held exactly once,
+    /// byte for byte, and found; and no call was made that should not have been.
+    pub(crate) fn invariants(&mut self) {
+        let store = self.store();
+        store.check().unwrap();
+        let events = store
+            .events_after(Seq::ZERO, usize::MAX >> 1, usize::MAX)
+            .unwrap();
+        let seqs: Vec<u64> = events.iter().map(|event| event.seq.0).collect();
+        assert_eq!(
+            seqs,
+            (1..=store.head().0).collect::<Vec<_>>(),
+            "places have holes"
+        );
+        let balance = self.balance();
+        assert!(
+            balance.is_empty(),
+            "missing (more than 0) or held too often (less) are {balance:#?}"
+        );
+        let snapshot = self.parts().index.snapshot();
+        assert_eq!(snapshot.seq(), store.head(), "the index is behind");
+        assert_eq!(
+            snapshot.count(&Query::All, Range::default()).unwrap(),
+            store.head().0
+        );
+        let hits = snapshot.hits(
+            &Query::All,
+            Range::default(),
+            Order::Ascending,
+            None,
+            snapshot.seq(),
+            usize::MAX >> 1,
+        );
+        let mut expect: Vec<Hit> = events
+            .iter()
+            .map(|event| Hit {
+                at_us: event.ordered_at().timestamp_micros(),
+                seq: event.seq,
+            })
+            .collect();
+        expect.sort_by_key(|hit| (hit.at_us, hit.seq));
+        assert_eq!(
+            hits.unwrap(),
+            expect,
+            "the index does not hold what the log holds"
+        );
+        self.no_call_that_should_not_have_been();
+    }
+
+    pub(crate) fn no_call_that_should_not_have_been(&self) {
+        let requests = self.simulator.requests();
+        if let Some(early) = requests.iter().find(|request| request.while_told_to_wait) {
+            panic!("a call was begun while told to wait: {early:?}");
+        }
+        for (i, first) in requests.iter().enumerate() {
+            let span = requests[i..]
+                .iter()
+                .take_while(|request| request.at < first.at + TimeDelta::seconds(300));
+            let made = span.count();
+            assert!(
+                made <= self.plan.max_requests as usize,
+                "{made} calls in the five minutes from {}",
+                first.at
+            );
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The whole program against the simulated upstream: real files, real sockets, one test binary.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test, what cannot be unwrapped is a failure"
+)]
+
+mod cli;
+mod crash;
+mod drive;
+mod harness;
+mod quota;
+mod restart;
+mod samples;
+mod search;
+mod simulation;
+mod tidy;
+
+/// Tells whoever runs the tests something that a failure would need.
+#[expect(clippy::print_stdout, reason = "shown with a test's failure")]
+fn tell(line: impl std::fmt::Display) {
+    println!("{line}");
+}
+
+/// Whether the tests that take long are left out: unless `ORGTRAIL_SLOW_TESTS` is set.
+fn skip_slow_tests() -> bool {
+    std::env::var_os("ORGTRAIL_SLOW_TESTS").is_none()
+}

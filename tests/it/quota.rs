@@ -1,0 +1,116 @@
+//! One budget, tight: no call while told to wait, none above the budget, whatever the process does in between.
+
+use chrono::TimeDelta;
+use fastrand::Rng;
+use orgtrail::poll::{BackfillSince, Settings};
+use orgtrail::sim::{Faults, SimConfig};
+
+use crate::drive::{Plan, Turn, World};
+use crate::tell;
+
+/// Follows a long history for some hours, killed now and then. Gives the share of the budget that was used.
+async fn follow_for_hours(
+    seed: u64,
+    plan: Plan,
+    quota: u32,
+    faults: Faults,
+    hours: i64,
+) -> (World, f64) {
+    tell(format!("seed {seed}"));
+    let mut rng = Rng::with_seed(seed);
+    let config = SimConfig {
+        seed,
+        events: 30_000,
+        accounts: 3,
+        days: 60,
+        quota,
+        max_limit: 5,
+        ..SimConfig::default()
+    };
+    // More history than the budget reaches for.
+    let backfill_since = BackfillSince::Span(TimeDelta::days(60));
+    let plan = Plan {
+        settings: Settings {
+            backfill_since,
+            ..plan.settings
+        },
+        ..plan
+    };
+    let mut world = World::new(config, plan).await;
+    world.simulator.set_faults(faults);
+    let begun = world.clock.now();
+    while world.clock.now() - begun < TimeDelta::hours(hours) {
+        if world.poll().await == Turn::Called && rng.u8(..20) == 0 {
+            world.crash();
+        }
+    }
+    let budget = f64::from(world.plan.max_requests) * 12.0 * hours as f64;
+    let used = world.simulator.requests().len() as f64 / budget;
+    (world, used)
+}
+
+#[tokio::test]
+async fn a_tight_budget_is_used_and_never_passed_restarts_included() {
+    for seed in 1..=3 {
+        let plan = Plan {
+            max_requests: 60,
+            ..Plan::default()
+        };
+        let (world, used) = follow_for_hours(seed, plan, 60, Faults::default(), 2).await;
+        world.no_call_that_should_not_have_been();
+        let told_to_wait = world
+            .simulator
+            .requests()
+            .iter()
+            .filter(|request| request.status == 429)
+            .count();
+        assert_eq!(told_to_wait, 0, "a 429 of our making");
+        // Each kill costs the calls that were saved ahead, and there is one in twenty calls.
+        assert!(used > 0.3, "only {used:.2} of the budget was used");
+    }
+}
+
+#[tokio::test]
+async fn when_upstream_gives_less_than_we_may_take_it_is_obeyed() {
+    let plan = Plan {
+        max_requests: 1_000,
+        ..Plan::default()
+    };
+    let (world, _) = follow_for_hours(7, plan, 40, Faults::default(), 2).await;
+    world.no_call_that_should_not_have_been();
+    let told_to_wait = world
+        .simulator
+        .requests()
+        .iter()
+        .filter(|request| request.status == 429)
+        .count();
+    assert_eq!(told_to_wait, 0, "upstream's own headers tell in time");
+}
+
+#[tokio::test]
+async fn a_wait_holds_every_call_of_the_credential_and_outlives_restarts() {
+    for as_date in [0.0, 1.0] {
+        let plan = Plan {
+            max_requests: 600,
+            ..Plan::default()
+        };
+        let faults = Faults {
+            rate_limited: 0.1,
+            retry_after_seconds: 1_800,
+            retry_after_as_date: as_date,
+            ..Faults::default()
+        };
+        let (world, _) = follow_for_hours(11, plan, 1_200, faults, 6).await;
+        let waits = world
+            .simulator
+            .requests()
+            .iter()
+            .filter(|request| request.status == 429)
+            .count();
+        assert!(
+            (3..=12).contains(&waits),
+            "{waits} waits of half an hour in six hours"
+        );
+        world.no_call_that_should_not_have_been();
+    }
+}

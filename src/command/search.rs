@@ -10,6 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::reach::{Reach, get};
+use crate::clock::Clock;
 use crate::index::{Index, Order, Range};
 use crate::query::{self, QueryError};
 use crate::search::{self, Question, SearchError, parse_moment};
@@ -81,7 +82,8 @@ fn from_data_dir(args: &Args, dir: &Path) -> Result<Vec<Box<RawValue>>> {
         let time = parse_moment(text).with_context(|| format!("--{name}: {text:?} is no time"))?;
         Ok(Some(time.timestamp_micros()))
     };
-    let query = query::parse(&args.query).map_err(with_place)?;
+    let now = Clock::system().now();
+    let query = query::parse(&args.query, now).map_err(with_place)?;
     let range = Range {
         since_us: moment("since", &args.since)?,
         before_us: moment("before", &args.before)?,
@@ -98,13 +100,12 @@ fn from_data_dir(args: &Args, dir: &Path) -> Result<Vec<Box<RawValue>>> {
         range,
         order,
     };
-    let answer =
-        search::page(&store, &snapshot, &question, None, args.limit.into()).map_err(|error| {
-            match error {
-                SearchError::Query(error) => with_place(error),
-                error => error.into(),
-            }
-        })?;
+    let answer = search::page(&store, &snapshot, &question, now, None, args.limit.into()).map_err(
+        |error| match error {
+            SearchError::Query(error) => with_place(error),
+            error => error.into(),
+        },
+    )?;
     answer
         .events
         .iter()

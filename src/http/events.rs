@@ -60,10 +60,12 @@ pub(super) async fn list(
         question,
         limit,
         cursor,
-    } = ListParams::read(query.as_deref())?;
+        asked_at,
+    } = ListParams::read(query.as_deref(), app.clock.now())?;
     let page = app.ask(move |app| {
-        let snapshot = app.index.snapshot();
-        let answer = search::page(&app.store, &snapshot, &question, cursor.as_deref(), limit)?;
+        let snapshot = app.snapshot();
+        let cursor = cursor.as_deref();
+        let answer = search::page(&app.store, &snapshot, &question, asked_at, cursor, limit)?;
         let index = IndexState::of(app, &snapshot);
         Ok(EventsPage {
             events: answer.events,
@@ -102,9 +104,9 @@ pub(super) async fn count(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Count>, Problem> {
-    let question = read_filters(query.as_deref())?;
+    let question = read_filters(query.as_deref(), app.clock.now())?;
     let count = app.ask(move |app| {
-        let snapshot = app.index.snapshot();
+        let snapshot = app.snapshot();
         Ok(Count {
             count: search::count(&snapshot, &question)?,
             index: IndexState::of(app, &snapshot),

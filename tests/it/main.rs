@@ -9,10 +9,13 @@ mod cli;
 mod crash;
 mod drive;
 mod harness;
+mod meaning;
 mod quota;
+mod reference;
 mod restart;
 mod samples;
 mod search;
+mod sigma;
 mod simulation;
 mod tidy;
 

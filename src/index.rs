@@ -44,7 +44,7 @@ use self::schema::Shape;
 pub const DIR_NAME: &str = "index";
 
 /// Raised when what is indexed changes in a way the schema does not show.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What the writer may hold in memory before it writes a segment, in bytes.
 const WRITER_BYTES: usize = 64 * 1024 * 1024;

@@ -172,7 +172,7 @@ pub(crate) fn check_names(query: &Query, snapshot: &Snapshot) -> Result<(), Sear
         if field::by_name(path).is_some() || snapshot.knows_path(path)? {
             continue;
         }
-        let known = snapshot.paths()?;
+        let known = snapshot.all_paths()?;
         let names = field::FIELDS.iter().map(|field| field.name);
         let hint = match nearest(path, names.chain(known.iter().map(String::as_str))) {
             Some(name) => format!("did you mean {}?", quoted(name)),

@@ -20,7 +20,7 @@ use crate::terminal::{harmless, harmless_json, say};
 /// What to look for, and where.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// Words, phrases in quotes, and `field:value`; nothing for everything.
+    /// Words, phrases in quotes, `field:value`, `AND OR NOT`, wildcards, ranges; nothing for everything.
     #[arg(default_value = "")]
     query: String,
     /// Only what happened at this time or later: `2026-08-03`, `2026-08-03T08:00:00Z`.

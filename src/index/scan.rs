@@ -234,7 +234,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// As [`Snapshot::knows_path`].
-    pub fn paths(&self) -> Result<Vec<String>, IndexError> {
+    pub fn all_paths(&self) -> Result<Vec<String>, IndexError> {
         let mut paths = BTreeSet::new();
         for reader in self.searcher.segment_readers() {
             let inverted = reader.inverted_index(self.shape.path)?;

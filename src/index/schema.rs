@@ -40,7 +40,7 @@ pub(super) struct Shape {
     pub(super) schema: Schema,
     pub(super) at: Field,
     pub(super) seq: Field,
-    pub(super) leaf: Field,
+    leaf: Field,
     pub(super) path: Field,
     /// By [`Part::ALL`].
     words: [Field; 4],
@@ -161,11 +161,16 @@ pub(super) enum Mark<'a> {
     Path(&'a str),
     /// It has an empty text at this path.
     Empty(&'a str),
-    /// The values of its `action.time` are not just the time it is ordered by: they stand with those of unknown paths.
-    OtherTimes,
+    /// The values of its `action.time` are not just the time it is ordered by.
+    HasOtherTimes,
+    /// One of those values, in its normal form.
+    OtherTime(&'a str),
     /// It is the next revision of the event there.
     Replaces(Hit),
 }
+
+/// How the terms of [`Mark::OtherTime`] begin.
+pub(super) const OTHER_TIME: &str = "\u{1f}time ";
 
 /// How the terms of [`Mark::Replaces`] begin.
 pub(super) const REPLACES: &str = "\u{1f}replaces ";
@@ -177,7 +182,10 @@ impl Mark<'_> {
             Self::Empty(path) => {
                 format!("\u{1f}empty {}", words::shortened_value((*path).to_owned()))
             }
-            Self::OtherTimes => "\u{1f}times".to_owned(),
+            Self::HasOtherTimes => "\u{1f}times".to_owned(),
+            Self::OtherTime(time) => {
+                format!("{OTHER_TIME}{}", words::shortened_value((*time).to_owned()))
+            }
             Self::Replaces(Hit { at_us, seq }) => {
                 format!("{REPLACES}{:016x} {:016x}", sort_key(*at_us), seq.0)
             }
@@ -286,10 +294,9 @@ impl Entry<'_> {
         if !self.times.is_empty() && self.times.iter().all(is_ordered_by_it) {
             return;
         }
-        self.add_mark(&Mark::OtherTimes);
+        self.add_mark(&Mark::HasOtherTimes);
         for time in std::mem::take(&mut self.times) {
-            let text = leaf_text(TIME_PATH, &field::normal(Kind::Time, &time));
-            self.document.add_text(self.shape.leaf, text);
+            self.add_mark(&Mark::OtherTime(&field::normal(Kind::Time, &time)));
         }
     }
 
@@ -302,7 +309,7 @@ impl Entry<'_> {
 pub(super) const TIME_PATH: &str = "action.time";
 
 /// The term of a value at a path that is not in the table of fields, both folded here.
-pub(super) fn leaf_text(path: &str, value: &str) -> String {
+fn leaf_text(path: &str, value: &str) -> String {
     let path = words::shortened_value(folded(path));
     let value = words::shortened_value(folded(value));
     format!("{path}{PATH_END}{value}")

@@ -7,7 +7,7 @@ use crate::field::{Kind, Number};
 use crate::index::IndexError;
 use crate::index::automaton::Automaton;
 use crate::index::places::Places;
-use crate::index::schema::{Mark, TIME_PATH, leaf_text};
+use crate::index::schema::{Mark, OTHER_TIME, TIME_PATH};
 use crate::index::terms::{End, ValueTest};
 use crate::query::Interval;
 
@@ -55,14 +55,14 @@ impl Lowering<'_> {
     /// `action.time` in a stretch: mostly what events are ordered by, and for the others their own values.
     fn happened(&self, since_us: Option<i64>, before_us: Option<i64>) -> Lowered {
         let stretch = Places::new(self.snapshot.stretches(since_us, before_us));
-        let others = || self.term(self.shape.mark(&Mark::OtherTimes));
+        let others = || self.term(self.shape.mark(&Mark::HasOtherTimes));
         let ordered = BooleanQuery::new(vec![
             (Occur::Must, Box::new(stretch)),
             (Occur::MustNot, others()),
         ]);
         let values = self.terms(
-            self.shape.leaf,
-            leaf_text(TIME_PATH, ""),
+            self.shape.path,
+            OTHER_TIME.to_owned(),
             Vec::new(),
             ValueTest::Time(since_us, before_us),
         );

@@ -212,11 +212,5 @@ const INTERNAL_ERROR_PAGE: &str = r#"<!DOCTYPE html>
 </html>
 "#;
 
-const BAD_GATEWAY_PAGE: &str = "<html>
-<head><title>502 Bad Gateway</title></head>
-<body>
-<center><h1>502 Bad Gateway</h1></center>
-<hr><center>cloudflare</center>
-</body>
-</html>
-";
+const BAD_GATEWAY_PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
+    <center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n";

@@ -18,7 +18,7 @@ use super::question::{Question, Sieve};
 /// Keys that are read at a time.
 const PIECE: usize = 256;
 /// The most entries that one request looks at.
-const MAX_SCANNED: usize = 200_000;
+const MAX_SCANNED: usize = 100_000;
 /// The most entries of the page before that a repeating page repeats.
 const MAX_REPEATED: usize = 3;
 

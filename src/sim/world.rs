@@ -18,7 +18,7 @@ use super::people::Person;
 pub(crate) const MAX_ORGANIZATIONS: u32 = 100;
 /// The most accounts an organization holds upstream.
 pub(crate) const MAX_ACCOUNTS: u32 = 500;
-/// The fewest and the most people there are.
+/// The fewest and the most people there are, but for organizations that would share theirs.
 const PEOPLE: std::ops::RangeInclusive<u32> = 36..=2_000;
 /// People for each account, between those ends.
 const PEOPLE_PER_ACCOUNT: u32 = 8;
@@ -93,7 +93,9 @@ impl World {
         let n_people = u32::try_from(organizations * accounts)
             .unwrap_or(u32::MAX)
             .saturating_mul(PEOPLE_PER_ACCOUNT)
-            .clamp(*PEOPLE.start(), *PEOPLE.end());
+            .clamp(*PEOPLE.start(), *PEOPLE.end())
+            // Each organization has people of its own.
+            .max(organizations as u32 * TEAM_LEN);
         Self {
             organizations: (0..organizations)
                 .map(|number| Organization::new(seed, number, accounts, begin))

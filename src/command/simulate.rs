@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::position::Source;
 use crate::sim::{CursorForm, Faults, SimConfig, Simulator};
 use crate::terminal::say;
 
@@ -41,6 +42,9 @@ pub(super) struct Args {
     /// Where pages carry their cursor: as upstream's documentation says, as its official clients read it, or both.
     #[arg(long, value_enum, default_value = "both")]
     cursor: CursorArg,
+    /// A log that no token may read, such as `accounts/ID`: calls for its owner are answered with 403. Repeat for more.
+    #[arg(long, value_name = "SOURCE")]
+    forbid: Vec<Source>,
     /// Something that goes wrong, and for which share of the requests: `server_error=0.1`. Repeat for more.
     #[arg(long, value_name = "NAME=SHARE", value_parser = fault)]
     fault: Vec<(FaultName, f64)>,
@@ -89,6 +93,7 @@ impl Args {
     fn faults(&self) -> Faults {
         let mut faults = Faults {
             seed: self.seed,
+            forbidden: self.forbid.clone(),
             ..Faults::default()
         };
         for (name, share) in &self.fault {

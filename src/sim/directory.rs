@@ -21,6 +21,8 @@ pub(crate) use members::{MAX_MEMBERS, Member, Members, NewMember};
 
 /// The most organizations there can be at a time.
 const MAX_ORGANIZATIONS: usize = 1_000;
+/// The most that calls can make while the simulator runs: the logs of those that went are kept.
+const MAX_MADE: u64 = 10_000;
 /// How deep organizations can stand below one another.
 const MAX_DEPTH: usize = 8;
 /// The longest name and the longest text of a profile, in characters.
@@ -152,9 +154,8 @@ impl Directory {
         if parent.is_some_and(|parent| self.lineage(parent).len() >= MAX_DEPTH) {
             return Err(too_deep());
         }
-        if self.organizations.len() >= MAX_ORGANIZATIONS {
-            let message = format!("there are {MAX_ORGANIZATIONS} organizations already");
-            return Err(Refusal::invalid(message));
+        if self.organizations.len() >= MAX_ORGANIZATIONS || self.n_made >= MAX_MADE {
+            return Err(Refusal::invalid("there are too many organizations already"));
         }
         let number = self.n_made;
         self.n_made += 1;

@@ -85,7 +85,7 @@ pub(crate) fn record(simulator: &Simulator, call: &Call, change: Change<'_>) {
         resource: Resource {
             id: change.resource_id.to_owned(),
             product: "organizations",
-            request: Some(change.request.to_vec().into()),
+            request: Some(compact(change.request)),
             response: Some(Json::from(change.response.to_string().into_bytes())),
             scope: Scope::Text("organizations"),
             kind: change.resource_kind,
@@ -94,4 +94,16 @@ pub(crate) fn record(simulator: &Simulator, call: &Call, change: Change<'_>) {
         zone: None,
     };
     simulator.publish(&source, &entry.text(), call.at, call.at);
+}
+
+/// A body without its white space: an entry stands on one line.
+fn compact(body: &[u8]) -> Json {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(value) => value.to_string().into_bytes().into(),
+        // What a number has beyond what can be counted with is no reason to lose the rest.
+        Err(_) => Value::from(String::from_utf8_lossy(body))
+            .to_string()
+            .into_bytes()
+            .into(),
+    }
 }

@@ -9,7 +9,7 @@ mod cli;
 mod crash;
 mod drive;
 mod harness;
-mod official_client;
+mod newcomer;
 mod quota;
 mod restart;
 mod samples;

@@ -153,7 +153,7 @@ impl Product {
     pub(crate) fn change(&self, scene: Scene<'_>) -> Change {
         let deed = pick_weighted(scene.rng, self.deeds.iter(), |row| row.0).1;
         let mut subject = self.subject(scene);
-        let mut body = Body::default();
+        let mut body = Body::new();
         (self.body)(&mut subject, &mut body);
         let uri = self.uri(deed, &subject);
         let sent = match deed {

@@ -70,15 +70,13 @@ pub(super) async fn create(
     let joined = members.join(vec![wanted.member], call.at)?;
     let answer = joined.first().map_or(Value::Null, Member::describe);
     let change = Change {
+        deed: record::ADD_MEMBER,
         organization_id: &id,
-        description: "Add Member",
-        kind: "create",
-        resource_kind: "members",
         resource_id: joined.first().map_or("", |member| &member.id),
         request: &body,
         response: &answer,
     };
-    record::record(&simulator, &call, change);
+    record::write(&simulator, &call, change);
     Ok(envelope::success(answer))
 }
 
@@ -99,15 +97,13 @@ pub(super) async fn create_several(
     let joined = members.join(wanted.members, call.at)?;
     let answer = Value::Array(joined.iter().map(Member::describe).collect());
     let change = Change {
+        deed: record::ADD_MEMBERS,
         organization_id: &id,
-        description: "Add Members",
-        kind: "create",
-        resource_kind: "members",
         resource_id: &id,
         request: &body,
         response: &answer,
     };
-    record::record(&simulator, &call, change);
+    record::write(&simulator, &call, change);
     Ok(envelope::success(answer))
 }
 
@@ -122,14 +118,12 @@ pub(super) async fn delete(
     let (number, _) = members.find(&member_id)?;
     members.remove(number);
     let change = Change {
+        deed: record::DELETE_MEMBER,
         organization_id: &id,
-        description: "Delete Member",
-        kind: "delete",
-        resource_kind: "members",
         resource_id: &member_id,
         request: record::NO_BODY,
         response: &json!(null),
     };
-    record::record(&simulator, &call, change);
+    record::write(&simulator, &call, change);
     Ok(envelope::success(Value::Null))
 }

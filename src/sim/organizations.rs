@@ -50,15 +50,13 @@ pub(super) async fn create(
         simulator.logs().open(source);
     }
     let change = Change {
+        deed: record::CREATE_ORGANIZATION,
         organization_id: &id,
-        description: "Create organization",
-        kind: "create",
-        resource_kind: "organization",
         resource_id: &id,
         request: &body,
         response: &answer,
     };
-    record::record(&simulator, &call, change);
+    record::write(&simulator, &call, change);
     Ok(envelope::success(answer))
 }
 
@@ -84,15 +82,13 @@ pub(super) async fn modify(
     directory.modify(number, parameters::body(&body, "an organization")?)?;
     let answer = directory.describe(number);
     let change = Change {
+        deed: record::MODIFY_ORGANIZATION,
         organization_id: &id,
-        description: "Modify organization",
-        kind: "update",
-        resource_kind: "organization",
         resource_id: &id,
         request: &body,
         response: &answer,
     };
-    record::record(&simulator, &call, change);
+    record::write(&simulator, &call, change);
     Ok(envelope::success(answer))
 }
 
@@ -107,15 +103,13 @@ pub(super) async fn delete(
     directory.remove(number)?;
     let answer = json!({ "id": id });
     let change = Change {
+        deed: record::DELETE_ORGANIZATION,
         organization_id: &id,
-        description: "Delete organization",
-        kind: "delete",
-        resource_kind: "organization",
         resource_id: &id,
         request: record::NO_BODY,
         response: &answer,
     };
-    record::record(&simulator, &call, change);
+    record::write(&simulator, &call, change);
     simulator.close_log(&id, call.at);
     Ok(envelope::success(answer))
 }
@@ -145,15 +139,13 @@ pub(super) async fn modify_profile(
     profile.check()?;
     organization.profile = Some(profile);
     let change = Change {
+        deed: record::MODIFY_PROFILE,
         organization_id: &id,
-        description: "Modify organization profile",
-        kind: "update",
-        resource_kind: "profile",
         resource_id: &id,
         request: &body,
         response: &Value::Null,
     };
-    record::record(&simulator, &call, change);
+    record::write(&simulator, &call, change);
     Ok(envelope::success(Value::Null))
 }
 

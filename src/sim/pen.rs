@@ -22,14 +22,16 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Begins a member; its value is to be written into what is given back.
+    /// Begins a member; its value is to be written into what is given back. Its name is a plain one, with nothing in it
+    /// that JSON escapes.
     pub(crate) fn member(&mut self, name: &'static str) -> &mut Vec<u8> {
         if !self.is_empty {
             self.out.push(b',');
         }
         self.is_empty = false;
-        value(self.out, name);
-        self.out.push(b':');
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
         self.out
     }
 
@@ -74,6 +76,14 @@ pub(crate) struct Body {
 }
 
 impl Body {
+    /// A body without members, with room for as many as most have.
+    pub(crate) fn new() -> Self {
+        Self {
+            text: Vec::with_capacity(512),
+            ends: Vec::with_capacity(8),
+        }
+    }
+
     /// How many members there are.
     pub(crate) fn len(&self) -> usize {
         self.ends.len()

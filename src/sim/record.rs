@@ -16,15 +16,57 @@ use crate::position::Source;
 /// The request of a call without a body, as entries tell it.
 pub(crate) const NO_BODY: &[u8] = b"{}";
 
+/// What calls do to an organization, as their entries name it.
+#[derive(Debug)]
+pub(crate) struct Deed {
+    description: &'static str,
+    /// `action.type`.
+    kind: &'static str,
+    /// `resource.type`.
+    resource_kind: &'static str,
+}
+
+pub(crate) const CREATE_ORGANIZATION: Deed = Deed {
+    description: "Create organization",
+    kind: "create",
+    resource_kind: "organization",
+};
+pub(crate) const MODIFY_ORGANIZATION: Deed = Deed {
+    description: "Modify organization",
+    kind: "update",
+    resource_kind: "organization",
+};
+pub(crate) const DELETE_ORGANIZATION: Deed = Deed {
+    description: "Delete organization",
+    kind: "delete",
+    resource_kind: "organization",
+};
+pub(crate) const MODIFY_PROFILE: Deed = Deed {
+    description: "Modify organization profile",
+    kind: "update",
+    resource_kind: "profile",
+};
+pub(crate) const ADD_MEMBER: Deed = Deed {
+    description: "Add Member",
+    kind: "create",
+    resource_kind: "members",
+};
+pub(crate) const ADD_MEMBERS: Deed = Deed {
+    description: "Add Members",
+    kind: "create",
+    resource_kind: "members",
+};
+pub(crate) const DELETE_MEMBER: Deed = Deed {
+    description: "Delete Member",
+    kind: "delete",
+    resource_kind: "members",
+};
+
 /// What a call did, as far as its entry tells.
 #[derive(Debug)]
 pub(crate) struct Change<'a> {
+    pub(crate) deed: Deed,
     pub(crate) organization_id: &'a str,
-    pub(crate) description: &'static str,
-    /// `action.type`.
-    pub(crate) kind: &'static str,
-    /// `resource.type`.
-    pub(crate) resource_kind: &'static str,
     pub(crate) resource_id: &'a str,
     /// JSON as it was sent.
     pub(crate) request: &'a [u8],
@@ -32,7 +74,7 @@ pub(crate) struct Change<'a> {
 }
 
 /// Writes the entry of a change into the organization's log, where it can be read at once.
-pub(crate) fn record(simulator: &Simulator, call: &Call, change: Change<'_>) {
+pub(crate) fn write(simulator: &Simulator, call: &Call, change: Change<'_>) {
     let Ok(source) = Source::organization(change.organization_id) else {
         return;
     };
@@ -65,10 +107,10 @@ pub(crate) fn record(simulator: &Simulator, call: &Call, change: Change<'_>) {
         id: uuid(seed.rng().u128(..)),
         account: None,
         action: Action {
-            description: change.description.to_owned(),
+            description: change.deed.description.to_owned(),
             result: "success",
             time: write_time(call.at, Digits::Six, Offset::Z),
-            kind: change.kind,
+            kind: change.deed.kind,
         },
         actor: Some(actor),
         organization: Some(Named {
@@ -88,7 +130,7 @@ pub(crate) fn record(simulator: &Simulator, call: &Call, change: Change<'_>) {
             request: Some(compact(change.request)),
             response: Some(Json::from(change.response.to_string().into_bytes())),
             scope: Scope::Text("organizations"),
-            kind: change.resource_kind,
+            kind: change.deed.resource_kind,
             has_value: false,
         },
         zone: None,

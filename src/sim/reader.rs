@@ -151,7 +151,7 @@ impl<'a> Reader<'a> {
             }
             let piece = match sieve.is_open() {
                 true => PIECE.min(count - found.entries.len()),
-                false => PIECE,
+                false => PIECE.min(MAX_SCANNED - found.n_scanned),
             };
             let keys = self
                 .simulator

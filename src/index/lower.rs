@@ -17,6 +17,7 @@ use super::scan::Snapshot;
 use super::schema::{Mark, Shape};
 use super::terms::{Terms, ValueTest};
 use super::watch::Watched;
+use crate::field::folded;
 use crate::position::Seq;
 use crate::query::{Query, QueryError};
 
@@ -55,6 +56,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn query(&self, query: &Query) -> Result<Lowered, IndexError> {
+        self.look()?;
         Ok(match query {
             Query::All => Box::new(AllQuery),
             Query::And(parts) => self.and(parts)?,
@@ -97,6 +99,7 @@ impl<'a> Lowering<'a> {
         let mut alternatives = Vec::new();
         let mut patterns: Vec<(&str, Vec<Automaton>)> = Vec::new();
         for part in parts {
+            self.look()?;
             let (path, automaton) = match part {
                 Query::Like { path, pattern, at } => {
                     (path, sized(Automaton::of_pattern(pattern), *at)?)
@@ -134,8 +137,14 @@ impl<'a> Lowering<'a> {
         ])))
     }
 
+    /// Fails when time is up: making automata takes some.
+    fn look(&self) -> Result<(), IndexError> {
+        self.snapshot.watch().look();
+        self.snapshot.watch().check()
+    }
+
     fn exists(&self, path: &str) -> Term {
-        self.shape.mark(&Mark::Path(&crate::field::folded(path)))
+        self.shape.mark(&Mark::Path(&folded(path)))
     }
 
     fn term(&self, term: Term) -> Lowered {

@@ -118,9 +118,9 @@ fn write_joined(
 
 fn write_name(f: &mut Formatter<'_>, path: &str) -> fmt::Result {
     for (i, c) in path.chars().enumerate() {
-        let is_plain = c.is_alphabetic() || matches!(c, '_' | '.' | '@');
         // What begins with a digit is read as a name only where that is escaped.
-        if !is_plain && !(c.is_alphanumeric() && i > 0) {
+        let is_plain = matches!(c, '_' | '.' | '@') || c.is_alphanumeric();
+        if !is_plain || (i == 0 && c.is_numeric()) {
             f.write_char('\\')?;
         }
         f.write_char(c)?;

@@ -10,6 +10,7 @@ mod crash;
 mod drive;
 mod harness;
 mod meaning;
+mod newcomer;
 mod quota;
 mod reference;
 mod restart;

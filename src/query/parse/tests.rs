@@ -78,6 +78,8 @@ fn what_is_too_much_is_refused() {
     check(format!("{}a", "NOT ".repeat(2_000)), true);
     check(format!("/{}/", "(".repeat(MAX_QUERY_LEN - 2)), false);
     check(format!("/{}a{}/", "(".repeat(60), ")".repeat(60)), false);
+    check(format!("/{}/", "a".repeat(1_024)), true);
+    check(format!("/{}/", "a".repeat(1_025)), false);
     check("f:[".repeat(2_000), false);
 }
 

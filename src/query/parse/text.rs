@@ -5,6 +5,9 @@ use regex_syntax::hir::{Hir, Look};
 use super::Reader;
 use crate::query::{Pattern, Piece, QueryError};
 
+/// The longest regular expression, in bytes: reading one takes time for each class of characters in it.
+const MAX_REGEX_LEN: usize = 1_024;
+
 /// How deep groups may stand in groups in a regular expression.
 const MAX_REGEX_DEPTH: u32 = 50;
 
@@ -146,6 +149,12 @@ impl Reader {
 
 /// Whether an expression can be looked for; what is wrong with it otherwise.
 fn check_regex(regex: &str) -> Result<(), String> {
+    if regex.len() > MAX_REGEX_LEN {
+        return Err(format!(
+            "this regular expression has {} bytes, more than the {MAX_REGEX_LEN} that are read",
+            regex.len()
+        ));
+    }
     let mut parser = regex_syntax::ParserBuilder::new()
         .nest_limit(MAX_REGEX_DEPTH)
         .build();

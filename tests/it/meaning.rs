@@ -419,7 +419,7 @@ fn a_pattern_that_would_grow_without_bound_is_refused_with_its_place() {
         r"x a:/(\w{90}){90}/",
         r"x a:/.*a.{60}b.*/",
         &format!("x a:*a{}b*", "?".repeat(60)),
-        &format!("x a:/({}x)*/", "a?".repeat(450)),
+        r"x a:/(\pL\d){400}/",
     ] {
         let query = parse(question, now()).unwrap();
         match index.snapshot().count(&query, Range::default()) {

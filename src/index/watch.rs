@@ -117,16 +117,36 @@ struct WatchedWeight {
     watch: Watch,
 }
 
+impl WatchedWeight {
+    fn watched(&self, scorer: Box<dyn Scorer>) -> WatchedScorer {
+        WatchedScorer {
+            scorer,
+            steps: self.watch.steps(),
+            is_over: false,
+        }
+    }
+}
+
 impl Weight for WatchedWeight {
     fn scorer(&self, reader: &SegmentReader, boost: Score) -> tantivy::Result<Box<dyn Scorer>> {
         if self.watch.look() {
             return Ok(Box::new(EmptyScorer));
         }
-        Ok(Box::new(WatchedScorer {
-            scorer: self.weight.scorer(reader, boost)?,
-            steps: self.watch.steps(),
-            is_over: false,
-        }))
+        Ok(Box::new(self.watched(self.weight.scorer(reader, boost)?)))
+    }
+
+    fn scorer_danger(
+        &self,
+        reader: &SegmentReader,
+        target: DocId,
+        boost: Score,
+    ) -> tantivy::Result<(SeekDangerResult, Box<dyn Scorer>)> {
+        if self.watch.look() {
+            let nothing = SeekDangerResult::SeekLowerBound(TERMINATED);
+            return Ok((nothing, Box::new(EmptyScorer)));
+        }
+        let (result, scorer) = self.weight.scorer_danger(reader, target, boost)?;
+        Ok((result, Box::new(self.watched(scorer))))
     }
 
     fn explain(&self, reader: &SegmentReader, doc: DocId) -> tantivy::Result<Explanation> {

@@ -163,19 +163,37 @@ fn network_interval(address: IpAddr, bits: u32) -> Option<Interval> {
         (IpAddr::V6(_), IpAddr::V4(inner)) if bits >= 96 => (IpAddr::V4(inner), bits - 96),
         _ => (address, bits),
     };
-    let (first, last) = match address {
-        IpAddr::V4(address) => {
-            let host = u32::MAX.checked_shr(bits).unwrap_or(0);
-            let first = address.to_bits() & !host;
-            (bits <= 32).then_some((IpAddr::V4(first.into()), IpAddr::V4((first | host).into())))
-        }
-        IpAddr::V6(address) => {
-            let host = u128::MAX.checked_shr(bits).unwrap_or(0);
-            let first = address.to_bits() & !host;
-            (bits <= 128).then_some((IpAddr::V6(first.into()), IpAddr::V6((first | host).into())))
-        }
-    }?;
-    Some(Interval::Addresses { first, last })
+    let is_v4 = address.is_ipv4();
+    if bits > if is_v4 { 32 } else { 128 } {
+        return None;
+    }
+    let host = highest(is_v4).checked_shr(bits).unwrap_or(0);
+    let first = number_of(address) & !host;
+    Some(addresses(is_v4, first, first | host))
+}
+
+/// The highest address of a family, as a number.
+fn highest(is_v4: bool) -> u128 {
+    if is_v4 { u32::MAX.into() } else { u128::MAX }
+}
+
+fn number_of(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// The addresses of a family from one number to another.
+fn addresses(is_v4: bool, first: u128, last: u128) -> Interval {
+    let address = |number: u128| match u32::try_from(number) {
+        Ok(number) if is_v4 => IpAddr::V4(number.into()),
+        _ => IpAddr::V6(number.into()),
+    };
+    Interval::Addresses {
+        first: address(first),
+        last: address(last),
+    }
 }
 
 fn address_interval(lower: &End, upper: &End) -> Result<Interval, QueryError> {
@@ -202,51 +220,18 @@ fn address_interval(lower: &End, upper: &End) -> Result<Interval, QueryError> {
         (Some(address), _) | (_, Some(address)) => address.is_ipv4(),
         (None, None) => true,
     };
-    Ok(match is_v4 {
-        true => v4_interval(
-            v4(first).map_or((0, true), |first| (first, lower.is_included)),
-            v4(last).map_or((u32::MAX, true), |last| (last, upper.is_included)),
-        ),
-        false => v6_interval(
-            v6(first).map_or((0, true), |first| (first, lower.is_included)),
-            v6(last).map_or((u128::MAX, true), |last| (last, upper.is_included)),
-        ),
-    })
-}
-
-fn v4(address: Option<IpAddr>) -> Option<u32> {
-    match address {
-        Some(IpAddr::V4(address)) => Some(address.to_bits()),
-        _ => None,
-    }
-}
-
-fn v6(address: Option<IpAddr>) -> Option<u128> {
-    match address {
-        Some(IpAddr::V6(address)) => Some(address.to_bits()),
-        _ => None,
-    }
-}
-
-/// Each end with whether it belongs to it. An end that nothing is beyond gives an interval of nothing.
-fn v4_interval((first, with_first): (u32, bool), (last, with_last): (u32, bool)) -> Interval {
-    let first = first.checked_add(u32::from(!with_first));
-    let last = last.checked_sub(u32::from(!with_last));
-    let (first, last) = first.zip(last).unwrap_or((1, 0));
-    Interval::Addresses {
-        first: IpAddr::V4(first.into()),
-        last: IpAddr::V4(last.into()),
-    }
-}
-
-fn v6_interval((first, with_first): (u128, bool), (last, with_last): (u128, bool)) -> Interval {
-    let first = first.checked_add(u128::from(!with_first));
-    let last = last.checked_sub(u128::from(!with_last));
-    let (first, last) = first.zip(last).unwrap_or((1, 0));
-    Interval::Addresses {
-        first: IpAddr::V6(first.into()),
-        last: IpAddr::V6(last.into()),
-    }
+    let first = first.map_or(Some(0), |first| {
+        number_of(first).checked_add(u128::from(!lower.is_included))
+    });
+    let last = last.map_or(Some(highest(is_v4)), |last| {
+        number_of(last).checked_sub(u128::from(!upper.is_included))
+    });
+    // Beyond an end there may be nothing.
+    let within = first
+        .zip(last)
+        .filter(|(first, _)| *first <= highest(is_v4));
+    let (first, last) = within.unwrap_or((1, 0));
+    Ok(addresses(is_v4, first, last))
 }
 
 fn bound(end: End, kind: Kind, now: DateTime<Utc>) -> Result<Bound, QueryError> {

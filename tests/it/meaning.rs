@@ -287,7 +287,7 @@ fn any_question() -> impl Strategy<Value = String> {
 
 /// More cases when there is time for them.
 fn cases() -> u32 {
-    if crate::skip_slow_tests() { 40 } else { 2_000 }
+    if crate::skip_slow_tests() { 40 } else { 500 }
 }
 
 proptest! {

@@ -41,9 +41,10 @@ CREATE TABLE event (
     time_us      INTEGER,                  -- `action.time`; NULL when it cannot be read
     received_us  INTEGER NOT NULL,
     problem      TEXT,                     -- why the entry cannot be understood
-    sha256       BLOB NOT NULL,            -- of the bytes upstream sent
+    from_logpush INTEGER NOT NULL,         -- 1 when the entry was made from a line of Logpush; 0 when the API sent it
+    sha256       BLOB NOT NULL,            -- of the entry's bytes
     dictionary   INTEGER NOT NULL,         -- for `body`; 0 for none
-    body         BLOB NOT NULL             -- the bytes upstream sent, one zstd frame
+    body         BLOB NOT NULL             -- the entry's bytes, exactly as the API sent them, one zstd frame
 ) STRICT;
 
 -- Is this entry held already? Asked for every entry that arrives.

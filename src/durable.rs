@@ -18,6 +18,8 @@ pub enum Step {
     RestartWindow,
     /// A page is kept: its new events, the window's cursor and counts.
     AppendPage,
+    /// Entries from a file are kept.
+    AppendImport,
     /// A credential's spent budget and wait are written down.
     SaveQuota,
     /// A trained dictionary is written down.
@@ -28,11 +30,12 @@ pub enum Step {
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::SaveSources,
         Self::BeginWindow,
         Self::RestartWindow,
         Self::AppendPage,
+        Self::AppendImport,
         Self::SaveQuota,
         Self::SaveDictionary,
         Self::CommitIndex,

@@ -9,6 +9,7 @@ pub mod field;
 pub mod filter;
 pub mod health;
 pub mod http;
+pub mod import;
 pub mod index;
 pub mod indexing;
 pub mod json;

@@ -10,6 +10,7 @@
 mod bodies;
 mod events;
 mod identity;
+mod imports;
 mod quotas;
 mod sources;
 mod windows;
@@ -30,6 +31,7 @@ use crate::position::Seq;
 
 use self::bodies::Bodies;
 pub use self::events::{Appended, Page, Then};
+pub use self::imports::Imported;
 pub use self::quotas::QuotaRow;
 pub use self::sources::{SourceRow, SourceSeen};
 pub use self::windows::{LastLive, OpenWindow, Progress, WindowId};

@@ -104,6 +104,20 @@ fn save(db: &Connection, seen: &SourceSeen, now: DateTime<Utc>) -> Result<(), St
     Ok(())
 }
 
+/// Writes a source down that was only heard of, in a file; one that is written down stays as it is.
+pub(super) fn mention(
+    db: &Connection,
+    source: &Source,
+    label: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO source (name, label, first_seen_us) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING",
+    )?;
+    insert.execute((source.to_string(), label, now.timestamp_micros()))?;
+    Ok(())
+}
+
 fn source_row(row: &Row<'_>) -> rusqlite::Result<SourceRow> {
     Ok(SourceRow {
         source: parse(&row.get::<_, String>(0)?)?,

@@ -9,6 +9,7 @@ mod cli;
 mod crash;
 mod drive;
 mod harness;
+mod import;
 mod quota;
 mod restart;
 mod samples;

@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub enum Step {
     /// Sources are written down.
     SaveSources,
+    /// An organization's members are written down.
+    SaveMembers,
     /// A window is opened.
     BeginWindow,
     /// A window's scan starts over.
@@ -30,8 +32,9 @@ pub enum Step {
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SaveSources,
+        Self::SaveMembers,
         Self::BeginWindow,
         Self::RestartWindow,
         Self::AppendPage,

@@ -173,6 +173,14 @@ pub fn text(value: &str) -> Option<Cow<'_, str>> {
     Some(meaning(raw))
 }
 
+/// The text of an object's last member of that name, unless it is empty.
+#[must_use]
+pub fn text_of(object: &str, name: &str) -> Option<String> {
+    let (_, value) = members(object).filter(|(found, _)| found == name).last()?;
+    let text = text(value)?;
+    (!text.is_empty()).then(|| text.into_owned())
+}
+
 /// A string's meaning. A surrogate without its other half becomes U+FFFD, and `Err` holds the result.
 ///
 /// # Errors

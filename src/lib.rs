@@ -13,6 +13,8 @@ pub mod import;
 pub mod index;
 pub mod indexing;
 pub mod json;
+pub mod member;
+pub mod people;
 pub mod poll;
 pub mod position;
 pub mod query;

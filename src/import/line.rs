@@ -4,8 +4,6 @@
 //! else is refused with the reason: a page of a log must be kept whatever it holds, because it will not be asked for again,
 //! but a file stays where it is.
 
-use std::borrow::Cow;
-
 use serde_json::value::RawValue;
 
 use super::logpush::{self, Version};
@@ -114,10 +112,10 @@ fn entry(
     for (name, value) in json::members(body.get()) {
         match &*name {
             "account" => {
-                account = text_of(value, "id");
-                label = text_of(value, "name");
+                account = json::text_of(value, "id");
+                label = json::text_of(value, "name");
             }
-            "organization" => organization = text_of(value, "id"),
+            "organization" => organization = json::text_of(value, "id"),
             logpush::MARK => from_logpush = logpush::is_marked(value),
             _ => {}
         }
@@ -170,12 +168,12 @@ fn event(text: &str, fallback: Option<&Source>) -> Result<Imported, String> {
 }
 
 fn logpush(text: &str, fallback: Option<&Source>) -> Result<Imported, String> {
-    let account = text_of(text, "AccountID").map(|id| account_log(&id));
+    let account = json::text_of(text, "AccountID").map(|id| account_log(&id));
     let source = or_fallback(account.transpose()?, fallback, "`AccountID`")?;
     let body = RawValue::from_string(logpush::entry(text));
     Ok(Imported {
         source,
-        label: text_of(text, "AccountName"),
+        label: json::text_of(text, "AccountName"),
         arrival: Arrival {
             from_logpush: true,
             ..Arrival::read(body.map_err(|error| not_json(&error))?)
@@ -201,16 +199,6 @@ fn or_fallback(
     named
         .or_else(|| fallback.cloned())
         .ok_or_else(|| format!("it has no {member}: say whose log it is from with `--source`"))
-}
-
-/// The text of an object's last member of that name, if there is any.
-fn text_of(object: &str, name: &str) -> Option<String> {
-    json::members(object)
-        .filter(|(found, _)| found == name)
-        .last()
-        .and_then(|(_, value)| json::text(value))
-        .filter(|text| !text.is_empty())
-        .map(Cow::into_owned)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ fn breaker(seed: u64, armed: &Arc<Mutex<bool>>, broken: &Broken) -> Breaker {
         let share = match step {
             Step::SaveDictionary => 0.7,
             Step::RestartWindow => 0.5,
-            Step::SaveQuota | Step::SaveSources => 0.25,
+            Step::SaveQuota | Step::SaveSources | Step::SaveMembers => 0.25,
             Step::BeginWindow | Step::CommitIndex => 0.1,
             Step::AppendPage => 0.05,
             // Nothing is imported here: see `import`.

@@ -1,7 +1,7 @@
 //! Files to log: entries that somebody kept elsewhere, by the same rules as those that are polled.
 //!
 //! A file holds a line for each entry: as the API sends it, as Logpush writes it (`audit_logs_v2`), or as `/v1/events` gives
-//! it; told apart line by line. One thread reads and takes lines apart, this one keeps them, [`BATCH_LINES`] in a
+//! it; told apart line by line. One thread reads and takes lines apart, this one keeps them, a thousand in a
 //! transaction, so that memory stays flat however long a file is.
 //!
 //! # What an import adds
@@ -10,7 +10,7 @@
 //! again: that is also how an import that was killed goes on. Of equal entries without an id, as many are kept as one file
 //! showed.
 //!
-//! A line of Logpush is not what the API sent: it is made into an entry ([`logpush`]), whose bytes are ours. The API's bytes
+//! A line of Logpush is not what the API sent: it is made into an entry (`import/logpush.rs`), whose bytes are ours. The API's bytes
 //! are the evidence. So a line adds nothing where an entry of the API is held under its id, whatever the line says; and an
 //! entry of the API that comes after a line is kept, as the next revision. Among lines the usual rule holds: other
 //! content under the same id is a revision. A line without an id cannot be known again among the API's entries.
@@ -141,18 +141,18 @@ fn read(input: impl Read, fallback: Option<&Source>, send: &SyncSender<Batch>) {
         named: 0,
         batch: Batch::default(),
     };
-    let read = file::decompressed(input)
-        .map(Lines::new)
-        .and_then(|mut lines| {
-            reading.all(&mut lines, send).map_err(|error| {
+    let read = match file::decompressed(input) {
+        Err(error) => Err(format!("it could not be read: {error}")),
+        Ok(input) => {
+            let mut lines = Lines::new(input);
+            let all = reading.all(&mut lines, send);
+            all.map_err(|error| {
                 let at = lines.number() + 1;
-                std::io::Error::new(
-                    error.kind(),
-                    format!("it breaks off in line {at}, and what came before is kept: {error}"),
-                )
+                format!("it breaks off in line {at}, and what came before is kept: {error}")
             })
-        });
-    reading.batch.told.broke_off = read.err().map(|error| error.to_string());
+        }
+    };
+    reading.batch.told.broke_off = read.err();
     // When nobody takes the last batch, the import has failed already.
     drop(send.send(reading.batch));
 }

@@ -90,23 +90,33 @@ impl Roll {
     /// It could not be read. Without the members' list nothing is amiss: a credential may follow logs and not read members.
     pub(super) fn failed(&mut self, error: &TurnError, now: DateTime<Utc>) {
         let organization = &self.organization;
-        let is_refused = matches!(
-            error,
-            TurnError::Upstream(UpstreamError::Unauthorized(_) | UpstreamError::Unexpected(_))
-        );
-        if self.listing == Listing::Accounts {
-            warn!(organization, error = %error, "The accounts of an organization could not be listed; trying again in a minute.");
-            return self.start_over(now + LIST_AGAIN);
-        }
-        if !is_refused {
-            warn!(organization, error = %error, "The members of an organization could not be listed; trying again in a minute.");
-            return self.start_over(now + LIST_AGAIN);
-        }
-        if !self.is_refused {
-            warn!(organization, error = %error, "The members of an organization cannot be read, so nothing is known of its actors beside what entries say; trying again daily.");
-        }
-        self.is_refused = true;
-        self.start_over(now + LIST_MEMBERS_EVERY);
+        let may_pass = match error {
+            TurnError::Store(_) => true,
+            TurnError::Upstream(error) => matches!(
+                error,
+                UpstreamError::Transient(_)
+                    | UpstreamError::RateLimited { .. }
+                    | UpstreamError::CursorRefused(_)
+            ),
+        };
+        let again = match self.listing {
+            Listing::Accounts => {
+                warn!(organization, error = %error, "The accounts of an organization could not be listed; trying again in a minute.");
+                LIST_AGAIN
+            }
+            Listing::Members if may_pass => {
+                warn!(organization, error = %error, "The members of an organization could not be listed; trying again in a minute.");
+                LIST_AGAIN
+            }
+            Listing::Members => {
+                if !self.is_refused {
+                    warn!(organization, error = %error, "The members of an organization cannot be read: nothing is known of actors but what entries say. Trying again daily.");
+                }
+                self.is_refused = true;
+                LIST_MEMBERS_EVERY
+            }
+        };
+        self.start_over(now + again);
     }
 
     /// The list is read from its start again, then.

@@ -412,6 +412,7 @@ not json
         "v1.ndjson",
         "many-bad.ndjson",
         "nowhere.ndjson",
+        ".",
         "empty.ndjson",
     ];
     let output = bench.import(&small);
@@ -440,9 +441,11 @@ not json
       and 1,190 more
     nowhere.ndjson: 0 lines: 0 new, 0 held already, 0 revised, 0 not understood
       it could not be opened: No such file or directory (os error 2)
+    .: 0 lines: 0 new, 0 held already, 0 revised, 0 not understood
+      it could not be read: Is a directory (os error 21)
     empty.ndjson: 0 lines: 0 new, 0 held already, 0 revised, 0 not understood
     Events in the log: 1, all of them searchable.
-    orgtrail: 4 of 5 files could not be taken in wholly
+    orgtrail: 5 of 6 files could not be taken in wholly
     "#);
     assert_eq!(bench.held().len(), 1);
 
@@ -503,6 +506,20 @@ fn whatever_breaks_a_second_run_makes_it_whole() {
             }
         }
     }
+}
+
+#[test]
+fn a_file_cannot_fill_the_log_with_made_up_logs() {
+    let dir = tempfile::tempdir().unwrap();
+    let content: String = (0..10_050)
+        .map(|n| format!(r#"{{"id":"x","account":{{"id":"a{n}"}}}}"#) + "\n")
+        .collect();
+    let report = import_with(dir.path(), &content, Breaker::default()).unwrap();
+    assert_eq!((report.new, report.not_understood), (10_000, 50));
+    assert!(
+        report.reasons[0].reason.contains("more than 10000 logs"),
+        "{report:?}"
+    );
 }
 
 #[test]

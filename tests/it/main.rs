@@ -10,6 +10,7 @@ mod crash;
 mod drive;
 mod harness;
 mod import;
+mod newcomer;
 mod people;
 mod quota;
 mod restart;

@@ -186,3 +186,42 @@ impl List {
         Ok(self.page_token.is_some())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_that_may_not_be_read_are_asked_for_daily_and_other_failures_soon_again() {
+        let now = DateTime::UNIX_EPOCH;
+        let wait_after = |listing, error: UpstreamError| {
+            let mut roll = Roll::new("o".into(), listing, now);
+            roll.begin();
+            assert_eq!(roll.due(), None, "a turn is under way");
+            roll.failed(&error.into(), now);
+            roll.due().unwrap() - now
+        };
+        let refused = || UpstreamError::Unauthorized("no".into());
+        let broken = || UpstreamError::Transient("no".into());
+        assert_eq!(wait_after(Listing::Members, refused()), LIST_MEMBERS_EVERY);
+        assert_eq!(
+            wait_after(Listing::Members, UpstreamError::Unexpected("404".into())),
+            LIST_MEMBERS_EVERY
+        );
+        assert_eq!(wait_after(Listing::Members, broken()), LIST_AGAIN);
+        assert_eq!(wait_after(Listing::Accounts, refused()), LIST_AGAIN);
+    }
+
+    #[test]
+    fn half_a_list_or_an_empty_one_of_members_is_not_taken_for_a_whole_one() {
+        let page = |next: Option<&str>| MembersPage {
+            members: Vec::new(),
+            next: next.map(Into::into),
+        };
+        let list = || List::new("o", Listing::Members);
+        assert!(list().take_members(page(None)).is_err());
+        let mut circle = list();
+        assert_eq!(circle.take_members(page(Some("a"))), Ok(true));
+        assert!(circle.take_members(page(Some("a"))).is_err());
+    }
+}

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::AppState;
 use super::params::{ListParams, read_filters};
 use super::problem::Problem;
-use crate::event::AuditEvent;
 use crate::index::Snapshot;
+use crate::people::{self, KnownEvent};
 use crate::position::Seq;
 use crate::search;
 use crate::wording::quoted;
@@ -16,7 +16,7 @@ use crate::wording::quoted;
 /// A page of events.
 #[derive(Serialize)]
 pub(super) struct EventsPage {
-    events: Vec<AuditEvent>,
+    events: Vec<KnownEvent>,
     next_cursor: Option<String>,
     index: IndexState,
 }
@@ -68,7 +68,7 @@ pub(super) async fn list(
         let answer = search::page(&app.store, &snapshot, &question, asked_at, cursor, limit)?;
         let index = IndexState::of(app, &snapshot);
         Ok(EventsPage {
-            events: answer.events,
+            events: people::introduce(&app.store, answer.events)?,
             next_cursor: answer.next_cursor,
             index,
         })
@@ -79,7 +79,7 @@ pub(super) async fn list(
 pub(super) async fn one(
     State(app): State<AppState>,
     Path(seq): Path<String>,
-) -> Result<Json<AuditEvent>, Problem> {
+) -> Result<Json<KnownEvent>, Problem> {
     // SQLite counts to 2⁶³; beyond that there is no event.
     let Some(place) = seq
         .parse::<i64>()
@@ -91,7 +91,11 @@ pub(super) async fn one(
             format!("{} is no place in the log", quoted(&seq)),
         ));
     };
-    let event = app.ask(move |app| Ok(app.store.event(Seq(place))?)).await?;
+    let event = app.ask(move |app| {
+        let event = app.store.event(Seq(place))?;
+        Ok(people::introduce(&app.store, Vec::from_iter(event))?.pop())
+    });
+    let event = event.await?;
     event.map(Json).ok_or_else(|| {
         Problem::not_found(format!(
             "there is no event {place}; the newest is {}",

@@ -34,7 +34,7 @@
 //! | `text` | its words stand side by side, in order, in one value. A word is a run of letters and digits; a UUID is one word. `action.time` has no words |
 //! | `te*t` | one word matches as a whole; or, cut at what is neither letter, digit nor wildcard, its pieces match words side by side. A lone `*` at an end says nothing |
 //! | `/regex/` | one word matches as a whole |
-//! | `name:text` | some value of that name is the text; for names outside the table of fields, or the same number: `ttl:300` finds `"0300"` and `3e2` |
+//! | `name:text` | some value of that name is the text; where the table of fields does not say what it is, or the same number: `ttl:300` finds `"0300"` and `3e2` |
 //! | `name:te*t`, `name:/regex/` | some value's normal form matches as a whole |
 //! | `name:[a TO b]` and the like | some value is between the bounds. A bound that is a number is compared with values that are numbers, another with all values as text, by code point |
 //! | `name:*`, `_exists_:name` | there is a value of that name, or of one that goes on after it with a dot |

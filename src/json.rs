@@ -247,6 +247,44 @@ pub fn walk<'a>(text: &'a str, mut visit: impl FnMut(&str, Scalar<'a>)) {
     }
 }
 
+/// The text of the member at a path of names, one name a step; of duplicate members the last. `None` when there is none.
+#[must_use]
+pub fn member<'a>(text: &'a str, path: &[&str]) -> Option<&'a str> {
+    path.iter()
+        .try_fold(text, |object, name| own_member(object, name))
+}
+
+fn own_member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
+    let mut tokens = Tokens::new(object);
+    if tokens.next() != Some(Token::BeginObject) {
+        return None;
+    }
+    let mut found = None;
+    while let Some(Token::Key(key)) = tokens.next() {
+        let begin = tokens.at;
+        let depth = tokens.depth();
+        tokens.next()?;
+        while tokens.depth() > depth {
+            tokens.next()?;
+        }
+        if meaning(key) == name {
+            let between = [':', ' ', '\t', '\n', '\r'];
+            found = Some(object.get(begin..tokens.at)?.trim_start_matches(between));
+        }
+    }
+    found
+}
+
+/// The same JSON on one line. Line breaks can only stand between tokens: within a string they are escaped.
+#[must_use]
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if text.contains(['\n', '\r']) {
+        Cow::Owned(text.replace(['\n', '\r'], " "))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
 /// What a string says, as well as it can be read.
 #[must_use]
 pub fn meaning(raw: &str) -> Cow<'_, str> {
@@ -393,6 +431,19 @@ mod tests {
     }
 
     #[test]
+    fn members_are_found_by_their_names_and_the_last_of_them_counts() {
+        let text = r#" {"a" : {"b": [1, {"c": "x"}], "\u0062\u0062":{ } }, "c":7, "a ": null, "c" : "\ud800"} "#;
+        let check = |path: &[&str], expect| assert_eq!(member(text, path), expect, "{path:?}");
+        check(&["a", "b"], Some(r#"[1, {"c": "x"}]"#));
+        check(&["a", "bb"], Some("{ }"));
+        check(&["c"], Some(r#""\ud800""#));
+        check(&["a", "b", "c"], None);
+        check(&["b"], None);
+        assert_eq!(member("7", &["a"]), None);
+        assert_eq!(one_line("{\n\r\t\"a\":1}"), "{  \t\"a\":1}");
+    }
+
+    #[test]
     fn broken_surrogates_are_read_as_far_as_they_go() {
         assert_eq!(
             unescape(r"a\ud83d\ude00b"),
@@ -461,6 +512,10 @@ mod tests {
             prop_assert_eq!(&canonical(&form), &form);
             prop_assert_eq!(&canonical(&value.to_string()), &form);
             prop_assert_eq!(leaves(&pretty).len(), leaf_count(&value));
+            for (name, inner) in value.as_object().into_iter().flatten() {
+                let found = member(&pretty, &[name]).unwrap();
+                prop_assert_eq!(&serde_json::from_str::<Value>(found).unwrap(), inner);
+            }
             prop_assert_eq!(serde_json::from_str::<Value>(&form).unwrap(), value);
         }
 
@@ -468,7 +523,7 @@ mod tests {
         fn any_text_is_read_without_panic(text in ".{0,200}", cut in "[\\[{\"\\\\u0-9a:,]{0,60}") {
             for text in [text, cut] {
                 leaves(&text);
-                std::hint::black_box(canonical(&text));
+                std::hint::black_box((canonical(&text), member(&text, &["a", "b"])));
             }
         }
     }

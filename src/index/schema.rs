@@ -109,6 +109,35 @@ impl Shape {
         (self.leaf, prefix)
     }
 
+    /// Where the values of a field or path stand, and how each of its terms begins before the value.
+    pub(super) fn values_of(&self, path: &str) -> (Field, String) {
+        for (field, indexed) in FIELDS.iter().zip(&self.values) {
+            if let Some(indexed) = indexed
+                && field.name.eq_ignore_ascii_case(path)
+            {
+                return (*indexed, String::new());
+            }
+        }
+        self.path_prefix(path)
+    }
+
+    /// The path that a term of [`Shape::paths`] begins with; `None` when the path is too long to be told from its value.
+    pub(super) fn path_of(term: &str) -> Option<&str> {
+        Some(term.split_once(PATH_END)?.0)
+    }
+
+    /// The first text after every term of `path`.
+    pub(super) fn after_path(path: &str) -> String {
+        let mut next = path.to_owned();
+        next.push(' ');
+        next
+    }
+
+    /// The field whose terms begin with a path.
+    pub(super) fn paths(&self) -> Field {
+        self.leaf
+    }
+
     /// The document an event becomes.
     pub(super) fn document(&self, event: &AuditEvent) -> TantivyDocument {
         let mut document = TantivyDocument::new();

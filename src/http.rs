@@ -55,6 +55,9 @@ const MAX_EXPORTS: usize = 8;
 /// The most tails at once.
 const MAX_TAILS: usize = 500;
 
+/// How long a client may take nothing of what it is sent.
+const STALL: Duration = Duration::from_secs(30);
+
 /// How long a stop waits for answers under way.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -183,7 +186,7 @@ pub async fn serve(
         ..state
     };
     let cut = CancellationToken::new();
-    let serving = axum::serve(Lines::new(listener, cut.clone()), router(state))
+    let serving = axum::serve(Lines::new(listener, STALL, cut.clone()), router(state))
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     let last_call = async {
         stop.cancelled().await;

@@ -16,19 +16,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// How long a client may take nothing of what it is sent.
-const STALL: Duration = Duration::from_secs(30);
-
 /// Takes calls, each on a line of its own.
 pub(super) struct Lines {
     listener: TcpListener,
+    stall: Duration,
     cut: CancellationToken,
 }
 
 impl Lines {
-    /// Lines that are all cut when `cut` is cancelled.
-    pub(super) fn new(listener: TcpListener, cut: CancellationToken) -> Self {
-        Self { listener, cut }
+    /// Lines that end when a client takes nothing of what it is sent for as long as `stall`, and all when `cut` is
+    /// cancelled.
+    pub(super) fn new(listener: TcpListener, stall: Duration, cut: CancellationToken) -> Self {
+        Self {
+            listener,
+            stall,
+            cut,
+        }
     }
 }
 
@@ -38,7 +41,7 @@ impl Listener for Lines {
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        (Line::new(stream, &self.cut), address)
+        (Line::new(stream, self.stall, &self.cut), address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -49,15 +52,17 @@ impl Listener for Lines {
 /// One line.
 pub(super) struct Line<S> {
     stream: S,
+    stall: Duration,
     /// Set while a write waits for the client.
     patience: Option<Pin<Box<Sleep>>>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl<S> Line<S> {
-    fn new(stream: S, cut: &CancellationToken) -> Self {
+    fn new(stream: S, stall: Duration, cut: &CancellationToken) -> Self {
         Self {
             stream,
+            stall,
             patience: None,
             cut: Box::pin(cut.clone().cancelled_owned()),
         }
@@ -75,7 +80,7 @@ impl<S> Line<S> {
         }
         let patience = self
             .patience
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL)));
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.stall)));
         if patience.as_mut().poll(context).is_ready() || self.is_cut(context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
@@ -137,5 +142,44 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
         let line = self.get_mut();
         let shut = Pin::new(&mut line.stream).poll_shutdown(context);
         line.or_end(shut, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(50);
+    const NEVER: Duration = Duration::from_secs(3_600);
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_given_up_and_one_that_takes_a_little_is_not() {
+        let (ours, mut theirs) = duplex(4);
+        let cut = CancellationToken::new();
+        let mut line = Line::new(ours, SOON, &cut);
+        let (sent, ()) = tokio::join!(line.write_all(b"more than fits"), async {
+            let mut taken = [0; 14];
+            theirs.read_exact(&mut taken).await.unwrap();
+            assert_eq!(&taken, b"more than fits");
+        });
+        sent.unwrap();
+        let stalled = line.write_all(b"more than fits").await.unwrap_err();
+        assert_eq!(stalled.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_cut_ends_both_directions() {
+        let (ours, _theirs) = duplex(4);
+        let cut = CancellationToken::new();
+        let (mut reading, mut writing) = tokio::io::split(Line::new(ours, NEVER, &cut));
+        let mut byte = [0; 1];
+        let (read, written, ()) = tokio::join!(
+            reading.read_exact(&mut byte),
+            writing.write_all(b"more than fits"),
+            async { cut.cancel() }
+        );
+        assert!(read.is_err() && written.is_err());
     }
 }

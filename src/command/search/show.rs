@@ -106,6 +106,8 @@ impl Show {
             .load_style(presets::NOTHING)
             .set_content_arrangement(ContentArrangement::Dynamic);
         if self.is_colored {
+            // The table would look at `NO_COLOR` for itself, and what was said on the command line counts for more.
+            crossterm::style::force_color_output(true);
             table.enforce_styling();
         }
         table.set_header(header.iter().map(|name| {

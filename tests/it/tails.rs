@@ -182,6 +182,23 @@ async fn a_stop_waits_for_nobody_and_an_export_is_never_quietly_short() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_index_is_rebuilt_nothing_passes_for_the_whole_and_a_tail_waits() {
+    let mut desk = Desk::new().await;
+    desk.keep(&account(), &entries(1, 31));
+    desk.search_all();
+    let mut client = Client::open(&desk, "last_event_id=0", None).await;
+    assert_eq!(client.take(30).await, (1..31).collect::<Vec<_>>());
+    desk.index.clear(desk.store.head()).unwrap();
+    let (status, body) = desk.ask("/v1/export").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    desk.keep(&account(), &entries(31, 33));
+    desk.search_all();
+    assert_eq!(client.take(2).await, [31, 32], "and gives nothing twice");
+    assert_eq!(desk.ask("/v1/export").await.0, StatusCode::OK);
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn so_many_exports_at_once_and_no_more() {
     let mut desk = desk_with_much_to_export().await;
     let mut open = join_all((0..8).map(|_| desk.open("/v1/export"))).await;

@@ -33,7 +33,7 @@ use crate::durable::{Breaker, Broken, Step};
 use crate::event::AuditEvent;
 use crate::position::Seq;
 
-pub use self::facets::ValueCount;
+pub use self::facets::{Reading, ValueCount};
 pub use self::matches::Matches;
 pub use self::scan::{Hit, Order, Range, Snapshot};
 use self::schema::Shape;
@@ -42,7 +42,7 @@ use self::schema::Shape;
 pub const DIR_NAME: &str = "index";
 
 /// Raised when what is indexed changes in a way the schema does not show.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What the writer may hold in memory before it writes a segment, in bytes.
 const WRITER_BYTES: usize = 64 * 1024 * 1024;

@@ -207,8 +207,8 @@ impl Asking {
     ) {
         let snapshot: &Snapshot = &self.index.snapshot();
         let questions: Vec<Question> = (0..TIMES).map(|i| read(question(i))).collect();
-        self.time(name, &questions, |_, question| {
-            search::tally(snapshot, question, snapshot.seq(), wanted).unwrap();
+        self.time(name, &questions, |store, question| {
+            search::tally(store, snapshot, question, snapshot.seq(), wanted).unwrap();
         });
     }
 

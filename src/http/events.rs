@@ -35,7 +35,7 @@ impl EventsPage {
             tally,
         } = asked;
         let answer = search::page(&app.store, &snapshot, question, cursor.as_deref(), *limit)?;
-        let tallied = search::tally(&snapshot, question, answer.upto, tally)?;
+        let tallied = search::tally(&app.store, &snapshot, question, answer.upto, tally)?;
         Ok(Self {
             events: answer.events,
             next_cursor: answer.next_cursor,

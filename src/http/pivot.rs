@@ -90,7 +90,7 @@ async fn profile(
         Ok(ProfileAnswer {
             by: name_of(by),
             value,
-            profile: search::profile(&snapshot, &question, size)?,
+            profile: search::profile(&app.store, &snapshot, &question, size)?,
             index: IndexState::of(app, &snapshot),
         })
     });

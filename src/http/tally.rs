@@ -83,7 +83,7 @@ pub(super) async fn facets(
     };
     let answer = app.ask(move |app| {
         let snapshot = app.index.snapshot();
-        let tallied = search::tally(&snapshot, &question, snapshot.seq(), &wanted)?;
+        let tallied = search::tally(&app.store, &snapshot, &question, snapshot.seq(), &wanted)?;
         Ok(FacetsAnswer {
             facets: tallied.facets.unwrap_or(FieldValues(Vec::new())),
             index: IndexState::of(app, &snapshot),
@@ -109,7 +109,7 @@ pub(super) async fn histogram(
     };
     let answer = app.ask(move |app| {
         let snapshot = app.index.snapshot();
-        let tallied = search::tally(&snapshot, &question, snapshot.seq(), &wanted)?;
+        let tallied = search::tally(&app.store, &snapshot, &question, snapshot.seq(), &wanted)?;
         let index = IndexState::of(app, &snapshot);
         Ok(tallied
             .histogram
@@ -159,7 +159,7 @@ pub(super) async fn values(
     let question = question(&given, Order::Descending)?;
     let answer = app.ask(move |app| {
         let snapshot = app.index.snapshot();
-        let values = search::completions(&snapshot, &question, &name, &prefix, size);
+        let values = search::completions(&app.store, &snapshot, &question, &name, &prefix, size);
         // Here the field is a part of the path: a wrong one is a place where there is nothing.
         let values = values.map_err(|error| match error {
             SearchError::Counting { message, .. } => Problem::not_found(message),

@@ -71,6 +71,16 @@ impl Matches<'_> {
         self.found.iter().map(Found::count).sum()
     }
 
+    /// Their places in the log, segment by segment.
+    #[must_use]
+    pub fn places(&self) -> Vec<Seq> {
+        let mut places = Vec::new();
+        for (found, segment) in self.found.iter().zip(&self.snapshot.segments) {
+            found.for_each(|doc| places.push(Seq(segment.seq.get_val(doc))));
+        }
+        places
+    }
+
     /// What the oldest and the newest of them are ordered by, in microseconds since 1970.
     #[must_use]
     pub fn extent(&self) -> Option<(i64, i64)> {
@@ -140,6 +150,23 @@ impl Found {
             Self::Stretch(docs) => docs.len() as u64,
             Self::Few(few) => few.len() as u64,
             Self::Many(bits) => bits.len,
+        }
+    }
+
+    /// Calls `visit` with each document, in order.
+    pub(super) fn for_each(&self, mut visit: impl FnMut(DocId)) {
+        match self {
+            Self::Stretch(docs) => docs.clone().for_each(visit),
+            Self::Few(few) => few.iter().copied().for_each(visit),
+            Self::Many(bits) => {
+                for (i, word) in bits.words.iter().enumerate() {
+                    let mut rest = *word;
+                    while rest != 0 {
+                        visit(i as DocId * 64 + rest.trailing_zeros());
+                        rest &= rest - 1;
+                    }
+                }
+            }
         }
     }
 
@@ -244,6 +271,9 @@ mod tests {
             prop_assert_eq!(few.count_in(stretch.clone()), expect);
             prop_assert_eq!(many.count_in(stretch), expect);
             prop_assert_eq!(few.ends(), many.ends());
+            let mut visited = Vec::new();
+            many.for_each(|doc| visited.push(doc));
+            prop_assert_eq!(visited, docs.iter().copied().collect::<Vec<_>>());
             prop_assert_eq!(many.count(), docs.len() as u64);
         }
     }

@@ -50,7 +50,12 @@ impl Shape {
         let values = FIELDS
             .iter()
             .map(|field| {
-                (field.kind != Kind::Any).then(|| builder.add_text_field(field.name, whole()))
+                let options = if has_column(field) {
+                    whole().set_fast("raw")
+                } else {
+                    whole()
+                };
+                (field.kind != Kind::Any).then(|| builder.add_text_field(field.name, options))
             })
             .collect();
         Self {
@@ -200,6 +205,20 @@ fn leaf_text(path: &str, value: &str) -> String {
         path.to_lowercase(),
         value.to_lowercase()
     ))
+}
+
+/// Whether a field's values are kept by document too, to be counted for any few documents. It costs a byte or two where many
+/// entries share a value; where nearly each has its own, its dictionary would be stored twice.
+pub(super) fn has_column(field: &field::Field) -> bool {
+    let has_own_values = [
+        "id",
+        "action.time",
+        "raw.cf_ray_id",
+        "raw.uri",
+        "resource.id",
+        "problem",
+    ];
+    field.kind != Kind::Any && !has_own_values.contains(&field.name)
 }
 
 fn words_name(part: Part) -> &'static str {

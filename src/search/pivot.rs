@@ -4,6 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
 
+use super::tally::Counting;
 use super::{Question, SearchError, check_names, equals};
 use crate::clock::from_micros;
 use crate::event::AuditEvent;
@@ -11,6 +12,7 @@ use crate::index::{Order, Range, Snapshot, ValueCount};
 use crate::json;
 use crate::position::rfc3339;
 use crate::query::Query;
+use crate::store::Store;
 
 /// What a search turns around.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +125,7 @@ fn as_optional_time<S: Serializer>(
 /// # Errors
 /// [`SearchError`], named by whose fault it is.
 pub fn profile(
+    store: &Store,
     snapshot: &Snapshot,
     question: &Question,
     size: usize,
@@ -130,7 +133,12 @@ pub fn profile(
     check_names(&question.query, snapshot)?;
     let matches = snapshot.matches(&question.query, question.range, snapshot.seq())?;
     let extent = matches.extent();
-    let values = |field| matches.values(field, "", size);
+    let counting = Counting {
+        store,
+        snapshot,
+        matches: &matches,
+    };
+    let values = |field| counting.values(field, "", size);
     Ok(Profile {
         count: matches.count(),
         first_seen: extent.map(|(oldest, _)| from_micros(oldest)),

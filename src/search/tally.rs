@@ -3,9 +3,11 @@
 use serde::{Serialize, Serializer};
 
 use super::histogram::{Histogram, Scale};
+use super::walk::read;
 use super::{Question, SearchError, known_field};
 use crate::index::{Matches, Snapshot, ValueCount};
 use crate::position::Seq;
+use crate::store::Store;
 
 /// The values of a field when nobody says how many.
 pub const DEFAULT_SIZE: usize = 10;
@@ -15,6 +17,15 @@ pub const MAX_SIZE: usize = 1_000;
 
 /// The most fields whose values are counted for one request.
 pub const MAX_FACETS: usize = 20;
+
+/// The most events that are read to count a field's values.
+const MAX_READ: u64 = 10_000;
+
+/// How many values are looked at in the time that an event is read.
+const TERMS_PER_READ: u64 = 150;
+
+/// About how many bytes of entries are read at once.
+const READ_BYTES: usize = 4 * 1024 * 1024;
 
 /// What to count.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +75,7 @@ impl Serialize for FieldValues {
 /// # Errors
 /// [`SearchError`], named by whose fault it is.
 pub fn tally(
+    store: &Store,
     snapshot: &Snapshot,
     question: &Question,
     upto: Seq,
@@ -77,11 +89,16 @@ pub fn tally(
         check_fields(snapshot, facets)?;
     }
     let matches = snapshot.matches(&question.query, question.range, upto)?;
+    let counting = Counting {
+        store,
+        snapshot,
+        matches: &matches,
+    };
     let facets = wanted.facets.as_ref();
     let histogram = wanted.histogram.as_ref();
     Ok(Tallied {
         count: wanted.count.then(|| matches.count()),
-        facets: facets.map(|facets| values(&matches, facets)).transpose()?,
+        facets: facets.map(|facets| counting.all(facets)).transpose()?,
         histogram: histogram
             .map(|scale| scale.histogram(&matches, question.range))
             .transpose()?,
@@ -93,6 +110,7 @@ pub fn tally(
 /// # Errors
 /// As [`tally`].
 pub fn completions(
+    store: &Store,
     snapshot: &Snapshot,
     question: &Question,
     field: &str,
@@ -102,7 +120,12 @@ pub fn completions(
     super::check_names(&question.query, snapshot)?;
     known_field(snapshot, field, "name")?;
     let matches = snapshot.matches(&question.query, question.range, snapshot.seq())?;
-    Ok(matches.values(field, prefix, size)?)
+    let counting = Counting {
+        store,
+        snapshot,
+        matches: &matches,
+    };
+    counting.values(field, prefix, size)
 }
 
 fn check_fields(snapshot: &Snapshot, facets: &Facets) -> Result<(), SearchError> {
@@ -116,12 +139,44 @@ fn check_fields(snapshot: &Snapshot, facets: &Facets) -> Result<(), SearchError>
     fields.try_for_each(|field| known_field(snapshot, field, facets.parameter))
 }
 
-fn values(matches: &Matches<'_>, facets: &Facets) -> Result<FieldValues, SearchError> {
-    let mut all: Vec<(String, Vec<ValueCount>)> = Vec::new();
-    for field in &facets.fields {
-        if all.iter().all(|(done, _)| done != field) {
-            all.push((field.clone(), matches.values(field, "", facets.size)?));
+/// Where values are counted.
+pub(super) struct Counting<'a> {
+    pub(super) store: &'a Store,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) matches: &'a Matches<'a>,
+}
+
+impl Counting<'_> {
+    fn all(&self, facets: &Facets) -> Result<FieldValues, SearchError> {
+        let mut all: Vec<(String, Vec<ValueCount>)> = Vec::new();
+        for field in &facets.fields {
+            if all.iter().all(|(done, _)| done != field) {
+                all.push((field.clone(), self.values(field, "", facets.size)?));
+            }
         }
+        Ok(FieldValues(all))
     }
-    Ok(FieldValues(all))
+
+    /// The most frequent values of a field: from the index, or from the events when these are few and its values many.
+    pub(super) fn values(
+        &self,
+        field: &str,
+        prefix: &str,
+        size: usize,
+    ) -> Result<Vec<ValueCount>, SearchError> {
+        let n_events = self.matches.count();
+        let most_terms = (n_events <= MAX_READ).then_some(n_events * TERMS_PER_READ);
+        if let Some(values) = self.matches.values(field, prefix, size, most_terms)? {
+            return Ok(values);
+        }
+        let mut reading = self.snapshot.reading(field, prefix);
+        let places = self.matches.places();
+        let mut rest = places.as_slice();
+        while !rest.is_empty() {
+            let events = read(self.store, rest.iter().copied(), READ_BYTES)?;
+            events.iter().for_each(|event| reading.take(event));
+            rest = &rest[events.len()..];
+        }
+        Ok(reading.into_values(size))
+    }
 }

@@ -129,8 +129,8 @@ impl Tail {
     }
 }
 
-/// The events at the first of some places.
-fn read(
+/// The events at the first of some places, at least one: at most [`MAX_EVENTS`], and about `max_bytes`.
+pub(super) fn read(
     store: &Store,
     places: impl Iterator<Item = Seq>,
     max_bytes: usize,

@@ -131,7 +131,7 @@ impl Place {
                 values.collect()
             }
             Self::Dir(dir) => {
-                let (_, snapshot) = look_into(dir)?;
+                let (store, snapshot) = look_into(dir)?;
                 let facets = Facets {
                     fields: fields.to_vec(),
                     size,
@@ -142,7 +142,7 @@ impl Place {
                     ..Tally::default()
                 };
                 let question = asked.question()?;
-                let tallied = search::tally(&snapshot, &question, snapshot.seq(), &wanted);
+                let tallied = search::tally(&store, &snapshot, &question, snapshot.seq(), &wanted);
                 Ok(tallied
                     .map_err(told)?
                     .facets

@@ -33,6 +33,7 @@ use tracing::debug;
 use crate::clock::Clock;
 use crate::health::Board;
 use crate::index::Index;
+use crate::search::Pivot;
 use crate::store::Store;
 use crate::task;
 
@@ -148,10 +149,10 @@ fn router(state: AppState) -> Router {
         .route("/v1/histogram", get(tally::histogram))
         .route("/v1/fields", get(tally::fields))
         .route("/v1/fields/{name}/values", get(tally::values))
-        .route("/v1/actors/{value}", get(pivot::actor))
-        .route("/v1/tokens/{value}", get(pivot::token))
-        .route("/v1/ips/{value}", get(pivot::ip))
-        .route("/v1/resources/{value}", get(pivot::resource))
+        .route("/v1/actors/{value}", pivot::seen_with(Pivot::Actor))
+        .route("/v1/tokens/{value}", pivot::seen_with(Pivot::Token))
+        .route("/v1/ips/{value}", pivot::seen_with(Pivot::Ip))
+        .route("/v1/resources/{value}", pivot::seen_with(Pivot::Resource))
         .route("/v1/sources", get(status::sources))
         .route_layer(middleware::from_fn_with_state(state.clone(), guard::check));
     // For whoever runs the service.

@@ -3,6 +3,7 @@
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
+use axum::routing::{MethodRouter, get};
 use chrono::TimeDelta;
 use serde::Serialize;
 
@@ -39,43 +40,16 @@ pub(super) struct HistoryAnswer {
     index: IndexState,
 }
 
-pub(super) async fn actor(
-    State(app): State<AppState>,
-    Path(value): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<ProfileAnswer>, Problem> {
-    profile(app, Pivot::Actor, value, query).await
-}
-
-pub(super) async fn token(
-    State(app): State<AppState>,
-    Path(value): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<ProfileAnswer>, Problem> {
-    profile(app, Pivot::Token, value, query).await
-}
-
-pub(super) async fn ip(
-    State(app): State<AppState>,
-    Path(value): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<ProfileAnswer>, Problem> {
-    profile(app, Pivot::Ip, value, query).await
-}
-
-pub(super) async fn resource(
-    State(app): State<AppState>,
-    Path(value): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<ProfileAnswer>, Problem> {
-    profile(app, Pivot::Resource, value, query).await
+/// The route of what `by` was seen with.
+pub(super) fn seen_with(by: Pivot) -> MethodRouter<AppState> {
+    get(move |app, value, query| profile(by, app, value, query))
 }
 
 async fn profile(
-    app: AppState,
     by: Pivot,
-    value: String,
-    query: Option<String>,
+    State(app): State<AppState>,
+    Path(value): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<ProfileAnswer>, Problem> {
     if value.len() > MAX_VALUE_LEN {
         let detail = format!("longer than the {MAX_VALUE_LEN} bytes that are looked for");

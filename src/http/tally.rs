@@ -12,7 +12,8 @@ use super::problem::Problem;
 use crate::field::{FIELDS, Kind, Origin};
 use crate::index::{Order, ValueCount};
 use crate::search::{
-    self, DEFAULT_SIZE, Facets, FieldValues, MAX_SIZE, SearchError, Tally, parse_zone,
+    self, DEFAULT_SIZE, Facets, FieldValues, MAX_SIZE, Question, SearchError, Tallied, Tally,
+    parse_zone,
 };
 use crate::wording::quoted;
 
@@ -81,15 +82,9 @@ pub(super) async fn facets(
         facets: Some(facets),
         ..Tally::default()
     };
-    let answer = app.ask(move |app| {
-        let snapshot = app.index.snapshot();
-        let tallied = search::tally(&app.store, &snapshot, &question, snapshot.seq(), &wanted)?;
-        Ok(FacetsAnswer {
-            facets: tallied.facets.unwrap_or(FieldValues(Vec::new())),
-            index: IndexState::of(app, &snapshot),
-        })
-    });
-    Ok(Json(answer.await?))
+    let (tallied, index) = counted(&app, question, wanted).await?;
+    let facets = tallied.facets.unwrap_or(FieldValues(Vec::new()));
+    Ok(Json(FacetsAnswer { facets, index }))
 }
 
 pub(super) async fn histogram(
@@ -107,16 +102,24 @@ pub(super) async fn histogram(
         histogram: Some(scale),
         ..Tally::default()
     };
-    let answer = app.ask(move |app| {
+    let (tallied, index) = counted(&app, question, wanted).await?;
+    let histogram = tallied.histogram.ok_or_else(Problem::internal)?;
+    Ok(Json(HistogramAnswer { histogram, index }))
+}
+
+/// What is wanted of a question's events, as they are now.
+async fn counted(
+    app: &AppState,
+    question: Question,
+    wanted: Tally,
+) -> Result<(Tallied, IndexState), Problem> {
+    app.ask(move |app| {
         let snapshot = app.index.snapshot();
-        let tallied = search::tally(&app.store, &snapshot, &question, snapshot.seq(), &wanted)?;
-        let index = IndexState::of(app, &snapshot);
-        Ok(tallied
-            .histogram
-            .map(|histogram| HistogramAnswer { histogram, index }))
-    });
-    let answer = answer.await?;
-    answer.map(Json).ok_or_else(Problem::internal)
+        let upto = snapshot.seq();
+        let tallied = search::tally(&app.store, &snapshot, &question, upto, &wanted)?;
+        Ok((tallied, IndexState::of(app, &snapshot)))
+    })
+    .await
 }
 
 pub(super) async fn fields(

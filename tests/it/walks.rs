@@ -53,7 +53,8 @@ async fn a_cursor_shows_each_event_held_at_the_first_page_once_in_order_while_ot
             order,
         };
         let held = desk.store.head().0;
-        let pages = held.div_ceil(limit as u64);
+        // Between each page and the next.
+        let breaks = held.div_ceil(limit as u64) - 1;
         let mut shown: Vec<(i64, u64)> = Vec::new();
         let mut cursor = None;
         loop {
@@ -66,7 +67,7 @@ async fn a_cursor_shows_each_event_held_at_the_first_page_once_in_order_while_ot
             if cursor.is_none() {
                 break;
             }
-            let some = entries(n..n + (arriving / 2).div_ceil(pages), &mut rng);
+            let some = entries(n..n + (arriving / 2).div_ceil(breaks), &mut rng);
             n += some.len() as u64;
             desk.keep(&account(), &some);
             desk.search_all();

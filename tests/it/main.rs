@@ -11,6 +11,7 @@ mod crash;
 mod desk;
 mod drive;
 mod harness;
+mod newcomer;
 mod quota;
 mod restart;
 mod samples;

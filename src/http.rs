@@ -172,8 +172,8 @@ fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
-/// Answers on `listener` until `stop`; what is being answered then is finished, as far as that takes no longer than
-/// [`GRACE`]. Exports break off visibly, and tails end.
+/// Answers on `listener` until `stop`; what is being answered then is finished, as far as that takes no longer than a few
+/// seconds. Exports break off visibly, and tails end.
 ///
 /// # Errors
 /// When the listener fails.

@@ -14,7 +14,7 @@ use crate::desk::{Desk, account};
 /// Entries that nobody would expect, and that must be counted all the same.
 fn strange_entries() -> Vec<String> {
     let at = |second: u32| format!("2026-08-03T08:00:{second:02}Z");
-    let mut entries = vec![
+    let mut entries = [
         json!({"id":"s1","action":{"time":at(1),"type":["create","DELETE","create"]},"actor":{"email":"MiXeD@Example.com"},
             "resource":{"request":{"list":[{"Name":"A"},{"name":"a"},{"name":"b"},7,true,null,""]}}}),
         json!({"id":"s2","action":{"time":at(2),"type":{"deep":{"er":"x"}}},"actor":{"ip_address":"2001:DB8:0::1"},

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tracing::debug;
 
 /// Takes calls, each on a line of its own.
 pub(super) struct Lines {
@@ -41,6 +42,10 @@ impl Listener for Lines {
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.listener).await;
+        // A tail's messages are small, and wait for nothing.
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(error = %error, "A client's line sends in its own time.");
+        }
         (Line::new(stream, self.stall, &self.cut), address)
     }
 

@@ -32,7 +32,7 @@ fn strange_entries() -> Vec<String> {
 }
 
 async fn desk() -> Desk {
-    let mut desk = Desk::of_history(1_200).await;
+    let mut desk = Desk::of_history(500).await;
     desk.keep(&account(), &strange_entries());
     desk.search_all();
     desk

@@ -127,7 +127,7 @@ async fn two_hundred_tails_half_of_them_stalled_lose_nothing_and_slow_nothing() 
             let begun = Instant::now();
             assert_eq!(desk.get("/v1/count").await["count"], 21 + n * 20);
             assert!(
-                begun.elapsed() < Duration::from_secs(5),
+                begun.elapsed() < Duration::from_secs(10),
                 "{:?}",
                 begun.elapsed()
             );

@@ -8,6 +8,7 @@ mod export;
 mod guard;
 mod line;
 mod params;
+mod people;
 mod pivot;
 mod problem;
 mod status;
@@ -154,6 +155,8 @@ fn router(state: AppState) -> Router {
         .route("/v1/ips/{value}", pivot::seen_with(Pivot::Ip))
         .route("/v1/resources/{value}", pivot::seen_with(Pivot::Resource))
         .route("/v1/sources", get(status::sources))
+        .route("/v1/members", get(people::members))
+        .route("/v1/accounts", get(people::accounts))
         .route_layer(middleware::from_fn_with_state(state.clone(), guard::check));
     // For whoever runs the service.
     let operation = Router::new()

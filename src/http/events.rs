@@ -9,6 +9,7 @@ use super::params::{ListParams, read_filters};
 use super::problem::Problem;
 use crate::event::AuditEvent;
 use crate::index::Snapshot;
+use crate::people::{self, KnownEvent};
 use crate::position::Seq;
 use crate::search::{self, FieldValues, Histogram};
 use crate::wording::quoted;
@@ -16,7 +17,7 @@ use crate::wording::quoted;
 /// A page of events.
 #[derive(Serialize)]
 pub(super) struct EventsPage {
-    events: Vec<AuditEvent>,
+    events: Vec<KnownEvent>,
     next_cursor: Option<String>,
     count: Option<u64>,
     facets: Option<FieldValues>,
@@ -37,7 +38,7 @@ impl EventsPage {
         let answer = search::page(&app.store, &snapshot, question, cursor.as_deref(), *limit)?;
         let tallied = search::tally(&app.store, &snapshot, question, answer.upto, tally)?;
         Ok(Self {
-            events: answer.events,
+            events: people::introduce(&app.store, answer.events)?,
             next_cursor: answer.next_cursor,
             count: tallied.count,
             facets: tallied.facets,
@@ -90,10 +91,13 @@ pub(super) async fn list(
 pub(super) async fn one(
     State(app): State<AppState>,
     Path(seq): Path<String>,
-) -> Result<Json<AuditEvent>, Problem> {
+) -> Result<Json<KnownEvent>, Problem> {
     let place = place(&seq)?;
-    let event = app.ask(move |app| event_at(app, place)).await?;
-    Ok(Json(event))
+    let event = app.ask(move |app| {
+        let event = event_at(app, place)?;
+        Ok(people::introduce(&app.store, vec![event])?.pop())
+    });
+    event.await?.map(Json).ok_or_else(Problem::internal)
 }
 
 /// The place that a path names.

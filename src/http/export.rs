@@ -17,7 +17,9 @@ use super::problem::Problem;
 use super::{AppState, MAX_EXPORTS};
 use crate::event::AuditEvent;
 use crate::json;
+use crate::people::{self, KnownEvent};
 use crate::search::{Export, csv};
+use crate::store::Store;
 use crate::wording::quoted;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,15 +62,15 @@ impl Format {
         }
     }
 
-    fn lines(self, events: &[AuditEvent]) -> Result<Vec<u8>, Problem> {
+    fn lines(self, store: &Store, events: Vec<AuditEvent>) -> Result<Vec<u8>, Problem> {
         match self {
-            Self::Ndjson => ndjson(events),
-            Self::Csv => Ok(csv::rows(events)?),
+            Self::Ndjson => ndjson(&people::introduce(store, events)?),
+            Self::Csv => Ok(csv::rows(&events)?),
         }
     }
 }
 
-fn ndjson(events: &[AuditEvent]) -> Result<Vec<u8>, Problem> {
+fn ndjson(events: &[KnownEvent]) -> Result<Vec<u8>, Problem> {
     let mut lines = Vec::new();
     for event in events {
         let line = serde_json::to_string(event)?;
@@ -124,11 +126,11 @@ pub(super) async fn export(
 
 async fn next_piece(exporting: Exporting) -> io::Result<Option<(Bytes, Exporting)>> {
     let app = exporting.app.clone();
-    let piece = app.ask_for_piece(move |_| {
+    let piece = app.ask_for_piece(move |app| {
         let mut exporting = exporting;
         let events = exporting.export.next_events()?;
         let mut piece = std::mem::take(&mut exporting.head);
-        piece.extend(exporting.format.lines(&events)?);
+        piece.extend(exporting.format.lines(&app.store, events)?);
         Ok((piece, exporting))
     });
     let made = tokio::select! {

@@ -13,8 +13,9 @@ use super::params::{FILTERS, Given, ListParams, MAX_VALUE_LEN, PAGING, bad, pagi
 use super::problem::Problem;
 use super::tally::size;
 use crate::index::Order;
+use crate::people::{self, KnownEvent};
 use crate::query::Query;
-use crate::search::{self, Change, FoundBy, Pivot, Profile, Tally};
+use crate::search::{self, Difference, FoundBy, Pivot, Profile, Tally};
 use crate::span;
 use crate::wording::quoted;
 
@@ -35,9 +36,16 @@ pub(super) struct ProfileAnswer {
 #[derive(Serialize)]
 pub(super) struct HistoryAnswer {
     found_by: FoundBy,
-    changes: Vec<Change>,
+    changes: Vec<ChangeAnswer>,
     next_cursor: Option<String>,
     index: IndexState,
+}
+
+/// One change of it.
+#[derive(Serialize)]
+pub(super) struct ChangeAnswer {
+    event: KnownEvent,
+    diff: Option<Vec<Difference>>,
 }
 
 /// The route of what `by` was seen with.
@@ -92,9 +100,16 @@ pub(super) async fn history(
             let detail = format!("event {place} has no `resource.id`: its resource is not known");
             Problem::not_found(detail)
         })?;
+        let changes = history.changes.into_iter();
+        let (events, diffs): (Vec<_>, Vec<_>) =
+            changes.map(|change| (change.event, change.diff)).unzip();
+        let events = people::introduce(&app.store, events)?;
+        let changes = events.into_iter().zip(diffs);
         Ok(HistoryAnswer {
             found_by: history.found_by,
-            changes: history.changes,
+            changes: changes
+                .map(|(event, diff)| ChangeAnswer { event, diff })
+                .collect(),
             next_cursor: history.next_cursor,
             index: IndexState::of(app, &snapshot),
         })

@@ -17,9 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::params::{FILTERS, Given, bad, question};
 use super::problem::Problem;
 use super::{AppState, MAX_TAILS};
-use crate::event::AuditEvent;
 use crate::index::Order;
 use crate::json;
+use crate::people::{self, KnownEvent};
 use crate::position::Seq;
 use crate::search::{self, Question, Tail};
 use crate::wording::quoted;
@@ -119,6 +119,7 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
         tailing.commits.mark_unchanged();
         let piece = app.ask_for_piece(move |app| {
             let events = tailing.tail.next_events(&app.index.snapshot())?;
+            let events = people::introduce(&app.store, events)?;
             Ok((messages(&events)?, tailing))
         });
         let (messages, mut resting) = tokio::select! {
@@ -141,12 +142,12 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
     }
 }
 
-fn messages(events: &[AuditEvent]) -> Result<String, Problem> {
+fn messages(events: &[KnownEvent]) -> Result<String, Problem> {
     let mut messages = String::new();
     for event in events {
         let data = serde_json::to_string(event)?;
         let data = json::one_line(&data);
-        write!(messages, "id: {}\ndata: {data}\n\n", event.seq).unwrap_or_default();
+        write!(messages, "id: {}\ndata: {data}\n\n", event.event.seq).unwrap_or_default();
     }
     Ok(messages)
 }

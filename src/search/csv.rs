@@ -37,8 +37,8 @@ pub fn header() -> Result<Vec<u8>, csv::Error> {
 ///
 /// # Errors
 /// As [`header`].
-pub fn rows(events: &[AuditEvent]) -> Result<Vec<u8>, csv::Error> {
-    lines(events.iter().map(row))
+pub fn rows<'e>(events: impl IntoIterator<Item = &'e AuditEvent>) -> Result<Vec<u8>, csv::Error> {
+    lines(events.into_iter().map(row))
 }
 
 fn columns() -> impl Iterator<Item = &'static Field> {

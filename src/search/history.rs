@@ -51,11 +51,11 @@ pub struct FoundBy {
 }
 
 /// One change.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Change {
     /// The event that tells of it.
     pub event: AuditEvent,
-    /// What its request's body has that the one before had not, by path, and the other way round; `null` when either is
+    /// What its request's body has that the one before had not, by path, and the other way round; `None` when either is
     /// missing.
     pub diff: Option<Vec<Difference>>,
 }

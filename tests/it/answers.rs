@@ -494,6 +494,8 @@ async fn an_export_is_the_whole_answer_in_order() {
             if order == "desc" {
                 expect.reverse();
             }
+            let expect: Vec<AuditEvent> = expect.into_iter().cloned().collect();
+            let expect = orgtrail::people::introduce(&desk.store, expect).unwrap();
             let lines: Vec<String> = expect
                 .iter()
                 .map(|event| {

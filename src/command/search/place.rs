@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use url::Url;
 
 use super::Asked;
@@ -13,6 +14,7 @@ use super::tail;
 use crate::command::reach::{Reach, get, open};
 use crate::event::AuditEvent;
 use crate::index::{Index, Order, Range, Snapshot, ValueCount};
+use crate::people;
 use crate::position::{Seq, rfc3339};
 use crate::query::{self, QueryError};
 use crate::search::{self, Export, Facets, Question, SearchError, Tally};
@@ -26,10 +28,38 @@ pub(super) enum Place {
     Dir(PathBuf),
 }
 
+/// An event, and the JSON that tells of it, with what is known of who acted.
+pub(super) struct Found {
+    pub(super) event: AuditEvent,
+    pub(super) json: String,
+}
+
+impl Found {
+    /// As a server said it.
+    pub(super) fn read(json: &str) -> Result<Self> {
+        Ok(Self {
+            event: read(json)?,
+            json: json.to_owned(),
+        })
+    }
+
+    /// As a server would say it.
+    pub(super) fn introduce(store: &Store, events: Vec<AuditEvent>) -> Result<Vec<Self>> {
+        let known = people::introduce(store, events)?.into_iter();
+        let found = known.map(|known| {
+            Ok(Self {
+                json: serde_json::to_string(&known)?,
+                event: known.event,
+            })
+        });
+        found.collect()
+    }
+}
+
 /// As much of an answer as is shown.
 #[derive(Deserialize)]
 struct Page {
-    events: Vec<AuditEvent>,
+    events: Vec<Box<RawValue>>,
     index: IndexState,
 }
 
@@ -50,7 +80,7 @@ impl Place {
     }
 
     /// The first events, and how far the index had come.
-    pub(super) fn page(&self, asked: &Asked) -> Result<(Vec<AuditEvent>, Seq)> {
+    pub(super) fn page(&self, asked: &Asked) -> Result<(Vec<Found>, Seq)> {
         match self {
             Self::Server(server) => {
                 let limit = asked.limit.to_string();
@@ -58,13 +88,15 @@ impl Place {
                 parameters.push(("limit", limit));
                 parameters.extend(asked.order());
                 let page: Page = read(&get(server, "/v1/events", &borrowed(&parameters))?)?;
-                Ok((page.events, page.index.searchable))
+                let events = page.events.iter().map(|event| Found::read(event.get()));
+                Ok((events.collect::<Result<_>>()?, page.index.searchable))
             }
             Self::Dir(dir) => {
                 let (store, snapshot) = look_into(dir)?;
                 let question = asked.question()?;
                 let page = search::page(&store, &snapshot, &question, None, asked.limit);
-                Ok((page.map_err(told)?.events, snapshot.seq()))
+                let found = Found::introduce(&store, page.map_err(told)?.events)?;
+                Ok((found, snapshot.seq()))
             }
         }
     }
@@ -73,7 +105,7 @@ impl Place {
     pub(super) fn all(
         &self,
         asked: &Asked,
-        mut take: impl FnMut(Vec<AuditEvent>) -> Result<()>,
+        mut take: impl FnMut(Vec<Found>) -> Result<()>,
     ) -> Result<()> {
         match self {
             Self::Server(server) => crate::command::block_on(async {
@@ -82,20 +114,20 @@ impl Place {
                 let answer = open(server, "/v1/export", &borrowed(&parameters)).await?;
                 let mut lines = Lines::new(answer);
                 while let Some(line) = lines.next().await? {
-                    take(vec![read(&line)?])?;
+                    take(vec![Found::read(&line)?])?;
                 }
                 Ok(())
             }),
             Self::Dir(dir) => {
                 let (store, snapshot) = look_into(dir)?;
                 let mut export =
-                    Export::new(store, snapshot.into(), asked.question()?).map_err(told)?;
+                    Export::new(store.clone(), snapshot.into(), asked.question()?).map_err(told)?;
                 loop {
                     let events = export.next_events().map_err(told)?;
                     if events.is_empty() {
                         return Ok(());
                     }
-                    take(events)?;
+                    take(Found::introduce(&store, events)?)?;
                 }
             }
         }
@@ -106,7 +138,7 @@ impl Place {
         &self,
         asked: &Asked,
         after: Seq,
-        take: impl FnMut(Vec<AuditEvent>) -> Result<()>,
+        take: impl FnMut(Vec<Found>) -> Result<()>,
     ) -> Result<()> {
         match self {
             Self::Server(server) => {

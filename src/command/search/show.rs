@@ -11,7 +11,7 @@ use comfy_table::{
 use serde_json::json;
 
 use super::Colors;
-use super::place::Values;
+use super::place::{Found, Values};
 use crate::event::AuditEvent;
 use crate::json::{self, Scalar};
 use crate::position::rfc3339;
@@ -58,14 +58,14 @@ impl Show {
     }
 
     /// Shows events that are all there.
-    pub(super) fn events(self, events: &[AuditEvent]) -> Result<()> {
+    pub(super) fn events(self, events: &[Found]) -> Result<()> {
         if self.form == Form::Table {
             if events.is_empty() {
                 return Ok(say("Nothing found.")?);
             }
             let mut table = self.table(&HEADER);
             for event in events {
-                table.add_row(self.row(event));
+                table.add_row(self.row(&event.event));
             }
             return Ok(say(table)?);
         }
@@ -173,21 +173,24 @@ impl Show {
 pub(super) struct Pieces(Show);
 
 impl Pieces {
-    pub(super) fn add(&mut self, events: &[AuditEvent]) -> Result<()> {
+    pub(super) fn add(&mut self, events: &[Found]) -> Result<()> {
         let show = self.0;
         match show.form {
             _ if events.is_empty() => Ok(()),
-            Form::Csv => write(&csv::rows(events)?),
+            Form::Csv => {
+                let events = events.iter().map(|found| &found.event);
+                write(&csv::rows(events)?)
+            }
             Form::Json => {
                 for event in events {
-                    say(harmless_json(&serde_json::to_string(event)?))?;
+                    say(harmless_json(&event.json))?;
                 }
                 Ok(())
             }
             Form::Table => {
                 let mut table = show.table(&[]);
                 for event in events {
-                    table.add_row(show.row(event));
+                    table.add_row(show.row(&event.event));
                 }
                 let widths = WIDTHS
                     .map(Width::Fixed)

@@ -7,9 +7,8 @@ use anyhow::Result;
 use url::Url;
 
 use super::lines::Lines;
-use super::place::{look_into, read, told};
+use super::place::{Found, look_into, told};
 use crate::command::reach::open;
-use crate::event::AuditEvent;
 use crate::position::Seq;
 use crate::search::{Question, Tail};
 
@@ -24,7 +23,7 @@ pub(super) async fn of_server(
     server: &Url,
     filters: &[(&'static str, String)],
     mut after: Seq,
-    mut take: impl FnMut(Vec<AuditEvent>) -> Result<()>,
+    mut take: impl FnMut(Vec<Found>) -> Result<()>,
 ) -> Result<()> {
     let mut tries = 0;
     loop {
@@ -42,9 +41,9 @@ pub(super) async fn of_server(
                 // A break is not told: nothing is lost by it.
                 while let Ok(Some(line)) = lines.next().await {
                     if let Some(data) = line.strip_prefix("data: ") {
-                        let event: AuditEvent = read(data)?;
-                        after = event.seq;
-                        take(vec![event])?;
+                        let found = Found::read(data)?;
+                        after = found.event.seq;
+                        take(vec![found])?;
                     } else if let Some(seq) = line.strip_prefix("id: ") {
                         told = seq.parse().map_or(after, Seq);
                     } else if line.is_empty() {
@@ -66,17 +65,17 @@ pub(super) fn of_dir(
     dir: &Path,
     question: &Question,
     mut after: Seq,
-    mut take: impl FnMut(Vec<AuditEvent>) -> Result<()>,
+    mut take: impl FnMut(Vec<Found>) -> Result<()>,
 ) -> Result<()> {
     loop {
         let (store, snapshot) = look_into(dir)?;
-        let mut tail = Tail::new(store, question.clone(), after);
+        let mut tail = Tail::new(store.clone(), question.clone(), after);
         loop {
             let events = tail.next_events(&snapshot).map_err(told)?;
             if events.is_empty() {
                 break;
             }
-            take(events)?;
+            take(Found::introduce(&store, events)?)?;
         }
         after = tail.at();
         std::thread::sleep(LOOK_EVERY);

@@ -7,15 +7,19 @@
 //! Segments are sorted newest first, so the newest answers are read from the front and nothing else is touched.
 //! It does not know where events come from, nor what people may ask.
 
+mod arrivals;
 mod automaton;
+mod facets;
 mod gathered;
 mod lower;
+mod matches;
 mod places;
 mod runs;
 mod scan;
 mod schema;
+mod stopwatch;
 mod terms;
-mod watch;
+
 mod words;
 
 use std::collections::HashMap;
@@ -29,6 +33,7 @@ use tantivy::directory::error::OpenReadError;
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::tokenizer::TextAnalyzer;
 use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument};
+use tokio::sync::watch;
 use tracing::debug;
 use uuid::Uuid;
 
@@ -37,6 +42,8 @@ use crate::event::AuditEvent;
 use crate::position::Seq;
 use crate::query::QueryError;
 
+pub use self::facets::{Reading, ValueCount};
+pub use self::matches::Matches;
 pub use self::scan::{Hit, Order, Range, Snapshot};
 use self::schema::Shape;
 
@@ -106,6 +113,8 @@ struct Inner {
     writing: Mutex<Option<Writing>>,
     /// What questions are answered from; replaced after each commit.
     snapshot: RwLock<Arc<Snapshot>>,
+    /// The last event that can be found, announced after each commit.
+    found: watch::Sender<Seq>,
     /// The log's head when a rebuild was begun: until it is reached, answers are not whole.
     rebuild_to: AtomicU64,
 }
@@ -144,6 +153,7 @@ impl Index {
                 ((writing, snapshot), why)
             }
         };
+        let found = watch::Sender::new(snapshot.seq());
         let snapshot = RwLock::new(Arc::new(snapshot));
         let rebuild_to = AtomicU64::new(if why_anew.is_some() { head.0 } else { 0 });
         let writing = Mutex::new(Some(writing));
@@ -154,6 +164,7 @@ impl Index {
             breaker,
             writing,
             snapshot,
+            found,
             rebuild_to,
         };
         Ok((Self(Arc::new(inner)), why_anew))
@@ -194,6 +205,12 @@ impl Index {
                 .read()
                 .unwrap_or_else(PoisonError::into_inner),
         )
+    }
+
+    /// Announces the last event that can be found, after each commit. A missed announcement is found by looking again.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<Seq> {
+        self.0.found.subscribe()
     }
 
     /// The last event added, committed or not: whoever feeds the index goes on after it.
@@ -330,11 +347,13 @@ impl Index {
     }
 
     fn show(&self, snapshot: Snapshot) {
+        let seq = snapshot.seq();
         *self
             .0
             .snapshot
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        self.0.found.send_replace(seq);
     }
 }
 

@@ -7,28 +7,29 @@ use chrono::{DateTime, Utc};
 use url::form_urlencoded;
 
 use super::problem::Problem;
+use super::tally::{self, TALLY};
 use crate::field::{self, Kind, Number, Part};
 use crate::filter::{self, Filter, PRODUCT_CATEGORY};
 use crate::index::{Order, Range};
 use crate::position::Source;
 use crate::query::{self, Query};
-use crate::search::{DEFAULT_LIMIT, MAX_LIMIT, Question, asked_at, parse_moment};
+use crate::search::{DEFAULT_LIMIT, MAX_LIMIT, Question, Tally, asked_at, parse_moment};
 use crate::wording::{nearest, quoted};
 
 /// The most parameters a request may have.
 const MAX_PARAMETERS: usize = 100;
 
 /// The longest value that is looked for, in bytes.
-const MAX_VALUE_LEN: usize = 4 * 1024;
+pub(super) const MAX_VALUE_LEN: usize = 4 * 1024;
 
 /// The filters that are ours: which events. The same on every route that has any, as are upstream's
 /// ([`crate::filter::FILTERS`]).
-const FILTERS: [&str; 8] = [
+pub(super) const FILTERS: [&str; 8] = [
     "q", "since", "before", "actor", "action", "resource", "source", "revision",
 ];
 
 /// What a route that lists takes besides.
-const PAGING: [&str; 3] = ["order", "limit", "cursor"];
+pub(super) const PAGING: [&str; 3] = ["order", "limit", "cursor"];
 
 /// What a request for a list asks.
 #[derive(Debug)]
@@ -38,34 +39,43 @@ pub(super) struct ListParams {
     pub(super) cursor: Option<String>,
     /// What `now` is in the question: that of the first page on every page.
     pub(super) asked_at: DateTime<Utc>,
+    pub(super) tally: Tally,
 }
 
 impl ListParams {
     /// Reads the part of a URL after its `?`.
     pub(super) fn read(query: Option<&str>, now: DateTime<Utc>) -> Result<Self, Problem> {
-        let given = Given::read(query, &[&FILTERS[..], &PAGING[..]].concat())?;
-        let order = match given.one("order")? {
-            None | Some("desc") => Order::Descending,
-            Some("asc") => Order::Ascending,
-            Some(other) => {
-                return Err(bad(
-                    "order",
-                    format!("{} is neither `desc` nor `asc`", quoted(other)),
-                ));
-            }
-        };
-        let limit = match given.one("limit")? {
-            None => DEFAULT_LIMIT,
-            Some(text) => limit(text)?,
-        };
-        let cursor = given.one("cursor")?.map(ToOwned::to_owned);
+        let given = Given::read(query, &[&FILTERS[..], &PAGING[..], &TALLY[..]].concat())?;
+        let (order, limit, cursor) = paging(&given)?;
         let asked_at = cursor.as_deref().and_then(asked_at).unwrap_or(now);
         Ok(Self {
             question: question(&given, order, asked_at)?,
             limit,
             cursor,
             asked_at,
+            tally: tally::beside_a_page(&given)?,
         })
+    }
+}
+
+/// The order, the most events, and where the page begins.
+pub(super) fn paging(given: &Given) -> Result<(Order, usize, Option<String>), Problem> {
+    let limit = match given.one("limit")? {
+        None => DEFAULT_LIMIT,
+        Some(text) => number("limit", text, MAX_LIMIT)?,
+    };
+    let cursor = given.one("cursor")?.map(ToOwned::to_owned);
+    Ok((order(given)?, limit, cursor))
+}
+
+pub(super) fn order(given: &Given) -> Result<Order, Problem> {
+    match given.one("order")? {
+        None | Some("desc") => Ok(Order::Descending),
+        Some("asc") => Ok(Order::Ascending),
+        Some(other) => Err(bad(
+            "order",
+            format!("{} is neither `desc` nor `asc`", quoted(other)),
+        )),
     }
 }
 
@@ -75,7 +85,11 @@ pub(super) fn read_filters(query: Option<&str>, now: DateTime<Utc>) -> Result<Qu
     question(&given, Order::Descending, now)
 }
 
-fn question(given: &Given, order: Order, now: DateTime<Utc>) -> Result<Question, Problem> {
+pub(super) fn question(
+    given: &Given,
+    order: Order,
+    now: DateTime<Utc>,
+) -> Result<Question, Problem> {
     let mut parts = Vec::new();
     if let Some(text) = given.one("q")? {
         let query = query::parse(text, now)
@@ -233,47 +247,61 @@ fn range(given: &Given) -> Result<Range, Problem> {
     }
 }
 
-fn limit(text: &str) -> Result<usize, Problem> {
+pub(super) fn number(name: &str, text: &str, most: usize) -> Result<usize, Problem> {
     match text.parse() {
-        Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+        Ok(number) if (1..=most).contains(&number) => Ok(number),
         _ => Err(bad(
-            "limit",
-            format!("{} is not a number from 1 to {MAX_LIMIT}", quoted(text)),
+            name,
+            format!("{} is not a number from 1 to {most}", quoted(text)),
         )),
     }
 }
 
-fn bad(name: &str, detail: impl Into<String>) -> Problem {
+pub(super) fn bad(name: &str, detail: impl Into<String>) -> Problem {
     Problem::parameter(name, detail)
 }
 
+/// The parameter that was probably meant, or what there is.
+fn hint(name: &str, known: &[&'static str], takes_filters: bool) -> String {
+    let (plain, not) = match name.strip_suffix(".not") {
+        Some(plain) => (plain, ".not"),
+        None => (name, ""),
+    };
+    let upstream = filter::FILTERS.iter().filter(|_| takes_filters);
+    let names = known.iter().copied();
+    match nearest(plain, names.chain(upstream.map(|filter| filter.name))) {
+        Some(near) if filter::by_name(&format!("{near}{not}")).is_some() => {
+            format!("did you mean `{near}{not}`?")
+        }
+        Some(near) => format!("did you mean `{near}`?"),
+        None => {
+            let and_more = if takes_filters {
+                ", and upstream's filters"
+            } else {
+                ""
+            };
+            format!("known here are {}{and_more}", known.join(", "))
+        }
+    }
+}
+
 /// The parameters a request gave, all of them known.
-struct Given(Vec<(String, String)>);
+pub(super) struct Given(Vec<(String, String)>);
 
 impl Given {
-    fn read(query: Option<&str>, known: &[&'static str]) -> Result<Self, Problem> {
+    /// Reads the part of a URL after its `?`. Where ours are `known`, upstream's filters are too.
+    pub(super) fn read(query: Option<&str>, known: &[&'static str]) -> Result<Self, Problem> {
+        let takes_filters = FILTERS.iter().all(|name| known.contains(name));
         let mut given = Vec::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-            if !known.contains(&&*name) && filter::by_name(&name).is_none() {
-                let (name_only, not) = match name.strip_suffix(".not") {
-                    Some(name_only) => (name_only, ".not"),
-                    None => (&*name, ""),
-                };
-                let upstream = filter::FILTERS.iter().map(|filter| filter.name);
-                let hint = match nearest(name_only, known.iter().copied().chain(upstream)) {
-                    Some(near) if filter::by_name(&format!("{near}{not}")).is_some() => {
-                        format!("did you mean `{near}{not}`?")
-                    }
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!(
-                        "known here are {}, and upstream's filters",
-                        known.join(", ")
-                    ),
-                };
-                return Err(bad(
-                    &name,
-                    format!("unknown parameter {}: {hint}", quoted(&name)),
-                ));
+            let is_filter = takes_filters && filter::by_name(&name).is_some();
+            if !is_filter && !known.contains(&&*name) {
+                let message = format!(
+                    "unknown parameter {}: {}",
+                    quoted(&name),
+                    hint(&name, known, takes_filters)
+                );
+                return Err(bad(&name, message));
             }
             if given.len() == MAX_PARAMETERS {
                 return Err(bad(&name, format!("more than {MAX_PARAMETERS} parameters")));
@@ -283,14 +311,14 @@ impl Given {
         Ok(Self(given))
     }
 
-    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0
             .iter()
             .filter(move |(given, _)| given == name)
             .map(|(_, value)| value.as_str())
     }
 
-    fn one<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>, Problem> {
+    pub(super) fn one<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>, Problem> {
         let mut values = self.all(name);
         let first = values.next();
         match values.next() {

@@ -6,7 +6,7 @@ use regex_automata::util::primitives::StateID;
 use regex_automata::util::{start, syntax};
 use regex_automata::{Anchored, MatchKind};
 
-use super::watch::Steps;
+use super::stopwatch::Steps;
 use crate::field::folded;
 use crate::query::{Pattern, Piece};
 

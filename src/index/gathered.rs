@@ -11,7 +11,7 @@ use tantivy::{
     BitSet, DocId, DocSet, InvertedIndexReader, Score, SegmentReader, TERMINATED, TantivyError,
 };
 
-use super::watch::Steps;
+use super::stopwatch::Steps;
 
 /// The documents of one segment.
 #[derive(Clone)]

@@ -8,8 +8,8 @@ use tantivy::schema::IndexRecordOption;
 use tantivy::{BitSet, DocId, DocSet, InvertedIndexReader, SegmentReader, TERMINATED};
 
 use super::gathered::{Found, Gathered, add};
+use super::stopwatch::Watch;
 use super::terms::Terms;
-use super::watch::Watch;
 
 /// A run of words, each one of its terms; all of one field, which has positions.
 #[derive(Debug, Clone)]

@@ -18,7 +18,7 @@ use super::IndexError;
 use super::lower::Lowering;
 use super::places;
 use super::schema::{AT, Mark, REPLACES, SEQ, Shape, micros_of, sort_key};
-use super::watch::Watch;
+use super::stopwatch::Watch;
 use crate::clock::Deadline;
 use crate::field::folded;
 use crate::position::Seq;
@@ -64,23 +64,23 @@ pub struct Range {
 /// The index as it was after one commit. It stays the same while events arrive. A clone is another handle to the same one.
 #[derive(Clone)]
 pub struct Snapshot {
-    searcher: Searcher,
-    shape: Shape,
-    seq: Seq,
-    segments: Arc<[Segment]>,
+    pub(super) searcher: Searcher,
+    pub(super) shape: Shape,
+    pub(super) seq: Seq,
+    pub(super) segments: Arc<[Segment]>,
     /// How much time a question has.
-    watch: Watch,
+    pub(super) watch: Watch,
 }
 
 /// The most paths that are listed.
 const MAX_PATHS: usize = 10_000;
 
 /// The columns of one segment, opened once for all questions.
-struct Segment {
+pub(super) struct Segment {
     /// Sort keys, descending.
     at: Arc<dyn ColumnValues<u64>>,
-    seq: Arc<dyn ColumnValues<u64>>,
-    len: DocId,
+    pub(super) seq: Arc<dyn ColumnValues<u64>>,
+    pub(super) len: DocId,
 }
 
 impl Snapshot {
@@ -139,7 +139,7 @@ impl Snapshot {
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError> {
         let upto = upto.min(self.seq);
-        let weight = self.weight_upto(query, upto)?;
+        let weight = self.weight(query, upto)?;
         let steps = self.watch.steps();
         let mut heap: BinaryHeap<Head<'_>> = BinaryHeap::new();
         for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
@@ -191,7 +191,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::hits`].
     pub fn count(&self, query: &Query, range: Range) -> Result<u64, IndexError> {
-        let weight = self.weight(query)?;
+        let weight = self.weight(query, self.seq)?;
         // Beside a service the reader may hold more than the snapshot's events.
         let is_exact = self.searcher.num_docs() == self.seq.0;
         let steps = self.watch.steps();
@@ -319,18 +319,15 @@ impl Snapshot {
             .collect()
     }
 
-    /// The engine's form of a question about every event of this snapshot.
-    fn weight(&self, query: &Query) -> Result<Box<dyn Weight>, IndexError> {
-        self.weight_upto(query, self.seq)
-    }
-
-    fn weight_upto(&self, query: &Query, upto: Seq) -> Result<Box<dyn Weight>, IndexError> {
+    /// The engine's form of a question about the events up to `upto`.
+    pub(super) fn weight(&self, query: &Query, upto: Seq) -> Result<Box<dyn Weight>, IndexError> {
         let lowered = Lowering::lower(query, self, upto)?;
         Ok(lowered.weight(EnableScoring::disabled_from_searcher(&self.searcher))?)
     }
 }
 
-type Docs = std::ops::Range<DocId>;
+/// Some documents of a segment that stand side by side.
+pub(super) type Docs = std::ops::Range<DocId>;
 
 impl Segment {
     fn open(reader: &SegmentReader) -> Result<Self, IndexError> {
@@ -342,7 +339,7 @@ impl Segment {
         })
     }
 
-    fn at_us(&self, doc: DocId) -> i64 {
+    pub(super) fn at_us(&self, doc: DocId) -> i64 {
         micros_of(self.at.get_val(doc))
     }
 
@@ -355,7 +352,7 @@ impl Segment {
 
     /// The documents of a stretch of time; where a page goes on after a hit, those before it left out, except for its equals
     /// in time.
-    fn docs(&self, range: Range, order: Order, after: Option<Hit>) -> Docs {
+    pub(super) fn docs(&self, range: Range, order: Order, after: Option<Hit>) -> Docs {
         let not_before = range
             .before_us
             .map_or(0, |before| self.first_below(sort_key(before)));
@@ -384,7 +381,7 @@ impl Segment {
     }
 
     /// The first document whose key is less than `key`.
-    fn first_below(&self, key: u64) -> DocId {
+    pub(super) fn first_below(&self, key: u64) -> DocId {
         self.partition(|at| at >= key)
     }
 
@@ -504,7 +501,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn from(scorer: &mut dyn Scorer, start: DocId) -> DocId {
+pub(super) fn from(scorer: &mut dyn Scorer, start: DocId) -> DocId {
     if scorer.doc() < start {
         scorer.seek(start)
     } else {
@@ -512,7 +509,7 @@ fn from(scorer: &mut dyn Scorer, start: DocId) -> DocId {
     }
 }
 
-fn within(doc: DocId, docs: &Docs) -> Option<DocId> {
+pub(super) fn within(doc: DocId, docs: &Docs) -> Option<DocId> {
     (doc != TERMINATED && doc < docs.end).then_some(doc)
 }
 

@@ -60,7 +60,12 @@ impl Shape {
         let values = FIELDS
             .iter()
             .map(|field| {
-                (field.kind != Kind::Any).then(|| builder.add_text_field(field.name, whole()))
+                let options = if has_column(field) {
+                    whole().set_fast("raw")
+                } else {
+                    whole()
+                };
+                (field.kind != Kind::Any).then(|| builder.add_text_field(field.name, options))
             })
             .collect();
         Self {
@@ -121,6 +126,23 @@ impl Shape {
             .zip(&self.values)
             .filter(|(field, _)| field.kind == Kind::Id && field.origin == Origin::Entry)
             .filter_map(|(field, indexed)| Some((field, (*indexed)?)))
+    }
+
+    /// The path that a term of [`Shape::paths`] begins with.
+    pub(super) fn path_of(term: &str) -> Option<&str> {
+        Some(term.split_once(PATH_END)?.0)
+    }
+
+    /// The first text after every term of `path`.
+    pub(super) fn after_path(path: &str) -> String {
+        let mut next = path.to_owned();
+        next.push(' ');
+        next
+    }
+
+    /// The field whose terms begin with a path.
+    pub(super) fn paths(&self) -> Field {
+        self.leaf
     }
 
     /// The document an event becomes; `replaced` is the revision before it, if it has one.
@@ -313,6 +335,20 @@ fn leaf_text(path: &str, value: &str) -> String {
     let path = words::shortened_value(folded(path));
     let value = words::shortened_value(folded(value));
     format!("{path}{PATH_END}{value}")
+}
+
+/// Whether a field's values are kept by document too, to be counted for any few documents. It costs a byte or two where many
+/// entries share a value; where nearly each has its own, its dictionary would be stored twice.
+pub(super) fn has_column(field: &field::Field) -> bool {
+    let has_own_values = [
+        "id",
+        "action.time",
+        "raw.cf_ray_id",
+        "raw.uri",
+        "resource.id",
+        "problem",
+    ];
+    field.kind != Kind::Any && !has_own_values.contains(&field.name)
 }
 
 fn words_name(part: Part) -> &'static str {

@@ -13,7 +13,7 @@ use tantivy::{BitSet, InvertedIndexReader, SegmentReader};
 
 use super::automaton::{Automaton, DictionaryWalk};
 use super::gathered::{Found, Gathered, add};
-use super::watch::Watch;
+use super::stopwatch::Watch;
 use super::words;
 use crate::field::{Number, folded, instant_us};
 use crate::query::Bound;

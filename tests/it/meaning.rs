@@ -1,18 +1,19 @@
-//! The index answers what the reference says: any question, any entries, both orders, any paging, any commits.
+//! The index answers what the reference says: lists, counts, values and counts over time, of any question over any entries, in
+//! both orders, at any paging, after any commits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use chrono::TimeDelta;
 use orgtrail::clock::{Clock, Deadline, from_micros};
 use orgtrail::durable::Breaker;
-use orgtrail::index::{Hit, Index, IndexError, Order, Range, Snapshot};
+use orgtrail::index::{Hit, Index, IndexError, Order, Range, Snapshot, ValueCount};
 use orgtrail::position::Seq;
 use orgtrail::query::{Query, parse};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::reference::{Entry, matches, now};
+use crate::reference::{Entry, matches, now, values};
 
 /// An index of some entries, committed after each of the given numbers of them.
 pub(crate) fn indexed(dir: &Path, entries: &[Entry], cuts: &[usize]) -> Index {
@@ -53,6 +54,51 @@ fn expected(query: &Query, entries: &[Entry], range: Range, order: Order) -> Vec
         hits.reverse();
     }
     hits
+}
+
+/// Edges of a histogram: before, among and after the times of most entries.
+const EDGES: [i64; 5] = [
+    0,
+    1_785_715_200_000_000,
+    1_785_744_000_000_000,
+    1_785_744_000_500_000,
+    1_785_801_600_000_000,
+];
+
+/// How many events the reference finds between each two edges.
+fn over_time(query: &Query, entries: &[Entry], range: Range) -> Vec<u64> {
+    let hits = expected(query, entries, range, Order::Ascending);
+    let between = |pair: &[i64]| {
+        let within = hits
+            .iter()
+            .filter(|hit| (pair[0]..pair[1]).contains(&hit.at_us));
+        within.count() as u64
+    };
+    EDGES.windows(2).map(between).collect()
+}
+
+/// The values that most of the events have that the reference finds.
+fn by_value(
+    query: &Query,
+    entries: &[Entry],
+    range: Range,
+    field: &str,
+    size: usize,
+) -> Vec<ValueCount> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for found in expected(query, entries, range, Order::Ascending) {
+        let entry = entries.iter().find(|entry| hit(entry) == found).unwrap();
+        for value in values(entry, field) {
+            *counts.entry(value).or_default() += 1;
+        }
+    }
+    let counts = counts.into_iter();
+    let mut counts: Vec<ValueCount> = counts
+        .map(|(value, count)| ValueCount { value, count })
+        .collect();
+    counts.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
+    counts.truncate(size);
+    counts
 }
 
 /// What the index answers, page by page.
@@ -299,6 +345,7 @@ proptest! {
         questions in prop::collection::vec(any_question(), 30),
         since in prop::option::of(0..3_i64),
         size in 1..9_usize,
+        field in prop::sample::select(NAMES.to_vec()).prop_map(|name| name.replace('\\', "")),
     ) {
         let entries: Vec<Entry> = (1..).zip(&bodies).map(|(seq, body)| Entry::new(seq, body)).collect();
         let dir = tempfile::tempdir().unwrap();
@@ -313,6 +360,13 @@ proptest! {
             for order in [Order::Descending, Order::Ascending] {
                 let expect = expected(&query, &entries, range, order);
                 prop_assert_eq!(walked(&snapshot, &query, range, order, size), expect, "{} means {:?}", question, query);
+            }
+            let matches = snapshot.matches(&query, range, Seq(u64::MAX)).unwrap();
+            prop_assert_eq!(matches.histogram(&EDGES), over_time(&query, &entries, range), "{} over time", question);
+            for size in [2, 1_000] {
+                let found = matches.values(&field, "", size, None).unwrap().unwrap();
+                let expect = by_value(&query, &entries, range, &field, size);
+                prop_assert_eq!(found, expect, "{} by {}", question, field);
             }
             let all = expected(&query, &entries, Range::default(), Order::Descending).len() as u64;
             prop_assert_eq!(snapshot.count(&query, Range::default()).unwrap(), all, "{} means {:?}", question, query);

@@ -1,6 +1,7 @@
 //! What a question means, told once more: slow, simple, straight over the JSON, and sharing nothing with the index but the table
 //! of fields. Whatever the index answers must equal what is said here.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -228,14 +229,19 @@ fn kind(path: &str) -> Kind {
     field::by_name(path).map_or(Kind::Any, |field| field.kind)
 }
 
-/// Whether some value at a path, in its normal form, is as asked.
-fn any_value(entry: &Entry, path: &str, is_asked: impl Fn(&str) -> bool) -> bool {
+/// The different values at a path, in their normal form.
+pub(crate) fn values(entry: &Entry, path: &str) -> BTreeSet<String> {
     let values = entry.values_at(&fold(path));
     let texts = values.iter().filter_map(text_of);
-    let mut normal = texts
+    texts
         .filter(|text| !text.is_empty())
-        .map(|text| normal(kind(path), &text));
-    normal.any(|value| is_asked(&value))
+        .map(|text| normal(kind(path), &text))
+        .collect()
+}
+
+/// Whether some value at a path, in its normal form, is as asked.
+fn any_value(entry: &Entry, path: &str, is_asked: impl Fn(&str) -> bool) -> bool {
+    values(entry, path).iter().any(|value| is_asked(value))
 }
 
 /// Whether the words of some value are as asked.

@@ -1,11 +1,12 @@
 //! What became of one resource: every change to it, in order, and what differs between one request and the one before.
 //!
 //! Changes are found by the resource's id within one source: ids are only unique within a log, and what is not in the same
-//! log is not known to be the same thing.
+//! log is not known to be the same thing. Some ids are names, `brotli` in every zone that has that setting: so the product and
+//! the zone must be the same too, where the event tells them.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::pivot::text_at;
@@ -26,6 +27,9 @@ const LOOK_BACK: usize = 100;
 /// About how many bytes of entries are read for that.
 const LOOK_BACK_BYTES: usize = 4 * 1024 * 1024;
 
+/// What makes events changes of one resource, beside their source: the first must be there.
+const SAME: [&str; 3] = ["resource.id", "resource.product", "zone.id"];
+
 /// Where an entry keeps the body of its request.
 const REQUEST: [&str; 2] = ["resource", "request"];
 
@@ -40,14 +44,34 @@ pub struct History {
     pub next_cursor: Option<String>,
 }
 
-/// What makes events changes of one resource.
-#[derive(Debug, Serialize)]
-pub struct FoundBy {
-    /// The same log.
-    pub source: String,
-    /// The same resource.
-    #[serde(rename = "resource.id")]
-    pub resource_id: String,
+/// The fields in which events are the same that are changes of one resource, and what they have there: as JSON an object.
+#[derive(Debug)]
+pub struct FoundBy(pub Vec<(&'static str, String)>);
+
+impl FoundBy {
+    /// `None` when the event does not say which resource it is about.
+    fn of(event: &AuditEvent) -> Option<Self> {
+        let told = SAME.map(|field| Some((field, text_at(event, field)?)));
+        told[0].as_ref()?;
+        let source = [("source", event.source.to_string())];
+        Some(Self(
+            source
+                .into_iter()
+                .chain(told.into_iter().flatten())
+                .collect(),
+        ))
+    }
+
+    fn query(&self) -> Query {
+        let same = self.0.iter().map(|(field, value)| equals(field, value));
+        Query::and(same.collect())
+    }
+}
+
+impl Serialize for FoundBy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(field, value)| (field, value)))
+    }
 }
 
 /// One change.
@@ -78,7 +102,7 @@ pub struct Difference {
 pub struct Shown(Vec<String>);
 
 impl Serialize for Shown {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let text = match self.0.as_slice() {
             [] => "null".to_owned(),
             [one] => one.clone(),
@@ -102,15 +126,11 @@ pub fn history(
     cursor: Option<&str>,
     limit: usize,
 ) -> Result<Option<History>, SearchError> {
-    let Some(resource_id) = text_at(event, "resource.id") else {
+    let Some(found_by) = FoundBy::of(event) else {
         return Ok(None);
     };
-    let source = event.source.to_string();
     let question = Question {
-        query: Query::and(vec![
-            equals("resource.id", &resource_id),
-            equals("source", &source),
-        ]),
+        query: found_by.query(),
         range: Range::default(),
         order: Order::Ascending,
     };
@@ -132,10 +152,7 @@ pub fn history(
         changes.push(Change { event, diff });
     }
     Ok(Some(History {
-        found_by: FoundBy {
-            source,
-            resource_id,
-        },
+        found_by,
         changes,
         next_cursor: answer.next_cursor,
     }))

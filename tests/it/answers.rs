@@ -437,15 +437,16 @@ async fn a_resource_tells_its_history_and_what_changed() {
     let mut desk = Desk::new().await;
     let change = |second: u32, kind: &str, request: Value| {
         json!({"id": format!("c{second}"), "action": {"time": format!("2026-08-03T08:00:{second:02}Z"), "type": kind},
-            "resource": {"id": "R1", "request": request}})
+            "resource": {"id": "R1", "product": "workers", "request": request}})
         .to_string()
     };
-    // The second to happen arrives last; another resource, and the same in another log, are not this one's.
+    // The second to happen arrives last; another product's, another resource, and the same in another log, are not this one's.
     let entries = [
         change(1, "create", json!({"name": "www", "ttl": 300, "tags": ["a", "b"]})),
         change(3, "update", json!({"name": "www", "ttl": 60, "proxied": true})),
         change(4, "delete", Value::Null),
         change(5, "create", json!({"name": "www"})),
+        json!({"id":"p","action":{"time":"2026-08-03T08:00:02Z"},"resource":{"id":"R1","product":"dns","request":{"ttl":1}}}).to_string(),
         json!({"id":"x","action":{"time":"2026-08-03T08:00:02Z"},"resource":{"id":"R2","request":{"ttl":1}}}).to_string(),
         change(2, "update", json!({"name": "www", "ttl": 3600, "tags": ["b"]})),
     ];
@@ -456,7 +457,7 @@ async fn a_resource_tells_its_history_and_what_changed() {
     let whole = desk.get("/v1/events/2/history").await;
     assert_eq!(
         whole["found_by"],
-        json!({"source": account().to_string(), "resource.id": "R1"})
+        json!({"source": account().to_string(), "resource.id": "R1", "resource.product": "workers"})
     );
     let told: Vec<Value> = whole["changes"]
         .as_array()

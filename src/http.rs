@@ -49,9 +49,11 @@ const MAX_QUESTIONS: usize = 8;
 /// How long a question waits for its turn, and then for its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long the index may look for a question's answer: then it is cut off, and the next one has its turn.
+/// How long a question's answer may be looked for: then it is cut off, and the next one has its turn.
 const TIME_LIMIT: TimeDelta = TimeDelta::seconds(10);
-/// How many pieces of exports and tails are worked on at once, apart from the questions: the one does not wait for the other.
+
+/// How many pieces of exports are worked on at once, and how many of tails. Neither waits for the other, nor a question for
+/// them.
 const MAX_PIECES: usize = 2;
 
 /// The most exports at once.
@@ -66,6 +68,27 @@ const STALL: Duration = Duration::from_secs(30);
 /// How long a stop waits for answers under way.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How long questions and clients have.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long an answer may be looked for, or a piece of an export or a tail.
+    pub looking: TimeDelta,
+    /// How long a question waits for its turn, and then for its answer.
+    pub waiting: Duration,
+    /// How long a client may take nothing of what it is sent.
+    pub stalling: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            looking: TIME_LIMIT,
+            waiting: PATIENCE,
+            stalling: STALL,
+        }
+    }
+}
+
 /// What the handlers need. A clone costs a few reference counts.
 #[derive(Clone)]
 pub struct AppState {
@@ -74,8 +97,10 @@ pub struct AppState {
     board: Board,
     clock: Clock,
     auth: Auth,
+    limits: Limits,
     questions: Arc<Semaphore>,
-    pieces: Arc<Semaphore>,
+    export_pieces: Arc<Semaphore>,
+    tail_pieces: Arc<Semaphore>,
     exports: Arc<Semaphore>,
     tails: Arc<Semaphore>,
     /// Cancelled when the service stops: whatever goes on and on then ends.
@@ -93,21 +118,33 @@ impl AppState {
             board,
             clock,
             auth,
+            limits: Limits::default(),
             questions: at_once(MAX_QUESTIONS),
-            pieces: at_once(MAX_PIECES),
+            export_pieces: at_once(MAX_PIECES),
+            tail_pieces: at_once(MAX_PIECES),
             exports: at_once(MAX_EXPORTS),
             tails: at_once(MAX_TAILS),
             stopping: CancellationToken::new(),
         }
     }
 
-    /// What can be asked now, by one question, which is cut off after [`TIME_LIMIT`].
-    fn snapshot(&self) -> Snapshot {
-        let deadline = Deadline::after(&self.clock, TIME_LIMIT);
-        self.index.snapshot().until(deadline)
+    /// With other limits than the usual ones.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
-    /// Works a question out where it may block, in its turn, within [`PATIENCE`].
+    /// What can be asked now, by one question, which is cut off when it takes too long.
+    fn snapshot(&self) -> Snapshot {
+        self.index.snapshot().until(self.deadline())
+    }
+
+    /// When what is begun now is cut off.
+    fn deadline(&self) -> Deadline {
+        Deadline::after(&self.clock, self.limits.looking)
+    }
+
+    /// Works a question out where it may block, in its turn.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
@@ -115,12 +152,20 @@ impl AppState {
         self.work(&self.questions, question).await
     }
 
-    /// As [`AppState::ask`], for a piece of an export or a tail.
-    async fn ask_for_piece<T: Send + 'static>(
+    /// As [`AppState::ask`], for a piece of an export.
+    async fn export<T: Send + 'static>(
         &self,
         piece: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.work(&self.pieces, piece).await
+        self.work(&self.export_pieces, piece).await
+    }
+
+    /// As [`AppState::ask`], for a piece of a tail.
+    async fn tail<T: Send + 'static>(
+        &self,
+        piece: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.work(&self.tail_pieces, piece).await
     }
 
     async fn work<T: Send + 'static>(
@@ -138,9 +183,10 @@ impl AppState {
             })
             .await
         };
-        tokio::time::timeout(PATIENCE, work)
+        let waiting = self.limits.waiting;
+        tokio::time::timeout(waiting, work)
             .await
-            .unwrap_or_else(|_| Err(Problem::too_slow(PATIENCE)))
+            .unwrap_or_else(|_| Err(Problem::too_slow(waiting)))
     }
 }
 
@@ -199,7 +245,8 @@ pub async fn serve(
         ..state
     };
     let cut = CancellationToken::new();
-    let serving = axum::serve(Lines::new(listener, STALL, cut.clone()), router(state))
+    let lines = Lines::new(listener, state.limits.stalling, cut.clone());
+    let serving = axum::serve(lines, router(state))
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     let last_call = async {
         stop.cancelled().await;

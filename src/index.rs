@@ -13,13 +13,13 @@ mod facets;
 mod gathered;
 mod lower;
 mod matches;
+mod phrase;
 mod places;
 mod runs;
 mod scan;
 mod schema;
 mod stopwatch;
 mod terms;
-
 mod words;
 
 use std::collections::HashMap;

@@ -14,8 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::params::{FILTERS, Given, bad, order, question};
 use super::problem::Problem;
-use super::{AppState, MAX_EXPORTS, TIME_LIMIT};
-use crate::clock::Deadline;
+use super::{AppState, MAX_EXPORTS};
 use crate::event::AuditEvent;
 use crate::json;
 use crate::people::{self, KnownEvent};
@@ -106,7 +105,7 @@ pub(super) async fn export(
     }
     let place = app.exports.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::too_many("exports", MAX_EXPORTS))?;
-    let export = app.ask_for_piece(|app| {
+    let export = app.export(|app| {
         let (store, snapshot) = (app.store.clone(), app.index.snapshot());
         Ok(Export::new(store, snapshot, question)?)
     });
@@ -127,10 +126,9 @@ pub(super) async fn export(
 
 async fn next_piece(exporting: Exporting) -> io::Result<Option<(Bytes, Exporting)>> {
     let app = exporting.app.clone();
-    let piece = app.ask_for_piece(move |app| {
+    let piece = app.export(move |app| {
         let mut exporting = exporting;
-        let deadline = Deadline::after(&app.clock, TIME_LIMIT);
-        let events = exporting.export.next_events(Some(deadline))?;
+        let events = exporting.export.next_events(Some(app.deadline()))?;
         let mut piece = std::mem::take(&mut exporting.head);
         piece.extend(exporting.format.lines(&app.store, events)?);
         Ok((piece, exporting))

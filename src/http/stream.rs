@@ -56,7 +56,7 @@ pub(super) async fn tail(
     let place = app.tails.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::too_many("tails", MAX_TAILS))?;
     let commits = app.index.commits();
-    let tail = app.ask_for_piece(move |app| begin(app, question, after));
+    let tail = app.tail(move |app| begin(app, question, after));
     let tailing = Tailing {
         tail: tail.await?,
         commits,
@@ -117,7 +117,7 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
     loop {
         // Registered before looking: what is announced meanwhile wakes the next look.
         tailing.commits.mark_unchanged();
-        let piece = app.ask_for_piece(move |app| {
+        let piece = app.tail(move |app| {
             let events = tailing.tail.next_events(&app.snapshot())?;
             let events = people::introduce(&app.store, events)?;
             Ok((messages(&events)?, tailing))

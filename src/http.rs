@@ -68,7 +68,7 @@ const STALL: Duration = Duration::from_secs(30);
 /// How long a stop waits for answers under way.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long questions and clients have.
+/// How long questions and clients have, and how many may stay.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// How long an answer may be looked for, or a piece of an export or a tail.
@@ -77,6 +77,8 @@ pub struct Limits {
     pub waiting: Duration,
     /// How long a client may take nothing of what it is sent.
     pub stalling: Duration,
+    /// How many tails may be open.
+    pub tails: usize,
 }
 
 impl Default for Limits {
@@ -85,6 +87,7 @@ impl Default for Limits {
             looking: TIME_LIMIT,
             waiting: PATIENCE,
             stalling: STALL,
+            tails: MAX_TAILS,
         }
     }
 }
@@ -131,7 +134,11 @@ impl AppState {
     /// With other limits than the usual ones.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
+        Self {
+            limits,
+            tails: Arc::new(Semaphore::new(limits.tails)),
+            ..self
+        }
     }
 
     /// What can be asked now, by one question, which is cut off when it takes too long.
@@ -180,6 +187,7 @@ impl AppState {
                 // Held until the work is done, also when nobody waits for it any more.
                 let _turn = turn;
                 question(&state)
+                    .map_err(|problem| problem.or_rebuilding(state.index.is_rebuilding()))
             })
             .await
         };
@@ -246,8 +254,8 @@ pub async fn serve(
     };
     let cut = CancellationToken::new();
     let lines = Lines::new(listener, state.limits.stalling, cut.clone());
-    let serving = axum::serve(lines, router(state))
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let serving =
+        axum::serve(lines, router(state)).with_graceful_shutdown(stop.clone().cancelled_owned());
     let last_call = async {
         stop.cancelled().await;
         tokio::time::sleep(GRACE).await;

@@ -85,9 +85,19 @@ struct Exporting {
     app: AppState,
     export: Export,
     format: Format,
-    /// Written before the next events.
-    head: Vec<u8>,
+    /// What is made, and not sent yet.
+    piece: Vec<u8>,
     _place: OwnedSemaphorePermit,
+}
+
+impl Exporting {
+    /// Adds the next events to what is sent next; nothing when there are no more.
+    fn make_piece(&mut self) -> Result<(), Problem> {
+        let events = self.export.next_events(Some(self.app.deadline()))?;
+        let lines = self.format.lines(&self.app.store, events)?;
+        self.piece.extend(lines);
+        Ok(())
+    }
 }
 
 pub(super) async fn export(
@@ -105,17 +115,19 @@ pub(super) async fn export(
     }
     let place = app.exports.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::too_many("exports", MAX_EXPORTS))?;
-    let export = app.export(|app| {
-        let (store, snapshot) = (app.store.clone(), app.index.snapshot());
-        Ok(Export::new(store, snapshot, question)?)
+    let exporting = app.export(move |app| {
+        let mut exporting = Exporting {
+            export: Export::new(app.store.clone(), app.index.snapshot(), question)?,
+            format,
+            piece: format.head()?,
+            _place: place,
+            app: app.clone(),
+        };
+        // Before anything is sent: what goes wrong at once can still be told.
+        exporting.make_piece()?;
+        Ok(exporting)
     });
-    let exporting = Exporting {
-        export: export.await?,
-        format,
-        head: format.head()?,
-        _place: place,
-        app,
-    };
+    let exporting = exporting.await?;
     let headers = [
         (header::CONTENT_TYPE, format.content_type()),
         (header::CONTENT_DISPOSITION, format.file_name()),
@@ -124,19 +136,18 @@ pub(super) async fn export(
     Ok((headers, body).into_response())
 }
 
-async fn next_piece(exporting: Exporting) -> io::Result<Option<(Bytes, Exporting)>> {
-    let app = exporting.app.clone();
-    let piece = app.export(move |app| {
-        let mut exporting = exporting;
-        let events = exporting.export.next_events(Some(app.deadline()))?;
-        let mut piece = std::mem::take(&mut exporting.head);
-        piece.extend(exporting.format.lines(&app.store, events)?);
-        Ok((piece, exporting))
-    });
-    let made = tokio::select! {
-        made = piece => made.map_err(|_| io::Error::other("the export broke off"))?,
-        () = app.stopping.cancelled() => return Err(io::Error::other("the service is stopping")),
-    };
-    let (piece, exporting) = made;
+async fn next_piece(mut exporting: Exporting) -> io::Result<Option<(Bytes, Exporting)>> {
+    if exporting.piece.is_empty() {
+        let app = exporting.app.clone();
+        let piece = app.export(move |_| {
+            exporting.make_piece()?;
+            Ok(exporting)
+        });
+        exporting = tokio::select! {
+            made = piece => made.map_err(|_| io::Error::other("the export broke off"))?,
+            () = app.stopping.cancelled() => return Err(io::Error::other("the service is stopping")),
+        };
+    }
+    let piece = std::mem::take(&mut exporting.piece);
     Ok((!piece.is_empty()).then(|| (piece.into(), exporting)))
 }

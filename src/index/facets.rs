@@ -148,7 +148,9 @@ impl Matches<'_> {
             Found::Few(few) if few.len() * LOOKUP_RATIO < term.doc_freq as usize => {
                 look_up(few, &mut postings)
             }
-            Found::Few(few) => count_if(&mut postings, steps, |doc| few.binary_search(&doc).is_ok()),
+            Found::Few(few) => {
+                count_if(&mut postings, steps, |doc| few.binary_search(&doc).is_ok())
+            }
             Found::Many(bits) => count_if(&mut postings, steps, |doc| bits.contains(doc)),
         })
     }

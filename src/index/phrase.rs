@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 
 use tantivy::postings::{Postings, SegmentPostings};
-use tantivy::query::{
-    ConstScorer, EmptyScorer, EnableScoring, Explanation, Query, Scorer, Weight,
-};
+use tantivy::query::{ConstScorer, EmptyScorer, EnableScoring, Explanation, Query, Scorer, Weight};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, Score, SegmentReader, TERMINATED, Term};
 

@@ -6,6 +6,7 @@
 )]
 
 mod answers;
+mod asked;
 mod cli;
 mod crash;
 mod desk;
@@ -13,6 +14,7 @@ mod drive;
 mod harness;
 mod import;
 mod meaning;
+mod motion;
 mod newcomer;
 mod people;
 mod quota;
@@ -26,6 +28,7 @@ mod simulation;
 mod tails;
 mod tidy;
 mod walks;
+mod worst;
 
 /// Tells whoever runs the tests something that a failure would need.
 #[expect(clippy::print_stdout, reason = "shown with a test's failure")]

@@ -16,7 +16,8 @@ mod stream;
 mod tally;
 
 use std::future::IntoFuture as _;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -27,12 +28,12 @@ use axum::response::Response;
 use axum::routing::get;
 use chrono::TimeDelta;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::debug;
 
-use crate::clock::{Clock, Deadline};
+use crate::clock::{CallOff, Clock, Deadline};
 use crate::health::Board;
 use crate::index::{Index, Snapshot};
 use crate::search::Pivot;
@@ -45,6 +46,13 @@ use self::problem::Problem;
 
 /// How many questions are worked on at once; more wait for their turn.
 const MAX_QUESTIONS: usize = 8;
+
+/// How long a question has a turn among the others: then it makes room for the next one, and goes on as a long one.
+const QUICK: Duration = Duration::from_secs(1);
+
+/// How many long questions are worked on beside the others. One more keeps its turn as long as nobody waits for that, and is
+/// then called off.
+const MAX_LONG_QUESTIONS: usize = 8;
 
 /// How long a question waits for its turn, and then for its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -73,6 +81,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct Limits {
     /// How long an answer may be looked for, or a piece of an export or a tail.
     pub looking: TimeDelta,
+    /// How long a question has a turn among the others, before it is a long one.
+    pub quick: Duration,
     /// How long a question waits for its turn, and then for its answer.
     pub waiting: Duration,
     /// How long a client may take nothing of what it is sent.
@@ -85,6 +95,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             looking: TIME_LIMIT,
+            quick: QUICK,
             waiting: PATIENCE,
             stalling: STALL,
             tails: MAX_TAILS,
@@ -102,12 +113,15 @@ pub struct AppState {
     auth: Auth,
     limits: Limits,
     questions: Arc<Semaphore>,
+    long_questions: Arc<Semaphore>,
     export_pieces: Arc<Semaphore>,
     tail_pieces: Arc<Semaphore>,
     exports: Arc<Semaphore>,
     tails: Arc<Semaphore>,
     /// Cancelled when the service stops: whatever goes on and on then ends.
     stopping: CancellationToken,
+    /// In the hands of the work for one request: calls it off when nobody waits for it.
+    call_off: CallOff,
 }
 
 impl AppState {
@@ -123,11 +137,13 @@ impl AppState {
             auth,
             limits: Limits::default(),
             questions: at_once(MAX_QUESTIONS),
+            long_questions: at_once(MAX_LONG_QUESTIONS),
             export_pieces: at_once(MAX_PIECES),
             tail_pieces: at_once(MAX_PIECES),
             exports: at_once(MAX_EXPORTS),
             tails: at_once(MAX_TAILS),
             stopping: CancellationToken::new(),
+            call_off: CallOff::default(),
         }
     }
 
@@ -148,7 +164,7 @@ impl AppState {
 
     /// When what is begun now is cut off.
     fn deadline(&self) -> Deadline {
-        Deadline::after(&self.clock, self.limits.looking)
+        Deadline::after(&self.clock, self.limits.looking).or(self.call_off.clone())
     }
 
     /// Works a question out where it may block, in its turn.
@@ -156,7 +172,8 @@ impl AppState {
         &self,
         question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.work(&self.questions, question).await
+        self.work(&self.questions, Some(&self.long_questions), question)
+            .await
     }
 
     /// As [`AppState::ask`], for a piece of an export.
@@ -164,7 +181,7 @@ impl AppState {
         &self,
         piece: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.work(&self.export_pieces, piece).await
+        self.work(&self.export_pieces, None, piece).await
     }
 
     /// As [`AppState::ask`], for a piece of a tail.
@@ -172,29 +189,75 @@ impl AppState {
         &self,
         piece: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.work(&self.tail_pieces, piece).await
+        self.work(&self.tail_pieces, None, piece).await
     }
 
+    /// Works something out in its turn. Where there are turns for long work, one that takes long goes on in one of these; when
+    /// there is none and somebody waits, it is called off. So is what nobody waits for any more, it being too late or the
+    /// client gone.
     async fn work<T: Send + 'static>(
         &self,
         turns: &Arc<Semaphore>,
+        long_turns: Option<&Arc<Semaphore>>,
         question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let (state, turns) = (self.clone(), Arc::clone(turns));
-        let work = async move {
-            let turn = turns.acquire_owned().await;
-            task::blocking(move || {
+        let waited_for = WaitedFor(CallOff::default());
+        let state = Self {
+            call_off: waited_for.0.clone(),
+            ..self.clone()
+        };
+        let Limits { quick, waiting, .. } = self.limits;
+        let work = async {
+            let turn = Turn::of(Arc::clone(turns).acquire_owned().await.ok());
+            let held = turn.clone();
+            let mut working = pin!(task::blocking(move || {
                 // Held until the work is done, also when nobody waits for it any more.
-                let _turn = turn;
+                let _held = held;
                 question(&state)
                     .map_err(|problem| problem.or_rebuilding(state.index.is_rebuilding()))
-            })
-            .await
+            }));
+            while let Some(long_turns) = long_turns {
+                tokio::select! {
+                    done = &mut working => return done,
+                    () = tokio::time::sleep(quick) => {}
+                }
+                if let Ok(long) = Arc::clone(long_turns).try_acquire_owned() {
+                    turn.give_for(long);
+                    break;
+                }
+                if turns.available_permits() == 0 {
+                    return Err(Problem::too_many("long questions", MAX_LONG_QUESTIONS));
+                }
+            }
+            working.await
         };
-        let waiting = self.limits.waiting;
         tokio::time::timeout(waiting, work)
             .await
             .unwrap_or_else(|_| Err(Problem::too_slow(waiting)))
+    }
+}
+
+/// A turn, shared by the work and by whoever waits for it.
+#[derive(Clone)]
+struct Turn(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Turn {
+    fn of(permit: Option<OwnedSemaphorePermit>) -> Self {
+        Self(Arc::new(Mutex::new(permit)))
+    }
+
+    /// Gives the turn to the next in the row, having another instead.
+    fn give_for(&self, other: OwnedSemaphorePermit) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(other);
+    }
+}
+
+/// Calls work off when it is no longer waited for.
+struct WaitedFor(CallOff);
+
+impl Drop for WaitedFor {
+    fn drop(&mut self) {
+        self.0.call_off();
     }
 }
 

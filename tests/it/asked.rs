@@ -10,7 +10,7 @@ use reqwest::StatusCode;
 use url::form_urlencoded::byte_serialize;
 
 use crate::desk::Desk;
-use crate::tell;
+use crate::{skip_slow_tests, tell};
 
 /// Where the README's service answers.
 const README_URL: &str = "http://127.0.0.1:7070";
@@ -95,6 +95,10 @@ async fn every_route_and_parameter_of_the_readme_is_there() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_command_line_of_the_readme_does_what_it_says() {
+    // It takes `curl`, and some seconds.
+    if skip_slow_tests() {
+        return;
+    }
     let mut desk = desk().await;
     let work = tempfile::tempdir().unwrap();
     // Without `--server`, the data directory is the configuration's.

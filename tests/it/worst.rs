@@ -165,6 +165,49 @@ async fn the_worst_questions_are_cut_off_and_another_has_its_answer_meanwhile() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_long_questions_there_are_an_ordinary_one_has_its_turn() {
+    let limits = Limits {
+        // Nothing is cut off here: what takes long makes room.
+        looking: TimeDelta::seconds(120),
+        waiting: Duration::from_secs(120),
+        quick: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let mut desk = Desk::with_limits(limits).await;
+    desk.keep(&account(), &entries());
+    desk.search_all();
+    let q = encoded(&many(64, |i| format!("*a*b*{i}*b*")));
+    let path = format!("/v1/events?q={q}");
+    let long = join_all((0..30).map(|_| desk.ask(&path)));
+    let ordinary = async {
+        for n in 0..10 {
+            let path = format!("/v1/events/{}", n + 1);
+            let (status, body) = desk.ask(&path).await;
+            assert_eq!(status, StatusCode::OK, "{body}");
+        }
+    };
+    let (long, ()) = tokio::join!(long, ordinary);
+    let (answered, refused): (Vec<_>, Vec<_>) = long
+        .iter()
+        .partition(|(status, _)| *status == StatusCode::OK);
+    tell(format!(
+        "{} were answered, {} refused",
+        answered.len(),
+        refused.len()
+    ));
+    // There was room for eight at a time.
+    assert!(answered.len() >= 8);
+    assert!(!refused.is_empty());
+    for (status, body) in refused {
+        assert_eq!(*status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+        assert!(body.contains("8 long questions are open already"), "{body}");
+    }
+    // Those that were refused do not go on: there is room again at once.
+    assert_eq!(desk.ask(&path).await.0, StatusCode::OK);
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_is_looked_for_ends_with_its_time() {
     let limits = Limits {
         looking: TimeDelta::zero(),

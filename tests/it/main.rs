@@ -9,6 +9,7 @@ mod cli;
 mod crash;
 mod drive;
 mod harness;
+mod newcomer;
 mod quota;
 mod restart;
 mod samples;

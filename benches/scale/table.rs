@@ -11,19 +11,17 @@ struct Row {
     figure: fn(&Figures) -> Option<String>,
 }
 
-const fn row(
-    what: &'static str,
-    aim: &'static str,
-    figure: fn(&Figures) -> Option<String>,
-) -> Row {
+const fn row(what: &'static str, aim: &'static str, figure: fn(&Figures) -> Option<String>) -> Row {
     Row { what, aim, figure }
 }
 
 /// What is aimed at.
 const AIMS: &[Row] = &[
-    row("ingest, durable per page, beside typed + `RawValue`", "≥ 0.08", |f| {
-        ratio(f, "ingest.per_s", "parse.typed_per_s")
-    }),
+    row(
+        "ingest, durable per page, beside typed + `RawValue`",
+        "≥ 0.08",
+        |f| ratio(f, "ingest.per_s", "parse.typed_per_s"),
+    ),
     row("ingest beside `serde_json::Value`", "≥ 0.33", |f| {
         ratio(f, "ingest.per_s", "parse.value_per_s")
     }),
@@ -33,23 +31,37 @@ const AIMS: &[Row] = &[
     row("rebuild of the index beside ingest", "≥ 1.0", |f| {
         ratio(f, "rebuild.per_s", "ingest.per_s")
     }),
-    row("newest 50 of many, with bodies, worst p99", "≤ 30 ms", |f| worst(f, &MANY, "p99")),
-    row("the same, search alone, worst p50", "≤ 4 × at ten times as many", |f| {
-        worst(f, &MANY.map(|kind| [kind, ": search"].concat()), "p50")
+    row(
+        "newest 50 of many, with bodies, worst p99",
+        "≤ 30 ms",
+        |f| worst(f, &MANY, "p99"),
+    ),
+    row(
+        "the same, search alone, worst p50",
+        "≤ 4 × at ten times as many",
+        |f| worst(f, &MANY.map(|kind| [kind, ": search"].concat()), "p50"),
+    ),
+    row("what must read everything, worst p99", "≤ 250 ms", |f| {
+        worst(f, &EVERYTHING, "p99")
     }),
-    row("what must read everything, worst p99", "≤ 250 ms", |f| worst(f, &EVERYTHING, "p99")),
     row("disk, log and index, of the raw JSON", "≤ 0.44", |f| {
         let bytes = f.get("ingest.bytes.log")? + f.get("ingest.bytes.index")?;
         Some(format!("{:.3}", bytes / f.get("corpus.raw_bytes")?))
     }),
-    row("kept → found, idle, p95", "≤ 100 ms", |f| number(f, "quiet.p95_ms", 1.0, "ms")),
+    row("kept → found, idle, p95", "≤ 100 ms", |f| {
+        number(f, "quiet.p95_ms", 1.0, "ms")
+    }),
     row("kept → found, under full load, worst", "≤ 6.5 s", |f| {
         number(f, "ingest.lag_worst_s", 1.0, "s")
     }),
-    row("resident memory, ingest, peak", "≤ 250 MB, 1.5 × at ten times as many", |f| {
-        number(f, "ingest.peak_mb", 1.0, "MB")
+    row(
+        "resident memory, ingest, peak",
+        "≤ 250 MB, 1.5 × at ten times as many",
+        |f| number(f, "ingest.peak_mb", 1.0, "MB"),
+    ),
+    row("start to the first answer", "≤ 1 s", |f| {
+        number(f, "start.seconds", 1_000.0, "ms")
     }),
-    row("start to the first answer", "≤ 1 s", |f| number(f, "start.seconds", 1_000.0, "ms")),
 ];
 
 /// Rates and sizes that the aims are made of.
@@ -83,24 +95,39 @@ const EVERYTHING: [&str; 2] = ["two common, never together", "phrase that never 
 /// The tables, in Markdown.
 pub(crate) fn render(columns: &[(u64, Figures)]) -> String {
     let mut out = String::new();
-    let sizes: Vec<String> = columns.iter().map(|(size, _)| grouped(*size as f64)).collect();
+    let sizes: Vec<String> = columns
+        .iter()
+        .map(|(size, _)| grouped(*size as f64))
+        .collect();
     heading(&mut out, &["what", "aim"], &sizes);
     for row in AIMS {
         line(&mut out, &[row.what, row.aim], columns, row.figure);
     }
     heading(&mut out, &["entries a second"], &sizes);
     for (what, name) in RATES {
-        line(&mut out, &[what], columns, |f| f.get(*name).map(|per_s| grouped(*per_s)));
+        line(&mut out, &[what], columns, |f| {
+            f.get(*name).map(|per_s| grouped(*per_s))
+        });
     }
     heading(&mut out, &["bytes on disk an entry"], &sizes);
-    line(&mut out, &["raw JSON"], columns, |f| an_entry(f, "corpus.raw_bytes"));
+    line(&mut out, &["raw JSON"], columns, |f| {
+        an_entry(f, "corpus.raw_bytes")
+    });
     for name in names(columns, "ingest.bytes.") {
-        let what = name.trim_start_matches("ingest.bytes.").replace("index.", "index: .");
+        let what = name
+            .trim_start_matches("ingest.bytes.")
+            .replace("index.", "index: .");
         line(&mut out, &[&what], columns, |f| an_entry(f, name));
     }
-    heading(&mut out, &["question, ms", "search alone p50 / p99"], &sizes);
+    heading(
+        &mut out,
+        &["question, ms", "search alone p50 / p99"],
+        &sizes,
+    );
     for name in names(columns, "questions.").filter(|name| is_kind(name)) {
-        let kind = name.trim_start_matches("questions.").trim_end_matches(" p50");
+        let kind = name
+            .trim_start_matches("questions.")
+            .trim_end_matches(" p50");
         let both = |f: &Figures, kind: &str| {
             let of = |share| f.get(&format!("questions.{kind} {share}"));
             Some(format!("{:.3} / {:.3}", of("p50")?, of("p99")?))
@@ -109,13 +136,18 @@ pub(crate) fn render(columns: &[(u64, Figures)]) -> String {
             .iter()
             .map(|(_, f)| both(f, &format!("{kind}: search")).unwrap_or_default())
             .collect();
-        line(&mut out, &[kind, &alone.join(" · ")], columns, |f| both(f, kind));
+        line(&mut out, &[kind, &alone.join(" · ")], columns, |f| {
+            both(f, kind)
+        });
     }
     heading(&mut out, &["peak memory, MB"], &sizes);
     for name in names(columns, "").filter(|name| name.ends_with(".peak_mb")) {
-        line(&mut out, &[name.trim_end_matches(".peak_mb")], columns, |f| {
-            number(f, name, 1.0, "")
-        });
+        line(
+            &mut out,
+            &[name.trim_end_matches(".peak_mb")],
+            columns,
+            |f| number(f, name, 1.0, ""),
+        );
     }
     out
 }
@@ -126,12 +158,25 @@ fn is_kind(name: &str) -> bool {
 
 fn names<'a>(columns: &'a [(u64, Figures)], start: &'a str) -> impl Iterator<Item = &'a String> {
     let first = columns.first().map(|(_, figures)| figures.keys());
-    first.into_iter().flatten().filter(move |name| name.starts_with(start))
+    first
+        .into_iter()
+        .flatten()
+        .filter(move |name| name.starts_with(start))
 }
 
 fn heading(out: &mut String, first: &[&str], sizes: &[String]) {
-    let cells: Vec<&str> = first.iter().copied().chain(sizes.iter().map(String::as_str)).collect();
-    writeln!(out, "\n| {} |\n|{}", cells.join(" | "), " --- |".repeat(cells.len())).ok();
+    let cells: Vec<&str> = first
+        .iter()
+        .copied()
+        .chain(sizes.iter().map(String::as_str))
+        .collect();
+    writeln!(
+        out,
+        "\n| {} |\n|{}",
+        cells.join(" | "),
+        " --- |".repeat(cells.len())
+    )
+    .ok();
 }
 
 fn line(
@@ -140,8 +185,14 @@ fn line(
     columns: &[(u64, Figures)],
     figure: impl Fn(&Figures) -> Option<String>,
 ) {
-    let figures = columns.iter().map(|(_, figures)| figure(figures).unwrap_or_default());
-    let cells: Vec<String> = first.iter().map(|cell| (*cell).to_owned()).chain(figures).collect();
+    let figures = columns
+        .iter()
+        .map(|(_, figures)| figure(figures).unwrap_or_default());
+    let cells: Vec<String> = first
+        .iter()
+        .map(|cell| (*cell).to_owned())
+        .chain(figures)
+        .collect();
     writeln!(out, "| {} |", cells.join(" | ")).ok();
 }
 
@@ -150,11 +201,18 @@ fn ratio(figures: &Figures, what: &str, beside: &str) -> Option<String> {
 }
 
 fn number(figures: &Figures, name: &str, times: f64, unit: &str) -> Option<String> {
-    Some(format!("{:.1} {unit}", figures.get(name)? * times).trim_end().to_owned())
+    Some(
+        format!("{:.1} {unit}", figures.get(name)? * times)
+            .trim_end()
+            .to_owned(),
+    )
 }
 
 fn an_entry(figures: &Figures, name: &str) -> Option<String> {
-    Some(format!("{:.1}", figures.get(name)? / figures.get("corpus.entries")?))
+    Some(format!(
+        "{:.1}",
+        figures.get(name)? / figures.get("corpus.entries")?
+    ))
 }
 
 fn worst(figures: &Figures, kinds: &[impl AsRef<str>], share: &str) -> Option<String> {

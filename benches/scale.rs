@@ -17,7 +17,6 @@ mod corpus;
 mod questions;
 #[path = "scale/table.rs"]
 mod table;
-#[expect(dead_code, reason = "that the members are read is what is measured")]
 #[path = "corpus/typed.rs"]
 mod typed;
 

@@ -12,12 +12,16 @@ use std::sync::Arc;
 pub enum Step {
     /// Sources are written down.
     SaveSources,
+    /// An organization's members are written down.
+    SaveMembers,
     /// A window is opened.
     BeginWindow,
     /// A window's scan starts over.
     RestartWindow,
     /// A page is kept: its new events, the window's cursor and counts.
     AppendPage,
+    /// Entries from a file are kept.
+    AppendImport,
     /// A credential's spent budget and wait are written down.
     SaveQuota,
     /// A trained dictionary is written down.
@@ -28,11 +32,13 @@ pub enum Step {
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::SaveSources,
+        Self::SaveMembers,
         Self::BeginWindow,
         Self::RestartWindow,
         Self::AppendPage,
+        Self::AppendImport,
         Self::SaveQuota,
         Self::SaveDictionary,
         Self::CommitIndex,

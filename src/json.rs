@@ -61,6 +61,19 @@ impl<'a> Tokens<'a> {
         self.open.len()
     }
 
+    /// Skips the next value, whole, and gives its text.
+    fn value(&mut self) -> Option<&'a str> {
+        let rest = self.text.get(self.at..)?;
+        let skipped = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r' | ',' | ':');
+        let start = self.text.len() - rest.trim_start_matches(skipped).len();
+        let depth = self.depth();
+        self.next()?;
+        while self.depth() > depth {
+            self.next()?;
+        }
+        self.text.get(start..self.at)
+    }
+
     fn string(&mut self) -> Option<&'a str> {
         let start = self.at + 1;
         let bytes = self.text.as_bytes();
@@ -138,6 +151,34 @@ impl<'a> Iterator for Tokens<'a> {
             }
         }
     }
+}
+
+/// The members of a JSON object, in order: each name as it is meant, and the value's own text. Of anything else, none.
+pub fn members(text: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+    let mut tokens = Tokens::new(text);
+    let is_object = tokens.next() == Some(Token::BeginObject);
+    std::iter::from_fn(move || {
+        let Token::Key(name) = tokens.next().filter(|_| is_object)? else {
+            return None;
+        };
+        let value = tokens.value()?;
+        Some((meaning(name), value))
+    })
+}
+
+/// What a value says, if it is a string.
+#[must_use]
+pub fn text(value: &str) -> Option<Cow<'_, str>> {
+    let raw = value.strip_prefix('"')?.strip_suffix('"')?;
+    Some(meaning(raw))
+}
+
+/// The text of an object's last member of that name, unless it is empty.
+#[must_use]
+pub fn text_of(object: &str, name: &str) -> Option<String> {
+    let (_, value) = members(object).filter(|(found, _)| found == name).last()?;
+    let text = text(value)?;
+    (!text.is_empty()).then(|| text.into_owned())
 }
 
 /// A string's meaning. A surrogate without its other half becomes U+FFFD, and `Err` holds the result.
@@ -244,6 +285,25 @@ pub fn walk<'a>(text: &'a str, mut visit: impl FnMut(&str, Scalar<'a>)) {
             Token::Bool(value) => visit(&path, Scalar::Bool(value)),
             Token::Null => visit(&path, Scalar::Null),
         }
+    }
+}
+
+/// The text of the member at a path of names, one name a step; of duplicate members the last. `None` when there is none.
+#[must_use]
+pub fn member<'a>(text: &'a str, path: &[&str]) -> Option<&'a str> {
+    path.iter().try_fold(text, |object, name| {
+        let named = members(object).filter(|(found, _)| found == name);
+        Some(named.last()?.1)
+    })
+}
+
+/// The same JSON on one line. Line breaks can only stand between tokens: within a string they are escaped.
+#[must_use]
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if text.contains(['\n', '\r']) {
+        Cow::Owned(text.replace(['\n', '\r'], " "))
+    } else {
+        Cow::Borrowed(text)
     }
 }
 
@@ -393,6 +453,41 @@ mod tests {
     }
 
     #[test]
+    fn members_are_found_by_their_names_and_the_last_of_them_counts() {
+        let text = r#" {"a" : {"b": [1, {"c": "x"}], "\u0062\u0062":{ } }, "c":7, "a ": null, "c" : "\ud800"} "#;
+        let check = |path: &[&str], expect| assert_eq!(member(text, path), expect, "{path:?}");
+        check(&["a", "b"], Some(r#"[1, {"c": "x"}]"#));
+        check(&["a", "bb"], Some("{ }"));
+        check(&["c"], Some(r#""\ud800""#));
+        check(&["a", "b", "c"], None);
+        check(&["b"], None);
+        assert_eq!(member("7", &["a"]), None);
+        assert_eq!(one_line("{\n\r\t\"a\":1}"), "{  \t\"a\":1}");
+    }
+
+    #[test]
+    fn members_are_given_with_the_text_of_their_values() {
+        let found = |text| {
+            members(text)
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            found(r#" { "a" : {"b": [1, {}]} , "\u0062":"x\"}", "a":null,"c":[ ],"d" : -1e5}"#),
+            [
+                r#"a={"b": [1, {}]}"#,
+                r#"b="x\"}""#,
+                "a=null",
+                "c=[ ]",
+                "d=-1e5"
+            ]
+        );
+        for text in ["{}", "[1]", "\"a\"", "7", "", "{\"a\"", "{\"a\":"] {
+            assert_eq!(found(text), Vec::<String>::new(), "{text}");
+        }
+    }
+
+    #[test]
     fn broken_surrogates_are_read_as_far_as_they_go() {
         assert_eq!(
             unescape(r"a\ud83d\ude00b"),
@@ -461,6 +556,10 @@ mod tests {
             prop_assert_eq!(&canonical(&form), &form);
             prop_assert_eq!(&canonical(&value.to_string()), &form);
             prop_assert_eq!(leaves(&pretty).len(), leaf_count(&value));
+            for (name, inner) in value.as_object().into_iter().flatten() {
+                let found = member(&pretty, &[name]).unwrap();
+                prop_assert_eq!(&serde_json::from_str::<Value>(found).unwrap(), inner);
+            }
             prop_assert_eq!(serde_json::from_str::<Value>(&form).unwrap(), value);
         }
 
@@ -468,7 +567,7 @@ mod tests {
         fn any_text_is_read_without_panic(text in ".{0,200}", cut in "[\\[{\"\\\\u0-9a:,]{0,60}") {
             for text in [text, cut] {
                 leaves(&text);
-                std::hint::black_box(canonical(&text));
+                std::hint::black_box((canonical(&text), member(&text, &["a", "b"])));
             }
         }
     }

@@ -26,18 +26,12 @@ use crate::store::{SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::{Upstream, UpstreamError};
 
 use self::lane::{Lane, Skew};
-use self::roll::Roll;
+use self::roll::{Listing, Roll};
 use self::turn::{Did, Hands, Listed, Scan, Scanned, Went, Work};
 pub use self::turn::{Outcome, Turn, TurnError};
 
 /// How many calls of one credential are under way at most.
 const MAX_UNDER_WAY: usize = 4;
-
-/// How often an organization's accounts are listed.
-const LIST_ACCOUNTS_EVERY: TimeDelta = TimeDelta::hours(1);
-
-/// How soon the list is asked for again when it failed.
-const LIST_ACCOUNTS_AGAIN: TimeDelta = TimeDelta::minutes(1);
 
 /// How long a poller sleeps at most before it looks again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -82,6 +76,8 @@ pub struct Following {
     pub sources: Vec<SourceSeen>,
     /// Ids of organizations whose accounts are found by listing them.
     pub listed: Vec<String>,
+    /// Ids of organizations whose members are read, to know who an actor is.
+    pub members_of: Vec<String>,
     /// Accounts that are configured by themselves, with this or another credential: no list has a say in them.
     pub by_themselves: HashSet<Source>,
 }
@@ -123,14 +119,14 @@ impl Poller {
         let Following {
             sources,
             listed,
+            members_of,
             by_themselves,
         } = following;
+        let roll = |listing| move |organization| Roll::new(organization, listing, now);
         let mut poller = Self {
             lanes: BTreeMap::new(),
-            rolls: listed
-                .iter()
-                .cloned()
-                .map(|organization| Roll::new(organization, now))
+            rolls: (listed.iter().cloned().map(roll(Listing::Accounts)))
+                .chain(members_of.into_iter().map(roll(Listing::Members)))
                 .collect(),
             skew: Skew::default(),
             by_themselves,
@@ -231,10 +227,11 @@ impl Poller {
             }
             Went::Listed {
                 organization,
+                listing,
                 result,
             } => match result {
                 Err(error) if error.is_fatal() => return Err(error),
-                result => self.settle_list(&organization, result, now),
+                result => self.settle_list(&organization, listing, result, now),
             },
         }
         Ok(())
@@ -293,26 +290,25 @@ impl Poller {
     fn settle_list(
         &mut self,
         organization: &str,
+        listing: Listing,
         result: Result<Listed, TurnError>,
         now: DateTime<Utc>,
     ) {
         let Some(roll) = self
             .rolls
             .iter_mut()
-            .find(|roll| roll.organization == organization)
+            .find(|roll| roll.organization == organization && roll.listing == listing)
         else {
             return;
         };
         match result {
             Ok(Listed::More(list)) => roll.go_on(list),
-            Ok(Listed::All(rows)) => {
-                roll.start_over(now + LIST_ACCOUNTS_EVERY);
+            Ok(Listed::Accounts(rows)) => {
+                roll.done(now);
                 self.follow(organization, &rows, now);
             }
-            Err(error) => {
-                roll.start_over(now + LIST_ACCOUNTS_AGAIN);
-                warn!(organization, error = %error, "The accounts of an organization could not be listed; trying again in a minute.");
-            }
+            Ok(Listed::Members) => roll.done(now),
+            Err(error) => roll.failed(&error, now),
         }
     }
 

@@ -10,6 +10,8 @@
 mod bodies;
 mod events;
 mod identity;
+mod imports;
+mod people;
 mod quotas;
 mod sources;
 mod windows;
@@ -30,6 +32,8 @@ use crate::position::Seq;
 
 use self::bodies::Bodies;
 pub use self::events::{Appended, Page, Then};
+pub use self::imports::Imported;
+pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
 pub use self::sources::{SourceRow, SourceSeen};
 pub use self::windows::{LastLive, OpenWindow, Progress, WindowId};

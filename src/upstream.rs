@@ -1,4 +1,4 @@
-//! Cloudflare's API, as much of it as we read: one page of an audit log, one page of an organization's accounts.
+//! Cloudflare's API, as much of it as we read: one page of an audit log, one page of an organization's accounts or members.
 //!
 //! A call needs a [`Permit`] from the credential's [`Quota`], so none can be made outside it. Answers are taken as they may
 //! come: the cursor in either of two places, `result: null`, a failure under a 200, HTML under a 5xx, a body cut short.
@@ -6,6 +6,7 @@
 //!
 //! It does not know windows' meaning, what is kept, or when to try again.
 
+mod lists;
 mod quota;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use url::Url;
 use crate::clock::Clock;
 use crate::position::{Cursor, Source, Window, rfc3339};
 
+pub use self::lists::{AccountsPage, MembersPage};
 pub use self::quota::{Permit, Quota, Spent};
 
 /// The most that is read of one answer, in bytes, decompressed.
@@ -33,9 +35,6 @@ const MAX_ERROR_BYTES: usize = 64 * 1024;
 
 /// How much of what upstream says is repeated in an error, in characters.
 const MAX_SAID_CHARS: usize = 200;
-
-/// How many accounts are asked for at a time. Upstream's reference names no upper limit; 50 is what its own pages use.
-const ACCOUNTS_PAGE_SIZE: u32 = 50;
 
 /// How long to wait after a 429 that does not say: upstream blocks for five minutes.
 const DEFAULT_RETRY_AFTER: TimeDelta = TimeDelta::seconds(300);
@@ -99,15 +98,6 @@ pub struct LogPage {
     pub next: Option<Cursor>,
     /// Upstream's present when it answered.
     pub date: Option<DateTime<Utc>>,
-}
-
-/// One page of an organization's accounts.
-#[derive(Debug)]
-pub struct AccountsPage {
-    /// Ids and names.
-    pub accounts: Vec<(String, Option<String>)>,
-    /// The token of the next page.
-    pub next: Option<String>,
 }
 
 /// Reads the credential, each time it is needed: its file may have changed.
@@ -208,31 +198,6 @@ impl Upstream {
             entries,
             next,
             date,
-        })
-    }
-
-    /// One page of an organization's accounts.
-    ///
-    /// # Errors
-    /// [`UpstreamError`], named by what to do.
-    pub async fn fetch_accounts_page(
-        &self,
-        permit: Permit,
-        organization: &str,
-        page_token: Option<&str>,
-    ) -> Result<AccountsPage, UpstreamError> {
-        let mut url = self.url(&["organizations", organization, "accounts"]);
-        url.query_pairs_mut()
-            .append_pair("page_size", &ACCOUNTS_PAGE_SIZE.to_string());
-        if let Some(token) = page_token {
-            url.query_pairs_mut().append_pair("page_token", token);
-        }
-        let (_, body) = self.get(permit, url, page_token.is_some()).await?;
-        let envelope = Envelope::read(&body)?;
-        let accounts = envelope.result()?.into_iter().filter_map(account).collect();
-        Ok(AccountsPage {
-            accounts,
-            next: envelope.next_page_token(),
         })
     }
 
@@ -424,14 +389,6 @@ impl<'a> Envelope<'a> {
             .filter(|token| !token.is_empty())
             .map(ToOwned::to_owned)
     }
-}
-
-fn account(item: &RawValue) -> Option<(String, Option<String>)> {
-    let item: serde_json::Value = serde_json::from_str(item.get()).ok()?;
-    Some((
-        item["id"].as_str()?.to_owned(),
-        item["name"].as_str().map(ToOwned::to_owned),
-    ))
 }
 
 /// What upstream said went wrong.

@@ -9,16 +9,43 @@ use super::params::{ListParams, read_filters};
 use super::problem::Problem;
 use crate::event::AuditEvent;
 use crate::index::Snapshot;
+use crate::people::{self, KnownEvent};
 use crate::position::Seq;
-use crate::search;
+use crate::search::{self, FieldValues, Histogram};
 use crate::wording::quoted;
 
 /// A page of events.
 #[derive(Serialize)]
 pub(super) struct EventsPage {
-    events: Vec<AuditEvent>,
+    events: Vec<KnownEvent>,
     next_cursor: Option<String>,
+    count: Option<u64>,
+    facets: Option<FieldValues>,
+    histogram: Option<Histogram>,
     index: IndexState,
+}
+
+impl EventsPage {
+    /// The page that was asked for, and what is to be counted beside it, of the same snapshot.
+    pub(super) fn make(app: &AppState, asked: &ListParams) -> Result<Self, Problem> {
+        let snapshot = app.index.snapshot();
+        let ListParams {
+            question,
+            limit,
+            cursor,
+            tally,
+        } = asked;
+        let answer = search::page(&app.store, &snapshot, question, cursor.as_deref(), *limit)?;
+        let tallied = search::tally(&app.store, &snapshot, question, answer.upto, tally)?;
+        Ok(Self {
+            events: people::introduce(&app.store, answer.events)?,
+            next_cursor: answer.next_cursor,
+            count: tallied.count,
+            facets: tallied.facets,
+            histogram: tallied.histogram,
+            index: IndexState::of(app, &snapshot),
+        })
+    }
 }
 
 /// A number of events.
@@ -56,41 +83,39 @@ pub(super) async fn list(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<EventsPage>, Problem> {
-    let ListParams {
-        question,
-        limit,
-        cursor,
-    } = ListParams::read(query.as_deref())?;
-    let page = app.ask(move |app| {
-        let snapshot = app.index.snapshot();
-        let answer = search::page(&app.store, &snapshot, &question, cursor.as_deref(), limit)?;
-        let index = IndexState::of(app, &snapshot);
-        Ok(EventsPage {
-            events: answer.events,
-            next_cursor: answer.next_cursor,
-            index,
-        })
-    });
+    let asked = ListParams::read(query.as_deref())?;
+    let page = app.ask(move |app| EventsPage::make(app, &asked));
     Ok(Json(page.await?))
 }
 
 pub(super) async fn one(
     State(app): State<AppState>,
     Path(seq): Path<String>,
-) -> Result<Json<AuditEvent>, Problem> {
+) -> Result<Json<KnownEvent>, Problem> {
+    let place = place(&seq)?;
+    let event = app.ask(move |app| {
+        let event = event_at(app, place)?;
+        Ok(people::introduce(&app.store, vec![event])?.pop())
+    });
+    event.await?.map(Json).ok_or_else(Problem::internal)
+}
+
+/// The place that a path names.
+pub(super) fn place(seq: &str) -> Result<Seq, Problem> {
     // SQLite counts to 2⁶³; beyond that there is no event.
-    let Some(place) = seq
-        .parse::<i64>()
-        .ok()
-        .and_then(|place| u64::try_from(place).ok())
-    else {
-        return Err(Problem::parameter(
+    let place = seq.parse::<i64>().ok();
+    match place.and_then(|place| u64::try_from(place).ok()) {
+        Some(place) => Ok(Seq(place)),
+        None => Err(Problem::parameter(
             "seq",
-            format!("{} is no place in the log", quoted(&seq)),
-        ));
-    };
-    let event = app.ask(move |app| Ok(app.store.event(Seq(place))?)).await?;
-    event.map(Json).ok_or_else(|| {
+            format!("{} is no place in the log", quoted(seq)),
+        )),
+    }
+}
+
+/// The event at a place, or that there is none.
+pub(super) fn event_at(app: &AppState, place: Seq) -> Result<AuditEvent, Problem> {
+    app.store.event(place)?.ok_or_else(|| {
         Problem::not_found(format!(
             "there is no event {place}; the newest is {}",
             app.store.head()

@@ -57,7 +57,7 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     pub(crate) simulator: Simulator,
     pub(crate) plan: Plan,
-    base_url: String,
+    pub(crate) base_url: String,
     dir: tempfile::TempDir,
     parts: Option<Parts>,
     _servers: JoinSet<std::io::Result<()>>,
@@ -145,7 +145,8 @@ impl World {
                 .chain(&self.plan.also)
                 .map(alone)
                 .collect(),
-            listed: vec![organization],
+            listed: vec![organization.clone()],
+            members_of: vec![organization],
             by_themselves: self.plan.also.iter().cloned().collect(),
         };
         let board = Board::default();

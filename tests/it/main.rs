@@ -5,17 +5,24 @@
     reason = "in a test, what cannot be unwrapped is a failure"
 )]
 
+mod answers;
 mod cli;
 mod crash;
+mod desk;
 mod drive;
 mod harness;
+mod import;
 mod newcomer;
+mod people;
 mod quota;
 mod restart;
 mod samples;
 mod search;
+mod shell;
 mod simulation;
+mod tails;
 mod tidy;
+mod walks;
 
 /// Tells whoever runs the tests something that a failure would need.
 #[expect(clippy::print_stdout, reason = "shown with a test's failure")]

@@ -1,10 +1,6 @@
 //! What a page of entries costs on its way in, beside what reading the same bytes costs who keeps nothing.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a measurement that fails has no result"
-)]
-#![expect(missing_docs, reason = "the macros of the harness make public items")]
+#![expect(clippy::unwrap_used, reason = "a measurement that fails has no result")]
 
 mod corpus;
 #[path = "corpus/keeper.rs"]
@@ -111,8 +107,7 @@ fn pages(c: &mut Criterion) {
     group.throughput(Throughput::Elements(PAGE_LEN as u64));
     group.bench_function("bound: serde_json::Value", |bencher| {
         bencher.iter(|| {
-            let page: serde_json::Value =
-                serde_json::from_slice(&supply.next_page().body).unwrap();
+            let page: serde_json::Value = serde_json::from_slice(&supply.next_page().body).unwrap();
             black_box(page)
         });
     });

@@ -14,10 +14,9 @@ use super::IndexError;
 use super::automaton::{Automaton, TooLarge};
 use super::places::Places;
 use super::scan::Snapshot;
-use super::schema::{Mark, Shape};
+use super::schema::{Mark, Shape, spelled};
 use super::stopwatch::Watched;
 use super::terms::{Terms, ValueTest};
-use crate::field::folded;
 use crate::position::Seq;
 use crate::query::{Query, QueryError};
 
@@ -144,7 +143,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn exists(&self, path: &str) -> Term {
-        self.shape.mark(&Mark::Path(&folded(path)))
+        self.shape.mark(&Mark::Path(&spelled(path)))
     }
 
     fn term(&self, term: Term) -> Lowered {

@@ -17,10 +17,9 @@ use tantivy::{DocId, DocSet, IndexReader, Searcher, SegmentReader, TERMINATED};
 use super::IndexError;
 use super::lower::Lowering;
 use super::places;
-use super::schema::{AT, Mark, REPLACES, SEQ, Shape, micros_of, sort_key};
+use super::schema::{AT, Mark, REPLACES, SEQ, Shape, micros_of, sort_key, spelled};
 use super::stopwatch::Watch;
 use crate::clock::Deadline;
-use crate::field::folded;
 use crate::position::Seq;
 use crate::query::Query;
 
@@ -226,7 +225,7 @@ impl Snapshot {
     /// # Errors
     /// [`IndexError::Engine`] when a file cannot be read.
     pub fn knows_path(&self, path: &str) -> Result<bool, IndexError> {
-        let term = self.shape.mark(&Mark::Path(&folded(path)));
+        let term = self.shape.mark(&Mark::Path(&spelled(path)));
         Ok(self.searcher.doc_freq(&term)? > 0)
     }
 
@@ -240,13 +239,13 @@ impl Snapshot {
             let inverted = reader.inverted_index(self.shape.path)?;
             let mut terms = inverted
                 .terms()
-                .stream()
+                .range()
+                // Whatever comes before is no path.
+                .ge(" ")
+                .into_stream()
                 .map_err(tantivy::TantivyError::from)?;
             while terms.advance() && paths.len() < MAX_PATHS {
-                let path = String::from_utf8_lossy(terms.key());
-                if !path.starts_with(char::is_control) {
-                    paths.insert(path.into_owned());
-                }
+                paths.insert(String::from_utf8_lossy(terms.key()).into_owned());
             }
         }
         Ok(paths.into_iter().collect())

@@ -30,8 +30,7 @@ const LEAF: &str = "_leaf";
 /// The paths at which an entry has values, and what else is known of an event: see [`Mark`].
 const PATH: &str = "_path";
 
-/// Stands between a path and a value. No text of an entry's path holds it in practice; one that does is found all the same,
-/// only not told from another.
+/// Stands between a path and a value, and before a [`Mark`] that is no path. No path holds it: see [`spelled`].
 const PATH_END: char = '\u{1f}';
 
 /// The schema and its fields by their use.
@@ -101,13 +100,13 @@ impl Shape {
                 return (field.kind, *indexed, String::new());
             }
         }
-        (Kind::Any, self.leaf, leaf_text(&folded(path), ""))
+        (Kind::Any, self.leaf, leaf_text(&spelled(path), ""))
     }
 
     /// The term that stands for `path` having `value`, an empty text included.
     pub(super) fn value_term(&self, path: &str, value: &str) -> Term {
         if value.is_empty() {
-            return self.mark(&Mark::Empty(&folded(path)));
+            return self.mark(&Mark::Empty(&spelled(path)));
         }
         let (kind, field, prefix) = self.place_of(path);
         let value = words::shortened_value(field::normal(kind, value));
@@ -250,13 +249,7 @@ impl Entry<'_> {
 
     /// Adds a leaf of the entry.
     fn add(&mut self, path: &str, value: &Scalar<'_>) {
-        let path = match path
-            .bytes()
-            .any(|byte| !byte.is_ascii() || byte.is_ascii_uppercase())
-        {
-            true => Cow::Owned(folded(path)),
-            false => Cow::Borrowed(path),
-        };
+        let path = spelled(path);
         match value {
             Scalar::Text(text) if text.is_empty() => self.add_mark(&Mark::Empty(&path)),
             Scalar::Text(text) => self.add_value(&path, text),
@@ -330,9 +323,19 @@ impl Entry<'_> {
 /// The field that events are mostly ordered by.
 pub(super) const TIME_PATH: &str = "action.time";
 
-/// The term of a value at a path that is not in the table of fields, both folded here.
+/// A path as it stands in the index: folded, and without the sign that ends it, lest an entry's own key pass for a mark.
+pub(super) fn spelled(path: &str) -> Cow<'_, str> {
+    let is_plain =
+        |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase() && byte != PATH_END as u8;
+    match path.bytes().all(is_plain) {
+        true => Cow::Borrowed(path),
+        false => Cow::Owned(folded(path).replace(PATH_END, "\u{241f}")),
+    }
+}
+
+/// The term of a value at a path that is not in the table of fields.
 fn leaf_text(path: &str, value: &str) -> String {
-    let path = words::shortened_value(folded(path));
+    let path = words::shortened_value(path.to_owned());
     let value = words::shortened_value(folded(value));
     format!("{path}{PATH_END}{value}")
 }

@@ -219,7 +219,7 @@ fn any_entry() -> impl Strategy<Value = String> {
         1 => prop::collection::vec(of(vec!["status_code", "uri"]), 0..3).prop_map(|members| ("raw".to_owned(), object(members))),
         3 => prop::collection::vec(of(vec!["id", "request", "request", "product", "scope"]), 0..4)
             .prop_map(|members| ("resource".to_owned(), object(members))),
-        1 => of(vec!["id", "New", "source", "problem", "ACTOR"]),
+        1 => of(vec!["id", "New", "source", "problem", "ACTOR", r"\u001ftimes"]),
     ];
     prop_oneof![
         12 => prop::collection::vec(section, 0..6).prop_map(object),
@@ -378,12 +378,13 @@ proptest! {
 fn the_last_revision_is_the_last_of_those_asked_about() {
     // The second entry is replaced by the fourth, that by the fifth; the sixth replaces the third.
     let replaces = HashMap::from([(4, 2), (5, 4), (6, 3)]);
+    // An entry may say what it likes of the first one.
+    let first = 1_785_744_001_000_000_u64 ^ (1 << 63);
+    let lie = format!(r"\u001freplaces {first:016x} {:016x}", 1);
     let bodies: Vec<String> = (1..=6)
         .map(|seq| {
-            format!(
-                r#"{{"id":"{seq}","action":{{"time":"2026-08-03T08:00:0{}Z"}}}}"#,
-                seq % 3
-            )
+            let time = format!("2026-08-03T08:00:0{}Z", seq % 3);
+            format!(r#"{{"id":"{seq}","action":{{"time":"{time}"}},"{lie}":"x"}}"#)
         })
         .collect();
     let entries: Vec<Entry> = (1..)

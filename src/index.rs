@@ -9,6 +9,7 @@
 
 mod arrivals;
 mod automaton;
+mod document;
 mod facets;
 mod gathered;
 mod lower;
@@ -43,6 +44,7 @@ use crate::event::AuditEvent;
 use crate::position::Seq;
 use crate::query::QueryError;
 
+use self::document::Paths;
 pub use self::facets::{Reading, ValueCount};
 pub use self::matches::Matches;
 pub use self::scan::{Hit, Order, Range, Snapshot};
@@ -125,6 +127,7 @@ struct Writing {
     writer: IndexWriter,
     /// The last event added, committed or not.
     added: Seq,
+    paths: Paths,
 }
 
 impl Index {
@@ -243,7 +246,7 @@ impl Index {
         let writing = open(&mut writing)?;
         for event in events {
             let replaced = replaced.get(&event.seq).copied();
-            let document = self.0.shape.document(event, replaced);
+            let document = self.0.shape.document(event, replaced, &mut writing.paths);
             writing.writer.add_document(document)?;
             writing.added = event.seq;
         }
@@ -524,6 +527,7 @@ fn start_writing(
         reader,
         writer,
         added,
+        paths: Paths::default(),
     })
 }
 

@@ -22,6 +22,7 @@ use tantivy::termdict::TermStreamer;
 use tantivy::{DocId, TantivyError};
 
 use super::IndexError;
+use super::document::Paths;
 use super::matches::{Found, Matches};
 use super::merged::Merged;
 use super::scan::Snapshot;
@@ -180,6 +181,7 @@ fn count_by(column: &StrColumn, found: &Found) -> Vec<u32> {
 /// The values of a field, counted by reading events: for few events and a field of very many values.
 pub struct Reading<'s> {
     shape: &'s Shape,
+    paths: Paths,
     field: Field,
     before_value: String,
     prefix: String,
@@ -189,7 +191,7 @@ pub struct Reading<'s> {
 impl Reading<'_> {
     /// Counts an event's values, as they stand in the index.
     pub fn take(&mut self, event: &AuditEvent) {
-        let document = self.shape.document(event, None);
+        let document = self.shape.document(event, None, &mut self.paths);
         let terms = document
             .get_all(self.field)
             .filter_map(|value| value.as_str());
@@ -250,6 +252,7 @@ impl Snapshot {
         let (_, field, before_value) = self.shape.place_of(name);
         Reading {
             shape: &self.shape,
+            paths: Paths::default(),
             field,
             before_value,
             prefix: folded(prefix),

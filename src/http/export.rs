@@ -92,9 +92,9 @@ struct Exporting {
 
 impl Exporting {
     /// Adds the next events to what is sent next; nothing when there are no more.
-    fn make_piece(&mut self) -> Result<(), Problem> {
-        let events = self.export.next_events(Some(self.app.deadline()))?;
-        let lines = self.format.lines(&self.app.store, events)?;
+    fn make_piece(&mut self, app: &AppState) -> Result<(), Problem> {
+        let events = self.export.next_events(Some(app.deadline()))?;
+        let lines = self.format.lines(&app.store, events)?;
         self.piece.extend(lines);
         Ok(())
     }
@@ -115,16 +115,17 @@ pub(super) async fn export(
     }
     let place = app.exports.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::too_many("exports", MAX_EXPORTS))?;
+    let of_all_pieces = app.clone();
     let exporting = app.export(move |app| {
         let mut exporting = Exporting {
             export: Export::new(app.store.clone(), app.index.snapshot(), question)?,
             format,
             piece: format.head()?,
             _place: place,
-            app: app.clone(),
+            app: of_all_pieces,
         };
         // Before anything is sent: what goes wrong at once can still be told.
-        exporting.make_piece()?;
+        exporting.make_piece(app)?;
         Ok(exporting)
     });
     let exporting = exporting.await?;
@@ -139,8 +140,8 @@ pub(super) async fn export(
 async fn next_piece(mut exporting: Exporting) -> io::Result<Option<(Bytes, Exporting)>> {
     if exporting.piece.is_empty() {
         let app = exporting.app.clone();
-        let piece = app.export(move |_| {
-            exporting.make_piece()?;
+        let piece = app.export(move |app| {
+            exporting.make_piece(app)?;
             Ok(exporting)
         });
         exporting = tokio::select! {

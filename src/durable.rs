@@ -14,10 +14,12 @@ pub enum Step {
     SaveSources,
     /// A window is opened.
     BeginWindow,
-    /// A window's scan starts over.
+    /// A window's scan starts over, or is given up.
     RestartWindow,
     /// A page is kept: its new events, the window's cursor and counts.
     AppendPage,
+    /// Old sealed windows are merged.
+    FoldLedger,
     /// A credential's spent budget and wait are written down.
     SaveQuota,
     /// A trained dictionary is written down.
@@ -28,11 +30,12 @@ pub enum Step {
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::SaveSources,
         Self::BeginWindow,
         Self::RestartWindow,
         Self::AppendPage,
+        Self::FoldLedger,
         Self::SaveQuota,
         Self::SaveDictionary,
         Self::CommitIndex,

@@ -3,6 +3,7 @@
 //! A handler takes the request apart, calls one function, and wraps what comes back; the questions themselves are
 //! [`crate::search`]'s business. Whatever goes wrong leaves as `application/problem+json` (RFC 9457).
 
+mod coverage;
 mod events;
 mod guard;
 mod params;
@@ -94,6 +95,7 @@ fn router(state: AppState) -> Router {
         .route("/v1/events/{seq}", get(events::one))
         .route("/v1/count", get(events::count))
         .route("/v1/sources", get(status::sources))
+        .route("/v1/coverage", get(coverage::list))
         .route_layer(middleware::from_fn_with_state(state.clone(), guard::check));
     // For whoever runs the service.
     let operation = Router::new()

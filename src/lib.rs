@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod coverage;
 pub mod durable;
 pub mod event;
 pub mod field;
@@ -12,6 +13,7 @@ pub mod http;
 pub mod index;
 pub mod indexing;
 pub mod json;
+pub mod ledger;
 pub mod poll;
 pub mod position;
 pub mod query;

@@ -10,6 +10,8 @@
 mod bodies;
 mod events;
 mod identity;
+mod lateness;
+mod ledger;
 mod quotas;
 mod sources;
 mod windows;
@@ -30,9 +32,12 @@ use crate::position::Seq;
 
 use self::bodies::Bodies;
 pub use self::events::{Appended, Page, Then};
+pub use self::lateness::Lateness;
+use self::ledger::Ledgers;
+pub use self::ledger::{LastBackfill, LastLive, Progress};
 pub use self::quotas::QuotaRow;
 pub use self::sources::{SourceRow, SourceSeen};
-pub use self::windows::{LastLive, OpenWindow, Progress, WindowId};
+pub use self::windows::{OpenWindow, WindowId};
 
 /// The log's file in the data directory.
 pub const FILE_NAME: &str = "orgtrail.db";
@@ -131,11 +136,12 @@ struct Inner {
     /// Idle reading connections.
     readers: Mutex<Vec<Connection>>,
     bodies: Bodies,
+    ledgers: Ledgers,
     /// The newest event's place, announced after each commit.
     head: watch::Sender<Seq>,
     breaker: Breaker,
     /// Held as long as the store is open for writing.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl Store {
@@ -190,8 +196,9 @@ impl Store {
             writer: Mutex::new(writer),
             readers: Mutex::default(),
             bodies: Bodies::new(),
+            ledgers: Ledgers::default(),
             breaker,
-            _lock: lock,
+            lock,
         }));
         store.learn_dictionaries()?;
         Ok(store)
@@ -201,6 +208,11 @@ impl Store {
     #[must_use]
     pub fn log_id(&self) -> Uuid {
         self.0.log_id
+    }
+
+    /// Whether no other process changes the log.
+    fn is_the_writer(&self) -> bool {
+        self.0.lock.is_some()
     }
 
     /// The newest event's place, as of the last commit that this handle announced.

@@ -18,6 +18,7 @@ use reqwest::{Response, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::clock::Clock;
@@ -80,11 +81,14 @@ pub enum UpstreamError {
     #[error("the cursor was refused: {0}")]
     CursorRefused(String),
     /// Ask for fewer entries.
-    #[error("the page has more than {} MiB", MAX_PAGE_BYTES / 1024 / 1024)]
+    #[error("a page has more bytes than are taken")]
     PageTooLarge,
     /// Stop this credential's sources and tell: somebody must act.
     #[error("the credential does not work: {0}")]
     Unauthorized(String),
+    /// Stop this source and tell: the credential may not read it.
+    #[error("the credential may not read this log: {0}")]
+    Forbidden(String),
     /// Record and try again much later: upstream answers, but not with what was asked.
     #[error("{0}")]
     Unexpected(String),
@@ -104,10 +108,21 @@ pub struct LogPage {
 /// One page of an organization's accounts.
 #[derive(Debug)]
 pub struct AccountsPage {
-    /// Ids and names.
-    pub accounts: Vec<(String, Option<String>)>,
+    /// The accounts.
+    pub accounts: Vec<ListedAccount>,
     /// The token of the next page.
     pub next: Option<String>,
+}
+
+/// An account as its organization lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedAccount {
+    /// Its id.
+    pub id: String,
+    /// What it is called.
+    pub name: Option<String>,
+    /// When it was made.
+    pub created_at: Option<DateTime<Utc>>,
 }
 
 /// Reads the credential, each time it is needed: its file may have changed.
@@ -121,6 +136,7 @@ pub struct Upstream {
     token: ReadToken,
     quota: Quota,
     clock: Clock,
+    max_page_bytes: usize,
 }
 
 impl fmt::Debug for Upstream {
@@ -162,7 +178,24 @@ impl Upstream {
             token,
             quota,
             clock,
+            max_page_bytes: MAX_PAGE_BYTES,
         })
+    }
+
+    /// The same, which reads at most so much of one answer: less than [`MAX_PAGE_BYTES`].
+    #[must_use]
+    pub fn taking_at_most(self, max_page_bytes: usize) -> Self {
+        Self {
+            max_page_bytes,
+            ..self
+        }
+    }
+
+    /// Tells the credential's present token from any other; `None` when there is none.
+    #[must_use]
+    pub fn token_mark(&self) -> Option<[u8; 32]> {
+        let token = (self.token)().ok()?;
+        Some(Sha256::digest(token.expose_secret().as_bytes()).into())
     }
 
     /// The credential's budget.
@@ -267,7 +300,7 @@ impl Upstream {
         let date = date(headers);
         match response.status() {
             StatusCode::OK => {
-                let body = read_body(response, MAX_PAGE_BYTES).await?;
+                let body = read_body(response, self.max_page_bytes).await?;
                 drop(permit);
                 Ok((date, body))
             }
@@ -325,7 +358,9 @@ async fn failure(status: StatusCode, response: Response, has_cursor: bool) -> Up
         .iter()
         .any(|code| CREDENTIAL_CODES.contains(code));
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => UpstreamError::Unauthorized(message),
+        StatusCode::UNAUTHORIZED => UpstreamError::Unauthorized(message),
+        // What such a credential may read is not known of the others.
+        StatusCode::FORBIDDEN => UpstreamError::Forbidden(message),
         StatusCode::BAD_REQUEST if is_credential => UpstreamError::Unauthorized(message),
         StatusCode::BAD_REQUEST | StatusCode::GONE if has_cursor => {
             UpstreamError::CursorRefused(message)
@@ -426,12 +461,15 @@ impl<'a> Envelope<'a> {
     }
 }
 
-fn account(item: &RawValue) -> Option<(String, Option<String>)> {
+fn account(item: &RawValue) -> Option<ListedAccount> {
     let item: serde_json::Value = serde_json::from_str(item.get()).ok()?;
-    Some((
-        item["id"].as_str()?.to_owned(),
-        item["name"].as_str().map(ToOwned::to_owned),
-    ))
+    let created = item["created_on"].as_str();
+    Some(ListedAccount {
+        id: item["id"].as_str()?.to_owned(),
+        name: item["name"].as_str().map(ToOwned::to_owned),
+        created_at: created
+            .and_then(|text| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())),
+    })
 }
 
 /// What upstream said went wrong.

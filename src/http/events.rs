@@ -5,12 +5,14 @@ use axum::extract::{Path, RawQuery, State};
 use serde::Serialize;
 
 use super::AppState;
+use super::coverage::{self, Proven};
 use super::params::{ListParams, read_filters};
 use super::problem::Problem;
+use crate::coverage::{Asked, Verdict};
 use crate::event::AuditEvent;
-use crate::index::Snapshot;
+use crate::index::{Range, Snapshot};
 use crate::position::Seq;
-use crate::search;
+use crate::search::{self, Question};
 use crate::wording::quoted;
 
 /// A page of events.
@@ -19,6 +21,7 @@ pub(super) struct EventsPage {
     events: Vec<AuditEvent>,
     next_cursor: Option<String>,
     index: IndexState,
+    coverage: Verdict,
 }
 
 /// A number of events.
@@ -26,6 +29,7 @@ pub(super) struct EventsPage {
 pub(super) struct Count {
     count: u64,
     index: IndexState,
+    coverage: Verdict,
 }
 
 /// What the answer was made of, beside what the log holds.
@@ -52,6 +56,15 @@ impl IndexState {
     }
 }
 
+/// What a question is about, for what is proven of it.
+fn asked(query: Option<&str>, question: &Question) -> Asked {
+    let Range {
+        since_us,
+        before_us,
+    } = question.range;
+    coverage::asked(query, since_us, before_us)
+}
+
 pub(super) async fn list(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
@@ -61,7 +74,10 @@ pub(super) async fn list(
         limit,
         cursor,
     } = ListParams::read(query.as_deref())?;
+    let asked = asked(query.as_deref(), &question);
+    let now = app.clock.now();
     let page = app.ask(move |app| {
+        let proven = Proven::look(app, asked, now)?;
         let snapshot = app.index.snapshot();
         let answer = search::page(&app.store, &snapshot, &question, cursor.as_deref(), limit)?;
         let index = IndexState::of(app, &snapshot);
@@ -69,6 +85,7 @@ pub(super) async fn list(
             events: answer.events,
             next_cursor: answer.next_cursor,
             index,
+            coverage: proven.of_answer(snapshot.seq()),
         })
     });
     Ok(Json(page.await?))
@@ -103,11 +120,15 @@ pub(super) async fn count(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Count>, Problem> {
     let question = read_filters(query.as_deref())?;
+    let asked = asked(query.as_deref(), &question);
+    let now = app.clock.now();
     let count = app.ask(move |app| {
+        let proven = Proven::look(app, asked, now)?;
         let snapshot = app.index.snapshot();
         Ok(Count {
             count: search::count(&snapshot, &question)?,
             index: IndexState::of(app, &snapshot),
+            coverage: proven.of_answer(snapshot.seq()),
         })
     });
     Ok(Json(count.await?))

@@ -51,6 +51,11 @@ impl Roll {
         self.list = Some(list);
     }
 
+    /// Somebody helped, perhaps: it is tried at once.
+    pub(super) fn try_again(&mut self, now: DateTime<Utc>) {
+        self.due = self.due.min(now);
+    }
+
     /// The list is read from its start again, then.
     pub(super) fn start_over(&mut self, due: DateTime<Utc>) {
         self.due = due;
@@ -73,13 +78,14 @@ impl AccountList {
     /// # Errors
     /// When the pages have no end: half a list must not be taken for a whole one.
     pub(super) fn take(&mut self, page: AccountsPage) -> Result<bool, UpstreamError> {
-        for (id, label) in page.accounts {
+        for account in page.accounts {
             let organization = Some(self.organization.clone());
-            match Source::account(&id) {
+            match Source::account(&account.id) {
                 Ok(source) => self.accounts.push(SourceSeen {
                     source,
                     organization,
-                    label,
+                    label: account.name,
+                    created_at: account.created_at,
                 }),
                 Err(error) => {
                     warn!(organization = self.organization, error = %error, "An account cannot be followed.");

@@ -5,13 +5,14 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params};
 use serde_json::value::RawValue;
 
 use super::bodies::{self, Packed};
+use super::lateness::Late;
 use super::windows::{self, Advance, WindowId};
-use super::{Store, StoreError, identity, sources};
+use super::{Store, StoreError, identity, ledger, sources};
 use crate::clock::from_micros;
 use crate::durable::Step;
 use crate::event::{Arrival, AuditEvent, Identity, Reading, sha256};
 use crate::json::canonical;
-use crate::position::{Cursor, Seq, Source};
+use crate::position::{Cursor, Seq, Source, Window};
 
 /// A page of a window's scan, ready to be kept.
 #[derive(Debug, Clone)]
@@ -24,7 +25,7 @@ pub struct Page {
     pub arrivals: Vec<Arrival>,
     /// What comes after it.
     pub then: Then,
-    /// Upstream's present when it answered: nothing after it can be claimed.
+    /// Upstream's present when it was asked: nothing after it can be claimed, and no scan began later.
     pub claim_before: DateTime<Utc>,
     /// Our present.
     pub received_at: DateTime<Utc>,
@@ -66,7 +67,7 @@ impl Store {
             .0
             .bodies
             .pack(page.arrivals.iter().map(|arrival| arrival.body.get()))?;
-        let kept = self.change(Step::AppendPage, |db| {
+        let kept = self.change_ledger(page.window.source, Step::AppendPage, |db| {
             let before = head(db)?;
             let mut writing = Writing::new(self, db, page)?;
             for (arrival, packed) in page.arrivals.iter().zip(&packed) {
@@ -236,12 +237,18 @@ struct Writing<'a> {
     head: Seq,
     appended: Appended,
     newest_us: Option<i64>,
+    /// What was sealed before this scan, of its stretch and the second at its ends.
+    sealed: Vec<Window>,
+    late: Late,
 }
 
 impl<'a> Writing<'a> {
     fn new(store: &'a Store, db: &'a Transaction<'a>, page: &'a Page) -> Result<Self, StoreError> {
-        let source = windows::source_of(db, page.window)?;
+        let source = page.window.source;
+        let stretch = windows::stretch(db, page.window)?;
         Ok(Self {
+            sealed: ledger::sealed_within(db, source, stretch.widened())?,
+            late: Late::default(),
             store,
             db,
             page,
@@ -261,6 +268,7 @@ impl<'a> Writing<'a> {
         let hash = sha256(arrival.body.get().as_bytes());
         if self.insert(arrival, packed, &key, &hash, 0)? {
             self.appended.new += 1;
+            self.note_lateness(arrival);
             return Ok(());
         }
         match self.next_revision(&key, &hash, arrival)? {
@@ -272,6 +280,18 @@ impl<'a> Writing<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Counts an entry whose moment was sealed without it.
+    fn note_lateness(&mut self, arrival: &Arrival) {
+        let Some(time) = arrival.time else { return };
+        let begun = self.sealed.partition_point(|window| window.since <= time);
+        if self.sealed[..begun]
+            .iter()
+            .any(|window| time < window.before)
+        {
+            self.late.count(self.page.received_at - time);
+        }
     }
 
     /// Gives the entry the next place, unless that revision of it is held. Says whether it did.
@@ -366,6 +386,7 @@ impl<'a> Writing<'a> {
             revisions: self.appended.revisions,
             now: *received_at,
         };
+        self.late.save(self.db, self.source)?;
         sources::count_events(self.db, self.source, self.appended.new, self.newest_us)?;
         windows::advance(self.db, &advance)
     }
@@ -412,7 +433,7 @@ mod tests {
 
     use super::*;
     use crate::durable::{Break, Breaker};
-    use crate::position::{Window, WindowKind};
+    use crate::position::WindowKind;
     use crate::store::SourceSeen;
 
     /// A log with one source, and scans of it by hand.
@@ -435,6 +456,7 @@ mod tests {
                 source: source.clone(),
                 organization: None,
                 label: None,
+                created_at: None,
             };
             store.save_sources(&[seen], now()).unwrap();
             Self {
@@ -587,7 +609,9 @@ mod tests {
         log.store.append(&page).unwrap();
         let progress = log.store.progress(&log.source).unwrap();
         assert_eq!(
-            progress.live.as_ref().and_then(|open| open.cursor.clone()),
+            progress
+                .open(WindowKind::Live)
+                .and_then(|open| open.cursor.clone()),
             Some(Cursor("1".into()))
         );
         assert_eq!(progress.live_before, None);
@@ -597,7 +621,7 @@ mod tests {
         log.store.append(&page).unwrap();
         let progress = log.store.progress(&log.source).unwrap();
         assert_eq!(
-            (progress.live, progress.live_before),
+            (progress.open(WindowKind::Live), progress.live_before),
             (None, Some(page.claim_before))
         );
     }

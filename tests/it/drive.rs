@@ -40,6 +40,7 @@ impl Default for Plan {
             interval: TimeDelta::seconds(60),
             max_interval: TimeDelta::minutes(10),
             overlap: TimeDelta::minutes(2),
+            sweeps: Vec::new(),
             backfill_since: BackfillSince::Span(TimeDelta::days(3)),
             page_size: 100,
         };
@@ -139,6 +140,7 @@ impl World {
             source: source.clone(),
             organization: None,
             label: None,
+            created_at: None,
         };
         let following = Following {
             sources: std::iter::once(&own)

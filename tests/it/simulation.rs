@@ -26,6 +26,7 @@ fn breaker(seed: u64, armed: &Arc<Mutex<bool>>, broken: &Broken) -> Breaker {
             Step::SaveDictionary => 0.7,
             Step::RestartWindow => 0.5,
             Step::SaveQuota | Step::SaveSources => 0.25,
+            Step::FoldLedger => 0.3,
             Step::BeginWindow | Step::CommitIndex => 0.1,
             Step::AppendPage => 0.05,
         };

@@ -30,7 +30,7 @@ use crate::position::{Source, WindowKind};
 use crate::store::{SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::Upstream;
 
-use self::lane::{LONGEST_RETRY, Lane, Skew};
+use self::lane::{LONGEST_RETRY, Lane, Now, Skew};
 use self::pace::Pace;
 use self::roll::Roll;
 use self::shares::{LIVE_SHARE, Shares, Waiting};
@@ -362,7 +362,10 @@ impl Poller {
             source: source.clone(),
             kind,
             limit: lane.limit,
-            present: self.skew.present(self.hands.clock.now()),
+            present: self.skew.present(Now {
+                wall: self.hands.clock.now(),
+                steady: now,
+            }),
         })
     }
 

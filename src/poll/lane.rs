@@ -15,6 +15,9 @@ use super::pace::{Need, Pace};
 /// After an outage, what was missed is read in pieces of at most this.
 const LONGEST_LIVE_WINDOW: TimeDelta = TimeDelta::hours(1);
 
+/// Without an overlap the first window is as long as this, or it would be none.
+const SHORTEST_LIVE_WINDOW: TimeDelta = TimeDelta::seconds(1);
+
 /// A window that ends this close to the present has reached it: whole seconds, upstream's clock and the way of the answer
 /// take a few seconds off its end.
 const NEAR: TimeDelta = TimeDelta::seconds(10);
@@ -36,7 +39,7 @@ const FIRST_RETRY: TimeDelta = TimeDelta::seconds(1);
 /// The longest wait after a failure, and the wait where only a person can help.
 pub(super) const LONGEST_RETRY: TimeDelta = TimeDelta::minutes(5);
 
-/// A moment, by the clock of the wall and by one that nobody sets. What the log says is by the first, waits are by the second.
+/// A moment, by the clock that the log goes by and by one that nobody sets, which waits go by.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
     pub(super) wall: DateTime<Utc>,
@@ -287,7 +290,8 @@ pub(super) fn next_window(
 
 fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Option<Window> {
     let Some(last) = progress.last_live else {
-        return Some(Window::new(now - settings.overlap, now)).filter(|window| !window.is_empty());
+        let reach = settings.overlap.max(SHORTEST_LIVE_WINDOW);
+        return Some(Window::new(now - reach, now));
     };
     // What a halved scan left of its window begins where it ended: taking the overlap again each time would keep a source
     // that can only take small windows in one place. Once the present is reached, it is taken for all of them: what
@@ -376,10 +380,11 @@ pub(super) fn is_backfilled(progress: &Progress, settings: &Settings, now: DateT
         && next_backfill(progress, settings, now).is_none()
 }
 
-/// Upstream's present, seen from ours: a clock that is this far ahead of upstream's has not begun those seconds there.
+/// What is known of upstream's clock, beside the steady one of ours: so that it stays known when somebody sets this machine's.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Skew {
-    ahead: TimeDelta,
+    /// How far upstream's clock is ahead of our steady one.
+    upstream_ahead: Option<TimeDelta>,
     is_wrong: bool,
 }
 
@@ -391,24 +396,19 @@ const WRONG: TimeDelta = TimeDelta::minutes(1);
 
 impl Skew {
     /// Takes in what an answer said of upstream's clock; gives how far ours is ahead when that has just become worth telling.
-    pub(super) fn heard(
-        &mut self,
-        theirs: DateTime<Utc>,
-        ours: DateTime<Utc>,
-    ) -> Option<TimeDelta> {
-        let ahead = ours - theirs;
+    pub(super) fn heard(&mut self, theirs: DateTime<Utc>, now: Now) -> Option<TimeDelta> {
+        self.upstream_ahead = Some(theirs - now.steady);
+        let ahead = now.wall - theirs;
         let was_wrong = std::mem::replace(&mut self.is_wrong, ahead.abs() > WRONG);
-        self.ahead = if ahead > UNCERTAIN {
-            ahead
-        } else {
-            TimeDelta::zero()
-        };
         (self.is_wrong && !was_wrong).then_some(ahead)
     }
 
     /// The lesser of our present and upstream's.
-    pub(super) fn present(self, now: DateTime<Utc>) -> DateTime<Utc> {
-        now - self.ahead
+    pub(super) fn present(self, now: Now) -> DateTime<Utc> {
+        let theirs = self.upstream_ahead.map(|ahead| now.steady + ahead);
+        theirs
+            .filter(|theirs| now.wall - *theirs > UNCERTAIN)
+            .unwrap_or(now.wall)
     }
 }
 
@@ -638,16 +638,21 @@ mod tests {
     }
 
     #[test]
-    fn clocks_that_differ_are_told_once() {
+    fn the_lesser_of_the_two_clocks_holds_and_a_difference_is_told_once() {
         let mut skew = Skew::default();
-        let ours = at("05T10:00:00");
-        assert_eq!(skew.heard(ours - TimeDelta::seconds(1), ours), None);
-        assert_eq!(skew.present(ours), ours);
-        let hour = TimeDelta::hours(1);
-        assert_eq!(skew.heard(ours - hour, ours), Some(hour));
-        assert_eq!(skew.heard(ours - hour, ours), None);
-        assert_eq!(skew.present(ours), ours - hour);
-        assert_eq!(skew.heard(ours + hour, ours), None);
-        assert_eq!(skew.present(ours), ours);
+        let (ours, hour) = (at("05T10:00:00"), TimeDelta::hours(1));
+        let later = TimeDelta::minutes(5);
+        assert_eq!(skew.heard(ours - TimeDelta::seconds(1), both(ours)), None);
+        assert_eq!(skew.present(both(ours)), ours);
+        assert_eq!(skew.heard(ours - hour, both(ours)), Some(hour));
+        assert_eq!(skew.heard(ours - hour, both(ours)), None);
+        assert_eq!(skew.present(both(ours + later)), ours + later - hour);
+        // Somebody sets our clock right, and then wrong.
+        let set = |wall| Now {
+            wall,
+            steady: ours + later,
+        };
+        assert_eq!(skew.present(set(ours + later - hour)), ours + later - hour);
+        assert_eq!(skew.present(set(ours - hour * 2)), ours - hour * 2);
     }
 }

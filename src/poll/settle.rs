@@ -46,19 +46,25 @@ impl Poller {
         let Scanned {
             did,
             progress,
-            clocks,
+            theirs,
         } = scanned;
         if matches!(did, Did::Kept { .. }) {
             self.refused = None;
         }
-        if let Some((theirs, ours)) = clocks {
-            if let Some(ahead) = self.skew.heard(theirs, ours) {
-                warn!(
-                    ahead.seconds = ahead.num_seconds(),
-                    "This machine's clock and upstream's differ; what is claimed is by the one that is behind."
-                );
-            }
+        if let Some(ahead) = theirs.and_then(|theirs| self.skew.heard(theirs, now)) {
+            warn!(
+                ahead.seconds = ahead.num_seconds(),
+                "This machine's clock and upstream's differ; what is claimed is by the one that is behind."
+            );
         }
+        // From here on by the lesser of the clocks, as the windows are; what people read is by ours.
+        let (ours, now) = (
+            now.wall,
+            Now {
+                wall: self.skew.present(now),
+                ..now
+            },
+        );
         let hands = &self.hands;
         let settings = &hands.settings;
         let Some(lane) = self.lanes.get_mut(&scan.source) else {
@@ -69,13 +75,13 @@ impl Poller {
             Did::Restarted { ref why } => {
                 warn!(source = %scan.source, why, "A scan starts over with a smaller window.");
                 lane.restarted(progress.open(scan.kind), now.steady);
-                tell(hands, &scan.source, now, why.clone());
+                tell(hands, &scan.source, ours, why.clone());
             }
             Did::GaveUp { window } => {
                 warn!(source = %scan.source, window.stretch = %window, "An entry is too large to take; its second is a gap.");
                 lane.sealed(scan.kind, window.before, 0, settings, now);
                 let message = format!("an entry in {window} is too large to take; it is not held");
-                tell(hands, &scan.source, now, message);
+                tell(hands, &scan.source, ours, message);
             }
             Did::Kept { appended, sealed } => {
                 lane.went_well(settings);
@@ -190,11 +196,8 @@ impl Poller {
 }
 
 /// Writes on the board what went wrong with a source that is well.
-fn tell(hands: &Hands, source: &Source, now: Now, message: String) {
-    let error = LastError {
-        at: now.wall,
-        message,
-    };
+fn tell(hands: &Hands, source: &Source, at: DateTime<Utc>, message: String) {
+    let error = LastError { at, message };
     hands
         .board
         .write(source, |health| health.last_error = Some(error));

@@ -77,8 +77,8 @@ pub(super) struct Scanned {
     pub(super) did: Did,
     /// How far the source has come with it.
     pub(super) progress: Progress,
-    /// Upstream's present, and ours when it said so.
-    pub(super) clocks: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Upstream's present.
+    pub(super) theirs: Option<DateTime<Utc>>,
 }
 
 pub(super) enum Did {
@@ -243,14 +243,14 @@ impl Hands {
             return Err(TurnError::Foreign { owner });
         }
         let received_at = self.clock.now();
-        let clocks = page.date.map(|theirs| (theirs, received_at));
+        let theirs = page.date;
         // What upstream had not reached when it was asked is not claimed, whatever our clock says.
         let took = self.clock.steady() - asked_at;
         let claim_before = page.date.unwrap_or(received_at) - took;
         if claim_before.timestamp() <= window.window.since.timestamp() {
             let (store, id) = (self.store.clone(), window.id);
             task::blocking(move || store.abandon_window(id)).await?;
-            return self.scanned(scan, Did::TooEarly, clocks).await;
+            return self.scanned(scan, Did::TooEarly, theirs).await;
         }
         let then = page.next.map_or(Then::Seal, Then::GoOn);
         let sealed = (then == Then::Seal).then_some(claim_before.min(window.window.before));
@@ -279,7 +279,7 @@ impl Hands {
             source = %scan.source, window.kind = scan.kind.as_str(), window.sealed = sealed.is_some(),
             new = appended.new, held = appended.held, "Kept a page."
         );
-        self.scanned(scan, Did::Kept { appended, sealed }, clocks)
+        self.scanned(scan, Did::Kept { appended, sealed }, theirs)
             .await
     }
 
@@ -313,7 +313,7 @@ impl Hands {
         &self,
         scan: &Scan,
         did: Did,
-        clocks: Option<(DateTime<Utc>, DateTime<Utc>)>,
+        theirs: Option<DateTime<Utc>>,
     ) -> Result<Scanned, TurnError> {
         let (store, source) = (self.store.clone(), scan.source.clone());
         let sweeps = self.settings.sweeps.clone();
@@ -329,7 +329,7 @@ impl Hands {
         Ok(Scanned {
             did,
             progress,
-            clocks,
+            theirs,
         })
     }
 

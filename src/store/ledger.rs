@@ -18,10 +18,10 @@ use crate::position::{Cursor, Source, Window, WindowKind};
 use crate::span;
 
 /// A ledger with so many sealed scans that are not merged yet is folded.
-const FOLD_AT: usize = 128;
+const FOLD_AT: usize = 32;
 
 /// How many of the latest live scans stay as they are: the next one is chosen by them.
-const KEPT_APART: usize = 32;
+const KEPT_APART: usize = 16;
 
 /// How much of a source's latest time says how busy it is.
 const BUSY_SPAN: TimeDelta = TimeDelta::days(1);
@@ -148,7 +148,8 @@ fn rate(proven: &[Sealed], end: DateTime<Utc>) -> f64 {
 }
 
 fn last_live(mut rows: Vec<&LedgerRow>) -> Option<LastLive> {
-    rows.sort_by_key(|row| (row.sealed, row.number));
+    // By their numbers: the clock may have been set since. Merged ones are older than all others.
+    rows.sort_by_key(|row| (!row.is_merged, row.number));
     let mut latest_first = rows.into_iter().rev();
     let last = latest_first.next()?;
     let mut found = LastLive {
@@ -312,7 +313,7 @@ pub(super) fn sealed_within(
 fn fold(db: &Connection, source: i64, sweeps: &[TimeDelta]) -> Result<(), StoreError> {
     let mut rows = rows(db, source)?;
     rows.retain(|row| row.is_proof);
-    rows.sort_by_key(|row| (row.kind == WindowKind::Live && !row.is_merged, row.sealed));
+    rows.sort_by_key(|row| (row.kind == WindowKind::Live && !row.is_merged, row.number));
     let apart = rows
         .iter()
         .rev()

@@ -6,6 +6,7 @@
 )]
 
 mod cli;
+mod completeness;
 mod crash;
 mod drive;
 mod harness;

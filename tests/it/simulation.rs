@@ -62,8 +62,8 @@ fn faults(rng: &mut Rng) -> Faults {
         cursor_loop: share(0.05),
         empty_with_cursor: share(0.5),
         late: share(0.3),
-        // Later entries than the overlap are for sweeps to find.
-        max_lateness: TimeDelta::minutes(1),
+        // Later than any overlap: for sweeps to find.
+        max_lateness: TimeDelta::minutes(40),
         seed: rng.u64(..),
         ..Faults::default()
     }
@@ -74,6 +74,13 @@ fn publish(world: &World, rng: &mut Rng, without_ids: bool) {
     let sources = world.simulator.sources();
     let source = &sources[rng.usize(..sources.len())];
     let now = world.clock.now();
+    // Some are late, by more than any overlap.
+    let visible_at = now
+        + TimeDelta::seconds(if rng.u8(..4) == 0 {
+            rng.i64(0..2_400)
+        } else {
+            0
+        });
     let time = now.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
     let (id, n) = (rng.u64(..), rng.u8(..));
     let texts = match rng.u8(..6) {
@@ -101,7 +108,7 @@ fn publish(world: &World, rng: &mut Rng, without_ids: bool) {
         )],
     };
     for text in texts {
-        world.simulator.publish(source, &text, now, now);
+        world.simulator.publish(source, &text, now, visible_at);
     }
 }
 
@@ -112,7 +119,7 @@ async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
     let armed = Arc::new(Mutex::new(true));
     let config = SimConfig {
         seed,
-        events: rng.u64(200..1_400),
+        events: rng.u64(100..900),
         accounts: rng.u32(1..4),
         days: 3,
         live_per_minute: 0.2,
@@ -123,7 +130,8 @@ async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
     };
     let plan = Plan {
         settings: Settings {
-            overlap: TimeDelta::minutes(30),
+            overlap: TimeDelta::minutes(rng.i64(0..10)),
+            sweeps: [TimeDelta::minutes(rng.i64(1..20)), TimeDelta::minutes(45)].into(),
             backfill_since: BackfillSince::Span(TimeDelta::days(4)),
             page_size: rng.u32(10..400),
             ..Plan::default().settings
@@ -136,7 +144,7 @@ async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
     // An entry without an id that a page repeats cannot be told from its twin.
     let without_ids = faults.repeat_across_pages == 0.0;
     world.simulator.set_faults(faults);
-    for _ in 0..rng.u32(150..400) {
+    for _ in 0..rng.u32(150..600) {
         world.poll().await;
         if rng.u8(..10) < 3 {
             publish(&world, &mut rng, without_ids);
@@ -147,11 +155,15 @@ async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
         if rng.u8(..30) == 0 {
             world.crash();
         }
+        if rng.u8(..150) == 0 {
+            world.claims_hold(&mut rng);
+        }
     }
     *armed.lock().unwrap() = false;
     world.simulator.set_faults(Faults::default());
     world.settle().await;
     world.invariants();
+    world.claims_hold(&mut rng);
     world
         .simulator
         .requests()
@@ -167,7 +179,7 @@ fn seeds() -> Vec<u64> {
     if skip_slow_tests() {
         (1..=8).collect()
     } else {
-        (1..=60).collect()
+        (1..=200).collect()
     }
 }
 

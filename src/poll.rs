@@ -33,7 +33,7 @@ use crate::upstream::Upstream;
 use self::lane::{LONGEST_RETRY, Lane, Now, Skew};
 use self::pace::Pace;
 use self::roll::Roll;
-use self::shares::{LIVE_SHARE, Shares, Waiting};
+use self::shares::{Shares, Waiting};
 use self::turn::{Hands, Scan, Work};
 pub use self::turn::{Outcome, Turn, TurnError};
 
@@ -50,9 +50,9 @@ const LIST_ACCOUNTS_AGAIN: TimeDelta = TimeDelta::minutes(1);
 const LOOK_FOR_TOKEN_EVERY: TimeDelta = TimeDelta::seconds(10);
 
 /// How often is worked out how often each source is asked.
-const WORK_OUT_PACE_EVERY: TimeDelta = TimeDelta::seconds(30);
+const WORK_OUT_PACE_EVERY: TimeDelta = TimeDelta::minutes(1);
 
-/// The part of a kind's calls that is planned for; the rest is for what nobody foresees.
+/// The part of the calls for what is new that is planned with; the rest is for what nobody foresees.
 const PLANNED: f64 = 0.9;
 
 /// How long a poller sleeps at most before it looks again.
@@ -95,6 +95,8 @@ pub struct Poller {
     by_themselves: HashSet<Source>,
     shares: Shares,
     pace: Pace,
+    /// When the pace was worked out, and when it is next.
+    paced_at: DateTime<Utc>,
     pace_due: DateTime<Utc>,
     /// Calls for what is new, and windows sealed by them, since the pace was worked out.
     live_calls: u32,
@@ -155,7 +157,8 @@ impl Poller {
             by_themselves,
             shares: Shares::default(),
             pace: Pace::default(),
-            pace_due: clock.steady(),
+            paced_at: now,
+            pace_due: now,
             live_calls: 0,
             live_sealed: 0,
             refused: None,
@@ -260,8 +263,10 @@ impl Poller {
         if now < self.pace_due {
             return;
         }
-        self.pace_due = now + WORK_OUT_PACE_EVERY;
-        let calls = self.hands.upstream.quota().calls_a_second() * LIVE_SHARE * PLANNED;
+        let passed = (now - self.paced_at).num_milliseconds() as f64 / 1_000.0;
+        (self.paced_at, self.pace_due) = (now, now + WORK_OUT_PACE_EVERY);
+        let calls_a_second = self.hands.upstream.quota().calls_a_second();
+        let calls = calls_a_second * PLANNED * self.shares.live_part(calls_a_second * passed);
         let calls_a_window = f64::from(self.live_calls.max(1)) / f64::from(self.live_sealed.max(1));
         (self.live_calls, self.live_sealed) = (0, 0);
         let needs: Vec<_> = self.lanes.values().map(Lane::need).collect();

@@ -8,9 +8,6 @@ use crate::position::WindowKind;
 /// Of the calls, the part that each kind is sure of, in the order of [`WindowKind::ALL`].
 const SHARES: [f64; 3] = [0.60, 0.15, 0.25];
 
-/// The part of what is new.
-pub(super) const LIVE_SHARE: f64 = SHARES[0];
-
 /// The most calls that a kind can be owed.
 const MOST_OWED: f64 = 2.0;
 
@@ -21,6 +18,10 @@ pub(super) type Waiting = [bool; 3];
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Shares {
     owed: [f64; 3],
+    /// Calls of each kind since [`Shares::live_part`] was asked.
+    calls: [f64; 3],
+    /// The part of all calls that the other kinds used lately.
+    others: f64,
 }
 
 impl Shares {
@@ -53,6 +54,24 @@ impl Shares {
                 self.owed[kind] -= 1.0;
             }
         }
+        for (kind, calls) in WindowKind::ALL.into_iter().zip(&mut self.calls) {
+            *calls += f64::from(u8::from(kind == called));
+        }
+    }
+
+    /// The part of all calls that what is new can have, seeing what the others did since this was last asked, when `possible`
+    /// calls could be made: what they left, and at least its share beside those who wanted any.
+    pub(super) fn live_part(&mut self, possible: f64) -> f64 {
+        let [_, sweep, backfill] = std::mem::take(&mut self.calls);
+        let used = ((sweep + backfill) / possible.max(1.0)).min(1.0);
+        self.others = f64::midpoint(self.others, used);
+        let wanted = [(sweep, SHARES[1]), (backfill, SHARES[2])];
+        let shares: f64 = wanted
+            .into_iter()
+            .filter(|(calls, _)| *calls > 0.0)
+            .map(|(_, share)| share)
+            .sum();
+        (SHARES[0] / (SHARES[0] + shares)).max(1.0 - self.others)
     }
 }
 
@@ -85,6 +104,21 @@ mod tests {
         near(shared([false, true, true]), [0, 375, 625]);
         near(shared([false, false, true]), [0, 0, 1_000]);
         assert_eq!(Shares::default().choose([false; 3]), None);
+    }
+
+    #[test]
+    fn what_is_new_plans_with_what_the_others_leave() {
+        let mut shares = Shares::default();
+        assert_eq!(shares.live_part(100.0), 1.0);
+        for _ in 0..40 {
+            shares.count(WindowKind::Backfill, [true, false, true]);
+            shares.count(WindowKind::Sweep, [true, true, false]);
+        }
+        assert_eq!(shares.live_part(100.0), 0.6);
+        for _ in 0..10 {
+            assert!(shares.live_part(100.0) >= 0.6);
+        }
+        assert!(shares.live_part(100.0) > 0.99);
     }
 
     #[test]

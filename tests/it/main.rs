@@ -13,6 +13,7 @@ mod harness;
 mod quota;
 mod restart;
 mod samples;
+mod scheduling;
 mod search;
 mod simulation;
 mod tidy;

@@ -1,4 +1,4 @@
-//! A stand-in for Cloudflare's API: an organization with its accounts, members, and audit logs of any length.
+//! A stand-in for Cloudflare's API: organizations with their accounts, members, and audit logs of any length.
 //!
 //! It speaks upstream's wire forms over real HTTP, keeps upstream's limits, and misbehaves on request. The demo, the
 //! `simulate` command and the tests all use this one, so what they show cannot drift apart. Everything in it follows
@@ -6,17 +6,21 @@
 //! until they are read. It knows nothing of who reads it, and nothing of how that reader stores what it reads.
 //!
 //! In reading order: `chance` draws; `world` and `people` say who there is; `timeline` when things happen;
-//! `catalogue` what can happen; `history` writes the entry of a number in the form of `entry`; `log` merges entries
-//! and `lateness` holds some back. Requests come in through `door`, which asks `quota` and `faults`, and go on to
-//! `organization`, `members` and `audit`, whose parts are `parameters`, `filter`, `cursor` and `listing`; answers leave
-//! in an `envelope`.
+//! `catalogue` what can happen; `history` draws the entry of a number, `entry` and `pen` write it; `log` and `logs` merge
+//! entries and `lateness` holds some back; `directory` holds what calls change. Requests come in through `door`, which
+//! asks `quota` and `faults`, and go on to `organizations`, `accounts`, `members`, each change of which `record` tells in
+//! a log, and to `audit`, whose parts are `parameters`, `question`, `filter`, `resource`, `reader` and `cursor`; lists
+//! are cut by `listing`, and answers leave in an `envelope`. `entries` goes around all of that.
 
+mod accounts;
 mod audit;
 mod catalogue;
 mod chance;
 mod config;
 mod cursor;
+mod directory;
 mod door;
+mod entries;
 mod entry;
 mod envelope;
 mod faults;
@@ -25,11 +29,17 @@ mod history;
 mod lateness;
 mod listing;
 mod log;
+mod logs;
 mod members;
-mod organization;
+mod organizations;
 mod parameters;
+mod pen;
 mod people;
+mod question;
 mod quota;
+mod reader;
+mod record;
+mod resource;
 mod timeline;
 mod world;
 
@@ -44,7 +54,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::get;
+use axum::routing::{get, post};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::net::TcpListener;
 
@@ -52,19 +62,20 @@ use crate::clock::Clock;
 use crate::position::Source;
 
 use chance::Seed;
+use directory::Directory;
 use door::Call;
 use envelope::Refusal;
 use faults::Mischief;
-use history::Draft;
 use lateness::Lateness;
-use log::{Computed, Direction, Key, Lane, Published, Stretch};
-use members::Members;
+use log::{Direction, Key, Stretch};
+use logs::{Log, Logs};
 use quota::{Allowance, Quota};
-use timeline::{MAX_DAYS, MAX_HISTORY, Timeline};
+use timeline::MAX_DAYS;
 use world::World;
 
 pub use config::{Bounds, CursorForm, SimConfig};
 pub use door::SeenRequest;
+pub use entries::Entries;
 pub use faults::Faults;
 
 /// Where the API begins.
@@ -84,14 +95,13 @@ struct Inner {
     clock: Clock,
     seed: Seed,
     world: World,
-    /// Each source's computed entries, in the order of the world's sources.
-    logs: Vec<Computed>,
+    logs: Logs,
+    /// When it began.
+    started: DateTime<Utc>,
     /// How many requests there have been.
     n_requests: AtomicU64,
-    // Each lock is held for a few lines and never across an await. Whoever needs two takes `members` first.
-    members: Mutex<Members>,
-    /// Each source's published entries, in the order of the world's sources.
-    published: Vec<Mutex<Published>>,
+    // Each lock is held for a few lines and never across an await. Whoever needs two takes `directory` first.
+    directory: Mutex<Directory>,
     quota: Mutex<Quota>,
     faults: Mutex<Faults>,
     lateness: Mutex<Lateness>,
@@ -105,17 +115,16 @@ impl Simulator {
         let seed = Seed(config.seed).named("orgtrail");
         let end = clock.now();
         let begin = end - TimeDelta::days(config.days.min(MAX_DAYS).into());
-        let world = World::new(seed.named("world"), config.accounts, begin);
-        let logs = logs(seed, &config, &world, begin, end);
-        let members = Members::new(
-            seed.named("members"),
-            &world.people,
-            world.organization.created,
+        let world = World::new(
+            seed.named("world"),
+            config.organizations,
+            config.accounts,
+            begin,
         );
         Self(Arc::new(Inner {
-            published: logs.iter().map(|_| Mutex::default()).collect(),
-            logs,
-            members: Mutex::new(members),
+            logs: Logs::new(seed, &config, &world, begin, end),
+            started: end,
+            directory: Mutex::new(Directory::new(seed.named("members"), &world)),
             world,
             seed,
             clock,
@@ -131,19 +140,32 @@ impl Simulator {
     /// The API, under `/client/v4`.
     pub fn router(&self) -> Router {
         let api = Router::new()
-            // The organization and what is in it.
-            .route("/organizations/{organization_id}", get(organization::get))
+            // Organizations and what is in them.
+            .route(
+                "/organizations",
+                get(organizations::list).post(organizations::create),
+            )
+            .route(
+                "/organizations/{organization_id}",
+                get(organizations::get)
+                    .put(organizations::modify)
+                    .delete(organizations::delete),
+            )
             .route(
                 "/organizations/{organization_id}/profile",
-                get(organization::get_profile),
+                get(organizations::get_profile).put(organizations::modify_profile),
             )
             .route(
                 "/organizations/{organization_id}/accounts",
-                get(organization::list_accounts),
+                get(accounts::list),
             )
             .route(
                 "/organizations/{organization_id}/members",
                 get(members::list).post(members::create),
+            )
+            .route(
+                "/organizations/{organization_id}/members:batchCreate",
+                post(members::create_several),
             )
             .route(
                 "/organizations/{organization_id}/members/{member_id}",
@@ -155,8 +177,20 @@ impl Simulator {
                 get(audit::list_organization),
             )
             .route(
+                "/organizations/{organization_id}/logs/audit/{id}/history",
+                get(audit::organization_history),
+            )
+            .route(
                 "/accounts/{account_id}/logs/audit",
                 get(audit::list_account),
+            )
+            .route(
+                "/accounts/{account_id}/logs/audit/{id}/history",
+                get(audit::account_history),
+            )
+            .route(
+                "/accounts/{account_id}/logs/audit/product_categories",
+                get(audit::product_categories),
             );
         Router::new()
             .nest(BASE_PATH, api)
@@ -184,16 +218,25 @@ impl Simulator {
             .await
     }
 
-    /// The organization's id.
+    /// The id of the organization, or of the first of several.
     #[must_use]
     pub fn organization_id(&self) -> String {
-        self.0.world.organization.id.clone()
+        self.0.world.organizations[0].id.clone()
     }
 
-    /// All logs: the organization's first, then its accounts'.
+    /// The ids of all organizations that there are in the beginning.
+    #[must_use]
+    pub fn organization_ids(&self) -> Vec<String> {
+        let organizations = self.0.world.organizations.iter();
+        organizations
+            .map(|organization| organization.id.clone())
+            .collect()
+    }
+
+    /// All logs: each organization's, followed by its accounts'; then those of organizations that calls have made.
     #[must_use]
     pub fn sources(&self) -> Vec<Source> {
-        self.0.world.sources.clone()
+        self.0.logs.sources()
     }
 
     /// Puts a text into a log as an entry, verbatim, whatever it says, as something that happened at `action_time`
@@ -205,8 +248,8 @@ impl Simulator {
         action_time: DateTime<Utc>,
         visible_at: DateTime<Utc>,
     ) {
-        if let Some(place) = self.place(source) {
-            self.publish_at(place, entry_json, action_time, visible_at);
+        if let Some(log) = self.0.logs.get(source) {
+            log.publish(entry_json, action_time, visible_at);
         }
     }
 
@@ -214,23 +257,16 @@ impl Simulator {
     /// a perfect collector would hold.
     #[must_use]
     pub fn entries(&self, source: &Source, visible_by: DateTime<Utc>) -> Vec<String> {
-        let Some(place) = self.place(source) else {
-            return Vec::new();
-        };
-        let everything = Stretch {
-            low: Key::first_at(DateTime::<Utc>::MIN_UTC),
-            high: Key::first_at(DateTime::<Utc>::MAX_UTC),
-        };
-        let keys = self.keys(
-            place,
-            everything,
-            Direction::Ascending,
-            visible_by,
-            usize::MAX,
-        );
-        keys.into_iter()
-            .map(|key| self.text(place, key).as_ref().to_owned())
-            .collect()
+        self.walk(source, visible_by).collect()
+    }
+
+    /// The same, one by one: each entry is made when it is asked for, so that ten million of them need no room.
+    /// A source that is not one of [`Simulator::sources`] has none.
+    #[must_use]
+    pub fn walk(&self, source: &Source, visible_by: DateTime<Utc>) -> Entries {
+        let kept_since = self.0.started - self.retention();
+        let log = self.0.logs.get(source);
+        Entries::new(self.clone(), log, kept_since, visible_by)
     }
 
     /// Replaces the faults. Entries that are visible stay so.
@@ -261,71 +297,49 @@ impl Simulator {
         self.0.clock.now()
     }
 
-    fn place(&self, source: &Source) -> Option<usize> {
-        self.0.world.place(source)
+    fn logs(&self) -> &Logs {
+        &self.0.logs
     }
 
-    fn members(&self) -> MutexGuard<'_, Members> {
-        lock(&self.0.members)
+    fn directory(&self) -> MutexGuard<'_, Directory> {
+        lock(&self.0.directory)
     }
 
-    fn must_be_organization(&self, id: &str) -> Result<(), Refusal> {
-        if id == self.0.world.organization.id {
-            Ok(())
-        } else {
-            Err(Refusal::no_route())
+    /// How long entries can be read.
+    fn retention(&self) -> TimeDelta {
+        TimeDelta::days(self.0.config.kept_days.min(MAX_DAYS).into())
+    }
+
+    /// Notes in an organization's log that the organization went.
+    fn close_log(&self, organization_id: &str, now: DateTime<Utc>) {
+        let source = Source::organization(organization_id).ok();
+        if let Some(log) = source.and_then(|source| self.0.logs.get(&source)) {
+            log.close(now);
         }
     }
 
-    fn publish_at(
-        &self,
-        place: usize,
-        text: &str,
-        action_time: DateTime<Utc>,
-        visible_at: DateTime<Utc>,
-    ) {
-        lock(&self.0.published[place]).insert(text, action_time, visible_at);
+    /// Whether a path belongs to the owner of a log that may not be read.
+    fn is_forbidden(&self, path: &str) -> bool {
+        let faults = lock(&self.0.faults);
+        let mut parts = path.trim_start_matches('/').splitn(3, '/');
+        let (kind, id) = (parts.next(), parts.next());
+        faults
+            .forbidden
+            .iter()
+            .any(|source| kind == Some(source.kind().as_str()) && id == Some(source.id()))
     }
 
     /// The first `max` keys of a stretch of a log that can be seen at `now`.
     fn keys(
         &self,
-        place: usize,
+        log: &Log,
         stretch: Stretch,
         direction: Direction,
         now: DateTime<Utc>,
         max: usize,
     ) -> Vec<Key> {
         let lateness = lock(&self.0.lateness).clone();
-        let mut keys = self.0.logs[place].keys(stretch, direction, now, &lateness, max);
-        keys.extend(lock(&self.0.published[place]).keys(stretch, direction, now, max));
-        log::merge(keys, direction, max)
-    }
-
-    /// The text of the entry at a key of a log.
-    fn text(&self, place: usize, key: Key) -> Arc<str> {
-        let log = &self.0.logs[place];
-        let (timeline, lane) = match key.lane {
-            Lane::History => (&log.history, "history"),
-            Lane::Live => (&log.live, "live"),
-            Lane::Published => {
-                let text = lock(&self.0.published[place]).text(key);
-                return text.unwrap_or_default();
-            }
-        };
-        let draft = Draft {
-            seed: self
-                .0
-                .seed
-                .named(lane)
-                .child(place as u64)
-                .child(key.number),
-            run: timeline.run(key.number),
-            place,
-            time: key.time,
-            digits: timeline.digits(key.number),
-        };
-        history::compose(&self.0.world, draft).into()
+        log.keys(stretch, direction, now, &lateness, max)
     }
 
     fn next_number(&self) -> u64 {
@@ -374,44 +388,6 @@ impl Simulator {
         }
         seen.push_back(request);
     }
-}
-
-/// Each source's computed entries. Together they are exactly as many as configured: a share ends where the sum of all
-/// shares up to it ends, rounded.
-fn logs(
-    seed: Seed,
-    config: &SimConfig,
-    world: &World,
-    begin: DateTime<Utc>,
-    end: DateTime<Utc>,
-) -> Vec<Computed> {
-    let events = config.events.min(MAX_HISTORY);
-    let shares = world.shares();
-    let mut passed = 0;
-    let mut sum = 0.0;
-    (0..)
-        .zip(&shares)
-        .map(|(place, share)| {
-            sum += share;
-            let is_last = place + 1 == shares.len() as u64;
-            let until = if is_last {
-                events
-            } else {
-                ((events as f64 * sum).round() as u64).clamp(passed, events)
-            };
-            let count = until - passed;
-            passed = until;
-            Computed {
-                history: Timeline::history(seed.named("past").child(place), count, begin, end),
-                live: Timeline::live(
-                    seed.named("present").child(place),
-                    end,
-                    config.live_per_minute * share,
-                ),
-                late_seed: seed.named("late").child(place),
-            }
-        })
-        .collect()
 }
 
 /// Takes a lock, even after a panic elsewhere: every critical section leaves its value whole.

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::position::Source;
 use crate::sim::{CursorForm, Faults, SimConfig, Simulator};
 use crate::terminal::say;
 
@@ -23,7 +24,10 @@ pub(super) struct Args {
     /// Entries of history, in all logs together.
     #[arg(long, default_value_t = 50_000)]
     events: u64,
-    /// Accounts in the organization.
+    /// Organizations that there are in the beginning.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    organizations: u32,
+    /// Accounts in each of them.
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(0..=500))]
     accounts: u32,
     /// How many days the history reaches back.
@@ -35,9 +39,12 @@ pub(super) struct Args {
     /// Requests that one credential has in five minutes.
     #[arg(long, default_value_t = 1_200)]
     quota: u32,
-    /// Where pages carry their cursor.
-    #[arg(long, value_enum, default_value = "documented")]
+    /// Where pages carry their cursor: as upstream's documentation says, as its official clients read it, or both.
+    #[arg(long, value_enum, default_value = "both")]
     cursor: CursorArg,
+    /// A log that no token may read, such as `accounts/ID`: calls for its owner are answered with 403. Repeat for more.
+    #[arg(long, value_name = "SOURCE")]
+    forbid: Vec<Source>,
     /// Something that goes wrong, and for which share of the requests: `server_error=0.1`. Repeat for more.
     #[arg(long, value_name = "NAME=SHARE", value_parser = fault)]
     fault: Vec<(FaultName, f64)>,
@@ -86,6 +93,7 @@ impl Args {
     fn faults(&self) -> Faults {
         let mut faults = Faults {
             seed: self.seed,
+            forbidden: self.forbid.clone(),
             ..Faults::default()
         };
         for (name, share) in &self.fault {
@@ -114,6 +122,7 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
     let config = SimConfig {
         seed: args.seed,
         events: args.events,
+        organizations: args.organizations,
         accounts: args.accounts,
         days: args.days,
         live_per_minute: args.live_per_minute,
@@ -128,14 +137,33 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
     let simulator = Simulator::new(config, Clock::system());
     simulator.set_faults(args.faults());
     let base_url = format!("http://{}/client/v4", listener.local_addr()?);
-    let organization = simulator.organization_id();
-    say(format!("The simulated API answers at {base_url}"))?;
-    say(format!(
-        "Its organization is {organization}; any bearer token is accepted. Try:\n"
-    ))?;
-    say(format!(
-        "  curl -H 'Authorization: Bearer any' {base_url}/organizations/{organization}/members"
-    ))?;
-    say("\nCtrl-C stops it.")?;
+    say(what_to_try(&simulator, &base_url))?;
     Ok(simulator.serve(listener, stop.cancelled_owned()).await?)
+}
+
+fn what_to_try(simulator: &Simulator, base_url: &str) -> String {
+    let organizations = simulator.organization_ids();
+    let several = if organizations.len() > 1 {
+        format!("Its organizations are\n  {}", organizations.join("\n  "))
+    } else {
+        format!("Its organization is {}", simulator.organization_id())
+    };
+    let organization = simulator.organization_id();
+    format!(
+        r#"The simulated API answers at {base_url}
+{several}
+Any bearer token is accepted. Try:
+
+  curl -H 'Authorization: Bearer any' '{base_url}/organizations/{organization}/accounts'
+  curl -H 'Authorization: Bearer any' '{base_url}/organizations/{organization}/logs/audit?since=2020-01-01&before=2100-01-01&limit=3'
+
+Add a member, and find the entry that tells of it:
+
+  curl -X POST -H 'Authorization: Bearer any' '{base_url}/organizations/{organization}/members' \
+    -d '{{"member":{{"user":{{"email":"new.colleague@example.com"}},"status":"active"}}}}'
+  curl -H 'Authorization: Bearer any' '{base_url}/organizations/{organization}/logs/audit?since=2020-01-01&before=2100-01-01&limit=1'
+
+Ctrl-C stops it.
+"#
+    )
 }

@@ -71,7 +71,7 @@ fn read(query: Option<&str>) -> Result<Asked, Problem> {
             }
             "source" => asked.sources.push(source(&value)?),
             _ => {
-                let hint = match nearest(&name, KNOWN.into_iter()) {
+                let hint = match nearest(&name, KNOWN) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("known here are {}", KNOWN.join(", ")),
                 };

@@ -4,17 +4,19 @@
 //! builds the resource's own members, as they stand in a request. Who makes a change, and when, is not known here.
 
 mod account;
+mod categories;
 mod organization;
 mod platform;
 mod zone;
 
 use fastrand::Rng;
-use serde_json::{Value, json};
 
-use super::chance::{Seed, hex, pick, pick_weighted, skewed};
+use super::chance::{Seed, hex, pick, pick_weighted, skewed, uuid};
+use super::pen::{Body, Object};
 use super::people::Person;
 use super::world::{WORDS, Zone};
 
+pub(crate) use categories::{CATEGORIES, label_of};
 pub(crate) use organization::ORGANIZATION_PRODUCTS;
 
 /// What a log tells about one kind of resource.
@@ -38,7 +40,7 @@ pub(crate) struct Product {
     deeds: &'static [(u32, Deed)],
     identity: Identity,
     /// Its own members, as they stand in a request.
-    body: fn(&mut Subject<'_>) -> Value,
+    body: fn(&mut Subject<'_>, &mut Body),
 }
 
 /// A kind of change.
@@ -65,6 +67,8 @@ enum Identity {
     Name,
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// The account's or the organization's own id: what changes is the account, or the organization.
+    Place,
 }
 
 const USUAL: &[(u32, Deed)] = &[(5, Deed::Create), (6, Deed::Patch), (2, Deed::Delete)];
@@ -123,8 +127,10 @@ pub(crate) struct Change {
     pub(crate) method: &'static str,
     pub(crate) uri: String,
     pub(crate) resource_id: String,
-    pub(crate) request: Value,
-    pub(crate) response: Value,
+    /// JSON.
+    pub(crate) request: Vec<u8>,
+    /// JSON.
+    pub(crate) response: Vec<u8>,
 }
 
 /// The products of accounts and their zones.
@@ -147,19 +153,22 @@ impl Product {
     pub(crate) fn change(&self, scene: Scene<'_>) -> Change {
         let deed = pick_weighted(scene.rng, self.deeds.iter(), |row| row.0).1;
         let mut subject = self.subject(scene);
-        let body = (self.body)(&mut subject);
+        let mut body = Body::new();
+        (self.body)(&mut subject, &mut body);
         let uri = self.uri(deed, &subject);
-        let request = match deed {
-            Deed::Create | Deed::Put | Deed::Set => body.clone(),
+        let sent = match deed {
+            Deed::Create | Deed::Put | Deed::Set => body.members(0, body.len()),
             Deed::Patch => some_members(subject.rng, &body),
-            Deed::Delete => json!({}),
+            Deed::Delete => b"",
         };
+        let request = [b"{", sent, b"}"].concat();
         let response = match deed {
-            Deed::Delete => json!({ "id": subject.id }),
-            _ => subject.answer(body),
+            Deed::Delete => subject.answer(&Body::default()),
+            _ => subject.answer(&body),
         };
+        let verb = deed.verb();
         Change {
-            description: format!("{} {}", deed.verb(), self.noun),
+            description: [verb, " ", self.noun].concat(),
             kind: deed.kind(),
             method: deed.method(),
             uri,
@@ -183,9 +192,11 @@ impl Product {
         };
         let id = match self.identity {
             Identity::Hex => hex(&mut own, 32),
-            Identity::Uuid => uuid::Uuid::from_u128(own.u128(..)).to_string(),
+            Identity::Uuid => uuid(own.u128(..)),
             Identity::Name => name.clone(),
             Identity::OneOf(words) => pick(&mut own, words).to_owned(),
+            Identity::Place if scene.account_id.is_empty() => scene.organization_id.to_owned(),
+            Identity::Place => scene.account_id.to_owned(),
         };
         Subject {
             rng: scene.rng,
@@ -201,15 +212,23 @@ impl Product {
     }
 
     fn uri(&self, deed: Deed, subject: &Subject<'_>) -> String {
-        let collection = self
-            .path
-            .replace("{account}", subject.account_id)
-            .replace("{organization}", subject.organization_id)
-            .replace("{zone}", subject.zone.map_or("", |zone| &zone.id));
-        match deed {
-            Deed::Create | Deed::Set => collection,
-            Deed::Patch | Deed::Put | Deed::Delete => format!("{collection}/{}", subject.id),
+        let mut uri = String::with_capacity(128);
+        let mut parts = self.path.split(['{', '}']);
+        // Between braces stand names, so that every second part is one.
+        while let Some(text) = parts.next() {
+            uri.push_str(text);
+            uri.push_str(match parts.next() {
+                Some("account") => subject.account_id,
+                Some("organization") => subject.organization_id,
+                Some("zone") => subject.zone.map_or("", |zone| &zone.id),
+                _ => "",
+            });
         }
+        if matches!(deed, Deed::Patch | Deed::Put | Deed::Delete) {
+            uri.push('/');
+            uri.push_str(&subject.id);
+        }
+        uri
     }
 }
 
@@ -272,29 +291,25 @@ impl Subject<'_> {
         hex(&mut self.own, 32)
     }
 
-    /// The whole resource: what was sent, and what the API adds to it.
-    fn answer(&self, mut body: Value) -> Value {
-        if let Value::Object(members) = &mut body {
-            members.insert("id".to_owned(), json!(self.id));
-            members.insert("modified_on".to_owned(), json!(self.now));
+    /// The whole resource: what was sent, and what the API adds to it. Of what is gone only the id is left.
+    fn answer(&self, body: &Body) -> Vec<u8> {
+        let mut answer = Vec::with_capacity(body.text.len() + 128);
+        let mut object = Object::open(&mut answer);
+        object.put("id", &self.id);
+        if body.len() > 0 {
+            object.put_members(body);
+            object.put("modified_on", self.now);
         }
-        body
+        object.close();
+        answer
     }
 }
 
 /// One to three of an object's members.
-fn some_members(rng: &mut Rng, body: &Value) -> Value {
-    let Value::Object(members) = body else {
-        return body.clone();
-    };
+fn some_members<'a>(rng: &mut Rng, body: &'a Body) -> &'a [u8] {
     let count = rng.usize(1..=3);
-    let skipped = rng.usize(..=members.len().saturating_sub(count));
-    members
-        .iter()
-        .skip(skipped)
-        .take(count)
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+    let skipped = rng.usize(..=body.len().saturating_sub(count));
+    body.members(skipped, count)
 }
 
 const ROLES: &[&str] = &[

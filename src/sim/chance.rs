@@ -3,8 +3,6 @@
 //! An entry, a fault or a zone takes the child seed of its own number, so that the millionth can be drawn without
 //! the ones before it. This module does not know what is drawn.
 
-use std::fmt::Write as _;
-
 use fastrand::Rng;
 
 /// A place in the tree of chance.
@@ -74,13 +72,36 @@ pub(crate) fn skewed(rng: &mut Rng, count: u32) -> u32 {
 
 /// `digits` hexadecimal digits, as upstream writes most of its ids.
 pub(crate) fn hex(rng: &mut Rng, digits: usize) -> String {
-    let mut text = String::with_capacity(digits + 16);
+    let mut text = String::with_capacity(digits);
     while text.len() < digits {
-        let more = write!(text, "{:016x}", rng.u64(..));
-        debug_assert!(more.is_ok(), "writing to a String does not fail");
+        let missing = digits - text.len();
+        push_hex(&mut text, rng.u64(..), missing.min(16));
     }
-    text.truncate(digits);
     text
+}
+
+/// A UUID of version 4 with these random bits.
+pub(crate) fn uuid(bits: u128) -> String {
+    // The version, and the two bits that say by whose rules it counts.
+    let bits = bits & !(0xf000_u128 << 64) & !(0b11 << 62) | (0x4000_u128 << 64) | (0b10 << 62);
+    let mut text = String::with_capacity(36);
+    for (from, digits) in [(96, 8), (80, 4), (64, 4), (48, 4), (0, 12)] {
+        if !text.is_empty() {
+            text.push('-');
+        }
+        let part = (bits >> from) as u64;
+        push_hex(&mut text, part << (64 - 4 * digits), digits);
+    }
+    text
+}
+
+/// Writes the first `digits` of a number's 16 hexadecimal digits.
+fn push_hex(text: &mut String, number: u64, digits: usize) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for place in 0..digits {
+        let digit = number >> (60 - 4 * place) & 0xf;
+        text.push(char::from(DIGITS[digit as usize]));
+    }
 }
 
 /// The finaliser of splitmix64: every bit of the input moves about half of the output's.
@@ -121,5 +142,16 @@ mod tests {
         assert_eq!(skewed(&mut rng, 1), 0);
         assert_eq!(Seed(1).below(0), 0);
         assert_eq!(hex(&mut rng, 32).len(), 32);
+        assert_eq!(hex(&mut rng, 40).len(), 40);
+    }
+
+    #[test]
+    fn ids_are_written_as_everyone_writes_them() {
+        let bits = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
+        let expect = uuid::Builder::from_random_bytes(u128::to_be_bytes(bits)).into_uuid();
+        assert_eq!(uuid(bits), expect.to_string());
+        let mut text = String::new();
+        push_hex(&mut text, 0x0123_4567_89ab_cdef, 5);
+        assert_eq!(text, "01234");
     }
 }

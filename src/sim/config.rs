@@ -9,10 +9,14 @@ pub struct SimConfig {
     pub seed: u64,
     /// Entries of the seeded history, in all logs together.
     pub events: u64,
-    /// Accounts in the organization, at most 500. Few of them are busy, many are almost silent.
+    /// Organizations that there are in the beginning, from 1 to 100.
+    pub organizations: u32,
+    /// Accounts in each of them, at most 500. Few of them are busy, many are almost silent.
     pub accounts: u32,
     /// How many days the history reaches back, at most a century.
     pub days: u32,
+    /// For how many days entries can be read, at most a century: upstream keeps 18 months.
+    pub kept_days: u32,
     /// Entries that appear each minute while the simulator runs, over all logs; 0 for none.
     pub live_per_minute: f64,
     /// Requests in 300 seconds for each credential.
@@ -32,8 +36,10 @@ impl Default for SimConfig {
         Self {
             seed: 1,
             events: 50_000,
+            organizations: 1,
             accounts: 12,
             days: 90,
+            kept_days: 548,
             live_per_minute: 0.0,
             quota: 1_200,
             cursor_form: CursorForm::Documented,

@@ -4,7 +4,7 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,12 +21,16 @@ use super::quota::Allowance;
 const MAX_TOKEN_LEN: usize = 256;
 /// How much of a request's path is remembered, in characters.
 const MAX_SEEN_PATH_LEN: usize = 2_048;
+/// What is kept of a caller's name for its program, in characters.
+const MAX_USER_AGENT_LEN: usize = 512;
 /// How a request without a credential is remembered.
 const NO_CREDENTIAL: &str = "";
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
+const X_AUTH_EMAIL: HeaderName = HeaderName::from_static("x-auth-email");
+const X_AUTH_KEY: HeaderName = HeaderName::from_static("x-auth-key");
 
 /// A request as the simulator remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,9 +58,27 @@ pub(crate) struct Call {
     pub(crate) at: DateTime<Utc>,
     /// Upstream's id for it.
     pub(crate) ray: String,
-    /// The hash of its token.
+    /// The hash of its token or key.
     pub(crate) credential: String,
+    pub(crate) caller: Caller,
+    pub(crate) method: Method,
+    /// What was called, without `/client/v4` and without its parameters.
+    pub(crate) path: String,
+    /// The name that the caller's program gives itself.
+    pub(crate) user_agent: Option<String>,
     pub(crate) mischief: Mischief,
+}
+
+/// How a caller says who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// By a bearer token.
+    Token,
+    /// By an e-mail address and the key that belongs to it.
+    Key {
+        /// The address.
+        email: String,
+    },
 }
 
 /// Lets a request in, or not, and sends every answer out with the headers that all have.
@@ -68,25 +90,29 @@ pub(super) async fn pass(
     let number = simulator.next_number();
     let ray = hex(&mut simulator.seed().named("ray").child(number).rng(), 16);
     let at = simulator.now();
-    let credential = authorize(request.headers(), simulator.config().token.as_deref());
+    let authorized = authorize(request.headers(), simulator.config().token.as_deref());
     let mut call = Call {
         number,
         at,
         ray,
         credential: NO_CREDENTIAL.to_owned(),
+        caller: Caller::Token,
+        method: request.method().clone(),
+        path: path_inside(request.uri().path()),
+        user_agent: user_agent(request.headers()),
         mischief: simulator.mischief(number),
     };
-    let path: String = simulator_path(&request);
-    let method = request.method().to_string();
+    let path_and_query = path_and_query(&request);
 
     let mut allowance = simulator.full_allowance();
-    let mut response = match credential {
+    let mut response = match authorized {
         Err(refusal) => refusal.into_response(),
-        Ok(credential) => {
-            call.credential = credential;
+        Ok((credential, caller)) => {
+            (call.credential, call.caller) = (credential, caller);
             allowance = simulator.count(&call);
             match allowance.blocked_until {
                 Some(_) => envelope::rate_limited(simulator.quota_limit()),
+                None if simulator.is_forbidden(&call.path) => Refusal::forbidden().into_response(),
                 None => {
                     request.extensions_mut().insert(call.clone());
                     serve(&call.mischief, request, next).await
@@ -97,8 +123,8 @@ pub(super) async fn pass(
     stamp(&simulator, &call, allowance, response.headers_mut());
     simulator.remember(SeenRequest {
         at,
-        method,
-        path_and_query: path,
+        method: call.method.to_string(),
+        path_and_query,
         status: response.status().as_u16(),
         credential: call.credential,
         while_told_to_wait: allowance.was_told,
@@ -137,14 +163,26 @@ fn in_upstreams_form(response: Response) -> Response {
     Refusal::coded(status, code, status.canonical_reason().unwrap_or_default()).into_response()
 }
 
-/// Whose request it is, by a hash of the token.
-fn authorize(headers: &HeaderMap, token: Option<&str>) -> Result<String, Refusal> {
-    let given = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .filter(|given| is_token(given))
-        .ok_or_else(bad_header)?;
+/// Whose request it is: a hash of the token or key, and how it was given.
+fn authorize(headers: &HeaderMap, token: Option<&str>) -> Result<(String, Caller), Refusal> {
+    let (given, caller) = match text(headers, &X_AUTH_KEY) {
+        Some(key) => {
+            let email = text(headers, &X_AUTH_EMAIL).filter(|email| email.contains('@'));
+            let email = email
+                .ok_or_else(|| bad_header("X-Auth-Email", 6102))?
+                .to_owned();
+            let key = Some(key).filter(|key| is_token(key));
+            let key = key.ok_or_else(|| bad_header("X-Auth-Key", 6103))?;
+            (key, Caller::Key { email })
+        }
+        None => {
+            let given = text(headers, &header::AUTHORIZATION)
+                .and_then(|value| value.strip_prefix("Bearer "))
+                .filter(|given| is_token(given))
+                .ok_or_else(|| bad_header("Authorization", 6111))?;
+            (given, Caller::Token)
+        }
+    };
     if token.is_some_and(|token| token != given) {
         return Err(Refusal::coded(
             StatusCode::UNAUTHORIZED,
@@ -152,7 +190,17 @@ fn authorize(headers: &HeaderMap, token: Option<&str>) -> Result<String, Refusal
             "Invalid API Token",
         ));
     }
-    Ok(hex(&mut Seed(0).named("credential").named(given).rng(), 32))
+    let hash = hex(&mut Seed(0).named("credential").named(given).rng(), 32);
+    Ok((hash, caller))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let given = String::from_utf8_lossy(headers.get(header::USER_AGENT)?.as_bytes());
+    Some(given.chars().take(MAX_USER_AGENT_LEN).collect())
 }
 
 fn is_token(text: &str) -> bool {
@@ -161,19 +209,25 @@ fn is_token(text: &str) -> bool {
 }
 
 /// Upstream calls a malformed credential a bad request, and not an unauthorized one.
-fn bad_header() -> Refusal {
-    let cause = json!({ "code": 6111, "message": "Invalid format for Authorization header" });
+fn bad_header(name: &str, code: u32) -> Refusal {
+    let message = format!("Invalid format for {name} header");
+    let cause = json!({ "code": code, "message": message });
     let error =
         json!({ "code": 6003, "message": "Invalid request headers", "error_chain": [cause] });
     Refusal::with_error(StatusCode::BAD_REQUEST, error)
 }
 
-fn simulator_path(request: &Request) -> String {
+fn path_inside(path: &str) -> String {
+    let inside = path.strip_prefix(super::BASE_PATH).unwrap_or(path);
+    inside.chars().take(MAX_SEEN_PATH_LEN).collect()
+}
+
+fn path_and_query(request: &Request) -> String {
     let uri = request.uri();
-    let path = uri
+    let whole = uri
         .path_and_query()
         .map_or_else(|| uri.path(), |whole| whole.as_str());
-    path.chars().take(MAX_SEEN_PATH_LEN).collect()
+    whole.chars().take(MAX_SEEN_PATH_LEN).collect()
 }
 
 fn stamp(simulator: &Simulator, call: &Call, allowance: Allowance, headers: &mut HeaderMap) {

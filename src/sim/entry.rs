@@ -2,103 +2,200 @@
 //!
 //! Every member can be missing, as upstream's schema has it. What an entry says is decided by whoever builds one.
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Serialize;
-use serde_json::Value;
+use std::borrow::Cow;
 
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::pen::{self, Object};
 use super::timeline::Digits;
 
+/// How long an entry's text usually is at most, in bytes: what is set aside for one.
+const USUAL_LEN: usize = 2_048;
+
 /// One entry.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Entry<'a> {
     pub(crate) id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) account: Option<Named<'a>>,
     pub(crate) action: Action,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) actor: Option<Actor<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) organization: Option<Named<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) raw: Option<Raw<'a>>,
     pub(crate) resource: Resource,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) zone: Option<Named<'a>>,
 }
 
 /// An account, a zone, or an organization, which goes without its name.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Named<'a> {
     pub(crate) id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<&'a str>,
 }
 
 /// What was done.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Action {
     pub(crate) description: String,
     pub(crate) result: &'static str,
     pub(crate) time: String,
-    #[serde(rename = "type")]
     pub(crate) kind: &'static str,
 }
 
 /// Who did it.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Actor<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) context: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) email: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ip_address: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token_name: Option<&'a str>,
-    #[serde(rename = "type")]
     pub(crate) kind: &'static str,
 }
 
 /// The call it was done with; `{}` where there was none.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default)]
 pub(crate) struct Raw<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cf_ray_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) method: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) method: Option<&'a str>,
     pub(crate) status_code: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) uri: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) user_agent: Option<&'a str>,
 }
 
+/// JSON that is written already.
+pub(crate) type Json = Cow<'static, [u8]>;
+
 /// What it was done to.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Resource {
     pub(crate) id: String,
     pub(crate) product: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) request: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) response: Option<Value>,
-    pub(crate) scope: Value,
-    #[serde(rename = "type")]
+    pub(crate) request: Option<Json>,
+    pub(crate) response: Option<Json>,
+    pub(crate) scope: Scope,
     pub(crate) kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) value: Option<Value>,
+    /// Whether `resource.value` is there, which no reference describes.
+    pub(crate) has_value: bool,
+}
+
+/// `resource.scope`, which is a text in some places of upstream's reference and an object in others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scope {
+    /// The text.
+    Text(&'static str),
+    /// An object of the text and the resource's id.
+    Object(&'static str),
+    /// An object of nothing.
+    Empty,
 }
 
 impl Entry<'_> {
     /// The entry's text, as it goes into a page.
     pub(crate) fn text(&self) -> String {
-        serde_json::to_string(self)
-            .expect("strings, numbers and JSON values under text keys become JSON")
+        let mut out = Vec::with_capacity(USUAL_LEN);
+        let mut entry = Object::open(&mut out);
+        entry.put("id", &self.id);
+        if let Some(account) = &self.account {
+            account.write(entry.member("account"));
+        }
+        self.action.write(entry.member("action"));
+        if let Some(actor) = &self.actor {
+            actor.write(entry.member("actor"));
+        }
+        if let Some(organization) = &self.organization {
+            organization.write(entry.member("organization"));
+        }
+        if let Some(raw) = &self.raw {
+            raw.write(entry.member("raw"));
+        }
+        self.resource.write(entry.member("resource"));
+        if let Some(zone) = &self.zone {
+            zone.write(entry.member("zone"));
+        }
+        entry.close();
+        pen::into_text(out)
+    }
+}
+
+impl Named<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut object = Object::open(out);
+        object.put("id", self.id);
+        object.put_some("name", self.name);
+        object.close();
+    }
+}
+
+impl Action {
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut object = Object::open(out);
+        object.put("description", &self.description);
+        object.put("result", self.result);
+        object.put("time", &self.time);
+        object.put("type", self.kind);
+        object.close();
+    }
+}
+
+impl Actor<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut object = Object::open(out);
+        object.put_some("id", self.id);
+        object.put_some("context", self.context);
+        object.put_some("email", self.email);
+        object.put_some("ip_address", self.ip_address);
+        object.put_some("token_id", self.token_id);
+        object.put_some("token_name", self.token_name);
+        object.put("type", self.kind);
+        object.close();
+    }
+}
+
+impl Raw<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut object = Object::open(out);
+        object.put_some("cf_ray_id", self.cf_ray_id.as_ref());
+        object.put_some("method", self.method);
+        object.put_some("status_code", self.status_code);
+        object.put_some("uri", self.uri.as_ref());
+        object.put_some("user_agent", self.user_agent);
+        object.close();
+    }
+}
+
+impl Resource {
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut object = Object::open(out);
+        object.put("id", &self.id);
+        object.put("product", self.product);
+        if let Some(request) = &self.request {
+            object.put_json("request", request);
+        }
+        if let Some(response) = &self.response {
+            object.put_json("response", response);
+        }
+        self.write_scope(object.member("scope"));
+        object.put("type", self.kind);
+        if self.has_value {
+            let mut value = Object::open(object.member("value"));
+            value.put("name", &self.id);
+            value.close();
+        }
+        object.close();
+    }
+
+    fn write_scope(&self, out: &mut Vec<u8>) {
+        if let Scope::Text(name) = self.scope {
+            pen::value(out, name);
+            return;
+        }
+        let mut object = Object::open(out);
+        if let Scope::Object(name) = self.scope {
+            object.put("type", name);
+            object.put("id", &self.id);
+        }
+        object.close();
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::CursorForm;
 use super::chance::{Seed, hex};
+use super::listing::Listing;
 
 /// A request that is not served, in one of upstream's two forms.
 #[derive(Debug)]
@@ -44,6 +45,16 @@ impl Refusal {
         }
     }
 
+    /// What is asked for is no part of what is there.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::coded(StatusCode::NOT_FOUND, 1003, message)
+    }
+
+    /// The credential is good, but not for this.
+    pub(crate) fn forbidden() -> Self {
+        Self::coded(StatusCode::FORBIDDEN, 10_000, "Authentication error")
+    }
+
     /// What is asked for is not there.
     pub(crate) fn no_route() -> Self {
         Self::coded(StatusCode::NOT_FOUND, 7003, "No route for the URI.")
@@ -63,31 +74,38 @@ pub(crate) fn success(result: impl Serialize) -> Response {
 }
 
 /// A list in its envelope; the token is left out on the last page.
-pub(crate) fn success_list(
-    items: Vec<Value>,
-    total_size: usize,
-    next_page_token: Option<String>,
-) -> Response {
-    let mut result_info = json!({ "total_size": total_size });
-    if let Some(token) = next_page_token {
+pub(crate) fn success_list(page: Listing) -> Response {
+    let mut result_info = json!({ "total_size": page.total_size });
+    if let Some(token) = page.next_page_token {
         result_info["next_page_token"] = json!(token);
     }
     let body = json!({
         "errors": [],
         "messages": [],
-        "result": items,
+        "result": page.items,
         "result_info": result_info,
         "success": true,
     });
     json_response(StatusCode::OK, body.to_string())
 }
 
+/// A list that comes as a whole, in its envelope.
+pub(crate) fn success_whole(items: Vec<Value>) -> Response {
+    let body = json!({ "errors": [], "result": items, "success": true });
+    json_response(StatusCode::OK, body.to_string())
+}
+
+/// What stands around a page of an audit log.
+#[derive(Debug)]
+pub(crate) struct PageInfo<'a> {
+    pub(crate) cursor: Option<&'a str>,
+    pub(crate) form: CursorForm,
+    /// In a resource's history, how well the resource is known.
+    pub(crate) history_status: Option<&'static str>,
+}
+
 /// A page of an audit log.
-pub(crate) fn audit_page<T: AsRef<str>>(
-    entries: &[T],
-    cursor: Option<&str>,
-    form: CursorForm,
-) -> Response {
+pub(crate) fn audit_page<T: AsRef<str>>(entries: &[T], info: PageInfo<'_>) -> Response {
     let length: usize = entries.iter().map(|entry| entry.as_ref().len() + 1).sum();
     let mut body = String::with_capacity(length + 256);
     body.push_str(r#"{"errors":[],"result":["#);
@@ -98,27 +116,34 @@ pub(crate) fn audit_page<T: AsRef<str>>(
         body.push_str(entry.as_ref());
     }
     body.push_str(r#"],"result_info":"#);
-    let written = write!(body, "{}", result_info(entries.len(), cursor, form));
+    let written = write!(body, "{}", result_info(entries.len(), &info));
     debug_assert!(written.is_ok(), "writing to a String does not fail");
-    body.push_str(r#","success":true}"#);
+    body.push_str(r#","success":true"#);
+    if info.history_status.is_some() {
+        body.push_str(r#","messages":[]"#);
+    }
+    body.push('}');
     json_response(StatusCode::OK, body)
 }
 
-fn result_info(count: usize, cursor: Option<&str>, form: CursorForm) -> Value {
-    match (form, cursor) {
-        (CursorForm::Documented, Some(cursor)) => {
-            json!({ "count": count.to_string(), "cursor": cursor })
-        }
-        (CursorForm::Documented, None) => json!({ "count": count.to_string() }),
+fn result_info(count: usize, info: &PageInfo<'_>) -> Value {
+    let text = count.to_string();
+    let mut told = match (info.form, info.cursor) {
+        (CursorForm::Documented, Some(cursor)) => json!({ "count": text, "cursor": cursor }),
+        (CursorForm::Documented, None) => json!({ "count": text }),
         (CursorForm::After, Some(cursor)) => {
             json!({ "count": count, "cursors": { "after": cursor } })
         }
         (CursorForm::After, None) => json!({ "count": count, "cursors": {} }),
         (CursorForm::Both, cursor) => {
             let cursor = cursor.unwrap_or_default();
-            json!({ "count": count.to_string(), "cursor": cursor, "cursors": { "after": cursor } })
+            json!({ "count": text, "cursor": cursor, "cursors": { "after": cursor } })
         }
+    };
+    if let Some(status) = info.history_status {
+        told["history_status"] = json!(status);
     }
+    told
 }
 
 /// The answer to a call beyond the limit, or within the wait that followed one.
@@ -187,11 +212,5 @@ const INTERNAL_ERROR_PAGE: &str = r#"<!DOCTYPE html>
 </html>
 "#;
 
-const BAD_GATEWAY_PAGE: &str = "<html>
-<head><title>502 Bad Gateway</title></head>
-<body>
-<center><h1>502 Bad Gateway</h1></center>
-<hr><center>cloudflare</center>
-</body>
-</html>
-";
+const BAD_GATEWAY_PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
+    <center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n";

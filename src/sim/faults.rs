@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use crate::position::Source;
+
 use super::chance::Seed;
 
 /// The faults that are switched on. Shares are from 0, never, to 1, always; all are 0 by default.
@@ -40,6 +42,8 @@ pub struct Faults {
     pub cursor_loop: f64,
     /// Last pages that carry a cursor all the same; what follows them is empty.
     pub empty_with_cursor: f64,
+    /// Logs that no token may read: every call for them, and for what belongs to their owner, is answered with 403.
+    pub forbidden: Vec<Source>,
     /// Live entries that can be read only some time after they happened. Holds for what happens from then on.
     pub late: f64,
     /// The longest such time.
@@ -63,6 +67,7 @@ impl Default for Faults {
             success_false: 0.0,
             cursor_loop: 0.0,
             empty_with_cursor: 0.0,
+            forbidden: Vec::new(),
             late: 0.0,
             max_lateness: TimeDelta::hours(1),
         }

@@ -23,7 +23,15 @@ pub(crate) struct Filters {
 struct Test {
     path: &'static str,
     sense: Sense,
-    values: Vec<String>,
+    values: Vec<Wanted>,
+}
+
+/// A value to compare with.
+#[derive(Debug)]
+struct Wanted {
+    value: String,
+    /// The value as it stands in a JSON text, apart from quotation marks.
+    needle: String,
 }
 
 impl Filters {
@@ -47,9 +55,18 @@ impl Filters {
                 return Err(format!("more than {MAX_VALUES} filter values"));
             }
             let values = values(filter, value)?;
+            let values = values.into_iter().map(Wanted::new);
             filters.test(filter.path, sense).values.extend(values);
         }
         Ok(filters)
+    }
+
+    /// The filter that lets the entry of this id through.
+    pub(crate) fn of_id(id: &str) -> Self {
+        let mut filters = Self::default();
+        let values = &mut filters.test("id", Sense::Keeps).values;
+        values.push(Wanted::new(id.to_owned()));
+        filters
     }
 
     /// Whether there is nothing to test, and entries need not be read.
@@ -57,10 +74,14 @@ impl Filters {
         self.tests.is_empty()
     }
 
-    /// Whether the filters let this entry through.
-    pub(crate) fn keep(&self, entry: &str) -> bool {
+    /// Whether the filters let this entry through. `is_ours` says that the simulator wrote it itself, in its one way to
+    /// write a value: a text that does not hold a wanted one need not be taken apart.
+    pub(crate) fn keep(&self, entry: &str, is_ours: bool) -> bool {
         if self.is_empty() {
             return true;
+        }
+        if is_ours && !self.tests.iter().all(|test| test.may_keep(entry)) {
+            return false;
         }
         let entry: Value = serde_json::from_str(entry).unwrap_or_default();
         self.tests.iter().all(|test| {
@@ -91,14 +112,31 @@ impl Filters {
     }
 }
 
+impl Wanted {
+    fn new(value: String) -> Self {
+        let quoted = Value::from(value.as_str()).to_string();
+        let inside = quoted.len().saturating_sub(1);
+        Self {
+            needle: quoted.get(1..inside).unwrap_or_default().to_owned(),
+            value,
+        }
+    }
+}
+
 impl Test {
+    fn may_keep(&self, entry: &str) -> bool {
+        self.sense == Sense::Drops
+            || self
+                .values
+                .iter()
+                .any(|wanted| entry.contains(&wanted.needle))
+    }
+
     fn matches(&self, found: &Value) -> bool {
+        let is_wanted = |text: &str| self.values.iter().any(|wanted| wanted.value == text);
         match found {
-            Value::String(text) => self.values.iter().any(|value| value == text),
-            Value::Number(number) => {
-                let text = number.to_string();
-                self.values.contains(&text)
-            }
+            Value::String(text) => is_wanted(text),
+            Value::Number(number) => is_wanted(&number.to_string()),
             _ => false,
         }
     }
@@ -124,7 +162,10 @@ mod tests {
         let parameters: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes())
             .into_owned()
             .collect();
-        Filters::parse(kind, &parameters).unwrap().keep(entry)
+        let filters = Filters::parse(kind, &parameters).unwrap();
+        let kept = filters.keep(entry, false);
+        assert_eq!(filters.keep(entry, true), kept, "{query} {entry}");
+        kept
     }
 
     #[test]

@@ -6,24 +6,26 @@
 
 use chrono::{DateTime, Utc};
 use fastrand::Rng;
-use serde_json::{Value, json};
 
 use super::catalogue::{self, Change, ORGANIZATION_PRODUCTS, Product, Scene};
-use super::chance::{Seed, hex, pick, pick_weighted};
-use super::entry::{Action, Actor, Entry, Named, Offset, Raw, Resource, write_time};
+use super::chance::{Seed, hex, pick, pick_weighted, uuid};
+use super::entry::{Action, Actor, Entry, Json, Named, Offset, Raw, Resource, Scope, write_time};
+use super::pen;
 use super::people::{Means, Person};
 use super::timeline::Digits;
-use super::world::{World, Zone};
+use super::world::{Place, World, Zone};
 
 /// What an entry is drawn from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Draft {
     /// The entry's own chance.
     pub(crate) seed: Seed,
+    /// Chance that all entries of the log share.
+    pub(crate) log_seed: Seed,
     /// The chance of the tool's run that it belongs to, if it does.
     pub(crate) run: Option<Seed>,
-    /// Which log, by its place among the world's sources.
-    pub(crate) place: usize,
+    /// Whose log.
+    pub(crate) place: Place,
     pub(crate) time: DateTime<Utc>,
     pub(crate) digits: Digits,
 }
@@ -57,6 +59,11 @@ enum Sort {
     Silent,
 }
 
+const NOTHING: &[u8] = b"{}";
+const RENEWED: &[u8] = br#"{"status":"active"}"#;
+const INTERNAL_ERROR: &[u8] =
+    br#"{"success":false,"errors":[{"code":1001,"message":"internal error"}],"result":null}"#;
+
 /// Writes the entry that `draft` stands for.
 pub(crate) fn compose(world: &World, draft: Draft) -> String {
     let mut rng = draft.seed.rng();
@@ -85,9 +92,9 @@ fn change(world: &World, draft: Draft, sort: Sort, rng: &mut Rng) -> String {
     let zone = draw_zone(world, draft, product, rng);
     let now = write_time(draft.time, draft.digits, Offset::Z);
     let change = product.change(Scene {
-        log_seed: Seed(draft.place as u64),
+        log_seed: draft.log_seed,
         account_id: world.account(draft.place).map_or("", |account| &account.id),
-        organization_id: &world.organization.id,
+        organization_id: &world.organization_of(draft.place).id,
         zone: zone.as_ref(),
         person: world.draw_person(rng, draft.place),
         now: &now,
@@ -113,8 +120,12 @@ fn draw_product(draft: Draft, caller_rng: &mut Rng, rng: &mut Rng) -> &'static P
         rng
     };
     match draft.place {
-        0 => pick_weighted(rng, ORGANIZATION_PRODUCTS.iter(), |product| product.weight),
-        _ => pick_weighted(rng, catalogue::account_products(), |product| product.weight),
+        Place::Organization(_) => {
+            pick_weighted(rng, ORGANIZATION_PRODUCTS.iter(), |product| product.weight)
+        }
+        Place::Account(_) => {
+            pick_weighted(rng, catalogue::account_products(), |product| product.weight)
+        }
     }
 }
 
@@ -181,10 +192,9 @@ fn tell<'a>(
         (false, "create") => pick(rng, &[200, 200, 200, 201]),
         (false, _) => 200,
     };
-    let response = if fails {
-        json!({ "success": false, "errors": [{ "code": 1001, "message": "internal error" }], "result": null })
-    } else {
-        change.response
+    let response = match fails {
+        true => Json::from(INTERNAL_ERROR),
+        false => change.response.into(),
     };
     Entry {
         id: draw_id(rng),
@@ -207,11 +217,11 @@ fn tell<'a>(
         resource: Resource {
             id: change.resource_id,
             product: product.name,
-            request: Some(change.request),
+            request: Some(change.request.into()),
             response: Some(response),
-            scope: json!(product.scope),
+            scope: Scope::Text(product.scope),
             kind: product.kind,
-            value: None,
+            has_value: false,
         },
         zone: None,
     }
@@ -244,11 +254,11 @@ fn sign_in(world: &World, draft: Draft, rng: &mut Rng) -> String {
         resource: Resource {
             id: person.id.clone(),
             product: "login",
-            request: (!fails).then(|| json!({})),
-            response: (!fails).then(|| json!({})),
-            scope: json!("user"),
+            request: (!fails).then(|| NOTHING.into()),
+            response: (!fails).then(|| NOTHING.into()),
+            scope: Scope::Text("user"),
             kind: "session",
-            value: None,
+            has_value: false,
         },
         zone: None,
     };
@@ -285,17 +295,16 @@ fn renewal(world: &World, draft: Draft, rng: &mut Rng) -> String {
         organization: None,
         raw: zone.is_some().then(Raw::default),
         resource: Resource {
-            id: uuid::Uuid::from_u128(rng.u128(..)).to_string(),
+            id: uuid(rng.u128(..)),
             product,
-            request: zone.is_some().then(|| json!({})),
-            response: zone.is_some().then(|| json!({ "status": "active" })),
-            scope: json!(if zone.is_some() {
-                "zones"
-            } else {
-                "organizations"
+            request: zone.is_some().then(|| NOTHING.into()),
+            response: zone.is_some().then(|| RENEWED.into()),
+            scope: Scope::Text(match zone {
+                Some(_) => "zones",
+                None => "organizations",
             }),
             kind: resource_kind,
-            value: None,
+            has_value: false,
         },
         zone: None,
     };
@@ -314,7 +323,7 @@ fn locate<'a>(world: &'a World, draft: Draft, entry: &mut Entry<'a>, zone: Optio
         }
         None => {
             entry.organization = Some(Named {
-                id: &world.organization.id,
+                id: &world.organization_of(draft.place).id,
                 name: None,
             });
         }
@@ -327,40 +336,43 @@ fn locate<'a>(world: &'a World, draft: Draft, entry: &mut Entry<'a>, zone: Optio
 
 /// Leaves out or turns around what upstream's schema lets be left out or turned around.
 fn make_odd(entry: &mut Entry<'_>, rng: &mut Rng) {
+    let resource = &mut entry.resource;
     match rng.u16(..400) {
-        0 | 1 => entry.resource.request = Some(Value::Null),
-        2 | 3 => entry.resource.response = Some(json!("")),
-        4 => (entry.resource.request, entry.resource.response) = (None, None),
+        0 | 1 => resource.request = Some(Json::from(b"null".as_slice())),
+        2 | 3 => resource.response = Some(Json::from(b"\"\"".as_slice())),
+        4 => (resource.request, resource.response) = (None, None),
         5 => {
-            entry.resource.scope = json!({ "type": entry.resource.scope, "id": entry.resource.id })
+            if let Scope::Text(name) = resource.scope {
+                resource.scope = Scope::Object(name);
+            }
         }
-        6 => entry.resource.scope = json!({}),
-        7 => entry.resource.value = Some(json!({ "name": entry.resource.id })),
-        8 => {
-            let request = entry.resource.request.take();
-            entry.resource.request = request.map(|body| json!(body.to_string()));
-        }
+        6 => resource.scope = Scope::Empty,
+        7 => resource.has_value = true,
+        8 => resource.request = resource.request.take().map(|body| as_text(&body)),
         9 => entry.raw = None,
         10 => entry.action.result = "",
         11 => {
-            entry.actor = entry.actor.take().map(|actor| Actor {
-                email: None,
-                ip_address: None,
-                ..actor
-            })
+            if let Some(actor) = &mut entry.actor {
+                (actor.email, actor.ip_address) = (None, None);
+            }
         }
         12 => entry.organization = None,
         _ => {}
     }
 }
 
+/// JSON as a text that holds it.
+fn as_text(json: &[u8]) -> Json {
+    let mut out = Vec::with_capacity(json.len() + 64);
+    pen::value(&mut out, String::from_utf8_lossy(json));
+    out.into()
+}
+
 fn draw_id(rng: &mut Rng) -> String {
     if rng.u8(..16) == 0 {
         return hex(rng, 32);
     }
-    uuid::Builder::from_random_bytes(rng.u128(..).to_be_bytes())
-        .into_uuid()
-        .to_string()
+    uuid(rng.u128(..))
 }
 
 fn draw_offset(rng: &mut Rng) -> Offset {

@@ -1,6 +1,7 @@
-//! A query string's parameters, within limits; what they mean is known to the routes.
+//! What a request says in its query string and in its body, within limits; what it means is known to the routes.
 
 use axum::http::StatusCode;
+use serde::de::DeserializeOwned;
 
 use super::envelope::Refusal;
 
@@ -34,4 +35,24 @@ pub(crate) fn last<'a>(parameters: &'a [(String, String)], name: &str) -> Option
     found
         .map(|(_, value)| value.as_str())
         .filter(|value| !value.is_empty())
+}
+
+/// All values of a parameter that can be repeated; empty ones say nothing.
+pub(crate) fn all<'a>(
+    parameters: &'a [(String, String)],
+    name: &'static str,
+) -> impl Iterator<Item = &'a str> + use<'a> {
+    parameters
+        .iter()
+        .filter(move |(given, value)| given == name && !value.is_empty())
+        .map(|(_, value)| value.as_str())
+}
+
+/// Reads a body that is to be `what`.
+pub(crate) fn body<T: DeserializeOwned>(body: &[u8], what: &str) -> Result<T, Refusal> {
+    let refuse = |reason: &dyn std::fmt::Display| {
+        Refusal::invalid(format!("the body is not {what} in JSON: {reason}"))
+    };
+    let text = std::str::from_utf8(body).map_err(|error| refuse(&error))?;
+    serde_json::from_str(text).map_err(|error| refuse(&error))
 }

@@ -90,9 +90,7 @@ impl Person {
         if own.u8(..3) == 0 {
             let (network, host) = (own.u16(..), own.u64(..));
             let [a, b, c, d] = [host >> 48, host >> 32, host >> 16, host].map(|part| part as u16);
-            return format!("2001:db8:{network:x}::{a:x}:{b:x}:{c:x}:{d:x}")
-                .parse::<std::net::Ipv6Addr>()
-                .map_or_else(|_| "2001:db8::1".to_owned(), |address| address.to_string());
+            return std::net::Ipv6Addr::new(0x2001, 0xdb8, network, 0, a, b, c, d).to_string();
         }
         let network = pick(&mut own, &["192.0.2", "198.51.100", "203.0.113"]);
         format!("{network}.{}", own.u8(1..255))

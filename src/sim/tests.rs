@@ -2,6 +2,9 @@
 
 mod calls;
 mod faults;
+mod forms;
+mod histories;
+mod organizations;
 mod walks;
 
 use std::collections::HashMap;
@@ -50,7 +53,10 @@ impl Upstream {
             simulator,
             clock,
             base,
-            client: reqwest::Client::new(),
+            client: reqwest::Client::builder()
+                .user_agent("curl/8.9.1")
+                .build()
+                .unwrap(),
             _stop: stop,
         }
     }
@@ -58,6 +64,33 @@ impl Upstream {
     async fn get(&self, path: &str) -> Answer {
         self.send(self.client.get(format!("{}{path}", self.base)))
             .await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Answer {
+        let request = self.client.post(format!("{}{path}", self.base));
+        self.send(request.body(body.to_string())).await
+    }
+
+    async fn put(&self, path: &str, body: &Value) -> Answer {
+        let request = self.client.put(format!("{}{path}", self.base));
+        self.send(request.body(body.to_string())).await
+    }
+
+    async fn delete(&self, path: &str) -> Answer {
+        self.send(self.client.delete(format!("{}{path}", self.base)))
+            .await
+    }
+
+    /// All entries that an organization's own log shows now, oldest first.
+    async fn log(&self, organization_id: &str) -> Vec<Value> {
+        let question = format!(
+            "/organizations/{organization_id}/logs/audit?since=2020-01-01&before=2100-01-01&direction=asc"
+        );
+        let entries = texts(self.walk(&question, |_| ()).await);
+        entries
+            .iter()
+            .map(|text| serde_json::from_str(text).unwrap())
+            .collect()
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
@@ -118,6 +151,12 @@ struct Answer {
 impl Answer {
     fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap()
+    }
+
+    /// The result of a call that went well.
+    fn result(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.text);
+        self.json()["result"].clone()
     }
 
     fn message(&self) -> String {

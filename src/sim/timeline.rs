@@ -113,9 +113,9 @@ impl Timeline {
         }
     }
 
-    /// How many decimals number `n`'s time is written with.
-    pub(crate) fn digits(&self, n: u64) -> Digits {
-        Digits::of(self.seed(), self.time(n))
+    /// With how many decimals a time is written.
+    pub(crate) fn digits(&self, time: DateTime<Utc>) -> Digits {
+        Digits::of(self.seed(), time)
     }
 
     /// The chance that a whole run of entries shares, when `n` is one of a run.

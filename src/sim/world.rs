@@ -1,9 +1,10 @@
-//! Who and what there is: the organization, its accounts with their zones, and the people who work in them.
+//! Who and what there is from the beginning: organizations, their accounts with their zones, and the people who work
+//! in them.
 //!
-//! All of it follows from the seed and never changes. What these people do is told by the history; members that
-//! come and go during a run are kept elsewhere.
+//! All of it follows from the seed and never changes. What these people do is told by the history; what calls change
+//! during a run, organizations and their members, is kept in the directory.
 
-use std::collections::HashMap;
+use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
@@ -13,9 +14,11 @@ use crate::position::Source;
 use super::chance::{Seed, hex, pick, skewed};
 use super::people::Person;
 
+/// The most organizations there are in the beginning.
+pub(crate) const MAX_ORGANIZATIONS: u32 = 100;
 /// The most accounts an organization holds upstream.
 pub(crate) const MAX_ACCOUNTS: u32 = 500;
-/// The fewest and the most people there are.
+/// The fewest and the most people there are, but for organizations that would share theirs.
 const PEOPLE: std::ops::RangeInclusive<u32> = 36..=2_000;
 /// People for each account, between those ends.
 const PEOPLE_PER_ACCOUNT: u32 = 8;
@@ -29,21 +32,32 @@ const ENTRIES_PER_ORGANIZATION_ENTRY: f64 = 100.0;
 /// Everything that stands still.
 #[derive(Debug)]
 pub(crate) struct World {
-    pub(crate) organization: Organization,
+    pub(crate) organizations: Vec<Organization>,
+    /// Of all organizations, one after the other.
     pub(crate) accounts: Vec<Account>,
     pub(crate) people: Vec<Person>,
-    /// The organization's log first, then the accounts' in their order.
-    pub(crate) sources: Vec<Source>,
-    places: HashMap<Source, usize>,
     seed: Seed,
 }
 
-/// The organization.
+/// Whose log one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// An organization's, by its number among [`World::organizations`].
+    Organization(usize),
+    /// An account's, by its number among [`World::accounts`].
+    Account(usize),
+}
+
+/// An organization.
 #[derive(Debug)]
 pub(crate) struct Organization {
     pub(crate) id: String,
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) created: DateTime<Utc>,
+    /// Its accounts' numbers.
+    pub(crate) accounts: Range<usize>,
+    /// The first person of its team.
+    pub(crate) team: u32,
 }
 
 /// One account.
@@ -52,8 +66,12 @@ pub(crate) struct Account {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) kind: &'static str,
+    /// What the account is for, as a tag says it.
+    pub(crate) tag: &'static str,
     pub(crate) created: DateTime<Utc>,
-    /// 1 for the busiest account, and so on.
+    /// The number of the organization that it is in.
+    organization: usize,
+    /// 1 for the organization's busiest account, and so on.
     rank: u32,
     zones: u32,
     /// The first person of its team.
@@ -68,69 +86,86 @@ pub(crate) struct Zone {
 }
 
 impl World {
-    /// The world of this seed, all of it older than `begin`.
-    pub(crate) fn new(seed: Seed, accounts: u32, begin: DateTime<Utc>) -> Self {
-        let accounts = accounts.min(MAX_ACCOUNTS);
-        let n_people = (accounts * PEOPLE_PER_ACCOUNT).clamp(*PEOPLE.start(), *PEOPLE.end());
-        let mut ranks: Vec<u32> = (1..=accounts).collect();
-        seed.named("ranks").rng().shuffle(&mut ranks);
-
-        let mut rng = seed.named("accounts").rng();
-        let accounts: Vec<Account> = (0..accounts)
-            .zip(ranks)
-            .map(|(number, rank)| Account::new(&mut rng, number, rank, n_people, begin))
-            .collect();
-        let organization = Organization {
-            id: hex(&mut seed.named("organization").rng(), 32),
-            name: "Example Holdings",
-            created: begin - TimeDelta::days(3),
-        };
-        let sources: Vec<Source> = Source::organization(&organization.id)
-            .into_iter()
-            .chain(
-                accounts
-                    .iter()
-                    .flat_map(|account| Source::account(&account.id)),
-            )
-            .collect();
+    /// The world of this seed, all of it older than `begin`, with so many accounts in each organization.
+    pub(crate) fn new(seed: Seed, organizations: u32, accounts: u32, begin: DateTime<Utc>) -> Self {
+        let organizations = organizations.clamp(1, MAX_ORGANIZATIONS) as usize;
+        let accounts = accounts.min(MAX_ACCOUNTS) as usize;
+        let n_people = u32::try_from(organizations * accounts)
+            .unwrap_or(u32::MAX)
+            .saturating_mul(PEOPLE_PER_ACCOUNT)
+            .clamp(*PEOPLE.start(), *PEOPLE.end())
+            // Each organization has people of its own.
+            .max(organizations as u32 * TEAM_LEN);
         Self {
-            places: sources.iter().cloned().zip(0..).collect(),
+            organizations: (0..organizations)
+                .map(|number| Organization::new(seed, number, accounts, begin))
+                .collect(),
+            accounts: (0..organizations)
+                .flat_map(|number| accounts_of(seed, number, accounts, n_people, begin))
+                .collect(),
             people: (0..n_people)
                 .map(|number| Person::new(seed.named("people").child(number.into()), number))
                 .collect(),
-            organization,
-            accounts,
-            sources,
             seed,
         }
     }
 
-    /// Where a source stands among [`World::sources`].
-    pub(crate) fn place(&self, source: &Source) -> Option<usize> {
-        self.places.get(source).copied()
+    /// All logs: each organization's own, followed by its accounts'.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        (0..)
+            .zip(&self.organizations)
+            .flat_map(|(number, organization)| {
+                let accounts = organization.accounts.clone().map(Place::Account);
+                std::iter::once(Place::Organization(number)).chain(accounts)
+            })
     }
 
-    /// The account whose log stands at `place`; the organization's log, at 0, is no account's.
-    pub(crate) fn account(&self, place: usize) -> Option<&Account> {
-        self.accounts.get(place.checked_sub(1)?)
+    /// The name of a log, unless its id could not stand in one: the world's own always can.
+    pub(crate) fn source(&self, place: Place) -> Option<Source> {
+        match place {
+            Place::Organization(number) => Source::organization(&self.organizations[number].id),
+            Place::Account(number) => Source::account(&self.accounts[number].id),
+        }
+        .ok()
     }
 
-    /// What share of all entries falls into each source's log, in the order of [`World::sources`]; together 1.
+    /// The account whose log it is, if it is one's.
+    pub(crate) fn account(&self, place: Place) -> Option<&Account> {
+        match place {
+            Place::Organization(_) => None,
+            Place::Account(number) => Some(&self.accounts[number]),
+        }
+    }
+
+    /// The organization whose log it is, or the one that the account is in.
+    pub(crate) fn organization_of(&self, place: Place) -> &Organization {
+        match place {
+            Place::Organization(number) => &self.organizations[number],
+            Place::Account(number) => &self.organizations[self.accounts[number].organization],
+        }
+    }
+
+    /// What share of all entries falls into each log, in the order of [`World::places`]; together 1.
     ///
-    /// The accounts follow Zipf's law: a few busy ones, and many that are almost silent.
+    /// Organizations are alike. Their accounts follow Zipf's law: a few busy ones, and many that are almost silent.
     pub(crate) fn shares(&self) -> Vec<f64> {
-        let organization = if self.accounts.is_empty() {
-            1.0
-        } else {
-            1.0 / ENTRIES_PER_ORGANIZATION_ENTRY
+        let each = 1.0 / self.organizations.len() as f64;
+        let of_organization = |organization: &Organization| {
+            let accounts = &self.accounts[organization.accounts.clone()];
+            let own = if accounts.is_empty() {
+                1.0
+            } else {
+                1.0 / ENTRIES_PER_ORGANIZATION_ENTRY
+            };
+            let weights = accounts.iter().map(|account| 1.0 / f64::from(account.rank));
+            let total: f64 = weights.clone().sum();
+            std::iter::once(each * own)
+                .chain(weights.map(move |weight| each * (1.0 - own) * weight / total))
+                .collect::<Vec<f64>>()
         };
-        let weights = self
-            .accounts
+        self.organizations
             .iter()
-            .map(|account| 1.0 / f64::from(account.rank));
-        let total: f64 = weights.clone().sum();
-        std::iter::once(organization)
-            .chain(weights.map(|weight| (1.0 - organization) * weight / total))
+            .flat_map(of_organization)
             .collect()
     }
 
@@ -155,8 +190,11 @@ impl World {
     }
 
     /// Someone at work in an account's log, or in the organization's: those of the team, the busy ones most.
-    pub(crate) fn draw_person(&self, rng: &mut Rng, place: usize) -> &Person {
-        let team = self.account(place).map_or(0, |account| account.team);
+    pub(crate) fn draw_person(&self, rng: &mut Rng, place: Place) -> &Person {
+        let team = match place {
+            Place::Organization(number) => self.organizations[number].team,
+            Place::Account(number) => self.accounts[number].team,
+        };
         let is_guest = rng.u8(..100) < 4;
         let number = if is_guest {
             rng.u32(..)
@@ -167,11 +205,58 @@ impl World {
     }
 }
 
+impl Organization {
+    fn new(seed: Seed, number: usize, n_accounts: usize, begin: DateTime<Utc>) -> Self {
+        let own = one_of_several(seed.named("organization"), number);
+        let (name, round) = (NAMES[number % NAMES.len()], number / NAMES.len());
+        Self {
+            id: hex(&mut own.rng(), 32),
+            name: match round {
+                0 => name.to_owned(),
+                _ => format!("{name} {}", round + 1),
+            },
+            created: begin - TimeDelta::days(3),
+            accounts: number * n_accounts..(number + 1) * n_accounts,
+            team: number as u32 * TEAM_LEN,
+        }
+    }
+}
+
+/// The accounts of one organization.
+fn accounts_of(
+    seed: Seed,
+    organization: usize,
+    count: usize,
+    n_people: u32,
+    begin: DateTime<Utc>,
+) -> Vec<Account> {
+    let mut ranks: Vec<u32> = (1..).take(count).collect();
+    one_of_several(seed.named("ranks"), organization)
+        .rng()
+        .shuffle(&mut ranks);
+    let mut rng = one_of_several(seed.named("accounts"), organization).rng();
+    (organization * count..)
+        .zip(ranks)
+        .map(|(number, rank)| Account {
+            organization,
+            ..Account::new(&mut rng, number, rank, n_people, begin)
+        })
+        .collect()
+}
+
+/// What a world has once, it has once more for each further organization, without a change to the first.
+fn one_of_several(seed: Seed, number: usize) -> Seed {
+    match number {
+        0 => seed,
+        _ => seed.child(number as u64),
+    }
+}
+
 impl Account {
-    fn new(rng: &mut Rng, number: u32, rank: u32, n_people: u32, begin: DateTime<Utc>) -> Self {
-        let company = COMPANIES[number as usize % COMPANIES.len()];
-        let purpose = PURPOSES[(number as usize / COMPANIES.len()) % PURPOSES.len()];
-        let round = number as usize / (COMPANIES.len() * PURPOSES.len());
+    fn new(rng: &mut Rng, number: usize, rank: u32, n_people: u32, begin: DateTime<Utc>) -> Self {
+        let company = COMPANIES[number % COMPANIES.len()];
+        let purpose = PURPOSES[(number / COMPANIES.len()) % PURPOSES.len()];
+        let round = number / (COMPANIES.len() * PURPOSES.len());
         let suffix = if round == 0 {
             String::new()
         } else {
@@ -185,13 +270,27 @@ impl Account {
             } else {
                 "enterprise"
             },
+            tag: match purpose {
+                "Production" | "Shop" | "Mobile" => "production",
+                "Staging" => "staging",
+                _ => "other",
+            },
             created: begin - TimeDelta::seconds(rng.i64(86_400..3 * 365 * 86_400)),
+            organization: 0,
             rank,
             zones: (MAX_ZONES / rank.min(MAX_ZONES)).max(2),
             team: rng.u32(..n_people),
         }
     }
 }
+
+const NAMES: &[&str] = &[
+    "Example Holdings",
+    "Bücher Group",
+    "サンプル・グループ",
+    "Specimen & Partners",
+    "Placeholder United",
+];
 
 const COMPANIES: &[&str] = &[
     "Example",
@@ -234,30 +333,53 @@ pub(crate) const WORDS: &[&str] = &[
 mod tests {
     use super::*;
 
-    fn world(accounts: u32) -> World {
-        World::new(Seed(5), accounts, "2026-01-01T00:00:00Z".parse().unwrap())
+    fn world(organizations: u32, accounts: u32) -> World {
+        let begin = "2026-01-01T00:00:00Z".parse().unwrap();
+        World::new(Seed(5), organizations, accounts, begin)
     }
 
     #[test]
     fn names_and_ids_are_told_apart() {
-        let world = world(500);
+        let world = world(4, 500);
         let mut names: Vec<_> = world.accounts.iter().map(|account| &account.name).collect();
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 500);
-        assert_eq!(world.places.len(), 501);
-        assert_eq!(world.sources[0].id(), world.organization.id);
+        assert_eq!(names.len(), 2_000);
+        let mut sources: Vec<_> = world
+            .places()
+            .flat_map(|place| world.source(place))
+            .collect();
+        assert_eq!(sources[501].id(), world.organizations[1].id);
+        assert_eq!(sources[502].id(), world.accounts[500].id);
+        sources.sort();
+        sources.dedup();
+        assert_eq!(sources.len(), 4 * 501);
+    }
+
+    #[test]
+    fn further_organizations_leave_the_first_as_it_was() {
+        let (one, three) = (world(1, 7), world(3, 7));
+        assert_eq!(one.organizations[0].id, three.organizations[0].id);
+        let ids = |world: &World| -> Vec<String> {
+            let accounts = world.accounts.iter().take(7);
+            accounts.map(|account| account.id.clone()).collect()
+        };
+        assert_eq!(ids(&one), ids(&three));
+        for number in 0..21 {
+            let organization = three.organization_of(Place::Account(number));
+            assert!(organization.accounts.contains(&number));
+        }
     }
 
     #[test]
     fn shares_add_up_and_fall_off() {
-        for accounts in [0, 1, 500] {
-            let shares = world(accounts).shares();
+        for (organizations, accounts) in [(1, 0), (1, 1), (1, 500), (3, 20)] {
+            let shares = world(organizations, accounts).shares();
             let total: f64 = shares.iter().sum();
             assert!((total - 1.0).abs() < 1e-9, "{total}");
-            assert_eq!(shares.len(), accounts as usize + 1);
+            assert_eq!(shares.len() as u32, organizations * (accounts + 1));
         }
-        let mut shares = world(500).shares();
+        let mut shares = world(1, 500).shares();
         shares.sort_by(|a, b| b.total_cmp(a));
         assert!(shares[0] > 20.0 * shares[100], "{shares:?}");
     }

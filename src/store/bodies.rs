@@ -34,12 +34,16 @@ pub(super) struct Bodies {
 }
 
 struct State {
-    decoders: HashMap<i64, Arc<DecoderDictionary<'static>>>,
+    decoders: Decoders,
     current: Option<Arc<Current>>,
     /// Since the current dictionary was taken into use, for [`Bodies::falls_short`].
     raw_bytes: u64,
     packed_bytes: u64,
 }
+
+/// Every dictionary, for reading. A clone costs a reference count.
+#[derive(Clone, Default)]
+pub(super) struct Decoders(Arc<HashMap<i64, Arc<DecoderDictionary<'static>>>>);
 
 struct Current {
     id: i64,
@@ -62,7 +66,7 @@ const WORSE: f64 = 1.3;
 impl Bodies {
     pub(super) fn new() -> Self {
         let state = State {
-            decoders: HashMap::new(),
+            decoders: Decoders::default(),
             current: None,
             raw_bytes: 0,
             packed_bytes: 0,
@@ -77,7 +81,7 @@ impl Bodies {
         let decoder = Arc::new(DecoderDictionary::copy(content));
         let encoder = EncoderDictionary::copy(content, LEVEL);
         let mut state = self.lock();
-        state.decoders.insert(id, decoder);
+        Arc::make_mut(&mut state.decoders.0).insert(id, decoder);
         state.current = Some(Arc::new(Current {
             id,
             sample_ratio,
@@ -126,31 +130,63 @@ impl Bodies {
         state.raw_bytes >= JUDGED_BYTES && ratio > current.sample_ratio * WORSE
     }
 
+    /// What is needed to read bodies: for an [`Unpacker`], which reads many of them.
+    pub(super) fn decoders(&self) -> Decoders {
+        self.lock().decoders.clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads bodies. Making one for each body would cost several times what reading it does.
+pub(super) struct Unpacker<'a> {
+    decoders: &'a Decoders,
+    /// Those in use so far; a log has a handful.
+    open: Vec<(i64, Decompressor<'a>)>,
+}
+
+impl<'a> Unpacker<'a> {
+    pub(super) fn new(decoders: &'a Decoders) -> Self {
+        Self {
+            decoders,
+            open: Vec::new(),
+        }
+    }
+
     /// The bytes that were packed.
-    pub(super) fn unpack(&self, dictionary: i64, frame: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let decoder = self.lock().decoders.get(&dictionary).cloned();
-        let mut decompressor = match decoder.as_deref() {
-            Some(decoder) => Decompressor::with_prepared_dictionary(decoder)?,
-            None if dictionary == NO_DICTIONARY => Decompressor::new()?,
-            None => {
-                return Err(StoreError::Damaged(format!(
-                    "dictionary {dictionary} is missing"
-                )));
-            }
-        };
+    pub(super) fn unpack(&mut self, dictionary: i64, frame: &[u8]) -> Result<Vec<u8>, StoreError> {
         let len = Decompressor::upper_bound(frame).unwrap_or(MAX_BODY_LEN);
         if len > MAX_BODY_LEN {
             return Err(StoreError::Damaged(format!(
                 "a body claims to be {len} bytes long"
             )));
         }
-        decompressor
+        self.decompressor(dictionary)?
             .decompress(frame, len)
             .map_err(|error| StoreError::Damaged(format!("a body cannot be read: {error}")))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn decompressor(&mut self, dictionary: i64) -> Result<&mut Decompressor<'a>, StoreError> {
+        let opened = self.open.iter().position(|(id, _)| *id == dictionary);
+        let at = match opened {
+            Some(at) => at,
+            None => {
+                let decompressor = match self.decoders.0.get(&dictionary) {
+                    Some(decoder) => Decompressor::with_prepared_dictionary(decoder)?,
+                    None if dictionary == NO_DICTIONARY => Decompressor::new()?,
+                    None => {
+                        return Err(StoreError::Damaged(format!(
+                            "dictionary {dictionary} is missing"
+                        )));
+                    }
+                };
+                self.open.push((dictionary, decompressor));
+                self.open.len() - 1
+            }
+        };
+        Ok(&mut self.open[at].1)
     }
 }
 
@@ -184,10 +220,15 @@ mod tests {
         let (content, ratio) = train(&samples).unwrap();
         bodies.learn(1, ratio, &content);
         let trained = bodies.pack(samples.iter().map(String::as_str)).unwrap();
+        let decoders = bodies.decoders();
+        let mut unpacker = Unpacker::new(&decoders);
         for ((sample, plain), trained) in samples.iter().zip(&plain).zip(&trained) {
             assert_eq!((plain.dictionary, trained.dictionary), (0, 1));
-            assert_eq!(bodies.unpack(0, &plain.frame).unwrap(), sample.as_bytes());
-            assert_eq!(bodies.unpack(1, &trained.frame).unwrap(), sample.as_bytes());
+            assert_eq!(unpacker.unpack(0, &plain.frame).unwrap(), sample.as_bytes());
+            assert_eq!(
+                unpacker.unpack(1, &trained.frame).unwrap(),
+                sample.as_bytes()
+            );
             assert!(trained.frame.len() < plain.frame.len());
         }
         assert!(!bodies.falls_short());
@@ -197,12 +238,14 @@ mod tests {
     fn a_damaged_body_is_an_error() {
         let bodies = Bodies::new();
         let packed = bodies.pack(["some text"].into_iter()).unwrap();
+        let decoders = bodies.decoders();
+        let mut unpacker = Unpacker::new(&decoders);
         assert!(matches!(
-            bodies.unpack(7, &packed[0].frame),
+            unpacker.unpack(7, &packed[0].frame),
             Err(StoreError::Damaged(_))
         ));
         assert!(matches!(
-            bodies.unpack(0, b"not zstd"),
+            unpacker.unpack(0, b"not zstd"),
             Err(StoreError::Damaged(_))
         ));
     }

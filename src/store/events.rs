@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params};
 use serde_json::value::RawValue;
 
-use super::bodies::{self, Packed};
+use super::bodies::{self, Packed, Unpacker};
 use super::lateness::Late;
 use super::windows::{self, Advance, WindowId};
 use super::{Store, StoreError, identity, ledger, sources};
@@ -138,10 +138,12 @@ impl Store {
         rows: impl Iterator<Item = rusqlite::Result<EventRow>>,
         max_bytes: usize,
     ) -> Result<Vec<AuditEvent>, StoreError> {
+        let decoders = self.0.bodies.decoders();
+        let mut unpacker = Unpacker::new(&decoders);
         let mut events = Vec::new();
         let mut bytes = 0;
         for row in rows {
-            let event = self.event_of(row?)?;
+            let event = event_of(row?, &mut unpacker)?;
             bytes += event.entry.get().len();
             events.push(event);
             if bytes >= max_bytes {
@@ -149,27 +151,6 @@ impl Store {
             }
         }
         Ok(events)
-    }
-
-    fn event_of(&self, row: EventRow) -> Result<AuditEvent, StoreError> {
-        let seq = row.seq;
-        let damaged = |what: &str| StoreError::Damaged(format!("event {seq}: {what}"));
-        let bytes = self.0.bodies.unpack(row.dictionary, &row.body)?;
-        if sha256(&bytes).as_slice() != row.sha256 {
-            return Err(damaged("its body is not the one that was kept"));
-        }
-        let text = String::from_utf8(bytes).map_err(|_| damaged("its body is not text"))?;
-        let entry = RawValue::from_string(text).map_err(|_| damaged("its body is not JSON"))?;
-        Ok(AuditEvent {
-            seq,
-            source: row.source,
-            id: Reading::of(entry.get()).id,
-            revision: row.revision,
-            time: row.time_us.map(from_micros),
-            received_at: from_micros(row.received_us),
-            problem: row.problem,
-            entry,
-        })
     }
 
     pub(super) fn learn_dictionaries(&self) -> Result<(), StoreError> {
@@ -286,10 +267,8 @@ impl<'a> Writing<'a> {
     fn note_lateness(&mut self, arrival: &Arrival) {
         let Some(time) = arrival.time else { return };
         let begun = self.sealed.partition_point(|window| window.since <= time);
-        if self.sealed[..begun]
-            .iter()
-            .any(|window| time < window.before)
-        {
+        let last = self.sealed[..begun].last();
+        if last.is_some_and(|window| time < window.before) {
             self.late.count(self.page.received_at - time);
         }
     }
@@ -342,6 +321,8 @@ impl<'a> Writing<'a> {
              ORDER BY revision",
         )?;
         let mut rows = ask.query((self.source, key))?;
+        let decoders = self.store.0.bodies.decoders();
+        let mut unpacker = Unpacker::new(&decoders);
         let mut form = None;
         let mut next = 0;
         while let Some(row) = rows.next()? {
@@ -349,11 +330,8 @@ impl<'a> Writing<'a> {
                 return Ok(None);
             }
             // Other bytes may say the same: only the content counts.
-            let held = self
-                .store
-                .0
-                .bodies
-                .unpack(row.get(2)?, row.get_ref(3)?.as_bytes().unwrap_or_default())?;
+            let held =
+                unpacker.unpack(row.get(2)?, row.get_ref(3)?.as_bytes().unwrap_or_default())?;
             let form = form.get_or_insert_with(|| canonical(arrival.body.get()));
             if canonical(&String::from_utf8_lossy(&held)) == *form {
                 return Ok(None);
@@ -423,6 +401,28 @@ impl EventRow {
             body: row.get(8)?,
         })
     }
+}
+
+/// The event that a row stands for, compared with its hash.
+fn event_of(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<AuditEvent, StoreError> {
+    let seq = row.seq;
+    let damaged = |what: &str| StoreError::Damaged(format!("event {seq}: {what}"));
+    let bytes = unpacker.unpack(row.dictionary, &row.body)?;
+    if sha256(&bytes).as_slice() != row.sha256 {
+        return Err(damaged("its body is not the one that was kept"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| damaged("its body is not text"))?;
+    let entry = RawValue::from_string(text).map_err(|_| damaged("its body is not JSON"))?;
+    Ok(AuditEvent {
+        seq,
+        source: row.source,
+        id: Reading::of(entry.get()).id,
+        revision: row.revision,
+        time: row.time_us.map(from_micros),
+        received_at: from_micros(row.received_us),
+        problem: row.problem,
+        entry,
+    })
 }
 
 #[cfg(test)]

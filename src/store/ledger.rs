@@ -289,7 +289,7 @@ impl Store {
     }
 }
 
-/// The sealed stretches of a source that overlap `window`, in the order of their beginnings.
+/// The sealed stretches of a source that overlap `window`, those that overlap each other as one, in order.
 pub(super) fn sealed_within(
     db: &Connection,
     source: i64,
@@ -307,7 +307,17 @@ pub(super) fn sealed_within(
         },
         |row| as_window(row, 0),
     )?;
-    found.map(|window| Ok(window?)).collect()
+    let mut stretches: Vec<Window> = Vec::new();
+    for window in found {
+        let window = window?;
+        match stretches.last_mut() {
+            Some(last) if window.since <= last.before => {
+                last.before = last.before.max(window.before)
+            }
+            _ => stretches.push(window),
+        }
+    }
+    Ok(stretches)
 }
 
 fn fold(db: &Connection, source: i64, sweeps: &[TimeDelta]) -> Result<(), StoreError> {

@@ -159,6 +159,45 @@ async fn the_demo_can_be_followed_to_the_letter() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_simulator_does_what_its_options_say() {
+    // The same seed makes the same accounts, so that one can be named before.
+    let known = Upstream::new(SimConfig::default()).await;
+    let account = known.simulator.sources()[1].to_string();
+    let mut child = orgtrail()
+        .args(["simulate", "--listen", "127.0.0.1:0", "--events", "100"])
+        .args(["--organizations", "2", "--forbid", &account])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let told = read_until(&mut output, "Ctrl-C stops it.");
+    let base_url = told.lines().next().unwrap().rsplit(' ').next().unwrap();
+    let http = reqwest::Client::new();
+    let ask = async |url: String| {
+        let answer = http.get(url).bearer_auth("any").send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.text().await.unwrap())
+    };
+    let (status, organizations) = ask(format!("{base_url}/organizations")).await;
+    assert_eq!(status, 200);
+    let organizations: serde_json::Value = serde_json::from_str(&organizations).unwrap();
+    for organization in organizations["result"].as_array().unwrap() {
+        let id = organization["id"].as_str().unwrap();
+        assert!(told.contains(id), "{id} in {told}");
+    }
+    assert_eq!(organizations["result_info"]["total_size"], 2);
+    // Every line that reads, as it is printed.
+    for line in told.lines().filter(|line| line.contains("curl -H")) {
+        let url = line.rsplit('\'').nth(1).unwrap();
+        assert_eq!(ask(url.to_owned()).await.0, 200, "{line}");
+    }
+    let log = format!("{base_url}/{account}/logs/audit?since=2026-01-01&before=2100-01-01");
+    assert_eq!(ask(log).await.0, 403);
+    stop(child);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_data_directory_is_searched_described_and_indexed_anew_from_the_shell() {
     let upstream = Upstream::new(SimConfig {
         events: 200,

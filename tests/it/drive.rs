@@ -31,7 +31,7 @@ pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) max_requests: u32,
     pub(crate) breaker: Breaker,
-    /// What is followed besides the organization and the accounts it lists.
+    /// What is followed besides the organizations and the accounts they list.
     pub(crate) also: Vec<Source>,
     /// The most that is taken of one answer.
     pub(crate) max_page_bytes: usize,
@@ -148,8 +148,11 @@ impl World {
         )
         .unwrap()
         .taking_at_most(self.plan.max_page_bytes);
-        let organization = self.simulator.organization_id();
-        let own = Source::organization(&organization).unwrap();
+        let organizations = self.simulator.organization_ids();
+        let own: Vec<Source> = organizations
+            .iter()
+            .map(|id| Source::organization(id).unwrap())
+            .collect();
         let alone = |source: &Source| SourceSeen {
             source: source.clone(),
             organization: None,
@@ -157,11 +160,8 @@ impl World {
             created_at: None,
         };
         let following = Following {
-            sources: std::iter::once(&own)
-                .chain(&self.plan.also)
-                .map(alone)
-                .collect(),
-            listed: vec![organization],
+            sources: own.iter().chain(&self.plan.also).map(alone).collect(),
+            listed: organizations,
             by_themselves: self.plan.also.iter().cloned().collect(),
         };
         let board = Board::default();

@@ -10,6 +10,7 @@ mod completeness;
 mod crash;
 mod drive;
 mod harness;
+mod newcomer;
 mod quota;
 mod restart;
 mod samples;

@@ -120,7 +120,8 @@ async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
     let config = SimConfig {
         seed,
         events: rng.u64(100..900),
-        accounts: rng.u32(1..4),
+        organizations: rng.u32(1..3),
+        accounts: rng.u32(1..3),
         days: 3,
         live_per_minute: 0.2,
         max_limit: rng.usize(10..200),
@@ -144,7 +145,7 @@ async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
     // An entry without an id that a page repeats cannot be told from its twin.
     let without_ids = faults.repeat_across_pages == 0.0;
     world.simulator.set_faults(faults);
-    for _ in 0..rng.u32(150..600) {
+    for _ in 0..rng.u32(150..400) {
         world.poll().await;
         if rng.u8(..10) < 3 {
             publish(&world, &mut rng, without_ids);

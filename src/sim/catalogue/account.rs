@@ -1,8 +1,9 @@
 //! What is changed in an account: its members and tokens, and who may reach what through Zero Trust.
 
-use serde_json::{Value, json};
-
-use super::{COME_AND_GO, CREATED, Identity, PATCHED, Product, REPLACED, SET, Subject, USUAL};
+use super::super::pen::body;
+use super::{
+    Body, COME_AND_GO, CREATED, Identity, PATCHED, Product, REPLACED, SET, Subject, USUAL,
+};
 
 pub(super) const PRODUCTS: &[Product] = &[
     Product {
@@ -50,7 +51,7 @@ pub(super) const PRODUCTS: &[Product] = &[
         path: "/accounts",
         weight: 4,
         deeds: PATCHED,
-        identity: Identity::Hex,
+        identity: Identity::Place,
         body: account,
     },
     Product {
@@ -187,9 +188,9 @@ pub(super) const PRODUCTS: &[Product] = &[
     },
 ];
 
-fn member(subject: &mut Subject<'_>) -> Value {
+fn member(subject: &mut Subject<'_>, body: &mut Body) {
     let role = subject.other_id();
-    json!({
+    body!(body, {
         "email": subject.person.email,
         "roles": [{
             "id": role,
@@ -197,71 +198,71 @@ fn member(subject: &mut Subject<'_>) -> Value {
         }],
         "status": subject.varying(&["accepted", "pending"]),
         "user": { "id": subject.person.id, "email": subject.person.email, "two_factor_authentication_enabled": subject.rng.bool() },
-    })
+    });
 }
 
-fn token(subject: &mut Subject<'_>) -> Value {
+fn token(subject: &mut Subject<'_>, body: &mut Body) {
     let group = subject.other_id();
     let resource = format!("com.cloudflare.api.account.{}", subject.account_id);
     let address = subject.address();
-    json!({
+    body!(body, {
         "name": subject.name,
         "policies": [{
             "effect": "allow",
             "permission_groups": [{ "id": group, "name": subject.fixed(&["DNS Write", "Workers Scripts Write", "Account Settings Read", "Zone Read"]) }],
-            "resources": { resource: "*" },
+            "resources": { [resource]: "*" },
         }],
         "condition": { "request.ip": { "in": [format!("{address}/32")] } },
         "status": subject.varying(&["active", "active", "disabled"]),
-    })
+    });
 }
 
-fn account(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn account(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "settings": {
             "enforce_twofactor": subject.rng.bool(),
             "abuse_contact_email": "abuse@example.com",
             "api_access_enabled": true,
         },
         "name": subject.name,
-    })
+    });
 }
 
-fn zone(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn zone(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "name": format!("{}.example", subject.name),
         "type": subject.fixed(&["full", "partial", "secondary"]),
         "account": { "id": subject.account_id },
         "jump_start": false,
         "status": "pending",
         "name_servers": ["ada.ns.example.net", "bob.ns.example.net"],
-    })
+    });
 }
 
-fn logpush_job(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn logpush_job(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "name": subject.name,
         "dataset": subject.fixed(&["http_requests", "audit_logs_v2", "gateway_dns", "firewall_events"]),
         "destination_conf": format!("s3://{}-logs/{{DATE}}?region=eu-central-1", subject.name),
         "enabled": subject.rng.bool(),
         "frequency": "high",
         "output_options": { "field_names": ["ClientIP", "ClientRequestHost", "EdgeResponseStatus", "RayID"], "timestamp_format": "rfc3339" },
-    })
+    });
 }
 
-fn alert_policy(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn alert_policy(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "name": subject.name,
         "description": subject.remark(),
         "alert_type": subject.fixed(&["dos_attack_l7", "health_check_status_notification", "universal_ssl_event_type"]),
         "enabled": subject.rng.bool(),
         "mechanisms": { "email": [{ "id": "ops@example.org" }] },
-    })
+    });
 }
 
-fn access_application(subject: &mut Subject<'_>) -> Value {
+fn access_application(subject: &mut Subject<'_>, body: &mut Body) {
     let provider = subject.other_id();
-    json!({
+    body!(body, {
         "name": subject.name,
         "domain": subject.host(),
         "type": subject.fixed(&["self_hosted", "saas", "ssh", "bookmark"]),
@@ -271,12 +272,12 @@ fn access_application(subject: &mut Subject<'_>) -> Value {
         "app_launcher_visible": true,
         "http_only_cookie_attribute": true,
         "tags": [subject.fixed(&["engineers", "経理", "support"])],
-    })
+    });
 }
 
-fn access_policy(subject: &mut Subject<'_>) -> Value {
+fn access_policy(subject: &mut Subject<'_>, body: &mut Body) {
     let group = subject.other_id();
-    json!({
+    body!(body, {
         "name": subject.name,
         "decision": subject.varying(&["allow", "deny", "bypass", "non_identity"]),
         "include": [
@@ -287,20 +288,20 @@ fn access_policy(subject: &mut Subject<'_>) -> Value {
         "require": [{ "group": { "id": group } }],
         "purpose_justification_required": subject.rng.bool(),
         "session_duration": "24h",
-    })
+    });
 }
 
-fn service_token(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn service_token(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "name": subject.name,
         "duration": "8760h",
         "client_id": format!("{}.access.example.com", subject.name),
         "client_secret": "[redacted]",
-    })
+    });
 }
 
-fn gateway_rule(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn gateway_rule(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "name": subject.name,
         "description": subject.remark(),
         "action": subject.varying(&["block", "allow", "isolate", "safesearch"]),
@@ -309,36 +310,44 @@ fn gateway_rule(subject: &mut Subject<'_>) -> Value {
         "precedence": subject.rng.u16(..20_000),
         "traffic": format!("any(dns.content_category[*] in {{{} {}}})", subject.rng.u8(..), subject.rng.u8(..)),
         "rule_settings": { "block_page_enabled": true, "block_reason": "Nicht erlaubt / 許可されていません" },
-    })
+    });
 }
 
-fn gateway_list(subject: &mut Subject<'_>) -> Value {
-    let items: Vec<Value> = (0..subject.rng.u8(2..9))
-        .map(|number| json!({ "value": format!("bad-{number}.{}", subject.host()), "description": subject.remark() }))
+fn gateway_list(subject: &mut Subject<'_>, body: &mut Body) {
+    #[derive(serde::Serialize)]
+    struct Item {
+        value: String,
+        description: &'static str,
+    }
+    let items: Vec<Item> = (0..subject.rng.u8(2..9))
+        .map(|number| Item {
+            value: format!("bad-{number}.{}", subject.host()),
+            description: subject.remark(),
+        })
         .collect();
-    json!({ "name": subject.name, "type": "DOMAIN", "items": items })
+    body!(body, { "name": subject.name, "type": "DOMAIN", "items": items });
 }
 
-fn tunnel(subject: &mut Subject<'_>) -> Value {
+fn tunnel(subject: &mut Subject<'_>, body: &mut Body) {
     let origin = subject.address();
-    json!({
+    body!(body, {
         "name": subject.name,
         "config_src": subject.fixed(&["cloudflare", "local"]),
         "status": subject.varying(&["inactive", "healthy", "degraded", "down"]),
         "connections": [{ "colo_name": subject.varying(&["fra08", "ams02", "nrt12"]), "origin_ip": origin, "client_version": "2026.7.1" }],
-    })
+    });
 }
 
-fn device_policy(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn device_policy(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "allow_mode_switch": subject.rng.bool(),
         "auto_connect": subject.rng.u16(..600),
         "captive_portal": 180,
         "exclude": [{ "address": "192.0.2.0/24", "description": subject.remark() }],
         "switch_locked": subject.rng.bool(),
-    })
+    });
 }
 
-fn audit_export(subject: &mut Subject<'_>) -> Value {
-    json!({ "name": subject.name, "requested_by": subject.person.name, "format": "csv" })
+fn audit_export(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, { "name": subject.name, "requested_by": subject.person.name, "format": "csv" });
 }

@@ -1,8 +1,7 @@
 //! What is changed through the organization itself; each of these stands in the organization's own log alone.
 
-use serde_json::{Value, json};
-
-use super::{COME_AND_GO, CREATED, Identity, PATCHED, Product, SET, Subject};
+use super::super::pen::body;
+use super::{Body, COME_AND_GO, CREATED, Identity, PATCHED, Product, SET, Subject};
 
 /// The products of the organization's log.
 pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
@@ -39,7 +38,7 @@ pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
         path: "/organizations",
         weight: 8,
         deeds: PATCHED,
-        identity: Identity::Hex,
+        identity: Identity::Place,
         body: tenant_flags,
     },
     Product {
@@ -51,7 +50,7 @@ pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
         path: "/organizations/{organization}/profile",
         weight: 12,
         deeds: SET,
-        identity: Identity::Hex,
+        identity: Identity::Place,
         body: profile,
     },
     Product {
@@ -80,48 +79,48 @@ pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
     },
 ];
 
-fn member(subject: &mut Subject<'_>) -> Value {
+fn member(subject: &mut Subject<'_>, body: &mut Body) {
     let email = &subject.person.email;
-    json!({ "member": {
+    body!(body, { "member": {
         "user": { "id": subject.person.id, "email": email, "name": subject.person.name, "two_factor_authentication_enabled": subject.rng.bool() },
         "status": super::pick(subject.rng, &["active", "pending"]),
-    } })
+    } });
 }
 
-fn account(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn account(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "name": subject.name,
         "type": subject.fixed(&["standard", "enterprise"]),
         "unit": { "id": subject.organization_id },
-    })
+    });
 }
 
-fn tenant_flags(subject: &mut Subject<'_>) -> Value {
-    json!({ "meta": { "tenant_flags": {
+fn tenant_flags(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, { "meta": { "tenant_flags": {
         "account_creation": subject.varying(&["enabled", "disabled"]),
         "sub_org_creation": subject.varying(&["enabled", "disabled"]),
-    } } })
+    } } });
 }
 
-fn profile(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn profile(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "business_name": subject.varying(&["Example Holdings", "Bücher & Söhne GmbH — 株式会社サンプル 🏢"]),
         "business_address": "Zürichstraße 5, 8001 Zürich",
         "business_email": "ops@example.org",
         "business_phone": "+41 44 000 00 00",
         "external_metadata": subject.remark(),
-    })
+    });
 }
 
-fn token(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn token(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "name": subject.name,
         "policies": [{ "effect": "allow", "resources": { "com.cloudflare.api.account.*": "*" } }],
         "status": "active",
-    })
+    });
 }
 
-fn account_move(subject: &mut Subject<'_>) -> Value {
+fn account_move(subject: &mut Subject<'_>, body: &mut Body) {
     let account = subject.other_id();
-    json!({ "account_ids": [account], "destination_organization_id": subject.organization_id })
+    body!(body, { "account_ids": [account], "destination_organization_id": subject.organization_id });
 }

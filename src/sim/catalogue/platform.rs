@@ -1,8 +1,7 @@
 //! What developers change: code that runs at the edge, and where it keeps its data.
 
-use serde_json::{Value, json};
-
-use super::{COME_AND_GO, CREATED, Identity, Product, REPLACED, Subject, UPLOADED, USUAL};
+use super::super::pen::body;
+use super::{Body, COME_AND_GO, CREATED, Identity, Product, REPLACED, Subject, UPLOADED, USUAL};
 
 pub(super) const PRODUCTS: &[Product] = &[
     Product {
@@ -139,9 +138,9 @@ pub(super) const PRODUCTS: &[Product] = &[
     },
 ];
 
-fn worker_script(subject: &mut Subject<'_>) -> Value {
+fn worker_script(subject: &mut Subject<'_>, body: &mut Body) {
     let (namespace, etag) = (subject.other_id(), super::hex(subject.rng, 32));
-    json!({
+    body!(body, {
         "main_module": "index.js",
         "compatibility_date": "2026-06-01",
         "compatibility_flags": ["nodejs_compat"],
@@ -153,48 +152,48 @@ fn worker_script(subject: &mut Subject<'_>) -> Value {
         "etag": etag,
         "usage_model": "standard",
         "logpush": subject.rng.bool(),
-    })
+    });
 }
 
-fn worker_route(subject: &mut Subject<'_>) -> Value {
-    json!({ "pattern": format!("{}/*", subject.host()), "script": subject.name })
+fn worker_route(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, { "pattern": format!("{}/*", subject.host()), "script": subject.name });
 }
 
-fn titled(subject: &mut Subject<'_>) -> Value {
-    json!({ "title": subject.name, "supports_url_encoding": true })
+fn titled(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, { "title": subject.name, "supports_url_encoding": true });
 }
 
-fn bucket(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn bucket(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "name": subject.name,
         "locationHint": subject.fixed(&["weur", "eeur", "enam", "apac"]),
         "storageClass": subject.fixed(&["Standard", "InfrequentAccess"]),
         "jurisdiction": subject.fixed(&["default", "eu"]),
         "creation_date": subject.now,
-    })
+    });
 }
 
-fn database(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn database(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "name": subject.name,
         "primary_location_hint": subject.fixed(&["weur", "enam"]),
         "version": "production",
         "num_tables": subject.rng.u8(..30),
         "file_size": subject.rng.u32(8_192..90_000_000),
-    })
+    });
 }
 
-fn queue(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn queue(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "queue_name": subject.name,
         "settings": { "delivery_delay": subject.rng.u8(..60), "message_retention_period": 345_600 },
         "consumers": [{ "script": subject.name, "type": "worker", "settings": { "batch_size": 50, "max_retries": 3 } }],
-    })
+    });
 }
 
-fn deployment(subject: &mut Subject<'_>) -> Value {
+fn deployment(subject: &mut Subject<'_>, body: &mut Body) {
     let commit = super::hex(subject.rng, 40);
-    json!({
+    body!(body, {
         "branch": subject.varying(&["main", "main", "staging", "feature/größe"]),
         "environment": subject.varying(&["production", "preview"]),
         "deployment_trigger": {
@@ -204,39 +203,39 @@ fn deployment(subject: &mut Subject<'_>) -> Value {
         "build_config": { "build_command": "npm run build", "destination_dir": "dist" },
         "latest_stage": { "name": "deploy", "status": subject.varying(&["success", "success", "failure", "active"]) },
         "url": format!("https://{}.{}.pages.example.net", &commit[..8], subject.name),
-    })
+    });
 }
 
-fn video(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn video(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "meta": { "name": format!("{} 🎬.mp4", subject.name) },
         "requireSignedURLs": subject.rng.bool(),
         "maxDurationSeconds": subject.rng.u16(30..3_600),
         "creator": subject.person.id,
         "status": { "state": subject.varying(&["queued", "inprogress", "ready"]) },
-    })
+    });
 }
 
-fn variant(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn variant(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "options": { "fit": subject.varying(&["cover", "contain", "crop"]), "width": subject.rng.u16(64..2_048), "height": 768, "metadata": "none" },
         "neverRequireSignedURLs": true,
-    })
+    });
 }
 
-fn widget(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn widget(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "name": subject.name,
         "domains": [subject.host()],
         "mode": subject.varying(&["managed", "invisible", "non-interactive"]),
         "secret": "[redacted]",
-    })
+    });
 }
 
-fn vector_index(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn vector_index(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "name": subject.name,
         "config": { "dimensions": 768, "metric": subject.fixed(&["cosine", "euclidean"]) },
         "description": subject.remark(),
-    })
+    });
 }

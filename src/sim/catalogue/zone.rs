@@ -1,8 +1,9 @@
 //! What is changed in a zone: its records, settings, certificates, rules and balancers.
 
-use serde_json::{Value, json};
-
-use super::{COME_AND_GO, CREATED, Identity, PATCHED, Product, REPLACED, SET, Subject, USUAL};
+use super::super::pen::body;
+use super::{
+    Body, COME_AND_GO, CREATED, Identity, PATCHED, Product, REPLACED, SET, Subject, USUAL,
+};
 
 pub(super) const PRODUCTS: &[Product] = &[
     Product {
@@ -158,7 +159,7 @@ pub(super) const PRODUCTS: &[Product] = &[
     },
 ];
 
-fn dns_record(subject: &mut Subject<'_>) -> Value {
+fn dns_record(subject: &mut Subject<'_>, body: &mut Body) {
     let kind = subject.fixed(&["A", "A", "A", "AAAA", "CNAME", "CNAME", "TXT", "MX"]);
     let content = match kind {
         "A" => subject.address(),
@@ -171,7 +172,7 @@ fn dns_record(subject: &mut Subject<'_>) -> Value {
         "MX" => "mx1.mail.example.net".to_owned(),
         _ => format!("{}.pages.example.net", subject.name),
     };
-    json!({
+    body!(body, {
         "type": kind,
         "name": subject.host(),
         "content": content,
@@ -179,57 +180,58 @@ fn dns_record(subject: &mut Subject<'_>) -> Value {
         "ttl": super::pick(subject.rng, &[1, 60, 300, 3600]),
         "comment": subject.remark(),
         "tags": [format!("team:{}", subject.fixed(&["edge", "shop", "data", "ops"]))],
-    })
+    });
 }
 
-fn dnssec(subject: &mut Subject<'_>) -> Value {
-    json!({ "status": subject.varying(&["active", "disabled"]), "dnssec_multi_signer": false })
+fn dnssec(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, { "status": subject.varying(&["active", "disabled"]), "dnssec_multi_signer": false });
 }
 
-fn zone_setting(subject: &mut Subject<'_>) -> Value {
+fn zone_setting(subject: &mut Subject<'_>, body: &mut Body) {
     let value = match subject.id.as_str() {
         "ssl" => subject.varying(&["flexible", "full", "strict"]),
         "min_tls_version" => subject.varying(&["1.0", "1.2", "1.3"]),
         "security_level" => subject.varying(&["low", "medium", "high", "under_attack"]),
         _ => subject.varying(&["on", "off"]),
     };
-    json!({ "value": value })
+    body!(body, { "value": value });
 }
 
-fn cache_purge(subject: &mut Subject<'_>) -> Value {
+fn cache_purge(subject: &mut Subject<'_>, body: &mut Body) {
     if subject.rng.u8(..3) == 0 {
-        return json!({ "purge_everything": true });
+        body!(body, { "purge_everything": true });
+        return;
     }
     let host = subject.host();
     let files: Vec<String> = (0..subject.rng.u8(1..6))
         .map(|number| format!("https://{host}/assets/app.{number}.js"))
         .collect();
-    json!({ "files": files })
+    body!(body, { "files": files });
 }
 
-fn certificate_pack(subject: &mut Subject<'_>) -> Value {
+fn certificate_pack(subject: &mut Subject<'_>, body: &mut Body) {
     let host = subject.host();
-    json!({
+    body!(body, {
         "type": "advanced",
         "hosts": [host, format!("*.{host}")],
         "validation_method": subject.fixed(&["txt", "http", "email"]),
         "validity_days": super::pick(subject.rng, &[14, 30, 90, 365]),
         "certificate_authority": subject.fixed(&["google", "lets_encrypt", "ssl_com"]),
         "status": subject.varying(&["initializing", "pending_validation", "active"]),
-    })
+    });
 }
 
-fn custom_certificate(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn custom_certificate(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "hosts": [subject.host()],
         "issuer": "Example Trust Services",
         "bundle_method": subject.fixed(&["ubiquitous", "optimal", "force"]),
         "private_key": "[redacted]",
         "priority": subject.rng.u8(..20),
-    })
+    });
 }
 
-fn waf_rule(subject: &mut Subject<'_>) -> Value {
+fn waf_rule(subject: &mut Subject<'_>, body: &mut Body) {
     let path = subject.fixed(&[
         "/wp-login.php",
         "/admin",
@@ -238,28 +240,28 @@ fn waf_rule(subject: &mut Subject<'_>) -> Value {
         "/größe",
     ]);
     let country = subject.fixed(&["T1", "XX", "DE"]);
-    json!({
+    body!(body, {
         "action": subject.varying(&["block", "managed_challenge", "js_challenge", "log", "skip"]),
         "description": subject.remark(),
         "enabled": subject.rng.u8(..10) > 0,
         "expression": format!("(http.request.uri.path contains \"{path}\" and ip.geoip.country eq \"{country}\") or (cf.threat_score gt {})", subject.rng.u8(5..60)),
         "ref": subject.other_id(),
         "version": subject.rng.u8(1..40).to_string(),
-    })
+    });
 }
 
-fn access_rule(subject: &mut Subject<'_>) -> Value {
+fn access_rule(subject: &mut Subject<'_>, body: &mut Body) {
     let value = subject.address();
-    json!({
+    body!(body, {
         "mode": subject.varying(&["block", "challenge", "whitelist", "managed_challenge"]),
         "configuration": { "target": "ip", "value": value },
         "notes": subject.remark(),
-    })
+    });
 }
 
-fn rate_limit(subject: &mut Subject<'_>) -> Value {
+fn rate_limit(subject: &mut Subject<'_>, body: &mut Body) {
     let url = format!("{}/login*", subject.host());
-    json!({
+    body!(body, {
         "threshold": subject.rng.u16(10..600),
         "period": super::pick(subject.rng, &[10, 60, 600]),
         "action": { "mode": subject.varying(&["simulate", "ban", "challenge"]), "timeout": 600 },
@@ -269,12 +271,12 @@ fn rate_limit(subject: &mut Subject<'_>) -> Value {
         },
         "disabled": false,
         "description": subject.remark(),
-    })
+    });
 }
 
-fn load_balancer(subject: &mut Subject<'_>) -> Value {
+fn load_balancer(subject: &mut Subject<'_>, body: &mut Body) {
     let (first, second, fallback) = (subject.other_id(), subject.other_id(), subject.other_id());
-    json!({
+    body!(body, {
         "name": subject.host(),
         "default_pools": [first, second],
         "fallback_pool": fallback,
@@ -283,24 +285,24 @@ fn load_balancer(subject: &mut Subject<'_>) -> Value {
         "session_affinity": subject.fixed(&["none", "cookie", "ip_cookie"]),
         "session_affinity_ttl": 1800,
         "description": subject.remark(),
-    })
+    });
 }
 
-fn page_rule(subject: &mut Subject<'_>) -> Value {
+fn page_rule(subject: &mut Subject<'_>, body: &mut Body) {
     let (value, target) = (
         format!("{}/*", subject.host()),
         format!("https://{}/$1", subject.host()),
     );
-    json!({
+    body!(body, {
         "targets": [{ "target": "url", "constraint": { "operator": "matches", "value": value } }],
         "actions": [{ "id": "forwarding_url", "value": { "url": target, "status_code": 301 } }],
         "priority": subject.rng.u8(1..9),
         "status": subject.varying(&["active", "disabled"]),
-    })
+    });
 }
 
-fn health_check(subject: &mut Subject<'_>) -> Value {
-    json!({
+fn health_check(subject: &mut Subject<'_>, body: &mut Body) {
+    body!(body, {
         "name": subject.name,
         "address": subject.host(),
         "type": "HTTPS",
@@ -310,5 +312,5 @@ fn health_check(subject: &mut Subject<'_>) -> Value {
         "check_regions": ["WEU", "ENAM"],
         "http_config": { "method": "GET", "path": "/healthz", "expected_codes": ["200"], "follow_redirects": false },
         "suspended": subject.rng.bool(),
-    })
+    });
 }

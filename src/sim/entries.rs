@@ -1,0 +1,68 @@
+//! A log's entries without HTTP: for whoever measures, or compares what a reader holds with what there was.
+//!
+//! Each entry is made when it is asked for, and kept nowhere. How entries are made is the log's business.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::Simulator;
+use super::log::{Direction, Key, Lane, Stretch};
+use super::logs::Log;
+
+/// Keys that are computed at a time.
+const PIECE: usize = 1_024;
+
+/// The exact texts of a log's entries, oldest first; see [`Simulator::walk`].
+#[derive(Debug)]
+pub struct Entries {
+    simulator: Simulator,
+    /// Nothing when there is no such log.
+    log: Option<Arc<Log>>,
+    rest: Stretch,
+    visible_by: DateTime<Utc>,
+    keys: VecDeque<Key>,
+}
+
+impl Entries {
+    pub(super) fn new(
+        simulator: Simulator,
+        log: Option<Arc<Log>>,
+        from: DateTime<Utc>,
+        visible_by: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            simulator,
+            log,
+            rest: Stretch {
+                low: Key::first_at(from),
+                high: Key::first_at(DateTime::<Utc>::MAX_UTC),
+            },
+            visible_by,
+            keys: VecDeque::new(),
+        }
+    }
+}
+
+impl Iterator for Entries {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        let log = self.log.as_ref()?;
+        if self.keys.is_empty() {
+            let (rest, by) = (self.rest, self.visible_by);
+            self.keys = self
+                .simulator
+                .keys(log, rest, Direction::Ascending, by, PIECE)
+                .into();
+            self.rest.low = self.keys.back()?.next();
+        }
+        let key = self.keys.pop_front()?;
+        let world = self.simulator.world();
+        match key.lane {
+            Lane::Published => Some(log.text(world, key).as_ref().to_owned()),
+            Lane::History | Lane::Live => log.compose(world, key),
+        }
+    }
+}

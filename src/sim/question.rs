@@ -1,0 +1,230 @@
+//! What a request for entries asks: a window, an order, a page of it.
+//!
+//! A question is checked as a whole before anything is read. Which entries pass is said by a sieve beside it.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+
+use crate::position::Source;
+
+use super::chance::Seed;
+use super::door::Call;
+use super::envelope::Refusal;
+use super::faults::Mischief;
+use super::filter::Filters;
+use super::log::{Direction, Key, Stretch};
+use super::reader::Page;
+use super::resource::Resource;
+use super::{Bounds, Simulator, cursor, parameters};
+
+/// Entries on a page unless the request says otherwise.
+const DEFAULT_LIMIT: usize = 100;
+/// The most entries a request may ask for.
+const MAX_LIMIT: usize = 1_000;
+
+/// A request that makes sense.
+#[derive(Debug)]
+pub(crate) struct Question {
+    window: Stretch,
+    pub(crate) direction: Direction,
+    pub(crate) limit: usize,
+    /// The last entry of the page before.
+    pub(crate) from: Option<Key>,
+    /// Entries before this moment are not kept any more.
+    kept_since: DateTime<Utc>,
+    /// What cursors are bound to.
+    seed: Seed,
+}
+
+/// Which entries are wanted.
+#[derive(Debug)]
+pub(crate) enum Sieve {
+    /// Those that pass the request's filters.
+    Filters(Filters),
+    /// Those that tell of a resource.
+    Resource(Resource),
+}
+
+impl Question {
+    /// Reads a request's parameters. Its cursors are bound to `seed`, to the log, and to all parameters but the page's size.
+    ///
+    /// # Errors
+    /// Says what is wrong with them.
+    pub(crate) fn parse(
+        simulator: &Simulator,
+        call: &Call,
+        seed: Seed,
+        source: &Source,
+        parameters: &[(String, String)],
+    ) -> Result<Self, Refusal> {
+        let given = |name: &str| parameters::last(parameters, name);
+        let since = required_moment(parameters, "since")?;
+        let before = required_moment(parameters, "before")?;
+        if since >= before {
+            return Err(Refusal::invalid("since must be earlier than before"));
+        }
+        let direction = match given("direction") {
+            None | Some("desc") => Direction::Descending,
+            Some("asc") => Direction::Ascending,
+            Some(_) => return Err(Refusal::invalid("direction must be one of: desc, asc")),
+        };
+        let seed = bind(seed, source, parameters);
+        let from = match given("cursor") {
+            None => None,
+            Some(text) => Some(
+                cursor::decode(text, seed)
+                    .ok_or_else(|| Refusal::invalid("cursor is not valid for this query"))?,
+            ),
+        };
+        Ok(Self {
+            window: stretch(simulator.config().bounds, since, before),
+            direction,
+            limit: limit(given("limit"))?
+                .min(simulator.config().max_limit)
+                .max(1),
+            from,
+            kept_since: call.at - simulator.retention(),
+            seed,
+        })
+    }
+
+    /// What is left to read after `key`, or everything.
+    pub(crate) fn rest(&self, key: Option<Key>) -> Stretch {
+        let rest = match (key, self.direction) {
+            (None, _) => self.window,
+            (Some(key), Direction::Ascending) => Stretch {
+                low: self.window.low.max(key.next()),
+                ..self.window
+            },
+            (Some(key), Direction::Descending) => Stretch {
+                high: self.window.high.min(key),
+                ..self.window
+            },
+        };
+        self.kept(rest)
+    }
+
+    /// What was read up to and with the entry at `key`.
+    pub(crate) fn passed(&self, key: Key) -> Stretch {
+        let passed = match self.direction {
+            Direction::Ascending => Stretch {
+                high: key.next(),
+                ..self.window
+            },
+            Direction::Descending => Stretch {
+                low: key,
+                ..self.window
+            },
+        };
+        self.kept(passed)
+    }
+
+    /// The part of a stretch that is kept.
+    pub(crate) fn kept(&self, stretch: Stretch) -> Stretch {
+        Stretch {
+            low: stretch.low.max(Key::first_at(self.kept_since)),
+            ..stretch
+        }
+    }
+
+    /// What a page says of where the next one begins.
+    pub(crate) fn next_cursor(&self, page: &Page, mischief: &Mischief) -> Option<String> {
+        let last = page.last.or(self.from);
+        let place = match self.from {
+            Some(from) if mischief.cursor_loop => Some(from),
+            _ if page.has_more => last,
+            _ if mischief.empty_with_cursor => Some(last.unwrap_or(self.end())),
+            _ => None,
+        };
+        place.map(|key| cursor::encode(key, self.seed))
+    }
+
+    /// A place behind which nothing is left.
+    fn end(&self) -> Key {
+        match self.direction {
+            Direction::Ascending => self.window.high,
+            Direction::Descending => self.window.low,
+        }
+    }
+}
+
+impl Sieve {
+    /// Whether everything passes, and entries need not be looked at.
+    pub(crate) fn is_open(&self) -> bool {
+        match self {
+            Self::Filters(filters) => filters.is_empty(),
+            Self::Resource(_) => false,
+        }
+    }
+
+    /// Whether an entry passes. `is_ours` says that the simulator wrote it itself, so that a text without a wanted value
+    /// need not be read.
+    pub(crate) fn keeps(&self, entry: &str, is_ours: bool) -> bool {
+        match self {
+            Self::Filters(filters) => filters.keep(entry, is_ours),
+            Self::Resource(resource) => resource.is_told_by(entry, is_ours),
+        }
+    }
+}
+
+/// A moment that must be given: a date, which means its midnight in UTC, or a time with its offset.
+pub(crate) fn required_moment(
+    parameters: &[(String, String)],
+    name: &'static str,
+) -> Result<DateTime<Utc>, Refusal> {
+    let text = parameters::last(parameters, name)
+        .ok_or_else(|| Refusal::invalid(format!("{name} is required")))?;
+    if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        return Ok(date.and_time(NaiveTime::MIN).and_utc());
+    }
+    match DateTime::parse_from_rfc3339(text) {
+        Ok(moment) => Ok(moment.with_timezone(&Utc)),
+        Err(_) => Err(Refusal::invalid(format!(
+            "{name} must be a date (yyyy-mm-dd) or an RFC 3339 time"
+        ))),
+    }
+}
+
+/// Everything about a query that its cursors depend on, folded into a number. The order of parameters is no part of it,
+/// and neither is the page's size.
+fn bind(seed: Seed, source: &Source, parameters: &[(String, String)]) -> Seed {
+    let mut bound: Vec<_> = parameters
+        .iter()
+        .filter(|(name, _)| name != "cursor" && name != "limit")
+        .collect();
+    bound.sort_unstable();
+    let start = seed.named("cursor").named(&source.to_string());
+    bound
+        .into_iter()
+        .fold(start, |seed, (name, value)| seed.named(name).named(value))
+}
+
+fn stretch(bounds: Bounds, since: DateTime<Utc>, before: DateTime<Utc>) -> Stretch {
+    let (with_since, with_before) = match bounds {
+        Bounds::HalfOpen => (true, false),
+        Bounds::Closed => (true, true),
+        Bounds::Open => (false, false),
+    };
+    let edge = |moment, is_after| match is_after {
+        true => Key::first_after(moment),
+        false => Key::first_at(moment),
+    };
+    Stretch {
+        low: edge(since, !with_since),
+        high: edge(before, with_before),
+    }
+}
+
+fn limit(text: Option<&str>) -> Result<usize, Refusal> {
+    let Some(text) = text else {
+        return Ok(DEFAULT_LIMIT);
+    };
+    // Official clients send numbers as they have them, `50.0` among them.
+    match text.parse::<f64>() {
+        Ok(limit) if limit.fract() == 0.0 && (1.0..=MAX_LIMIT as f64).contains(&limit) => {
+            Ok(limit as usize)
+        }
+        _ => Err(Refusal::invalid(format!(
+            "limit must be a number from 1 to {MAX_LIMIT}"
+        ))),
+    }
+}

@@ -1,0 +1,151 @@
+//! The audit entry that a call leaves: who called, with what, and what came of it.
+//!
+//! Only calls that changed something leave one, in the log of the organization that they changed. Everyone who calls
+//! acts for the first of the world's people, or for the address that they name beside a key.
+
+use axum::http::StatusCode;
+use serde_json::Value;
+
+use super::Simulator;
+use super::chance::uuid;
+use super::door::{Call, Caller};
+use super::entry::{Action, Actor, Entry, Json, Named, Offset, Raw, Resource, Scope, write_time};
+use super::timeline::Digits;
+use crate::position::Source;
+
+/// The request of a call without a body, as entries tell it.
+pub(crate) const NO_BODY: &[u8] = b"{}";
+
+/// What calls do to an organization, as their entries name it.
+#[derive(Debug)]
+pub(crate) struct Deed {
+    description: &'static str,
+    /// `action.type`.
+    kind: &'static str,
+    /// `resource.type`.
+    resource_kind: &'static str,
+}
+
+pub(crate) const CREATE_ORGANIZATION: Deed = Deed {
+    description: "Create organization",
+    kind: "create",
+    resource_kind: "organization",
+};
+pub(crate) const MODIFY_ORGANIZATION: Deed = Deed {
+    description: "Modify organization",
+    kind: "update",
+    resource_kind: "organization",
+};
+pub(crate) const DELETE_ORGANIZATION: Deed = Deed {
+    description: "Delete organization",
+    kind: "delete",
+    resource_kind: "organization",
+};
+pub(crate) const MODIFY_PROFILE: Deed = Deed {
+    description: "Modify organization profile",
+    kind: "update",
+    resource_kind: "profile",
+};
+pub(crate) const ADD_MEMBER: Deed = Deed {
+    description: "Add Member",
+    kind: "create",
+    resource_kind: "members",
+};
+pub(crate) const ADD_MEMBERS: Deed = Deed {
+    description: "Add Members",
+    kind: "create",
+    resource_kind: "members",
+};
+pub(crate) const DELETE_MEMBER: Deed = Deed {
+    description: "Delete Member",
+    kind: "delete",
+    resource_kind: "members",
+};
+
+/// What a call did, as far as its entry tells.
+#[derive(Debug)]
+pub(crate) struct Change<'a> {
+    pub(crate) deed: Deed,
+    pub(crate) organization_id: &'a str,
+    pub(crate) resource_id: &'a str,
+    /// JSON as it was sent.
+    pub(crate) request: &'a [u8],
+    pub(crate) response: &'a Value,
+}
+
+/// Writes the entry of a change into the organization's log, where it can be read at once.
+pub(crate) fn write(simulator: &Simulator, call: &Call, change: Change<'_>) {
+    let Ok(source) = Source::organization(change.organization_id) else {
+        return;
+    };
+    let owner = &simulator.world().people[0];
+    let ip_address = owner.home_address();
+    let user = Actor {
+        id: Some(&owner.id),
+        ip_address: Some(&ip_address),
+        kind: "user",
+        ..Actor::default()
+    };
+    let actor = match &call.caller {
+        Caller::Token => Actor {
+            context: Some("api_token"),
+            email: Some(&owner.email),
+            token_id: Some(&call.credential),
+            token_name: Some("simulated caller"),
+            ..user
+        },
+        Caller::Key { email } => Actor {
+            context: Some("api_key"),
+            email: Some(email),
+            token_id: Some(""),
+            token_name: Some(""),
+            ..user
+        },
+    };
+    let seed = simulator.seed().named("calls").child(call.number);
+    let entry = Entry {
+        id: uuid(seed.rng().u128(..)),
+        account: None,
+        action: Action {
+            description: change.deed.description.to_owned(),
+            result: "success",
+            time: write_time(call.at, Digits::Six, Offset::Z),
+            kind: change.deed.kind,
+        },
+        actor: Some(actor),
+        organization: Some(Named {
+            id: change.organization_id,
+            name: None,
+        }),
+        raw: Some(Raw {
+            cf_ray_id: Some(call.ray.clone()),
+            method: Some(call.method.as_str()),
+            status_code: Some(StatusCode::OK.as_u16()),
+            uri: Some(call.path.clone()),
+            user_agent: call.user_agent.as_deref(),
+        }),
+        resource: Resource {
+            id: change.resource_id.to_owned(),
+            product: "organizations",
+            request: Some(compact(change.request)),
+            response: Some(Json::from(change.response.to_string().into_bytes())),
+            scope: Scope::Text("organizations"),
+            kind: change.deed.resource_kind,
+            has_value: false,
+        },
+        zone: None,
+    };
+    simulator.publish(&source, &entry.text(), call.at, call.at);
+}
+
+/// A body without its white space: an entry stands on one line.
+fn compact(body: &[u8]) -> Json {
+    match serde_json::from_slice::<Value>(body) {
+        Ok(value) => value.to_string().into_bytes().into(),
+        // What a number has beyond what can be counted with is no reason to lose the rest.
+        Err(_) => Value::from(String::from_utf8_lossy(body))
+            .to_string()
+            .into_bytes()
+            .into(),
+    }
+}

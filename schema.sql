@@ -26,6 +26,40 @@ CREATE TABLE source (
     events          INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
+-- The names that upstream's lists gave a source: a row for each time it was another one.
+CREATE TABLE source_label (
+    source    INTEGER NOT NULL REFERENCES source (id),
+    since_us  INTEGER NOT NULL,            -- when a list first gave it
+    label     TEXT NOT NULL,
+    PRIMARY KEY (source, since_us)
+) STRICT, WITHOUT ROWID;
+
+-- The organizations' members: a row for each time that one was otherwise, so that it can be told who an actor is, and who
+-- it was. Those who left keep their rows.
+CREATE TABLE member (
+    organization  TEXT NOT NULL,           -- its id
+    id            TEXT NOT NULL,           -- the membership's, upstream
+    since_us      INTEGER NOT NULL,        -- when a list first told of it so
+    until_us      INTEGER,                 -- when a list no longer did; NULL while it does
+    user_id       TEXT,                    -- what entries have as `actor.id`
+    email         TEXT,
+    name          TEXT,
+    status        TEXT,                    -- `active`, `pending` and so on, in upstream's words
+    two_factor    INTEGER,                 -- 1 when the user signs in with a second factor
+    joined        TEXT,                    -- when the membership was made, as upstream wrote it
+    PRIMARY KEY (organization, id, since_us)
+) STRICT, WITHOUT ROWID;
+
+-- Who is this actor? Asked for every event that is shown.
+CREATE INDEX member_user ON member (user_id);
+CREATE INDEX member_email ON member (email COLLATE NOCASE);
+
+-- When each organization's list of members was last read.
+CREATE TABLE member_list (
+    organization  TEXT PRIMARY KEY,
+    read_us       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Trained compression dictionaries. A row of `event` names the one it needs, so none is ever deleted.
 CREATE TABLE dictionary (
     id            INTEGER PRIMARY KEY,
@@ -44,9 +78,10 @@ CREATE TABLE event (
     time_us      INTEGER,                  -- `action.time`; NULL when it cannot be read
     received_us  INTEGER NOT NULL,
     problem      TEXT,                     -- why the entry cannot be understood
-    sha256       BLOB NOT NULL,            -- of the bytes upstream sent
+    from_logpush INTEGER NOT NULL,         -- 1 when the entry was made from a line of Logpush; 0 when the API sent it
+    sha256       BLOB NOT NULL,            -- of the entry's bytes
     dictionary   INTEGER NOT NULL,         -- for `body`; 0 for none
-    body         BLOB NOT NULL             -- the bytes upstream sent, one zstd frame
+    body         BLOB NOT NULL             -- the entry's bytes, exactly as the API sent them, one zstd frame
 ) STRICT;
 
 -- Is this entry held already? Asked for every entry that arrives.

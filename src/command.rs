@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod import;
 mod reach;
 mod reindex;
 mod search;
@@ -13,7 +14,7 @@ mod simulate;
 mod status;
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -67,6 +68,8 @@ enum Command {
     Search(search::Args),
     /// Say how each source is doing, what is proven of it, and what is not.
     Status(status::Args),
+    /// Take in entries that were kept elsewhere, from files. The service must not be running.
+    Import(import::Args),
     /// Build the search index again from the log. The service must not be running.
     Reindex(reindex::Args),
     /// Check configuration, credentials, log and index, and report every problem.
@@ -88,6 +91,7 @@ impl Cli {
             Command::Simulate(args) => block_on(simulate::run(args, stop_on_signals()?)),
             Command::Search(args) => search::run(&args, &self.config),
             Command::Status(args) => status::run(&args, &self.config),
+            Command::Import(args) => import::run(&args, &self.config),
             Command::Reindex(args) => reindex::run(&args, &self.config),
             Command::Check => block_on(check::run(&self.config)),
             Command::Config => Ok(say(Config::example().trim_end())?),
@@ -114,7 +118,18 @@ impl Cli {
     }
 }
 
-fn load(path: &std::path::Path) -> Result<Config> {
+/// The data directory that was named, or the configuration's.
+fn data_dir(named: Option<&Path>, config: &Path) -> Result<PathBuf> {
+    match named {
+        Some(dir) => Ok(dir.to_owned()),
+        None => {
+            let config = load(config).context("name a `--data-dir`, or give the configuration")?;
+            Ok(config.data_dir)
+        }
+    }
+}
+
+fn load(path: &Path) -> Result<Config> {
     Ok(Config::load(path, config::environment())?)
 }
 

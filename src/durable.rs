@@ -12,6 +12,8 @@ use std::sync::Arc;
 pub enum Step {
     /// Sources are written down.
     SaveSources,
+    /// An organization's members are written down.
+    SaveMembers,
     /// A window is opened.
     BeginWindow,
     /// A window's scan starts over, or is given up.
@@ -20,6 +22,8 @@ pub enum Step {
     AppendPage,
     /// Old sealed windows are merged.
     FoldLedger,
+    /// Entries from a file are kept.
+    AppendImport,
     /// A credential's spent budget and wait are written down.
     SaveQuota,
     /// A trained dictionary is written down.
@@ -30,12 +34,14 @@ pub enum Step {
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::SaveSources,
+        Self::SaveMembers,
         Self::BeginWindow,
         Self::RestartWindow,
         Self::AppendPage,
         Self::FoldLedger,
+        Self::AppendImport,
         Self::SaveQuota,
         Self::SaveDictionary,
         Self::CommitIndex,

@@ -34,6 +34,8 @@ pub struct Arrival {
     pub time: Option<DateTime<Utc>>,
     /// Why it cannot be understood, or not wholly.
     pub problem: Option<String>,
+    /// Whether it was made from a line of Logpush, and is not what the API sent.
+    pub from_logpush: bool,
     /// Exactly what upstream sent.
     pub body: Box<RawValue>,
 }
@@ -51,6 +53,7 @@ impl Arrival {
             identity,
             time: reading.time,
             problem: reading.problem,
+            from_logpush: false,
             body,
         }
     }

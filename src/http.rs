@@ -7,6 +7,7 @@ mod coverage;
 mod events;
 mod guard;
 mod params;
+mod people;
 mod problem;
 mod status;
 
@@ -96,6 +97,8 @@ fn router(state: AppState) -> Router {
         .route("/v1/count", get(events::count))
         .route("/v1/sources", get(status::sources))
         .route("/v1/coverage", get(coverage::list))
+        .route("/v1/members", get(people::members))
+        .route("/v1/accounts", get(people::accounts))
         .route_layer(middleware::from_fn_with_state(state.clone(), guard::check));
     // For whoever runs the service.
     let operation = Router::new()

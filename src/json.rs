@@ -61,6 +61,19 @@ impl<'a> Tokens<'a> {
         self.open.len()
     }
 
+    /// Skips the next value, whole, and gives its text.
+    fn value(&mut self) -> Option<&'a str> {
+        let rest = self.text.get(self.at..)?;
+        let skipped = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r' | ',' | ':');
+        let start = self.text.len() - rest.trim_start_matches(skipped).len();
+        let depth = self.depth();
+        self.next()?;
+        while self.depth() > depth {
+            self.next()?;
+        }
+        self.text.get(start..self.at)
+    }
+
     fn string(&mut self) -> Option<&'a str> {
         let start = self.at + 1;
         let bytes = self.text.as_bytes();
@@ -138,6 +151,34 @@ impl<'a> Iterator for Tokens<'a> {
             }
         }
     }
+}
+
+/// The members of a JSON object, in order: each name as it is meant, and the value's own text. Of anything else, none.
+pub fn members(text: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+    let mut tokens = Tokens::new(text);
+    let is_object = tokens.next() == Some(Token::BeginObject);
+    std::iter::from_fn(move || {
+        let Token::Key(name) = tokens.next().filter(|_| is_object)? else {
+            return None;
+        };
+        let value = tokens.value()?;
+        Some((meaning(name), value))
+    })
+}
+
+/// What a value says, if it is a string.
+#[must_use]
+pub fn text(value: &str) -> Option<Cow<'_, str>> {
+    let raw = value.strip_prefix('"')?.strip_suffix('"')?;
+    Some(meaning(raw))
+}
+
+/// The text of an object's last member of that name, unless it is empty.
+#[must_use]
+pub fn text_of(object: &str, name: &str) -> Option<String> {
+    let (_, value) = members(object).filter(|(found, _)| found == name).last()?;
+    let text = text(value)?;
+    (!text.is_empty()).then(|| text.into_owned())
 }
 
 /// A string's meaning. A surrogate without its other half becomes U+FFFD, and `Err` holds the result.
@@ -390,6 +431,28 @@ mod tests {
                 "f=Text(\"e\\t\")",
             ]
         );
+    }
+
+    #[test]
+    fn members_are_given_with_the_text_of_their_values() {
+        let found = |text| {
+            members(text)
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            found(r#" { "a" : {"b": [1, {}]} , "\u0062":"x\"}", "a":null,"c":[ ],"d" : -1e5}"#),
+            [
+                r#"a={"b": [1, {}]}"#,
+                r#"b="x\"}""#,
+                "a=null",
+                "c=[ ]",
+                "d=-1e5"
+            ]
+        );
+        for text in ["{}", "[1]", "\"a\"", "7", "", "{\"a\"", "{\"a\":"] {
+            assert_eq!(found(text), Vec::<String>::new(), "{text}");
+        }
     }
 
     #[test]

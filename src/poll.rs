@@ -32,19 +32,13 @@ use crate::upstream::Upstream;
 
 use self::lane::{LONGEST_RETRY, Lane, Now, Skew};
 use self::pace::Pace;
-use self::roll::Roll;
+use self::roll::{Listing, Roll};
 use self::shares::{Shares, Waiting};
 use self::turn::{Hands, Scan, Work};
 pub use self::turn::{Outcome, Turn, TurnError};
 
 /// How many calls of one credential are under way at most.
 const MAX_UNDER_WAY: usize = 4;
-
-/// How often an organization's accounts are listed.
-const LIST_ACCOUNTS_EVERY: TimeDelta = TimeDelta::hours(1);
-
-/// How soon the list is asked for again when it failed.
-const LIST_ACCOUNTS_AGAIN: TimeDelta = TimeDelta::minutes(1);
 
 /// How often is looked whether a token that was refused has changed.
 const LOOK_FOR_TOKEN_EVERY: TimeDelta = TimeDelta::seconds(10);
@@ -82,6 +76,8 @@ pub struct Following {
     pub sources: Vec<SourceSeen>,
     /// Ids of organizations whose accounts are found by listing them.
     pub listed: Vec<String>,
+    /// Ids of organizations whose members are read, to know who an actor is.
+    pub members_of: Vec<String>,
     /// Accounts that are configured by themselves, with this or another credential: no list has a say in them.
     pub by_themselves: HashSet<Source>,
 }
@@ -144,14 +140,14 @@ impl Poller {
         let Following {
             sources,
             listed,
+            members_of,
             by_themselves,
         } = following;
+        let roll = |listing| move |organization| Roll::new(organization, listing, now);
         let mut poller = Self {
             lanes: BTreeMap::new(),
-            rolls: listed
-                .iter()
-                .cloned()
-                .map(|organization| Roll::new(organization, now))
+            rolls: (listed.iter().cloned().map(roll(Listing::Accounts)))
+                .chain(members_of.into_iter().map(roll(Listing::Members)))
                 .collect(),
             skew: Skew::default(),
             by_themselves,

@@ -158,6 +158,7 @@ pub fn credentials(config: &Config) -> BTreeMap<CredentialSource, Following> {
             .or_default();
         let id = organization.source.id().to_owned();
         following.sources.push(alone(&organization.source));
+        following.members_of.push(id.clone());
         match &organization.accounts {
             AccountsChoice::None => {}
             AccountsChoice::All => following.listed.push(id),

@@ -10,8 +10,10 @@
 mod bodies;
 mod events;
 mod identity;
+mod imports;
 mod lateness;
 mod ledger;
+mod people;
 mod quotas;
 mod sources;
 mod windows;
@@ -32,9 +34,11 @@ use crate::position::Seq;
 
 use self::bodies::Bodies;
 pub use self::events::{Appended, Page, Then};
+pub use self::imports::Imported;
 pub use self::lateness::Lateness;
 use self::ledger::Ledgers;
 pub use self::ledger::{LastBackfill, LastLive, Progress};
+pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
 pub use self::sources::{SourceRow, SourceSeen};
 pub use self::windows::{OpenWindow, WindowId};

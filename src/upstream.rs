@@ -1,4 +1,4 @@
-//! Cloudflare's API, as much of it as we read: one page of an audit log, one page of an organization's accounts.
+//! Cloudflare's API, as much of it as we read: one page of an audit log, one page of an organization's accounts or members.
 //!
 //! A call needs a [`Permit`] from the credential's [`Quota`], so none can be made outside it. Answers are taken as they may
 //! come: the cursor in either of two places, `result: null`, a failure under a 200, HTML under a 5xx, a body cut short.
@@ -7,6 +7,7 @@
 //! It does not know windows' meaning, what is kept, or when to try again.
 
 mod envelope;
+mod lists;
 mod quota;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use crate::clock::Clock;
 use crate::position::{Cursor, Source, Window, rfc3339};
 
 use self::envelope::{Envelope, Errors};
+pub use self::lists::{AccountsPage, ListedAccount, MembersPage};
 pub use self::quota::{Permit, Quota, Spent};
 
 /// The most that is read of one answer, in bytes, decompressed.
@@ -32,9 +34,6 @@ pub const MAX_PAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The most that is read of an answer that is an error, in bytes.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
-
-/// How many accounts are asked for at a time. Upstream's reference names no upper limit; 50 is what its own pages use.
-const ACCOUNTS_PAGE_SIZE: u32 = 50;
 
 /// How long to wait after a 429 that does not say: upstream blocks for five minutes.
 const DEFAULT_RETRY_AFTER: TimeDelta = TimeDelta::seconds(300);
@@ -101,26 +100,6 @@ pub struct LogPage {
     pub next: Option<Cursor>,
     /// Upstream's present when it answered.
     pub date: Option<DateTime<Utc>>,
-}
-
-/// One page of an organization's accounts.
-#[derive(Debug)]
-pub struct AccountsPage {
-    /// The accounts.
-    pub accounts: Vec<ListedAccount>,
-    /// The token of the next page.
-    pub next: Option<String>,
-}
-
-/// An account as its organization lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedAccount {
-    /// Its id.
-    pub id: String,
-    /// What it is called.
-    pub name: Option<String>,
-    /// When it was made.
-    pub created_at: Option<DateTime<Utc>>,
 }
 
 /// Reads the credential, each time it is needed: its file may have changed.
@@ -239,31 +218,6 @@ impl Upstream {
             entries,
             next,
             date,
-        })
-    }
-
-    /// One page of an organization's accounts.
-    ///
-    /// # Errors
-    /// [`UpstreamError`], named by what to do.
-    pub async fn fetch_accounts_page(
-        &self,
-        permit: Permit,
-        organization: &str,
-        page_token: Option<&str>,
-    ) -> Result<AccountsPage, UpstreamError> {
-        let mut url = self.url(&["organizations", organization, "accounts"]);
-        url.query_pairs_mut()
-            .append_pair("page_size", &ACCOUNTS_PAGE_SIZE.to_string());
-        if let Some(token) = page_token {
-            url.query_pairs_mut().append_pair("page_token", token);
-        }
-        let (_, body) = self.get(permit, url, page_token.is_some()).await?;
-        let answer = Envelope::read(&body)?;
-        let accounts = answer.result()?.into_iter();
-        Ok(AccountsPage {
-            accounts: accounts.filter_map(envelope::account).collect(),
-            next: answer.next_page_token(),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args as ClapArgs;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -22,18 +22,18 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
-    let dir = match &args.data_dir {
-        Some(dir) => dir.clone(),
-        None => {
-            super::load(config)
-                .context("name a `--data-dir`, or give the configuration")?
-                .data_dir
-        }
-    };
+    let dir = super::data_dir(args.data_dir.as_deref(), config)?;
     let store = Store::open(&dir, Breaker::default())?;
     let head = store.head();
     let (index, _) = Index::open(&dir, store.log_id(), head, Breaker::default())?;
     index.clear(head)?;
+    catch_up(store, &index)?;
+    Ok(say(format!("The index holds all {head} events."))?)
+}
+
+/// Brings the index up to the log's head, and lets go of it.
+pub(super) fn catch_up(store: Store, index: &Index) -> Result<()> {
+    let head = store.head();
     let bar = ProgressBar::new(head.0).with_style(ProgressStyle::with_template(
         "{bar:30} {human_pos} of {human_len} events  {per_sec}  {eta} left",
     )?);
@@ -47,5 +47,5 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     }
     index.close()?;
     bar.finish_and_clear();
-    Ok(say(format!("The index holds all {head} events."))?)
+    Ok(())
 }

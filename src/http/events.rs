@@ -9,8 +9,8 @@ use super::coverage::{self, Proven};
 use super::params::{ListParams, read_filters};
 use super::problem::Problem;
 use crate::coverage::{Asked, Verdict};
-use crate::event::AuditEvent;
 use crate::index::{Range, Snapshot};
+use crate::people::{self, KnownEvent};
 use crate::position::Seq;
 use crate::search::{self, Question};
 use crate::wording::quoted;
@@ -18,7 +18,7 @@ use crate::wording::quoted;
 /// A page of events.
 #[derive(Serialize)]
 pub(super) struct EventsPage {
-    events: Vec<AuditEvent>,
+    events: Vec<KnownEvent>,
     next_cursor: Option<String>,
     index: IndexState,
     coverage: Verdict,
@@ -82,7 +82,7 @@ pub(super) async fn list(
         let answer = search::page(&app.store, &snapshot, &question, cursor.as_deref(), limit)?;
         let index = IndexState::of(app, &snapshot);
         Ok(EventsPage {
-            events: answer.events,
+            events: people::introduce(&app.store, answer.events)?,
             next_cursor: answer.next_cursor,
             index,
             coverage: proven.of_answer(snapshot.seq()),
@@ -94,7 +94,7 @@ pub(super) async fn list(
 pub(super) async fn one(
     State(app): State<AppState>,
     Path(seq): Path<String>,
-) -> Result<Json<AuditEvent>, Problem> {
+) -> Result<Json<KnownEvent>, Problem> {
     // SQLite counts to 2⁶³; beyond that there is no event.
     let Some(place) = seq
         .parse::<i64>()
@@ -106,7 +106,11 @@ pub(super) async fn one(
             format!("{} is no place in the log", quoted(&seq)),
         ));
     };
-    let event = app.ask(move |app| Ok(app.store.event(Seq(place))?)).await?;
+    let event = app.ask(move |app| {
+        let event = app.store.event(Seq(place))?;
+        Ok(people::introduce(&app.store, Vec::from_iter(event))?.pop())
+    });
+    let event = event.await?;
     event.map(Json).ok_or_else(|| {
         Problem::not_found(format!(
             "there is no event {place}; the newest is {}",

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
 use super::lane::{self, LONGEST_RETRY, Now};
+use super::roll::Listing;
 use super::turn::{Did, Hands, Listed, Outcome, Scan, Scanned, TurnError, Went};
-use super::{LIST_ACCOUNTS_AGAIN, LIST_ACCOUNTS_EVERY, Poller, Refused};
+use super::{Poller, Refused};
 use crate::health::{LastError, State};
 use crate::position::{Source, WindowKind};
 use crate::upstream::UpstreamError;
@@ -33,10 +34,11 @@ impl Poller {
             }
             Went::Listed {
                 organization,
+                listing,
                 result,
             } => match result {
                 Err(error) if error.is_fatal() => return Err(error),
-                result => self.settle_list(&organization, result, now.steady),
+                result => self.settle_list(&organization, listing, result, now),
             },
         }
         Ok(())
@@ -159,37 +161,33 @@ impl Poller {
     fn settle_list(
         &mut self,
         organization: &str,
+        listing: Listing,
         result: Result<Listed, TurnError>,
-        now: DateTime<Utc>,
+        now: Now,
     ) {
         let Some(roll) = self
             .rolls
             .iter_mut()
-            .find(|roll| roll.organization == organization)
+            .find(|roll| roll.organization == organization && roll.listing == listing)
         else {
             return;
         };
         match result {
-            Ok(Listed::More(list)) => {
+            Ok(Listed::More(list)) => roll.go_on(list),
+            Ok(Listed::Accounts(rows)) => {
+                roll.done(now.steady);
                 self.refused = None;
-                roll.go_on(list);
+                self.follow(organization, &rows, now.steady);
             }
-            Ok(Listed::All(rows)) => {
-                self.refused = None;
-                roll.start_over(now + LIST_ACCOUNTS_EVERY);
-                self.follow(organization, &rows, now);
-            }
-            Err(error @ TurnError::Upstream(UpstreamError::Unauthorized(_))) => {
-                roll.start_over(now + LIST_ACCOUNTS_AGAIN);
-                let now = Now {
-                    wall: self.hands.clock.now(),
-                    steady: now,
-                };
-                self.refuse(&error, now);
-            }
+            Ok(Listed::Members) => roll.done(now.steady),
             Err(error) => {
-                roll.start_over(now + LIST_ACCOUNTS_AGAIN);
-                warn!(organization, error = %error, "The accounts of an organization could not be listed; trying again in a minute.");
+                roll.failed(&error, now.steady);
+                let is_refusal =
+                    matches!(error, TurnError::Upstream(UpstreamError::Unauthorized(_)));
+                // A credential that may not read members may read logs all the same.
+                if is_refusal && listing == Listing::Accounts {
+                    self.refuse(&error, now);
+                }
             }
         }
     }

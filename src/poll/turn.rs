@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use tracing::{debug, warn};
 
-use super::roll::AccountList;
+use super::roll::{List, Listing};
 use super::{Settings, lane};
 use crate::clock::Clock;
 use crate::event::{self, Arrival};
@@ -38,7 +38,7 @@ pub struct Turn {
 
 pub(super) enum Work {
     Scan(Scan),
-    List(AccountList),
+    List(List),
 }
 
 /// One page of one source to fetch and keep.
@@ -60,6 +60,7 @@ pub(super) enum Went {
     },
     Listed {
         organization: String,
+        listing: Listing,
         result: Result<Listed, TurnError>,
     },
 }
@@ -67,9 +68,11 @@ pub(super) enum Went {
 /// What a list's turn came to.
 pub(super) enum Listed {
     /// There is more to read.
-    More(AccountList),
-    /// It is kept: every source as it is written down with it.
-    All(Vec<SourceRow>),
+    More(List),
+    /// All accounts are kept: every source as it is written down with them.
+    Accounts(Vec<SourceRow>),
+    /// All members are kept.
+    Members,
 }
 
 /// What a scan's turn came to.
@@ -145,10 +148,11 @@ impl Turn {
                 Went::Scanned { scan, result }
             }
             Work::List(list) => {
-                let organization = list.organization.clone();
+                let (organization, listing) = (list.organization.clone(), list.listing);
                 let result = hands.list(permit, list).await;
                 Went::Listed {
                     organization,
+                    listing,
                     result,
                 }
             }
@@ -157,23 +161,37 @@ impl Turn {
 }
 
 impl Hands {
-    async fn list(&self, permit: Permit, mut list: AccountList) -> Result<Listed, TurnError> {
+    async fn list(&self, permit: Permit, mut list: List) -> Result<Listed, TurnError> {
         self.save(permit.to_save).await?;
-        let page_token = list.page_token.as_deref();
-        let page = self
-            .upstream
-            .fetch_accounts_page(permit, &list.organization, page_token)
-            .await;
+        let (organization, page_token) = (list.organization.clone(), list.page_token.clone());
+        let page_token = page_token.as_deref();
+        let upstream = &self.upstream;
+        let has_more = match list.listing {
+            Listing::Accounts => upstream
+                .fetch_accounts_page(permit, &organization, page_token)
+                .await
+                .and_then(|page| list.take_accounts(page)),
+            Listing::Members => upstream
+                .fetch_members_page(permit, &organization, page_token)
+                .await
+                .and_then(|page| list.take_members(page)),
+        };
         self.save_wait().await?;
-        if list.take(page?)? {
+        if has_more? {
             return Ok(Listed::More(list));
         }
         let (store, now) = (self.store.clone(), self.clock.now());
-        let rows = task::blocking(move || {
-            store.save_accounts(&list.organization, &list.accounts, now)?;
-            store.sources()
+        let kept = task::blocking(move || match list.listing {
+            Listing::Accounts => {
+                store.save_accounts(&organization, &list.accounts, now)?;
+                Ok(Listed::Accounts(store.sources()?))
+            }
+            Listing::Members => {
+                store.save_members(&organization, &list.members, now)?;
+                Ok::<_, StoreError>(Listed::Members)
+            }
         });
-        Ok(Listed::All(rows.await?))
+        Ok(kept.await?)
     }
 
     async fn scan(&self, permit: Permit, scan: &Scan) -> Result<Scanned, TurnError> {

@@ -67,14 +67,37 @@ impl Store {
             .0
             .bodies
             .pack(page.arrivals.iter().map(|arrival| arrival.body.get()))?;
-        let kept = self.change_ledger(page.window.source, Step::AppendPage, |db| {
-            let before = head(db)?;
-            let mut writing = Writing::new(self, db, page)?;
+        let written = self.write(Step::AppendPage, page.received_at, |db, head| {
+            let source = page.window.source;
+            let stretch = windows::stretch(db, page.window)?;
+            let mut writing = Writing::new(self, db, source, head, page.received_at);
+            writing.sealed = ledger::sealed_within(db, source, stretch.widened())?;
             for (arrival, packed) in page.arrivals.iter().zip(&packed) {
-                writing.keep(arrival, packed)?;
+                let twin = match &arrival.identity {
+                    Identity::Id(_) => 1,
+                    Identity::Content(hash) => windows::count_twin(db, page.window, hash)?,
+                };
+                writing.keep(arrival, packed, twin)?;
             }
-            let (appended, head) = (writing.appended, writing.head);
-            writing.finish()?;
+            let (appended, head) = writing.finish()?;
+            page.advance(db, appended)?;
+            Ok((appended, head))
+        });
+        self.forget_ledger(page.window.source);
+        written
+    }
+
+    /// Changes the log by new events, all or nothing; then announces the new head. `write` is given the head before, and
+    /// gives the head after.
+    pub(super) fn write(
+        &self,
+        step: Step,
+        now: DateTime<Utc>,
+        write: impl FnOnce(&Transaction<'_>, Seq) -> Result<(Appended, Seq), StoreError>,
+    ) -> Result<Appended, StoreError> {
+        let kept = self.change(step, |db| {
+            let before = head(db)?;
+            let (appended, head) = write(db, before)?;
             Ok((appended, before, head))
         });
         // A commit whose answer was lost has moved the head all the same: then the file is asked.
@@ -85,7 +108,7 @@ impl Store {
         self.0.head.send_replace(head);
         let (appended, before, head) = kept?;
         if self.should_train(before, head) {
-            self.train_dictionary(page.received_at)?;
+            self.train_dictionary(now)?;
         }
         Ok(appended)
     }
@@ -209,42 +232,70 @@ pub(super) fn head(db: &Connection) -> Result<Seq, StoreError> {
     Ok(Seq(newest.unwrap_or(0)))
 }
 
-/// One page being written, inside its transaction.
-struct Writing<'a> {
+impl Page {
+    /// Moves its window on, or seals it.
+    fn advance(&self, db: &Connection, appended: Appended) -> Result<(), StoreError> {
+        let next = match &self.then {
+            Then::GoOn(cursor) => Some(cursor),
+            Then::Seal => None,
+        };
+        let advance = Advance {
+            id: self.window,
+            asked: self.asked.as_ref(),
+            next,
+            claim_before: self.claim_before,
+            entries: self.arrivals.len(),
+            new: appended.new,
+            revisions: appended.revisions,
+            now: self.received_at,
+        };
+        windows::advance(db, &advance)
+    }
+}
+
+/// Entries of one source being written, inside their transaction.
+pub(super) struct Writing<'a> {
     store: &'a Store,
     db: &'a Transaction<'a>,
-    page: &'a Page,
     source: i64,
     head: Seq,
+    received_at: DateTime<Utc>,
     appended: Appended,
     newest_us: Option<i64>,
-    /// What was sealed before this scan, of its stretch and the second at its ends.
+    /// What was sealed before this scan, of its stretch and the second at its ends. Of a file nothing is late.
     sealed: Vec<Window>,
     late: Late,
 }
 
 impl<'a> Writing<'a> {
-    fn new(store: &'a Store, db: &'a Transaction<'a>, page: &'a Page) -> Result<Self, StoreError> {
-        let source = page.window.source;
-        let stretch = windows::stretch(db, page.window)?;
-        Ok(Self {
-            sealed: ledger::sealed_within(db, source, stretch.widened())?,
-            late: Late::default(),
+    /// Entries of the source with this number, to be kept after `head`.
+    pub(super) fn new(
+        store: &'a Store,
+        db: &'a Transaction<'a>,
+        source: i64,
+        head: Seq,
+        received_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
             store,
             db,
-            page,
             source,
-            head: head(db)?,
+            head,
+            received_at,
             appended: Appended::default(),
             newest_us: None,
-        })
+            sealed: Vec::new(),
+            late: Late::default(),
+        }
     }
 
-    fn keep(&mut self, arrival: &Arrival, packed: &Packed) -> Result<(), StoreError> {
-        let twin = match &arrival.identity {
-            Identity::Id(_) => 1,
-            Identity::Content(hash) => windows::count_twin(self.db, self.page.window, hash)?,
-        };
+    /// Keeps an entry, unless it is held. Without an id it is the `twin`-th equal one that its scan shows.
+    pub(super) fn keep(
+        &mut self,
+        arrival: &Arrival,
+        packed: &Packed,
+        twin: u32,
+    ) -> Result<(), StoreError> {
         let key = identity::key(&arrival.identity, twin);
         let hash = sha256(arrival.body.get().as_bytes());
         if self.insert(arrival, packed, &key, &hash, 0)? {
@@ -269,8 +320,15 @@ impl<'a> Writing<'a> {
         let begun = self.sealed.partition_point(|window| window.since <= time);
         let last = self.sealed[..begun].last();
         if last.is_some_and(|window| time < window.before) {
-            self.late.count(self.page.received_at - time);
+            self.late.count(self.received_at - time);
         }
+    }
+
+    /// Counts the source's new events; gives what it came to, and the head now.
+    pub(super) fn finish(self) -> Result<(Appended, Seq), StoreError> {
+        self.late.save(self.db, self.source)?;
+        sources::count_events(self.db, self.source, self.appended.new, self.newest_us)?;
+        Ok((self.appended, self.head))
     }
 
     /// Gives the entry the next place, unless that revision of it is held. Says whether it did.
@@ -284,8 +342,8 @@ impl<'a> Writing<'a> {
     ) -> Result<bool, StoreError> {
         let seq = self.head.next();
         let mut insert = self.db.prepare_cached(
-            "INSERT INTO event (seq, source, identity, revision, time_us, received_us, problem, sha256, dictionary, body)
-             VALUES (:seq, :source, :identity, :revision, :time, :received, :problem, :sha256, :dictionary, :body)
+            "INSERT INTO event (seq, source, identity, revision, time_us, received_us, problem, from_logpush, sha256, dictionary, body)
+             VALUES (:seq, :source, :identity, :revision, :time, :received, :problem, :from_logpush, :sha256, :dictionary, :body)
              ON CONFLICT (source, identity, revision) DO NOTHING",
         )?;
         let inserted = insert.execute(named_params! {
@@ -294,8 +352,9 @@ impl<'a> Writing<'a> {
             ":identity": key,
             ":revision": revision,
             ":time": arrival.time.map(|time| time.timestamp_micros()),
-            ":received": self.page.received_at.timestamp_micros(),
+            ":received": self.received_at.timestamp_micros(),
             ":problem": arrival.problem,
+            ":from_logpush": arrival.from_logpush,
             ":sha256": hash,
             ":dictionary": packed.dictionary,
             ":body": packed.frame,
@@ -309,7 +368,8 @@ impl<'a> Writing<'a> {
         Ok(inserted)
     }
 
-    /// The revision that content new under its id gets; `None` when the content is held.
+    /// The revision that content new under its id gets; `None` when the content is held, or when an entry made from a
+    /// Logpush line can add nothing to what the API sent.
     fn next_revision(
         &self,
         key: &[u8],
@@ -317,7 +377,7 @@ impl<'a> Writing<'a> {
         arrival: &Arrival,
     ) -> Result<Option<u32>, StoreError> {
         let mut ask = self.db.prepare_cached(
-            "SELECT revision, sha256, dictionary, body FROM event WHERE source = ?1 AND identity = ?2
+            "SELECT revision, sha256, dictionary, body, from_logpush FROM event WHERE source = ?1 AND identity = ?2
              ORDER BY revision",
         )?;
         let mut rows = ask.query((self.source, key))?;
@@ -327,6 +387,9 @@ impl<'a> Writing<'a> {
         let mut next = 0;
         while let Some(row) = rows.next()? {
             if row.get_ref(1)?.as_bytes().ok() == Some(hash.as_slice()) {
+                return Ok(None);
+            }
+            if arrival.from_logpush && !row.get::<_, bool>(4)? {
                 return Ok(None);
             }
             // Other bytes may say the same: only the content counts.
@@ -339,34 +402,6 @@ impl<'a> Writing<'a> {
             next = row.get::<_, u32>(0)? + 1;
         }
         Ok(Some(next))
-    }
-
-    fn finish(self) -> Result<(), StoreError> {
-        let Page {
-            window,
-            asked,
-            arrivals,
-            then,
-            claim_before,
-            received_at,
-        } = self.page;
-        let next = match then {
-            Then::GoOn(cursor) => Some(cursor),
-            Then::Seal => None,
-        };
-        let advance = Advance {
-            id: *window,
-            asked: asked.as_ref(),
-            next,
-            claim_before: *claim_before,
-            entries: arrivals.len(),
-            new: self.appended.new,
-            revisions: self.appended.revisions,
-            now: *received_at,
-        };
-        self.late.save(self.db, self.source)?;
-        sources::count_events(self.db, self.source, self.appended.new, self.newest_us)?;
-        windows::advance(self.db, &advance)
     }
 }
 

@@ -281,11 +281,15 @@ impl Store {
     ) -> Result<T, StoreError> {
         let outcome = self.change(step, change);
         // Also when it failed: it may have taken effect all the same.
+        self.forget_ledger(source);
+        outcome
+    }
+
+    /// The windows of a source have changed.
+    pub(super) fn forget_ledger(&self, source: i64) {
         let mut remembered = lock(&self.0.ledgers.0);
         remembered.progress.remove(&source);
         remembered.changes += 1;
-        drop(remembered);
-        outcome
     }
 }
 

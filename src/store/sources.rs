@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, people};
 use crate::clock::from_micros;
 use crate::durable::Step;
 use crate::position::Source;
@@ -108,6 +108,23 @@ fn save(db: &Connection, seen: &SourceSeen, now: DateTime<Utc>) -> Result<(), St
         ":created": seen.created_at.map(|at| at.timestamp_micros()),
         ":now": now.timestamp_micros(),
     })?;
+    match &seen.label {
+        Some(label) => people::note_label(db, &seen.source, label, now),
+        None => Ok(()),
+    }
+}
+
+/// Writes a source down that was only heard of, in a file; one that is written down stays as it is.
+pub(super) fn mention(
+    db: &Connection,
+    source: &Source,
+    label: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO source (name, label, first_seen_us) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING",
+    )?;
+    insert.execute((source.to_string(), label, now.timestamp_micros()))?;
     Ok(())
 }
 

@@ -4,11 +4,10 @@
 
 use std::fmt;
 
-use chrono::DateTime;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{ListedAccount, UpstreamError};
+use super::UpstreamError;
 use crate::position::Cursor;
 
 /// How much of what upstream says is repeated in an error, in characters.
@@ -76,17 +75,6 @@ impl<'a> Envelope<'a> {
             .filter(|token| !token.is_empty())
             .map(ToOwned::to_owned)
     }
-}
-
-pub(super) fn account(item: &RawValue) -> Option<ListedAccount> {
-    let item: serde_json::Value = serde_json::from_str(item.get()).ok()?;
-    let created = item["created_on"].as_str();
-    Some(ListedAccount {
-        id: item["id"].as_str()?.to_owned(),
-        name: item["name"].as_str().map(ToOwned::to_owned),
-        created_at: created
-            .and_then(|text| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())),
-    })
 }
 
 /// What upstream said went wrong.

@@ -67,7 +67,7 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     /// What the file with the token holds.
     pub(crate) token: Arc<Mutex<String>>,
-    base_url: String,
+    pub(crate) base_url: String,
     dir: tempfile::TempDir,
     parts: Option<Parts>,
     _servers: JoinSet<std::io::Result<()>>,
@@ -161,7 +161,8 @@ impl World {
         };
         let following = Following {
             sources: own.iter().chain(&self.plan.also).map(alone).collect(),
-            listed: organizations,
+            listed: organizations.clone(),
+            members_of: organizations,
             by_themselves: self.plan.also.iter().cloned().collect(),
         };
         let board = Board::default();

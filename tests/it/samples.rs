@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::harness::{Service, configuration, raw_entries};
 
-const ORGANIZATION: &str = "019d3a1be2c47f0e8a5b6c7d8e9f0a1b";
+pub(crate) const ORGANIZATION: &str = "019d3a1be2c47f0e8a5b6c7d8e9f0a1b";
 const ACCOUNT: &str = "5d1f0c2b7a9e4836b0c4d2e1f3a59786";
 
 /// Pages of audit logs. Each is served as the log of an account of its own, except where two belong together.
@@ -35,19 +35,22 @@ const PAGES: [&str; 8] = [
     "org_audit_history.json",
 ];
 
-/// Answers that are not read in this version, and hold no entries of a log that is.
-const NOT_READ: [&str; 8] = [
-    "manifest.json",
-    "account_audit_product_categories.json",
+/// Files of Logpush, which `import` reads.
+const LOGPUSH: [&str; 2] = [
     "logpush_audit_logs_v1.ndjson",
     "logpush_audit_logs_v2.ndjson",
+];
+
+/// Answers that are not read in this version, and hold no entries of a log that is.
+const NOT_READ: [&str; 5] = [
+    "manifest.json",
+    "account_audit_product_categories.json",
     "organization_get.json",
-    "organization_members.json",
     "organization_profile.json",
     "organizations_list.json",
 ];
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/samples")
 }
 
@@ -81,7 +84,7 @@ fn answer(name: &str) -> Response {
 }
 
 /// The texts of the entries in a page.
-fn entries(name: &str) -> Vec<String> {
+pub(crate) fn entries(name: &str) -> Vec<String> {
     #[derive(serde::Deserialize)]
     struct Page {
         result: Option<Vec<Box<RawValue>>>,
@@ -119,6 +122,9 @@ async fn every_entry_of_every_sample_comes_back_byte_for_byte() {
     // The organization's log is pages 1 and 2, one after the other by cursor; every other page is a log of its own.
     let (base_url, _server) = serve(|uri| {
         let path = uri.path().trim_start_matches("/client/v4/");
+        if path.ends_with("/members") {
+            return "organization_members.json".to_owned();
+        }
         if path.starts_with("organizations/") {
             let is_second = uri.query().unwrap_or_default().contains("cursor=");
             return if is_second {
@@ -191,6 +197,36 @@ async fn every_entry_of_every_sample_comes_back_byte_for_byte() {
         wanted.sort();
         assert_eq!(found, wanted, "{source}");
     }
+    let told = service
+        .until("/v1/members", |told| {
+            !told["members"].as_array().unwrap().is_empty()
+        })
+        .await;
+    let members = told["members"].as_array().unwrap();
+    let told: Vec<_> = members
+        .iter()
+        .map(|member| {
+            (
+                &member["email"],
+                &member["status"],
+                &member["two_factor"],
+                &member["user_id"],
+            )
+        })
+        .map(|told| serde_json::to_value(told).unwrap())
+        .collect();
+    assert_eq!(
+        serde_json::to_value(told).unwrap(),
+        serde_json::json!([
+            ["dave@example.com", "pending", false, null],
+            [
+                "carol@example.com",
+                "active",
+                true,
+                "8424d197a26d1b6522de694fa8cac0fc"
+            ],
+        ])
+    );
     service.stop().await.unwrap();
 }
 
@@ -253,10 +289,16 @@ async fn every_failure_is_named_by_what_to_do() {
 
 #[test]
 fn every_sample_is_spoken_for() {
-    let mut known: BTreeSet<&str> = PAGES.iter().chain(&NOT_READ).copied().collect();
+    let mut known: BTreeSet<&str> = PAGES
+        .iter()
+        .chain(&LOGPUSH)
+        .chain(&NOT_READ)
+        .copied()
+        .collect();
     known.extend([
         "account_audit_single_page.json",
         "organization_accounts_page1.json",
+        "organization_members.json",
     ]);
     for entry in std::fs::read_dir(folder()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();

@@ -25,10 +25,12 @@ fn breaker(seed: u64, armed: &Arc<Mutex<bool>>, broken: &Broken) -> Breaker {
         let share = match step {
             Step::SaveDictionary => 0.7,
             Step::RestartWindow => 0.5,
-            Step::SaveQuota | Step::SaveSources => 0.25,
+            Step::SaveQuota | Step::SaveSources | Step::SaveMembers => 0.25,
             Step::FoldLedger => 0.3,
             Step::BeginWindow | Step::CommitIndex => 0.1,
             Step::AppendPage => 0.05,
+            // Nothing is imported here: see `import`.
+            Step::AppendImport => 0.0,
         };
         if !*armed.lock().unwrap() || chance.f64() >= share {
             return None;
@@ -202,7 +204,8 @@ async fn every_entry_is_held_exactly_once_whatever_breaks() {
                 "no seed saw a {status}: the test does not test it"
             );
         }
-        for step in Step::ALL {
+        let steps = Step::ALL.into_iter();
+        for step in steps.filter(|step| *step != Step::AppendImport) {
             for how in [Break::Before, Break::After] {
                 let key = (format!("{step:?}"), format!("{how:?}"));
                 assert!(

@@ -141,7 +141,8 @@ fn the_import_check_can_fail() {
 fn each_technology_has_one_user() {
     let owners = [
         ("rusqlite", "store"),
-        ("zstd", "store"),
+        // Bodies on disk are the store's; files that somebody packed are read where they are imported.
+        ("zstd", "store import"),
         ("tantivy", "index"),
         ("governor", "upstream"),
         ("sfv", "upstream"),
@@ -150,7 +151,7 @@ fn each_technology_has_one_user() {
         for (technology, owner) in owners {
             let used = file.code.contains(&format!("{technology}::"));
             assert!(
-                !used || file.module == owner,
+                !used || owner.split(' ').any(|owner| owner == file.module),
                 "{} uses {technology}, which is {owner}'s",
                 file.path.display()
             );

@@ -1,0 +1,204 @@
+//! `orgtrail import`: files to log, and then log to index, so that what was taken in is found at once.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args as ClapArgs;
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::reindex::catch_up;
+use crate::clock::Clock;
+use crate::durable::Breaker;
+use crate::import::{self, Report};
+use crate::index::Index;
+use crate::position::Source;
+use crate::store::{Store, StoreError};
+use crate::terminal::{harmless, say};
+
+/// How many lines that were not understood are shown to people of each file; `--json` gives more.
+const MAX_SHOWN: usize = 10;
+
+/// What to take in.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    /// A file with an entry on each line, plain or compressed by gzip or zstd; `-` for standard input. Lines are entries as
+    /// Cloudflare's API sends them, lines of Logpush's `audit_logs_v2`, or events as `/v1/events` gives them.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The log of entries that do not say which they are from: `accounts/ID`, `organizations/ID`.
+    #[arg(long)]
+    source: Option<Source>,
+    /// The data directory, instead of the configuration's.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// JSON instead of lines for people.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came of all files.
+#[derive(Serialize)]
+struct Summary {
+    files: Vec<FileReport>,
+    /// How many events the log holds now, all of which can be found.
+    events: u64,
+}
+
+#[derive(Serialize)]
+struct FileReport {
+    file: String,
+    #[serde(flatten)]
+    report: Report,
+}
+
+pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
+    let dir = super::data_dir(args.data_dir.as_deref(), config)?;
+    let store = match Store::open(&dir, Breaker::default()) {
+        Err(error @ StoreError::InUse(_)) => {
+            return Err(error).context("an import needs the log to itself: stop the service first");
+        }
+        opened => opened?,
+    };
+    let clock = Clock::system();
+    let mut files = Vec::new();
+    for path in &args.files {
+        let file = match path.to_str() {
+            Some("-") => "standard input".to_owned(),
+            _ => harmless(&path.to_string_lossy()),
+        };
+        let report =
+            import_file(&store, path, args.source.as_ref(), &clock).with_context(|| {
+                format!(
+                    "{file} could not be imported to its end; what was kept stays: import it again"
+                )
+            })?;
+        files.push(FileReport { file, report });
+    }
+    let head = store.head();
+    let (index, _) = Index::open(&dir, store.log_id(), head, Breaker::default())?;
+    catch_up(store, &index)?;
+    let summary = Summary {
+        files,
+        events: head.0,
+    };
+    if args.json {
+        say(serde_json::to_string(&summary)?)?;
+    } else {
+        say(summary.for_people())?;
+    }
+    let not_whole = summary.files.iter().filter(|file| !file.report.is_whole());
+    let not_whole = not_whole.count();
+    ensure!(
+        not_whole == 0,
+        "{not_whole} of {} files could not be taken in wholly",
+        summary.files.len()
+    );
+    Ok(())
+}
+
+/// Takes one file in. That it cannot be read is a part of its report, and no reason to leave the others out.
+fn import_file(
+    store: &Store,
+    path: &Path,
+    fallback: Option<&Source>,
+    clock: &Clock,
+) -> Result<Report> {
+    let opened = open(path);
+    let (input, len) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            return Ok(Report {
+                broke_off: Some(format!("it could not be opened: {error}")),
+                ..Report::default()
+            });
+        }
+    };
+    // Shown on a terminal only.
+    let (bar, template) = match len {
+        Some(len) => (
+            ProgressBar::new(len),
+            "{bar:30} {bytes} of {total_bytes}  {msg}  {eta} left",
+        ),
+        None => (ProgressBar::no_length(), "{spinner} {bytes}  {msg}"),
+    };
+    let bar = bar.with_style(ProgressStyle::with_template(template)?);
+    let input = bar.wrap_read(input);
+    let report = import::import(store, input, fallback, clock, |report| {
+        let seconds = bar.elapsed().as_secs_f64().max(0.001);
+        bar.set_message(format!(
+            "{} lines, {:.0}/s",
+            HumanCount(report.lines),
+            report.lines as f64 / seconds
+        ));
+    })?;
+    bar.finish_and_clear();
+    Ok(report)
+}
+
+/// The file's bytes, and how many there are, if that is known.
+fn open(path: &Path) -> io::Result<(Box<dyn Read + Send>, Option<u64>)> {
+    if path == Path::new("-") {
+        return Ok((Box::new(io::stdin()), None));
+    }
+    let file = File::open(path)?;
+    let found = file.metadata()?;
+    let len = found.is_file().then_some(found.len());
+    Ok((Box::new(file), len))
+}
+
+impl Summary {
+    fn for_people(&self) -> String {
+        let mut text = String::new();
+        for file in &self.files {
+            text.push_str(&file.for_people());
+        }
+        text + &format!(
+            "Events in the log: {}, all of them searchable.",
+            HumanCount(self.events)
+        )
+    }
+}
+
+impl FileReport {
+    fn for_people(&self) -> String {
+        let Report {
+            lines,
+            new,
+            held,
+            revised,
+            logpush_without_id,
+            not_understood,
+            reasons,
+            broke_off,
+        } = &self.report;
+        let mut text = format!(
+            "{}: {} lines: {} new, {} held already, {} revised, {} not understood\n",
+            self.file,
+            HumanCount(*lines),
+            HumanCount(*new),
+            HumanCount(*held),
+            HumanCount(*revised),
+            HumanCount(*not_understood),
+        );
+        if *logpush_without_id > 0 {
+            text += &format!(
+                "  {} lines of Logpush have no `AuditLogID`: they cannot be known among entries of the API\n",
+                HumanCount(*logpush_without_id)
+            );
+        }
+        for bad in reasons.iter().take(MAX_SHOWN) {
+            text += &format!("  line {}: {}\n", bad.line, harmless(&bad.reason));
+        }
+        let more = not_understood - reasons.len().min(MAX_SHOWN) as u64;
+        if more > 0 {
+            text += &format!("  and {} more\n", HumanCount(more));
+        }
+        if let Some(why) = broke_off {
+            text += &format!("  {}\n", harmless(why));
+        }
+        text
+    }
+}

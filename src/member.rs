@@ -1,0 +1,89 @@
+//! A member of an organization, as upstream's list of members tells of one.
+//!
+//! Every field but the id may be missing, and statuses grow. It does not know where the list comes from or where it is kept.
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// How much of each text is kept, in characters. An e-mail address has 254 at most.
+const MAX_TEXT_CHARS: usize = 500;
+
+/// A member, as one list told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// The membership's id.
+    pub id: String,
+    /// The user's id, which entries have as `actor.id`; an invited one has none yet.
+    pub user_id: Option<String>,
+    /// The user's e-mail address.
+    pub email: Option<String>,
+    /// The user's name.
+    pub name: Option<String>,
+    /// `active`, `pending`, `canceled`, `rejected`, and what upstream may add.
+    pub status: Option<String>,
+    /// Whether the user signs in with a second factor.
+    pub two_factor: Option<bool>,
+    /// When the membership was made, as upstream wrote it.
+    pub joined_at: Option<String>,
+}
+
+impl Member {
+    /// Reads an item of the list; `None` when it has no id.
+    #[must_use]
+    pub fn read(item: &RawValue) -> Option<Self> {
+        let item: Value = serde_json::from_str(item.get()).ok()?;
+        let user = &item["user"];
+        Some(Self {
+            id: text(&item["id"])?,
+            user_id: text(&user["id"]),
+            email: text(&user["email"]),
+            name: text(&user["name"]),
+            status: text(&item["status"]),
+            two_factor: user["two_factor_authentication_enabled"].as_bool(),
+            joined_at: text(&item["create_time"]),
+        })
+    }
+}
+
+/// A text that says something.
+fn text(value: &Value) -> Option<String> {
+    let text: String = value.as_str()?.chars().take(MAX_TEXT_CHARS).collect();
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<Member> {
+        Member::read(&RawValue::from_string(text.to_owned()).unwrap())
+    }
+
+    #[test]
+    fn a_member_needs_nothing_but_an_id() {
+        assert_eq!(
+            read(
+                r#"{"id":"m","status":"active","create_time":"2026-08-03T08:00:01Z","user":{"id":"u","email":"e@example.com","name":"N","two_factor_authentication_enabled":true}}"#
+            ),
+            Some(Member {
+                id: "m".into(),
+                user_id: Some("u".into()),
+                email: Some("e@example.com".into()),
+                name: Some("N".into()),
+                status: Some("active".into()),
+                two_factor: Some(true),
+                joined_at: Some("2026-08-03T08:00:01Z".into()),
+            })
+        );
+        let bare = read(r#"{"id":"m","user":{"id":"","two_factor_authentication_enabled":"yes"}}"#);
+        let bare = bare.unwrap();
+        assert_eq!(
+            (bare.user_id, bare.status, bare.two_factor),
+            (None, None, None)
+        );
+        for nobody in [r#"{"user":{"id":"u"}}"#, r#"{"id":7}"#, "null", "[]"] {
+            assert_eq!(read(nobody), None, "{nobody}");
+        }
+    }
+}

@@ -424,6 +424,10 @@ impl Known<'_> {
     /// What keeps the source from going on.
     fn trouble(&self) -> Option<(Reason, Option<String>)> {
         let health = self.health?;
+        // A source that was only heard of, or is not configured any more, has no poller that writes its interval down.
+        if health.interval.is_none() {
+            return Some((Reason::NotFollowed, None));
+        }
         let reason = match health.state {
             State::Refused => Reason::CredentialRefused,
             State::Failing => Reason::Failing,

@@ -297,7 +297,12 @@ impl Poller {
         self.lanes
             .entry(source.clone())
             .or_insert_with(|| Lane::new(source.clone(), settings, now));
+        // Worked out anew with the next turn; until then it says that the source is followed.
         self.pace_due = now;
+        let interval = Some(settings.interval);
+        self.hands
+            .board
+            .write(source, |health| health.interval = interval);
     }
 
     fn most_urgent(&self, now: DateTime<Utc>) -> Option<(Choice, Waiting)> {

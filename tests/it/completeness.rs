@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use orgtrail::clock::Clock;
 use orgtrail::coverage::{self, Asked, Gap, Proof, Reason, Verdict, VerdictState};
 use orgtrail::event::Reading;
 use orgtrail::health::State;
@@ -11,6 +12,7 @@ use orgtrail::position::{Seq, Source};
 use orgtrail::sim::SimConfig;
 
 use crate::drive::{Plan, Turn, World, start};
+use crate::harness::{Service, Upstream, configuration};
 
 /// A quiet upstream with one account, and a plan with short sweeps.
 async fn world(change: impl FnOnce(&mut SimConfig, &mut Plan)) -> World {
@@ -444,4 +446,125 @@ async fn the_ledger_of_a_long_run_is_folded_and_proves_the_same() {
     assert!(readable.iter().all(|text| Reading::of(text).time.is_some()));
     world.claims_hold(&mut fastrand::Rng::with_seed(3));
     assert_ne!(world.poll().await, Turn::Waited(TimeDelta::zero()));
+}
+
+#[tokio::test]
+async fn a_quota_too_small_for_all_sources_is_shared_evenly_and_said() {
+    let mut world = world(|config, plan| {
+        config.accounts = 40;
+        plan.max_requests = 10;
+        plan.settings.sweeps = Vec::new();
+        plan.settings.backfill_since = BackfillSince::Span(TimeDelta::zero());
+    })
+    .await;
+    poll_until(&mut world, start() + TimeDelta::hours(3)).await;
+    let (store, board, now) = (world.store(), world.board(), world.clock.now());
+    let sources = orgtrail::status::sources(&store, Some(&board), now).unwrap();
+    assert_eq!(sources.len(), 41);
+    for source in &sources {
+        assert!(source.held_back_by_quota, "{source:?}");
+        // 41 sources at ten calls in five minutes.
+        let interval = source.interval_seconds.unwrap();
+        assert!((1_230..1_600).contains(&interval), "{source:?}");
+        assert!(source.lag_seconds.unwrap() < 2_000, "{source:?}");
+    }
+    drop(store);
+    world.crash();
+    world.plan.max_requests = 1_000;
+    poll_until(&mut world, now + TimeDelta::minutes(30)).await;
+    let (store, board) = (world.store(), world.board());
+    for source in orgtrail::status::sources(&store, Some(&board), world.clock.now()).unwrap() {
+        assert!(!source.held_back_by_quota, "{source:?}");
+        assert!(source.lag_seconds.unwrap() <= 600, "{source:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_empty_answer_says_whether_it_means_something() {
+    let upstream = Upstream::new(SimConfig {
+        events: 50,
+        accounts: 1,
+        days: 3,
+        ..SimConfig::default()
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let sources = format!(
+        "sweeps = [\"1s\"]\n[[organizations]]\nid = \"{}\"",
+        upstream.simulator.organization_id()
+    );
+    let service = Service::start(&configuration(dir.path(), &upstream.base_url, &sources)).await;
+    service.settle(2).await;
+    let now = Clock::system().now();
+    let day = |days| (now - TimeDelta::days(days)).format("%Y-%m-%d").to_string();
+    let question = format!("q=nosuchwordanywhere&since={}&before={}", day(20), day(10));
+    let path = format!("/v1/count?{question}");
+    let answer = service
+        .until(&path, |answer| answer["coverage"]["state"] == "complete")
+        .await;
+    assert_eq!(answer["count"], 0);
+    assert_eq!(answer["coverage"]["missing"], serde_json::json!([]));
+    let page = service.get(&format!("/v1/events?{question}")).await;
+    assert_eq!(page["coverage"]["state"], "complete");
+
+    // The newest moments are never proven, and what is older than was asked for is not either.
+    let page = service.get("/v1/events?limit=1").await;
+    assert_eq!(page["coverage"]["state"], "partial");
+    assert_eq!(page["coverage"]["missing"][0]["reason"], "not_yet");
+    let page = service
+        .get(&format!("/v1/events?since={}&before={}", day(60), day(10)))
+        .await;
+    assert_eq!(page["coverage"]["missing_total"], 2);
+    assert_eq!(page["coverage"]["missing"][0]["reason"], "not_asked_for");
+    let page = service.get("/v1/events?source=accounts/nobody").await;
+    assert_eq!(page["coverage"]["missing"][0]["reason"], "not_followed");
+
+    let source = upstream.simulator.sources().remove(1).to_string();
+    let path = format!(
+        "/v1/coverage?since={}&before={}&source={source}",
+        day(20),
+        day(10)
+    );
+    let coverage = service.get(&path).await;
+    let sources = coverage["sources"].as_array().unwrap();
+    assert_eq!(sources.len(), 1);
+    assert_eq!(sources[0]["source"], source.as_str());
+    assert_eq!(sources[0]["gaps"], serde_json::json!([]));
+    let intervals = sources[0]["intervals"].as_array().unwrap();
+    assert_eq!(intervals[0]["since"], format!("{}T00:00:00Z", day(20)));
+    assert_eq!(
+        intervals.last().unwrap()["before"],
+        format!("{}T00:00:00Z", day(10))
+    );
+    let mut keys: Vec<&String> = intervals[0].as_object().unwrap().keys().collect();
+    keys.sort();
+    assert_eq!(
+        keys,
+        ["before", "entries", "new", "scanned_at", "since", "state"]
+    );
+    assert_eq!(
+        service.get("/v1/coverage").await["sources"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+
+    let mut told = String::new();
+    for query in [
+        "since=soon",
+        "since=2026-08-02&before=2026-08-01",
+        "source=x",
+        "sorce=a",
+        "since=2026-08-01&since=2026-08-02",
+    ] {
+        let (status, body) = service.ask(&format!("/v1/coverage?{query}")).await;
+        let problem: serde_json::Value = serde_json::from_str(&body).unwrap();
+        told += &format!(
+            "{query}\n    {status} at {}: {}\n",
+            problem["parameter"], problem["detail"]
+        );
+    }
+    insta::assert_snapshot!(told);
+    service.stop().await.unwrap();
 }

@@ -8,7 +8,7 @@ use orgtrail::coverage::{self, Asked, Gap, Proof, Reason, Verdict, VerdictState}
 use orgtrail::event::Reading;
 use orgtrail::health::State;
 use orgtrail::poll::{BackfillSince, Settings};
-use orgtrail::position::{Seq, Source};
+use orgtrail::position::{Seq, Source, WindowKind};
 use orgtrail::sim::SimConfig;
 
 use crate::drive::{Plan, Turn, World, start};
@@ -94,6 +94,46 @@ async fn a_late_entry_is_found_by_a_sweep_and_its_lateness_is_told() {
     let received = world.store().event(Seq(1)).unwrap().unwrap().received_at;
     assert_eq!(lateness.max, received - happened);
     assert!(lateness.max >= TimeDelta::minutes(60), "{lateness:?}");
+}
+
+#[tokio::test]
+async fn a_claim_is_as_of_the_beginning_of_its_scan() {
+    let mut world = world(|config, _| config.max_limit = 2).await;
+    let source = account(&world);
+    poll_until(&mut world, start() + TimeDelta::minutes(5)).await;
+    let first = world.clock.now();
+    for n in 0..6 {
+        let time = first + TimeDelta::seconds(n);
+        world
+            .simulator
+            .publish(&source, &entry(&format!("{n}"), time), time, time);
+    }
+    let is_under_way = |world: &mut World| {
+        let progress = world.store().progress(&source).unwrap();
+        let open = progress.open(WindowKind::Live).cloned();
+        open.is_some_and(|open| open.cursor.is_some())
+    };
+    while !is_under_way(&mut world) {
+        world.poll().await;
+    }
+    world.clock.advance(TimeDelta::seconds(5));
+    let behind = first - TimeDelta::seconds(1);
+    let readable = world.clock.now();
+    world
+        .simulator
+        .publish(&source, &entry("behind", behind), behind, readable);
+    while is_under_way(&mut world) {
+        world.clock.advance(TimeDelta::seconds(1));
+        world.poll().await;
+    }
+    assert_eq!(ids(&mut world).len(), 6, "{:?}", ids(&mut world));
+    let proven = world.store().progress(&source).unwrap().proven;
+    let claim = proven
+        .iter()
+        .find(|piece| piece.window.since <= behind && behind < piece.window.before);
+    assert!(claim.unwrap().scanned_at < readable);
+    poll_until(&mut world, readable + TimeDelta::minutes(15)).await;
+    assert!(ids(&mut world).contains("behind"));
 }
 
 #[tokio::test]

@@ -349,8 +349,12 @@ impl World {
                 continue;
             };
             let pieces = &progress.proven;
-            for _ in 0..pieces.len().min(4) {
-                let piece = &pieces[rng.usize(..pieces.len())];
+            for n in 0..pieces.len().min(4) {
+                // One of any, and some of the latest.
+                let latest = pieces
+                    .len()
+                    .saturating_sub(if n == 0 { pieces.len() } else { 8 });
+                let piece = &pieces[rng.usize(latest..pieces.len())];
                 for text in self.simulator.entries(&source, piece.scanned_at) {
                     let is_claimed = Reading::of(&text)
                         .time

@@ -75,15 +75,21 @@ fn faults(rng: &mut Rng) -> Faults {
 fn publish(world: &World, rng: &mut Rng, without_ids: bool) {
     let sources = world.simulator.sources();
     let source = &sources[rng.usize(..sources.len())];
-    let now = world.clock.now();
-    // Some are late, by more than any overlap.
-    let visible_at = now
-        + TimeDelta::seconds(if rng.u8(..4) == 0 {
+    // Some happened before, by more than any overlap, and others can be read only later: both are late.
+    let mut some_time = |share| {
+        let seconds = if rng.u8(..4) < share {
             rng.i64(0..2_400)
         } else {
             0
-        });
-    let time = now.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+        };
+        TimeDelta::seconds(seconds)
+    };
+    let now = world.clock.now();
+    let (happened, visible_at) = match some_time(2) {
+        ago if ago.is_zero() => (now, now + some_time(1)),
+        ago => (now - ago, now),
+    };
+    let time = happened.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
     let (id, n) = (rng.u64(..), rng.u8(..));
     let texts = match rng.u8(..6) {
         0 => vec![format!(
@@ -110,7 +116,7 @@ fn publish(world: &World, rng: &mut Rng, without_ids: bool) {
         )],
     };
     for text in texts {
-        world.simulator.publish(source, &text, now, visible_at);
+        world.simulator.publish(source, &text, happened, visible_at);
     }
 }
 
@@ -149,6 +155,10 @@ async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
     world.simulator.set_faults(faults);
     for _ in 0..rng.u32(150..400) {
         world.poll().await;
+        // Scans take time.
+        world
+            .clock
+            .advance(TimeDelta::milliseconds(rng.i64(0..3_000)));
         if rng.u8(..10) < 3 {
             publish(&world, &mut rng, without_ids);
         }
@@ -158,7 +168,7 @@ async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
         if rng.u8(..30) == 0 {
             world.crash();
         }
-        if rng.u8(..150) == 0 {
+        if rng.u8(..60) == 0 {
             world.claims_hold(&mut rng);
         }
     }

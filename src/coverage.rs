@@ -101,7 +101,7 @@ pub enum Reason {
     Left,
     /// No such source is followed.
     NotFollowed,
-    /// It is held, and cannot be found yet: the index is behind.
+    /// It is held, and not in this answer: the index is behind, or it arrived after the answer's first page.
     NotSearchableYet,
 }
 

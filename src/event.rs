@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
@@ -60,12 +60,12 @@ impl Arrival {
 }
 
 /// An entry in our log. Its JSON is the EVENT of the HTTP interface.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AuditEvent {
     /// Its place in our log.
     pub seq: Seq,
     /// The upstream log it came from.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
     pub source: Source,
     /// Upstream's id, if the entry has one.
     pub id: Option<String>,
@@ -93,6 +93,11 @@ impl AuditEvent {
 
 fn as_text<S: Serializer>(source: &Source, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(source)
+}
+
+fn from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Source, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    name.parse().map_err(serde::de::Error::custom)
 }
 
 fn as_time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {

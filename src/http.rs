@@ -5,12 +5,18 @@
 
 mod coverage;
 mod events;
+mod export;
 mod guard;
+mod line;
 mod params;
 mod people;
+mod pivot;
 mod problem;
 mod status;
+mod stream;
+mod tally;
 
+use std::future::IntoFuture as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,10 +35,12 @@ use tracing::debug;
 use crate::clock::Clock;
 use crate::health::Board;
 use crate::index::Index;
+use crate::search::Pivot;
 use crate::store::Store;
 use crate::task;
 
 pub use self::guard::Auth;
+use self::line::Lines;
 use self::problem::Problem;
 
 /// How many questions are worked on at once; more wait for their turn.
@@ -40,6 +48,21 @@ const MAX_QUESTIONS: usize = 8;
 
 /// How long a question waits for its turn, and then for its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How many pieces of exports and tails are worked on at once, apart from the questions: the one does not wait for the other.
+const MAX_PIECES: usize = 2;
+
+/// The most exports at once.
+const MAX_EXPORTS: usize = 8;
+
+/// The most tails at once.
+const MAX_TAILS: usize = 500;
+
+/// How long a client may take nothing of what it is sent.
+const STALL: Duration = Duration::from_secs(30);
+
+/// How long a stop waits for answers under way.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What the handlers need. A clone costs a few reference counts.
 #[derive(Clone)]
@@ -50,20 +73,29 @@ pub struct AppState {
     clock: Clock,
     auth: Auth,
     questions: Arc<Semaphore>,
+    pieces: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
+    tails: Arc<Semaphore>,
+    /// Cancelled when the service stops: whatever goes on and on then ends.
+    stopping: CancellationToken,
 }
 
 impl AppState {
     /// What is asked is answered from `store` and `index`; how the sources are doing, from `board`.
     #[must_use]
     pub fn new(store: Store, index: Index, board: Board, clock: Clock, auth: Auth) -> Self {
-        let questions = Arc::new(Semaphore::new(MAX_QUESTIONS));
+        let at_once = |n| Arc::new(Semaphore::new(n));
         Self {
             store,
             index,
             board,
             clock,
             auth,
-            questions,
+            questions: at_once(MAX_QUESTIONS),
+            pieces: at_once(MAX_PIECES),
+            exports: at_once(MAX_EXPORTS),
+            tails: at_once(MAX_TAILS),
+            stopping: CancellationToken::new(),
         }
     }
 
@@ -72,9 +104,25 @@ impl AppState {
         &self,
         question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let state = self.clone();
+        self.work(&self.questions, question).await
+    }
+
+    /// As [`AppState::ask`], for a piece of an export or a tail.
+    async fn ask_for_piece<T: Send + 'static>(
+        &self,
+        piece: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.work(&self.pieces, piece).await
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        turns: &Arc<Semaphore>,
+        question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (state, turns) = (self.clone(), Arc::clone(turns));
         let work = async move {
-            let turn = Arc::clone(&state.questions).acquire_owned().await;
+            let turn = turns.acquire_owned().await;
             task::blocking(move || {
                 // Held until the work is done, also when nobody waits for it any more.
                 let _turn = turn;
@@ -93,8 +141,20 @@ fn router(state: AppState) -> Router {
     // For whoever may read: the questions.
     let questions = Router::new()
         .route("/v1/events", get(events::list))
+        .route("/v1/events/stream", get(stream::tail))
         .route("/v1/events/{seq}", get(events::one))
+        .route("/v1/events/{seq}/history", get(pivot::history))
+        .route("/v1/events/{seq}/around", get(pivot::around))
+        .route("/v1/export", get(export::export))
         .route("/v1/count", get(events::count))
+        .route("/v1/facets", get(tally::facets))
+        .route("/v1/histogram", get(tally::histogram))
+        .route("/v1/fields", get(tally::fields))
+        .route("/v1/fields/{name}/values", get(tally::values))
+        .route("/v1/actors/{value}", pivot::seen_with(Pivot::Actor))
+        .route("/v1/tokens/{value}", pivot::seen_with(Pivot::Token))
+        .route("/v1/ips/{value}", pivot::seen_with(Pivot::Ip))
+        .route("/v1/resources/{value}", pivot::seen_with(Pivot::Resource))
         .route("/v1/sources", get(status::sources))
         .route("/v1/coverage", get(coverage::list))
         .route("/v1/members", get(people::members))
@@ -117,7 +177,8 @@ fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
-/// Answers on `listener` until `stop`; what is being answered then is finished.
+/// Answers on `listener` until `stop`; what is being answered then is finished, as far as that takes no longer than a few
+/// seconds. Exports break off visibly, and tails end.
 ///
 /// # Errors
 /// When the listener fails.
@@ -126,9 +187,23 @@ pub async fn serve(
     state: AppState,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(state))
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    let state = AppState {
+        stopping: stop.clone(),
+        ..state
+    };
+    let cut = CancellationToken::new();
+    let serving = axum::serve(Lines::new(listener, STALL, cut.clone()), router(state))
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let last_call = async {
+        stop.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+        cut.cancel();
+        std::future::pending().await
+    };
+    tokio::select! {
+        served = serving.into_future() => served,
+        () = last_call => Ok(()),
+    }
 }
 
 async fn unknown_route(uri: Uri) -> Problem {

@@ -7,7 +7,10 @@
 //! Segments are sorted newest first, so the newest answers are read from the front and nothing else is touched.
 //! It does not know where events come from, nor what people may ask.
 
+mod arrivals;
+mod facets;
 mod lower;
+mod matches;
 mod scan;
 mod schema;
 mod words;
@@ -22,6 +25,7 @@ use tantivy::directory::error::OpenReadError;
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::tokenizer::TextAnalyzer;
 use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument};
+use tokio::sync::watch;
 use tracing::debug;
 use uuid::Uuid;
 
@@ -29,6 +33,8 @@ use crate::durable::{Breaker, Broken, Step};
 use crate::event::AuditEvent;
 use crate::position::Seq;
 
+pub use self::facets::{Reading, ValueCount};
+pub use self::matches::Matches;
 pub use self::scan::{Hit, Order, Range, Snapshot};
 use self::schema::Shape;
 
@@ -36,7 +42,7 @@ use self::schema::Shape;
 pub const DIR_NAME: &str = "index";
 
 /// Raised when what is indexed changes in a way the schema does not show.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What the writer may hold in memory before it writes a segment, in bytes.
 const WRITER_BYTES: usize = 64 * 1024 * 1024;
@@ -87,6 +93,8 @@ struct Inner {
     writing: Mutex<Option<Writing>>,
     /// What questions are answered from; replaced after each commit.
     snapshot: RwLock<Arc<Snapshot>>,
+    /// The last event that can be found, announced after each commit.
+    found: watch::Sender<Seq>,
     /// The log's head when a rebuild was begun: until it is reached, answers are not whole.
     rebuild_to: AtomicU64,
 }
@@ -125,6 +133,7 @@ impl Index {
                 ((writing, snapshot), why)
             }
         };
+        let found = watch::Sender::new(snapshot.seq());
         let snapshot = RwLock::new(Arc::new(snapshot));
         let rebuild_to = AtomicU64::new(if why_anew.is_some() { head.0 } else { 0 });
         let writing = Mutex::new(Some(writing));
@@ -135,6 +144,7 @@ impl Index {
             breaker,
             writing,
             snapshot,
+            found,
             rebuild_to,
         };
         Ok((Self(Arc::new(inner)), why_anew))
@@ -175,6 +185,12 @@ impl Index {
                 .read()
                 .unwrap_or_else(PoisonError::into_inner),
         )
+    }
+
+    /// Announces the last event that can be found, after each commit. A missed announcement is found by looking again.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<Seq> {
+        self.0.found.subscribe()
     }
 
     /// The last event added, committed or not: whoever feeds the index goes on after it.
@@ -297,11 +313,13 @@ impl Index {
     }
 
     fn show(&self, snapshot: Snapshot) {
+        let seq = snapshot.seq();
         *self
             .0
             .snapshot
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+        self.0.found.send_replace(seq);
     }
 }
 

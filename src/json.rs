@@ -288,6 +288,25 @@ pub fn walk<'a>(text: &'a str, mut visit: impl FnMut(&str, Scalar<'a>)) {
     }
 }
 
+/// The text of the member at a path of names, one name a step; of duplicate members the last. `None` when there is none.
+#[must_use]
+pub fn member<'a>(text: &'a str, path: &[&str]) -> Option<&'a str> {
+    path.iter().try_fold(text, |object, name| {
+        let named = members(object).filter(|(found, _)| found == name);
+        Some(named.last()?.1)
+    })
+}
+
+/// The same JSON on one line. Line breaks can only stand between tokens: within a string they are escaped.
+#[must_use]
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if text.contains(['\n', '\r']) {
+        Cow::Owned(text.replace(['\n', '\r'], " "))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
 /// What a string says, as well as it can be read.
 #[must_use]
 pub fn meaning(raw: &str) -> Cow<'_, str> {
@@ -434,6 +453,19 @@ mod tests {
     }
 
     #[test]
+    fn members_are_found_by_their_names_and_the_last_of_them_counts() {
+        let text = r#" {"a" : {"b": [1, {"c": "x"}], "\u0062\u0062":{ } }, "c":7, "a ": null, "c" : "\ud800"} "#;
+        let check = |path: &[&str], expect| assert_eq!(member(text, path), expect, "{path:?}");
+        check(&["a", "b"], Some(r#"[1, {"c": "x"}]"#));
+        check(&["a", "bb"], Some("{ }"));
+        check(&["c"], Some(r#""\ud800""#));
+        check(&["a", "b", "c"], None);
+        check(&["b"], None);
+        assert_eq!(member("7", &["a"]), None);
+        assert_eq!(one_line("{\n\r\t\"a\":1}"), "{  \t\"a\":1}");
+    }
+
+    #[test]
     fn members_are_given_with_the_text_of_their_values() {
         let found = |text| {
             members(text)
@@ -524,6 +556,10 @@ mod tests {
             prop_assert_eq!(&canonical(&form), &form);
             prop_assert_eq!(&canonical(&value.to_string()), &form);
             prop_assert_eq!(leaves(&pretty).len(), leaf_count(&value));
+            for (name, inner) in value.as_object().into_iter().flatten() {
+                let found = member(&pretty, &[name]).unwrap();
+                prop_assert_eq!(&serde_json::from_str::<Value>(found).unwrap(), inner);
+            }
             prop_assert_eq!(serde_json::from_str::<Value>(&form).unwrap(), value);
         }
 
@@ -531,7 +567,7 @@ mod tests {
         fn any_text_is_read_without_panic(text in ".{0,200}", cut in "[\\[{\"\\\\u0-9a:,]{0,60}") {
             for text in [text, cut] {
                 leaves(&text);
-                std::hint::black_box(canonical(&text));
+                std::hint::black_box((canonical(&text), member(&text, &["a", "b"])));
             }
         }
     }

@@ -6,6 +6,13 @@
 //!
 //! It knows nothing of HTTP, and asks the time of nobody.
 
+pub mod csv;
+mod histogram;
+mod history;
+mod pivot;
+mod tally;
+mod walk;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
@@ -18,6 +25,14 @@ use crate::position::Seq;
 use crate::query::{Query, QueryError};
 use crate::store::{Store, StoreError};
 use crate::wording::{nearest, quoted};
+
+pub use self::histogram::{Bucket, Histogram, MAX_BUCKETS, Scale, parse_zone};
+pub use self::history::{Change, Difference, FoundBy, History, Shown, history};
+pub use self::pivot::{Pivot, Profile, around, profile};
+pub use self::tally::{
+    DEFAULT_SIZE, Facets, FieldValues, MAX_FACETS, MAX_SIZE, Tallied, Tally, completions, tally,
+};
+pub use self::walk::{Export, Tail};
 
 /// The most events on one page.
 pub const MAX_LIMIT: usize = 1_000;
@@ -46,6 +61,8 @@ pub struct Answer {
     pub events: Vec<AuditEvent>,
     /// Where the next page goes on; `None` when this is the last.
     pub next_cursor: Option<String>,
+    /// The newest event of the snapshot that the first page was made of: nothing after it is shown.
+    pub upto: Seq,
 }
 
 /// Why there is no answer.
@@ -54,6 +71,14 @@ pub enum SearchError {
     /// The question cannot be understood.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// What is to be counted cannot be.
+    #[error("{message}")]
+    Counting {
+        /// The parameter that asks for it.
+        parameter: &'static str,
+        /// What is wrong and what to do, for a person.
+        message: String,
+    },
     /// The cursor is not one for this question.
     #[error("{0}")]
     Cursor(&'static str),
@@ -128,6 +153,7 @@ pub fn page(
     Ok(Answer {
         events,
         next_cursor,
+        upto,
     })
 }
 
@@ -152,25 +178,56 @@ pub fn parse_moment(text: &str) -> Option<DateTime<Utc>> {
 }
 
 /// A path that no entry has is a mistake, not an empty answer.
-fn check_names(query: &Query, snapshot: &Snapshot) -> Result<(), SearchError> {
+///
+/// # Errors
+/// [`SearchError::Query`] with the first such path; what the index says.
+pub fn check_names(query: &Query, snapshot: &Snapshot) -> Result<(), SearchError> {
     let mut paths = Vec::new();
     query.paths(&mut |path, at| paths.push((path, at)));
     for (path, at) in paths {
         if field::by_name(path).is_some() || snapshot.knows_path(path)? {
             continue;
         }
-        let names = field::FIELDS.iter().map(|field| field.name);
-        let hint = match nearest(path, names) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => "no entry has it either".to_owned(),
-        };
         return Err(QueryError {
             at,
-            message: format!("unknown field {}: {hint}", quoted(path)),
+            message: unknown_field(path),
         }
         .into());
     }
     Ok(())
+}
+
+/// As [`check_names`], for a field that a parameter names.
+fn known_field(
+    snapshot: &Snapshot,
+    name: &str,
+    parameter: &'static str,
+) -> Result<(), SearchError> {
+    if field::by_name(name).is_some() || snapshot.knows_path(name)? {
+        return Ok(());
+    }
+    Err(SearchError::Counting {
+        parameter,
+        message: unknown_field(name),
+    })
+}
+
+fn unknown_field(path: &str) -> String {
+    let names = field::FIELDS.iter().map(|field| field.name);
+    let hint = match nearest(path, names) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => "no entry has it either".to_owned(),
+    };
+    format!("unknown field {}: {hint}", quoted(path))
+}
+
+/// The events in which a field or path has that value.
+fn equals(path: &str, value: &str) -> Query {
+    Query::Equals {
+        path: path.to_owned(),
+        value: value.to_owned(),
+        at: 0,
+    }
 }
 
 /// Where a page goes on.

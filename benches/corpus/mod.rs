@@ -17,16 +17,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// Entries on a page: as many as upstream gives at most.
-pub const PAGE_LEN: usize = 1_000;
+pub(crate) const PAGE_LEN: usize = 1_000;
 
 /// The moment at which all histories end.
-pub fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     "2026-08-03T08:00:00Z".parse().unwrap()
 }
 
 /// A file of pages, and where each of them is.
 #[derive(Serialize, Deserialize)]
-pub struct Corpus {
+pub(crate) struct Corpus {
     path: PathBuf,
     pages: Vec<Place>,
     pub entries: u64,
@@ -44,14 +44,14 @@ struct Place {
 }
 
 /// One page.
-pub struct RawPage {
+pub(crate) struct RawPage {
     pub source: Source,
     pub body: Vec<u8>,
 }
 
 impl Corpus {
     /// Writes `events` entries of an organization and its accounts over 540 days.
-    pub fn write(path: &Path, events: u64) -> Self {
+    pub(crate) fn write(path: &Path, events: u64) -> Self {
         let config = SimConfig {
             seed: 7,
             events,
@@ -100,7 +100,7 @@ impl Corpus {
     }
 
     /// Every page, the newest first.
-    pub fn pages(&self) -> impl Iterator<Item = RawPage> + use<'_> {
+    pub(crate) fn pages(&self) -> impl Iterator<Item = RawPage> + use<'_> {
         let file = File::open(&self.path).unwrap();
         self.pages.iter().map(move |place| {
             let mut body = vec![0; place.len];
@@ -113,7 +113,7 @@ impl Corpus {
     }
 
     /// The names of all sources.
-    pub fn sources(&self) -> Vec<Source> {
+    pub(crate) fn sources(&self) -> Vec<Source> {
         let mut names: Vec<&str> = self.pages.iter().map(|page| page.source.as_str()).collect();
         names.sort_unstable();
         names.dedup();
@@ -132,14 +132,14 @@ struct Envelope<'a> {
 
 impl RawPage {
     /// The entries on it, each the bytes that came.
-    pub fn entries(&self) -> Vec<&RawValue> {
+    pub(crate) fn entries(&self) -> Vec<&RawValue> {
         serde_json::from_slice::<Envelope<'_>>(&self.body)
             .unwrap()
             .result
     }
 
     /// The entries on it, read as far as the log wants to know them.
-    pub fn arrivals(&self) -> Vec<Arrival> {
+    pub(crate) fn arrivals(&self) -> Vec<Arrival> {
         self.entries()
             .into_iter()
             .map(|entry| Arrival::read(entry.to_owned()))

@@ -1,6 +1,11 @@
 //! An entry as typed structs: what a program would read that keeps nothing else. The bound that ingestion is measured
 //! against.
 
+#![expect(
+    dead_code,
+    reason = "what is measured is reading the fields, not using them"
+)]
+
 use std::borrow::Cow;
 
 use serde::Deserialize;
@@ -8,72 +13,72 @@ use serde::Deserialize;
 type Text<'a> = Option<Cow<'a, str>>;
 
 #[derive(Deserialize)]
-pub struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     #[serde(borrow)]
-    pub id: Text<'a>,
+    pub(crate) id: Text<'a>,
     #[serde(borrow)]
-    pub action: Option<Action<'a>>,
+    pub(crate) action: Option<Action<'a>>,
     #[serde(borrow)]
-    pub actor: Option<Actor<'a>>,
+    pub(crate) actor: Option<Actor<'a>>,
     #[serde(borrow)]
-    pub raw: Option<Raw<'a>>,
+    pub(crate) raw: Option<Raw<'a>>,
     #[serde(borrow)]
-    pub resource: Option<Resource<'a>>,
+    pub(crate) resource: Option<Resource<'a>>,
 }
 
 #[derive(Deserialize)]
-pub struct Action<'a> {
+pub(crate) struct Action<'a> {
     #[serde(borrow)]
-    pub description: Text<'a>,
+    pub(crate) description: Text<'a>,
     #[serde(borrow)]
-    pub result: Text<'a>,
+    pub(crate) result: Text<'a>,
     #[serde(borrow)]
-    pub time: Text<'a>,
+    pub(crate) time: Text<'a>,
     #[serde(borrow, rename = "type")]
-    pub kind: Text<'a>,
+    pub(crate) kind: Text<'a>,
 }
 
 #[derive(Deserialize)]
-pub struct Actor<'a> {
+pub(crate) struct Actor<'a> {
     #[serde(borrow)]
-    pub id: Text<'a>,
+    pub(crate) id: Text<'a>,
     #[serde(borrow)]
-    pub context: Text<'a>,
+    pub(crate) context: Text<'a>,
     #[serde(borrow)]
-    pub email: Text<'a>,
+    pub(crate) email: Text<'a>,
     #[serde(borrow)]
-    pub ip_address: Text<'a>,
+    pub(crate) ip_address: Text<'a>,
     #[serde(borrow)]
-    pub token_id: Text<'a>,
+    pub(crate) token_id: Text<'a>,
     #[serde(borrow)]
-    pub token_name: Text<'a>,
+    pub(crate) token_name: Text<'a>,
     #[serde(borrow, rename = "type")]
-    pub kind: Text<'a>,
+    pub(crate) kind: Text<'a>,
 }
 
 #[derive(Deserialize)]
-pub struct Raw<'a> {
+pub(crate) struct Raw<'a> {
     #[serde(borrow)]
-    pub cf_ray_id: Text<'a>,
+    pub(crate) cf_ray_id: Text<'a>,
     #[serde(borrow)]
-    pub method: Text<'a>,
-    pub status_code: Option<i64>,
+    pub(crate) method: Text<'a>,
+    pub(crate) status_code: Option<i64>,
     #[serde(borrow)]
-    pub uri: Text<'a>,
+    pub(crate) uri: Text<'a>,
     #[serde(borrow)]
-    pub user_agent: Text<'a>,
+    pub(crate) user_agent: Text<'a>,
 }
 
 #[derive(Deserialize)]
-pub struct Resource<'a> {
+pub(crate) struct Resource<'a> {
     #[serde(borrow)]
-    pub id: Text<'a>,
+    pub(crate) id: Text<'a>,
     #[serde(borrow)]
-    pub product: Text<'a>,
+    pub(crate) product: Text<'a>,
     #[serde(borrow, rename = "type")]
-    pub kind: Text<'a>,
+    pub(crate) kind: Text<'a>,
     #[serde(borrow)]
-    pub request: Option<&'a serde_json::value::RawValue>,
+    pub(crate) request: Option<&'a serde_json::value::RawValue>,
     #[serde(borrow)]
-    pub response: Option<&'a serde_json::value::RawValue>,
+    pub(crate) response: Option<&'a serde_json::value::RawValue>,
 }

@@ -9,7 +9,7 @@ use orgtrail::durable::Breaker;
 use orgtrail::index::{Index, Order, Range, Snapshot};
 use orgtrail::position::Seq;
 use orgtrail::query::parse;
-use orgtrail::search::{self, Question};
+use orgtrail::search::{self, Facets, Question, Scale, Tally, parse_zone};
 use orgtrail::store::Store;
 use serde_json::Value;
 
@@ -132,10 +132,86 @@ pub(crate) fn ask(dir: &Path) -> Figures {
     asking.count("count of two fields", |_| {
         ("action.type:create action.result:success".into(), whole)
     });
+    let four = [
+        "actor.email",
+        "action.type",
+        "resource.product",
+        "actor.ip_address",
+    ];
+    let rare = |sample: &mut Sample| format!("actor.email:{}", sample.email());
+    let created = "action.type:create action.result:success";
+    asking.facets("four facets of everything", &four, |_| {
+        (String::new(), whole)
+    });
+    asking.facets("four facets, 7 days", &four, |_| {
+        (String::new(), week(&mut rng))
+    });
+    asking.facets("four facets of an actor", &four, |_| {
+        (rare(&mut sample), whole)
+    });
+    asking.facets("four facets of a common actor", &four, |_| {
+        (common.clone(), whole)
+    });
+    asking.facets("four facets of two fields", &four, |_| {
+        (created.into(), whole)
+    });
+    asking.facets("resources of an actor", &["resource.id"], |_| {
+        (rare(&mut sample), whole)
+    });
+    asking.facets("resources of two fields", &["resource.id"], |_| {
+        (created.into(), whole)
+    });
+    asking.facets(
+        "values of a nested path",
+        &["resource.request.name"],
+        |_| (common.clone(), whole),
+    );
+    asking.histogram("histogram of everything", |_| (String::new(), whole));
+    asking.histogram("histogram of a common actor", |_| (common.clone(), whole));
+    asking.histogram("histogram of two fields", |_| (created.into(), whole));
     asking.figures
 }
 
 impl Asking {
+    fn facets(
+        &mut self,
+        name: &str,
+        fields: &[&str],
+        question: impl FnMut(usize) -> (String, Range),
+    ) {
+        let wanted = Tally {
+            facets: Some(Facets {
+                fields: fields.iter().map(|field| (*field).to_owned()).collect(),
+                size: 10,
+                parameter: "field",
+            }),
+            ..Tally::default()
+        };
+        self.tally(name, &wanted, question);
+    }
+
+    fn histogram(&mut self, name: &str, question: impl FnMut(usize) -> (String, Range)) {
+        let scale = Scale::parse("auto", parse_zone("Europe/Berlin").unwrap(), "interval");
+        let wanted = Tally {
+            histogram: Some(scale.unwrap()),
+            ..Tally::default()
+        };
+        self.tally(name, &wanted, question);
+    }
+
+    fn tally(
+        &mut self,
+        name: &str,
+        wanted: &Tally,
+        mut question: impl FnMut(usize) -> (String, Range),
+    ) {
+        let snapshot: &Snapshot = &self.index.snapshot();
+        let questions: Vec<Question> = (0..TIMES).map(|i| read(question(i))).collect();
+        self.time(name, &questions, |store, question| {
+            search::tally(store, snapshot, question, snapshot.seq(), wanted).unwrap();
+        });
+    }
+
     fn list(&mut self, name: &str, mut question: impl FnMut(usize) -> (String, Range)) {
         let snapshot = self.index.snapshot();
         let questions: Vec<Question> = (0..TIMES).map(|i| read(question(i))).collect();

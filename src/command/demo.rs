@@ -155,6 +155,9 @@ Try:
   curl -s 'http://{listen}/v1/events?limit=3'
   curl -s 'http://{listen}/v1/events?q=dns&action=delete&limit=3'
   curl -s 'http://{listen}/v1/count?actor=terraform'
+  curl -s 'http://{listen}/v1/facets?field=actor.email&field=resource.product'
+  curl -s 'http://{listen}/v1/histogram?interval=7d'
+  curl -sN 'http://{listen}/v1/events/stream'
   curl -s 'http://{listen}/v1/sources'
   orgtrail search --server http://{listen} 'resource.product:members'
 

@@ -32,22 +32,32 @@ impl Reach {
 
 /// What a server answers to a question, as text.
 pub(super) fn get(server: &Url, path: &str, parameters: &[(&str, &str)]) -> Result<String> {
+    super::block_on(async {
+        let answer = open(server, path, parameters).await?;
+        answer.text().await.context("the answer broke off")
+    })
+}
+
+/// A server's answer to a question, its body still to be read.
+pub(super) async fn open(
+    server: &Url,
+    path: &str,
+    parameters: &[(&str, &str)],
+) -> Result<reqwest::Response> {
     let mut url = server
         .join(path)
         .context("the server's address cannot be used")?;
     if !parameters.is_empty() {
         url.query_pairs_mut().extend_pairs(parameters);
     }
-    let (status, body) = super::block_on(async {
-        let answer = reqwest::get(url)
-            .await
-            .with_context(|| format!("could not reach {server}"))?;
-        let status = answer.status();
-        Ok((status, answer.text().await.context("the answer broke off")?))
-    })?;
+    let answer = reqwest::get(url)
+        .await
+        .with_context(|| format!("could not reach {server}"))?;
+    let status = answer.status();
     if status.is_success() {
-        return Ok(body);
+        return Ok(answer);
     }
+    let body = answer.text().await.context("the answer broke off")?;
     let problem: Value = serde_json::from_str(&body).unwrap_or_default();
     let detail = problem["detail"]
         .as_str()

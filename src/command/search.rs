@@ -1,20 +1,23 @@
-//! `orgtrail search`
+//! `orgtrail search`: what was asked on the command line, and how its answer is shown.
+
+mod lines;
+mod place;
+mod show;
+mod tail;
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
-use clap::Args as ClapArgs;
-use comfy_table::{ContentArrangement, Table, presets};
-use serde::Deserialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use clap::{Args as ClapArgs, ValueEnum};
 
-use super::reach::{Reach, get};
-use crate::index::{Index, Order, Range};
-use crate::query::{self, QueryError};
-use crate::search::{self, Question, SearchError, parse_moment};
-use crate::store::Store;
-use crate::terminal::{harmless, harmless_json, say};
+use self::place::Place;
+use self::show::{Form, Show};
+use super::reach::Reach;
+use crate::clock::Clock;
+use crate::index::Order;
+use crate::search::{MAX_SIZE, parse_moment};
+use crate::span;
 
 /// What to look for, and where.
 #[derive(Debug, ClapArgs)]
@@ -22,157 +25,107 @@ pub(super) struct Args {
     /// Words, phrases in quotes, and `field:value`; nothing for everything.
     #[arg(default_value = "")]
     query: String,
-    /// Only what happened at this time or later: `2026-08-03`, `2026-08-03T08:00:00Z`.
-    #[arg(long)]
+    /// Only what happened at this time or later: `7d` for the last seven days, `2026-08-03`, `2026-08-03T08:00:00Z`.
+    #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Only what happened before this time.
-    #[arg(long)]
+    #[arg(long, value_name = "TIME")]
     before: Option<String>,
-    /// The most events.
+    /// The most events; of facets, the most values.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
+    /// Every event, however many there are.
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
     /// Oldest first.
     #[arg(long)]
     oldest_first: bool,
+    /// The newest events, and then each that comes, until interrupted.
+    #[arg(long, conflicts_with_all = ["all", "oldest_first", "before"])]
+    follow: bool,
+    /// Instead of events, this field's most frequent values. Repeat it for several fields.
+    #[arg(long, value_name = "FIELD", conflicts_with_all = ["all", "follow", "csv", "oldest_first"])]
+    facets: Vec<String>,
     /// One JSON object a line instead of a table.
     #[arg(long)]
     json: bool,
+    /// CSV instead of a table; a cell that a spreadsheet would take for a formula begins with an apostrophe.
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Times in UTC; without it, in the machine's time zone. JSON and CSV are always in UTC.
+    #[arg(long)]
+    utc: bool,
+    /// Colours: on a terminal, unless `NO_COLOR` is set; or always, or never.
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+    color: Colors,
     #[command(flatten)]
     reach: Reach,
 }
 
+/// When colours are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Colors {
+    Auto,
+    Always,
+    Never,
+}
+
+/// What is asked, wherever the answer comes from.
+#[derive(Debug)]
+struct Asked {
+    query: String,
+    since: Option<DateTime<Utc>>,
+    before: Option<DateTime<Utc>>,
+    order: Order,
+    limit: usize,
+}
+
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
-    let events = match &args.reach.server {
-        Some(server) => from_server(args, server)?,
-        None => from_data_dir(args, &args.reach.data_dir(config)?)?,
-    };
-    if args.json {
-        for event in &events {
-            say(harmless_json(event.get()))?;
-        }
-        return Ok(());
-    }
-    if events.is_empty() {
-        return Ok(say("Nothing found.")?);
-    }
-    Ok(say(table(&events))?)
-}
-
-/// As much of an answer as is shown. Events stay the bytes that came.
-#[derive(Deserialize)]
-struct Page {
-    events: Vec<Box<RawValue>>,
-}
-
-fn from_server(args: &Args, server: &url::Url) -> Result<Vec<Box<RawValue>>> {
-    let limit = args.limit.to_string();
-    let mut parameters = vec![("q", args.query.as_str()), ("limit", &limit)];
-    parameters.extend(args.since.as_deref().map(|since| ("since", since)));
-    parameters.extend(args.before.as_deref().map(|before| ("before", before)));
-    parameters.extend(args.oldest_first.then_some(("order", "asc")));
-    let page: Page = serde_json::from_str(&get(server, "/v1/events", &parameters)?)
-        .context("the server's answer cannot be read")?;
-    Ok(page.events)
-}
-
-fn from_data_dir(args: &Args, dir: &Path) -> Result<Vec<Box<RawValue>>> {
-    let moment = |name: &str, text: &Option<String>| -> Result<Option<i64>> {
-        let Some(text) = text else { return Ok(None) };
-        let time = parse_moment(text).with_context(|| format!("--{name}: {text:?} is no time"))?;
-        Ok(Some(time.timestamp_micros()))
-    };
-    let query = query::parse(&args.query).map_err(with_place)?;
-    let range = Range {
-        since_us: moment("since", &args.since)?,
-        before_us: moment("before", &args.before)?,
-    };
+    let now = Clock::system().now();
     let order = if args.oldest_first {
         Order::Ascending
     } else {
         Order::Descending
     };
-    let store = Store::open_beside(dir)?;
-    let snapshot = Index::open_beside(dir, store.log_id())?;
-    let question = Question {
-        query,
-        range,
+    let asked = Asked {
+        query: args.query.clone(),
+        since: moment("since", args.since.as_deref(), now)?,
+        before: moment("before", args.before.as_deref(), now)?,
         order,
+        limit: args.limit.into(),
     };
-    let answer =
-        search::page(&store, &snapshot, &question, None, args.limit.into()).map_err(|error| {
-            match error {
-                SearchError::Query(error) => with_place(error),
-                error => error.into(),
-            }
-        })?;
-    answer
-        .events
-        .iter()
-        .map(|event| Ok(serde_json::value::to_raw_value(event)?))
-        .collect()
-}
-
-fn with_place(error: QueryError) -> anyhow::Error {
-    anyhow!("{error} (at character {})", error.at)
-}
-
-/// Events as people read them: when, who, what, to which resource.
-fn table(events: &[Box<RawValue>]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["SEQ", "TIME", "ACTOR", "ACTION", "RESOURCE", "FROM"]);
-    for event in events {
-        let event: Value = serde_json::from_str(event.get()).unwrap_or_default();
-        let entry = &event["entry"];
-        table.add_row([
-            event["seq"].to_string(),
-            text(&event["time"]).unwrap_or_else(|| "no time".into()),
-            first(&[
-                &entry["actor"]["email"],
-                &entry["actor"]["token_name"],
-                &entry["actor"]["type"],
-                &entry["actor"]["id"],
-            ]),
-            join(" ", &[&entry["action"]["description"], failure(entry)]),
-            join(
-                " ",
-                &[
-                    &entry["resource"]["product"],
-                    &entry["resource"]["type"],
-                    &entry["resource"]["id"],
-                ],
-            ),
-            first(&[&entry["actor"]["ip_address"], &entry["actor"]["context"]]),
-        ]);
+    let place = Place::open(&args.reach, config)?;
+    let form = match (args.json, args.csv) {
+        (true, _) => Form::Json,
+        (_, true) => Form::Csv,
+        _ => Form::Table,
+    };
+    let show = Show::new(form, args.color, args.utc);
+    if !args.facets.is_empty() {
+        let size = asked.limit.min(MAX_SIZE);
+        return show.values(&place.facets(&asked, &args.facets, size)?);
     }
-    table
-}
-
-/// The action's result where it is not the usual one.
-fn failure(entry: &Value) -> &Value {
-    match &entry["action"]["result"] {
-        Value::String(result) if result == "success" => &Value::Null,
-        result => result,
+    if args.all {
+        let mut lines = show.in_pieces()?;
+        return place.all(&asked, |events| lines.add(&events));
     }
+    let (mut events, searchable) = place.page(&asked)?;
+    if !args.follow {
+        return show.events(&events);
+    }
+    events.reverse();
+    let mut lines = show.in_pieces()?;
+    lines.add(&events)?;
+    place.follow(&asked, searchable, |events| lines.add(&events))
 }
 
-fn text(value: &Value) -> Option<String> {
-    value.as_str().filter(|text| !text.is_empty()).map(harmless)
-}
-
-fn first(values: &[&Value]) -> String {
-    values
-        .iter()
-        .find_map(|value| text(value))
-        .unwrap_or_else(|| "–".into())
-}
-
-fn join(separator: &str, values: &[&Value]) -> String {
-    values
-        .iter()
-        .filter_map(|value| text(value))
-        .collect::<Vec<_>>()
-        .join(separator)
+/// A moment as people write it, or as a span before now.
+fn moment(name: &str, text: Option<&str>, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+    let Some(text) = text else { return Ok(None) };
+    let before_now = span::parse(text).ok().map(|span| now - span);
+    let moment = before_now.or_else(|| parse_moment(text));
+    let wanted = "write a span, `7d`, or a time, `2026-08-03` or `2026-08-03T08:00:00Z`";
+    Ok(Some(moment.with_context(|| {
+        format!("--{name}: {text:?} is no time: {wanted}")
+    })?))
 }

@@ -135,7 +135,8 @@ pub(super) struct Proven {
 }
 
 impl Proven {
-    pub(super) fn look(app: &AppState, asked: Asked, now: DateTime<Utc>) -> Result<Self, Problem> {
+    pub(super) fn look(app: &AppState, asked: Asked) -> Result<Self, Problem> {
+        let now = app.clock.now();
         let verdict = coverage::verdict(&app.store, Some(&app.board), &asked, now)?;
         // Later than the verdict: whatever it relies on has its place before this one.
         let head = app.store.head();

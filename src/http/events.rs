@@ -9,10 +9,11 @@ use super::coverage::{self, Proven};
 use super::params::{ListParams, read_filters};
 use super::problem::Problem;
 use crate::coverage::{Asked, Verdict};
+use crate::event::AuditEvent;
 use crate::index::{Range, Snapshot};
 use crate::people::{self, KnownEvent};
 use crate::position::Seq;
-use crate::search::{self, Question};
+use crate::search::{self, FieldValues, Histogram, Question};
 use crate::wording::quoted;
 
 /// A page of events.
@@ -20,8 +21,38 @@ use crate::wording::quoted;
 pub(super) struct EventsPage {
     events: Vec<KnownEvent>,
     next_cursor: Option<String>,
+    count: Option<u64>,
+    facets: Option<FieldValues>,
+    histogram: Option<Histogram>,
     index: IndexState,
     coverage: Verdict,
+}
+
+impl EventsPage {
+    /// The page that was asked for, and what is to be counted beside it, of the same snapshot.
+    /// `asked` is what it is about, for what is proven of it.
+    pub(super) fn make(app: &AppState, list: &ListParams, asked: Asked) -> Result<Self, Problem> {
+        let proven = Proven::look(app, asked)?;
+        let snapshot = app.index.snapshot();
+        let ListParams {
+            question,
+            limit,
+            cursor,
+            tally,
+        } = list;
+        let answer = search::page(&app.store, &snapshot, question, cursor.as_deref(), *limit)?;
+        let tallied = search::tally(&app.store, &snapshot, question, answer.upto, tally)?;
+        Ok(Self {
+            events: people::introduce(&app.store, answer.events)?,
+            next_cursor: answer.next_cursor,
+            count: tallied.count,
+            facets: tallied.facets,
+            histogram: tallied.histogram,
+            index: IndexState::of(app, &snapshot),
+            // What arrived since the first page is on none of them.
+            coverage: proven.of_answer(answer.upto),
+        })
+    }
 }
 
 /// A number of events.
@@ -57,7 +88,7 @@ impl IndexState {
 }
 
 /// What a question is about, for what is proven of it.
-fn asked(query: Option<&str>, question: &Question) -> Asked {
+pub(super) fn asked(query: Option<&str>, question: &Question) -> Asked {
     let Range {
         since_us,
         before_us,
@@ -69,25 +100,9 @@ pub(super) async fn list(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<EventsPage>, Problem> {
-    let ListParams {
-        question,
-        limit,
-        cursor,
-    } = ListParams::read(query.as_deref())?;
-    let asked = asked(query.as_deref(), &question);
-    let now = app.clock.now();
-    let page = app.ask(move |app| {
-        let proven = Proven::look(app, asked, now)?;
-        let snapshot = app.index.snapshot();
-        let answer = search::page(&app.store, &snapshot, &question, cursor.as_deref(), limit)?;
-        let index = IndexState::of(app, &snapshot);
-        Ok(EventsPage {
-            events: people::introduce(&app.store, answer.events)?,
-            next_cursor: answer.next_cursor,
-            index,
-            coverage: proven.of_answer(snapshot.seq()),
-        })
-    });
+    let list = ListParams::read(query.as_deref())?;
+    let asked = asked(query.as_deref(), &list.question);
+    let page = app.ask(move |app| EventsPage::make(app, &list, asked));
     Ok(Json(page.await?))
 }
 
@@ -95,23 +110,30 @@ pub(super) async fn one(
     State(app): State<AppState>,
     Path(seq): Path<String>,
 ) -> Result<Json<KnownEvent>, Problem> {
-    // SQLite counts to 2⁶³; beyond that there is no event.
-    let Some(place) = seq
-        .parse::<i64>()
-        .ok()
-        .and_then(|place| u64::try_from(place).ok())
-    else {
-        return Err(Problem::parameter(
-            "seq",
-            format!("{} is no place in the log", quoted(&seq)),
-        ));
-    };
+    let place = place(&seq)?;
     let event = app.ask(move |app| {
-        let event = app.store.event(Seq(place))?;
-        Ok(people::introduce(&app.store, Vec::from_iter(event))?.pop())
+        let event = event_at(app, place)?;
+        Ok(people::introduce(&app.store, vec![event])?.pop())
     });
-    let event = event.await?;
-    event.map(Json).ok_or_else(|| {
+    event.await?.map(Json).ok_or_else(Problem::internal)
+}
+
+/// The place that a path names.
+pub(super) fn place(seq: &str) -> Result<Seq, Problem> {
+    // SQLite counts to 2⁶³; beyond that there is no event.
+    let place = seq.parse::<i64>().ok();
+    match place.and_then(|place| u64::try_from(place).ok()) {
+        Some(place) => Ok(Seq(place)),
+        None => Err(Problem::parameter(
+            "seq",
+            format!("{} is no place in the log", quoted(seq)),
+        )),
+    }
+}
+
+/// The event at a place, or that there is none.
+pub(super) fn event_at(app: &AppState, place: Seq) -> Result<AuditEvent, Problem> {
+    app.store.event(place)?.ok_or_else(|| {
         Problem::not_found(format!(
             "there is no event {place}; the newest is {}",
             app.store.head()
@@ -125,9 +147,8 @@ pub(super) async fn count(
 ) -> Result<Json<Count>, Problem> {
     let question = read_filters(query.as_deref())?;
     let asked = asked(query.as_deref(), &question);
-    let now = app.clock.now();
     let count = app.ask(move |app| {
-        let proven = Proven::look(app, asked, now)?;
+        let proven = Proven::look(app, asked)?;
         let snapshot = app.index.snapshot();
         Ok(Count {
             count: search::count(&snapshot, &question)?,

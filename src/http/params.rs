@@ -6,26 +6,27 @@
 use url::form_urlencoded;
 
 use super::problem::Problem;
+use super::tally::{self, TALLY};
 use crate::field::Part;
 use crate::index::{Order, Range};
 use crate::position::Source;
 use crate::query::{self, Query};
-use crate::search::{DEFAULT_LIMIT, MAX_LIMIT, Question, parse_moment};
+use crate::search::{DEFAULT_LIMIT, MAX_LIMIT, Question, Tally, parse_moment};
 use crate::wording::{nearest, quoted};
 
 /// The most parameters a request may have.
 const MAX_PARAMETERS: usize = 100;
 
 /// The longest value that is looked for, in bytes.
-const MAX_VALUE_LEN: usize = 4 * 1024;
+pub(super) const MAX_VALUE_LEN: usize = 4 * 1024;
 
 /// The filters: which events. The same on every route that has any.
-const FILTERS: [&str; 7] = [
+pub(super) const FILTERS: [&str; 7] = [
     "q", "since", "before", "actor", "action", "resource", "source",
 ];
 
 /// What a route that lists takes besides.
-const PAGING: [&str; 3] = ["order", "limit", "cursor"];
+pub(super) const PAGING: [&str; 3] = ["order", "limit", "cursor"];
 
 /// What a request for a list asks.
 #[derive(Debug)]
@@ -33,32 +34,41 @@ pub(super) struct ListParams {
     pub(super) question: Question,
     pub(super) limit: usize,
     pub(super) cursor: Option<String>,
+    pub(super) tally: Tally,
 }
 
 impl ListParams {
     /// Reads the part of a URL after its `?`.
     pub(super) fn read(query: Option<&str>) -> Result<Self, Problem> {
-        let given = Given::read(query, &[&FILTERS[..], &PAGING[..]].concat())?;
-        let order = match given.one("order")? {
-            None | Some("desc") => Order::Descending,
-            Some("asc") => Order::Ascending,
-            Some(other) => {
-                return Err(bad(
-                    "order",
-                    format!("{} is neither `desc` nor `asc`", quoted(other)),
-                ));
-            }
-        };
-        let limit = match given.one("limit")? {
-            None => DEFAULT_LIMIT,
-            Some(text) => limit(text)?,
-        };
-        let cursor = given.one("cursor")?.map(ToOwned::to_owned);
+        let given = Given::read(query, &[&FILTERS[..], &PAGING[..], &TALLY[..]].concat())?;
+        let (order, limit, cursor) = paging(&given)?;
         Ok(Self {
             question: question(&given, order)?,
             limit,
             cursor,
+            tally: tally::beside_a_page(&given)?,
         })
+    }
+}
+
+/// The order, the most events, and where the page begins.
+pub(super) fn paging(given: &Given) -> Result<(Order, usize, Option<String>), Problem> {
+    let limit = match given.one("limit")? {
+        None => DEFAULT_LIMIT,
+        Some(text) => number("limit", text, MAX_LIMIT)?,
+    };
+    let cursor = given.one("cursor")?.map(ToOwned::to_owned);
+    Ok((order(given)?, limit, cursor))
+}
+
+pub(super) fn order(given: &Given) -> Result<Order, Problem> {
+    match given.one("order")? {
+        None | Some("desc") => Ok(Order::Descending),
+        Some("asc") => Ok(Order::Ascending),
+        Some(other) => Err(bad(
+            "order",
+            format!("{} is neither `desc` nor `asc`", quoted(other)),
+        )),
     }
 }
 
@@ -68,7 +78,7 @@ pub(super) fn read_filters(query: Option<&str>) -> Result<Question, Problem> {
     question(&given, Order::Descending)
 }
 
-fn question(given: &Given, order: Order) -> Result<Question, Problem> {
+pub(super) fn question(given: &Given, order: Order) -> Result<Question, Problem> {
     let mut parts = Vec::new();
     if let Some(text) = given.one("q")? {
         let query = query::parse(text)
@@ -160,25 +170,25 @@ fn range(given: &Given) -> Result<Range, Problem> {
     }
 }
 
-fn limit(text: &str) -> Result<usize, Problem> {
+pub(super) fn number(name: &str, text: &str, most: usize) -> Result<usize, Problem> {
     match text.parse() {
-        Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+        Ok(number) if (1..=most).contains(&number) => Ok(number),
         _ => Err(bad(
-            "limit",
-            format!("{} is not a number from 1 to {MAX_LIMIT}", quoted(text)),
+            name,
+            format!("{} is not a number from 1 to {most}", quoted(text)),
         )),
     }
 }
 
-fn bad(name: &str, detail: impl Into<String>) -> Problem {
+pub(super) fn bad(name: &str, detail: impl Into<String>) -> Problem {
     Problem::parameter(name, detail)
 }
 
 /// The parameters a request gave, all of them known.
-struct Given(Vec<(String, String)>);
+pub(super) struct Given(Vec<(String, String)>);
 
 impl Given {
-    fn read(query: Option<&str>, known: &[&'static str]) -> Result<Self, Problem> {
+    pub(super) fn read(query: Option<&str>, known: &[&'static str]) -> Result<Self, Problem> {
         let mut given = Vec::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             if !known.contains(&&*name) {
@@ -199,14 +209,14 @@ impl Given {
         Ok(Self(given))
     }
 
-    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0
             .iter()
             .filter(move |(given, _)| given == name)
             .map(|(_, value)| value.as_str())
     }
 
-    fn one<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>, Problem> {
+    pub(super) fn one<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>, Problem> {
         let mut values = self.all(name);
         let first = values.next();
         match values.next() {

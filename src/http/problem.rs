@@ -124,7 +124,27 @@ impl Problem {
         )
     }
 
-    fn internal() -> Self {
+    /// So many are served already.
+    pub(super) fn too_many(what: &str, most: usize) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "urn:orgtrail:problem:too-many",
+            "Too many at once",
+            format!("{most} {what} are open already; try again when one has ended"),
+        )
+    }
+
+    /// The index does not hold everything yet, and what is asked for must be whole.
+    pub(super) fn rebuilding() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "urn:orgtrail:problem:rebuilding",
+            "The index is being rebuilt",
+            "the answer would not be whole until it is done; `/readyz` says how far it is",
+        )
+    }
+
+    pub(super) fn internal() -> Self {
         let detail = "the reason is in the log of the service";
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -170,6 +190,7 @@ impl From<SearchError> for Problem {
                 at: Some(error.at),
                 ..Self::parameter("q", error.message)
             },
+            SearchError::Counting { parameter, message } => Self::parameter(parameter, message),
             SearchError::Cursor(message) => Self::parameter("cursor", message),
             SearchError::Behind { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -180,6 +201,20 @@ impl From<SearchError> for Problem {
             SearchError::Index(error) => error.into(),
             SearchError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<csv::Error> for Problem {
+    fn from(error: csv::Error) -> Self {
+        error!(error = %error, "A request failed at its CSV.");
+        Self::internal()
+    }
+}
+
+impl From<serde_json::Error> for Problem {
+    fn from(error: serde_json::Error) -> Self {
+        error!(error = %error, "A request failed at its JSON.");
+        Self::internal()
     }
 }
 

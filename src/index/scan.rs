@@ -56,18 +56,18 @@ pub struct Range {
 
 /// The index as it was after one commit. It stays the same while events arrive.
 pub struct Snapshot {
-    searcher: Searcher,
-    shape: Shape,
-    seq: Seq,
-    segments: Vec<Segment>,
+    pub(super) searcher: Searcher,
+    pub(super) shape: Shape,
+    pub(super) seq: Seq,
+    pub(super) segments: Vec<Segment>,
 }
 
 /// The columns of one segment, opened once for all questions.
-struct Segment {
+pub(super) struct Segment {
     /// Sort keys, descending.
     at: Arc<dyn ColumnValues<u64>>,
-    seq: Arc<dyn ColumnValues<u64>>,
-    len: DocId,
+    pub(super) seq: Arc<dyn ColumnValues<u64>>,
+    pub(super) len: DocId,
 }
 
 impl Snapshot {
@@ -209,13 +209,14 @@ impl Snapshot {
             .collect()
     }
 
-    fn weight(&self, query: &Query) -> Result<Box<dyn Weight>, IndexError> {
+    pub(super) fn weight(&self, query: &Query) -> Result<Box<dyn Weight>, IndexError> {
         let lowered = lower::lower(query, &self.shape);
         Ok(lowered.weight(EnableScoring::disabled_from_searcher(&self.searcher))?)
     }
 }
 
-type Docs = std::ops::Range<DocId>;
+/// Some documents of a segment that stand side by side.
+pub(super) type Docs = std::ops::Range<DocId>;
 
 impl Segment {
     fn open(reader: &SegmentReader) -> Result<Self, IndexError> {
@@ -227,7 +228,7 @@ impl Segment {
         })
     }
 
-    fn at_us(&self, doc: DocId) -> i64 {
+    pub(super) fn at_us(&self, doc: DocId) -> i64 {
         micros_of(self.at.get_val(doc))
     }
 
@@ -240,7 +241,7 @@ impl Segment {
 
     /// The documents of a stretch of time; where a page goes on after a hit, those before it left out, except for its equals
     /// in time.
-    fn docs(&self, range: Range, order: Order, after: Option<Hit>) -> Docs {
+    pub(super) fn docs(&self, range: Range, order: Order, after: Option<Hit>) -> Docs {
         let not_before = range
             .before_us
             .map_or(0, |before| self.first_below(sort_key(before)));
@@ -262,7 +263,7 @@ impl Segment {
     }
 
     /// The first document whose key is less than `key`.
-    fn first_below(&self, key: u64) -> DocId {
+    pub(super) fn first_below(&self, key: u64) -> DocId {
         self.partition(|at| at >= key)
     }
 
@@ -382,7 +383,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn from(scorer: &mut dyn Scorer, start: DocId) -> DocId {
+pub(super) fn from(scorer: &mut dyn Scorer, start: DocId) -> DocId {
     if scorer.doc() < start {
         scorer.seek(start)
     } else {
@@ -390,7 +391,7 @@ fn from(scorer: &mut dyn Scorer, start: DocId) -> DocId {
     }
 }
 
-fn within(doc: DocId, docs: &Docs) -> Option<DocId> {
+pub(super) fn within(doc: DocId, docs: &Docs) -> Option<DocId> {
     (doc != TERMINATED && doc < docs.end).then_some(doc)
 }
 

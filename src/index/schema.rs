@@ -50,7 +50,12 @@ impl Shape {
         let values = FIELDS
             .iter()
             .map(|field| {
-                (field.kind != Kind::Any).then(|| builder.add_text_field(field.name, whole()))
+                let options = if has_column(field) {
+                    whole().set_fast("raw")
+                } else {
+                    whole()
+                };
+                (field.kind != Kind::Any).then(|| builder.add_text_field(field.name, options))
             })
             .collect();
         Self {
@@ -107,6 +112,35 @@ impl Shape {
         let mut prefix = path.to_lowercase();
         prefix.push(PATH_END);
         (self.leaf, prefix)
+    }
+
+    /// Where the values of a field or path stand, and how each of its terms begins before the value.
+    pub(super) fn values_of(&self, path: &str) -> (Field, String) {
+        for (field, indexed) in FIELDS.iter().zip(&self.values) {
+            if let Some(indexed) = indexed
+                && field.name.eq_ignore_ascii_case(path)
+            {
+                return (*indexed, String::new());
+            }
+        }
+        self.path_prefix(path)
+    }
+
+    /// The path that a term of [`Shape::paths`] begins with; `None` when the path is too long to be told from its value.
+    pub(super) fn path_of(term: &str) -> Option<&str> {
+        Some(term.split_once(PATH_END)?.0)
+    }
+
+    /// The first text after every term of `path`.
+    pub(super) fn after_path(path: &str) -> String {
+        let mut next = path.to_owned();
+        next.push(' ');
+        next
+    }
+
+    /// The field whose terms begin with a path.
+    pub(super) fn paths(&self) -> Field {
+        self.leaf
     }
 
     /// The document an event becomes.
@@ -171,6 +205,20 @@ fn leaf_text(path: &str, value: &str) -> String {
         path.to_lowercase(),
         value.to_lowercase()
     ))
+}
+
+/// Whether a field's values are kept by document too, to be counted for any few documents. It costs a byte or two where many
+/// entries share a value; where nearly each has its own, its dictionary would be stored twice.
+pub(super) fn has_column(field: &field::Field) -> bool {
+    let has_own_values = [
+        "id",
+        "action.time",
+        "raw.cf_ray_id",
+        "raw.uri",
+        "resource.id",
+        "problem",
+    ];
+    field.kind != Kind::Any && !has_own_values.contains(&field.name)
 }
 
 fn words_name(part: Part) -> &'static str {

@@ -5,9 +5,11 @@
     reason = "in a test, what cannot be unwrapped is a failure"
 )]
 
+mod answers;
 mod cli;
 mod completeness;
 mod crash;
+mod desk;
 mod drive;
 mod harness;
 mod import;
@@ -18,8 +20,11 @@ mod restart;
 mod samples;
 mod scheduling;
 mod search;
+mod shell;
 mod simulation;
+mod tails;
 mod tidy;
+mod walks;
 
 /// Tells whoever runs the tests something that a failure would need.
 #[expect(clippy::print_stdout, reason = "shown with a test's failure")]

@@ -307,7 +307,22 @@ async fn nobody_reads_without_a_token_unless_on_this_machine() {
     let dir = tempfile::tempdir().unwrap();
     let open = upstream.configuration(dir.path());
     let service = Service::start(&open.replace("auth = \"none\"", "auth = \"tokens\"")).await;
-    for path in ["/v1/events", "/v1/events/1", "/v1/count", "/v1/sources"] {
+    for path in [
+        "/v1/events",
+        "/v1/events/1",
+        "/v1/events/1/history",
+        "/v1/events/1/around?by=actor",
+        "/v1/events/stream",
+        "/v1/export",
+        "/v1/count",
+        "/v1/facets?field=id",
+        "/v1/histogram",
+        "/v1/fields",
+        "/v1/fields/id/values",
+        "/v1/actors/x",
+        "/v1/resources/x",
+        "/v1/sources",
+    ] {
         assert_eq!(
             service.ask(path).await.0,
             StatusCode::UNAUTHORIZED,

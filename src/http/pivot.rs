@@ -1,0 +1,164 @@
+//! From one value or one event to what belongs to it: `/v1/actors/…`, `/v1/tokens/…`, `/v1/ips/…`, `/v1/resources/…`,
+//! `/v1/events/{seq}/history`, `/v1/events/{seq}/around`.
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use axum::routing::{MethodRouter, get};
+use chrono::TimeDelta;
+use serde::Serialize;
+
+use super::AppState;
+use super::events::{EventsPage, IndexState, asked, event_at, place};
+use super::params::{FILTERS, Given, ListParams, MAX_VALUE_LEN, PAGING, bad, paging, question};
+use super::problem::Problem;
+use super::tally::size;
+use crate::index::Order;
+use crate::people::{self, KnownEvent};
+use crate::query::Query;
+use crate::search::{self, Difference, FoundBy, Pivot, Profile, Tally};
+use crate::span;
+use crate::wording::quoted;
+
+/// How far around an event is looked when nobody says.
+const DEFAULT_WITHIN: TimeDelta = TimeDelta::minutes(30);
+
+/// What a value was seen with.
+#[derive(Serialize)]
+pub(super) struct ProfileAnswer {
+    by: &'static str,
+    value: String,
+    #[serde(flatten)]
+    profile: Profile,
+    index: IndexState,
+}
+
+/// What became of a resource.
+#[derive(Serialize)]
+pub(super) struct HistoryAnswer {
+    found_by: FoundBy,
+    changes: Vec<ChangeAnswer>,
+    next_cursor: Option<String>,
+    index: IndexState,
+}
+
+/// One change of it.
+#[derive(Serialize)]
+pub(super) struct ChangeAnswer {
+    event: KnownEvent,
+    diff: Option<Vec<Difference>>,
+}
+
+/// The route of what `by` was seen with.
+pub(super) fn seen_with(by: Pivot) -> MethodRouter<AppState> {
+    get(move |app, value, query| profile(by, app, value, query))
+}
+
+async fn profile(
+    by: Pivot,
+    State(app): State<AppState>,
+    Path(value): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<ProfileAnswer>, Problem> {
+    if value.len() > MAX_VALUE_LEN {
+        let detail = format!("longer than the {MAX_VALUE_LEN} bytes that are looked for");
+        return Err(bad(name_of(by), detail));
+    }
+    let given = Given::read(query.as_deref(), &[&FILTERS[..], &["size"]].concat())?;
+    let size = size(&given, "size")?;
+    let mut question = question(&given, Order::Descending)?;
+    question.query = Query::and(vec![by.query(&value), question.query]);
+    let answer = app.ask(move |app| {
+        let snapshot = app.index.snapshot();
+        Ok(ProfileAnswer {
+            by: name_of(by),
+            value,
+            profile: search::profile(&app.store, &snapshot, &question, size)?,
+            index: IndexState::of(app, &snapshot),
+        })
+    });
+    Ok(Json(answer.await?))
+}
+
+fn name_of(by: Pivot) -> &'static str {
+    let known = Pivot::NAMES.into_iter().find(|(_, pivot)| *pivot == by);
+    known.map_or("value", |(name, _)| name)
+}
+
+pub(super) async fn history(
+    State(app): State<AppState>,
+    Path(seq): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<HistoryAnswer>, Problem> {
+    let place = place(&seq)?;
+    let given = Given::read(query.as_deref(), &["limit", "cursor"])?;
+    let (_, limit, cursor) = paging(&given)?;
+    let answer = app.ask(move |app| {
+        let event = event_at(app, place)?;
+        let snapshot = app.index.snapshot();
+        let history = search::history(&app.store, &snapshot, &event, cursor.as_deref(), limit)?;
+        let history = history.ok_or_else(|| {
+            let detail = format!("event {place} has no `resource.id`: its resource is not known");
+            Problem::not_found(detail)
+        })?;
+        let changes = history.changes.into_iter();
+        let (events, diffs): (Vec<_>, Vec<_>) =
+            changes.map(|change| (change.event, change.diff)).unzip();
+        let events = people::introduce(&app.store, events)?;
+        let changes = events.into_iter().zip(diffs);
+        Ok(HistoryAnswer {
+            found_by: history.found_by,
+            changes: changes
+                .map(|(event, diff)| ChangeAnswer { event, diff })
+                .collect(),
+            next_cursor: history.next_cursor,
+            index: IndexState::of(app, &snapshot),
+        })
+    });
+    Ok(Json(answer.await?))
+}
+
+pub(super) async fn around(
+    State(app): State<AppState>,
+    Path(seq): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<EventsPage>, Problem> {
+    let place = place(&seq)?;
+    let given = Given::read(query.as_deref(), &[&["by", "within"], &PAGING[..]].concat())?;
+    let (by, within) = (by(&given)?, within(&given)?);
+    let (order, limit, cursor) = paging(&given)?;
+    let page = app.ask(move |app| {
+        let event = event_at(app, place)?;
+        let question = search::around(&event, by, within, order).ok_or_else(|| {
+            let detail = format!("event {place} has no {}", by.wanted());
+            bad("by", detail)
+        })?;
+        let about = asked(None, &question);
+        let list = ListParams {
+            question,
+            limit,
+            cursor,
+            tally: Tally::default(),
+        };
+        EventsPage::make(app, &list, about)
+    });
+    Ok(Json(page.await?))
+}
+
+fn by(given: &Given) -> Result<Pivot, Problem> {
+    let wanted = "`by` is `actor`, `token`, `ip` or `resource`";
+    let name = given.one("by")?.ok_or_else(|| bad("by", wanted))?;
+    let known = Pivot::NAMES.into_iter().find(|(known, _)| *known == name);
+    match known {
+        Some((_, by)) => Ok(by),
+        None => Err(bad("by", format!("{} is none: {wanted}", quoted(name)))),
+    }
+}
+
+fn within(given: &Given) -> Result<TimeDelta, Problem> {
+    match given.one("within")? {
+        None => Ok(DEFAULT_WITHIN),
+        Some(text) => {
+            span::parse(text).map_err(|error| bad("within", format!("{}: {error}", quoted(text))))
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! `/v1/events/stream`: events as they become searchable, as server-sent events.
+//!
+//! Each tail reads the index's snapshots at its own pace, from the place it has come to: nothing is queued for it, so a slow
+//! client is only late, and one that takes nothing any more is closed by its line. Announcements of commits only wake it.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::params::{FILTERS, Given, bad, question};
+use super::problem::Problem;
+use super::{AppState, MAX_TAILS};
+use crate::index::Order;
+use crate::json;
+use crate::people::{self, KnownEvent};
+use crate::position::Seq;
+use crate::search::{self, Question, Tail};
+use crate::wording::quoted;
+
+/// How often something is said when there is nothing to tell, so that both ends know that the line is good.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How soon a client is to come back after a break, in milliseconds.
+const RETRY_MS: u32 = 2_000;
+
+/// The header and the parameter that say where to go on; the header is the later word.
+const LAST_EVENT_ID: [&str; 2] = ["last-event-id", "last_event_id"];
+
+/// A tail under way.
+struct Tailing {
+    app: AppState,
+    tail: Tail,
+    commits: watch::Receiver<Seq>,
+    has_greeted: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+pub(super) async fn tail(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let given = Given::read(
+        query.as_deref(),
+        &[&FILTERS[..], &LAST_EVENT_ID[1..]].concat(),
+    )?;
+    let question = question(&given, Order::Ascending)?;
+    let after = last_event_id(&app, &headers, &given)?;
+    let place = app.tails.clone().try_acquire_owned();
+    let place = place.map_err(|_| Problem::too_many("tails", MAX_TAILS))?;
+    let commits = app.index.commits();
+    let tail = app.ask_for_piece(move |app| begin(app, question, after));
+    let tailing = Tailing {
+        tail: tail.await?,
+        commits,
+        has_greeted: false,
+        _place: place,
+        app,
+    };
+    let headers = [
+        (header::CONTENT_TYPE.as_str(), "text/event-stream"),
+        // For proxies that would rather collect a little first.
+        ("x-accel-buffering", "no"),
+    ];
+    let body = Body::from_stream(stream::unfold(tailing, next_piece));
+    Ok((headers, body).into_response())
+}
+
+/// Where the client says it has come to.
+fn last_event_id(
+    app: &AppState,
+    headers: &HeaderMap,
+    given: &Given,
+) -> Result<Option<Seq>, Problem> {
+    let [header, parameter] = LAST_EVENT_ID;
+    let in_header = headers.get(header).and_then(|value| value.to_str().ok());
+    let Some(text) = in_header.or(given.one(parameter)?) else {
+        return Ok(None);
+    };
+    let head = app.store.head();
+    match text.parse() {
+        Ok(seq) if Seq(seq) <= head => Ok(Some(Seq(seq))),
+        Ok(_) => Err(bad(
+            parameter,
+            format!("this log has no event {text}: its newest is {head}"),
+        )),
+        Err(_) => Err(bad(
+            parameter,
+            format!("{} is no place in the log", quoted(text)),
+        )),
+    }
+}
+
+fn begin(app: &AppState, question: Question, after: Option<Seq>) -> Result<Tail, Problem> {
+    let snapshot = app.index.snapshot();
+    search::check_names(&question.query, &snapshot)?;
+    let after = after.unwrap_or(snapshot.seq());
+    Ok(Tail::new(app.store.clone(), question, after))
+}
+
+/// What is sent next; nothing more when the service stops, or after a failure, which is logged: the client comes back and
+/// goes on where it was.
+async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, Tailing)> {
+    if !tailing.has_greeted {
+        tailing.has_greeted = true;
+        let greeting = format!(": orgtrail\nretry: {RETRY_MS}\n\n");
+        return Some((Ok(greeting.into()), tailing));
+    }
+    let app = tailing.app.clone();
+    loop {
+        // Registered before looking: what is announced meanwhile wakes the next look.
+        tailing.commits.mark_unchanged();
+        let piece = app.ask_for_piece(move |app| {
+            let events = tailing.tail.next_events(&app.index.snapshot())?;
+            let events = people::introduce(&app.store, events)?;
+            Ok((messages(&events)?, tailing))
+        });
+        let (messages, mut resting) = tokio::select! {
+            piece = piece => piece.ok()?,
+            () = app.stopping.cancelled() => return None,
+        };
+        if !messages.is_empty() {
+            return Some((Ok(messages.into()), resting));
+        }
+        tokio::select! {
+            () = app.stopping.cancelled() => return None,
+            Ok(()) = resting.commits.changed() => {}
+            () = tokio::time::sleep(HEARTBEAT) => {
+                // An id without data moves the client's place on, though nothing there was for it.
+                let heartbeat = format!(": heartbeat\nid: {}\n\n", resting.tail.at());
+                return Some((Ok(heartbeat.into()), resting));
+            }
+        }
+        tailing = resting;
+    }
+}
+
+fn messages(events: &[KnownEvent]) -> Result<String, Problem> {
+    let mut messages = String::new();
+    for event in events {
+        let data = serde_json::to_string(event)?;
+        let data = json::one_line(&data);
+        write!(messages, "id: {}\ndata: {data}\n\n", event.event.seq).unwrap_or_default();
+    }
+    Ok(messages)
+}

@@ -1,0 +1,266 @@
+//! `/v1/facets`, `/v1/histogram`, `/v1/fields`, `/v1/fields/{name}/values`; and what may be counted beside a page.
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use chrono_tz::Tz;
+use serde::Serialize;
+
+use super::AppState;
+use super::events::IndexState;
+use super::params::{FILTERS, Given, bad, number, question};
+use super::problem::Problem;
+use crate::field::{FIELDS, Kind, Origin};
+use crate::index::{Order, ValueCount};
+use crate::search::{
+    self, DEFAULT_SIZE, Facets, FieldValues, MAX_SIZE, Question, SearchError, Tallied, Tally,
+    parse_zone,
+};
+use crate::wording::quoted;
+
+/// What a route that lists takes, to count beside the page.
+pub(super) const TALLY: [&str; 5] = ["count", "facet", "facet_size", "histogram", "tz"];
+
+/// The paths that are listed when nobody says how many.
+const DEFAULT_PATHS: usize = 1_000;
+
+/// The most paths that are listed.
+const MAX_PATHS: usize = 10_000;
+
+/// The values of some fields.
+#[derive(Serialize)]
+pub(super) struct FacetsAnswer {
+    facets: FieldValues,
+    index: IndexState,
+}
+
+/// How events are spread over time.
+#[derive(Serialize)]
+pub(super) struct HistogramAnswer {
+    #[serde(flatten)]
+    histogram: search::Histogram,
+    index: IndexState,
+}
+
+/// What can be searched.
+#[derive(Serialize)]
+pub(super) struct FieldsAnswer {
+    fields: Vec<FieldAnswer>,
+    paths: Vec<String>,
+    more_paths: bool,
+    index: IndexState,
+}
+
+/// One field of the table.
+#[derive(Serialize)]
+pub(super) struct FieldAnswer {
+    name: &'static str,
+    kind: &'static str,
+    origin: &'static str,
+    about: &'static str,
+}
+
+/// One field's values.
+#[derive(Serialize)]
+pub(super) struct ValuesAnswer {
+    field: String,
+    values: Vec<ValueCount>,
+    index: IndexState,
+}
+
+pub(super) async fn facets(
+    State(app): State<AppState>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<FacetsAnswer>, Problem> {
+    let given = Given::read(
+        query.as_deref(),
+        &[&FILTERS[..], &["field", "size"]].concat(),
+    )?;
+    let facets = facets_of(&given, "field", "size")?
+        .ok_or_else(|| bad("field", "write `field=actor.email`, once for each field"))?;
+    let question = question(&given, Order::Descending)?;
+    let wanted = Tally {
+        facets: Some(facets),
+        ..Tally::default()
+    };
+    let (tallied, index) = counted(&app, question, wanted).await?;
+    let facets = tallied.facets.unwrap_or(FieldValues(Vec::new()));
+    Ok(Json(FacetsAnswer { facets, index }))
+}
+
+pub(super) async fn histogram(
+    State(app): State<AppState>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<HistogramAnswer>, Problem> {
+    let given = Given::read(
+        query.as_deref(),
+        &[&FILTERS[..], &["interval", "tz"]].concat(),
+    )?;
+    let interval = given.one("interval")?.unwrap_or("auto");
+    let scale = scale(&given, interval, "interval")?;
+    let question = question(&given, Order::Descending)?;
+    let wanted = Tally {
+        histogram: Some(scale),
+        ..Tally::default()
+    };
+    let (tallied, index) = counted(&app, question, wanted).await?;
+    let histogram = tallied.histogram.ok_or_else(Problem::internal)?;
+    Ok(Json(HistogramAnswer { histogram, index }))
+}
+
+/// What is wanted of a question's events, as they are now.
+async fn counted(
+    app: &AppState,
+    question: Question,
+    wanted: Tally,
+) -> Result<(Tallied, IndexState), Problem> {
+    app.ask(move |app| {
+        let snapshot = app.index.snapshot();
+        let upto = snapshot.seq();
+        let tallied = search::tally(&app.store, &snapshot, &question, upto, &wanted)?;
+        Ok((tallied, IndexState::of(app, &snapshot)))
+    })
+    .await
+}
+
+pub(super) async fn fields(
+    State(app): State<AppState>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<FieldsAnswer>, Problem> {
+    let given = Given::read(query.as_deref(), &["prefix", "limit"])?;
+    let prefix = given.one("prefix")?.unwrap_or_default().to_owned();
+    let limit = match given.one("limit")? {
+        None => DEFAULT_PATHS,
+        Some(text) => number("limit", text, MAX_PATHS)?,
+    };
+    let answer = app.ask(move |app| {
+        let snapshot = app.index.snapshot();
+        // One more than asked for tells whether there are more.
+        let mut paths = snapshot.paths(&prefix, limit + 1)?;
+        let more_paths = paths.len() > limit;
+        paths.truncate(limit);
+        Ok(FieldsAnswer {
+            fields: known_fields(&prefix),
+            paths,
+            more_paths,
+            index: IndexState::of(app, &snapshot),
+        })
+    });
+    Ok(Json(answer.await?))
+}
+
+pub(super) async fn values(
+    State(app): State<AppState>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<ValuesAnswer>, Problem> {
+    let given = Given::read(
+        query.as_deref(),
+        &[&FILTERS[..], &["prefix", "size"]].concat(),
+    )?;
+    let prefix = given.one("prefix")?.unwrap_or_default().to_owned();
+    let size = size(&given, "size")?;
+    let question = question(&given, Order::Descending)?;
+    let answer = app.ask(move |app| {
+        let snapshot = app.index.snapshot();
+        let values = search::completions(&app.store, &snapshot, &question, &name, &prefix, size);
+        // Here the field is a part of the path: a wrong one is a place where there is nothing.
+        let values = values.map_err(|error| match error {
+            SearchError::Counting { message, .. } => Problem::not_found(message),
+            error => error.into(),
+        })?;
+        Ok(ValuesAnswer {
+            field: name,
+            values,
+            index: IndexState::of(app, &snapshot),
+        })
+    });
+    Ok(Json(answer.await?))
+}
+
+/// What is to be counted beside a page.
+pub(super) fn beside_a_page(given: &Given) -> Result<Tally, Problem> {
+    let count = match given.one("count")? {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(other) => {
+            let detail = format!("{} is neither `true` nor `false`", quoted(other));
+            return Err(bad("count", detail));
+        }
+    };
+    let histogram = match given.one("histogram")? {
+        Some(interval) => Some(scale(given, interval, "histogram")?),
+        None if given.one("tz")?.is_some() => {
+            return Err(bad(
+                "tz",
+                "`tz` is for a histogram: write `histogram=auto` too",
+            ));
+        }
+        None => None,
+    };
+    let facets = facets_of(given, "facet", "facet_size")?;
+    if facets.is_none() && given.one("facet_size")?.is_some() {
+        let detail = "`facet_size` is for facets: write `facet=actor.email` too";
+        return Err(bad("facet_size", detail));
+    }
+    Ok(Tally {
+        count,
+        facets,
+        histogram,
+    })
+}
+
+fn facets_of(
+    given: &Given,
+    fields: &'static str,
+    size_of_each: &'static str,
+) -> Result<Option<Facets>, Problem> {
+    let names: Vec<String> = given.all(fields).map(ToOwned::to_owned).collect();
+    if names.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Facets {
+        fields: names,
+        size: size(given, size_of_each)?,
+        parameter: fields,
+    }))
+}
+
+pub(super) fn size(given: &Given, name: &str) -> Result<usize, Problem> {
+    match given.one(name)? {
+        None => Ok(DEFAULT_SIZE),
+        Some(text) => number(name, text, MAX_SIZE),
+    }
+}
+
+fn scale(given: &Given, interval: &str, parameter: &'static str) -> Result<search::Scale, Problem> {
+    let zone = match given.one("tz")? {
+        None => Tz::UTC,
+        Some(name) => parse_zone(name).map_err(|message| bad("tz", message))?,
+    };
+    search::Scale::parse(interval, zone, parameter).map_err(|message| bad(parameter, message))
+}
+
+fn known_fields(prefix: &str) -> Vec<FieldAnswer> {
+    let prefix = prefix.to_lowercase();
+    let fields = FIELDS
+        .iter()
+        .filter(|field| field.name.starts_with(&prefix));
+    fields
+        .map(|field| FieldAnswer {
+            name: field.name,
+            kind: match field.kind {
+                Kind::Id => "id",
+                Kind::Text => "text",
+                Kind::Address => "address",
+                Kind::Number => "number",
+                Kind::Time => "time",
+                Kind::Any => "any",
+            },
+            origin: match field.origin {
+                Origin::Entry => "entry",
+                Origin::Event => "event",
+            },
+            about: field.about,
+        })
+        .collect()
+}

@@ -1,0 +1,354 @@
+//! The values of a field, and how many of a question's events have each.
+//!
+//! The dictionaries of all segments are read side by side, in order, and each value is counted in each segment the cheapest
+//! way there is: without a filter its dictionary's own count; by the column, for the fields that have one; or its postings,
+//! held against the events found. So every field and every path of an entry can be asked for, and memory stays at the values
+//! that are given back. A value that too few documents have to be among those is not looked at.
+//!
+//! Where a field has far more values than there are events, reading the events themselves is cheaper: see [`Reading`].
+//!
+//! An event counts once for each different value it has.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tantivy::columnar::{Cardinality, StrColumn};
+use tantivy::index::InvertedIndexReader;
+use tantivy::postings::{BlockSegmentPostings, TermInfo};
+use tantivy::schema::{Field, IndexRecordOption, Value as _};
+use tantivy::termdict::{TermMerger, TermStreamer};
+use tantivy::{DocId, TantivyError};
+
+use super::IndexError;
+use super::matches::{Found, Matches};
+use super::scan::Snapshot;
+use super::schema::{Shape, has_column};
+use crate::event::AuditEvent;
+use crate::field;
+
+/// Where a value's documents are this many times more than the events found, each of these is looked up among them.
+const LOOKUP_RATIO: usize = 16;
+
+/// A value, in lower case, and how many events have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ValueCount {
+    /// The value as it is compared; one that is very long, by its beginning and its hash.
+    pub value: String,
+    /// How many events have it.
+    pub count: u64,
+}
+
+/// How a segment's values are counted.
+enum Counter {
+    /// All its documents were found: as many as the dictionary says.
+    Whole,
+    /// By the number of the value in the dictionary.
+    Column(Vec<u32>),
+    /// By its postings.
+    Postings,
+}
+
+impl Matches<'_> {
+    /// The `size` values of a field or path that most of the events have, of those that begin with `prefix`: most first,
+    /// equals by value. `None` when there are more than `most_terms` values to look at.
+    ///
+    /// # Errors
+    /// [`IndexError::Engine`] when a file cannot be read.
+    pub fn values(
+        &self,
+        name: &str,
+        prefix: &str,
+        size: usize,
+        most_terms: Option<u64>,
+    ) -> Result<Option<Vec<ValueCount>>, IndexError> {
+        let (field, before_value) = self.snapshot.shape.values_of(name);
+        let dictionaries = self.snapshot.dictionaries(field)?;
+        let counters = self.counters(name, &dictionaries)?;
+        let begin = format!("{before_value}{}", prefix.to_lowercase());
+        let mut best = Best::new(size);
+        let mut terms = merged(&dictionaries, &begin)?;
+        let mut n_terms = 0;
+        while terms.advance() {
+            n_terms += 1;
+            if most_terms.is_some_and(|most| n_terms > most) {
+                return Ok(None);
+            }
+            let infos = terms.current_segment_ords_and_term_infos();
+            let segments: Vec<(usize, TermInfo)> = infos.collect();
+            let at_most = segments.iter().map(|(_, term)| u64::from(term.doc_freq));
+            if !best.has_room_for(at_most.sum()) {
+                continue;
+            }
+            let mut count = 0;
+            for ((i, term), (_, number)) in segments.iter().zip(terms.matching_segments()) {
+                count += match &counters[*i] {
+                    Counter::Whole => term.doc_freq.into(),
+                    Counter::Column(counts) => counts[number as usize].into(),
+                    Counter::Postings => self.count_of(*i, &dictionaries[*i], term)?,
+                };
+            }
+            if best.has_room_for(count) {
+                let value = &terms.key()[before_value.len()..];
+                best.take(String::from_utf8_lossy(value).into_owned(), count);
+            }
+        }
+        Ok(Some(best.into_values()))
+    }
+
+    /// How each segment's values of a field are counted.
+    fn counters(
+        &self,
+        name: &str,
+        dictionaries: &[Arc<InvertedIndexReader>],
+    ) -> Result<Vec<Counter>, IndexError> {
+        let field = field::by_name(name).filter(|field| has_column(field));
+        let mut counters = Vec::new();
+        for (i, found) in self.found.iter().enumerate() {
+            let n_docs = self.snapshot.segments[i].len as usize;
+            counters.push(match (found, field) {
+                (Found::Stretch(docs), _) if docs.len() == n_docs => Counter::Whole,
+                (Found::Stretch(_), _) | (_, None) => Counter::Postings,
+                (_, Some(field)) => {
+                    let reader = &self.snapshot.searcher.segment_readers()[i];
+                    let n_terms = dictionaries[i].terms().num_terms();
+                    match reader.fast_fields().str(field.name)? {
+                        // Both dictionaries are of the same values, in the same order.
+                        Some(column) if column.num_terms() == n_terms => {
+                            Counter::Column(count_by(&column, found))
+                        }
+                        _ => Counter::Postings,
+                    }
+                }
+            });
+        }
+        Ok(counters)
+    }
+
+    /// How many of a term's documents are among those found in a segment.
+    fn count_of(
+        &self,
+        segment: usize,
+        dictionary: &InvertedIndexReader,
+        term: &TermInfo,
+    ) -> Result<u64, IndexError> {
+        let mut postings = dictionary
+            .read_block_postings_from_terminfo(term, IndexRecordOption::Basic)
+            .map_err(TantivyError::from)?;
+        Ok(match &self.found[segment] {
+            Found::Stretch(docs) => {
+                let before = postings.rank(docs.start);
+                (postings.rank(docs.end) - before).into()
+            }
+            Found::Few(few) if few.len() * LOOKUP_RATIO < term.doc_freq as usize => {
+                look_up(few, &mut postings)
+            }
+            Found::Few(few) => count_if(&mut postings, |doc| few.binary_search(&doc).is_ok()),
+            Found::Many(bits) => count_if(&mut postings, |doc| bits.contains(doc)),
+        })
+    }
+}
+
+/// How many of the documents found have each value, by its number in the column's dictionary.
+fn count_by(column: &StrColumn, found: &Found) -> Vec<u32> {
+    let mut counts = vec![0; column.num_terms()];
+    let numbers = column.ords();
+    if numbers.get_cardinality() == Cardinality::Multivalued {
+        let mut of_one = Vec::new();
+        found.for_each(|doc| {
+            of_one.clear();
+            of_one.extend(numbers.values_for_doc(doc));
+            of_one.sort_unstable();
+            of_one.dedup();
+            of_one
+                .iter()
+                .for_each(|number| counts[*number as usize] += 1);
+        });
+    } else {
+        found.for_each(|doc| {
+            if let Some(number) = numbers.first(doc) {
+                counts[number as usize] += 1;
+            }
+        });
+    }
+    counts
+}
+
+/// The values of a field, counted by reading events: for few events and a field of very many values.
+pub struct Reading<'s> {
+    shape: &'s Shape,
+    field: Field,
+    before_value: String,
+    prefix: String,
+    counts: HashMap<String, u64>,
+}
+
+impl Reading<'_> {
+    /// Counts an event's values, as they stand in the index.
+    pub fn take(&mut self, event: &AuditEvent) {
+        let document = self.shape.document(event);
+        let terms = document
+            .get_all(self.field)
+            .filter_map(|value| value.as_str());
+        let values = terms.filter_map(|term| term.strip_prefix(&self.before_value));
+        let different: BTreeSet<&str> = values
+            .filter(|value| value.starts_with(&self.prefix))
+            .collect();
+        for value in different {
+            *self.counts.entry(value.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// The `size` values that most of the events have: most first, equals by value.
+    #[must_use]
+    pub fn into_values(self, size: usize) -> Vec<ValueCount> {
+        let counts = self.counts.into_iter();
+        let mut values: Vec<ValueCount> = counts
+            .map(|(value, count)| ValueCount { value, count })
+            .collect();
+        values.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
+        values.truncate(size);
+        values
+    }
+}
+
+impl Snapshot {
+    /// The paths that entries have and the table of fields has not, those that begin with `prefix`: the first `limit` by
+    /// name.
+    ///
+    /// # Errors
+    /// [`IndexError::Engine`] when a file cannot be read.
+    pub fn paths(&self, prefix: &str, limit: usize) -> Result<Vec<String>, IndexError> {
+        let prefix = prefix.to_lowercase();
+        let mut found = BTreeSet::new();
+        for dictionary in self.dictionaries(self.shape.paths())? {
+            let mut begin = prefix.clone();
+            for _ in 0..limit {
+                let mut terms = stream(&dictionary, &begin)?;
+                if !terms.advance() || !terms.key().starts_with(prefix.as_bytes()) {
+                    break;
+                }
+                let term = String::from_utf8_lossy(terms.key());
+                let Some(path) = Shape::path_of(&term) else {
+                    begin = format!("{term}\0");
+                    continue;
+                };
+                // On to the next path, whatever values this one has.
+                begin = Shape::after_path(path);
+                found.insert(path.to_owned());
+            }
+        }
+        Ok(found.into_iter().take(limit).collect())
+    }
+
+    /// Counts the values of a field or path that begin with `prefix` by reading events.
+    #[must_use]
+    pub fn reading(&self, name: &str, prefix: &str) -> Reading<'_> {
+        let (field, before_value) = self.shape.values_of(name);
+        Reading {
+            shape: &self.shape,
+            field,
+            before_value,
+            prefix: prefix.to_lowercase(),
+            counts: HashMap::new(),
+        }
+    }
+
+    fn dictionaries(&self, field: Field) -> Result<Vec<Arc<InvertedIndexReader>>, IndexError> {
+        let readers = self.searcher.segment_readers().iter();
+        Ok(readers
+            .map(|reader| reader.inverted_index(field))
+            .collect::<Result<_, _>>()?)
+    }
+}
+
+/// The terms of a dictionary from `begin` on.
+fn stream<'d>(
+    dictionary: &'d InvertedIndexReader,
+    begin: &str,
+) -> Result<TermStreamer<'d>, IndexError> {
+    let terms = dictionary.terms().range().ge(begin);
+    Ok(terms.into_stream().map_err(TantivyError::from)?)
+}
+
+/// The terms that begin so, of all dictionaries, in order.
+fn merged<'d>(
+    dictionaries: &'d [Arc<InvertedIndexReader>],
+    begin: &str,
+) -> Result<TermMerger<'d>, IndexError> {
+    let mut after = begin.as_bytes().to_vec();
+    // No text has a byte of 255, so this is the first text after all that begin so.
+    if let Some(last) = after.last_mut() {
+        *last += 1;
+    }
+    let streams = dictionaries
+        .iter()
+        .map(|dictionary| {
+            let terms = dictionary.terms().range().ge(begin);
+            let terms = if after.is_empty() {
+                terms
+            } else {
+                terms.lt(&after)
+            };
+            terms.into_stream().map_err(TantivyError::from)
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(TermMerger::new(streams))
+}
+
+/// How many of `docs`, which are in order, the postings hold.
+fn look_up(docs: &[DocId], postings: &mut BlockSegmentPostings) -> u64 {
+    let mut count = 0;
+    for doc in docs {
+        let at = postings.seek(*doc);
+        count += u64::from(postings.doc(at) == *doc);
+    }
+    count
+}
+
+fn count_if(postings: &mut BlockSegmentPostings, is_found: impl Fn(DocId) -> bool) -> u64 {
+    let mut count = 0;
+    while !postings.docs().is_empty() {
+        count += postings.docs().iter().filter(|doc| is_found(**doc)).count() as u64;
+        postings.advance();
+    }
+    count
+}
+
+/// The best values so far: those that most events have, equals by value.
+struct Best {
+    size: usize,
+    /// The worst of them on top.
+    heap: BinaryHeap<Reverse<(u64, Reverse<String>)>>,
+}
+
+impl Best {
+    fn new(size: usize) -> Self {
+        Self {
+            size,
+            heap: BinaryHeap::new(),
+        }
+    }
+
+    /// Whether a value with that count would be among them. Values come in order, so an equal comes too late.
+    fn has_room_for(&self, count: u64) -> bool {
+        let is_full = self.heap.len() >= self.size;
+        let worst = self.heap.peek().map_or(0, |Reverse((count, _))| *count);
+        count > if is_full { worst } else { 0 } && self.size > 0
+    }
+
+    fn take(&mut self, value: String, count: u64) {
+        if self.heap.len() >= self.size {
+            self.heap.pop();
+        }
+        self.heap.push(Reverse((count, Reverse(value))));
+    }
+
+    fn into_values(self) -> Vec<ValueCount> {
+        let ranked = self.heap.into_sorted_vec().into_iter();
+        ranked
+            .map(|Reverse((count, Reverse(value)))| ValueCount { value, count })
+            .collect()
+    }
+}

@@ -1,0 +1,182 @@
+//! What is counted beside a page, or alone: how many, which values, and when. All of it is of one snapshot.
+
+use serde::{Serialize, Serializer};
+
+use super::histogram::{Histogram, Scale};
+use super::walk::read;
+use super::{Question, SearchError, known_field};
+use crate::index::{Matches, Snapshot, ValueCount};
+use crate::position::Seq;
+use crate::store::Store;
+
+/// The values of a field when nobody says how many.
+pub const DEFAULT_SIZE: usize = 10;
+
+/// The most values of a field.
+pub const MAX_SIZE: usize = 1_000;
+
+/// The most fields whose values are counted for one request.
+pub const MAX_FACETS: usize = 20;
+
+/// The most events that are read to count a field's values.
+const MAX_READ: u64 = 10_000;
+
+/// How many values are looked at in the time that an event is read.
+const TERMS_PER_READ: u64 = 150;
+
+/// About how many bytes of entries are read at once.
+const READ_BYTES: usize = 4 * 1024 * 1024;
+
+/// What to count.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// How many events there are.
+    pub count: bool,
+    /// Fields whose most frequent values are wanted.
+    pub facets: Option<Facets>,
+    /// How they are spread over time.
+    pub histogram: Option<Scale>,
+}
+
+/// Fields, and how many values of each.
+#[derive(Debug, Clone)]
+pub struct Facets {
+    /// Fields of the table, or paths that entries have.
+    pub fields: Vec<String>,
+    /// The most values of each.
+    pub size: usize,
+    /// The parameter that asked for them, for errors.
+    pub parameter: &'static str,
+}
+
+/// What was counted: `None` is what was not asked for.
+#[derive(Debug, Default)]
+pub struct Tallied {
+    /// How many events there are, exactly.
+    pub count: Option<u64>,
+    /// The most frequent values, field by field.
+    pub facets: Option<FieldValues>,
+    /// How they are spread over time.
+    pub histogram: Option<Histogram>,
+}
+
+/// The values of some fields: as JSON an object with a list for each field, in the order asked for.
+#[derive(Debug)]
+pub struct FieldValues(pub Vec<(String, Vec<ValueCount>)>);
+
+impl Serialize for FieldValues {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(field, values)| (field, values)))
+    }
+}
+
+/// Counts what is wanted of a question's events up to `upto`.
+///
+/// # Errors
+/// [`SearchError`], named by whose fault it is.
+pub fn tally(
+    store: &Store,
+    snapshot: &Snapshot,
+    question: &Question,
+    upto: Seq,
+    wanted: &Tally,
+) -> Result<Tallied, SearchError> {
+    super::check_names(&question.query, snapshot)?;
+    if !wanted.count && wanted.facets.is_none() && wanted.histogram.is_none() {
+        return Ok(Tallied::default());
+    }
+    if let Some(facets) = &wanted.facets {
+        check_fields(snapshot, facets)?;
+    }
+    let matches = snapshot.matches(&question.query, question.range, upto)?;
+    let counting = Counting {
+        store,
+        snapshot,
+        matches: &matches,
+    };
+    let facets = wanted.facets.as_ref();
+    let histogram = wanted.histogram.as_ref();
+    Ok(Tallied {
+        count: wanted.count.then(|| matches.count()),
+        facets: facets.map(|facets| counting.all(facets)).transpose()?,
+        histogram: histogram
+            .map(|scale| scale.histogram(&matches, question.range))
+            .transpose()?,
+    })
+}
+
+/// The values of one field that begin with `prefix` and that most of a question's events have.
+///
+/// # Errors
+/// As [`tally`].
+pub fn completions(
+    store: &Store,
+    snapshot: &Snapshot,
+    question: &Question,
+    field: &str,
+    prefix: &str,
+    size: usize,
+) -> Result<Vec<ValueCount>, SearchError> {
+    super::check_names(&question.query, snapshot)?;
+    known_field(snapshot, field, "name")?;
+    let matches = snapshot.matches(&question.query, question.range, snapshot.seq())?;
+    let counting = Counting {
+        store,
+        snapshot,
+        matches: &matches,
+    };
+    counting.values(field, prefix, size)
+}
+
+fn check_fields(snapshot: &Snapshot, facets: &Facets) -> Result<(), SearchError> {
+    if facets.fields.len() > MAX_FACETS {
+        return Err(SearchError::Counting {
+            parameter: facets.parameter,
+            message: format!("more than {MAX_FACETS} fields at once"),
+        });
+    }
+    let mut fields = facets.fields.iter();
+    fields.try_for_each(|field| known_field(snapshot, field, facets.parameter))
+}
+
+/// Where values are counted.
+pub(super) struct Counting<'a> {
+    pub(super) store: &'a Store,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) matches: &'a Matches<'a>,
+}
+
+impl Counting<'_> {
+    fn all(&self, facets: &Facets) -> Result<FieldValues, SearchError> {
+        let mut all: Vec<(String, Vec<ValueCount>)> = Vec::new();
+        for field in &facets.fields {
+            if all.iter().all(|(done, _)| done != field) {
+                all.push((field.clone(), self.values(field, "", facets.size)?));
+            }
+        }
+        Ok(FieldValues(all))
+    }
+
+    /// The most frequent values of a field: from the index, or from the events when these are few and its values many.
+    pub(super) fn values(
+        &self,
+        field: &str,
+        prefix: &str,
+        size: usize,
+    ) -> Result<Vec<ValueCount>, SearchError> {
+        let n_events = self.matches.count();
+        let most_terms = (n_events <= MAX_READ).then_some(n_events * TERMS_PER_READ);
+        if let Some(values) = self.matches.values(field, prefix, size, most_terms)? {
+            return Ok(values);
+        }
+        let mut reading = self.snapshot.reading(field, prefix);
+        let places = self.matches.places();
+        let mut rest = places.as_slice();
+        while !rest.is_empty() {
+            let events = read(self.store, rest.iter().copied(), READ_BYTES)?;
+            events.iter().for_each(|event| reading.take(event));
+            rest = &rest[events.len()..];
+        }
+        Ok(reading.into_values(size))
+    }
+}

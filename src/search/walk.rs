@@ -1,0 +1,151 @@
+//! The whole of an answer, piece by piece: for an export, which wants every event of one snapshot in order, and for a tail,
+//! which wants every event in the order of arrival and then those that come.
+//!
+//! Whoever takes the pieces sets the pace. Between two pieces only places are kept, so memory does not depend on how many
+//! events there are.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::{Question, SearchError, check_names};
+use crate::event::AuditEvent;
+use crate::index::{Hit, Snapshot};
+use crate::position::Seq;
+use crate::store::{Store, StoreError};
+
+/// How many places are looked up at once.
+const MAX_PLACES: usize = 50_000;
+
+/// The most events in a piece.
+const MAX_EVENTS: usize = 500;
+
+/// About the most bytes of entries in a piece of an export.
+const EXPORT_BYTES: usize = 1024 * 1024;
+
+/// About the most bytes of entries in a piece of a tail: there are many of these at once.
+const TAIL_BYTES: usize = 64 * 1024;
+
+/// Every event that a question has in one snapshot, in the question's order.
+pub struct Export {
+    store: Store,
+    snapshot: Arc<Snapshot>,
+    question: Question,
+    places: VecDeque<Hit>,
+    after: Option<Hit>,
+    is_last: bool,
+}
+
+impl Export {
+    /// From the first event on.
+    ///
+    /// # Errors
+    /// When the question asks for what no entry has.
+    pub fn new(
+        store: Store,
+        snapshot: Arc<Snapshot>,
+        question: Question,
+    ) -> Result<Self, SearchError> {
+        check_names(&question.query, &snapshot)?;
+        Ok(Self {
+            store,
+            snapshot,
+            question,
+            places: VecDeque::new(),
+            after: None,
+            is_last: false,
+        })
+    }
+
+    /// The next events; none when all have been given.
+    ///
+    /// # Errors
+    /// [`SearchError`]: what was given so far is then not the whole.
+    pub fn next_events(&mut self) -> Result<Vec<AuditEvent>, SearchError> {
+        if self.places.is_empty() && !self.is_last {
+            let Question {
+                query,
+                range,
+                order,
+            } = &self.question;
+            let upto = self.snapshot.seq();
+            let hits = self
+                .snapshot
+                .hits(query, *range, *order, self.after, upto, MAX_PLACES)?;
+            self.is_last = hits.len() < MAX_PLACES;
+            self.after = hits.last().copied().or(self.after);
+            self.places.extend(hits);
+        }
+        let places = self.places.iter().map(|hit| hit.seq);
+        let events = read(&self.store, places, EXPORT_BYTES)?;
+        self.places.drain(..events.len());
+        Ok(events)
+    }
+}
+
+/// Every event after a place that a question means, in the order of arrival, as far as the index has come.
+pub struct Tail {
+    store: Store,
+    question: Question,
+    places: VecDeque<Seq>,
+    /// Everything up to here has been given, or is in `places`.
+    after: Seq,
+}
+
+impl Tail {
+    /// From the event after `after` on. The question's order is not asked for.
+    #[must_use]
+    pub fn new(store: Store, question: Question, after: Seq) -> Self {
+        Self {
+            store,
+            question,
+            places: VecDeque::new(),
+            after,
+        }
+    }
+
+    /// How far it has come, once a call of [`Tail::next_events`] gave none: nothing up to here is left to give.
+    #[must_use]
+    pub fn at(&self) -> Seq {
+        self.after
+    }
+
+    /// The next events that `snapshot` has; none when there are no more in it.
+    ///
+    /// # Errors
+    /// [`SearchError`]; nothing is passed over, and the same may be asked again.
+    pub fn next_events(&mut self, snapshot: &Snapshot) -> Result<Vec<AuditEvent>, SearchError> {
+        if self.places.is_empty() && snapshot.seq() > self.after {
+            let Question { query, range, .. } = &self.question;
+            let found = snapshot.arrivals(query, *range, self.after, MAX_PLACES)?;
+            self.after = match found.last() {
+                Some(last) if found.len() == MAX_PLACES => *last,
+                _ => snapshot.seq(),
+            };
+            self.places.extend(found);
+        }
+        let events = read(&self.store, self.places.iter().copied(), TAIL_BYTES)?;
+        self.places.drain(..events.len());
+        Ok(events)
+    }
+}
+
+/// The events at the first of some places, at least one: at most [`MAX_EVENTS`], and about `max_bytes`.
+pub(super) fn read(
+    store: &Store,
+    places: impl Iterator<Item = Seq>,
+    max_bytes: usize,
+) -> Result<Vec<AuditEvent>, SearchError> {
+    let places: Vec<Seq> = places.take(MAX_EVENTS).collect();
+    let events = store.events(&places, max_bytes)?;
+    let given = events.iter().map(|event| event.seq);
+    match given.zip(&places).find(|(given, place)| given != *place) {
+        None if events.is_empty() && !places.is_empty() => Err(missing(places[0])),
+        None => Ok(events),
+        Some((_, place)) => Err(missing(*place)),
+    }
+}
+
+/// An answer with a hole would pass for the whole.
+fn missing(place: Seq) -> SearchError {
+    StoreError::Damaged(format!("the index has event {place}, the log has not")).into()
+}

@@ -1,0 +1,171 @@
+//! A log that is written by hand, its index, and the routes in front of them: for what needs no upstream.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use orgtrail::clock::Clock;
+use orgtrail::durable::Breaker;
+use orgtrail::event::{Arrival, AuditEvent};
+use orgtrail::health::Board;
+use orgtrail::http::{self, AppState, Auth};
+use orgtrail::index::Index;
+use orgtrail::indexing::Indexing;
+use orgtrail::position::{Seq, Source, Window, WindowKind};
+use orgtrail::sim::{SimConfig, Simulator};
+use orgtrail::store::{Page, SourceSeen, Store, Then};
+use reqwest::StatusCode;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How many entries are kept in one transaction.
+const PAGE: usize = 1_000;
+
+pub(crate) struct Desk {
+    pub(crate) store: Store,
+    pub(crate) index: Index,
+    pub(crate) url: String,
+    dir: tempfile::TempDir,
+    indexing: Indexing,
+    http: reqwest::Client,
+    stop: CancellationToken,
+    server: JoinSet<std::io::Result<()>>,
+}
+
+impl Desk {
+    pub(crate) async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let store = Store::open(&data, Breaker::default()).unwrap();
+        let log_id = store.log_id();
+        let (index, _) = Index::open(&data, log_id, store.head(), Breaker::default()).unwrap();
+        let clock = Clock::system();
+        let app = AppState::new(
+            store.clone(),
+            index.clone(),
+            Board::default(),
+            clock.clone(),
+            Auth::None,
+        );
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let mut server = JoinSet::new();
+        server.spawn(http::serve(listener, app, stop.clone()));
+        Self {
+            indexing: Indexing::new(store.clone(), index.clone(), clock),
+            store,
+            index,
+            url,
+            dir,
+            http: reqwest::Client::new(),
+            stop,
+            server,
+        }
+    }
+
+    /// With the whole history of a simulated organization in it.
+    pub(crate) async fn of_history(events: u64) -> Self {
+        let config = SimConfig {
+            events,
+            accounts: 3,
+            days: 60,
+            ..SimConfig::default()
+        };
+        let clock = Clock::system();
+        let simulator = Simulator::new(config, clock.clone());
+        let mut desk = Self::new().await;
+        for source in simulator.sources() {
+            desk.keep(&source, &simulator.entries(&source, clock.now()));
+        }
+        desk.search_all();
+        desk
+    }
+
+    /// Keeps entries, in this order.
+    pub(crate) fn keep(&self, source: &Source, entries: &[String]) {
+        let now = Clock::system().now();
+        let seen = SourceSeen {
+            source: source.clone(),
+            organization: None,
+            label: None,
+            created_at: None,
+        };
+        self.store.save_sources(&[seen], now).unwrap();
+        for entries in entries.chunks(PAGE) {
+            self.keep_page(source, entries, now);
+        }
+    }
+
+    fn keep_page(&self, source: &Source, entries: &[String], now: DateTime<Utc>) {
+        let window = Window::new(now - TimeDelta::hours(1), now);
+        let kind = WindowKind::Live;
+        let window = self.store.begin_window(source, kind, window, now).unwrap();
+        let entries = entries.iter();
+        let page = Page {
+            window: window.id,
+            asked: None,
+            arrivals: entries
+                .map(|text| Arrival::read(RawValue::from_string(text.clone()).unwrap()))
+                .collect(),
+            then: Then::Seal,
+            claim_before: now,
+            received_at: now,
+        };
+        self.store.append(&page).unwrap();
+    }
+
+    /// Makes everything that is kept searchable.
+    pub(crate) fn search_all(&mut self) {
+        while self.indexing.turn().unwrap().has_more {}
+        assert_eq!(self.index.checkpoint(), self.store.head());
+    }
+
+    /// Every event, in the order of arrival.
+    pub(crate) fn events(&self) -> Vec<AuditEvent> {
+        let limit = usize::MAX >> 1;
+        self.store
+            .events_after(Seq::ZERO, limit, usize::MAX)
+            .unwrap()
+    }
+
+    pub(crate) async fn ask(&self, path: &str) -> (StatusCode, String) {
+        let answer = self.open(path).await;
+        (answer.status(), answer.text().await.unwrap())
+    }
+
+    /// An answer whose body is still to be read.
+    pub(crate) async fn open(&self, path: &str) -> reqwest::Response {
+        let url = format!("{}{path}", self.url);
+        self.http.get(url).send().await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.ask(path).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    /// Where everything is kept.
+    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Lets go of everything but the directory, so that another process can use it.
+    pub(crate) async fn close(mut self) -> tempfile::TempDir {
+        self.stop().await;
+        self.index.close().unwrap();
+        self.dir
+    }
+
+    /// Stops answering, and waits until it has.
+    pub(crate) async fn stop(&mut self) {
+        self.stop.cancel();
+        self.server.join_next().await.unwrap().unwrap().unwrap();
+    }
+}
+
+/// Where entries that are made up here belong.
+pub(crate) fn account() -> Source {
+    Source::account("f00d").unwrap()
+}

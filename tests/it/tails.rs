@@ -1,0 +1,219 @@
+//! Answers that go on and on: tails that miss nothing, clients that take nothing, exports that break off, and a stop.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use orgtrail::event::AuditEvent;
+use orgtrail::position::Seq;
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::desk::{Desk, account};
+use crate::tell;
+
+/// How long anything may take before a test gives up.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Entries `from..to`, every third of them a deletion, and every fifth of long ago.
+fn entries(from: u64, to: u64) -> Vec<String> {
+    let entries = (from..to).map(|n| {
+        let year = if n.is_multiple_of(5) { 2024 } else { 2026 };
+        let kind = if n.is_multiple_of(3) { "delete" } else { "create" };
+        let time = format!("{year}-03-01T{:02}:{:02}:{:02}Z", n / 3_600 % 24, n / 60 % 60, n % 60);
+        json!({"id": format!("n{n}"), "action": {"time": time, "type": kind}, "note": "line\nbreak"}).to_string()
+    });
+    entries.collect()
+}
+
+/// A client of a tail.
+struct Client {
+    answer: reqwest::Response,
+    held: String,
+}
+
+impl Client {
+    async fn open(desk: &Desk, question: &str, last_event_id: Option<u64>) -> Self {
+        let url = format!("{}/v1/events/stream?{question}", desk.url);
+        let mut request = reqwest::Client::new().get(url);
+        if let Some(id) = last_event_id {
+            request = request.header("Last-Event-ID", id);
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        Self {
+            answer,
+            held: String::new(),
+        }
+    }
+
+    /// The next event and its id; `None` when the stream has ended.
+    async fn next(&mut self) -> Option<(u64, AuditEvent)> {
+        loop {
+            while let Some((message, rest)) = self.held.split_once("\n\n") {
+                let lines: Vec<String> = message.lines().map(ToOwned::to_owned).collect();
+                self.held = rest.to_owned();
+                let value = |name: &str| lines.iter().find_map(|line| line.strip_prefix(name));
+                if let Some(data) = value("data: ") {
+                    let id = value("id: ").unwrap().parse().unwrap();
+                    return Some((id, serde_json::from_str(data).unwrap()));
+                }
+            }
+            let chunk = tokio::time::timeout(DEADLINE, self.answer.chunk()).await;
+            let chunk = chunk.unwrap().unwrap()?;
+            self.held.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+
+    async fn take(&mut self, n: usize) -> Vec<u64> {
+        let mut ids = Vec::new();
+        while ids.len() < n {
+            let (id, event) = self.next().await.unwrap();
+            assert_eq!(event.seq, Seq(id));
+            ids.push(id);
+        }
+        ids
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tail_goes_on_where_it_was_and_gives_each_event_once() {
+    let mut desk = Desk::new().await;
+    desk.keep(&account(), &entries(1, 51));
+    desk.search_all();
+    let is_deletion = |seq: &u64| seq.is_multiple_of(3);
+    let question = "q=action.type:delete";
+
+    // One that begins now does not see what was there.
+    let mut newest = Client::open(&desk, question, None).await;
+    let mut client = Client::open(&desk, question, Some(0)).await;
+    let mut found = client.take(7).await;
+    drop(client);
+    desk.keep(&account(), &entries(51, 1_400));
+    desk.search_all();
+    let mut client = Client::open(&desk, question, found.last().copied()).await;
+    let expect: Vec<u64> = (1..1_400).filter(is_deletion).collect();
+    found.extend(client.take(expect.len() - found.len() - 1).await);
+    // By parameter as well; then up to the present, and on.
+    let last = format!("{question}&last_event_id={}", found[found.len() - 1]);
+    let mut client = Client::open(&desk, &last, None).await;
+    found.extend(client.take(1).await);
+    assert_eq!(found, expect);
+    assert_eq!(newest.take(3).await, [51, 54, 57]);
+
+    desk.keep(&account(), &entries(1_400, 1_406));
+    desk.search_all();
+    assert_eq!(client.take(2).await, [1_401, 1_404]);
+    desk.stop().await;
+    assert!(
+        client.next().await.is_none(),
+        "it ends when the service stops"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_tails_half_of_them_stalled_lose_nothing_and_slow_nothing() {
+    let mut desk = Desk::new().await;
+    desk.keep(&account(), &entries(1, 2));
+    desk.search_all();
+    let opened = join_all((0..200).map(|_| Client::open(&desk, "", None))).await;
+    let mut reading = opened;
+    // These never take a byte of their answers.
+    let stalled = reading.split_off(100);
+    let writing = async {
+        for n in 0..10 {
+            desk.keep(&account(), &entries(2 + n * 20, 22 + n * 20));
+            desk.search_all();
+            let begun = Instant::now();
+            assert_eq!(desk.get("/v1/count").await["count"], 21 + n * 20);
+            assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "{:?}",
+                begun.elapsed()
+            );
+        }
+    };
+    let readers = join_all(reading.iter_mut().map(|client| client.take(200)));
+    let (found, ()) = tokio::join!(readers, writing);
+    let expect: Vec<u64> = (2..202).collect();
+    assert!(found.iter().all(|ids| *ids == expect));
+    // Those that were stalled lose nothing either, when they come back to it.
+    let mut late = join_all(
+        stalled
+            .into_iter()
+            .map(async |mut client| client.take(200).await),
+    );
+    assert!((&mut late).await.iter().all(|ids| *ids == expect));
+    desk.stop().await;
+}
+
+/// More than the buffers between two sockets hold.
+async fn desk_with_much_to_export() -> Desk {
+    let mut desk = Desk::new().await;
+    let filler = "x".repeat(100_000);
+    let entries: Vec<String> = (0..400)
+        .map(|n| json!({"id": n.to_string(), "action": {"time": "2026-08-03T08:00:00Z"}, "filler": filler}).to_string())
+        .collect();
+    desk.keep(&account(), &entries);
+    desk.search_all();
+    desk
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_waits_for_nobody_and_an_export_is_never_quietly_short() {
+    let mut desk = desk_with_much_to_export().await;
+    let mut export = desk.open("/v1/export").await;
+    assert!(export.chunk().await.unwrap().is_some());
+    let tail = Client::open(&desk, "last_event_id=0", None).await;
+    let begun = Instant::now();
+    // Neither of them is read meanwhile.
+    desk.stop().await;
+    tell(format!("stopped after {:?}", begun.elapsed()));
+    assert!(begun.elapsed() < Duration::from_secs(15));
+    let broken = loop {
+        match export.chunk().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("a part passed for the whole"),
+            Err(error) => break error,
+        }
+    };
+    tell(broken);
+    drop(tail);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_index_is_rebuilt_nothing_passes_for_the_whole_and_a_tail_waits() {
+    let mut desk = Desk::new().await;
+    desk.keep(&account(), &entries(1, 31));
+    desk.search_all();
+    let mut client = Client::open(&desk, "last_event_id=0", None).await;
+    assert_eq!(client.take(30).await, (1..31).collect::<Vec<_>>());
+    desk.index.clear(desk.store.head()).unwrap();
+    let (status, body) = desk.ask("/v1/export").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    desk.keep(&account(), &entries(31, 33));
+    desk.search_all();
+    assert_eq!(client.take(2).await, [31, 32], "and gives nothing twice");
+    assert_eq!(desk.ask("/v1/export").await.0, StatusCode::OK);
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_many_exports_at_once_and_no_more() {
+    let mut desk = desk_with_much_to_export().await;
+    let mut open = join_all((0..8).map(|_| desk.open("/v1/export"))).await;
+    assert!(open.iter().all(|answer| answer.status() == StatusCode::OK));
+    let (status, body) = desk.ask("/v1/export").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    assert!(body.contains("8 exports are open already"), "{body}");
+    // Questions are answered all the same, and an export that has ended makes room.
+    assert_eq!(desk.get("/v1/count").await["count"], 400);
+    let whole = open.remove(0).text().await.unwrap();
+    assert_eq!(whole.lines().count(), 400);
+    drop(open);
+    let begun = Instant::now();
+    while desk.open("/v1/export?q=nothing-has-this").await.status() != StatusCode::OK {
+        assert!(begun.elapsed() < DEADLINE);
+    }
+    desk.stop().await;
+}

@@ -22,8 +22,8 @@
 //! was. `waited` is kept for its own sake because the difference of two bounds would say less than was known.
 //!
 //! Only neighbours that are alike are put together: settling ones when they were first sealed, and last scanned, within
-//! the [`slack`] of their next sweep, complete ones within the same seven days of a source's time and eight days of their
-//! last scans. So a source has at most about 53 merged windows for each year, and about a hundred for what is still settling.
+//! the [`slack`] of their next sweep; complete ones within the same seven days of a source's time, when their last scans began within
+//! sixteen days. So a source has about 53 merged windows for each year, and about a hundred for what is still settling.
 //!
 //! # Sweeps
 //!

@@ -7,8 +7,9 @@ use super::{Sealed, profile, slack};
 /// Complete stretches are merged within so much of a source's time.
 const COMPLETE_STRETCH: TimeDelta = TimeDelta::days(7);
 
-/// Complete stretches are merged when their last scans began within so much time.
-const COMPLETE_SPREAD: TimeDelta = TimeDelta::days(8);
+/// Complete stretches are merged when their last scans began within so much time, counted from the stretch on: a week of
+/// new entries, swept a week later, is one.
+const COMPLETE_SPREAD: TimeDelta = TimeDelta::days(16);
 
 /// What `sealed` proves, in fewer windows: none of them overlap, the earliest first.
 #[must_use]
@@ -28,18 +29,18 @@ fn are_alike(left: &Sealed, right: &Sealed, sweeps: &[TimeDelta]) -> bool {
     if left.window.before != right.window.since || left.kind != right.kind {
         return false;
     }
-    let spread = (left.scanned_at - right.scanned_at).abs();
     match (left.next_sweep(sweeps), right.next_sweep(sweeps)) {
         (None, None) => {
-            let number = |time| bucket(time, COMPLETE_STRETCH);
-            number(left.window.since) == number(right.window.since) && spread <= COMPLETE_SPREAD
+            let stretch = bucket(left.window.since, COMPLETE_STRETCH);
+            let begin = TimeDelta::days(COMPLETE_STRETCH.num_days() * stretch);
+            let spread = |piece: &Sealed| bucket(piece.scanned_at - begin, COMPLETE_SPREAD);
+            stretch == bucket(right.window.since, COMPLETE_STRETCH) && spread(left) == spread(right)
         }
         (Some(next), Some(other)) => {
-            let room = slack(next);
-            let number = |time| bucket(time, room);
+            let number = |time| bucket(time, slack(next));
             next == other
                 && number(left.first_sealed) == number(right.first_sealed)
-                && spread <= room
+                && number(left.scanned_at) == number(right.scanned_at)
         }
         _ => false,
     }

@@ -13,6 +13,7 @@ use orgtrail::sim::SimConfig;
 
 use crate::drive::{Plan, Turn, World, start};
 use crate::harness::{Service, Upstream, configuration};
+use crate::skip_slow_tests;
 
 /// A quiet upstream with one account, and a plan with short sweeps.
 async fn world(change: impl FnOnce(&mut SimConfig, &mut Plan)) -> World {
@@ -423,6 +424,34 @@ async fn a_clock_that_jumps_claims_nothing_that_was_not_scanned() {
         let left = gaps(&mut world, &settled);
         assert!(left.is_empty(), "{jump}: {left:?}");
     }
+}
+
+#[tokio::test]
+async fn a_database_that_another_process_locks_is_waited_for() {
+    // Each try waits five real seconds.
+    if skip_slow_tests() {
+        return;
+    }
+    let mut world = world(|_, _| ()).await;
+    let source = account(&world);
+    poll_until(&mut world, start() + TimeDelta::minutes(5)).await;
+    let other = rusqlite::Connection::open(world.dir().join("orgtrail.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let happened = world.clock.now();
+    world
+        .simulator
+        .publish(&source, &entry("x", happened), happened, happened);
+    while world.board().read(&source).state != State::Failing {
+        world.poll().await;
+    }
+    let message = world.board().read(&source).last_error.unwrap().message;
+    assert!(message.contains("locked by another process"), "{message}");
+    other.execute_batch("ROLLBACK").unwrap();
+    let end = world.clock.now() + TimeDelta::minutes(15);
+    poll_until(&mut world, end).await;
+    assert_eq!(world.board().read(&source).state, State::Live);
+    assert_eq!(ids(&mut world), ["x".to_owned()].into());
+    assert!(gaps(&mut world, &asked(start(), happened, &source)).is_empty());
 }
 
 #[tokio::test]

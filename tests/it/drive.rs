@@ -189,6 +189,11 @@ impl World {
         self.parts().store.clone()
     }
 
+    /// Where it keeps its data.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     pub(crate) fn board(&mut self) -> Board {
         self.parts().board.clone()
     }

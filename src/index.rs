@@ -8,13 +8,21 @@
 //! It does not know where events come from, nor what people may ask.
 
 mod arrivals;
+mod automaton;
 mod facets;
+mod gathered;
 mod lower;
 mod matches;
+mod places;
+mod runs;
 mod scan;
 mod schema;
+mod stopwatch;
+mod terms;
+
 mod words;
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +40,7 @@ use uuid::Uuid;
 use crate::durable::{Breaker, Broken, Step};
 use crate::event::AuditEvent;
 use crate::position::Seq;
+use crate::query::QueryError;
 
 pub use self::facets::{Reading, ValueCount};
 pub use self::matches::Matches;
@@ -42,7 +51,7 @@ use self::schema::Shape;
 pub const DIR_NAME: &str = "index";
 
 /// Raised when what is indexed changes in a way the schema does not show.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What the writer may hold in memory before it writes a segment, in bytes.
 const WRITER_BYTES: usize = 64 * 1024 * 1024;
@@ -59,6 +68,17 @@ pub enum IndexError {
     /// Reopen, which takes it back to its last commit; give up when that fails too.
     #[error("the index failed: {0}")]
     Engine(#[from] tantivy::TantivyError),
+    /// Tell whoever asked: the question would take too much.
+    #[error(transparent)]
+    Question(#[from] QueryError),
+    /// Tell whoever asked: the question took too long.
+    #[error(
+        "the question was cut off after {seconds} seconds: ask about a shorter time with `since` and `before`, or for something rarer"
+    )]
+    CutOff {
+        /// How long it had.
+        seconds: i64,
+    },
     /// Stop: the directory cannot be used.
     #[error("could not use `{}`: {source}", path.display())]
     Io {
@@ -206,10 +226,24 @@ impl Index {
     /// # Errors
     /// [`IndexError::Engine`]: what was added since the last commit is then lost.
     pub fn add(&self, events: &[AuditEvent]) -> Result<(), IndexError> {
+        self.add_revisions(events, &HashMap::new())
+    }
+
+    /// As [`Index::add`]; `replaced` has, for each event that is a later revision, the one before it.
+    ///
+    /// # Errors
+    /// As [`Index::add`].
+    pub fn add_revisions(
+        &self,
+        events: &[AuditEvent],
+        replaced: &HashMap<Seq, Hit>,
+    ) -> Result<(), IndexError> {
         let mut writing = lock(&self.0.writing);
         let writing = open(&mut writing)?;
         for event in events {
-            writing.writer.add_document(self.0.shape.document(event))?;
+            let replaced = replaced.get(&event.seq).copied();
+            let document = self.0.shape.document(event, replaced);
+            writing.writer.add_document(document)?;
             writing.added = event.seq;
         }
         Ok(())
@@ -560,7 +594,11 @@ mod tests {
     use crate::clock::from_micros;
     use crate::event::Reading;
     use crate::position::Source;
-    use crate::query::{Query, parse};
+    use crate::query::{Query, QueryError};
+
+    fn parse(text: &str) -> Result<Query, QueryError> {
+        crate::query::parse(text, from_micros(0))
+    }
 
     fn event(seq: u64, at_us: i64, body: &str) -> AuditEvent {
         AuditEvent {

@@ -26,7 +26,7 @@ use super::matches::{Found, Matches};
 use super::scan::Snapshot;
 use super::schema::{Shape, has_column};
 use crate::event::AuditEvent;
-use crate::field;
+use crate::field::{self, folded};
 
 /// Where a value's documents are this many times more than the events found, each of these is looked up among them.
 const LOOKUP_RATIO: usize = 16;
@@ -63,14 +63,15 @@ impl Matches<'_> {
         size: usize,
         most_terms: Option<u64>,
     ) -> Result<Option<Vec<ValueCount>>, IndexError> {
-        let (field, before_value) = self.snapshot.shape.values_of(name);
+        let (_, field, before_value) = self.snapshot.shape.place_of(name);
         let dictionaries = self.snapshot.dictionaries(field)?;
         let counters = self.counters(name, &dictionaries)?;
-        let begin = format!("{before_value}{}", prefix.to_lowercase());
+        let begin = format!("{before_value}{}", folded(prefix));
         let mut best = Best::new(size);
         let mut terms = merged(&dictionaries, &begin)?;
         let mut n_terms = 0;
-        while terms.advance() {
+        let steps = self.snapshot.watch.steps();
+        while terms.advance() && !steps.step() {
             n_terms += 1;
             if most_terms.is_some_and(|most| n_terms > most) {
                 return Ok(None);
@@ -94,6 +95,7 @@ impl Matches<'_> {
                 best.take(String::from_utf8_lossy(value).into_owned(), count);
             }
         }
+        self.snapshot.watch.check()?;
         Ok(Some(best.into_values()))
     }
 
@@ -187,7 +189,7 @@ pub struct Reading<'s> {
 impl Reading<'_> {
     /// Counts an event's values, as they stand in the index.
     pub fn take(&mut self, event: &AuditEvent) {
-        let document = self.shape.document(event);
+        let document = self.shape.document(event, None);
         let terms = document
             .get_all(self.field)
             .filter_map(|value| value.as_str());
@@ -220,7 +222,7 @@ impl Snapshot {
     /// # Errors
     /// [`IndexError::Engine`] when a file cannot be read.
     pub fn paths(&self, prefix: &str, limit: usize) -> Result<Vec<String>, IndexError> {
-        let prefix = prefix.to_lowercase();
+        let prefix = folded(prefix);
         let mut found = BTreeSet::new();
         for dictionary in self.dictionaries(self.shape.paths())? {
             let mut begin = prefix.clone();
@@ -245,12 +247,12 @@ impl Snapshot {
     /// Counts the values of a field or path that begin with `prefix` by reading events.
     #[must_use]
     pub fn reading(&self, name: &str, prefix: &str) -> Reading<'_> {
-        let (field, before_value) = self.shape.values_of(name);
+        let (_, field, before_value) = self.shape.place_of(name);
         Reading {
             shape: &self.shape,
             field,
             before_value,
-            prefix: prefix.to_lowercase(),
+            prefix: folded(prefix),
             counts: HashMap::new(),
         }
     }

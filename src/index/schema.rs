@@ -1,17 +1,22 @@
 //! The shape of the index, made from the table of fields, and the document an event becomes in it.
 //!
 //! Nothing is stored but an event's place and its order: the log has the rest. Each text is indexed once by its words, in
-//! the field of its part of the entry; each value once as a whole, in lower case.
+//! the field of its part of the entry; each value once as a whole, in its normal form; each path once, with those above it.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 use tantivy::schema::{
     Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions,
 };
 use tantivy::{Order, TantivyDocument, Term};
 
+use super::scan::Hit;
 use super::words;
 use crate::event::AuditEvent;
-use crate::field::{self, FIELDS, Kind, Origin, Part};
+use crate::field::{self, FIELDS, Kind, Number, Origin, Part, folded, instant_us};
 use crate::json::{self, Scalar};
+use crate::position::Seq;
 
 /// The sort key: an event's time, as a number in the order of time.
 pub(super) const AT: &str = "_at";
@@ -22,8 +27,10 @@ pub(super) const SEQ: &str = "_seq";
 /// Values of paths that are not in the table of fields: the path, [`PATH_END`], the value.
 const LEAF: &str = "_leaf";
 
-/// Stands between a path and a value. No text of an entry's path holds it in practice; one that does is found all the same,
-/// only not told from another.
+/// The paths at which an entry has values, and what else is known of an event: see [`Mark`].
+const PATH: &str = "_path";
+
+/// Stands between a path and a value, and before a [`Mark`] that is no path. No path holds it: see [`spelled`].
 const PATH_END: char = '\u{1f}';
 
 /// The schema and its fields by their use.
@@ -33,6 +40,7 @@ pub(super) struct Shape {
     pub(super) at: Field,
     pub(super) seq: Field,
     leaf: Field,
+    pub(super) path: Field,
     /// By [`Part::ALL`].
     words: [Field; 4],
     /// By [`FIELDS`]; `None` for those whose members are searched by their own paths.
@@ -46,6 +54,7 @@ impl Shape {
         let at = builder.add_u64_field(AT, column.clone());
         let seq = builder.add_u64_field(SEQ, column);
         let leaf = builder.add_text_field(LEAF, whole());
+        let path = builder.add_text_field(PATH, whole());
         let words = Part::ALL.map(|part| builder.add_text_field(words_name(part), by_words()));
         let values = FIELDS
             .iter()
@@ -63,6 +72,7 @@ impl Shape {
             at,
             seq,
             leaf,
+            path,
             words,
             values,
         }
@@ -81,52 +91,43 @@ impl Shape {
         self.words[part as usize]
     }
 
-    /// The term that stands for `path` having `value`.
-    pub(super) fn value_term(&self, path: &str, value: &str) -> Term {
+    /// Where the values of `path` stand: their kind, their field, and how their terms begin.
+    pub(super) fn place_of(&self, path: &str) -> (Kind, Field, String) {
         for (field, indexed) in FIELDS.iter().zip(&self.values) {
             if let Some(indexed) = indexed
                 && field.name.eq_ignore_ascii_case(path)
             {
-                return Term::from_field_text(
-                    *indexed,
-                    &words::shortened(field::normal(field.kind, value)),
-                );
+                return (field.kind, *indexed, String::new());
             }
         }
-        Term::from_field_text(self.leaf, &leaf_text(path, value))
+        (Kind::Any, self.leaf, leaf_text(&spelled(path), ""))
     }
 
-    /// The terms that stand for `id` being the value of any field of opaque ids, in a part or anywhere.
-    pub(super) fn id_terms(&self, part: Option<Part>, id: &str) -> Vec<Term> {
+    /// The term that stands for `path` having `value`, an empty text included.
+    pub(super) fn value_term(&self, path: &str, value: &str) -> Term {
+        if value.is_empty() {
+            return self.mark(&Mark::Empty(&spelled(path)));
+        }
+        let (kind, field, prefix) = self.place_of(path);
+        let value = words::shortened_value(field::normal(kind, value));
+        Term::from_field_text(field, &(prefix + &value))
+    }
+
+    /// The term that stands for what else is known of an event.
+    pub(super) fn mark(&self, mark: &Mark<'_>) -> Term {
+        Term::from_field_text(self.path, &mark.text())
+    }
+
+    /// The fields of opaque ids.
+    pub(super) fn id_fields(&self) -> impl Iterator<Item = (&'static field::Field, Field)> {
         FIELDS
             .iter()
             .zip(&self.values)
             .filter(|(field, _)| field.kind == Kind::Id && field.origin == Origin::Entry)
-            .filter(|(field, _)| part.is_none_or(|part| Part::of_path(field.name) == part))
-            .filter_map(|(_, indexed)| Some(Term::from_field_text((*indexed)?, &id.to_lowercase())))
-            .collect()
+            .filter_map(|(field, indexed)| Some((field, (*indexed)?)))
     }
 
-    /// The field and the beginning of every term that stands for `path` having some value.
-    pub(super) fn path_prefix(&self, path: &str) -> (Field, String) {
-        let mut prefix = path.to_lowercase();
-        prefix.push(PATH_END);
-        (self.leaf, prefix)
-    }
-
-    /// Where the values of a field or path stand, and how each of its terms begins before the value.
-    pub(super) fn values_of(&self, path: &str) -> (Field, String) {
-        for (field, indexed) in FIELDS.iter().zip(&self.values) {
-            if let Some(indexed) = indexed
-                && field.name.eq_ignore_ascii_case(path)
-            {
-                return (*indexed, String::new());
-            }
-        }
-        self.path_prefix(path)
-    }
-
-    /// The path that a term of [`Shape::paths`] begins with; `None` when the path is too long to be told from its value.
+    /// The path that a term of [`Shape::paths`] begins with.
     pub(super) fn path_of(term: &str) -> Option<&str> {
         Some(term.split_once(PATH_END)?.0)
     }
@@ -143,43 +144,139 @@ impl Shape {
         self.leaf
     }
 
-    /// The document an event becomes.
-    pub(super) fn document(&self, event: &AuditEvent) -> TantivyDocument {
+    /// The document an event becomes; `replaced` is the revision before it, if it has one.
+    pub(super) fn document(&self, event: &AuditEvent, replaced: Option<Hit>) -> TantivyDocument {
+        let at_us = event.ordered_at().timestamp_micros();
         let mut document = TantivyDocument::new();
-        document.add_u64(self.at, sort_key(event.ordered_at().timestamp_micros()));
+        document.add_u64(self.at, sort_key(at_us));
         document.add_u64(self.seq, event.seq.0);
-        self.add_own(&mut document, "source", &event.source.to_string());
+        let mut entry = Entry {
+            shape: self,
+            document,
+            paths: HashSet::new(),
+            times: Vec::new(),
+        };
+        entry.add_own("source", &event.source.to_string());
         if let Some(problem) = &event.problem {
-            self.add_own(&mut document, "problem", problem);
+            entry.add_own("problem", problem);
         }
-        json::walk(event.entry.get(), |path, value| match value {
-            Scalar::Text(text) => self.add(&mut document, path, &text),
-            Scalar::Number(number) => self.add(&mut document, path, number),
-            Scalar::Bool(true) => self.add(&mut document, path, "true"),
-            Scalar::Bool(false) => self.add(&mut document, path, "false"),
-            Scalar::Null => {}
-        });
-        document
+        json::walk(event.entry.get(), |path, value| entry.add(path, &value));
+        entry.add_times(at_us);
+        if let Some(replaced) = replaced {
+            entry.add_mark(&Mark::Replaces(replaced));
+        }
+        entry.document
     }
 
+    fn known(&self, name: &str, origin: Origin) -> Option<(Kind, Option<Field>)> {
+        let at = FIELDS
+            .iter()
+            .position(|field| field.name == name && field.origin == origin)?;
+        Some((FIELDS[at].kind, self.values[at]))
+    }
+}
+
+/// What is known of an event beside its values, as terms of one field.
+pub(super) enum Mark<'a> {
+    /// It has a value at this path, or below it.
+    Path(&'a str),
+    /// It has an empty text at this path.
+    Empty(&'a str),
+    /// The values of its `action.time` are not just the time it is ordered by.
+    HasOtherTimes,
+    /// One of those values, in its normal form.
+    OtherTime(&'a str),
+    /// It is the next revision of the event there.
+    Replaces(Hit),
+}
+
+/// How the terms of [`Mark::OtherTime`] begin.
+pub(super) const OTHER_TIME: &str = "\u{1f}time ";
+
+/// How the terms of [`Mark::Replaces`] begin.
+pub(super) const REPLACES: &str = "\u{1f}replaces ";
+
+impl Mark<'_> {
+    fn text(&self) -> String {
+        match self {
+            Self::Path(path) => words::shortened_value((*path).to_owned()),
+            Self::Empty(path) => {
+                format!("\u{1f}empty {}", words::shortened_value((*path).to_owned()))
+            }
+            Self::HasOtherTimes => "\u{1f}times".to_owned(),
+            Self::OtherTime(time) => {
+                format!("{OTHER_TIME}{}", words::shortened_value((*time).to_owned()))
+            }
+            Self::Replaces(Hit { at_us, seq }) => {
+                format!("{REPLACES}{:016x} {:016x}", sort_key(*at_us), seq.0)
+            }
+        }
+    }
+
+    /// The event that a term which begins with [`REPLACES`] names.
+    pub(super) fn replaced(term: &[u8]) -> Option<Hit> {
+        let (at, seq) = std::str::from_utf8(term)
+            .ok()?
+            .strip_prefix(REPLACES)?
+            .split_once(' ')?;
+        let number = |digits| u64::from_str_radix(digits, 16).ok();
+        Some(Hit {
+            at_us: micros_of(number(at)?),
+            seq: Seq(number(seq)?),
+        })
+    }
+}
+
+/// An entry becoming a document.
+struct Entry<'a> {
+    shape: &'a Shape,
+    document: TantivyDocument,
+    /// Those that are in.
+    paths: HashSet<String>,
+    /// What `action.time` says, mostly once.
+    times: Vec<String>,
+}
+
+impl Entry<'_> {
     /// Adds what orgtrail says of the event, beside the entry.
-    fn add_own(&self, document: &mut TantivyDocument, name: &str, value: &str) {
-        if let Some((kind, indexed)) = self.known(name, Origin::Event) {
-            document.add_text(indexed, words::shortened(field::normal(kind, value)));
+    fn add_own(&mut self, name: &str, value: &str) {
+        if let Some((kind, Some(indexed))) = self.shape.known(name, Origin::Event) {
+            let value = words::shortened_value(field::normal(kind, value));
+            self.document.add_text(indexed, value);
+            self.add_mark(&Mark::Path(name));
         }
     }
 
     /// Adds a leaf of the entry.
-    fn add(&self, document: &mut TantivyDocument, path: &str, value: &str) {
-        if value.is_empty() {
-            return;
+    fn add(&mut self, path: &str, value: &Scalar<'_>) {
+        let path = spelled(path);
+        match value {
+            Scalar::Text(text) if text.is_empty() => self.add_mark(&Mark::Empty(&path)),
+            Scalar::Text(text) => self.add_value(&path, text),
+            Scalar::Number(number) => match Number::with_exponent(number) {
+                Some(plain) => self.add_value(&path, &plain.to_string()),
+                None => self.add_value(&path, number),
+            },
+            Scalar::Bool(true) => self.add_value(&path, "true"),
+            Scalar::Bool(false) => self.add_value(&path, "false"),
+            Scalar::Null => {}
         }
-        let known = self.known(path, Origin::Entry);
+    }
+
+    fn add_value(&mut self, path: &str, value: &str) {
+        self.add_path(path);
+        let known = self.shape.known(path, Origin::Entry);
+        if let Some((Kind::Time, _)) = known {
+            self.times.push(value.to_owned());
+        }
         match known {
-            Some((kind, indexed)) => {
-                document.add_text(indexed, words::shortened(field::normal(kind, value)))
+            Some((kind, Some(indexed))) => {
+                let value = words::shortened_value(field::normal(kind, value));
+                self.document.add_text(indexed, value);
             }
-            None => document.add_text(self.leaf, leaf_text(path, value)),
+            _ => self
+                .document
+                .add_text(self.shape.leaf, leaf_text(path, value)),
         }
         let as_whole_only = match known {
             Some((Kind::Time, _)) => true,
@@ -187,24 +284,60 @@ impl Shape {
             _ => false,
         };
         if !as_whole_only {
-            document.add_text(self.words_of(Part::of_path(path)), value);
+            let words = self.shape.words_of(Part::of_path(path));
+            self.document.add_text(words, value);
         }
     }
 
-    fn known(&self, name: &str, origin: Origin) -> Option<(Kind, Field)> {
-        let at = FIELDS
-            .iter()
-            .position(|field| field.name == name && field.origin == origin)?;
-        Some((FIELDS[at].kind, self.values[at]?))
+    /// Adds a path and those above it, unless they are in.
+    fn add_path(&mut self, mut path: &str) {
+        while !path.is_empty() && !self.paths.contains(path) {
+            self.paths.insert(path.to_owned());
+            let is_own = FIELDS
+                .iter()
+                .any(|field| field.origin == Origin::Event && field.name == path);
+            if !is_own {
+                self.add_mark(&Mark::Path(path));
+            }
+            path = path.rsplit_once('.').map_or("", |(above, _)| above);
+        }
+    }
+
+    /// Notes it when the order of events does not say what `action.time` does.
+    fn add_times(&mut self, at_us: i64) {
+        let is_ordered_by_it = |time: &String| instant_us(time) == Some(at_us);
+        if !self.times.is_empty() && self.times.iter().all(is_ordered_by_it) {
+            return;
+        }
+        self.add_mark(&Mark::HasOtherTimes);
+        for time in std::mem::take(&mut self.times) {
+            self.add_mark(&Mark::OtherTime(&field::normal(Kind::Time, &time)));
+        }
+    }
+
+    fn add_mark(&mut self, mark: &Mark<'_>) {
+        self.document.add_text(self.shape.path, mark.text());
     }
 }
 
+/// The field that events are mostly ordered by.
+pub(super) const TIME_PATH: &str = "action.time";
+
+/// A path as it stands in the index: folded, and without the sign that ends it, lest an entry's own key pass for a mark.
+pub(super) fn spelled(path: &str) -> Cow<'_, str> {
+    let is_plain =
+        |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase() && byte != PATH_END as u8;
+    match path.bytes().all(is_plain) {
+        true => Cow::Borrowed(path),
+        false => Cow::Owned(folded(path).replace(PATH_END, "\u{241f}")),
+    }
+}
+
+/// The term of a value at a path that is not in the table of fields.
 fn leaf_text(path: &str, value: &str) -> String {
-    words::shortened(format!(
-        "{}{PATH_END}{}",
-        path.to_lowercase(),
-        value.to_lowercase()
-    ))
+    let path = words::shortened_value(path.to_owned());
+    let value = words::shortened_value(folded(value));
+    format!("{path}{PATH_END}{value}")
 }
 
 /// Whether a field's values are kept by document too, to be counted for any few documents. It costs a byte or two where many

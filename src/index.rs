@@ -9,16 +9,19 @@
 
 mod arrivals;
 mod automaton;
+mod document;
 mod facets;
 mod gathered;
 mod lower;
 mod matches;
+mod merged;
 mod places;
 mod runs;
 mod scan;
 mod schema;
 mod stopwatch;
 mod terms;
+mod verify;
 
 mod words;
 
@@ -29,7 +32,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
-use tantivy::directory::error::OpenReadError;
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::tokenizer::TextAnalyzer;
 use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument};
@@ -42,10 +44,12 @@ use crate::event::AuditEvent;
 use crate::position::Seq;
 use crate::query::QueryError;
 
+use self::document::Paths;
 pub use self::facets::{Reading, ValueCount};
 pub use self::matches::Matches;
 pub use self::scan::{Hit, Order, Range, Snapshot};
 use self::schema::Shape;
+pub use self::verify::verify_beside;
 
 /// The index's directory in the data directory.
 pub const DIR_NAME: &str = "index";
@@ -124,6 +128,7 @@ struct Writing {
     writer: IndexWriter,
     /// The last event added, committed or not.
     added: Seq,
+    paths: Paths,
 }
 
 impl Index {
@@ -242,7 +247,7 @@ impl Index {
         let writing = open(&mut writing)?;
         for event in events {
             let replaced = replaced.get(&event.seq).copied();
-            let document = self.0.shape.document(event, replaced);
+            let document = self.0.shape.document(event, replaced, &mut writing.paths);
             writing.writer.add_document(document)?;
             writing.added = event.seq;
         }
@@ -317,7 +322,7 @@ impl Index {
     /// [`IndexError::Unusable`] with the files that are not what was written.
     pub fn verify(&self) -> Result<(), IndexError> {
         // On an index of its own: the checksums are then read without holding up the writer.
-        verify(
+        verify::files(
             &open_existing(&self.0.dir, &self.0.shape)?,
             &self.snapshot(),
         )
@@ -365,20 +370,6 @@ impl Drop for Inner {
                 .unwrap_or_else(PoisonError::into_inner),
         );
     }
-}
-
-/// Reads every file of the index in `data_dir`, beside a service that may be writing it, and compares it with its checksum.
-/// Gives the last event that can be found.
-///
-/// # Errors
-/// [`IndexError::Unusable`] with what is wrong.
-pub fn verify_beside(data_dir: &Path, log_id: Uuid) -> Result<Seq, IndexError> {
-    let snapshot = Index::open_beside(data_dir, log_id)?;
-    verify(
-        &open_existing(&data_dir.join(DIR_NAME), &Shape::new())?,
-        &snapshot,
-    )?;
-    Ok(snapshot.seq())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -523,6 +514,7 @@ fn start_writing(
         reader,
         writer,
         added,
+        paths: Paths::default(),
     })
 }
 
@@ -557,32 +549,6 @@ fn check_payload(payload: &Payload, log_id: Uuid) -> Result<(), IndexError> {
         )));
     }
     Ok(())
-}
-
-/// Compares the files of a snapshot's segments with their checksums. A file that a merge has done away with meanwhile is no
-/// part of the index any more.
-fn verify(index: &tantivy::Index, snapshot: &Snapshot) -> Result<(), IndexError> {
-    let segments = snapshot.segment_names();
-    let mut damaged = Vec::new();
-    for path in index.directory().list_managed_files() {
-        let name = path.to_string_lossy();
-        if !segments.iter().any(|segment| name.starts_with(segment)) {
-            continue;
-        }
-        match index.directory().validate_checksum(&path) {
-            Ok(true) | Err(OpenReadError::FileDoesNotExist(_)) => {}
-            Ok(false) | Err(_) => damaged.push(name.into_owned()),
-        }
-    }
-    damaged.sort();
-    if damaged.is_empty() {
-        Ok(())
-    } else {
-        Err(IndexError::Unusable(format!(
-            "damaged in {}",
-            damaged.join(", ")
-        )))
-    }
 }
 
 #[cfg(test)]

@@ -18,11 +18,13 @@ use tantivy::columnar::{Cardinality, StrColumn};
 use tantivy::index::InvertedIndexReader;
 use tantivy::postings::{BlockSegmentPostings, TermInfo};
 use tantivy::schema::{Field, IndexRecordOption, Value as _};
-use tantivy::termdict::{TermMerger, TermStreamer};
+use tantivy::termdict::TermStreamer;
 use tantivy::{DocId, TantivyError};
 
 use super::IndexError;
+use super::document::Paths;
 use super::matches::{Found, Matches};
+use super::merged::Merged;
 use super::scan::Snapshot;
 use super::schema::{Shape, has_column};
 use crate::event::AuditEvent;
@@ -68,7 +70,7 @@ impl Matches<'_> {
         let counters = self.counters(name, &dictionaries)?;
         let begin = format!("{before_value}{}", folded(prefix));
         let mut best = Best::new(size);
-        let mut terms = merged(&dictionaries, &begin)?;
+        let mut terms = Merged::new(&dictionaries, &begin)?;
         let mut n_terms = 0;
         let steps = self.snapshot.watch.steps();
         while terms.advance() && !steps.step() {
@@ -76,18 +78,17 @@ impl Matches<'_> {
             if most_terms.is_some_and(|most| n_terms > most) {
                 return Ok(None);
             }
-            let infos = terms.current_segment_ords_and_term_infos();
-            let segments: Vec<(usize, TermInfo)> = infos.collect();
-            let at_most = segments.iter().map(|(_, term)| u64::from(term.doc_freq));
+            let at_most = terms.segments().map(|term| u64::from(term.info.doc_freq));
             if !best.has_room_for(at_most.sum()) {
                 continue;
             }
             let mut count = 0;
-            for ((i, term), (_, number)) in segments.iter().zip(terms.matching_segments()) {
-                count += match &counters[*i] {
-                    Counter::Whole => term.doc_freq.into(),
-                    Counter::Column(counts) => counts[number as usize].into(),
-                    Counter::Postings => self.count_of(*i, &dictionaries[*i], term)?,
+            for term in terms.segments() {
+                let i = term.segment;
+                count += match &counters[i] {
+                    Counter::Whole => term.info.doc_freq.into(),
+                    Counter::Column(counts) => counts[term.number as usize].into(),
+                    Counter::Postings => self.count_of(i, &dictionaries[i], term.info)?,
                 };
             }
             if best.has_room_for(count) {
@@ -180,6 +181,7 @@ fn count_by(column: &StrColumn, found: &Found) -> Vec<u32> {
 /// The values of a field, counted by reading events: for few events and a field of very many values.
 pub struct Reading<'s> {
     shape: &'s Shape,
+    paths: Paths,
     field: Field,
     before_value: String,
     prefix: String,
@@ -189,7 +191,7 @@ pub struct Reading<'s> {
 impl Reading<'_> {
     /// Counts an event's values, as they stand in the index.
     pub fn take(&mut self, event: &AuditEvent) {
-        let document = self.shape.document(event, None);
+        let document = self.shape.document(event, None, &mut self.paths);
         let terms = document
             .get_all(self.field)
             .filter_map(|value| value.as_str());
@@ -250,6 +252,7 @@ impl Snapshot {
         let (_, field, before_value) = self.shape.place_of(name);
         Reading {
             shape: &self.shape,
+            paths: Paths::default(),
             field,
             before_value,
             prefix: folded(prefix),
@@ -272,31 +275,6 @@ fn stream<'d>(
 ) -> Result<TermStreamer<'d>, IndexError> {
     let terms = dictionary.terms().range().ge(begin);
     Ok(terms.into_stream().map_err(TantivyError::from)?)
-}
-
-/// The terms that begin so, of all dictionaries, in order.
-fn merged<'d>(
-    dictionaries: &'d [Arc<InvertedIndexReader>],
-    begin: &str,
-) -> Result<TermMerger<'d>, IndexError> {
-    let mut after = begin.as_bytes().to_vec();
-    // No text has a byte of 255, so this is the first text after all that begin so.
-    if let Some(last) = after.last_mut() {
-        *last += 1;
-    }
-    let streams = dictionaries
-        .iter()
-        .map(|dictionary| {
-            let terms = dictionary.terms().range().ge(begin);
-            let terms = if after.is_empty() {
-                terms
-            } else {
-                terms.lt(&after)
-            };
-            terms.into_stream().map_err(TantivyError::from)
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(TermMerger::new(streams))
 }
 
 /// How many of `docs`, which are in order, the postings hold.

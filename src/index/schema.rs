@@ -1,21 +1,17 @@
-//! The shape of the index, made from the table of fields, and the document an event becomes in it.
+//! The shape of the index, made from the table of fields, and how names and values are spelled in it.
 //!
-//! Nothing is stored but an event's place and its order: the log has the rest. Each text is indexed once by its words, in
-//! the field of its part of the entry; each value once as a whole, in its normal form; each path once, with those above it.
+//! Nothing is stored but an event's place and its order: the log has the rest.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use tantivy::schema::{
     Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions,
 };
-use tantivy::{Order, TantivyDocument, Term};
+use tantivy::{Order, Term};
 
 use super::scan::Hit;
 use super::words;
-use crate::event::AuditEvent;
-use crate::field::{self, FIELDS, Kind, Number, Origin, Part, folded, instant_us};
-use crate::json::{self, Scalar};
+use crate::field::{self, FIELDS, Kind, Origin, Part, folded};
 use crate::position::Seq;
 
 /// The sort key: an event's time, as a number in the order of time.
@@ -31,7 +27,7 @@ const LEAF: &str = "_leaf";
 const PATH: &str = "_path";
 
 /// Stands between a path and a value, and before a [`Mark`] that is no path. No path holds it: see [`spelled`].
-const PATH_END: char = '\u{1f}';
+pub(super) const PATH_END: char = '\u{1f}';
 
 /// The schema and its fields by their use.
 #[derive(Clone)]
@@ -39,7 +35,7 @@ pub(super) struct Shape {
     pub(super) schema: Schema,
     pub(super) at: Field,
     pub(super) seq: Field,
-    leaf: Field,
+    pub(super) leaf: Field,
     pub(super) path: Field,
     /// By [`Part::ALL`].
     words: [Field; 4],
@@ -144,31 +140,8 @@ impl Shape {
         self.leaf
     }
 
-    /// The document an event becomes; `replaced` is the revision before it, if it has one.
-    pub(super) fn document(&self, event: &AuditEvent, replaced: Option<Hit>) -> TantivyDocument {
-        let at_us = event.ordered_at().timestamp_micros();
-        let mut document = TantivyDocument::new();
-        document.add_u64(self.at, sort_key(at_us));
-        document.add_u64(self.seq, event.seq.0);
-        let mut entry = Entry {
-            shape: self,
-            document,
-            paths: HashSet::new(),
-            times: Vec::new(),
-        };
-        entry.add_own("source", &event.source.to_string());
-        if let Some(problem) = &event.problem {
-            entry.add_own("problem", problem);
-        }
-        json::walk(event.entry.get(), |path, value| entry.add(path, &value));
-        entry.add_times(at_us);
-        if let Some(replaced) = replaced {
-            entry.add_mark(&Mark::Replaces(replaced));
-        }
-        entry.document
-    }
-
-    fn known(&self, name: &str, origin: Origin) -> Option<(Kind, Option<Field>)> {
+    /// The kind of a field of the table, and the field of its values.
+    pub(super) fn known(&self, name: &str, origin: Origin) -> Option<(Kind, Option<Field>)> {
         let at = FIELDS
             .iter()
             .position(|field| field.name == name && field.origin == origin)?;
@@ -197,7 +170,7 @@ pub(super) const OTHER_TIME: &str = "\u{1f}time ";
 pub(super) const REPLACES: &str = "\u{1f}replaces ";
 
 impl Mark<'_> {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         match self {
             Self::Path(path) => words::shortened_value((*path).to_owned()),
             Self::Empty(path) => {
@@ -224,99 +197,6 @@ impl Mark<'_> {
             at_us: micros_of(number(at)?),
             seq: Seq(number(seq)?),
         })
-    }
-}
-
-/// An entry becoming a document.
-struct Entry<'a> {
-    shape: &'a Shape,
-    document: TantivyDocument,
-    /// Those that are in.
-    paths: HashSet<String>,
-    /// What `action.time` says, mostly once.
-    times: Vec<String>,
-}
-
-impl Entry<'_> {
-    /// Adds what orgtrail says of the event, beside the entry.
-    fn add_own(&mut self, name: &str, value: &str) {
-        if let Some((kind, Some(indexed))) = self.shape.known(name, Origin::Event) {
-            let value = words::shortened_value(field::normal(kind, value));
-            self.document.add_text(indexed, value);
-            self.add_mark(&Mark::Path(name));
-        }
-    }
-
-    /// Adds a leaf of the entry.
-    fn add(&mut self, path: &str, value: &Scalar<'_>) {
-        let path = spelled(path);
-        match value {
-            Scalar::Text(text) if text.is_empty() => self.add_mark(&Mark::Empty(&path)),
-            Scalar::Text(text) => self.add_value(&path, text),
-            Scalar::Number(number) => match Number::with_exponent(number) {
-                Some(plain) => self.add_value(&path, &plain.to_string()),
-                None => self.add_value(&path, number),
-            },
-            Scalar::Bool(true) => self.add_value(&path, "true"),
-            Scalar::Bool(false) => self.add_value(&path, "false"),
-            Scalar::Null => {}
-        }
-    }
-
-    fn add_value(&mut self, path: &str, value: &str) {
-        self.add_path(path);
-        let known = self.shape.known(path, Origin::Entry);
-        if let Some((Kind::Time, _)) = known {
-            self.times.push(value.to_owned());
-        }
-        match known {
-            Some((kind, Some(indexed))) => {
-                let value = words::shortened_value(field::normal(kind, value));
-                self.document.add_text(indexed, value);
-            }
-            _ => self
-                .document
-                .add_text(self.shape.leaf, leaf_text(path, value)),
-        }
-        let as_whole_only = match known {
-            Some((Kind::Time, _)) => true,
-            Some((Kind::Id, _)) => words::is_opaque(value),
-            _ => false,
-        };
-        if !as_whole_only {
-            let words = self.shape.words_of(Part::of_path(path));
-            self.document.add_text(words, value);
-        }
-    }
-
-    /// Adds a path and those above it, unless they are in.
-    fn add_path(&mut self, mut path: &str) {
-        while !path.is_empty() && !self.paths.contains(path) {
-            self.paths.insert(path.to_owned());
-            let is_own = FIELDS
-                .iter()
-                .any(|field| field.origin == Origin::Event && field.name == path);
-            if !is_own {
-                self.add_mark(&Mark::Path(path));
-            }
-            path = path.rsplit_once('.').map_or("", |(above, _)| above);
-        }
-    }
-
-    /// Notes it when the order of events does not say what `action.time` does.
-    fn add_times(&mut self, at_us: i64) {
-        let is_ordered_by_it = |time: &String| instant_us(time) == Some(at_us);
-        if !self.times.is_empty() && self.times.iter().all(is_ordered_by_it) {
-            return;
-        }
-        self.add_mark(&Mark::HasOtherTimes);
-        for time in std::mem::take(&mut self.times) {
-            self.add_mark(&Mark::OtherTime(&field::normal(Kind::Time, &time)));
-        }
-    }
-
-    fn add_mark(&mut self, mark: &Mark<'_>) {
-        self.document.add_text(self.shape.path, mark.text());
     }
 }
 

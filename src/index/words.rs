@@ -18,7 +18,7 @@ const MAX_TERM_LEN: usize = 256;
 const KEPT_LEN: usize = 128;
 
 /// The longest value or path that is kept as it is, and how much of a longer one is kept before its hash, in bytes.
-const MAX_VALUE_LEN: usize = 2_048;
+pub(super) const MAX_VALUE_LEN: usize = 2_048;
 
 /// The words of a text.
 pub(super) fn of(text: &str) -> Vec<String> {

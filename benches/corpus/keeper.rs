@@ -25,6 +25,7 @@ impl Keeper {
             source: source.clone(),
             organization: None,
             label: None,
+            created_at: None,
         };
         let clock = Clock::system();
         let seen: Vec<SourceSeen> = sources.iter().map(seen).collect();

@@ -7,6 +7,7 @@
 
 mod answers;
 mod cli;
+mod completeness;
 mod crash;
 mod desk;
 mod drive;
@@ -19,6 +20,7 @@ mod quota;
 mod reference;
 mod restart;
 mod samples;
+mod scheduling;
 mod search;
 mod shell;
 mod sigma;

@@ -6,6 +6,8 @@
 
 -- Who this log is. One row a fact.
 --   log_id: a UUID, made with the file. Whatever was derived from another log is known by it, and made again.
+--   sweeps, backfill_since: what the service last meant to do, spelled as in its configuration: `15m 1h 24h 7d`, `540d`. For
+--   those who ask what is proven, which depends on it.
 CREATE TABLE meta (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -18,6 +20,7 @@ CREATE TABLE source (
     organization    TEXT,                  -- the id of the organization an account was found in; NULL when configured by itself
     label           TEXT,                  -- what upstream calls it
     first_seen_us   INTEGER NOT NULL,
+    created_us      INTEGER,               -- when upstream says that the account was made
     left_us         INTEGER,               -- when its organization no longer listed it; NULL while it does
     newest_us       INTEGER,               -- the latest `time_us` among its events
     events          INTEGER NOT NULL DEFAULT 0
@@ -84,33 +87,44 @@ CREATE TABLE event (
 -- Is this entry held already? Asked for every entry that arrives.
 CREATE UNIQUE INDEX event_identity ON event (source, identity, revision);
 
--- The ledger: every scan of a stretch of a source's time, `[since_s, before_s)`. What is sealed is proven complete as of
--- the moment its scan began.
+-- The ledger: scans of stretches of a source's time, `[since_s, before_s)`. A sealed one is a fact: what upstream showed of the
+-- stretch at `began_us` is held. What that proves is computed (src/ledger.rs) and written down nowhere else. Old sealed
+-- windows are merged; then each bound holds for every moment of the stretch.
 CREATE TABLE window (
     id         INTEGER PRIMARY KEY,
     source     INTEGER NOT NULL REFERENCES source (id),
-    kind       TEXT NOT NULL CHECK (kind IN ('live', 'backfill')),
+    kind       TEXT NOT NULL CHECK (kind IN ('live', 'sweep', 'backfill')),
     since_s    INTEGER NOT NULL,
     before_s   INTEGER NOT NULL CHECK (before_s > since_s),
-    cursor     TEXT,                       -- where the scan goes on; NULL at its start and when it is sealed
-    began_us   INTEGER NOT NULL,           -- when the scan began, or began again
-    sealed_us  INTEGER,                    -- when its last page was kept; NULL while it is open
+    cursor     TEXT,                       -- where the scan goes on; NULL at its start and when it is over
+    began_us   INTEGER NOT NULL,           -- when the scan began, or began again; merged: no later than the last scans of all of it
+    sealed_us  INTEGER,                    -- when its last page was kept, NULL while it is open; merged: no earlier than the first seals of all of it
+    waited_us  INTEGER NOT NULL DEFAULT 0, -- merged: how long after its first seal the last scan of each moment began, at least
+    outcome    TEXT CHECK (outcome IN ('sealed', 'too_large')), -- NULL while it is open; 'too_large' proves nothing: an entry in it cannot be taken
+    merged     INTEGER NOT NULL DEFAULT 0, -- 1 when it speaks for several scans, or for a part of one
     restarts   INTEGER NOT NULL DEFAULT 0, -- times a cursor was refused or led nowhere
-    pages      INTEGER NOT NULL DEFAULT 0, -- this and the following: since the scan began
+    pages      INTEGER NOT NULL DEFAULT 0, -- this and the following: since the scan began; merged: of all its scans
     entries    INTEGER NOT NULL DEFAULT 0,
     new        INTEGER NOT NULL DEFAULT 0,
-    revisions  INTEGER NOT NULL DEFAULT 0
+    revisions  INTEGER NOT NULL DEFAULT 0,
+    CHECK ((sealed_us IS NULL) = (outcome IS NULL))
 ) STRICT;
 
 -- The scan to go on with. A source has at most one open window of each kind.
 CREATE UNIQUE INDEX window_open ON window (source, kind) WHERE sealed_us IS NULL;
 
--- How far back, and how far on, the windows of a source reach.
-CREATE INDEX window_since ON window (source, kind, since_s);
-CREATE INDEX window_before ON window (source, kind, before_s) WHERE sealed_us IS NOT NULL;
+-- All that is known of a source's stretches: it is read together, and kept short.
+CREATE INDEX window_source ON window (source, since_s);
 
--- Which window of a source was sealed last.
-CREATE INDEX window_sealed ON window (source, kind, sealed_us) WHERE sealed_us IS NOT NULL;
+-- How late entries were that came after their stretch was first sealed: a histogram for each source. The bucket says in which
+-- of the growing spans the lateness lies; see src/store/lateness.rs.
+CREATE TABLE lateness (
+    source      INTEGER NOT NULL REFERENCES source (id),
+    bucket      INTEGER NOT NULL,
+    entries     INTEGER NOT NULL,
+    longest_us  INTEGER NOT NULL,          -- the longest in the bucket, exactly
+    PRIMARY KEY (source, bucket)
+) STRICT, WITHOUT ROWID;
 
 -- How many equal entries without an id an open scan has shown so far: as many are kept as one scan showed at most.
 -- Emptied when the window is sealed or its scan begins again.

@@ -21,8 +21,13 @@ enum Face {
         started: DateTime<Utc>,
         ticking: Instant,
     },
-    /// Microseconds since 1970, moved by hand.
-    Manual(Arc<AtomicI64>),
+    /// Moved by hand.
+    Manual {
+        /// Microseconds since 1970 by the steady clock; every clock made from this one has the same.
+        steady: Arc<AtomicI64>,
+        /// How many microseconds the clock on the wall is ahead of that.
+        ahead: Arc<AtomicI64>,
+    },
 }
 
 impl Clock {
@@ -38,9 +43,23 @@ impl Clock {
     /// A clock that stands at `start` until it is moved.
     #[must_use]
     pub fn manual(start: DateTime<Utc>) -> Self {
-        Self(Face::Manual(Arc::new(AtomicI64::new(
-            start.timestamp_micros(),
-        ))))
+        Self(Face::Manual {
+            steady: Arc::new(AtomicI64::new(start.timestamp_micros())),
+            ahead: Arc::default(),
+        })
+    }
+
+    /// Another clock that passes as this one does, and is set by itself: for another machine. (Of the machine's own clock
+    /// there is only one.)
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        match &self.0 {
+            Face::System { .. } => self.clone(),
+            Face::Manual { steady, .. } => Self(Face::Manual {
+                steady: Arc::clone(steady),
+                ahead: Arc::default(),
+            }),
+        }
     }
 
     /// The present moment, to the microsecond. It jumps when somebody sets the machine's clock.
@@ -48,7 +67,9 @@ impl Clock {
     pub fn now(&self) -> DateTime<Utc> {
         match &self.0 {
             Face::System { .. } => system_now(),
-            Face::Manual(micros) => from_micros(micros.load(Ordering::SeqCst)),
+            Face::Manual { steady, ahead } => {
+                from_micros(steady.load(Ordering::SeqCst) + ahead.load(Ordering::SeqCst))
+            }
         }
     }
 
@@ -60,14 +81,21 @@ impl Clock {
                 let passed = i64::try_from(ticking.elapsed().as_micros()).unwrap_or(i64::MAX);
                 from_micros(started.timestamp_micros().saturating_add(passed))
             }
-            Face::Manual(_) => self.now(),
+            Face::Manual { steady, .. } => from_micros(steady.load(Ordering::SeqCst)),
         }
     }
 
-    /// Moves a manual clock, in either direction. The machine's own clock does not move for us, and stays.
+    /// Lets time pass on a manual clock, and on those beside it. The machine's own clock does not move for us, and stays.
     pub fn advance(&self, by: TimeDelta) {
-        if let Face::Manual(micros) = &self.0 {
-            micros.fetch_add(by.num_microseconds().unwrap_or(0), Ordering::SeqCst);
+        if let Face::Manual { steady, .. } = &self.0 {
+            steady.fetch_add(by.num_microseconds().unwrap_or(0), Ordering::SeqCst);
+        }
+    }
+
+    /// Sets a manual clock forward or back, as somebody may set a machine's; no time passes.
+    pub fn jump(&self, by: TimeDelta) {
+        if let Face::Manual { ahead, .. } = &self.0 {
+            ahead.fetch_add(by.num_microseconds().unwrap_or(0), Ordering::SeqCst);
         }
     }
 }

@@ -66,7 +66,7 @@ enum Command {
     Simulate(simulate::Args),
     /// Search from the shell, on a running server or in a data directory.
     Search(search::Args),
-    /// Say how each source is doing.
+    /// Say how each source is doing, what is proven of it, and what is not.
     Status(status::Args),
     /// Take in entries that were kept elsewhere, from files. The service must not be running.
     Import(import::Args),

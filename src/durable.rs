@@ -16,10 +16,12 @@ pub enum Step {
     SaveMembers,
     /// A window is opened.
     BeginWindow,
-    /// A window's scan starts over.
+    /// A window's scan starts over, or is given up.
     RestartWindow,
     /// A page is kept: its new events, the window's cursor and counts.
     AppendPage,
+    /// Old sealed windows are merged.
+    FoldLedger,
     /// Entries from a file are kept.
     AppendImport,
     /// A credential's spent budget and wait are written down.
@@ -32,12 +34,13 @@ pub enum Step {
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SaveSources,
         Self::SaveMembers,
         Self::BeginWindow,
         Self::RestartWindow,
         Self::AppendPage,
+        Self::FoldLedger,
         Self::AppendImport,
         Self::SaveQuota,
         Self::SaveDictionary,

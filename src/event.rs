@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::clock::from_micros;
 use crate::field::{self, Kind};
 use crate::json::{self, Scalar};
-use crate::position::{Seq, Source, rfc3339};
+use crate::position::{Seq, Source, SourceKind, rfc3339};
 
 /// By what an entry is known within its source, for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -231,6 +231,26 @@ impl Reading {
             write!(problem, "{separator}{reason}").unwrap_or_default();
         }
     }
+}
+
+/// The id of the organization or account in whose log the entry stands, as far as it says so itself.
+#[must_use]
+pub fn owner(text: &str, kind: SourceKind) -> Option<String> {
+    let wanted = match kind {
+        SourceKind::Organization => "organization.id",
+        SourceKind::Account => "account.id",
+    };
+    let mut found = None;
+    if text.trim_start().starts_with('{') {
+        json::walk(text, |path, value| {
+            if path == wanted
+                && let Scalar::Text(id) = value
+            {
+                found = Some(id.into_owned()).filter(|id| !id.is_empty());
+            }
+        });
+    }
+    found
 }
 
 #[cfg(test)]

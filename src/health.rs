@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::position::Source;
@@ -53,6 +53,11 @@ pub struct Health {
     pub backfilled_to: Option<DateTime<Utc>>,
     /// Whether its history has been read as far as it was asked for.
     pub backfill_done: bool,
+    /// How often it is asked for what is new at present.
+    pub interval: Option<TimeDelta>,
+    /// Whether that is less often than the longest interval in the configuration, because the quota is too small for all
+    /// sources of its credential.
+    pub is_held_back: bool,
 }
 
 /// The board. A clone is the same board.

@@ -3,6 +3,7 @@
 //! A handler takes the request apart, calls one function, and wraps what comes back; the questions themselves are
 //! [`crate::search`]'s business. Whatever goes wrong leaves as `application/problem+json` (RFC 9457).
 
+mod coverage;
 mod events;
 mod export;
 mod guard;
@@ -281,6 +282,7 @@ fn router(state: AppState) -> Router {
         .route("/v1/ips/{value}", pivot::seen_with(Pivot::Ip))
         .route("/v1/resources/{value}", pivot::seen_with(Pivot::Resource))
         .route("/v1/sources", get(status::sources))
+        .route("/v1/coverage", get(coverage::list))
         .route("/v1/members", get(people::members))
         .route("/v1/accounts", get(people::accounts))
         .route_layer(middleware::from_fn_with_state(state.clone(), guard::check));

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod command;
 pub mod config;
+pub mod coverage;
 pub mod durable;
 pub mod event;
 pub mod field;
@@ -13,6 +14,7 @@ pub mod import;
 pub mod index;
 pub mod indexing;
 pub mod json;
+pub mod ledger;
 pub mod member;
 pub mod people;
 pub mod poll;

@@ -8,51 +8,49 @@
 //! another process's doing means "do the last step again" and nothing else. It does not know who follows the log.
 
 mod lane;
+mod pace;
 mod roll;
+mod settle;
+mod shares;
 mod turn;
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::health::{Board, LastError, State};
+use crate::health::{Board, State};
+use crate::ledger::Aims;
+pub use crate::ledger::BackfillSince;
 use crate::position::{Source, WindowKind};
 use crate::store::{SourceRow, SourceSeen, Store, StoreError};
-use crate::upstream::{Upstream, UpstreamError};
+use crate::upstream::Upstream;
 
-use self::lane::{Lane, Skew};
+use self::lane::{LONGEST_RETRY, Lane, Now, Skew};
+use self::pace::Pace;
 use self::roll::{Listing, Roll};
-use self::turn::{Did, Hands, Listed, Scan, Scanned, Went, Work};
+use self::shares::{Shares, Waiting};
+use self::turn::{Hands, Scan, Work};
 pub use self::turn::{Outcome, Turn, TurnError};
 
 /// How many calls of one credential are under way at most.
 const MAX_UNDER_WAY: usize = 4;
 
+/// How often is looked whether a token that was refused has changed.
+const LOOK_FOR_TOKEN_EVERY: TimeDelta = TimeDelta::seconds(10);
+
+/// How often is worked out how often each source is asked.
+const WORK_OUT_PACE_EVERY: TimeDelta = TimeDelta::minutes(1);
+
+/// The part of the calls for what is new that is planned with; the rest is for what nobody foresees.
+const PLANNED: f64 = 0.9;
+
 /// How long a poller sleeps at most before it looks again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-
-/// How far back history is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackfillSince {
-    /// So long before now.
-    Span(TimeDelta),
-    /// From that day on.
-    Date(NaiveDate),
-}
-
-impl BackfillSince {
-    fn resolve(self, now: DateTime<Utc>) -> DateTime<Utc> {
-        match self {
-            Self::Span(span) => now.checked_sub_signed(span).unwrap_or(DateTime::UNIX_EPOCH),
-            Self::Date(date) => date.and_time(NaiveTime::MIN).and_utc(),
-        }
-    }
-}
 
 /// How sources are polled.
 #[derive(Debug, Clone)]
@@ -63,6 +61,8 @@ pub struct Settings {
     pub max_interval: TimeDelta,
     /// How far a live window reaches back over the one before it.
     pub overlap: TimeDelta,
+    /// How long after its first seal a stretch is scanned again for late entries, from the shortest to the longest.
+    pub sweeps: Vec<TimeDelta>,
     /// How far back history is read.
     pub backfill_since: BackfillSince,
     /// How many entries are asked for at a time.
@@ -89,6 +89,23 @@ pub struct Poller {
     rolls: Vec<Roll>,
     skew: Skew,
     by_themselves: HashSet<Source>,
+    shares: Shares,
+    pace: Pace,
+    /// When the pace was worked out, and when it is next.
+    paced_at: DateTime<Utc>,
+    pace_due: DateTime<Utc>,
+    /// Calls for what is new, and windows sealed by them, since the pace was worked out.
+    live_calls: u32,
+    live_sealed: u32,
+    refused: Option<Refused>,
+}
+
+/// A credential that does not work.
+struct Refused {
+    /// Tells its token from another.
+    token: Option<[u8; 32]>,
+    /// When it is tried again all the same.
+    until: DateTime<Utc>,
 }
 
 /// What is to be done next.
@@ -114,8 +131,12 @@ impl Poller {
         board: Board,
         clock: Clock,
     ) -> Result<Self, StoreError> {
-        let now = clock.now();
-        store.save_sources(&following.sources, now)?;
+        let now = clock.steady();
+        store.save_sources(&following.sources, clock.now())?;
+        store.save_aims(&Aims {
+            sweeps: settings.sweeps.clone(),
+            backfill_since: settings.backfill_since,
+        })?;
         let Following {
             sources,
             listed,
@@ -130,6 +151,13 @@ impl Poller {
                 .collect(),
             skew: Skew::default(),
             by_themselves,
+            shares: Shares::default(),
+            pace: Pace::default(),
+            paced_at: now,
+            pace_due: now,
+            live_calls: 0,
+            live_sealed: 0,
+            refused: None,
             hands: Hands {
                 store,
                 upstream,
@@ -157,7 +185,7 @@ impl Poller {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), TurnError> {
         let mut under_way = FuturesUnordered::new();
         loop {
-            let now = self.hands.clock.now();
+            let now = self.hands.clock.steady();
             let mut wake_at = now + LONGEST_SLEEP;
             while under_way.len() < MAX_UNDER_WAY {
                 match self.next_turn(now) {
@@ -177,9 +205,13 @@ impl Poller {
         }
     }
 
-    /// What is most urgent now, with leave to do it.
+    /// What is most urgent now, with leave to do it. `now` is by the steady clock.
     pub fn next_turn(&mut self, now: DateTime<Utc>) -> Next {
-        let Some(choice) = self.most_urgent(now) else {
+        if let Some(until) = self.wait_for_token(now) {
+            return Next::Wait(until);
+        }
+        self.work_out_pace(now);
+        let Some((choice, waiting)) = self.most_urgent(now) else {
             return Next::Wait(self.wake_at(now));
         };
         let permit = match self.hands.upstream.quota().take(self.hands.clock.steady()) {
@@ -188,7 +220,10 @@ impl Poller {
         };
         let work = match choice {
             Choice::List(at) => self.rolls[at].begin().map(Work::List),
-            Choice::Scan(source, kind) => self.begin_scan(&source, kind, now).map(Work::Scan),
+            Choice::Scan(source, kind) => {
+                self.shares.count(kind, waiting);
+                self.begin_scan(&source, kind, now).map(Work::Scan)
+            }
         };
         match work {
             Some(work) => Next::Turn(Box::new(Turn {
@@ -200,41 +235,61 @@ impl Poller {
         }
     }
 
-    /// Notes how a turn went.
-    ///
-    /// # Errors
-    /// The turn's own error, when no later turn can do better.
-    pub fn settle(&mut self, outcome: Outcome) -> Result<(), TurnError> {
-        let now = self.hands.clock.now();
-        match outcome.0 {
-            Went::Scanned { scan, result } => {
-                if let Ok(Scanned {
-                    clocks: Some((theirs, ours)),
-                    ..
-                }) = &*result
-                {
-                    self.skew.heard(*theirs, *ours);
-                }
-                let Some(lane) = self.lanes.get_mut(&scan.source) else {
-                    return Ok(());
-                };
-                lane.is_busy = false;
-                match *result {
-                    Ok(scanned) => settle_scan(lane, &self.hands, scan, scanned, now),
-                    Err(error) if error.is_fatal() => return Err(error),
-                    Err(error) => settle_failure(lane, &self.hands, &scan, error, now),
-                }
-            }
-            Went::Listed {
-                organization,
-                listing,
-                result,
-            } => match result {
-                Err(error) if error.is_fatal() => return Err(error),
-                result => self.settle_list(&organization, listing, result, now),
-            },
+    /// Until when nothing is tried because the credential was refused. It is tried again when its token has changed, and now
+    /// and then.
+    fn wait_for_token(&mut self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let refused = self.refused.as_mut()?;
+        let token = self.hands.upstream.token_mark();
+        let is_other = token.is_some() && token != refused.token;
+        if !is_other && now < refused.until {
+            return Some(refused.until.min(now + LOOK_FOR_TOKEN_EVERY));
         }
-        Ok(())
+        // One call finds out; the others go on waiting.
+        *refused = Refused {
+            token,
+            until: now + LONGEST_RETRY,
+        };
+        self.lanes.values_mut().for_each(|lane| lane.try_again(now));
+        self.rolls.iter_mut().for_each(|roll| roll.try_again(now));
+        None
+    }
+
+    /// Works out, now and then, how often each source is asked for what is new.
+    fn work_out_pace(&mut self, now: DateTime<Utc>) {
+        if now < self.pace_due {
+            return;
+        }
+        let passed = (now - self.paced_at).num_milliseconds() as f64 / 1_000.0;
+        (self.paced_at, self.pace_due) = (now, now + WORK_OUT_PACE_EVERY);
+        let calls_a_second = self.hands.upstream.quota().calls_a_second();
+        let calls = calls_a_second * PLANNED * self.shares.live_part(calls_a_second * passed);
+        let calls_a_window = f64::from(self.live_calls.max(1)) / f64::from(self.live_sealed.max(1));
+        (self.live_calls, self.live_sealed) = (0, 0);
+        let needs: Vec<_> = self.lanes.values().map(Lane::need).collect();
+        let longest = self.hands.settings.max_interval;
+        let was_too_slow = self.pace.is_too_slow();
+        self.pace = Pace::new(&needs, longest, calls / calls_a_window.max(1.0));
+        let is_too_slow = self.pace.is_too_slow();
+        for lane in self.lanes.values_mut() {
+            lane.keep_pace(self.pace);
+            self.hands.board.write(&lane.source, |health| {
+                health.interval = Some(lane.interval());
+                health.is_held_back = is_too_slow;
+            });
+        }
+        if is_too_slow && !was_too_slow {
+            warn!(
+                credential = self.hands.credential,
+                sources = needs.len(),
+                interval.seconds = self.pace.longest().num_seconds(),
+                "The quota is too small to ask each source as often as `max_interval` says; all are asked less often."
+            );
+        } else if was_too_slow && !is_too_slow {
+            info!(
+                credential = self.hands.credential,
+                "The quota allows again to ask each source as often as `max_interval` says."
+            );
+        }
     }
 
     fn open_lane(&mut self, source: &Source, now: DateTime<Utc>) {
@@ -242,30 +297,59 @@ impl Poller {
         self.lanes
             .entry(source.clone())
             .or_insert_with(|| Lane::new(source.clone(), settings, now));
+        // Worked out anew with the next turn; until then it says that the source is followed.
+        self.pace_due = now;
+        let interval = Some(settings.interval);
+        self.hands
+            .board
+            .write(source, |health| health.interval = interval);
     }
 
-    fn most_urgent(&self, now: DateTime<Utc>) -> Option<Choice> {
-        if let Some(at) = self
+    fn most_urgent(&self, now: DateTime<Utc>) -> Option<(Choice, Waiting)> {
+        let roll = self
             .rolls
             .iter()
-            .position(|roll| roll.due().is_some_and(|due| due <= now))
-        {
-            return Some(Choice::List(at));
+            .position(|roll| roll.due().is_some_and(|due| due <= now));
+        if let Some(at) = roll {
+            return Some((Choice::List(at), Waiting::default()));
         }
-        let due = self
+        let wants: Vec<_> = self
             .lanes
             .values()
-            .filter_map(|lane| Some((lane.due(&self.hands.settings, now).ok()?, lane)));
-        // What is new first; among equals, who has waited longest.
-        let (kind, lane) = due.min_by_key(|(kind, lane)| (*kind, lane.last_turn))?;
-        Some(Choice::Scan(lane.source.clone(), kind))
+            .map(|lane| (lane, lane.wants(now)))
+            .collect();
+        // The source whose interval passed most often; of sweeps, the one due first; history in turn.
+        let live = wants
+            .iter()
+            .filter_map(|(lane, wants)| Some((*lane, wants.live?)))
+            .max_by(|(_, a), (_, b)| {
+                (a.is_due.cmp(&b.is_due)).then(a.urgency.total_cmp(&b.urgency))
+            });
+        let sweep = wants
+            .iter()
+            .filter_map(|(lane, wants)| Some((*lane, wants.sweep?)))
+            .min_by_key(|(lane, due)| (*due, lane.last_turn));
+        let backfill = wants
+            .iter()
+            .filter(|(_, wants)| wants.backfill)
+            .min_by_key(|(lane, _)| lane.last_turn);
+        let waiting = [
+            live.is_some_and(|(_, live)| live.is_due),
+            sweep.is_some(),
+            backfill.is_some(),
+        ];
+        // A live scan that is not due yet is welcome when nothing else is to be done.
+        let kind = self.shares.choose(waiting).unwrap_or(WindowKind::Live);
+        let lane = match kind {
+            WindowKind::Live => live.map(|(lane, _)| lane),
+            WindowKind::Sweep => sweep.map(|(lane, _)| lane),
+            WindowKind::Backfill => backfill.map(|(lane, _)| *lane),
+        };
+        Some((Choice::Scan(lane?.source.clone(), kind), waiting))
     }
 
     fn wake_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let lanes = self
-            .lanes
-            .values()
-            .filter_map(|lane| lane.due(&self.hands.settings, now).err().flatten());
+        let lanes = self.lanes.values().filter_map(|lane| lane.wake_at(now));
         let rolls = self.rolls.iter().filter_map(Roll::due);
         lanes.chain(rolls).min().unwrap_or(now + LONGEST_SLEEP)
     }
@@ -279,37 +363,16 @@ impl Poller {
         let lane = self.lanes.get_mut(source)?;
         lane.is_busy = true;
         lane.last_turn = now;
+        self.live_calls += u32::from(kind == WindowKind::Live);
         Some(Scan {
             source: source.clone(),
             kind,
             limit: lane.limit,
-            present: self.skew.present(now),
+            present: self.skew.present(Now {
+                wall: self.hands.clock.now(),
+                steady: now,
+            }),
         })
-    }
-
-    fn settle_list(
-        &mut self,
-        organization: &str,
-        listing: Listing,
-        result: Result<Listed, TurnError>,
-        now: DateTime<Utc>,
-    ) {
-        let Some(roll) = self
-            .rolls
-            .iter_mut()
-            .find(|roll| roll.organization == organization && roll.listing == listing)
-        else {
-            return;
-        };
-        match result {
-            Ok(Listed::More(list)) => roll.go_on(list),
-            Ok(Listed::Accounts(rows)) => {
-                roll.done(now);
-                self.follow(organization, &rows, now);
-            }
-            Ok(Listed::Members) => roll.done(now),
-            Err(error) => roll.failed(&error, now),
-        }
     }
 
     /// Follows the accounts an organization lists, and no others of it.
@@ -338,79 +401,4 @@ impl Poller {
 enum Choice {
     List(usize),
     Scan(Source, WindowKind),
-}
-
-fn settle_scan(lane: &mut Lane, hands: &Hands, scan: Scan, scanned: Scanned, now: DateTime<Utc>) {
-    let settings = &hands.settings;
-    let Scanned { did, progress, .. } = scanned;
-    match did {
-        Did::Nothing | Did::TooEarly => lane.look_again(now, settings),
-        Did::Restarted { why } => {
-            warn!(source = %scan.source, why, "A cursor led nowhere; the scan starts over with a smaller window.");
-            lane.restarted(progress.open(scan.kind), now);
-            hands.board.write(&scan.source, |health| {
-                health.last_error = Some(LastError {
-                    at: now,
-                    message: why,
-                })
-            });
-        }
-        Did::Kept { appended, sealed } => {
-            lane.went_well();
-            if let Some(before) = sealed {
-                lane.sealed(scan.kind, before, appended.new, settings, now);
-            }
-            let is_behind = lane.is_behind(&progress, settings, now);
-            hands.board.write(&scan.source, |health| {
-                if health.failing_since.take().is_some() {
-                    info!(source = %scan.source, "A source answers again.");
-                }
-                health.state = if is_behind {
-                    State::CatchingUp
-                } else {
-                    State::Live
-                };
-            });
-        }
-    }
-    let is_done = lane::is_backfilled(&progress, settings, now);
-    hands.board.write(&scan.source, |health| {
-        health.backfilled_to = progress.backfilled_to;
-        health.backfill_done = is_done;
-    });
-    lane.progress = Some(progress);
-}
-
-fn settle_failure(
-    lane: &mut Lane,
-    hands: &Hands,
-    scan: &Scan,
-    error: TurnError,
-    now: DateTime<Utc>,
-) {
-    let state = match &error {
-        // The quota holds everybody back; the source itself is well.
-        TurnError::Upstream(UpstreamError::RateLimited { .. }) => return,
-        TurnError::Upstream(UpstreamError::PageTooLarge) if lane.ask_for_less() => return,
-        TurnError::Upstream(UpstreamError::Unauthorized(_)) => {
-            lane.wait_for_help(now);
-            State::Refused
-        }
-        TurnError::Upstream(UpstreamError::Unexpected(_)) => {
-            lane.wait_for_help(now);
-            State::Failing
-        }
-        TurnError::Upstream(_) | TurnError::Store(_) => {
-            lane.back_off(now);
-            State::Failing
-        }
-    };
-    hands.board.write(&scan.source, |health| {
-        if health.failing_since.is_none() {
-            warn!(source = %scan.source, error = %error, "A source fails; it is tried again, later each time.");
-        }
-        health.state = state;
-        health.failing_since.get_or_insert(now);
-        health.last_error = Some(LastError { at: now, message: error.to_string() });
-    });
 }

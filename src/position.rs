@@ -193,21 +193,30 @@ impl fmt::Display for Window {
 pub enum WindowKind {
     /// What is new.
     Live,
-    /// What was there before the first live window, newest day first.
+    /// What was sealed before, again, for entries that came late.
+    Sweep,
+    /// What was there before the first live window, the newest first.
     Backfill,
 }
 
 impl WindowKind {
-    /// Both, the more urgent first.
-    pub const ALL: [Self; 2] = [Self::Live, Self::Backfill];
+    /// All of them, the more urgent first.
+    pub const ALL: [Self; 3] = [Self::Live, Self::Sweep, Self::Backfill];
 
     /// Its name in the ledger, in logs and in answers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
+            Self::Sweep => "sweep",
             Self::Backfill => "backfill",
         }
+    }
+
+    /// The kind of that name in the ledger.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 

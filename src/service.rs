@@ -123,6 +123,7 @@ fn open(config: &Config, clock: &Clock) -> Result<Opened> {
             "Rebuilding the index from the log; answers are not whole until it is done."
         );
     }
+    let settings = settings(&config.poll, config.upstream.page_size);
     let board = Board::default();
     let mut pollers = Vec::new();
     for (credential, following) in credentials(config) {
@@ -133,7 +134,7 @@ fn open(config: &Config, clock: &Clock) -> Result<Opened> {
             upstream,
             credential.to_string(),
             following,
-            settings(&config.poll, config.upstream.page_size),
+            settings.clone(),
             board.clone(),
             clock.clone(),
         )?;
@@ -187,6 +188,7 @@ fn alone(source: &Source) -> SourceSeen {
         source: source.clone(),
         organization: None,
         label: None,
+        created_at: None,
     }
 }
 
@@ -222,6 +224,7 @@ fn settings(poll: &config::PollConfig, page_size: u32) -> Settings {
         interval: poll.interval,
         max_interval: poll.max_interval,
         overlap: poll.overlap,
+        sweeps: poll.sweeps.clone(),
         backfill_since: match poll.backfill_since {
             config::BackfillSince::Span(span) => BackfillSince::Span(span),
             config::BackfillSince::Date(date) => BackfillSince::Date(date),

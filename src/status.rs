@@ -1,11 +1,11 @@
 //! How every source is doing: what the log proves, and what the pollers last said.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::health::{Board, State};
 use crate::position::rfc3339;
-use crate::store::{SourceRow, Store, StoreError};
+use crate::store::{Lateness, SourceRow, Store, StoreError};
 
 /// How one source is doing. Times are RFC 3339.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,6 +30,12 @@ pub struct SourceStatus {
     pub sealed_before: Option<String>,
     /// How long ago that is.
     pub lag_seconds: Option<i64>,
+    /// How often it is asked for what is new at present.
+    pub interval_seconds: Option<i64>,
+    /// Whether that is less often than the configuration's longest interval, because the quota is too small.
+    pub held_back_by_quota: bool,
+    /// How late entries were that came after their stretch was first sealed.
+    pub lateness: Option<LatenessStatus>,
     /// How far back its history has been read.
     pub backfilled_to: Option<String>,
     /// Whether that is as far as was asked for.
@@ -40,6 +46,34 @@ pub struct SourceStatus {
     pub last_error: Option<LastError>,
     /// When its organization no longer listed it.
     pub left_at: Option<String>,
+}
+
+/// How late entries were, in seconds: from their time to their arrival. The first three are at most a tenth too long.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LatenessStatus {
+    /// How many there were.
+    pub entries: u64,
+    /// Half of them were at most so late.
+    pub p50_seconds: f64,
+    /// 95 in 100 were at most so late.
+    pub p95_seconds: f64,
+    /// 99 in 100 were at most so late.
+    pub p99_seconds: f64,
+    /// The latest.
+    pub max_seconds: f64,
+}
+
+impl From<Lateness> for LatenessStatus {
+    fn from(lateness: Lateness) -> Self {
+        let seconds = |span: TimeDelta| span.num_milliseconds() as f64 / 1_000.0;
+        Self {
+            entries: lateness.entries,
+            p50_seconds: seconds(lateness.p50),
+            p95_seconds: seconds(lateness.p95),
+            p99_seconds: seconds(lateness.p99),
+            max_seconds: seconds(lateness.max),
+        }
+    }
 }
 
 /// The last thing that went wrong.
@@ -94,6 +128,9 @@ fn source(
         lag_seconds: progress
             .live_before
             .map(|before| (now - before).num_seconds().max(0)),
+        interval_seconds: health.interval.map(|interval| interval.num_seconds()),
+        held_back_by_quota: health.is_held_back,
+        lateness: store.lateness(&row.source)?.map(Into::into),
         backfilled_to: progress.backfilled_to.map(rfc3339),
         backfill_done: health.backfill_done,
         failing_since: health.failing_since.map(rfc3339),

@@ -11,6 +11,8 @@ mod bodies;
 mod events;
 mod identity;
 mod imports;
+mod lateness;
+mod ledger;
 mod people;
 mod quotas;
 mod sources;
@@ -33,10 +35,13 @@ use crate::position::Seq;
 use self::bodies::Bodies;
 pub use self::events::{Appended, Page, Then};
 pub use self::imports::Imported;
+pub use self::lateness::Lateness;
+use self::ledger::Ledgers;
+pub use self::ledger::{LastBackfill, LastLive, Progress};
 pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
 pub use self::sources::{SourceRow, SourceSeen};
-pub use self::windows::{LastLive, OpenWindow, Progress, WindowId};
+pub use self::windows::{OpenWindow, WindowId};
 
 /// The log's file in the data directory.
 pub const FILE_NAME: &str = "orgtrail.db";
@@ -135,11 +140,12 @@ struct Inner {
     /// Idle reading connections.
     readers: Mutex<Vec<Connection>>,
     bodies: Bodies,
+    ledgers: Ledgers,
     /// The newest event's place, announced after each commit.
     head: watch::Sender<Seq>,
     breaker: Breaker,
     /// Held as long as the store is open for writing.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl Store {
@@ -194,8 +200,9 @@ impl Store {
             writer: Mutex::new(writer),
             readers: Mutex::default(),
             bodies: Bodies::new(),
+            ledgers: Ledgers::default(),
             breaker,
-            _lock: lock,
+            lock,
         }));
         store.learn_dictionaries()?;
         Ok(store)
@@ -205,6 +212,11 @@ impl Store {
     #[must_use]
     pub fn log_id(&self) -> Uuid {
         self.0.log_id
+    }
+
+    /// Whether no other process changes the log.
+    fn is_the_writer(&self) -> bool {
+        self.0.lock.is_some()
     }
 
     /// The newest event's place, as of the last commit that this handle announced.

@@ -5,13 +5,15 @@ use axum::extract::{Path, RawQuery, State};
 use serde::Serialize;
 
 use super::AppState;
+use super::coverage::{self, Proven};
 use super::params::{ListParams, read_filters};
 use super::problem::Problem;
+use crate::coverage::{Asked, Verdict};
 use crate::event::AuditEvent;
-use crate::index::Snapshot;
+use crate::index::{Range, Snapshot};
 use crate::people::{self, KnownEvent};
 use crate::position::Seq;
-use crate::search::{self, FieldValues, Histogram};
+use crate::search::{self, FieldValues, Histogram, Question};
 use crate::wording::quoted;
 
 /// A page of events.
@@ -23,11 +25,14 @@ pub(super) struct EventsPage {
     facets: Option<FieldValues>,
     histogram: Option<Histogram>,
     index: IndexState,
+    coverage: Verdict,
 }
 
 impl EventsPage {
     /// The page that was asked for, and what is to be counted beside it, of the same snapshot.
-    pub(super) fn make(app: &AppState, asked: &ListParams) -> Result<Self, Problem> {
+    /// `asked` is what it is about, for what is proven of it.
+    pub(super) fn make(app: &AppState, list: &ListParams, asked: Asked) -> Result<Self, Problem> {
+        let proven = Proven::look(app, asked)?;
         let snapshot = app.snapshot();
         let ListParams {
             question,
@@ -35,7 +40,7 @@ impl EventsPage {
             cursor,
             asked_at,
             tally,
-        } = asked;
+        } = list;
         let cursor = cursor.as_deref();
         let answer = search::page(&app.store, &snapshot, question, *asked_at, cursor, *limit)?;
         let tallied = search::tally(&app.store, &snapshot, question, answer.upto, tally)?;
@@ -46,6 +51,8 @@ impl EventsPage {
             facets: tallied.facets,
             histogram: tallied.histogram,
             index: IndexState::of(app, &snapshot),
+            // What arrived since the first page is on none of them.
+            coverage: proven.of_answer(answer.upto),
         })
     }
 }
@@ -55,6 +62,7 @@ impl EventsPage {
 pub(super) struct Count {
     count: u64,
     index: IndexState,
+    coverage: Verdict,
 }
 
 /// What the answer was made of, beside what the log holds.
@@ -81,12 +89,22 @@ impl IndexState {
     }
 }
 
+/// What a question is about, for what is proven of it.
+pub(super) fn asked(query: Option<&str>, question: &Question) -> Asked {
+    let Range {
+        since_us,
+        before_us,
+    } = question.range;
+    coverage::asked(query, since_us, before_us)
+}
+
 pub(super) async fn list(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<EventsPage>, Problem> {
-    let asked = ListParams::read(query.as_deref(), app.clock.now())?;
-    let page = app.ask(move |app| EventsPage::make(app, &asked));
+    let list = ListParams::read(query.as_deref(), app.clock.now())?;
+    let asked = asked(query.as_deref(), &list.question);
+    let page = app.ask(move |app| EventsPage::make(app, &list, asked));
     Ok(Json(page.await?))
 }
 
@@ -130,11 +148,14 @@ pub(super) async fn count(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Count>, Problem> {
     let question = read_filters(query.as_deref(), app.clock.now())?;
+    let asked = asked(query.as_deref(), &question);
     let count = app.ask(move |app| {
+        let proven = Proven::look(app, asked)?;
         let snapshot = app.snapshot();
         Ok(Count {
             count: search::count(&snapshot, &question)?,
             index: IndexState::of(app, &snapshot),
+            coverage: proven.of_answer(snapshot.seq()),
         })
     });
     Ok(Json(count.await?))

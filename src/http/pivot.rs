@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use serde::Serialize;
 
 use super::AppState;
-use super::events::{EventsPage, IndexState, event_at, place};
+use super::events::{EventsPage, IndexState, asked, event_at, place};
 use super::params::{FILTERS, Given, ListParams, MAX_VALUE_LEN, PAGING, bad, paging, question};
 use super::problem::Problem;
 use super::tally::size;
@@ -132,7 +132,8 @@ pub(super) async fn around(
             let detail = format!("event {place} has no {}", by.wanted());
             bad("by", detail)
         })?;
-        let asked = ListParams {
+        let about = asked(None, &question);
+        let list = ListParams {
             question,
             limit,
             cursor,
@@ -140,7 +141,7 @@ pub(super) async fn around(
             asked_at: event.received_at,
             tally: Tally::default(),
         };
-        EventsPage::make(app, &asked)
+        EventsPage::make(app, &list, about)
     });
     Ok(Json(page.await?))
 }

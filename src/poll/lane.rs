@@ -5,34 +5,67 @@
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 
+use crate::ledger;
 use crate::position::{Source, Window, WindowKind};
-use crate::store::{OpenWindow, Progress};
+use crate::store::{LastBackfill, OpenWindow, Progress};
 
 use super::Settings;
+use super::pace::{Need, Pace};
 
 /// After an outage, what was missed is read in pieces of at most this.
 const LONGEST_LIVE_WINDOW: TimeDelta = TimeDelta::hours(1);
+
+/// Without an overlap the first window is as long as this, or it would be none.
+const SHORTEST_LIVE_WINDOW: TimeDelta = TimeDelta::seconds(1);
 
 /// A window that ends this close to the present has reached it: whole seconds, upstream's clock and the way of the answer
 /// take a few seconds off its end.
 const NEAR: TimeDelta = TimeDelta::seconds(10);
 
+/// The longest stretch of history that is asked for at once.
+const LONGEST_BACKFILL: TimeDelta = TimeDelta::days(90);
+
+/// The shortest stretch that a crowded history is cut into.
+const SHORTEST_BACKFILL: TimeDelta = TimeDelta::hours(1);
+
+/// About how many pages a backfill window should have: what a lost cursor costs.
+const BACKFILL_PAGES: u64 = 4;
+
+const DAY: TimeDelta = TimeDelta::days(1);
+
 /// The first wait after a failure; each further one doubles it.
 const FIRST_RETRY: TimeDelta = TimeDelta::seconds(1);
 
 /// The longest wait after a failure, and the wait where only a person can help.
-const LONGEST_RETRY: TimeDelta = TimeDelta::minutes(5);
+pub(super) const LONGEST_RETRY: TimeDelta = TimeDelta::minutes(5);
+
+/// A moment, by the clock that the log goes by and by one that nobody sets, which waits go by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    pub(super) wall: DateTime<Utc>,
+    pub(super) steady: DateTime<Utc>,
+}
 
 /// One source, between its turns.
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) source: Source,
     /// As the log had it after the last turn; `None` when it must be read again.
-    pub(super) progress: Option<Progress>,
-    /// When the next live window is due.
+    progress: Option<Progress>,
+    /// When the next live window may be asked for.
     live_due: DateTime<Utc>,
-    /// The wait after a live window that showed nothing new.
-    quiet_interval: TimeDelta,
+    /// When it should be, as far as the quota allows: later than that when it is short.
+    live_by: DateTime<Utc>,
+    /// When the last live window reached the present.
+    live_at: DateTime<Utc>,
+    /// The wait after a live window, if the source were alone.
+    wanted_interval: TimeDelta,
+    /// The wait after a live window, as far as the quota allows.
+    interval: TimeDelta,
+    /// When the next sweep is due.
+    sweep_due: Option<DateTime<Utc>>,
+    /// Whether history is to be read.
+    has_backfill: bool,
     /// No turn before this, after a failure.
     not_before: DateTime<Utc>,
     failures: u32,
@@ -44,13 +77,36 @@ pub(super) struct Lane {
     pub(super) last_turn: DateTime<Utc>,
 }
 
+/// What a source wants to do now.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Wants {
+    pub(super) live: Option<Live>,
+    /// A sweep that was due then.
+    pub(super) sweep: Option<DateTime<Utc>>,
+    pub(super) backfill: bool,
+}
+
+/// A live scan that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Live {
+    /// How many of its intervals have passed since its last turn.
+    pub(super) urgency: f64,
+    /// Whether it is due; otherwise it is welcome while nothing else is.
+    pub(super) is_due: bool,
+}
+
 impl Lane {
     pub(super) fn new(source: Source, settings: &Settings, now: DateTime<Utc>) -> Self {
         Self {
             source,
             progress: None,
             live_due: now,
-            quiet_interval: settings.interval,
+            live_by: now,
+            live_at: now,
+            wanted_interval: settings.interval,
+            interval: settings.interval,
+            sweep_due: None,
+            has_backfill: false,
             not_before: now,
             failures: 0,
             limit: settings.page_size,
@@ -59,64 +115,118 @@ impl Lane {
         }
     }
 
-    /// What this source would do now; `Err` with when to ask again.
-    pub(super) fn due(
-        &self,
-        settings: &Settings,
-        now: DateTime<Utc>,
-    ) -> Result<WindowKind, Option<DateTime<Utc>>> {
-        if self.is_busy {
-            return Err(None);
-        }
-        if now < self.not_before {
-            return Err(Some(self.not_before));
+    /// What this source would do now.
+    pub(super) fn wants(&self, now: DateTime<Utc>) -> Wants {
+        if self.is_busy || now < self.not_before {
+            return Wants::default();
         }
         let Some(progress) = &self.progress else {
-            return Ok(WindowKind::Live);
+            return Wants {
+                live: Some(self.live(true, now)),
+                ..Wants::default()
+            };
         };
-        if progress.live.is_some() || now >= self.live_due {
-            return Ok(WindowKind::Live);
+        let is_open = progress.open(WindowKind::Live).is_some();
+        Wants {
+            live: (is_open || now >= self.live_due)
+                .then(|| self.live(is_open || now >= self.live_by, now)),
+            sweep: self.sweep_due.filter(|due| *due <= now),
+            backfill: self.has_backfill,
         }
-        if progress.backfill.is_some() || next_backfill(progress, settings, now).is_some() {
-            return Ok(WindowKind::Backfill);
-        }
-        Err(Some(self.live_due))
     }
 
-    /// A turn went well.
-    pub(super) fn went_well(&mut self) {
+    fn live(&self, is_due: bool, now: DateTime<Utc>) -> Live {
+        let waited = (now - self.last_turn).num_milliseconds() as f64;
+        Live {
+            urgency: waited / self.interval.num_milliseconds().max(1) as f64,
+            is_due,
+        }
+    }
+
+    /// When to ask again what it wants; `None` while a turn is under way.
+    pub(super) fn wake_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if self.is_busy {
+            return None;
+        }
+        if now < self.not_before {
+            return Some(self.not_before);
+        }
+        let sweep = self.sweep_due.filter(|due| *due > now);
+        Some(sweep.map_or(self.live_due, |due| due.min(self.live_due)))
+    }
+
+    /// What it needs of the quota.
+    pub(super) fn need(&self) -> Need {
+        Need {
+            wanted: self.wanted_interval,
+            rate: self.progress.as_ref().map_or(0.0, |progress| progress.rate),
+        }
+    }
+
+    /// Takes in what the quota allows.
+    pub(super) fn keep_pace(&mut self, pace: Pace) {
+        self.interval = pace.interval(self.need());
+        self.live_by = self.live_due.max(self.live_at + self.interval);
+    }
+
+    /// The wait between its live windows, as far as the quota allows.
+    pub(super) fn interval(&self) -> TimeDelta {
+        self.interval
+    }
+
+    /// Takes in how far the source has come.
+    pub(super) fn came_to(&mut self, progress: Progress, settings: &Settings, now: Now) {
+        let until = |due: DateTime<Utc>| now.steady + (due - now.wall);
+        self.sweep_due = match progress.open(WindowKind::Sweep) {
+            Some(_) => Some(now.steady),
+            None => ledger::sweep_at(&progress.proven, &settings.sweeps, now.wall).map(until),
+        };
+        self.has_backfill = progress.open(WindowKind::Backfill).is_some()
+            || next_backfill(&progress, settings, now.wall).is_some();
+        self.progress = Some(progress);
+    }
+
+    /// A page was kept.
+    pub(super) fn went_well(&mut self, settings: &Settings) {
         self.failures = 0;
+        self.limit = self.limit.saturating_mul(2).min(settings.page_size);
     }
 
-    /// A window was sealed that ended at `before` and had `new` entries.
+    /// A window is done with that ended at `before` and had `new` entries.
     pub(super) fn sealed(
         &mut self,
         kind: WindowKind,
         before: DateTime<Utc>,
         new: usize,
         settings: &Settings,
-        now: DateTime<Utc>,
+        now: Now,
     ) {
-        self.limit = settings.page_size;
         if kind != WindowKind::Live {
             return;
         }
-        if now - before >= settings.interval + NEAR {
+        if now.wall - before >= settings.interval + NEAR {
             // A piece of what was missed: the next one at once.
-            self.live_due = now;
+            (self.live_due, self.live_by) = (now.steady, now.steady);
             return;
         }
-        self.quiet_interval = if new > 0 {
+        self.wanted_interval = if new > 0 {
             settings.interval
         } else {
-            (self.quiet_interval * 2).min(settings.max_interval)
+            (self.wanted_interval * 2).min(settings.max_interval)
         };
-        self.live_due = now + self.quiet_interval;
+        self.live_at = now.steady;
+        self.live_due = now.steady + self.wanted_interval;
+        self.live_by = self.live_due.max(now.steady + self.interval);
     }
 
-    /// There was nothing to do yet.
-    pub(super) fn look_again(&mut self, now: DateTime<Utc>, settings: &Settings) {
-        self.live_due = now + settings.interval;
+    /// There was nothing to do yet of that kind.
+    pub(super) fn look_again(&mut self, kind: WindowKind, settings: &Settings, now: Now) {
+        let later = now.steady + settings.interval;
+        match kind {
+            WindowKind::Live => (self.live_due, self.live_by) = (later, later),
+            WindowKind::Sweep => self.sweep_due = self.sweep_due.map(|due| due.max(later)),
+            WindowKind::Backfill => self.has_backfill = false,
+        }
     }
 
     /// A scan started over. Once its window cannot be made smaller, each time later.
@@ -127,18 +237,6 @@ impl Lane {
             self.not_before =
                 now + (FIRST_RETRY * (1 << window.restarts.min(16))).min(LONGEST_RETRY);
         }
-    }
-
-    /// Whether more than a wait between two windows is still to be read of what is new.
-    pub(super) fn is_behind(
-        &self,
-        progress: &Progress,
-        settings: &Settings,
-        now: DateTime<Utc>,
-    ) -> bool {
-        progress
-            .live_before
-            .is_none_or(|before| now - before > settings.max_interval + settings.interval)
     }
 
     /// A turn failed: it is tried again, later each time.
@@ -156,12 +254,22 @@ impl Lane {
         self.not_before = now + LONGEST_RETRY;
     }
 
-    /// Asks for half as much; says whether less can be asked for.
-    pub(super) fn ask_for_less(&mut self) -> bool {
-        let could = self.limit > 1;
-        self.limit = (self.limit / 2).max(1);
-        could
+    /// Somebody helped, perhaps: it is tried at once.
+    pub(super) fn try_again(&mut self, now: DateTime<Utc>) {
+        self.not_before = self.not_before.min(now);
     }
+
+    /// Asks for half as much.
+    pub(super) fn ask_for_less(&mut self) {
+        self.limit = (self.limit / 2).max(1);
+    }
+}
+
+/// Whether more than a wait between two windows is still to be read of what is new.
+pub(super) fn is_behind(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> bool {
+    progress
+        .live_before
+        .is_none_or(|before| now - before > settings.max_interval + settings.interval)
 }
 
 /// The window a source should scan next, of a kind.
@@ -173,13 +281,17 @@ pub(super) fn next_window(
 ) -> Option<Window> {
     match kind {
         WindowKind::Live => next_live(progress, settings, now),
+        WindowKind::Sweep => {
+            ledger::next_sweep(&progress.proven, &settings.sweeps, settings.page_size, now)
+        }
         WindowKind::Backfill => next_backfill(progress, settings, now),
     }
 }
 
 fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Option<Window> {
     let Some(last) = progress.last_live else {
-        return Some(Window::new(now - settings.overlap, now)).filter(|window| !window.is_empty());
+        let reach = settings.overlap.max(SHORTEST_LIVE_WINDOW);
+        return Some(Window::new(now - reach, now));
     };
     // What a halved scan left of its window begins where it ended: taking the overlap again each time would keep a source
     // that can only take small windows in one place. Once the present is reached, it is taken for all of them: what
@@ -193,11 +305,48 @@ fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Op
     (window.before > last.before).then_some(window)
 }
 
+/// Where history ends that is asked for: what upstream keeps no more is not.
+fn backfill_floor(
+    live_since: DateTime<Utc>,
+    settings: &Settings,
+    now: DateTime<Utc>,
+) -> DateTime<Utc> {
+    let wanted = settings.backfill_since.resolve(live_since);
+    wanted.max(ledger::kept_since(now))
+}
+
 fn next_backfill(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Option<Window> {
-    let before = progress.backfilled_to.or(progress.live_since)?;
-    let floor = settings.backfill_since.resolve(now);
-    let window = Window::new(midnight_before(before).max(floor), before);
+    let live_since = progress.live_since?;
+    let before = progress.backfilled_to.unwrap_or(live_since);
+    let floor = backfill_floor(live_since, settings, now);
+    let span = progress
+        .last_backfill
+        .map_or(DAY, |last| next_span(last, settings.page_size));
+    // Whole days, or a part of one.
+    let since = if span >= DAY {
+        midnight_before(before) - TimeDelta::days(span.num_days() - 1)
+    } else {
+        midnight_before(before).max(before - span)
+    };
+    let window = Window::new(since.max(floor), before);
     (!window.is_empty()).then_some(window)
+}
+
+/// How long the backfill window after that one should be, so that it has about as many pages as it should.
+fn next_span(last: LastBackfill, page_size: u32) -> TimeDelta {
+    let span = last.window.span();
+    if last.restarts > 0 {
+        return span.max(TimeDelta::seconds(1));
+    }
+    let wanted = BACKFILL_PAGES * u64::from(page_size);
+    if last.entries * 2 <= wanted {
+        return (span.max(DAY) * 2).min(LONGEST_BACKFILL);
+    }
+    if last.entries <= wanted {
+        return span.max(SHORTEST_BACKFILL);
+    }
+    let part = wanted as f64 / last.entries as f64;
+    TimeDelta::seconds((span.num_seconds() as f64 * part) as i64).max(SHORTEST_BACKFILL)
 }
 
 /// The last UTC midnight before a moment.
@@ -212,7 +361,7 @@ fn midnight_before(moment: DateTime<Utc>) -> DateTime<Utc> {
 pub(super) fn halved(kind: WindowKind, window: Window) -> Window {
     match (kind, window.middle()) {
         (_, None) => window,
-        (WindowKind::Live, Some(middle)) => Window {
+        (WindowKind::Live | WindowKind::Sweep, Some(middle)) => Window {
             since: window.since,
             before: middle,
         },
@@ -227,31 +376,39 @@ pub(super) fn halved(kind: WindowKind, window: Window) -> Window {
 /// Whether a source's history has been read as far as it was asked for.
 pub(super) fn is_backfilled(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> bool {
     progress.live_since.is_some()
-        && progress.backfill.is_none()
+        && progress.open(WindowKind::Backfill).is_none()
         && next_backfill(progress, settings, now).is_none()
 }
 
-/// Upstream's present, seen from ours: a clock that is this far ahead of upstream's has not begun those seconds there.
+/// What is known of upstream's clock, beside the steady one of ours: so that it stays known when somebody sets this machine's.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Skew(TimeDelta);
+pub(super) struct Skew {
+    /// How far upstream's clock is ahead of our steady one.
+    upstream_ahead: Option<TimeDelta>,
+    is_wrong: bool,
+}
 
 /// Less than this between the clocks may be the way of the answer.
 const UNCERTAIN: TimeDelta = TimeDelta::seconds(2);
 
+/// More than this between the clocks is worth telling.
+const WRONG: TimeDelta = TimeDelta::minutes(1);
+
 impl Skew {
-    /// Takes in what an answer said of upstream's clock.
-    pub(super) fn heard(&mut self, theirs: DateTime<Utc>, ours: DateTime<Utc>) {
-        let ahead = ours - theirs;
-        self.0 = if ahead > UNCERTAIN {
-            ahead
-        } else {
-            TimeDelta::zero()
-        };
+    /// Takes in what an answer said of upstream's clock; gives how far ours is ahead when that has just become worth telling.
+    pub(super) fn heard(&mut self, theirs: DateTime<Utc>, now: Now) -> Option<TimeDelta> {
+        self.upstream_ahead = Some(theirs - now.steady);
+        let ahead = now.wall - theirs;
+        let was_wrong = std::mem::replace(&mut self.is_wrong, ahead.abs() > WRONG);
+        (self.is_wrong && !was_wrong).then_some(ahead)
     }
 
     /// The lesser of our present and upstream's.
-    pub(super) fn present(self, now: DateTime<Utc>) -> DateTime<Utc> {
-        now - self.0
+    pub(super) fn present(self, now: Now) -> DateTime<Utc> {
+        let theirs = self.upstream_ahead.map(|ahead| now.steady + ahead);
+        theirs
+            .filter(|theirs| now.wall - *theirs > UNCERTAIN)
+            .unwrap_or(now.wall)
     }
 }
 
@@ -261,12 +418,20 @@ mod tests {
     use crate::poll::BackfillSince;
     use crate::store::LastLive;
 
+    fn both(now: DateTime<Utc>) -> Now {
+        Now {
+            wall: now,
+            steady: now,
+        }
+    }
+
     fn settings() -> Settings {
         Settings {
             interval: TimeDelta::seconds(60),
             max_interval: TimeDelta::minutes(10),
             overlap: TimeDelta::minutes(2),
             backfill_since: BackfillSince::Span(TimeDelta::days(3)),
+            sweeps: vec![TimeDelta::minutes(15), TimeDelta::days(7)],
             page_size: 1_000,
         }
     }
@@ -316,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn backfill_goes_back_by_days_to_where_it_was_asked_for() {
+    fn backfill_goes_back_by_longer_and_longer_spans_to_where_it_was_asked_for() {
         let mut progress = Progress {
             live_since: Some(at("05T09:58:00")),
             ..Progress::default()
@@ -326,14 +491,18 @@ mod tests {
         while let Some(window) = next_backfill(&progress, &settings(), now) {
             walked.push(window.to_string());
             progress.backfilled_to = Some(window.since);
+            progress.last_backfill = Some(LastBackfill {
+                window,
+                restarts: 0,
+                entries: 0,
+            });
         }
         assert_eq!(
             walked,
             [
                 "[2026-08-05T00:00:00Z, 2026-08-05T09:58:00Z)",
-                "[2026-08-04T00:00:00Z, 2026-08-05T00:00:00Z)",
-                "[2026-08-03T00:00:00Z, 2026-08-04T00:00:00Z)",
-                "[2026-08-02T10:00:00Z, 2026-08-03T00:00:00Z)",
+                "[2026-08-03T00:00:00Z, 2026-08-05T00:00:00Z)",
+                "[2026-08-02T09:00:00Z, 2026-08-03T00:00:00Z)",
             ]
         );
         assert!(is_backfilled(&progress, &settings(), now));
@@ -372,7 +541,7 @@ mod tests {
         let mut lane = Lane::new(Source::account("a").unwrap(), &settings(), now);
         lane.progress = Some(Progress::default());
         let mut wait_after = |new| {
-            lane.sealed(WindowKind::Live, now, new, &settings(), now);
+            lane.sealed(WindowKind::Live, now, new, &settings(), both(now));
             (lane.live_due - now).num_seconds()
         };
         assert_eq!(
@@ -391,7 +560,7 @@ mod tests {
         let now = at("03T10:00:00");
         let mut lane = Lane::new(Source::account("a").unwrap(), &settings, now);
         let mut wait_after = |before| {
-            lane.sealed(WindowKind::Live, at(before), 1, &settings, now);
+            lane.sealed(WindowKind::Live, at(before), 1, &settings, both(now));
             (lane.live_due - now).num_seconds()
         };
         assert_eq!(wait_after("03T09:59:57"), 1);
@@ -409,9 +578,81 @@ mod tests {
             })
             .collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
-        assert_eq!(
-            lane.due(&settings(), now).err().flatten(),
-            Some(lane.not_before)
-        );
+        assert_eq!(lane.wants(now), Wants::default());
+        assert_eq!(lane.wake_at(now), Some(lane.not_before));
+    }
+
+    #[test]
+    fn crowded_history_is_read_in_smaller_pieces_and_an_empty_one_in_few() {
+        let window =
+            |days| Window::new(at("05T00:00:00") - TimeDelta::days(days), at("05T00:00:00"));
+        let after = |days, entries| {
+            let last = LastBackfill {
+                window: window(days),
+                restarts: 0,
+                entries,
+            };
+            next_span(last, 1_000).num_hours()
+        };
+        assert_eq!(after(1, 0), 48);
+        assert_eq!(after(64, 0), 90 * 24);
+        assert_eq!(after(2, 3_000), 48);
+        assert_eq!(after(4, 16_000), 24);
+        assert_eq!(after(1, 1_000_000), 1);
+
+        let settings = Settings {
+            backfill_since: BackfillSince::Span(TimeDelta::days(540)),
+            ..settings()
+        };
+        let now = at("05T10:00:00");
+        let mut progress = Progress {
+            live_since: Some(at("05T09:58:00")),
+            ..Progress::default()
+        };
+        let mut calls = 0;
+        while let Some(window) = next_backfill(&progress, &settings, now) {
+            calls += 1;
+            progress.backfilled_to = Some(window.since);
+            progress.last_backfill = Some(LastBackfill {
+                window,
+                restarts: 0,
+                entries: 0,
+            });
+        }
+        assert!(calls <= 12, "{calls} calls for 540 empty days");
+    }
+
+    #[test]
+    fn nothing_is_asked_for_that_upstream_keeps_no_more() {
+        let settings = Settings {
+            backfill_since: BackfillSince::Date("2020-01-01".parse().unwrap()),
+            ..settings()
+        };
+        let now = at("05T10:00:00");
+        let progress = Progress {
+            live_since: Some(at("05T09:58:00")),
+            backfilled_to: Some(ledger::kept_since(now)),
+            ..Progress::default()
+        };
+        assert_eq!(next_backfill(&progress, &settings, now), None);
+    }
+
+    #[test]
+    fn the_lesser_of_the_two_clocks_holds_and_a_difference_is_told_once() {
+        let mut skew = Skew::default();
+        let (ours, hour) = (at("05T10:00:00"), TimeDelta::hours(1));
+        let later = TimeDelta::minutes(5);
+        assert_eq!(skew.heard(ours - TimeDelta::seconds(1), both(ours)), None);
+        assert_eq!(skew.present(both(ours)), ours);
+        assert_eq!(skew.heard(ours - hour, both(ours)), Some(hour));
+        assert_eq!(skew.heard(ours - hour, both(ours)), None);
+        assert_eq!(skew.present(both(ours + later)), ours + later - hour);
+        // Somebody sets our clock right, and then wrong.
+        let set = |wall| Now {
+            wall,
+            steady: ours + later,
+        };
+        assert_eq!(skew.present(set(ours + later - hour)), ours + later - hour);
+        assert_eq!(skew.present(set(ours - hour * 2)), ours - hour * 2);
     }
 }

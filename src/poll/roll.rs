@@ -78,6 +78,11 @@ impl Roll {
         self.list = Some(list);
     }
 
+    /// Somebody helped, perhaps: it is tried at once.
+    pub(super) fn try_again(&mut self, now: DateTime<Utc>) {
+        self.due = self.due.min(now);
+    }
+
     /// The whole list is kept; it is read again when it is time.
     pub(super) fn done(&mut self, now: DateTime<Utc>) {
         self.is_refused = false;
@@ -91,7 +96,7 @@ impl Roll {
     pub(super) fn failed(&mut self, error: &TurnError, now: DateTime<Utc>) {
         let organization = &self.organization;
         let may_pass = match error {
-            TurnError::Store(_) => true,
+            TurnError::Store(_) | TurnError::Foreign { .. } => true,
             TurnError::Upstream(error) => matches!(
                 error,
                 UpstreamError::Transient(_)
@@ -143,13 +148,14 @@ impl List {
     /// # Errors
     /// When the pages have no end: half a list must not be taken for a whole one.
     pub(super) fn take_accounts(&mut self, page: AccountsPage) -> Result<bool, UpstreamError> {
-        for (id, label) in page.accounts {
+        for account in page.accounts {
             let organization = Some(self.organization.clone());
-            match Source::account(&id) {
+            match Source::account(&account.id) {
                 Ok(source) => self.accounts.push(SourceSeen {
                     source,
                     organization,
-                    label,
+                    label: account.name,
+                    created_at: account.created_at,
                 }),
                 Err(error) => {
                     warn!(organization = self.organization, error = %error, "An account cannot be followed.");

@@ -9,14 +9,17 @@ use tracing::{debug, warn};
 use super::roll::{List, Listing};
 use super::{Settings, lane};
 use crate::clock::Clock;
-use crate::event::Arrival;
+use crate::event::{self, Arrival};
 use crate::health::Board;
-use crate::position::{Source, WindowKind, rfc3339};
+use crate::position::{MAX_SOURCE_ID_LEN, Source, Window, WindowKind, rfc3339};
 use crate::store::{
     Appended, OpenWindow, Page, Progress, QuotaRow, SourceRow, Store, StoreError, Then,
 };
 use crate::task;
 use crate::upstream::{LogPage, Permit, Spent, Upstream, UpstreamError};
+
+/// How often it is tried to write down that upstream said to wait.
+const SAVE_WAIT_TRIES: u32 = 5;
 
 /// What a turn needs to do its work; a clone shares it all.
 #[derive(Clone)]
@@ -80,8 +83,8 @@ pub(super) struct Scanned {
     pub(super) did: Did,
     /// How far the source has come with it.
     pub(super) progress: Progress,
-    /// Upstream's present, and ours when it said so.
-    pub(super) clocks: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Upstream's present.
+    pub(super) theirs: Option<DateTime<Utc>>,
 }
 
 pub(super) enum Did {
@@ -92,8 +95,10 @@ pub(super) enum Did {
         appended: Appended,
         sealed: Option<DateTime<Utc>>,
     },
-    /// The cursor led nowhere, so the scan starts over.
+    /// The cursor led nowhere, or an entry is too large: the scan starts over.
     Restarted { why: String },
+    /// The source goes on past a stretch with an entry that is too large.
+    GaveUp { window: Window },
     /// Upstream's clock has not reached the window: it is tried again by that clock.
     TooEarly,
 }
@@ -107,13 +112,19 @@ pub enum TurnError {
     /// The log could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A page was not of the log that was asked for. Nothing of it was kept.
+    #[error("upstream answered with the entries of {owner}; nothing of them was kept")]
+    Foreign {
+        /// Whose they are, as the entries say.
+        owner: String,
+    },
 }
 
 impl TurnError {
     /// Whether no later turn can do better.
     pub(super) fn is_fatal(&self) -> bool {
         match self {
-            Self::Upstream(_) => false,
+            Self::Upstream(_) | Self::Foreign { .. } => false,
             Self::Store(error) => !matches!(
                 error,
                 StoreError::Busy
@@ -211,6 +222,7 @@ impl Hands {
         match page {
             Ok(page) => self.keep(scan, window, page, asked_at).await,
             Err(UpstreamError::CursorRefused(why)) => self.restart(scan, window, why).await,
+            Err(UpstreamError::PageTooLarge) if scan.limit == 1 => self.pass(scan, window).await,
             Err(error) => Err(error.into()),
         }
     }
@@ -231,9 +243,11 @@ impl Hands {
             let Some(window) = lane::next_window(kind, &progress, &hands.settings, present) else {
                 return Ok(None);
             };
+            // By the lesser of the two clocks, so that no scan claims to have begun later than it did.
+            let began = hands.clock.now().min(present);
             hands
                 .store
-                .begin_window(&source, kind, window, hands.clock.now())
+                .begin_window(&source, kind, window, began)
                 .map(Some)
         })
         .await
@@ -246,21 +260,21 @@ impl Hands {
         page: LogPage,
         asked_at: DateTime<Utc>,
     ) -> Result<Scanned, TurnError> {
+        if let Some(owner) = foreign_owner(&scan.source, &page) {
+            return Err(TurnError::Foreign { owner });
+        }
         let received_at = self.clock.now();
-        let clocks = page.date.map(|theirs| (theirs, received_at));
-        // What upstream had not reached when the scan began is not claimed, whatever our clock says.
+        let theirs = page.date;
+        // What upstream had not reached when it was asked is not claimed, whatever our clock says.
         let took = self.clock.steady() - asked_at;
-        let claim_before = page
-            .date
-            .map_or(window.window.before, |date| date - took)
-            .min(window.window.before);
+        let claim_before = page.date.unwrap_or(received_at) - took;
         if claim_before.timestamp() <= window.window.since.timestamp() {
             let (store, id) = (self.store.clone(), window.id);
             task::blocking(move || store.abandon_window(id)).await?;
-            return self.scanned(scan, Did::TooEarly, clocks).await;
+            return self.scanned(scan, Did::TooEarly, theirs).await;
         }
         let then = page.next.map_or(Then::Seal, Then::GoOn);
-        let sealed = (then == Then::Seal).then_some(claim_before);
+        let sealed = (then == Then::Seal).then_some(claim_before.min(window.window.before));
         let (store, entries) = (self.store.clone(), page.entries);
         let (id, asked) = (window.id, window.cursor.clone());
         let kept = task::blocking(move || {
@@ -286,7 +300,7 @@ impl Hands {
             source = %scan.source, window.kind = scan.kind.as_str(), window.sealed = sealed.is_some(),
             new = appended.new, held = appended.held, "Kept a page."
         );
-        self.scanned(scan, Did::Kept { appended, sealed }, clocks)
+        self.scanned(scan, Did::Kept { appended, sealed }, theirs)
             .await
     }
 
@@ -302,18 +316,41 @@ impl Hands {
         self.scanned(scan, Did::Restarted { why }, None).await
     }
 
+    /// An entry of the window is too large to take even alone: the window is halved until the entry is known to the second,
+    /// and then passed.
+    async fn pass(&self, scan: &Scan, window: OpenWindow) -> Result<Scanned, TurnError> {
+        if window.window.middle().is_some() {
+            return self
+                .restart(scan, window, UpstreamError::PageTooLarge.to_string())
+                .await;
+        }
+        let (store, now, stretch) = (self.store.clone(), self.clock.now(), window.window);
+        task::blocking(move || store.give_up_window(window.id, now)).await?;
+        self.scanned(scan, Did::GaveUp { window: stretch }, None)
+            .await
+    }
+
     async fn scanned(
         &self,
         scan: &Scan,
         did: Did,
-        clocks: Option<(DateTime<Utc>, DateTime<Utc>)>,
+        theirs: Option<DateTime<Utc>>,
     ) -> Result<Scanned, TurnError> {
         let (store, source) = (self.store.clone(), scan.source.clone());
-        let progress = task::blocking(move || store.progress(&source)).await?;
+        let sweeps = self.settings.sweeps.clone();
+        let progress = task::blocking(move || {
+            let progress = store.progress(&source)?;
+            if !progress.is_long() {
+                return Ok::<_, StoreError>(progress);
+            }
+            store.fold_ledger(&source, &sweeps)?;
+            store.progress(&source)
+        })
+        .await?;
         Ok(Scanned {
             did,
             progress,
-            clocks,
+            theirs,
         })
     }
 
@@ -340,6 +377,32 @@ impl Hands {
                 "Upstream said to wait; no call is made until then."
             );
         }
+        // A wait that is not on disk is forgotten by a crash, so one failure is not the end of it.
+        for _ in 1..SAVE_WAIT_TRIES {
+            match self.save(wait).await {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    debug!(error = %error, "A wait could not be written down; trying again.")
+                }
+            }
+        }
         self.save(wait).await
     }
+}
+
+/// Whose entries a page holds, when they are not the asked source's: none of them names it, and at least one names
+/// another. Cloudflare's caches, or somebody's proxy, have mixed up two answers. To keep such a page would show one organization
+/// what another did, and to seal its window would lose our own entries of that time; so it is refused, loudly, and asked
+/// for again. A page that holds one strange entry among our own is upstream's business, and is kept.
+fn foreign_owner(source: &Source, page: &LogPage) -> Option<String> {
+    let mut other = None;
+    for entry in &page.entries {
+        match event::owner(entry.get(), source.kind()) {
+            Some(owner) if owner == source.id() => return None,
+            Some(owner) => other = other.or(Some(owner)),
+            None => {}
+        }
+    }
+    let owner: String = other?.chars().take(MAX_SOURCE_ID_LEN).collect();
+    Some(format!("{}/{owner}", source.kind().as_str()))
 }

@@ -5,13 +5,14 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params};
 use serde_json::value::RawValue;
 
 use super::bodies::{self, Packed, Unpacker};
+use super::lateness::Late;
 use super::windows::{self, Advance, WindowId};
-use super::{Store, StoreError, identity, sources};
+use super::{Store, StoreError, identity, ledger, sources};
 use crate::clock::from_micros;
 use crate::durable::Step;
 use crate::event::{Arrival, AuditEvent, Identity, Reading, sha256};
 use crate::json::canonical;
-use crate::position::{Cursor, Seq, Source};
+use crate::position::{Cursor, Seq, Source, Window};
 
 /// A page of a window's scan, ready to be kept.
 #[derive(Debug, Clone)]
@@ -24,7 +25,7 @@ pub struct Page {
     pub arrivals: Vec<Arrival>,
     /// What comes after it.
     pub then: Then,
-    /// Upstream's present when it answered: nothing after it can be claimed.
+    /// Upstream's present when it was asked: nothing after it can be claimed, and no scan began later.
     pub claim_before: DateTime<Utc>,
     /// Our present.
     pub received_at: DateTime<Utc>,
@@ -66,9 +67,11 @@ impl Store {
             .0
             .bodies
             .pack(page.arrivals.iter().map(|arrival| arrival.body.get()))?;
-        self.write(Step::AppendPage, page.received_at, |db, head| {
-            let source = windows::source_of(db, page.window)?;
+        let written = self.write(Step::AppendPage, page.received_at, |db, head| {
+            let source = page.window.source;
+            let stretch = windows::stretch(db, page.window)?;
             let mut writing = Writing::new(self, db, source, head, page.received_at);
+            writing.sealed = ledger::sealed_within(db, source, stretch.widened())?;
             for (arrival, packed) in page.arrivals.iter().zip(&packed) {
                 let twin = match &arrival.identity {
                     Identity::Id(_) => 1,
@@ -79,7 +82,9 @@ impl Store {
             let (appended, head) = writing.finish()?;
             page.advance(db, appended)?;
             Ok((appended, head))
-        })
+        });
+        self.forget_ledger(page.window.source);
+        written
     }
 
     /// Changes the log by new events, all or nothing; then announces the new head. `write` is given the head before, and
@@ -278,6 +283,9 @@ pub(super) struct Writing<'a> {
     received_at: DateTime<Utc>,
     appended: Appended,
     newest_us: Option<i64>,
+    /// What was sealed before this scan, of its stretch and the second at its ends. Of a file nothing is late.
+    sealed: Vec<Window>,
+    late: Late,
 }
 
 impl<'a> Writing<'a> {
@@ -297,6 +305,8 @@ impl<'a> Writing<'a> {
             received_at,
             appended: Appended::default(),
             newest_us: None,
+            sealed: Vec::new(),
+            late: Late::default(),
         }
     }
 
@@ -311,6 +321,7 @@ impl<'a> Writing<'a> {
         let hash = sha256(arrival.body.get().as_bytes());
         if self.insert(arrival, packed, &key, &hash, 0)? {
             self.appended.new += 1;
+            self.note_lateness(arrival);
             return Ok(());
         }
         match self.next_revision(&key, &hash, arrival)? {
@@ -324,8 +335,19 @@ impl<'a> Writing<'a> {
         Ok(())
     }
 
+    /// Counts an entry whose moment was sealed without it.
+    fn note_lateness(&mut self, arrival: &Arrival) {
+        let Some(time) = arrival.time else { return };
+        let begun = self.sealed.partition_point(|window| window.since <= time);
+        let last = self.sealed[..begun].last();
+        if last.is_some_and(|window| time < window.before) {
+            self.late.count(self.received_at - time);
+        }
+    }
+
     /// Counts the source's new events; gives what it came to, and the head now.
     pub(super) fn finish(self) -> Result<(Appended, Seq), StoreError> {
+        self.late.save(self.db, self.source)?;
         sources::count_events(self.db, self.source, self.appended.new, self.newest_us)?;
         Ok((self.appended, self.head))
     }
@@ -467,7 +489,7 @@ mod tests {
 
     use super::*;
     use crate::durable::{Break, Breaker};
-    use crate::position::{Window, WindowKind};
+    use crate::position::WindowKind;
     use crate::store::SourceSeen;
 
     /// A log with one source, and scans of it by hand.
@@ -490,6 +512,7 @@ mod tests {
                 source: source.clone(),
                 organization: None,
                 label: None,
+                created_at: None,
             };
             store.save_sources(&[seen], now()).unwrap();
             Self {
@@ -642,7 +665,9 @@ mod tests {
         log.store.append(&page).unwrap();
         let progress = log.store.progress(&log.source).unwrap();
         assert_eq!(
-            progress.live.as_ref().and_then(|open| open.cursor.clone()),
+            progress
+                .open(WindowKind::Live)
+                .and_then(|open| open.cursor.clone()),
             Some(Cursor("1".into()))
         );
         assert_eq!(progress.live_before, None);
@@ -652,7 +677,7 @@ mod tests {
         log.store.append(&page).unwrap();
         let progress = log.store.progress(&log.source).unwrap();
         assert_eq!(
-            (progress.live, progress.live_before),
+            (progress.open(WindowKind::Live), progress.live_before),
             (None, Some(page.claim_before))
         );
     }

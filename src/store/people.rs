@@ -373,6 +373,7 @@ mod tests {
             let seen = SourceSeen {
                 source: source.clone(),
                 organization: Some("o".into()),
+                created_at: None,
                 label: Some(name.into()),
             };
             store.save_accounts("o", &[seen], day(n)).unwrap();

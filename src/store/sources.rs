@@ -17,6 +17,8 @@ pub struct SourceSeen {
     pub organization: Option<String>,
     /// What upstream calls it, if it said so.
     pub label: Option<String>,
+    /// When upstream says that the account was made.
+    pub created_at: Option<DateTime<Utc>>,
 }
 
 /// A source as it is written down.
@@ -30,6 +32,8 @@ pub struct SourceRow {
     pub label: Option<String>,
     /// When it was first seen.
     pub first_seen_at: DateTime<Utc>,
+    /// When upstream says that the account was made.
+    pub created_at: Option<DateTime<Utc>>,
     /// When its organization no longer listed it.
     pub left_at: Option<DateTime<Utc>>,
     /// When the latest of its events happened.
@@ -79,7 +83,7 @@ impl Store {
     pub fn sources(&self) -> Result<Vec<SourceRow>, StoreError> {
         self.ask(|db| {
             let mut rows = db.prepare_cached(
-                "SELECT name, organization, label, first_seen_us, left_us, newest_us, events FROM source ORDER BY name",
+                "SELECT name, organization, label, first_seen_us, left_us, newest_us, events, created_us FROM source ORDER BY name",
             )?;
             let rows = rows.query_map([], source_row)?;
             rows.map(|row| Ok(row?)).collect()
@@ -89,8 +93,10 @@ impl Store {
 
 fn save(db: &Connection, seen: &SourceSeen, now: DateTime<Utc>) -> Result<(), StoreError> {
     let mut insert = db.prepare_cached(
-        "INSERT INTO source (name, organization, label, first_seen_us) VALUES (:name, :organization, :label, :now)
+        "INSERT INTO source (name, organization, label, first_seen_us, created_us)
+         VALUES (:name, :organization, :label, :now, :created)
          ON CONFLICT (name) DO UPDATE SET
+             created_us = coalesce(excluded.created_us, created_us),
              organization = coalesce(excluded.organization, organization),
              label = coalesce(excluded.label, label),
              left_us = NULL",
@@ -99,6 +105,7 @@ fn save(db: &Connection, seen: &SourceSeen, now: DateTime<Utc>) -> Result<(), St
         ":name": seen.source.to_string(),
         ":organization": seen.organization,
         ":label": seen.label,
+        ":created": seen.created_at.map(|at| at.timestamp_micros()),
         ":now": now.timestamp_micros(),
     })?;
     match &seen.label {
@@ -130,6 +137,7 @@ fn source_row(row: &Row<'_>) -> rusqlite::Result<SourceRow> {
         left_at: row.get::<_, Option<i64>>(4)?.map(from_micros),
         newest_event: row.get::<_, Option<i64>>(5)?.map(from_micros),
         events: row.get(6)?,
+        created_at: row.get::<_, Option<i64>>(7)?.map(from_micros),
     })
 }
 

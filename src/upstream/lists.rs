@@ -1,5 +1,6 @@
 //! An organization's lists, a page at a time: of its accounts, and of its members.
 
+use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use url::Url;
 
@@ -15,10 +16,21 @@ const MEMBERS_PAGE_SIZE: u32 = 100;
 /// One page of an organization's accounts.
 #[derive(Debug)]
 pub struct AccountsPage {
-    /// Ids and names.
-    pub accounts: Vec<(String, Option<String>)>,
+    /// Those that have an id.
+    pub accounts: Vec<ListedAccount>,
     /// The token of the next page.
     pub next: Option<String>,
+}
+
+/// An account as its organization lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedAccount {
+    /// Its id.
+    pub id: String,
+    /// What it is called.
+    pub name: Option<String>,
+    /// When it was made.
+    pub created_at: Option<DateTime<Utc>>,
 }
 
 /// One page of an organization's members.
@@ -85,10 +97,13 @@ impl Upstream {
     }
 }
 
-fn account(item: &RawValue) -> Option<(String, Option<String>)> {
+fn account(item: &RawValue) -> Option<ListedAccount> {
     let item: serde_json::Value = serde_json::from_str(item.get()).ok()?;
-    Some((
-        item["id"].as_str()?.to_owned(),
-        item["name"].as_str().map(ToOwned::to_owned),
-    ))
+    let created = item["created_on"].as_str();
+    Some(ListedAccount {
+        id: item["id"].as_str()?.to_owned(),
+        name: item["name"].as_str().map(ToOwned::to_owned),
+        created_at: created
+            .and_then(|text| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())),
+    })
 }

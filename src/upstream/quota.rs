@@ -146,6 +146,13 @@ impl Quota {
         })
     }
 
+    /// How many calls a second it allows in the long run.
+    #[must_use]
+    pub fn calls_a_second(&self) -> f64 {
+        let period = self.lock().period;
+        1e9 / period.num_nanoseconds().unwrap_or(i64::MAX).max(1) as f64
+    }
+
     /// Upstream told this credential to wait. What is under way may finish.
     pub fn block(&self, until: DateTime<Utc>) {
         self.lock().block(until);

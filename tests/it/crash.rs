@@ -8,7 +8,8 @@ use chrono::TimeDelta;
 use fastrand::Rng;
 use orgtrail::clock::Clock;
 use orgtrail::index::{Index, Range};
-use orgtrail::position::Seq;
+use orgtrail::ledger::{Sealed, open_parts};
+use orgtrail::position::{Seq, Window};
 use orgtrail::query::Query;
 use orgtrail::sim::{Faults, SimConfig, Simulator};
 use orgtrail::store::Store;
@@ -25,7 +26,17 @@ const KILLS: usize = 10;
 /// How long anything may take before the test gives up.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-fn configuration(dir: &Path, upstream: std::net::SocketAddr, organization: &str) -> String {
+/// What is scanned again, and when.
+const SWEEPS: [TimeDelta; 2] = [TimeDelta::seconds(3), TimeDelta::seconds(12)];
+
+/// Later than the overlap, and not as late as the last sweep.
+const MAX_LATENESS: TimeDelta = TimeDelta::seconds(8);
+
+fn configuration(dir: &Path, upstream: std::net::SocketAddr, organizations: &[String]) -> String {
+    let organizations: String = organizations
+        .iter()
+        .map(|id| format!("[[organizations]]\nid = \"{id}\"\n"))
+        .collect();
     format!(
         r#"data_dir = '{}'
 [http]
@@ -39,11 +50,10 @@ page_size = 50
 [poll]
 interval = "1s"
 max_interval = "1s"
-overlap = "10m"
+overlap = "2s"
+sweeps = ["3s", "12s"]
 backfill_since = "5d"
-[[organizations]]
-id = "{organization}"
-"#,
+{organizations}"#,
         dir.join("data").display()
     )
 }
@@ -75,7 +85,8 @@ async fn ten_kills_lose_nothing_and_keep_nothing_twice() {
     let config = SimConfig {
         seed: SEED,
         events: 4_000,
-        accounts: 3,
+        organizations: 2,
+        accounts: 2,
         days: 4,
         live_per_minute: 240.0,
         quota: 1_000_000,
@@ -95,7 +106,7 @@ async fn ten_kills_lose_nothing_and_keep_nothing_twice() {
         rate_limited: 0.005,
         retry_after_seconds: 1,
         late: 0.3,
-        max_lateness: TimeDelta::seconds(3),
+        max_lateness: MAX_LATENESS,
         ..Faults::default()
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -104,7 +115,7 @@ async fn ten_kills_lose_nothing_and_keep_nothing_twice() {
     let text = configuration(
         dir.path(),
         listener.local_addr().unwrap(),
-        &simulator.organization_id(),
+        &simulator.organization_ids(),
     );
     std::fs::write(&file, text).unwrap();
     let mut servers = JoinSet::new();
@@ -131,16 +142,20 @@ async fn ten_kills_lose_nothing_and_keep_nothing_twice() {
     // Entries go on arriving, so the end is a moment: everything that had happened by then, some seconds later.
     let end = Clock::system().now();
     let store = || Store::open_beside(&data).unwrap();
-    until("history and the present are read", || {
+    until("everything until then has had its last sweep", || {
         let store = store();
-        let sources = simulator.sources();
-        sources.iter().all(|source| {
-            let progress = store.progress(source).unwrap_or_default();
-            let is_live = progress
-                .live_before
-                .is_some_and(|before| before > end + TimeDelta::seconds(5));
-            let floor = end - TimeDelta::days(5) + TimeDelta::seconds(60);
-            is_live && progress.backfilled_to.is_some_and(|to| to <= floor)
+        let range = Window::new(end - TimeDelta::days(5) + TimeDelta::seconds(120), end);
+        simulator.sources().iter().all(|source| {
+            let Ok(progress) = store.progress(source) else {
+                return false;
+            };
+            let complete: Vec<Sealed> = progress
+                .proven
+                .iter()
+                .filter(|piece| piece.is_complete(&SWEEPS))
+                .cloned()
+                .collect();
+            open_parts(&complete, range).is_empty()
         })
     })
     .await;
@@ -150,9 +165,14 @@ async fn ten_kills_lose_nothing_and_keep_nothing_twice() {
     let events = store
         .events_after(Seq::ZERO, usize::MAX >> 1, usize::MAX)
         .unwrap();
+    let mut n_late = 0;
     for source in simulator.sources() {
         let shown = simulator.entries(&source, end);
         assert!(!shown.is_empty(), "{source} has nothing to lose");
+        n_late += store
+            .lateness(&source)
+            .unwrap()
+            .map_or(0, |late| late.entries);
         let mut held: Vec<&str> = events
             .iter()
             .filter(|event| event.source == source)
@@ -174,6 +194,7 @@ async fn ten_kills_lose_nothing_and_keep_nothing_twice() {
             lost.first()
         );
     }
+    assert!(n_late > 0, "no entry was late: the test does not test it");
     let snapshot = Index::open_beside(&data, store.log_id()).unwrap();
     assert_eq!(
         snapshot.seq(),

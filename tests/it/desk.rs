@@ -98,6 +98,7 @@ impl Desk {
             source: source.clone(),
             organization: None,
             label: None,
+            created_at: None,
         };
         self.store.save_sources(&[seen], now).unwrap();
         for entries in entries.chunks(PAGE) {

@@ -1,12 +1,13 @@
 //! The poller, the log and the index on a clock that is moved by hand, one turn at a time, against the real simulator over
 //! real sockets. Months pass in seconds, and a crash is a drop.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
+use orgtrail::event::Reading;
 use orgtrail::health::Board;
 use orgtrail::index::{Hit, Index, Order, Range};
 use orgtrail::indexing::{Indexing, IndexingError, Turned};
@@ -30,8 +31,10 @@ pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) max_requests: u32,
     pub(crate) breaker: Breaker,
-    /// What is followed besides the organization and the accounts it lists.
+    /// What is followed besides the organizations and the accounts they list.
     pub(crate) also: Vec<Source>,
+    /// The most that is taken of one answer.
+    pub(crate) max_page_bytes: usize,
 }
 
 impl Default for Plan {
@@ -40,6 +43,7 @@ impl Default for Plan {
             interval: TimeDelta::seconds(60),
             max_interval: TimeDelta::minutes(10),
             overlap: TimeDelta::minutes(2),
+            sweeps: Vec::new(),
             backfill_since: BackfillSince::Span(TimeDelta::days(3)),
             page_size: 100,
         };
@@ -48,15 +52,21 @@ impl Default for Plan {
             max_requests: 1_000,
             breaker: Breaker::default(),
             also: Vec::new(),
+            max_page_bytes: 64 * 1024 * 1024,
         }
     }
 }
 
 /// A simulated upstream, and one installation that follows it.
 pub(crate) struct World {
+    /// Upstream's clock, and that of waits.
     pub(crate) clock: Clock,
+    /// The clock of the machine that follows it.
+    pub(crate) local_clock: Clock,
     pub(crate) simulator: Simulator,
     pub(crate) plan: Plan,
+    /// What the file with the token holds.
+    pub(crate) token: Arc<Mutex<String>>,
     pub(crate) base_url: String,
     dir: tempfile::TempDir,
     parts: Option<Parts>,
@@ -90,9 +100,11 @@ impl World {
         servers.spawn(simulator.clone().serve(listener, std::future::pending()));
         let dir = tempfile::tempdir().unwrap();
         Self {
+            local_clock: clock.beside(),
             clock,
             simulator,
             plan,
+            token: Arc::new(Mutex::new("test-token".to_owned())),
             base_url,
             dir,
             parts: None,
@@ -123,30 +135,34 @@ impl World {
             blocked_until: row.blocked_until,
         });
         let quota = Quota::new(self.plan.max_requests, saved, self.clock.steady());
-        let token: orgtrail::upstream::ReadToken = Arc::new(|| Ok("test-token".into()));
+        let file = Arc::clone(&self.token);
+        let token: orgtrail::upstream::ReadToken =
+            Arc::new(move || Ok(file.lock().unwrap().as_str().into()));
         let base_url = self.base_url.parse().unwrap();
         let upstream = Upstream::new(
             base_url,
             token,
             quota,
-            self.clock.clone(),
+            self.local_clock.clone(),
             Timeouts::default(),
         )
-        .unwrap();
-        let organization = self.simulator.organization_id();
-        let own = Source::organization(&organization).unwrap();
+        .unwrap()
+        .taking_at_most(self.plan.max_page_bytes);
+        let organizations = self.simulator.organization_ids();
+        let own: Vec<Source> = organizations
+            .iter()
+            .map(|id| Source::organization(id).unwrap())
+            .collect();
         let alone = |source: &Source| SourceSeen {
             source: source.clone(),
             organization: None,
             label: None,
+            created_at: None,
         };
         let following = Following {
-            sources: std::iter::once(&own)
-                .chain(&self.plan.also)
-                .map(alone)
-                .collect(),
-            listed: vec![organization.clone()],
-            members_of: vec![organization],
+            sources: own.iter().chain(&self.plan.also).map(alone).collect(),
+            listed: organizations.clone(),
+            members_of: organizations,
             by_themselves: self.plan.also.iter().cloned().collect(),
         };
         let board = Board::default();
@@ -157,9 +173,9 @@ impl World {
             following,
             self.plan.settings.clone(),
             board.clone(),
-            self.clock.clone(),
+            self.local_clock.clone(),
         )?;
-        let indexing = Indexing::new(store.clone(), index.clone(), self.clock.clone());
+        let indexing = Indexing::new(store.clone(), index.clone(), self.local_clock.clone());
         Ok(Parts {
             store,
             index,
@@ -171,6 +187,11 @@ impl World {
 
     pub(crate) fn store(&mut self) -> Store {
         self.parts().store.clone()
+    }
+
+    /// Where it keeps its data.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     pub(crate) fn board(&mut self) -> Board {
@@ -218,12 +239,15 @@ impl World {
     /// much is held as upstream has shown.
     pub(crate) async fn settle(&mut self) {
         let begun = self.clock.now();
-        for _ in 0..5_000 {
+        let mut looked = begun - TimeDelta::days(1);
+        for _ in 0..20_000 {
             let turn = self.poll().await;
-            while self.follow() {}
-            if turn == Turn::Called {
+            // To look costs much, and what is late is found by sweeps, minutes apart.
+            if turn == Turn::Called || self.clock.now() - looked < TimeDelta::minutes(6) {
                 continue;
             }
+            looked = self.clock.now();
+            while self.follow() {}
             let sources = self.simulator.sources();
             let (board, store, now) = (self.board(), self.store(), self.clock.now());
             let is_done = |source: &Source| {
@@ -242,7 +266,7 @@ impl World {
             }
         }
         let state = orgtrail::status::sources(&self.store(), None, self.clock.now());
-        panic!("not settled after 5,000 turns: {state:#?}");
+        panic!("not settled after 20,000 turns: {state:#?}");
     }
 
     /// How often each text of each source was shown by now, less how often it is held; what is even is left out.
@@ -313,6 +337,40 @@ impl World {
             "the index does not hold what the log holds"
         );
         self.no_call_that_should_not_have_been();
+    }
+
+    /// No claim is stronger than what is held: of some proven stretches, everything that upstream could show when they were
+    /// last scanned.
+    pub(crate) fn claims_hold(&mut self, rng: &mut fastrand::Rng) {
+        let store = self.store();
+        let held: BTreeSet<(String, String)> = store
+            .events_after(Seq::ZERO, usize::MAX >> 1, usize::MAX)
+            .unwrap()
+            .into_iter()
+            .map(|event| (event.source.to_string(), event.entry.get().to_owned()))
+            .collect();
+        for source in self.simulator.sources() {
+            let Ok(progress) = store.progress(&source) else {
+                continue;
+            };
+            let pieces = &progress.proven;
+            for n in 0..pieces.len().min(4) {
+                // One of any, and some of the latest.
+                let latest = pieces
+                    .len()
+                    .saturating_sub(if n == 0 { pieces.len() } else { 8 });
+                let piece = &pieces[rng.usize(latest..pieces.len())];
+                for text in self.simulator.entries(&source, piece.scanned_at) {
+                    let is_claimed = Reading::of(&text)
+                        .time
+                        .is_some_and(|at| piece.window.since <= at && at < piece.window.before);
+                    assert!(
+                        !is_claimed || held.contains(&(source.to_string(), text.clone())),
+                        "{source} claims {piece:?} and lacks {text}"
+                    );
+                }
+            }
+        }
     }
 
     pub(crate) fn no_call_that_should_not_have_been(&self) {

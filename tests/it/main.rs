@@ -8,6 +8,7 @@
 mod answers;
 mod asked;
 mod cli;
+mod completeness;
 mod crash;
 mod desk;
 mod drive;
@@ -21,6 +22,7 @@ mod quota;
 mod reference;
 mod restart;
 mod samples;
+mod scheduling;
 mod search;
 mod shell;
 mod sigma;

@@ -278,6 +278,7 @@ async fn every_failure_is_named_by_what_to_do() {
             }
             UpstreamError::Transient(why) => format!("Transient: {why}"),
             UpstreamError::Unauthorized(why) => format!("Unauthorized: {why}"),
+            UpstreamError::Forbidden(why) => format!("Forbidden: {why}"),
             UpstreamError::Unexpected(why) => format!("Unexpected: {why}"),
             error => format!("{error:?}"),
         };
@@ -330,7 +331,7 @@ async fn accounts_are_read_page_by_page() {
     let names: Vec<_> = page
         .accounts
         .iter()
-        .filter_map(|(_, name)| name.as_deref())
+        .filter_map(|account| account.name.as_deref())
         .collect();
     assert_eq!(names, ["Example - Production", "Example - Staging"]);
     assert_eq!(page.next.as_deref(), Some("c3ludGhldGljLXBhZ2UtdG9rZW4="));

@@ -26,6 +26,7 @@ fn breaker(seed: u64, armed: &Arc<Mutex<bool>>, broken: &Broken) -> Breaker {
             Step::SaveDictionary => 0.7,
             Step::RestartWindow => 0.5,
             Step::SaveQuota | Step::SaveSources | Step::SaveMembers => 0.25,
+            Step::FoldLedger => 0.3,
             Step::BeginWindow | Step::CommitIndex => 0.1,
             Step::AppendPage => 0.05,
             // Nothing is imported here: see `import`.
@@ -63,8 +64,8 @@ fn faults(rng: &mut Rng) -> Faults {
         cursor_loop: share(0.05),
         empty_with_cursor: share(0.5),
         late: share(0.3),
-        // Later entries than the overlap are for sweeps to find.
-        max_lateness: TimeDelta::minutes(1),
+        // Later than any overlap: for sweeps to find.
+        max_lateness: TimeDelta::minutes(40),
         seed: rng.u64(..),
         ..Faults::default()
     }
@@ -74,8 +75,21 @@ fn faults(rng: &mut Rng) -> Faults {
 fn publish(world: &World, rng: &mut Rng, without_ids: bool) {
     let sources = world.simulator.sources();
     let source = &sources[rng.usize(..sources.len())];
+    // Some happened before, by more than any overlap, and others can be read only later: both are late.
+    let mut some_time = |share| {
+        let seconds = if rng.u8(..4) < share {
+            rng.i64(0..2_400)
+        } else {
+            0
+        };
+        TimeDelta::seconds(seconds)
+    };
     let now = world.clock.now();
-    let time = now.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+    let (happened, visible_at) = match some_time(2) {
+        ago if ago.is_zero() => (now, now + some_time(1)),
+        ago => (now - ago, now),
+    };
+    let time = happened.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
     let (id, n) = (rng.u64(..), rng.u8(..));
     let texts = match rng.u8(..6) {
         0 => vec![format!(
@@ -102,7 +116,7 @@ fn publish(world: &World, rng: &mut Rng, without_ids: bool) {
         )],
     };
     for text in texts {
-        world.simulator.publish(source, &text, now, now);
+        world.simulator.publish(source, &text, happened, visible_at);
     }
 }
 
@@ -113,8 +127,9 @@ async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
     let armed = Arc::new(Mutex::new(true));
     let config = SimConfig {
         seed,
-        events: rng.u64(200..1_400),
-        accounts: rng.u32(1..4),
+        events: rng.u64(100..900),
+        organizations: rng.u32(1..3),
+        accounts: rng.u32(1..3),
         days: 3,
         live_per_minute: 0.2,
         max_limit: rng.usize(10..200),
@@ -124,7 +139,8 @@ async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
     };
     let plan = Plan {
         settings: Settings {
-            overlap: TimeDelta::minutes(30),
+            overlap: TimeDelta::minutes(rng.i64(0..10)),
+            sweeps: [TimeDelta::minutes(rng.i64(1..20)), TimeDelta::minutes(45)].into(),
             backfill_since: BackfillSince::Span(TimeDelta::days(4)),
             page_size: rng.u32(10..400),
             ..Plan::default().settings
@@ -139,6 +155,10 @@ async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
     world.simulator.set_faults(faults);
     for _ in 0..rng.u32(150..400) {
         world.poll().await;
+        // Scans take time.
+        world
+            .clock
+            .advance(TimeDelta::milliseconds(rng.i64(0..3_000)));
         if rng.u8(..10) < 3 {
             publish(&world, &mut rng, without_ids);
         }
@@ -148,11 +168,15 @@ async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
         if rng.u8(..30) == 0 {
             world.crash();
         }
+        if rng.u8(..60) == 0 {
+            world.claims_hold(&mut rng);
+        }
     }
     *armed.lock().unwrap() = false;
     world.simulator.set_faults(Faults::default());
     world.settle().await;
     world.invariants();
+    world.claims_hold(&mut rng);
     world
         .simulator
         .requests()
@@ -168,7 +192,7 @@ fn seeds() -> Vec<u64> {
     if skip_slow_tests() {
         (1..=8).collect()
     } else {
-        (1..=60).collect()
+        (1..=200).collect()
     }
 }
 

@@ -1,0 +1,496 @@
+//! What sealed windows prove, and what is to be scanned again: the arithmetic of the ledger, without a database or a clock.
+//!
+//! # Facts and claims
+//!
+//! A scan of `[since, before)` that began at `B` and was sealed at `T` is a fact: whatever upstream could show at `B` of that
+//! stretch is held from `T` on. Everything else is computed from such facts, moment by moment. For a moment of a source's
+//! time that several scans cover,
+//!
+//! - it was **first sealed** when the earliest of them was,
+//! - it was **last scanned** when the latest of them *began*,
+//! - its last scan **waited** so long after its first seal.
+//!
+//! It is *settling* from its first seal, and *complete* once its last scan waited for the longest of the configured
+//! sweeps. That is all there is to it: no list of things to do is kept, so a changed configuration, a crash or a month
+//! of downtime need no repair. Whatever is due is seen from the same facts, and several missed sweeps are made good by one scan.
+//!
+//! # Merging
+//!
+//! A ledger of years would be long, so old windows are folded ([`fold()`]): cut where they overlap, then neighbours put together.
+//! A merged stretch says three things of all its moments at once: they were first sealed *no later* than it says, last
+//! scanned *no earlier*, and waited *at least* so long. Each of these bounds can only make a claim weaker, or leave it as it
+//! was. `waited` is kept for its own sake because the difference of two bounds would say less than was known.
+//!
+//! Only neighbours that are alike are put together: settling ones when they were first sealed, and last scanned, within
+//! the [`slack`] of their next sweep; complete ones within the same seven days of a source's time, when their last scans began within
+//! sixteen days. So a source has about 53 merged windows for each year, and about a hundred for what is still settling.
+//!
+//! # Sweeps
+//!
+//! A moment is due for its next sweep so long after its first seal as the configuration says. Due neighbours are scanned
+//! together, and to let them gather a sweep waits for the [`slack`] of its span. Of a stretch that was old when it was first
+//! sealed (an outage, history), the sweeps that are shorter than its age then are left out, since entries that late were there to
+//! be found; the longest is always made. What upstream keeps no more is never swept: an empty answer would prove nothing.
+
+mod fold;
+
+use chrono::{DateTime, DurationRound, Months, NaiveDate, NaiveTime, TimeDelta, Utc};
+
+use crate::position::{SourceKind, Window, WindowKind};
+
+pub use self::fold::fold;
+
+/// How long upstream keeps an entry.
+const KEPT_MONTHS: Months = Months::new(18);
+
+/// The first day that upstream's account logs still hold: those of the beta were dropped after 30 days.
+const ACCOUNT_LOGS_SINCE: (i32, u32, u32) = (2026, 3, 10);
+
+/// The first day of organizations' logs.
+const ORGANIZATION_LOGS_SINCE: (i32, u32, u32) = (2026, 4, 23);
+
+/// The longest stretch of one sweep.
+const LONGEST_SWEEP: TimeDelta = TimeDelta::days(90);
+
+/// The shortest stretch that a sweep is cut down to because many entries are expected.
+const SHORTEST_CUT: TimeDelta = TimeDelta::hours(1);
+
+/// About the most pages of one sweep: what an interruption by a lost cursor costs.
+const SWEEP_PAGES: u64 = 20;
+
+/// A sweep starts late by at most this part of its span, so that neighbours gather and are scanned together.
+const SLACK_PART: i32 = 8;
+
+/// The longest that a sweep waits for neighbours.
+const LONGEST_SLACK: TimeDelta = TimeDelta::hours(6);
+
+/// How far back history is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackfillSince {
+    /// So long before the first live window.
+    Span(TimeDelta),
+    /// From that day on.
+    Date(NaiveDate),
+}
+
+impl BackfillSince {
+    /// The moment that is meant, for a source whose first live window began at `start`. Days before it begin with an hour:
+    /// by its overlap the next window may begin a moment before the first, and no history should be asked for because of that.
+    #[must_use]
+    pub fn resolve(self, start: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Self::Span(span) => {
+                let exactly = start
+                    .checked_sub_signed(span)
+                    .unwrap_or(DateTime::UNIX_EPOCH);
+                let hour = exactly.duration_trunc(TimeDelta::hours(1));
+                hour.ok()
+                    .filter(|_| span >= TimeDelta::days(1))
+                    .unwrap_or(exactly)
+            }
+            Self::Date(date) => midnight(date),
+        }
+    }
+}
+
+/// What an operator wants of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aims {
+    /// How long after its first seal a stretch is scanned again, from the shortest to the longest; may be empty.
+    pub sweeps: Vec<TimeDelta>,
+    /// How far back history is read.
+    pub backfill_since: BackfillSince,
+}
+
+impl Aims {
+    /// How long after its first seal the last scan of a moment must begin for the moment to be complete.
+    #[must_use]
+    pub fn patience(&self) -> TimeDelta {
+        self.sweeps.last().copied().unwrap_or_default()
+    }
+}
+
+/// The earliest moment of which upstream still keeps entries at `now`.
+#[must_use]
+pub fn kept_since(now: DateTime<Utc>) -> DateTime<Utc> {
+    now.checked_sub_months(KEPT_MONTHS)
+        .unwrap_or(DateTime::UNIX_EPOCH)
+}
+
+/// The earliest moment of which upstream ever kept entries for good.
+#[must_use]
+pub fn began_keeping(kind: SourceKind) -> DateTime<Utc> {
+    let (year, month, day) = match kind {
+        SourceKind::Account => ACCOUNT_LOGS_SINCE,
+        SourceKind::Organization => ORGANIZATION_LOGS_SINCE,
+    };
+    NaiveDate::from_ymd_opt(year, month, day).map_or(DateTime::UNIX_EPOCH, midnight)
+}
+
+fn midnight(date: NaiveDate) -> DateTime<Utc> {
+    date.and_time(NaiveTime::MIN).and_utc()
+}
+
+/// A sealed window, or what several of them prove of a stretch. Each bound holds for every moment of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// How it was first sealed; [`WindowKind::Sweep`] only for a scan by itself.
+    pub kind: WindowKind,
+    /// The stretch.
+    pub window: Window,
+    /// It was first sealed no later than this.
+    pub first_sealed: DateTime<Utc>,
+    /// Its last scan began no earlier than this.
+    pub scanned_at: DateTime<Utc>,
+    /// Its last scan began at least so long after its first seal.
+    pub waited: TimeDelta,
+    /// What its scans showed and came to, all together.
+    pub counts: Counts,
+}
+
+/// What scans showed and came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Pages.
+    pub pages: u64,
+    /// Entries, as often as they were shown.
+    pub entries: u64,
+    /// Of those, entries that were not held before.
+    pub new: u64,
+    /// Of those, other content under an id that was held.
+    pub revisions: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: Self) {
+        self.pages += other.pages;
+        self.entries += other.entries;
+        self.new += other.new;
+        self.revisions += other.revisions;
+    }
+}
+
+impl Sealed {
+    /// What one scan proves that began at `began` and was sealed at `sealed`.
+    #[must_use]
+    pub fn scan(
+        kind: WindowKind,
+        window: Window,
+        began: DateTime<Utc>,
+        sealed: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            kind,
+            window,
+            first_sealed: sealed,
+            scanned_at: began,
+            waited: TimeDelta::zero(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Whether its last sweep has been made.
+    #[must_use]
+    pub fn is_complete(&self, sweeps: &[TimeDelta]) -> bool {
+        sweeps.last().is_none_or(|last| self.waited >= *last)
+    }
+
+    /// The sweep it waits for.
+    fn next_sweep(&self, sweeps: &[TimeDelta]) -> Option<TimeDelta> {
+        let last = sweeps.last()?;
+        let age_then = self.first_sealed - self.window.before;
+        sweeps
+            .iter()
+            .copied()
+            .find(|sweep| self.waited < *sweep && (sweep == last || age_then < *sweep))
+    }
+
+    /// When its next sweep is due, and until when that waits for neighbours.
+    fn due(&self, sweeps: &[TimeDelta]) -> Option<Due> {
+        let sweep = self.next_sweep(sweeps)?;
+        let at = self.first_sealed + sweep;
+        Some(Due {
+            at,
+            by: at + slack(sweep),
+        })
+    }
+
+    /// What both say of the moments that both cover.
+    fn both(&self, other: &Self) -> Self {
+        let earlier = if self.first_sealed <= other.first_sealed {
+            self
+        } else {
+            other
+        };
+        let (first_sealed, scanned_at) =
+            (earlier.first_sealed, self.scanned_at.max(other.scanned_at));
+        Self {
+            kind: earlier.kind,
+            window: self.window,
+            first_sealed,
+            scanned_at,
+            waited: self.waited.max(other.waited).max(scanned_at - first_sealed),
+            counts: Counts::default(),
+        }
+    }
+
+    /// What holds for the moments of both, the other one coming next.
+    #[must_use]
+    pub fn followed_by(&self, next: &Self) -> Self {
+        let mut counts = self.counts;
+        counts.add(next.counts);
+        Self {
+            kind: self.kind,
+            window: Window {
+                since: self.window.since,
+                before: next.window.before,
+            },
+            first_sealed: self.first_sealed.max(next.first_sealed),
+            scanned_at: self.scanned_at.min(next.scanned_at),
+            waited: self.waited.min(next.waited),
+            counts,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    at: DateTime<Utc>,
+    by: DateTime<Utc>,
+}
+
+/// How late a sweep may start, so that its neighbours gather.
+#[must_use]
+pub fn slack(sweep: TimeDelta) -> TimeDelta {
+    (sweep / SLACK_PART).min(LONGEST_SLACK)
+}
+
+/// What sealed windows, in any order, prove: stretches without overlap, the earliest first.
+#[must_use]
+pub fn profile(sealed: &[Sealed]) -> Vec<Sealed> {
+    let mut order: Vec<usize> = (0..sealed.len()).collect();
+    order.sort_by_key(|at| sealed[*at].window.since);
+    let mut bounds: Vec<DateTime<Utc>> = sealed
+        .iter()
+        .flat_map(|one| [one.window.since, one.window.before])
+        .collect();
+    bounds.sort_unstable();
+    bounds.dedup();
+
+    let mut found: Vec<Sealed> = Vec::new();
+    let mut covering: Vec<usize> = Vec::new();
+    let mut waiting = order.into_iter().peekable();
+    for bound in bounds.windows(2) {
+        let window = Window {
+            since: bound[0],
+            before: bound[1],
+        };
+        covering.retain(|at| sealed[*at].window.before > window.since);
+        let mut counts = Counts::default();
+        while let Some(at) = waiting.next_if(|at| sealed[*at].window.since <= window.since) {
+            covering.push(at);
+            // What a scan came to is told once, where it begins.
+            counts.add(sealed[at].counts);
+        }
+        let together = covering
+            .iter()
+            .map(|at| &sealed[*at])
+            .fold(None::<Sealed>, |all, one| {
+                Some(all.map_or_else(|| one.clone(), |all| all.both(one)))
+            });
+        if let Some(piece) = together {
+            push(
+                &mut found,
+                Sealed {
+                    window,
+                    counts,
+                    ..piece
+                },
+            );
+        }
+    }
+    found
+}
+
+/// Puts a piece behind those found; one that says the same as the piece it touches makes that longer.
+fn push(found: &mut Vec<Sealed>, piece: Sealed) {
+    if let Some(last) = found.last_mut()
+        && last.window.before == piece.window.since
+        && (last.kind, last.first_sealed, last.scanned_at, last.waited)
+            == (
+                piece.kind,
+                piece.first_sealed,
+                piece.scanned_at,
+                piece.waited,
+            )
+    {
+        *last = last.followed_by(&piece);
+        return;
+    }
+    found.push(piece);
+}
+
+/// When the next sweep of a source should begin, if it is to be swept again at all. `proven` is its [`profile`].
+#[must_use]
+pub fn sweep_at(
+    proven: &[Sealed],
+    sweeps: &[TimeDelta],
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let kept = kept_since(now);
+    proven
+        .iter()
+        .filter(|piece| piece.window.before > kept)
+        .filter_map(|piece| piece.due(sweeps))
+        .map(|due| due.by)
+        .min()
+}
+
+/// The stretch to sweep now, if a sweep should begin: what has waited longest, with all that is due beside it, as far as
+/// one scan of pages of `page_size` should reach.
+#[must_use]
+pub fn next_sweep(
+    proven: &[Sealed],
+    sweeps: &[TimeDelta],
+    page_size: u32,
+    now: DateTime<Utc>,
+) -> Option<Window> {
+    let kept = kept_since(now);
+    let due: Vec<Option<Due>> = proven
+        .iter()
+        .map(|piece| {
+            piece
+                .due(sweeps)
+                .filter(|due| due.at <= now && piece.window.before > kept)
+        })
+        .collect();
+    let (first, _) = due
+        .iter()
+        .enumerate()
+        .filter_map(|(at, due)| Some((at, due.as_ref()?.by)))
+        .filter(|(_, by)| *by <= now)
+        .min_by_key(|(_, by)| *by)?;
+    let touches = |left: usize, right: usize| {
+        due[left].is_some()
+            && due[right].is_some()
+            && proven[left].window.before == proven[right].window.since
+    };
+    let mut reach = Reach::new(&proven[first], page_size, kept);
+    let mut at = first;
+    while at > 0 && touches(at - 1, at) && reach.takes(&proven[at - 1]) {
+        at -= 1;
+    }
+    let mut at = first;
+    while at + 1 < proven.len() && touches(at, at + 1) && reach.takes(&proven[at + 1]) {
+        at += 1;
+    }
+    Some(reach.window)
+}
+
+/// How far one sweep reaches.
+struct Reach {
+    window: Window,
+    entries: u64,
+    most: u64,
+}
+
+impl Reach {
+    fn new(piece: &Sealed, page_size: u32, kept: DateTime<Utc>) -> Self {
+        let most = SWEEP_PAGES * u64::from(page_size.max(1));
+        let whole = Window::new(piece.window.since.max(kept), piece.window.before);
+        let mut span = whole.span().min(LONGEST_SWEEP);
+        if piece.counts.entries > most {
+            let part = most as f64 / piece.counts.entries as f64;
+            let cut = (whole.span().num_seconds() as f64 * part) as i64;
+            span = span.min(TimeDelta::seconds(cut).max(SHORTEST_CUT));
+        }
+        Self {
+            window: Window {
+                since: whole.since,
+                before: whole.before.min(whole.since + span),
+            },
+            entries: piece.counts.entries,
+            most,
+        }
+    }
+
+    /// Takes a neighbour in, if there is room for all of it.
+    fn takes(&mut self, piece: &Sealed) -> bool {
+        let wider = Window {
+            since: self.window.since.min(piece.window.since),
+            before: self.window.before.max(piece.window.before),
+        };
+        let touches =
+            piece.window.before == self.window.since || piece.window.since == self.window.before;
+        let fits =
+            wider.span() <= LONGEST_SWEEP && self.entries + piece.counts.entries <= self.most;
+        if !touches || !fits {
+            return false;
+        }
+        self.window = wider;
+        self.entries += piece.counts.entries;
+        true
+    }
+}
+
+/// What is left of a profile when some stretches hold an entry that was not taken, as was found then: a later scan may have
+/// taken it.
+#[must_use]
+pub fn without(proven: Vec<Sealed>, holes: &[(Window, DateTime<Utc>)]) -> Vec<Sealed> {
+    let mut left = proven;
+    for (hole, found_at) in holes {
+        left = left
+            .into_iter()
+            .flat_map(|piece| {
+                let part = |since: DateTime<Utc>, before: DateTime<Utc>| {
+                    (since < before).then(|| Sealed {
+                        window: Window { since, before },
+                        ..piece.clone()
+                    })
+                };
+                let Window { since, before } = piece.window;
+                if piece.scanned_at > *found_at || hole.since >= before || hole.before <= since {
+                    return [Some(piece), None];
+                }
+                [
+                    part(since, hole.since),
+                    part(hole.before.max(since), before),
+                ]
+            })
+            .flatten()
+            .collect();
+    }
+    left
+}
+
+/// The parts of `range` that `proven` leaves open, the earliest first.
+#[must_use]
+pub fn open_parts(proven: &[Sealed], range: Window) -> Vec<Window> {
+    let mut parts = Vec::new();
+    let mut from = range.since;
+    for piece in proven {
+        if piece.window.before <= from {
+            continue;
+        }
+        if piece.window.since >= range.before {
+            break;
+        }
+        if piece.window.since > from {
+            parts.push(Window {
+                since: from,
+                before: piece.window.since,
+            });
+        }
+        from = piece.window.before;
+    }
+    if from < range.before {
+        parts.push(Window {
+            since: from,
+            before: range.before,
+        });
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! What a turn's outcome means for the poller: when the source is asked again, and what the board says of it.
+
+use chrono::{DateTime, Utc};
+use tracing::{info, warn};
+
+use super::lane::{self, LONGEST_RETRY, Now};
+use super::roll::Listing;
+use super::turn::{Did, Hands, Listed, Outcome, Scan, Scanned, TurnError, Went};
+use super::{Poller, Refused};
+use crate::health::{LastError, State};
+use crate::position::{Source, WindowKind};
+use crate::upstream::UpstreamError;
+
+impl Poller {
+    /// Notes how a turn went.
+    ///
+    /// # Errors
+    /// The turn's own error, when no later turn can do better.
+    pub fn settle(&mut self, outcome: Outcome) -> Result<(), TurnError> {
+        let now = Now {
+            wall: self.hands.clock.now(),
+            steady: self.hands.clock.steady(),
+        };
+        match outcome.0 {
+            Went::Scanned { scan, result } => {
+                if let Some(lane) = self.lanes.get_mut(&scan.source) {
+                    lane.is_busy = false;
+                }
+                match *result {
+                    Ok(scanned) => self.settle_scan(&scan, scanned, now),
+                    Err(error) if error.is_fatal() => return Err(error),
+                    Err(error) => self.settle_failure(&scan, error, now),
+                }
+            }
+            Went::Listed {
+                organization,
+                listing,
+                result,
+            } => match result {
+                Err(error) if error.is_fatal() => return Err(error),
+                result => self.settle_list(&organization, listing, result, now),
+            },
+        }
+        Ok(())
+    }
+
+    fn settle_scan(&mut self, scan: &Scan, scanned: Scanned, now: Now) {
+        let Scanned {
+            did,
+            progress,
+            theirs,
+        } = scanned;
+        if matches!(did, Did::Kept { .. }) {
+            self.refused = None;
+        }
+        if let Some(ahead) = theirs.and_then(|theirs| self.skew.heard(theirs, now)) {
+            warn!(
+                ahead.seconds = ahead.num_seconds(),
+                "This machine's clock and upstream's differ; what is claimed is by the one that is behind."
+            );
+        }
+        // From here on by the lesser of the clocks, as the windows are; what people read is by ours.
+        let (ours, now) = (
+            now.wall,
+            Now {
+                wall: self.skew.present(now),
+                ..now
+            },
+        );
+        let hands = &self.hands;
+        let settings = &hands.settings;
+        let Some(lane) = self.lanes.get_mut(&scan.source) else {
+            return;
+        };
+        match did {
+            Did::Nothing | Did::TooEarly => {}
+            Did::Restarted { ref why } => {
+                warn!(source = %scan.source, why, "A scan starts over with a smaller window.");
+                lane.restarted(progress.open(scan.kind), now.steady);
+                tell(hands, &scan.source, ours, why.clone());
+            }
+            Did::GaveUp { window } => {
+                warn!(source = %scan.source, window.stretch = %window, "An entry is too large to take; its second is a gap.");
+                lane.sealed(scan.kind, window.before, 0, settings, now);
+                let message = format!("an entry in {window} is too large to take; it is not held");
+                tell(hands, &scan.source, ours, message);
+            }
+            Did::Kept { appended, sealed } => {
+                lane.went_well(settings);
+                if let Some(before) = sealed {
+                    self.live_sealed += u32::from(scan.kind == WindowKind::Live);
+                    lane.sealed(scan.kind, before, appended.new, settings, now);
+                }
+                let is_behind = lane::is_behind(&progress, settings, now.wall);
+                hands.board.write(&scan.source, |health| {
+                    if health.failing_since.take().is_some() {
+                        info!(source = %scan.source, "A source answers again.");
+                    }
+                    health.state = if is_behind {
+                        State::CatchingUp
+                    } else {
+                        State::Live
+                    };
+                });
+            }
+        }
+        let is_done = lane::is_backfilled(&progress, settings, now.wall);
+        hands.board.write(&scan.source, |health| {
+            health.backfilled_to = progress.backfilled_to;
+            health.backfill_done = is_done;
+        });
+        lane.came_to(progress, settings, now);
+        if matches!(did, Did::Nothing | Did::TooEarly) {
+            lane.look_again(scan.kind, settings, now);
+        }
+    }
+
+    fn settle_failure(&mut self, scan: &Scan, error: TurnError, now: Now) {
+        let Some(lane) = self.lanes.get_mut(&scan.source) else {
+            return;
+        };
+        let state = match &error {
+            // The quota holds everybody back; the source itself is well.
+            TurnError::Upstream(UpstreamError::RateLimited { .. }) => return,
+            TurnError::Upstream(UpstreamError::PageTooLarge) => return lane.ask_for_less(),
+            TurnError::Upstream(UpstreamError::Unauthorized(_)) => {
+                return self.refuse(&error, now);
+            }
+            TurnError::Upstream(UpstreamError::Forbidden(_)) => {
+                lane.wait_for_help(now.steady);
+                State::Refused
+            }
+            TurnError::Upstream(UpstreamError::Unexpected(_)) => {
+                lane.wait_for_help(now.steady);
+                State::Failing
+            }
+            TurnError::Upstream(_) | TurnError::Store(_) | TurnError::Foreign { .. } => {
+                lane.back_off(now.steady);
+                State::Failing
+            }
+        };
+        if fail(&self.hands, &scan.source, state, &error, now) {
+            warn!(source = %scan.source, error = %error, "A source fails; it is tried again, later each time.");
+        }
+    }
+
+    /// The credential does not work: all its sources stop, and say so.
+    fn refuse(&mut self, error: &TurnError, now: Now) {
+        if self.refused.is_none() {
+            warn!(credential = self.hands.credential, error = %error, "A credential was refused; its sources wait until it works, or its token changes.");
+        }
+        self.refused = Some(Refused {
+            token: self.hands.upstream.token_mark(),
+            until: now.steady + LONGEST_RETRY,
+        });
+        for source in self.lanes.keys() {
+            fail(&self.hands, source, State::Refused, error, now);
+        }
+    }
+
+    fn settle_list(
+        &mut self,
+        organization: &str,
+        listing: Listing,
+        result: Result<Listed, TurnError>,
+        now: Now,
+    ) {
+        let Some(roll) = self
+            .rolls
+            .iter_mut()
+            .find(|roll| roll.organization == organization && roll.listing == listing)
+        else {
+            return;
+        };
+        match result {
+            Ok(Listed::More(list)) => roll.go_on(list),
+            Ok(Listed::Accounts(rows)) => {
+                roll.done(now.steady);
+                self.refused = None;
+                self.follow(organization, &rows, now.steady);
+            }
+            Ok(Listed::Members) => roll.done(now.steady),
+            Err(error) => {
+                roll.failed(&error, now.steady);
+                let is_refusal =
+                    matches!(error, TurnError::Upstream(UpstreamError::Unauthorized(_)));
+                // A credential that may not read members may read logs all the same.
+                if is_refusal && listing == Listing::Accounts {
+                    self.refuse(&error, now);
+                }
+            }
+        }
+    }
+}
+
+/// Writes on the board what went wrong with a source that is well.
+fn tell(hands: &Hands, source: &Source, at: DateTime<Utc>, message: String) {
+    let error = LastError { at, message };
+    hands
+        .board
+        .write(source, |health| health.last_error = Some(error));
+}
+
+/// Writes on the board that a source fails; says whether that is news.
+fn fail(hands: &Hands, source: &Source, state: State, error: &TurnError, now: Now) -> bool {
+    let mut is_news = false;
+    hands.board.write(source, |health| {
+        is_news = health.failing_since.is_none();
+        health.state = state;
+        health.failing_since.get_or_insert(now.wall);
+        health.last_error = Some(LastError {
+            at: now.wall,
+            message: error.to_string(),
+        });
+    });
+    is_news
+}

@@ -84,6 +84,7 @@ impl Process {
             source: source.clone(),
             organization: None,
             label: None,
+            created_at: None,
         };
         self.store.save_sources(&[seen], now).unwrap();
         let window = Window::new(now - TimeDelta::hours(1), now);

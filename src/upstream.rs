@@ -22,7 +22,10 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use crate::clock::Clock;
+use crate::json;
 use crate::position::{Cursor, Source, Window, rfc3339};
+use crate::task;
+use crate::wording::causes;
 
 pub use self::lists::{AccountsPage, MembersPage};
 pub use self::quota::{Permit, Quota, Spent};
@@ -192,7 +195,7 @@ impl Upstream {
         let next = if entries.is_empty() {
             None
         } else {
-            envelope.cursor()
+            envelope.cursor()?.map(Cursor)
         };
         Ok(LogPage {
             entries,
@@ -219,7 +222,7 @@ impl Upstream {
         let request = self
             .http
             .get(url)
-            .header(AUTHORIZATION, self.authorization()?);
+            .header(AUTHORIZATION, self.authorization().await?);
         permit
             .check(self.clock.steady())
             .map_err(|until| UpstreamError::RateLimited { until })?;
@@ -246,8 +249,11 @@ impl Upstream {
         }
     }
 
-    fn authorization(&self) -> Result<HeaderValue, UpstreamError> {
-        let token = (self.token)().map_err(UpstreamError::Unauthorized)?;
+    async fn authorization(&self) -> Result<HeaderValue, UpstreamError> {
+        let read = Arc::clone(&self.token);
+        let token = task::blocking(move || read())
+            .await
+            .map_err(UpstreamError::Unauthorized)?;
         let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
             .map_err(|_| {
                 UpstreamError::Unauthorized(
@@ -372,22 +378,31 @@ impl<'a> Envelope<'a> {
     }
 
     /// The cursor, where the reference has it or where the official clients look for it.
-    fn cursor(&self) -> Option<Cursor> {
-        let info: serde_json::Value = serde_json::from_str(self.result_info?.get()).ok()?;
-        let places = [&info["cursor"], &info["cursors"]["after"]];
-        places
-            .into_iter()
-            .filter_map(|place| place.as_str())
-            .find(|cursor| !cursor.is_empty())
-            .map(|c| Cursor(c.into()))
+    fn cursor(&self) -> Result<Option<String>, UpstreamError> {
+        match self.what_follows(&["cursor"])? {
+            None => self.what_follows(&["cursors", "after"]),
+            found => Ok(found),
+        }
     }
 
-    fn next_page_token(&self) -> Option<String> {
-        let info: serde_json::Value = serde_json::from_str(self.result_info?.get()).ok()?;
-        info["next_page_token"]
-            .as_str()
-            .filter(|token| !token.is_empty())
-            .map(ToOwned::to_owned)
+    fn next_page_token(&self) -> Result<Option<String>, UpstreamError> {
+        self.what_follows(&["next_page_token"])
+    }
+
+    /// A text in `result_info` that leads on. One that cannot be read is an error: taken for none, a page in the middle
+    /// would pass for the last one.
+    fn what_follows(&self, path: &[&str]) -> Result<Option<String>, UpstreamError> {
+        let info = self.result_info.map_or("", RawValue::get);
+        let Some(value) = json::member(info, path).filter(|value| *value != "null") else {
+            return Ok(None);
+        };
+        match serde_json::from_str::<String>(value) {
+            Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+            Err(_) => Err(UpstreamError::Unexpected(format!(
+                "the answer's `result_info.{}` is not text",
+                path.join(".")
+            ))),
+        }
     }
 }
 
@@ -477,29 +492,12 @@ fn plain(text: &str) -> String {
         .collect()
 }
 
-/// An error with its causes, on one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !said.ends_with(&next) {
-            said = format!("{said}: {next}");
-        }
-        cause = error.source();
-    }
-    said
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn cursor(body: &str) -> Option<String> {
-        Envelope::read(body.as_bytes())
-            .unwrap()
-            .cursor()
-            .map(|cursor| cursor.0)
+        Envelope::read(body.as_bytes()).unwrap().cursor().unwrap()
     }
 
     #[test]
@@ -523,6 +521,23 @@ mod tests {
         );
         assert_eq!(cursor(r#"{"result_info":null}"#), None);
         assert_eq!(cursor("{}"), None);
+    }
+
+    #[test]
+    fn a_page_that_leads_on_is_never_taken_for_the_last() {
+        // What else stands beside it may be as strange as it likes.
+        let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+        for beside in [r#""\ud800""#, "1e999", &deep] {
+            let body = format!(r#"{{"result_info":{{"count":{beside},"cursor":"a"}}}}"#);
+            assert_eq!(cursor(&body).as_deref(), Some("a"), "{beside}");
+        }
+        for strange in ["17", "{}", r#""\ud800""#] {
+            let body =
+                format!(r#"{{"result_info":{{"cursor":{strange},"next_page_token":{strange}}}}}"#);
+            let envelope = Envelope::read(body.as_bytes()).unwrap();
+            assert!(envelope.cursor().is_err(), "{strange}");
+            assert!(envelope.next_page_token().is_err(), "{strange}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::{Envelope, Permit, Upstream, UpstreamError};
+use crate::json;
 use crate::member::Member;
 
 /// How many accounts are asked for at a time. Upstream's reference names no upper limit; 50 is what its own pages use.
@@ -48,7 +49,7 @@ impl Upstream {
         let accounts = envelope.result()?.into_iter().filter_map(account).collect();
         Ok(AccountsPage {
             accounts,
-            next: envelope.next_page_token(),
+            next: envelope.next_page_token()?,
         })
     }
 
@@ -69,7 +70,7 @@ impl Upstream {
         let members = envelope.result()?.into_iter();
         Ok(MembersPage {
             members: members.filter_map(Member::read).collect(),
-            next: envelope.next_page_token(),
+            next: envelope.next_page_token()?,
         })
     }
 
@@ -86,9 +87,20 @@ impl Upstream {
 }
 
 fn account(item: &RawValue) -> Option<(String, Option<String>)> {
-    let item: serde_json::Value = serde_json::from_str(item.get()).ok()?;
     Some((
-        item["id"].as_str()?.to_owned(),
-        item["name"].as_str().map(ToOwned::to_owned),
+        json::text_of(item.get(), "id")?,
+        json::text_of(item.get(), "name"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_followed_however_strange_the_rest_of_it_is() {
+        let item = RawValue::from_string(r#"{"id":"a","name":"x\ud800","n":1e999}"#.to_owned());
+        let expect = ("a".to_owned(), Some("x\u{fffd}".to_owned()));
+        assert_eq!(account(&item.unwrap()), Some(expect));
+    }
 }

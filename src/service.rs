@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
@@ -24,6 +25,10 @@ use crate::position::Source;
 use crate::store::{QuotaRow, SourceSeen, Store};
 use crate::task;
 use crate::upstream::{Quota, ReadToken, Spent, Timeouts, Upstream};
+
+/// How long a stop waits for requests that are being answered. A client that has only begun to ask, or does not take its
+/// answer, must not hold the others up.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(4);
 
 /// Runs the service that `config` describes, answering on `listener`, until `stop`.
 ///
@@ -78,7 +83,14 @@ pub async fn run(
     };
     // Nothing new comes in; then those who follow finish what is there; then the log is folded up.
     stop_taking.cancel();
-    let taken = finish(&mut taking).await;
+    let taken = match tokio::time::timeout(ANSWERS_WITHIN, finish(&mut taking)).await {
+        Ok(taken) => taken,
+        Err(_) => {
+            warn!("Some requests are not answered to their end; the service stops all the same.");
+            taking.shutdown().await;
+            Ok(())
+        }
+    };
     stop_following.cancel();
     let followed = finish(&mut following).await;
     let folded = task::blocking(move || store.fold())

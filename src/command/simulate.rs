@@ -138,7 +138,11 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
     simulator.set_faults(args.faults());
     let base_url = format!("http://{}/client/v4", listener.local_addr()?);
     say(what_to_try(&simulator, &base_url))?;
-    Ok(simulator.serve(listener, stop.cancelled_owned()).await?)
+    // Nothing here outlives the process, so nobody's answer is waited for.
+    tokio::select! {
+        served = simulator.serve(listener, std::future::pending()) => Ok(served?),
+        () = stop.cancelled() => Ok(()),
+    }
 }
 
 fn what_to_try(simulator: &Simulator, base_url: &str) -> String {

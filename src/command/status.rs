@@ -11,7 +11,7 @@ use super::reach::{Reach, get};
 use crate::clock::Clock;
 use crate::status::{self, SourceStatus};
 use crate::store::Store;
-use crate::terminal::{harmless, say};
+use crate::terminal::{harmless, harmless_json, say};
 
 /// Whom to ask, and how to show it.
 #[derive(Debug, ClapArgs)]
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     };
     if args.json {
         for source in &sources {
-            say(serde_json::to_string(source)?)?;
+            say(harmless_json(&serde_json::to_string(source)?))?;
         }
         return Ok(());
     }
@@ -74,7 +74,7 @@ fn table(sources: &[SourceStatus]) -> Table {
             |text: &Option<String>| text.as_deref().map_or_else(|| "–".to_owned(), harmless);
         let state = serde_json::to_value(source.state).ok();
         table.add_row([
-            source.source.clone(),
+            harmless(&source.source),
             or_dash(&source.name),
             state
                 .and_then(|state| Some(state.as_str()?.replace('_', " ")))

@@ -1,6 +1,7 @@
 //! The index is disposable: whatever happens to it, it comes back from the log.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -111,4 +112,25 @@ async fn a_second_service_on_the_same_data_refuses() {
         "{refused:#}"
     );
     first.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_finishes_asking_holds_up_no_stop() {
+    let upstream = Upstream::new(SimConfig {
+        events: 5,
+        accounts: 0,
+        days: 2,
+        ..SimConfig::default()
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let service = Service::start(&upstream.configuration(dir.path())).await;
+    service.settle(1).await;
+    let address = service.url.strip_prefix("http://").unwrap();
+    let mut client = std::net::TcpStream::connect(address).unwrap();
+    client
+        .write_all(b"GET /v1/events HTTP/1.1\r\nHost: loc")
+        .unwrap();
+    let stopped = tokio::time::timeout(Duration::from_secs(20), service.stop());
+    stopped.await.expect("it waits for the client").unwrap();
 }

@@ -71,7 +71,7 @@ pub enum StoreError {
     #[error("the database is locked by another process")]
     Busy,
     /// Wait for room: nothing was written.
-    #[error("the disk is full")]
+    #[error("the disk that holds the log is full")]
     Full,
     /// Reload and look again: the window is not where the caller thought it was.
     #[error("window {0} has moved on meanwhile")]
@@ -381,6 +381,10 @@ fn version(db: &Connection, path: &Path) -> Result<i64, StoreError> {
 
 /// Brings the file to [`VERSION`] in one transaction: from nothing, or from any older version.
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    // Nothing to write, which a full disk would not take: what is held can be asked for all the same.
+    if version(db, path)? == VERSION {
+        return Ok(());
+    }
     let transaction = db.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     let found = version(&transaction, path)?;
     if found == 0 {
@@ -451,6 +455,16 @@ mod tests {
             files += 1;
         }
         assert!(files >= 4, "the log, its two companions and the lock");
+    }
+
+    #[test]
+    fn a_log_that_needs_no_upgrade_is_opened_without_writing() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path(), Breaker::default()).unwrap());
+        let other = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let store = Store::open(dir.path(), Breaker::default());
+        assert_eq!(store.unwrap().head(), Seq::ZERO);
     }
 
     #[test]

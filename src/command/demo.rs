@@ -85,6 +85,7 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
     )?;
     let config = Config::parse(&text, "the demo's configuration", std::iter::empty())?;
 
+    let service = service::open(config, clock).await?;
     say(what_to_try(
         listener.local_addr()?,
         &base_url,
@@ -93,7 +94,7 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
     let upstream = simulator.serve(upstream_listener, std::future::pending());
     // Upstream is there until the service has ended, for whatever reason.
     tokio::select! {
-        served = service::run(listener, config, clock, stop) => served,
+        served = service.run(listener, stop) => served,
         simulated = upstream => simulated.context("the simulated upstream stopped"),
     }
 }

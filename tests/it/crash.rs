@@ -95,7 +95,7 @@ async fn ten_kills_lose_nothing_and_keep_nothing_twice() {
         repeat_across_pages: 0.1,
         stall: 0.05,
         stall_for: Duration::from_millis(50),
-        rate_limited: 0.005,
+        rate_limited: 0.02,
         retry_after_seconds: 2,
         late: 0.3,
         max_lateness: TimeDelta::seconds(3),
@@ -196,9 +196,13 @@ async fn ten_kills_lose_nothing_and_keep_nothing_twice() {
 /// told that was killed before it could write it down.
 fn no_call_but_those_under_way(requests: &[SeenRequest], killed_at: &[DateTime<Utc>]) {
     let mut told_at = None;
+    let mut waits = 0;
     for request in requests {
         if !request.while_told_to_wait {
-            told_at = (request.status == 429).then_some(request.at).or(told_at);
+            if request.status == 429 {
+                told_at = Some(request.at);
+                waits += 1;
+            }
             continue;
         }
         let told_at = told_at.expect("nobody was told to wait");
@@ -209,6 +213,8 @@ fn no_call_but_those_under_way(requests: &[SeenRequest], killed_at: &[DateTime<U
             "told at {told_at} to wait, and yet: {request:?}"
         );
     }
+    tell(format!("told to wait {waits} times"));
+    assert!(waits > 0, "the test does not test it");
 }
 
 /// Asks the process to stop, and sees that it does so in order.

@@ -48,6 +48,10 @@ fn the_example_configuration_is_printed_and_can_be_checked() {
 fn wrong_usage_and_wrong_configuration_have_their_exit_codes() {
     assert_eq!(run(&["serv"]).status.code(), Some(2));
     assert_eq!(run(&["search", "--limit", "0"]).status.code(), Some(2));
+    for rate in ["NaN", "-1", "1e300"] {
+        let rate = format!("--live-per-minute={rate}");
+        assert_eq!(run(&["simulate", &rate]).status.code(), Some(2), "{rate}");
+    }
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("wrong.toml");
     std::fs::write(

@@ -28,14 +28,16 @@ pub(super) struct EventsPage {
 impl EventsPage {
     /// The page that was asked for, and what is to be counted beside it, of the same snapshot.
     pub(super) fn make(app: &AppState, asked: &ListParams) -> Result<Self, Problem> {
-        let snapshot = app.index.snapshot();
+        let snapshot = app.snapshot();
         let ListParams {
             question,
             limit,
             cursor,
+            asked_at,
             tally,
         } = asked;
-        let answer = search::page(&app.store, &snapshot, question, cursor.as_deref(), *limit)?;
+        let cursor = cursor.as_deref();
+        let answer = search::page(&app.store, &snapshot, question, *asked_at, cursor, *limit)?;
         let tallied = search::tally(&app.store, &snapshot, question, answer.upto, tally)?;
         Ok(Self {
             events: people::introduce(&app.store, answer.events)?,
@@ -83,7 +85,7 @@ pub(super) async fn list(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<EventsPage>, Problem> {
-    let asked = ListParams::read(query.as_deref())?;
+    let asked = ListParams::read(query.as_deref(), app.clock.now())?;
     let page = app.ask(move |app| EventsPage::make(app, &asked));
     Ok(Json(page.await?))
 }
@@ -127,9 +129,9 @@ pub(super) async fn count(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Count>, Problem> {
-    let question = read_filters(query.as_deref())?;
+    let question = read_filters(query.as_deref(), app.clock.now())?;
     let count = app.ask(move |app| {
-        let snapshot = app.index.snapshot();
+        let snapshot = app.snapshot();
         Ok(Count {
             count: search::count(&snapshot, &question)?,
             index: IndexState::of(app, &snapshot),

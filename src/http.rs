@@ -350,3 +350,48 @@ async fn finish(request: Request, next: Next) -> Response {
     );
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::durable::Breaker;
+
+    fn app(dir: &std::path::Path) -> AppState {
+        let store = Store::open(dir, Breaker::default()).unwrap();
+        let breaker = Breaker::default();
+        let (index, _) = Index::open(dir, store.log_id(), store.head(), breaker).unwrap();
+        let clock = Clock::system();
+        AppState::new(store, index, Board::default(), clock, Auth::None).with_limits(Limits {
+            looking: TimeDelta::days(1),
+            waiting: Duration::from_secs(60),
+            ..Limits::default()
+        })
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_is_called_off_when_the_client_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = app(dir.path());
+        let (begin, begun) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let asked = app.ask(move |app| {
+            let deadline = app.deadline();
+            begin.send(()).unwrap();
+            while !deadline.has_passed() {
+                std::thread::yield_now();
+            }
+            end.send(()).unwrap();
+            Ok(())
+        });
+        tokio::select! {
+            _ = asked => panic!("nothing ends it yet"),
+            begun = begun => begun.unwrap(),
+        }
+        ended.await.unwrap();
+        // The next one has all of its time.
+        let next = app.ask(|app| Ok(app.deadline().has_passed()));
+        assert!(!next.await.unwrap());
+    }
+}

@@ -132,11 +132,11 @@ impl Poller {
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let now = clock.steady();
-        store.save_sources(&following.sources, clock.now())?;
-        store.save_aims(&Aims {
+        if_it_can(store.save_sources(&following.sources, clock.now()))?;
+        if_it_can(store.save_aims(&Aims {
             sweeps: settings.sweeps.clone(),
             backfill_since: settings.backfill_since,
-        })?;
+        }))?;
         let Following {
             sources,
             listed,
@@ -395,6 +395,17 @@ impl Poller {
                 self.open_lane(&row.source, now);
             }
         }
+    }
+}
+
+/// What a service that ran before has written down already: on a full disk it starts all the same, and answers.
+fn if_it_can(written: Result<(), StoreError>) -> Result<(), StoreError> {
+    match written {
+        Err(error @ (StoreError::Full | StoreError::Disk(_))) => {
+            warn!(error = %error, "What is followed could not be written down again.");
+            Ok(())
+        }
+        written => written,
     }
 }
 

@@ -32,6 +32,7 @@ use uuid::Uuid;
 
 use crate::durable::{Breaker, Broken, Step};
 use crate::position::Seq;
+use crate::private;
 
 use self::bodies::Bodies;
 pub use self::events::{Appended, Page, Then};
@@ -78,6 +79,9 @@ pub enum StoreError {
     /// Wait for room: nothing was written.
     #[error("the disk that holds the log is full")]
     Full,
+    /// Try again later: the disk did not do what it was told.
+    #[error("the disk failed: {0}")]
+    Disk(rusqlite::Error),
     /// Reload and look again: the window is not where the caller thought it was.
     #[error("window {0} has moved on meanwhile")]
     Stale(WindowId),
@@ -131,11 +135,24 @@ pub enum StoreError {
     Broken(#[from] Broken),
 }
 
+impl StoreError {
+    /// Whether it may pass by itself, so that trying again is of use.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy | Self::Full | Self::Disk(_) | Self::Broken(_)
+        )
+    }
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(ErrorCode::DiskFull) => Self::Full,
+            // A quota or a limit of the process looks so too.
+            Some(ErrorCode::SystemIoFailure) => Self::Disk(error),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Damaged(error.to_string())
             }
@@ -170,11 +187,11 @@ impl Store {
     /// [`StoreError::InUse`] when another process serves the directory, [`StoreError::Newer`] when a later version made
     /// it, [`StoreError::Damaged`] when the file is not a log, and whatever the file system says.
     pub fn open(dir: &Path, breaker: Breaker) -> Result<Self, StoreError> {
-        make_private_dir(dir)?;
+        private::make_dir(dir).map_err(unusable(dir))?;
         let lock = take_lock(dir)?;
         let path = dir.join(FILE_NAME);
         // SQLite gives its other files the permissions of this one.
-        private_file(&path)?;
+        private::open_file(&path).map_err(unusable(&path))?;
         let mut writer = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         // First, so that a file that is not ours stays as it is.
         migrate(&mut writer, &path)?;
@@ -313,37 +330,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn make_private_dir(dir: &Path) -> Result<(), StoreError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(|source| StoreError::Io {
-        path: dir.to_owned(),
-        source,
-    })
+/// A file or directory could not be used.
+fn unusable(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io { path, source }
 }
 
 fn take_lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join(LOCK_NAME);
-    let file = private_file(&path)?;
+    let file = private::open_file(&path).map_err(unusable(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.to_owned())),
         Err(TryLockError::Error(source)) => Err(StoreError::Io { path, source }),
     }
-}
-
-/// A file of the log, made for its owner alone if there is none: who may do what is nobody else's to read.
-fn private_file(path: &Path) -> Result<File, StoreError> {
-    let mut options = File::options();
-    options.create(true).write(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|source| StoreError::Io {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
@@ -498,7 +498,7 @@ mod tests {
         let refused = |dir: &Path| Store::open_beside(dir).err().unwrap();
         assert!(matches!(refused(dir.path()), StoreError::Missing(_)));
         // As a crash leaves it that comes before the first transaction.
-        private_file(&dir.path().join(FILE_NAME)).unwrap();
+        private::open_file(&dir.path().join(FILE_NAME)).unwrap();
         assert!(matches!(refused(dir.path()), StoreError::Older { .. }));
         drop(Store::open(dir.path(), Breaker::default()).unwrap());
         assert!(Store::open_beside(dir.path()).is_ok());

@@ -125,14 +125,8 @@ impl TurnError {
     pub(super) fn is_fatal(&self) -> bool {
         match self {
             Self::Upstream(_) | Self::Foreign { .. } => false,
-            Self::Store(error) => !matches!(
-                error,
-                StoreError::Busy
-                    | StoreError::Full
-                    | StoreError::Stale(_)
-                    | StoreError::Zstd(_)
-                    | StoreError::Broken(_)
-            ),
+            Self::Store(StoreError::Stale(_) | StoreError::Zstd(_)) => false,
+            Self::Store(error) => !error.may_pass(),
         }
     }
 }

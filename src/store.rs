@@ -9,6 +9,7 @@
 
 mod bodies;
 mod events;
+mod holdings;
 mod identity;
 mod imports;
 mod lateness;
@@ -34,6 +35,7 @@ use crate::position::Seq;
 
 use self::bodies::Bodies;
 pub use self::events::{Appended, Page, Then};
+pub use self::holdings::{EntryKey, Held, Holding};
 pub use self::imports::Imported;
 pub use self::lateness::Lateness;
 use self::ledger::Ledgers;

@@ -13,6 +13,8 @@
 
 #[path = "corpus/mod.rs"]
 mod corpus;
+#[path = "corpus/keeper.rs"]
+mod keeper;
 #[path = "scale/questions.rs"]
 mod questions;
 #[path = "scale/table.rs"]
@@ -33,10 +35,11 @@ use orgtrail::durable::Breaker;
 use orgtrail::event::AuditEvent;
 use orgtrail::index::{DIR_NAME, Index};
 use orgtrail::indexing::Indexing;
-use orgtrail::position::{Seq, Source, Window, WindowKind};
-use orgtrail::store::{Page, SourceSeen, Store, Then};
+use orgtrail::position::Seq;
+use orgtrail::store::Store;
 
 use self::corpus::{Corpus, RawPage};
+use self::keeper::Keeper;
 
 /// Figures by name.
 type Figures = BTreeMap<String, f64>;
@@ -200,47 +203,6 @@ fn parse(corpus: &Corpus) -> Figures {
         ("typed_per_s", typed),
         ("arrivals_per_s", arrivals),
     ])
-}
-
-/// A log to which pages are kept as a backfill keeps them.
-struct Keeper {
-    store: Store,
-    clock: Clock,
-}
-
-impl Keeper {
-    fn open(dir: &Path, sources: &[Source]) -> Self {
-        let store = Store::open(dir, Breaker::default()).unwrap();
-        let seen = |source: &Source| SourceSeen {
-            source: source.clone(),
-            organization: None,
-            label: None,
-            created_at: None,
-        };
-        let clock = Clock::system();
-        let seen: Vec<SourceSeen> = sources.iter().map(seen).collect();
-        store.save_sources(&seen, clock.now()).unwrap();
-        Self { store, clock }
-    }
-
-    fn keep(&self, page: &RawPage) -> usize {
-        let arrivals = page.arrivals();
-        let window = Window::new(corpus::now() - TimeDelta::days(1), corpus::now());
-        let now = self.clock.now();
-        let opened = self
-            .store
-            .begin_window(&page.source, WindowKind::Backfill, window, now)
-            .unwrap();
-        let page = Page {
-            window: opened.id,
-            asked: None,
-            arrivals,
-            then: Then::Seal,
-            claim_before: now,
-            received_at: now,
-        };
-        self.store.append(&page).unwrap().new
-    }
 }
 
 fn store_alone(corpus: &Corpus) -> Figures {

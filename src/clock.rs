@@ -100,6 +100,39 @@ impl Clock {
     }
 }
 
+/// A moment by which something must be done, with the clock that says whether it has come.
+#[derive(Clone, Debug)]
+pub struct Deadline {
+    clock: Clock,
+    at: DateTime<Utc>,
+    allowed: TimeDelta,
+}
+
+impl Deadline {
+    /// The moment when `allowed` has passed from now on.
+    #[must_use]
+    pub fn after(clock: &Clock, allowed: TimeDelta) -> Self {
+        let at = clock.steady();
+        Self {
+            clock: clock.clone(),
+            at: at.checked_add_signed(allowed).unwrap_or(at),
+            allowed,
+        }
+    }
+
+    /// Whether it has come.
+    #[must_use]
+    pub fn has_passed(&self) -> bool {
+        self.clock.steady() >= self.at
+    }
+
+    /// How much time there was.
+    #[must_use]
+    pub fn allowed(&self) -> TimeDelta {
+        self.allowed
+    }
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that reads the wall clock"

@@ -4,12 +4,16 @@
 //! Names and types are those of upstream's reference for `result[]`; enumerations grow there, so none is listed. It knows
 //! nothing of entries, only what they are made of.
 
+mod number;
+
 use std::net::IpAddr;
 
 use chrono::DateTime;
 
 use crate::clock::from_micros;
 use crate::position::rfc3339;
+
+pub use self::number::Number;
 
 /// What a field's value is, and so how it is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,10 +52,11 @@ impl Part {
     /// The part that the path of an entry's leaf belongs to.
     #[must_use]
     pub fn of_path(path: &str) -> Self {
-        match path.split('.').next() {
-            Some("actor") => Self::Actor,
-            Some("action") => Self::Action,
-            Some("resource") => Self::Resource,
+        let first = path.split('.').next().unwrap_or_default();
+        match first {
+            _ if first.eq_ignore_ascii_case("actor") => Self::Actor,
+            _ if first.eq_ignore_ascii_case("action") => Self::Action,
+            _ if first.eq_ignore_ascii_case("resource") => Self::Resource,
             _ => Self::Other,
         }
     }
@@ -204,26 +209,42 @@ pub fn by_name(name: &str) -> Option<&'static Field> {
         .find(|field| field.name.eq_ignore_ascii_case(name))
 }
 
-/// The value of a field as it is compared: in lower case; an address, a number or a time in its one spelling.
+/// A text as it is compared: each character in lower case by itself, whatever stands beside it.
+#[must_use]
+pub fn folded(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.chars()
+        .flat_map(char::to_lowercase)
+        // Two forms of one letter, by its place in a word.
+        .map(|c| if c == 'ς' { 'σ' } else { c })
+        .collect()
+}
+
+/// The value of a field as it is compared: folded; an address, a number or a time in its one spelling.
 #[must_use]
 pub fn normal(kind: Kind, value: &str) -> String {
     let respelled = match kind {
-        Kind::Address => value
-            .trim()
-            .parse::<IpAddr>()
-            .ok()
-            .map(|address| address.to_canonical().to_string()),
-        Kind::Number => value
-            .trim()
-            .parse::<i128>()
-            .ok()
-            .map(|number| number.to_string()),
-        Kind::Time => DateTime::parse_from_rfc3339(value)
-            .ok()
-            .map(|time| rfc3339(from_micros(time.timestamp_micros()))),
+        Kind::Address => address(value).map(|address| address.to_string()),
+        Kind::Number => Number::with_exponent(value.trim()).map(|number| number.to_string()),
+        Kind::Time => instant_us(value).map(|micros| rfc3339(from_micros(micros))),
         Kind::Id | Kind::Text | Kind::Any => None,
     };
-    respelled.unwrap_or_else(|| value.to_lowercase())
+    respelled.unwrap_or_else(|| folded(value))
+}
+
+/// The IP address that a text spells; one of IPv4 in IPv6's clothes is one of IPv4.
+#[must_use]
+pub fn address(text: &str) -> Option<IpAddr> {
+    let address: IpAddr = text.trim().parse().ok()?;
+    Some(address.to_canonical())
+}
+
+/// The instant that an RFC 3339 text names, in microseconds since 1970, cut down to the whole one.
+#[must_use]
+pub fn instant_us(text: &str) -> Option<i64> {
+    Some(DateTime::parse_from_rfc3339(text).ok()?.timestamp_micros())
 }
 
 #[cfg(test)]
@@ -246,6 +267,9 @@ mod tests {
         check(Kind::Address, "192.0.2.1", "192.0.2.1");
         check(Kind::Address, "Not An Address", "not an address");
         check(Kind::Number, "0200", "200");
+        check(Kind::Number, "200.0", "200");
+        check(Kind::Text, "ΟΔΟΣ", "οδοσ");
+        check(Kind::Text, "οδος", "οδοσ");
         check(
             Kind::Time,
             "2026-08-03t10:00:00.500+02:00",

@@ -26,15 +26,16 @@ use axum::http::{HeaderValue, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
+use chrono::TimeDelta;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::debug;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Deadline};
 use crate::health::Board;
-use crate::index::Index;
+use crate::index::{Index, Snapshot};
 use crate::search::Pivot;
 use crate::store::Store;
 use crate::task;
@@ -49,6 +50,8 @@ const MAX_QUESTIONS: usize = 8;
 /// How long a question waits for its turn, and then for its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long the index may look for a question's answer: then it is cut off, and the next one has its turn.
+const TIME_LIMIT: TimeDelta = TimeDelta::seconds(10);
 /// How many pieces of exports and tails are worked on at once, apart from the questions: the one does not wait for the other.
 const MAX_PIECES: usize = 2;
 
@@ -97,6 +100,12 @@ impl AppState {
             tails: at_once(MAX_TAILS),
             stopping: CancellationToken::new(),
         }
+    }
+
+    /// What can be asked now, by one question, which is cut off after [`TIME_LIMIT`].
+    fn snapshot(&self) -> Snapshot {
+        let deadline = Deadline::after(&self.clock, TIME_LIMIT);
+        self.index.snapshot().until(deadline)
     }
 
     /// Works a question out where it may block, in its turn, within [`PATIENCE`].

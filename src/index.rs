@@ -8,20 +8,30 @@
 //! It does not know where events come from, nor what people may ask.
 
 mod arrivals;
+mod automaton;
+mod document;
 mod facets;
+mod gathered;
 mod lower;
 mod matches;
+mod merged;
+mod places;
+mod runs;
 mod scan;
 mod schema;
+mod stopwatch;
+mod terms;
+mod verify;
+
 mod words;
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
-use tantivy::directory::error::OpenReadError;
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::tokenizer::TextAnalyzer;
 use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument};
@@ -32,17 +42,20 @@ use uuid::Uuid;
 use crate::durable::{Breaker, Broken, Step};
 use crate::event::AuditEvent;
 use crate::position::Seq;
+use crate::query::QueryError;
 
+use self::document::Paths;
 pub use self::facets::{Reading, ValueCount};
 pub use self::matches::Matches;
 pub use self::scan::{Hit, Order, Range, Snapshot};
 use self::schema::Shape;
+pub use self::verify::verify_beside;
 
 /// The index's directory in the data directory.
 pub const DIR_NAME: &str = "index";
 
 /// Raised when what is indexed changes in a way the schema does not show.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What the writer may hold in memory before it writes a segment, in bytes.
 const WRITER_BYTES: usize = 64 * 1024 * 1024;
@@ -59,6 +72,17 @@ pub enum IndexError {
     /// Reopen, which takes it back to its last commit; give up when that fails too.
     #[error("the index failed: {0}")]
     Engine(#[from] tantivy::TantivyError),
+    /// Tell whoever asked: the question would take too much.
+    #[error(transparent)]
+    Question(#[from] QueryError),
+    /// Tell whoever asked: the question took too long.
+    #[error(
+        "the question was cut off after {seconds} seconds: ask about a shorter time with `since` and `before`, or for something rarer"
+    )]
+    CutOff {
+        /// How long it had.
+        seconds: i64,
+    },
     /// Stop: the directory cannot be used.
     #[error("could not use `{}`: {source}", path.display())]
     Io {
@@ -104,6 +128,7 @@ struct Writing {
     writer: IndexWriter,
     /// The last event added, committed or not.
     added: Seq,
+    paths: Paths,
 }
 
 impl Index {
@@ -206,10 +231,24 @@ impl Index {
     /// # Errors
     /// [`IndexError::Engine`]: what was added since the last commit is then lost.
     pub fn add(&self, events: &[AuditEvent]) -> Result<(), IndexError> {
+        self.add_revisions(events, &HashMap::new())
+    }
+
+    /// As [`Index::add`]; `replaced` has, for each event that is a later revision, the one before it.
+    ///
+    /// # Errors
+    /// As [`Index::add`].
+    pub fn add_revisions(
+        &self,
+        events: &[AuditEvent],
+        replaced: &HashMap<Seq, Hit>,
+    ) -> Result<(), IndexError> {
         let mut writing = lock(&self.0.writing);
         let writing = open(&mut writing)?;
         for event in events {
-            writing.writer.add_document(self.0.shape.document(event))?;
+            let replaced = replaced.get(&event.seq).copied();
+            let document = self.0.shape.document(event, replaced, &mut writing.paths);
+            writing.writer.add_document(document)?;
             writing.added = event.seq;
         }
         Ok(())
@@ -283,7 +322,7 @@ impl Index {
     /// [`IndexError::Unusable`] with the files that are not what was written.
     pub fn verify(&self) -> Result<(), IndexError> {
         // On an index of its own: the checksums are then read without holding up the writer.
-        verify(
+        verify::files(
             &open_existing(&self.0.dir, &self.0.shape)?,
             &self.snapshot(),
         )
@@ -331,20 +370,6 @@ impl Drop for Inner {
                 .unwrap_or_else(PoisonError::into_inner),
         );
     }
-}
-
-/// Reads every file of the index in `data_dir`, beside a service that may be writing it, and compares it with its checksum.
-/// Gives the last event that can be found.
-///
-/// # Errors
-/// [`IndexError::Unusable`] with what is wrong.
-pub fn verify_beside(data_dir: &Path, log_id: Uuid) -> Result<Seq, IndexError> {
-    let snapshot = Index::open_beside(data_dir, log_id)?;
-    verify(
-        &open_existing(&data_dir.join(DIR_NAME), &Shape::new())?,
-        &snapshot,
-    )?;
-    Ok(snapshot.seq())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -489,6 +514,7 @@ fn start_writing(
         reader,
         writer,
         added,
+        paths: Paths::default(),
     })
 }
 
@@ -525,32 +551,6 @@ fn check_payload(payload: &Payload, log_id: Uuid) -> Result<(), IndexError> {
     Ok(())
 }
 
-/// Compares the files of a snapshot's segments with their checksums. A file that a merge has done away with meanwhile is no
-/// part of the index any more.
-fn verify(index: &tantivy::Index, snapshot: &Snapshot) -> Result<(), IndexError> {
-    let segments = snapshot.segment_names();
-    let mut damaged = Vec::new();
-    for path in index.directory().list_managed_files() {
-        let name = path.to_string_lossy();
-        if !segments.iter().any(|segment| name.starts_with(segment)) {
-            continue;
-        }
-        match index.directory().validate_checksum(&path) {
-            Ok(true) | Err(OpenReadError::FileDoesNotExist(_)) => {}
-            Ok(false) | Err(_) => damaged.push(name.into_owned()),
-        }
-    }
-    damaged.sort();
-    if damaged.is_empty() {
-        Ok(())
-    } else {
-        Err(IndexError::Unusable(format!(
-            "damaged in {}",
-            damaged.join(", ")
-        )))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -560,7 +560,11 @@ mod tests {
     use crate::clock::from_micros;
     use crate::event::Reading;
     use crate::position::Source;
-    use crate::query::{Query, parse};
+    use crate::query::{Query, QueryError};
+
+    fn parse(text: &str) -> Result<Query, QueryError> {
+        crate::query::parse(text, from_micros(0))
+    }
 
     fn event(seq: u64, at_us: i64, body: &str) -> AuditEvent {
         AuditEvent {

@@ -4,6 +4,7 @@
 //! under load once a second. Its progress is the index's own, so a crash anywhere means that the same events come again.
 //! Announcements of a new head only wake it: one that is missed is found at the next look.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
-use crate::index::{Index, IndexError};
+use crate::event::AuditEvent;
+use crate::index::{Hit, Index, IndexError};
 use crate::position::Seq;
 use crate::store::{Store, StoreError};
 use crate::task;
@@ -138,7 +140,7 @@ impl Indexing {
         let events = self
             .store
             .events_after(self.index.added(), MAX_EVENTS, MAX_BYTES)?;
-        self.index.add(&events)?;
+        self.add(&events)?;
         let has_more = events.last().is_some_and(|last| last.seq < head);
         let now = self.clock.steady();
         let is_time = !has_more || now - self.last_commit >= COMMIT_EVERY;
@@ -155,6 +157,27 @@ impl Indexing {
             added: events.len(),
             has_more,
         })
+    }
+
+    /// Adds events, later revisions with what they replace.
+    fn add(&self, events: &[AuditEvent]) -> Result<(), IndexingError> {
+        let is_later = |event: &&AuditEvent| event.revision > 0;
+        let later: Vec<Seq> = events
+            .iter()
+            .filter(is_later)
+            .map(|event| event.seq)
+            .collect();
+        let mut replaced = HashMap::new();
+        if !later.is_empty() {
+            for (seq, older, at) in self.store.replaced(&later)? {
+                let hit = Hit {
+                    at_us: at.timestamp_micros(),
+                    seq: older,
+                };
+                replaced.insert(seq, hit);
+            }
+        }
+        Ok(self.index.add_revisions(events, &replaced)?)
     }
 
     /// Compares the index's files with their checksums, once, while questions are answered.

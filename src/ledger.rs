@@ -34,7 +34,7 @@
 
 mod fold;
 
-use chrono::{DateTime, Months, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound, Months, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use crate::position::{SourceKind, Window, WindowKind};
 
@@ -74,13 +74,20 @@ pub enum BackfillSince {
 }
 
 impl BackfillSince {
-    /// The moment that is meant, for a source whose first live window began at `start`.
+    /// The moment that is meant, for a source whose first live window began at `start`. Days before it begin with an hour:
+    /// by its overlap the next window may begin a moment before the first, and no history should be asked for because of that.
     #[must_use]
     pub fn resolve(self, start: DateTime<Utc>) -> DateTime<Utc> {
         match self {
-            Self::Span(span) => start
-                .checked_sub_signed(span)
-                .unwrap_or(DateTime::UNIX_EPOCH),
+            Self::Span(span) => {
+                let exactly = start
+                    .checked_sub_signed(span)
+                    .unwrap_or(DateTime::UNIX_EPOCH);
+                let hour = exactly.duration_trunc(TimeDelta::hours(1));
+                hour.ok()
+                    .filter(|_| span >= TimeDelta::days(1))
+                    .unwrap_or(exactly)
+            }
             Self::Date(date) => midnight(date),
         }
     }

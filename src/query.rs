@@ -1,29 +1,72 @@
-//! A question about entries, as a tree, and the language people write it in.
+//! A question about entries, as a tree, and the language people write it in: Lucene's, over the entry's own dotted names.
 //!
 //! ```text
-//! query   = { term }                       terms side by side must all match; no term at all matches everything
-//! term    = [ name ":" ] text
-//! name    = letters, digits, "_", "-", "." a field of the table, or any dotted path that entries have
-//! text    = word | "\"" any text "\""      in quotes, \" and \\ stand for themselves
-//! word    = anything without white space
+//! query      = [ any ]                                  nothing asks for everything
+//! any        = all { ( "OR" | "||" ) all }
+//! all        = one { [ "AND" | "&&" ] one }             side by side means AND, which binds tighter than OR
+//! one        = { "NOT" | "!" | "-" | "+" } ( group | named | text | regex | "*" | "*:*" )
+//! group      = "(" any ")"
+//! named      = name ":" ( group | value ) | "_exists_:" name
+//! value      = "*" | range | comparison | regex | text
+//! range      = ( "[" | "{" ) bound "TO" bound ( "]" | "}" )     [ ] with its ends, { } without
+//! comparison = ( ">" | ">=" | "<" | "<=" ) bound
+//! bound      = "*" | text                               without wildcards
+//! regex      = "/" any text, "\/" for a slash "/"       only where the next slash ends the term: /zones/* is a path
+//! text       = { "*" | "?" | quoted | character }       "*" is any text, "?" any one character
+//! quoted     = "\"" any text "\""                       wildcards and white space stand for themselves
+//! character  = anything but white space, parentheses, "&&", "||"; "\" takes the next character as it is
+//! name       = letters, digits, "_", "-", ".", "@"; "\" takes the next character as it is
 //! ```
 //!
-//! A text without a name looks everywhere in the entry, nested request and response included: its words must stand there
-//! side by side, in order. `name:text` is that field's whole value. Letter case never matters.
+//! A name before a group is the name of every text in it: `action.type:(create OR delete)`. An IP address needs no quotes for
+//! its colons. `~` and `^` at the end of a term (likeness and weight, in Lucene) are refused.
 //!
-//! The signs that a fuller language needs are refused outside quotes, each with its place: `AND OR NOT`, a leading `-` or
-//! `+`, `( ) [ ] { } * ?`, a comparison after the colon, and a text between slashes. Nothing that means one thing today will
-//! mean another later.
+//! # What matches
+//!
+//! An entry is its *values*: the texts, numbers and `true` or `false` at the ends of its JSON, each under the keys that lead
+//! there, joined with dots; an array's items are values of the array's name. `null` and an empty text are no values.
+//! Everything is compared *folded*: in lower case, character by character. A value is compared as a whole, in its *normal form*
+//! ([`crate::field::normal`]): an address, a time, a status code in its one spelling, a JSON number in plain digits, anything
+//! else as it stands. A value of more than 2,048 bytes is its first 2,048 for wildcards, expressions and ranges.
+//!
+//! | asked | an entry matches when |
+//! | --- | --- |
+//! | `text` | its words stand side by side, in order, in one value. A word is a run of letters and digits; a UUID is one word. `action.time` has no words |
+//! | `te*t` | one word matches as a whole; or, cut at what is neither letter, digit nor wildcard, its pieces match words side by side. A lone `*` at an end says nothing |
+//! | `/regex/` | one word matches as a whole |
+//! | `name:text` | some value of that name is the text; where the table of fields does not say what it is, or the same number: `ttl:300` finds `"0300"` and `3e2` |
+//! | `name:te*t`, `name:/regex/` | some value's normal form matches as a whole |
+//! | `name:[a TO b]` and the like | some value is between the bounds. A bound that is a number is compared with values that are numbers, another with all values as text, by code point |
+//! | `name:*`, `_exists_:name` | there is a value of that name, or of one that goes on after it with a dot |
+//! | `name:""` | there is an empty text of that name |
+//! | `NOT x` | `x` does not match: entries without the name included |
+//!
+//! For addresses, `name:203.0.113.0/24` and ranges match the addresses between; IPv4 and IPv6 are never between one another.
+//! For times, a bound is an RFC 3339 time, a date, or `now` with steps and rounding (`now-7d`, `now-1d/d`; `s m h d w M y`).
+//! A date and a rounded time stand for their whole day (or hour, month…): `[` begins with its beginning, `]` ends with its end, `}`
+//! before its beginning, `{` after its end; `action.time:2026-08-03` is that day. In other fields `now…` as a bound stands for
+//! its RFC 3339 text.
+//!
+//! Expressions are those of the `regex` crate without word boundaries; `.` is any character, a line's end too.
 //!
 //! The tree knows nothing of the index it is asked of.
 
+mod moment;
 mod parse;
+mod pattern;
+mod print;
+mod value;
+
+use std::net::IpAddr;
 
 use crate::field::Part;
 
 pub use self::parse::{MAX_QUERY_LEN, parse};
+pub use self::pattern::{Pattern, Piece};
 
 /// A question about one entry: yes or no.
+///
+/// `at`, where a node has it, is where in the question its name or text stands, in characters: for errors.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Query {
     /// Yes.
@@ -32,6 +75,8 @@ pub enum Query {
     And(Vec<Self>),
     /// At least one says yes.
     Or(Vec<Self>),
+    /// It says no.
+    Not(Box<Self>),
     /// The text's words stand side by side in one value, of that part of the entry or of any.
     Words {
         /// Where to look.
@@ -39,15 +84,102 @@ pub enum Query {
         /// What to look for.
         text: String,
     },
+    /// A word matches, or words side by side do.
+    WordsLike {
+        /// What they look like.
+        pattern: Pattern,
+        /// See [`Query`].
+        at: usize,
+    },
+    /// A word matches a regular expression.
+    WordMatches {
+        /// The expression.
+        regex: String,
+        /// See [`Query`].
+        at: usize,
+    },
     /// A field or path has that value.
     Equals {
         /// The field's name, or a dotted path.
         path: String,
         /// The value.
         value: String,
-        /// Where in the question the name stands, in characters; for errors.
+        /// See [`Query`].
         at: usize,
     },
+    /// A field or path has a value that looks so.
+    Like {
+        /// The field's name, or a dotted path.
+        path: String,
+        /// What it looks like.
+        pattern: Pattern,
+        /// See [`Query`].
+        at: usize,
+    },
+    /// A field or path has a value that matches a regular expression.
+    Matches {
+        /// The field's name, or a dotted path.
+        path: String,
+        /// The expression.
+        regex: String,
+        /// See [`Query`].
+        at: usize,
+    },
+    /// A field or path has a value in an interval.
+    Within {
+        /// The field's name, or a dotted path.
+        path: String,
+        /// The interval.
+        interval: Interval,
+        /// See [`Query`].
+        at: usize,
+    },
+    /// A field or path has any value, or a path below it has.
+    Exists {
+        /// The field's name, or a dotted path.
+        path: String,
+        /// See [`Query`].
+        at: usize,
+    },
+    /// The event is the last revision of its id, among those that are asked. The language has no spelling for it.
+    Latest,
+}
+
+/// What a value is between.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Interval {
+    /// Instants, in microseconds since 1970: from `since_us` on, before `before_us`.
+    Time {
+        /// The first instant in it.
+        since_us: Option<i64>,
+        /// The first instant after it.
+        before_us: Option<i64>,
+    },
+    /// Addresses of one family, both ends included; none at all when `last` is before `first`.
+    Addresses {
+        /// The lowest.
+        first: IpAddr,
+        /// The highest.
+        last: IpAddr,
+    },
+    /// Numbers or texts.
+    Values {
+        /// The lower end.
+        lower: Bound,
+        /// The upper end.
+        upper: Bound,
+    },
+}
+
+/// An end of an interval of values.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Bound {
+    /// There is none.
+    Open,
+    /// This, and what is within.
+    Including(String),
+    /// What is within, without this.
+    Excluding(String),
 }
 
 impl Query {
@@ -72,12 +204,30 @@ impl Query {
         }
     }
 
+    /// What this is not.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        match self {
+            Self::Not(inner) => *inner,
+            query => Self::Not(Box::new(query)),
+        }
+    }
+
     /// Calls `visit` with each path that is asked for, and its place.
     pub fn paths<'a>(&'a self, visit: &mut impl FnMut(&'a str, usize)) {
         match self {
-            Self::All | Self::Words { .. } => {}
+            Self::All
+            | Self::Latest
+            | Self::Words { .. }
+            | Self::WordsLike { .. }
+            | Self::WordMatches { .. } => {}
             Self::And(parts) | Self::Or(parts) => parts.iter().for_each(|part| part.paths(visit)),
-            Self::Equals { path, at, .. } => visit(path, *at),
+            Self::Not(inner) => inner.paths(visit),
+            Self::Equals { path, at, .. }
+            | Self::Like { path, at, .. }
+            | Self::Matches { path, at, .. }
+            | Self::Within { path, at, .. }
+            | Self::Exists { path, at } => visit(path, *at),
         }
     }
 }
@@ -90,4 +240,13 @@ pub struct QueryError {
     pub at: usize,
     /// What is wrong and what to do, for a person.
     pub message: String,
+}
+
+impl QueryError {
+    pub(crate) fn new(at: usize, message: impl Into<String>) -> Self {
+        Self {
+            at,
+            message: message.into(),
+        }
+    }
 }

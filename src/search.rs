@@ -18,6 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use uuid::Uuid;
 
+use crate::clock::from_micros;
 use crate::event::{AuditEvent, sha256};
 use crate::field;
 use crate::index::{Hit, IndexError, Order, Range, Snapshot};
@@ -102,12 +103,15 @@ pub enum SearchError {
 
 /// The page of a question that begins at `cursor`, or its first: at most `limit` events.
 ///
+/// `asked_at` is the moment for which the question was read, its `now`: that of the first page, see [`asked_at`].
+///
 /// # Errors
 /// [`SearchError`], named by whose fault it is.
 pub fn page(
     store: &Store,
     snapshot: &Snapshot,
     question: &Question,
+    asked_at: DateTime<Utc>,
     cursor: Option<&str>,
     limit: usize,
 ) -> Result<Answer, SearchError> {
@@ -143,6 +147,7 @@ pub fn page(
     let next_cursor = match hits.get(events.len().wrapping_sub(1)) {
         Some(after) if events.len() < hits.len() => Some(
             Place {
+                asked_at_us: asked_at.timestamp_micros(),
                 upto,
                 after: *after,
             }
@@ -177,6 +182,14 @@ pub fn parse_moment(text: &str) -> Option<DateTime<Utc>> {
         .map(|time| time.to_utc())
 }
 
+/// The moment for which a cursor's question was read: relative times mean the same on each of its pages. `None` for what is no
+/// cursor of ours, which [`page`] complains of.
+#[must_use]
+pub fn asked_at(cursor: &str) -> Option<DateTime<Utc>> {
+    let bytes = Place::bytes(cursor).ok()?;
+    Some(from_micros(Place::number(&bytes, 25).cast_signed()))
+}
+
 /// A path that no entry has is a mistake, not an empty answer.
 ///
 /// # Errors
@@ -188,11 +201,8 @@ pub fn check_names(query: &Query, snapshot: &Snapshot) -> Result<(), SearchError
         if field::by_name(path).is_some() || snapshot.knows_path(path)? {
             continue;
         }
-        return Err(QueryError {
-            at,
-            message: unknown_field(path),
-        }
-        .into());
+        let message = unknown_field(snapshot, path)?;
+        return Err(QueryError { at, message }.into());
     }
     Ok(())
 }
@@ -208,17 +218,18 @@ fn known_field(
     }
     Err(SearchError::Counting {
         parameter,
-        message: unknown_field(name),
+        message: unknown_field(snapshot, name)?,
     })
 }
 
-fn unknown_field(path: &str) -> String {
+fn unknown_field(snapshot: &Snapshot, path: &str) -> Result<String, SearchError> {
+    let known = snapshot.all_paths()?;
     let names = field::FIELDS.iter().map(|field| field.name);
-    let hint = match nearest(path, names) {
-        Some(name) => format!("did you mean `{name}`?"),
+    let hint = match nearest(path, names.chain(known.iter().map(String::as_str))) {
+        Some(name) => format!("did you mean {}?", quoted(name)),
         None => "no entry has it either".to_owned(),
     };
-    format!("unknown field {}: {hint}", quoted(path))
+    Ok(format!("unknown field {}: {hint}", quoted(path)))
 }
 
 /// The events in which a field or path has that value.
@@ -233,6 +244,8 @@ fn equals(path: &str, value: &str) -> Query {
 /// Where a page goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
+    /// For which moment the question was read.
+    asked_at_us: i64,
     /// The newest event of the first page's snapshot: what came later is not shown.
     upto: Seq,
     /// The last event of the page before.
@@ -240,9 +253,9 @@ struct Place {
 }
 
 /// The first byte of a cursor, raised when its form changes.
-const CURSOR_VERSION: u8 = 1;
+const CURSOR_VERSION: u8 = 2;
 
-const CURSOR_LEN: usize = 1 + 16 + 8 + 3 * 8;
+const CURSOR_LEN: usize = 1 + 16 + 8 + 4 * 8;
 
 impl Place {
     fn write(self, question: &Question, log_id: Uuid) -> String {
@@ -250,29 +263,39 @@ impl Place {
         bytes.push(CURSOR_VERSION);
         bytes.extend(log_id.as_bytes());
         bytes.extend(fingerprint(question));
+        bytes.extend(self.asked_at_us.to_be_bytes());
         bytes.extend(self.upto.0.to_be_bytes());
         bytes.extend(self.after.at_us.to_be_bytes());
         bytes.extend(self.after.seq.0.to_be_bytes());
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    fn read(cursor: &str, question: &Question, log_id: Uuid) -> Result<Self, SearchError> {
+    fn bytes(cursor: &str) -> Result<[u8; CURSOR_LEN], SearchError> {
         let bytes = URL_SAFE_NO_PAD.decode(cursor).unwrap_or_default();
-        let Ok(bytes) = <[u8; CURSOR_LEN]>::try_from(bytes) else {
-            return Err(SearchError::Cursor(
-                "this is no cursor of ours: take `next_cursor` as it is, or leave it out",
-            ));
-        };
-        let number = |at: usize| {
-            let mut part = [0; 8];
-            part.copy_from_slice(&bytes[at..at + 8]);
-            u64::from_be_bytes(part)
-        };
-        if bytes[0] != CURSOR_VERSION {
+        if bytes
+            .first()
+            .is_some_and(|version| *version < CURSOR_VERSION)
+        {
             return Err(SearchError::Cursor(
                 "this cursor is of another version: start from the first page",
             ));
         }
+        match <[u8; CURSOR_LEN]>::try_from(bytes) {
+            Ok(bytes) if bytes[0] == CURSOR_VERSION => Ok(bytes),
+            _ => Err(SearchError::Cursor(
+                "this is no cursor of ours: take `next_cursor` as it is, or leave it out",
+            )),
+        }
+    }
+
+    fn number(bytes: &[u8; CURSOR_LEN], at: usize) -> u64 {
+        let mut part = [0; 8];
+        part.copy_from_slice(&bytes[at..at + 8]);
+        u64::from_be_bytes(part)
+    }
+
+    fn read(cursor: &str, question: &Question, log_id: Uuid) -> Result<Self, SearchError> {
+        let bytes = Self::bytes(cursor)?;
         if bytes[1..17] != *log_id.as_bytes() {
             return Err(SearchError::Cursor(
                 "this cursor is of another log: start from the first page",
@@ -284,11 +307,12 @@ impl Place {
             ));
         }
         let after = Hit {
-            at_us: number(33).cast_signed(),
-            seq: Seq(number(41)),
+            at_us: Self::number(&bytes, 41).cast_signed(),
+            seq: Seq(Self::number(&bytes, 49)),
         };
         Ok(Self {
-            upto: Seq(number(25)),
+            asked_at_us: Self::number(&bytes, 25).cast_signed(),
+            upto: Seq(Self::number(&bytes, 33)),
             after,
         })
     }
@@ -310,7 +334,7 @@ mod tests {
 
     fn question(text: &str) -> Question {
         Question {
-            query: crate::query::parse(text).unwrap(),
+            query: crate::query::parse(text, from_micros(0)).unwrap(),
             range: Range::default(),
             order: Order::Descending,
         }
@@ -326,6 +350,7 @@ mod tests {
     #[test]
     fn a_cursor_is_bound_to_its_question_and_its_log() {
         let place = Place {
+            asked_at_us: 7,
             upto: Seq(9),
             after: Hit {
                 at_us: -5,
@@ -337,6 +362,7 @@ mod tests {
             Place::read(&cursor, &question("a"), Uuid::nil()).unwrap(),
             place
         );
+        assert_eq!(asked_at(&cursor), Some(from_micros(7)));
         assert!(
             told(Place::read(&cursor, &question("b"), Uuid::nil())).contains("another question")
         );

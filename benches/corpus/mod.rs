@@ -29,9 +29,9 @@ pub(crate) fn now() -> DateTime<Utc> {
 pub(crate) struct Corpus {
     path: PathBuf,
     pages: Vec<Place>,
-    pub entries: u64,
+    pub(crate) entries: u64,
     /// The bytes of the entries alone.
-    pub raw_bytes: u64,
+    pub(crate) raw_bytes: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -45,8 +45,8 @@ struct Place {
 
 /// One page.
 pub(crate) struct RawPage {
-    pub source: Source,
-    pub body: Vec<u8>,
+    pub(crate) source: Source,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Corpus {
@@ -70,8 +70,12 @@ impl Corpus {
         let mut at = 0;
         for source in simulator.sources() {
             let first_page = corpus.pages.len();
-            let entries = simulator.entries(&source, now());
-            for page in entries.chunks(PAGE_LEN) {
+            let mut entries = simulator.walk(&source, now());
+            loop {
+                let page: Vec<String> = entries.by_ref().take(PAGE_LEN).collect();
+                if page.is_empty() {
+                    break;
+                }
                 let body = format!(
                     r#"{{"errors":[],"result":[{}],"result_info":{{"count":"{}"}},"success":true}}"#,
                     page.join(","),

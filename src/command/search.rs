@@ -22,7 +22,7 @@ use crate::span;
 /// What to look for, and where.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// Words, phrases in quotes, and `field:value`; nothing for everything.
+    /// Words, phrases in quotes, `field:value`, `AND OR NOT`, wildcards, ranges; nothing for everything.
     #[arg(default_value = "")]
     query: String,
     /// Only what happened at this time or later: `7d` for the last seven days, `2026-08-03`, `2026-08-03T08:00:00Z`.
@@ -73,6 +73,8 @@ enum Colors {
 /// What is asked, wherever the answer comes from.
 #[derive(Debug)]
 struct Asked {
+    /// When: what `now` is in the query, where it is read here.
+    now: DateTime<Utc>,
     query: String,
     since: Option<DateTime<Utc>>,
     before: Option<DateTime<Utc>>,
@@ -88,6 +90,7 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
         Order::Descending
     };
     let asked = Asked {
+        now,
         query: args.query.clone(),
         since: moment("since", args.since.as_deref(), now)?,
         before: moment("before", args.before.as_deref(), now)?,

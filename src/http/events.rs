@@ -33,14 +33,16 @@ impl EventsPage {
     /// `asked` is what it is about, for what is proven of it.
     pub(super) fn make(app: &AppState, list: &ListParams, asked: Asked) -> Result<Self, Problem> {
         let proven = Proven::look(app, asked)?;
-        let snapshot = app.index.snapshot();
+        let snapshot = app.snapshot();
         let ListParams {
             question,
             limit,
             cursor,
+            asked_at,
             tally,
         } = list;
-        let answer = search::page(&app.store, &snapshot, question, cursor.as_deref(), *limit)?;
+        let cursor = cursor.as_deref();
+        let answer = search::page(&app.store, &snapshot, question, *asked_at, cursor, *limit)?;
         let tallied = search::tally(&app.store, &snapshot, question, answer.upto, tally)?;
         Ok(Self {
             events: people::introduce(&app.store, answer.events)?,
@@ -100,7 +102,7 @@ pub(super) async fn list(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<EventsPage>, Problem> {
-    let list = ListParams::read(query.as_deref())?;
+    let list = ListParams::read(query.as_deref(), app.clock.now())?;
     let asked = asked(query.as_deref(), &list.question);
     let page = app.ask(move |app| EventsPage::make(app, &list, asked));
     Ok(Json(page.await?))
@@ -145,11 +147,11 @@ pub(super) async fn count(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Count>, Problem> {
-    let question = read_filters(query.as_deref())?;
+    let question = read_filters(query.as_deref(), app.clock.now())?;
     let asked = asked(query.as_deref(), &question);
     let count = app.ask(move |app| {
         let proven = Proven::look(app, asked)?;
-        let snapshot = app.index.snapshot();
+        let snapshot = app.snapshot();
         Ok(Count {
             count: search::count(&snapshot, &question)?,
             index: IndexState::of(app, &snapshot),

@@ -14,7 +14,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::params::{FILTERS, Given, bad, order, question};
 use super::problem::Problem;
-use super::{AppState, MAX_EXPORTS};
+use super::{AppState, MAX_EXPORTS, TIME_LIMIT};
+use crate::clock::Deadline;
 use crate::event::AuditEvent;
 use crate::json;
 use crate::people::{self, KnownEvent};
@@ -99,7 +100,7 @@ pub(super) async fn export(
         &[&FILTERS[..], &["format", "order"]].concat(),
     )?;
     let format = Format::read(&given)?;
-    let question = question(&given, order(&given)?)?;
+    let question = question(&given, order(&given)?, app.clock.now())?;
     if app.index.is_rebuilding() {
         return Err(Problem::rebuilding());
     }
@@ -128,7 +129,8 @@ async fn next_piece(exporting: Exporting) -> io::Result<Option<(Bytes, Exporting
     let app = exporting.app.clone();
     let piece = app.ask_for_piece(move |app| {
         let mut exporting = exporting;
-        let events = exporting.export.next_events()?;
+        let deadline = Deadline::after(&app.clock, TIME_LIMIT);
+        let events = exporting.export.next_events(Some(deadline))?;
         let mut piece = std::mem::take(&mut exporting.head);
         piece.extend(exporting.format.lines(&app.store, events)?);
         Ok((piece, exporting))

@@ -3,15 +3,17 @@
 //! Every name is known or an error, with the nearest name; every value is right or an error that says what is wanted.
 //! Parameters are read before anything is asked.
 
+use chrono::{DateTime, Utc};
 use url::form_urlencoded;
 
 use super::problem::Problem;
 use super::tally::{self, TALLY};
-use crate::field::Part;
+use crate::field::{self, Kind, Number, Part};
+use crate::filter::{self, Filter, PRODUCT_CATEGORY};
 use crate::index::{Order, Range};
 use crate::position::Source;
 use crate::query::{self, Query};
-use crate::search::{DEFAULT_LIMIT, MAX_LIMIT, Question, Tally, parse_moment};
+use crate::search::{DEFAULT_LIMIT, MAX_LIMIT, Question, Tally, asked_at, parse_moment};
 use crate::wording::{nearest, quoted};
 
 /// The most parameters a request may have.
@@ -20,9 +22,10 @@ const MAX_PARAMETERS: usize = 100;
 /// The longest value that is looked for, in bytes.
 pub(super) const MAX_VALUE_LEN: usize = 4 * 1024;
 
-/// The filters: which events. The same on every route that has any.
-pub(super) const FILTERS: [&str; 7] = [
-    "q", "since", "before", "actor", "action", "resource", "source",
+/// The filters that are ours: which events. The same on every route that has any, as are upstream's
+/// ([`crate::filter::FILTERS`]).
+pub(super) const FILTERS: [&str; 8] = [
+    "q", "since", "before", "actor", "action", "resource", "source", "revision",
 ];
 
 /// What a route that lists takes besides.
@@ -34,18 +37,22 @@ pub(super) struct ListParams {
     pub(super) question: Question,
     pub(super) limit: usize,
     pub(super) cursor: Option<String>,
+    /// What `now` is in the question: that of the first page on every page.
+    pub(super) asked_at: DateTime<Utc>,
     pub(super) tally: Tally,
 }
 
 impl ListParams {
     /// Reads the part of a URL after its `?`.
-    pub(super) fn read(query: Option<&str>) -> Result<Self, Problem> {
+    pub(super) fn read(query: Option<&str>, now: DateTime<Utc>) -> Result<Self, Problem> {
         let given = Given::read(query, &[&FILTERS[..], &PAGING[..], &TALLY[..]].concat())?;
         let (order, limit, cursor) = paging(&given)?;
+        let asked_at = cursor.as_deref().and_then(asked_at).unwrap_or(now);
         Ok(Self {
-            question: question(&given, order)?,
+            question: question(&given, order, asked_at)?,
             limit,
             cursor,
+            asked_at,
             tally: tally::beside_a_page(&given)?,
         })
     }
@@ -73,15 +80,19 @@ pub(super) fn order(given: &Given) -> Result<Order, Problem> {
 }
 
 /// What a request for a number asks.
-pub(super) fn read_filters(query: Option<&str>) -> Result<Question, Problem> {
+pub(super) fn read_filters(query: Option<&str>, now: DateTime<Utc>) -> Result<Question, Problem> {
     let given = Given::read(query, &FILTERS)?;
-    question(&given, Order::Descending)
+    question(&given, Order::Descending, now)
 }
 
-pub(super) fn question(given: &Given, order: Order) -> Result<Question, Problem> {
+pub(super) fn question(
+    given: &Given,
+    order: Order,
+    now: DateTime<Utc>,
+) -> Result<Question, Problem> {
     let mut parts = Vec::new();
     if let Some(text) = given.one("q")? {
-        let query = query::parse(text)
+        let query = query::parse(text, now)
             .map_err(|error| Problem::from(crate::search::SearchError::Query(error)))?;
         parts.push(query);
     }
@@ -104,6 +115,15 @@ pub(super) fn question(given: &Given, order: Order) -> Result<Question, Problem>
         .collect::<Result<Vec<_>, _>>()?;
     if !sources.is_empty() {
         parts.push(Query::or(sources));
+    }
+    parts.extend(upstream_filters(given)?);
+    match given.one("revision")? {
+        None | Some("all") => {}
+        Some("latest") => parts.push(Query::Latest),
+        Some(other) => {
+            let message = format!("{} is neither `latest` nor `all`", quoted(other));
+            return Err(bad("revision", message));
+        }
     }
     Ok(Question {
         query: Query::and(parts),
@@ -128,6 +148,63 @@ fn looked_for(name: &str, part: Part, text: &str) -> Result<Query, Problem> {
     Ok(Query::Words {
         part: Some(part),
         text: text.to_owned(),
+    })
+}
+
+/// Upstream's own filters, by their names: values of one are alternatives, a `.not` drops what it matches, missing values
+/// included in what stays.
+fn upstream_filters(given: &Given) -> Result<Vec<Query>, Problem> {
+    let mut parts = Vec::new();
+    for filter in filter::FILTERS {
+        for name in [filter.name.to_owned(), format!("{}.not", filter.name)] {
+            let values = given
+                .all(&name)
+                .map(|value| filtered(&name, filter, value))
+                .collect::<Result<Vec<_>, _>>()?;
+            if values.is_empty() {
+                continue;
+            }
+            let any = Query::or(values);
+            parts.push(match name.ends_with(".not") {
+                true => any.negated(),
+                false => any,
+            });
+        }
+    }
+    Ok(parts)
+}
+
+fn filtered(name: &str, filter: &Filter, value: &str) -> Result<Query, Problem> {
+    if filter.name == PRODUCT_CATEGORY {
+        let message = "which products a category has is known to Cloudflare alone: name them with `resource_product`";
+        return Err(bad(name, message));
+    }
+    if value.is_empty() || value.len() > MAX_VALUE_LEN {
+        return Err(bad(
+            name,
+            format!(
+                "a value has 1 to {MAX_VALUE_LEN} bytes; `q=NOT _exists_:{}` finds entries without one",
+                filter.path
+            ),
+        ));
+    }
+    let kind = field::by_name(filter.path).map(|field| field.kind);
+    let is_right = match kind {
+        Some(Kind::Number) => Number::plain(value).is_some(),
+        Some(Kind::Address) => field::address(value).is_some(),
+        _ => true,
+    };
+    if !is_right {
+        let wanted = match kind {
+            Some(Kind::Number) => "number",
+            _ => "IP address",
+        };
+        return Err(bad(name, format!("{} is no {wanted}", quoted(value))));
+    }
+    Ok(Query::Equals {
+        path: filter.path.to_owned(),
+        value: value.to_owned(),
+        at: 0,
     })
 }
 
@@ -184,22 +261,47 @@ pub(super) fn bad(name: &str, detail: impl Into<String>) -> Problem {
     Problem::parameter(name, detail)
 }
 
+/// The parameter that was probably meant, or what there is.
+fn hint(name: &str, known: &[&'static str], takes_filters: bool) -> String {
+    let (plain, not) = match name.strip_suffix(".not") {
+        Some(plain) => (plain, ".not"),
+        None => (name, ""),
+    };
+    let upstream = filter::FILTERS.iter().filter(|_| takes_filters);
+    let names = known.iter().copied();
+    match nearest(plain, names.chain(upstream.map(|filter| filter.name))) {
+        Some(near) if filter::by_name(&format!("{near}{not}")).is_some() => {
+            format!("did you mean `{near}{not}`?")
+        }
+        Some(near) => format!("did you mean `{near}`?"),
+        None => {
+            let and_more = if takes_filters {
+                ", and upstream's filters"
+            } else {
+                ""
+            };
+            format!("known here are {}{and_more}", known.join(", "))
+        }
+    }
+}
+
 /// The parameters a request gave, all of them known.
 pub(super) struct Given(Vec<(String, String)>);
 
 impl Given {
+    /// Reads the part of a URL after its `?`. Where ours are `known`, upstream's filters are too.
     pub(super) fn read(query: Option<&str>, known: &[&'static str]) -> Result<Self, Problem> {
+        let takes_filters = FILTERS.iter().all(|name| known.contains(name));
         let mut given = Vec::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-            if !known.contains(&&*name) {
-                let hint = match nearest(&name, known.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("known here are {}", known.join(", ")),
-                };
-                return Err(bad(
-                    &name,
-                    format!("unknown parameter {}: {hint}", quoted(&name)),
-                ));
+            let is_filter = takes_filters && filter::by_name(&name).is_some();
+            if !is_filter && !known.contains(&&*name) {
+                let message = format!(
+                    "unknown parameter {}: {}",
+                    quoted(&name),
+                    hint(&name, known, takes_filters)
+                );
+                return Err(bad(&name, message));
             }
             if given.len() == MAX_PARAMETERS {
                 return Err(bad(&name, format!("more than {MAX_PARAMETERS} parameters")));

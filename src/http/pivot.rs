@@ -65,10 +65,10 @@ async fn profile(
     }
     let given = Given::read(query.as_deref(), &[&FILTERS[..], &["size"]].concat())?;
     let size = size(&given, "size")?;
-    let mut question = question(&given, Order::Descending)?;
+    let mut question = question(&given, Order::Descending, app.clock.now())?;
     question.query = Query::and(vec![by.query(&value), question.query]);
     let answer = app.ask(move |app| {
-        let snapshot = app.index.snapshot();
+        let snapshot = app.snapshot();
         Ok(ProfileAnswer {
             by: name_of(by),
             value,
@@ -94,7 +94,7 @@ pub(super) async fn history(
     let (_, limit, cursor) = paging(&given)?;
     let answer = app.ask(move |app| {
         let event = event_at(app, place)?;
-        let snapshot = app.index.snapshot();
+        let snapshot = app.snapshot();
         let history = search::history(&app.store, &snapshot, &event, cursor.as_deref(), limit)?;
         let history = history.ok_or_else(|| {
             let detail = format!("event {place} has no `resource.id`: its resource is not known");
@@ -137,6 +137,8 @@ pub(super) async fn around(
             question,
             limit,
             cursor,
+            // Nothing in the question depends on when it is asked.
+            asked_at: event.received_at,
             tally: Tally::default(),
         };
         EventsPage::make(app, &list, about)

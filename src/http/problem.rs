@@ -227,7 +227,18 @@ impl From<StoreError> for Problem {
 
 impl From<IndexError> for Problem {
     fn from(error: IndexError) -> Self {
-        error!(error = %error, "A request failed at the index.");
-        Self::internal()
+        match error {
+            IndexError::Question(error) => SearchError::Query(error).into(),
+            IndexError::CutOff { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "urn:orgtrail:problem:too-slow",
+                "Too slow",
+                error.to_string(),
+            ),
+            error => {
+                error!(error = %error, "A request failed at the index.");
+                Self::internal()
+            }
+        }
     }
 }

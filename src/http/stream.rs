@@ -51,7 +51,7 @@ pub(super) async fn tail(
         query.as_deref(),
         &[&FILTERS[..], &LAST_EVENT_ID[1..]].concat(),
     )?;
-    let question = question(&given, Order::Ascending)?;
+    let question = question(&given, Order::Ascending, app.clock.now())?;
     let after = last_event_id(&app, &headers, &given)?;
     let place = app.tails.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::too_many("tails", MAX_TAILS))?;
@@ -99,7 +99,7 @@ fn last_event_id(
 }
 
 fn begin(app: &AppState, question: Question, after: Option<Seq>) -> Result<Tail, Problem> {
-    let snapshot = app.index.snapshot();
+    let snapshot = app.snapshot();
     search::check_names(&question.query, &snapshot)?;
     let after = after.unwrap_or(snapshot.seq());
     Ok(Tail::new(app.store.clone(), question, after))
@@ -118,7 +118,7 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
         // Registered before looking: what is announced meanwhile wakes the next look.
         tailing.commits.mark_unchanged();
         let piece = app.ask_for_piece(move |app| {
-            let events = tailing.tail.next_events(&app.index.snapshot())?;
+            let events = tailing.tail.next_events(&app.snapshot())?;
             let events = people::introduce(&app.store, events)?;
             Ok((messages(&events)?, tailing))
         });

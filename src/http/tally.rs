@@ -77,7 +77,7 @@ pub(super) async fn facets(
     )?;
     let facets = facets_of(&given, "field", "size")?
         .ok_or_else(|| bad("field", "write `field=actor.email`, once for each field"))?;
-    let question = question(&given, Order::Descending)?;
+    let question = question(&given, Order::Descending, app.clock.now())?;
     let wanted = Tally {
         facets: Some(facets),
         ..Tally::default()
@@ -97,7 +97,7 @@ pub(super) async fn histogram(
     )?;
     let interval = given.one("interval")?.unwrap_or("auto");
     let scale = scale(&given, interval, "interval")?;
-    let question = question(&given, Order::Descending)?;
+    let question = question(&given, Order::Descending, app.clock.now())?;
     let wanted = Tally {
         histogram: Some(scale),
         ..Tally::default()
@@ -114,7 +114,7 @@ async fn counted(
     wanted: Tally,
 ) -> Result<(Tallied, IndexState), Problem> {
     app.ask(move |app| {
-        let snapshot = app.index.snapshot();
+        let snapshot = app.snapshot();
         let upto = snapshot.seq();
         let tallied = search::tally(&app.store, &snapshot, &question, upto, &wanted)?;
         Ok((tallied, IndexState::of(app, &snapshot)))
@@ -133,7 +133,7 @@ pub(super) async fn fields(
         Some(text) => number("limit", text, MAX_PATHS)?,
     };
     let answer = app.ask(move |app| {
-        let snapshot = app.index.snapshot();
+        let snapshot = app.snapshot();
         // One more than asked for tells whether there are more.
         let mut paths = snapshot.paths(&prefix, limit + 1)?;
         let more_paths = paths.len() > limit;
@@ -159,9 +159,9 @@ pub(super) async fn values(
     )?;
     let prefix = given.one("prefix")?.unwrap_or_default().to_owned();
     let size = size(&given, "size")?;
-    let question = question(&given, Order::Descending)?;
+    let question = question(&given, Order::Descending, app.clock.now())?;
     let answer = app.ask(move |app| {
-        let snapshot = app.index.snapshot();
+        let snapshot = app.snapshot();
         let values = search::completions(&app.store, &snapshot, &question, &name, &prefix, size);
         // Here the field is a part of the path: a wrong one is a place where there is nothing.
         let values = values.map_err(|error| match error {

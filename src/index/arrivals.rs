@@ -27,7 +27,8 @@ impl Snapshot {
         if after >= self.seq {
             return Ok(Vec::new());
         }
-        let weight = self.weight(query)?;
+        let weight = self.weight(query, self.seq)?;
+        let steps = self.watch.steps();
         // The latest on top, to give way to an earlier one.
         let mut earliest = BinaryHeap::new();
         for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
@@ -37,7 +38,9 @@ impl Snapshot {
             }
             let mut scorer = weight.scorer(reader, 1.0)?;
             let mut next = within(from(scorer.as_mut(), docs.start), &docs);
-            while let Some(doc) = next {
+            while let Some(doc) = next
+                && !steps.step()
+            {
                 let seq = Seq(segment.seq.get_val(doc));
                 if seq > after && seq <= self.seq {
                     earliest.push(seq);
@@ -48,6 +51,7 @@ impl Snapshot {
                 next = within(scorer.advance(), &docs);
             }
         }
+        self.watch.check()?;
         Ok(earliest.into_sorted_vec())
     }
 }

@@ -18,15 +18,17 @@ use tantivy::columnar::{Cardinality, StrColumn};
 use tantivy::index::InvertedIndexReader;
 use tantivy::postings::{BlockSegmentPostings, TermInfo};
 use tantivy::schema::{Field, IndexRecordOption, Value as _};
-use tantivy::termdict::{TermMerger, TermStreamer};
+use tantivy::termdict::TermStreamer;
 use tantivy::{DocId, TantivyError};
 
 use super::IndexError;
+use super::document::Paths;
 use super::matches::{Found, Matches};
+use super::merged::Merged;
 use super::scan::Snapshot;
 use super::schema::{Shape, has_column};
 use crate::event::AuditEvent;
-use crate::field;
+use crate::field::{self, folded};
 
 /// Where a value's documents are this many times more than the events found, each of these is looked up among them.
 const LOOKUP_RATIO: usize = 16;
@@ -63,30 +65,30 @@ impl Matches<'_> {
         size: usize,
         most_terms: Option<u64>,
     ) -> Result<Option<Vec<ValueCount>>, IndexError> {
-        let (field, before_value) = self.snapshot.shape.values_of(name);
+        let (_, field, before_value) = self.snapshot.shape.place_of(name);
         let dictionaries = self.snapshot.dictionaries(field)?;
         let counters = self.counters(name, &dictionaries)?;
-        let begin = format!("{before_value}{}", prefix.to_lowercase());
+        let begin = format!("{before_value}{}", folded(prefix));
         let mut best = Best::new(size);
-        let mut terms = merged(&dictionaries, &begin)?;
+        let mut terms = Merged::new(&dictionaries, &begin)?;
         let mut n_terms = 0;
-        while terms.advance() {
+        let steps = self.snapshot.watch.steps();
+        while terms.advance() && !steps.step() {
             n_terms += 1;
             if most_terms.is_some_and(|most| n_terms > most) {
                 return Ok(None);
             }
-            let infos = terms.current_segment_ords_and_term_infos();
-            let segments: Vec<(usize, TermInfo)> = infos.collect();
-            let at_most = segments.iter().map(|(_, term)| u64::from(term.doc_freq));
+            let at_most = terms.segments().map(|term| u64::from(term.info.doc_freq));
             if !best.has_room_for(at_most.sum()) {
                 continue;
             }
             let mut count = 0;
-            for ((i, term), (_, number)) in segments.iter().zip(terms.matching_segments()) {
-                count += match &counters[*i] {
-                    Counter::Whole => term.doc_freq.into(),
-                    Counter::Column(counts) => counts[number as usize].into(),
-                    Counter::Postings => self.count_of(*i, &dictionaries[*i], term)?,
+            for term in terms.segments() {
+                let i = term.segment;
+                count += match &counters[i] {
+                    Counter::Whole => term.info.doc_freq.into(),
+                    Counter::Column(counts) => counts[term.number as usize].into(),
+                    Counter::Postings => self.count_of(i, &dictionaries[i], term.info)?,
                 };
             }
             if best.has_room_for(count) {
@@ -94,6 +96,7 @@ impl Matches<'_> {
                 best.take(String::from_utf8_lossy(value).into_owned(), count);
             }
         }
+        self.snapshot.watch.check()?;
         Ok(Some(best.into_values()))
     }
 
@@ -178,6 +181,7 @@ fn count_by(column: &StrColumn, found: &Found) -> Vec<u32> {
 /// The values of a field, counted by reading events: for few events and a field of very many values.
 pub struct Reading<'s> {
     shape: &'s Shape,
+    paths: Paths,
     field: Field,
     before_value: String,
     prefix: String,
@@ -187,7 +191,7 @@ pub struct Reading<'s> {
 impl Reading<'_> {
     /// Counts an event's values, as they stand in the index.
     pub fn take(&mut self, event: &AuditEvent) {
-        let document = self.shape.document(event);
+        let document = self.shape.document(event, None, &mut self.paths);
         let terms = document
             .get_all(self.field)
             .filter_map(|value| value.as_str());
@@ -220,7 +224,7 @@ impl Snapshot {
     /// # Errors
     /// [`IndexError::Engine`] when a file cannot be read.
     pub fn paths(&self, prefix: &str, limit: usize) -> Result<Vec<String>, IndexError> {
-        let prefix = prefix.to_lowercase();
+        let prefix = folded(prefix);
         let mut found = BTreeSet::new();
         for dictionary in self.dictionaries(self.shape.paths())? {
             let mut begin = prefix.clone();
@@ -245,12 +249,13 @@ impl Snapshot {
     /// Counts the values of a field or path that begin with `prefix` by reading events.
     #[must_use]
     pub fn reading(&self, name: &str, prefix: &str) -> Reading<'_> {
-        let (field, before_value) = self.shape.values_of(name);
+        let (_, field, before_value) = self.shape.place_of(name);
         Reading {
             shape: &self.shape,
+            paths: Paths::default(),
             field,
             before_value,
-            prefix: prefix.to_lowercase(),
+            prefix: folded(prefix),
             counts: HashMap::new(),
         }
     }
@@ -270,31 +275,6 @@ fn stream<'d>(
 ) -> Result<TermStreamer<'d>, IndexError> {
     let terms = dictionary.terms().range().ge(begin);
     Ok(terms.into_stream().map_err(TantivyError::from)?)
-}
-
-/// The terms that begin so, of all dictionaries, in order.
-fn merged<'d>(
-    dictionaries: &'d [Arc<InvertedIndexReader>],
-    begin: &str,
-) -> Result<TermMerger<'d>, IndexError> {
-    let mut after = begin.as_bytes().to_vec();
-    // No text has a byte of 255, so this is the first text after all that begin so.
-    if let Some(last) = after.last_mut() {
-        *last += 1;
-    }
-    let streams = dictionaries
-        .iter()
-        .map(|dictionary| {
-            let terms = dictionary.terms().range().ge(begin);
-            let terms = if after.is_empty() {
-                terms
-            } else {
-                terms.lt(&after)
-            };
-            terms.into_stream().map_err(TantivyError::from)
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(TermMerger::new(streams))
 }
 
 /// How many of `docs`, which are in order, the postings hold.

@@ -1,29 +1,192 @@
 //! The tree of a question as a query of the engine.
+//!
+//! What is known as a term is asked as one; what only looks like terms walks a dictionary ([`Terms`]); what the order of a
+//! segment says is a stretch of it ([`Places`]).
+
+mod field;
+mod words;
 
 use tantivy::Term;
-use tantivy::query::{AllQuery, BooleanQuery, EmptyQuery, PhraseQuery, TermQuery};
-use tantivy::schema::IndexRecordOption;
+use tantivy::query::{AllQuery, BooleanQuery, EmptyQuery, Occur, PhraseQuery, TermQuery};
+use tantivy::schema::{Field, IndexRecordOption};
 
-use super::schema::Shape;
-use super::words;
-use crate::field::Part;
-use crate::query::Query;
+use super::IndexError;
+use super::automaton::{Automaton, TooLarge};
+use super::places::Places;
+use super::scan::Snapshot;
+use super::schema::{Mark, Shape, spelled};
+use super::stopwatch::Watched;
+use super::terms::{Terms, ValueTest};
+use crate::position::Seq;
+use crate::query::{Query, QueryError};
 
 type Lowered = Box<dyn tantivy::query::Query>;
 
-/// The engine's form of a question.
-pub(super) fn lower(query: &Query, shape: &Shape) -> Lowered {
-    match query {
-        Query::All => Box::new(AllQuery),
-        Query::And(parts) => Box::new(BooleanQuery::intersection(all(parts, shape))),
-        Query::Or(parts) => any(all(parts, shape)),
-        Query::Words { part, text } => words_query(*part, text, shape),
-        Query::Equals { path, value, .. } => term(shape.value_term(path, value)),
+/// Up to this many leaves, a question's terms are left to the engine's faster paths: walking few lists to their end takes less
+/// than the time a question has.
+const FEW_LEAVES: usize = 4;
+
+/// A question becoming a query of a snapshot's engine.
+pub(super) struct Lowering<'a> {
+    snapshot: &'a Snapshot,
+    shape: &'a Shape,
+    /// The newest event that is asked about.
+    upto: Seq,
+    are_few: bool,
+}
+
+impl<'a> Lowering<'a> {
+    /// The engine's form of a question about the events up to `upto`.
+    ///
+    /// # Errors
+    /// [`IndexError::Question`] when a part of it would take too much memory.
+    pub(super) fn lower(
+        query: &Query,
+        snapshot: &'a Snapshot,
+        upto: Seq,
+    ) -> Result<Lowered, IndexError> {
+        let lowering = Self {
+            snapshot,
+            shape: snapshot.shape(),
+            upto,
+            are_few: leaves(query) <= FEW_LEAVES,
+        };
+        lowering.query(query)
+    }
+
+    fn query(&self, query: &Query) -> Result<Lowered, IndexError> {
+        self.look()?;
+        Ok(match query {
+            Query::All => Box::new(AllQuery),
+            Query::And(parts) => self.and(parts)?,
+            Query::Or(parts) => any(self.or(parts)?),
+            Query::Not(_) => self.and(std::slice::from_ref(query))?,
+            Query::Words { part, text } => self.words(*part, text),
+            Query::WordsLike { pattern, at } => self.words_like(pattern, *at)?,
+            Query::WordMatches { regex, at } => {
+                self.word_matches(sized(Automaton::of_regex(regex), *at)?)
+            }
+            Query::Equals { path, value, at } => self.equals(path, value, *at)?,
+            Query::Like { path, pattern, at } => {
+                self.matches(path, vec![sized(Automaton::of_pattern(pattern), *at)?])
+            }
+            Query::Matches { path, regex, at } => {
+                self.matches(path, vec![sized(Automaton::of_regex(regex), *at)?])
+            }
+            Query::Within { path, interval, .. } => self.within(path, interval),
+            Query::Exists { path, .. } => self.term(self.exists(path)),
+            Query::Latest => self.latest()?,
+        })
+    }
+
+    fn and(&self, parts: &[Query]) -> Result<Lowered, IndexError> {
+        let mut clauses = Vec::new();
+        for part in parts {
+            clauses.push(match part {
+                Query::Not(inner) => (Occur::MustNot, self.query(inner)?),
+                part => (Occur::Must, self.query(part)?),
+            });
+        }
+        if clauses.iter().all(|(occur, _)| *occur == Occur::MustNot) {
+            clauses.push((Occur::Must, Box::new(AllQuery)));
+        }
+        Ok(Box::new(BooleanQuery::new(clauses)))
+    }
+
+    /// The alternatives; patterns of one field become one walk through its dictionary.
+    fn or(&self, parts: &[Query]) -> Result<Vec<Lowered>, IndexError> {
+        let mut alternatives = Vec::new();
+        let mut patterns: Vec<(&str, Vec<Automaton>)> = Vec::new();
+        for part in parts {
+            self.look()?;
+            let (path, automaton) = match part {
+                Query::Like { path, pattern, at } => {
+                    (path, sized(Automaton::of_pattern(pattern), *at)?)
+                }
+                Query::Matches { path, regex, at } => {
+                    (path, sized(Automaton::of_regex(regex), *at)?)
+                }
+                part => {
+                    alternatives.push(self.query(part)?);
+                    continue;
+                }
+            };
+            match patterns.iter_mut().find(|(known, _)| known == path) {
+                Some((_, automata)) => automata.push(automaton),
+                None => patterns.push((path, vec![automaton])),
+            }
+        }
+        let walks = patterns
+            .into_iter()
+            .map(|(path, automata)| self.matches(path, automata));
+        alternatives.extend(walks);
+        Ok(alternatives)
+    }
+
+    /// Events that no other among those asked about has replaced.
+    fn latest(&self) -> Result<Lowered, IndexError> {
+        let replaced = self.snapshot.replaced(self.upto)?;
+        if replaced.is_empty() {
+            return Ok(Box::new(AllQuery));
+        }
+        let places = Places::new(self.snapshot.docs_of(&replaced));
+        Ok(Box::new(BooleanQuery::new(vec![
+            (Occur::Must, Box::new(AllQuery)),
+            (Occur::MustNot, Box::new(places)),
+        ])))
+    }
+
+    /// Fails when time is up: making automata takes some.
+    fn look(&self) -> Result<(), IndexError> {
+        self.snapshot.watch().look();
+        self.snapshot.watch().check()
+    }
+
+    fn exists(&self, path: &str) -> Term {
+        self.shape.mark(&Mark::Path(&spelled(path)))
+    }
+
+    fn term(&self, term: Term) -> Lowered {
+        let query = Box::new(TermQuery::new(term, IndexRecordOption::Basic));
+        match self.are_few {
+            true => query,
+            false => self.watched(query),
+        }
+    }
+
+    fn phrase(&self, terms: Vec<Term>) -> Lowered {
+        self.watched(Box::new(PhraseQuery::new(terms)))
+    }
+
+    fn watched(&self, query: Lowered) -> Lowered {
+        Box::new(Watched::new(query, self.snapshot.watch()))
+    }
+
+    /// A walk through a dictionary.
+    fn terms(
+        &self,
+        field: Field,
+        prefix: String,
+        automata: Vec<Automaton>,
+        test: ValueTest,
+    ) -> Terms {
+        Terms {
+            field,
+            prefix,
+            automata: automata.into(),
+            test,
+            watch: self.snapshot.watch().clone(),
+        }
     }
 }
 
-fn all(parts: &[Query], shape: &Shape) -> Vec<Lowered> {
-    parts.iter().map(|part| lower(part, shape)).collect()
+/// How many lists of documents a question walks, about.
+fn leaves(query: &Query) -> usize {
+    match query {
+        Query::And(parts) | Query::Or(parts) => parts.iter().map(leaves).sum(),
+        Query::Not(inner) => leaves(inner),
+        _ => 1,
+    }
 }
 
 fn any(mut parts: Vec<Lowered>) -> Lowered {
@@ -34,37 +197,12 @@ fn any(mut parts: Vec<Lowered>) -> Lowered {
     }
 }
 
-fn term(term: Term) -> Lowered {
-    Box::new(TermQuery::new(term, IndexRecordOption::Basic))
-}
-
-/// The words side by side, in any of the parts' texts; and an opaque id as the whole value of an id.
-fn words_query(part: Option<Part>, text: &str, shape: &Shape) -> Lowered {
-    let words = words::of(text);
-    let parts = Part::ALL
-        .into_iter()
-        .filter(|candidate| part.is_none_or(|part| part == *candidate));
-    let mut ways: Vec<Lowered> = match words.as_slice() {
-        [] => Vec::new(),
-        [word] => parts
-            .map(|part| term(Term::from_field_text(shape.words_of(part), word)))
-            .collect(),
-        words => parts.map(|part| phrase(shape, part, words)).collect(),
-    };
-    if let [word] = words.as_slice()
-        && words::is_opaque(word)
-    {
-        ways.extend(shape.id_terms(part, word).into_iter().map(term));
-    }
-    any(ways)
-}
-
-fn phrase(shape: &Shape, part: Part, words: &[String]) -> Lowered {
-    let field = shape.words_of(part);
-    Box::new(PhraseQuery::new(
-        words
-            .iter()
-            .map(|word| Term::from_field_text(field, word))
-            .collect(),
-    ))
+/// An automaton that is not too large; a question with one that is gets the place of it.
+fn sized(automaton: Result<Automaton, TooLarge>, at: usize) -> Result<Automaton, IndexError> {
+    automaton.map_err(|TooLarge| {
+        IndexError::Question(QueryError::new(
+            at,
+            "this pattern would take too much memory: make it shorter, with fewer repetitions or wildcards",
+        ))
+    })
 }

@@ -10,6 +10,7 @@ use tantivy::{DocSet, SegmentReader};
 use super::IndexError;
 use super::scan::{Docs, Order, Range, Segment, Snapshot, from, within};
 use super::schema::sort_key;
+use super::stopwatch::Steps;
 use crate::position::Seq;
 use crate::query::Query;
 
@@ -41,8 +42,8 @@ impl Snapshot {
         range: Range,
         upto: Seq,
     ) -> Result<Matches<'_>, IndexError> {
-        let weight = self.weight(query)?;
         let upto = upto.min(self.seq);
+        let weight = self.weight(query, upto)?;
         // Beside a service the reader may hold more than the snapshot's events.
         let is_whole = upto == self.seq && self.searcher.num_docs() == self.seq.0;
         let mut found = Vec::new();
@@ -53,10 +54,12 @@ impl Snapshot {
                 Query::All if is_whole => Found::Stretch(docs),
                 _ => {
                     let limit = if is_whole { None } else { Some(upto) };
-                    Found::collect(segment, reader, weight.as_ref(), &docs, limit)?
+                    let steps = self.watch.steps();
+                    Found::collect(segment, reader, weight.as_ref(), &docs, limit, &steps)?
                 }
             });
         }
+        self.watch.check()?;
         Ok(Matches {
             snapshot: self,
             found,
@@ -75,7 +78,7 @@ impl Matches<'_> {
     #[must_use]
     pub fn places(&self) -> Vec<Seq> {
         let mut places = Vec::new();
-        for (found, segment) in self.found.iter().zip(&self.snapshot.segments) {
+        for (found, segment) in self.found.iter().zip(self.snapshot.segments.iter()) {
             found.for_each(|doc| places.push(Seq(segment.seq.get_val(doc))));
         }
         places
@@ -84,7 +87,7 @@ impl Matches<'_> {
     /// What the oldest and the newest of them are ordered by, in microseconds since 1970.
     #[must_use]
     pub fn extent(&self) -> Option<(i64, i64)> {
-        let ends = self.found.iter().zip(&self.snapshot.segments);
+        let ends = self.found.iter().zip(self.snapshot.segments.iter());
         ends.filter_map(|(found, segment)| {
             let (newest, oldest) = found.ends()?;
             Some((segment.at_us(oldest), segment.at_us(newest)))
@@ -96,7 +99,7 @@ impl Matches<'_> {
     #[must_use]
     pub fn histogram(&self, edges: &[i64]) -> Vec<u64> {
         let mut counts = vec![0; edges.len().saturating_sub(1)];
-        for (found, segment) in self.found.iter().zip(&self.snapshot.segments) {
+        for (found, segment) in self.found.iter().zip(self.snapshot.segments.iter()) {
             // Newest first: the documents before an edge's place are not older than it.
             let places: Vec<DocId> = edges
                 .iter()
@@ -117,11 +120,14 @@ impl Found {
         weight: &dyn Weight,
         docs: &Docs,
         upto: Option<Seq>,
+        steps: &Steps,
     ) -> Result<Self, IndexError> {
         let mut scorer = weight.scorer(reader, 1.0)?;
         let mut found = Self::Few(Vec::new());
         let mut next = within(from(scorer.as_mut(), docs.start), docs);
-        while let Some(doc) = next {
+        while let Some(doc) = next
+            && !steps.step()
+        {
             if upto.is_none_or(|upto| segment.seq.get_val(doc) <= upto.0) {
                 found.push(doc, segment.len);
             }

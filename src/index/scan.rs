@@ -5,15 +5,21 @@
 //! The other order walks backwards, block by block.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 use tantivy::columnar::ColumnValues;
+use tantivy::index::SegmentId;
 use tantivy::query::{EnableScoring, Scorer, Weight};
+use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, IndexReader, Searcher, SegmentReader, TERMINATED};
 
-use super::schema::{AT, SEQ, Shape, micros_of, sort_key};
-use super::{IndexError, lower};
+use super::IndexError;
+use super::lower::Lowering;
+use super::places;
+use super::schema::{AT, Mark, REPLACES, SEQ, Shape, micros_of, sort_key, spelled};
+use super::stopwatch::Watch;
+use crate::clock::Deadline;
 use crate::position::Seq;
 use crate::query::Query;
 
@@ -54,13 +60,19 @@ pub struct Range {
     pub before_us: Option<i64>,
 }
 
-/// The index as it was after one commit. It stays the same while events arrive.
+/// The index as it was after one commit. It stays the same while events arrive. A clone is another handle to the same one.
+#[derive(Clone)]
 pub struct Snapshot {
     pub(super) searcher: Searcher,
     pub(super) shape: Shape,
     pub(super) seq: Seq,
-    pub(super) segments: Vec<Segment>,
+    pub(super) segments: Arc<[Segment]>,
+    /// How much time a question has.
+    pub(super) watch: Watch,
 }
+
+/// The most paths that are listed.
+const MAX_PATHS: usize = 10_000;
 
 /// The columns of one segment, opened once for all questions.
 pub(super) struct Segment {
@@ -84,7 +96,25 @@ impl Snapshot {
             shape: shape.clone(),
             seq,
             segments,
+            watch: Watch::default(),
         })
+    }
+
+    /// The same snapshot for one question, which is cut off at `deadline`.
+    #[must_use]
+    pub fn until(&self, deadline: Deadline) -> Self {
+        Self {
+            watch: Watch::until(deadline),
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    pub(super) fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// The last event that can be found, with all before it.
@@ -96,6 +126,7 @@ impl Snapshot {
     /// The first `limit` answers after `after`, of the events up to `upto`, in order.
     ///
     /// # Errors
+    /// [`IndexError::CutOff`] when it takes too long, [`IndexError::Question`] when it would take too much memory,
     /// [`IndexError::Engine`] when a file cannot be read.
     pub fn hits(
         &self,
@@ -106,8 +137,9 @@ impl Snapshot {
         upto: Seq,
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError> {
-        let weight = self.weight(query)?;
         let upto = upto.min(self.seq);
+        let weight = self.weight(query, upto)?;
+        let steps = self.watch.steps();
         let mut heap: BinaryHeap<Head<'_>> = BinaryHeap::new();
         for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
             let docs = segment.docs(range, order, after);
@@ -133,6 +165,9 @@ impl Snapshot {
                 let Some(hit) = head.walk.next(weight.as_ref())? else {
                     break None;
                 };
+                if steps.step() {
+                    break None;
+                }
                 let is_after =
                     after.is_none_or(|after| order.compare(hit, after) == Ordering::Greater);
                 if is_after && hit.seq <= upto {
@@ -144,6 +179,7 @@ impl Snapshot {
                 heap.push(head);
             }
         }
+        self.watch.check()?;
         found.sort_unstable_by(|a, b| order.compare(*a, *b));
         found.truncate(limit);
         Ok(found)
@@ -154,9 +190,10 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::hits`].
     pub fn count(&self, query: &Query, range: Range) -> Result<u64, IndexError> {
-        let weight = self.weight(query)?;
+        let weight = self.weight(query, self.seq)?;
         // Beside a service the reader may hold more than the snapshot's events.
         let is_exact = self.searcher.num_docs() == self.seq.0;
+        let steps = self.watch.steps();
         let mut count = 0;
         for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
             let docs = segment.docs(range, Order::Descending, None);
@@ -169,35 +206,107 @@ impl Snapshot {
                 _ => {
                     let mut walk = Walk::new(segment, reader, docs, Order::Descending);
                     let mut counted = 0;
-                    while let Some(hit) = walk.next(weight.as_ref())? {
+                    while let Some(hit) = walk.next(weight.as_ref())?
+                        && !steps.step()
+                    {
                         counted += u64::from(hit.seq <= self.seq);
                     }
                     counted
                 }
             };
+            self.watch.look();
+            self.watch.check()?;
         }
         Ok(count)
     }
 
-    /// Whether any entry has a value at a path that is not in the table of fields.
+    /// Whether any entry has a value at a path, or below it.
     ///
     /// # Errors
-    /// As [`Snapshot::hits`].
+    /// [`IndexError::Engine`] when a file cannot be read.
     pub fn knows_path(&self, path: &str) -> Result<bool, IndexError> {
-        let (field, prefix) = self.shape.path_prefix(path);
+        let term = self.shape.mark(&Mark::Path(&spelled(path)));
+        Ok(self.searcher.doc_freq(&term)? > 0)
+    }
+
+    /// The paths at which entries have values, or below which they have, in lower case and in order; 10,000 at most.
+    ///
+    /// # Errors
+    /// As [`Snapshot::knows_path`].
+    pub fn all_paths(&self) -> Result<Vec<String>, IndexError> {
+        let mut paths = BTreeSet::new();
         for reader in self.searcher.segment_readers() {
-            let inverted = reader.inverted_index(field)?;
+            let inverted = reader.inverted_index(self.shape.path)?;
             let mut terms = inverted
                 .terms()
                 .range()
-                .ge(&prefix)
+                // Whatever comes before is no path.
+                .ge(" ")
                 .into_stream()
                 .map_err(tantivy::TantivyError::from)?;
-            if terms.advance() && terms.key().starts_with(prefix.as_bytes()) {
-                return Ok(true);
+            while terms.advance() && paths.len() < MAX_PATHS {
+                paths.insert(String::from_utf8_lossy(terms.key()).into_owned());
             }
         }
-        Ok(false)
+        Ok(paths.into_iter().collect())
+    }
+
+    /// The events up to `upto` that another one up to there is the next revision of.
+    pub(super) fn replaced(&self, upto: Seq) -> Result<Vec<Hit>, IndexError> {
+        let mut replaced = Vec::new();
+        for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
+            let inverted = reader.inverted_index(self.shape.path)?;
+            let mut terms = inverted
+                .terms()
+                .range()
+                .ge(REPLACES)
+                .into_stream()
+                .map_err(tantivy::TantivyError::from)?;
+            while terms.advance()
+                && let Some(hit) = Mark::replaced(terms.key())
+            {
+                let postings = inverted
+                    .read_postings_from_terminfo(terms.value(), IndexRecordOption::Basic)
+                    .map_err(tantivy::TantivyError::from)?;
+                if postings.doc() != TERMINATED && segment.hit(postings.doc()).seq <= upto {
+                    replaced.push(hit);
+                }
+            }
+        }
+        Ok(replaced)
+    }
+
+    /// The documents of some events.
+    pub(super) fn docs_of(
+        &self,
+        hits: &[Hit],
+    ) -> impl Iterator<Item = (SegmentId, places::Docs)> + use<> {
+        let mut found = Vec::new();
+        for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
+            let docs = hits.iter().filter_map(|hit| segment.doc(*hit)).collect();
+            found.push((reader.segment_id(), places::Docs::List(docs)));
+        }
+        found.into_iter()
+    }
+
+    /// The documents of the events that are ordered into a stretch of time.
+    pub(super) fn stretches(
+        &self,
+        since_us: Option<i64>,
+        before_us: Option<i64>,
+    ) -> impl Iterator<Item = (SegmentId, places::Docs)> + use<'_> {
+        let range = Range {
+            since_us,
+            before_us,
+        };
+        let readers = self.searcher.segment_readers();
+        self.segments
+            .iter()
+            .zip(readers)
+            .map(move |(segment, reader)| {
+                let docs = segment.docs(range, Order::Descending, None);
+                (reader.segment_id(), places::Docs::Stretch(docs))
+            })
     }
 
     /// How the files of this snapshot's segments begin.
@@ -209,8 +318,9 @@ impl Snapshot {
             .collect()
     }
 
-    pub(super) fn weight(&self, query: &Query) -> Result<Box<dyn Weight>, IndexError> {
-        let lowered = lower::lower(query, &self.shape);
+    /// The engine's form of a question about the events up to `upto`.
+    pub(super) fn weight(&self, query: &Query, upto: Seq) -> Result<Box<dyn Weight>, IndexError> {
+        let lowered = Lowering::lower(query, self, upto)?;
         Ok(lowered.weight(EnableScoring::disabled_from_searcher(&self.searcher))?)
     }
 }
@@ -260,6 +370,13 @@ impl Segment {
             (_, None) => {}
         }
         start..end.max(start)
+    }
+
+    /// The document of an event, if it is here.
+    fn doc(&self, hit: Hit) -> Option<DocId> {
+        let key = sort_key(hit.at_us);
+        let mut of_that_time = self.first_not_above(key)..self.first_below(key);
+        of_that_time.find(|doc| self.seq.get_val(*doc) == hit.seq.0)
     }
 
     /// The first document whose key is less than `key`.

@@ -1,17 +1,18 @@
-//! The shape of the index, made from the table of fields, and the document an event becomes in it.
+//! The shape of the index, made from the table of fields, and how names and values are spelled in it.
 //!
-//! Nothing is stored but an event's place and its order: the log has the rest. Each text is indexed once by its words, in
-//! the field of its part of the entry; each value once as a whole, in lower case.
+//! Nothing is stored but an event's place and its order: the log has the rest.
+
+use std::borrow::Cow;
 
 use tantivy::schema::{
     Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions,
 };
-use tantivy::{Order, TantivyDocument, Term};
+use tantivy::{Order, Term};
 
+use super::scan::Hit;
 use super::words;
-use crate::event::AuditEvent;
-use crate::field::{self, FIELDS, Kind, Origin, Part};
-use crate::json::{self, Scalar};
+use crate::field::{self, FIELDS, Kind, Origin, Part, folded};
+use crate::position::Seq;
 
 /// The sort key: an event's time, as a number in the order of time.
 pub(super) const AT: &str = "_at";
@@ -22,9 +23,11 @@ pub(super) const SEQ: &str = "_seq";
 /// Values of paths that are not in the table of fields: the path, [`PATH_END`], the value.
 const LEAF: &str = "_leaf";
 
-/// Stands between a path and a value. No text of an entry's path holds it in practice; one that does is found all the same,
-/// only not told from another.
-const PATH_END: char = '\u{1f}';
+/// The paths at which an entry has values, and what else is known of an event: see [`Mark`].
+const PATH: &str = "_path";
+
+/// Stands between a path and a value, and before a [`Mark`] that is no path. No path holds it: see [`spelled`].
+pub(super) const PATH_END: char = '\u{1f}';
 
 /// The schema and its fields by their use.
 #[derive(Clone)]
@@ -32,7 +35,8 @@ pub(super) struct Shape {
     pub(super) schema: Schema,
     pub(super) at: Field,
     pub(super) seq: Field,
-    leaf: Field,
+    pub(super) leaf: Field,
+    pub(super) path: Field,
     /// By [`Part::ALL`].
     words: [Field; 4],
     /// By [`FIELDS`]; `None` for those whose members are searched by their own paths.
@@ -46,6 +50,7 @@ impl Shape {
         let at = builder.add_u64_field(AT, column.clone());
         let seq = builder.add_u64_field(SEQ, column);
         let leaf = builder.add_text_field(LEAF, whole());
+        let path = builder.add_text_field(PATH, whole());
         let words = Part::ALL.map(|part| builder.add_text_field(words_name(part), by_words()));
         let values = FIELDS
             .iter()
@@ -63,6 +68,7 @@ impl Shape {
             at,
             seq,
             leaf,
+            path,
             words,
             values,
         }
@@ -81,52 +87,43 @@ impl Shape {
         self.words[part as usize]
     }
 
-    /// The term that stands for `path` having `value`.
-    pub(super) fn value_term(&self, path: &str, value: &str) -> Term {
+    /// Where the values of `path` stand: their kind, their field, and how their terms begin.
+    pub(super) fn place_of(&self, path: &str) -> (Kind, Field, String) {
         for (field, indexed) in FIELDS.iter().zip(&self.values) {
             if let Some(indexed) = indexed
                 && field.name.eq_ignore_ascii_case(path)
             {
-                return Term::from_field_text(
-                    *indexed,
-                    &words::shortened(field::normal(field.kind, value)),
-                );
+                return (field.kind, *indexed, String::new());
             }
         }
-        Term::from_field_text(self.leaf, &leaf_text(path, value))
+        (Kind::Any, self.leaf, leaf_text(&spelled(path), ""))
     }
 
-    /// The terms that stand for `id` being the value of any field of opaque ids, in a part or anywhere.
-    pub(super) fn id_terms(&self, part: Option<Part>, id: &str) -> Vec<Term> {
+    /// The term that stands for `path` having `value`, an empty text included.
+    pub(super) fn value_term(&self, path: &str, value: &str) -> Term {
+        if value.is_empty() {
+            return self.mark(&Mark::Empty(&spelled(path)));
+        }
+        let (kind, field, prefix) = self.place_of(path);
+        let value = words::shortened_value(field::normal(kind, value));
+        Term::from_field_text(field, &(prefix + &value))
+    }
+
+    /// The term that stands for what else is known of an event.
+    pub(super) fn mark(&self, mark: &Mark<'_>) -> Term {
+        Term::from_field_text(self.path, &mark.text())
+    }
+
+    /// The fields of opaque ids.
+    pub(super) fn id_fields(&self) -> impl Iterator<Item = (&'static field::Field, Field)> {
         FIELDS
             .iter()
             .zip(&self.values)
             .filter(|(field, _)| field.kind == Kind::Id && field.origin == Origin::Entry)
-            .filter(|(field, _)| part.is_none_or(|part| Part::of_path(field.name) == part))
-            .filter_map(|(_, indexed)| Some(Term::from_field_text((*indexed)?, &id.to_lowercase())))
-            .collect()
+            .filter_map(|(field, indexed)| Some((field, (*indexed)?)))
     }
 
-    /// The field and the beginning of every term that stands for `path` having some value.
-    pub(super) fn path_prefix(&self, path: &str) -> (Field, String) {
-        let mut prefix = path.to_lowercase();
-        prefix.push(PATH_END);
-        (self.leaf, prefix)
-    }
-
-    /// Where the values of a field or path stand, and how each of its terms begins before the value.
-    pub(super) fn values_of(&self, path: &str) -> (Field, String) {
-        for (field, indexed) in FIELDS.iter().zip(&self.values) {
-            if let Some(indexed) = indexed
-                && field.name.eq_ignore_ascii_case(path)
-            {
-                return (*indexed, String::new());
-            }
-        }
-        self.path_prefix(path)
-    }
-
-    /// The path that a term of [`Shape::paths`] begins with; `None` when the path is too long to be told from its value.
+    /// The path that a term of [`Shape::paths`] begins with.
     pub(super) fn path_of(term: &str) -> Option<&str> {
         Some(term.split_once(PATH_END)?.0)
     }
@@ -143,68 +140,84 @@ impl Shape {
         self.leaf
     }
 
-    /// The document an event becomes.
-    pub(super) fn document(&self, event: &AuditEvent) -> TantivyDocument {
-        let mut document = TantivyDocument::new();
-        document.add_u64(self.at, sort_key(event.ordered_at().timestamp_micros()));
-        document.add_u64(self.seq, event.seq.0);
-        self.add_own(&mut document, "source", &event.source.to_string());
-        if let Some(problem) = &event.problem {
-            self.add_own(&mut document, "problem", problem);
-        }
-        json::walk(event.entry.get(), |path, value| match value {
-            Scalar::Text(text) => self.add(&mut document, path, &text),
-            Scalar::Number(number) => self.add(&mut document, path, number),
-            Scalar::Bool(true) => self.add(&mut document, path, "true"),
-            Scalar::Bool(false) => self.add(&mut document, path, "false"),
-            Scalar::Null => {}
-        });
-        document
-    }
-
-    /// Adds what orgtrail says of the event, beside the entry.
-    fn add_own(&self, document: &mut TantivyDocument, name: &str, value: &str) {
-        if let Some((kind, indexed)) = self.known(name, Origin::Event) {
-            document.add_text(indexed, words::shortened(field::normal(kind, value)));
-        }
-    }
-
-    /// Adds a leaf of the entry.
-    fn add(&self, document: &mut TantivyDocument, path: &str, value: &str) {
-        if value.is_empty() {
-            return;
-        }
-        let known = self.known(path, Origin::Entry);
-        match known {
-            Some((kind, indexed)) => {
-                document.add_text(indexed, words::shortened(field::normal(kind, value)))
-            }
-            None => document.add_text(self.leaf, leaf_text(path, value)),
-        }
-        let as_whole_only = match known {
-            Some((Kind::Time, _)) => true,
-            Some((Kind::Id, _)) => words::is_opaque(value),
-            _ => false,
-        };
-        if !as_whole_only {
-            document.add_text(self.words_of(Part::of_path(path)), value);
-        }
-    }
-
-    fn known(&self, name: &str, origin: Origin) -> Option<(Kind, Field)> {
+    /// The kind of a field of the table, and the field of its values.
+    pub(super) fn known(&self, name: &str, origin: Origin) -> Option<(Kind, Option<Field>)> {
         let at = FIELDS
             .iter()
             .position(|field| field.name == name && field.origin == origin)?;
-        Some((FIELDS[at].kind, self.values[at]?))
+        Some((FIELDS[at].kind, self.values[at]))
     }
 }
 
+/// What is known of an event beside its values, as terms of one field.
+pub(super) enum Mark<'a> {
+    /// It has a value at this path, or below it.
+    Path(&'a str),
+    /// It has an empty text at this path.
+    Empty(&'a str),
+    /// The values of its `action.time` are not just the time it is ordered by.
+    HasOtherTimes,
+    /// One of those values, in its normal form.
+    OtherTime(&'a str),
+    /// It is the next revision of the event there.
+    Replaces(Hit),
+}
+
+/// How the terms of [`Mark::OtherTime`] begin.
+pub(super) const OTHER_TIME: &str = "\u{1f}time ";
+
+/// How the terms of [`Mark::Replaces`] begin.
+pub(super) const REPLACES: &str = "\u{1f}replaces ";
+
+impl Mark<'_> {
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Path(path) => words::shortened_value((*path).to_owned()),
+            Self::Empty(path) => {
+                format!("\u{1f}empty {}", words::shortened_value((*path).to_owned()))
+            }
+            Self::HasOtherTimes => "\u{1f}times".to_owned(),
+            Self::OtherTime(time) => {
+                format!("{OTHER_TIME}{}", words::shortened_value((*time).to_owned()))
+            }
+            Self::Replaces(Hit { at_us, seq }) => {
+                format!("{REPLACES}{:016x} {:016x}", sort_key(*at_us), seq.0)
+            }
+        }
+    }
+
+    /// The event that a term which begins with [`REPLACES`] names.
+    pub(super) fn replaced(term: &[u8]) -> Option<Hit> {
+        let (at, seq) = std::str::from_utf8(term)
+            .ok()?
+            .strip_prefix(REPLACES)?
+            .split_once(' ')?;
+        let number = |digits| u64::from_str_radix(digits, 16).ok();
+        Some(Hit {
+            at_us: micros_of(number(at)?),
+            seq: Seq(number(seq)?),
+        })
+    }
+}
+
+/// The field that events are mostly ordered by.
+pub(super) const TIME_PATH: &str = "action.time";
+
+/// A path as it stands in the index: folded, and without the sign that ends it, lest an entry's own key pass for a mark.
+pub(super) fn spelled(path: &str) -> Cow<'_, str> {
+    let is_plain =
+        |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase() && byte != PATH_END as u8;
+    match path.bytes().all(is_plain) {
+        true => Cow::Borrowed(path),
+        false => Cow::Owned(folded(path).replace(PATH_END, "\u{241f}")),
+    }
+}
+
+/// The term of a value at a path that is not in the table of fields.
 fn leaf_text(path: &str, value: &str) -> String {
-    words::shortened(format!(
-        "{}{PATH_END}{}",
-        path.to_lowercase(),
-        value.to_lowercase()
-    ))
+    let path = words::shortened_value(path.to_owned());
+    let value = words::shortened_value(folded(value));
+    format!("{path}{PATH_END}{value}")
 }
 
 /// Whether a field's values are kept by document too, to be counted for any few documents. It costs a byte or two where many

@@ -6,15 +6,19 @@
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 
 use crate::event::sha256;
+use crate::field::folded;
 
 /// The name under which the rule is registered with the index.
 pub(super) const NAME: &str = "words";
 
-/// The longest term that is kept as it is, in bytes.
+/// The longest word that is kept as it is, in bytes.
 const MAX_TERM_LEN: usize = 256;
 
 /// How much of a longer one is kept before its hash, in bytes.
 const KEPT_LEN: usize = 128;
+
+/// The longest value or path that is kept as it is, and how much of a longer one is kept before its hash, in bytes.
+pub(super) const MAX_VALUE_LEN: usize = 2_048;
 
 /// The words of a text.
 pub(super) fn of(text: &str) -> Vec<String> {
@@ -27,24 +31,36 @@ pub(super) fn of(text: &str) -> Vec<String> {
     found
 }
 
-/// Whether a value means nothing to a reader: a UUID, or sixteen hexadecimal digits and more.
+/// Whether a value means nothing to a reader, and is one word: a UUID, or sixteen hexadecimal digits and more.
 pub(super) fn is_opaque(value: &str) -> bool {
     let bytes = value.as_bytes();
-    (bytes.len() >= 16 && bytes.iter().all(u8::is_ascii_hexdigit))
+    ((16..=MAX_TERM_LEN).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_hexdigit))
         || (bytes.len() == UUID_LEN && starts_with_uuid(bytes))
 }
 
-/// A term as it stands in the index: itself, or, when it is very long, its beginning and its hash.
-pub(super) fn shortened(term: String) -> String {
-    if term.len() <= MAX_TERM_LEN {
-        return term;
+/// A word as it stands in the index: itself, or, when it is very long, its beginning and its hash.
+fn shortened(word: String) -> String {
+    if word.len() <= MAX_TERM_LEN {
+        return word;
     }
-    let hash = sha256(term.as_bytes());
+    with_hash(&word, KEPT_LEN)
+}
+
+/// A value or a path as it stands in the index: itself, or, when it is very long, its beginning and its hash.
+pub(super) fn shortened_value(value: String) -> String {
+    if value.len() <= MAX_VALUE_LEN {
+        return value;
+    }
+    with_hash(&value, MAX_VALUE_LEN)
+}
+
+fn with_hash(text: &str, kept: usize) -> String {
+    let hash = sha256(text.as_bytes());
     let hex: String = hash[..16]
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    format!("{}…{hex}", &term[..term.floor_char_boundary(KEPT_LEN)])
+    format!("{}…{hex}", &text[..text.floor_char_boundary(kept)])
 }
 
 const UUID_LEN: usize = 36;
@@ -123,7 +139,7 @@ impl TokenStream for WordStream<'_> {
             token.text.push_str(word);
             token.text.make_ascii_lowercase();
         } else {
-            token.text.extend(word.chars().flat_map(char::to_lowercase));
+            token.text.push_str(&folded(word));
         }
         if token.text.len() > MAX_TERM_LEN {
             token.text = shortened(std::mem::take(&mut token.text));

@@ -18,6 +18,9 @@ use crate::store::{
 use crate::task;
 use crate::upstream::{LogPage, Permit, Spent, Upstream, UpstreamError};
 
+/// How often it is tried to write down that upstream said to wait.
+const SAVE_WAIT_TRIES: u32 = 5;
+
 /// What a turn needs to do its work; a clone shares it all.
 #[derive(Clone)]
 pub(super) struct Hands {
@@ -385,6 +388,15 @@ impl Hands {
                 until = %rfc3339(blocked_until),
                 "Upstream said to wait; no call is made until then."
             );
+        }
+        // A wait that is not on disk is forgotten by a crash, so one failure is not the end of it.
+        for _ in 1..SAVE_WAIT_TRIES {
+            match self.save(wait).await {
+                Ok(()) => return Ok(()),
+                Err(error) => {
+                    debug!(error = %error, "A wait could not be written down; trying again.")
+                }
+            }
         }
         self.save(wait).await
     }

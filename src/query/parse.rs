@@ -1,45 +1,67 @@
-//! Text to tree. See the module above for the grammar.
+//! Text to tree. See the module above for the grammar; each function here reads one of its lines.
 
-use super::{Query, QueryError};
+mod text;
+
+use chrono::{DateTime, Utc};
+
+use super::value::{End, Name};
+use super::{Pattern, Query, QueryError};
+use crate::wording::quoted;
 
 /// The longest question that is read, in bytes.
 pub const MAX_QUERY_LEN: usize = 8 * 1024;
 
 /// The most terms a question may have.
-const MAX_TERMS: usize = 128;
+const MAX_TERMS: usize = 256;
 
-/// Reads a question.
+/// The most of them that may have wildcards, be expressions or ranges: each costs a look through a dictionary.
+const MAX_PATTERNS: usize = 64;
+
+/// How deep groups may stand in groups.
+const MAX_DEPTH: usize = 50;
+
+/// Reads a question asked at `now`.
 ///
 /// # Errors
 /// [`QueryError`] with the place of the first thing that cannot be read.
-pub fn parse(text: &str) -> Result<Query, QueryError> {
+pub fn parse(text: &str, now: DateTime<Utc>) -> Result<Query, QueryError> {
     if text.len() > MAX_QUERY_LEN {
         let message = format!(
             "the query has {} bytes, more than the {MAX_QUERY_LEN} that are read",
             text.len()
         );
-        return Err(QueryError { at: 0, message });
+        return Err(QueryError::new(0, message));
     }
     let mut reader = Reader {
         chars: text.chars().collect(),
         at: 0,
+        now,
+        terms: 0,
+        patterns: 0,
     };
-    let mut terms = Vec::new();
-    while reader.skip_space() {
-        if terms.len() == MAX_TERMS {
-            return Err(reader.error(
-                reader.at,
-                format!("the query has more than {MAX_TERMS} terms"),
-            ));
-        }
-        terms.push(reader.term()?);
+    reader.skip_space();
+    if reader.is_at_end() {
+        return Ok(Query::All);
     }
-    Ok(Query::and(terms))
+    let query = reader.any(None, 0)?;
+    match reader.peek() {
+        None => Ok(query),
+        // Everything else is read as a term.
+        Some(_) => Err(QueryError::new(
+            reader.at,
+            "this parenthesis closes nothing; write `\\)` for the character",
+        )),
+    }
 }
 
 struct Reader {
     chars: Vec<char>,
     at: usize,
+    now: DateTime<Utc>,
+    /// How many terms were read.
+    terms: usize,
+    /// How many of them cost a look through a dictionary.
+    patterns: usize,
 }
 
 impl Reader {
@@ -47,206 +69,375 @@ impl Reader {
         self.chars.get(self.at).copied()
     }
 
-    fn error(&self, at: usize, message: impl Into<String>) -> QueryError {
-        QueryError {
-            at,
-            message: message.into(),
-        }
+    fn is_at_end(&self) -> bool {
+        self.at >= self.chars.len()
     }
 
-    /// Goes to the next term; says whether there is one.
-    fn skip_space(&mut self) -> bool {
+    fn starts_with(&self, text: &str) -> bool {
+        self.starts_with_at(self.at, text)
+    }
+
+    fn starts_with_at(&self, at: usize, text: &str) -> bool {
+        let mut rest = self.chars.iter().skip(at);
+        text.chars().all(|c| rest.next() == Some(&c))
+    }
+
+    fn skip_space(&mut self) {
         while self.peek().is_some_and(char::is_whitespace) {
             self.at += 1;
         }
-        self.at < self.chars.len()
     }
 
-    fn term(&mut self) -> Result<Query, QueryError> {
-        let start = self.at;
-        let name = self.name();
-        let text_at = self.at;
-        let text = match self.peek() {
-            Some('"') => self.quoted()?,
-            _ => self.word(name.is_some())?,
-        };
-        match name {
-            Some(_) if text.is_empty() => Err(self.error(
-                text_at,
-                "a value is missing after the colon; write `\"\"` in quotes for words with spaces",
-            )),
-            Some(path) => Ok(Query::Equals {
-                path,
-                value: text,
-                at: start,
-            }),
-            None if !text.chars().any(char::is_alphanumeric) => Err(self.error(
-                text_at,
-                format!(
-                    "`{}` holds no letter or digit to look for",
-                    text.escape_debug()
-                ),
-            )),
-            None => Ok(Query::Words { part: None, text }),
+    /// Takes an operator that is a word, if it stands here by itself.
+    fn take_word(&mut self, word: &str) -> bool {
+        let after = self.at + word.len();
+        let is_alone = self
+            .chars
+            .get(after)
+            .is_none_or(|c| c.is_whitespace() || matches!(c, '(' | ')'));
+        let is_here = is_alone && self.starts_with(word);
+        if is_here {
+            self.at = after;
         }
+        is_here
+    }
+
+    /// Takes an operator that is made of signs, if it stands here.
+    fn take_sign(&mut self, sign: &str) -> bool {
+        let is_here = self.starts_with(sign);
+        if is_here {
+            self.at += sign.len();
+        }
+        is_here
+    }
+
+    fn any(&mut self, field: Option<&Name>, depth: usize) -> Result<Query, QueryError> {
+        let mut parts = vec![self.all(field, depth)?];
+        while self.take_word("OR") || self.take_sign("||") {
+            parts.push(self.all(field, depth)?);
+        }
+        Ok(Query::or(parts))
+    }
+
+    fn all(&mut self, field: Option<&Name>, depth: usize) -> Result<Query, QueryError> {
+        let mut parts = vec![self.one(field, depth)?];
+        loop {
+            self.skip_space();
+            let is_joined = self.take_word("AND") || self.take_sign("&&");
+            if !is_joined && (self.ends_all() || self.is_at_end()) {
+                break;
+            }
+            parts.push(self.one(field, depth)?);
+        }
+        Ok(Query::and(parts))
+    }
+
+    /// Whether what stands here belongs to a line above.
+    fn ends_all(&mut self) -> bool {
+        let start = self.at;
+        let is_or = self.take_word("OR") || self.take_sign("||");
+        self.at = start;
+        is_or || self.peek() == Some(')')
+    }
+
+    fn one(&mut self, field: Option<&Name>, depth: usize) -> Result<Query, QueryError> {
+        let mut is_negated = false;
+        self.skip_space();
+        loop {
+            let start = self.at;
+            if self.take_word("NOT") || self.take_sign("!") || self.take_sign("-") {
+                is_negated = !is_negated;
+            } else if !self.take_sign("+") {
+                break;
+            }
+            let sign: String = self.chars[start..self.at].iter().collect();
+            if sign == "NOT" {
+                self.skip_space();
+            }
+            // A sign by itself, as in `a - b`, is more likely a dash than an operator.
+            if self.peek().is_none_or(char::is_whitespace) {
+                let message = format!("nothing follows `{sign}`; put it in quotes to look for it");
+                return Err(QueryError::new(start, message));
+            }
+        }
+        let query = self.operand(field, depth)?;
+        Ok(if is_negated { query.negated() } else { query })
+    }
+
+    /// A group or a term.
+    fn operand(&mut self, field: Option<&Name>, depth: usize) -> Result<Query, QueryError> {
+        self.expect_operand()?;
+        if self.peek() == Some('(') {
+            return self.group(field, depth);
+        }
+        self.terms += 1;
+        if self.terms > MAX_TERMS {
+            return Err(QueryError::new(
+                self.at,
+                format!("the query has more than {MAX_TERMS} terms"),
+            ));
+        }
+        let start = self.at;
+        if let Some(name) = self.name()? {
+            return self.named(&name, depth);
+        }
+        match field {
+            Some(name) => self.value(name),
+            None => self.bare(start),
+        }
+    }
+
+    /// Complains if an operator or the end stands where something to look for should.
+    fn expect_operand(&mut self) -> Result<(), QueryError> {
+        let start = self.at;
+        for operator in ["AND", "OR"] {
+            if self.take_word(operator) {
+                let message = format!(
+                    "`{operator}` needs a term on both sides; put it in quotes to look for it"
+                );
+                return Err(QueryError::new(start, message));
+            }
+        }
+        let message = match self.peek() {
+            None => "a term is missing at the end",
+            Some(')') => "a term is missing before this parenthesis",
+            Some('&') if self.starts_with("&&") => "`&&` needs a term on both sides",
+            Some('|') if self.starts_with("||") => "`||` needs a term on both sides",
+            Some(_) => return Ok(()),
+        };
+        Err(QueryError::new(start, message))
+    }
+
+    fn group(&mut self, field: Option<&Name>, depth: usize) -> Result<Query, QueryError> {
+        let start = self.at;
+        if depth == MAX_DEPTH {
+            return Err(QueryError::new(
+                start,
+                format!("more than {MAX_DEPTH} groups in one another"),
+            ));
+        }
+        self.at += 1;
+        let query = self.any(field, depth + 1)?;
+        if self.peek() != Some(')') {
+            return Err(QueryError::new(start, "this parenthesis is not closed"));
+        }
+        self.at += 1;
+        self.refuse_weight()?;
+        Ok(query)
     }
 
     /// A field's name and its colon, if the term has them.
-    fn name(&mut self) -> Option<String> {
-        let is_name = |c: &char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-        let name: String = self.chars[self.at..]
-            .iter()
-            .take_while(|c| is_name(c))
-            .collect();
-        let len = name.chars().count();
-        // Time and address have colons of their own: a name does not begin with a digit.
-        let begins = name
-            .chars()
-            .next()
-            .is_some_and(|c| c.is_alphabetic() || c == '_');
-        if !begins || self.chars.get(self.at + len) != Some(&':') {
-            return None;
+    fn name(&mut self) -> Result<Option<Name>, QueryError> {
+        let start = self.at;
+        if self.spells_address() {
+            return Ok(None);
         }
-        // An IPv6 address such as `fe80::1` is no name either.
-        if self.chars.get(self.at + len + 1) == Some(&':') {
-            return None;
+        let mut path = String::new();
+        let mut at = start;
+        while let Some(&c) = self.chars.get(at) {
+            let escaped = self.chars.get(at + 1).filter(|_| c == '\\');
+            let is_name = c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '@');
+            path.push(match escaped {
+                Some(escaped) => *escaped,
+                None if is_name => c,
+                None => break,
+            });
+            at += if escaped.is_some() { 2 } else { 1 };
         }
-        self.at += len + 1;
-        Some(name)
+        // A time has colons of its own, so a name does not begin with a digit; nor is `https://…` one.
+        let begins = !path.is_empty() && !self.chars[start].is_ascii_digit();
+        if !begins
+            || !self.starts_with_at(at, ":")
+            || (self.starts_with_at(at, "://") && !path.contains('.'))
+        {
+            return Ok(None);
+        }
+        self.at = at + 1;
+        Ok(Some(Name { path, at: start }))
     }
 
-    fn quoted(&mut self) -> Result<String, QueryError> {
-        let start = self.at;
-        self.at += 1;
-        let mut text = String::new();
-        while let Some(c) = self.peek() {
-            self.at += 1;
-            match c {
-                '"' => return Ok(text),
-                '\\' if matches!(self.peek(), Some('"' | '\\')) => {
-                    text.extend(self.peek());
-                    self.at += 1;
+    /// Whether the word here is an IPv6 address or network without quotes, whose colons are its own.
+    fn spells_address(&self) -> bool {
+        let word: String = self.chars[self.at..]
+            .iter()
+            .take_while(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '.' | '/'))
+            .collect();
+        let address = word.split('/').next().unwrap_or_default();
+        address.parse::<std::net::Ipv6Addr>().is_ok()
+    }
+
+    /// What follows a name and its colon.
+    fn named(&mut self, name: &Name, depth: usize) -> Result<Query, QueryError> {
+        let colon = self.at;
+        self.skip_space();
+        if self.peek() == Some('(') {
+            return self.group(Some(name), depth);
+        }
+        let is_operator = ["AND", "OR", "NOT"].iter().any(|word| self.take_word(word));
+        if self.is_at_end() || is_operator || self.peek() == Some(')') {
+            return Err(QueryError::new(
+                colon,
+                "a value is missing after the colon; write `*` for any, or put the text in quotes",
+            ));
+        }
+        if name.path == "_exists_" {
+            let at = self.at;
+            let pattern = self.text()?;
+            return match pattern.as_text() {
+                Some(path) => Ok(Name {
+                    path: path.to_owned(),
+                    at,
                 }
-                c => text.push(c),
+                .exists()),
+                None => Err(QueryError::new(at, "a field's name has no wildcards here")),
+            };
+        }
+        self.value(name)
+    }
+
+    fn value(&mut self, name: &Name) -> Result<Query, QueryError> {
+        if let Some(regex) = self.regex()? {
+            return Ok(name.matches(regex));
+        }
+        match self.peek() {
+            Some('[' | '{') => self.range(name),
+            Some('<' | '>') => self.comparison(name),
+            _ => {
+                let start = self.at;
+                let pattern = self.text()?;
+                self.count_pattern(start, &pattern)?;
+                name.is(pattern, start, self.now)
             }
         }
-        Err(self.error(start, "this quote is not closed"))
     }
 
-    /// A text without quotes, up to the next white space.
-    fn word(&mut self, named: bool) -> Result<String, QueryError> {
+    fn range(&mut self, name: &Name) -> Result<Query, QueryError> {
         let start = self.at;
-        while self.peek().is_some_and(|c| !c.is_whitespace()) {
-            self.at += 1;
+        self.count(start)?;
+        let with_lower = self.peek() == Some('[');
+        self.at += 1;
+        let mut lower = self.end_of_range(start)?;
+        self.skip_space();
+        if !self.take_word("TO") {
+            return Err(QueryError::new(
+                self.at,
+                "a range is written `[a TO b]`, with `*` for an open end",
+            ));
         }
-        let word: String = self.chars[start..self.at].iter().collect();
-        if let Some(reserved) = reserved_in(&word, named) {
-            let sign = word.chars().nth(reserved).unwrap_or(' ');
-            let what = if matches!(word.as_str(), "AND" | "OR" | "NOT") {
-                word.clone()
-            } else {
-                sign.to_string()
-            };
+        let mut upper = self.end_of_range(start)?;
+        self.skip_space();
+        let with_upper = match self.peek() {
+            Some(']') => true,
+            Some('}') => false,
+            _ => return Err(QueryError::new(start, "this range is not closed")),
+        };
+        self.at += 1;
+        lower.is_included = with_lower;
+        upper.is_included = with_upper;
+        self.refuse_weight()?;
+        name.between(lower, upper, self.now)
+    }
+
+    fn end_of_range(&mut self, start: usize) -> Result<End, QueryError> {
+        self.skip_space();
+        let at = self.at;
+        let pattern = self.text_until(|c| c.is_whitespace() || matches!(c, ']' | '}'))?;
+        if pattern.is_empty() && at == self.at {
+            return Err(QueryError::new(start, "this range misses an end"));
+        }
+        end(&pattern, at)
+    }
+
+    fn comparison(&mut self, name: &Name) -> Result<Query, QueryError> {
+        let start = self.at;
+        self.count(start)?;
+        let is_lower = self.peek() == Some('>');
+        self.at += 1;
+        let is_included = self.take_sign("=");
+        self.skip_space();
+        let at = self.at;
+        let pattern = self.text()?;
+        let bound = End {
+            is_included,
+            ..end(&pattern, at)?
+        };
+        if bound.text.is_none() {
+            return Err(QueryError::new(at, "a comparison needs a value"));
+        }
+        let open = End::open(start);
+        match is_lower {
+            true => name.between(bound, open, self.now),
+            false => name.between(open, bound, self.now),
+        }
+    }
+
+    /// A term without a name.
+    fn bare(&mut self, start: usize) -> Result<Query, QueryError> {
+        if self.take_sign("*:*") {
+            return Ok(Query::All);
+        }
+        if let Some(regex) = self.regex()? {
+            return Ok(Query::WordMatches { regex, at: start });
+        }
+        if let Some(sign @ ('[' | '{' | '<' | '>')) = self.peek() {
             let message = format!(
-                "`{what}` has no meaning here yet; put the text in quotes to look for it as it is"
+                "`{sign}` needs a field's name before it; put the text in quotes to look for it"
             );
-            return Err(self.error(start + reserved, message));
+            return Err(QueryError::new(start, message));
         }
-        Ok(word)
+        let pattern = self.text()?;
+        if pattern.is_anything() {
+            return Ok(Query::All);
+        }
+        self.count_pattern(start, &pattern)?;
+        let nothing = || {
+            let text: String = self.chars[start..self.at].iter().collect();
+            let message = format!("{} holds no letter or digit to look for", quoted(&text));
+            QueryError::new(start, message)
+        };
+        match pattern.as_text() {
+            Some(text) if !text.chars().any(char::is_alphanumeric) => Err(nothing()),
+            Some(text) => Ok(Query::Words {
+                part: None,
+                text: text.to_owned(),
+            }),
+            None if pattern.words().is_empty() => Err(nothing()),
+            None => Ok(Query::WordsLike { pattern, at: start }),
+        }
+    }
+
+    fn count_pattern(&mut self, at: usize, pattern: &Pattern) -> Result<(), QueryError> {
+        match pattern.as_text().is_some() || pattern.is_anything() {
+            true => Ok(()),
+            false => self.count(at),
+        }
+    }
+
+    /// Counts a term that costs a look through a dictionary.
+    fn count(&mut self, at: usize) -> Result<(), QueryError> {
+        self.patterns += 1;
+        if self.patterns > MAX_PATTERNS {
+            return Err(QueryError::new(
+                at,
+                format!("more than {MAX_PATTERNS} wildcards, expressions and ranges in one query"),
+            ));
+        }
+        Ok(())
     }
 }
 
-/// The place of the first sign in a word that only a fuller language gives a meaning.
-fn reserved_in(word: &str, named: bool) -> Option<usize> {
-    if matches!(word, "AND" | "OR" | "NOT" | "&&" | "||") {
-        return Some(0);
-    }
-    let leading = if named {
-        &['>', '<', '='][..]
-    } else {
-        &['-', '+', '!', '>', '<', '='][..]
+fn end(pattern: &Pattern, at: usize) -> Result<End, QueryError> {
+    let text = match pattern.as_text() {
+        Some(text) => Some(text.to_owned()),
+        None if pattern.is_anything() => None,
+        None => return Err(QueryError::new(at, "the end of a range has no wildcards")),
     };
-    if word.starts_with(leading) {
-        return Some(0);
-    }
-    if word.len() > 1 && word.starts_with('/') && word.ends_with('/') {
-        return Some(0);
-    }
-    word.chars().position(|c| {
-        matches!(
-            c,
-            '(' | ')' | '[' | ']' | '{' | '}' | '*' | '?' | '"' | '\\' | '~' | '^'
-        )
+    Ok(End {
+        text,
+        at,
+        is_included: true,
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fmt::Write as _;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn questions_and_their_trees() {
-        let questions = [
-            "",
-            "  ",
-            "alice",
-            "alice@example.com  DNS",
-            "\"Add Member\"",
-            r#"action.description:"say \"hi\" \\""#,
-            "actor.email:alice@example.com raw.uri:/client/v4/zones",
-            "2001:db8::1",
-            "fe80::1",
-            "actor.ip_address:2001:db8::1",
-            "08:30",
-            "株式会社サンプル",
-            "a-b",
-            "actor.email:",
-            "actor.email: x",
-            "a OR b",
-            "x (b)",
-            "-dns",
-            "raw.status_code:>=400",
-            "name:a*",
-            "/re.*/",
-            "\"open",
-            "---",
-            "a\"b\"",
-        ];
-        let mut table = String::new();
-        for question in questions {
-            match parse(question) {
-                Ok(tree) => writeln!(table, "{question:?}\n    {tree:?}").unwrap(),
-                Err(error) => {
-                    writeln!(table, "{question:?}\n    at {}: {error}", error.at).unwrap()
-                }
-            }
-        }
-        insta::assert_snapshot!(table);
-    }
-
-    #[test]
-    fn what_is_too_long_is_refused() {
-        assert!(parse(&"a ".repeat(MAX_TERMS)).is_ok());
-        assert!(parse(&"a ".repeat(MAX_TERMS + 1)).is_err());
-        assert!(parse(&"a".repeat(MAX_QUERY_LEN + 1)).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_a_tree_or_an_error_within_it(text in r#"[a-z:."\\/*() \-🏢é]{0,40}"#) {
-            if let Err(error) = parse(&text) {
-                prop_assert!(error.at <= text.chars().count(), "{error:?}");
-            }
-        }
-
-        #[test]
-        fn quoted_text_is_found_as_it_is(text in "[a-z]\\PC{0,20}") {
-            let quoted = format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""));
-            prop_assert_eq!(parse(&quoted), Ok(Query::Words { part: None, text }));
-        }
-    }
-}
+mod tests;

@@ -134,7 +134,9 @@ pub fn history(
         range: Range::default(),
         order: Order::Ascending,
     };
-    let answer = page(store, snapshot, &question, cursor, limit)?;
+    // Nothing in the question depends on when it is asked.
+    let asked_at = event.received_at;
+    let answer = page(store, snapshot, &question, asked_at, cursor, limit)?;
     let mut before = match answer.events.first() {
         Some(first) => request_before(store, snapshot, &question, first, answer.upto)?,
         None => None,

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Question, SearchError, check_names};
+use crate::clock::Deadline;
 use crate::event::AuditEvent;
 use crate::index::{Hit, Snapshot};
 use crate::position::Seq;
@@ -56,21 +57,26 @@ impl Export {
         })
     }
 
-    /// The next events; none when all have been given.
+    /// The next events, looked for until `deadline`; none when all have been given.
     ///
     /// # Errors
     /// [`SearchError`]: what was given so far is then not the whole.
-    pub fn next_events(&mut self) -> Result<Vec<AuditEvent>, SearchError> {
+    pub fn next_events(
+        &mut self,
+        deadline: Option<Deadline>,
+    ) -> Result<Vec<AuditEvent>, SearchError> {
         if self.places.is_empty() && !self.is_last {
             let Question {
                 query,
                 range,
                 order,
             } = &self.question;
-            let upto = self.snapshot.seq();
-            let hits = self
-                .snapshot
-                .hits(query, *range, *order, self.after, upto, MAX_PLACES)?;
+            let snapshot = match deadline {
+                Some(deadline) => &self.snapshot.until(deadline),
+                None => &*self.snapshot,
+            };
+            let upto = snapshot.seq();
+            let hits = snapshot.hits(query, *range, *order, self.after, upto, MAX_PLACES)?;
             self.is_last = hits.len() < MAX_PLACES;
             self.after = hits.last().copied().or(self.after);
             self.places.extend(hits);

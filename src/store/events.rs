@@ -156,6 +156,27 @@ impl Store {
         })
     }
 
+    /// For each of these events that is a later revision: its place, and the place and order of the one before it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn replaced(&self, seqs: &[Seq]) -> Result<Vec<(Seq, Seq, DateTime<Utc>)>, StoreError> {
+        self.ask(|db| {
+            let mut ask = db.prepare_cached(
+                "SELECT older.seq, coalesce(older.time_us, older.received_us)
+                 FROM event JOIN event AS older ON older.source = event.source AND older.identity = event.identity
+                     AND older.revision = event.revision - 1
+                 WHERE event.seq = ?1",
+            )?;
+            let mut replaced = Vec::new();
+            for seq in seqs {
+                let older = ask.query_row([seq.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+                replaced.extend(older.map(|(older, at_us)| (*seq, Seq(older), from_micros(at_us))));
+            }
+            Ok(replaced)
+        })
+    }
+
     fn events_of(
         &self,
         rows: impl Iterator<Item = rusqlite::Result<EventRow>>,

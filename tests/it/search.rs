@@ -157,7 +157,7 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
         "/v1/events?since=2026-02-01&before=2026-01-01",
         "/v1/events?q=actor.mail:x",
         "/v1/events?q=dns%20%22open",
-        "/v1/events?q=a%20OR%20b",
+        "/v1/events?q=a%20OR",
         "/v1/events?q=a&q=b",
         "/v1/events?actor=",
         "/v1/events?source=zones/1",
@@ -169,7 +169,19 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
         "/v1/events/x",
         "/v1/count?limit=1",
         "/v2/events",
-        "/v1/events?q=%00%1b[2J!",
+        "/v1/events?q=%1b[",
+        "/v1/events?q=a%20AND%20(b",
+        "/v1/events?q=resource.request:/(/",
+        "/v1/events?q=raw.status_code:>=x",
+        "/v1/events?q=actor.email:/(%5Cw{90}){90}/",
+        "/v1/events?actor_emial=x",
+        "/v1/events?action_typ.not=x",
+        "/v1/events?product_category.not=x",
+        "/v1/events?product_category=dns",
+        "/v1/events?raw_status_code=abc",
+        "/v1/events?actor_ip_address=10.0.0.0/8",
+        "/v1/events?zone_name=",
+        "/v1/events?revision=newest",
     ];
     let mut told = String::new();
     for request in requests {
@@ -190,6 +202,108 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
         .unwrap();
     }
     insta::assert_snapshot!(told);
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn upstream_filters_keep_and_drop_by_their_own_names() {
+    let (_upstream, _dir, service) = small_world().await;
+    let all = service.count("").await;
+    let events = service.get("/v1/events?limit=1000").await;
+    let events = events["events"].as_array().unwrap();
+    for filter in orgtrail::filter::FILTERS {
+        if filter.name == orgtrail::filter::PRODUCT_CATEGORY {
+            continue;
+        }
+        let value_of = |event: &Value| -> Option<String> {
+            let pointer = format!("/entry/{}", filter.path.replace('.', "/"));
+            match event.pointer(&pointer)? {
+                Value::String(text) if !text.is_empty() => Some(text.clone()),
+                Value::Number(number) => Some(number.to_string()),
+                _ => None,
+            }
+        };
+        let mut values: Vec<String> = events.iter().filter_map(value_of).collect();
+        values.dedup();
+        let [first, .., last] = values.as_slice() else {
+            panic!("no entry has {}", filter.path);
+        };
+        let (first, last) = (
+            url::form_urlencoded::byte_serialize(first.as_bytes()).collect::<String>(),
+            url::form_urlencoded::byte_serialize(last.as_bytes()).collect::<String>(),
+        );
+        let name = filter.name;
+        let one = service.count(&format!("{name}={first}")).await;
+        let both = service
+            .count(&format!("{name}={first}&{name}={last}"))
+            .await;
+        let neither = service
+            .count(&format!("{name}.not={first}&{name}.not={last}"))
+            .await;
+        let but_one = service
+            .count(&format!("{name}={last}&{name}.not={first}"))
+            .await;
+        assert!(one > 0 && one <= both, "{name}");
+        assert_eq!(both + neither, all, "{name}");
+        assert!(but_one <= both, "{name}");
+    }
+    let question =
+        "action_type=create&action_type=delete&raw_status_code.not=403&q=actor.type:user";
+    let query = "q=action.type:(create OR delete) -raw.status_code:403 actor.type:user";
+    assert_eq!(service.count(question).await, service.count(query).await);
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_revision_of_each_id_can_be_asked_for() {
+    let upstream = Upstream::new(SimConfig {
+        events: 10,
+        accounts: 1,
+        days: 2,
+        ..SimConfig::default()
+    })
+    .await;
+    let clock = Clock::system();
+    let at = clock.now() - TimeDelta::seconds(30);
+    let time = at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+    let source = upstream.simulator.sources().remove(1);
+    let entry =
+        |word: &str| format!(r#"{{"id":"again","action":{{"time":"{time}"}},"word":"{word}"}}"#);
+    upstream
+        .simulator
+        .publish(&source, &entry("earlier"), at, at);
+    let dir = tempfile::tempdir().unwrap();
+    let service = Service::start(&upstream.configuration(dir.path())).await;
+    service.settle(2).await;
+    let all = service.count("").await;
+    assert_eq!(service.count("revision=latest").await, all);
+    // The simulator holds both; each scan of the window shows the one and the other.
+    upstream
+        .simulator
+        .publish(&source, &entry("later"), at, clock.now());
+    service
+        .until("/v1/count", |answer| answer["count"] == all + 1)
+        .await;
+    assert_eq!(service.count("revision=all&q=id:again").await, 2);
+    assert_eq!(service.count("revision=latest").await, all);
+    let latest = service.get("/v1/events?revision=latest&id=again").await;
+    assert_eq!(latest["events"][0]["entry"]["word"], "later");
+    assert_eq!(latest["events"].as_array().unwrap().len(), 1);
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relative_time_means_the_same_on_every_page() {
+    let (_upstream, _dir, service) = small_world().await;
+    let question = "q=action.time:[now-20d%20TO%20now]";
+    let count = service.count(question).await;
+    assert!((1..1_500).contains(&count), "{count}");
+    let mut places = walk(&service, question, || {}).await;
+    places.dedup();
+    assert!(
+        places.len() as u64 >= count - 5,
+        "entries leave at the far end only"
+    );
     service.stop().await.unwrap();
 }
 

@@ -12,6 +12,7 @@ use orgtrail::search::{self, Question};
 use reqwest::StatusCode;
 
 use crate::desk::{Desk, account};
+use crate::reference::now;
 use crate::{skip_slow_tests, tell};
 
 /// How long anything may take before a test gives up.
@@ -59,7 +60,14 @@ async fn a_cursor_shows_each_event_held_at_the_first_page_once_in_order_while_ot
         let mut cursor = None;
         loop {
             let snapshot = desk.index.snapshot();
-            let page = search::page(&desk.store, &snapshot, &question, cursor.as_deref(), limit);
+            let page = search::page(
+                &desk.store,
+                &snapshot,
+                &question,
+                now(),
+                cursor.as_deref(),
+                limit,
+            );
             let page = page.unwrap();
             let events = page.events.iter();
             shown.extend(events.map(|event| (event.ordered_at().timestamp_micros(), event.seq.0)));

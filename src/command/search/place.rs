@@ -94,7 +94,7 @@ impl Place {
             Self::Dir(dir) => {
                 let (store, snapshot) = look_into(dir)?;
                 let question = asked.question()?;
-                let page = search::page(&store, &snapshot, &question, None, asked.limit);
+                let page = search::page(&store, &snapshot, &question, asked.now, None, asked.limit);
                 let found = Found::introduce(&store, page.map_err(told)?.events)?;
                 Ok((found, snapshot.seq()))
             }
@@ -123,7 +123,7 @@ impl Place {
                 let mut export =
                     Export::new(store.clone(), snapshot.into(), asked.question()?).map_err(told)?;
                 loop {
-                    let events = export.next_events().map_err(told)?;
+                    let events = export.next_events(None).map_err(told)?;
                     if events.is_empty() {
                         return Ok(());
                     }
@@ -203,7 +203,7 @@ impl Asked {
             before_us: self.before.map(|time| time.timestamp_micros()),
         };
         Ok(Question {
-            query: query::parse(&self.query).map_err(with_place)?,
+            query: query::parse(&self.query, self.now).map_err(with_place)?,
             range,
             order: self.order,
         })

@@ -1,0 +1,95 @@
+//! Words wherever they stand: exact, side by side, or by their looks.
+
+use std::sync::Arc;
+
+use tantivy::Term;
+use tantivy::schema::Field;
+
+use super::{Lowered, Lowering, any, sized};
+use crate::field::Part;
+use crate::index::IndexError;
+use crate::index::automaton::Automaton;
+use crate::index::runs::WordRun;
+use crate::index::terms::{Terms, ValueTest};
+use crate::index::words;
+use crate::query::Pattern;
+
+impl Lowering<'_> {
+    /// The words side by side, in any of the parts' texts; and an opaque id, which is one word, as the whole value of an id.
+    pub(super) fn words(&self, part: Option<Part>, text: &str) -> Lowered {
+        let found = words::of(text);
+        let fields = Part::ALL
+            .into_iter()
+            .filter(|candidate| part.is_none_or(|part| part == *candidate))
+            .map(|part| self.shape.words_of(part));
+        let mut ways: Vec<Lowered> = match found.as_slice() {
+            [] => Vec::new(),
+            [word] => fields
+                .map(|field| self.term(Term::from_field_text(field, word)))
+                .collect(),
+            words => fields
+                .map(|field| {
+                    let term = |word: &String| Term::from_field_text(field, word);
+                    self.phrase(words.iter().map(term).collect())
+                })
+                .collect(),
+        };
+        if let [word] = found.as_slice()
+            && words::is_opaque(word)
+        {
+            let of_part = self
+                .shape
+                .id_fields()
+                .filter(|(field, _)| part.is_none_or(|part| Part::of_path(field.name) == part));
+            ways.extend(of_part.map(|(_, field)| self.term(Term::from_field_text(field, word))));
+        }
+        any(ways)
+    }
+
+    /// One word that looks so as a whole, or several side by side that look like its pieces.
+    pub(super) fn words_like(&self, pattern: &Pattern, at: usize) -> Result<Lowered, IndexError> {
+        let automaton = |pattern: &Pattern| sized(Automaton::of_pattern(pattern), at);
+        let whole = self.word_matches(automaton(pattern)?);
+        let pieces = pattern.words();
+        if pieces.first() == Some(pattern) {
+            return Ok(whole);
+        }
+        if let [piece] = pieces.as_slice() {
+            return Ok(any(vec![whole, self.word_matches(automaton(piece)?)]));
+        }
+        let automata = pieces
+            .iter()
+            .map(|piece| Ok(Arc::from([automaton(piece)?])))
+            .collect::<Result<Vec<Arc<[Automaton]>>, IndexError>>()?;
+        let run = |field: Field| -> Lowered {
+            let words = automata.iter().map(|automata| Terms {
+                automata: Arc::clone(automata),
+                ..self.terms(field, String::new(), Vec::new(), ValueTest::Any)
+            });
+            Box::new(WordRun {
+                words: words.collect(),
+                watch: self.snapshot.watch().clone(),
+            })
+        };
+        let mut ways = vec![whole];
+        ways.extend(Part::ALL.map(|part| run(self.shape.words_of(part))));
+        Ok(any(ways))
+    }
+
+    /// One word that an automaton matches; opaque ids are words.
+    pub(super) fn word_matches(&self, automaton: Automaton) -> Lowered {
+        let automata: Arc<[Automaton]> = Arc::from([automaton]);
+        let walk = |field, test| -> Lowered {
+            Box::new(Terms {
+                automata: Arc::clone(&automata),
+                ..self.terms(field, String::new(), Vec::new(), test)
+            })
+        };
+        let texts = Part::ALL.map(|part| walk(self.shape.words_of(part), ValueTest::Any));
+        let ids = self
+            .shape
+            .id_fields()
+            .map(|(_, field)| walk(field, ValueTest::Opaque));
+        any(texts.into_iter().chain(ids).collect())
+    }
+}

@@ -1,0 +1,180 @@
+//! Documents that have any of many terms: those of a dictionary's part that an automaton or a test lets pass.
+//!
+//! A dictionary is walked once for each segment and question. Its terms' documents become one set, unless there is only one
+//! such term, which is then walked like any other.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tantivy::postings::TermInfo;
+use tantivy::query::{EnableScoring, Query, Weight};
+use tantivy::schema::Field;
+use tantivy::{BitSet, InvertedIndexReader, SegmentReader};
+
+use super::automaton::{Automaton, DictionaryWalk};
+use super::gathered::{Found, Gathered, add};
+use super::stopwatch::Watch;
+use super::words;
+use crate::field::{Number, folded, instant_us};
+use crate::query::Bound;
+
+/// Which terms.
+#[derive(Debug, Clone)]
+pub(super) struct Terms {
+    /// Of which field.
+    pub(super) field: Field,
+    /// How they begin, before their value.
+    pub(super) prefix: String,
+    /// Their value matches one of these; with none, any value does.
+    pub(super) automata: Arc<[Automaton]>,
+    /// Their value passes this.
+    pub(super) test: ValueTest,
+    /// How much time there is.
+    pub(super) watch: Watch,
+}
+
+/// What a value has to be.
+#[derive(Debug, Clone)]
+pub(super) enum ValueTest {
+    /// Anything.
+    Any,
+    /// An opaque id.
+    Opaque,
+    /// Between two ends.
+    Between(End, End),
+    /// An address from one to another, both included.
+    Addresses(IpAddr, IpAddr),
+    /// A time, from one on, before another.
+    Time(Option<i64>, Option<i64>),
+}
+
+/// An end of what values are between, and whether it belongs to it.
+#[derive(Debug, Clone)]
+pub(super) enum End {
+    Open,
+    Number(Number, bool),
+    Text(String, bool),
+}
+
+impl End {
+    pub(super) fn of(bound: &Bound) -> Self {
+        let (text, is_included) = match bound {
+            Bound::Open => return Self::Open,
+            Bound::Including(text) => (text, true),
+            Bound::Excluding(text) => (text, false),
+        };
+        match Number::with_exponent(text) {
+            Some(number) => Self::Number(number, is_included),
+            None => Self::Text(folded(text), is_included),
+        }
+    }
+
+    /// Whether a value lies on the side of this end that `side` is.
+    fn lets_pass(&self, value: &str, side: std::cmp::Ordering) -> bool {
+        let (found, is_included) = match self {
+            Self::Open => return true,
+            Self::Number(end, is_included) => match Number::plain(value) {
+                Some(number) => (number.cmp(end), *is_included),
+                None => return false,
+            },
+            Self::Text(end, is_included) => (value.cmp(end.as_str()), *is_included),
+        };
+        found == side || (is_included && found.is_eq())
+    }
+}
+
+impl ValueTest {
+    fn passes(&self, value: &str) -> bool {
+        use std::cmp::Ordering::{Greater, Less};
+        match self {
+            Self::Any => true,
+            Self::Opaque => words::is_opaque(value),
+            Self::Between(lower, upper) => {
+                lower.lets_pass(value, Greater) && upper.lets_pass(value, Less)
+            }
+            Self::Addresses(first, last) => value
+                .parse::<IpAddr>()
+                // Addresses of another family are never within: all of IPv4 comes before IPv6.
+                .is_ok_and(|address| (*first..=*last).contains(&address)),
+            Self::Time(since, before) => instant_us(value).is_some_and(|time| {
+                since.is_none_or(|since| since <= time) && before.is_none_or(|before| time < before)
+            }),
+        }
+    }
+}
+
+impl Terms {
+    /// Calls `visit` with each term; until it fails, or time is up.
+    fn each(
+        &self,
+        inverted: &InvertedIndexReader,
+        mut visit: impl FnMut(&TermInfo) -> tantivy::Result<()>,
+    ) -> tantivy::Result<()> {
+        let prefix = self.prefix.as_bytes();
+        let mut passes =
+            |key: &[u8], info: &TermInfo| match std::str::from_utf8(&key[prefix.len()..]) {
+                Ok(value) if self.test.passes(value) => visit(info),
+                _ => Ok(()),
+            };
+        if self.automata.is_empty() {
+            let steps = self.watch.steps();
+            let mut terms = inverted.terms().range().ge(prefix).into_stream()?;
+            while terms.advance() && terms.key().starts_with(prefix) && !steps.step() {
+                passes(terms.key(), terms.value())?;
+            }
+        }
+        for automaton in self.automata.iter() {
+            let walk = DictionaryWalk {
+                automaton,
+                prefix,
+                steps: self.watch.steps(),
+            };
+            let mut terms = inverted.terms().search(walk).into_stream()?;
+            while terms.advance() {
+                passes(terms.key(), terms.value())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The documents that have any of the terms.
+    fn docs(&self, reader: &SegmentReader) -> tantivy::Result<Found> {
+        let inverted = reader.inverted_index(self.field)?;
+        let steps = self.watch.steps();
+        let mut found = Found::Nothing;
+        self.each(&inverted, |info| {
+            found = match std::mem::replace(&mut found, Found::Nothing) {
+                Found::Nothing => Found::OneTerm(self.field, info.clone()),
+                Found::OneTerm(_, first) => {
+                    let mut docs = BitSet::with_max_value(reader.max_doc());
+                    add(&mut docs, &inverted, &first, &steps, |_| true)?;
+                    add(&mut docs, &inverted, info, &steps, |_| true)?;
+                    Found::Docs(docs)
+                }
+                Found::Docs(mut docs) => {
+                    add(&mut docs, &inverted, info, &steps, |_| true)?;
+                    Found::Docs(docs)
+                }
+            };
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// The terms themselves.
+    pub(super) fn infos(&self, inverted: &InvertedIndexReader) -> tantivy::Result<Vec<TermInfo>> {
+        let mut infos = Vec::new();
+        self.each(inverted, |info| {
+            infos.push(info.clone());
+            Ok(())
+        })?;
+        Ok(infos)
+    }
+}
+
+impl Query for Terms {
+    fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
+        let terms = self.clone();
+        Ok(Box::new(Gathered::new(move |reader| terms.docs(reader))))
+    }
+}

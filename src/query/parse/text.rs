@@ -1,0 +1,177 @@
+//! Texts as they are written: with quotes, escapes and wildcards; and regular expressions.
+
+use regex_syntax::hir::{Hir, Look};
+
+use super::Reader;
+use crate::query::{Pattern, Piece, QueryError};
+
+/// The longest regular expression, in bytes: reading one takes time for each class of characters in it.
+const MAX_REGEX_LEN: usize = 1_024;
+
+/// How deep groups may stand in groups in a regular expression.
+const MAX_REGEX_DEPTH: u32 = 50;
+
+impl Reader {
+    /// A regular expression, if the text here is one: then the next slash ends the term.
+    pub(super) fn regex(&mut self) -> Result<Option<String>, QueryError> {
+        let start = self.at;
+        if self.peek() != Some('/') {
+            return Ok(None);
+        }
+        let mut regex = String::new();
+        let mut at = start + 1;
+        loop {
+            match self.chars.get(at) {
+                None => return Ok(None),
+                Some('/') => break,
+                Some('\\') => {
+                    let Some(&escaped) = self.chars.get(at + 1) else {
+                        return Ok(None);
+                    };
+                    if escaped != '/' {
+                        regex.push('\\');
+                    }
+                    regex.push(escaped);
+                    at += 2;
+                }
+                Some(&c) => {
+                    regex.push(c);
+                    at += 1;
+                }
+            }
+        }
+        let ends = |c: &char| c.is_whitespace() || *c == ')';
+        if regex.is_empty() || !self.chars.get(at + 1).is_none_or(ends) {
+            return Ok(None);
+        }
+        check_regex(&regex).map_err(|message| QueryError::new(start, message))?;
+        self.count(start)?;
+        self.at = at + 1;
+        Ok(Some(regex))
+    }
+
+    /// A text up to the end of the term.
+    pub(super) fn text(&mut self) -> Result<Pattern, QueryError> {
+        let start = self.at;
+        let pattern = self.text_until(|c| c.is_whitespace() || matches!(c, '(' | ')'))?;
+        if self.at == start {
+            return Err(QueryError::new(start, "a text is missing here"));
+        }
+        self.refuse_likeness(start)?;
+        Ok(pattern)
+    }
+
+    pub(super) fn text_until(
+        &mut self,
+        ends: impl Fn(char) -> bool,
+    ) -> Result<Pattern, QueryError> {
+        let mut pattern = Pattern::default();
+        while let Some(c) = self.peek() {
+            if ends(c) || self.starts_with("&&") || self.starts_with("||") {
+                break;
+            }
+            let start = self.at;
+            self.at += 1;
+            match c {
+                '"' => self.quoted(start, &mut pattern)?,
+                '*' => pattern.push_wildcard(Piece::AnyText),
+                '?' => pattern.push_wildcard(Piece::AnyCharacter),
+                '\\' => match self.peek() {
+                    Some(escaped) => {
+                        pattern.push_char(escaped);
+                        self.at += 1;
+                    }
+                    None => {
+                        let message =
+                            "nothing follows this backslash; write `\\\\` for the character";
+                        return Err(QueryError::new(start, message));
+                    }
+                },
+                c => pattern.push_char(c),
+            }
+        }
+        Ok(pattern)
+    }
+
+    /// The rest of a text in quotes, which began at `start`.
+    fn quoted(&mut self, start: usize, pattern: &mut Pattern) -> Result<(), QueryError> {
+        while let Some(c) = self.peek() {
+            self.at += 1;
+            match c {
+                '"' => return Ok(()),
+                '\\' => {
+                    if let Some(escaped) = self.peek() {
+                        pattern.push_char(escaped);
+                        self.at += 1;
+                    }
+                }
+                c => pattern.push_char(c),
+            }
+        }
+        Err(QueryError::new(start, "this quote is not closed"))
+    }
+
+    /// Refuses Lucene's `~2` and `^4` at the end of the text that began at `start`: they would be looked for as they are.
+    fn refuse_likeness(&self, start: usize) -> Result<(), QueryError> {
+        let text = &self.chars[start..self.at];
+        let n_digits = text
+            .iter()
+            .rev()
+            .take_while(|c| c.is_ascii_digit() || **c == '.')
+            .count();
+        let Some(sign_at) = text.len().checked_sub(n_digits + 1) else {
+            return Ok(());
+        };
+        let before = text[..sign_at].iter().rev();
+        let is_escaped = before.take_while(|c| **c == '\\').count() % 2 == 1;
+        match text[sign_at] {
+            sign @ ('~' | '^') if sign_at > 0 && !is_escaped => Err(QueryError::new(
+                start + sign_at,
+                format!(
+                    "`{sign}` at the end of a term has no meaning here; write `\\{sign}` for the character"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same after a group or a range.
+    pub(super) fn refuse_weight(&self) -> Result<(), QueryError> {
+        match self.peek() {
+            Some('^' | '~') => Err(QueryError::new(
+                self.at,
+                "weights have no meaning here: every answer counts the same",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether an expression can be looked for; what is wrong with it otherwise.
+fn check_regex(regex: &str) -> Result<(), String> {
+    if regex.len() > MAX_REGEX_LEN {
+        return Err(format!(
+            "this regular expression has {} bytes, more than the {MAX_REGEX_LEN} that are read",
+            regex.len()
+        ));
+    }
+    let mut parser = regex_syntax::ParserBuilder::new()
+        .nest_limit(MAX_REGEX_DEPTH)
+        .build();
+    let hir: Hir = parser.parse(regex).map_err(|error| {
+        let kind = match &error {
+            regex_syntax::Error::Parse(error) => error.kind().to_string(),
+            regex_syntax::Error::Translate(error) => error.kind().to_string(),
+            other => other.to_string(),
+        };
+        format!("this regular expression cannot be read: {kind}")
+    })?;
+    let is_boundary = |look: Look| !matches!(look, Look::Start | Look::End);
+    if hir.properties().look_set().iter().any(is_boundary) {
+        return Err(
+            "this regular expression asks for the bounds of words or lines, which cannot be looked for"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}

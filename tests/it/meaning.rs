@@ -1,0 +1,485 @@
+//! The index answers what the reference says: lists, counts, values and counts over time, of any question over any entries, in
+//! both orders, at any paging, after any commits.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use chrono::TimeDelta;
+use orgtrail::clock::{Clock, Deadline, from_micros};
+use orgtrail::durable::Breaker;
+use orgtrail::index::{Hit, Index, IndexError, Order, Range, Snapshot, ValueCount};
+use orgtrail::position::Seq;
+use orgtrail::query::{Query, parse};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use crate::reference::{Entry, matches, now, values};
+
+/// An index of some entries, committed after each of the given numbers of them.
+pub(crate) fn indexed(dir: &Path, entries: &[Entry], cuts: &[usize]) -> Index {
+    let (index, _) = Index::open(dir, Uuid::nil(), Seq::ZERO, Breaker::default()).unwrap();
+    let events: Vec<_> = entries.iter().map(|entry| entry.event.clone()).collect();
+    let mut rest = events.as_slice();
+    for cut in cuts {
+        let (now, later) = rest.split_at((*cut).min(rest.len()));
+        index.add(now).unwrap();
+        index.commit().unwrap();
+        rest = later;
+    }
+    index.add(rest).unwrap();
+    index.commit().unwrap();
+    index
+}
+
+fn hit(entry: &Entry) -> Hit {
+    Hit {
+        at_us: entry.event.ordered_at().timestamp_micros(),
+        seq: entry.event.seq,
+    }
+}
+
+/// What the reference answers, in order.
+fn expected(query: &Query, entries: &[Entry], range: Range, order: Order) -> Vec<Hit> {
+    let mut hits: Vec<Hit> = entries
+        .iter()
+        .filter(|entry| matches(query, entry))
+        .map(hit)
+        .filter(|hit| {
+            range.since_us.is_none_or(|since| hit.at_us >= since)
+                && range.before_us.is_none_or(|before| hit.at_us < before)
+        })
+        .collect();
+    hits.sort_by_key(|hit| (hit.at_us, hit.seq));
+    if order == Order::Descending {
+        hits.reverse();
+    }
+    hits
+}
+
+/// Edges of a histogram: before, among and after the times of most entries.
+const EDGES: [i64; 5] = [
+    0,
+    1_785_715_200_000_000,
+    1_785_744_000_000_000,
+    1_785_744_000_500_000,
+    1_785_801_600_000_000,
+];
+
+/// How many events the reference finds between each two edges.
+fn over_time(query: &Query, entries: &[Entry], range: Range) -> Vec<u64> {
+    let hits = expected(query, entries, range, Order::Ascending);
+    let between = |pair: &[i64]| {
+        let within = hits
+            .iter()
+            .filter(|hit| (pair[0]..pair[1]).contains(&hit.at_us));
+        within.count() as u64
+    };
+    EDGES.windows(2).map(between).collect()
+}
+
+/// The values that most of the events have that the reference finds.
+fn by_value(
+    query: &Query,
+    entries: &[Entry],
+    range: Range,
+    field: &str,
+    size: usize,
+) -> Vec<ValueCount> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for found in expected(query, entries, range, Order::Ascending) {
+        let entry = entries.iter().find(|entry| hit(entry) == found).unwrap();
+        for value in values(entry, field) {
+            *counts.entry(value).or_default() += 1;
+        }
+    }
+    let counts = counts.into_iter();
+    let mut counts: Vec<ValueCount> = counts
+        .map(|(value, count)| ValueCount { value, count })
+        .collect();
+    counts.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
+    counts.truncate(size);
+    counts
+}
+
+/// What the index answers, page by page.
+fn walked(snapshot: &Snapshot, query: &Query, range: Range, order: Order, size: usize) -> Vec<Hit> {
+    let mut found: Vec<Hit> = Vec::new();
+    loop {
+        let after = found.last().copied();
+        let upto = Seq(u64::MAX);
+        let page = snapshot
+            .hits(query, range, order, after, upto, size)
+            .unwrap();
+        if page.is_empty() {
+            return found;
+        }
+        found.extend(page);
+    }
+}
+
+/// Texts that meet each other in many ways.
+const TEXTS: [&str; 38] = [
+    "Add Member",
+    "add member to zone",
+    "alice@example.com",
+    "ALICE@Example.com",
+    "bob@evil-corp.com",
+    "dns",
+    "DNS record",
+    "zone's",
+    "10.0.0.7",
+    "10.0.0.200",
+    "192.168.1.1",
+    "2001:DB8::1",
+    "2001:db8:0:0::1",
+    "::ffff:10.0.0.7",
+    "300",
+    "0300",
+    "300.0",
+    "+300",
+    "3e2",
+    "-1.5",
+    "1e400",
+    "Ünï Öde",
+    "ΟΔΟΣ",
+    "οδος",
+    "7fdbafab9bbb2e9f9f94738212edfd85",
+    "7FDBAFAB9BBB2E9F9F94738212EDFD85",
+    "2dc5cb28-f5e7-4c0c-ade0-bf58fbc3c103",
+    "x 2dc5cb28-f5e7-4c0c-ade0-bf58fbc3c103x",
+    "/zones/abc/dns_records",
+    "a b",
+    "*",
+    "",
+    " ",
+    "true",
+    "株式会社 サンプル",
+    "İstanbul ẞ",
+    "2026-08-03T10:00:00.5+02:00",
+    "a\\b\"c\nd",
+];
+
+/// Times, and what stands in their place.
+const TIMES: [&str; 12] = [
+    r#""2026-08-03T08:00:00Z""#,
+    r#""2026-08-03T08:00:00.5Z""#,
+    r#""2026-08-03T10:00:00.500+02:00""#,
+    r#""2026-08-03T08:00:00.5000009Z""#,
+    r#""2026-08-03T23:59:59.999999Z""#,
+    r#""2026-08-04T00:00:00Z""#,
+    r#""2026-08-01""#,
+    r#""yesterday""#,
+    "1785748201",
+    "null",
+    r#""1969-12-31T23:59:59.9Z""#,
+    r#""2026-08-02T00:00:00-11:00""#,
+];
+
+fn any_value() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        6 => prop::sample::select(TEXTS.to_vec()).prop_map(|text| serde_json::to_string(text).unwrap()),
+        2 => prop::sample::select(vec!["300", "300.0", "3e2", "200", "404", "-1.5", "0", "-0.0", "15e-1"]).prop_map(String::from),
+        1 => prop::sample::select(vec!["true", "false", "null"]).prop_map(String::from),
+    ];
+    leaf.prop_recursive(3, 10, 3, |inner| {
+        let member = (
+            prop::sample::select(vec!["name", "ttl", "Name", "a", "b.c", "x y", "É"]),
+            inner.clone(),
+        );
+        prop_oneof![
+            prop::collection::vec(inner, 0..3).prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::vec(member, 0..4).prop_map(object),
+        ]
+    })
+}
+
+/// An object, duplicate keys included.
+fn object<K: std::fmt::Display>(members: Vec<(K, String)>) -> String {
+    let members: Vec<String> = members
+        .iter()
+        .map(|(key, value)| format!("\"{key}\":{value}"))
+        .collect();
+    format!("{{{}}}", members.join(","))
+}
+
+fn any_entry() -> impl Strategy<Value = String> {
+    let time =
+        prop::sample::select(TIMES.to_vec()).prop_map(|time| ("time".to_owned(), time.to_owned()));
+    let of = |names: Vec<&'static str>| {
+        (
+            prop::sample::select(names).prop_map(String::from),
+            any_value(),
+        )
+    };
+    let action = prop_oneof![3 => time, 2 => of(vec!["type", "description", "TIME", "result"])];
+    let section = prop_oneof![
+        3 => prop::collection::vec(action, 0..4).prop_map(|members| ("action".to_owned(), object(members))),
+        2 => prop::collection::vec(of(vec!["email", "Email", "ip_address", "id", "type"]), 0..4)
+            .prop_map(|members| ("actor".to_owned(), object(members))),
+        1 => prop::collection::vec(of(vec!["status_code", "uri"]), 0..3).prop_map(|members| ("raw".to_owned(), object(members))),
+        3 => prop::collection::vec(of(vec!["id", "request", "request", "product", "scope"]), 0..4)
+            .prop_map(|members| ("resource".to_owned(), object(members))),
+        1 => of(vec!["id", "New", "source", "problem", "ACTOR", r"\u001ftimes"]),
+    ];
+    prop_oneof![
+        12 => prop::collection::vec(section, 0..6).prop_map(object),
+        1 => any_value(),
+    ]
+}
+
+const NAMES: [&str; 19] = [
+    "actor.email",
+    "ACTOR.Email",
+    "actor.ip_address",
+    "actor.id",
+    "raw.status_code",
+    "action.time",
+    "action.type",
+    "action.description",
+    "resource.id",
+    "resource.request",
+    "resource.request.name",
+    "resource.request.ttl",
+    "resource.request.a",
+    r"resource.request.b.c",
+    r"resource.request.x\ y",
+    "source",
+    "problem",
+    "new",
+    "id",
+];
+
+fn any_text() -> impl Strategy<Value = String> {
+    let text = || prop::sample::select(TEXTS.to_vec());
+    let escape = |text: &str| -> String {
+        text.chars()
+            .map(|c| {
+                if c.is_alphanumeric() {
+                    c.to_string()
+                } else {
+                    format!("\\{c}")
+                }
+            })
+            .collect()
+    };
+    prop_oneof![
+        4 => text().prop_map(|text| format!("\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""))),
+        2 => (text(), 0..6_usize, 0..6_usize, prop::sample::select(vec!["*", "?", "*?"])).prop_map(move |(text, start, end, wildcard)| {
+            let chars: Vec<char> = text.chars().collect();
+            let start = start.min(chars.len());
+            let end = chars.len().saturating_sub(end).max(start);
+            let middle: String = chars[start..end].iter().collect();
+            let before = if start > 0 { wildcard } else { "" };
+            format!("{before}{}{wildcard}", escape(&middle))
+        }),
+        1 => prop::sample::select(vec!["al*", "*b*", "?lice*", "*member*zone*", "d?s", "3*", "*.0", "*-corp*", "evil*corp*com", "*", "7fdb*"]).prop_map(String::from),
+        1 => prop::sample::select(vec!["/al.*/", "/[a-z ]+/", "/3.*|true/", "/(add|remove) member/", "/.*[^a-z].*/", "/^dns$/", "/.?/", "/οδοσ/"]).prop_map(String::from),
+    ]
+}
+
+fn any_term() -> impl Strategy<Value = String> {
+    let name = || prop::sample::select(NAMES.to_vec());
+    let numbers = || {
+        prop::sample::select(vec![
+            "300", "299.99", "-1.5", "0", "3e2", "a", "m", "\"\"", "true", "*",
+        ])
+    };
+    let times = || {
+        prop::sample::select(vec![
+            "2026-08-03",
+            "2026-08-03T08:00:00.5Z",
+            "2026-08-03T10:00:00+02:00",
+            "2026-08-04",
+            "now-1d",
+            "now/d",
+            "now-1d/d",
+            "*",
+        ])
+    };
+    let range = |bounds: BoxedStrategy<&'static str>| {
+        (
+            prop::sample::select(vec!["[", "{"]),
+            bounds.clone(),
+            bounds,
+            prop::sample::select(vec!["]", "}"]),
+        )
+            .prop_map(|(open, from, to, close)| format!("{open}{from} TO {to}{close}"))
+    };
+    prop_oneof![
+        3 => any_text(),
+        5 => (name(), any_text()).prop_map(|(name, text)| format!("{name}:{text}")),
+        1 => name().prop_map(|name| format!("{name}:*")),
+        2 => (name(), range(numbers().boxed())).prop_map(|(name, range)| format!("{name}:{range}")),
+        1 => (prop::sample::select(vec!["raw.status_code", "resource.request.ttl", "resource.request"]),
+            prop::sample::select(vec![">", ">=", "<", "<="]), numbers()).prop_map(|(name, sign, to)| format!("{name}:{sign}{to}")),
+        2 => range(times().boxed()).prop_map(|range| format!("action.time:{range}")),
+        1 => times().prop_map(|time| format!("action.time:{time}")),
+        1 => prop::sample::select(vec!["10.0.0.0/8", "10.0.0.0/25", "2001:db8::/32", "::/0", "0.0.0.0/0", "[10.0.0.7 TO 192.168.1.1}", ">2001:db8::", "10.0.0.7"])
+            .prop_map(|network| format!("actor.ip_address:{network}")),
+    ]
+}
+
+fn any_question() -> impl Strategy<Value = String> {
+    any_term().prop_recursive(3, 8, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 2..4).prop_map(|parts| parts.join(" ")),
+            prop::collection::vec(inner.clone(), 2..4)
+                .prop_map(|parts| format!("({})", parts.join(" OR "))),
+            inner.clone().prop_map(|part| format!("NOT ({part})")),
+            inner.prop_map(|part| format!("-{part}")),
+        ]
+    })
+}
+
+/// More cases when there is time for them.
+fn cases() -> u32 {
+    if crate::skip_slow_tests() { 40 } else { 500 }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn the_index_answers_what_the_reference_says(
+        bodies in prop::collection::vec(any_entry(), 1..40),
+        cuts in prop::collection::vec(1..25_usize, 0..3),
+        questions in prop::collection::vec(any_question(), 30),
+        since in prop::option::of(0..3_i64),
+        size in 1..9_usize,
+        field in prop::sample::select(NAMES.to_vec()).prop_map(|name| name.replace('\\', "")),
+    ) {
+        let entries: Vec<Entry> = (1..).zip(&bodies).map(|(seq, body)| Entry::new(seq, body)).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let index = indexed(dir.path(), &entries, &cuts);
+        let snapshot = index.snapshot();
+        // Midnight of the day of most entries, and hours after it.
+        let since_us = since.map(|hours| 1_785_715_200_000_000 + hours * 4 * 3_600_000_000);
+        let range = Range { since_us, before_us: None };
+        for question in questions {
+            // What cannot be read is another test's.
+            let Ok(query) = parse(&question, now()) else { continue };
+            for order in [Order::Descending, Order::Ascending] {
+                let expect = expected(&query, &entries, range, order);
+                prop_assert_eq!(walked(&snapshot, &query, range, order, size), expect, "{} means {:?}", question, query);
+            }
+            let matches = snapshot.matches(&query, range, Seq(u64::MAX)).unwrap();
+            prop_assert_eq!(matches.histogram(&EDGES), over_time(&query, &entries, range), "{} over time", question);
+            for size in [2, 1_000] {
+                let found = matches.values(&field, "", size, None).unwrap().unwrap();
+                let expect = by_value(&query, &entries, range, &field, size);
+                prop_assert_eq!(found, expect, "{} by {}", question, field);
+            }
+            let all = expected(&query, &entries, Range::default(), Order::Descending).len() as u64;
+            prop_assert_eq!(snapshot.count(&query, Range::default()).unwrap(), all, "{} means {:?}", question, query);
+        }
+    }
+}
+
+#[test]
+fn the_last_revision_is_the_last_of_those_asked_about() {
+    // The second entry is replaced by the fourth, that by the fifth; the sixth replaces the third.
+    let replaces = HashMap::from([(4, 2), (5, 4), (6, 3)]);
+    // An entry may say what it likes of the first one.
+    let first = 1_785_744_001_000_000_u64 ^ (1 << 63);
+    let lie = format!(r"\u001freplaces {first:016x} {:016x}", 1);
+    let bodies: Vec<String> = (1..=6)
+        .map(|seq| {
+            let time = format!("2026-08-03T08:00:0{}Z", seq % 3);
+            format!(r#"{{"id":"{seq}","action":{{"time":"{time}"}},"{lie}":"x"}}"#)
+        })
+        .collect();
+    let entries: Vec<Entry> = (1..)
+        .zip(&bodies)
+        .map(|(seq, body)| Entry::new(seq, body))
+        .collect();
+    let dir = tempfile::tempdir().unwrap();
+    let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).unwrap();
+    let replaced: HashMap<Seq, Hit> = replaces
+        .iter()
+        .map(|(seq, older)| (Seq(*seq), hit(&entries[*older - 1])))
+        .collect();
+    for entry in &entries {
+        index
+            .add_revisions(std::slice::from_ref(&entry.event), &replaced)
+            .unwrap();
+        index.commit().unwrap();
+    }
+    let snapshot = index.snapshot();
+    let latest = |upto: u64| -> Vec<u64> {
+        let (range, order) = (Range::default(), Order::Ascending);
+        let hits = snapshot
+            .hits(&Query::Latest, range, order, None, Seq(upto), 10)
+            .unwrap();
+        let mut found: Vec<u64> = hits.iter().map(|hit| hit.seq.0).collect();
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(latest(3), [1, 2, 3]);
+    assert_eq!(latest(4), [1, 3, 4]);
+    assert_eq!(latest(5), [1, 3, 5]);
+    assert_eq!(latest(6), [1, 5, 6]);
+    assert_eq!(snapshot.count(&Query::Latest, Range::default()).unwrap(), 3);
+}
+
+#[test]
+fn a_question_that_takes_too_long_is_cut_off_and_harms_no_other() {
+    let bodies = (0..2_000).map(|n| {
+        format!(r#"{{"actor":{{"email":"user{n}@example.com"}},"note":"word{n} and more"}}"#)
+    });
+    let entries: Vec<Entry> = (1..)
+        .zip(bodies)
+        .map(|(seq, body)| Entry::new(seq, &body))
+        .collect();
+    let dir = tempfile::tempdir().unwrap();
+    let index = indexed(dir.path(), &entries, &[]);
+    let clock = Clock::manual(from_micros(0));
+    let questions = [
+        "actor.email:*r1*",
+        "*ord1*",
+        "*d1-and-m*",
+        "/.*9.*/",
+        "note:>a",
+        "\"and more\" -\"more and\"",
+        "*",
+        "example",
+        "a OR b OR c OR d OR example",
+    ];
+    for question in questions {
+        let query = parse(question, now()).unwrap();
+        let ask = |snapshot: &Snapshot| {
+            let (range, order) = (Range::default(), Order::Descending);
+            snapshot.hits(&query, range, order, None, Seq(u64::MAX), 5_000)
+        };
+        let snapshot = index
+            .snapshot()
+            .until(Deadline::after(&clock, TimeDelta::seconds(10)));
+        assert!(!ask(&snapshot).unwrap().is_empty(), "{question} has time");
+        clock.advance(TimeDelta::seconds(11));
+        let error = ask(&snapshot).unwrap_err();
+        assert!(
+            matches!(error, IndexError::CutOff { seconds: 10 }),
+            "{question}: {error}"
+        );
+        assert!(
+            ask(&index.snapshot()).is_ok(),
+            "{question} without a limit, afterwards"
+        );
+    }
+}
+
+#[test]
+fn a_pattern_that_would_grow_without_bound_is_refused_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = indexed(dir.path(), &[Entry::new(1, r#"{"a":"b"}"#)], &[]);
+    for question in [
+        r"x a:/(\w{90}){90}/",
+        r"x a:/.*a.{60}b.*/",
+        &format!("x a:*a{}b*", "?".repeat(60)),
+        r"x a:/(\pL\d){400}/",
+    ] {
+        let query = parse(question, now()).unwrap();
+        match index.snapshot().count(&query, Range::default()) {
+            Err(IndexError::Question(error)) => assert_eq!(error.at, 2, "{error}"),
+            other => panic!("{question}: {other:?}"),
+        }
+    }
+}

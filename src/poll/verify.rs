@@ -1,7 +1,7 @@
 //! A stretch of a source's log, read again now, beside what is held of it: a check of the log against upstream.
 //!
-//! Nothing is kept of what is read, and no window claims it. What is remembered of an entry are two short hashes, so a stretch
-//! of a million entries needs some ten megabytes. Upstream is asked for a second more at both ends; of entries with a time only
+//! Nothing is kept of what is read, and no window claims it. What is remembered of an entry are two short hashes, so that the
+//! largest stretch needs less than a hundred megabytes. Upstream is asked for a second more at both ends; of entries with a time only
 //! those within the stretch are compared. An entry without a readable time counts where upstream shows it: whoever sealed the
 //! stretch was shown it too. The other way round it is not known to which stretch such an entry belongs, so one that is held is
 //! never missed.
@@ -19,6 +19,7 @@ use super::turn::{Hands, foreign_owner};
 use crate::clock::Clock;
 use crate::event::{Arrival, Identity};
 use crate::health::Board;
+use crate::ledger;
 use crate::position::{Cursor, Seq, Source, Window};
 use crate::store::{EntryKey, Held, Holding, Store, StoreError};
 use crate::task;
@@ -142,8 +143,8 @@ impl<E: Into<VerifyError>> From<E> for Broken {
 }
 
 impl Verify {
-    /// A comparison of `window` of `source`, with `credential`, which is its name in the configuration. The log may be
-    /// written by another process meanwhile.
+    /// A comparison of `window` of `source`, as far as it is past and upstream keeps it, with `credential`, which is its name in
+    /// the configuration. The log may be written by another process meanwhile.
     #[must_use]
     pub fn new(
         store: Store,
@@ -153,6 +154,8 @@ impl Verify {
         clock: Clock,
         (source, window): (Source, Window),
     ) -> Self {
+        let now = clock.now();
+        let since = window.since.max(ledger::kept_since(now));
         Self {
             limit: settings.page_size,
             hands: Hands {
@@ -164,8 +167,14 @@ impl Verify {
                 clock,
             },
             source,
-            window,
+            window: Window::new(since, window.before.min(now)),
         }
+    }
+
+    /// The stretch that is compared.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        self.window
     }
 
     /// Reads the stretch and compares it. `tell` is called after each page.

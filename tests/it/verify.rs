@@ -312,7 +312,12 @@ async fn it_runs_beside_a_service_and_refuses_what_makes_no_sense() {
     refused(
         &[&source, "--since", "1d", "--before", "2d"],
         1,
-        "there is nothing between",
+        "there is nothing to compare",
+    );
+    refused(
+        &[&source, "--since", "900d", "--before", "800d"],
+        1,
+        "that upstream still keeps",
     );
     refused(&[&source, "--since", "soon"], 1, "is no time");
     service.stop().await.unwrap();

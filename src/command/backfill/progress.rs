@@ -174,16 +174,21 @@ mod tests {
             let sources: Vec<_> = sources.iter().map(|days| source(*days)).collect();
             Way::of(&sources).line(part_before, TimeDelta::seconds(seconds))
         };
-        insta::assert_snapshot!(
-            [
-                line(&[], 0.0, 0),
-                line(&[None, None], 0.0, 1),
-                line(&[Some(0), None], 0.0, 1),
-                line(&[Some(100), Some(50)], 0.0, 60),
-                line(&[Some(100), Some(50)], 0.5, 60),
-                line(&[Some(100), Some(100)], 0.5, 600),
-            ]
-            .join("\n")
-        );
+        let lines = [
+            line(&[], 0.0, 0),
+            line(&[None, None], 0.0, 1),
+            line(&[Some(0), None], 0.0, 1),
+            line(&[Some(100), Some(50)], 0.0, 60),
+            line(&[Some(100), Some(50)], 0.5, 60),
+            line(&[Some(100), Some(100)], 0.5, 600),
+        ];
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        0 new, 0/s; 0 of 0 sources done
+        2,000 new, 2000/s; 0 of 2 sources done
+        2,000 new, 2000/s; 0 of 2 sources done; read back to 2026-07-25T17:20:00Z
+        2,000 new, 33/s; 1 of 2 sources done; read back to 2026-06-05T17:20:00Z; about 20 seconds left
+        2,000 new, 33/s; 1 of 2 sources done; read back to 2026-06-05T17:20:00Z; about 60 seconds left
+        2,000 new, 3/s; 2 of 2 sources done
+        ");
     }
 }

@@ -64,9 +64,14 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
     let dir = args.reach.data_dir.as_ref().unwrap_or(&config.data_dir);
     let clock = Clock::system();
     let now = clock.now();
-    let window = stretch(args, now)?;
+    let wanted = stretch(args, now)?;
     let (store, is_beside) = open(dir)?;
-    let verify = service::verify(store, &config, source.clone(), window, is_beside, &clock)?;
+    let verify = service::verify(store, &config, source.clone(), wanted, is_beside, &clock)?;
+    let window = verify.window();
+    ensure!(
+        !window.is_empty(),
+        "there is nothing to compare in {wanted}: whole seconds of the past are compared that upstream still keeps"
+    );
     // Shown on a terminal only.
     let bar = ProgressBar::new_spinner();
     let verdict = block_on(async {
@@ -93,18 +98,11 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The stretch that was named, as far as it lies in the past.
+/// The stretch that was named.
 fn stretch(args: &Args, now: DateTime<Utc>) -> Result<Window> {
     let since = search::moment("since", args.since.as_deref(), now)?.unwrap_or(now);
     let before = search::moment("before", args.before.as_deref(), now)?.unwrap_or(now);
-    let window = Window::new(since, before.min(now));
-    ensure!(
-        !window.is_empty(),
-        "there is nothing between {} and {}: whole seconds of the past are compared",
-        rfc3339(since),
-        rfc3339(before.min(now))
-    );
-    Ok(window)
+    Ok(Window::new(since, before))
 }
 
 /// The log, to itself if no service uses it; whether one does.

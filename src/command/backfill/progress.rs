@@ -8,7 +8,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::clock::Clock;
-use crate::position::rfc3339;
 use crate::service::SourceHistory;
 use crate::terminal::note;
 
@@ -36,7 +35,7 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn new(clock: Clock) -> Result<Self> {
         let is_terminal = io::stderr().is_terminal();
-        let style = ProgressStyle::with_template("{bar:30} {percent}%  {msg}")?;
+        let style = ProgressStyle::with_template("{bar:20} {percent:>3}%  {wide_msg}")?;
         let bar = is_terminal.then(|| ProgressBar::new(STEPS).with_style(style));
         Ok(Self {
             bar,
@@ -128,10 +127,10 @@ impl Way {
             self.sources
         );
         if let Some(reached) = self.reached.filter(|_| self.done < self.sources) {
-            line += &format!("; read back to {}", rfc3339(reached));
+            line += &format!("; back to {}", reached.date_naive());
         }
         if let Some(left) = self.time_left(part_before, seconds) {
-            line += &format!("; about {} left", HumanDuration(left));
+            line += &format!("; {} left", HumanDuration(left));
         }
         line
     }
@@ -185,9 +184,9 @@ mod tests {
         insta::assert_snapshot!(lines.join("\n"), @r"
         0 new, 0/s; 0 of 0 sources done
         2,000 new, 2000/s; 0 of 2 sources done
-        2,000 new, 2000/s; 0 of 2 sources done; read back to 2026-07-25T17:20:00Z
-        2,000 new, 33/s; 1 of 2 sources done; read back to 2026-06-05T17:20:00Z; about 20 seconds left
-        2,000 new, 33/s; 1 of 2 sources done; read back to 2026-06-05T17:20:00Z; about 60 seconds left
+        2,000 new, 2000/s; 0 of 2 sources done; back to 2026-07-25
+        2,000 new, 33/s; 1 of 2 sources done; back to 2026-06-05; 20 seconds left
+        2,000 new, 33/s; 1 of 2 sources done; back to 2026-06-05; 60 seconds left
         2,000 new, 3/s; 2 of 2 sources done
         ");
     }

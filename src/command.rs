@@ -29,6 +29,9 @@ use crate::terminal::say;
 /// Signals that follow the first one this soon are taken for the same one.
 const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
+/// How long the end of the process waits for work that nobody waits for any more.
+const LAST_WORK_WITHIN: Duration = Duration::from_secs(1);
+
 /// Keeps a Cloudflare organization's audit trail, finds it, and says what it does not hold.
 #[derive(Debug, Parser)]
 #[command(name = "orgtrail", version, max_term_width = 100)]
@@ -139,11 +142,13 @@ fn load(path: &Path) -> Result<Config> {
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("could not start the runtime")?
-        .block_on(work)
+        .context("could not start the runtime")?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(LAST_WORK_WITHIN);
+    done
 }
 
 /// A token that the first SIGINT or SIGTERM cancels; another one, later, ends the process at once. Some supervisors send

@@ -33,8 +33,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How long a stop waits for events that are not in yet; the rest comes in after the next start.
 const FINISH_WITHIN: TimeDelta = TimeDelta::seconds(5);
 
-/// How long to wait after a failure.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long to wait after a failure; twice as long after each that follows it at once, up to [`LONGEST_RETRY`].
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// The longest wait after a failure. A full disk must not fill up with lines that tell of it.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 /// Why a turn failed.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +90,7 @@ impl Indexing {
         let verify = self.verify();
         tokio::pin!(verify);
         let mut is_verified = false;
+        let mut next_retry = FIRST_RETRY;
         while !stop.is_cancelled() {
             // Registered before looking: what is announced meanwhile wakes the next look.
             heads.mark_unchanged();
@@ -100,10 +104,15 @@ impl Indexing {
                 Ok(Turned { has_more: true, .. }) => continue,
                 Ok(Turned {
                     has_more: false, ..
-                }) => LOOK_EVERY,
+                }) => {
+                    next_retry = FIRST_RETRY;
+                    LOOK_EVERY
+                }
                 Err(error) => {
                     self.recover(error).await?;
-                    RETRY_AFTER
+                    let retry = next_retry;
+                    next_retry = (retry * 2).min(LONGEST_RETRY);
+                    retry
                 }
             };
             tokio::select! {

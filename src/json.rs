@@ -258,6 +258,10 @@ pub enum Scalar<'a> {
 /// Deeper than this, [`walk`] no longer lengthens the path, and [`canonical`] no longer sorts keys.
 pub const MAX_DEPTH: usize = 128;
 
+/// The longest path that [`walk`] gives, in bytes: a longer one is cut. One huge name may stand above a million values, and
+/// whoever is called looks at the path each time.
+pub const MAX_PATH_LEN: usize = 1_000;
+
 /// Calls `visit` with the dotted path and the value of each leaf of a JSON text, in order.
 ///
 /// An array's items have the path of the array. Objects and arrays without members are not visited. Below
@@ -278,6 +282,7 @@ pub fn walk<'a>(text: &'a str, mut visit: impl FnMut(&str, Scalar<'a>)) {
                         path.push('.');
                     }
                     path.push_str(&meaning(key));
+                    path.truncate(path.floor_char_boundary(MAX_PATH_LEN));
                 }
             }
             Token::Text(raw) => visit(&path, Scalar::Text(meaning(raw))),
@@ -450,6 +455,21 @@ mod tests {
                 "f=Text(\"e\\t\")",
             ]
         );
+    }
+
+    #[test]
+    fn no_name_is_so_long_that_each_value_below_it_costs_its_length() {
+        let long = "é".repeat(MAX_PATH_LEN);
+        let text = format!(r#"{{"a":{{"{long}":{{"b":[1,2]}},"c":3}},"{long}":4,"d":5}}"#);
+        let mut seen = Vec::new();
+        walk(&text, |path, _| seen.push(path.to_owned()));
+        assert!(seen.iter().all(|path| path.len() <= MAX_PATH_LEN));
+        let cut = |path: &str| path.starts_with("a.é") || path.starts_with("éé");
+        let told: Vec<&str> = seen
+            .iter()
+            .map(|path| if cut(path) { "cut" } else { path })
+            .collect();
+        assert_eq!(told, ["cut", "cut", "a.c", "cut", "d"]);
     }
 
     #[test]

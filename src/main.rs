@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use orgtrail::command::Cli;
 use orgtrail::terminal;
+use orgtrail::wording::causes;
 
 fn main() -> ExitCode {
     match Cli::parse().run() {
@@ -22,5 +23,9 @@ fn main() -> ExitCode {
     reason = "the last word to the person who started the program"
 )]
 fn tell(error: &anyhow::Error) {
-    eprintln!("orgtrail: {error:#}");
+    // A server that was asked may have said anything.
+    eprintln!(
+        "orgtrail: {}",
+        terminal::harmless_lines(&causes(error.as_ref()))
+    );
 }

@@ -3,8 +3,9 @@
 //! Every field but the id may be missing, and statuses grow. It does not know where the list comes from or where it is kept.
 
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+
+use crate::json;
 
 /// How much of each text is kept, in characters. An e-mail address has 254 at most.
 const MAX_TEXT_CHARS: usize = 500;
@@ -32,24 +33,25 @@ impl Member {
     /// Reads an item of the list; `None` when it has no id.
     #[must_use]
     pub fn read(item: &RawValue) -> Option<Self> {
-        let item: Value = serde_json::from_str(item.get()).ok()?;
-        let user = &item["user"];
+        let item = item.get();
+        let user = json::member(item, &["user"]).unwrap_or_default();
+        let two_factor = json::member(user, &["two_factor_authentication_enabled"]);
         Some(Self {
-            id: text(&item["id"])?,
-            user_id: text(&user["id"]),
-            email: text(&user["email"]),
-            name: text(&user["name"]),
-            status: text(&item["status"]),
-            two_factor: user["two_factor_authentication_enabled"].as_bool(),
-            joined_at: text(&item["create_time"]),
+            id: text(item, "id")?,
+            user_id: text(user, "id"),
+            email: text(user, "email"),
+            name: text(user, "name"),
+            status: text(item, "status"),
+            two_factor: two_factor.and_then(|value| value.parse().ok()),
+            joined_at: text(item, "create_time"),
         })
     }
 }
 
 /// A text that says something.
-fn text(value: &Value) -> Option<String> {
-    let text: String = value.as_str()?.chars().take(MAX_TEXT_CHARS).collect();
-    (!text.is_empty()).then_some(text)
+fn text(object: &str, name: &str) -> Option<String> {
+    let text = json::text_of(object, name)?;
+    Some(text.chars().take(MAX_TEXT_CHARS).collect())
 }
 
 #[cfg(test)]
@@ -82,6 +84,8 @@ mod tests {
             (bare.user_id, bare.status, bare.two_factor),
             (None, None, None)
         );
+        let strange = read(r#"{"id":"m","n":1e999,"user":{"name":"x\ud800"}}"#).unwrap();
+        assert_eq!(strange.name.as_deref(), Some("x\u{fffd}"));
         for nobody in [r#"{"user":{"id":"u"}}"#, r#"{"id":7}"#, "null", "[]"] {
             assert_eq!(read(nobody), None, "{nobody}");
         }

@@ -7,6 +7,7 @@ mod history;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
@@ -29,72 +30,97 @@ use crate::upstream::{Quota, ReadToken, Spent, Timeouts, Upstream};
 
 pub use self::history::{History, SourceHistory, verify};
 
-/// Runs the service that `config` describes, answering on `listener`, until `stop`.
+/// How long a stop waits for requests that are being answered. A client that has only begun to ask, or does not take its
+/// answer, must not hold the others up.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(4);
+
+/// The service with everything open, and nothing begun.
+pub struct Service {
+    store: Store,
+    index: Index,
+    board: Board,
+    pollers: Vec<Poller>,
+    auth: http::Auth,
+    clock: Clock,
+}
+
+/// Opens the service that `config` describes.
 ///
 /// # Errors
-/// When something cannot be opened, or a job ends by itself.
-pub async fn run(
-    listener: TcpListener,
-    config: Config,
-    clock: Clock,
-    stop: CancellationToken,
-) -> Result<()> {
-    let opening = (config.clone(), clock.clone());
-    let Opened {
-        store,
-        index,
-        board,
-        pollers,
-    } = task::blocking(move || open(&opening.0, &opening.1)).await?;
-    let auth = match config.http.auth {
-        config::Auth::Tokens => http::Auth::Tokens,
-        config::Auth::None => http::Auth::None,
-    };
-    let app = AppState::new(store.clone(), index.clone(), board, clock.clone(), auth);
-    let indexing = Indexing::new(store.clone(), index, clock);
+/// When something cannot be opened.
+pub async fn open(config: Config, clock: Clock) -> Result<Service> {
+    task::blocking(move || open_all(&config, clock)).await
+}
 
-    let (stop_taking, stop_following) = (CancellationToken::new(), CancellationToken::new());
-    let mut taking = JoinSet::new();
-    for poller in pollers {
-        let stop = stop_taking.clone();
-        taking.spawn(async move { poller.run(stop).await.context("polling stopped") });
+impl Service {
+    /// Runs it, answering on `listener`, until `stop`.
+    ///
+    /// # Errors
+    /// When a job ends by itself, or the end is not in order.
+    pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<()> {
+        let Self {
+            store,
+            index,
+            board,
+            pollers,
+            auth,
+            clock,
+        } = self;
+        let app = AppState::new(store.clone(), index.clone(), board, clock.clone(), auth);
+        let indexing = Indexing::new(store.clone(), index, clock);
+
+        let (stop_taking, stop_following) = (CancellationToken::new(), CancellationToken::new());
+        let mut taking = JoinSet::new();
+        for poller in pollers {
+            let stop = stop_taking.clone();
+            taking.spawn(async move { poller.run(stop).await.context("polling stopped") });
+        }
+        let stop_http = stop_taking.clone();
+        taking.spawn(async move {
+            http::serve(listener, app, stop_http)
+                .await
+                .context("answering stopped")
+        });
+        let mut following = JoinSet::new();
+        let stop_indexing = stop_following.clone();
+        following.spawn(async move {
+            indexing
+                .run(stop_indexing)
+                .await
+                .context("indexing stopped")
+        });
+        info!(log.id = %store.log_id(), log.head = store.head().0, "The service is up.");
+
+        let ended = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            Some(ended) = taking.join_next() => ended.context("a job panicked").flatten(),
+            Some(ended) = following.join_next() => ended.context("a job panicked").flatten(),
+        };
+        // Nothing new comes in; then those who follow finish what is there; then the log is folded up.
+        stop_taking.cancel();
+        let taken = match tokio::time::timeout(ANSWERS_WITHIN, finish(&mut taking)).await {
+            Ok(taken) => taken,
+            Err(_) => {
+                warn!(
+                    "Some requests are not answered to their end; the service stops all the same."
+                );
+                taking.shutdown().await;
+                Ok(())
+            }
+        };
+        stop_following.cancel();
+        let followed = finish(&mut following).await;
+        let folded = task::blocking(move || store.fold())
+            .await
+            .context("could not fold the log up");
+        info!("The service has stopped.");
+        let early = if stop.is_cancelled() {
+            Ok(())
+        } else {
+            Err(anyhow::anyhow!("a job ended by itself"))
+        };
+        ended.and(taken).and(followed).and(folded).and(early)
     }
-    let stop_http = stop_taking.clone();
-    taking.spawn(async move {
-        http::serve(listener, app, stop_http)
-            .await
-            .context("answering stopped")
-    });
-    let mut following = JoinSet::new();
-    let stop_indexing = stop_following.clone();
-    following.spawn(async move {
-        indexing
-            .run(stop_indexing)
-            .await
-            .context("indexing stopped")
-    });
-    info!(log.id = %store.log_id(), log.head = store.head().0, "The service is up.");
-
-    let ended = tokio::select! {
-        () = stop.cancelled() => Ok(()),
-        Some(ended) = taking.join_next() => ended.context("a job panicked").flatten(),
-        Some(ended) = following.join_next() => ended.context("a job panicked").flatten(),
-    };
-    // Nothing new comes in; then those who follow finish what is there; then the log is folded up.
-    stop_taking.cancel();
-    let taken = finish(&mut taking).await;
-    stop_following.cancel();
-    let followed = finish(&mut following).await;
-    let folded = task::blocking(move || store.fold())
-        .await
-        .context("could not fold the log up");
-    info!("The service has stopped.");
-    let early = if stop.is_cancelled() {
-        Ok(())
-    } else {
-        Err(anyhow::anyhow!("a job ended by itself"))
-    };
-    ended.and(taken).and(followed).and(folded).and(early)
 }
 
 async fn finish(jobs: &mut JoinSet<Result<()>>) -> Result<()> {
@@ -105,14 +131,7 @@ async fn finish(jobs: &mut JoinSet<Result<()>>) -> Result<()> {
     first
 }
 
-struct Opened {
-    store: Store,
-    index: Index,
-    board: Board,
-    pollers: Vec<Poller>,
-}
-
-fn open(config: &Config, clock: &Clock) -> Result<Opened> {
+fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     let store = Store::open(&config.data_dir, Breaker::default())?;
     let (index, why_anew) = Index::open(
         &config.data_dir,
@@ -132,7 +151,7 @@ fn open(config: &Config, clock: &Clock) -> Result<Opened> {
     let mut pollers = Vec::new();
     for (credential, following) in credentials(config) {
         let saved = store.quota(&credential.to_string())?;
-        let upstream = upstream(config, &credential, saved, clock)?;
+        let upstream = upstream(config, &credential, saved, &clock)?;
         let poller = Poller::new(
             store.clone(),
             upstream,
@@ -144,11 +163,17 @@ fn open(config: &Config, clock: &Clock) -> Result<Opened> {
         )?;
         pollers.push(poller);
     }
-    Ok(Opened {
+    let auth = match config.http.auth {
+        config::Auth::Tokens => http::Auth::Tokens,
+        config::Auth::None => http::Auth::None,
+    };
+    Ok(Service {
         store,
         index,
         board,
         pollers,
+        auth,
+        clock,
     })
 }
 

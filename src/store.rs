@@ -20,6 +20,7 @@ mod sources;
 mod windows;
 
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -77,7 +78,7 @@ pub enum StoreError {
     #[error("the database is locked by another process")]
     Busy,
     /// Wait for room: nothing was written.
-    #[error("the disk is full")]
+    #[error("the disk that holds the log is full")]
     Full,
     /// Reload and look again: the window is not where the caller thought it was.
     #[error("window {0} has moved on meanwhile")]
@@ -96,6 +97,20 @@ pub enum StoreError {
         /// Its version.
         found: i64,
     },
+    /// Stop: made by an earlier version, and only looked at here.
+    #[error("`{}` has schema version {found}, older than this program's: `orgtrail serve` upgrades it", path.display())]
+    Older {
+        /// The database file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+    },
+    /// Stop: there is nothing to look at.
+    #[error("there is no log in `{}`; `orgtrail serve` and `orgtrail import` begin one", .0.display())]
+    Missing(PathBuf),
+    /// Stop: it is no log of ours, and stays as it is.
+    #[error("`{}` is another program's database", .0.display())]
+    Foreign(PathBuf),
     /// Stop and restore a backup: what was read is not what was written.
     #[error("the log is damaged: {0}")]
     Damaged(String),
@@ -160,12 +175,12 @@ impl Store {
         make_private_dir(dir)?;
         let lock = take_lock(dir)?;
         let path = dir.join(FILE_NAME);
-        let mut writer = connect(
-            &path,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-        )?;
-        writer.pragma_update(None, "journal_mode", "WAL")?;
+        // SQLite gives its other files the permissions of this one.
+        private_file(&path)?;
+        let mut writer = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        // First, so that a file that is not ours stays as it is.
         migrate(&mut writer, &path)?;
+        writer.pragma_update(None, "journal_mode", "WAL")?;
         Self::with_writer(path, writer, Some(lock), breaker)
     }
 
@@ -175,15 +190,17 @@ impl Store {
     /// As [`Store::open`], and when there is no log in `dir`.
     pub fn open_beside(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(FILE_NAME);
-        fs::metadata(&path).map_err(|source| StoreError::Io {
-            path: path.clone(),
-            source,
+        fs::metadata(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => StoreError::Missing(dir.to_owned()),
+            _ => StoreError::Io {
+                path: path.clone(),
+                source,
+            },
         })?;
         let writer = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        if version(&writer, &path)? != VERSION {
-            return Err(StoreError::Damaged(
-                "it is of an older version: start `orgtrail serve` once to upgrade it".into(),
-            ));
+        let found = version(&writer, &path)?;
+        if found != VERSION {
+            return Err(StoreError::Older { path, found });
         }
         Self::with_writer(path, writer, None, Breaker::default())
     }
@@ -311,21 +328,24 @@ fn make_private_dir(dir: &Path) -> Result<(), StoreError> {
 
 fn take_lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join(LOCK_NAME);
-    let failed = |source| StoreError::Io {
-        path: path.clone(),
-        source,
-    };
-    let file = File::options()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(failed)?;
+    let file = private_file(&path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.to_owned())),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
+        Err(TryLockError::Error(source)) => Err(StoreError::Io { path, source }),
     }
+}
+
+/// A file of the log, made for its owner alone if there is none: who may do what is nobody else's to read.
+fn private_file(path: &Path) -> Result<File, StoreError> {
+    let mut options = File::options();
+    options.create(true).write(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(|source| StoreError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
@@ -357,17 +377,28 @@ fn version(db: &Connection, path: &Path) -> Result<i64, StoreError> {
             found,
         });
     }
-    if found > 0 && application != APPLICATION_ID {
-        return Err(StoreError::Damaged(format!(
-            "`{}` is another program's database",
-            path.display()
-        )));
+    let has_tables = || {
+        db.query_row("SELECT count(*) > 0 FROM sqlite_master", [], |row| {
+            row.get(0)
+        })
+    };
+    let is_foreign = if found == 0 {
+        application != 0 || has_tables()?
+    } else {
+        application != APPLICATION_ID
+    };
+    if is_foreign {
+        return Err(StoreError::Foreign(path.to_owned()));
     }
     Ok(found)
 }
 
 /// Brings the file to [`VERSION`] in one transaction: from nothing, or from any older version.
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    // Nothing to write, which a full disk would not take: what is held can be asked for all the same.
+    if version(db, path)? == VERSION {
+        return Ok(());
+    }
     let transaction = db.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     let found = version(&transaction, path)?;
     if found == 0 {
@@ -417,6 +448,62 @@ mod tests {
         let again = Store::open(dir.path(), Breaker::default()).unwrap();
         assert_eq!(again.log_id(), id);
         again.check().unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_kept_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        store
+            .save_sources(&[], crate::clock::from_micros(0))
+            .unwrap();
+        let mut files = 0;
+        for entry in fs::read_dir(dir.path()).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{:?}", entry.file_name());
+            files += 1;
+        }
+        assert!(files >= 4, "the log, its two companions and the lock");
+    }
+
+    #[test]
+    fn a_log_that_needs_no_upgrade_is_opened_without_writing() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path(), Breaker::default()).unwrap());
+        let other = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let store = Store::open(dir.path(), Breaker::default());
+        assert_eq!(store.unwrap().head(), Seq::ZERO);
+    }
+
+    #[test]
+    fn a_database_that_is_not_ours_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        let db = Connection::open(&path).unwrap();
+        db.execute_batch("CREATE TABLE theirs (x)").unwrap();
+        drop(db);
+        let before = fs::read(&path).unwrap();
+        let refused = Store::open(dir.path(), Breaker::default()).err().unwrap();
+        assert!(matches!(refused, StoreError::Foreign(_)), "{refused}");
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn where_there_is_no_log_or_an_older_one_it_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = |dir: &Path| Store::open_beside(dir).err().unwrap();
+        assert!(matches!(refused(dir.path()), StoreError::Missing(_)));
+        // As a crash leaves it that comes before the first transaction.
+        private_file(&dir.path().join(FILE_NAME)).unwrap();
+        assert!(matches!(refused(dir.path()), StoreError::Older { .. }));
+        drop(Store::open(dir.path(), Breaker::default()).unwrap());
+        assert!(Store::open_beside(dir.path()).is_ok());
     }
 
     #[test]

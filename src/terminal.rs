@@ -35,6 +35,13 @@ pub fn harmless(text: &str) -> String {
         .collect()
 }
 
+/// As [`harmless`], and lines stay lines.
+#[must_use]
+pub fn harmless_lines(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(harmless).collect();
+    lines.join("\n")
+}
+
 /// The same JSON on one line, with the characters that [`harmless`] replaces written as escapes.
 #[must_use]
 pub fn harmless_json(json: &str) -> String {
@@ -52,7 +59,7 @@ pub fn harmless_json(json: &str) -> String {
 
 fn is_harmful(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

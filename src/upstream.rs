@@ -24,6 +24,8 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::position::{Cursor, Source, Window, rfc3339};
+use crate::task;
+use crate::wording::causes;
 
 use self::envelope::{Envelope, Errors};
 pub use self::lists::{AccountsPage, ListedAccount, MembersPage};
@@ -212,7 +214,7 @@ impl Upstream {
         let next = if entries.is_empty() {
             None
         } else {
-            envelope.cursor()
+            envelope.cursor()?
         };
         Ok(LogPage {
             entries,
@@ -239,7 +241,7 @@ impl Upstream {
         let request = self
             .http
             .get(url)
-            .header(AUTHORIZATION, self.authorization()?);
+            .header(AUTHORIZATION, self.authorization().await?);
         permit
             .check(self.clock.steady())
             .map_err(|until| UpstreamError::RateLimited { until })?;
@@ -266,8 +268,11 @@ impl Upstream {
         }
     }
 
-    fn authorization(&self) -> Result<HeaderValue, UpstreamError> {
-        let token = (self.token)().map_err(UpstreamError::Unauthorized)?;
+    async fn authorization(&self) -> Result<HeaderValue, UpstreamError> {
+        let read = Arc::clone(&self.token);
+        let token = task::blocking(move || read())
+            .await
+            .map_err(UpstreamError::Unauthorized)?;
         let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
             .map_err(|_| {
                 UpstreamError::Unauthorized(
@@ -347,20 +352,6 @@ fn retry_after(headers: &HeaderMap, upstream_now: DateTime<Utc>) -> TimeDelta {
             .map(|until| (until - upstream_now).max(TimeDelta::zero()))
     };
     seconds.or_else(until).unwrap_or(DEFAULT_RETRY_AFTER)
-}
-
-/// An error with its causes, on one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !said.ends_with(&next) {
-            said = format!("{said}: {next}");
-        }
-        cause = error.source();
-    }
-    said
 }
 
 #[cfg(test)]

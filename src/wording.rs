@@ -1,4 +1,5 @@
-//! How messages to people name things: a value in backticks, and the known name that was probably meant.
+//! How messages to people name things: a value in backticks, an error with its causes, and the known name that was
+//! probably meant.
 //!
 //! It knows nothing of what the names are names of.
 
@@ -10,6 +11,21 @@ const MOST_DIFFERENT: f64 = 0.4;
 
 /// Names longer than this, in bytes, are not compared.
 const MOST_COMPARED: usize = 100;
+
+/// An error with its causes, on one line; a cause that the error has told of already is left out.
+#[must_use]
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !said.ends_with(&next) {
+            said = format!("{said}: {next}");
+        }
+        cause = error.source();
+    }
+    said
+}
 
 /// A value in backticks, as a message shows it: on one line, cut when it is long, without control characters.
 #[must_use]

@@ -5,6 +5,7 @@ use std::path::Path;
 use chrono::TimeDelta;
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
+use orgtrail::event::Arrival;
 use orgtrail::position::{Source, Window, WindowKind};
 use orgtrail::store::{Page, SourceSeen, Store, Then};
 
@@ -34,12 +35,16 @@ impl Keeper {
 
     /// Keeps a page as a window of its own; says how many of its entries are new.
     pub(crate) fn keep(&self, page: &RawPage) -> usize {
-        let arrivals = page.arrivals();
+        self.keep_entries(&page.source, page.arrivals())
+    }
+
+    /// The same for some entries of a source.
+    pub(crate) fn keep_entries(&self, source: &Source, arrivals: Vec<Arrival>) -> usize {
         let window = Window::new(corpus::now() - TimeDelta::days(1), corpus::now());
         let now = self.clock.now();
         let opened = self
             .store
-            .begin_window(&page.source, WindowKind::Backfill, window, now)
+            .begin_window(source, WindowKind::Backfill, window, now)
             .unwrap();
         let page = Page {
             window: opened.id,

@@ -3,18 +3,23 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use chrono::TimeDelta;
 
 use crate::clock::Clock;
 use crate::config::{Config, CredentialSource};
 use crate::index;
 use crate::poll::Following;
-use crate::position::{Source, Window};
+use crate::position::{Window, rfc3339};
 use crate::service;
-use crate::store::{FILE_NAME, Store};
+use crate::store::{FILE_NAME, QuotaRow, Store};
 use crate::terminal::{harmless, say};
+use crate::upstream::{Permit, Upstream, UpstreamError};
 
 /// What upstream gives each user in five minutes, by its documentation.
 const UPSTREAM_QUOTA: u32 = 1_200;
+
+/// How long the pace of the budget is waited for. What is longer is a wait that upstream asked for.
+const PATIENCE: TimeDelta = TimeDelta::seconds(30);
 
 pub(super) async fn run(path: &Path) -> Result<()> {
     let config = super::load(path)?;
@@ -93,37 +98,57 @@ async fn check_credential(
         .flatten();
     let upstream = service::upstream(config, credential, saved, clock)?;
     for seen in &following.sources {
-        let permit = match upstream.quota().take(clock.steady()) {
-            Ok(permit) => permit,
-            Err(until) => {
-                let until = crate::position::rfc3339(until);
-                report.bad(format!(
-                    "{credential}: no call may be made before {until}, so the rest was not tried"
-                ))?;
-                break;
-            }
+        let Some(permit) = permit(&upstream, credential, clock, report).await? else {
+            break;
         };
         let now = clock.now();
-        let minute = Window::new(now - chrono::TimeDelta::minutes(1), now);
-        match upstream
-            .fetch_log_page(permit, &seen.source, minute, None, 1)
-            .await
-        {
-            Ok(_) => report.good(format!(
-                "{} answers with the credential {credential}",
-                seen.source
-            ))?,
-            Err(error) => report.bad(problem_of(&seen.source, credential, &error.to_string()))?,
-        }
+        let minute = Window::new(now - TimeDelta::minutes(1), now);
+        let page = upstream.fetch_log_page(permit, &seen.source, minute, None, 1);
+        report.answer(&seen.source, credential, page.await)?;
+    }
+    for organization in &following.listed {
+        let Some(permit) = permit(&upstream, credential, clock, report).await? else {
+            break;
+        };
+        let page = upstream.fetch_accounts_page(permit, organization, None);
+        let list = format!("the list of accounts of organizations/{organization}");
+        report.answer(list, credential, page.await)?;
+    }
+    // What was spent and how long was told to wait count for the service as well.
+    if let Some(store) = store {
+        let spent = upstream.quota().spent();
+        let row = QuotaRow {
+            spent_until: spent.spent_until,
+            blocked_until: spent.blocked_until,
+        };
+        store.save_quota(&credential.to_string(), row)?;
     }
     Ok(())
 }
 
-fn problem_of(source: &Source, credential: &CredentialSource, error: &str) -> String {
-    format!(
-        "{source} with the credential {credential}: {}",
-        harmless(error)
-    )
+/// Leave to make a call; `None` when it would take too long to come, which is then a problem.
+async fn permit(
+    upstream: &Upstream,
+    credential: &CredentialSource,
+    clock: &Clock,
+    report: &mut Report,
+) -> Result<Option<Permit>> {
+    let give_up = clock.steady() + PATIENCE;
+    loop {
+        let until = match upstream.quota().take(clock.steady()) {
+            Ok(permit) => return Ok(Some(permit)),
+            Err(until) => until,
+        };
+        if until > give_up {
+            let until = rfc3339(until);
+            report.bad(format!(
+                "{credential}: no call may be made before {until}, so the rest was not tried"
+            ))?;
+            return Ok(None);
+        }
+        let wait = until - clock.steady();
+        tokio::time::sleep(wait.to_std().unwrap_or_default()).await;
+    }
 }
 
 #[derive(Default)]
@@ -135,6 +160,22 @@ impl Report {
     #[expect(clippy::unused_self, reason = "both kinds of line are the report's")]
     fn good(&self, line: impl std::fmt::Display) -> Result<()> {
         Ok(say(format!("ok       {line}"))?)
+    }
+
+    /// What upstream answered to a call for `what`.
+    fn answer<T>(
+        &mut self,
+        what: impl std::fmt::Display,
+        credential: &CredentialSource,
+        answer: Result<T, UpstreamError>,
+    ) -> Result<()> {
+        match answer {
+            Ok(_) => self.good(format!("{what} answers with the credential {credential}")),
+            Err(error) => self.bad(format!(
+                "{what} with the credential {credential}: {}",
+                harmless(&error.to_string())
+            )),
+        }
     }
 
     fn bad(&mut self, line: impl std::fmt::Display) -> Result<()> {

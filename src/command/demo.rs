@@ -85,15 +85,18 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
     )?;
     let config = Config::parse(&text, "the demo's configuration", std::iter::empty())?;
 
+    let service = service::open(config, clock).await?;
     say(what_to_try(
         listener.local_addr()?,
         &base_url,
         &organization,
     ))?;
-    let stop_upstream = stop.child_token();
-    let upstream = simulator.serve(upstream_listener, stop_upstream.cancelled_owned());
-    let (served, simulated) = tokio::join!(service::run(listener, config, clock, stop), upstream);
-    served.and(simulated.context("the simulated upstream stopped"))
+    let upstream = simulator.serve(upstream_listener, std::future::pending());
+    // Upstream is there until the service has ended, for whatever reason.
+    tokio::select! {
+        served = service.run(listener, stop) => served,
+        simulated = upstream => simulated.context("the simulated upstream stopped"),
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {

@@ -16,7 +16,7 @@ use crate::import::{self, Report};
 use crate::index::Index;
 use crate::position::Source;
 use crate::store::{Store, StoreError};
-use crate::terminal::{harmless, say};
+use crate::terminal::{harmless, harmless_json, say};
 
 /// How many lines that were not understood are shown to people of each file; `--json` gives more.
 const MAX_SHOWN: usize = 10;
@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
         events: head.0,
     };
     if args.json {
-        say(serde_json::to_string(&summary)?)?;
+        say(harmless_json(&serde_json::to_string(&summary)?))?;
     } else {
         say(summary.for_people())?;
     }

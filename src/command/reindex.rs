@@ -23,6 +23,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let dir = super::data_dir(args.data_dir.as_deref(), config)?;
+    // Where there is no log, none is to be made.
+    drop(Store::open_beside(&dir)?);
     let store = Store::open(&dir, Breaker::default())?;
     let head = store.head();
     let (index, _) = Index::open(&dir, store.log_id(), head, Breaker::default())?;

@@ -14,9 +14,8 @@ pub(super) async fn run(config: Config, stop: CancellationToken) -> Result<()> {
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("could not listen on {listen}"))?;
-    say(format!(
-        "orgtrail answers on http://{}",
-        listener.local_addr()?
-    ))?;
-    service::run(listener, config, Clock::system(), stop).await
+    let address = listener.local_addr()?;
+    let service = service::open(config, Clock::system()).await?;
+    say(format!("orgtrail answers on http://{address}"))?;
+    service.run(listener, stop).await
 }

@@ -34,7 +34,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 540)]
     days: u32,
     /// New entries a minute, over all logs.
-    #[arg(long, default_value_t = 30.0)]
+    #[arg(long, default_value_t = 30.0, value_parser = rate)]
     live_per_minute: f64,
     /// Requests that one credential has in five minutes.
     #[arg(long, default_value_t = 1_200)]
@@ -71,6 +71,16 @@ enum FaultName {
     CursorLoop,
     EmptyWithCursor,
     Late,
+}
+
+/// The most new entries a minute: more than anybody's log has.
+const MAX_RATE: f64 = 100_000.0;
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.0..=MAX_RATE).contains(&rate) => Ok(rate),
+        _ => Err(format!("the rate is a number from 0 to {MAX_RATE}")),
+    }
 }
 
 fn fault(text: &str) -> Result<(FaultName, f64), String> {
@@ -138,7 +148,11 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
     simulator.set_faults(args.faults());
     let base_url = format!("http://{}/client/v4", listener.local_addr()?);
     say(what_to_try(&simulator, &base_url))?;
-    Ok(simulator.serve(listener, stop.cancelled_owned()).await?)
+    // Nothing here outlives the process, so nobody's answer is waited for.
+    tokio::select! {
+        served = simulator.serve(listener, std::future::pending()) => Ok(served?),
+        () = stop.cancelled() => Ok(()),
+    }
 }
 
 fn what_to_try(simulator: &Simulator, base_url: &str) -> String {

@@ -17,7 +17,7 @@ use crate::coverage::{self, Asked, Gap, Interval, Proof, SourceCoverage};
 use crate::position::Source;
 use crate::status::{self, SourceStatus};
 use crate::store::Store;
-use crate::terminal::{harmless, say};
+use crate::terminal::{harmless, harmless_json, say};
 
 /// Whom to ask, and how to show it.
 #[derive(Debug, ClapArgs)]
@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let rows = join(sources, coverage);
     if args.json {
         for row in &rows {
-            say(serde_json::to_string(row)?)?;
+            say(harmless_json(&serde_json::to_string(row)?))?;
         }
         return Ok(());
     }
@@ -169,7 +169,7 @@ fn table(rows: &[Row]) -> Table {
             .as_ref()
             .map(|error| format!("{}: {}", error.at, error.message));
         table.add_row([
-            status.source.clone(),
+            harmless(&status.source),
             or_dash(status.name.as_ref()),
             word(status.state),
             status.events.to_string(),

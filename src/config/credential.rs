@@ -114,7 +114,14 @@ fn from_environment(name: &str) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
 
 /// Reads one byte more than the limit at most, which [`token`] then takes for too long. The buffer is made in its full
 /// size, so that growing does not leave copies of the secret behind.
+///
+/// A pipe is refused: opening one waits for whoever writes into it, and it gives a token once.
 fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    #[cfg(unix)]
+    if std::os::unix::fs::FileTypeExt::is_fifo(&std::fs::metadata(path)?.file_type()) {
+        let message = "it is a pipe: write the token into a file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
     let most = MAX_CREDENTIAL_BYTES + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(most));
     File::open(path)?
@@ -189,6 +196,17 @@ mod tests {
             error,
             "no API token in `file:/dev/zero`: it is longer than 8192 bytes"
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let error = CredentialSource::File(path).read().unwrap_err();
+        assert!(error.to_string().contains("it is a pipe"), "{error}");
     }
 
     #[test]

@@ -505,6 +505,50 @@ mod tests {
         })
     }
 
+    #[test]
+    fn history_alone_begins_with_a_live_window_and_ends() {
+        let now = both(at("03T10:00:00"));
+        let source = Source::account("a").unwrap();
+        let mut lane = Lane::new(source, &settings(), now.steady);
+        let wants = |lane: &Lane| {
+            let wants = lane.wants_for_history(now.steady);
+            (wants.live.is_some(), wants.backfill)
+        };
+        assert_eq!(wants(&lane), (true, false));
+        let mut progress = Progress {
+            live_since: Some(at("03T09:58:00")),
+            last_live: last("03T10:00:00", 0),
+            ..Progress::default()
+        };
+        lane.came_to(progress.clone(), &settings(), now);
+        assert_eq!(wants(&lane), (false, true));
+        assert!(!lane.is_done_with_history());
+
+        // A failure is waited out; then the turn looks where the source stands.
+        lane.back_off(now.steady);
+        assert_eq!(wants(&lane), (false, false));
+        let again = lane.wake_for_history(now.steady).unwrap();
+        assert_eq!(again, now.steady + FIRST_RETRY);
+        assert!(lane.wants_for_history(again).backfill);
+
+        progress.backfilled_to = Some(at("01T00:00:00") - DAY);
+        lane.came_to(progress, &settings(), now);
+        assert!(lane.is_done_with_history());
+        assert_eq!(lane.wake_for_history(now.steady), None);
+
+        // One that may not be read is left out at once, and one that fails after a while.
+        let mut refused = Lane::new(lane.source.clone(), &settings(), now.steady);
+        refused.wait_for_help(now.steady);
+        assert!(refused.is_done_with_history());
+        let mut failing = Lane::new(lane.source.clone(), &settings(), now.steady);
+        for _ in 1..MAX_FAILURES {
+            failing.back_off(now.steady);
+            assert!(!failing.is_done_with_history());
+        }
+        failing.back_off(now.steady);
+        assert!(failing.is_done_with_history());
+    }
+
     fn live(progress: &Progress, now: &str) -> String {
         next_live(progress, &settings(), at(now)).map_or("none".into(), |window| window.to_string())
     }

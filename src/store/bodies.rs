@@ -120,14 +120,22 @@ impl Bodies {
         Ok(packed)
     }
 
-    /// Whether the dictionary in use does markedly worse than it did over its samples.
+    /// Whether the dictionary in use does markedly worse than it did over its samples, or there is none yet.
     pub(super) fn falls_short(&self) -> bool {
         let state = self.lock();
-        let Some(current) = &state.current else {
-            return false;
+        let bearable = match &state.current {
+            Some(current) => current.sample_ratio * WORSE,
+            None => 0.0,
         };
         let ratio = state.packed_bytes as f64 / state.raw_bytes.max(1) as f64;
-        state.raw_bytes >= JUDGED_BYTES && ratio > current.sample_ratio * WORSE
+        state.raw_bytes >= JUDGED_BYTES && ratio > bearable
+    }
+
+    /// Judges the dictionary in use, or that there is none, by what comes from now on.
+    pub(super) fn judge_anew(&self) {
+        let mut state = self.lock();
+        state.raw_bytes = 0;
+        state.packed_bytes = 0;
     }
 
     /// What is needed to read bodies: for an [`Unpacker`], which reads many of them.
@@ -231,6 +239,21 @@ mod tests {
             );
             assert!(trained.frame.len() < plain.frame.len());
         }
+        assert!(!bodies.falls_short());
+    }
+
+    #[test]
+    fn a_log_without_a_dictionary_gets_one_in_time_or_is_asked_again_much_later() {
+        let bodies = Bodies::new();
+        let body = "x".repeat(1024 * 1024);
+        let pack = |times| {
+            bodies
+                .pack(std::iter::repeat_n(body.as_str(), times))
+                .unwrap();
+            bodies.falls_short()
+        };
+        assert_eq!([pack(63), pack(1)], [false, true]);
+        bodies.judge_anew();
         assert!(!bodies.falls_short());
     }
 

@@ -105,7 +105,12 @@ impl Store {
             Ok((.., head)) => *head,
             Err(_) => self.ask(head)?,
         };
-        self.0.head.send_replace(head);
+        // Another one's commit, later, may have been announced before this one.
+        self.0.head.send_if_modified(|newest| {
+            let is_newer = head > *newest;
+            *newest = head.max(*newest);
+            is_newer
+        });
         let (appended, before, head) = kept?;
         if self.should_train(before, head) {
             self.train_dictionary(now)?;
@@ -182,6 +187,9 @@ impl Store {
         rows: impl Iterator<Item = rusqlite::Result<EventRow>>,
         max_bytes: usize,
     ) -> Result<Vec<AuditEvent>, StoreError> {
+        // The snapshot begins with its first row: taken after it, the dictionaries are all that it can need.
+        let mut rows = rows.peekable();
+        rows.peek();
         let decoders = self.0.bodies.decoders();
         let mut unpacker = Unpacker::new(&decoders);
         let mut events = Vec::new();
@@ -224,6 +232,8 @@ impl Store {
             samples.push(event.entry.get().to_owned());
         }
         let Some((content, ratio)) = bodies::train(&samples) else {
+            // Not again for each page.
+            self.0.bodies.judge_anew();
             return Ok(());
         };
         let id = self.change(Step::SaveDictionary, |db| {

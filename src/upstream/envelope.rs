@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::UpstreamError;
+use crate::json;
 use crate::position::Cursor;
 
 /// How much of what upstream says is repeated in an error, in characters.
@@ -58,22 +59,32 @@ impl<'a> Envelope<'a> {
     }
 
     /// The cursor, where the reference has it or where the official clients look for it.
-    pub(super) fn cursor(&self) -> Option<Cursor> {
-        let info: serde_json::Value = serde_json::from_str(self.result_info?.get()).ok()?;
-        let places = [&info["cursor"], &info["cursors"]["after"]];
-        places
-            .into_iter()
-            .filter_map(|place| place.as_str())
-            .find(|cursor| !cursor.is_empty())
-            .map(|c| Cursor(c.into()))
+    pub(super) fn cursor(&self) -> Result<Option<Cursor>, UpstreamError> {
+        let found = match self.what_follows(&["cursor"])? {
+            None => self.what_follows(&["cursors", "after"])?,
+            found => found,
+        };
+        Ok(found.map(Cursor))
     }
 
-    pub(super) fn next_page_token(&self) -> Option<String> {
-        let info: serde_json::Value = serde_json::from_str(self.result_info?.get()).ok()?;
-        info["next_page_token"]
-            .as_str()
-            .filter(|token| !token.is_empty())
-            .map(ToOwned::to_owned)
+    pub(super) fn next_page_token(&self) -> Result<Option<String>, UpstreamError> {
+        self.what_follows(&["next_page_token"])
+    }
+
+    /// A text in `result_info` that leads on. One that cannot be read is an error: taken for none, a page in the middle
+    /// would pass for the last one.
+    fn what_follows(&self, path: &[&str]) -> Result<Option<String>, UpstreamError> {
+        let info = self.result_info.map_or("", RawValue::get);
+        let Some(value) = json::member(info, path).filter(|value| *value != "null") else {
+            return Ok(None);
+        };
+        match serde_json::from_str::<String>(value) {
+            Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+            Err(_) => Err(UpstreamError::Unexpected(format!(
+                "the answer's `result_info.{}` is not text",
+                path.join(".")
+            ))),
+        }
     }
 }
 
@@ -168,10 +179,8 @@ mod tests {
     use super::*;
 
     fn cursor(body: &str) -> Option<String> {
-        Envelope::read(body.as_bytes())
-            .unwrap()
-            .cursor()
-            .map(|cursor| cursor.0)
+        let envelope = Envelope::read(body.as_bytes()).unwrap();
+        envelope.cursor().unwrap().map(|cursor| cursor.0)
     }
 
     #[test]
@@ -195,6 +204,23 @@ mod tests {
         );
         assert_eq!(cursor(r#"{"result_info":null}"#), None);
         assert_eq!(cursor("{}"), None);
+    }
+
+    #[test]
+    fn a_page_that_leads_on_is_never_taken_for_the_last() {
+        // What else stands beside it may be as strange as it likes.
+        let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+        for beside in [r#""\ud800""#, "1e999", &deep] {
+            let body = format!(r#"{{"result_info":{{"count":{beside},"cursor":"a"}}}}"#);
+            assert_eq!(cursor(&body).as_deref(), Some("a"), "{beside}");
+        }
+        for strange in ["17", "{}", r#""\ud800""#] {
+            let body =
+                format!(r#"{{"result_info":{{"cursor":{strange},"next_page_token":{strange}}}}}"#);
+            let envelope = Envelope::read(body.as_bytes()).unwrap();
+            assert!(envelope.cursor().is_err(), "{strange}");
+            assert!(envelope.next_page_token().is_err(), "{strange}");
+        }
     }
 
     #[test]

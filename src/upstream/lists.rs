@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::{Envelope, Permit, Upstream, UpstreamError};
+use crate::json;
 use crate::member::Member;
 
 /// How many accounts are asked for at a time. Upstream's reference names no upper limit; 50 is what its own pages use.
@@ -60,7 +61,7 @@ impl Upstream {
         let accounts = envelope.result()?.into_iter().filter_map(account).collect();
         Ok(AccountsPage {
             accounts,
-            next: envelope.next_page_token(),
+            next: envelope.next_page_token()?,
         })
     }
 
@@ -81,7 +82,7 @@ impl Upstream {
         let members = envelope.result()?.into_iter();
         Ok(MembersPage {
             members: members.filter_map(Member::read).collect(),
-            next: envelope.next_page_token(),
+            next: envelope.next_page_token()?,
         })
     }
 
@@ -98,12 +99,27 @@ impl Upstream {
 }
 
 fn account(item: &RawValue) -> Option<ListedAccount> {
-    let item: serde_json::Value = serde_json::from_str(item.get()).ok()?;
-    let created = item["created_on"].as_str();
+    let text = |name| json::text_of(item.get(), name);
+    let created = text("created_on");
     Some(ListedAccount {
-        id: item["id"].as_str()?.to_owned(),
-        name: item["name"].as_str().map(ToOwned::to_owned),
+        id: text("id")?,
+        name: text("name"),
         created_at: created
-            .and_then(|text| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())),
+            .and_then(|text| Some(DateTime::parse_from_rfc3339(&text).ok()?.to_utc())),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_followed_however_strange_the_rest_of_it_is() {
+        let item = RawValue::from_string(r#"{"id":"a","name":"x\ud800","n":1e999}"#.to_owned());
+        let found = account(&item.unwrap()).unwrap();
+        assert_eq!(
+            (&*found.id, found.name.as_deref()),
+            ("a", Some("x\u{fffd}"))
+        );
+    }
 }

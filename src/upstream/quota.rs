@@ -238,7 +238,9 @@ impl State {
 
     /// Takes from a fresh budget what an earlier process spent.
     fn spend_saved(&mut self, spent_until: DateTime<Utc>, burst: u32, now: DateTime<Utc>) {
-        let owed = (spent_until - now).max(TimeDelta::zero());
+        // More than a whole burst and what was saved ahead cannot be owed: the clock has been set back since.
+        let most = self.period * (i32::try_from(burst).unwrap_or(i32::MAX) + SAVED_AHEAD + 1);
+        let owed = (spent_until - now).clamp(TimeDelta::zero(), most);
         let periods = owed.num_nanoseconds().unwrap_or(i64::MAX)
             / self.period.num_nanoseconds().unwrap_or(1).max(1);
         let cells = u32::try_from(periods + 1).unwrap_or(u32::MAX).min(burst);
@@ -253,8 +255,8 @@ impl State {
         // What does not fit into the burst is waited for.
         let beyond = owed - self.period * i32::try_from(burst).unwrap_or(i32::MAX);
         self.blocked_until = self.blocked_until.max(now + beyond);
-        self.spent_until = spent_until;
-        self.saved_until = spent_until;
+        self.spent_until = now + owed;
+        self.saved_until = now + owed;
     }
 
     fn spent(&self) -> Spent {
@@ -429,6 +431,17 @@ mod tests {
         quota.block(start() + TimeDelta::hours(1));
         quota.saved(quota.unsaved_wait().unwrap());
         assert_eq!(quota.unsaved_wait(), None);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_between_two_runs_costs_no_more_than_a_burst() {
+        let saved = Spent {
+            spent_until: start() + TimeDelta::days(365),
+            blocked_until: start(),
+        };
+        let quota = Quota::new(600, Some(saved), start());
+        assert!(quota.take(start()).is_err());
+        assert!(quota.take(start() + TimeDelta::minutes(1)).is_ok());
     }
 
     fn header(value: &'static str) -> HeaderMap {

@@ -1,11 +1,14 @@
 //! The program as a person starts it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use orgtrail::clock::Clock;
+use orgtrail::durable::Breaker;
 use orgtrail::sim::SimConfig;
+use orgtrail::store::Store;
 
 use crate::harness::{Service, Upstream};
 
@@ -45,6 +48,10 @@ fn the_example_configuration_is_printed_and_can_be_checked() {
 fn wrong_usage_and_wrong_configuration_have_their_exit_codes() {
     assert_eq!(run(&["serv"]).status.code(), Some(2));
     assert_eq!(run(&["search", "--limit", "0"]).status.code(), Some(2));
+    for rate in ["NaN", "-1", "1e300"] {
+        let rate = format!("--live-per-minute={rate}");
+        assert_eq!(run(&["simulate", &rate]).status.code(), Some(2), "{rate}");
+    }
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("wrong.toml");
     std::fs::write(
@@ -58,6 +65,65 @@ fn wrong_usage_and_wrong_configuration_have_their_exit_codes() {
     for mistake in ["data_dri", "listen", "soon", "nothing to collect"] {
         assert!(told.contains(mistake), "{mistake} is missing in {told}");
     }
+}
+
+#[test]
+fn a_demo_that_cannot_begin_ends_and_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let _other = Store::open(dir.path(), Breaker::default()).unwrap();
+    let (listen, upstream) = ("--listen", "--upstream-listen");
+    let mut child = orgtrail()
+        .args(["demo", "--events", "10", listen, "127.0.0.1:0"])
+        .args([upstream, "127.0.0.1:0", "--data-dir"])
+        .arg(dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed().as_secs() > 30 {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let told = text(&ended.stderr);
+    assert!(told.contains("another orgtrail already uses"), "{told}");
+}
+
+#[test]
+fn a_directory_without_a_log_is_named_once_and_not_made() {
+    for command in ["search", "status", "reindex"] {
+        let dir = tempfile::tempdir().unwrap();
+        let nowhere = dir.path().join("nowhere");
+        let asked = run(&[command, "--data-dir", nowhere.to_str().unwrap()]);
+        assert_eq!(asked.status.code(), Some(1), "{command}");
+        let told = text(&asked.stderr);
+        let expect = format!("orgtrail: there is no log in `{}`", nowhere.display());
+        assert!(told.starts_with(&expect), "{command}: {told}");
+        assert!(!nowhere.exists(), "{command}");
+    }
+}
+
+#[test]
+fn what_a_server_says_moves_no_cursor() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let answering = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let _ = client.read(&mut [0; 4096]).unwrap();
+        let body = r#"{"detail":"no\u001b[2J\u202esuch"}"#;
+        let length = body.len();
+        let head = "HTTP/1.1 400 Bad Request\r\nConnection: close";
+        write!(client, "{head}\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    });
+    let asked = run(&["status", "--server", &server]);
+    answering.join().unwrap();
+    assert_eq!(asked.status.code(), Some(1));
+    let told = text(&asked.stderr);
+    assert!(told.contains("no\u{fffd}[2J\u{fffd}such"), "{told:?}");
 }
 
 /// Reads a process's output up to the line that holds `last`.

@@ -81,12 +81,11 @@ impl Service {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
-        running.spawn(service::run(
-            listener,
-            config,
-            Clock::system(),
-            stop.clone(),
-        ));
+        let told = stop.clone();
+        running.spawn(async move {
+            let service = service::open(config, Clock::system()).await?;
+            service.run(listener, told).await
+        });
         Self {
             url,
             http: reqwest::Client::new(),

@@ -50,6 +50,13 @@ async fn follow_for_hours(
     (world, used)
 }
 
+/// How often upstream said to wait.
+fn refusals(world: &World) -> usize {
+    let requests = world.simulator.requests();
+    let refused = requests.iter().filter(|request| request.status == 429);
+    refused.count()
+}
+
 #[tokio::test]
 async fn a_tight_budget_is_used_and_never_passed_restarts_included() {
     for seed in 1..=3 {
@@ -59,13 +66,7 @@ async fn a_tight_budget_is_used_and_never_passed_restarts_included() {
         };
         let (world, used) = follow_for_hours(seed, plan, 60, Faults::default(), 2).await;
         world.no_call_that_should_not_have_been();
-        let told_to_wait = world
-            .simulator
-            .requests()
-            .iter()
-            .filter(|request| request.status == 429)
-            .count();
-        assert_eq!(told_to_wait, 0, "a 429 of our making");
+        assert_eq!(refusals(&world), 0, "a 429 of our making");
         // Each kill costs the calls that were saved ahead, and there is one in twenty calls.
         assert!(used > 0.3, "only {used:.2} of the budget was used");
     }
@@ -79,13 +80,7 @@ async fn when_upstream_gives_less_than_we_may_take_it_is_obeyed() {
     };
     let (world, _) = follow_for_hours(7, plan, 40, Faults::default(), 2).await;
     world.no_call_that_should_not_have_been();
-    let told_to_wait = world
-        .simulator
-        .requests()
-        .iter()
-        .filter(|request| request.status == 429)
-        .count();
-    assert_eq!(told_to_wait, 0, "upstream's own headers tell in time");
+    assert_eq!(refusals(&world), 0, "upstream's own headers tell in time");
 }
 
 #[tokio::test]
@@ -102,12 +97,7 @@ async fn a_wait_holds_every_call_of_the_credential_and_outlives_restarts() {
             ..Faults::default()
         };
         let (world, _) = follow_for_hours(11, plan, 1_200, faults, 6).await;
-        let waits = world
-            .simulator
-            .requests()
-            .iter()
-            .filter(|request| request.status == 429)
-            .count();
+        let waits = refusals(&world);
         assert!(
             (3..=12).contains(&waits),
             "{waits} waits of half an hour in six hours"

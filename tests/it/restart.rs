@@ -1,6 +1,7 @@
 //! The index is disposable: whatever happens to it, it comes back from the log.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -86,16 +87,20 @@ async fn whatever_happens_to_the_index_everything_is_found_again() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_service_on_the_same_data_refuses() {
+/// An upstream with hardly anything in its one log, and room for a service's data.
+async fn few_events() -> (Upstream, tempfile::TempDir) {
     let upstream = Upstream::new(SimConfig {
         events: 5,
         accounts: 0,
         days: 2,
         ..SimConfig::default()
-    })
-    .await;
-    let dir = tempfile::tempdir().unwrap();
+    });
+    (upstream.await, tempfile::tempdir().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_service_on_the_same_data_refuses() {
+    let (upstream, dir) = few_events().await;
     let configuration = upstream.configuration(dir.path());
     let first = Service::start(&configuration).await;
     first.settle(1).await;
@@ -111,4 +116,18 @@ async fn a_second_service_on_the_same_data_refuses() {
         "{refused:#}"
     );
     first.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_finishes_asking_holds_up_no_stop() {
+    let (upstream, dir) = few_events().await;
+    let service = Service::start(&upstream.configuration(dir.path())).await;
+    service.settle(1).await;
+    let address = service.url.strip_prefix("http://").unwrap();
+    let mut client = std::net::TcpStream::connect(address).unwrap();
+    client
+        .write_all(b"GET /v1/events HTTP/1.1\r\nHost: loc")
+        .unwrap();
+    let stopped = tokio::time::timeout(Duration::from_secs(20), service.stop());
+    stopped.await.expect("it waits for the client").unwrap();
 }

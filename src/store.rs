@@ -9,6 +9,7 @@
 
 mod bodies;
 mod events;
+mod holdings;
 mod identity;
 mod imports;
 mod lateness;
@@ -36,6 +37,7 @@ use crate::private;
 
 use self::bodies::Bodies;
 pub use self::events::{Appended, Page, Then};
+pub use self::holdings::{EntryKey, Held, Holding};
 pub use self::imports::Imported;
 pub use self::lateness::Lateness;
 use self::ledger::Ledgers;

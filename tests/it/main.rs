@@ -6,6 +6,7 @@
 )]
 
 mod answers;
+mod backfill;
 mod cli;
 mod completeness;
 mod crash;
@@ -27,6 +28,7 @@ mod sigma;
 mod simulation;
 mod tails;
 mod tidy;
+mod verify;
 mod walks;
 
 /// Tells whoever runs the tests something that a failure would need.

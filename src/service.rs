@@ -96,7 +96,7 @@ impl Service {
             Some(ended) = taking.join_next() => ended.context("a job panicked").flatten(),
             Some(ended) = following.join_next() => ended.context("a job panicked").flatten(),
         };
-        // Nothing new comes in; then those who follow finish what is there; then the log is folded up.
+        // Nothing new comes in; then those who follow finish what is there; then the log is closed.
         stop_taking.cancel();
         let taken = match tokio::time::timeout(ANSWERS_WITHIN, finish(&mut taking)).await {
             Ok(taken) => taken,
@@ -110,16 +110,16 @@ impl Service {
         };
         stop_following.cancel();
         let followed = finish(&mut following).await;
-        let folded = task::blocking(move || store.fold())
+        let closed = task::blocking(move || store.close())
             .await
-            .context("could not fold the log up");
+            .context("could not close the log");
         info!("The service has stopped.");
         let early = if stop.is_cancelled() {
             Ok(())
         } else {
             Err(anyhow::anyhow!("a job ended by itself"))
         };
-        ended.and(taken).and(followed).and(folded).and(early)
+        ended.and(taken).and(followed).and(closed).and(early)
     }
 }
 

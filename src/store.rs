@@ -22,6 +22,7 @@ mod windows;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -132,6 +133,9 @@ pub enum StoreError {
     /// Stop: anything else SQLite says.
     #[error("database: {0}")]
     Sqlite(rusqlite::Error),
+    /// Stop: the service has.
+    #[error("the log is closed")]
+    Closed,
     /// A test's doing.
     #[error(transparent)]
     Broken(#[from] Broken),
@@ -178,6 +182,8 @@ struct Inner {
     /// The newest event's place, announced after each commit.
     head: watch::Sender<Seq>,
     breaker: Breaker,
+    /// Nothing is written any more. Set and read under the writer's lock.
+    is_closed: AtomicBool,
     /// Held as long as the store is open for writing.
     lock: Option<File>,
 }
@@ -238,6 +244,7 @@ impl Store {
             bodies: Bodies::new(),
             ledgers: Ledgers::default(),
             breaker,
+            is_closed: AtomicBool::new(false),
             lock,
         }));
         store.learn_dictionaries()?;
@@ -281,13 +288,19 @@ impl Store {
         }
     }
 
-    /// Folds the write-ahead log into the database, when nothing reads it.
+    /// Ends all writing: whoever writes now is waited for, the write-ahead log is folded into the database, and the directory
+    /// is free for another process, even while a handle to this log is left somewhere.
     ///
     /// # Errors
-    /// What SQLite says.
-    pub fn fold(&self) -> Result<(), StoreError> {
-        lock(&self.0.writer).query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        Ok(())
+    /// What SQLite or the file system says.
+    pub fn close(&self) -> Result<(), StoreError> {
+        let writer = lock(&self.0.writer);
+        self.0.is_closed.store(true, Ordering::SeqCst);
+        let folded = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Some(lock) = &self.0.lock {
+            lock.unlock().map_err(unusable(&self.0.path))?;
+        }
+        Ok(folded?)
     }
 
     /// One change to the log: all of it, or none.
@@ -297,6 +310,9 @@ impl Store {
         change: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut writer = lock(&self.0.writer);
+        if self.0.is_closed.load(Ordering::SeqCst) {
+            return Err(StoreError::Closed);
+        }
         self.0.breaker.around(step, || {
             let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let outcome = change(&transaction)?;
@@ -444,7 +460,12 @@ mod tests {
             Err(StoreError::InUse(_))
         ));
         assert_eq!(Store::open_beside(dir.path()).unwrap().log_id(), id);
-        drop(first);
+        // A handle that somebody still reads with keeps nobody else out.
+        first.close().unwrap();
+        assert!(matches!(
+            first.save_sources(&[], crate::clock::from_micros(0)),
+            Err(StoreError::Closed)
+        ));
         let again = Store::open(dir.path(), Breaker::default()).unwrap();
         assert_eq!(again.log_id(), id);
         again.check().unwrap();

@@ -121,7 +121,7 @@ pub(super) fn run(args: Args, config: &Path, stop: &CancellationToken) -> Result
     )?;
     // Whoever stops it does not want to wait for the index: the service, or the next run, brings it up.
     let all_searchable = catch_up_while(store.clone(), &index, || !stop.is_cancelled())?;
-    store.fold()?;
+    store.close()?;
     let summary = Summary {
         new: fared.iter().map(|source| source.new).sum(),
         events: store.head().0,

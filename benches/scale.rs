@@ -300,7 +300,7 @@ fn ingest(corpus: &Corpus, dir: &Path) -> Figures {
     });
     let took = begun.elapsed().as_secs_f64();
     index.close().unwrap();
-    store.fold().unwrap();
+    store.close().unwrap();
     let mut found = figures([
         ("per_s", store.head().0 as f64 / took),
         ("lag_worst_s", lags.iter().copied().fold(0.0, f64::max)),

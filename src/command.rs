@@ -3,6 +3,7 @@
 //! Output for people goes to standard output, progress and logs to standard error. Exit codes: 0 done, 1 failed, 2 wrong
 //! usage.
 
+mod backfill;
 mod check;
 mod demo;
 mod import;
@@ -71,6 +72,8 @@ enum Command {
     Search(search::Args),
     /// Say how each source is doing, what is proven of it, and what is not.
     Status(status::Args),
+    /// Read history from upstream, in the foreground. The service must not be running: it reads history by itself.
+    Backfill(backfill::Args),
     /// Take in entries that were kept elsewhere, from files. The service must not be running.
     Import(import::Args),
     /// Build the search index again from the log. The service must not be running.
@@ -94,6 +97,7 @@ impl Cli {
             Command::Simulate(args) => block_on(simulate::run(args, stop_on_signals()?)),
             Command::Search(args) => search::run(&args, &self.config),
             Command::Status(args) => status::run(&args, &self.config),
+            Command::Backfill(args) => backfill::run(args, &self.config, &stop_on_signals()?),
             Command::Import(args) => import::run(&args, &self.config),
             Command::Reindex(args) => reindex::run(&args, &self.config),
             Command::Check => block_on(check::run(&self.config)),
@@ -103,7 +107,8 @@ impl Cli {
 
     fn start_logging(&self) {
         let default = match (self.verbose, &self.command) {
-            (0, Command::Demo(_)) => "warn",
+            // Who waits for a bar does not want lines between.
+            (0, Command::Demo(_) | Command::Backfill(_)) => "warn",
             (0, _) => "info",
             (1, _) => "info,orgtrail=debug",
             _ => "debug",

@@ -76,6 +76,23 @@ impl Board {
         change(self.lock().entry(source.clone()).or_default());
     }
 
+    /// Forgets a source: nobody follows it.
+    pub fn forget(&self, source: &Source) {
+        self.lock().remove(source);
+    }
+
+    /// Every source that somebody follows, and how it is doing.
+    #[must_use]
+    pub fn followed(&self) -> Vec<(Source, Health)> {
+        let board = self.lock();
+        let followed = board
+            .iter()
+            .filter(|(_, health)| health.interval.is_some() && health.state != State::Left);
+        followed
+            .map(|(source, health)| (source.clone(), health.clone()))
+            .collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Source, Health>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

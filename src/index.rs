@@ -42,6 +42,7 @@ use uuid::Uuid;
 use crate::durable::{Breaker, Broken, Step};
 use crate::event::AuditEvent;
 use crate::position::Seq;
+use crate::private;
 use crate::query::QueryError;
 
 use self::document::Paths;
@@ -471,7 +472,7 @@ fn make_anew(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Writing, IndexEr
     };
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => fs::create_dir_all(dir).map_err(failed)?,
+        _ => private::make_dir(dir).map_err(failed)?,
     }
     let index = tantivy::Index::builder()
         .schema(shape.schema.clone())

@@ -197,13 +197,11 @@ impl Indexing {
 
     async fn recover(&self, error: IndexingError) -> Result<(), IndexingError> {
         match error {
-            IndexingError::Store(error) => match error {
-                StoreError::Busy | StoreError::Full | StoreError::Broken(_) => {
-                    warn!(error = %error, "The log could not be read for the index; trying again.");
-                    Ok(())
-                }
-                error => Err(error.into()),
-            },
+            IndexingError::Store(error) if error.may_pass() => {
+                warn!(error = %error, "The log could not be read for the index; trying again.");
+                Ok(())
+            }
+            IndexingError::Store(error) => Err(error.into()),
             IndexingError::Index(error) => {
                 warn!(error = %error, "The index failed; going back to its last commit.");
                 let (index, head) = (self.index.clone(), self.store.head());

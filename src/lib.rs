@@ -19,6 +19,7 @@ pub mod member;
 pub mod people;
 pub mod poll;
 pub mod position;
+pub mod private;
 pub mod query;
 pub mod search;
 pub mod service;

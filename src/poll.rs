@@ -7,12 +7,14 @@
 //! All that matters is in the log: each turn reads from there how far its source has come, so that a crash, a lost answer or
 //! another process's doing means "do the last step again" and nothing else. It does not know who follows the log.
 
+mod history;
 mod lane;
 mod pace;
 mod roll;
 mod settle;
 mod shares;
 mod turn;
+mod verify;
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -30,12 +32,15 @@ use crate::position::{Source, WindowKind};
 use crate::store::{SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::Upstream;
 
+use self::history::Alone;
+pub use self::history::{HistoryEnd, Reached};
 use self::lane::{LONGEST_RETRY, Lane, Now, Skew};
 use self::pace::Pace;
 use self::roll::{Listing, Roll};
 use self::shares::{Shares, Waiting};
 use self::turn::{Hands, Scan, Work};
 pub use self::turn::{Outcome, Turn, TurnError};
+pub use self::verify::{Difference, Differs, Verdict, Verify, VerifyError};
 
 /// How many calls of one credential are under way at most.
 const MAX_UNDER_WAY: usize = 4;
@@ -98,6 +103,8 @@ pub struct Poller {
     live_calls: u32,
     live_sealed: u32,
     refused: Option<Refused>,
+    /// Set when history is read and nothing else.
+    alone: Option<Alone>,
 }
 
 /// A credential that does not work.
@@ -132,11 +139,11 @@ impl Poller {
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let now = clock.steady();
-        store.save_sources(&following.sources, clock.now())?;
-        store.save_aims(&Aims {
+        if_it_can(store.save_sources(&following.sources, clock.now()))?;
+        if_it_can(store.save_aims(&Aims {
             sweeps: settings.sweeps.clone(),
             backfill_since: settings.backfill_since,
-        })?;
+        }))?;
         let Following {
             sources,
             listed,
@@ -158,6 +165,7 @@ impl Poller {
             live_calls: 0,
             live_sealed: 0,
             refused: None,
+            alone: None,
             hands: Hands {
                 store,
                 upstream,
@@ -183,8 +191,12 @@ impl Poller {
     /// # Errors
     /// When the log cannot be written for a reason that does not pass by itself.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), TurnError> {
+        self.take_turns(&stop).await
+    }
+
+    async fn take_turns(&mut self, stop: &CancellationToken) -> Result<(), TurnError> {
         let mut under_way = FuturesUnordered::new();
-        loop {
+        while !(under_way.is_empty() && self.is_over()) {
             let now = self.hands.clock.steady();
             let mut wake_at = now + LONGEST_SLEEP;
             while under_way.len() < MAX_UNDER_WAY {
@@ -203,6 +215,7 @@ impl Poller {
                 () = tokio::time::sleep(nap) => {}
             }
         }
+        Ok(())
     }
 
     /// What is most urgent now, with leave to do it. `now` is by the steady clock.
@@ -256,7 +269,7 @@ impl Poller {
 
     /// Works out, now and then, how often each source is asked for what is new.
     fn work_out_pace(&mut self, now: DateTime<Utc>) {
-        if now < self.pace_due {
+        if now < self.pace_due || self.alone.is_some() {
             return;
         }
         let passed = (now - self.paced_at).num_milliseconds() as f64 / 1_000.0;
@@ -316,7 +329,7 @@ impl Poller {
         let wants: Vec<_> = self
             .lanes
             .values()
-            .map(|lane| (lane, lane.wants(now)))
+            .map(|lane| (lane, self.wants_of(lane, now)))
             .collect();
         // The source whose interval passed most often; of sweeps, the one due first; history in turn.
         let live = wants
@@ -349,7 +362,11 @@ impl Poller {
     }
 
     fn wake_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let lanes = self.lanes.values().filter_map(|lane| lane.wake_at(now));
+        let lanes = self.lanes.values();
+        let lanes = lanes.filter_map(|lane| match self.alone {
+            None => lane.wake_at(now),
+            Some(_) => lane.wake_for_history(now),
+        });
         let rolls = self.rolls.iter().filter_map(Roll::due);
         lanes.chain(rolls).min().unwrap_or(now + LONGEST_SLEEP)
     }
@@ -383,6 +400,9 @@ impl Poller {
             {
                 continue;
             }
+            if !self.is_asked_for(&row.source) {
+                continue;
+            }
             let is_followed = self.lanes.contains_key(&row.source);
             if row.left_at.is_some() && is_followed {
                 info!(source = %row.source, organization, "An account has left its organization; its history is kept.");
@@ -395,6 +415,17 @@ impl Poller {
                 self.open_lane(&row.source, now);
             }
         }
+    }
+}
+
+/// What a service that ran before has written down already: on a full disk it starts all the same, and answers.
+fn if_it_can(written: Result<(), StoreError>) -> Result<(), StoreError> {
+    match written {
+        Err(error @ (StoreError::Full | StoreError::Disk(_))) => {
+            warn!(error = %error, "What is followed could not be written down again.");
+            Ok(())
+        }
+        written => written,
     }
 }
 

@@ -3,6 +3,8 @@
 //! Only here are all parts seen together. A job that ends by itself ends the service, with its error: whoever watches the
 //! process starts it again, into a recovery that is the same code as a first start.
 
+mod history;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +27,8 @@ use crate::position::Source;
 use crate::store::{QuotaRow, SourceSeen, Store};
 use crate::task;
 use crate::upstream::{Quota, ReadToken, Spent, Timeouts, Upstream};
+
+pub use self::history::{History, SourceHistory, verify};
 
 /// How long a stop waits for requests that are being answered. A client that has only begun to ask, or does not take its
 /// answer, must not hold the others up.
@@ -92,7 +96,7 @@ impl Service {
             Some(ended) = taking.join_next() => ended.context("a job panicked").flatten(),
             Some(ended) = following.join_next() => ended.context("a job panicked").flatten(),
         };
-        // Nothing new comes in; then those who follow finish what is there; then the log is folded up.
+        // Nothing new comes in; then those who follow finish what is there; then the log is closed.
         stop_taking.cancel();
         let taken = match tokio::time::timeout(ANSWERS_WITHIN, finish(&mut taking)).await {
             Ok(taken) => taken,
@@ -106,16 +110,16 @@ impl Service {
         };
         stop_following.cancel();
         let followed = finish(&mut following).await;
-        let folded = task::blocking(move || store.fold())
+        let closed = task::blocking(move || store.close())
             .await
-            .context("could not fold the log up");
+            .context("could not close the log");
         info!("The service has stopped.");
         let early = if stop.is_cancelled() {
             Ok(())
         } else {
             Err(anyhow::anyhow!("a job ended by itself"))
         };
-        ended.and(taken).and(followed).and(folded).and(early)
+        ended.and(taken).and(followed).and(closed).and(early)
     }
 }
 
@@ -250,10 +254,14 @@ fn settings(poll: &config::PollConfig, page_size: u32) -> Settings {
         max_interval: poll.max_interval,
         overlap: poll.overlap,
         sweeps: poll.sweeps.clone(),
-        backfill_since: match poll.backfill_since {
-            config::BackfillSince::Span(span) => BackfillSince::Span(span),
-            config::BackfillSince::Date(date) => BackfillSince::Date(date),
-        },
+        backfill_since: since(poll.backfill_since),
         page_size,
+    }
+}
+
+fn since(since: config::BackfillSince) -> BackfillSince {
+    match since {
+        config::BackfillSince::Span(span) => BackfillSince::Span(span),
+        config::BackfillSince::Date(date) => BackfillSince::Date(date),
     }
 }

@@ -9,6 +9,7 @@
 
 mod bodies;
 mod events;
+mod holdings;
 mod identity;
 mod imports;
 mod lateness;
@@ -21,6 +22,7 @@ mod windows;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,9 +34,11 @@ use uuid::Uuid;
 
 use crate::durable::{Breaker, Broken, Step};
 use crate::position::Seq;
+use crate::private;
 
 use self::bodies::Bodies;
 pub use self::events::{Appended, Page, Then};
+pub use self::holdings::{EntryKey, Held, Holding};
 pub use self::imports::Imported;
 pub use self::lateness::Lateness;
 use self::ledger::Ledgers;
@@ -78,6 +82,9 @@ pub enum StoreError {
     /// Wait for room: nothing was written.
     #[error("the disk that holds the log is full")]
     Full,
+    /// Try again later: the disk did not do what it was told.
+    #[error("the disk failed: {0}")]
+    Disk(rusqlite::Error),
     /// Reload and look again: the window is not where the caller thought it was.
     #[error("window {0} has moved on meanwhile")]
     Stale(WindowId),
@@ -126,9 +133,23 @@ pub enum StoreError {
     /// Stop: anything else SQLite says.
     #[error("database: {0}")]
     Sqlite(rusqlite::Error),
+    /// Stop: the service has.
+    #[error("the log is closed")]
+    Closed,
     /// A test's doing.
     #[error(transparent)]
     Broken(#[from] Broken),
+}
+
+impl StoreError {
+    /// Whether it may pass by itself, so that trying again is of use.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy | Self::Full | Self::Disk(_) | Self::Broken(_)
+        )
+    }
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -136,6 +157,8 @@ impl From<rusqlite::Error> for StoreError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(ErrorCode::DiskFull) => Self::Full,
+            // A quota or a limit of the process looks so too.
+            Some(ErrorCode::SystemIoFailure) => Self::Disk(error),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Damaged(error.to_string())
             }
@@ -159,6 +182,8 @@ struct Inner {
     /// The newest event's place, announced after each commit.
     head: watch::Sender<Seq>,
     breaker: Breaker,
+    /// Nothing is written any more. Set and read under the writer's lock.
+    is_closed: AtomicBool,
     /// Held as long as the store is open for writing.
     lock: Option<File>,
 }
@@ -170,11 +195,11 @@ impl Store {
     /// [`StoreError::InUse`] when another process serves the directory, [`StoreError::Newer`] when a later version made
     /// it, [`StoreError::Damaged`] when the file is not a log, and whatever the file system says.
     pub fn open(dir: &Path, breaker: Breaker) -> Result<Self, StoreError> {
-        make_private_dir(dir)?;
+        private::make_dir(dir).map_err(unusable(dir))?;
         let lock = take_lock(dir)?;
         let path = dir.join(FILE_NAME);
         // SQLite gives its other files the permissions of this one.
-        private_file(&path)?;
+        private::open_file(&path).map_err(unusable(&path))?;
         let mut writer = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         // First, so that a file that is not ours stays as it is.
         migrate(&mut writer, &path)?;
@@ -219,6 +244,7 @@ impl Store {
             bodies: Bodies::new(),
             ledgers: Ledgers::default(),
             breaker,
+            is_closed: AtomicBool::new(false),
             lock,
         }));
         store.learn_dictionaries()?;
@@ -262,13 +288,19 @@ impl Store {
         }
     }
 
-    /// Folds the write-ahead log into the database, when nothing reads it.
+    /// Ends all writing: whoever writes now is waited for, the write-ahead log is folded into the database, and the directory
+    /// is free for another process, even while a handle to this log is left somewhere.
     ///
     /// # Errors
-    /// What SQLite says.
-    pub fn fold(&self) -> Result<(), StoreError> {
-        lock(&self.0.writer).query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        Ok(())
+    /// What SQLite or the file system says.
+    pub fn close(&self) -> Result<(), StoreError> {
+        let writer = lock(&self.0.writer);
+        self.0.is_closed.store(true, Ordering::SeqCst);
+        let folded = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Some(lock) = &self.0.lock {
+            lock.unlock().map_err(unusable(&self.0.path))?;
+        }
+        Ok(folded?)
     }
 
     /// One change to the log: all of it, or none.
@@ -278,6 +310,9 @@ impl Store {
         change: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut writer = lock(&self.0.writer);
+        if self.0.is_closed.load(Ordering::SeqCst) {
+            return Err(StoreError::Closed);
+        }
         self.0.breaker.around(step, || {
             let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let outcome = change(&transaction)?;
@@ -313,37 +348,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn make_private_dir(dir: &Path) -> Result<(), StoreError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(|source| StoreError::Io {
-        path: dir.to_owned(),
-        source,
-    })
+/// A file or directory could not be used.
+fn unusable(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io { path, source }
 }
 
 fn take_lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join(LOCK_NAME);
-    let file = private_file(&path)?;
+    let file = private::open_file(&path).map_err(unusable(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.to_owned())),
         Err(TryLockError::Error(source)) => Err(StoreError::Io { path, source }),
     }
-}
-
-/// A file of the log, made for its owner alone if there is none: who may do what is nobody else's to read.
-fn private_file(path: &Path) -> Result<File, StoreError> {
-    let mut options = File::options();
-    options.create(true).write(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|source| StoreError::Io {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
@@ -442,7 +460,12 @@ mod tests {
             Err(StoreError::InUse(_))
         ));
         assert_eq!(Store::open_beside(dir.path()).unwrap().log_id(), id);
-        drop(first);
+        // A handle that somebody still reads with keeps nobody else out.
+        first.close().unwrap();
+        assert!(matches!(
+            first.save_sources(&[], crate::clock::from_micros(0)),
+            Err(StoreError::Closed)
+        ));
         let again = Store::open(dir.path(), Breaker::default()).unwrap();
         assert_eq!(again.log_id(), id);
         again.check().unwrap();
@@ -498,7 +521,7 @@ mod tests {
         let refused = |dir: &Path| Store::open_beside(dir).err().unwrap();
         assert!(matches!(refused(dir.path()), StoreError::Missing(_)));
         // As a crash leaves it that comes before the first transaction.
-        private_file(&dir.path().join(FILE_NAME)).unwrap();
+        private::open_file(&dir.path().join(FILE_NAME)).unwrap();
         assert!(matches!(refused(dir.path()), StoreError::Older { .. }));
         drop(Store::open(dir.path(), Breaker::default()).unwrap());
         assert!(Store::open_beside(dir.path()).is_ok());

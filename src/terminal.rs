@@ -11,6 +11,14 @@ pub fn say(line: impl Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{line}")
 }
 
+/// Writes a line to standard error: what is being done, for whoever waits.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn note(line: impl Display) -> io::Result<()> {
+    writeln!(io::stderr().lock(), "{line}")
+}
+
 /// Whether an error is only that the reader of our output has gone: `orgtrail search … | head`.
 #[must_use]
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::clock::Clock;
 use crate::durable::Breaker;
 use crate::index::Index;
-use crate::indexing::{Indexing, Turned};
+use crate::indexing::Indexing;
 use crate::store::Store;
 use crate::terminal::say;
 
@@ -35,19 +35,26 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
 
 /// Brings the index up to the log's head, and lets go of it.
 pub(super) fn catch_up(store: Store, index: &Index) -> Result<()> {
+    catch_up_while(store, index, || true).map(|_| ())
+}
+
+/// The same, as long as somebody wants to wait for it. Says whether it is up.
+pub(super) fn catch_up_while(
+    store: Store,
+    index: &Index,
+    is_wanted: impl Fn() -> bool,
+) -> Result<bool> {
     let head = store.head();
     let bar = ProgressBar::new(head.0).with_style(ProgressStyle::with_template(
         "{bar:30} {human_pos} of {human_len} events  {per_sec}  {eta} left",
     )?);
     let mut indexing = Indexing::new(store, index.clone(), Clock::system());
-    loop {
-        let Turned { has_more, .. } = indexing.turn()?;
+    let mut is_up = index.checkpoint() == head;
+    while !is_up && is_wanted() {
+        is_up = !indexing.turn()?.has_more;
         bar.set_position(index.added().0);
-        if !has_more {
-            break;
-        }
     }
     index.close()?;
     bar.finish_and_clear();
-    Ok(())
+    Ok(is_up)
 }

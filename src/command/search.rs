@@ -123,7 +123,11 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
 }
 
 /// A moment as people write it, or as a span before now.
-fn moment(name: &str, text: Option<&str>, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+pub(super) fn moment(
+    name: &str,
+    text: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>> {
     let Some(text) = text else { return Ok(None) };
     let before_now = span::parse(text).ok().map(|span| now - span);
     let moment = before_now.or_else(|| parse_moment(text));

@@ -1,4 +1,6 @@
-//! `orgtrail status`
+//! `orgtrail status`: how each source is doing, and what is proven of it.
+
+mod verify;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,6 +14,7 @@ use url::Url;
 use super::reach::{Reach, get};
 use crate::clock::Clock;
 use crate::coverage::{self, Asked, Gap, Interval, Proof, SourceCoverage};
+use crate::position::Source;
 use crate::status::{self, SourceStatus};
 use crate::store::Store;
 use crate::terminal::{harmless, harmless_json, say};
@@ -22,6 +25,21 @@ pub(super) struct Args {
     /// One JSON object a line instead of a table.
     #[arg(long)]
     json: bool,
+    /// Read a stretch of this source again from upstream, now, and report in what it differs from what is held; exit code 1 if
+    /// it does. A service may be running.
+    #[arg(
+        long,
+        value_name = "SOURCE",
+        requires = "since",
+        conflicts_with = "server"
+    )]
+    verify: Option<Source>,
+    /// With `--verify`: from here on; a span before now (`7d`), a date or a time.
+    #[arg(long, value_name = "TIME", requires = "verify")]
+    since: Option<String>,
+    /// With `--verify`: up to here; now, unless given.
+    #[arg(long, value_name = "TIME", requires = "verify")]
+    before: Option<String>,
     #[command(flatten)]
     reach: Reach,
 }
@@ -49,6 +67,9 @@ struct Row {
 }
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
+    if let Some(source) = &args.verify {
+        return verify::run(args, source, config);
+    }
     let (sources, coverage) = match &args.reach.server {
         Some(server) => ask(server)?,
         None => {

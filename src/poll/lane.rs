@@ -33,6 +33,9 @@ const BACKFILL_PAGES: u64 = 4;
 
 const DAY: TimeDelta = TimeDelta::days(1);
 
+/// When history alone is read, a source that failed so often in a row is left out: after about two minutes.
+const MAX_FAILURES: u32 = 8;
+
 /// The first wait after a failure; each further one doubles it.
 const FIRST_RETRY: TimeDelta = TimeDelta::seconds(1);
 
@@ -69,6 +72,8 @@ pub(super) struct Lane {
     /// No turn before this, after a failure.
     not_before: DateTime<Utc>,
     failures: u32,
+    /// Whether the last failure was one that only a person can do something about.
+    needs_help: bool,
     /// How many entries are asked for at a time.
     pub(super) limit: u32,
     /// Whether a turn is under way.
@@ -109,6 +114,7 @@ impl Lane {
             has_backfill: false,
             not_before: now,
             failures: 0,
+            needs_help: false,
             limit: settings.page_size,
             is_busy: false,
             last_turn: now,
@@ -155,6 +161,52 @@ impl Lane {
         Some(sweep.map_or(self.live_due, |due| due.min(self.live_due)))
     }
 
+    /// What this source would do now if history is read and nothing else: the live window that history begins at, and then
+    /// what is before it.
+    pub(super) fn wants_for_history(&self, now: DateTime<Utc>) -> Wants {
+        if self.is_busy || now < self.not_before || self.is_stuck() {
+            return Wants::default();
+        }
+        let is_first = self.has_no_live_window();
+        // After a failure it is not known where the source stands: the turn looks.
+        let looks = self.progress.is_none() && self.failures > 0;
+        Wants {
+            live: (is_first && !looks && now >= self.live_due).then(|| self.live(true, now)),
+            sweep: None,
+            backfill: looks || (!is_first && self.has_backfill),
+        }
+    }
+
+    /// When to ask again what it wants for its history; `None` while a turn is under way, and when it wants nothing more.
+    pub(super) fn wake_for_history(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if self.is_busy || self.is_stuck() {
+            return None;
+        }
+        let due = if self.has_no_live_window() {
+            self.live_due
+        } else {
+            now
+        };
+        let has_more = !self.is_done_with_history();
+        has_more.then(|| due.max(self.not_before))
+    }
+
+    /// Whether all of its history is read, or as much of it as can be.
+    pub(super) fn is_done_with_history(&self) -> bool {
+        let is_read = self.progress.is_some() && !self.has_no_live_window() && !self.has_backfill;
+        self.is_stuck() || is_read
+    }
+
+    /// Whether whoever waits in front of it should go on without it.
+    fn is_stuck(&self) -> bool {
+        self.needs_help || self.failures >= MAX_FAILURES
+    }
+
+    fn has_no_live_window(&self) -> bool {
+        let progress = self.progress.as_ref();
+        progress.is_none_or(|progress| progress.last_live.is_none())
+    }
+
     /// What it needs of the quota.
     pub(super) fn need(&self) -> Need {
         Need {
@@ -189,6 +241,7 @@ impl Lane {
     /// A page was kept.
     pub(super) fn went_well(&mut self, settings: &Settings) {
         self.failures = 0;
+        self.needs_help = false;
         self.limit = self.limit.saturating_mul(2).min(settings.page_size);
     }
 
@@ -251,6 +304,7 @@ impl Lane {
     pub(super) fn wait_for_help(&mut self, now: DateTime<Utc>) {
         self.progress = None;
         self.failures += 1;
+        self.needs_help = true;
         self.not_before = now + LONGEST_RETRY;
     }
 
@@ -306,7 +360,7 @@ fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Op
 }
 
 /// Where history ends that is asked for: what upstream keeps no more is not.
-fn backfill_floor(
+pub(super) fn backfill_floor(
     live_since: DateTime<Utc>,
     settings: &Settings,
     now: DateTime<Utc>,
@@ -449,6 +503,50 @@ mod tests {
             sealed_at: at(before),
             began_at: at(before),
         })
+    }
+
+    #[test]
+    fn history_alone_begins_with_a_live_window_and_ends() {
+        let now = both(at("03T10:00:00"));
+        let source = Source::account("a").unwrap();
+        let mut lane = Lane::new(source, &settings(), now.steady);
+        let wants = |lane: &Lane| {
+            let wants = lane.wants_for_history(now.steady);
+            (wants.live.is_some(), wants.backfill)
+        };
+        assert_eq!(wants(&lane), (true, false));
+        let mut progress = Progress {
+            live_since: Some(at("03T09:58:00")),
+            last_live: last("03T10:00:00", 0),
+            ..Progress::default()
+        };
+        lane.came_to(progress.clone(), &settings(), now);
+        assert_eq!(wants(&lane), (false, true));
+        assert!(!lane.is_done_with_history());
+
+        // A failure is waited out; then the turn looks where the source stands.
+        lane.back_off(now.steady);
+        assert_eq!(wants(&lane), (false, false));
+        let again = lane.wake_for_history(now.steady).unwrap();
+        assert_eq!(again, now.steady + FIRST_RETRY);
+        assert!(lane.wants_for_history(again).backfill);
+
+        progress.backfilled_to = Some(at("01T00:00:00") - DAY);
+        lane.came_to(progress, &settings(), now);
+        assert!(lane.is_done_with_history());
+        assert_eq!(lane.wake_for_history(now.steady), None);
+
+        // One that may not be read is left out at once, and one that fails after a while.
+        let mut refused = Lane::new(lane.source.clone(), &settings(), now.steady);
+        refused.wait_for_help(now.steady);
+        assert!(refused.is_done_with_history());
+        let mut failing = Lane::new(lane.source.clone(), &settings(), now.steady);
+        for _ in 1..MAX_FAILURES {
+            failing.back_off(now.steady);
+            assert!(!failing.is_done_with_history());
+        }
+        failing.back_off(now.steady);
+        assert!(failing.is_done_with_history());
     }
 
     fn live(progress: &Progress, now: &str) -> String {

@@ -39,6 +39,10 @@ pub(super) struct Roll {
     list: Option<List>,
     /// Whether it has been said that the credential may not read it.
     is_refused: bool,
+    /// Whether it has been read to its end.
+    pub(super) was_read: bool,
+    /// How often it failed since.
+    pub(super) failures: u32,
 }
 
 /// A list as far as it has been read.
@@ -60,6 +64,8 @@ impl Roll {
             due: now,
             list,
             is_refused: false,
+            was_read: false,
+            failures: 0,
         }
     }
 
@@ -86,6 +92,8 @@ impl Roll {
     /// The whole list is kept; it is read again when it is time.
     pub(super) fn done(&mut self, now: DateTime<Utc>) {
         self.is_refused = false;
+        self.was_read = true;
+        self.failures = 0;
         self.start_over(match self.listing {
             Listing::Accounts => now + LIST_ACCOUNTS_EVERY,
             Listing::Members => now + LIST_MEMBERS_EVERY,
@@ -94,6 +102,7 @@ impl Roll {
 
     /// It could not be read. Without the members' list nothing is amiss: a credential may follow logs and not read members.
     pub(super) fn failed(&mut self, error: &TurnError, now: DateTime<Utc>) {
+        self.failures += 1;
         let organization = &self.organization;
         let may_pass = match error {
             TurnError::Store(_) | TurnError::Foreign { .. } => true,

@@ -125,14 +125,8 @@ impl TurnError {
     pub(super) fn is_fatal(&self) -> bool {
         match self {
             Self::Upstream(_) | Self::Foreign { .. } => false,
-            Self::Store(error) => !matches!(
-                error,
-                StoreError::Busy
-                    | StoreError::Full
-                    | StoreError::Stale(_)
-                    | StoreError::Zstd(_)
-                    | StoreError::Broken(_)
-            ),
+            Self::Store(StoreError::Stale(_) | StoreError::Zstd(_)) => false,
+            Self::Store(error) => !error.may_pass(),
         }
     }
 }
@@ -166,6 +160,8 @@ impl Turn {
 impl Hands {
     async fn list(&self, permit: Permit, mut list: List) -> Result<Listed, TurnError> {
         self.save(permit.to_save).await?;
+        let hands = self.clone();
+        task::blocking(move || hands.heed_others()).await?;
         let (organization, page_token) = (list.organization.clone(), list.page_token.clone());
         let page_token = page_token.as_deref();
         let upstream = &self.upstream;
@@ -236,6 +232,7 @@ impl Hands {
     ) -> Result<Option<OpenWindow>, StoreError> {
         let (hands, source) = (self.clone(), source.clone());
         task::blocking(move || {
+            hands.heed_others()?;
             let progress = hands.store.progress(&source)?;
             if let Some(open) = progress.open(kind) {
                 return Ok(Some(open.clone()));
@@ -354,8 +351,17 @@ impl Hands {
         })
     }
 
+    /// What another process was told to wait with the same credential (a comparison beside a service) holds for us too. A permit
+    /// that was given before is then refused where it is used.
+    pub(super) fn heed_others(&self) -> Result<(), StoreError> {
+        if let Some(saved) = self.store.quota(&self.credential)? {
+            self.upstream.quota().block(saved.blocked_until);
+        }
+        Ok(())
+    }
+
     /// Writes the budget down, if it is time to. What could not be written is due again with the next call.
-    async fn save(&self, spent: Option<Spent>) -> Result<(), StoreError> {
+    pub(super) async fn save(&self, spent: Option<Spent>) -> Result<(), StoreError> {
         let Some(spent) = spent else { return Ok(()) };
         let (store, credential) = (self.store.clone(), self.credential.clone());
         let row = QuotaRow {
@@ -368,7 +374,7 @@ impl Hands {
     }
 
     /// Writes down that upstream said to wait, if it did.
-    async fn save_wait(&self) -> Result<(), StoreError> {
+    pub(super) async fn save_wait(&self) -> Result<(), StoreError> {
         let wait = self.upstream.quota().unsaved_wait();
         if let Some(Spent { blocked_until, .. }) = wait {
             warn!(
@@ -394,7 +400,7 @@ impl Hands {
 /// another. Cloudflare's caches, or somebody's proxy, have mixed up two answers. To keep such a page would show one organization
 /// what another did, and to seal its window would lose our own entries of that time; so it is refused, loudly, and asked
 /// for again. A page that holds one strange entry among our own is upstream's business, and is kept.
-fn foreign_owner(source: &Source, page: &LogPage) -> Option<String> {
+pub(super) fn foreign_owner(source: &Source, page: &LogPage) -> Option<String> {
     let mut other = None;
     for entry in &page.entries {
         match event::owner(entry.get(), source.kind()) {

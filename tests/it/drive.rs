@@ -88,7 +88,8 @@ pub(crate) enum Turn {
     Waited(TimeDelta),
 }
 
-const CREDENTIAL: &str = "env:TEST";
+/// The name of its credential.
+pub(crate) const CREDENTIAL: &str = "env:TEST";
 
 impl World {
     pub(crate) async fn new(config: SimConfig, plan: Plan) -> Self {

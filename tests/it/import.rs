@@ -564,7 +564,7 @@ fn a_killed_import_goes_on_when_it_is_run_again() {
 /// The most memory of its own that a process holds, in KiB, until it writes to `index` and until it ends. Pages of files
 /// that are mapped do not count.
 #[cfg(target_os = "linux")]
-fn peaks_of(mut child: std::process::Child, index: &Path) -> [u64; 2] {
+pub(crate) fn peaks_of(mut child: std::process::Child, index: &Path) -> [u64; 2] {
     let mut peaks = [0, 0];
     loop {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
@@ -588,7 +588,7 @@ fn peaks_of(mut child: std::process::Child, index: &Path) -> [u64; 2] {
 
 /// What the index may hold of memory while it takes in events, however many, in KiB.
 #[cfg(target_os = "linux")]
-const MOST_WHILE_INDEXING: u64 = 256 * 1024;
+pub(crate) const MOST_WHILE_INDEXING: u64 = 256 * 1024;
 
 #[cfg(target_os = "linux")]
 #[test]

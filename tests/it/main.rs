@@ -7,6 +7,7 @@
 
 mod answers;
 mod asked;
+mod backfill;
 mod cli;
 mod completeness;
 mod crash;
@@ -29,6 +30,7 @@ mod sigma;
 mod simulation;
 mod tails;
 mod tidy;
+mod verify;
 mod walks;
 mod worst;
 

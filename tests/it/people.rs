@@ -166,8 +166,8 @@ async fn where_members_may_not_be_read_nothing_else_is_amiss() {
     let text = configuration(dir.path(), &base_url, sources).replace("\"40d\"", "\"1d\"");
     let service = Service::start(&text).await;
     assert_eq!(service.settle(1).await, 1);
-    let told = service.get("/v1/sources").await;
-    assert_eq!(told["sources"][0]["state"], "live");
+    let is_live = |told: &Value| told["sources"][0]["state"] == "live";
+    let told = service.until("/v1/sources", is_live).await;
     assert_eq!(told["sources"][0]["last_error"], Value::Null);
     let event = service.get("/v1/events/1").await;
     assert_eq!(

@@ -4,8 +4,9 @@ use chrono::TimeDelta;
 use fastrand::Rng;
 use orgtrail::poll::{BackfillSince, Settings};
 use orgtrail::sim::{Faults, SimConfig};
+use orgtrail::store::{QuotaRow, Store};
 
-use crate::drive::{Plan, Turn, World};
+use crate::drive::{CREDENTIAL, Plan, Turn, World};
 use crate::tell;
 
 /// Follows a long history for some hours, killed now and then. Gives the share of the budget that was used.
@@ -103,4 +104,29 @@ async fn a_wait_holds_every_call_of_the_credential_and_outlives_restarts() {
         );
         world.no_call_that_should_not_have_been();
     }
+}
+
+#[tokio::test]
+async fn what_another_process_was_told_to_wait_is_waited_for() {
+    let mut world = World::new(SimConfig::default(), Plan::default()).await;
+    for _ in 0..20 {
+        world.poll().await;
+    }
+    let requests = world.simulator.requests().len();
+    assert!(requests > 0);
+    // A comparison beside it was told to.
+    let now = world.clock.now();
+    let until = now + TimeDelta::minutes(30);
+    let row = QuotaRow {
+        spent_until: now,
+        blocked_until: until,
+    };
+    let beside = Store::open_beside(world.dir()).unwrap();
+    beside.save_quota(CREDENTIAL, row).unwrap();
+    while world.clock.now() < until {
+        assert_eq!(world.simulator.requests().len(), requests);
+        world.poll().await;
+    }
+    world.poll().await;
+    assert!(world.simulator.requests().len() > requests);
 }

@@ -1,0 +1,436 @@
+//! A stretch of a source's log, read again now, beside what is held of it: a check of the log against upstream.
+//!
+//! Nothing is kept of what is read, and no window claims it. What is remembered of an entry are two short hashes, so that the
+//! largest stretch needs less than a hundred megabytes. Upstream is asked for a second more at both ends; of entries with a time only
+//! those within the stretch are compared. An entry without a readable time counts where upstream shows it: whoever sealed the
+//! stretch was shown it too. The other way round it is not known to which stretch such an entry belongs, so one that is held is
+//! never missed.
+//!
+//! A refused cursor cuts the stretch in two; what was read before stays compared.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+
+use super::Settings;
+use super::turn::{Hands, foreign_owner};
+use crate::clock::Clock;
+use crate::event::{Arrival, Identity};
+use crate::health::Board;
+use crate::ledger;
+use crate::position::{Cursor, Seq, Source, Window};
+use crate::store::{EntryKey, Held, Holding, Store, StoreError};
+use crate::task;
+use crate::upstream::{LogPage, Permit, Upstream, UpstreamError};
+
+/// The most entries that are compared in one stretch.
+const MAX_ENTRIES: usize = 1_000_000;
+
+/// The most pages that are read.
+const MAX_PAGES: u64 = 100_000;
+
+/// How many differences are described; all are counted.
+const MAX_DESCRIBED: usize = 100;
+
+/// How much of an id a difference repeats, in characters.
+const MAX_ID_CHARS: usize = 200;
+
+/// How often the same page is asked for; each wait is twice the one before, from a second: two minutes in all.
+const MAX_TRIES: u32 = 8;
+
+/// Why a stretch could not be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// Upstream gave no page, however often it was asked.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The log could not be read, or the budget not be written down.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Pages were not of the log that was asked for.
+    #[error("upstream answered with the entries of {0}")]
+    Foreign(String),
+    /// There is more than is compared at once.
+    #[error("there are more than {MAX_ENTRIES} entries in it: choose a shorter stretch")]
+    TooMany,
+    /// Upstream's pages have no end.
+    #[error("upstream's pages have no end: {MAX_PAGES} were read")]
+    Endless,
+}
+
+/// In what upstream and the log differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Differs {
+    /// Upstream shows it, and it is not held.
+    NotHeld,
+    /// It is held, and upstream does not show it any more.
+    NotShown,
+    /// It is held with other content only.
+    OtherContent,
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// In what.
+    pub differs: Differs,
+    /// The entry's id upstream, if it has one; a long one is cut.
+    pub id: Option<String>,
+    /// When it happened, if that can be read.
+    pub time: Option<DateTime<Utc>>,
+    /// Where it is held.
+    pub seq: Option<Seq>,
+}
+
+/// What a comparison came to.
+#[derive(Debug, Clone, Default)]
+pub struct Verdict {
+    /// Pages that were read.
+    pub pages: u64,
+    /// Entries that upstream shows in the stretch.
+    pub shown: u64,
+    /// Of those, entries without a readable time.
+    pub without_time: u64,
+    /// How many differ, in each way.
+    pub counts: HashMap<Differs, u64>,
+    /// The first of them.
+    pub differences: Vec<Difference>,
+}
+
+impl Verdict {
+    /// How many entries differ in that way.
+    #[must_use]
+    pub fn count(&self, differs: Differs) -> u64 {
+        self.counts.get(&differs).copied().unwrap_or(0)
+    }
+
+    /// How many entries differ.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.counts.values().sum()
+    }
+
+    fn note(&mut self, difference: impl FnOnce() -> Difference, differs: Differs) {
+        *self.counts.entry(differs).or_default() += 1;
+        if self.differences.len() < MAX_DESCRIBED {
+            self.differences.push(difference());
+        }
+    }
+}
+
+/// A comparison of one stretch of a source.
+pub struct Verify {
+    hands: Hands,
+    source: Source,
+    window: Window,
+    limit: u32,
+}
+
+/// Why a scan did not come to its end.
+enum Broken {
+    /// Its cursor leads nowhere.
+    Cursor(UpstreamError),
+    /// Nothing helps.
+    Off(VerifyError),
+}
+
+impl<E: Into<VerifyError>> From<E> for Broken {
+    fn from(error: E) -> Self {
+        Self::Off(error.into())
+    }
+}
+
+impl Verify {
+    /// A comparison of `window` of `source`, as far as it is past and upstream keeps it, with `credential`, which is its name in
+    /// the configuration. The log may be written by another process meanwhile.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        upstream: Upstream,
+        credential: String,
+        settings: Settings,
+        clock: Clock,
+        (source, window): (Source, Window),
+    ) -> Self {
+        let now = clock.now();
+        let since = window.since.max(ledger::kept_since(now));
+        Self {
+            limit: settings.page_size,
+            hands: Hands {
+                store,
+                upstream,
+                credential,
+                settings,
+                board: Board::default(),
+                clock,
+            },
+            source,
+            window: Window::new(since, window.before.min(now)),
+        }
+    }
+
+    /// The stretch that is compared.
+    #[must_use]
+    pub fn window(&self) -> Window {
+        self.window
+    }
+
+    /// Reads the stretch and compares it. `tell` is called after each page.
+    ///
+    /// # Errors
+    /// [`VerifyError`]: then nothing is known.
+    pub async fn run(mut self, mut tell: impl FnMut(&Verdict)) -> Result<Verdict, VerifyError> {
+        // What comes in from here on may have been shown behind our back.
+        let upto = self.hands.store.head();
+        let mut compared = Compared::new(self.window);
+        let mut pieces = vec![self.window];
+        let mut failures = 0;
+        while let Some(piece) = pieces.pop() {
+            match self.scan(piece, &mut compared, &mut tell).await {
+                Ok(()) => failures = 0,
+                Err(Broken::Off(error)) => return Err(error),
+                Err(Broken::Cursor(error)) => match piece.middle() {
+                    Some(middle) => {
+                        let (since, before) = (piece.since, piece.before);
+                        pieces.extend([
+                            Window {
+                                since: middle,
+                                before,
+                            },
+                            Window {
+                                since,
+                                before: middle,
+                            },
+                        ]);
+                    }
+                    None => {
+                        failures += 1;
+                        self.wait_after(failures, error.into()).await?;
+                        pieces.push(piece);
+                    }
+                },
+            }
+        }
+        let (store, source) = (self.hands.store.clone(), self.source);
+        task::blocking(move || compared.finish(&store, &source, upto)).await
+    }
+
+    /// One scan of a piece of the stretch, oldest first.
+    async fn scan(
+        &mut self,
+        piece: Window,
+        compared: &mut Compared,
+        tell: &mut impl FnMut(&Verdict),
+    ) -> Result<(), Broken> {
+        let mut cursors = HashSet::new();
+        let mut cursor: Option<Cursor> = None;
+        compared.begin_scan();
+        loop {
+            let page = self.page(piece, cursor.as_ref()).await?;
+            let (store, source) = (self.hands.store.clone(), self.source.clone());
+            let mut taken = std::mem::take(compared);
+            let (taken, result) = task::blocking(move || {
+                let result = taken.take(&store, &source, page.entries);
+                (taken, result)
+            })
+            .await;
+            *compared = taken;
+            result?;
+            tell(&compared.verdict);
+            let Some(next) = page.next else {
+                return Ok(());
+            };
+            if compared.verdict.pages >= MAX_PAGES {
+                return Err(VerifyError::Endless.into());
+            }
+            if !cursors.insert(next.0.clone()) {
+                let why = "it came again, and leads in a circle".to_owned();
+                return Err(Broken::Cursor(UpstreamError::CursorRefused(why)));
+            }
+            cursor = Some(next);
+        }
+    }
+
+    /// One page, asked for until it comes.
+    async fn page(&mut self, piece: Window, cursor: Option<&Cursor>) -> Result<LogPage, Broken> {
+        let mut failures = 0;
+        loop {
+            let permit = self.permit().await?;
+            let upstream = &self.hands.upstream;
+            let asked = piece.widened();
+            let page = upstream
+                .fetch_log_page(permit, &self.source, asked, cursor, self.limit)
+                .await;
+            self.hands.save_wait().await?;
+            let error = match page {
+                Ok(page) => match foreign_owner(&self.source, &page) {
+                    None => return Ok(page),
+                    Some(owner) => VerifyError::Foreign(owner),
+                },
+                Err(error @ UpstreamError::CursorRefused(_)) => return Err(Broken::Cursor(error)),
+                Err(UpstreamError::PageTooLarge) if self.limit > 1 => {
+                    self.limit /= 2;
+                    continue;
+                }
+                Err(error @ (UpstreamError::Transient(_) | UpstreamError::RateLimited { .. })) => {
+                    error.into()
+                }
+                Err(error) => return Err(error.into()),
+            };
+            failures += 1;
+            self.wait_after(failures, error).await?;
+        }
+    }
+
+    /// Waits after a failure; gives it back when there were too many.
+    async fn wait_after(&self, failures: u32, error: VerifyError) -> Result<(), VerifyError> {
+        if failures >= MAX_TRIES {
+            return Err(error);
+        }
+        tokio::time::sleep(Duration::from_secs(1 << (failures - 1))).await;
+        Ok(())
+    }
+
+    /// Leave to make a call, when there is some; the budget is written down before it is spent. What a service beside us was
+    /// told to wait holds for us too.
+    async fn permit(&self) -> Result<Permit, StoreError> {
+        let quota = self.hands.upstream.quota();
+        loop {
+            let hands = self.hands.clone();
+            task::blocking(move || hands.heed_others()).await?;
+            let now = self.hands.clock.steady();
+            match quota.take(now) {
+                Ok(permit) => {
+                    self.hands.save(permit.to_save).await?;
+                    return Ok(permit);
+                }
+                Err(until) => {
+                    tokio::time::sleep((until - now).to_std().unwrap_or_default()).await;
+                }
+            }
+        }
+    }
+}
+
+/// What has been compared so far.
+struct Compared {
+    window: Window,
+    /// The keys of entries that upstream shows, and those with their bodies.
+    shown: HashSet<EntryKey>,
+    bodies: HashSet<EntryKey>,
+    /// How many equal entries without an id this scan has shown.
+    twins: HashMap<EntryKey, u32>,
+    verdict: Verdict,
+}
+
+impl Default for Compared {
+    fn default() -> Self {
+        Self::new(Window::new(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH))
+    }
+}
+
+impl Compared {
+    fn new(window: Window) -> Self {
+        Self {
+            window,
+            shown: HashSet::new(),
+            bodies: HashSet::new(),
+            twins: HashMap::new(),
+            verdict: Verdict::default(),
+        }
+    }
+
+    /// Equal entries without an id are counted anew.
+    fn begin_scan(&mut self) {
+        self.twins.clear();
+    }
+
+    /// Compares a page.
+    fn take(
+        &mut self,
+        store: &Store,
+        source: &Source,
+        entries: Vec<Box<RawValue>>,
+    ) -> Result<(), VerifyError> {
+        self.verdict.pages += 1;
+        let arrivals: Vec<Arrival> = entries.into_iter().map(Arrival::read).collect();
+        let mut fresh = Vec::new();
+        for arrival in &arrivals {
+            if arrival.time.is_some_and(|time| !self.is_within(time)) {
+                continue;
+            }
+            let twin = self.twin(&arrival.identity);
+            let key = EntryKey::of(&arrival.identity, twin);
+            let is_first = self.shown.insert(key);
+            self.verdict.shown += u64::from(is_first);
+            self.verdict.without_time += u64::from(is_first && arrival.time.is_none());
+            // What was shown twice is compared once.
+            if self.bodies.insert(key.with_body(arrival.body.get())) {
+                fresh.push((arrival, twin));
+            }
+        }
+        if self.bodies.len() > MAX_ENTRIES {
+            return Err(VerifyError::TooMany);
+        }
+        let holdings = store.holdings(source, &fresh)?;
+        for ((arrival, _), holding) in fresh.into_iter().zip(holdings) {
+            let (differs, seq) = match holding {
+                Holding::Same => continue,
+                Holding::Nothing => (Differs::NotHeld, None),
+                Holding::Other(seq) => (Differs::OtherContent, Some(seq)),
+            };
+            let difference = || Difference {
+                differs,
+                id: match &arrival.identity {
+                    Identity::Id(id) => Some(id.chars().take(MAX_ID_CHARS).collect()),
+                    Identity::Content(_) => None,
+                },
+                time: arrival.time,
+                seq,
+            };
+            self.verdict.note(difference, differs);
+        }
+        Ok(())
+    }
+
+    fn is_within(&self, time: DateTime<Utc>) -> bool {
+        self.window.since <= time && time < self.window.before
+    }
+
+    /// Which of the equal entries without an id this one is; one with an id is the only one.
+    fn twin(&mut self, identity: &Identity) -> u32 {
+        match identity {
+            Identity::Id(_) => 1,
+            Identity::Content(_) => {
+                let shown = self.twins.entry(EntryKey::of(identity, 1)).or_default();
+                *shown += 1;
+                *shown
+            }
+        }
+    }
+
+    /// Looks for what is held and was not shown.
+    fn finish(mut self, store: &Store, source: &Source, upto: Seq) -> Result<Verdict, VerifyError> {
+        let (shown, verdict) = (&self.shown, &mut self.verdict);
+        store.held_within(source, self.window, upto, |held: Held| {
+            if !shown.contains(&held.key) {
+                let difference = || Difference {
+                    differs: Differs::NotShown,
+                    id: None,
+                    time: Some(held.time),
+                    seq: Some(held.seq),
+                };
+                verdict.note(difference, Differs::NotShown);
+            }
+        })?;
+        for difference in &mut self.verdict.differences {
+            if let (Differs::NotShown, Some(seq)) = (difference.differs, difference.seq) {
+                let id = store.event(seq)?.and_then(|event| event.id);
+                difference.id = id.map(|id| id.chars().take(MAX_ID_CHARS).collect());
+            }
+        }
+        Ok(self.verdict)
+    }
+}

@@ -1,0 +1,31 @@
+//! Files and directories that are made for their owner alone: who did what is nobody else's to read.
+//!
+//! It does not know what is kept in them. Elsewhere than on Unix they are what the system makes them.
+
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::path::Path;
+
+/// Makes a directory, and those above it, unless they are there.
+///
+/// # Errors
+/// What the file system says.
+pub fn make_dir(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Opens a file for writing, and makes it if there is none. What it holds stays.
+///
+/// # Errors
+/// What the file system says.
+pub fn open_file(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.create(true).write(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}

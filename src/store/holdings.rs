@@ -1,0 +1,147 @@
+//! What is held, beside what upstream shows now: entry by entry, and all that is held of a stretch.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, named_params};
+
+use super::bodies::Unpacker;
+use super::{Store, StoreError, identity};
+use crate::clock::from_micros;
+use crate::event::{Arrival, Identity, sha256};
+use crate::json::canonical;
+use crate::position::{Seq, Source, Window};
+
+/// Tells an entry of a source from all others: the beginning of a SHA-256 of what it is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EntryKey([u8; 16]);
+
+impl EntryKey {
+    /// The key of an identity. Of entries without an id, the `twin`-th equal one (from 1) has its own.
+    #[must_use]
+    pub fn of(known_by: &Identity, twin: u32) -> Self {
+        Self::of_column(&identity::key(known_by, twin))
+    }
+
+    /// The key of an entry with just that body.
+    #[must_use]
+    pub fn with_body(self, body: &str) -> Self {
+        let both = [self.0.as_slice(), &sha256(body.as_bytes())].concat();
+        Self::of_column(&both)
+    }
+
+    fn of_column(column: &[u8]) -> Self {
+        let mut beginning = [0; 16];
+        beginning.copy_from_slice(&sha256(column)[..16]);
+        Self(beginning)
+    }
+}
+
+/// Whether an entry that upstream shows is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holding {
+    /// With this content.
+    Same,
+    /// With other content only, last at this place.
+    Other(Seq),
+    /// Not at all.
+    Nothing,
+}
+
+/// An entry that is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// What it is known by.
+    pub key: EntryKey,
+    /// The place of its last revision.
+    pub seq: Seq,
+    /// When that happened.
+    pub time: DateTime<Utc>,
+}
+
+impl Store {
+    /// Whether each of some entries of a source is held; each with its number among equal ones that have no id.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when a body cannot be read; what the database says.
+    pub fn holdings(
+        &self,
+        source: &Source,
+        shown: &[(&Arrival, u32)],
+    ) -> Result<Vec<Holding>, StoreError> {
+        let source = self.number_of(source)?;
+        self.ask(|db| {
+            let holding = |(arrival, twin): &(&Arrival, u32)| {
+                let key = identity::key(&arrival.identity, *twin);
+                self.holding(db, source, &key, arrival.body.get())
+            };
+            shown.iter().map(holding).collect()
+        })
+    }
+
+    fn holding(
+        &self,
+        db: &Connection,
+        source: i64,
+        key: &[u8],
+        body: &str,
+    ) -> Result<Holding, StoreError> {
+        let mut ask = db.prepare_cached(
+            "SELECT seq, sha256, dictionary, body FROM event WHERE source = ?1 AND identity = ?2 ORDER BY revision",
+        )?;
+        let mut rows = ask.query((source, key))?;
+        let decoders = self.0.bodies.decoders();
+        let mut unpacker = Unpacker::new(&decoders);
+        let (mut found, mut form) = (Holding::Nothing, None);
+        while let Some(row) = rows.next()? {
+            if row.get_ref(1)?.as_bytes().ok() == Some(sha256(body.as_bytes()).as_slice()) {
+                return Ok(Holding::Same);
+            }
+            // Other bytes may say the same: only the content counts.
+            let held =
+                unpacker.unpack(row.get(2)?, row.get_ref(3)?.as_bytes().unwrap_or_default())?;
+            let form = form.get_or_insert_with(|| canonical(body));
+            if canonical(&String::from_utf8_lossy(&held)) == *form {
+                return Ok(Holding::Same);
+            }
+            found = Holding::Other(Seq(row.get(0)?));
+        }
+        Ok(found)
+    }
+
+    /// Hands over each entry of a source whose last revision was sent by the API, happened within `window`, and stands no later
+    /// than `upto`. Those made from lines of Logpush are left out: the API need not know them.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn held_within(
+        &self,
+        source: &Source,
+        window: Window,
+        upto: Seq,
+        mut each: impl FnMut(Held),
+    ) -> Result<(), StoreError> {
+        let source = self.number_of(source)?;
+        self.ask(|db| {
+            let mut ask = db.prepare_cached(
+                "SELECT seq, identity, time_us FROM event
+                 WHERE source = :source AND time_us >= :since AND time_us < :before AND seq <= :upto AND from_logpush = 0
+                     AND NOT EXISTS (
+                         SELECT 1 FROM event AS later WHERE later.source = event.source
+                             AND later.identity = event.identity AND later.revision > event.revision AND later.seq <= :upto)",
+            )?;
+            let mut rows = ask.query(named_params! {
+                ":source": source,
+                ":since": window.since.timestamp_micros(),
+                ":before": window.before.timestamp_micros(),
+                ":upto": upto.0,
+            })?;
+            while let Some(row) = rows.next()? {
+                each(Held {
+                    key: EntryKey::of_column(row.get_ref(1)?.as_bytes().unwrap_or_default()),
+                    seq: Seq(row.get(0)?),
+                    time: from_micros(row.get(2)?),
+                });
+            }
+            Ok(())
+        })
+    }
+}

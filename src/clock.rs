@@ -6,7 +6,7 @@
 //! It does not know how to wait: that is the loops' own business.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -100,12 +100,24 @@ impl Clock {
     }
 }
 
+/// Calls off, from elsewhere, what nobody waits for any more. A clone calls off the same.
+#[derive(Clone, Debug, Default)]
+pub struct CallOff(Arc<AtomicBool>);
+
+impl CallOff {
+    /// Calls it off.
+    pub fn call_off(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A moment by which something must be done, with the clock that says whether it has come.
 #[derive(Clone, Debug)]
 pub struct Deadline {
     clock: Clock,
     at: DateTime<Utc>,
     allowed: TimeDelta,
+    call_off: CallOff,
 }
 
 impl Deadline {
@@ -117,13 +129,20 @@ impl Deadline {
             clock: clock.clone(),
             at: at.checked_add_signed(allowed).unwrap_or(at),
             allowed,
+            call_off: CallOff::default(),
         }
+    }
+
+    /// The same, and come at once when what it is for is called off.
+    #[must_use]
+    pub fn or(self, call_off: CallOff) -> Self {
+        Self { call_off, ..self }
     }
 
     /// Whether it has come.
     #[must_use]
     pub fn has_passed(&self) -> bool {
-        self.clock.steady() >= self.at
+        self.call_off.0.load(Ordering::Relaxed) || self.clock.steady() >= self.at
     }
 
     /// How much time there was.

@@ -17,7 +17,8 @@ mod stream;
 mod tally;
 
 use std::future::IntoFuture as _;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -28,12 +29,12 @@ use axum::response::Response;
 use axum::routing::get;
 use chrono::TimeDelta;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::debug;
 
-use crate::clock::{Clock, Deadline};
+use crate::clock::{CallOff, Clock, Deadline};
 use crate::health::Board;
 use crate::index::{Index, Snapshot};
 use crate::search::Pivot;
@@ -47,12 +48,21 @@ use self::problem::Problem;
 /// How many questions are worked on at once; more wait for their turn.
 const MAX_QUESTIONS: usize = 8;
 
+/// How long a question has a turn among the others: then it makes room for the next one, and goes on as a long one.
+const QUICK: Duration = Duration::from_secs(1);
+
+/// How many long questions are worked on beside the others. One more keeps its turn as long as nobody waits for that, and is
+/// then called off.
+const MAX_LONG_QUESTIONS: usize = 8;
+
 /// How long a question waits for its turn, and then for its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long the index may look for a question's answer: then it is cut off, and the next one has its turn.
+/// How long a question's answer may be looked for: then it is cut off, and the next one has its turn.
 const TIME_LIMIT: TimeDelta = TimeDelta::seconds(10);
-/// How many pieces of exports and tails are worked on at once, apart from the questions: the one does not wait for the other.
+
+/// How many pieces of exports are worked on at once, and how many of tails. Neither waits for the other, nor a question for
+/// them.
 const MAX_PIECES: usize = 2;
 
 /// The most exports at once.
@@ -67,6 +77,33 @@ const STALL: Duration = Duration::from_secs(30);
 /// How long a stop waits for answers under way.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How long questions and clients have, and how many may stay.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long an answer may be looked for, or a piece of an export or a tail.
+    pub looking: TimeDelta,
+    /// How long a question has a turn among the others, before it is a long one.
+    pub quick: Duration,
+    /// How long a question waits for its turn, and then for its answer.
+    pub waiting: Duration,
+    /// How long a client may take nothing of what it is sent.
+    pub stalling: Duration,
+    /// How many tails may be open.
+    pub tails: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            looking: TIME_LIMIT,
+            quick: QUICK,
+            waiting: PATIENCE,
+            stalling: STALL,
+            tails: MAX_TAILS,
+        }
+    }
+}
+
 /// What the handlers need. A clone costs a few reference counts.
 #[derive(Clone)]
 pub struct AppState {
@@ -75,12 +112,17 @@ pub struct AppState {
     board: Board,
     clock: Clock,
     auth: Auth,
+    limits: Limits,
     questions: Arc<Semaphore>,
-    pieces: Arc<Semaphore>,
+    long_questions: Arc<Semaphore>,
+    export_pieces: Arc<Semaphore>,
+    tail_pieces: Arc<Semaphore>,
     exports: Arc<Semaphore>,
     tails: Arc<Semaphore>,
     /// Cancelled when the service stops: whatever goes on and on then ends.
     stopping: CancellationToken,
+    /// In the hands of the work for one request: calls it off when nobody waits for it.
+    call_off: CallOff,
 }
 
 impl AppState {
@@ -94,54 +136,129 @@ impl AppState {
             board,
             clock,
             auth,
+            limits: Limits::default(),
             questions: at_once(MAX_QUESTIONS),
-            pieces: at_once(MAX_PIECES),
+            long_questions: at_once(MAX_LONG_QUESTIONS),
+            export_pieces: at_once(MAX_PIECES),
+            tail_pieces: at_once(MAX_PIECES),
             exports: at_once(MAX_EXPORTS),
             tails: at_once(MAX_TAILS),
             stopping: CancellationToken::new(),
+            call_off: CallOff::default(),
         }
     }
 
-    /// What can be asked now, by one question, which is cut off after [`TIME_LIMIT`].
-    fn snapshot(&self) -> Snapshot {
-        let deadline = Deadline::after(&self.clock, TIME_LIMIT);
-        self.index.snapshot().until(deadline)
+    /// With other limits than the usual ones.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self {
+            limits,
+            tails: Arc::new(Semaphore::new(limits.tails)),
+            ..self
+        }
     }
 
-    /// Works a question out where it may block, in its turn, within [`PATIENCE`].
+    /// What can be asked now, by one question, which is cut off when it takes too long.
+    fn snapshot(&self) -> Snapshot {
+        self.index.snapshot().until(self.deadline())
+    }
+
+    /// When what is begun now is cut off.
+    fn deadline(&self) -> Deadline {
+        Deadline::after(&self.clock, self.limits.looking).or(self.call_off.clone())
+    }
+
+    /// Works a question out where it may block, in its turn.
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.work(&self.questions, question).await
+        self.work(&self.questions, Some(&self.long_questions), question)
+            .await
     }
 
-    /// As [`AppState::ask`], for a piece of an export or a tail.
-    async fn ask_for_piece<T: Send + 'static>(
+    /// As [`AppState::ask`], for a piece of an export.
+    async fn export<T: Send + 'static>(
         &self,
         piece: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.work(&self.pieces, piece).await
+        self.work(&self.export_pieces, None, piece).await
     }
 
+    /// As [`AppState::ask`], for a piece of a tail.
+    async fn tail<T: Send + 'static>(
+        &self,
+        piece: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.work(&self.tail_pieces, None, piece).await
+    }
+
+    /// Works something out in its turn. Where there are turns for long work, one that takes long goes on in one of these; when
+    /// there is none and somebody waits, it is called off. So is what nobody waits for any more, it being too late or the
+    /// client gone.
     async fn work<T: Send + 'static>(
         &self,
         turns: &Arc<Semaphore>,
+        long_turns: Option<&Arc<Semaphore>>,
         question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let (state, turns) = (self.clone(), Arc::clone(turns));
-        let work = async move {
-            let turn = turns.acquire_owned().await;
-            task::blocking(move || {
-                // Held until the work is done, also when nobody waits for it any more.
-                let _turn = turn;
-                question(&state)
-            })
-            .await
+        let waited_for = WaitedFor(CallOff::default());
+        let state = Self {
+            call_off: waited_for.0.clone(),
+            ..self.clone()
         };
-        tokio::time::timeout(PATIENCE, work)
+        let Limits { quick, waiting, .. } = self.limits;
+        let work = async {
+            let turn = Turn::of(Arc::clone(turns).acquire_owned().await.ok());
+            let held = turn.clone();
+            let mut working = pin!(task::blocking(move || {
+                // Held until the work is done, also when nobody waits for it any more.
+                let _held = held;
+                question(&state)
+                    .map_err(|problem| problem.or_rebuilding(state.index.is_rebuilding()))
+            }));
+            while let Some(long_turns) = long_turns {
+                tokio::select! {
+                    done = &mut working => return done,
+                    () = tokio::time::sleep(quick) => {}
+                }
+                if let Ok(long) = Arc::clone(long_turns).try_acquire_owned() {
+                    turn.give_for(long);
+                    break;
+                }
+                if turns.available_permits() == 0 {
+                    return Err(Problem::too_many("long questions", MAX_LONG_QUESTIONS));
+                }
+            }
+            working.await
+        };
+        tokio::time::timeout(waiting, work)
             .await
-            .unwrap_or_else(|_| Err(Problem::too_slow(PATIENCE)))
+            .unwrap_or_else(|_| Err(Problem::too_slow(waiting)))
+    }
+}
+
+/// A turn, shared by the work and by whoever waits for it.
+#[derive(Clone)]
+struct Turn(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Turn {
+    fn of(permit: Option<OwnedSemaphorePermit>) -> Self {
+        Self(Arc::new(Mutex::new(permit)))
+    }
+
+    /// Gives the turn to the next in the row, having another instead.
+    fn give_for(&self, other: OwnedSemaphorePermit) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(other);
+    }
+}
+
+/// Calls work off when it is no longer waited for.
+struct WaitedFor(CallOff);
+
+impl Drop for WaitedFor {
+    fn drop(&mut self) {
+        self.0.call_off();
     }
 }
 
@@ -201,8 +318,9 @@ pub async fn serve(
         ..state
     };
     let cut = CancellationToken::new();
-    let serving = axum::serve(Lines::new(listener, STALL, cut.clone()), router(state))
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let lines = Lines::new(listener, state.limits.stalling, cut.clone());
+    let serving =
+        axum::serve(lines, router(state)).with_graceful_shutdown(stop.clone().cancelled_owned());
     let last_call = async {
         stop.cancelled().await;
         tokio::time::sleep(GRACE).await;
@@ -231,4 +349,49 @@ async fn finish(request: Request, next: Next) -> Response {
         HeaderValue::from_static("nosniff"),
     );
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::durable::Breaker;
+
+    fn app(dir: &std::path::Path) -> AppState {
+        let store = Store::open(dir, Breaker::default()).unwrap();
+        let breaker = Breaker::default();
+        let (index, _) = Index::open(dir, store.log_id(), store.head(), breaker).unwrap();
+        let clock = Clock::system();
+        AppState::new(store, index, Board::default(), clock, Auth::None).with_limits(Limits {
+            looking: TimeDelta::days(1),
+            waiting: Duration::from_secs(60),
+            ..Limits::default()
+        })
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_is_called_off_when_the_client_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = app(dir.path());
+        let (begin, begun) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let asked = app.ask(move |app| {
+            let deadline = app.deadline();
+            begin.send(()).unwrap();
+            while !deadline.has_passed() {
+                std::thread::yield_now();
+            }
+            end.send(()).unwrap();
+            Ok(())
+        });
+        tokio::select! {
+            _ = asked => panic!("nothing ends it yet"),
+            begun = begun => begun.unwrap(),
+        }
+        ended.await.unwrap();
+        // The next one has all of its time.
+        let next = app.ask(|app| Ok(app.deadline().has_passed()));
+        assert!(!next.await.unwrap());
+    }
 }

@@ -15,6 +15,7 @@ mod gathered;
 mod lower;
 mod matches;
 mod merged;
+mod phrase;
 mod places;
 mod runs;
 mod scan;
@@ -22,7 +23,6 @@ mod schema;
 mod stopwatch;
 mod terms;
 mod verify;
-
 mod words;
 
 use std::collections::HashMap;

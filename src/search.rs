@@ -72,6 +72,16 @@ pub enum SearchError {
     /// The question cannot be understood.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// A field is asked about that neither the table of fields nor any entry has, as far as the index has come.
+    #[error("{message}")]
+    UnknownField {
+        /// The parameter that names it.
+        parameter: &'static str,
+        /// The character of the query it is about, counted from 0.
+        at: Option<usize>,
+        /// Which, and the name that was probably meant, for a person.
+        message: String,
+    },
     /// What is to be counted cannot be.
     #[error("{message}")]
     Counting {
@@ -115,7 +125,6 @@ pub fn page(
     cursor: Option<&str>,
     limit: usize,
 ) -> Result<Answer, SearchError> {
-    check_names(&question.query, snapshot)?;
     let place = cursor
         .map(|cursor| Place::read(cursor, question, store.log_id()))
         .transpose()?;
@@ -131,6 +140,7 @@ pub fn page(
             needs: upto,
         });
     }
+    check_names(&question.query, snapshot)?;
     let after = place.map(|place| place.after);
     // One more than asked for tells whether there is another page.
     let hits = snapshot.hits(
@@ -193,7 +203,7 @@ pub fn asked_at(cursor: &str) -> Option<DateTime<Utc>> {
 /// A path that no entry has is a mistake, not an empty answer.
 ///
 /// # Errors
-/// [`SearchError::Query`] with the first such path; what the index says.
+/// [`SearchError::UnknownField`] with the first such path; what the index says.
 pub fn check_names(query: &Query, snapshot: &Snapshot) -> Result<(), SearchError> {
     let mut paths = Vec::new();
     query.paths(&mut |path, at| paths.push((path, at)));
@@ -201,8 +211,7 @@ pub fn check_names(query: &Query, snapshot: &Snapshot) -> Result<(), SearchError
         if field::by_name(path).is_some() || snapshot.knows_path(path)? {
             continue;
         }
-        let message = unknown_field(snapshot, path)?;
-        return Err(QueryError { at, message }.into());
+        return Err(unknown_field(snapshot, path, "q", Some(at)));
     }
     Ok(())
 }
@@ -216,20 +225,29 @@ fn known_field(
     if field::by_name(name).is_some() || snapshot.knows_path(name)? {
         return Ok(());
     }
-    Err(SearchError::Counting {
-        parameter,
-        message: unknown_field(snapshot, name)?,
-    })
+    Err(unknown_field(snapshot, name, parameter, None))
 }
 
-fn unknown_field(snapshot: &Snapshot, path: &str) -> Result<String, SearchError> {
-    let known = snapshot.all_paths()?;
+fn unknown_field(
+    snapshot: &Snapshot,
+    path: &str,
+    parameter: &'static str,
+    at: Option<usize>,
+) -> SearchError {
+    let known = match snapshot.all_paths() {
+        Ok(known) => known,
+        Err(error) => return error.into(),
+    };
     let names = field::FIELDS.iter().map(|field| field.name);
     let hint = match nearest(path, names.chain(known.iter().map(String::as_str))) {
         Some(name) => format!("did you mean {}?", quoted(name)),
         None => "no entry has it either".to_owned(),
     };
-    Ok(format!("unknown field {}: {hint}", quoted(path)))
+    SearchError::UnknownField {
+        parameter,
+        at,
+        message: format!("unknown field {}: {hint}", quoted(path)),
+    }
 }
 
 /// The events in which a field or path has that value.

@@ -58,6 +58,7 @@ pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Opti
     }
     known
         .into_iter()
+        .filter(|candidate| candidate.len() <= MOST_COMPARED)
         .filter_map(|candidate| {
             let edits = strsim::osa_distance(&name, &candidate.to_lowercase());
             let longest = name.chars().count().max(candidate.chars().count()) as f64;

@@ -14,8 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::params::{FILTERS, Given, bad, order, question};
 use super::problem::Problem;
-use super::{AppState, MAX_EXPORTS, TIME_LIMIT};
-use crate::clock::Deadline;
+use super::{AppState, MAX_EXPORTS};
 use crate::event::AuditEvent;
 use crate::json;
 use crate::people::{self, KnownEvent};
@@ -86,9 +85,19 @@ struct Exporting {
     app: AppState,
     export: Export,
     format: Format,
-    /// Written before the next events.
-    head: Vec<u8>,
+    /// What is made, and not sent yet.
+    piece: Vec<u8>,
     _place: OwnedSemaphorePermit,
+}
+
+impl Exporting {
+    /// Adds the next events to what is sent next; nothing when there are no more.
+    fn make_piece(&mut self, app: &AppState) -> Result<(), Problem> {
+        let events = self.export.next_events(Some(app.deadline()))?;
+        let lines = self.format.lines(&app.store, events)?;
+        self.piece.extend(lines);
+        Ok(())
+    }
 }
 
 pub(super) async fn export(
@@ -106,17 +115,20 @@ pub(super) async fn export(
     }
     let place = app.exports.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::too_many("exports", MAX_EXPORTS))?;
-    let export = app.ask_for_piece(|app| {
-        let (store, snapshot) = (app.store.clone(), app.index.snapshot());
-        Ok(Export::new(store, snapshot, question)?)
+    let of_all_pieces = app.clone();
+    let exporting = app.export(move |app| {
+        let mut exporting = Exporting {
+            export: Export::new(app.store.clone(), app.index.snapshot(), question)?,
+            format,
+            piece: format.head()?,
+            _place: place,
+            app: of_all_pieces,
+        };
+        // Before anything is sent: what goes wrong at once can still be told.
+        exporting.make_piece(app)?;
+        Ok(exporting)
     });
-    let exporting = Exporting {
-        export: export.await?,
-        format,
-        head: format.head()?,
-        _place: place,
-        app,
-    };
+    let exporting = exporting.await?;
     let headers = [
         (header::CONTENT_TYPE, format.content_type()),
         (header::CONTENT_DISPOSITION, format.file_name()),
@@ -125,20 +137,18 @@ pub(super) async fn export(
     Ok((headers, body).into_response())
 }
 
-async fn next_piece(exporting: Exporting) -> io::Result<Option<(Bytes, Exporting)>> {
-    let app = exporting.app.clone();
-    let piece = app.ask_for_piece(move |app| {
-        let mut exporting = exporting;
-        let deadline = Deadline::after(&app.clock, TIME_LIMIT);
-        let events = exporting.export.next_events(Some(deadline))?;
-        let mut piece = std::mem::take(&mut exporting.head);
-        piece.extend(exporting.format.lines(&app.store, events)?);
-        Ok((piece, exporting))
-    });
-    let made = tokio::select! {
-        made = piece => made.map_err(|_| io::Error::other("the export broke off"))?,
-        () = app.stopping.cancelled() => return Err(io::Error::other("the service is stopping")),
-    };
-    let (piece, exporting) = made;
+async fn next_piece(mut exporting: Exporting) -> io::Result<Option<(Bytes, Exporting)>> {
+    if exporting.piece.is_empty() {
+        let app = exporting.app.clone();
+        let piece = app.export(move |app| {
+            exporting.make_piece(app)?;
+            Ok(exporting)
+        });
+        exporting = tokio::select! {
+            made = piece => made.map_err(|_| io::Error::other("the export broke off"))?,
+            () = app.stopping.cancelled() => return Err(io::Error::other("the service is stopping")),
+        };
+    }
+    let piece = std::mem::take(&mut exporting.piece);
     Ok((!piece.is_empty()).then(|| (piece.into(), exporting)))
 }

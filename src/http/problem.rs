@@ -28,6 +28,9 @@ pub(super) struct Problem {
     parameter: Option<String>,
     /// The character of the query it is about, counted from 0.
     at: Option<usize>,
+    /// Whether it is that no entry has a field, as far as the index has come.
+    #[serde(skip)]
+    is_of_unknown_field: bool,
 }
 
 fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -48,6 +51,7 @@ impl Problem {
             detail: detail.into(),
             parameter: None,
             at: None,
+            is_of_unknown_field: false,
         }
     }
 
@@ -124,6 +128,22 @@ impl Problem {
         )
     }
 
+    /// That a field is unknown, as far as the index has come.
+    pub(super) fn of_unknown_field(self) -> Self {
+        Self {
+            is_of_unknown_field: true,
+            ..self
+        }
+    }
+
+    /// While the index is filled anew, nobody knows yet which fields entries have.
+    pub(super) fn or_rebuilding(self, is_rebuilding: bool) -> Self {
+        match self.is_of_unknown_field && is_rebuilding {
+            true => Self::rebuilding(),
+            false => self,
+        }
+    }
+
     /// So many are served already.
     pub(super) fn too_many(what: &str, most: usize) -> Self {
         Self::new(
@@ -189,6 +209,14 @@ impl From<SearchError> for Problem {
             SearchError::Query(error) => Self {
                 at: Some(error.at),
                 ..Self::parameter("q", error.message)
+            },
+            SearchError::UnknownField {
+                parameter,
+                at,
+                message,
+            } => Self {
+                at,
+                ..Self::parameter(parameter, message).of_unknown_field()
             },
             SearchError::Counting { parameter, message } => Self::parameter(parameter, message),
             SearchError::Cursor(message) => Self::parameter("cursor", message),

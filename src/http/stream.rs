@@ -14,9 +14,9 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::AppState;
 use super::params::{FILTERS, Given, bad, question};
 use super::problem::Problem;
-use super::{AppState, MAX_TAILS};
 use crate::index::Order;
 use crate::json;
 use crate::people::{self, KnownEvent};
@@ -54,9 +54,9 @@ pub(super) async fn tail(
     let question = question(&given, Order::Ascending, app.clock.now())?;
     let after = last_event_id(&app, &headers, &given)?;
     let place = app.tails.clone().try_acquire_owned();
-    let place = place.map_err(|_| Problem::too_many("tails", MAX_TAILS))?;
+    let place = place.map_err(|_| Problem::too_many("tails", app.limits.tails))?;
     let commits = app.index.commits();
-    let tail = app.ask_for_piece(move |app| begin(app, question, after));
+    let tail = app.tail(move |app| begin(app, question, after));
     let tailing = Tailing {
         tail: tail.await?,
         commits,
@@ -117,7 +117,7 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
     loop {
         // Registered before looking: what is announced meanwhile wakes the next look.
         tailing.commits.mark_unchanged();
-        let piece = app.ask_for_piece(move |app| {
+        let piece = app.tail(move |app| {
             let events = tailing.tail.next_events(&app.snapshot())?;
             let events = people::introduce(&app.store, events)?;
             Ok((messages(&events)?, tailing))

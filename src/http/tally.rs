@@ -165,7 +165,11 @@ pub(super) async fn values(
         let values = search::completions(&app.store, &snapshot, &question, &name, &prefix, size);
         // Here the field is a part of the path: a wrong one is a place where there is nothing.
         let values = values.map_err(|error| match error {
-            SearchError::Counting { message, .. } => Problem::not_found(message),
+            SearchError::UnknownField {
+                parameter: "name",
+                message,
+                ..
+            } => Problem::not_found(message).of_unknown_field(),
             error => error.into(),
         })?;
         Ok(ValuesAnswer {

@@ -82,9 +82,11 @@ impl tantivy_fst::Automaton for DictionaryWalk<'_> {
 
     fn is_match(&self, state: &State) -> bool {
         let dfa = &self.automaton.dfa;
-        state.is_some_and(|(read, state)| {
-            read == self.prefix.len() && dfa.is_match_state(dfa.next_eoi_state(state))
-        })
+        // When time is up, the next term is said to match: the walk then comes back to whoever takes the terms, and ends there.
+        self.steps.step()
+            || state.is_some_and(|(read, state)| {
+                read == self.prefix.len() && dfa.is_match_state(dfa.next_eoi_state(state))
+            })
     }
 
     fn can_match(&self, state: &State) -> bool {

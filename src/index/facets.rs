@@ -27,6 +27,7 @@ use super::matches::{Found, Matches};
 use super::merged::Merged;
 use super::scan::Snapshot;
 use super::schema::{Shape, has_column};
+use super::stopwatch::Steps;
 use crate::event::AuditEvent;
 use crate::field::{self, folded};
 
@@ -88,7 +89,7 @@ impl Matches<'_> {
                 count += match &counters[i] {
                     Counter::Whole => term.info.doc_freq.into(),
                     Counter::Column(counts) => counts[term.number as usize].into(),
-                    Counter::Postings => self.count_of(i, &dictionaries[i], term.info)?,
+                    Counter::Postings => self.count_of(i, &dictionaries[i], term.info, &steps)?,
                 };
             }
             if best.has_room_for(count) {
@@ -135,6 +136,7 @@ impl Matches<'_> {
         segment: usize,
         dictionary: &InvertedIndexReader,
         term: &TermInfo,
+        steps: &Steps,
     ) -> Result<u64, IndexError> {
         let mut postings = dictionary
             .read_block_postings_from_terminfo(term, IndexRecordOption::Basic)
@@ -147,8 +149,10 @@ impl Matches<'_> {
             Found::Few(few) if few.len() * LOOKUP_RATIO < term.doc_freq as usize => {
                 look_up(few, &mut postings)
             }
-            Found::Few(few) => count_if(&mut postings, |doc| few.binary_search(&doc).is_ok()),
-            Found::Many(bits) => count_if(&mut postings, |doc| bits.contains(doc)),
+            Found::Few(few) => {
+                count_if(&mut postings, steps, |doc| few.binary_search(&doc).is_ok())
+            }
+            Found::Many(bits) => count_if(&mut postings, steps, |doc| bits.contains(doc)),
         })
     }
 }
@@ -225,12 +229,13 @@ impl Snapshot {
     /// [`IndexError::Engine`] when a file cannot be read.
     pub fn paths(&self, prefix: &str, limit: usize) -> Result<Vec<String>, IndexError> {
         let prefix = folded(prefix);
+        let steps = self.watch.steps();
         let mut found = BTreeSet::new();
         for dictionary in self.dictionaries(self.shape.paths())? {
             let mut begin = prefix.clone();
             for _ in 0..limit {
                 let mut terms = stream(&dictionary, &begin)?;
-                if !terms.advance() || !terms.key().starts_with(prefix.as_bytes()) {
+                if !terms.advance() || !terms.key().starts_with(prefix.as_bytes()) || steps.step() {
                     break;
                 }
                 let term = String::from_utf8_lossy(terms.key());
@@ -243,6 +248,7 @@ impl Snapshot {
                 found.insert(path.to_owned());
             }
         }
+        self.watch.check()?;
         Ok(found.into_iter().take(limit).collect())
     }
 
@@ -287,9 +293,13 @@ fn look_up(docs: &[DocId], postings: &mut BlockSegmentPostings) -> u64 {
     count
 }
 
-fn count_if(postings: &mut BlockSegmentPostings, is_found: impl Fn(DocId) -> bool) -> u64 {
+fn count_if(
+    postings: &mut BlockSegmentPostings,
+    steps: &Steps,
+    is_found: impl Fn(DocId) -> bool,
+) -> u64 {
     let mut count = 0;
-    while !postings.docs().is_empty() {
+    while !postings.docs().is_empty() && !steps.step() {
         count += postings.docs().iter().filter(|doc| is_found(**doc)).count() as u64;
         postings.advance();
     }

@@ -7,11 +7,12 @@ mod field;
 mod words;
 
 use tantivy::Term;
-use tantivy::query::{AllQuery, BooleanQuery, EmptyQuery, Occur, PhraseQuery, TermQuery};
+use tantivy::query::{AllQuery, BooleanQuery, EmptyQuery, Occur, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 
 use super::IndexError;
 use super::automaton::{Automaton, TooLarge};
+use super::phrase::Phrase;
 use super::places::Places;
 use super::scan::Snapshot;
 use super::schema::{Mark, Shape, spelled};
@@ -55,7 +56,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn query(&self, query: &Query) -> Result<Lowered, IndexError> {
-        self.look()?;
+        self.snapshot.check_time()?;
         Ok(match query {
             Query::All => Box::new(AllQuery),
             Query::And(parts) => self.and(parts)?,
@@ -98,7 +99,8 @@ impl<'a> Lowering<'a> {
         let mut alternatives = Vec::new();
         let mut patterns: Vec<(&str, Vec<Automaton>)> = Vec::new();
         for part in parts {
-            self.look()?;
+            // Making automata takes time, too.
+            self.snapshot.check_time()?;
             let (path, automaton) = match part {
                 Query::Like { path, pattern, at } => {
                     (path, sized(Automaton::of_pattern(pattern), *at)?)
@@ -129,17 +131,11 @@ impl<'a> Lowering<'a> {
         if replaced.is_empty() {
             return Ok(Box::new(AllQuery));
         }
-        let places = Places::new(self.snapshot.docs_of(&replaced));
+        let places = Places::new(self.snapshot.docs_of(&replaced).into_iter());
         Ok(Box::new(BooleanQuery::new(vec![
             (Occur::Must, Box::new(AllQuery)),
             (Occur::MustNot, Box::new(places)),
         ])))
-    }
-
-    /// Fails when time is up: making automata takes some.
-    fn look(&self) -> Result<(), IndexError> {
-        self.snapshot.watch().look();
-        self.snapshot.watch().check()
     }
 
     fn exists(&self, path: &str) -> Term {
@@ -150,16 +146,12 @@ impl<'a> Lowering<'a> {
         let query = Box::new(TermQuery::new(term, IndexRecordOption::Basic));
         match self.are_few {
             true => query,
-            false => self.watched(query),
+            false => Box::new(Watched::new(query, self.snapshot.watch())),
         }
     }
 
-    fn phrase(&self, terms: Vec<Term>) -> Lowered {
-        self.watched(Box::new(PhraseQuery::new(terms)))
-    }
-
-    fn watched(&self, query: Lowered) -> Lowered {
-        Box::new(Watched::new(query, self.snapshot.watch()))
+    fn phrase(&self, words: Vec<Term>) -> Lowered {
+        Box::new(Phrase::new(words, self.snapshot.watch()))
     }
 
     /// A walk through a dictionary.

@@ -19,11 +19,12 @@ pub(super) struct WordRun {
     pub(super) watch: Watch,
 }
 
-/// Where runs may begin in each document: positions of their first word.
+/// Where runs may begin in each document: positions of their first word, ascending.
 type Beginnings = HashMap<DocId, Vec<u32>>;
 
 impl WordRun {
     fn docs(&self, reader: &SegmentReader) -> tantivy::Result<Found> {
+        let steps = self.watch.steps();
         let Some(first) = self.words.first() else {
             return Ok(Found::Nothing);
         };
@@ -43,7 +44,7 @@ impl WordRun {
             if let Some(runs) = &runs {
                 here.retain(|doc, beginnings| {
                     let before = runs.get(doc).map_or(&[][..], Vec::as_slice);
-                    beginnings.retain(|at| before.contains(at));
+                    beginnings.retain(|at| !steps.step() && before.binary_search(at).is_ok());
                     !beginnings.is_empty()
                 });
             }
@@ -104,6 +105,9 @@ impl WordRun {
                 }
                 postings.advance();
             }
+        }
+        for beginnings in found.values_mut() {
+            beginnings.sort_unstable();
         }
         Ok(found)
     }

@@ -5,7 +5,7 @@
 //! The other order walks backwards, block by block.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
 use tantivy::columnar::ColumnValues;
@@ -107,6 +107,15 @@ impl Snapshot {
             watch: Watch::until(deadline),
             ..self.clone()
         }
+    }
+
+    /// For whoever works on with what was found: whether there is time left.
+    ///
+    /// # Errors
+    /// [`IndexError::CutOff`] when there is none.
+    pub fn check_time(&self) -> Result<(), IndexError> {
+        self.watch.look();
+        self.watch.check()
     }
 
     pub(super) fn shape(&self) -> &Shape {
@@ -214,8 +223,7 @@ impl Snapshot {
                     counted
                 }
             };
-            self.watch.look();
-            self.watch.check()?;
+            self.check_time()?;
         }
         Ok(count)
     }
@@ -253,6 +261,7 @@ impl Snapshot {
 
     /// The events up to `upto` that another one up to there is the next revision of.
     pub(super) fn replaced(&self, upto: Seq) -> Result<Vec<Hit>, IndexError> {
+        let steps = self.watch.steps();
         let mut replaced = Vec::new();
         for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
             let inverted = reader.inverted_index(self.shape.path)?;
@@ -264,6 +273,7 @@ impl Snapshot {
                 .map_err(tantivy::TantivyError::from)?;
             while terms.advance()
                 && let Some(hit) = Mark::replaced(terms.key())
+                && !steps.step()
             {
                 let postings = inverted
                     .read_postings_from_terminfo(terms.value(), IndexRecordOption::Basic)
@@ -273,20 +283,27 @@ impl Snapshot {
                 }
             }
         }
+        self.watch.check()?;
         Ok(replaced)
     }
 
     /// The documents of some events.
-    pub(super) fn docs_of(
-        &self,
-        hits: &[Hit],
-    ) -> impl Iterator<Item = (SegmentId, places::Docs)> + use<> {
-        let mut found = Vec::new();
-        for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
-            let docs = hits.iter().filter_map(|hit| segment.doc(*hit)).collect();
-            found.push((reader.segment_id(), places::Docs::List(docs)));
+    pub(super) fn docs_of(&self, hits: &[Hit]) -> Vec<(SegmentId, places::Docs)> {
+        // Many may be of one time, whose documents are then looked at once for all of them.
+        let mut by_time: HashMap<i64, HashSet<u64>> = HashMap::new();
+        for hit in hits {
+            by_time.entry(hit.at_us).or_default().insert(hit.seq.0);
         }
-        found.into_iter()
+        let segments = self.segments.iter().zip(self.searcher.segment_readers());
+        segments
+            .map(|(segment, reader)| {
+                let of_times = by_time.iter().flat_map(|(at_us, seqs)| {
+                    let of_that_time = segment.docs_at(*at_us);
+                    of_that_time.filter(|doc| seqs.contains(&segment.seq.get_val(*doc)))
+                });
+                (reader.segment_id(), places::Docs::List(of_times.collect()))
+            })
+            .collect()
     }
 
     /// The documents of the events that are ordered into a stretch of time.
@@ -372,11 +389,10 @@ impl Segment {
         start..end.max(start)
     }
 
-    /// The document of an event, if it is here.
-    fn doc(&self, hit: Hit) -> Option<DocId> {
-        let key = sort_key(hit.at_us);
-        let mut of_that_time = self.first_not_above(key)..self.first_below(key);
-        of_that_time.find(|doc| self.seq.get_val(*doc) == hit.seq.0)
+    /// The documents that are ordered at one moment.
+    fn docs_at(&self, at_us: i64) -> Docs {
+        let key = sort_key(at_us);
+        self.first_not_above(key)..self.first_below(key)
     }
 
     /// The first document whose key is less than `key`.

@@ -45,6 +45,12 @@ impl Watch {
         is_over
     }
 
+    /// Says whether time was found to be up.
+    pub(super) fn is_over(&self) -> bool {
+        let timer = self.0.as_ref();
+        timer.is_some_and(|timer| timer.is_over.load(Ordering::Relaxed))
+    }
+
     /// Fails when time was found to be up: what was found since is not whole.
     pub(super) fn check(&self) -> Result<(), IndexError> {
         match &self.0 {
@@ -59,7 +65,8 @@ impl Watch {
     pub(super) fn steps(&self) -> Steps {
         Steps {
             watch: self.clone(),
-            taken: Cell::new(0),
+            // The first step looks, too: many short loops take as long as a long one.
+            taken: Cell::new(STEPS_BETWEEN_LOOKS - 1),
         }
     }
 }

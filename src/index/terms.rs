@@ -130,7 +130,7 @@ impl Terms {
                 steps: self.watch.steps(),
             };
             let mut terms = inverted.terms().search(walk).into_stream()?;
-            while terms.advance() {
+            while terms.advance() && !self.watch.is_over() {
                 passes(terms.key(), terms.value())?;
             }
         }

@@ -143,6 +143,8 @@ pub fn history(
     };
     let mut changes = Vec::new();
     for event in answer.events {
+        // Bodies can be large, and a page has a thousand of them at most.
+        snapshot.check_time()?;
         let request = request_of(&event);
         let diff = before
             .as_deref()

@@ -173,6 +173,7 @@ impl Counting<'_> {
         let places = self.matches.places();
         let mut rest = places.as_slice();
         while !rest.is_empty() {
+            self.snapshot.check_time()?;
             let events = read(self.store, rest.iter().copied(), READ_BYTES)?;
             events.iter().for_each(|event| reading.take(event));
             rest = &rest[events.len()..];

@@ -5,7 +5,7 @@ use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
 use orgtrail::event::{Arrival, AuditEvent};
 use orgtrail::health::Board;
-use orgtrail::http::{self, AppState, Auth};
+use orgtrail::http::{self, AppState, Auth, Limits};
 use orgtrail::index::Index;
 use orgtrail::indexing::Indexing;
 use orgtrail::position::{Seq, Source, Window, WindowKind};
@@ -34,6 +34,10 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) async fn new() -> Self {
+        Self::with_limits(Limits::default()).await
+    }
+
+    pub(crate) async fn with_limits(limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         let store = Store::open(&data, Breaker::default()).unwrap();
@@ -46,7 +50,8 @@ impl Desk {
             Board::default(),
             clock.clone(),
             Auth::None,
-        );
+        )
+        .with_limits(limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
@@ -66,6 +71,10 @@ impl Desk {
 
     /// With the whole history of a simulated organization in it.
     pub(crate) async fn of_history(events: u64) -> Self {
+        Self::of_history_with(events, Limits::default()).await
+    }
+
+    pub(crate) async fn of_history_with(events: u64, limits: Limits) -> Self {
         let config = SimConfig {
             events,
             accounts: 3,
@@ -74,7 +83,7 @@ impl Desk {
         };
         let clock = Clock::system();
         let simulator = Simulator::new(config, clock.clone());
-        let mut desk = Self::new().await;
+        let mut desk = Self::with_limits(limits).await;
         for source in simulator.sources() {
             desk.keep(&source, &simulator.entries(&source, clock.now()));
         }

@@ -6,6 +6,7 @@
 )]
 
 mod answers;
+mod asked;
 mod backfill;
 mod cli;
 mod completeness;
@@ -15,6 +16,7 @@ mod drive;
 mod harness;
 mod import;
 mod meaning;
+mod motion;
 mod newcomer;
 mod people;
 mod quota;
@@ -30,6 +32,7 @@ mod tails;
 mod tidy;
 mod verify;
 mod walks;
+mod worst;
 
 /// Tells whoever runs the tests something that a failure would need.
 #[expect(clippy::print_stdout, reason = "shown with a test's failure")]

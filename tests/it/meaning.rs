@@ -31,7 +31,7 @@ pub(crate) fn indexed(dir: &Path, entries: &[Entry], cuts: &[usize]) -> Index {
     index
 }
 
-fn hit(entry: &Entry) -> Hit {
+pub(crate) fn hit(entry: &Entry) -> Hit {
     Hit {
         at_us: entry.event.ordered_at().timestamp_micros(),
         seq: entry.event.seq,
@@ -39,7 +39,7 @@ fn hit(entry: &Entry) -> Hit {
 }
 
 /// What the reference answers, in order.
-fn expected(query: &Query, entries: &[Entry], range: Range, order: Order) -> Vec<Hit> {
+pub(crate) fn expected(query: &Query, entries: &[Entry], range: Range, order: Order) -> Vec<Hit> {
     let mut hits: Vec<Hit> = entries
         .iter()
         .filter(|entry| matches(query, entry))
@@ -57,7 +57,7 @@ fn expected(query: &Query, entries: &[Entry], range: Range, order: Order) -> Vec
 }
 
 /// Edges of a histogram: before, among and after the times of most entries.
-const EDGES: [i64; 5] = [
+pub(crate) const EDGES: [i64; 5] = [
     0,
     1_785_715_200_000_000,
     1_785_744_000_000_000,
@@ -66,7 +66,7 @@ const EDGES: [i64; 5] = [
 ];
 
 /// How many events the reference finds between each two edges.
-fn over_time(query: &Query, entries: &[Entry], range: Range) -> Vec<u64> {
+pub(crate) fn over_time(query: &Query, entries: &[Entry], range: Range) -> Vec<u64> {
     let hits = expected(query, entries, range, Order::Ascending);
     let between = |pair: &[i64]| {
         let within = hits
@@ -78,7 +78,7 @@ fn over_time(query: &Query, entries: &[Entry], range: Range) -> Vec<u64> {
 }
 
 /// The values that most of the events have that the reference finds.
-fn by_value(
+pub(crate) fn by_value(
     query: &Query,
     entries: &[Entry],
     range: Range,
@@ -102,7 +102,13 @@ fn by_value(
 }
 
 /// What the index answers, page by page.
-fn walked(snapshot: &Snapshot, query: &Query, range: Range, order: Order, size: usize) -> Vec<Hit> {
+pub(crate) fn walked(
+    snapshot: &Snapshot,
+    query: &Query,
+    range: Range,
+    order: Order,
+    size: usize,
+) -> Vec<Hit> {
     let mut found: Vec<Hit> = Vec::new();
     loop {
         let after = found.last().copied();
@@ -202,7 +208,7 @@ fn object<K: std::fmt::Display>(members: Vec<(K, String)>) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-fn any_entry() -> impl Strategy<Value = String> {
+pub(crate) fn any_entry() -> impl Strategy<Value = String> {
     let time =
         prop::sample::select(TIMES.to_vec()).prop_map(|time| ("time".to_owned(), time.to_owned()));
     let of = |names: Vec<&'static str>| {
@@ -227,7 +233,7 @@ fn any_entry() -> impl Strategy<Value = String> {
     ]
 }
 
-const NAMES: [&str; 19] = [
+pub(crate) const NAMES: [&str; 19] = [
     "actor.email",
     "ACTOR.Email",
     "actor.ip_address",
@@ -319,7 +325,7 @@ fn any_term() -> impl Strategy<Value = String> {
     ]
 }
 
-fn any_question() -> impl Strategy<Value = String> {
+pub(crate) fn any_question() -> impl Strategy<Value = String> {
     any_term().prop_recursive(3, 8, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 2..4).prop_map(|parts| parts.join(" ")),

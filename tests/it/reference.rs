@@ -49,7 +49,12 @@ impl Entry {
             problem: reading.problem,
             entry: RawValue::from_string(body.to_owned()).unwrap(),
         };
-        let tree: Tree = serde_json::from_str(body).unwrap();
+        Self::of(event)
+    }
+
+    /// An event that was kept.
+    pub(crate) fn of(event: AuditEvent) -> Self {
+        let tree: Tree = serde_json::from_str(event.entry.get()).unwrap();
         let mut leaves = Vec::new();
         lay_out(&tree, String::new(), &mut leaves);
         Self {

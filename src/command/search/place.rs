@@ -233,6 +233,11 @@ pub(super) fn look_into(dir: &Path) -> Result<(Store, Snapshot)> {
 pub(super) fn told(error: SearchError) -> anyhow::Error {
     match error {
         SearchError::Query(error) => with_place(error),
+        SearchError::UnknownField {
+            at: Some(at),
+            message,
+            ..
+        } => with_place(QueryError { at, message }),
         error => error.into(),
     }
 }

@@ -1,11 +1,18 @@
 //! Where a command finds what it asks: a running server, or a data directory.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args as ClapArgs;
 use serde_json::Value;
 use url::Url;
+
+/// How long a server is waited for until it takes the call.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long it may say nothing; a tail without events says so more often.
+const SPEAK_WITHIN: Duration = Duration::from_secs(90);
 
 /// Where to ask. Without either, the data directory of the configuration.
 #[derive(Debug, ClapArgs)]
@@ -50,7 +57,14 @@ pub(super) async fn open(
     if !parameters.is_empty() {
         url.query_pairs_mut().extend_pairs(parameters);
     }
-    let answer = reqwest::get(url)
+    let client = reqwest::Client::builder()
+        .connect_timeout(CONNECT_WITHIN)
+        .read_timeout(SPEAK_WITHIN)
+        .build()
+        .context("could not start a client")?;
+    let answer = client
+        .get(url)
+        .send()
         .await
         .with_context(|| format!("could not reach {server}"))?;
     let status = answer.status();

@@ -20,7 +20,7 @@ const LEVEL: i32 = 3;
 const DICTIONARY_LEN: usize = 112 * 1024;
 
 /// How much is sampled to train one, in bytes.
-pub(super) const MAX_SAMPLE_BYTES: usize = 8 * 1024 * 1024;
+pub(super) const MAX_SAMPLE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The largest body that can be read back, in bytes: more than the largest page that is taken from upstream.
 pub(super) const MAX_BODY_LEN: usize = 128 * 1024 * 1024;
@@ -199,13 +199,13 @@ impl<'a> Unpacker<'a> {
 }
 
 /// A dictionary for such bodies, and how well it does over them; `None` when they are too few or too plain for one.
-pub(super) fn train(samples: &[String]) -> Option<(Vec<u8>, f64)> {
+pub(super) fn train(samples: &[&str]) -> Option<(Vec<u8>, f64)> {
     let content = zstd::dict::from_samples(samples, DICTIONARY_LEN).ok()?;
     let trial = Bodies::new();
     trial.learn(1, 0.0, &content);
-    let packed = trial.pack(samples.iter().map(String::as_str)).ok()?;
+    let packed = trial.pack(samples.iter().copied()).ok()?;
     let packed_bytes: usize = packed.iter().map(|packed| packed.frame.len()).sum();
-    let raw_bytes: usize = samples.iter().map(String::len).sum();
+    let raw_bytes: usize = samples.iter().map(|sample| sample.len()).sum();
     Some((content, packed_bytes as f64 / raw_bytes.max(1) as f64))
 }
 
@@ -225,7 +225,8 @@ mod tests {
         let bodies = Bodies::new();
         let samples: Vec<String> = (0..2_000).map(sample).collect();
         let plain = bodies.pack(samples.iter().map(String::as_str)).unwrap();
-        let (content, ratio) = train(&samples).unwrap();
+        let (content, ratio) =
+            train(&samples.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
         bodies.learn(1, ratio, &content);
         let trained = bodies.pack(samples.iter().map(String::as_str)).unwrap();
         let decoders = bodies.decoders();

@@ -51,8 +51,15 @@ pub struct Appended {
     pub held: usize,
 }
 
-/// When, in events, the first dictionaries are trained: soon, and once more when there is enough to choose from.
-const TRAIN_AT: [u64; 2] = [1_000, 20_000];
+/// When, in events, the first dictionaries are trained: soon, and again when there is more to choose from.
+const TRAIN_AT: [u64; 3] = [1_000, 20_000, 200_000];
+
+/// Of how many of the newest events a dictionary's samples are taken.
+const SAMPLED: u64 = 200_000;
+
+/// How many samples it is trained from at most. They are spread evenly: neighbours are of one source and one day, and a
+/// dictionary of those does a tenth worse.
+const MAX_SAMPLES: u64 = 12_000;
 
 impl Store {
     /// Keeps a page: its new events with their places, its window's cursor and counts, all or nothing; then announces the
@@ -222,15 +229,17 @@ impl Store {
         TRAIN_AT.iter().any(|at| before.0 < *at && head.0 >= *at) || self.0.bodies.falls_short()
     }
 
-    /// Trains a dictionary from the newest bodies and takes it into use. Too plain bodies train none, and that is fine.
+    /// Trains a dictionary from bodies among the newest and takes it into use. Too plain bodies train none, and that is fine.
     fn train_dictionary(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let mut samples = Vec::new();
-        let mut bytes = 0;
-        let newest = self.head().0.saturating_sub(TRAIN_AT[1]);
-        for event in self.events_after(Seq(newest), usize::MAX >> 1, bodies::MAX_SAMPLE_BYTES)? {
-            bytes += event.entry.get().len();
-            samples.push(event.entry.get().to_owned());
-        }
+        let head = self.head().0;
+        let sampled = head.min(SAMPLED);
+        let step = usize::try_from(sampled.div_ceil(MAX_SAMPLES)).unwrap_or(usize::MAX);
+        let seqs: Vec<Seq> = (head - sampled + 1..=head)
+            .step_by(step.max(1))
+            .map(Seq)
+            .collect();
+        let events = self.events(&seqs, bodies::MAX_SAMPLE_BYTES)?;
+        let samples: Vec<&str> = events.iter().map(|event| event.entry.get()).collect();
         let Some((content, ratio)) = bodies::train(&samples) else {
             // Not again for each page.
             self.0.bodies.judge_anew();
@@ -247,7 +256,6 @@ impl Store {
         tracing::debug!(
             dictionary = id,
             samples = samples.len(),
-            sample.bytes = bytes,
             ratio,
             "Trained a dictionary."
         );

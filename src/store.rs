@@ -348,6 +348,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child process that is being started holds it open a moment longer.
+        if let Some(Err(error)) = self.lock.as_ref().map(File::unlock) {
+            tracing::debug!(error = %error, "The lock of the data directory could not be let go.");
+        }
+    }
+}
+
 /// A file or directory could not be used.
 fn unusable(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
     let path = path.to_owned();

@@ -20,7 +20,7 @@ const LEVEL: i32 = 3;
 const DICTIONARY_LEN: usize = 112 * 1024;
 
 /// How much is sampled to train one, in bytes.
-pub(super) const MAX_SAMPLE_BYTES: usize = 16 * 1024 * 1024;
+pub(super) const MAX_SAMPLE_BYTES: usize = 8 * 1024 * 1024;
 
 /// The largest body that can be read back, in bytes: more than the largest page that is taken from upstream.
 pub(super) const MAX_BODY_LEN: usize = 128 * 1024 * 1024;

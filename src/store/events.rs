@@ -52,14 +52,14 @@ pub struct Appended {
 }
 
 /// When, in events, the first dictionaries are trained: soon, and again when there is more to choose from.
-const TRAIN_AT: [u64; 3] = [1_000, 20_000, 200_000];
+const TRAIN_AT: [u64; 2] = [1_000, 20_000];
 
 /// Of how many of the newest events a dictionary's samples are taken.
-const SAMPLED: u64 = 200_000;
+const SAMPLED: u64 = 20_000;
 
 /// How many samples it is trained from at most. They are spread evenly: neighbours are of one source and one day, and a
 /// dictionary of those does a tenth worse.
-const MAX_SAMPLES: u64 = 12_000;
+const MAX_SAMPLES: u64 = 6_000;
 
 impl Store {
     /// Keeps a page: its new events with their places, its window's cursor and counts, all or nothing; then announces the

@@ -388,7 +388,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     db.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     db.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     // In KiB when negative.
-    db.pragma_update(None, "cache_size", -32 * 1024)?;
+    db.pragma_update(None, "cache_size", -16 * 1024)?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(db)
 }

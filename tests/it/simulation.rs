@@ -125,9 +125,16 @@ async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
     tell(format!("seed {seed}; again with ORGTRAIL_SEED={seed}"));
     let mut rng = Rng::with_seed(seed);
     let armed = Arc::new(Mutex::new(true));
+    let events = rng.u64(100..900);
+    // Some have enough for a dictionary to be trained while steps break.
+    let events = if seed.is_multiple_of(10) {
+        6_000
+    } else {
+        events
+    };
     let config = SimConfig {
         seed,
-        events: rng.u64(100..900),
+        events,
         organizations: rng.u32(1..3),
         accounts: rng.u32(1..3),
         days: 3,

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench scale -- 1000000 10000000` makes the events once for each size, then measures each part in a process
 //! of its own (so that its peak memory is its own), and prints each figure beside its bound, taken in the same run over
-//! the same events. `ORGTRAIL_SCALE_DIR` names where the files go: about 2 GB for each million events.
+//! the same events. `ORGTRAIL_SCALE_DIR` names where the files go: about 2.5 GB for each million events.
 
 #![expect(
     clippy::unwrap_used,

@@ -273,7 +273,7 @@ proptest! {
                     let new = process.store.events_after(last, usize::MAX >> 1, usize::MAX).unwrap();
                     entries.extend(new.into_iter().map(Entry::of));
                 }
-                Happening::Follow => while process.follower.turn().unwrap().has_more {},
+                Happening::Follow => process.follower.catch_up().unwrap(),
                 Happening::Take(n_events) => {
                     process.take(*n_events);
                     process.index.commit().unwrap();

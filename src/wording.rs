@@ -49,23 +49,36 @@ pub fn quoted(value: &str) -> String {
     shown
 }
 
-/// The name nearest to `name`, when one is near enough to have been meant. Case does not count.
+/// The name nearest to `name`, when one is near enough to have been meant: one that is spelled much like it, or else the
+/// first that ends with it, as `actor.email` does with `email`. Case does not count.
 #[must_use]
 pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let name = name.to_lowercase();
     if name.len() > MOST_COMPARED {
         return None;
     }
-    known
-        .into_iter()
-        .filter(|candidate| candidate.len() <= MOST_COMPARED)
-        .filter_map(|candidate| {
-            let edits = strsim::osa_distance(&name, &candidate.to_lowercase());
-            let longest = name.chars().count().max(candidate.chars().count()) as f64;
-            (edits as f64 <= longest * MOST_DIFFERENT).then_some((edits, candidate))
-        })
-        .min_by_key(|(edits, _)| *edits)
-        .map(|(_, candidate)| candidate)
+    let ends_with_it = |candidate: &str| {
+        let before = candidate.strip_suffix(&name);
+        before.is_some_and(|before| before.ends_with(['.', '_']))
+    };
+    let mut likest: Option<(usize, &str)> = None;
+    let mut longer = None;
+    for candidate in known {
+        if candidate.len() > MOST_COMPARED {
+            continue;
+        }
+        let folded = candidate.to_lowercase();
+        let edits = strsim::osa_distance(&name, &folded);
+        let longest = name.chars().count().max(candidate.chars().count()) as f64;
+        let is_like_it = edits as f64 <= longest * MOST_DIFFERENT;
+        if is_like_it && likest.is_none_or(|(fewest, _)| edits < fewest) {
+            likest = Some((edits, candidate));
+        }
+        if longer.is_none() && ends_with_it(&folded) {
+            longer = Some(candidate);
+        }
+    }
+    likest.map(|(_, candidate)| candidate).or(longer)
 }
 
 #[cfg(test)]
@@ -89,6 +102,8 @@ mod tests {
         check("Listen", Some("listen"));
         check("pagesize", Some("page_size"));
         check("max-requests", Some("max_requests"));
+        check("size", Some("page_size"));
+        check("ize", None);
         check("colour", None);
         check("", None);
         check(&"a".repeat(1_000), None);

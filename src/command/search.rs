@@ -7,7 +7,7 @@ mod tail;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Utc};
 use clap::{Args as ClapArgs, ValueEnum};
 
@@ -97,6 +97,11 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
         order,
         limit: args.limit.into(),
     };
+    let ends = asked.since.zip(asked.before);
+    ensure!(
+        ends.is_none_or(|(since, before)| since < before),
+        "`--before` is not after `--since`"
+    );
     let place = Place::open(&args.reach, config)?;
     let form = match (args.json, args.csv) {
         (true, _) => Form::Json,

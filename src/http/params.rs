@@ -1,8 +1,10 @@
-//! A request's parameters as a question.
+//! A request's parameters as a question, and what its path names.
 //!
 //! Every name is known or an error, with the nearest name; every value is right or an error that says what is wanted.
 //! Parameters are read before anything is asked.
 
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
 use url::form_urlencoded;
 
@@ -274,6 +276,7 @@ fn hint(name: &str, known: &[&'static str], takes_filters: bool) -> String {
             format!("did you mean `{near}{not}`?")
         }
         Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "there are none here".to_owned(),
         None => {
             let and_more = if takes_filters {
                 ", and upstream's filters"
@@ -325,5 +328,24 @@ impl Given {
             None => Ok(first),
             Some(_) => Err(bad(name, format!("`{name}` is given more than once"))),
         }
+    }
+}
+
+/// What the path of a request names: the one part of it that is not ours.
+pub(super) struct Named(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let named = Path::from_request_parts(parts, state).await;
+        // Any text will do, so that this is all that can be wrong.
+        let Path(name) = named.map_err(|_| {
+            bad(
+                "path",
+                "what the path names is not UTF-8 once it is decoded",
+            )
+        })?;
+        Ok(Self(name))
     }
 }

@@ -2,16 +2,20 @@
 //! `/v1/events/{seq}/history`, `/v1/events/{seq}/around`.
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::routing::{MethodRouter, get};
 use chrono::TimeDelta;
 use serde::Serialize;
 
 use super::AppState;
+use super::coverage::Proven;
 use super::events::{EventsPage, IndexState, asked, event_at, place};
-use super::params::{FILTERS, Given, ListParams, MAX_VALUE_LEN, PAGING, bad, paging, question};
+use super::params::{
+    FILTERS, Given, ListParams, MAX_VALUE_LEN, Named, PAGING, bad, paging, question,
+};
 use super::problem::Problem;
 use super::tally::size;
+use crate::coverage::{Asked, Verdict};
 use crate::index::Order;
 use crate::people::{self, KnownEvent};
 use crate::query::Query;
@@ -30,6 +34,7 @@ pub(super) struct ProfileAnswer {
     #[serde(flatten)]
     profile: Profile,
     index: IndexState,
+    coverage: Verdict,
 }
 
 /// What became of a resource.
@@ -39,6 +44,7 @@ pub(super) struct HistoryAnswer {
     changes: Vec<ChangeAnswer>,
     next_cursor: Option<String>,
     index: IndexState,
+    coverage: Verdict,
 }
 
 /// One change of it.
@@ -56,7 +62,7 @@ pub(super) fn seen_with(by: Pivot) -> MethodRouter<AppState> {
 async fn profile(
     by: Pivot,
     State(app): State<AppState>,
-    Path(value): Path<String>,
+    Named(value): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Json<ProfileAnswer>, Problem> {
     if value.len() > MAX_VALUE_LEN {
@@ -66,14 +72,17 @@ async fn profile(
     let given = Given::read(query.as_deref(), &[&FILTERS[..], &["size"]].concat())?;
     let size = size(&given, "size")?;
     let mut question = question(&given, Order::Descending, app.clock.now())?;
+    let asked = asked(query.as_deref(), &question);
     question.query = Query::and(vec![by.query(&value), question.query]);
     let answer = app.ask(move |app| {
+        let proven = Proven::look(app, asked)?;
         let snapshot = app.snapshot();
         Ok(ProfileAnswer {
             by: name_of(by),
             value,
             profile: search::profile(&app.store, &snapshot, &question, size)?,
             index: IndexState::of(app, &snapshot),
+            coverage: proven.of_answer(snapshot.seq()),
         })
     });
     Ok(Json(answer.await?))
@@ -86,7 +95,7 @@ fn name_of(by: Pivot) -> &'static str {
 
 pub(super) async fn history(
     State(app): State<AppState>,
-    Path(seq): Path<String>,
+    Named(seq): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Json<HistoryAnswer>, Problem> {
     let place = place(&seq)?;
@@ -94,6 +103,13 @@ pub(super) async fn history(
     let (_, limit, cursor) = paging(&given)?;
     let answer = app.ask(move |app| {
         let event = event_at(app, place)?;
+        let proven = Proven::look(
+            app,
+            Asked {
+                sources: vec![event.source.clone()],
+                ..Asked::default()
+            },
+        )?;
         let snapshot = app.snapshot();
         let history = search::history(&app.store, &snapshot, &event, cursor.as_deref(), limit)?;
         let history = history.ok_or_else(|| {
@@ -112,6 +128,7 @@ pub(super) async fn history(
                 .collect(),
             next_cursor: history.next_cursor,
             index: IndexState::of(app, &snapshot),
+            coverage: proven.of_answer(history.upto),
         })
     });
     Ok(Json(answer.await?))
@@ -119,7 +136,7 @@ pub(super) async fn history(
 
 pub(super) async fn around(
     State(app): State<AppState>,
-    Path(seq): Path<String>,
+    Named(seq): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Json<EventsPage>, Problem> {
     let place = place(&seq)?;

@@ -1,11 +1,12 @@
 //! `/v1/sources`, `/healthz`, `/readyz`.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use serde::Serialize;
 
 use super::AppState;
 use super::events::IndexState;
+use super::params::Given;
 use super::problem::Problem;
 use crate::status::{self, SourceStatus};
 
@@ -29,7 +30,11 @@ pub(super) struct Alive {
     version: &'static str,
 }
 
-pub(super) async fn sources(State(app): State<AppState>) -> Result<Json<Sources>, Problem> {
+pub(super) async fn sources(
+    State(app): State<AppState>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Sources>, Problem> {
+    Given::read(query.as_deref(), &[])?;
     let now = app.clock.now();
     let sources = app.ask(move |app| Ok(status::sources(&app.store, Some(&app.board), now)?));
     Ok(Json(Sources {

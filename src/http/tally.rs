@@ -1,14 +1,16 @@
 //! `/v1/facets`, `/v1/histogram`, `/v1/fields`, `/v1/fields/{name}/values`; and what may be counted beside a page.
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::AppState;
-use super::events::IndexState;
-use super::params::{FILTERS, Given, bad, number, question};
+use super::coverage::Proven;
+use super::events::{IndexState, asked};
+use super::params::{FILTERS, Given, Named, bad, number, question};
 use super::problem::Problem;
+use crate::coverage::{Asked, Verdict};
 use crate::field::{FIELDS, Kind, Origin};
 use crate::index::{Order, ValueCount};
 use crate::search::{
@@ -31,6 +33,7 @@ const MAX_PATHS: usize = 10_000;
 pub(super) struct FacetsAnswer {
     facets: FieldValues,
     index: IndexState,
+    coverage: Verdict,
 }
 
 /// How events are spread over time.
@@ -39,6 +42,7 @@ pub(super) struct HistogramAnswer {
     #[serde(flatten)]
     histogram: search::Histogram,
     index: IndexState,
+    coverage: Verdict,
 }
 
 /// What can be searched.
@@ -82,9 +86,13 @@ pub(super) async fn facets(
         facets: Some(facets),
         ..Tally::default()
     };
-    let (tallied, index) = counted(&app, question, wanted).await?;
-    let facets = tallied.facets.unwrap_or(FieldValues(Vec::new()));
-    Ok(Json(FacetsAnswer { facets, index }))
+    let asked = asked(query.as_deref(), &question);
+    let (tallied, index, coverage) = counted(&app, question, asked, wanted).await?;
+    Ok(Json(FacetsAnswer {
+        facets: tallied.facets.unwrap_or(FieldValues(Vec::new())),
+        index,
+        coverage,
+    }))
 }
 
 pub(super) async fn histogram(
@@ -102,22 +110,29 @@ pub(super) async fn histogram(
         histogram: Some(scale),
         ..Tally::default()
     };
-    let (tallied, index) = counted(&app, question, wanted).await?;
-    let histogram = tallied.histogram.ok_or_else(Problem::internal)?;
-    Ok(Json(HistogramAnswer { histogram, index }))
+    let asked = asked(query.as_deref(), &question);
+    let (tallied, index, coverage) = counted(&app, question, asked, wanted).await?;
+    Ok(Json(HistogramAnswer {
+        histogram: tallied.histogram.ok_or_else(Problem::internal)?,
+        index,
+        coverage,
+    }))
 }
 
 /// What is wanted of a question's events, as they are now.
 async fn counted(
     app: &AppState,
     question: Question,
+    asked: Asked,
     wanted: Tally,
-) -> Result<(Tallied, IndexState), Problem> {
+) -> Result<(Tallied, IndexState, Verdict), Problem> {
     app.ask(move |app| {
+        let proven = Proven::look(app, asked)?;
         let snapshot = app.snapshot();
         let upto = snapshot.seq();
         let tallied = search::tally(&app.store, &snapshot, &question, upto, &wanted)?;
-        Ok((tallied, IndexState::of(app, &snapshot)))
+        let index = IndexState::of(app, &snapshot);
+        Ok((tallied, index, proven.of_answer(upto)))
     })
     .await
 }
@@ -150,7 +165,7 @@ pub(super) async fn fields(
 
 pub(super) async fn values(
     State(app): State<AppState>,
-    Path(name): Path<String>,
+    Named(name): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Json<ValuesAnswer>, Problem> {
     let given = Given::read(

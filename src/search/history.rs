@@ -42,6 +42,8 @@ pub struct History {
     pub changes: Vec<Change>,
     /// Where the next page goes on.
     pub next_cursor: Option<String>,
+    /// The newest event that may be on any of the pages.
+    pub upto: Seq,
 }
 
 /// The fields in which events are the same that are changes of one resource, and what they have there: as JSON an object.
@@ -157,6 +159,7 @@ pub fn history(
         found_by,
         changes,
         next_cursor: answer.next_cursor,
+        upto: answer.upto,
     }))
 }
 

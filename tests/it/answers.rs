@@ -565,6 +565,12 @@ async fn what_is_wrong_with_a_question_for_numbers_is_said_with_its_place() {
         "/v1/events/stream?last_event_id=x",
         "/v1/events/stream?order=asc",
         "/v1/actors/x?size=many",
+        "/v1/actors/%ff",
+        "/v1/events/%ff",
+        "/v1/events/1?source=accounts/a",
+        "/v1/fields/%ff/values",
+        "/v1/sources?source=accounts/a",
+        "/v1/facets?field=email",
     ] {
         let (status, body) = desk.ask(request).await;
         let problem: Value = serde_json::from_str(&body).unwrap();

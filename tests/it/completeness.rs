@@ -573,8 +573,20 @@ async fn an_empty_answer_says_whether_it_means_something() {
         .await;
     assert_eq!(answer["count"], 0);
     assert_eq!(answer["coverage"]["missing"], serde_json::json!([]));
-    let page = service.get(&format!("/v1/events?{question}")).await;
-    assert_eq!(page["coverage"]["state"], "complete");
+    for route in [
+        "/v1/events?",
+        "/v1/facets?field=actor.email&",
+        "/v1/histogram?",
+        "/v1/actors/x?",
+    ] {
+        let answer = service.get(&format!("{route}{question}")).await;
+        assert_eq!(answer["coverage"]["state"], "complete", "{route}");
+    }
+    let history = service.get("/v1/events/1/history").await;
+    assert_eq!(history["coverage"]["missing"][0]["reason"], "not_yet");
+    let source = &history["changes"][0]["event"]["source"];
+    let missing = history["coverage"]["missing"].as_array().unwrap();
+    assert!(missing.iter().all(|gap| gap["source"] == *source));
 
     // The newest moments are never proven, and what is older than was asked for is not either.
     let page = service.get("/v1/events?limit=1").await;

@@ -100,6 +100,26 @@ async fn a_server_and_a_data_directory_give_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stretch_that_ends_before_it_begins_is_refused_everywhere() {
+    let mut desk = desk().await;
+    let (url, dir) = (desk.url.clone(), desk.data_dir());
+    for place in [["--server", &url], ["--data-dir", dir.to_str().unwrap()]] {
+        for args in [&[][..], &["--all"], &["--facets", "id"]] {
+            let stretch = ["--since", "1h", "--before", "2h"];
+            let mut command = orgtrail();
+            let refused = command.args(place).args(args).args(stretch).output();
+            let refused = refused.unwrap();
+            assert_eq!(refused.status.code(), Some(1), "{place:?} {args:?}");
+            assert_eq!(
+                String::from_utf8_lossy(&refused.stderr),
+                "orgtrail: `--before` is not after `--since`\n"
+            );
+        }
+    }
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_our_own_colors_reach_a_terminal_and_only_when_wanted() {
     let desk = desk().await;
     let dir = desk.data_dir();

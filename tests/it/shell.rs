@@ -69,6 +69,12 @@ async fn a_server_and_a_data_directory_give_the_same() {
         2
     );
     assert_eq!(lines(&both(&["--all", "--json", "--oldest-first"])), 10);
+    // A header and ten rows, whether they come at once or one by one.
+    for table in [both(&["--limit", "10"]), both(&["--all"])] {
+        assert_eq!(lines(&table), 11, "{table}");
+        assert!(table.starts_with(" SEQ "), "{table}");
+        assert!(table.lines().all(|line| !line.trim().is_empty()), "{table}");
+    }
     let csv = both(&["--csv", "--limit", "3"]);
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();

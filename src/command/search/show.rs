@@ -21,7 +21,7 @@ use crate::terminal::{harmless, harmless_json, say};
 const HEADER: [&str; 6] = ["SEQ", "TIME", "ACTOR", "ACTION", "RESOURCE", "FROM"];
 
 /// How wide the columns are at least when events are shown as they come, so that they stand below one another.
-const WIDTHS: [u16; 6] = [8, 26, 28, 28, 36, 16];
+const WIDTHS: [u16; 6] = [8, 34, 28, 28, 36, 16];
 
 /// What an answer looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,8 +74,10 @@ impl Show {
 
     /// Shows events as they come.
     pub(super) fn in_pieces(self) -> Result<Pieces> {
-        if self.form == Form::Csv {
-            write(&csv::header()?)?;
+        match self.form {
+            Form::Csv => write(&csv::header()?)?,
+            Form::Table => say(aligned(self.table(&HEADER)))?,
+            Form::Json => {}
         }
         Ok(Pieces(self))
     }
@@ -101,6 +103,20 @@ impl Show {
     }
 
     fn table(self, header: &[&str]) -> Table {
+        let mut table = self.bare_table();
+        table.set_header(header.iter().map(|name| {
+            let cell = Cell::new(name);
+            if self.is_colored {
+                cell.add_attribute(Attribute::Bold)
+            } else {
+                cell
+            }
+        }));
+        table
+    }
+
+    /// A table without a header.
+    fn bare_table(self) -> Table {
         let mut table = Table::new();
         table
             .load_style(presets::NOTHING)
@@ -110,14 +126,6 @@ impl Show {
             crossterm::style::force_color_output(true);
             table.enforce_styling();
         }
-        table.set_header(header.iter().map(|name| {
-            let cell = Cell::new(name);
-            if self.is_colored {
-                cell.add_attribute(Attribute::Bold)
-            } else {
-                cell
-            }
-        }));
         table
     }
 
@@ -188,18 +196,25 @@ impl Pieces {
                 Ok(())
             }
             Form::Table => {
-                let mut table = show.table(&[]);
+                // Each by itself: how many come together is chance.
                 for event in events {
+                    let mut table = show.bare_table();
                     table.add_row(show.row(&event.event));
+                    say(aligned(table))?;
                 }
-                let widths = WIDTHS
-                    .map(Width::Fixed)
-                    .map(ColumnConstraint::LowerBoundary);
-                table.set_constraints(widths);
-                Ok(say(table.trim_fmt())?)
+                Ok(())
             }
         }
     }
+}
+
+/// A row of events that come one by one, its columns below those of the row before.
+fn aligned(mut table: Table) -> String {
+    let widths = WIDTHS
+        .map(Width::Fixed)
+        .map(ColumnConstraint::LowerBoundary);
+    table.set_constraints(widths);
+    table.trim_fmt()
 }
 
 /// Bytes as they are: for a file or another program.

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use orgtrail::event::AuditEvent;
 use orgtrail::http::Limits;
 use orgtrail::position::Seq;
+use orgtrail::store::FILE_NAME;
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -234,6 +235,32 @@ async fn desk_with_much_to_export() -> Desk {
     desk
 }
 
+/// Reads an answer up to where it breaks off.
+async fn breaks_off(mut answer: reqwest::Response) -> reqwest::Error {
+    loop {
+        match answer.chunk().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("a part passed for the whole"),
+            Err(error) => return error,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_that_meets_damage_breaks_off() {
+    let mut desk = desk_with_much_to_export().await;
+    let log = rusqlite::Connection::open(desk.data_dir().join(FILE_NAME)).unwrap();
+    // The last one of the answer: the newest are first.
+    let damage = "UPDATE event SET sha256 = zeroblob(32) WHERE seq = 1";
+    assert_eq!(log.execute(damage, []).unwrap(), 1);
+    for format in ["ndjson", "csv"] {
+        let export = desk.open(&format!("/v1/export?format={format}")).await;
+        assert_eq!(export.status(), StatusCode::OK);
+        tell(breaks_off(export).await);
+    }
+    desk.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_waits_for_nobody_and_an_export_is_never_quietly_short() {
     let mut desk = desk_with_much_to_export().await;
@@ -245,14 +272,7 @@ async fn a_stop_waits_for_nobody_and_an_export_is_never_quietly_short() {
     desk.stop().await;
     tell(format!("stopped after {:?}", begun.elapsed()));
     assert!(begun.elapsed() < Duration::from_secs(15));
-    let broken = loop {
-        match export.chunk().await {
-            Ok(Some(_)) => {}
-            Ok(None) => panic!("a part passed for the whole"),
-            Err(error) => break error,
-        }
-    };
-    tell(broken);
+    tell(breaks_off(export).await);
     drop(tail);
 }
 

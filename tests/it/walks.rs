@@ -6,9 +6,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use orgtrail::event::AuditEvent;
 use orgtrail::index::{Order, Range};
+use orgtrail::position::Seq;
 use orgtrail::query::Query;
-use orgtrail::search::{self, Question};
+use orgtrail::search::{self, Export, Question, SearchError, Tail};
 use reqwest::StatusCode;
 
 use crate::desk::{Desk, account};
@@ -89,6 +91,36 @@ async fn a_cursor_shows_each_event_held_at_the_first_page_once_in_order_while_ot
         assert_eq!(places, (1..=held).collect());
     }
     assert!(n >= held + arriving, "{} arrived", n - held);
+    whole_walks(&desk, n);
+}
+
+/// An export and a tail of everything, which is more than is looked up at once.
+fn whole_walks(desk: &Desk, n: u64) {
+    let question = Question {
+        query: Query::All,
+        range: Range::default(),
+        order: Order::Ascending,
+    };
+    let snapshot = desk.index.snapshot();
+    let mut tail = Tail::new(desk.store.clone(), question.clone(), Seq(0));
+    let tailed = pieces(|| tail.next_events(&snapshot));
+    assert_eq!(tailed, (1..=n).collect::<Vec<_>>());
+    let mut export = Export::new(desk.store.clone(), snapshot, question).unwrap();
+    let mut exported = pieces(|| export.next_events(None));
+    exported.sort_unstable();
+    assert_eq!(exported, tailed);
+}
+
+/// The places of all events that come piece by piece.
+fn pieces(mut next: impl FnMut() -> Result<Vec<AuditEvent>, SearchError>) -> Vec<u64> {
+    let mut places = Vec::new();
+    loop {
+        let events = next().unwrap();
+        if events.is_empty() {
+            return places;
+        }
+        places.extend(events.iter().map(|event| event.seq.0));
+    }
 }
 
 /// A running program on a data directory, with no upstream to reach.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
@@ -16,15 +16,13 @@ use orgtrail::store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::harness::until;
 use crate::tell;
 
 const SEED: u64 = 20_260_803;
 
 /// How often the process is killed.
 const KILLS: usize = 10;
-
-/// How long anything may take before the test gives up.
-const DEADLINE: Duration = Duration::from_secs(120);
 
 /// How long a call can have been under way, or a wait not have been written down yet: half of the waits here.
 const UNDER_WAY: TimeDelta = TimeDelta::seconds(1);
@@ -70,15 +68,6 @@ fn serve(config: &Path) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
-}
-
-/// Waits until `is_so`, looking every few milliseconds.
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < DEADLINE, "waited too long until {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

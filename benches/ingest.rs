@@ -58,7 +58,7 @@ impl Log {
 
     /// Has the index take in all that is kept.
     fn follow(&mut self) {
-        while self.indexing.turn().unwrap().has_more {}
+        self.indexing.catch_up().unwrap();
     }
 }
 

@@ -56,7 +56,7 @@ pub use self::verify::verify_beside;
 pub const DIR_NAME: &str = "index";
 
 /// Raised when what is indexed changes in a way the schema does not show.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// What the writer may hold in memory before it writes a segment, in bytes.
 const WRITER_BYTES: usize = 64 * 1024 * 1024;

@@ -1,7 +1,8 @@
 //! Log to index: the first follower.
 //!
-//! It reads events after the last one it added, in order, and adds them; with nothing more to read it commits at once,
-//! under load once a second. Its progress is the index's own, so a crash anywhere means that the same events come again.
+//! It reads events after the last one it added, in order, and adds them. With nothing more to read it commits at once, unless
+//! it did so just now: each commit leaves a segment to be merged, and one for each page would cost more than indexing does.
+//! Its progress is the index's own, so a crash anywhere means that the same events come again.
 //! Announcements of a new head only wake it: one that is missed is found at the next look.
 
 use std::collections::HashMap;
@@ -24,8 +25,12 @@ const MAX_EVENTS: usize = 2_000;
 /// About the most bytes taken in one turn.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// Under load, how long events wait to become searchable.
+/// Under load, how long events wait until they are committed.
 const COMMIT_EVERY: TimeDelta = TimeDelta::seconds(1);
+
+/// After a commit the next one waits this many times as long as that took, but no longer than [`COMMIT_EVERY`]: small commits
+/// follow each other closely, and all of them together take a sixth of the time.
+const RESTS: i32 = 5;
 
 /// How often the log is looked at without an announcement.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -57,6 +62,8 @@ pub struct Turned {
     pub added: usize,
     /// Whether the log holds more.
     pub has_more: bool,
+    /// If what was added is not committed yet: how long until it may be.
+    pub commit_in: Option<TimeDelta>,
 }
 
 /// The follower. A clone shares the log and the index, and has a commit clock of its own.
@@ -65,14 +72,15 @@ pub struct Indexing {
     store: Store,
     index: Index,
     clock: Clock,
-    last_commit: DateTime<Utc>,
+    /// When the last commit was done, and how long it took.
+    last_commit: (DateTime<Utc>, TimeDelta),
 }
 
 impl Indexing {
     /// Follows `store` into `index`.
     #[must_use]
     pub fn new(store: Store, index: Index, clock: Clock) -> Self {
-        let last_commit = clock.steady();
+        let last_commit = (clock.steady(), TimeDelta::zero());
         Self {
             store,
             index,
@@ -102,11 +110,9 @@ impl Indexing {
             self = follower;
             let nap = match result {
                 Ok(Turned { has_more: true, .. }) => continue,
-                Ok(Turned {
-                    has_more: false, ..
-                }) => {
+                Ok(Turned { commit_in, .. }) => {
                     next_retry = FIRST_RETRY;
-                    LOOK_EVERY
+                    commit_in.map_or(LOOK_EVERY, |wait| wait.to_std().unwrap_or_default())
                 }
                 Err(error) => {
                     self.recover(error).await?;
@@ -134,10 +140,17 @@ impl Indexing {
     fn finish(&mut self) -> Result<(), IndexingError> {
         let until = self.clock.steady() + FINISH_WITHIN;
         while self.turn()?.has_more && self.clock.steady() < until {}
-        if self.index.added() > self.index.checkpoint() {
-            self.index.commit()?;
-        }
+        self.commit()?;
         Ok(self.index.close()?)
+    }
+
+    /// Takes in all that the log holds, and commits it.
+    ///
+    /// # Errors
+    /// As [`Indexing::turn`].
+    pub fn catch_up(&mut self) -> Result<(), IndexingError> {
+        while self.turn()?.has_more {}
+        self.commit()
     }
 
     /// Takes in the next events, and commits if it is time.
@@ -151,21 +164,50 @@ impl Indexing {
             .events_after(self.index.added(), MAX_EVENTS, MAX_BYTES)?;
         self.add(&events)?;
         let has_more = events.last().is_some_and(|last| last.seq < head);
-        let now = self.clock.steady();
-        let is_time = !has_more || now - self.last_commit >= COMMIT_EVERY;
-        if is_time && self.index.added() > self.index.checkpoint() {
-            self.index.commit()?;
-            self.last_commit = now;
-            debug!(
-                index.checkpoint = self.index.checkpoint().0,
-                log.head = head.0,
-                "Committed the index."
-            );
+        let mut commit_in = None;
+        if self.is_ahead() {
+            let (done, took) = self.last_commit;
+            let rest = match has_more {
+                true => COMMIT_EVERY,
+                false => COMMIT_EVERY.min(took * RESTS),
+            };
+            let wait = done + rest - self.clock.steady();
+            if wait <= TimeDelta::zero() {
+                self.commit()?;
+            } else {
+                commit_in = Some(wait);
+            }
         }
         Ok(Turned {
             added: events.len(),
             has_more,
+            commit_in,
         })
+    }
+
+    /// Whether anything was added that is not committed.
+    fn is_ahead(&self) -> bool {
+        self.index.added() > self.index.checkpoint()
+    }
+
+    /// Commits what was added, if anything was.
+    ///
+    /// # Errors
+    /// As [`Indexing::turn`].
+    pub fn commit(&mut self) -> Result<(), IndexingError> {
+        if !self.is_ahead() {
+            return Ok(());
+        }
+        let begun = self.clock.steady();
+        self.index.commit()?;
+        let done = self.clock.steady();
+        self.last_commit = (done, done - begun);
+        debug!(
+            index.checkpoint = self.index.checkpoint().0,
+            log.head = self.store.head().0,
+            "Committed the index."
+        );
+        Ok(())
     }
 
     /// Adds events, later revisions with what they replace.

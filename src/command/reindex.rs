@@ -54,6 +54,7 @@ pub(super) fn catch_up_while(
         is_up = !indexing.turn()?.has_more;
         bar.set_position(index.added().0);
     }
+    indexing.commit()?;
     index.close()?;
     bar.finish_and_clear();
     Ok(is_up)

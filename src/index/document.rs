@@ -11,7 +11,7 @@ use tantivy::TantivyDocument;
 use tantivy::schema::Field;
 
 use super::scan::Hit;
-use super::schema::{Mark, PATH_END, Shape, sort_key, spelled};
+use super::schema::{Mark, PATH_END, Shape, column_of, sort_key, spelled};
 use super::words;
 use crate::event::AuditEvent;
 use crate::field::{self, FIELDS, Kind, Number, Origin, Part, folded, instant_us};
@@ -86,7 +86,8 @@ impl Paths {
             let is_own = FIELDS
                 .iter()
                 .any(|field| field.origin == Origin::Event && field.name == above);
-            if !is_own {
+            let is_said_by_column = above == path && column_of(path).is_some();
+            if !is_own && !is_said_by_column {
                 marks.push((self.number(above), Mark::Path(above).text()));
             }
             above = above.rsplit_once('.').map_or("", |(above, _)| above);
@@ -166,7 +167,9 @@ impl Entry<'_> {
         if let Some((kind, Some(indexed))) = self.shape.known(name, Origin::Event) {
             let value = words::shortened_value(field::normal(kind, value));
             self.document.add_text(indexed, value);
-            self.add_mark(&Mark::Path(name));
+            if column_of(name).is_none() {
+                self.add_mark(&Mark::Path(name));
+            }
         }
     }
 

@@ -26,10 +26,10 @@ use super::document::Paths;
 use super::matches::{Found, Matches};
 use super::merged::Merged;
 use super::scan::Snapshot;
-use super::schema::{Shape, has_column};
+use super::schema::{Shape, column_of};
 use super::stopwatch::Steps;
 use crate::event::AuditEvent;
-use crate::field::{self, folded};
+use crate::field::folded;
 
 /// Where a value's documents are this many times more than the events found, each of these is looked up among them.
 const LOOKUP_RATIO: usize = 16;
@@ -107,17 +107,17 @@ impl Matches<'_> {
         name: &str,
         dictionaries: &[Arc<InvertedIndexReader>],
     ) -> Result<Vec<Counter>, IndexError> {
-        let field = field::by_name(name).filter(|field| has_column(field));
+        let column = column_of(name);
         let mut counters = Vec::new();
         for (i, found) in self.found.iter().enumerate() {
             let n_docs = self.snapshot.segments[i].len as usize;
-            counters.push(match (found, field) {
+            counters.push(match (found, column) {
                 (Found::Stretch(docs), _) if docs.len() == n_docs => Counter::Whole,
                 (Found::Stretch(_), _) | (_, None) => Counter::Postings,
-                (_, Some(field)) => {
+                (_, Some(column)) => {
                     let reader = &self.snapshot.searcher.segment_readers()[i];
                     let n_terms = dictionaries[i].terms().num_terms();
-                    match reader.fast_fields().str(field.name)? {
+                    match reader.fast_fields().str(column)? {
                         // Both dictionaries are of the same values, in the same order.
                         Some(column) if column.num_terms() == n_terms => {
                             Counter::Column(count_by(&column, found))

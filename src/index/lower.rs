@@ -7,7 +7,7 @@ mod field;
 mod words;
 
 use tantivy::Term;
-use tantivy::query::{AllQuery, BooleanQuery, EmptyQuery, Occur, TermQuery};
+use tantivy::query::{AllQuery, BooleanQuery, EmptyQuery, ExistsQuery, Occur, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 
 use super::IndexError;
@@ -15,7 +15,7 @@ use super::automaton::{Automaton, TooLarge};
 use super::phrase::Phrase;
 use super::places::Places;
 use super::scan::Snapshot;
-use super::schema::{Mark, Shape, spelled};
+use super::schema::{Mark, Shape, column_of, spelled};
 use super::stopwatch::Watched;
 use super::terms::{Terms, ValueTest};
 use crate::position::Seq;
@@ -75,7 +75,7 @@ impl<'a> Lowering<'a> {
                 self.matches(path, vec![sized(Automaton::of_regex(regex), *at)?])
             }
             Query::Within { path, interval, .. } => self.within(path, interval),
-            Query::Exists { path, .. } => self.term(self.exists(path)),
+            Query::Exists { path, .. } => self.exists(path),
             Query::Latest => self.latest()?,
         })
     }
@@ -138,8 +138,16 @@ impl<'a> Lowering<'a> {
         ])))
     }
 
-    fn exists(&self, path: &str) -> Term {
-        self.shape.mark(&Mark::Path(&spelled(path)))
+    /// Any value at a path or below it.
+    fn exists(&self, path: &str) -> Lowered {
+        let marked = self.term(self.shape.mark(&Mark::Path(&spelled(path))));
+        match column_of(path) {
+            Some(column) => any(vec![
+                Box::new(ExistsQuery::new(column.to_owned(), false)),
+                marked,
+            ]),
+            None => marked,
+        }
     }
 
     fn term(&self, term: Term) -> Lowered {

@@ -151,7 +151,7 @@ impl Shape {
 
 /// What is known of an event beside its values, as terms of one field.
 pub(super) enum Mark<'a> {
-    /// It has a value at this path, or below it.
+    /// It has a value at this path, or below it. Where a column has the values at the path, it is said of those below it alone.
     Path(&'a str),
     /// It has an empty text at this path.
     Empty(&'a str),
@@ -222,7 +222,7 @@ fn leaf_text(path: &str, value: &str) -> String {
 
 /// Whether a field's values are kept by document too, to be counted for any few documents. It costs a byte or two where many
 /// entries share a value; where nearly each has its own, its dictionary would be stored twice.
-pub(super) fn has_column(field: &field::Field) -> bool {
+fn has_column(field: &field::Field) -> bool {
     let has_own_values = [
         "id",
         "action.time",
@@ -232,6 +232,12 @@ pub(super) fn has_column(field: &field::Field) -> bool {
         "problem",
     ];
     field.kind != Kind::Any && !has_own_values.contains(&field.name)
+}
+
+/// The name of the column that has the values of `path` by document, if there is one: it also says which documents have any.
+pub(super) fn column_of(path: &str) -> Option<&'static str> {
+    let field = field::by_name(path).filter(|field| has_column(field))?;
+    Some(field.name)
 }
 
 fn words_name(part: Part) -> &'static str {

@@ -126,7 +126,7 @@ impl Desk {
 
     /// Makes everything that is kept searchable.
     pub(crate) fn search_all(&mut self) {
-        while self.indexing.turn().unwrap().has_more {}
+        self.indexing.catch_up().unwrap();
         assert_eq!(self.index.checkpoint(), self.store.head());
     }
 

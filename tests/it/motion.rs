@@ -273,7 +273,7 @@ proptest! {
                     let new = process.store.events_after(last, usize::MAX >> 1, usize::MAX).unwrap();
                     entries.extend(new.into_iter().map(Entry::of));
                 }
-                Happening::Follow => while process.follower.turn().unwrap().has_more {},
+                Happening::Follow => process.follower.catch_up().unwrap(),
                 Happening::Take(n_events) => {
                     process.take(*n_events);
                     process.index.commit().unwrap();
@@ -306,4 +306,44 @@ proptest! {
             prop_assert_eq!(&walk.found, &walk.expect, "{:?}", walk.question.query);
         }
     }
+}
+
+#[test]
+fn a_commit_is_followed_by_a_rest_in_proportion_to_what_it_took() {
+    let ms = TimeDelta::milliseconds;
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(received());
+    let (time, takes) = (clock.clone(), Arc::new(Mutex::new(ms(20))));
+    let takes_now = Arc::clone(&takes);
+    let breaker = Breaker::new(move |_| {
+        time.advance(*takes_now.lock().unwrap());
+        None
+    });
+    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let (index, _) = Index::open(dir.path(), store.log_id(), Seq::ZERO, breaker).unwrap();
+    let mut process = Process {
+        follower: Indexing::new(store.clone(), index.clone(), clock.clone()),
+        store,
+        index,
+    };
+    let turn = |process: &mut Process, n_events| {
+        let bodies = (0..n_events).map(|i| format!(r#"{{"at":"{}","n":{i}}}"#, clock.steady()));
+        process.keep(&bodies.collect::<Vec<_>>());
+        let turned = process.follower.turn().unwrap();
+        (process.index.checkpoint(), turned.commit_in)
+    };
+    assert_eq!(turn(&mut process, 1), (Seq(1), None), "at once when idle");
+    assert_eq!(turn(&mut process, 1), (Seq(1), Some(ms(100))));
+    clock.advance(ms(60));
+    assert_eq!(turn(&mut process, 0), (Seq(1), Some(ms(40))));
+    clock.advance(ms(40));
+    *takes.lock().unwrap() = ms(900);
+    assert_eq!(turn(&mut process, 1), (Seq(3), None), "both in one");
+    assert_eq!(
+        turn(&mut process, 1),
+        (Seq(3), Some(ms(1_000))),
+        "no more than a second"
+    );
+    process.follower.catch_up().unwrap();
+    assert_eq!(process.index.checkpoint(), process.store.head());
 }

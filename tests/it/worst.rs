@@ -244,11 +244,13 @@ async fn whatever_is_looked_for_ends_with_its_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_never_comes_to_the_point_is_closed_while_others_are_answered() {
     let limits = Limits {
-        hearing: Duration::from_millis(300),
+        hearing: Duration::from_secs(1),
         ..Limits::default()
     };
     let mut desk = Desk::with_limits(limits).await;
     let address = desk.url.trim_start_matches("http://");
+    // The server may begin to count before the first byte was said.
+    let begun = Instant::now();
     let line = TcpStream::connect(address).await.unwrap();
     let (mut hearing, mut saying) = line.into_split();
     saying
@@ -257,7 +259,6 @@ async fn a_client_that_never_comes_to_the_point_is_closed_while_others_are_answe
         .unwrap();
     let mut answer = Vec::new();
     let mut others = 0;
-    let begun = Instant::now();
     let others_ask = async {
         // One more byte of its header each time somebody else was answered.
         while saying.write_all(b"x").await.is_ok() {
@@ -275,7 +276,7 @@ async fn a_client_that_never_comes_to_the_point_is_closed_while_others_are_answe
         _ = hearing.read_to_end(&mut answer) => {}
         () = others_ask => {}
     }
-    assert!(begun.elapsed() >= Duration::from_millis(300));
+    assert!(begun.elapsed() >= Duration::from_secs(1));
     assert!(others > 0 && answer.is_empty(), "{answer:?}");
     tell(format!("closed after {others} other answers"));
     desk.stop().await;

@@ -362,9 +362,16 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::value::RawValue;
 
+    use tantivy::query::{EnableScoring, Query as _};
+
+    use super::automaton::Automaton;
+    use super::runs::WordRun;
+    use super::stopwatch::Watch;
+    use super::terms::{Terms, ValueTest};
     use super::*;
     use crate::clock::from_micros;
     use crate::event::Reading;
+    use crate::field::Part;
     use crate::position::Source;
     use crate::query::{Query, QueryError};
 
@@ -453,6 +460,44 @@ mod tests {
         }
         assert!(snapshot.knows_path("Resource.Request.List.name").unwrap());
         assert!(!snapshot.knows_path("resource.request.lis").unwrap());
+    }
+
+    #[test]
+    fn words_by_their_looks_are_found_side_by_side_however_few_documents_are_looked_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = [
+            "evil corp",
+            "corp evil",
+            "evils corps evil corp",
+            "evil",
+            "x evil-corporation",
+        ];
+        let events: Vec<AuditEvent> = (1..=40)
+            .map(|seq| {
+                let name = names[seq as usize % names.len()];
+                event(seq, 0, &format!(r#"{{"actor":{{"token_name":"{name}"}}}}"#))
+            })
+            .collect();
+        let snapshot = filled(dir.path(), &[events]).snapshot();
+        let reader = snapshot.searcher.segment_reader(0);
+        let word = |looks: &str| Terms {
+            field: snapshot.shape.words_of(Part::Actor),
+            prefix: String::new(),
+            automata: vec![Automaton::of_regex(looks).unwrap()].into(),
+            test: ValueTest::Any,
+            watch: Watch::default(),
+        };
+        let found = |at_once| {
+            let run = WordRun {
+                words: vec![word(".*vil"), word("corp.*")],
+                at_once,
+                watch: Watch::default(),
+            };
+            let docs = EnableScoring::disabled_from_searcher(&snapshot.searcher);
+            let weight = run.weight(docs).unwrap();
+            weight.count(reader).unwrap()
+        };
+        assert_eq!([1, 2, 3, 7, 1_000].map(found), [24; 5]);
     }
 
     #[test]

@@ -25,8 +25,8 @@ mod typed;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -114,6 +114,14 @@ fn run(size: u64) -> Figures {
 }
 
 fn measure(part: &str, dir: &Path, size: u64) -> Figures {
+    let own_kb: Arc<AtomicU64> = Arc::default();
+    let watched = Arc::clone(&own_kb);
+    std::thread::spawn(move || {
+        loop {
+            watched.fetch_max(memory_kb("RssAnon:"), Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
     let mut figures = match part {
         "corpus" => make(dir, size),
         "parse" => parse(&corpus(dir)),
@@ -126,16 +134,19 @@ fn measure(part: &str, dir: &Path, size: u64) -> Figures {
         "quiet" => quiet(&corpus(dir)),
         other => panic!("{other} is no part"),
     };
-    figures.insert("peak_mb".into(), peak_mb());
+    let mb = |kb: u64| kb as f64 / 1024.0;
+    figures.insert("peak_mb".into(), mb(memory_kb("VmHWM:")));
+    figures.insert("own_mb".into(), mb(own_kb.load(Ordering::Relaxed)));
     figures
 }
 
-/// The most memory this process has had resident, in MB: the whole, and the part that is not mapped files.
-fn peak_mb() -> f64 {
+/// What the system says of this process's memory: `VmHWM:` for the most that was resident, mapped files included, and
+/// `RssAnon:` for what it has now that is its own.
+fn memory_kb(what: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let kb = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
-    kb.unwrap_or_default() / 1024.0
+    let line = status.lines().find(|line| line.starts_with(what));
+    let kb = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+    kb.unwrap_or_default()
 }
 
 fn figures<const N: usize>(pairs: [(&str, f64); N]) -> Figures {

@@ -16,7 +16,6 @@ mod status;
 mod stream;
 mod tally;
 
-use std::future::IntoFuture as _;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -42,7 +41,7 @@ use crate::store::Store;
 use crate::task;
 
 pub use self::guard::Auth;
-use self::line::Lines;
+use self::line::Patience;
 use self::problem::Problem;
 
 /// How many questions are worked on at once; more wait for their turn.
@@ -71,6 +70,9 @@ const MAX_EXPORTS: usize = 8;
 /// The most tails at once.
 const MAX_TAILS: usize = 500;
 
+/// How long a client may take to say what it asks; and how long its line is kept when it asks nothing.
+const HEARING: Duration = Duration::from_secs(60);
+
 /// How long a client may take nothing of what it is sent.
 const STALL: Duration = Duration::from_secs(30);
 
@@ -86,6 +88,8 @@ pub struct Limits {
     pub quick: Duration,
     /// How long a question waits for its turn, and then for its answer.
     pub waiting: Duration,
+    /// How long a client may take to say what it asks, from when the line is free for it.
+    pub hearing: Duration,
     /// How long a client may take nothing of what it is sent.
     pub stalling: Duration,
     /// How many tails may be open.
@@ -98,6 +102,7 @@ impl Default for Limits {
             looking: TIME_LIMIT,
             quick: QUICK,
             waiting: PATIENCE,
+            hearing: HEARING,
             stalling: STALL,
             tails: MAX_TAILS,
         }
@@ -305,22 +310,17 @@ fn router(state: AppState) -> Router {
 
 /// Answers on `listener` until `stop`; what is being answered then is finished, as far as that takes no longer than a few
 /// seconds. Exports break off visibly, and tails end.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    state: AppState,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationToken) {
     let state = AppState {
         stopping: stop.clone(),
         ..state
     };
     let cut = CancellationToken::new();
-    let lines = Lines::new(listener, state.limits.stalling, cut.clone());
-    let serving =
-        axum::serve(lines, router(state)).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let patience = Patience {
+        hearing: state.limits.hearing,
+        stalling: state.limits.stalling,
+    };
+    let answering = line::answer(listener, router(state), patience, stop.clone(), cut.clone());
     let last_call = async {
         stop.cancelled().await;
         tokio::time::sleep(GRACE).await;
@@ -328,8 +328,8 @@ pub async fn serve(
         std::future::pending().await
     };
     tokio::select! {
-        served = serving.into_future() => served,
-        () = last_call => Ok(()),
+        () = answering => {}
+        () = last_call => {}
     }
 }
 

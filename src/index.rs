@@ -70,7 +70,7 @@ pub enum IndexError {
     /// Rebuild: it cannot be used, for this reason.
     #[error("the index is {0}")]
     Unusable(String),
-    /// Reopen, which takes it back to its last commit; give up when that fails too.
+    /// Reopen, which takes it back to its last commit; later again when that fails too.
     #[error("the index failed: {0}")]
     Engine(#[from] tantivy::TantivyError),
     /// Tell whoever asked: the question would take too much.
@@ -84,7 +84,7 @@ pub enum IndexError {
         /// How long it had.
         seconds: i64,
     },
-    /// Stop: the directory cannot be used.
+    /// Stop, or try again later: the directory cannot be used.
     #[error("could not use `{}`: {source}", path.display())]
     Io {
         /// What was touched.

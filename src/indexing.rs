@@ -92,7 +92,7 @@ impl Indexing {
     /// Follows until told to stop, then takes in and commits what came in last.
     ///
     /// # Errors
-    /// When the log is damaged, or not even an empty index can be made.
+    /// When the log is damaged; at the end, when what came in last could not be committed.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), IndexingError> {
         let mut heads = self.store.heads();
         let verify = self.verify();
@@ -127,7 +127,7 @@ impl Indexing {
                 verified = &mut verify, if !is_verified => {
                     is_verified = true;
                     if let Err(error) = verified {
-                        self.start_over(&error).await?;
+                        self.start_over(&error).await;
                     }
                 }
                 () = tokio::time::sleep(nap) => {}
@@ -247,18 +247,22 @@ impl Indexing {
             IndexingError::Index(error) => {
                 warn!(error = %error, "The index failed; going back to its last commit.");
                 let (index, head) = (self.index.clone(), self.store.head());
-                if let Some(why) = task::blocking(move || index.reopen(head)).await? {
-                    self.tell_rebuild(&why, head);
+                match task::blocking(move || index.reopen(head)).await {
+                    Ok(None) => {}
+                    Ok(Some(why)) => self.tell_rebuild(&why, head),
+                    Err(error) => tell_stuck(&error),
                 }
                 Ok(())
             }
         }
     }
 
-    async fn start_over(&self, why: &IndexError) -> Result<(), IndexingError> {
+    async fn start_over(&self, why: &IndexError) {
         let (index, head) = (self.index.clone(), self.store.head());
         self.tell_rebuild(&why.to_string(), head);
-        Ok(task::blocking(move || index.clear(head)).await?)
+        if let Err(error) = task::blocking(move || index.clear(head)).await {
+            tell_stuck(&error);
+        }
     }
 
     fn tell_rebuild(&self, why: &str, head: Seq) {
@@ -268,4 +272,9 @@ impl Indexing {
             "Rebuilding the index from the log; answers are not whole until it is done."
         );
     }
+}
+
+/// The next turn fails, and leads here again: the log goes on meanwhile, and answers come from what was indexed last.
+fn tell_stuck(error: &IndexError) {
+    warn!(error = %error, "Not even an empty index can be made; trying again.");
 }

@@ -106,13 +106,18 @@ pub fn introduce(store: &Store, events: Vec<AuditEvent>) -> Result<Vec<KnownEven
     Ok(introduced.collect())
 }
 
-/// All members ever listed, by organization and membership, each with what it was before.
+/// Members ever listed, by organization and membership, each with what it was before: at most `limit`, the first after
+/// `after`, see [`Store::members`].
 ///
 /// # Errors
 /// What the log says.
-pub fn members(store: &Store) -> Result<Vec<MemberHistory>, StoreError> {
+pub fn members(
+    store: &Store,
+    after: (&str, &str),
+    limit: usize,
+) -> Result<Vec<MemberHistory>, StoreError> {
     let mut members: Vec<MemberHistory> = Vec::new();
-    for row in store.members()? {
+    for row in store.members(after, limit)? {
         let is_of = |last: &&mut MemberHistory| {
             last.known.organization == row.organization && last.known.member.id == row.member.id
         };
@@ -133,17 +138,18 @@ pub fn members(store: &Store) -> Result<Vec<MemberHistory>, StoreError> {
     Ok(members)
 }
 
-/// All accounts that a list ever named, with their names.
+/// Accounts that a list ever named, by their logs, with their names: at most `limit`, the first after `after`, see
+/// [`Store::account_names`].
 ///
 /// # Errors
 /// What the log says.
-pub fn accounts(store: &Store) -> Result<Vec<AccountNames>, StoreError> {
+pub fn accounts(store: &Store, after: &str, limit: usize) -> Result<Vec<AccountNames>, StoreError> {
     let mut accounts: Vec<AccountNames> = Vec::new();
     for NameRow {
         source,
         name,
         since,
-    } in store.account_names()?
+    } in store.account_names(after, limit)?
     {
         let source = source.to_string();
         let named = NameSince {

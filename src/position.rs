@@ -165,6 +165,12 @@ impl Window {
         self.before <= self.since
     }
 
+    /// Whether a moment is in it: its first one is, and its last one not.
+    #[must_use]
+    pub fn contains(self, moment: DateTime<Utc>) -> bool {
+        self.since <= moment && moment < self.before
+    }
+
     /// What upstream is asked for: a second wider at both ends, because it is not known whether its bounds include.
     #[must_use]
     pub fn widened(self) -> Self {

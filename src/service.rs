@@ -77,9 +77,8 @@ impl Service {
         }
         let stop_http = stop_taking.clone();
         taking.spawn(async move {
-            http::serve(listener, app, stop_http)
-                .await
-                .context("answering stopped")
+            http::serve(listener, app, stop_http).await;
+            Ok(())
         });
         let mut following = JoinSet::new();
         let stop_indexing = stop_following.clone();

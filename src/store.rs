@@ -458,6 +458,7 @@ fn log_id(db: &Connection) -> Result<Uuid, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::position::Source;
 
     #[test]
     fn a_log_keeps_its_id_and_is_opened_by_one_process_at_a_time() {
@@ -509,6 +510,39 @@ mod tests {
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let store = Store::open(dir.path(), Breaker::default());
         assert_eq!(store.unwrap().head(), Seq::ZERO);
+    }
+
+    #[test]
+    fn a_full_disk_is_known_as_one_and_leaves_the_log_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let room = |pages: i64| {
+            let writer = lock(&store.0.writer);
+            writer
+                .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+                .unwrap();
+        };
+        let seen: Vec<_> = (0..500)
+            .map(|n| SourceSeen {
+                source: Source::account(&format!("account-{n}")).unwrap(),
+                organization: None,
+                label: Some("a name".repeat(20)),
+                created_at: None,
+            })
+            .collect();
+        let save = || store.save_sources(&seen, crate::clock::from_micros(0));
+        // As many pages as there are: SQLite then says what it says of a full disk.
+        room(1);
+        let full = save().unwrap_err();
+        assert!(
+            matches!(full, StoreError::Full) && full.may_pass(),
+            "{full}"
+        );
+        assert!(store.sources().unwrap().is_empty());
+        store.check().unwrap();
+        room(1_000_000);
+        save().unwrap();
+        assert_eq!(store.sources().unwrap().len(), seen.len());
     }
 
     #[test]

@@ -1,61 +1,88 @@
-//! The line to each client: one that does not take what it is sent is closed.
+//! The line to each client: one that does not take what it is sent is closed, and so is one that does not come to the point.
 //!
 //! Answers are not made faster than they are taken, so a client that stops reading would keep its answer, and a snapshot of
 //! the index with it, for as long as it likes; and a stop of the service would wait for it. Only the line sees that nothing
 //! moves any more.
 
 use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::Router;
 use axum::serve::Listener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::debug;
 
-/// Takes calls, each on a line of its own.
-pub(super) struct Lines {
-    listener: TcpListener,
-    stall: Duration,
+/// How long a client may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// To say what it asks, from when the line is free for it; this ends idle lines, too.
+    pub(super) hearing: Duration,
+    /// Before it takes some of what it is sent.
+    pub(super) stalling: Duration,
+}
+
+/// Takes calls, each on a line of its own, until `stop`; then waits until what is being answered is finished, or `cut`.
+pub(super) async fn answer(
+    mut listener: TcpListener,
+    router: Router,
+    patience: Patience,
+    stop: CancellationToken,
     cut: CancellationToken,
-}
-
-impl Lines {
-    /// Lines that end when a client takes nothing of what it is sent for as long as `stall`, and all when `cut` is
-    /// cancelled.
-    pub(super) fn new(listener: TcpListener, stall: Duration, cut: CancellationToken) -> Self {
-        Self {
-            listener,
-            stall,
-            cut,
-        }
-    }
-}
-
-impl Listener for Lines {
-    type Io = Line<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.listener).await;
+) {
+    let mut lines = JoinSet::new();
+    loop {
+        let (stream, _) = tokio::select! {
+            () = stop.cancelled() => break,
+            // What has ended is let go of.
+            Some(_) = lines.join_next() => continue,
+            accepted = Listener::accept(&mut listener) => accepted,
+        };
         // A tail's messages are small, and wait for nothing.
         if let Err(error) = stream.set_nodelay(true) {
             debug!(error = %error, "A client's line sends in its own time.");
         }
-        (Line::new(stream, self.stall, &self.cut), address)
+        let line = Line::new(stream, patience.stalling, &cut);
+        lines.spawn(answer_one(line, router.clone(), patience, stop.clone()));
     }
+    drop(listener);
+    while lines.join_next().await.is_some() {}
+}
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+async fn answer_one(
+    line: Line<TcpStream>,
+    router: Router,
+    patience: Patience,
+    stop: CancellationToken,
+) {
+    let mut protocol = http1::Builder::new();
+    protocol
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience.hearing);
+    let service = TowerToHyperService::new(router);
+    let mut answering = pin!(protocol.serve_connection(TokioIo::new(line), service));
+    let ended = tokio::select! {
+        ended = &mut answering => ended,
+        () = stop.cancelled() => {
+            answering.as_mut().graceful_shutdown();
+            answering.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(error = %error, "A client's line broke off.");
     }
 }
 
-/// One line.
-pub(super) struct Line<S> {
+/// One line. It ends when its client takes nothing of what it is sent for as long as `stall`, or when `cut` is cancelled.
+struct Line<S> {
     stream: S,
     stall: Duration,
     /// Set while a write waits for the client.

@@ -1,35 +1,103 @@
-//! `/v1/members`, `/v1/accounts`.
+//! `/v1/members`, `/v1/accounts`: lists in the order of their names, page by page.
+//!
+//! A cursor is the name of the last one on the page before, so a page shows what is known when it is asked for.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::AppState;
+use super::params::{Given, bad, number};
 use super::problem::Problem;
 use crate::people::{self, AccountNames, MemberHistory};
+use crate::search::MAX_LIMIT;
+
+/// What can be asked.
+const KNOWN: [&str; 2] = ["limit", "cursor"];
 
 /// The organizations' members.
 #[derive(Serialize)]
 pub(super) struct Members {
     members: Vec<MemberHistory>,
+    next_cursor: Option<String>,
 }
 
 /// The accounts' names.
 #[derive(Serialize)]
 pub(super) struct Accounts {
     accounts: Vec<AccountNames>,
+    next_cursor: Option<String>,
 }
 
-pub(super) async fn members(State(app): State<AppState>) -> Result<Json<Members>, Problem> {
-    let members = app.ask(|app| Ok(people::members(&app.store)?));
-    Ok(Json(Members {
-        members: members.await?,
-    }))
+pub(super) async fn members(
+    State(app): State<AppState>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Members>, Problem> {
+    let (limit, after) = page::<(String, String)>(query.as_deref())?;
+    app.ask(move |app| {
+        let after = (after.0.as_str(), after.1.as_str());
+        let mut members = people::members(&app.store, after, limit + 1)?;
+        let next_cursor = cut(&mut members, limit)
+            .map(|MemberHistory { known, .. }| cursor(&(&known.organization, &known.member.id)))
+            .transpose()?;
+        Ok(Json(Members {
+            members,
+            next_cursor,
+        }))
+    })
+    .await
 }
 
-pub(super) async fn accounts(State(app): State<AppState>) -> Result<Json<Accounts>, Problem> {
-    let accounts = app.ask(|app| Ok(people::accounts(&app.store)?));
-    Ok(Json(Accounts {
-        accounts: accounts.await?,
-    }))
+pub(super) async fn accounts(
+    State(app): State<AppState>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Accounts>, Problem> {
+    let (limit, after) = page::<String>(query.as_deref())?;
+    app.ask(move |app| {
+        let mut accounts = people::accounts(&app.store, &after, limit + 1)?;
+        let next_cursor = cut(&mut accounts, limit)
+            .map(|account| cursor(&account.source))
+            .transpose()?;
+        Ok(Json(Accounts {
+            accounts,
+            next_cursor,
+        }))
+    })
+    .await
+}
+
+/// How many are wanted, and after whom.
+fn page<Name: DeserializeOwned + Default>(query: Option<&str>) -> Result<(usize, Name), Problem> {
+    let given = Given::read(query, &KNOWN)?;
+    let limit = match given.one("limit")? {
+        None => MAX_LIMIT,
+        Some(text) => number("limit", text, MAX_LIMIT)?,
+    };
+    let after = match given.one("cursor")? {
+        None => Name::default(),
+        Some(cursor) => URL_SAFE_NO_PAD
+            .decode(cursor)
+            .ok()
+            .and_then(|name| serde_json::from_slice(&name).ok())
+            .ok_or_else(|| {
+                let message =
+                    "this is no cursor of this list: take `next_cursor` as it is, or leave it out";
+                bad("cursor", message)
+            })?,
+    };
+    Ok((limit, after))
+}
+
+/// Takes off what is more than a page; gives the last one on it, when there was more.
+fn cut<T>(found: &mut Vec<T>, limit: usize) -> Option<&T> {
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    found.last().filter(|_| has_more)
+}
+
+fn cursor(name: &impl Serialize) -> Result<String, serde_json::Error> {
+    Ok(URL_SAFE_NO_PAD.encode(serde_json::to_vec(name)?))
 }

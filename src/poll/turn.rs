@@ -258,6 +258,7 @@ impl Hands {
         asked_at: DateTime<Utc>,
     ) -> Result<Scanned, TurnError> {
         if let Some(owner) = foreign_owner(&scan.source, &page) {
+            self.reach_on(scan, window).await?;
             return Err(TurnError::Foreign { owner });
         }
         let received_at = self.clock.now();
@@ -311,6 +312,17 @@ impl Hands {
         let smaller = lane::halved(scan.kind, window.window);
         task::blocking(move || store.restart_window(window.id, smaller, now)).await?;
         self.scanned(scan, Did::Restarted { why }, None).await
+    }
+
+    /// Has a live window reach to the present when it is asked for again: an entry of our own, once there is one in it, shows
+    /// that the strange ones stand in our log. Otherwise a quiet source would wait for ever at the same stretch.
+    async fn reach_on(&self, scan: &Scan, window: OpenWindow) -> Result<(), StoreError> {
+        if scan.kind != WindowKind::Live || scan.present <= window.window.before {
+            return Ok(());
+        }
+        let (store, now) = (self.store.clone(), self.clock.now().min(scan.present));
+        let longer = Window::new(window.window.since, scan.present);
+        task::blocking(move || store.restart_window(window.id, longer, now)).await
     }
 
     /// An entry of the window is too large to take even alone: the window is halved until the entry is known to the second,

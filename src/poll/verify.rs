@@ -6,7 +6,8 @@
 //! stretch was shown it too. The other way round it is not known to which stretch such an entry belongs, so one that is held is
 //! never missed.
 //!
-//! A refused cursor cuts the stretch in two; what was read before stays compared.
+//! A refused cursor cuts the stretch in two; what was read before stays compared. So does an entry too large to take even alone:
+//! the second in which it is known to be is left out, and said to be.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -97,6 +98,8 @@ pub struct Verdict {
     pub counts: HashMap<Differs, u64>,
     /// The first of them.
     pub differences: Vec<Difference>,
+    /// What could not be compared, because an entry in it is too large to take; the earliest first.
+    pub left_out: Vec<Window>,
 }
 
 impl Verdict {
@@ -110,6 +113,14 @@ impl Verdict {
     #[must_use]
     pub fn total(&self) -> u64 {
         self.counts.values().sum()
+    }
+
+    /// Leaves out `window`, which comes after all that was left out before.
+    fn leave_out(&mut self, window: Window) {
+        match self.left_out.last_mut() {
+            Some(last) if last.before == window.since => last.before = window.before,
+            _ => self.left_out.push(window),
+        }
     }
 
     fn note(&mut self, difference: impl FnOnce() -> Difference, differs: Differs) {
@@ -132,6 +143,8 @@ pub struct Verify {
 enum Broken {
     /// Its cursor leads nowhere.
     Cursor(UpstreamError),
+    /// An entry in it is too large to take.
+    TooLarge,
     /// Nothing helps.
     Off(VerifyError),
 }
@@ -188,29 +201,27 @@ impl Verify {
         let mut pieces = vec![self.window];
         let mut failures = 0;
         while let Some(piece) = pieces.pop() {
-            match self.scan(piece, &mut compared, &mut tell).await {
-                Ok(()) => failures = 0,
+            let broken = match self.scan(piece, &mut compared, &mut tell).await {
+                Ok(()) => {
+                    failures = 0;
+                    continue;
+                }
                 Err(Broken::Off(error)) => return Err(error),
-                Err(Broken::Cursor(error)) => match piece.middle() {
-                    Some(middle) => {
-                        let (since, before) = (piece.since, piece.before);
-                        pieces.extend([
-                            Window {
-                                since: middle,
-                                before,
-                            },
-                            Window {
-                                since,
-                                before: middle,
-                            },
-                        ]);
-                    }
-                    None => {
-                        failures += 1;
-                        self.wait_after(failures, error.into()).await?;
-                        pieces.push(piece);
-                    }
-                },
+                Err(broken) => broken,
+            };
+            match (broken, piece.middle()) {
+                (_, Some(middle)) => {
+                    let (since, before) = (piece.since, piece.before);
+                    // The earlier half first.
+                    pieces.push(Window::new(middle, before));
+                    pieces.push(Window::new(since, middle));
+                }
+                (Broken::Cursor(error), None) => {
+                    failures += 1;
+                    self.wait_after(failures, error.into()).await?;
+                    pieces.push(piece);
+                }
+                (_, None) => compared.verdict.leave_out(piece),
             }
         }
         let (store, source) = (self.hands.store.clone(), self.source);
@@ -266,7 +277,11 @@ impl Verify {
             self.hands.save_wait().await?;
             let error = match page {
                 Ok(page) => match foreign_owner(&self.source, &page) {
-                    None => return Ok(page),
+                    None => {
+                        let most = self.hands.settings.page_size;
+                        self.limit = self.limit.saturating_mul(2).min(most);
+                        return Ok(page);
+                    }
                     Some(owner) => VerifyError::Foreign(owner),
                 },
                 Err(error @ UpstreamError::CursorRefused(_)) => return Err(Broken::Cursor(error)),
@@ -274,6 +289,7 @@ impl Verify {
                     self.limit /= 2;
                     continue;
                 }
+                Err(UpstreamError::PageTooLarge) => return Err(Broken::TooLarge),
                 Err(error @ (UpstreamError::Transient(_) | UpstreamError::RateLimited { .. })) => {
                     error.into()
                 }
@@ -358,7 +374,7 @@ impl Compared {
         let arrivals: Vec<Arrival> = entries.into_iter().map(Arrival::read).collect();
         let mut fresh = Vec::new();
         for arrival in &arrivals {
-            if arrival.time.is_some_and(|time| !self.is_within(time)) {
+            if arrival.time.is_some_and(|time| !self.window.contains(time)) {
                 continue;
             }
             let twin = self.twin(&arrival.identity);
@@ -395,10 +411,6 @@ impl Compared {
         Ok(())
     }
 
-    fn is_within(&self, time: DateTime<Utc>) -> bool {
-        self.window.since <= time && time < self.window.before
-    }
-
     /// Which of the equal entries without an id this one is; one with an id is the only one.
     fn twin(&mut self, identity: &Identity) -> u32 {
         match identity {
@@ -415,7 +427,8 @@ impl Compared {
     fn finish(mut self, store: &Store, source: &Source, upto: Seq) -> Result<Verdict, VerifyError> {
         let (shown, verdict) = (&self.shown, &mut self.verdict);
         store.held_within(source, self.window, upto, |held: Held| {
-            if !shown.contains(&held.key) {
+            let is_left_out = verdict.left_out.iter().any(|w| w.contains(held.time));
+            if !is_left_out && !shown.contains(&held.key) {
                 let difference = || Difference {
                     differs: Differs::NotShown,
                     id: None,

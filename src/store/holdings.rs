@@ -121,9 +121,11 @@ impl Store {
     ) -> Result<(), StoreError> {
         let source = self.number_of(source)?;
         self.ask(|db| {
+            // `+` keeps the index out of it, which would fetch the rows of a large source one by one from all over the file. In
+            // their own order a million rows take a tenth of a second.
             let mut ask = db.prepare_cached(
                 "SELECT seq, identity, time_us FROM event
-                 WHERE source = :source AND time_us >= :since AND time_us < :before AND seq <= :upto AND from_logpush = 0
+                 WHERE +source = :source AND time_us >= :since AND time_us < :before AND seq <= :upto AND from_logpush = 0
                      AND NOT EXISTS (
                          SELECT 1 FROM event AS later WHERE later.source = event.source
                              AND later.identity = event.identity AND later.revision > event.revision AND later.seq <= :upto)",

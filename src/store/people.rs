@@ -96,26 +96,39 @@ impl Store {
         })
     }
 
-    /// All that members ever were: by organization and membership, the latest first.
+    /// All that some members ever were: by organization and membership, the latest first. At most `limit` members, the first
+    /// after `after`, an organization and a membership; texts that are empty come before all others.
     ///
     /// # Errors
     /// What the database says.
-    pub fn members(&self) -> Result<Vec<MemberRow>, StoreError> {
-        self.ask(|db| members(db, "ORDER BY organization, id, since_us DESC", &[]))
+    pub fn members(&self, after: (&str, &str), limit: usize) -> Result<Vec<MemberRow>, StoreError> {
+        self.ask(|db| {
+            let which = "WHERE (organization, id) IN (
+                SELECT DISTINCT organization, id FROM member
+                WHERE (organization, id) > (?1, ?2) ORDER BY organization, id LIMIT ?3)
+             ORDER BY organization, id, since_us DESC";
+            members(db, which, &[&after.0, &after.1, &limit])
+        })
     }
 
-    /// All names that accounts ever had in a list: by account, the latest first.
+    /// All names that some accounts ever had in a list: by account, the latest first. At most `limit` accounts, the first
+    /// after the one whose log is called `after`; an empty text comes before all others.
     ///
     /// # Errors
     /// What the database says.
-    pub fn account_names(&self) -> Result<Vec<NameRow>, StoreError> {
+    pub fn account_names(&self, after: &str, limit: usize) -> Result<Vec<NameRow>, StoreError> {
         self.ask(|db| {
             let mut ask = db.prepare_cached(
                 "SELECT source.name, source_label.label, source_label.since_us
                  FROM source_label JOIN source ON source.id = source_label.source
-                 WHERE source.name LIKE 'accounts/%' ORDER BY source.name, source_label.since_us DESC",
+                 WHERE source.id IN (
+                    SELECT id FROM source
+                    WHERE name LIKE 'accounts/%' AND name > ?1
+                      AND id IN (SELECT source FROM source_label)
+                    ORDER BY name LIMIT ?2)
+                 ORDER BY source.name, source_label.since_us DESC",
             )?;
-            let rows = ask.query_map([], |row| {
+            let rows = ask.query_map((after, limit), |row| {
                 Ok(NameRow {
                     source: sources::parse(&row.get::<_, String>(0)?)?,
                     name: row.get(1)?,
@@ -320,7 +333,7 @@ mod tests {
         store.save_members("other", &[], day(3)).unwrap();
 
         let rows: Vec<_> = store
-            .members()
+            .members(("", ""), 10)
             .unwrap()
             .into_iter()
             .map(|row| {
@@ -379,7 +392,7 @@ mod tests {
             store.save_accounts("o", &[seen], day(n)).unwrap();
         }
         let found: Vec<_> = store
-            .account_names()
+            .account_names("", 10)
             .unwrap()
             .into_iter()
             .map(|row| (row.name, row.since))

@@ -83,7 +83,7 @@ fn sorted(mut pairs: Vec<(String, String)>) -> Vec<(String, String)> {
 }
 
 /// Every entry that upstream can show, with its source, in order of both.
-fn shown(simulator: &Simulator) -> Vec<(String, String)> {
+pub(crate) fn shown(simulator: &Simulator) -> Vec<(String, String)> {
     let now = Clock::system().now();
     let of = |source: Source| {
         let entries = simulator.entries(&source, now).into_iter();

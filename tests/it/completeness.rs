@@ -306,16 +306,21 @@ async fn other_peoples_entries_are_refused_whole_and_asked_for_again() {
     assert_eq!(found[0].reason, Reason::Failing);
     assert!(found[0].detail.as_ref().unwrap().contains("somebody-else"));
 
-    // Among our own entries it is upstream's business.
+    // Among our own entries it is upstream's business, however much later the first of them comes.
+    poll_until(&mut world, time + TimeDelta::minutes(90)).await;
+    assert_eq!(world.board().read(&source).state, State::Failing);
+    let later = world.clock.now();
     let ours = format!(
-        r#"{{"id":"ours","action":{{"time":"{stamp}"}},"account":{{"id":"{}"}}}}"#,
+        r#"{{"id":"ours","action":{{"time":"{}"}},"account":{{"id":"{}"}}}}"#,
+        later.to_rfc3339(),
         source.id()
     );
-    world.simulator.publish(&source, &ours, time, time);
+    world.simulator.publish(&source, &ours, later, later);
     let end = world.clock.now() + TimeDelta::minutes(20);
     poll_until(&mut world, end).await;
     assert_eq!(ids(&mut world), ["ours", "theirs"].map(String::from).into());
     assert_eq!(world.board().read(&source).state, State::Live);
+    assert!(gaps(&mut world, &asked(start(), later, &source)).is_empty());
 }
 
 #[tokio::test]

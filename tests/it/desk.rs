@@ -29,7 +29,7 @@ pub(crate) struct Desk {
     indexing: Indexing,
     http: reqwest::Client,
     stop: CancellationToken,
-    server: JoinSet<std::io::Result<()>>,
+    server: JoinSet<()>,
 }
 
 impl Desk {
@@ -170,7 +170,7 @@ impl Desk {
     /// Stops answering, and waits until it has.
     pub(crate) async fn stop(&mut self) {
         self.stop.cancel();
-        self.server.join_next().await.unwrap().unwrap().unwrap();
+        self.server.join_next().await.unwrap().unwrap();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The whole service against an upstream, and what a user can see of it.
 
+use std::ops::Deref;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// How long anything may take before a test gives up.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Waits until `is_so`, looking every few milliseconds.
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < DEADLINE, "waited too long until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
 
 /// A simulator that answers on this machine.
 pub(crate) struct Upstream {
@@ -66,12 +76,25 @@ pub(crate) fn configuration(dir: &Path, base_url: &str, sources: &str) -> String
     )
 }
 
-/// A running service.
-pub(crate) struct Service {
+/// Somebody who asks a service.
+pub(crate) struct Client {
     pub(crate) url: String,
     http: reqwest::Client,
+}
+
+/// A running service, and somebody who asks it.
+pub(crate) struct Service {
+    client: Client,
     stop: CancellationToken,
     running: JoinSet<anyhow::Result<()>>,
+}
+
+impl Deref for Service {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
 }
 
 impl Service {
@@ -87,8 +110,7 @@ impl Service {
             service.run(listener, told).await
         });
         Self {
-            url,
-            http: reqwest::Client::new(),
+            client: Client::new(url),
             stop,
             running,
         }
@@ -103,6 +125,15 @@ impl Service {
     /// How the service ends when nobody stops it.
     pub(crate) async fn ends(mut self) -> anyhow::Result<()> {
         self.running.join_next().await.unwrap().unwrap()
+    }
+}
+
+impl Client {
+    pub(crate) fn new(url: String) -> Self {
+        Self {
+            url,
+            http: reqwest::Client::new(),
+        }
     }
 
     /// What is answered to a request, whatever it is.

@@ -12,6 +12,8 @@ mod cli;
 mod completeness;
 mod crash;
 mod desk;
+#[cfg(target_os = "linux")]
+mod disk;
 mod drive;
 mod harness;
 mod import;

@@ -14,6 +14,24 @@ use tokio::task::JoinSet;
 use crate::drive::{Plan, World};
 use crate::harness::{Service, Upstream, configuration};
 
+/// A whole list, page by page.
+async fn walk(service: &Service, list: &str, limit: usize) -> Vec<Value> {
+    let mut found = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let told = service
+            .get(&format!("/v1/{list}?limit={limit}{cursor}"))
+            .await;
+        let page = told[list].as_array().unwrap();
+        assert!((1..=limit).contains(&page.len()), "{told}");
+        found.extend_from_slice(page);
+        match told["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return found,
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_acted_and_for_which_account_is_told_beside_the_entry() {
     let upstream = Upstream::new(SimConfig {
@@ -45,9 +63,17 @@ async fn who_acted_and_for_which_account_is_told_beside_the_entry() {
         .await;
     let members = told["members"].as_array().unwrap();
     assert_eq!(members.len(), 124);
+    assert_eq!(walk(&service, "members", 50).await, *members);
     let names = service.get("/v1/accounts").await;
     let names = names["accounts"].as_array().unwrap();
     assert_eq!(names.len(), 2);
+    assert_eq!(walk(&service, "accounts", 1).await, *names);
+    // A cursor is of its own list.
+    let of_accounts = service.get("/v1/accounts?limit=1").await;
+    let cursor = of_accounts["next_cursor"].as_str().unwrap();
+    let (status, body) = service.ask(&format!("/v1/members?cursor={cursor}")).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(body.contains("no cursor of this list"), "{body}");
 
     let page = service.get("/v1/events?limit=1000").await;
     let (mut n_known, mut n_unknown, mut of_accounts) = (0, 0, BTreeSet::new());
@@ -113,7 +139,7 @@ async fn members_are_read_again_daily_and_those_who_left_are_remembered() {
     };
     let mut world = World::new(config, Plan::default()).await;
     world.settle().await;
-    let first = world.store().members().unwrap();
+    let first = world.store().members(("", ""), 1_000).unwrap();
     assert_eq!(first.len(), 14);
     let (leaver, organization) = (first[3].member.clone(), first[3].organization.clone());
     let url = format!("{}/organizations/{organization}/members", world.base_url);
@@ -127,7 +153,7 @@ async fn members_are_read_again_daily_and_those_who_left_are_remembered() {
     while world.clock.now() < until {
         world.poll().await;
     }
-    let members = world.store().members().unwrap();
+    let members = world.store().members(("", ""), 1_000).unwrap();
     let left = members.iter().find(|row| row.member == leaver).unwrap();
     assert!(
         left.until.is_some() && left.since == first[3].since,
@@ -174,6 +200,9 @@ async fn where_members_may_not_be_read_nothing_else_is_amiss() {
         (&event["actor_known"], &event["account_name"]),
         (&Value::Null, &Value::Null)
     );
-    assert_eq!(service.get("/v1/members").await, json!({"members": []}));
+    assert_eq!(
+        service.get("/v1/members").await,
+        json!({"members": [], "next_cursor": null})
+    );
     service.stop().await.unwrap();
 }

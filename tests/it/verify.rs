@@ -1,13 +1,18 @@
 //! A stretch compared with upstream: nothing when all is well, and each difference there is, exactly.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use orgtrail::clock::Clock;
-use orgtrail::position::Source;
+use orgtrail::poll::{Differs, Verify};
+use orgtrail::position::{Source, Window};
 use orgtrail::sim::{Faults, SimConfig};
-use orgtrail::store::FILE_NAME;
+use orgtrail::store::{FILE_NAME, Store};
+use orgtrail::upstream::{Quota, Timeouts, Upstream as Client};
 use serde_json::Value;
 
 use crate::backfill::Shell;
+use crate::drive::Plan;
 use crate::harness::{Service, Upstream};
 
 fn stamp(time: DateTime<Utc>) -> String {
@@ -337,4 +342,59 @@ async fn it_runs_beside_a_service_and_refuses_what_makes_no_sense() {
         .run(&["import", "--source", &source, file.to_str().unwrap()]);
     assert!(imported.status.success(), "{imported:?}");
     assert_eq!(held.counts(), [0, 1, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_too_large_to_take_is_gone_around() {
+    let large = Entry {
+        says: &"x".repeat(30_000),
+        ..entry("large", 60_000)
+    };
+    let held = Held::new(&[
+        entry("before", 57_000),
+        large,
+        entry("beside", 60_500),
+        entry("after", 64_000),
+    ])
+    .await;
+    held.publish(&[entry("late", 65_000)]);
+    let window = Window::new(held.since, held.before);
+    let verdict = Verify::new(
+        Store::open_beside(&held.shell.data_dir()).unwrap(),
+        client(&held.upstream).taking_at_most(20_000),
+        "file:token".into(),
+        Plan::default().settings,
+        Clock::system(),
+        (held.source.clone(), window),
+    )
+    .run(|_| ())
+    .await
+    .unwrap();
+    // Its second, and those at its sides that are asked for with a second more.
+    let [left_out] = verdict.left_out[..] else {
+        panic!("{:?}", verdict.left_out);
+    };
+    let second = held.since + TimeDelta::seconds(60);
+    assert!(left_out.contains(second), "{left_out}");
+    assert!(left_out.span() <= TimeDelta::seconds(4), "{left_out}");
+    // What is held there is not missed, and what differs elsewhere is found.
+    let differs: Vec<_> = verdict
+        .differences
+        .iter()
+        .map(|one| (one.differs, one.id.as_deref()))
+        .collect();
+    assert_eq!(differs, [(Differs::NotHeld, Some("late"))]);
+}
+
+/// Upstream as a client of our own sees it.
+fn client(upstream: &Upstream) -> Client {
+    let clock = Clock::system();
+    Client::new(
+        upstream.base_url.parse().unwrap(),
+        Arc::new(|| Ok("any-token".into())),
+        Quota::new(1_000_000, None, clock.steady()),
+        clock,
+        Timeouts::default(),
+    )
+    .unwrap()
 }

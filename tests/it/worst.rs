@@ -7,6 +7,8 @@ use futures_util::future::join_all;
 use orgtrail::http::Limits;
 use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use url::form_urlencoded::byte_serialize;
 
 use crate::desk::{Desk, account};
@@ -236,5 +238,46 @@ async fn whatever_is_looked_for_ends_with_its_time() {
     let tail = desk.open("/v1/events/stream?last_event_id=0").await;
     let given = tail.text().await.unwrap();
     assert!(!given.contains("data:"), "{given}");
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_comes_to_the_point_is_closed_while_others_are_answered() {
+    let limits = Limits {
+        hearing: Duration::from_secs(1),
+        ..Limits::default()
+    };
+    let mut desk = Desk::with_limits(limits).await;
+    let address = desk.url.trim_start_matches("http://");
+    // The server may begin to count before the first byte was said.
+    let begun = Instant::now();
+    let line = TcpStream::connect(address).await.unwrap();
+    let (mut hearing, mut saying) = line.into_split();
+    saying
+        .write_all(b"GET /v1/count HTTP/1.1\r\nx: ")
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    let mut others = 0;
+    let others_ask = async {
+        // One more byte of its header each time somebody else was answered.
+        while saying.write_all(b"x").await.is_ok() {
+            assert_eq!(desk.get("/v1/count").await["count"], 0);
+            others += 1;
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "it is still open"
+            );
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        // Whether it ends or breaks off depends on what was on its way.
+        _ = hearing.read_to_end(&mut answer) => {}
+        () = others_ask => {}
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    assert!(others > 0 && answer.is_empty(), "{answer:?}");
+    tell(format!("closed after {others} other answers"));
     desk.stop().await;
 }

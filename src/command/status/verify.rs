@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::super::{block_on, load, search};
 use super::{Args, plain_table, word};
 use crate::clock::Clock;
+use crate::coverage::{Gap, Reason};
 use crate::durable::Breaker;
 use crate::poll::{Difference, Differs, Verdict};
 use crate::position::{Source, Window, rfc3339};
@@ -40,6 +41,8 @@ struct Report {
     differences_total: u64,
     /// The first hundred.
     differences: Vec<DifferenceReport>,
+    /// What could not be compared, and why.
+    left_out: Vec<Gap>,
 }
 
 #[derive(Serialize)]
@@ -95,6 +98,10 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
     }
     let total = verdict.total();
     ensure!(total == 0, "upstream and the log differ in {total} entries");
+    ensure!(
+        verdict.left_out.is_empty(),
+        "not all of the stretch could be compared"
+    );
     Ok(())
 }
 
@@ -132,6 +139,7 @@ impl Report {
             other_content: verdict.count(Differs::OtherContent),
             differences_total: verdict.total(),
             differences: verdict.differences.iter().map(Into::into).collect(),
+            left_out: verdict.left_out.iter().map(too_large).collect(),
         }
     }
 
@@ -144,8 +152,23 @@ impl Report {
             self.scanned_at,
             HumanCount(self.shown)
         ))?;
+        if !self.left_out.is_empty() {
+            say("Not compared, because an entry in it is too large to take:")?;
+            for gap in self.left_out.iter().take(MAX_SHOWN) {
+                say(format!("  from {} to {}", gap.since, gap.before))?;
+            }
+            let more = self.left_out.len().saturating_sub(MAX_SHOWN);
+            if more > 0 {
+                say(format!("  … and {more} more: see --json"))?;
+            }
+        }
         if self.differences.is_empty() {
-            return Ok(say("All of them are held, and nothing else.")?);
+            let all = if self.left_out.is_empty() {
+                "All of them"
+            } else {
+                "Elsewhere all of them"
+            };
+            return Ok(say(format!("{all} are held, and nothing else."))?);
         }
         say(format!(
             "{} not held, {} not shown any more, {} with other content",
@@ -173,6 +196,15 @@ impl Report {
     }
 }
 
+fn too_large(window: &Window) -> Gap {
+    Gap {
+        since: rfc3339(window.since),
+        before: rfc3339(window.before),
+        reason: Reason::EntryTooLarge,
+        detail: None,
+    }
+}
+
 impl From<&Difference> for DifferenceReport {
     fn from(one: &Difference) -> Self {
         Self {
@@ -185,5 +217,30 @@ impl From<&Difference> for DifferenceReport {
             time: one.time.map(rfc3339),
             seq: one.seq.map(|seq| seq.0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::clock::from_micros;
+
+    #[test]
+    fn what_was_left_out_is_named_with_its_reason() {
+        let at = |second: i64| from_micros(1_785_000_000_000_000 + second * 1_000_000);
+        let verdict = Verdict {
+            left_out: vec![Window::new(at(60), at(61))],
+            ..Verdict::default()
+        };
+        let source = Source::account("a").unwrap();
+        let report = Report::of(&source, Window::new(at(0), at(3_600)), at(7_200), &verdict);
+        let told = serde_json::to_value(&report).unwrap();
+        let second = json!([{
+            "since": "2026-07-25T17:21:00Z", "before": "2026-07-25T17:21:01Z",
+            "reason": "entry_too_large", "detail": null,
+        }]);
+        assert_eq!(told["left_out"], second);
     }
 }

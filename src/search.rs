@@ -239,7 +239,7 @@ fn unknown_field(
         Err(error) => return error.into(),
     };
     let names = field::FIELDS.iter().map(|field| field.name);
-    let hint = match nearest(path, names.chain(known.iter().map(String::as_str))) {
+    let hint = match meant(path, names.chain(known.iter().map(String::as_str))) {
         Some(name) => format!("did you mean {}?", quoted(name)),
         None => "no entry has it either".to_owned(),
     };
@@ -248,6 +248,15 @@ fn unknown_field(
         at,
         message: format!("unknown field {}: {hint}", quoted(path)),
     }
+}
+
+/// The name that was probably meant: first of all one that only wants its beginning, such as `actor.email` for `email`.
+fn meant<'n>(path: &str, known: impl Iterator<Item = &'n str> + Clone) -> Option<&'n str> {
+    let end = format!(".{}", path.to_lowercase());
+    let whole = known
+        .clone()
+        .find(|name| name.to_lowercase().ends_with(&end));
+    whole.or_else(|| nearest(path, known))
 }
 
 /// The events in which a field or path has that value.
@@ -363,6 +372,18 @@ mod tests {
             .err()
             .map(|error| error.to_string())
             .unwrap_or_default()
+    }
+
+    #[test]
+    fn the_field_that_was_meant_is_one_that_ends_so_or_the_nearest() {
+        let known = ["actor.type", "action.type", "actor.email", "x.Email"];
+        let check = |path, expect| assert_eq!(meant(path, known.into_iter()), expect, "{path}");
+        check("email", Some("actor.email"));
+        check("EMAIL", Some("actor.email"));
+        check("type", Some("actor.type"));
+        check("actor.emial", Some("actor.email"));
+        check("mail", None);
+        check("", None);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! `/v1/events`, `/v1/events/{seq}`, `/v1/count`.
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use serde::Serialize;
 
 use super::AppState;
 use super::coverage::{self, Proven};
-use super::params::{ListParams, read_filters};
+use super::params::{ListParams, Named, read_filters};
 use super::problem::Problem;
 use crate::coverage::{Asked, Verdict};
 use crate::event::AuditEvent;
@@ -110,7 +110,7 @@ pub(super) async fn list(
 
 pub(super) async fn one(
     State(app): State<AppState>,
-    Path(seq): Path<String>,
+    Named(seq): Named,
 ) -> Result<Json<KnownEvent>, Problem> {
     let place = place(&seq)?;
     let event = app.ask(move |app| {

@@ -3,6 +3,8 @@
 //! Every name is known or an error, with the nearest name; every value is right or an error that says what is wanted.
 //! Parameters are read before anything is asked.
 
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
 use url::form_urlencoded;
 
@@ -281,6 +283,24 @@ fn hint(name: &str, known: &[&'static str], takes_filters: bool) -> String {
                 ""
             };
             format!("known here are {}{and_more}", known.join(", "))
+        }
+    }
+}
+
+/// The one part of a route's path that is not fixed, decoded.
+pub(super) struct Named(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // axum's own rejection is plain text.
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(name)) => Ok(Self(name)),
+            Err(_) => {
+                let detail = format!("{} is not UTF-8 when decoded", quoted(parts.uri.path()));
+                Err(bad("path", detail))
+            }
         }
     }
 }

@@ -2,14 +2,16 @@
 //! `/v1/events/{seq}/history`, `/v1/events/{seq}/around`.
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::routing::{MethodRouter, get};
 use chrono::TimeDelta;
 use serde::Serialize;
 
 use super::AppState;
 use super::events::{EventsPage, IndexState, asked, event_at, place};
-use super::params::{FILTERS, Given, ListParams, MAX_VALUE_LEN, PAGING, bad, paging, question};
+use super::params::{
+    FILTERS, Given, ListParams, MAX_VALUE_LEN, Named, PAGING, bad, paging, question,
+};
 use super::problem::Problem;
 use super::tally::size;
 use crate::index::Order;
@@ -56,7 +58,7 @@ pub(super) fn seen_with(by: Pivot) -> MethodRouter<AppState> {
 async fn profile(
     by: Pivot,
     State(app): State<AppState>,
-    Path(value): Path<String>,
+    Named(value): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Json<ProfileAnswer>, Problem> {
     if value.len() > MAX_VALUE_LEN {
@@ -86,7 +88,7 @@ fn name_of(by: Pivot) -> &'static str {
 
 pub(super) async fn history(
     State(app): State<AppState>,
-    Path(seq): Path<String>,
+    Named(seq): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Json<HistoryAnswer>, Problem> {
     let place = place(&seq)?;
@@ -119,7 +121,7 @@ pub(super) async fn history(
 
 pub(super) async fn around(
     State(app): State<AppState>,
-    Path(seq): Path<String>,
+    Named(seq): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Json<EventsPage>, Problem> {
     let place = place(&seq)?;

@@ -1,13 +1,13 @@
 //! `/v1/facets`, `/v1/histogram`, `/v1/fields`, `/v1/fields/{name}/values`; and what may be counted beside a page.
 
 use axum::Json;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::AppState;
 use super::events::IndexState;
-use super::params::{FILTERS, Given, bad, number, question};
+use super::params::{FILTERS, Given, Named, bad, number, question};
 use super::problem::Problem;
 use crate::field::{FIELDS, Kind, Origin};
 use crate::index::{Order, ValueCount};
@@ -150,7 +150,7 @@ pub(super) async fn fields(
 
 pub(super) async fn values(
     State(app): State<AppState>,
-    Path(name): Path<String>,
+    Named(name): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Json<ValuesAnswer>, Problem> {
     let given = Given::read(

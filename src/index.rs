@@ -9,6 +9,7 @@
 
 mod arrivals;
 mod automaton;
+mod directory;
 mod document;
 mod facets;
 mod gathered;
@@ -26,15 +27,10 @@ mod verify;
 mod words;
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use serde::{Deserialize, Serialize};
-use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
-use tantivy::tokenizer::TextAnalyzer;
-use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument};
 use tokio::sync::watch;
 use tracing::debug;
 use uuid::Uuid;
@@ -42,10 +38,9 @@ use uuid::Uuid;
 use crate::durable::{Breaker, Broken, Step};
 use crate::event::AuditEvent;
 use crate::position::Seq;
-use crate::private;
 use crate::query::QueryError;
 
-use self::document::Paths;
+use self::directory::Writing;
 pub use self::facets::{Reading, ValueCount};
 pub use self::matches::Matches;
 pub use self::scan::{Hit, Order, Range, Snapshot};
@@ -54,15 +49,6 @@ pub use self::verify::verify_beside;
 
 /// The index's directory in the data directory.
 pub const DIR_NAME: &str = "index";
-
-/// Raised when what is indexed changes in a way the schema does not show.
-const FORMAT: u32 = 4;
-
-/// What the writer may hold in memory before it writes a segment, in bytes.
-const WRITER_BYTES: usize = 64 * 1024 * 1024;
-
-/// Segments beyond this many documents are not merged further: they stay parallel and bounded.
-const MAX_MERGED_DOCS: usize = 1_000_000;
 
 /// What went wrong with the index, by what the caller can do.
 #[derive(Debug, thiserror::Error)]
@@ -97,15 +83,6 @@ pub enum IndexError {
     Broken(#[from] Broken),
 }
 
-/// What each commit says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Payload {
-    log_id: Uuid,
-    /// The last event that is in, with all before it.
-    seq: Seq,
-    format: u32,
-}
-
 /// The index. A clone is another handle to the same one and costs a reference count.
 #[derive(Clone)]
 pub struct Index(Arc<Inner>);
@@ -124,14 +101,6 @@ struct Inner {
     rebuild_to: AtomicU64,
 }
 
-struct Writing {
-    reader: IndexReader,
-    writer: IndexWriter,
-    /// The last event added, committed or not.
-    added: Seq,
-    paths: Paths,
-}
-
 impl Index {
     /// Opens the index in the data directory `data_dir` for the log `log_id`, whose newest event is at `head`, and says
     /// why it must be filled anew, if it must.
@@ -146,19 +115,20 @@ impl Index {
     ) -> Result<(Self, Option<String>), IndexError> {
         let dir = data_dir.join(DIR_NAME);
         let shape = Shape::new();
-        let ((writing, snapshot), why_anew) = match open_whole(&dir, &shape, log_id, head) {
-            Ok(opened) => (opened, None),
-            Err(error) => {
-                let why = if head == Seq::ZERO {
-                    None
-                } else {
-                    Some(error.to_string())
-                };
-                let writing = make_anew(&dir, &shape, log_id)?;
-                let snapshot = Snapshot::take(&writing.reader, &shape, writing.added)?;
-                ((writing, snapshot), why)
-            }
-        };
+        let ((writing, snapshot), why_anew) =
+            match directory::open_whole(&dir, &shape, log_id, head) {
+                Ok(opened) => (opened, None),
+                Err(error) => {
+                    let why = if head == Seq::ZERO {
+                        None
+                    } else {
+                        Some(error.to_string())
+                    };
+                    let writing = directory::make_anew(&dir, &shape, log_id)?;
+                    let snapshot = Snapshot::take(&writing.reader, &shape, writing.added)?;
+                    ((writing, snapshot), why)
+                }
+            };
         let found = watch::Sender::new(snapshot.seq());
         let snapshot = RwLock::new(Arc::new(snapshot));
         let rebuild_to = AtomicU64::new(if why_anew.is_some() { head.0 } else { 0 });
@@ -181,12 +151,7 @@ impl Index {
     /// # Errors
     /// [`IndexError::Unusable`] when there is no index of this log.
     pub fn open_beside(data_dir: &Path, log_id: Uuid) -> Result<Snapshot, IndexError> {
-        let shape = Shape::new();
-        let index = open_existing(&data_dir.join(DIR_NAME), &shape)?;
-        // The progress is read first: the reader then holds at least that, and what is beyond it is not shown.
-        let payload = payload(&index)?;
-        check_payload(&payload, log_id)?;
-        Snapshot::take(&reader(&index)?, &shape, payload.seq)
+        directory::open_beside(&data_dir.join(DIR_NAME), &Shape::new(), log_id)
     }
 
     /// The last event that can be found.
@@ -263,17 +228,12 @@ impl Index {
         let mut writing = lock(&self.0.writing);
         let writing = open(&mut writing)?;
         let seq = writing.added;
-        let payload = serde_json::to_string(&Payload {
-            log_id: self.0.log_id,
-            seq,
-            format: FORMAT,
-        })
-        .map_err(|error| IndexError::Unusable(error.to_string()))?;
+        let said = directory::said(self.0.log_id, seq)?;
         self.0
             .breaker
             .around(Step::CommitIndex, || -> Result<(), IndexError> {
                 let mut commit = writing.writer.prepare_commit()?;
-                commit.set_payload(&payload);
+                commit.set_payload(&said);
                 // At this point, if we crash, the index is as it was after the last commit, and the same events come again.
                 commit.commit()?;
                 Ok(())
@@ -288,7 +248,7 @@ impl Index {
     pub fn reopen(&self, head: Seq) -> Result<Option<String>, IndexError> {
         let mut slot = lock(&self.0.writing);
         let_go(&mut slot);
-        let opened = open_whole(&self.0.dir, &self.0.shape, self.0.log_id, head);
+        let opened = directory::open_whole(&self.0.dir, &self.0.shape, self.0.log_id, head);
         let (writing, why_anew) = match opened {
             Ok((writing, snapshot)) => {
                 self.show(snapshot);
@@ -324,7 +284,7 @@ impl Index {
     pub fn verify(&self) -> Result<(), IndexError> {
         // On an index of its own: the checksums are then read without holding up the writer.
         verify::files(
-            &open_existing(&self.0.dir, &self.0.shape)?,
+            &directory::open_existing(&self.0.dir, &self.0.shape)?,
             &self.snapshot(),
         )
     }
@@ -341,7 +301,7 @@ impl Index {
     }
 
     fn make_anew(&self, head: Seq) -> Result<Writing, IndexError> {
-        let writing = make_anew(&self.0.dir, &self.0.shape, self.0.log_id)?;
+        let writing = directory::make_anew(&self.0.dir, &self.0.shape, self.0.log_id)?;
         self.0.rebuild_to.store(head.0, Ordering::SeqCst);
         Ok(writing)
     }
@@ -395,171 +355,23 @@ fn open(writing: &mut Option<Writing>) -> Result<&mut Writing, IndexError> {
         .ok_or_else(|| IndexError::Unusable("closed".into()))
 }
 
-fn unusable(what: &str) -> impl Fn(tantivy::TantivyError) -> IndexError {
-    move |error| IndexError::Unusable(format!("{what}: {error}"))
-}
-
-fn settings() -> IndexSettings {
-    IndexSettings {
-        sort_by_field: Some(Shape::order()),
-        // Nothing is stored, so there is nothing to compress.
-        docstore_compression: tantivy::store::Compressor::None,
-        docstore_compress_dedicated_thread: false,
-        ..IndexSettings::default()
-    }
-}
-
-fn open_existing(dir: &Path, shape: &Shape) -> Result<tantivy::Index, IndexError> {
-    if !dir.join("meta.json").exists() {
-        return Err(IndexError::Unusable("missing".into()));
-    }
-    let index = tantivy::Index::open_in_dir(dir).map_err(unusable("damaged"))?;
-    if index.schema() != shape.schema || index.settings().sort_by_field != settings().sort_by_field
-    {
-        return Err(IndexError::Unusable(
-            "built by another version, with other fields".into(),
-        ));
-    }
-    register_words(&index);
-    Ok(index)
-}
-
-fn register_words(index: &tantivy::Index) {
-    index.tokenizers().register(
-        words::NAME,
-        TextAnalyzer::builder(words::Words::default()).build(),
-    );
-}
-
-fn open_writing(dir: &Path, shape: &Shape, log_id: Uuid, head: Seq) -> Result<Writing, IndexError> {
-    let index = open_existing(dir, shape)?;
-    let payload = payload(&index)?;
-    check_payload(&payload, log_id)?;
-    if payload.seq > head {
-        return Err(IndexError::Unusable(format!(
-            "ahead of the log: it holds {} events, the log {head}",
-            payload.seq
-        )));
-    }
-    let reader = reader(&index)?;
-    // Places have no holes, so their last is their number.
-    let found = reader.searcher().num_docs();
-    if found != payload.seq.0 {
-        return Err(IndexError::Unusable(format!(
-            "damaged: it holds {found} events and claims {}",
-            payload.seq
-        )));
-    }
-    start_writing(&index, reader, payload.seq)
-}
-
-/// As [`open_writing`], with what can be asked then: a damage may show only there.
-fn open_whole(
-    dir: &Path,
-    shape: &Shape,
-    log_id: Uuid,
-    head: Seq,
-) -> Result<(Writing, Snapshot), IndexError> {
-    let writing = open_writing(dir, shape, log_id, head)?;
-    let snapshot = Snapshot::take(&writing.reader, shape, writing.added)?;
-    Ok((writing, snapshot))
-}
-
-fn make_anew(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Writing, IndexError> {
-    let failed = |source| IndexError::Io {
-        path: dir.to_owned(),
-        source,
-    };
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => private::make_dir(dir).map_err(failed)?,
-    }
-    let index = tantivy::Index::builder()
-        .schema(shape.schema.clone())
-        .settings(settings())
-        .create_in_dir(dir)?;
-    register_words(&index);
-    let reader = reader(&index)?;
-    let mut writing = start_writing(&index, reader, Seq::ZERO)?;
-    let mut commit = writing.writer.prepare_commit()?;
-    let payload = Payload {
-        log_id,
-        seq: Seq::ZERO,
-        format: FORMAT,
-    };
-    commit.set_payload(
-        &serde_json::to_string(&payload)
-            .map_err(|error| IndexError::Unusable(error.to_string()))?,
-    );
-    commit.commit()?;
-    Ok(writing)
-}
-
-fn start_writing(
-    index: &tantivy::Index,
-    reader: IndexReader,
-    added: Seq,
-) -> Result<Writing, IndexError> {
-    let options = IndexWriterOptions::builder()
-        .memory_budget_per_thread(WRITER_BYTES)
-        .num_worker_threads(1)
-        .num_merge_threads(1)
-        .build();
-    let writer: IndexWriter<TantivyDocument> = index
-        .writer_with_options(options)
-        .map_err(unusable("locked or unwritable"))?;
-    let mut policy = LogMergePolicy::default();
-    policy.set_max_docs_before_merge(MAX_MERGED_DOCS);
-    writer.set_merge_policy(Box::new(policy));
-    Ok(Writing {
-        reader,
-        writer,
-        added,
-        paths: Paths::default(),
-    })
-}
-
-fn reader(index: &tantivy::Index) -> Result<IndexReader, IndexError> {
-    index
-        .reader_builder()
-        .reload_policy(ReloadPolicy::Manual)
-        .try_into()
-        .map_err(unusable("damaged"))
-}
-
-fn payload(index: &tantivy::Index) -> Result<Payload, IndexError> {
-    let metas = index.load_metas().map_err(unusable("damaged"))?;
-    let payload = metas
-        .payload
-        .ok_or_else(|| IndexError::Unusable("without a word on what it holds".into()))?;
-    serde_json::from_str(&payload)
-        .map_err(|error| IndexError::Unusable(format!("damaged: {error}")))
-}
-
-fn check_payload(payload: &Payload, log_id: Uuid) -> Result<(), IndexError> {
-    if payload.log_id != log_id {
-        return Err(IndexError::Unusable(format!(
-            "of another log, {}",
-            payload.log_id
-        )));
-    }
-    if payload.format != FORMAT {
-        return Err(IndexError::Unusable(format!(
-            "of format {}, not {FORMAT}",
-            payload.format
-        )));
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use proptest::prelude::*;
     use serde_json::value::RawValue;
 
+    use tantivy::query::{EnableScoring, Query as _};
+
+    use super::automaton::Automaton;
+    use super::runs::WordRun;
+    use super::stopwatch::Watch;
+    use super::terms::{Terms, ValueTest};
     use super::*;
     use crate::clock::from_micros;
     use crate::event::Reading;
+    use crate::field::Part;
     use crate::position::Source;
     use crate::query::{Query, QueryError};
 
@@ -648,6 +460,44 @@ mod tests {
         }
         assert!(snapshot.knows_path("Resource.Request.List.name").unwrap());
         assert!(!snapshot.knows_path("resource.request.lis").unwrap());
+    }
+
+    #[test]
+    fn words_by_their_looks_are_found_side_by_side_however_few_documents_are_looked_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = [
+            "evil corp",
+            "corp evil",
+            "evils corps evil corp",
+            "evil",
+            "x evil-corporation",
+        ];
+        let events: Vec<AuditEvent> = (1..=40)
+            .map(|seq| {
+                let name = names[seq as usize % names.len()];
+                event(seq, 0, &format!(r#"{{"actor":{{"token_name":"{name}"}}}}"#))
+            })
+            .collect();
+        let snapshot = filled(dir.path(), &[events]).snapshot();
+        let reader = snapshot.searcher.segment_reader(0);
+        let word = |looks: &str| Terms {
+            field: snapshot.shape.words_of(Part::Actor),
+            prefix: String::new(),
+            automata: vec![Automaton::of_regex(looks).unwrap()].into(),
+            test: ValueTest::Any,
+            watch: Watch::default(),
+        };
+        let found = |at_once| {
+            let run = WordRun {
+                words: vec![word(".*vil"), word("corp.*")],
+                at_once,
+                watch: Watch::default(),
+            };
+            let docs = EnableScoring::disabled_from_searcher(&snapshot.searcher);
+            let weight = run.weight(docs).unwrap();
+            weight.count(reader).unwrap()
+        };
+        assert_eq!([1, 2, 3, 7, 1_000].map(found), [24; 5]);
     }
 
     #[test]

@@ -49,8 +49,8 @@ pub fn quoted(value: &str) -> String {
     shown
 }
 
-/// The name nearest to `name`, when one is near enough to have been meant: one that is spelled much like it, or else the
-/// first that ends with it, as `actor.email` does with `email`. Case does not count.
+/// The name that was probably meant by `name`: the first that only goes on before it, as `actor.email` does for `email`, or
+/// else the one that is spelled most like it, if any is. Case does not count.
 #[must_use]
 pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let name = name.to_lowercase();
@@ -78,7 +78,7 @@ pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Opti
             longer = Some(candidate);
         }
     }
-    likest.map(|(_, candidate)| candidate).or(longer)
+    longer.or(likest.map(|(_, candidate)| candidate))
 }
 
 #[cfg(test)]

@@ -288,6 +288,24 @@ fn hint(name: &str, known: &[&'static str], takes_filters: bool) -> String {
     }
 }
 
+/// The one part of a route's path that is not fixed, decoded.
+pub(super) struct Named(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // axum's own rejection is plain text.
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(name)) => Ok(Self(name)),
+            Err(_) => {
+                let detail = format!("{} is not UTF-8 when decoded", quoted(parts.uri.path()));
+                Err(bad("path", detail))
+            }
+        }
+    }
+}
+
 /// The parameters a request gave, all of them known.
 pub(super) struct Given(Vec<(String, String)>);
 
@@ -328,24 +346,5 @@ impl Given {
             None => Ok(first),
             Some(_) => Err(bad(name, format!("`{name}` is given more than once"))),
         }
-    }
-}
-
-/// What the path of a request names: the one part of it that is not ours.
-pub(super) struct Named(pub(super) String);
-
-impl<S: Send + Sync> FromRequestParts<S> for Named {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let named = Path::from_request_parts(parts, state).await;
-        // Any text will do, so that this is all that can be wrong.
-        let Path(name) = named.map_err(|_| {
-            bad(
-                "path",
-                "what the path names is not UTF-8 once it is decoded",
-            )
-        })?;
-        Ok(Self(name))
     }
 }

@@ -1,11 +1,14 @@
 //! Words side by side of which only the looks are known: `*evil-corp*`.
+//!
+//! Where such words stand has to be gathered before it can be compared, so it is done for a stretch of documents at a time.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use tantivy::postings::{Postings, TermInfo};
 use tantivy::query::{EnableScoring, Query, Weight};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{BitSet, DocId, DocSet, InvertedIndexReader, SegmentReader, TERMINATED};
+use tantivy::{BitSet, DocId, DocSet, InvertedIndexReader, SegmentReader};
 
 use super::gathered::{Found, Gathered, add};
 use super::stopwatch::Watch;
@@ -16,15 +19,19 @@ use super::terms::Terms;
 pub(super) struct WordRun {
     /// At least one.
     pub(super) words: Vec<Terms>,
+    /// Of how many documents it may be in memory at once where their words stand.
+    pub(super) at_once: usize,
     pub(super) watch: Watch,
 }
+
+/// What is usual for [`WordRun::at_once`]: some ten megabytes.
+pub(super) const AT_ONCE: usize = 50_000;
 
 /// Where runs may begin in each document: positions of their first word, ascending.
 type Beginnings = HashMap<DocId, Vec<u32>>;
 
 impl WordRun {
     fn docs(&self, reader: &SegmentReader) -> tantivy::Result<Found> {
-        let steps = self.watch.steps();
         let Some(first) = self.words.first() else {
             return Ok(Found::Nothing);
         };
@@ -36,9 +43,28 @@ impl WordRun {
         let Some(candidates) = self.candidates(reader, &inverted, &infos)? else {
             return Ok(Found::Nothing);
         };
+        let mut docs = BitSet::with_max_value(reader.max_doc());
+        for stretch in stretches(&candidates, reader.max_doc(), self.at_once) {
+            let runs = self.runs(&inverted, &infos, &stretch, &candidates)?;
+            for doc in runs.keys() {
+                docs.insert(*doc);
+            }
+        }
+        Ok(Found::Docs(docs))
+    }
+
+    /// The runs in those of a stretch of documents that are candidates.
+    fn runs(
+        &self,
+        inverted: &InvertedIndexReader,
+        infos: &[Vec<TermInfo>],
+        stretch: &Range<DocId>,
+        candidates: &BitSet,
+    ) -> tantivy::Result<Beginnings> {
+        let steps = self.watch.steps();
         let mut runs: Option<Beginnings> = None;
-        for (offset, infos) in (0..).zip(&infos) {
-            let mut here = self.beginnings(&inverted, infos, offset, |doc| {
+        for (offset, infos) in (0..).zip(infos) {
+            let mut here = self.beginnings(inverted, infos, offset, stretch, |doc| {
                 candidates.contains(doc) && runs.as_ref().is_none_or(|runs| runs.contains_key(&doc))
             })?;
             if let Some(runs) = &runs {
@@ -50,11 +76,7 @@ impl WordRun {
             }
             runs = Some(here);
         }
-        let mut docs = BitSet::with_max_value(reader.max_doc());
-        for doc in runs.unwrap_or_default().keys() {
-            docs.insert(*doc);
-        }
-        Ok(Found::Docs(docs))
+        Ok(runs.unwrap_or_default())
     }
 
     /// The documents that have all of the words, somewhere.
@@ -83,12 +105,13 @@ impl WordRun {
         Ok(candidates)
     }
 
-    /// Where runs may begin whose word at `offset` is one of these, in documents that are asked for.
+    /// Where runs may begin whose word at `offset` is one of these, in documents of a stretch that are asked for.
     fn beginnings(
         &self,
         inverted: &InvertedIndexReader,
         infos: &[TermInfo],
         offset: u32,
+        stretch: &Range<DocId>,
         is_asked: impl Fn(DocId) -> bool,
     ) -> tantivy::Result<Beginnings> {
         let steps = self.watch.steps();
@@ -97,7 +120,10 @@ impl WordRun {
         for info in infos {
             let mut postings = inverted
                 .read_postings_from_terminfo(info, IndexRecordOption::WithFreqsAndPositions)?;
-            while postings.doc() != TERMINATED && !steps.step() {
+            if postings.doc() < stretch.start {
+                postings.seek(stretch.start);
+            }
+            while postings.doc() < stretch.end && !steps.step() {
                 if is_asked(postings.doc()) {
                     postings.positions(&mut positions);
                     let beginnings = positions.iter().filter_map(|at| at.checked_sub(offset));
@@ -111,6 +137,21 @@ impl WordRun {
         }
         Ok(found)
     }
+}
+
+/// All documents up to `max_doc`, cut up so that each stretch has at most so many candidates.
+fn stretches(candidates: &BitSet, max_doc: DocId, most: usize) -> Vec<Range<DocId>> {
+    let mut stretches = Vec::new();
+    let (mut start, mut n_candidates) = (0, 0);
+    for doc in (0..max_doc).filter(|doc| candidates.contains(*doc)) {
+        if n_candidates == most {
+            stretches.push(start..doc);
+            (start, n_candidates) = (doc, 0);
+        }
+        n_candidates += 1;
+    }
+    stretches.push(start..max_doc);
+    stretches
 }
 
 impl Query for WordRun {

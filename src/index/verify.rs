@@ -5,9 +5,10 @@ use std::path::Path;
 use tantivy::directory::error::OpenReadError;
 use uuid::Uuid;
 
+use super::directory::open_existing;
 use super::scan::Snapshot;
 use super::schema::Shape;
-use super::{DIR_NAME, Index, IndexError, open_existing};
+use super::{DIR_NAME, Index, IndexError};
 use crate::position::Seq;
 
 /// Reads every file of the index in `data_dir`, beside a service that may be writing it, and compares it with its checksum.

@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::directory::{MAX_MEMBERS, Member, NewMember};
 use super::door::Call;
@@ -74,10 +74,9 @@ pub(super) async fn create(
         organization_id: &id,
         resource_id: joined.first().map_or("", |member| &member.id),
         request: &body,
-        response: &answer,
+        response: answer,
     };
-    record::write(&simulator, &call, change);
-    Ok(envelope::success(answer))
+    Ok(record::answer(&simulator, &call, change))
 }
 
 /// `POST /organizations/{organization_id}/members:batchCreate`: all of them, or none. One call, so one entry.
@@ -101,10 +100,9 @@ pub(super) async fn create_several(
         organization_id: &id,
         resource_id: &id,
         request: &body,
-        response: &answer,
+        response: answer,
     };
-    record::write(&simulator, &call, change);
-    Ok(envelope::success(answer))
+    Ok(record::answer(&simulator, &call, change))
 }
 
 /// `DELETE /organizations/{organization_id}/members/{member_id}`
@@ -122,8 +120,7 @@ pub(super) async fn delete(
         organization_id: &id,
         resource_id: &member_id,
         request: record::NO_BODY,
-        response: &json!(null),
+        response: Value::Null,
     };
-    record::write(&simulator, &call, change);
-    Ok(envelope::success(Value::Null))
+    Ok(record::answer(&simulator, &call, change))
 }

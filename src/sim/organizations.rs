@@ -45,7 +45,6 @@ pub(super) async fn create(
     let wanted: Wanted = parameters::body(&body, "an organization")?;
     let mut directory = simulator.directory();
     let (number, id) = directory.create(wanted, call.at)?;
-    let answer = directory.describe(number);
     if let Ok(source) = Source::organization(&id) {
         simulator.logs().open(source);
     }
@@ -54,10 +53,9 @@ pub(super) async fn create(
         organization_id: &id,
         resource_id: &id,
         request: &body,
-        response: &answer,
+        response: directory.describe(number),
     };
-    record::write(&simulator, &call, change);
-    Ok(envelope::success(answer))
+    Ok(record::answer(&simulator, &call, change))
 }
 
 /// `GET /organizations/{organization_id}`
@@ -80,16 +78,14 @@ pub(super) async fn modify(
     let mut directory = simulator.directory();
     let number = directory.number(&id)?;
     directory.modify(number, parameters::body(&body, "an organization")?)?;
-    let answer = directory.describe(number);
     let change = Change {
         deed: record::MODIFY_ORGANIZATION,
         organization_id: &id,
         resource_id: &id,
         request: &body,
-        response: &answer,
+        response: directory.describe(number),
     };
-    record::write(&simulator, &call, change);
-    Ok(envelope::success(answer))
+    Ok(record::answer(&simulator, &call, change))
 }
 
 /// `DELETE /organizations/{organization_id}`
@@ -101,17 +97,16 @@ pub(super) async fn delete(
     let mut directory = simulator.directory();
     let number = directory.number(&id)?;
     directory.remove(number)?;
-    let answer = json!({ "id": id });
     let change = Change {
         deed: record::DELETE_ORGANIZATION,
         organization_id: &id,
         resource_id: &id,
         request: record::NO_BODY,
-        response: &answer,
+        response: json!({ "id": id }),
     };
-    record::write(&simulator, &call, change);
+    let answer = record::answer(&simulator, &call, change);
     simulator.close_log(&id, call.at);
-    Ok(envelope::success(answer))
+    Ok(answer)
 }
 
 /// `GET /organizations/{organization_id}/profile`
@@ -143,10 +138,9 @@ pub(super) async fn modify_profile(
         organization_id: &id,
         resource_id: &id,
         request: &body,
-        response: &Value::Null,
+        response: Value::Null,
     };
-    record::write(&simulator, &call, change);
-    Ok(envelope::success(Value::Null))
+    Ok(record::answer(&simulator, &call, change))
 }
 
 /// Which organizations a list asks for, apart from their names.

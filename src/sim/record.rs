@@ -4,13 +4,14 @@
 //! acts for the first of the world's people, or for the address that they name beside a key.
 
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde_json::Value;
 
-use super::Simulator;
 use super::chance::uuid;
 use super::door::{Call, Caller};
 use super::entry::{Action, Actor, Entry, Json, Named, Offset, Raw, Resource, Scope, write_time};
 use super::timeline::Digits;
+use super::{Simulator, envelope};
 use crate::position::Source;
 
 /// The request of a call without a body, as entries tell it.
@@ -70,11 +71,16 @@ pub(crate) struct Change<'a> {
     pub(crate) resource_id: &'a str,
     /// JSON as it was sent.
     pub(crate) request: &'a [u8],
-    pub(crate) response: &'a Value,
+    pub(crate) response: Value,
 }
 
-/// Writes the entry of a change into the organization's log, where it can be read at once.
-pub(crate) fn write(simulator: &Simulator, call: &Call, change: Change<'_>) {
+/// Answers a call that changed something, once the entry of the change can be read in the organization's log.
+pub(crate) fn answer(simulator: &Simulator, call: &Call, change: Change<'_>) -> Response {
+    write(simulator, call, &change);
+    envelope::success(change.response)
+}
+
+fn write(simulator: &Simulator, call: &Call, change: &Change<'_>) {
     let Ok(source) = Source::organization(change.organization_id) else {
         return;
     };

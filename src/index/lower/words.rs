@@ -9,7 +9,7 @@ use super::{Lowered, Lowering, any, sized};
 use crate::field::Part;
 use crate::index::IndexError;
 use crate::index::automaton::Automaton;
-use crate::index::runs::WordRun;
+use crate::index::runs::{AT_ONCE, WordRun};
 use crate::index::terms::{Terms, ValueTest};
 use crate::index::words;
 use crate::query::Pattern;
@@ -68,6 +68,7 @@ impl Lowering<'_> {
             });
             Box::new(WordRun {
                 words: words.collect(),
+                at_once: AT_ONCE,
                 watch: self.snapshot.watch().clone(),
             })
         };

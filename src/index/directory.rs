@@ -1,0 +1,215 @@
+//! The index's directory: opened when it is whole and of this log, and made anew when it is not.
+//!
+//! It says why not, and leaves it to others what is then to be done.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
+use tantivy::tokenizer::TextAnalyzer;
+use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument};
+use uuid::Uuid;
+
+use super::document::Paths;
+use super::schema::Shape;
+use super::{IndexError, Snapshot, words};
+use crate::position::Seq;
+use crate::private;
+
+/// Raised when what is indexed changes in a way the schema does not show.
+const FORMAT: u32 = 4;
+
+/// What the writer may hold in memory before it writes a segment, in bytes.
+const WRITER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Segments beyond this many documents are not merged further: they stay parallel and bounded.
+const MAX_MERGED_DOCS: usize = 1_000_000;
+
+/// The directory, opened for writing.
+pub(super) struct Writing {
+    pub(super) reader: IndexReader,
+    pub(super) writer: IndexWriter,
+    /// The last event added, committed or not.
+    pub(super) added: Seq,
+    pub(super) paths: Paths,
+}
+
+/// What each commit says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Payload {
+    log_id: Uuid,
+    /// The last event that is in, with all before it.
+    seq: Seq,
+    format: u32,
+}
+
+/// What a commit says when `seq` is the last event that is in.
+pub(super) fn said(log_id: Uuid, seq: Seq) -> Result<String, IndexError> {
+    let payload = Payload {
+        log_id,
+        seq,
+        format: FORMAT,
+    };
+    serde_json::to_string(&payload).map_err(|error| IndexError::Unusable(error.to_string()))
+}
+
+/// The index, when it is whole, of this log and not ahead of it, with what can be asked: a damage may show only there.
+pub(super) fn open_whole(
+    dir: &Path,
+    shape: &Shape,
+    log_id: Uuid,
+    head: Seq,
+) -> Result<(Writing, Snapshot), IndexError> {
+    let writing = open_writing(dir, shape, log_id, head)?;
+    let snapshot = Snapshot::take(&writing.reader, shape, writing.added)?;
+    Ok((writing, snapshot))
+}
+
+fn open_writing(dir: &Path, shape: &Shape, log_id: Uuid, head: Seq) -> Result<Writing, IndexError> {
+    let index = open_existing(dir, shape)?;
+    let payload = payload(&index)?;
+    check_payload(&payload, log_id)?;
+    if payload.seq > head {
+        return Err(IndexError::Unusable(format!(
+            "ahead of the log: it holds {} events, the log {head}",
+            payload.seq
+        )));
+    }
+    let reader = reader(&index)?;
+    // Places have no holes, so their last is their number.
+    let found = reader.searcher().num_docs();
+    if found != payload.seq.0 {
+        return Err(IndexError::Unusable(format!(
+            "damaged: it holds {found} events and claims {}",
+            payload.seq
+        )));
+    }
+    start_writing(&index, reader, payload.seq)
+}
+
+/// What can be asked of the index of a log, which somebody else may be writing.
+pub(super) fn open_beside(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Snapshot, IndexError> {
+    let index = open_existing(dir, shape)?;
+    // The progress is read first: the reader then holds at least that, and what is beyond it is not shown.
+    let payload = payload(&index)?;
+    check_payload(&payload, log_id)?;
+    Snapshot::take(&reader(&index)?, shape, payload.seq)
+}
+
+/// An empty index of the log, whatever was there.
+pub(super) fn make_anew(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Writing, IndexError> {
+    let failed = |source| IndexError::Io {
+        path: dir.to_owned(),
+        source,
+    };
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => private::make_dir(dir).map_err(failed)?,
+    }
+    let index = tantivy::Index::builder()
+        .schema(shape.schema.clone())
+        .settings(settings())
+        .create_in_dir(dir)?;
+    register_words(&index);
+    let reader = reader(&index)?;
+    let mut writing = start_writing(&index, reader, Seq::ZERO)?;
+    let mut commit = writing.writer.prepare_commit()?;
+    commit.set_payload(&said(log_id, Seq::ZERO)?);
+    commit.commit()?;
+    Ok(writing)
+}
+
+fn start_writing(
+    index: &tantivy::Index,
+    reader: IndexReader,
+    added: Seq,
+) -> Result<Writing, IndexError> {
+    let options = IndexWriterOptions::builder()
+        .memory_budget_per_thread(WRITER_BYTES)
+        .num_worker_threads(1)
+        .num_merge_threads(1)
+        .build();
+    let writer: IndexWriter<TantivyDocument> = index
+        .writer_with_options(options)
+        .map_err(unusable("locked or unwritable"))?;
+    let mut policy = LogMergePolicy::default();
+    policy.set_max_docs_before_merge(MAX_MERGED_DOCS);
+    writer.set_merge_policy(Box::new(policy));
+    Ok(Writing {
+        reader,
+        writer,
+        added,
+        paths: Paths::default(),
+    })
+}
+
+/// The index as far as the engine knows it, when its fields are ours.
+pub(super) fn open_existing(dir: &Path, shape: &Shape) -> Result<tantivy::Index, IndexError> {
+    if !dir.join("meta.json").exists() {
+        return Err(IndexError::Unusable("missing".into()));
+    }
+    let index = tantivy::Index::open_in_dir(dir).map_err(unusable("damaged"))?;
+    if index.schema() != shape.schema || index.settings().sort_by_field != settings().sort_by_field
+    {
+        return Err(IndexError::Unusable(
+            "built by another version, with other fields".into(),
+        ));
+    }
+    register_words(&index);
+    Ok(index)
+}
+
+fn register_words(index: &tantivy::Index) {
+    index.tokenizers().register(
+        words::NAME,
+        TextAnalyzer::builder(words::Words::default()).build(),
+    );
+}
+
+fn reader(index: &tantivy::Index) -> Result<IndexReader, IndexError> {
+    index
+        .reader_builder()
+        .reload_policy(ReloadPolicy::Manual)
+        .try_into()
+        .map_err(unusable("damaged"))
+}
+
+fn payload(index: &tantivy::Index) -> Result<Payload, IndexError> {
+    let metas = index.load_metas().map_err(unusable("damaged"))?;
+    let payload = metas
+        .payload
+        .ok_or_else(|| IndexError::Unusable("without a word on what it holds".into()))?;
+    serde_json::from_str(&payload)
+        .map_err(|error| IndexError::Unusable(format!("damaged: {error}")))
+}
+
+fn check_payload(payload: &Payload, log_id: Uuid) -> Result<(), IndexError> {
+    if payload.log_id != log_id {
+        return Err(IndexError::Unusable(format!(
+            "of another log, {}",
+            payload.log_id
+        )));
+    }
+    if payload.format != FORMAT {
+        return Err(IndexError::Unusable(format!(
+            "of format {}, not {FORMAT}",
+            payload.format
+        )));
+    }
+    Ok(())
+}
+
+fn settings() -> IndexSettings {
+    IndexSettings {
+        sort_by_field: Some(Shape::order()),
+        // Nothing is stored, so there is nothing to compress.
+        docstore_compression: tantivy::store::Compressor::None,
+        docstore_compress_dedicated_thread: false,
+        ..IndexSettings::default()
+    }
+}
+
+fn unusable(what: &str) -> impl Fn(tantivy::TantivyError) -> IndexError {
+    move |error| IndexError::Unusable(format!("{what}: {error}"))
+}

@@ -7,6 +7,7 @@ mod backfill;
 mod check;
 mod demo;
 mod import;
+mod moment;
 mod reach;
 mod reindex;
 mod search;

@@ -7,17 +7,17 @@ mod tail;
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use chrono::{DateTime, Utc};
 use clap::{Args as ClapArgs, ValueEnum};
 
 use self::place::Place;
 use self::show::{Form, Show};
+use super::moment::Moment;
 use super::reach::Reach;
 use crate::clock::Clock;
 use crate::index::Order;
-use crate::search::{MAX_SIZE, parse_moment};
-use crate::span;
+use crate::search::MAX_SIZE;
 
 /// What to look for, and where.
 #[derive(Debug, ClapArgs)]
@@ -26,11 +26,11 @@ pub(super) struct Args {
     #[arg(default_value = "")]
     query: String,
     /// Only what happened at this time or later: `7d` for the last seven days, `2026-08-03`, `2026-08-03T08:00:00Z`.
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = Moment::read)]
+    since: Option<Moment>,
     /// Only what happened before this time.
-    #[arg(long, value_name = "TIME")]
-    before: Option<String>,
+    #[arg(long, value_name = "TIME", value_parser = Moment::read)]
+    before: Option<Moment>,
     /// The most events; of facets, the most values.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -92,8 +92,8 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let asked = Asked {
         now,
         query: args.query.clone(),
-        since: moment("since", args.since.as_deref(), now)?,
-        before: moment("before", args.before.as_deref(), now)?,
+        since: args.since.map(|moment| moment.seen_from(now)),
+        before: args.before.map(|moment| moment.seen_from(now)),
         order,
         limit: args.limit.into(),
     };
@@ -125,19 +125,4 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let mut lines = show.in_pieces()?;
     lines.add(&events)?;
     place.follow(&asked, searchable, |events| lines.add(&events))
-}
-
-/// A moment as people write it, or as a span before now.
-pub(super) fn moment(
-    name: &str,
-    text: Option<&str>,
-    now: DateTime<Utc>,
-) -> Result<Option<DateTime<Utc>>> {
-    let Some(text) = text else { return Ok(None) };
-    let before_now = span::parse(text).ok().map(|span| now - span);
-    let moment = before_now.or_else(|| parse_moment(text));
-    let wanted = "write a span, `7d`, or a time, `2026-08-03` or `2026-08-03T08:00:00Z`";
-    Ok(Some(moment.with_context(|| {
-        format!("--{name}: {text:?} is no time: {wanted}")
-    })?))
 }

@@ -11,6 +11,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::moment::Moment;
 use super::reach::{Reach, get};
 use crate::clock::Clock;
 use crate::coverage::{self, Asked, Gap, Interval, Proof, SourceCoverage};
@@ -35,11 +36,11 @@ pub(super) struct Args {
     )]
     verify: Option<Source>,
     /// With `--verify`: from here on; a span before now (`7d`), a date or a time.
-    #[arg(long, value_name = "TIME", requires = "verify")]
-    since: Option<String>,
+    #[arg(long, value_name = "TIME", requires = "verify", value_parser = Moment::read)]
+    since: Option<Moment>,
     /// With `--verify`: up to here; now, unless given.
-    #[arg(long, value_name = "TIME", requires = "verify")]
-    before: Option<String>,
+    #[arg(long, value_name = "TIME", requires = "verify", value_parser = Moment::read)]
+    before: Option<Moment>,
     #[command(flatten)]
     reach: Reach,
 }

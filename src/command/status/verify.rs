@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use indicatif::{HumanCount, ProgressBar};
 use serde::Serialize;
 
-use super::super::{block_on, load, search};
+use super::super::moment::Moment;
+use super::super::{block_on, load};
 use super::{Args, plain_table, word};
 use crate::clock::Clock;
 use crate::coverage::{Gap, Reason};
@@ -67,7 +68,7 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
     let dir = args.reach.data_dir.as_ref().unwrap_or(&config.data_dir);
     let clock = Clock::system();
     let now = clock.now();
-    let wanted = stretch(args, now)?;
+    let wanted = stretch(args, now);
     let (store, is_beside) = open(dir)?;
     let verify = service::verify(store, &config, source.clone(), wanted, is_beside, &clock)?;
     let window = verify.window();
@@ -106,10 +107,9 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
 }
 
 /// The stretch that was named.
-fn stretch(args: &Args, now: DateTime<Utc>) -> Result<Window> {
-    let since = search::moment("since", args.since.as_deref(), now)?.unwrap_or(now);
-    let before = search::moment("before", args.before.as_deref(), now)?.unwrap_or(now);
-    Ok(Window::new(since, before))
+fn stretch(args: &Args, now: DateTime<Utc>) -> Window {
+    let end = |moment: Option<Moment>| moment.map_or(now, |moment| moment.seen_from(now));
+    Window::new(end(args.since), end(args.before))
 }
 
 /// The log, to itself if no service uses it; whether one does.

@@ -21,6 +21,7 @@ mod places;
 mod runs;
 mod scan;
 mod schema;
+mod segment;
 mod stopwatch;
 mod terms;
 mod verify;

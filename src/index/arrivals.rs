@@ -8,7 +8,8 @@ use std::collections::BinaryHeap;
 use tantivy::DocSet;
 
 use super::IndexError;
-use super::scan::{Order, Range, Snapshot, from, within};
+use super::scan::{Order, Range, Snapshot};
+use super::segment::{from, within};
 use crate::position::Seq;
 use crate::query::Query;
 

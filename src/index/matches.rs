@@ -8,8 +8,9 @@ use tantivy::query::Weight;
 use tantivy::{DocSet, SegmentReader};
 
 use super::IndexError;
-use super::scan::{Docs, Order, Range, Segment, Snapshot, from, within};
+use super::scan::{Order, Range, Snapshot};
 use super::schema::sort_key;
+use super::segment::{Docs, Segment, from, within};
 use super::stopwatch::Steps;
 use crate::position::Seq;
 use crate::query::Query;

@@ -16,6 +16,7 @@ mod lateness;
 mod ledger;
 mod people;
 mod quotas;
+mod reading;
 mod sources;
 mod windows;
 

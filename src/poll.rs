@@ -13,6 +13,8 @@ mod pace;
 mod roll;
 mod settle;
 mod shares;
+mod skew;
+mod stretch;
 mod turn;
 mod verify;
 
@@ -34,10 +36,11 @@ use crate::upstream::Upstream;
 
 use self::history::Alone;
 pub use self::history::{HistoryEnd, Reached};
-use self::lane::{LONGEST_RETRY, Lane, Now, Skew};
+use self::lane::{LONGEST_RETRY, Lane};
 use self::pace::Pace;
 use self::roll::{Listing, Roll};
 use self::shares::{Shares, Waiting};
+use self::skew::{Now, Skew};
 use self::turn::{Hands, Scan, Work};
 pub use self::turn::{Outcome, Turn, TurnError};
 pub use self::verify::{Difference, Differs, Verdict, Verify, VerifyError};

@@ -8,8 +8,10 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::lane::{self, Lane, Wants};
+use super::lane::{Lane, Wants};
 use super::roll::{Listing, Roll};
+use super::skew;
+use super::stretch;
 use super::{BackfillSince, Poller, Settings, TurnError};
 use crate::position::{Source, Window};
 use crate::store::{Progress, StoreError};
@@ -48,11 +50,11 @@ impl Reached {
     #[must_use]
     pub fn of(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Option<Self> {
         let before = progress.live_since?;
-        let since = lane::backfill_floor(before, settings, now).min(before);
+        let since = stretch::backfill_floor(before, settings, now).min(before);
         Some(Self {
             wanted: Window { since, before },
             since: progress.backfilled_to.unwrap_or(before).max(since),
-            is_all: progress.last_live.is_some() && lane::is_backfilled(progress, settings, now),
+            is_all: progress.last_live.is_some() && stretch::is_backfilled(progress, settings, now),
         })
     }
 }
@@ -78,7 +80,7 @@ impl Poller {
                 self.hands.board.forget(&source);
             }
         }
-        let now = lane::Now {
+        let now = skew::Now {
             wall: self.hands.clock.now(),
             steady: self.hands.clock.steady(),
         };

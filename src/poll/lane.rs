@@ -3,35 +3,20 @@
 //! How far a source has come is always what the log says; a lane only remembers when to look again, and how often it
 //! failed. It makes no calls.
 
-use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::ledger;
-use crate::position::{Source, Window, WindowKind};
-use crate::store::{LastBackfill, OpenWindow, Progress};
+use crate::position::{Source, WindowKind};
+use crate::store::{OpenWindow, Progress};
 
 use super::Settings;
 use super::pace::{Need, Pace};
-
-/// After an outage, what was missed is read in pieces of at most this.
-const LONGEST_LIVE_WINDOW: TimeDelta = TimeDelta::hours(1);
-
-/// Without an overlap the first window is as long as this, or it would be none.
-const SHORTEST_LIVE_WINDOW: TimeDelta = TimeDelta::seconds(1);
+use super::skew::Now;
+use super::stretch::next_backfill;
 
 /// A window that ends this close to the present has reached it: whole seconds, upstream's clock and the way of the answer
 /// take a few seconds off its end.
 const NEAR: TimeDelta = TimeDelta::seconds(10);
-
-/// The longest stretch of history that is asked for at once.
-const LONGEST_BACKFILL: TimeDelta = TimeDelta::days(90);
-
-/// The shortest stretch that a crowded history is cut into.
-const SHORTEST_BACKFILL: TimeDelta = TimeDelta::hours(1);
-
-/// About how many pages a backfill window should have: what a lost cursor costs.
-const BACKFILL_PAGES: u64 = 4;
-
-const DAY: TimeDelta = TimeDelta::days(1);
 
 /// When history alone is read, a source that failed so often in a row is left out: after about two minutes.
 const MAX_FAILURES: u32 = 8;
@@ -41,13 +26,6 @@ const FIRST_RETRY: TimeDelta = TimeDelta::seconds(1);
 
 /// The longest wait after a failure, and the wait where only a person can help.
 pub(super) const LONGEST_RETRY: TimeDelta = TimeDelta::minutes(5);
-
-/// A moment, by the clock that the log goes by and by one that nobody sets, which waits go by.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Now {
-    pub(super) wall: DateTime<Utc>,
-    pub(super) steady: DateTime<Utc>,
-}
 
 /// One source, between its turns.
 #[derive(Debug)]
@@ -319,153 +297,6 @@ impl Lane {
     }
 }
 
-/// Whether more than a wait between two windows is still to be read of what is new.
-pub(super) fn is_behind(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> bool {
-    progress
-        .live_before
-        .is_none_or(|before| now - before > settings.max_interval + settings.interval)
-}
-
-/// The window a source should scan next, of a kind.
-pub(super) fn next_window(
-    kind: WindowKind,
-    progress: &Progress,
-    settings: &Settings,
-    now: DateTime<Utc>,
-) -> Option<Window> {
-    match kind {
-        WindowKind::Live => next_live(progress, settings, now),
-        WindowKind::Sweep => {
-            ledger::next_sweep(&progress.proven, &settings.sweeps, settings.page_size, now)
-        }
-        WindowKind::Backfill => next_backfill(progress, settings, now),
-    }
-}
-
-fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Option<Window> {
-    let Some(last) = progress.last_live else {
-        let reach = settings.overlap.max(SHORTEST_LIVE_WINDOW);
-        return Some(Window::new(now - reach, now));
-    };
-    // What a halved scan left of its window begins where it ended: taking the overlap again each time would keep a source
-    // that can only take small windows in one place. Once the present is reached, it is taken for all of them: what
-    // happened shortly before the first of those scans began may have been too late for it.
-    let since = if last.restarts > 0 {
-        last.before
-    } else {
-        last.before.min(last.began_at) - settings.overlap
-    };
-    let window = Window::new(since, now.min(last.before + LONGEST_LIVE_WINDOW));
-    (window.before > last.before).then_some(window)
-}
-
-/// Where history ends that is asked for: what upstream keeps no more is not.
-pub(super) fn backfill_floor(
-    live_since: DateTime<Utc>,
-    settings: &Settings,
-    now: DateTime<Utc>,
-) -> DateTime<Utc> {
-    let wanted = settings.backfill_since.resolve(live_since);
-    wanted.max(ledger::kept_since(now))
-}
-
-fn next_backfill(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Option<Window> {
-    let live_since = progress.live_since?;
-    let before = progress.backfilled_to.unwrap_or(live_since);
-    let floor = backfill_floor(live_since, settings, now);
-    let span = progress
-        .last_backfill
-        .map_or(DAY, |last| next_span(last, settings.page_size));
-    // Whole days, or a part of one.
-    let since = if span >= DAY {
-        midnight_before(before) - TimeDelta::days(span.num_days() - 1)
-    } else {
-        midnight_before(before).max(before - span)
-    };
-    let window = Window::new(since.max(floor), before);
-    (!window.is_empty()).then_some(window)
-}
-
-/// How long the backfill window after that one should be, so that it has about as many pages as it should.
-fn next_span(last: LastBackfill, page_size: u32) -> TimeDelta {
-    let span = last.window.span();
-    if last.restarts > 0 {
-        return span.max(TimeDelta::seconds(1));
-    }
-    let wanted = BACKFILL_PAGES * u64::from(page_size);
-    if last.entries * 2 <= wanted {
-        return (span.max(DAY) * 2).min(LONGEST_BACKFILL);
-    }
-    if last.entries <= wanted {
-        return span.max(SHORTEST_BACKFILL);
-    }
-    let part = wanted as f64 / last.entries as f64;
-    TimeDelta::seconds((span.num_seconds() as f64 * part) as i64).max(SHORTEST_BACKFILL)
-}
-
-/// The last UTC midnight before a moment.
-fn midnight_before(moment: DateTime<Utc>) -> DateTime<Utc> {
-    (moment - TimeDelta::microseconds(1))
-        .date_naive()
-        .and_time(NaiveTime::MIN)
-        .and_utc()
-}
-
-/// The part of a window to scan first when its cursors lead nowhere: its half, so that it may need none.
-pub(super) fn halved(kind: WindowKind, window: Window) -> Window {
-    match (kind, window.middle()) {
-        (_, None) => window,
-        (WindowKind::Live | WindowKind::Sweep, Some(middle)) => Window {
-            since: window.since,
-            before: middle,
-        },
-        // Backwards: what is left comes next.
-        (WindowKind::Backfill, Some(middle)) => Window {
-            since: middle,
-            before: window.before,
-        },
-    }
-}
-
-/// Whether a source's history has been read as far as it was asked for.
-pub(super) fn is_backfilled(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> bool {
-    progress.live_since.is_some()
-        && progress.open(WindowKind::Backfill).is_none()
-        && next_backfill(progress, settings, now).is_none()
-}
-
-/// What is known of upstream's clock, beside the steady one of ours: so that it stays known when somebody sets this machine's.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Skew {
-    /// How far upstream's clock is ahead of our steady one.
-    upstream_ahead: Option<TimeDelta>,
-    is_wrong: bool,
-}
-
-/// Less than this between the clocks may be the way of the answer.
-const UNCERTAIN: TimeDelta = TimeDelta::seconds(2);
-
-/// More than this between the clocks is worth telling.
-const WRONG: TimeDelta = TimeDelta::minutes(1);
-
-impl Skew {
-    /// Takes in what an answer said of upstream's clock; gives how far ours is ahead when that has just become worth telling.
-    pub(super) fn heard(&mut self, theirs: DateTime<Utc>, now: Now) -> Option<TimeDelta> {
-        self.upstream_ahead = Some(theirs - now.steady);
-        let ahead = now.wall - theirs;
-        let was_wrong = std::mem::replace(&mut self.is_wrong, ahead.abs() > WRONG);
-        (self.is_wrong && !was_wrong).then_some(ahead)
-    }
-
-    /// The lesser of our present and upstream's.
-    pub(super) fn present(self, now: Now) -> DateTime<Utc> {
-        let theirs = self.upstream_ahead.map(|ahead| now.steady + ahead);
-        theirs
-            .filter(|theirs| now.wall - *theirs > UNCERTAIN)
-            .unwrap_or(now.wall)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -531,7 +362,7 @@ mod tests {
         assert_eq!(again, now.steady + FIRST_RETRY);
         assert!(lane.wants_for_history(again).backfill);
 
-        progress.backfilled_to = Some(at("01T00:00:00") - DAY);
+        progress.backfilled_to = Some(at("01T00:00:00") - TimeDelta::days(1));
         lane.came_to(progress, &settings(), now);
         assert!(lane.is_done_with_history());
         assert_eq!(lane.wake_for_history(now.steady), None);
@@ -547,90 +378,6 @@ mod tests {
         }
         failing.back_off(now.steady);
         assert!(failing.is_done_with_history());
-    }
-
-    fn live(progress: &Progress, now: &str) -> String {
-        next_live(progress, &settings(), at(now)).map_or("none".into(), |window| window.to_string())
-    }
-
-    #[test]
-    fn live_windows_overlap_and_catch_up_in_pieces() {
-        let mut progress = Progress::default();
-        assert_eq!(
-            live(&progress, "03T10:00:00.7"),
-            "[2026-08-03T09:58:00Z, 2026-08-03T10:00:00Z)"
-        );
-        progress.last_live = last("03T10:00:00", 0);
-        assert_eq!(
-            live(&progress, "03T10:01:00"),
-            "[2026-08-03T09:58:00Z, 2026-08-03T10:01:00Z)"
-        );
-        assert_eq!(
-            live(&progress, "03T18:30:00"),
-            "[2026-08-03T09:58:00Z, 2026-08-03T11:00:00Z)"
-        );
-        assert_eq!(live(&progress, "03T10:00:00.9"), "none");
-        assert_eq!(live(&progress, "03T09:00:00"), "none");
-        progress.last_live = last("03T10:00:00", 1);
-        assert_eq!(
-            live(&progress, "03T10:01:00"),
-            "[2026-08-03T10:00:00Z, 2026-08-03T10:01:00Z)"
-        );
-    }
-
-    #[test]
-    fn backfill_goes_back_by_longer_and_longer_spans_to_where_it_was_asked_for() {
-        let mut progress = Progress {
-            live_since: Some(at("05T09:58:00")),
-            ..Progress::default()
-        };
-        let now = at("05T10:00:00");
-        let mut walked = Vec::new();
-        while let Some(window) = next_backfill(&progress, &settings(), now) {
-            walked.push(window.to_string());
-            progress.backfilled_to = Some(window.since);
-            progress.last_backfill = Some(LastBackfill {
-                window,
-                restarts: 0,
-                entries: 0,
-            });
-        }
-        assert_eq!(
-            walked,
-            [
-                "[2026-08-05T00:00:00Z, 2026-08-05T09:58:00Z)",
-                "[2026-08-03T00:00:00Z, 2026-08-05T00:00:00Z)",
-                "[2026-08-02T09:00:00Z, 2026-08-03T00:00:00Z)",
-            ]
-        );
-        assert!(is_backfilled(&progress, &settings(), now));
-    }
-
-    #[test]
-    fn a_source_that_can_only_take_small_windows_still_moves_on() {
-        // Every window of more than 45 seconds is refused.
-        let now = at("03T12:00:00");
-        let mut progress = Progress {
-            last_live: last("03T11:50:00", 0),
-            ..Progress::default()
-        };
-        let mut scans = 0;
-        while let Some(mut window) = next_live(&progress, &settings(), now) {
-            let mut restarts = 0;
-            while window.span() > TimeDelta::seconds(45) {
-                window = halved(WindowKind::Live, window);
-                restarts += 1;
-            }
-            progress.last_live = Some(LastLive {
-                before: window.before,
-                restarts,
-                sealed_at: now,
-                began_at: now,
-            });
-            scans += 1;
-            assert!(scans < 100, "stuck at {window}");
-        }
-        assert_eq!(progress.last_live.map(|last| last.before), Some(now));
     }
 
     #[test]
@@ -678,79 +425,5 @@ mod tests {
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
         assert_eq!(lane.wants(now), Wants::default());
         assert_eq!(lane.wake_at(now), Some(lane.not_before));
-    }
-
-    #[test]
-    fn crowded_history_is_read_in_smaller_pieces_and_an_empty_one_in_few() {
-        let window =
-            |days| Window::new(at("05T00:00:00") - TimeDelta::days(days), at("05T00:00:00"));
-        let after = |days, entries| {
-            let last = LastBackfill {
-                window: window(days),
-                restarts: 0,
-                entries,
-            };
-            next_span(last, 1_000).num_hours()
-        };
-        assert_eq!(after(1, 0), 48);
-        assert_eq!(after(64, 0), 90 * 24);
-        assert_eq!(after(2, 3_000), 48);
-        assert_eq!(after(4, 16_000), 24);
-        assert_eq!(after(1, 1_000_000), 1);
-
-        let settings = Settings {
-            backfill_since: BackfillSince::Span(TimeDelta::days(540)),
-            ..settings()
-        };
-        let now = at("05T10:00:00");
-        let mut progress = Progress {
-            live_since: Some(at("05T09:58:00")),
-            ..Progress::default()
-        };
-        let mut calls = 0;
-        while let Some(window) = next_backfill(&progress, &settings, now) {
-            calls += 1;
-            progress.backfilled_to = Some(window.since);
-            progress.last_backfill = Some(LastBackfill {
-                window,
-                restarts: 0,
-                entries: 0,
-            });
-        }
-        assert!(calls <= 12, "{calls} calls for 540 empty days");
-    }
-
-    #[test]
-    fn nothing_is_asked_for_that_upstream_keeps_no_more() {
-        let settings = Settings {
-            backfill_since: BackfillSince::Date("2020-01-01".parse().unwrap()),
-            ..settings()
-        };
-        let now = at("05T10:00:00");
-        let progress = Progress {
-            live_since: Some(at("05T09:58:00")),
-            backfilled_to: Some(ledger::kept_since(now)),
-            ..Progress::default()
-        };
-        assert_eq!(next_backfill(&progress, &settings, now), None);
-    }
-
-    #[test]
-    fn the_lesser_of_the_two_clocks_holds_and_a_difference_is_told_once() {
-        let mut skew = Skew::default();
-        let (ours, hour) = (at("05T10:00:00"), TimeDelta::hours(1));
-        let later = TimeDelta::minutes(5);
-        assert_eq!(skew.heard(ours - TimeDelta::seconds(1), both(ours)), None);
-        assert_eq!(skew.present(both(ours)), ours);
-        assert_eq!(skew.heard(ours - hour, both(ours)), Some(hour));
-        assert_eq!(skew.heard(ours - hour, both(ours)), None);
-        assert_eq!(skew.present(both(ours + later)), ours + later - hour);
-        // Somebody sets our clock right, and then wrong.
-        let set = |wall| Now {
-            wall,
-            steady: ours + later,
-        };
-        assert_eq!(skew.present(set(ours + later - hour)), ours + later - hour);
-        assert_eq!(skew.present(set(ours - hour * 2)), ours - hour * 2);
     }
 }

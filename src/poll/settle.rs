@@ -3,8 +3,10 @@
 use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
-use super::lane::{self, LONGEST_RETRY, Now};
+use super::lane::LONGEST_RETRY;
 use super::roll::Listing;
+use super::skew::Now;
+use super::stretch;
 use super::turn::{Did, Hands, Listed, Outcome, Scan, Scanned, TurnError, Went};
 use super::{Poller, Refused};
 use crate::health::{LastError, State};
@@ -91,7 +93,7 @@ impl Poller {
                     self.live_sealed += u32::from(scan.kind == WindowKind::Live);
                     lane.sealed(scan.kind, before, appended.new, settings, now);
                 }
-                let is_behind = lane::is_behind(&progress, settings, now.wall);
+                let is_behind = stretch::is_behind(&progress, settings, now.wall);
                 hands.board.write(&scan.source, |health| {
                     if health.failing_since.take().is_some() {
                         info!(source = %scan.source, "A source answers again.");
@@ -104,7 +106,7 @@ impl Poller {
                 });
             }
         }
-        let is_done = lane::is_backfilled(&progress, settings, now.wall);
+        let is_done = stretch::is_backfilled(&progress, settings, now.wall);
         hands.board.write(&scan.source, |health| {
             health.backfilled_to = progress.backfilled_to;
             health.backfill_done = is_done;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use tracing::{debug, warn};
 
 use super::roll::{List, Listing};
-use super::{Settings, lane};
+use super::{Settings, stretch};
 use crate::clock::Clock;
 use crate::event::{self, Arrival};
 use crate::health::Board;
@@ -237,7 +237,8 @@ impl Hands {
             if let Some(open) = progress.open(kind) {
                 return Ok(Some(open.clone()));
             }
-            let Some(window) = lane::next_window(kind, &progress, &hands.settings, present) else {
+            let Some(window) = stretch::next_window(kind, &progress, &hands.settings, present)
+            else {
                 return Ok(None);
             };
             // By the lesser of the two clocks, so that no scan claims to have begun later than it did.
@@ -309,7 +310,7 @@ impl Hands {
         why: String,
     ) -> Result<Scanned, TurnError> {
         let (store, now) = (self.store.clone(), self.clock.now());
-        let smaller = lane::halved(scan.kind, window.window);
+        let smaller = stretch::halved(scan.kind, window.window);
         task::blocking(move || store.restart_window(window.id, smaller, now)).await?;
         self.scanned(scan, Did::Restarted { why }, None).await
     }

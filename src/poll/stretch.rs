@@ -1,0 +1,316 @@
+//! Which stretch of a source's time is scanned next, from how far the source has come, the settings and the present.
+
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+
+use super::Settings;
+use crate::ledger;
+use crate::position::{Window, WindowKind};
+use crate::store::{LastBackfill, Progress};
+
+/// After an outage, what was missed is read in pieces of at most this.
+const LONGEST_LIVE_WINDOW: TimeDelta = TimeDelta::hours(1);
+
+/// Without an overlap the first window is as long as this, or it would be none.
+const SHORTEST_LIVE_WINDOW: TimeDelta = TimeDelta::seconds(1);
+
+/// The longest stretch of history that is asked for at once.
+const LONGEST_BACKFILL: TimeDelta = TimeDelta::days(90);
+
+/// The shortest stretch that a crowded history is cut into.
+const SHORTEST_BACKFILL: TimeDelta = TimeDelta::hours(1);
+
+/// About how many pages a backfill window should have: what a lost cursor costs.
+const BACKFILL_PAGES: u64 = 4;
+
+const DAY: TimeDelta = TimeDelta::days(1);
+
+/// Whether more than a wait between two windows is still to be read of what is new.
+pub(super) fn is_behind(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> bool {
+    progress
+        .live_before
+        .is_none_or(|before| now - before > settings.max_interval + settings.interval)
+}
+
+/// The window a source should scan next, of a kind.
+pub(super) fn next_window(
+    kind: WindowKind,
+    progress: &Progress,
+    settings: &Settings,
+    now: DateTime<Utc>,
+) -> Option<Window> {
+    match kind {
+        WindowKind::Live => next_live(progress, settings, now),
+        WindowKind::Sweep => {
+            ledger::next_sweep(&progress.proven, &settings.sweeps, settings.page_size, now)
+        }
+        WindowKind::Backfill => next_backfill(progress, settings, now),
+    }
+}
+
+fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Option<Window> {
+    let Some(last) = progress.last_live else {
+        let reach = settings.overlap.max(SHORTEST_LIVE_WINDOW);
+        return Some(Window::new(now - reach, now));
+    };
+    // What a halved scan left of its window begins where it ended: taking the overlap again each time would keep a source
+    // that can only take small windows in one place. Once the present is reached, it is taken for all of them: what
+    // happened shortly before the first of those scans began may have been too late for it.
+    let since = if last.restarts > 0 {
+        last.before
+    } else {
+        last.before.min(last.began_at) - settings.overlap
+    };
+    let window = Window::new(since, now.min(last.before + LONGEST_LIVE_WINDOW));
+    (window.before > last.before).then_some(window)
+}
+
+/// Where history ends that is asked for: what upstream keeps no more is not.
+pub(super) fn backfill_floor(
+    live_since: DateTime<Utc>,
+    settings: &Settings,
+    now: DateTime<Utc>,
+) -> DateTime<Utc> {
+    let wanted = settings.backfill_since.resolve(live_since);
+    wanted.max(ledger::kept_since(now))
+}
+
+pub(super) fn next_backfill(
+    progress: &Progress,
+    settings: &Settings,
+    now: DateTime<Utc>,
+) -> Option<Window> {
+    let live_since = progress.live_since?;
+    let before = progress.backfilled_to.unwrap_or(live_since);
+    let floor = backfill_floor(live_since, settings, now);
+    let span = progress
+        .last_backfill
+        .map_or(DAY, |last| next_span(last, settings.page_size));
+    // Whole days, or a part of one.
+    let since = if span >= DAY {
+        midnight_before(before) - TimeDelta::days(span.num_days() - 1)
+    } else {
+        midnight_before(before).max(before - span)
+    };
+    let window = Window::new(since.max(floor), before);
+    (!window.is_empty()).then_some(window)
+}
+
+/// How long the backfill window after that one should be, so that it has about as many pages as it should.
+fn next_span(last: LastBackfill, page_size: u32) -> TimeDelta {
+    let span = last.window.span();
+    if last.restarts > 0 {
+        return span.max(TimeDelta::seconds(1));
+    }
+    let wanted = BACKFILL_PAGES * u64::from(page_size);
+    if last.entries * 2 <= wanted {
+        return (span.max(DAY) * 2).min(LONGEST_BACKFILL);
+    }
+    if last.entries <= wanted {
+        return span.max(SHORTEST_BACKFILL);
+    }
+    let part = wanted as f64 / last.entries as f64;
+    TimeDelta::seconds((span.num_seconds() as f64 * part) as i64).max(SHORTEST_BACKFILL)
+}
+
+/// The last UTC midnight before a moment.
+fn midnight_before(moment: DateTime<Utc>) -> DateTime<Utc> {
+    (moment - TimeDelta::microseconds(1))
+        .date_naive()
+        .and_time(NaiveTime::MIN)
+        .and_utc()
+}
+
+/// The part of a window to scan first when its cursors lead nowhere: its half, so that it may need none.
+pub(super) fn halved(kind: WindowKind, window: Window) -> Window {
+    match (kind, window.middle()) {
+        (_, None) => window,
+        (WindowKind::Live | WindowKind::Sweep, Some(middle)) => Window {
+            since: window.since,
+            before: middle,
+        },
+        // Backwards: what is left comes next.
+        (WindowKind::Backfill, Some(middle)) => Window {
+            since: middle,
+            before: window.before,
+        },
+    }
+}
+
+/// Whether a source's history has been read as far as it was asked for.
+pub(super) fn is_backfilled(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> bool {
+    progress.live_since.is_some()
+        && progress.open(WindowKind::Backfill).is_none()
+        && next_backfill(progress, settings, now).is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::poll::BackfillSince;
+    use crate::store::LastLive;
+
+    fn settings() -> Settings {
+        Settings {
+            interval: TimeDelta::seconds(60),
+            max_interval: TimeDelta::minutes(10),
+            overlap: TimeDelta::minutes(2),
+            backfill_since: BackfillSince::Span(TimeDelta::days(3)),
+            sweeps: vec![TimeDelta::minutes(15), TimeDelta::days(7)],
+            page_size: 1_000,
+        }
+    }
+
+    fn at(text: &str) -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339(&format!("2026-08-{text}Z"))
+            .unwrap()
+            .to_utc()
+    }
+
+    fn last(before: &str, restarts: u32) -> Option<LastLive> {
+        Some(LastLive {
+            before: at(before),
+            restarts,
+            sealed_at: at(before),
+            began_at: at(before),
+        })
+    }
+
+    fn live(progress: &Progress, now: &str) -> String {
+        next_live(progress, &settings(), at(now)).map_or("none".into(), |window| window.to_string())
+    }
+
+    #[test]
+    fn live_windows_overlap_and_catch_up_in_pieces() {
+        let mut progress = Progress::default();
+        assert_eq!(
+            live(&progress, "03T10:00:00.7"),
+            "[2026-08-03T09:58:00Z, 2026-08-03T10:00:00Z)"
+        );
+        progress.last_live = last("03T10:00:00", 0);
+        assert_eq!(
+            live(&progress, "03T10:01:00"),
+            "[2026-08-03T09:58:00Z, 2026-08-03T10:01:00Z)"
+        );
+        assert_eq!(
+            live(&progress, "03T18:30:00"),
+            "[2026-08-03T09:58:00Z, 2026-08-03T11:00:00Z)"
+        );
+        assert_eq!(live(&progress, "03T10:00:00.9"), "none");
+        assert_eq!(live(&progress, "03T09:00:00"), "none");
+        progress.last_live = last("03T10:00:00", 1);
+        assert_eq!(
+            live(&progress, "03T10:01:00"),
+            "[2026-08-03T10:00:00Z, 2026-08-03T10:01:00Z)"
+        );
+    }
+
+    #[test]
+    fn backfill_goes_back_by_longer_and_longer_spans_to_where_it_was_asked_for() {
+        let mut progress = Progress {
+            live_since: Some(at("05T09:58:00")),
+            ..Progress::default()
+        };
+        let now = at("05T10:00:00");
+        let mut walked = Vec::new();
+        while let Some(window) = next_backfill(&progress, &settings(), now) {
+            walked.push(window.to_string());
+            progress.backfilled_to = Some(window.since);
+            progress.last_backfill = Some(LastBackfill {
+                window,
+                restarts: 0,
+                entries: 0,
+            });
+        }
+        assert_eq!(
+            walked,
+            [
+                "[2026-08-05T00:00:00Z, 2026-08-05T09:58:00Z)",
+                "[2026-08-03T00:00:00Z, 2026-08-05T00:00:00Z)",
+                "[2026-08-02T09:00:00Z, 2026-08-03T00:00:00Z)",
+            ]
+        );
+        assert!(is_backfilled(&progress, &settings(), now));
+    }
+
+    #[test]
+    fn a_source_that_can_only_take_small_windows_still_moves_on() {
+        // Every window of more than 45 seconds is refused.
+        let now = at("03T12:00:00");
+        let mut progress = Progress {
+            last_live: last("03T11:50:00", 0),
+            ..Progress::default()
+        };
+        let mut scans = 0;
+        while let Some(mut window) = next_live(&progress, &settings(), now) {
+            let mut restarts = 0;
+            while window.span() > TimeDelta::seconds(45) {
+                window = halved(WindowKind::Live, window);
+                restarts += 1;
+            }
+            progress.last_live = Some(LastLive {
+                before: window.before,
+                restarts,
+                sealed_at: now,
+                began_at: now,
+            });
+            scans += 1;
+            assert!(scans < 100, "stuck at {window}");
+        }
+        assert_eq!(progress.last_live.map(|last| last.before), Some(now));
+    }
+
+    #[test]
+    fn crowded_history_is_read_in_smaller_pieces_and_an_empty_one_in_few() {
+        let window =
+            |days| Window::new(at("05T00:00:00") - TimeDelta::days(days), at("05T00:00:00"));
+        let after = |days, entries| {
+            let last = LastBackfill {
+                window: window(days),
+                restarts: 0,
+                entries,
+            };
+            next_span(last, 1_000).num_hours()
+        };
+        assert_eq!(after(1, 0), 48);
+        assert_eq!(after(64, 0), 90 * 24);
+        assert_eq!(after(2, 3_000), 48);
+        assert_eq!(after(4, 16_000), 24);
+        assert_eq!(after(1, 1_000_000), 1);
+
+        let settings = Settings {
+            backfill_since: BackfillSince::Span(TimeDelta::days(540)),
+            ..settings()
+        };
+        let now = at("05T10:00:00");
+        let mut progress = Progress {
+            live_since: Some(at("05T09:58:00")),
+            ..Progress::default()
+        };
+        let mut calls = 0;
+        while let Some(window) = next_backfill(&progress, &settings, now) {
+            calls += 1;
+            progress.backfilled_to = Some(window.since);
+            progress.last_backfill = Some(LastBackfill {
+                window,
+                restarts: 0,
+                entries: 0,
+            });
+        }
+        assert!(calls <= 12, "{calls} calls for 540 empty days");
+    }
+
+    #[test]
+    fn nothing_is_asked_for_that_upstream_keeps_no_more() {
+        let settings = Settings {
+            backfill_since: BackfillSince::Date("2020-01-01".parse().unwrap()),
+            ..settings()
+        };
+        let now = at("05T10:00:00");
+        let progress = Progress {
+            live_since: Some(at("05T09:58:00")),
+            backfilled_to: Some(ledger::kept_since(now)),
+            ..Progress::default()
+        };
+        assert_eq!(next_backfill(&progress, &settings, now), None);
+    }
+}

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::harness::until;
-use crate::{skip_slow_tests, tell};
+use crate::{seeds, tell};
 
 /// How often the process of each seed is killed.
 const KILLS: usize = 5;
@@ -74,20 +74,9 @@ fn serve(config: &Path) -> Child {
         .unwrap()
 }
 
-fn seeds() -> Vec<u64> {
-    if let Ok(seed) = std::env::var("ORGTRAIL_SEED") {
-        return vec![seed.parse().unwrap()];
-    }
-    if skip_slow_tests() {
-        (1..=2).collect()
-    } else {
-        (1..=10).collect()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_lose_nothing_and_keep_nothing_twice() {
-    let seeds = seeds();
+    let seeds = seeds(2, 10);
     // Side by side: the processes wait more than they work.
     let runs = join_all(seeds.iter().copied().map(run)).await;
     // One seed alone may happen to see neither.

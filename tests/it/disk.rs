@@ -108,6 +108,17 @@ impl Drop for Cramped {
     }
 }
 
+/// An upstream that has more than the disk takes.
+async fn upstream() -> Upstream {
+    let config = SimConfig {
+        events: 2_500,
+        accounts: 1,
+        days: 20,
+        ..SimConfig::default()
+    };
+    Upstream::new(config).await
+}
+
 fn states(sources: &Value) -> Vec<&str> {
     let sources = sources["sources"].as_array().unwrap();
     let states = sources.iter().map(|source| source["state"].as_str());
@@ -116,13 +127,7 @@ fn states(sources: &Value) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_stops_what_comes_in_and_nothing_else_until_there_is_room() {
-    let upstream = Upstream::new(SimConfig {
-        events: 2_500,
-        accounts: 1,
-        days: 20,
-        ..SimConfig::default()
-    })
-    .await;
+    let upstream = upstream().await;
     let shell = Shell::new(&upstream);
     let cramped = Cramped::serve(&shell, 384 * 1024);
     let client = &cramped.client;
@@ -174,13 +179,7 @@ async fn a_full_disk_stops_what_comes_in_and_nothing_else_until_there_is_room() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_index_without_room_is_filled_when_there_is_some() {
-    let upstream = Upstream::new(SimConfig {
-        events: 2_500,
-        accounts: 1,
-        days: 20,
-        ..SimConfig::default()
-    })
-    .await;
+    let upstream = upstream().await;
     let shell = Shell::new(&upstream);
     let (said, code) = shell.json(&["backfill", "--since", "30d"]);
     assert_eq!(

@@ -46,3 +46,12 @@ fn tell(line: impl std::fmt::Display) {
 fn skip_slow_tests() -> bool {
     std::env::var_os("ORGTRAIL_SLOW_TESTS").is_none()
 }
+
+/// The seeds of a test: the first `few`, in the slow tests `all`; or the one that `ORGTRAIL_SEED` names.
+fn seeds(few: u64, all: u64) -> Vec<u64> {
+    match std::env::var("ORGTRAIL_SEED") {
+        Ok(seed) => vec![seed.parse().unwrap()],
+        Err(_) if skip_slow_tests() => (1..=few).collect(),
+        Err(_) => (1..=all).collect(),
+    }
+}

@@ -10,7 +10,7 @@ use orgtrail::poll::{BackfillSince, Settings};
 use orgtrail::sim::{Bounds, CursorForm, Faults, SimConfig};
 
 use crate::drive::{Plan, World};
-use crate::{skip_slow_tests, tell};
+use crate::{seeds, skip_slow_tests, tell};
 
 /// How often each step was broken, and how.
 type Broken = Arc<Mutex<BTreeMap<(String, String), u32>>>;
@@ -192,21 +192,10 @@ async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
         .collect()
 }
 
-fn seeds() -> Vec<u64> {
-    if let Ok(seed) = std::env::var("ORGTRAIL_SEED") {
-        return vec![seed.parse().unwrap()];
-    }
-    if skip_slow_tests() {
-        (1..=8).collect()
-    } else {
-        (1..=200).collect()
-    }
-}
-
 #[tokio::test]
 async fn every_entry_is_held_exactly_once_whatever_breaks() {
     let broken = Broken::default();
-    let seeds = seeds();
+    let seeds = seeds(8, 200);
     let mut statuses = BTreeSet::new();
     for seed in &seeds {
         statuses.extend(run(*seed, &broken).await);

@@ -162,8 +162,12 @@ async fn a_full_disk_stops_what_comes_in_and_nothing_else_until_there_is_room() 
     let is_tried = |answer: &Value| errors(answer).iter().zip(&before).all(|(a, b)| a != b);
     client.until("/v1/sources", is_tried).await;
     assert_eq!(store.head(), head, "something came in");
-    assert_eq!(cramped.told("A source fails").len(), 2);
-    assert!(cramped.told("A source answers again").is_empty());
+    // What little still fits may go in between, which is told, too. Lines come a little later than what they tell of.
+    let told = |words| cramped.told(words).len();
+    until("each has told once that it fails", || {
+        told("A source fails") == told("A source answers again") + 2
+    })
+    .await;
 
     cramped.make_room();
     client
@@ -172,7 +176,10 @@ async fn a_full_disk_stops_what_comes_in_and_nothing_else_until_there_is_room() 
         })
         .await;
     assert_eq!(client.settle(2).await, 2_500);
-    assert_eq!(cramped.told("A source answers again").len(), 2);
+    until("each has told that it answers again", || {
+        told("A source answers again") == told("A source fails")
+    })
+    .await;
     cramped.stop();
     assert!(shell.held() == all, "other entries are held");
 }

@@ -100,8 +100,9 @@ CREATE TABLE window (
     began_us   INTEGER NOT NULL,           -- when the scan began, or began again; merged: no later than the last scans of all of it
     sealed_us  INTEGER,                    -- when its last page was kept, NULL while it is open; merged: no earlier than the first seals of all of it
     waited_us  INTEGER NOT NULL DEFAULT 0, -- merged: how long after its first seal the last scan of each moment began, at least
-    outcome    TEXT CHECK (outcome IN ('sealed', 'too_large')), -- NULL while it is open; 'too_large' proves nothing: an entry in it cannot be taken
+    outcome    TEXT CHECK (outcome IN ('sealed', 'too_large', 'unreadable')), -- NULL while it is open; the last two prove nothing: an entry in it cannot be read
     merged     INTEGER NOT NULL DEFAULT 0, -- 1 when it speaks for several scans, or for a part of one
+    page_limit INTEGER,                    -- the `limit` of its scan, which stays the same from cursor to cursor; NULL: the configured page size
     restarts   INTEGER NOT NULL DEFAULT 0, -- times a cursor was refused or led nowhere
     pages      INTEGER NOT NULL DEFAULT 0, -- this and the following: since the scan began; merged: of all its scans
     entries    INTEGER NOT NULL DEFAULT 0,

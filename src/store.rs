@@ -17,6 +17,7 @@ mod ledger;
 mod people;
 mod quotas;
 mod reading;
+mod schema;
 mod sources;
 mod windows;
 
@@ -46,6 +47,7 @@ use self::ledger::Ledgers;
 pub use self::ledger::{LastBackfill, LastLive, Progress};
 pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
+use self::schema::{VERSION, migrate, version};
 pub use self::sources::{SourceRow, SourceSeen};
 pub use self::windows::{OpenWindow, WindowId};
 
@@ -54,16 +56,6 @@ pub const FILE_NAME: &str = "orgtrail.db";
 
 /// The file whose lock says that a service uses the data directory.
 const LOCK_NAME: &str = "orgtrail.lock";
-
-/// Marks our files (`PRAGMA application_id`): "`OrgT`".
-const APPLICATION_ID: i64 = 0x4f72_6754;
-
-/// The schema: version 1 as `schema.sql` has it. Upgrades are appended here, and never changed or taken away.
-const SCHEMA: &str = include_str!("../schema.sql");
-const UPGRADES: &[&str] = &[];
-
-/// The version this program reads and writes.
-const VERSION: i64 = 1 + UPGRADES.len() as i64;
 
 /// SQLite before this had a bug that could corrupt a WAL database with two connections.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -394,57 +386,6 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
-fn version(db: &Connection, path: &Path) -> Result<i64, StoreError> {
-    let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let application: i64 = db.query_row("PRAGMA application_id", [], |row| row.get(0))?;
-    if found > VERSION {
-        return Err(StoreError::Newer {
-            path: path.to_owned(),
-            found,
-        });
-    }
-    let has_tables = || {
-        db.query_row("SELECT count(*) > 0 FROM sqlite_master", [], |row| {
-            row.get(0)
-        })
-    };
-    let is_foreign = if found == 0 {
-        application != 0 || has_tables()?
-    } else {
-        application != APPLICATION_ID
-    };
-    if is_foreign {
-        return Err(StoreError::Foreign(path.to_owned()));
-    }
-    Ok(found)
-}
-
-/// Brings the file to [`VERSION`] in one transaction: from nothing, or from any older version.
-fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    // Nothing to write, which a full disk would not take: what is held can be asked for all the same.
-    if version(db, path)? == VERSION {
-        return Ok(());
-    }
-    let transaction = db.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-    let found = version(&transaction, path)?;
-    if found == 0 {
-        transaction.execute_batch(SCHEMA)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        let log_id = Uuid::new_v4().to_string();
-        transaction.execute(
-            "INSERT INTO meta (name, value) VALUES ('log_id', ?1)",
-            [log_id],
-        )?;
-    }
-    let done = usize::try_from(found.max(1) - 1).unwrap_or(0);
-    for upgrade in UPGRADES.iter().skip(done) {
-        transaction.execute_batch(upgrade)?;
-    }
-    transaction.pragma_update(None, "user_version", VERSION)?;
-    transaction.commit()?;
-    Ok(())
-}
-
 fn log_id(db: &Connection) -> Result<Uuid, StoreError> {
     let found: Option<String> = db
         .query_row("SELECT value FROM meta WHERE name = 'log_id'", [], |row| {
@@ -593,15 +534,5 @@ mod tests {
             Store::open(dir.path(), Breaker::default()),
             Err(StoreError::Damaged(_))
         ));
-    }
-
-    #[test]
-    fn every_table_and_column_that_is_not_obvious_is_explained() {
-        for statement in SCHEMA.split("\n\n").filter(|part| part.contains("CREATE ")) {
-            assert!(
-                statement.starts_with("--"),
-                "no comment before: {statement}"
-            );
-        }
     }
 }

@@ -1,0 +1,32 @@
+-- Version 1 to 2.
+
+-- A CHECK cannot be changed in place, so `window` is made anew.
+CREATE TABLE window_2 (
+    id         INTEGER PRIMARY KEY,
+    source     INTEGER NOT NULL REFERENCES source (id),
+    kind       TEXT NOT NULL CHECK (kind IN ('live', 'sweep', 'backfill')),
+    since_s    INTEGER NOT NULL,
+    before_s   INTEGER NOT NULL CHECK (before_s > since_s),
+    cursor     TEXT,
+    began_us   INTEGER NOT NULL,
+    sealed_us  INTEGER,
+    waited_us  INTEGER NOT NULL DEFAULT 0,
+    outcome    TEXT CHECK (outcome IN ('sealed', 'too_large', 'unreadable')),
+    merged     INTEGER NOT NULL DEFAULT 0,
+    page_limit INTEGER,
+    restarts   INTEGER NOT NULL DEFAULT 0,
+    pages      INTEGER NOT NULL DEFAULT 0,
+    entries    INTEGER NOT NULL DEFAULT 0,
+    new        INTEGER NOT NULL DEFAULT 0,
+    revisions  INTEGER NOT NULL DEFAULT 0,
+    CHECK ((sealed_us IS NULL) = (outcome IS NULL))
+) STRICT;
+INSERT INTO window_2 (id, source, kind, since_s, before_s, cursor, began_us, sealed_us, waited_us, outcome, merged,
+                      restarts, pages, entries, new, revisions)
+SELECT id, source, kind, since_s, before_s, cursor, began_us, sealed_us, waited_us, outcome, merged,
+       restarts, pages, entries, new, revisions
+FROM window;
+DROP TABLE window;
+ALTER TABLE window_2 RENAME TO window;
+CREATE UNIQUE INDEX window_open ON window (source, kind) WHERE sealed_us IS NULL;
+CREATE INDEX window_source ON window (source, since_s);

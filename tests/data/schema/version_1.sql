@@ -1,0 +1,151 @@
+-- The log of an orgtrail data directory, `orgtrail.db`, in reading order.
+--
+-- This file is the truth: the search index beside it, and whatever else follows the log, can be made again from here.
+-- Times are integers, in microseconds since 1970 (`_us`) or in whole seconds (`_s`), UTC. Nothing is ever deleted from
+-- `event`, `dictionary` or `source`.
+
+-- Who this log is. One row a fact.
+--   log_id: a UUID, made with the file. Whatever was derived from another log is known by it, and made again.
+--   sweeps, backfill_since: what the service last meant to do, spelled as in its configuration: `15m 1h 24h 7d`, `540d`. For
+--   those who ask what is proven, which depends on it.
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The upstream logs ever followed, one row each, under a small number for use in the other tables.
+CREATE TABLE source (
+    id              INTEGER PRIMARY KEY,
+    name            TEXT NOT NULL UNIQUE,  -- `organizations/ID` or `accounts/ID`
+    organization    TEXT,                  -- the id of the organization an account was found in; NULL when configured by itself
+    label           TEXT,                  -- what upstream calls it
+    first_seen_us   INTEGER NOT NULL,
+    created_us      INTEGER,               -- when upstream says that the account was made
+    left_us         INTEGER,               -- when its organization no longer listed it; NULL while it does
+    newest_us       INTEGER,               -- the latest `time_us` among its events
+    events          INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- The names that upstream's lists gave a source: a row for each time it was another one.
+CREATE TABLE source_label (
+    source    INTEGER NOT NULL REFERENCES source (id),
+    since_us  INTEGER NOT NULL,            -- when a list first gave it
+    label     TEXT NOT NULL,
+    PRIMARY KEY (source, since_us)
+) STRICT, WITHOUT ROWID;
+
+-- The organizations' members: a row for each time that one was otherwise, so that it can be told who an actor is, and who
+-- it was. Those who left keep their rows.
+CREATE TABLE member (
+    organization  TEXT NOT NULL,           -- its id
+    id            TEXT NOT NULL,           -- the membership's, upstream
+    since_us      INTEGER NOT NULL,        -- when a list first told of it so
+    until_us      INTEGER,                 -- when a list no longer did; NULL while it does
+    user_id       TEXT,                    -- what entries have as `actor.id`
+    email         TEXT,
+    name          TEXT,
+    status        TEXT,                    -- `active`, `pending` and so on, in upstream's words
+    two_factor    INTEGER,                 -- 1 when the user signs in with a second factor
+    joined        TEXT,                    -- when the membership was made, as upstream wrote it
+    PRIMARY KEY (organization, id, since_us)
+) STRICT, WITHOUT ROWID;
+
+-- Who is this actor? Asked for every event that is shown.
+CREATE INDEX member_user ON member (user_id);
+CREATE INDEX member_email ON member (email COLLATE NOCASE);
+
+-- When each organization's list of members was last read.
+CREATE TABLE member_list (
+    organization  TEXT PRIMARY KEY,
+    read_us       INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Trained compression dictionaries. A row of `event` names the one it needs, so none is ever deleted.
+CREATE TABLE dictionary (
+    id            INTEGER PRIMARY KEY,
+    trained_us    INTEGER NOT NULL,
+    sample_ratio  REAL NOT NULL,           -- compressed / raw over its own samples: what it is later held against
+    content       BLOB NOT NULL
+) STRICT;
+
+-- Every entry upstream ever showed, in the order of arrival. Rows are lean and have no index for searching: questions go
+-- to the search index, and come back as a list of `seq`.
+CREATE TABLE event (
+    seq          INTEGER PRIMARY KEY,      -- 1, 2, 3 …, without holes
+    source       INTEGER NOT NULL REFERENCES source (id),
+    identity     BLOB NOT NULL,            -- what the entry is known by within its source; see src/store/identity.rs
+    revision     INTEGER NOT NULL,         -- 0; 1 and more for the same id with other content
+    time_us      INTEGER,                  -- `action.time`; NULL when it cannot be read
+    received_us  INTEGER NOT NULL,
+    problem      TEXT,                     -- why the entry cannot be understood
+    from_logpush INTEGER NOT NULL,         -- 1 when the entry was made from a line of Logpush; 0 when the API sent it
+    sha256       BLOB NOT NULL,            -- of the entry's bytes
+    dictionary   INTEGER NOT NULL,         -- for `body`; 0 for none
+    body         BLOB NOT NULL             -- the entry's bytes, exactly as the API sent them, one zstd frame
+) STRICT;
+
+-- Is this entry held already? Asked for every entry that arrives.
+CREATE UNIQUE INDEX event_identity ON event (source, identity, revision);
+
+-- The ledger: scans of stretches of a source's time, `[since_s, before_s)`. A sealed one is a fact: what upstream showed of the
+-- stretch at `began_us` is held. What that proves is computed (src/ledger.rs) and written down nowhere else. Old sealed
+-- windows are merged; then each bound holds for every moment of the stretch.
+CREATE TABLE window (
+    id         INTEGER PRIMARY KEY,
+    source     INTEGER NOT NULL REFERENCES source (id),
+    kind       TEXT NOT NULL CHECK (kind IN ('live', 'sweep', 'backfill')),
+    since_s    INTEGER NOT NULL,
+    before_s   INTEGER NOT NULL CHECK (before_s > since_s),
+    cursor     TEXT,                       -- where the scan goes on; NULL at its start and when it is over
+    began_us   INTEGER NOT NULL,           -- when the scan began, or began again; merged: no later than the last scans of all of it
+    sealed_us  INTEGER,                    -- when its last page was kept, NULL while it is open; merged: no earlier than the first seals of all of it
+    waited_us  INTEGER NOT NULL DEFAULT 0, -- merged: how long after its first seal the last scan of each moment began, at least
+    outcome    TEXT CHECK (outcome IN ('sealed', 'too_large')), -- NULL while it is open; 'too_large' proves nothing: an entry in it cannot be taken
+    merged     INTEGER NOT NULL DEFAULT 0, -- 1 when it speaks for several scans, or for a part of one
+    restarts   INTEGER NOT NULL DEFAULT 0, -- times a cursor was refused or led nowhere
+    pages      INTEGER NOT NULL DEFAULT 0, -- this and the following: since the scan began; merged: of all its scans
+    entries    INTEGER NOT NULL DEFAULT 0,
+    new        INTEGER NOT NULL DEFAULT 0,
+    revisions  INTEGER NOT NULL DEFAULT 0,
+    CHECK ((sealed_us IS NULL) = (outcome IS NULL))
+) STRICT;
+
+-- The scan to go on with. A source has at most one open window of each kind.
+CREATE UNIQUE INDEX window_open ON window (source, kind) WHERE sealed_us IS NULL;
+
+-- All that is known of a source's stretches: it is read together, and kept short.
+CREATE INDEX window_source ON window (source, since_s);
+
+-- How late entries were that came after their stretch was first sealed: a histogram for each source. The bucket says in which
+-- of the growing spans the lateness lies; see src/store/lateness.rs.
+CREATE TABLE lateness (
+    source      INTEGER NOT NULL REFERENCES source (id),
+    bucket      INTEGER NOT NULL,
+    entries     INTEGER NOT NULL,
+    longest_us  INTEGER NOT NULL,          -- the longest in the bucket, exactly
+    PRIMARY KEY (source, bucket)
+) STRICT, WITHOUT ROWID;
+
+-- How many equal entries without an id an open scan has shown so far: as many are kept as one scan showed at most.
+-- Emptied when the window is sealed or its scan begins again.
+CREATE TABLE scan_twin (
+    window    INTEGER NOT NULL REFERENCES window (id),
+    identity  BLOB NOT NULL,
+    shown     INTEGER NOT NULL,
+    PRIMARY KEY (window, identity)
+) STRICT, WITHOUT ROWID;
+
+-- The cursors an open scan was given, by the beginning of their SHA-256: one that comes again leads in a circle. Emptied as
+-- `scan_twin` is.
+CREATE TABLE scan_cursor (
+    window  INTEGER NOT NULL REFERENCES window (id),
+    cursor  BLOB NOT NULL,
+    PRIMARY KEY (window, cursor)
+) STRICT, WITHOUT ROWID;
+
+-- What a credential has spent and how long it was told to wait, so that a restart spends nothing twice.
+CREATE TABLE quota (
+    credential  TEXT PRIMARY KEY,          -- its name in the configuration, never the secret
+    spent_us    INTEGER NOT NULL,          -- until when its requests so far have used up their pace
+    blocked_us  INTEGER NOT NULL           -- no call before this
+) STRICT, WITHOUT ROWID;

@@ -4,6 +4,8 @@
 //! nothing could be proven even by an empty answer (upstream keeps no more, kept nothing yet, or the account did not exist),
 //! there is a gap whatever was scanned.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +80,7 @@ pub struct Gap {
 }
 
 /// Why nothing is proven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// It will be scanned.
@@ -114,6 +116,25 @@ pub struct Verdict {
     pub missing: Vec<Missing>,
     /// How many there are.
     pub missing_total: usize,
+    /// All of them, added up by reason. Without it nobody could tell the newest minute from a loss.
+    pub missing_by_reason: BTreeMap<Reason, MissingTotal>,
+}
+
+/// All that is missing from an answer for one reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingTotal {
+    /// How many stretches.
+    pub stretches: usize,
+    /// How many sources they are of; 0 when they are of no source in particular.
+    pub sources: usize,
+    /// How many seconds of the sources' time they are, all together; `null` when that is not known.
+    pub seconds: Option<i64>,
+    /// The longest of them, in seconds; `null` when that is not known.
+    pub longest_seconds: Option<i64>,
+    /// Where the earliest begins; `null` when the question has no beginning.
+    pub since: Option<String>,
+    /// Where the latest ends; `null` when the question has no end.
+    pub before: Option<String>,
 }
 
 /// How far an answer's stretch of time is proven.
@@ -211,26 +232,79 @@ pub fn verdict(
         state,
         missing,
         missing_total,
+        missing_by_reason: by_reason(&found),
     })
+}
+
+/// The gaps of all sources, added up by reason.
+fn by_reason(found: &[Found]) -> BTreeMap<Reason, MissingTotal> {
+    /// One reason's gaps so far.
+    struct Sum<'a> {
+        stretches: usize,
+        sources: BTreeSet<&'a Source>,
+        seconds: i64,
+        longest: i64,
+        whole: Window,
+    }
+    let mut sums: BTreeMap<Reason, Sum<'_>> = BTreeMap::new();
+    for (source, gap) in found
+        .iter()
+        .flat_map(|found| found.gaps.iter().map(|gap| (&found.source, gap)))
+    {
+        let sum = sums.entry(gap.reason).or_insert_with(|| Sum {
+            stretches: 0,
+            sources: BTreeSet::new(),
+            seconds: 0,
+            longest: 0,
+            whole: gap.window,
+        });
+        let seconds = gap.window.span().num_seconds();
+        sum.stretches += 1;
+        sum.sources.insert(source);
+        sum.seconds = sum.seconds.saturating_add(seconds);
+        sum.longest = sum.longest.max(seconds);
+        sum.whole = Window {
+            since: sum.whole.since.min(gap.window.since),
+            before: sum.whole.before.max(gap.window.before),
+        };
+    }
+    let total = |sum: Sum<'_>| MissingTotal {
+        stretches: sum.stretches,
+        sources: sum.sources.len(),
+        seconds: Some(sum.seconds),
+        longest_seconds: Some(sum.longest),
+        since: Some(rfc3339(sum.whole.since)),
+        before: Some(rfc3339(sum.whole.before)),
+    };
+    let sums = sums.into_iter();
+    sums.map(|(reason, sum)| (reason, total(sum))).collect()
 }
 
 impl Verdict {
     /// The same about an answer from an index that does not have all yet that was held when this was worked out.
     #[must_use]
     pub fn from_an_index_behind(mut self, asked: &Asked) -> Self {
+        self.add(None, asked, Reason::NotSearchableYet);
+        self
+    }
+
+    /// Adds that something of the whole question is missing.
+    fn add(&mut self, source: Option<&Source>, asked: &Asked, reason: Reason) {
+        let (since, before) = (asked.since.map(rfc3339), asked.before.map(rfc3339));
         self.state = VerdictState::Partial;
         self.missing_total += 1;
+        let total = self.missing_by_reason.entry(reason).or_default();
+        total.stretches += 1;
+        total.sources += usize::from(source.is_some());
+        (total.since, total.before) = (since.clone(), before.clone());
         self.missing.truncate(MAX_MISSING - 1);
-        self.missing.insert(
-            0,
-            Missing {
-                source: None,
-                since: asked.since.map(rfc3339),
-                before: asked.before.map(rfc3339),
-                reason: Reason::NotSearchableYet,
-            },
-        );
-        self
+        let missing = Missing {
+            source: source.map(ToString::to_string),
+            since,
+            before,
+            reason,
+        };
+        self.missing.insert(0, missing);
     }
 }
 

@@ -145,6 +145,11 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
             "Rebuilding the index from the log; answers are not whole until it is done."
         );
     }
+    // Each poller says anew which lists it reads; a full disk keeps what was saved before.
+    match store.want_no_account_lists() {
+        Err(error) if !error.may_pass() => return Err(error.into()),
+        _ => {}
+    }
     let settings = settings(&config.poll, config.upstream.page_size);
     let board = Board::default();
     let mut pollers = Vec::new();

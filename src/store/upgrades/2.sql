@@ -30,3 +30,13 @@ DROP TABLE window;
 ALTER TABLE window_2 RENAME TO window;
 CREATE UNIQUE INDEX window_open ON window (source, kind) WHERE sealed_us IS NULL;
 CREATE INDEX window_source ON window (source, since_s);
+
+-- An account has left after two complete lists without it.
+ALTER TABLE source ADD COLUMN unlisted_us INTEGER;
+UPDATE source SET unlisted_us = left_us;
+CREATE TABLE account_list (
+    organization  TEXT PRIMARY KEY,
+    wanted        INTEGER NOT NULL,
+    read_us       INTEGER
+) STRICT, WITHOUT ROWID;
+ALTER TABLE member_list ADD COLUMN complete_us INTEGER;

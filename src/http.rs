@@ -94,6 +94,8 @@ pub struct Limits {
     pub stalling: Duration,
     /// How many tails may be open.
     pub tails: usize,
+    /// How many intervals and gaps a page of `/v1/coverage` has.
+    pub stretches: usize,
 }
 
 impl Default for Limits {
@@ -105,6 +107,7 @@ impl Default for Limits {
             hearing: HEARING,
             stalling: STALL,
             tails: MAX_TAILS,
+            stretches: coverage::MAX_STRETCHES,
         }
     }
 }

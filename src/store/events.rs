@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Transaction, named_params};
 
 use super::bodies::{self, Packed, Unpacker};
-use super::lateness::Late;
+use super::lateness::{Late, Shown};
 use super::windows::{self, Advance, WindowId};
 use super::{Store, StoreError, identity, ledger, sources};
 use crate::durable::Step;
@@ -77,6 +77,7 @@ impl Store {
             let stretch = windows::stretch(db, page.window)?;
             let mut writing = Writing::new(self, db, source, head, page.received_at);
             writing.sealed = ledger::sealed_within(db, source, stretch.widened())?;
+            writing.shown = Shown::by(db, page.window)?;
             for (arrival, packed) in page.arrivals.iter().zip(&packed) {
                 let twin = match &arrival.identity {
                     Identity::Id(_) => 1,
@@ -215,6 +216,8 @@ pub(super) struct Writing<'a> {
     /// What was sealed before this scan, of its stretch and the second at its ends. Of a file nothing is late.
     sealed: Vec<Window>,
     late: Late,
+    /// What the scan says of how late entries become visible; a file says nothing.
+    shown: Option<Shown>,
 }
 
 impl<'a> Writing<'a> {
@@ -236,6 +239,7 @@ impl<'a> Writing<'a> {
             newest_us: None,
             sealed: Vec::new(),
             late: Late::default(),
+            shown: None,
         }
     }
 
@@ -269,14 +273,22 @@ impl<'a> Writing<'a> {
         let Some(time) = arrival.time else { return };
         let begun = self.sealed.partition_point(|window| window.since <= time);
         let last = self.sealed[..begun].last();
-        if last.is_some_and(|window| time < window.before) {
-            self.late.count(self.received_at - time);
+        let was_sealed = last.is_some_and(|window| time < window.before);
+        let lateness = self.received_at - time;
+        if was_sealed {
+            self.late.count(lateness);
+        }
+        if let Some(shown) = &mut self.shown {
+            shown.count(time, was_sealed, lateness);
         }
     }
 
     /// Counts the source's new events; gives what it came to, and the head now.
     pub(super) fn finish(self) -> Result<(Appended, Seq), StoreError> {
         self.late.save(self.db, self.source)?;
+        if let Some(shown) = &self.shown {
+            shown.save(self.db, self.source)?;
+        }
         sources::count_events(self.db, self.source, self.appended.new, self.newest_us)?;
         Ok((self.appended, self.head))
     }

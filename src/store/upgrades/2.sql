@@ -40,3 +40,13 @@ CREATE TABLE account_list (
     read_us       INTEGER
 ) STRICT, WITHOUT ROWID;
 ALTER TABLE member_list ADD COLUMN complete_us INTEGER;
+
+-- How late entries became visible of late, by the kind of scan that first showed them.
+CREATE TABLE visibility (
+    source      INTEGER NOT NULL REFERENCES source (id),
+    found       TEXT NOT NULL CHECK (found IN ('live', 'sweep')),
+    bucket      INTEGER NOT NULL,
+    entries     INTEGER NOT NULL,
+    longest_us  INTEGER NOT NULL,
+    PRIMARY KEY (source, found, bucket)
+) STRICT, WITHOUT ROWID;

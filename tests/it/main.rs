@@ -20,6 +20,7 @@ mod import;
 mod meaning;
 mod motion;
 mod newcomer;
+mod operator;
 mod people;
 mod quota;
 mod reference;

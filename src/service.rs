@@ -4,6 +4,8 @@
 //! process starts it again, into a recovery that is the same code as a first start.
 
 mod history;
+mod watch;
+mod way;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +30,9 @@ use crate::store::{QuotaRow, SourceSeen, Store};
 use crate::task;
 use crate::upstream::{Quota, ReadToken, Spent, Timeouts, Upstream};
 
+use self::history::Look;
 pub use self::history::{History, SourceHistory, verify};
+pub use self::way::{Reach, Way};
 
 /// How long a stop waits for requests that are being answered. A client that has only begun to ask, or does not take its
 /// answer, must not hold the others up.
@@ -40,6 +44,7 @@ pub struct Service {
     index: Index,
     board: Board,
     pollers: Vec<Poller>,
+    history: Look,
     auth: http::Auth,
     clock: Clock,
 }
@@ -63,6 +68,7 @@ impl Service {
             index,
             board,
             pollers,
+            history,
             auth,
             clock,
         } = self;
@@ -75,6 +81,11 @@ impl Service {
             let stop = stop_taking.clone();
             taking.spawn(async move { poller.run(stop).await.context("polling stopped") });
         }
+        let stop_watch = stop_taking.clone();
+        taking.spawn(async move {
+            watch::watch(history, stop_watch).await;
+            Ok(())
+        });
         let stop_http = stop_taking.clone();
         taking.spawn(async move {
             http::serve(listener, app, stop_http).await;
@@ -167,6 +178,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         )?;
         pollers.push(poller);
     }
+    let history = Look::new(store.clone(), board.clone(), settings, clock.clone())?;
     let auth = match config.http.auth {
         config::Auth::Tokens => http::Auth::Tokens,
         config::Auth::None => http::Auth::None,
@@ -176,6 +188,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         index,
         board,
         pollers,
+        history,
         auth,
         clock,
     })

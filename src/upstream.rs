@@ -248,7 +248,7 @@ impl Upstream {
         let response = request
             .send()
             .await
-            .map_err(|error| UpstreamError::Transient(causes(&error.without_url())))?;
+            .map_err(|error| UpstreamError::Transient(self.unreached(error)))?;
         let headers = response.headers();
         self.quota.heard(headers, self.clock.steady());
         let date = date(headers);
@@ -266,6 +266,19 @@ impl Upstream {
             }
             status => Err(failure(status, response, has_cursor).await),
         }
+    }
+
+    /// That no answer came, with the host that was called: a failed lookup of its name does not say it.
+    fn unreached(&self, error: reqwest::Error) -> String {
+        let host = self.base_url.host_str().unwrap_or_default();
+        let port = self.base_url.port();
+        let port = port.map_or_else(String::new, |port| format!(":{port}"));
+        let what = if error.is_connect() {
+            "could not reach"
+        } else {
+            "no answer from"
+        };
+        format!("{what} {host}{port}: {}", causes(&error.without_url()))
     }
 
     async fn authorization(&self) -> Result<HeaderValue, UpstreamError> {

@@ -22,6 +22,7 @@ mod meaning;
 mod motion;
 mod newcomer;
 mod paging;
+mod operator;
 mod people;
 mod quota;
 mod reference;

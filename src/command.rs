@@ -27,6 +27,9 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{self, Config};
 use crate::terminal::say;
 
+/// The version, with the commit and the day it is made of where they are known; see `build.rs`.
+const VERSION: &str = env!("ORGTRAIL_VERSION");
+
 /// Signals that follow the first one this soon are taken for the same one.
 const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
@@ -35,7 +38,7 @@ const LAST_WORK_WITHIN: Duration = Duration::from_secs(1);
 
 /// Keeps a Cloudflare organization's audit trail, finds it, and says what it does not hold.
 #[derive(Debug, Parser)]
-#[command(name = "orgtrail", version, max_term_width = 100)]
+#[command(name = "orgtrail", version = VERSION, max_term_width = 100)]
 pub struct Cli {
     /// The configuration file.
     #[arg(

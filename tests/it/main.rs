@@ -9,6 +9,8 @@ mod answers;
 mod asked;
 mod backfill;
 mod cli;
+#[cfg(target_os = "linux")]
+mod clients;
 mod completeness;
 mod crash;
 mod desk;

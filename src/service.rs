@@ -20,8 +20,9 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::config::{self, AccountsChoice, Config, CredentialSource};
 use crate::durable::Breaker;
+use crate::handles;
 use crate::health::Board;
-use crate::http::{self, AppState};
+use crate::http::{self, AppState, Limits};
 use crate::index::Index;
 use crate::indexing::Indexing;
 use crate::poll::{BackfillSince, Following, Poller, Settings};
@@ -46,6 +47,8 @@ pub struct Service {
     pollers: Vec<Poller>,
     history: Look,
     auth: http::Auth,
+    /// How many connections clients may have.
+    connections: usize,
     clock: Clock,
 }
 
@@ -70,9 +73,14 @@ impl Service {
             pollers,
             history,
             auth,
+            connections,
             clock,
         } = self;
-        let app = AppState::new(store.clone(), index.clone(), board, clock.clone(), auth);
+        let app = AppState::new(store.clone(), index.clone(), board, clock.clone(), auth)
+            .with_limits(Limits {
+                connections,
+                ..Limits::default()
+            });
         let indexing = Indexing::new(store.clone(), index, clock);
 
         let (stop_taking, stop_following) = (CancellationToken::new(), CancellationToken::new());
@@ -142,6 +150,8 @@ async fn finish(jobs: &mut JoinSet<Result<()>>) -> Result<()> {
 }
 
 fn open_all(config: &Config, clock: Clock) -> Result<Service> {
+    // First: everything below opens files.
+    let connections = connections(config.http.max_connections);
     let store = Store::open(&config.data_dir, Breaker::default())?;
     let (index, why_anew) = Index::open(
         &config.data_dir,
@@ -190,6 +200,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         pollers,
         history,
         auth,
+        connections,
         clock,
     })
 }
@@ -263,6 +274,22 @@ pub fn upstream(
         clock.clone(),
         Timeouts::default(),
     )?)
+}
+
+/// How many connections clients may have, of those that are configured: the log, the index and upstream need files, too.
+fn connections(wanted: u32) -> usize {
+    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    let limit = handles::raise();
+    let connections = handles::connections(limit, wanted);
+    if connections < wanted {
+        warn!(
+            files = limit,
+            connections,
+            max_connections = wanted,
+            "The limit of open files allows fewer connections than `http.max_connections`; raise it with `ulimit -n`."
+        );
+    }
+    connections
 }
 
 fn settings(poll: &config::PollConfig, page_size: u32) -> Settings {

@@ -29,7 +29,7 @@ use crate::poll::{BackfillSince, Following, Poller, Settings};
 use crate::position::Source;
 use crate::store::{QuotaRow, SourceSeen, Store};
 use crate::task;
-use crate::upstream::{Quota, ReadToken, Spent, Timeouts, Upstream};
+use crate::upstream::{Quota, ReadToken, Saved, Timeouts, Upstream};
 
 use self::history::Look;
 pub use self::history::{History, SourceHistory, verify};
@@ -259,9 +259,13 @@ pub fn upstream(
     saved: Option<QuotaRow>,
     clock: &Clock,
 ) -> Result<Upstream> {
-    let saved = saved.map(|row| Spent {
-        spent_until: row.spent_until,
-        blocked_until: row.blocked_until,
+    let saved = saved.map(|row| {
+        let left = row.as_of(clock.now());
+        Saved {
+            mark: (row.saved_at, row.wait),
+            spent_for: left.spent_for,
+            wait: left.wait,
+        }
     });
     let quota = Quota::new(config.upstream.max_requests, saved, clock.steady());
     let source = credential.clone();

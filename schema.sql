@@ -164,9 +164,11 @@ CREATE TABLE scan_cursor (
     PRIMARY KEY (window, cursor)
 ) STRICT, WITHOUT ROWID;
 
--- What a credential has spent and how long it was told to wait, so that a restart spends nothing twice.
+-- What a credential has spent and how long it must wait, so that a restart spends nothing twice. Lengths from the time of
+-- saving: a moment in the future, stored while the clock was wrong, would silence the credential until then.
 CREATE TABLE quota (
     credential  TEXT PRIMARY KEY,          -- its name in the configuration, never the secret
-    spent_us    INTEGER NOT NULL,          -- until when its requests so far have used up their pace
-    blocked_us  INTEGER NOT NULL           -- no call before this
+    saved_us    INTEGER NOT NULL,          -- when the row was saved
+    spent_us    INTEGER NOT NULL,          -- for how long from then on its requests so far use up their pace
+    wait_us     INTEGER NOT NULL           -- for how long from then on no call may be made
 ) STRICT, WITHOUT ROWID;

@@ -16,7 +16,7 @@ use crate::store::{
     Appended, OpenWindow, Page, Progress, QuotaRow, SourceRow, Store, StoreError, Then,
 };
 use crate::task;
-use crate::upstream::{LogPage, Permit, Spent, Upstream, UpstreamError};
+use crate::upstream::{LogPage, Permit, Saved, Spent, Upstream, UpstreamError};
 
 /// How often it is tried to write down that upstream said to wait.
 const SAVE_WAIT_TRIES: u32 = 5;
@@ -374,21 +374,35 @@ impl Hands {
     /// What another process was told to wait with the same credential (a comparison beside a service) holds for us too. A permit
     /// that was given before is then refused where it is used.
     pub(super) fn heed_others(&self) -> Result<(), StoreError> {
-        if let Some(saved) = self.store.quota(&self.credential)? {
-            self.upstream.quota().block(saved.blocked_until);
+        if let Some(row) = self.store.quota(&self.credential)? {
+            self.take_in(row);
         }
         Ok(())
+    }
+
+    fn take_in(&self, row: QuotaRow) {
+        let left = row.as_of(self.clock.now());
+        let saved = Saved {
+            mark: (row.saved_at, row.wait),
+            spent_for: left.spent_for,
+            wait: left.wait,
+        };
+        self.upstream.quota().take_in(saved, self.clock.steady());
     }
 
     /// Writes the budget down, if it is time to. What could not be written is due again with the next call.
     pub(super) async fn save(&self, spent: Option<Spent>) -> Result<(), StoreError> {
         let Some(spent) = spent else { return Ok(()) };
         let (store, credential) = (self.store.clone(), self.credential.clone());
+        let now = self.clock.steady();
         let row = QuotaRow {
-            spent_until: spent.spent_until,
-            blocked_until: spent.blocked_until,
+            saved_at: self.clock.now(),
+            spent_for: spent.spent_until - now,
+            wait: spent.blocked_until - now,
         };
-        task::blocking(move || store.save_quota(&credential, row)).await?;
+        let kept = task::blocking(move || store.save_quota(&credential, row)).await?;
+        // Another process may have saved a longer wait since its row was last read.
+        self.take_in(kept);
         self.upstream.quota().saved(spent);
         Ok(())
     }

@@ -9,6 +9,8 @@ mod answers;
 mod asked;
 mod backfill;
 mod cli;
+#[cfg(target_os = "linux")]
+mod clients;
 mod completeness;
 mod crash;
 mod desk;
@@ -22,6 +24,7 @@ mod lists;
 mod meaning;
 mod motion;
 mod newcomer;
+mod operator;
 mod paging;
 mod people;
 mod quota;

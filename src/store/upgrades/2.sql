@@ -50,3 +50,16 @@ CREATE TABLE visibility (
     longest_us  INTEGER NOT NULL,
     PRIMARY KEY (source, found, bucket)
 ) STRICT, WITHOUT ROWID;
+-- A wait becomes a length. Version 1 stored its end alone; when it was received is not known, so that it is cut to the five
+-- minutes that upstream blocks for. The spent budget is cut to the same.
+CREATE TABLE quota_2 (
+    credential  TEXT PRIMARY KEY,
+    saved_us    INTEGER NOT NULL,
+    spent_us    INTEGER NOT NULL,
+    wait_us     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO quota_2 (credential, saved_us, spent_us, wait_us)
+SELECT credential, now_us, max(0, min(spent_us - now_us, 300000000)), max(0, min(blocked_us - now_us, 300000000))
+FROM quota, (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now_us);
+DROP TABLE quota;
+ALTER TABLE quota_2 RENAME TO quota;

@@ -8,6 +8,7 @@ mod watch;
 mod way;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +83,7 @@ impl Service {
                 ..Limits::default()
             });
         let indexing = Indexing::new(store.clone(), index, clock);
+        let address = listener.local_addr().ok();
 
         let (stop_taking, stop_following) = (CancellationToken::new(), CancellationToken::new());
         let mut taking = JoinSet::new();
@@ -107,6 +109,7 @@ impl Service {
                 .await
                 .context("indexing stopped")
         });
+        announce(&store, address).await;
         info!(log.id = %store.log_id(), log.head = store.head().0, "The service is up.");
 
         let ended = tokio::select! {
@@ -138,6 +141,15 @@ impl Service {
             Err(anyhow::anyhow!("a job ended by itself"))
         };
         ended.and(taken).and(followed).and(closed).and(early)
+    }
+}
+
+/// Saves where the service answers, for commands on the same machine. Without it they read the disk.
+async fn announce(store: &Store, address: Option<SocketAddr>) {
+    let Some(address) = address else { return };
+    let store = store.clone();
+    if let Err(error) = task::blocking(move || store.announce(address)).await {
+        warn!(error = %error, "The service's address could not be saved; commands beside it read the disk.");
     }
 }
 

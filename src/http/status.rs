@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::AppState;
 use super::events::IndexState;
@@ -20,6 +21,8 @@ pub(super) struct Sources {
 #[derive(Serialize)]
 pub(super) struct Ready {
     status: &'static str,
+    /// Which log it answers from.
+    log_id: Uuid,
     index: IndexState,
 }
 
@@ -58,6 +61,7 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, P
         app.store.event(app.store.head())?;
         Ok(Ready {
             status: "ready",
+            log_id: app.store.log_id(),
             index: IndexState::of(app, &app.index.snapshot()),
         })
     });

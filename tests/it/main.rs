@@ -8,6 +8,7 @@
 mod answers;
 mod asked;
 mod backfill;
+mod beside;
 mod cli;
 #[cfg(target_os = "linux")]
 mod clients;

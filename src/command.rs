@@ -10,6 +10,7 @@ mod import;
 mod moment;
 mod reach;
 mod reindex;
+mod scrub;
 mod search;
 mod serve;
 mod simulate;
@@ -79,6 +80,9 @@ enum Command {
     Import(import::Args),
     /// Build the search index again from the log. The service must not be running.
     Reindex(reindex::Args),
+    /// Check every event of the log against its hash, list what is damaged, and repair it from upstream. Beside a running service
+    /// it only lists.
+    Scrub(scrub::Args),
     /// Check configuration, credentials, log and index, and report every problem.
     Check,
     /// Print the commented example configuration.
@@ -101,6 +105,7 @@ impl Cli {
             Command::Backfill(args) => backfill::run(args, &self.config, &stop_on_signals()?),
             Command::Import(args) => import::run(&args, &self.config),
             Command::Reindex(args) => reindex::run(&args, &self.config),
+            Command::Scrub(args) => scrub::run(&args, &self.config),
             Command::Check => block_on(check::run(&self.config)),
             Command::Config => Ok(say(Config::example().trim_end())?),
         }

@@ -18,6 +18,7 @@ mod people;
 mod quotas;
 mod reading;
 mod schema;
+mod scrub;
 mod sources;
 mod windows;
 
@@ -47,7 +48,9 @@ use self::ledger::Ledgers;
 pub use self::ledger::{LastBackfill, LastLive, Progress};
 pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
+pub use self::reading::Damage;
 use self::schema::{VERSION, migrate, version};
+pub use self::scrub::{DamagedEvent, MAX_DAMAGED, ScrubState, Scrubbed};
 pub use self::sources::{SourceRow, SourceSeen};
 pub use self::windows::{OpenWindow, WindowId};
 

@@ -9,6 +9,8 @@
 //! A refused cursor cuts the stretch in two; what was read before stays compared. So does an entry too large to take even alone:
 //! the second in which it is known to be is left out, and said to be.
 
+mod repair;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 

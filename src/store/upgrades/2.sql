@@ -30,3 +30,16 @@ DROP TABLE window;
 ALTER TABLE window_2 RENAME TO window;
 CREATE UNIQUE INDEX window_open ON window (source, kind) WHERE sealed_us IS NULL;
 CREATE INDEX window_source ON window (source, since_s);
+
+-- Damage: what was found, and how far the log was checked.
+ALTER TABLE dictionary ADD COLUMN sha256 BLOB;
+CREATE TABLE damaged (
+    seq       INTEGER PRIMARY KEY,
+    problem   TEXT NOT NULL,
+    found_us  INTEGER NOT NULL
+) STRICT;
+CREATE TABLE scrub (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    position  INTEGER NOT NULL,
+    full_us   INTEGER
+) STRICT;

@@ -4,6 +4,7 @@
 //! process starts it again, into a recovery that is the same code as a first start.
 
 mod history;
+mod repair;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,14 +22,16 @@ use crate::durable::Breaker;
 use crate::health::Board;
 use crate::http::{self, AppState};
 use crate::index::Index;
-use crate::indexing::Indexing;
+use crate::indexing::{self, Indexing};
 use crate::poll::{BackfillSince, Following, Poller, Settings};
 use crate::position::Source;
+use crate::scrub::Scrub;
 use crate::store::{QuotaRow, SourceSeen, Store};
 use crate::task;
 use crate::upstream::{Quota, ReadToken, Spent, Timeouts, Upstream};
 
 pub use self::history::{History, SourceHistory, verify};
+pub use self::repair::{Repaired, repair};
 
 /// How long a stop waits for requests that are being answered. A client that has only begun to ask, or does not take its
 /// answer, must not hold the others up.
@@ -67,7 +70,8 @@ impl Service {
             clock,
         } = self;
         let app = AppState::new(store.clone(), index.clone(), board, clock.clone(), auth);
-        let indexing = Indexing::new(store.clone(), index, clock);
+        let indexing = Indexing::new(store.clone(), index, clock.clone());
+        let scrub = Scrub::new(store.clone(), clock);
 
         let (stop_taking, stop_following) = (CancellationToken::new(), CancellationToken::new());
         let mut taking = JoinSet::new();
@@ -87,6 +91,11 @@ impl Service {
                 .run(stop_indexing)
                 .await
                 .context("indexing stopped")
+        });
+        let stop_scrub = stop_following.clone();
+        following.spawn(async move {
+            scrub.run(stop_scrub).await;
+            Ok(())
         });
         info!(log.id = %store.log_id(), log.head = store.head().0, "The service is up.");
 
@@ -132,19 +141,7 @@ async fn finish(jobs: &mut JoinSet<Result<()>>) -> Result<()> {
 
 fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     let store = Store::open(&config.data_dir, Breaker::default())?;
-    let (index, why_anew) = Index::open(
-        &config.data_dir,
-        store.log_id(),
-        store.head(),
-        Breaker::default(),
-    )?;
-    if let Some(why) = why_anew {
-        warn!(
-            why,
-            log.head = store.head().0,
-            "Rebuilding the index from the log; answers are not whole until it is done."
-        );
-    }
+    let index = open_index(config, &store)?;
     let settings = settings(&config.poll, config.upstream.page_size);
     let board = Board::default();
     let mut pollers = Vec::new();
@@ -174,6 +171,24 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         auth,
         clock,
     })
+}
+
+/// The index. Where it cannot be opened, events are collected all the same, and who feeds it tries again.
+fn open_index(config: &Config, store: &Store) -> Result<Index> {
+    let index = Index::unopened(&config.data_dir, store.log_id(), Breaker::default())?;
+    match indexing::reopen(&index, store) {
+        Ok(None) => {}
+        Ok(Some(why)) => warn!(
+            why,
+            log.head = store.head().0,
+            "Rebuilding the index from the log; answers are not whole until it is done."
+        ),
+        Err(error) => warn!(
+            error = %error,
+            "The index cannot be opened; events are collected, and it is tried again."
+        ),
+    }
+    Ok(index)
 }
 
 /// What each credential is to follow.

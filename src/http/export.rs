@@ -113,6 +113,9 @@ pub(super) async fn export(
     if app.index.is_rebuilding() {
         return Err(Problem::rebuilding());
     }
+    if !app.index.is_available() {
+        return Err(Problem::unavailable());
+    }
     let place = app.exports.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::too_many("exports", MAX_EXPORTS))?;
     let of_all_pieces = app.clone();

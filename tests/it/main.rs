@@ -11,6 +11,7 @@ mod backfill;
 mod cli;
 mod completeness;
 mod crash;
+mod damage;
 mod desk;
 #[cfg(target_os = "linux")]
 mod disk;

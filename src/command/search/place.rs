@@ -13,7 +13,8 @@ use super::lines::Lines;
 use super::tail;
 use crate::command::reach::{Reach, get, open};
 use crate::event::AuditEvent;
-use crate::index::{Index, Order, Range, Snapshot, ValueCount};
+use crate::index::{Order, Range, Snapshot, ValueCount};
+use crate::indexing;
 use crate::people;
 use crate::position::{Seq, rfc3339};
 use crate::query::{self, QueryError};
@@ -225,7 +226,7 @@ pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
 /// The log and the index as they are now.
 pub(super) fn look_into(dir: &Path) -> Result<(Store, Snapshot)> {
     let store = Store::open_beside(dir)?;
-    let snapshot = Index::open_beside(dir, store.log_id())?;
+    let snapshot = indexing::open_beside(dir, &store)?;
     Ok((store, snapshot))
 }
 

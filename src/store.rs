@@ -51,7 +51,7 @@ pub use self::quotas::QuotaRow;
 pub use self::reading::Damage;
 use self::schema::{VERSION, migrate, version};
 pub use self::scrub::{DamagedEvent, MAX_DAMAGED, ScrubState, Scrubbed};
-pub use self::sources::{SourceRow, SourceSeen};
+pub use self::sources::{AccountList, SourceRow, SourceSeen};
 pub use self::windows::{OpenWindow, WindowId};
 
 /// The log's file in the data directory.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Envelope, Permit, Upstream, UpstreamError};
+use super::{Permit, Upstream, UpstreamError};
 use crate::json;
 use crate::member::Member;
 
@@ -56,9 +56,13 @@ impl Upstream {
     ) -> Result<AccountsPage, UpstreamError> {
         let path = ["organizations", organization, "accounts"];
         let url = self.list_url(&path, ACCOUNTS_PAGE_SIZE, page_token);
-        let (_, body) = self.get(permit, url, page_token.is_some()).await?;
-        let envelope = Envelope::read(&body)?;
-        let accounts = envelope.result()?.into_iter().filter_map(account).collect();
+        let answer = self.get(permit, url, page_token.is_some()).await?;
+        let envelope = answer.envelope()?;
+        let mut accounts: Vec<ListedAccount> =
+            envelope.result()?.into_iter().filter_map(account).collect();
+        for account in &mut accounts {
+            account.name = account.name.take().map(|name| answer.mask.hide(&name));
+        }
         Ok(AccountsPage {
             accounts,
             next: envelope.next_page_token()?,
@@ -77,11 +81,15 @@ impl Upstream {
     ) -> Result<MembersPage, UpstreamError> {
         let path = ["organizations", organization, "members"];
         let url = self.list_url(&path, MEMBERS_PAGE_SIZE, page_token);
-        let (_, body) = self.get(permit, url, page_token.is_some()).await?;
-        let envelope = Envelope::read(&body)?;
-        let members = envelope.result()?.into_iter();
+        let answer = self.get(permit, url, page_token.is_some()).await?;
+        let envelope = answer.envelope()?;
+        let items = envelope.result()?.into_iter();
+        let mut members: Vec<Member> = items.filter_map(Member::read).collect();
+        for member in &mut members {
+            member.name = member.name.take().map(|name| answer.mask.hide(&name));
+        }
         Ok(MembersPage {
-            members: members.filter_map(Member::read).collect(),
+            members,
             next: envelope.next_page_token()?,
         })
     }

@@ -49,7 +49,7 @@ pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
 use self::schema::{VERSION, migrate, version};
 pub use self::sources::{SourceRow, SourceSeen};
-pub use self::windows::{OpenWindow, WindowId};
+pub use self::windows::{BadAnswers, GapCause, OpenWindow, WindowId};
 
 /// The log's file in the data directory.
 pub const FILE_NAME: &str = "orgtrail.db";

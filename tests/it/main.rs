@@ -20,6 +20,7 @@ mod import;
 mod meaning;
 mod motion;
 mod newcomer;
+mod pages;
 mod people;
 mod quota;
 mod reference;

@@ -52,7 +52,7 @@ pub use self::reading::Damage;
 use self::schema::{VERSION, migrate, version};
 pub use self::scrub::{DamagedEvent, MAX_DAMAGED, ScrubState, Scrubbed};
 pub use self::sources::{AccountList, SourceRow, SourceSeen};
-pub use self::windows::{OpenWindow, WindowId};
+pub use self::windows::{BadAnswers, GapCause, OpenWindow, WindowId};
 
 /// The log's file in the data directory.
 pub const FILE_NAME: &str = "orgtrail.db";

@@ -25,6 +25,7 @@ mod meaning;
 mod motion;
 mod newcomer;
 mod operator;
+mod pages;
 mod paging;
 mod people;
 mod quota;

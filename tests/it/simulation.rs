@@ -63,6 +63,11 @@ fn faults(rng: &mut Rng) -> Faults {
         success_false: share(0.05),
         cursor_loop: share(0.05),
         empty_with_cursor: share(0.5),
+        empty_page: share(0.3),
+        no_cursor: share(0.3),
+        incomplete: share(0.05),
+        no_date: share(0.3),
+        echo_credential: share(0.05),
         late: share(0.3),
         // Later than any overlap: for sweeps to find.
         max_lateness: TimeDelta::minutes(40),

@@ -155,6 +155,17 @@ CREATE TABLE lateness (
     PRIMARY KEY (source, bucket)
 ) STRICT, WITHOUT ROWID;
 
+-- How late entries became visible of late: from an entry's time to the scan that first showed it, by the kind of scan. Old
+-- counts are halved again and again; see src/store/lateness.rs.
+CREATE TABLE visibility (
+    source      INTEGER NOT NULL REFERENCES source (id),
+    found       TEXT NOT NULL CHECK (found IN ('live', 'sweep')),
+    bucket      INTEGER NOT NULL,
+    entries     INTEGER NOT NULL,
+    longest_us  INTEGER NOT NULL,          -- the longest in the bucket, exactly
+    PRIMARY KEY (source, found, bucket)
+) STRICT, WITHOUT ROWID;
+
 -- How many equal entries without an id an open scan has shown so far: as many are kept as one scan showed at most.
 -- Emptied when the window is sealed or its scan begins again.
 CREATE TABLE scan_twin (

@@ -43,7 +43,7 @@ use self::bodies::Bodies;
 pub use self::events::{Appended, Page, Then};
 pub use self::holdings::{EntryKey, Held, Holding};
 pub use self::imports::Imported;
-pub use self::lateness::Lateness;
+pub use self::lateness::{Lateness, Visibility};
 use self::ledger::Ledgers;
 pub use self::ledger::{LastBackfill, LastLive, Progress};
 pub use self::people::{Known, MemberRow, NameRow, Who};

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Transaction, named_params};
 
 use super::bodies::{self, Packed, Unpacker};
-use super::lateness::Late;
+use super::lateness::{Late, Shown};
 use super::reading::{has_form, is_damage};
 use super::windows::{self, Advance, GapCause, WindowId};
 use super::{Store, StoreError, identity, ledger, scrub, sources};
@@ -91,6 +91,7 @@ impl Store {
             let stretch = windows::stretch(db, page.window)?;
             let mut writing = Writing::new(self, db, source, head, page.received_at);
             writing.sealed = ledger::sealed_within(db, source, stretch.widened())?;
+            writing.shown = Shown::by(db, page.window)?;
             for (arrival, packed) in page.arrivals.iter().zip(&packed) {
                 let was_shown = page
                     .resumed
@@ -255,6 +256,8 @@ pub(super) struct Writing<'a> {
     /// What was sealed before this scan, of its stretch and the second at its ends. Of a file nothing is late.
     sealed: Vec<Window>,
     late: Late,
+    /// What the scan says of how late entries become visible; a file says nothing.
+    shown: Option<Shown>,
 }
 
 impl<'a> Writing<'a> {
@@ -276,6 +279,7 @@ impl<'a> Writing<'a> {
             newest_us: None,
             sealed: Vec::new(),
             late: Late::default(),
+            shown: None,
         }
     }
 
@@ -309,14 +313,22 @@ impl<'a> Writing<'a> {
         let Some(time) = arrival.time else { return };
         let begun = self.sealed.partition_point(|window| window.since <= time);
         let last = self.sealed[..begun].last();
-        if last.is_some_and(|window| time < window.before) {
-            self.late.count(self.received_at - time);
+        let was_sealed = last.is_some_and(|window| time < window.before);
+        let lateness = self.received_at - time;
+        if was_sealed {
+            self.late.count(lateness);
+        }
+        if let Some(shown) = &mut self.shown {
+            shown.count(time, was_sealed, lateness);
         }
     }
 
     /// Counts the source's new events; gives what it came to, and the head now.
     pub(super) fn finish(self) -> Result<(Appended, Seq), StoreError> {
         self.late.save(self.db, self.source)?;
+        if let Some(shown) = &self.shown {
+            shown.save(self.db, self.source)?;
+        }
         sources::count_events(self.db, self.source, self.appended.new, self.newest_us)?;
         Ok((self.appended, self.head))
     }

@@ -18,6 +18,7 @@ mod desk;
 #[cfg(target_os = "linux")]
 mod disk;
 mod drive;
+mod freshness;
 mod harness;
 mod import;
 mod lists;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use chrono::TimeDelta;
 use fastrand::Rng;
 use orgtrail::durable::{Break, Breaker, Step};
-use orgtrail::poll::{BackfillSince, Settings};
+use orgtrail::poll::{BackfillSince, Overlap, Settings};
 use orgtrail::sim::{Bounds, CursorForm, Faults, SimConfig};
 
 use crate::drive::{Plan, World};
@@ -151,7 +151,10 @@ async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
     };
     let plan = Plan {
         settings: Settings {
-            overlap: TimeDelta::minutes(rng.i64(0..10)),
+            overlap: match rng.i64(0..10) {
+                0 => Overlap::Auto,
+                minutes => Overlap::Span(TimeDelta::minutes(minutes - 1)),
+            },
             sweeps: [TimeDelta::minutes(rng.i64(1..20)), TimeDelta::minutes(45)].into(),
             backfill_since: BackfillSince::Span(TimeDelta::days(4)),
             page_size: rng.u32(10..400),

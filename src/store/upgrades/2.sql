@@ -57,6 +57,16 @@ CREATE TABLE account_list (
     read_us       INTEGER
 ) STRICT, WITHOUT ROWID;
 ALTER TABLE member_list ADD COLUMN complete_us INTEGER;
+
+-- How late entries became visible of late, by the kind of scan that first showed them.
+CREATE TABLE visibility (
+    source      INTEGER NOT NULL REFERENCES source (id),
+    found       TEXT NOT NULL CHECK (found IN ('live', 'sweep')),
+    bucket      INTEGER NOT NULL,
+    entries     INTEGER NOT NULL,
+    longest_us  INTEGER NOT NULL,
+    PRIMARY KEY (source, found, bucket)
+) STRICT, WITHOUT ROWID;
 -- A wait becomes a length. Version 1 stored its end alone; when it was received is not known, so that it is cut to the five
 -- minutes that upstream blocks for. The spent budget is cut to the same.
 CREATE TABLE quota_2 (

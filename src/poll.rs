@@ -11,7 +11,9 @@ mod history;
 mod lane;
 mod overlap;
 mod pace;
+mod paging;
 mod roll;
+mod scan;
 mod settle;
 mod shares;
 mod skew;
@@ -46,7 +48,7 @@ use self::shares::{Shares, Waiting};
 use self::skew::{Now, Skew};
 use self::turn::{Hands, Scan, Work};
 pub use self::turn::{Outcome, Turn, TurnError};
-pub use self::verify::{Difference, Differs, Verdict, Verify, VerifyError};
+pub use self::verify::{Difference, Differs, LeftOut, Verdict, Verify, VerifyError};
 
 /// How many calls of one credential are under way at most.
 const MAX_UNDER_WAY: usize = 4;
@@ -402,6 +404,7 @@ impl Poller {
             source: source.clone(),
             kind,
             limit: lane.limit,
+            upstream_clock: self.skew.upstream_clock(),
             present: self.skew.present(Now {
                 wall: self.hands.clock.now(),
                 steady: now,

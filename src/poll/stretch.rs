@@ -61,7 +61,16 @@ fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Op
     } else {
         last.before.min(last.began_at) - settings.overlap.of(&progress.visibility)
     };
-    let window = Window::new(since, now.min(last.before + LONGEST_LIVE_WINDOW));
+    // A stretch before it was passed because it cannot be read, and is not asked for again each time.
+    let passed = progress.gaps.iter().map(|(gap, _)| gap.before);
+    let passed = passed.filter(|end| *end <= last.before).max();
+    let since = passed.map_or(since, |end| since.max(end));
+    // After a very long outage there is a part that upstream keeps no longer.
+    let kept = ledger::claimable_since(now);
+    let window = Window::new(
+        since.max(kept),
+        now.min(last.before.max(kept) + LONGEST_LIVE_WINDOW),
+    );
     (window.before > last.before).then_some(window)
 }
 
@@ -72,7 +81,7 @@ pub(super) fn backfill_floor(
     now: DateTime<Utc>,
 ) -> DateTime<Utc> {
     let wanted = settings.backfill_since.resolve(live_since);
-    wanted.max(ledger::kept_since(now))
+    wanted.max(ledger::claimable_since(now))
 }
 
 pub(super) fn next_backfill(
@@ -309,7 +318,7 @@ mod tests {
         let now = at("05T10:00:00");
         let progress = Progress {
             live_since: Some(at("05T09:58:00")),
-            backfilled_to: Some(ledger::kept_since(now)),
+            backfilled_to: Some(ledger::claimable_since(now)),
             ..Progress::default()
         };
         assert_eq!(next_backfill(&progress, &settings, now), None);

@@ -14,6 +14,7 @@ mod cli;
 mod clients;
 mod completeness;
 mod crash;
+mod damage;
 mod desk;
 #[cfg(target_os = "linux")]
 mod disk;
@@ -26,6 +27,7 @@ mod meaning;
 mod motion;
 mod newcomer;
 mod operator;
+mod pages;
 mod paging;
 mod people;
 mod quota;

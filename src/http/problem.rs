@@ -307,6 +307,12 @@ impl From<IndexError> for Problem {
     fn from(error: IndexError) -> Self {
         match error {
             IndexError::Question(error) => SearchError::Query(error).into(),
+            IndexError::TooLarge => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "urn:orgtrail:problem:too-large",
+                "Too much memory",
+                error.to_string(),
+            ),
             IndexError::CutOff { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "urn:orgtrail:problem:too-slow",

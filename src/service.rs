@@ -4,6 +4,8 @@
 //! process starts it again, into a recovery that is the same code as a first start.
 
 mod history;
+mod watch;
+mod way;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,9 +29,11 @@ use crate::poll::{BackfillSince, Following, Poller, Settings};
 use crate::position::Source;
 use crate::store::{QuotaRow, SourceSeen, Store};
 use crate::task;
-use crate::upstream::{Quota, ReadToken, Spent, Timeouts, Upstream};
+use crate::upstream::{Quota, ReadToken, Saved, Timeouts, Upstream};
 
+use self::history::Look;
 pub use self::history::{History, SourceHistory, verify};
+pub use self::way::{Reach, Way};
 
 /// How long a stop waits for requests that are being answered. A client that has only begun to ask, or does not take its
 /// answer, must not hold the others up.
@@ -41,6 +45,7 @@ pub struct Service {
     index: Index,
     board: Board,
     pollers: Vec<Poller>,
+    history: Look,
     auth: http::Auth,
     /// How many connections clients may have.
     connections: usize,
@@ -66,6 +71,7 @@ impl Service {
             index,
             board,
             pollers,
+            history,
             auth,
             connections,
             clock,
@@ -83,6 +89,11 @@ impl Service {
             let stop = stop_taking.clone();
             taking.spawn(async move { poller.run(stop).await.context("polling stopped") });
         }
+        let stop_watch = stop_taking.clone();
+        taking.spawn(async move {
+            watch::watch(history, stop_watch).await;
+            Ok(())
+        });
         let stop_http = stop_taking.clone();
         taking.spawn(async move {
             http::serve(listener, app, stop_http).await;
@@ -155,6 +166,11 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
             "Rebuilding the index from the log; answers are not whole until it is done."
         );
     }
+    // Each poller says anew which lists it reads; a full disk keeps what was saved before.
+    match store.want_no_account_lists() {
+        Err(error) if !error.may_pass() => return Err(error.into()),
+        _ => {}
+    }
     let settings = settings(&config.poll, config.upstream.page_size);
     let board = Board::default();
     let mut pollers = Vec::new();
@@ -172,6 +188,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         )?;
         pollers.push(poller);
     }
+    let history = Look::new(store.clone(), board.clone(), settings, clock.clone())?;
     let auth = match config.http.auth {
         config::Auth::Tokens => http::Auth::Tokens,
         config::Auth::None => http::Auth::None,
@@ -181,6 +198,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         index,
         board,
         pollers,
+        history,
         auth,
         connections,
         clock,
@@ -241,9 +259,13 @@ pub fn upstream(
     saved: Option<QuotaRow>,
     clock: &Clock,
 ) -> Result<Upstream> {
-    let saved = saved.map(|row| Spent {
-        spent_until: row.spent_until,
-        blocked_until: row.blocked_until,
+    let saved = saved.map(|row| {
+        let left = row.as_of(clock.now());
+        Saved {
+            mark: (row.saved_at, row.wait),
+            spent_for: left.spent_for,
+            wait: left.wait,
+        }
     });
     let quota = Quota::new(config.upstream.max_requests, saved, clock.steady());
     let source = credential.clone();

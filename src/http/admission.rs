@@ -90,6 +90,8 @@ pub struct Limits {
     pub room_within: Duration,
     /// How long a client may have had a piece of an export before that may be closed for another export.
     pub slow_export: Duration,
+    /// How many intervals and gaps a page of `/v1/coverage` has.
+    pub stretches: usize,
 }
 
 impl Default for Limits {
@@ -106,6 +108,7 @@ impl Default for Limits {
             slow: SLOW_AFTER,
             room_within: ROOM_WITHIN,
             slow_export: SLOW_EXPORT,
+            stretches: super::coverage::MAX_STRETCHES,
         }
     }
 }

@@ -31,12 +31,15 @@ use self::signals::{Hangup, listen};
 use crate::config::{self, Config};
 use crate::terminal::say;
 
+/// The version, with the commit and the day it is made of where they are known; see `build.rs`.
+const VERSION: &str = env!("ORGTRAIL_VERSION");
+
 /// How long the end of the process waits for work that nobody waits for any more.
 const LAST_WORK_WITHIN: Duration = Duration::from_secs(1);
 
 /// Keeps a Cloudflare organization's audit trail, finds it, and says what it does not hold.
 #[derive(Debug, Parser)]
-#[command(name = "orgtrail", version, max_term_width = 100, after_long_help = EXAMPLES)]
+#[command(name = "orgtrail", version = VERSION, max_term_width = 100, after_long_help = EXAMPLES)]
 pub struct Cli {
     /// Configuration file.
     #[arg(

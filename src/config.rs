@@ -60,6 +60,8 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Who may read. [`Auth::None`] only together with a loopback address.
     pub auth: Auth,
+    /// The most connections at once; at least 1. Fewer are served where few files may be open.
+    pub max_connections: u32,
 }
 
 /// Who may read.

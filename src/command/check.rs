@@ -120,10 +120,11 @@ async fn check_credential(
     }
     // What was spent and how long was told to wait count for the service as well.
     if let Some(store) = store {
-        let spent = upstream.quota().spent();
+        let (spent, now) = (upstream.quota().spent(), clock.steady());
         let row = QuotaRow {
-            spent_until: spent.spent_until,
-            blocked_until: spent.blocked_until,
+            saved_at: clock.now(),
+            spent_for: spent.spent_until - now,
+            wait: spent.blocked_until - now,
         };
         store.save_quota(&credential.to_string(), row)?;
     }

@@ -83,6 +83,12 @@ enum FaultName {
     SuccessFalse,
     CursorLoop,
     EmptyWithCursor,
+    ListForbidden,
+    ListNotFound,
+    ListNull,
+    ListCut,
+    ListShrunk,
+    ListWithoutTotal,
     Late,
 }
 
@@ -131,6 +137,12 @@ impl Args {
                 FaultName::SuccessFalse => &mut faults.success_false,
                 FaultName::CursorLoop => &mut faults.cursor_loop,
                 FaultName::EmptyWithCursor => &mut faults.empty_with_cursor,
+                FaultName::ListForbidden => &mut faults.list_forbidden,
+                FaultName::ListNotFound => &mut faults.list_not_found,
+                FaultName::ListNull => &mut faults.list_null,
+                FaultName::ListCut => &mut faults.list_cut,
+                FaultName::ListShrunk => &mut faults.list_shrunk,
+                FaultName::ListWithoutTotal => &mut faults.list_without_total,
                 FaultName::Late => &mut faults.late,
             } = *share;
         }

@@ -69,6 +69,7 @@ struct Sources {
 #[derive(Deserialize)]
 struct Coverage {
     sources: Vec<SourceCoverage>,
+    next_cursor: Option<String>,
 }
 
 /// A source with what is proven of it.
@@ -112,9 +113,27 @@ fn ask(server: &Url) -> Result<(Vec<SourceStatus>, Vec<SourceCoverage>)> {
     let unreadable = "the server's answer cannot be read";
     let sources: Sources =
         serde_json::from_str(&get(server, "/v1/sources", &[])?).context(unreadable)?;
-    let coverage: Coverage =
-        serde_json::from_str(&get(server, "/v1/coverage", &[])?).context(unreadable)?;
-    Ok((sources.sources, coverage.sources))
+    let mut claims: Vec<SourceCoverage> = Vec::new();
+    let mut cursor = None;
+    loop {
+        let parameters = cursor.as_deref().map(|cursor| ("cursor", cursor));
+        let page = get(server, "/v1/coverage", parameters.as_slice())?;
+        let page: Coverage = serde_json::from_str(&page).context(unreadable)?;
+        for claim in page.sources {
+            match claims.last_mut().filter(|last| last.source == claim.source) {
+                // It goes on from the page before.
+                Some(last) => {
+                    last.intervals.extend(claim.intervals);
+                    last.gaps.extend(claim.gaps);
+                }
+                None => claims.push(claim),
+            }
+        }
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return Ok((sources.sources, claims));
+        }
+    }
 }
 
 /// A source that was first seen between the two answers has no claims yet.

@@ -174,6 +174,7 @@ mod tests {
             state,
             missing,
             missing_total,
+            missing_by_reason: std::collections::BTreeMap::new(),
         };
         Extent::of_events(3, 1_234, verdict).lines(now).join("\n")
     }

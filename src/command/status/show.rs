@@ -345,6 +345,7 @@ mod tests {
                     message: "upstream answered 403 Forbidden: 10000 Authentication error for the whole of it".to_owned(),
                 }),
                 left_at: None,
+                accounts_read_at: None,
             },
             intervals: vec![Interval {
                 since: "2025-02-09T00:00:00Z".to_owned(),

@@ -2,7 +2,7 @@
 
 use tantivy::query::{BooleanQuery, Occur};
 
-use super::{Lowered, Lowering, any, sized};
+use super::{Lowered, Lowering, any};
 use crate::field::{Kind, Number};
 use crate::index::IndexError;
 use crate::index::automaton::Automaton;
@@ -23,7 +23,7 @@ impl Lowering<'_> {
         let Some(number) = number else {
             return Ok(as_written);
         };
-        let spellings = sized(Automaton::of_regex(&number.spellings()), at)?;
+        let spellings = self.of_regex(&number.spellings(), at)?;
         Ok(any(vec![as_written, self.matches(path, vec![spellings])]))
     }
 

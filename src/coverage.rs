@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::verdict::{Missing, MissingTotal, Verdict, VerdictState, accounts_unknown, verdict};
 use crate::health::{Board, Health, State};
+use crate::invariant;
 use crate::ledger::{self, Aims, Sealed};
 use crate::position::{Source, Window, rfc3339};
 use crate::store::{GapCause, Progress, SourceRow, Store, StoreError};
@@ -338,6 +339,18 @@ impl Known<'_> {
                 .flat_map(|part| self.explain(part))
                 .collect()
         };
+        for gap in &gaps {
+            let is_apart = |piece: &Sealed| {
+                piece.window.before <= gap.window.since || gap.window.before <= piece.window.since
+            };
+            invariant!(
+                GapsAreNotProven,
+                proven.iter().all(is_apart),
+                "{} of {} is a gap, and a part of it is proven",
+                gap.window,
+                self.row.source
+            );
+        }
         Found {
             source: self.row.source.clone(),
             proven,

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::durable::Breaker;
 use crate::event::AuditEvent;
 use crate::index::{Hit, Index, IndexError, Snapshot, Unverified};
+use crate::invariant;
 use crate::position::Seq;
 use crate::store::{Store, StoreError};
 use crate::task::{self, Panicked};
@@ -277,6 +278,19 @@ impl Indexing {
         }
         let begun = self.clock.steady();
         self.index.commit()?;
+        let snapshot = self.index.snapshot();
+        let (checkpoint, head) = (snapshot.seq(), self.store.head());
+        invariant!(
+            CheckpointWithinHead,
+            checkpoint <= head,
+            "the index has events up to {checkpoint}, the log up to {head}"
+        );
+        invariant!(
+            DocumentsWithinCheckpoint,
+            snapshot.documents() <= checkpoint.0,
+            "the index has {} documents of {checkpoint} events",
+            snapshot.documents()
+        );
         let done = self.clock.steady();
         self.last_commit = (done, done - begun);
         debug!(

@@ -2,7 +2,8 @@
 //!
 //! The only user of Tantivy. What it has taken in is said by its own commits: each carries the log's id and the place of
 //! the last event in it, so that effect and progress are saved together. Lost, damaged, ahead of the log, or built by
-//! another schema, it is emptied, and whoever feeds it starts from zero with the same code.
+//! another schema, a new one is built, and whoever feeds it starts from zero with the same code. An index that cannot be opened
+//! for another reason stays as it is, and is tried again.
 //!
 //! Segments are sorted newest first, so the newest answers are read from the front and nothing else is touched.
 //! It does not know where events come from, nor what people may ask.
@@ -13,12 +14,14 @@ mod bits;
 mod directory;
 mod document;
 mod facets;
+mod folder;
 mod lower;
 mod matcher;
 mod matches;
 mod merged;
 mod phrase;
 mod places;
+mod proof;
 mod recent;
 mod replaced;
 mod runs;
@@ -33,7 +36,7 @@ mod words;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::watch;
@@ -47,13 +50,14 @@ use crate::query::{Query, QueryError};
 
 use self::directory::Writing;
 pub use self::facets::{Reading, ValueCount};
+use self::folder::Folder;
 pub use self::matcher::Matcher;
 pub use self::matches::Matches;
 pub use self::recent::Following;
 use self::recent::Recent;
 pub use self::scan::{Hit, Order, Range, Snapshot};
 use self::schema::Shape;
-pub use self::verify::verify_beside;
+pub use self::verify::{Unverified, verify_beside};
 
 /// The index's directory in the data directory.
 pub const DIR_NAME: &str = "index";
@@ -64,6 +68,9 @@ pub enum IndexError {
     /// Rebuild: it cannot be used, for this reason.
     #[error("the index is {0}")]
     Unusable(String),
+    /// Tell whoever asked: it cannot be opened now, and is tried again.
+    #[error("the search index cannot be opened at the moment")]
+    Unavailable,
     /// Reopen, which takes it back to its last commit; later again when that fails too.
     #[error("the index failed: {0}")]
     Engine(#[source] tantivy::TantivyError),
@@ -110,7 +117,7 @@ impl From<tantivy::TantivyError> for IndexError {
 pub struct Index(Arc<Inner>);
 
 struct Inner {
-    dir: PathBuf,
+    folder: Folder,
     log_id: Uuid,
     shape: Shape,
     breaker: Breaker,
@@ -123,6 +130,8 @@ struct Inner {
     found: watch::Sender<Seq>,
     /// The log's head when a rebuild was begun: until it is reached, answers are not whole.
     rebuild_to: AtomicU64,
+    /// Whether it is being built in a directory beside the one that it will replace.
+    is_beside: AtomicBool,
 }
 
 impl Index {
@@ -130,45 +139,37 @@ impl Index {
     /// why it must be filled anew, if it must.
     ///
     /// # Errors
-    /// When not even an empty index can be made there.
+    /// When it cannot be opened, or not even an empty one can be made there.
     pub fn open(
         data_dir: &Path,
         log_id: Uuid,
         head: Seq,
         breaker: Breaker,
     ) -> Result<(Self, Option<String>), IndexError> {
-        let dir = data_dir.join(DIR_NAME);
+        let index = Self::unopened(data_dir, log_id, breaker)?;
+        let why_anew = index.reopen(head)?;
+        Ok((index, why_anew))
+    }
+
+    /// An index that [`Index::reopen`] opens. Until then it answers no question.
+    ///
+    /// # Errors
+    /// [`IndexError::Engine`], which nothing is known to cause.
+    pub fn unopened(data_dir: &Path, log_id: Uuid, breaker: Breaker) -> Result<Self, IndexError> {
         let shape = Shape::new();
-        let ((writing, snapshot), why_anew) =
-            match directory::open_whole(&dir, &shape, log_id, head) {
-                Ok(opened) => (opened, None),
-                Err(error) => {
-                    let why = if head == Seq::ZERO {
-                        None
-                    } else {
-                        Some(error.to_string())
-                    };
-                    let writing = directory::make_anew(&dir, &shape, log_id)?;
-                    let snapshot = Snapshot::take(&writing.reader, &shape, writing.added)?;
-                    ((writing, snapshot), why)
-                }
-            };
-        let found = watch::Sender::new(snapshot.seq());
-        let snapshot = RwLock::new(Arc::new(snapshot));
-        let rebuild_to = AtomicU64::new(if why_anew.is_some() { head.0 } else { 0 });
-        let writing = Mutex::new(Some(writing));
-        let inner = Inner {
-            dir,
+        let snapshot = directory::unavailable(&shape)?;
+        Ok(Self(Arc::new(Inner {
+            folder: Folder::new(data_dir),
             log_id,
             shape,
             breaker,
-            writing,
+            writing: Mutex::default(),
             recent: Recent::default(),
-            snapshot,
-            found,
-            rebuild_to,
-        };
-        Ok((Self(Arc::new(inner)), why_anew))
+            found: watch::Sender::new(snapshot.seq()),
+            snapshot: RwLock::new(Arc::new(snapshot)),
+            rebuild_to: AtomicU64::new(0),
+            is_beside: AtomicBool::new(false),
+        })))
     }
 
     /// What can be asked now, beside a service that may be writing the index.
@@ -177,6 +178,19 @@ impl Index {
     /// [`IndexError::Unusable`] when there is no index of this log.
     pub fn open_beside(data_dir: &Path, log_id: Uuid) -> Result<Snapshot, IndexError> {
         directory::open_beside(&data_dir.join(DIR_NAME), &Shape::new(), log_id)
+    }
+
+    /// Whether questions can be asked: it was opened once.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        !self.snapshot().is_unavailable
+    }
+
+    /// The SHA-256 of the last event added, where it is known.
+    #[must_use]
+    pub fn last_hash(&self) -> Option<String> {
+        let writing = lock(&self.0.writing);
+        writing.as_ref()?.last_hash.clone()
     }
 
     /// The last event that can be found.
@@ -207,6 +221,14 @@ impl Index {
     #[must_use]
     pub fn commits(&self) -> watch::Receiver<Seq> {
         self.0.found.subscribe()
+    }
+
+    /// That it is open for writing.
+    ///
+    /// # Errors
+    /// [`IndexError::Unavailable`] when it is not: [`Index::reopen`] may open it.
+    pub fn check_open(&self) -> Result<(), IndexError> {
+        open(&mut lock(&self.0.writing)).map(|_| ())
     }
 
     /// Keeps the newest events in memory from here on, for [`Index::recent_arrivals`].
@@ -285,6 +307,7 @@ impl Index {
             recent.take(event.seq, at_us, &document, &self.0.shape);
             writing.writer.add_document(document)?;
             writing.added = event.seq;
+            writing.last_hash.clone_from(&event.sha256);
         }
         Ok(())
     }
@@ -294,10 +317,9 @@ impl Index {
     /// # Errors
     /// As [`Index::add`].
     pub fn commit(&self) -> Result<(), IndexError> {
-        let mut writing = lock(&self.0.writing);
-        let writing = open(&mut writing)?;
-        let seq = writing.added;
-        let said = directory::said(self.0.log_id, seq)?;
+        let mut slot = lock(&self.0.writing);
+        let writing = open(&mut slot)?;
+        let said = directory::said(self.0.log_id, writing.added, writing.last_hash.clone())?;
         self.0
             .breaker
             .around(Step::CommitIndex, || -> Result<(), IndexError> {
@@ -307,55 +329,79 @@ impl Index {
                 commit.commit()?;
                 Ok(())
             })?;
-        self.publish(writing)
+        self.publish(writing)?;
+        self.finish_rebuild(&mut slot)
     }
 
-    /// Goes back to the last commit, after an error; empties the index when that cannot be read. Says why, if so.
+    /// Opens it at its last commit, after an error as well. Begins a new one when that is proven to be unusable, and says why,
+    /// unless the log is empty too.
     ///
     /// # Errors
-    /// When not even an empty index can be made.
+    /// When it cannot be opened now, or not even an empty index can be made.
     pub fn reopen(&self, head: Seq) -> Result<Option<String>, IndexError> {
         let mut slot = lock(&self.0.writing);
         let_go(&mut slot);
-        let opened = directory::open_whole(&self.0.dir, &self.0.shape, self.0.log_id, head);
-        let (writing, why_anew) = match opened {
+        let why_anew = match self.open_last(head) {
             Ok((writing, snapshot)) => {
                 self.show(snapshot);
-                (writing, None)
+                *slot = Some(writing);
+                // An earlier process began it.
+                let is_unfinished = self.0.is_beside.load(Ordering::SeqCst)
+                    && self.0.rebuild_to.load(Ordering::SeqCst) == 0;
+                if is_unfinished {
+                    self.0.rebuild_to.store(head.0, Ordering::SeqCst);
+                }
+                is_unfinished.then(|| "the last rebuild was interrupted".to_owned())
             }
-            Err(error) => {
-                let mut writing = self.make_anew(head)?;
-                self.publish(&mut writing)?;
-                (writing, Some(error.to_string()))
+            Err(error @ IndexError::Unusable(_)) => {
+                *slot = Some(self.begin_anew(head)?);
+                (head > Seq::ZERO).then(|| error.to_string())
             }
+            Err(error) => return Err(error),
         };
-        *slot = Some(writing);
+        self.finish_rebuild(&mut slot)?;
         Ok(why_anew)
     }
 
-    /// Empties the index, to be filled anew up to `head` and beyond.
+    /// Begins a new index, to be filled up to `head` and beyond. The one before stays until that is done, but answers nothing.
     ///
     /// # Errors
     /// When not even an empty index can be made.
     pub fn clear(&self, head: Seq) -> Result<(), IndexError> {
         let mut slot = lock(&self.0.writing);
         let_go(&mut slot);
-        let mut writing = self.make_anew(head)?;
-        self.publish(&mut writing)?;
-        *slot = Some(writing);
-        Ok(())
+        *slot = Some(self.begin_anew(head)?);
+        self.finish_rebuild(&mut slot)
     }
 
     /// Reads every file of the index and compares it with its checksum.
     ///
     /// # Errors
-    /// [`IndexError::Unusable`] with the files that are not what was written.
+    /// [`IndexError::Unusable`] with the files that are not what was written; another one when that is not known.
     pub fn verify(&self) -> Result<(), IndexError> {
+        let Unverified { new, rest } = self.unverified()?;
+        verify::whole(self.verify_files(&new)?, self.verify_files(&rest)?)
+    }
+
+    /// The files of the index: those written since it was last closed in order, and the rest.
+    ///
+    /// # Errors
+    /// When its directory cannot be read.
+    pub fn unverified(&self) -> Result<Unverified, IndexError> {
+        let dir = self.dir();
+        let index = directory::open_existing(&dir, &self.0.shape)?;
+        Ok(Unverified::of(&index, &dir, &self.snapshot()))
+    }
+
+    /// Compares some files with their checksums; those are returned that are not what was written. A file that a merge has
+    /// removed meanwhile is no part of the index any more.
+    ///
+    /// # Errors
+    /// When one cannot be read for a reason that may pass.
+    pub fn verify_files(&self, files: &[PathBuf]) -> Result<Vec<String>, IndexError> {
         // On an index of its own: the checksums are then read without holding up the writer.
-        verify::files(
-            &directory::open_existing(&self.0.dir, &self.0.shape)?,
-            &self.snapshot(),
-        )
+        let index = directory::open_existing(&self.dir(), &self.0.shape)?;
+        verify::damaged_of(&index, files)
     }
 
     /// Waits for merges under way, and lets go of the directory.
@@ -365,14 +411,65 @@ impl Index {
     pub fn close(&self) -> Result<(), IndexError> {
         if let Some(writing) = lock(&self.0.writing).take() {
             writing.writer.wait_merging_threads()?;
+            verify::save_closed(&self.dir(), &self.0.shape);
         }
         Ok(())
     }
 
-    fn make_anew(&self, head: Seq) -> Result<Writing, IndexError> {
-        let writing = directory::make_anew(&self.0.dir, &self.0.shape, self.0.log_id)?;
+    /// The directory in use.
+    fn dir(&self) -> PathBuf {
+        match self.0.is_beside.load(Ordering::SeqCst) {
+            true => self.0.folder.new_one(),
+            false => self.0.folder.current(),
+        }
+    }
+
+    /// The index at its last commit: the one that is being built, if there is one.
+    fn open_last(&self, head: Seq) -> Result<(Writing, Snapshot), IndexError> {
+        let Inner {
+            folder,
+            shape,
+            log_id,
+            ..
+        } = &*self.0;
+        folder.recover()?;
+        let is_beside = folder.is_building_beside()?;
+        self.0.is_beside.store(is_beside, Ordering::SeqCst);
+        if is_beside {
+            match directory::open_whole(&folder.new_one(), shape, *log_id, head) {
+                Err(IndexError::Unusable(_)) => folder.remove_new()?,
+                opened => return opened,
+            }
+            self.0.is_beside.store(false, Ordering::SeqCst);
+        }
+        directory::open_whole(&folder.current(), shape, *log_id, head)
+    }
+
+    /// An empty index, shown at once.
+    fn begin_anew(&self, head: Seq) -> Result<Writing, IndexError> {
+        let dir = self.0.folder.make_room()?;
+        let is_beside = dir != self.0.folder.current();
+        let mut writing = directory::make_anew(&dir, &self.0.shape, self.0.log_id)?;
+        self.0.is_beside.store(is_beside, Ordering::SeqCst);
         self.0.rebuild_to.store(head.0, Ordering::SeqCst);
+        self.publish(&mut writing)?;
         Ok(writing)
+    }
+
+    /// Puts a rebuilt index in the place of the one before, once it holds what the log held when it was begun.
+    fn finish_rebuild(&self, slot: &mut Option<Writing>) -> Result<(), IndexError> {
+        if !self.0.is_beside.load(Ordering::SeqCst) || self.is_rebuilding() {
+            return Ok(());
+        }
+        let_go(slot);
+        self.0.folder.swap(&self.0.breaker)?;
+        self.0.is_beside.store(false, Ordering::SeqCst);
+        let newest = Seq(u64::MAX);
+        let current = self.0.folder.current();
+        let opened = directory::open_whole(&current, &self.0.shape, self.0.log_id, newest)?;
+        self.show(opened.1);
+        *slot = Some(opened.0);
+        Ok(())
     }
 
     fn publish(&self, writing: &mut Writing) -> Result<(), IndexError> {
@@ -421,9 +518,7 @@ fn let_go(slot: &mut Option<Writing>) {
 }
 
 fn open(writing: &mut Option<Writing>) -> Result<&mut Writing, IndexError> {
-    writing
-        .as_mut()
-        .ok_or_else(|| IndexError::Unusable("closed".into()))
+    writing.as_mut().ok_or(IndexError::Unavailable)
 }
 
 #[cfg(test)]
@@ -458,6 +553,7 @@ mod tests {
             received_at: from_micros(0),
             problem: None,
             entry: RawValue::from_string(body.to_owned()).unwrap(),
+            sha256: None,
         }
     }
 
@@ -685,20 +781,18 @@ mod tests {
                 "the index is ahead of the log: it holds 9 events, the log 8".into()
             )
         );
-        assert_eq!(
-            reopen(Uuid::max(), 8),
-            (
-                0,
-                true,
-                "the index is of another log, 00000000-0000-0000-0000-000000000000".into()
-            )
-        );
+        let of_another = "the index is of another log, 00000000-0000-0000-0000-000000000000";
+        assert_eq!(reopen(Uuid::max(), 8), (0, true, of_another.into()));
+        let interrupted = "the last rebuild was interrupted";
+        assert_eq!(reopen(Uuid::max(), 8), (0, true, interrupted.into()));
+        fs::remove_dir_all(dir.path().join(folder::NEW_NAME)).unwrap();
         fs::write(dir.path().join(DIR_NAME).join("meta.json"), "{").unwrap();
         assert!(
             reopen(Uuid::max(), 8)
                 .2
                 .starts_with("the index is damaged: ")
         );
+        fs::remove_dir_all(dir.path().join(folder::NEW_NAME)).unwrap();
         fs::remove_dir_all(dir.path().join(DIR_NAME)).unwrap();
         assert_eq!(
             reopen(Uuid::max(), 8),

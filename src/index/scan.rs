@@ -68,6 +68,10 @@ pub struct Snapshot {
     pub(super) segments: Arc<[Segment]>,
     /// How much time a question has.
     pub(super) watch: Watch,
+    /// The SHA-256 of the event at `seq`, where the commit says it and it was read beside a service.
+    pub(super) last_hash: Option<Arc<str>>,
+    /// It stands for an index that cannot be opened, and answers nothing.
+    pub(super) is_unavailable: bool,
     pub(super) replacements: Arc<Replacements>,
 }
 
@@ -89,6 +93,8 @@ impl Snapshot {
             seq,
             segments,
             watch: Watch::default(),
+            last_hash: None,
+            is_unavailable: false,
             replacements: Arc::default(),
         })
     }
@@ -117,6 +123,20 @@ impl Snapshot {
 
     pub(super) fn watch(&self) -> &Watch {
         &self.watch
+    }
+
+    /// The SHA-256 of the last event that can be found, where the index says it and was opened beside a service.
+    #[must_use]
+    pub fn last_hash(&self) -> Option<&str> {
+        self.last_hash.as_deref()
+    }
+
+    /// That there is an index to ask.
+    fn check_available(&self) -> Result<(), IndexError> {
+        match self.is_unavailable {
+            true => Err(IndexError::Unavailable),
+            false => Ok(()),
+        }
     }
 
     /// The last event that can be found, with all before it.
@@ -226,6 +246,7 @@ impl Snapshot {
     /// # Errors
     /// [`IndexError::Engine`] when a file cannot be read.
     pub fn knows_path(&self, path: &str) -> Result<bool, IndexError> {
+        self.check_available()?;
         let term = self.shape.mark(&Mark::Path(&spelled(path)));
         Ok(self.searcher.doc_freq(&term)? > 0)
     }
@@ -235,6 +256,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::knows_path`].
     pub fn all_paths(&self) -> Result<Vec<String>, IndexError> {
+        self.check_available()?;
         let mut paths = BTreeSet::new();
         for reader in self.searcher.segment_readers() {
             let inverted = reader.inverted_index(self.shape.path)?;
@@ -305,6 +327,7 @@ impl Snapshot {
         upto: Seq,
         keeps: bool,
     ) -> Result<Box<dyn Weight>, IndexError> {
+        self.check_available()?;
         let lowered = Lowering::lower(query, self, upto, keeps)?;
         Ok(lowered.weight(EnableScoring::disabled_from_searcher(&self.searcher))?)
     }

@@ -10,11 +10,11 @@
 
 mod arrivals;
 mod automaton;
+mod bits;
 mod directory;
 mod document;
 mod facets;
 mod folder;
-mod gathered;
 mod lower;
 mod matcher;
 mod matches;
@@ -23,10 +23,12 @@ mod phrase;
 mod places;
 mod proof;
 mod recent;
+mod replaced;
 mod runs;
 mod scan;
 mod schema;
 mod segment;
+mod sets;
 mod stopwatch;
 mod terms;
 mod verify;
@@ -71,10 +73,15 @@ pub enum IndexError {
     Unavailable,
     /// Reopen, which takes it back to its last commit; later again when that fails too.
     #[error("the index failed: {0}")]
-    Engine(#[from] tantivy::TantivyError),
+    Engine(#[source] tantivy::TantivyError),
     /// Tell whoever asked: the question would take too much.
     #[error(transparent)]
     Question(#[from] QueryError),
+    /// Tell whoever asked: the sets of documents that the question needs would take too much memory.
+    #[error(
+        "the question would take too much memory: ask about a shorter time with `since` and `before`, or with fewer wildcards"
+    )]
+    TooLarge,
     /// Tell whoever asked: the question took too long.
     #[error(
         "the question was cut off after {seconds} seconds: ask about a shorter time with `since` and `before`, or for something rarer"
@@ -94,6 +101,15 @@ pub enum IndexError {
     /// A test's doing.
     #[error(transparent)]
     Broken(#[from] Broken),
+}
+
+impl From<tantivy::TantivyError> for IndexError {
+    fn from(error: tantivy::TantivyError) -> Self {
+        match error {
+            tantivy::TantivyError::InternalError(why) if why == bits::NO_MEMORY => Self::TooLarge,
+            error => Self::Engine(error),
+        }
+    }
 }
 
 /// The index. A clone is another handle to the same one and costs a reference count.
@@ -464,11 +480,13 @@ impl Index {
 
     fn show(&self, snapshot: Snapshot) {
         let seq = snapshot.seq();
-        *self
+        let mut shown = self
             .0
             .snapshot
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+            .unwrap_or_else(PoisonError::into_inner);
+        *shown = Arc::new(shown.followed_by(snapshot));
+        drop(shown);
         self.0.found.send_replace(seq);
     }
 }
@@ -510,9 +528,8 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::value::RawValue;
 
-    use tantivy::query::{EnableScoring, Query as _};
-
     use super::automaton::Automaton;
+    use super::bits::Memory;
     use super::runs::WordRun;
     use super::stopwatch::Watch;
     use super::terms::{Terms, ValueTest};
@@ -641,11 +658,103 @@ mod tests {
                 at_once,
                 watch: Watch::default(),
             };
-            let docs = EnableScoring::disabled_from_searcher(&snapshot.searcher);
-            let weight = run.weight(docs).unwrap();
-            weight.count(reader).unwrap()
+            run.docs(reader).unwrap().unwrap().len()
         };
         assert_eq!([1, 2, 3, 7, 1_000].map(found), [24; 5]);
+    }
+
+    #[test]
+    fn however_many_wildcards_a_question_has_it_takes_the_memory_of_a_few_sets() {
+        let dir = tempfile::tempdir().unwrap();
+        let event = |seq: u64| {
+            let kind = if seq.is_multiple_of(2) {
+                "view"
+            } else {
+                "create"
+            };
+            let body = format!(
+                r#"{{"action":{{"type":"{kind}"}},"note":"ax{}b","n":{seq}}}"#,
+                seq % 64
+            );
+            event(seq, 0, &body)
+        };
+        let n_docs = 6_400;
+        let index = filled(dir.path(), &[(1..=n_docs).map(event).collect()]);
+        let set = usize::try_from(n_docs).unwrap() / 8;
+        let ask = |question: &str, n_sets: usize| {
+            let memory = Memory::of(n_sets * set);
+            let snapshot = Snapshot {
+                watch: Watch::with_memory(memory.clone()),
+                ..Snapshot::clone(&index.snapshot())
+            };
+            let (query, range) = (parse(question).unwrap(), Range::default());
+            let count = snapshot.count(&query, range);
+            for order in [Order::Descending, Order::Ascending] {
+                let hits = snapshot.hits(&query, range, order, None, Seq(u64::MAX), 10_000);
+                match (&count, hits) {
+                    (Ok(count), Ok(hits)) => assert_eq!(hits.len() as u64, *count, "{question}"),
+                    (Err(_), Err(IndexError::TooLarge)) => {}
+                    (count, hits) => {
+                        panic!("{question}: {count:?}, {:?}", hits.map(|hits| hits.len()))
+                    }
+                }
+            }
+            assert_eq!(memory.used(), 0, "all of it is given back");
+            count
+        };
+        let some = |n: usize, join: &str, part: &dyn Fn(usize) -> String| {
+            (0..n).map(part).collect::<Vec<_>>().join(join)
+        };
+        let word = |i| format!("*x{i}b*");
+        let any = some(64, " OR ", &word);
+        assert_eq!(ask(&any, 3).unwrap(), 6_400);
+        assert_eq!(ask(&format!("-({any})"), 3).unwrap(), 0);
+        let none_of = some(60, " ", &|i| format!("-*x{i}b*"));
+        assert_eq!(ask(&none_of, 3).unwrap(), 400);
+        // In one another, and beside terms that are not gathered.
+        let mixed = some(32, " AND ", &|i| {
+            format!("(view OR *x{i}b* OR -*x{}b*)", i + 1)
+        });
+        let expect = 3_200 + 3_200 - 1_600;
+        assert_eq!(ask(&mixed, 6).unwrap(), expect);
+        assert!(matches!(ask(&any, 0), Err(IndexError::TooLarge)));
+    }
+
+    #[test]
+    fn what_a_segment_says_of_replaced_events_is_read_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = filled(dir.path(), &[]);
+        let at = |seq: u64| Hit {
+            at_us: 7,
+            seq: Seq(seq),
+        };
+        let commit = |seqs: std::ops::Range<u64>| {
+            // Each event but the first ten replaces the one ten before it.
+            let replaced = seqs.clone().filter(|seq| *seq > 10);
+            let replaced = replaced.map(|seq| (Seq(seq), at(seq - 10))).collect();
+            let events: Vec<AuditEvent> = seqs.map(|seq| event(seq, 7, r#"{"a":"b"}"#)).collect();
+            index.add_revisions(&events, &replaced).unwrap();
+            index.commit().unwrap();
+        };
+        let latest = |upto: u64| {
+            let (range, order) = (Range::default(), Order::Descending);
+            let snapshot = index.snapshot();
+            let hits = snapshot.hits(&Query::Latest, range, order, None, Seq(upto), 100);
+            let mut found: Vec<u64> = hits.unwrap().iter().map(|hit| hit.seq.0).collect();
+            found.sort_unstable();
+            (found, snapshot.replacements.n_pairs())
+        };
+        commit(1..16);
+        commit(16..31);
+        let (found, n_pairs) = latest(30);
+        assert_eq!(found, (21..=30).collect::<Vec<_>>());
+        assert_eq!(latest(30), (found, n_pairs), "nothing is read again");
+        assert_eq!(latest(27).0, (18..=27).collect::<Vec<_>>());
+        commit(31..41);
+        let (found, n_pairs_after) = latest(40);
+        assert_eq!(found, (31..=40).collect::<Vec<_>>());
+        assert!(n_pairs_after > n_pairs, "what was known is known still");
+        assert_eq!(latest(30).0, (21..=30).collect::<Vec<_>>());
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::health::Board;
 use crate::http::{self, AppState, Limits};
 use crate::index::Index;
 use crate::indexing::{self, Indexing};
-use crate::poll::{BackfillSince, Following, Poller, Settings};
+use crate::poll::{BackfillSince, Following, Overlap, Poller, Settings};
 use crate::position::Source;
 use crate::scrub::Scrub;
 use crate::store::{QuotaRow, SourceSeen, Store};
@@ -315,7 +315,10 @@ fn settings(poll: &config::PollConfig, page_size: u32) -> Settings {
     Settings {
         interval: poll.interval,
         max_interval: poll.max_interval,
-        overlap: poll.overlap,
+        overlap: match poll.overlap {
+            config::Overlap::Auto => Overlap::Auto,
+            config::Overlap::Span(span) => Overlap::Span(span),
+        },
         sweeps: poll.sweeps.clone(),
         backfill_since: since(poll.backfill_since),
         page_size,

@@ -318,6 +318,12 @@ impl From<IndexError> for Problem {
         match error {
             IndexError::Question(error) => SearchError::Query(error).into(),
             IndexError::Unavailable => Self::unavailable(),
+            IndexError::TooLarge => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "urn:orgtrail:problem:too-large",
+                "Too much memory",
+                error.to_string(),
+            ),
             IndexError::CutOff { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "urn:orgtrail:problem:too-slow",

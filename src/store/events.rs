@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Transaction, named_params};
 
 use super::bodies::{self, Packed, Unpacker};
-use super::lateness::Late;
+use super::lateness::{Late, Shown};
 use super::reading::{has_form, is_damage};
-use super::windows::{self, Advance, WindowId};
+use super::windows::{self, Advance, GapCause, WindowId};
 use super::{Store, StoreError, identity, ledger, scrub, sources};
 use crate::durable::Step;
 use crate::event::{Arrival, Identity, sha256};
@@ -20,10 +20,17 @@ pub struct Page {
     pub window: WindowId,
     /// The cursor it was asked with.
     pub asked: Option<Cursor>,
+    /// From when on it was asked for, if not from its window's beginning: entries before that were shown by the pages before.
+    pub resumed: Option<DateTime<Utc>>,
+    /// The `limit` it was asked with; `None` leaves it open.
+    pub limit: Option<u32>,
     /// Its entries, in upstream's order.
     pub arrivals: Vec<Arrival>,
     /// What comes after it.
     pub then: Then,
+    /// The earliest moment of which upstream still kept entries when it answered: nothing before it can be claimed. It must be
+    /// before the window's end, unless the window is left or given up.
+    pub claim_since: DateTime<Utc>,
     /// Upstream's present when it was asked: nothing after it can be claimed, and no scan began later.
     pub claim_before: DateTime<Utc>,
     /// Our present.
@@ -35,8 +42,14 @@ pub struct Page {
 pub enum Then {
     /// Another page.
     GoOn(Cursor),
+    /// The same from that second on, without a cursor: the page was full and had none.
+    GoOnFrom(DateTime<Utc>),
     /// Nothing: the window is proven.
     Seal,
+    /// Nothing that could be read: the window is passed, and is a gap.
+    GiveUp(GapCause),
+    /// Nothing can be claimed: the window is taken back.
+    Leave,
 }
 
 /// What keeping a page came to.
@@ -78,10 +91,18 @@ impl Store {
             let stretch = windows::stretch(db, page.window)?;
             let mut writing = Writing::new(self, db, source, head, page.received_at);
             writing.sealed = ledger::sealed_within(db, source, stretch.widened())?;
+            writing.shown = Shown::by(db, page.window)?;
             for (arrival, packed) in page.arrivals.iter().zip(&packed) {
+                let was_shown = page
+                    .resumed
+                    .is_some_and(|resumed| arrival.time.is_some_and(|time| time < resumed));
                 let twin = match &arrival.identity {
                     Identity::Id(_) => 1,
-                    Identity::Content(hash) => windows::count_twin(db, page.window, hash)?,
+                    // Counted by the page before, and asked for again only because bounds may exclude.
+                    Identity::Content(_) if was_shown => continue,
+                    Identity::Content(hash) => {
+                        windows::count_twin(db, page.window, hash, arrival.time)?
+                    }
                 };
                 writing.keep(arrival, packed, twin)?;
             }
@@ -204,16 +225,15 @@ pub(super) fn head(db: &Connection) -> Result<Seq, StoreError> {
 }
 
 impl Page {
-    /// Moves its window on, or seals it.
+    /// Moves its window on, or ends it.
     fn advance(&self, db: &Connection, appended: Appended) -> Result<(), StoreError> {
-        let next = match &self.then {
-            Then::GoOn(cursor) => Some(cursor),
-            Then::Seal => None,
-        };
         let advance = Advance {
             id: self.window,
             asked: self.asked.as_ref(),
-            next,
+            resumed: self.resumed,
+            limit: self.limit,
+            then: &self.then,
+            claim_since: self.claim_since,
             claim_before: self.claim_before,
             entries: self.arrivals.len(),
             new: appended.new,
@@ -236,6 +256,8 @@ pub(super) struct Writing<'a> {
     /// What was sealed before this scan, of its stretch and the second at its ends. Of a file nothing is late.
     sealed: Vec<Window>,
     late: Late,
+    /// What the scan says of how late entries become visible; a file says nothing.
+    shown: Option<Shown>,
 }
 
 impl<'a> Writing<'a> {
@@ -257,6 +279,7 @@ impl<'a> Writing<'a> {
             newest_us: None,
             sealed: Vec::new(),
             late: Late::default(),
+            shown: None,
         }
     }
 
@@ -290,14 +313,22 @@ impl<'a> Writing<'a> {
         let Some(time) = arrival.time else { return };
         let begun = self.sealed.partition_point(|window| window.since <= time);
         let last = self.sealed[..begun].last();
-        if last.is_some_and(|window| time < window.before) {
-            self.late.count(self.received_at - time);
+        let was_sealed = last.is_some_and(|window| time < window.before);
+        let lateness = self.received_at - time;
+        if was_sealed {
+            self.late.count(lateness);
+        }
+        if let Some(shown) = &mut self.shown {
+            shown.count(time, was_sealed, lateness);
         }
     }
 
     /// Counts the source's new events; gives what it came to, and the head now.
     pub(super) fn finish(self) -> Result<(Appended, Seq), StoreError> {
         self.late.save(self.db, self.source)?;
+        if let Some(shown) = &self.shown {
+            shown.save(self.db, self.source)?;
+        }
         sources::count_events(self.db, self.source, self.appended.new, self.newest_us)?;
         Ok((self.appended, self.head))
     }
@@ -437,8 +468,11 @@ mod tests {
             Page {
                 window,
                 asked: None,
+                resumed: None,
+                limit: None,
                 arrivals,
                 then,
+                claim_since: DateTime::UNIX_EPOCH,
                 claim_before: now(),
                 received_at: now(),
             }

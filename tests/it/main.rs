@@ -18,6 +18,7 @@ mod desk;
 #[cfg(target_os = "linux")]
 mod disk;
 mod drive;
+mod freshness;
 mod harness;
 mod import;
 mod lists;
@@ -25,6 +26,7 @@ mod meaning;
 mod motion;
 mod newcomer;
 mod operator;
+mod pages;
 mod paging;
 mod people;
 mod quota;

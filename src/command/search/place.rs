@@ -109,7 +109,7 @@ impl Place {
                     Some(cursor) => {
                         let counted = [
                             ("cursor", cursor),
-                            ("limit", "0".to_owned()),
+                            ("limit", "1".to_owned()),
                             ("count", "true".to_owned()),
                         ];
                         let count = ask_page(server, &parameters, &counted)?.count;
@@ -153,7 +153,7 @@ impl Place {
             Self::Server(server) => {
                 let mut parameters = asked.filters();
                 // Before the events, so that these have at least what it says.
-                let page = ask_page(server, &parameters, &[("limit", "0".to_owned())])?;
+                let page = ask_page(server, &parameters, &[("limit", "1".to_owned())])?;
                 parameters.extend(asked.order());
                 crate::command::block_on(async {
                     let answer = open(server, "/v1/export", &borrowed(&parameters)).await?;

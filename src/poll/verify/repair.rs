@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::super::paging::{Follows, Place};
 use super::{Broken, MAX_PAGES, Verify, VerifyError};
 use crate::position::{Cursor, Seq, Window};
 use crate::task;
@@ -35,17 +36,33 @@ impl Verify {
 
     async fn repair_piece(&mut self, piece: Window, repaired: &mut Vec<Seq>) -> Result<(), Broken> {
         let mut cursors = HashSet::new();
-        let mut cursor: Option<Cursor> = None;
+        let (mut cursor, mut resumed, mut empty_pages) = (None::<Cursor>, None, 0);
         for _ in 0..MAX_PAGES {
-            let page = self.page(piece, cursor.as_ref()).await?;
+            let place = Place {
+                window: piece,
+                resumed,
+                cursor: cursor.as_ref(),
+                empty_pages,
+            };
+            let page = self.page(place).await?;
+            let follows = place.then(&page);
+            empty_pages = if page.entries.is_empty() {
+                empty_pages + 1
+            } else {
+                0
+            };
             let (store, source) = (self.hands.store.clone(), self.source.clone());
             let put_back = task::blocking(move || {
                 let texts: Vec<&str> = page.entries.iter().map(|entry| entry.get()).collect();
                 store.repair(&source, &texts)
             });
             repaired.extend(put_back.await?);
-            match page.next {
-                Some(next) if cursors.insert(next.0.clone()) => cursor = Some(next),
+            match follows {
+                Follows::Page(next) if cursors.insert(next.0.clone()) => cursor = Some(next),
+                Follows::From(time) => {
+                    cursors.clear();
+                    (cursor, resumed) = (None, Some(time));
+                }
                 _ => return Ok(()),
             }
         }

@@ -11,9 +11,13 @@ CREATE TABLE window_2 (
     began_us   INTEGER NOT NULL,
     sealed_us  INTEGER,
     waited_us  INTEGER NOT NULL DEFAULT 0,
-    outcome    TEXT CHECK (outcome IN ('sealed', 'too_large', 'unreadable')),
+    outcome    TEXT CHECK (outcome IN ('sealed', 'too_large', 'unreadable', 'foreign')),
     merged     INTEGER NOT NULL DEFAULT 0,
     page_limit INTEGER,
+    resumed_s  INTEGER,
+    empty_pages INTEGER NOT NULL DEFAULT 0,
+    bad_answers INTEGER NOT NULL DEFAULT 0,
+    bad_since_us INTEGER,
     restarts   INTEGER NOT NULL DEFAULT 0,
     pages      INTEGER NOT NULL DEFAULT 0,
     entries    INTEGER NOT NULL DEFAULT 0,
@@ -43,6 +47,7 @@ CREATE TABLE scrub (
     position  INTEGER NOT NULL,
     full_us   INTEGER
 ) STRICT;
+ALTER TABLE scan_twin ADD COLUMN time_s INTEGER;
 -- An account has left after two complete lists without it.
 ALTER TABLE source ADD COLUMN unlisted_us INTEGER;
 UPDATE source SET unlisted_us = left_us;
@@ -52,6 +57,16 @@ CREATE TABLE account_list (
     read_us       INTEGER
 ) STRICT, WITHOUT ROWID;
 ALTER TABLE member_list ADD COLUMN complete_us INTEGER;
+
+-- How late entries became visible of late, by the kind of scan that first showed them.
+CREATE TABLE visibility (
+    source      INTEGER NOT NULL REFERENCES source (id),
+    found       TEXT NOT NULL CHECK (found IN ('live', 'sweep')),
+    bucket      INTEGER NOT NULL,
+    entries     INTEGER NOT NULL,
+    longest_us  INTEGER NOT NULL,
+    PRIMARY KEY (source, found, bucket)
+) STRICT, WITHOUT ROWID;
 -- A wait becomes a length. Version 1 stored its end alone; when it was received is not known, so that it is cut to the five
 -- minutes that upstream blocks for. The spent budget is cut to the same.
 CREATE TABLE quota_2 (

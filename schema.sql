@@ -74,7 +74,8 @@ CREATE TABLE dictionary (
     id            INTEGER PRIMARY KEY,
     trained_us    INTEGER NOT NULL,
     sample_ratio  REAL NOT NULL,           -- compressed / raw over its own samples: what it is later held against
-    content       BLOB NOT NULL
+    content       BLOB NOT NULL,
+    sha256        BLOB                     -- of `content`; NULL when it was trained by version 1 of this schema
 ) STRICT;
 
 -- Every entry upstream ever showed, in the order of arrival. Rows are lean and have no index for searching: questions go
@@ -95,6 +96,20 @@ CREATE TABLE event (
 
 -- Is this entry held already? Asked for every entry that arrives.
 CREATE UNIQUE INDEX event_identity ON event (source, identity, revision);
+
+-- Events that were found damaged, with what is wrong: see src/store/scrub.rs. A row goes when the event is found whole again.
+CREATE TABLE damaged (
+    seq       INTEGER PRIMARY KEY,
+    problem   TEXT NOT NULL,
+    found_us  INTEGER NOT NULL
+) STRICT;
+
+-- How far the log has been checked against its hashes. At most one row.
+CREATE TABLE scrub (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    position  INTEGER NOT NULL,            -- the last `seq` that the present pass has checked
+    full_us   INTEGER                      -- when the last full pass ended; NULL when there was none
+) STRICT;
 
 -- The ledger: scans of stretches of a source's time, `[since_s, before_s)`. A sealed one is a fact: what upstream showed of the
 -- stretch at `began_us` is held. What that proves is computed (src/ledger.rs) and written down nowhere else. Old sealed
@@ -138,6 +153,17 @@ CREATE TABLE lateness (
     entries     INTEGER NOT NULL,
     longest_us  INTEGER NOT NULL,          -- the longest in the bucket, exactly
     PRIMARY KEY (source, bucket)
+) STRICT, WITHOUT ROWID;
+
+-- How late entries became visible of late: from an entry's time to the scan that first showed it, by the kind of scan. Old
+-- counts are halved again and again; see src/store/lateness.rs.
+CREATE TABLE visibility (
+    source      INTEGER NOT NULL REFERENCES source (id),
+    found       TEXT NOT NULL CHECK (found IN ('live', 'sweep')),
+    bucket      INTEGER NOT NULL,
+    entries     INTEGER NOT NULL,
+    longest_us  INTEGER NOT NULL,          -- the longest in the bucket, exactly
+    PRIMARY KEY (source, found, bucket)
 ) STRICT, WITHOUT ROWID;
 
 -- How many equal entries without an id an open scan has shown so far: as many are kept as one scan showed at most.

@@ -9,6 +9,7 @@
 
 mod history;
 mod lane;
+mod overlap;
 mod pace;
 mod paging;
 mod roll;
@@ -40,6 +41,7 @@ use crate::upstream::Upstream;
 use self::history::Alone;
 pub use self::history::{HistoryEnd, Reached};
 use self::lane::{LONGEST_RETRY, Lane};
+pub use self::overlap::Overlap;
 use self::pace::Pace;
 use self::roll::{Listing, Roll};
 use self::shares::{Shares, Waiting};
@@ -71,7 +73,7 @@ pub struct Settings {
     /// The longest wait between the live windows of a quiet source.
     pub max_interval: TimeDelta,
     /// How far a live window reaches back over the one before it.
-    pub overlap: TimeDelta,
+    pub overlap: Overlap,
     /// How long after its first seal a stretch is scanned again for late entries, from the shortest to the longest.
     pub sweeps: Vec<TimeDelta>,
     /// How far back history is read.

@@ -80,7 +80,8 @@ impl Hands {
             };
             if kind == WindowKind::Live && is_silent {
                 // Only what is older than a day will be sealed, so that much is read again each time.
-                let since = present - UNCERTAIN_PRESENT - hands.settings.overlap;
+                let overlap = hands.settings.overlap.of(&progress.visibility);
+                let since = present - UNCERTAIN_PRESENT - overlap;
                 window = Window::new(window.since.min(since), present);
             }
             // By the lesser of the two clocks, so that no scan claims to have begun later than it did.

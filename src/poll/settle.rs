@@ -127,6 +127,7 @@ impl Poller {
         hands.board.write(&scan.source, |health| {
             health.backfilled_to = progress.backfilled_to;
             health.backfill_done = is_done;
+            health.overlap = Some(settings.overlap.of(&progress.visibility));
         });
         lane.came_to(progress, settings, now);
         if matches!(did, Did::Nothing | Did::TooEarly | Did::Left) {

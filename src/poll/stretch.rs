@@ -49,7 +49,8 @@ pub(super) fn next_window(
 
 fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Option<Window> {
     let Some(last) = progress.last_live else {
-        let reach = settings.overlap.max(SHORTEST_LIVE_WINDOW);
+        let reach = settings.overlap.of(&progress.visibility);
+        let reach = reach.max(SHORTEST_LIVE_WINDOW);
         return Some(Window::new(now - reach, now));
     };
     // What a halved scan left of its window begins where it ended: taking the overlap again each time would keep a source
@@ -58,7 +59,7 @@ fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Op
     let since = if last.restarts > 0 {
         last.before
     } else {
-        last.before.min(last.began_at) - settings.overlap
+        last.before.min(last.began_at) - settings.overlap.of(&progress.visibility)
     };
     // A stretch before it was passed because it cannot be read, and is not asked for again each time.
     let passed = progress.gaps.iter().map(|(gap, _)| gap.before);
@@ -155,14 +156,14 @@ pub(super) fn is_backfilled(progress: &Progress, settings: &Settings, now: DateT
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::poll::BackfillSince;
+    use crate::poll::{BackfillSince, Overlap};
     use crate::store::LastLive;
 
     fn settings() -> Settings {
         Settings {
             interval: TimeDelta::seconds(60),
             max_interval: TimeDelta::minutes(10),
-            overlap: TimeDelta::minutes(2),
+            overlap: Overlap::Span(TimeDelta::minutes(2)),
             backfill_since: BackfillSince::Span(TimeDelta::days(3)),
             sweeps: vec![TimeDelta::minutes(15), TimeDelta::days(7)],
             page_size: 1_000,

@@ -9,6 +9,8 @@
 //! A refused cursor cuts the stretch in two; what was read before stays compared. So do a page that is too large and an answer
 //! that stays unreadable: the second that causes it is left out, and named with the cause.
 
+mod repair;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 

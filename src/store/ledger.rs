@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, Row, Transaction, named_params};
 
+use super::lateness::{self, Visibility};
 use super::sources::number;
 use super::{GapCause, OpenWindow, Store, StoreError, WindowId, lock};
 use crate::clock::from_micros;
@@ -49,6 +50,8 @@ pub struct Progress {
     pub rate: f64,
     /// How many sealed scans could be merged.
     pub unmerged: usize,
+    /// How late its entries became visible of late.
+    pub visibility: Visibility,
 }
 
 /// The live window that was done with last.
@@ -129,6 +132,7 @@ impl Progress {
                 .filter(|row| row.is_proof && !row.is_merged)
                 .count()
                 .saturating_sub(KEPT_APART),
+            visibility: Visibility::default(),
         }
     }
 }
@@ -192,7 +196,12 @@ impl Store {
             }
             remembered.changes
         };
-        let progress = self.ask(|db| Ok(Progress::of(&rows(db, source)?)))?;
+        let progress = self.ask(|db| {
+            Ok(Progress {
+                visibility: lateness::visibility(db, source)?,
+                ..Progress::of(&rows(db, source)?)
+            })
+        })?;
         let mut remembered = lock(&self.0.ledgers.0);
         if self.is_the_writer() && remembered.changes == changes {
             remembered.progress.insert(source, progress.clone());

@@ -13,10 +13,12 @@ mod cli;
 mod clients;
 mod completeness;
 mod crash;
+mod damage;
 mod desk;
 #[cfg(target_os = "linux")]
 mod disk;
 mod drive;
+mod freshness;
 mod harness;
 mod import;
 mod lists;

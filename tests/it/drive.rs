@@ -12,7 +12,7 @@ use orgtrail::event::Reading;
 use orgtrail::health::Board;
 use orgtrail::index::{Hit, Index, Order, Range};
 use orgtrail::indexing::{Indexing, IndexingError, Turned};
-use orgtrail::poll::{BackfillSince, Following, Next, Poller, Settings};
+use orgtrail::poll::{BackfillSince, Following, Next, Overlap, Poller, Settings};
 use orgtrail::position::{Seq, Source};
 use orgtrail::query::Query;
 use orgtrail::search::{self, Question};
@@ -44,7 +44,7 @@ impl Default for Plan {
         let settings = Settings {
             interval: TimeDelta::seconds(60),
             max_interval: TimeDelta::minutes(10),
-            overlap: TimeDelta::minutes(2),
+            overlap: Overlap::Span(TimeDelta::minutes(2)),
             sweeps: Vec::new(),
             backfill_since: BackfillSince::Span(TimeDelta::days(3)),
             page_size: 100,

@@ -15,7 +15,8 @@ use super::tail;
 use crate::command::reach::{Reach, get, open};
 use crate::coverage::{self, Verdict};
 use crate::event::AuditEvent;
-use crate::index::{Index, IndexError, Order, Range, Snapshot, ValueCount};
+use crate::index::{IndexError, Order, Range, Snapshot, ValueCount};
+use crate::indexing::{self, IndexingError};
 use crate::people;
 use crate::position::{Seq, rfc3339};
 use crate::query::{self, QueryError};
@@ -352,8 +353,8 @@ pub(super) fn look_into(dir: &Path) -> Result<(Store, Snapshot)> {
 }
 
 fn open_index(dir: &Path, store: &Store) -> Result<Snapshot> {
-    Index::open_beside(dir, store.log_id()).map_err(|error| match error {
-        IndexError::Unusable(_) => anyhow!(
+    indexing::open_beside(dir, store).map_err(|error| match error {
+        IndexingError::Index(IndexError::Unusable(_)) => anyhow!(
             "{error}: `orgtrail reindex` builds it from the log, and `orgtrail serve` does when it starts"
         ),
         error => error.into(),

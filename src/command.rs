@@ -200,6 +200,17 @@ fn word(value: impl Serialize) -> String {
         .unwrap_or_default()
 }
 
+/// A span as people read it, in its two largest units.
+fn span_text(seconds: i64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, minutes) => format!("{minutes}m{:02}s", seconds % 60),
+        (0, hours, minutes) => format!("{hours}h{minutes:02}m"),
+        (days, hours, _) => format!("{days}d{hours:02}h"),
+    }
+}
+
 fn load(path: &Path) -> Result<Config> {
     Ok(Config::load(path, config::environment())?)
 }
@@ -256,6 +267,17 @@ mod tests {
     #[test]
     fn what_can_be_said() {
         insta::assert_snapshot!(Cli::command().term_width(100).render_long_help());
+    }
+
+    #[test]
+    fn spans_have_their_two_largest_units() {
+        let spans = [0, 59, 60, 3_599, 3_600, 86_399, 86_400, 900_000].map(span_text);
+        assert_eq!(
+            spans,
+            [
+                "0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d00h", "10d10h"
+            ]
+        );
     }
 
     #[test]

@@ -89,6 +89,8 @@ pub enum Reason {
     Failing,
     /// The credential was refused.
     CredentialRefused,
+    /// This machine's clock and upstream's differ, or a clock is behind what was read before.
+    Clock,
     /// An entry in it is too large to take.
     EntryTooLarge,
     /// Upstream keeps entries for 18 months, and this is older.
@@ -430,6 +432,7 @@ impl Known<'_> {
         }
         let reason = match health.state {
             State::Refused => Reason::CredentialRefused,
+            State::Clock => Reason::Clock,
             State::Failing => Reason::Failing,
             _ => return None,
         };

@@ -14,6 +14,7 @@ mod roll;
 mod settle;
 mod shares;
 mod skew;
+mod standing;
 mod stretch;
 mod turn;
 mod verify;
@@ -36,17 +37,27 @@ use crate::upstream::Upstream;
 
 use self::history::Alone;
 pub use self::history::{HistoryEnd, Reached};
-use self::lane::{LONGEST_RETRY, Lane};
+use self::lane::{LONGEST_RETRY, Lane, SLOW, Wants};
 use self::pace::Pace;
 use self::roll::{Listing, Roll};
 use self::shares::{Shares, Waiting};
 use self::skew::{Now, Skew};
+use self::standing::Standing;
 use self::turn::{Hands, Scan, Work};
 pub use self::turn::{Outcome, Turn, TurnError};
 pub use self::verify::{Difference, Differs, Verdict, Verify, VerifyError};
 
-/// How many calls of one credential are under way at most.
-const MAX_UNDER_WAY: usize = 4;
+/// How many calls of one credential are under way at once, of those that are not slow yet.
+const MAX_UNDER_WAY: usize = 8;
+
+/// How many calls of one credential are under way at most, those included that have become slow.
+const MAX_UNDER_WAY_IN_ALL: usize = 48;
+
+/// How many of them are for windows whose last call failed or was slow.
+const MAX_UNRELIABLE: usize = 2;
+
+/// The part of the calls that such windows have for sure; they also get what the others leave.
+const UNRELIABLE_SHARE: f64 = 0.1;
 
 /// How often is looked whether a token that was refused has changed.
 const LOOK_FOR_TOKEN_EVERY: TimeDelta = TimeDelta::seconds(10);
@@ -97,6 +108,8 @@ pub struct Poller {
     rolls: Vec<Roll>,
     skew: Skew,
     by_themselves: HashSet<Source>,
+    /// Sources that another credential of this process follows.
+    shared: HashSet<Source>,
     shares: Shares,
     pace: Pace,
     /// When the pace was worked out, and when it is next.
@@ -106,6 +119,14 @@ pub struct Poller {
     live_calls: u32,
     live_sealed: u32,
     refused: Option<Refused>,
+    standing: Standing,
+    /// Unreliable calls under way, and when the next one may be made before the others.
+    unreliable: usize,
+    unreliable_due: DateTime<Utc>,
+    /// When it is looked next whether the token has changed.
+    token_due: DateTime<Utc>,
+    /// The token when a source was refused last.
+    refused_token: Option<[u8; 32]>,
     /// Set when history is read and nothing else.
     alone: Option<Alone>,
 }
@@ -161,6 +182,7 @@ impl Poller {
                 .collect(),
             skew: Skew::default(),
             by_themselves,
+            shared: HashSet::new(),
             shares: Shares::default(),
             pace: Pace::default(),
             paced_at: now,
@@ -168,6 +190,11 @@ impl Poller {
             live_calls: 0,
             live_sealed: 0,
             refused: None,
+            standing: Standing::default(),
+            unreliable: 0,
+            unreliable_due: now,
+            token_due: now,
+            refused_token: None,
             alone: None,
             hands: Hands {
                 store,
@@ -202,7 +229,7 @@ impl Poller {
         while !(under_way.is_empty() && self.is_over()) {
             let now = self.hands.clock.steady();
             let mut wake_at = now + LONGEST_SLEEP;
-            while under_way.len() < MAX_UNDER_WAY {
+            while under_way.len() < MAX_UNDER_WAY_IN_ALL {
                 match self.next_turn(now) {
                     Next::Turn(turn) => under_way.push(turn.perform()),
                     Next::Wait(until) => {
@@ -226,7 +253,14 @@ impl Poller {
         if let Some(until) = self.wait_for_token(now) {
             return Next::Wait(until);
         }
+        if let Some(until) = self.standing.pause(now) {
+            return Next::Wait(until);
+        }
+        self.look_for_token(now);
         self.work_out_pace(now);
+        if let Some(until) = self.wait_for_slot(now) {
+            return Next::Wait(until);
+        }
         let Some((choice, waiting)) = self.most_urgent(now) else {
             return Next::Wait(self.wake_at(now));
         };
@@ -237,7 +271,9 @@ impl Poller {
         let work = match choice {
             Choice::List(at) => self.rolls[at].begin().map(Work::List),
             Choice::Scan(source, kind) => {
-                self.shares.count(kind, waiting);
+                if let Some(waiting) = waiting {
+                    self.shares.count(kind, waiting);
+                }
                 self.begin_scan(&source, kind, now).map(Work::Scan)
             }
         };
@@ -270,6 +306,42 @@ impl Poller {
         None
     }
 
+    /// Looks, now and then, whether the token has changed since a source was refused: all that are refused are then tried
+    /// again.
+    fn look_for_token(&mut self, now: DateTime<Utc>) {
+        if now < self.token_due || self.refused_token.is_none() {
+            return;
+        }
+        self.token_due = now + LOOK_FOR_TOKEN_EVERY;
+        let is_refused = |lane: &Lane| lane.refused_since.is_some();
+        if !self.lanes.values().any(is_refused) {
+            self.refused_token = None;
+            return;
+        }
+        let token = self.hands.upstream.token_mark();
+        if token.is_some() && token != self.refused_token {
+            self.refused_token = None;
+            let lanes = self.lanes.values_mut();
+            lanes
+                .filter(|lane| is_refused(lane))
+                .for_each(|lane| lane.try_again(now));
+        }
+    }
+
+    /// Until when no further call is begun because as many are under way as may be. A call that has become slow leaves its
+    /// place to another one, so that sources that do not answer occupy no place for long.
+    fn wait_for_slot(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let busy = self.lanes.values().filter(|lane| lane.is_busy);
+        let slow_at: Vec<_> = busy
+            .map(|lane| lane.last_turn + SLOW)
+            .filter(|slow_at| *slow_at > now)
+            .collect();
+        if slow_at.len() < MAX_UNDER_WAY {
+            return None;
+        }
+        slow_at.into_iter().min()
+    }
+
     /// Works out, now and then, how often each source is asked for what is new.
     fn work_out_pace(&mut self, now: DateTime<Utc>) {
         if now < self.pace_due || self.alone.is_some() {
@@ -278,10 +350,19 @@ impl Poller {
         let passed = (now - self.paced_at).num_milliseconds() as f64 / 1_000.0;
         (self.paced_at, self.pace_due) = (now, now + WORK_OUT_PACE_EVERY);
         let calls_a_second = self.hands.upstream.quota().calls_a_second();
-        let calls = calls_a_second * PLANNED * self.shares.live_part(calls_a_second * passed);
+        // What fails is not planned with: it has its own small share.
+        let is_planned = |lane: &&Lane| !lane.is_unreliable(WindowKind::Live);
+        let needs: Vec<_> = (self.lanes.values().filter(is_planned))
+            .map(Lane::need)
+            .collect();
+        let planned = if needs.len() < self.lanes.len() {
+            PLANNED - UNRELIABLE_SHARE
+        } else {
+            PLANNED
+        };
+        let calls = calls_a_second * planned * self.shares.live_part(calls_a_second * passed);
         let calls_a_window = f64::from(self.live_calls.max(1)) / f64::from(self.live_sealed.max(1));
         (self.live_calls, self.live_sealed) = (0, 0);
-        let needs: Vec<_> = self.lanes.values().map(Lane::need).collect();
         let longest = self.hands.settings.max_interval;
         let was_too_slow = self.pace.is_too_slow();
         self.pace = Pace::new(&needs, longest, calls / calls_a_window.max(1.0));
@@ -308,7 +389,16 @@ impl Poller {
         }
     }
 
+    /// Follows a source, unless another credential of this process does so already.
     fn open_lane(&mut self, source: &Source, now: DateTime<Utc>) {
+        let (board, credential) = (&self.hands.board, &self.hands.credential);
+        if let Err(owner) = board.own(source, credential) {
+            if self.shared.insert(source.clone()) {
+                info!(source = %source, credential, owner, "Another credential follows this source already.");
+            }
+            return;
+        }
+        self.shared.remove(source);
         let settings = &self.hands.settings;
         self.lanes
             .entry(source.clone())
@@ -321,47 +411,48 @@ impl Poller {
             .write(source, |health| health.interval = interval);
     }
 
-    fn most_urgent(&self, now: DateTime<Utc>) -> Option<(Choice, Waiting)> {
+    /// What is most urgent, and which kinds wait for a call with it: those take turns by their shares.
+    ///
+    /// Windows whose last call failed or was slow come first when their share is due, and after everything else otherwise.
+    fn most_urgent(&mut self, now: DateTime<Utc>) -> Option<(Choice, Option<Waiting>)> {
         let roll = self
             .rolls
             .iter()
             .position(|roll| roll.due().is_some_and(|due| due <= now));
         if let Some(at) = roll {
-            return Some((Choice::List(at), Waiting::default()));
+            return Some((Choice::List(at), None));
         }
         let wants: Vec<_> = self
             .lanes
             .values()
             .map(|lane| (lane, self.wants_of(lane, now)))
+            .filter(|(_, wants)| *wants != Wants::default())
             .collect();
-        // The source whose interval passed most often; of sweeps, the one due first; history in turn.
-        let live = wants
-            .iter()
-            .filter_map(|(lane, wants)| Some((*lane, wants.live?)))
-            .max_by(|(_, a), (_, b)| {
-                (a.is_due.cmp(&b.is_due)).then(a.urgency.total_cmp(&b.urgency))
-            });
-        let sweep = wants
-            .iter()
-            .filter_map(|(lane, wants)| Some((*lane, wants.sweep?)))
-            .min_by_key(|(lane, due)| (*due, lane.last_turn));
-        let backfill = wants
-            .iter()
-            .filter(|(_, wants)| wants.backfill)
-            .min_by_key(|(lane, _)| lane.last_turn);
-        let waiting = [
-            live.is_some_and(|(_, live)| live.is_due),
-            sweep.is_some(),
-            backfill.is_some(),
-        ];
-        // A live scan that is not due yet is welcome when nothing else is to be done.
-        let kind = self.shares.choose(waiting).unwrap_or(WindowKind::Live);
-        let lane = match kind {
-            WindowKind::Live => live.map(|(lane, _)| lane),
-            WindowKind::Sweep => sweep.map(|(lane, _)| lane),
-            WindowKind::Backfill => backfill.map(|(lane, _)| *lane),
+        let split = |unreliable: bool| -> Vec<(&Lane, Wants)> {
+            let wants = wants.iter();
+            let only = |lane: &Lane, wants: Wants| {
+                wants.only(|kind| lane.is_unreliable(kind) == unreliable)
+            };
+            wants
+                .map(|(lane, wants)| (*lane, only(lane, *wants)))
+                .collect()
         };
-        Some((Choice::Scan(lane?.source.clone(), kind), waiting))
+        let reliable = choose(&split(false), Some(&self.shares));
+        let may_fail = self.unreliable < MAX_UNRELIABLE;
+        let unreliable = may_fail.then(|| choose(&split(true), None)).flatten();
+        let is_due = |chosen: &Chosen| chosen.is_due;
+        let first = unreliable.as_ref().filter(|_| now >= self.unreliable_due);
+        let chosen = first
+            .cloned()
+            .or_else(|| reliable.clone().filter(is_due))
+            .or(unreliable)
+            .or(reliable)?;
+        if chosen.is_unreliable {
+            let share = self.hands.upstream.quota().calls_a_second() * UNRELIABLE_SHARE;
+            let spacing = TimeDelta::milliseconds((1_000.0 / share.max(0.001)) as i64);
+            self.unreliable_due = now + spacing;
+        }
+        Some((Choice::Scan(chosen.source, chosen.kind), chosen.waiting))
     }
 
     fn wake_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
@@ -371,7 +462,8 @@ impl Poller {
             Some(_) => lane.wake_for_history(now),
         });
         let rolls = self.rolls.iter().filter_map(Roll::due);
-        lanes.chain(rolls).min().unwrap_or(now + LONGEST_SLEEP)
+        let dues = lanes.chain(rolls).filter(|due| *due > now);
+        dues.min().unwrap_or(now + LONGEST_SLEEP)
     }
 
     fn begin_scan(
@@ -383,11 +475,14 @@ impl Poller {
         let lane = self.lanes.get_mut(source)?;
         lane.is_busy = true;
         lane.last_turn = now;
-        self.live_calls += u32::from(kind == WindowKind::Live);
+        let is_unreliable = lane.is_unreliable(kind);
+        self.unreliable += usize::from(is_unreliable);
+        self.live_calls += u32::from(kind == WindowKind::Live && !is_unreliable);
         Some(Scan {
             source: source.clone(),
             kind,
             limit: lane.limit,
+            is_unreliable,
             present: self.skew.present(Now {
                 wall: self.hands.clock.now(),
                 steady: now,
@@ -410,12 +505,15 @@ impl Poller {
             if row.left_at.is_some() && is_followed {
                 info!(source = %row.source, organization, "An account has left its organization; its history is kept.");
                 self.lanes.remove(&row.source);
+                self.hands.board.disown(&row.source);
                 self.hands
                     .board
                     .write(&row.source, |health| health.state = State::Left);
             } else if row.left_at.is_none() && !is_followed {
-                info!(source = %row.source, organization, "Following an account.");
                 self.open_lane(&row.source, now);
+                if self.lanes.contains_key(&row.source) {
+                    info!(source = %row.source, organization, "Following an account.");
+                }
             }
         }
     }
@@ -430,6 +528,72 @@ fn if_it_can(written: Result<(), StoreError>) -> Result<(), StoreError> {
         }
         written => written,
     }
+}
+
+/// A scan that is most urgent among some.
+#[derive(Clone)]
+struct Chosen {
+    source: Source,
+    kind: WindowKind,
+    /// Whether it is due; otherwise it is welcome while nothing else is.
+    is_due: bool,
+    is_unreliable: bool,
+    waiting: Option<Waiting>,
+}
+
+/// The most urgent scan: the kind by its share, if shares are given; of live windows the source whose interval passed most
+/// often, of sweeps the one due first, of history each source in turn.
+fn choose(wants: &[(&Lane, Wants)], shares: Option<&Shares>) -> Option<Chosen> {
+    let live = wants
+        .iter()
+        .filter_map(|(lane, wants)| Some((*lane, wants.live?)))
+        .max_by(|(_, a), (_, b)| (a.is_due.cmp(&b.is_due)).then(a.urgency.total_cmp(&b.urgency)));
+    let sweep = wants
+        .iter()
+        .filter_map(|(lane, wants)| Some((*lane, wants.sweep?)))
+        .min_by_key(|(lane, due)| (*due, lane.last_turn));
+    let backfill = wants
+        .iter()
+        .filter(|(_, wants)| wants.backfill)
+        .min_by_key(|(lane, _)| lane.last_turn);
+    let waiting = [
+        live.is_some_and(|(_, live)| live.is_due),
+        sweep.is_some(),
+        backfill.is_some(),
+    ];
+    let (live, sweep, backfill) = (
+        live.map(|(lane, _)| lane),
+        sweep.map(|(lane, _)| lane),
+        backfill.map(|(lane, _)| *lane),
+    );
+    let (kind, lane) = match shares {
+        // A live scan that is not due yet is welcome when nothing else is to be done.
+        Some(shares) => {
+            let kind = shares.choose(waiting).unwrap_or(WindowKind::Live);
+            let lane = match kind {
+                WindowKind::Live => live,
+                WindowKind::Sweep => sweep,
+                WindowKind::Backfill => backfill,
+            };
+            (kind, lane?)
+        }
+        // Each in turn, whatever its kind.
+        None => [
+            (WindowKind::Live, live),
+            (WindowKind::Sweep, sweep),
+            (WindowKind::Backfill, backfill),
+        ]
+        .into_iter()
+        .filter_map(|(kind, lane)| Some((kind, lane?)))
+        .min_by_key(|(_, lane)| lane.last_turn)?,
+    };
+    Some(Chosen {
+        source: lane.source.clone(),
+        kind,
+        is_due: waiting != Waiting::default(),
+        is_unreliable: shares.is_none(),
+        waiting: shares.map(|_| waiting),
+    })
 }
 
 enum Choice {

@@ -76,6 +76,12 @@ pub enum UpstreamError {
     /// Start the window over: the cursor leads nowhere.
     #[error("the cursor was refused: {0}")]
     CursorRefused(String),
+    /// Ask for a shorter window: this one was refused before it had a cursor.
+    #[error("{0}")]
+    WindowRefused(String),
+    /// Back off and try again: this machine could not read the credential. Upstream was not asked.
+    #[error("{0}")]
+    NoToken(String),
     /// Ask for fewer entries.
     #[error("a page has more bytes than are taken")]
     PageTooLarge,
@@ -272,12 +278,10 @@ impl Upstream {
         let read = Arc::clone(&self.token);
         let token = task::blocking(move || read())
             .await
-            .map_err(UpstreamError::Unauthorized)?;
+            .map_err(UpstreamError::NoToken)?;
         let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
             .map_err(|_| {
-                UpstreamError::Unauthorized(
-                    "the token holds characters that no header can carry".into(),
-                )
+                UpstreamError::NoToken("the token holds characters that no header can carry".into())
             })?;
         value.set_sensitive(true);
         Ok(value)
@@ -322,6 +326,7 @@ async fn failure(status: StatusCode, response: Response, has_cursor: bool) -> Up
         StatusCode::BAD_REQUEST | StatusCode::GONE if has_cursor => {
             UpstreamError::CursorRefused(message)
         }
+        StatusCode::BAD_REQUEST => UpstreamError::WindowRefused(message),
         StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => UpstreamError::Transient(message),
         status if status.is_server_error() => UpstreamError::Transient(message),
         _ => UpstreamError::Unexpected(message),

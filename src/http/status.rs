@@ -21,6 +21,8 @@ pub(super) struct Sources {
 pub(super) struct Ready {
     status: &'static str,
     index: IndexState,
+    /// What an operator should look at although questions are answered.
+    problems: Vec<&'static str>,
 }
 
 /// That the process lives.
@@ -56,7 +58,17 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, P
         Ok(Ready {
             status: "ready",
             index: IndexState::of(app, &app.index.snapshot()),
+            problems: problems(app),
         })
     });
     Ok(Json(ready.await?))
+}
+
+/// What an operator should look at, without the names of what is concerned.
+fn problems(app: &AppState) -> Vec<&'static str> {
+    let is_refused = app.board.has_refused_credential(app.clock.steady());
+    is_refused
+        .then_some("credential refused")
+        .into_iter()
+        .collect()
 }

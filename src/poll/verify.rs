@@ -284,7 +284,11 @@ impl Verify {
                     }
                     Some(owner) => VerifyError::Foreign(owner),
                 },
-                Err(error @ UpstreamError::CursorRefused(_)) => return Err(Broken::Cursor(error)),
+                Err(
+                    error @ (UpstreamError::CursorRefused(_) | UpstreamError::WindowRefused(_)),
+                ) => {
+                    return Err(Broken::Cursor(error));
+                }
                 Err(UpstreamError::PageTooLarge) if self.limit > 1 => {
                     self.limit /= 2;
                     continue;

@@ -17,6 +17,7 @@ mod disk;
 mod drive;
 mod harness;
 mod import;
+mod isolation;
 mod meaning;
 mod motion;
 mod newcomer;

@@ -120,7 +120,8 @@ impl Board {
 
     /// A source of a credential was refused; the first one was at `since`, by the steady clock.
     pub fn refused(&self, credential: &str, since: DateTime<Utc>) {
-        self.lock().refused.insert(credential.to_owned(), since);
+        let mut board = self.lock();
+        board.refused.entry(credential.to_owned()).or_insert(since);
     }
 
     /// A source of a credential was answered.

@@ -7,6 +7,7 @@
 //! All that matters is in the log: each turn reads from there how far its source has come, so that a crash, a lost answer or
 //! another process's doing means "do the last step again" and nothing else. It does not know who follows the log.
 
+mod choose;
 mod history;
 mod lane;
 mod pace;
@@ -35,29 +36,21 @@ use crate::position::{Source, WindowKind};
 use crate::store::{SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::Upstream;
 
+use self::choose::{Choice, UNRELIABLE_SHARE};
 use self::history::Alone;
 pub use self::history::{HistoryEnd, Reached};
-use self::lane::{LONGEST_RETRY, Lane, SLOW, Wants};
+use self::lane::{LONGEST_RETRY, Lane};
 use self::pace::Pace;
 use self::roll::{Listing, Roll};
-use self::shares::{Shares, Waiting};
+use self::shares::Shares;
 use self::skew::{Now, Skew};
 use self::standing::Standing;
 use self::turn::{Hands, Scan, Work};
 pub use self::turn::{Outcome, Turn, TurnError};
 pub use self::verify::{Difference, Differs, Verdict, Verify, VerifyError};
 
-/// How many calls of one credential are under way at once, of those that are not slow yet.
-const MAX_UNDER_WAY: usize = 8;
-
 /// How many calls of one credential are under way at most, those included that have become slow.
 const MAX_UNDER_WAY_IN_ALL: usize = 48;
-
-/// How many of them are for windows whose last call failed or was slow.
-const MAX_UNRELIABLE: usize = 2;
-
-/// The part of the calls that such windows have for sure; they also get what the others leave.
-const UNRELIABLE_SHARE: f64 = 0.1;
 
 /// How often is looked whether a token that was refused has changed.
 const LOOK_FOR_TOKEN_EVERY: TimeDelta = TimeDelta::seconds(10);
@@ -328,20 +321,6 @@ impl Poller {
         }
     }
 
-    /// Until when no further call is begun because as many are under way as may be. A call that has become slow leaves its
-    /// place to another one, so that sources that do not answer occupy no place for long.
-    fn wait_for_slot(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let busy = self.lanes.values().filter(|lane| lane.is_busy);
-        let slow_at: Vec<_> = busy
-            .map(|lane| lane.last_turn + SLOW)
-            .filter(|slow_at| *slow_at > now)
-            .collect();
-        if slow_at.len() < MAX_UNDER_WAY {
-            return None;
-        }
-        slow_at.into_iter().min()
-    }
-
     /// Works out, now and then, how often each source is asked for what is new.
     fn work_out_pace(&mut self, now: DateTime<Utc>) {
         if now < self.pace_due || self.alone.is_some() {
@@ -411,61 +390,6 @@ impl Poller {
             .write(source, |health| health.interval = interval);
     }
 
-    /// What is most urgent, and which kinds wait for a call with it: those take turns by their shares.
-    ///
-    /// Windows whose last call failed or was slow come first when their share is due, and after everything else otherwise.
-    fn most_urgent(&mut self, now: DateTime<Utc>) -> Option<(Choice, Option<Waiting>)> {
-        let roll = self
-            .rolls
-            .iter()
-            .position(|roll| roll.due().is_some_and(|due| due <= now));
-        if let Some(at) = roll {
-            return Some((Choice::List(at), None));
-        }
-        let wants: Vec<_> = self
-            .lanes
-            .values()
-            .map(|lane| (lane, self.wants_of(lane, now)))
-            .filter(|(_, wants)| *wants != Wants::default())
-            .collect();
-        let split = |unreliable: bool| -> Vec<(&Lane, Wants)> {
-            let wants = wants.iter();
-            let only = |lane: &Lane, wants: Wants| {
-                wants.only(|kind| lane.is_unreliable(kind) == unreliable)
-            };
-            wants
-                .map(|(lane, wants)| (*lane, only(lane, *wants)))
-                .collect()
-        };
-        let reliable = choose(&split(false), Some(&self.shares));
-        let may_fail = self.unreliable < MAX_UNRELIABLE;
-        let unreliable = may_fail.then(|| choose(&split(true), None)).flatten();
-        let is_due = |chosen: &Chosen| chosen.is_due;
-        let first = unreliable.as_ref().filter(|_| now >= self.unreliable_due);
-        let chosen = first
-            .cloned()
-            .or_else(|| reliable.clone().filter(is_due))
-            .or(unreliable)
-            .or(reliable)?;
-        if chosen.is_unreliable {
-            let share = self.hands.upstream.quota().calls_a_second() * UNRELIABLE_SHARE;
-            let spacing = TimeDelta::milliseconds((1_000.0 / share.max(0.001)) as i64);
-            self.unreliable_due = now + spacing;
-        }
-        Some((Choice::Scan(chosen.source, chosen.kind), chosen.waiting))
-    }
-
-    fn wake_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let lanes = self.lanes.values();
-        let lanes = lanes.filter_map(|lane| match self.alone {
-            None => lane.wake_at(now),
-            Some(_) => lane.wake_for_history(now),
-        });
-        let rolls = self.rolls.iter().filter_map(Roll::due);
-        let dues = lanes.chain(rolls).filter(|due| *due > now);
-        dues.min().unwrap_or(now + LONGEST_SLEEP)
-    }
-
     fn begin_scan(
         &mut self,
         source: &Source,
@@ -528,75 +452,4 @@ fn if_it_can(written: Result<(), StoreError>) -> Result<(), StoreError> {
         }
         written => written,
     }
-}
-
-/// A scan that is most urgent among some.
-#[derive(Clone)]
-struct Chosen {
-    source: Source,
-    kind: WindowKind,
-    /// Whether it is due; otherwise it is welcome while nothing else is.
-    is_due: bool,
-    is_unreliable: bool,
-    waiting: Option<Waiting>,
-}
-
-/// The most urgent scan: the kind by its share, if shares are given; of live windows the source whose interval passed most
-/// often, of sweeps the one due first, of history each source in turn.
-fn choose(wants: &[(&Lane, Wants)], shares: Option<&Shares>) -> Option<Chosen> {
-    let live = wants
-        .iter()
-        .filter_map(|(lane, wants)| Some((*lane, wants.live?)))
-        .max_by(|(_, a), (_, b)| (a.is_due.cmp(&b.is_due)).then(a.urgency.total_cmp(&b.urgency)));
-    let sweep = wants
-        .iter()
-        .filter_map(|(lane, wants)| Some((*lane, wants.sweep?)))
-        .min_by_key(|(lane, due)| (*due, lane.last_turn));
-    let backfill = wants
-        .iter()
-        .filter(|(_, wants)| wants.backfill)
-        .min_by_key(|(lane, _)| lane.last_turn);
-    let waiting = [
-        live.is_some_and(|(_, live)| live.is_due),
-        sweep.is_some(),
-        backfill.is_some(),
-    ];
-    let (live, sweep, backfill) = (
-        live.map(|(lane, _)| lane),
-        sweep.map(|(lane, _)| lane),
-        backfill.map(|(lane, _)| *lane),
-    );
-    let (kind, lane) = match shares {
-        // A live scan that is not due yet is welcome when nothing else is to be done.
-        Some(shares) => {
-            let kind = shares.choose(waiting).unwrap_or(WindowKind::Live);
-            let lane = match kind {
-                WindowKind::Live => live,
-                WindowKind::Sweep => sweep,
-                WindowKind::Backfill => backfill,
-            };
-            (kind, lane?)
-        }
-        // Each in turn, whatever its kind.
-        None => [
-            (WindowKind::Live, live),
-            (WindowKind::Sweep, sweep),
-            (WindowKind::Backfill, backfill),
-        ]
-        .into_iter()
-        .filter_map(|(kind, lane)| Some((kind, lane?)))
-        .min_by_key(|(_, lane)| lane.last_turn)?,
-    };
-    Some(Chosen {
-        source: lane.source.clone(),
-        kind,
-        is_due: waiting != Waiting::default(),
-        is_unreliable: shares.is_none(),
-        waiting: shares.map(|_| waiting),
-    })
-}
-
-enum Choice {
-    List(usize),
-    Scan(Source, WindowKind),
 }

@@ -55,7 +55,7 @@ impl Poller {
             theirs,
         } = scanned;
         if matches!(did, Did::Kept { .. }) {
-            self.works();
+            self.works(now);
         }
         self.hear_date(theirs, matches!(did, Did::Kept { .. }), now);
         let difference = self.skew.difference(now);
@@ -223,10 +223,18 @@ impl Poller {
     }
 
     /// A source of the credential was answered: it works.
-    fn works(&mut self) {
-        self.refused = None;
-        self.standing.answered();
+    fn works(&mut self, now: Now) {
+        self.is_accepted(now);
         self.hands.board.answered(&self.hands.credential);
+    }
+
+    /// Upstream accepts the credential, at least for a list: what was stopped goes on.
+    fn is_accepted(&mut self, now: Now) {
+        self.standing.answered();
+        if self.refused.take().is_some() {
+            let lanes = self.lanes.values_mut();
+            lanes.for_each(|lane| lane.call_now(now.steady));
+        }
     }
 
     /// The credential does not work: all its sources stop, and say so.
@@ -257,6 +265,7 @@ impl Poller {
         else {
             return;
         };
+        let is_accepted = result.is_ok();
         match result {
             Ok(Listed::More(list)) => roll.go_on(list),
             Ok(Listed::Accounts(rows)) => {
@@ -273,6 +282,9 @@ impl Poller {
                     self.judge(&error, now);
                 }
             }
+        }
+        if is_accepted {
+            self.is_accepted(now);
         }
     }
 }

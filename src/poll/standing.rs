@@ -22,6 +22,8 @@ pub(super) struct Standing {
     refusals: u32,
     /// Whether further refusals say nothing new.
     is_enough: bool,
+    /// Whether a source was ever answered.
+    has_witness: bool,
 }
 
 /// What follows from a refusal.
@@ -61,6 +63,7 @@ impl Standing {
             untried |= !is_refused;
         }
         let is_early = self.since.is_none_or(|since| now - since < REFUSED_AFTER);
+        self.has_witness = answered > 0;
         self.is_enough = match answered {
             0 => !untried || self.refusals >= ENOUGH_REFUSALS,
             _ => heard >= answered.min(WITNESSES),
@@ -75,7 +78,7 @@ impl Standing {
     /// Until when nothing is called, because further refusals would say nothing new.
     pub(super) fn pause(self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let until = self.since? + REFUSED_AFTER;
-        let is_over = self.is_enough && self.refusals >= ENOUGH_REFUSALS;
+        let is_over = self.is_enough && (self.has_witness || self.refusals >= ENOUGH_REFUSALS);
         (is_over && now < until).then_some(until)
     }
 }

@@ -10,8 +10,11 @@
 mod choose;
 mod history;
 mod lane;
+mod overlap;
 mod pace;
+mod paging;
 mod roll;
+mod scan;
 mod settle;
 mod shares;
 mod skew;
@@ -21,6 +24,7 @@ mod turn;
 mod verify;
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -32,7 +36,7 @@ use crate::clock::Clock;
 use crate::health::{Board, State};
 use crate::ledger::Aims;
 pub use crate::ledger::BackfillSince;
-use crate::position::{Source, WindowKind};
+use crate::position::{Source, SourceKind, WindowKind};
 use crate::store::{SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::Upstream;
 
@@ -40,6 +44,7 @@ use self::choose::{Choice, UNRELIABLE_SHARE};
 use self::history::Alone;
 pub use self::history::{HistoryEnd, Reached};
 use self::lane::{LONGEST_RETRY, Lane};
+pub use self::overlap::Overlap;
 use self::pace::Pace;
 use self::roll::{Listing, Roll};
 use self::shares::Shares;
@@ -47,7 +52,7 @@ use self::skew::{Now, Skew};
 use self::standing::Standing;
 use self::turn::{Hands, Scan, Work};
 pub use self::turn::{Outcome, Turn, TurnError};
-pub use self::verify::{Difference, Differs, Verdict, Verify, VerifyError};
+pub use self::verify::{Difference, Differs, LeftOut, Verdict, Verify, VerifyError};
 
 /// How many calls of one credential are under way at most, those included that have become slow.
 const MAX_UNDER_WAY_IN_ALL: usize = 48;
@@ -72,7 +77,7 @@ pub struct Settings {
     /// The longest wait between the live windows of a quiet source.
     pub max_interval: TimeDelta,
     /// How far a live window reaches back over the one before it.
-    pub overlap: TimeDelta,
+    pub overlap: Overlap,
     /// How long after its first seal a stretch is scanned again for late entries, from the shortest to the longest.
     pub sweeps: Vec<TimeDelta>,
     /// How far back history is read.
@@ -157,6 +162,7 @@ impl Poller {
     ) -> Result<Self, StoreError> {
         let now = clock.steady();
         if_it_can(store.save_sources(&following.sources, clock.now()))?;
+        if_it_can(store.want_account_lists(&following.listed))?;
         if_it_can(store.save_aims(&Aims {
             sweeps: settings.sweeps.clone(),
             backfill_since: settings.backfill_since,
@@ -167,11 +173,21 @@ impl Poller {
             members_of,
             by_themselves,
         } = following;
-        let roll = |listing| move |organization| Roll::new(organization, listing, now);
+        let apart = Arc::new(by_themselves.clone());
+        let roll = |listing| {
+            let apart = Arc::clone(&apart);
+            move |organization| Roll::new(organization, listing, Arc::clone(&apart), now)
+        };
+        // No list need have an account that is configured by itself: it is read by itself, for its name.
+        let accounts = sources
+            .iter()
+            .filter(|seen| seen.source.kind() == SourceKind::Account);
+        let accounts = (0..).zip(accounts);
         let mut poller = Self {
             lanes: BTreeMap::new(),
             rolls: (listed.iter().cloned().map(roll(Listing::Accounts)))
                 .chain(members_of.into_iter().map(roll(Listing::Members)))
+                .chain(accounts.map(|(n, seen)| Roll::of_account(&seen.source, n, now)))
                 .collect(),
             skew: Skew::default(),
             by_themselves,
@@ -407,6 +423,7 @@ impl Poller {
             kind,
             limit: lane.limit,
             is_unreliable,
+            upstream_clock: self.skew.upstream_clock(),
             present: self.skew.present(Now {
                 wall: self.hands.clock.now(),
                 steady: now,

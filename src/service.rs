@@ -4,6 +4,9 @@
 //! process starts it again, into a recovery that is the same code as a first start.
 
 mod history;
+mod repair;
+mod watch;
+mod way;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,17 +21,22 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::config::{self, AccountsChoice, Config, CredentialSource};
 use crate::durable::Breaker;
+use crate::handles;
 use crate::health::Board;
-use crate::http::{self, AppState};
+use crate::http::{self, AppState, Limits};
 use crate::index::Index;
-use crate::indexing::Indexing;
-use crate::poll::{BackfillSince, Following, Poller, Settings};
+use crate::indexing::{self, Indexing};
+use crate::poll::{BackfillSince, Following, Overlap, Poller, Settings};
 use crate::position::Source;
+use crate::scrub::Scrub;
 use crate::store::{QuotaRow, SourceSeen, Store};
 use crate::task;
 use crate::upstream::{Quota, ReadToken, Saved, Timeouts, Upstream};
 
+use self::history::Look;
 pub use self::history::{History, SourceHistory, verify};
+pub use self::repair::{Repaired, repair};
+pub use self::way::{Reach, Way};
 
 /// How long a stop waits for requests that are being answered. A client that has only begun to ask, or does not take its
 /// answer, must not hold the others up.
@@ -40,7 +48,10 @@ pub struct Service {
     index: Index,
     board: Board,
     pollers: Vec<Poller>,
+    history: Look,
     auth: http::Auth,
+    /// How many connections clients may have.
+    connections: usize,
     clock: Clock,
 }
 
@@ -63,11 +74,18 @@ impl Service {
             index,
             board,
             pollers,
+            history,
             auth,
+            connections,
             clock,
         } = self;
-        let app = AppState::new(store.clone(), index.clone(), board, clock.clone(), auth);
-        let indexing = Indexing::new(store.clone(), index, clock);
+        let app = AppState::new(store.clone(), index.clone(), board, clock.clone(), auth)
+            .with_limits(Limits {
+                connections,
+                ..Limits::default()
+            });
+        let indexing = Indexing::new(store.clone(), index, clock.clone());
+        let scrub = Scrub::new(store.clone(), clock);
 
         let (stop_taking, stop_following) = (CancellationToken::new(), CancellationToken::new());
         let mut taking = JoinSet::new();
@@ -75,6 +93,11 @@ impl Service {
             let stop = stop_taking.clone();
             taking.spawn(async move { poller.run(stop).await.context("polling stopped") });
         }
+        let stop_watch = stop_taking.clone();
+        taking.spawn(async move {
+            watch::watch(history, stop_watch).await;
+            Ok(())
+        });
         let stop_http = stop_taking.clone();
         taking.spawn(async move {
             http::serve(listener, app, stop_http).await;
@@ -87,6 +110,11 @@ impl Service {
                 .run(stop_indexing)
                 .await
                 .context("indexing stopped")
+        });
+        let stop_scrub = stop_following.clone();
+        following.spawn(async move {
+            scrub.run(stop_scrub).await;
+            Ok(())
         });
         info!(log.id = %store.log_id(), log.head = store.head().0, "The service is up.");
 
@@ -131,19 +159,14 @@ async fn finish(jobs: &mut JoinSet<Result<()>>) -> Result<()> {
 }
 
 fn open_all(config: &Config, clock: Clock) -> Result<Service> {
+    // First: everything below opens files.
+    let connections = connections(config.http.max_connections);
     let store = Store::open(&config.data_dir, Breaker::default())?;
-    let (index, why_anew) = Index::open(
-        &config.data_dir,
-        store.log_id(),
-        store.head(),
-        Breaker::default(),
-    )?;
-    if let Some(why) = why_anew {
-        warn!(
-            why,
-            log.head = store.head().0,
-            "Rebuilding the index from the log; answers are not whole until it is done."
-        );
+    let index = open_index(config, &store)?;
+    // Each poller says anew which lists it reads; a full disk keeps what was saved before.
+    match store.want_no_account_lists() {
+        Err(error) if !error.may_pass() => return Err(error.into()),
+        _ => {}
     }
     let settings = settings(&config.poll, config.upstream.page_size);
     let board = Board::default();
@@ -162,6 +185,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         )?;
         pollers.push(poller);
     }
+    let history = Look::new(store.clone(), board.clone(), settings, clock.clone())?;
     let auth = match config.http.auth {
         config::Auth::Tokens => http::Auth::Tokens,
         config::Auth::None => http::Auth::None,
@@ -171,9 +195,29 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         index,
         board,
         pollers,
+        history,
         auth,
+        connections,
         clock,
     })
+}
+
+/// The index. Where it cannot be opened, events are collected all the same, and who feeds it tries again.
+fn open_index(config: &Config, store: &Store) -> Result<Index> {
+    let index = Index::unopened(&config.data_dir, store.log_id(), Breaker::default())?;
+    match indexing::reopen(&index, store) {
+        Ok(None) => {}
+        Ok(Some(why)) => warn!(
+            why,
+            log.head = store.head().0,
+            "Rebuilding the index from the log; answers are not whole until it is done."
+        ),
+        Err(error) => warn!(
+            error = %error,
+            "The index cannot be opened; events are collected, and it is tried again."
+        ),
+    }
+    Ok(index)
 }
 
 /// What each credential is to follow.
@@ -251,11 +295,30 @@ pub fn upstream(
     )?)
 }
 
+/// How many connections clients may have, of those that are configured: the log, the index and upstream need files, too.
+fn connections(wanted: u32) -> usize {
+    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    let limit = handles::raise();
+    let connections = handles::connections(limit, wanted);
+    if connections < wanted {
+        warn!(
+            files = limit,
+            connections,
+            max_connections = wanted,
+            "The limit of open files allows fewer connections than `http.max_connections`; raise it with `ulimit -n`."
+        );
+    }
+    connections
+}
+
 fn settings(poll: &config::PollConfig, page_size: u32) -> Settings {
     Settings {
         interval: poll.interval,
         max_interval: poll.max_interval,
-        overlap: poll.overlap,
+        overlap: match poll.overlap {
+            config::Overlap::Auto => Overlap::Auto,
+            config::Overlap::Span(span) => Overlap::Span(span),
+        },
         sweeps: poll.sweeps.clone(),
         backfill_since: since(poll.backfill_since),
         page_size,

@@ -28,8 +28,14 @@ pub struct SourceStatus {
     pub last_sealed_at: Option<String>,
     /// Where its sealed live windows end.
     pub sealed_before: Option<String>,
-    /// How long ago that is.
+    /// How long ago that is: our part of the delay. What is visible upstream is stored within so long, and searchable a moment
+    /// later.
     pub lag_seconds: Option<i64>,
+    /// Upstream's part of the delay, of late: from an entry's time to the live scan that first showed it, which is at most one
+    /// interval after it became visible.
+    pub upstream_lag: Option<LatenessStatus>,
+    /// How far each live window reaches back over the one before it, in seconds.
+    pub overlap_seconds: Option<i64>,
     /// How often it is asked for what is new at present.
     pub interval_seconds: Option<i64>,
     /// Whether that is less often than the configuration's longest interval, because the quota is too small.
@@ -44,8 +50,10 @@ pub struct SourceStatus {
     pub failing_since: Option<String>,
     /// The last thing that went wrong.
     pub last_error: Option<LastError>,
-    /// When its organization no longer listed it.
+    /// When its organization no longer listed it, as two complete lists in a row say.
     pub left_at: Option<String>,
+    /// Of an organization whose accounts are all followed: when the last complete reading of their list began.
+    pub accounts_read_at: Option<String>,
 }
 
 /// How late entries were, in seconds: from their time to their arrival. The first three are at most a tenth too long.
@@ -94,11 +102,18 @@ pub fn sources(
     board: Option<&Board>,
     now: DateTime<Utc>,
 ) -> Result<Vec<SourceStatus>, StoreError> {
-    store
-        .sources()?
-        .into_iter()
-        .map(|row| source(store, board, row, now))
-        .collect()
+    let lists = store.account_lists()?;
+    let sources = store.sources()?.into_iter();
+    let sources = sources.map(|row| {
+        let list = lists.iter().find(|(source, _)| *source == row.source);
+        let accounts_read_at = list.and_then(|(_, read_at)| *read_at).map(rfc3339);
+        let status = source(store, board, row, now)?;
+        Ok(SourceStatus {
+            accounts_read_at,
+            ..status
+        })
+    });
+    sources.collect()
 }
 
 fn source(
@@ -128,6 +143,8 @@ fn source(
         lag_seconds: progress
             .live_before
             .map(|before| (now - before).num_seconds().max(0)),
+        upstream_lag: progress.visibility.live.map(Into::into),
+        overlap_seconds: health.overlap.map(|overlap| overlap.num_seconds()),
         interval_seconds: health.interval.map(|interval| interval.num_seconds()),
         held_back_by_quota: health.is_held_back,
         lateness: store.lateness(&row.source)?.map(Into::into),
@@ -139,5 +156,6 @@ fn source(
             message: error.message,
         }),
         left_at: row.left_at.map(rfc3339),
+        accounts_read_at: None,
     })
 }

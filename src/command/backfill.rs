@@ -17,7 +17,7 @@ use super::reindex::catch_up_while;
 use crate::clock::Clock;
 use crate::config::BackfillSince;
 use crate::durable::Breaker;
-use crate::index::Index;
+use crate::indexing::open_index;
 use crate::poll::HistoryEnd;
 use crate::position::{Source, rfc3339};
 use crate::service::{History, SourceHistory};
@@ -28,13 +28,24 @@ use crate::terminal::{harmless, say};
 /// How many sources that were not read wholly are shown to people; `--json` has all.
 const MAX_SHOWN: usize = 20;
 
+/// Shown with `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  orgtrail backfill
+  orgtrail backfill --since 2026-05-01 --source accounts/ID
+
+It may be interrupted at any time; the next run goes on where it was.";
+
 /// What to read.
 #[derive(Debug, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// How far back, instead of `backfill_since`: a span before the source's first live window (`540d`), or a date (`2026-05-01`).
+    /// How far back, instead of `backfill_since`: `540d`, `2026-05-01`.
+    ///
+    /// A span is counted from the source's first live window.
     #[arg(long, value_name = "SPAN or DATE", value_parser = since)]
     since: Option<BackfillSince>,
-    /// Only this source, `accounts/ID` or `organizations/ID`; may be given several times.
+    /// Only this source, `accounts/ID` or `organizations/ID`; repeatable.
     #[arg(long, value_name = "SOURCE")]
     source: Vec<Source>,
     /// JSON instead of lines for people.
@@ -113,12 +124,7 @@ pub(super) fn run(args: Args, config: &Path, stop: &CancellationToken) -> Result
     let fared = history.sources()?;
     progress.finish(&fared);
 
-    let (index, _) = Index::open(
-        &config.data_dir,
-        store.log_id(),
-        store.head(),
-        Breaker::default(),
-    )?;
+    let (index, _) = open_index(&config.data_dir, &store, Breaker::default())?;
     // Whoever stops it does not want to wait for the index: the service, or the next run, brings it up.
     let all_searchable = catch_up_while(store.clone(), &index, || !stop.is_cancelled())?;
     store.close()?;

@@ -5,18 +5,17 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use chrono::TimeDelta;
 
+use super::setup::{self, Severity};
 use crate::clock::Clock;
 use crate::config::{Config, CredentialSource};
-use crate::index;
+use crate::index::{IndexError, verify_beside};
+use crate::indexing::{IndexingError, open_beside};
 use crate::poll::Following;
-use crate::position::{Window, rfc3339};
+use crate::position::{Source, Window, rfc3339};
 use crate::service;
-use crate::store::{FILE_NAME, QuotaRow, Store};
+use crate::store::{FILE_NAME, QuotaRow, SourceSeen, Store};
 use crate::terminal::{harmless, say};
 use crate::upstream::{Permit, Upstream, UpstreamError};
-
-/// What upstream gives each user in five minutes, by its documentation.
-const UPSTREAM_QUOTA: u32 = 1_200;
 
 /// How long the pace of the budget is waited for. What is longer is a wait that upstream asked for.
 const PATIENCE: TimeDelta = TimeDelta::seconds(30);
@@ -28,11 +27,11 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         "the configuration `{}` can be read",
         path.display()
     ))?;
-    if config.upstream.max_requests > UPSTREAM_QUOTA {
-        report.bad(format!(
-            "`max_requests` is {}: upstream gives {UPSTREAM_QUOTA} to each user and blocks who takes more",
-            config.upstream.max_requests
-        ))?;
+    for finding in setup::look(&config) {
+        match finding.severity {
+            Severity::Never | Severity::Problem => report.bad(finding.message)?,
+            Severity::Warning => report.warn(finding.message)?,
+        }
     }
     let store = check_data(&config, &mut report)?;
     let clock = Clock::system();
@@ -70,15 +69,52 @@ fn check_data(config: &Config, report: &mut Report) -> Result<Option<Store>> {
             return Ok(None);
         }
     };
+    check_log(&store, report)?;
+    check_index(dir, &store, report)?;
+    Ok(Some(store))
+}
+
+fn check_log(store: &Store, report: &mut Report) -> Result<()> {
     match store.check() {
-        Ok(()) => report.good(format!("the log is whole: {} events", store.head()))?,
+        Ok(()) => report.good(format!(
+            "the structure of the log is whole: {} events (SQLite's quick_check; bodies were not read)",
+            store.head()
+        ))?,
         Err(error) => report.bad(error)?,
     }
-    match index::verify_beside(dir, store.log_id()) {
-        Ok(seq) => report.good(format!("the index is whole: {seq} events"))?,
-        Err(error) => report.bad(format!("{error}; `orgtrail serve` rebuilds it"))?,
+    let state = match store.scrub_state() {
+        Ok(state) => state,
+        Err(error) => return report.bad(error),
+    };
+    match state.full_at {
+        Some(at) => report.good(format!(
+            "every body was last compared with its hash at {}",
+            rfc3339(at)
+        ))?,
+        None => report.good(
+            "the bodies were never all compared with their hashes; `orgtrail serve` does so in the background, \
+             `orgtrail scrub` at once",
+        )?,
     }
-    Ok(Some(store))
+    match state.damaged {
+        0 => Ok(()),
+        damaged => report.bad(format!(
+            "events that are damaged in the log: {damaged}; `orgtrail scrub` lists them, and repairs what upstream still has"
+        )),
+    }
+}
+
+fn check_index(dir: &Path, store: &Store, report: &mut Report) -> Result<()> {
+    let checked = open_beside(dir, store).and_then(|_| Ok(verify_beside(dir, store.log_id())?));
+    match checked {
+        Ok(seq) => report.good(format!(
+            "the files of the index match their checksums: {seq} events"
+        )),
+        Err(IndexingError::Index(error @ IndexError::Unusable(_))) => {
+            report.bad(format!("{error}; `orgtrail reindex` builds it from the log, and `orgtrail serve` does when it starts"))
+        }
+        Err(error) => report.bad(error),
+    }
 }
 
 async fn check_credential(
@@ -89,15 +125,17 @@ async fn check_credential(
     clock: &Clock,
     report: &mut Report,
 ) -> Result<()> {
-    if let Err(error) = credential.read() {
-        return report.bad(error);
+    // That it cannot be read was said before.
+    if credential.read().is_err() {
+        return Ok(());
     }
     let saved = store
         .map(|store| store.quota(&credential.to_string()))
         .transpose()?
         .flatten();
     let upstream = service::upstream(config, credential, saved, clock)?;
-    for seen in &following.sources {
+    let is_real = |seen: &&SourceSeen| !setup::is_placeholder(&seen.source);
+    for seen in following.sources.iter().filter(is_real) {
         let Some(permit) = permit(&upstream, credential, clock, report).await? else {
             break;
         };
@@ -106,7 +144,11 @@ async fn check_credential(
         let page = upstream.fetch_log_page(permit, &seen.source, minute, None, 1);
         report.answer(&seen.source, credential, page.await)?;
     }
-    for organization in &following.listed {
+    let is_real = |id: &&String| {
+        let source = Source::organization(id);
+        !source.is_ok_and(|source| setup::is_placeholder(&source))
+    };
+    for organization in following.listed.iter().filter(is_real) {
         let Some(permit) = permit(&upstream, credential, clock, report).await? else {
             break;
         };
@@ -158,7 +200,7 @@ struct Report {
 }
 
 impl Report {
-    #[expect(clippy::unused_self, reason = "both kinds of line are the report's")]
+    #[expect(clippy::unused_self, reason = "all kinds of line are the report's")]
     fn good(&self, line: impl std::fmt::Display) -> Result<()> {
         Ok(say(format!("ok       {line}"))?)
     }
@@ -177,6 +219,11 @@ impl Report {
                 harmless(&error.to_string())
             )),
         }
+    }
+
+    #[expect(clippy::unused_self, reason = "all kinds of line are the report's")]
+    fn warn(&self, line: impl std::fmt::Display) -> Result<()> {
+        Ok(say(format!("WARNING  {}", harmless(&line.to_string())))?)
     }
 
     fn bad(&mut self, line: impl std::fmt::Display) -> Result<()> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use chrono::TimeDelta;
 use clap::Args as ClapArgs;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -11,16 +12,23 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::service;
-use crate::sim::{SimConfig, Simulator};
+use crate::sim::{Lag, SimConfig, Simulator};
 use crate::terminal::say;
+
+/// Shown with `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  orgtrail demo
+  orgtrail demo --events 1000000 --accounts 40 --data-dir demo-data";
 
 /// How the demo is run.
 #[derive(Debug, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Where search answers; another port is taken when this one is not free.
+    /// Where search answers; another port if it is taken.
     #[arg(long, default_value = "127.0.0.1:7070")]
     listen: SocketAddr,
-    /// Where the simulated API answers; another port is taken when this one is not free.
+    /// Where the simulated API answers; another port if it is taken.
     #[arg(long, default_value = "127.0.0.1:7071")]
     upstream_listen: SocketAddr,
     /// Entries of history, in all logs together.
@@ -29,10 +37,10 @@ pub(super) struct Args {
     /// Accounts in the organization.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=500))]
     accounts: u32,
-    /// Everything follows from it: the same seed makes the same history.
+    /// The same seed makes the same history.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Keep the data here; without it, it is gone when the demo stops.
+    /// Keep the data here, instead of nowhere.
     #[arg(long)]
     data_dir: Option<PathBuf>,
 }
@@ -42,6 +50,9 @@ const DAYS: u32 = 540;
 
 /// New entries a minute, so that there is something to see.
 const LIVE_PER_MINUTE: f64 = 20.0;
+
+/// How long after they happened entries become visible. Upstream's take minutes, which is too long to wait for in a demo.
+const LAG: TimeDelta = TimeDelta::seconds(2);
 
 /// The simulated credential's quota. The real one would make the demo's history take an hour.
 const QUOTA: u32 = 120_000;
@@ -66,6 +77,7 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
         accounts: args.accounts,
         days: DAYS,
         live_per_minute: LIVE_PER_MINUTE,
+        lag: Lag::always(LAG),
         quota: QUOTA,
         ..SimConfig::default()
     };
@@ -148,7 +160,7 @@ id = "{organization}"
 fn what_to_try(listen: SocketAddr, base_url: &str, organization: &str) -> String {
     format!(
         r#"orgtrail is polling a simulated Cloudflare organization and its accounts: {DAYS} days of history, newest first,
-and a few new entries a minute.
+and a few new entries a minute. They become visible after two seconds; Cloudflare's take three to eight minutes.
 
   search      http://{listen}/v1/events
   upstream    {base_url}

@@ -14,7 +14,7 @@ use super::error::Place;
 use super::reader::{Header, Reader, Table, Taken};
 use super::{
     AccountConfig, AccountsChoice, Auth, BackfillSince, Config, HttpConfig, OrganizationConfig,
-    PollConfig, UpstreamConfig, kinds,
+    Overlap, PollConfig, UpstreamConfig, kinds,
 };
 use crate::position::Source;
 use crate::span;
@@ -24,6 +24,9 @@ const MAX_PAGE_SIZE: u32 = 1_000;
 
 /// The most requests that can be allowed in 5 minutes, far above what upstream gives to anyone.
 const MAX_REQUESTS: u32 = 1_000_000;
+
+/// The most connections that can be allowed.
+const MAX_CONNECTIONS: u32 = 10_000;
 
 /// The shortest time between two rounds of one source.
 const SHORTEST_INTERVAL: TimeDelta = TimeDelta::seconds(1);
@@ -90,6 +93,9 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
 
     let listen = table.take("listen", loopback, kinds::address);
     let auth = table.take("auth", Auth::Tokens, kinds::one_of(AUTH));
+    let max_connections = table.take("max_connections", 512, |v| {
+        v.whole_number(1..=MAX_CONNECTIONS)
+    });
 
     if let (Some(address), Some(Auth::None)) = (listen.value, auth.value)
         && !kinds::is_loopback(address.ip())
@@ -105,6 +111,7 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
     Some(HttpConfig {
         listen: listen.value?,
         auth: auth.value?,
+        max_connections: max_connections.value?,
     })
 }
 
@@ -137,11 +144,7 @@ fn read_poll(table: &mut Table<'_, '_>) -> Option<PollConfig> {
 
     let interval = table.take("interval", TimeDelta::seconds(60), at_least_shortest());
     let max_interval = table.take("max_interval", TimeDelta::minutes(10), at_least_shortest());
-    let overlap = table.take(
-        "overlap",
-        TimeDelta::minutes(2),
-        kinds::span_from(TimeDelta::zero()),
-    );
+    let overlap = table.take("overlap", Overlap::Auto, kinds::overlap);
     let sweeps = table.take("sweeps", default_sweeps, kinds::sweeps);
     let backfill_since = table.take("backfill_since", default_backfill, kinds::backfill_since);
 

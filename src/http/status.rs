@@ -8,6 +8,7 @@ use super::AppState;
 use super::events::IndexState;
 use super::params::Given;
 use super::problem::Problem;
+use crate::position::rfc3339;
 use crate::status::{self, SourceStatus};
 
 /// All sources.
@@ -23,6 +24,16 @@ pub(super) struct Ready {
     index: IndexState,
     /// What an operator should look at although questions are answered.
     problems: Vec<&'static str>,
+    log: LogState,
+}
+
+/// What is known of the log's bodies.
+#[derive(Serialize)]
+struct LogState {
+    /// How many events are known to be damaged.
+    damaged: u64,
+    /// When every body was last compared with its hash.
+    verified_at: Option<String>,
 }
 
 /// That the process lives.
@@ -30,6 +41,8 @@ pub(super) struct Ready {
 pub(super) struct Alive {
     status: &'static str,
     version: &'static str,
+    /// How many requests ended with a panic since the start.
+    panics: u64,
 }
 
 pub(super) async fn sources(
@@ -44,10 +57,11 @@ pub(super) async fn sources(
     }))
 }
 
-pub(super) async fn healthz() -> Json<Alive> {
+pub(super) async fn healthz(State(app): State<AppState>) -> Json<Alive> {
     Json(Alive {
         status: "ok",
         version: env!("CARGO_PKG_VERSION"),
+        panics: app.panics.so_far(),
     })
 }
 
@@ -55,10 +69,18 @@ pub(super) async fn healthz() -> Json<Alive> {
 pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, Problem> {
     let ready = app.ask(|app| {
         app.store.event(app.store.head())?;
+        if !app.index.is_available() {
+            return Err(Problem::unavailable());
+        }
+        let state = app.store.scrub_state()?;
         Ok(Ready {
             status: "ready",
             index: IndexState::of(app, &app.index.snapshot()),
             problems: problems(app),
+            log: LogState {
+                damaged: state.damaged,
+                verified_at: state.full_at.map(rfc3339),
+            },
         })
     });
     Ok(Json(ready.await?))

@@ -7,7 +7,7 @@
 use serde_json::value::RawValue;
 
 use super::logpush::{self, Version};
-use crate::event::Arrival;
+use crate::event::{Arrival, DAMAGED};
 use crate::json;
 use crate::position::{Source, SourceKind};
 use crate::store::Imported;
@@ -92,11 +92,15 @@ impl Kind {
                 .into())
         } else if page_members >= 2 {
             Err(
-                "a whole page of the API: write each entry of its `result` on a line of its own"
+                "an answer of the API without entries: its `result` is not a list, or comes after members that the API \
+                 does not have"
                     .into(),
             )
         } else {
-            Err("neither an entry of the API nor a line of Logpush's `audit_logs_v2`".into())
+            Err(
+                "neither an entry of the API, nor a line of Logpush's `audit_logs_v2`, nor an event of `/v1/events`"
+                    .into(),
+            )
         }
     }
 }
@@ -150,6 +154,9 @@ fn event(text: &str, fallback: Option<&Source>) -> Result<Imported, String> {
     let (mut source, mut body) = (None, None);
     for (name, value) in json::members(text) {
         match &*name {
+            "problem" if json::text(value).as_deref() == Some(DAMAGED) => {
+                return Err("an event whose entry was damaged when it was exported".into());
+            }
             "source" => source = json::text(value),
             "entry" => body = Some(value),
             _ => {}
@@ -287,12 +294,12 @@ mod tests {
         a JSON value, but not an object
         a JSON value, but not an object
         not JSON: expected ident at byte 2
-        neither an entry of the API nor a line of Logpush's `audit_logs_v2`
+        neither an entry of the API, nor a line of Logpush's `audit_logs_v2`, nor an event of `/v1/events`
         it has no `account.id` or `organization.id`: say whose log it is from with `--source`
         it has no `AccountID`: say whose log it is from with `--source`
         `a/../b` is no account's or organization's id
         it names both an account and an organization: say whose log it is from with `--source`
-        a whole page of the API: write each entry of its `result` on a line of its own
+        an answer of the API without entries: its `result` is not a list, or comes after members that the API does not have
         a line of Logpush's first dataset `audit_logs`, whose entries have other ids and fields: only `audit_logs_v2` can be imported
         a line of Logpush's first dataset `audit_logs`, whose entries have other ids and fields: only `audit_logs_v2` can be imported
         `source`: "elsewhere" names no source: write `organizations/ID` or `accounts/ID`, the id 1 to 64 letters, digits, `-` or `_`

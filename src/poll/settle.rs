@@ -12,6 +12,7 @@ use super::turn::{Did, Hands, Listed, Outcome, Scan, Scanned, TurnError, Went};
 use super::{Poller, Refused};
 use crate::health::{LastError, State};
 use crate::position::{Source, WindowKind};
+use crate::store::GapCause;
 use crate::upstream::UpstreamError;
 
 impl Poller {
@@ -54,7 +55,7 @@ impl Poller {
             progress,
             theirs,
         } = scanned;
-        if matches!(did, Did::Kept { .. }) {
+        if matches!(did, Did::Kept { .. } | Did::Left) {
             self.works(now);
         }
         self.hear_date(theirs, matches!(did, Did::Kept { .. }), now);
@@ -78,28 +79,37 @@ impl Poller {
                     .live_before
                     .filter(|_| scan.kind == WindowKind::Live);
                 if sealed_before.is_some_and(|before| skew::is_behind(now.wall, before)) {
-                    wait_for_clock(
-                        hands,
-                        &scan.source,
-                        "a clock is behind what was read before",
-                        ours,
-                    );
+                    let why = "a clock is behind what was read before";
+                    wait_for_clock(hands, &scan.source, why, ours);
                 }
             }
             Did::TooEarly => {
                 let why = "upstream's clock has not reached the time that is due";
                 wait_for_clock(hands, &scan.source, why, ours);
             }
+            Did::Left => {
+                lane.went_well(scan.kind, settings, now.steady);
+                hands.board.write(&scan.source, |health| {
+                    health.failing_since = None;
+                    health.state = State::CatchingUp;
+                });
+            }
             Did::Restarted { ref why } => {
                 warn!(source = %scan.source, why, "A scan starts over with a smaller window.");
                 lane.restarted(scan.kind, progress.open(scan.kind), now.steady);
                 tell(hands, &scan.source, ours, why.clone());
             }
-            Did::GaveUp { window } => {
-                warn!(source = %scan.source, window.stretch = %window, "An entry is too large to take; its second is a gap.");
+            Did::AskedForLess => lane.ask_for_less(),
+            Did::GaveUp { window, cause } => {
+                let why = passed_because(cause);
+                warn!(source = %scan.source, window.stretch = %window, why, "A stretch was passed; it is a gap.");
                 lane.sealed(scan.kind, window.before, 0, settings, now);
-                let message = format!("an entry in {window} is too large to take; it is not held");
-                tell(hands, &scan.source, ours, message);
+                tell(
+                    hands,
+                    &scan.source,
+                    ours,
+                    format!("{why}; {window} is a gap"),
+                );
             }
             Did::Kept { appended, sealed } => {
                 lane.went_well(scan.kind, settings, now.steady);
@@ -132,9 +142,10 @@ impl Poller {
         hands.board.write(&scan.source, |health| {
             health.backfilled_to = progress.backfilled_to;
             health.backfill_done = is_done;
+            health.overlap = Some(settings.overlap.of(&progress.visibility));
         });
         lane.came_to(progress, settings, now);
-        if matches!(did, Did::Nothing | Did::TooEarly) {
+        if matches!(did, Did::Nothing | Did::TooEarly | Did::Left) {
             lane.look_again(scan.kind, settings, now);
         }
     }
@@ -162,7 +173,6 @@ impl Poller {
         let state = match &error {
             // The quota holds everybody back; the source itself is well.
             TurnError::Upstream(UpstreamError::RateLimited { .. }) => return,
-            TurnError::Upstream(UpstreamError::PageTooLarge) => return lane.ask_for_less(),
             TurnError::Upstream(UpstreamError::Unauthorized(_) | UpstreamError::Forbidden(_)) => {
                 return self.settle_refusal(&scan.source, &error, now);
             }
@@ -258,6 +268,13 @@ impl Poller {
         result: Result<Listed, TurnError>,
         now: Now,
     ) {
+        let is_accepted = matches!(
+            &result,
+            Ok(Listed::More(_) | Listed::Kept { lacks: None, .. })
+        );
+        if is_accepted {
+            self.is_accepted(now);
+        }
         let Some(roll) = self
             .rolls
             .iter_mut()
@@ -265,26 +282,35 @@ impl Poller {
         else {
             return;
         };
-        let is_accepted = result.is_ok();
-        match result {
-            Ok(Listed::More(list)) => roll.go_on(list),
-            Ok(Listed::Accounts(rows)) => {
-                roll.done(now.steady);
-                self.follow(organization, &rows, now.steady);
-            }
-            Ok(Listed::Members) => roll.done(now.steady),
-            Err(error) => {
-                roll.failed(&error, now.steady);
-                let is_refusal =
-                    matches!(error, TurnError::Upstream(UpstreamError::Unauthorized(_)));
-                // A credential that may not read members may read logs all the same.
-                if is_refusal && listing == Listing::Accounts {
-                    self.judge(&error, now);
-                }
-            }
+        let (sources, error) = match result {
+            Ok(Listed::More(list)) => return roll.go_on(list),
+            Ok(Listed::Kept { sources, lacks }) => (sources, lacks.map(TurnError::from)),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        match &error {
+            None => roll.done(now.steady),
+            Some(error) => roll.failed(error, now.steady),
         }
-        if is_accepted {
-            self.is_accepted(now);
+        if listing != Listing::Accounts {
+            return;
+        }
+        // Also of a list that is not complete: whoever is in it is there.
+        self.follow(organization, &sources, now.steady);
+        if let Some(error) = error {
+            self.tell_unlisted(organization, &error, now);
+        }
+    }
+
+    /// An organization's accounts could not be listed, or not completely. That is the organization's trouble.
+    fn tell_unlisted(&mut self, organization: &str, error: &TurnError, now: Now) {
+        let source = Source::organization(organization);
+        if let Some(source) = source.ok().filter(|one| self.lanes.contains_key(one)) {
+            let message = format!("its accounts could not be listed completely: {error}");
+            tell(&self.hands, &source, now.wall, message);
+        }
+        // A credential that may not read members or names may read logs all the same.
+        if matches!(error, TurnError::Upstream(UpstreamError::Unauthorized(_))) {
+            self.judge(error, now);
         }
     }
 }
@@ -302,6 +328,14 @@ fn wait_for_clock(hands: &Hands, source: &Source, why: &str, at: DateTime<Utc>) 
     });
     if is_news {
         warn!(source = %source, why, "A source waits because a clock is wrong. Check this machine's clock.");
+    }
+}
+
+fn passed_because(cause: GapCause) -> &'static str {
+    match cause {
+        GapCause::TooLarge => "an entry is too large to take",
+        GapCause::Unreadable => "an answer is not JSON, or cannot be read to its end",
+        GapCause::Foreign => "upstream shows the entries of another log",
     }
 }
 

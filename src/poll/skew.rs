@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::turn::UpstreamClock;
+
 /// A moment, by the clock that the log goes by and by one that nobody sets, which waits go by.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
@@ -18,6 +20,8 @@ pub(super) struct Skew {
     known: Option<Known>,
     /// Answers in a row that disagree with what is known, and agree with each other.
     other: Option<Other>,
+    /// Whether an answer came that did not say.
+    is_silent: bool,
     is_wrong: bool,
 }
 
@@ -77,8 +81,18 @@ impl Skew {
 
     /// An answer came that did not say what time it is: what is known goes on with the steady clock.
     pub(super) fn heard_nothing(&mut self, now: Now) {
+        self.is_silent = true;
         if let Some(known) = &mut self.known {
             known.at = now.steady;
+        }
+    }
+
+    /// What is known of upstream's clock.
+    pub(super) fn upstream_clock(self) -> UpstreamClock {
+        match self.known {
+            Some(known) => UpstreamClock::Ahead(known.ahead),
+            None if self.is_silent => UpstreamClock::Silent,
+            None => UpstreamClock::NotHeard,
         }
     }
 

@@ -11,6 +11,9 @@ use crate::position::Source;
 
 use super::chance::Seed;
 
+/// The most empty pages in a row that [`Faults::empty_page`] sends.
+pub(crate) const MAX_EMPTY_IN_A_ROW: u16 = 4;
+
 /// The faults that are switched on. Shares are from 0, never, to 1, always; all are 0 by default.
 #[derive(Clone, Debug)]
 pub struct Faults {
@@ -42,6 +45,18 @@ pub struct Faults {
     pub cursor_loop: f64,
     /// Last pages that carry a cursor all the same; what follows them is empty.
     pub empty_with_cursor: f64,
+    /// Pages in mid-scan that are empty; their cursor leads on. At most four in a row.
+    pub empty_page: f64,
+    /// Full pages that have no cursor, though more entries follow.
+    pub no_cursor: f64,
+    /// Answers with status 200 that lack what a page must have: `{}`, `[]`, or no result beside errors.
+    pub incomplete: f64,
+    /// Texts whose first byte is sent as one that is not UTF-8, wherever an answer has them.
+    pub garbled: Vec<String>,
+    /// Answers whose `Date` cannot be read.
+    pub no_date: f64,
+    /// Failures that repeat the credential, in one of many forms.
+    pub echo_credential: f64,
     /// Logs that no token may read: every call for them, and for what belongs to their owner, is answered with 403.
     pub forbidden: Vec<Source>,
     /// Logs whose calls are answered with that status: 401 as for a credential that does not work, 5xx as a server that
@@ -57,10 +72,20 @@ pub struct Faults {
     pub wrong_date: f64,
     /// By how much; negative for a date in the past.
     pub date_off: TimeDelta,
-    /// Answers without a `Date` that can be read.
-    pub no_date: f64,
     /// What every 429 says in `Retry-After`, verbatim, whatever the wait is.
     pub retry_after_text: Option<String>,
+    /// Requests for a list of accounts or members that are answered with 403.
+    pub list_forbidden: f64,
+    /// Such requests that are answered with 404.
+    pub list_not_found: f64,
+    /// Such requests that are answered with `result: null` and nothing wrong.
+    pub list_null: f64,
+    /// Pages of these lists that end in the middle and say that they are the last. Their `total_size` stays.
+    pub list_cut: f64,
+    /// As [`Faults::list_cut`], with a `total_size` that agrees: nobody can tell it from a list that has become shorter.
+    pub list_shrunk: f64,
+    /// Pages of these lists that do not say how many items there are.
+    pub list_without_total: f64,
     /// Live entries that can be read only some time after they happened. Holds for what happens from then on.
     pub late: f64,
     /// The longest such time.
@@ -84,6 +109,12 @@ impl Default for Faults {
             success_false: 0.0,
             cursor_loop: 0.0,
             empty_with_cursor: 0.0,
+            empty_page: 0.0,
+            no_cursor: 0.0,
+            incomplete: 0.0,
+            garbled: Vec::new(),
+            no_date: 0.0,
+            echo_credential: 0.0,
             forbidden: Vec::new(),
             statuses: Vec::new(),
             hanging: Vec::new(),
@@ -91,8 +122,13 @@ impl Default for Faults {
             failing_before: None,
             wrong_date: 0.0,
             date_off: TimeDelta::zero(),
-            no_date: 0.0,
             retry_after_text: None,
+            list_forbidden: 0.0,
+            list_not_found: 0.0,
+            list_null: 0.0,
+            list_cut: 0.0,
+            list_shrunk: 0.0,
+            list_without_total: 0.0,
             late: 0.0,
             max_lateness: TimeDelta::hours(1),
         }
@@ -127,10 +163,21 @@ pub(crate) struct Mischief {
     pub(crate) empty_with_cursor: bool,
     /// By how much its `Date` is wrong.
     pub(crate) date_off: Option<TimeDelta>,
-    pub(crate) no_date: bool,
     pub(crate) retry_after_text: Option<String>,
     pub(crate) longest_window: Option<TimeDelta>,
     pub(crate) failing_before: Option<DateTime<Utc>>,
+    pub(crate) empty_page: bool,
+    pub(crate) no_cursor: bool,
+    pub(crate) incomplete: bool,
+    pub(crate) garbled: Vec<String>,
+    pub(crate) no_date: bool,
+    pub(crate) echo_credential: bool,
+    pub(crate) list_forbidden: bool,
+    pub(crate) list_not_found: bool,
+    pub(crate) list_null: bool,
+    pub(crate) list_cut: bool,
+    pub(crate) list_shrunk: bool,
+    pub(crate) list_without_total: bool,
 }
 
 impl Faults {
@@ -153,10 +200,21 @@ impl Faults {
             cursor_loop: happens("cursor_loop", self.cursor_loop),
             empty_with_cursor: happens("empty_with_cursor", self.empty_with_cursor),
             date_off: happens("wrong_date", self.wrong_date).then_some(self.date_off),
-            no_date: happens("no_date", self.no_date),
             retry_after_text: self.retry_after_text.clone(),
             longest_window: self.longest_window,
             failing_before: self.failing_before,
+            empty_page: happens("empty_page", self.empty_page),
+            no_cursor: happens("no_cursor", self.no_cursor),
+            incomplete: happens("incomplete", self.incomplete),
+            garbled: self.garbled.clone(),
+            no_date: happens("no_date", self.no_date),
+            echo_credential: happens("echo_credential", self.echo_credential),
+            list_forbidden: happens("list_forbidden", self.list_forbidden),
+            list_not_found: happens("list_not_found", self.list_not_found),
+            list_null: happens("list_null", self.list_null),
+            list_cut: happens("list_cut", self.list_cut),
+            list_shrunk: happens("list_shrunk", self.list_shrunk),
+            list_without_total: happens("list_without_total", self.list_without_total),
         }
     }
 }

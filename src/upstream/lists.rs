@@ -1,10 +1,13 @@
-//! An organization's lists, a page at a time: of its accounts, and of its members.
+//! An organization's lists, a page at a time: of its accounts, and of its members; and one account by itself.
+//!
+//! A page says what it has, how many items it could not read, and how many the whole list has. Whether a list is complete is
+//! for the caller to say, who has all its pages.
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Envelope, Permit, Upstream, UpstreamError};
+use super::{Permit, Upstream, UpstreamError};
 use crate::json;
 use crate::member::Member;
 
@@ -19,6 +22,10 @@ const MEMBERS_PAGE_SIZE: u32 = 100;
 pub struct AccountsPage {
     /// Those that have an id.
     pub accounts: Vec<ListedAccount>,
+    /// How many have none.
+    pub unreadable: usize,
+    /// How many there are on all pages, if upstream says so.
+    pub total: Option<u64>,
     /// The token of the next page.
     pub next: Option<String>,
 }
@@ -39,6 +46,10 @@ pub struct ListedAccount {
 pub struct MembersPage {
     /// Those that have an id.
     pub members: Vec<Member>,
+    /// How many have none.
+    pub unreadable: usize,
+    /// How many there are on all pages, if upstream says so.
+    pub total: Option<u64>,
     /// The token of the next page.
     pub next: Option<String>,
 }
@@ -56,11 +67,17 @@ impl Upstream {
     ) -> Result<AccountsPage, UpstreamError> {
         let path = ["organizations", organization, "accounts"];
         let url = self.list_url(&path, ACCOUNTS_PAGE_SIZE, page_token);
-        let (_, body) = self.get(permit, url, page_token.is_some()).await?;
-        let envelope = Envelope::read(&body)?;
-        let accounts = envelope.result()?.into_iter().filter_map(account).collect();
+        let answer = self.get(permit, url, page_token.is_some()).await?;
+        let envelope = answer.envelope()?;
+        let items = envelope.items()?;
+        let mut accounts: Vec<ListedAccount> = items.iter().copied().filter_map(account).collect();
+        for account in &mut accounts {
+            account.name = account.name.take().map(|name| answer.mask.hide(&name));
+        }
         Ok(AccountsPage {
+            unreadable: items.len() - accounts.len(),
             accounts,
+            total: envelope.total_size(),
             next: envelope.next_page_token()?,
         })
     }
@@ -77,13 +94,38 @@ impl Upstream {
     ) -> Result<MembersPage, UpstreamError> {
         let path = ["organizations", organization, "members"];
         let url = self.list_url(&path, MEMBERS_PAGE_SIZE, page_token);
-        let (_, body) = self.get(permit, url, page_token.is_some()).await?;
-        let envelope = Envelope::read(&body)?;
-        let members = envelope.result()?.into_iter();
+        let answer = self.get(permit, url, page_token.is_some()).await?;
+        let envelope = answer.envelope()?;
+        let items = envelope.items()?;
+        let mut members: Vec<Member> = items.iter().copied().filter_map(Member::read).collect();
+        for member in &mut members {
+            member.name = member.name.take().map(|name| answer.mask.hide(&name));
+        }
         Ok(MembersPage {
-            members: members.filter_map(Member::read).collect(),
+            unreadable: items.len() - members.len(),
+            members,
+            total: envelope.total_size(),
             next: envelope.next_page_token()?,
         })
+    }
+
+    /// One account, which no list need have.
+    ///
+    /// # Errors
+    /// [`UpstreamError`], named by what to do.
+    pub async fn fetch_account(
+        &self,
+        permit: Permit,
+        id: &str,
+    ) -> Result<ListedAccount, UpstreamError> {
+        let url = self.url(&["accounts", id]);
+        let answer = self.get(permit, url, false).await?;
+        let found = account(answer.envelope()?.item()?).filter(|account| account.id == id);
+        let mut found = found.ok_or_else(|| {
+            UpstreamError::Unexpected("the answer is not about the requested account".into())
+        })?;
+        found.name = found.name.take().map(|name| answer.mask.hide(&name));
+        Ok(found)
     }
 
     /// A page of a list that pages by token.

@@ -9,18 +9,26 @@ mod answers;
 mod asked;
 mod backfill;
 mod cli;
+#[cfg(target_os = "linux")]
+mod clients;
 mod completeness;
 mod crash;
+mod damage;
 mod desk;
 #[cfg(target_os = "linux")]
 mod disk;
 mod drive;
+mod freshness;
 mod harness;
 mod import;
 mod isolation;
+mod lists;
 mod meaning;
 mod motion;
 mod newcomer;
+mod operator;
+mod pages;
+mod paging;
 mod people;
 mod quota;
 mod reference;

@@ -2,12 +2,13 @@
 
 use tantivy::query::{BooleanQuery, Occur};
 
-use super::{Lowered, Lowering, any, sized};
+use super::{Lowered, Lowering};
 use crate::field::{Kind, Number};
 use crate::index::IndexError;
 use crate::index::automaton::Automaton;
 use crate::index::places::Places;
 use crate::index::schema::{Mark, OTHER_TIME, TIME_PATH};
+use crate::index::sets::Set;
 use crate::index::terms::{End, ValueTest};
 use crate::query::Interval;
 
@@ -23,14 +24,19 @@ impl Lowering<'_> {
         let Some(number) = number else {
             return Ok(as_written);
         };
-        let spellings = sized(Automaton::of_regex(&number.spellings()), at)?;
-        Ok(any(vec![as_written, self.matches(path, vec![spellings])]))
+        let spellings = self.of_regex(&number.spellings(), at)?;
+        Ok(self.any(vec![as_written, self.matches(path, vec![spellings])]))
     }
 
     /// A value that one of some automata matches.
     pub(super) fn matches(&self, path: &str, automata: Vec<Automaton>) -> Lowered {
         let (_, field, prefix) = self.shape.place_of(path);
-        Box::new(self.terms(field, prefix, automata, ValueTest::Any))
+        self.gathered(Set::Terms(self.terms(
+            field,
+            prefix,
+            automata,
+            ValueTest::Any,
+        )))
     }
 
     pub(super) fn within(&self, path: &str, interval: &Interval) -> Lowered {
@@ -49,7 +55,7 @@ impl Lowering<'_> {
             Interval::Values { lower, upper } => ValueTest::Between(End::of(lower), End::of(upper)),
         };
         let (_, field, prefix) = self.shape.place_of(path);
-        Box::new(self.terms(field, prefix, Vec::new(), test))
+        self.gathered(Set::Terms(self.terms(field, prefix, Vec::new(), test)))
     }
 
     /// `action.time` in a stretch: mostly what events are ordered by, and for the others their own values.
@@ -66,6 +72,6 @@ impl Lowering<'_> {
             Vec::new(),
             ValueTest::Time(since_us, before_us),
         );
-        any(vec![Box::new(ordered), Box::new(values)])
+        self.any(vec![Box::new(ordered), self.gathered(Set::Terms(values))])
     }
 }

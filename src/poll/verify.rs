@@ -343,7 +343,11 @@ impl Verify {
                     None => return Ok(page),
                     Some(owner) => VerifyError::Foreign(upstream.hide_credentials(&owner)),
                 },
-                Err(error @ UpstreamError::CursorRefused(_)) => return Err(Broken::Cursor(error)),
+                Err(
+                    error @ (UpstreamError::CursorRefused(_) | UpstreamError::WindowRefused(_)),
+                ) => {
+                    return Err(Broken::Cursor(error));
+                }
                 Err(UpstreamError::PageTooLarge) => return Err(Broken::TooLarge),
                 Err(error @ UpstreamError::Unreadable(_)) => {
                     unreadable += 1;

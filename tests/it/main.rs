@@ -22,6 +22,7 @@ mod drive;
 mod freshness;
 mod harness;
 mod import;
+mod isolation;
 mod lists;
 mod meaning;
 mod motion;

@@ -49,6 +49,17 @@ impl Part {
     /// All parts, in the order of the table.
     pub const ALL: [Self; 4] = [Self::Actor, Self::Action, Self::Resource, Self::Other];
 
+    /// The key that its values are under; the other values have no key in common.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Actor => Some("actor"),
+            Self::Action => Some("action"),
+            Self::Resource => Some("resource"),
+            Self::Other => None,
+        }
+    }
+
     /// The part that the path of an entry's leaf belongs to.
     #[must_use]
     pub fn of_path(path: &str) -> Self {
@@ -80,6 +91,8 @@ pub struct Field {
     pub kind: Kind,
     /// Who says it.
     pub origin: Origin,
+    /// Whether a query without quotes also matches words of its values.
+    pub words: bool,
     /// One line for people.
     pub about: &'static str,
 }
@@ -89,7 +102,16 @@ const fn entry(name: &'static str, kind: Kind, about: &'static str) -> Field {
         name,
         kind,
         origin: Origin::Entry,
+        words: false,
         about,
+    }
+}
+
+/// A field of running text: its words are found by themselves.
+const fn text(name: &'static str, about: &'static str) -> Field {
+    Field {
+        words: true,
+        ..entry(name, Kind::Text, about)
     }
 }
 
@@ -98,6 +120,7 @@ const fn event(name: &'static str, kind: Kind, about: &'static str) -> Field {
         name,
         kind,
         origin: Origin::Event,
+        words: false,
         about,
     }
 }
@@ -105,11 +128,7 @@ const fn event(name: &'static str, kind: Kind, about: &'static str) -> Field {
 /// Every field that has a name of its own. Other paths of an entry are searchable too, by their path.
 pub const FIELDS: &[Field] = &[
     entry("id", Kind::Id, "the entry's id upstream"),
-    entry(
-        "action.description",
-        Kind::Text,
-        "the action in words: `Add Member`",
-    ),
+    text("action.description", "the action in words: `Add Member`"),
     entry("action.result", Kind::Text, "`success` or `failure`"),
     entry(
         "action.time",
@@ -134,11 +153,7 @@ pub const FIELDS: &[Field] = &[
         "where the call came from",
     ),
     entry("actor.token_id", Kind::Id, "the API token or OAuth client"),
-    entry(
-        "actor.token_name",
-        Kind::Text,
-        "the token's name, chosen by its owner",
-    ),
+    text("actor.token_name", "the token's name, chosen by its owner"),
     entry(
         "actor.type",
         Kind::Text,
@@ -150,13 +165,9 @@ pub const FIELDS: &[Field] = &[
         "the organization, in its own log",
     ),
     entry("account.id", Kind::Id, "the account, in its own log"),
-    entry(
-        "account.name",
-        Kind::Text,
-        "the account's name at that time",
-    ),
+    text("account.name", "the account's name at that time"),
     entry("zone.id", Kind::Id, "the zone"),
-    entry("zone.name", Kind::Text, "the zone's domain name"),
+    text("zone.name", "the zone's domain name"),
     entry("raw.cf_ray_id", Kind::Id, "the ray id of the call"),
     entry("raw.method", Kind::Text, "the HTTP method"),
     entry(
@@ -169,9 +180,8 @@ pub const FIELDS: &[Field] = &[
         Kind::Text,
         "the path called, without `/client/v4`",
     ),
-    entry(
+    text(
         "raw.user_agent",
-        Kind::Text,
         "the caller's software, as it calls itself",
     ),
     entry("resource.id", Kind::Id, "the resource"),

@@ -7,12 +7,14 @@
 //! Segments are sorted newest first, so the newest answers are read from the front and nothing else is touched.
 //! It does not know where events come from, nor what people may ask.
 
+mod any_path;
 mod arrivals;
 mod automaton;
 mod directory;
 mod document;
 mod facets;
 mod gathered;
+mod labels;
 mod lower;
 mod matches;
 mod merged;

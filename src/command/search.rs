@@ -7,8 +7,9 @@ mod tail;
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use clap::{Args as ClapArgs, ValueEnum};
 
 use self::place::Place;
@@ -17,7 +18,8 @@ use super::moment::Moment;
 use super::reach::Reach;
 use crate::clock::Clock;
 use crate::index::Order;
-use crate::search::MAX_SIZE;
+use crate::query::When;
+use crate::search::{MAX_SIZE, parse_zone};
 
 /// What to look for, and where.
 #[derive(Debug, ClapArgs)]
@@ -25,12 +27,16 @@ pub(super) struct Args {
     /// Words, phrases in quotes, `field:value`, `AND OR NOT`, wildcards, ranges; nothing for everything.
     #[arg(default_value = "")]
     query: String,
-    /// Only what happened at this time or later: `7d` for the last seven days, `2026-08-03`, `2026-08-03T08:00:00Z`.
+    /// Only what happened at this time or later: `7d` or `now-7d` for the last seven days, `now/d` for today, `2026-08-03`,
+    /// `2026-08-03T08:00:00Z`.
     #[arg(long, value_name = "TIME", value_parser = Moment::read)]
     since: Option<Moment>,
     /// Only what happened before this time.
     #[arg(long, value_name = "TIME", value_parser = Moment::read)]
     before: Option<Moment>,
+    /// The time zone of dates and of `now/d`, such as `Europe/Berlin`.
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = parse_zone)]
+    tz: Tz,
     /// The most events; of facets, the most values.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -73,8 +79,8 @@ enum Colors {
 /// What is asked, wherever the answer comes from.
 #[derive(Debug)]
 struct Asked {
-    /// When: what `now` is in the query, where it is read here.
-    now: DateTime<Utc>,
+    /// When: what `now` is in the query, where it is read here, and the time zone of its dates.
+    when: When,
     query: String,
     since: Option<DateTime<Utc>>,
     before: Option<DateTime<Utc>>,
@@ -89,11 +95,16 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     } else {
         Order::Descending
     };
+    let when = When { now, zone: args.tz };
+    let time = |moment: &Option<Moment>| {
+        let time = moment.as_ref().map(|moment| moment.seen_from(when));
+        time.transpose().map_err(|message| anyhow!(message))
+    };
     let asked = Asked {
-        now,
+        when,
         query: args.query.clone(),
-        since: args.since.map(|moment| moment.seen_from(now)),
-        before: args.before.map(|moment| moment.seen_from(now)),
+        since: time(&args.since)?,
+        before: time(&args.before)?,
         order,
         limit: args.limit.into(),
     };

@@ -1,5 +1,7 @@
 //! `/v1/coverage`, and what answers about events say of their own stretch of time.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use chrono::{DateTime, Utc};
@@ -10,11 +12,12 @@ use super::AppState;
 use super::problem::Problem;
 use crate::coverage::{self, Asked, SourceCoverage, Verdict};
 use crate::position::{Seq, Source};
-use crate::search::parse_moment;
+use crate::query::{When, read_time};
+use crate::search::parse_zone;
 use crate::wording::{nearest, quoted};
 
 /// What can be asked.
-const KNOWN: [&str; 3] = ["since", "before", "source"];
+const KNOWN: [&str; 4] = ["since", "before", "tz", "source"];
 
 /// The most sources that one request names.
 const MAX_SOURCES: usize = 1_000;
@@ -32,8 +35,8 @@ pub(super) async fn list(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Coverage>, Problem> {
-    let asked = read(query.as_deref())?;
     let now = app.clock.now();
+    let asked = read(query.as_deref(), now)?;
     let sources = app
         .ask(move |app| {
             Ok(coverage::sources(
@@ -57,12 +60,21 @@ pub(super) async fn list(
     Ok(Json(Coverage { sources }))
 }
 
-fn read(query: Option<&str>) -> Result<Asked, Problem> {
+fn read(query: Option<&str>, now: DateTime<Utc>) -> Result<Asked, Problem> {
     let mut asked = Asked::default();
-    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+    let mut when = When::from(now);
+    let is_zone = |(name, _): &(Cow<'_, str>, Cow<'_, str>)| name == "tz";
+    for (at, (name, zone)) in parameters(query).filter(is_zone).enumerate() {
+        if at > 0 {
+            return Err(Problem::parameter(&name, "`tz` is given more than once"));
+        }
+        when.zone = parse_zone(&zone).map_err(|message| Problem::parameter(&name, message))?;
+    }
+    for (name, value) in parameters(query) {
         match &*name {
-            "since" => set_once(&name, &mut asked.since, &value)?,
-            "before" => set_once(&name, &mut asked.before, &value)?,
+            "since" => set_once(&name, &mut asked.since, &value, when)?,
+            "before" => set_once(&name, &mut asked.before, &value, when)?,
+            "tz" => {}
             "source" if asked.sources.len() == MAX_SOURCES => {
                 return Err(Problem::parameter(
                     "source",
@@ -89,11 +101,17 @@ fn read(query: Option<&str>) -> Result<Asked, Problem> {
     }
 }
 
-fn set_once(name: &str, place: &mut Option<DateTime<Utc>>, text: &str) -> Result<(), Problem> {
-    let wanted = "write `2026-08-03` or `2026-08-03T08:00:00Z`";
-    let moment = parse_moment(text).ok_or_else(|| {
-        Problem::parameter(name, format!("{} is no time: {wanted}", quoted(text)))
-    })?;
+fn parameters(query: Option<&str>) -> form_urlencoded::Parse<'_> {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+}
+
+fn set_once(
+    name: &str,
+    place: &mut Option<DateTime<Utc>>,
+    text: &str,
+    when: When,
+) -> Result<(), Problem> {
+    let moment = read_time(text, when).map_err(|message| Problem::parameter(name, message))?;
     match place.replace(moment) {
         None => Ok(()),
         Some(_) => Err(Problem::parameter(

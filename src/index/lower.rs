@@ -62,14 +62,26 @@ impl<'a> Lowering<'a> {
             Query::And(parts) => self.and(parts)?,
             Query::Or(parts) => any(self.or(parts)?),
             Query::Not(_) => self.and(std::slice::from_ref(query))?,
-            Query::Words { part, text } => self.words(*part, text),
+            Query::Words { part: None, text } => self.words(text),
+            Query::Words {
+                part: Some(part),
+                text,
+            } => self.in_part(*part, text)?,
             Query::WordsLike { pattern, at } => self.words_like(pattern, *at)?,
             Query::WordMatches { regex, at } => {
                 self.word_matches(sized(Automaton::of_regex(regex), *at)?)
             }
             Query::Equals { path, value, at } => self.equals(path, value, *at)?,
+            Query::Contains { path, text, .. } => self.contains(path, text),
             Query::Like { path, pattern, at } => {
-                self.matches(path, vec![sized(Automaton::of_pattern(pattern), *at)?])
+                let whole = self.matches(path, vec![sized(Automaton::of_pattern(pattern), *at)?]);
+                match field::has_words(path) {
+                    true => {
+                        let word = sized(Automaton::of_pattern(pattern), *at)?;
+                        any(vec![whole, self.has_word_like(path, word)])
+                    }
+                    false => whole,
+                }
             }
             Query::Matches { path, regex, at } => {
                 self.matches(path, vec![sized(Automaton::of_regex(regex), *at)?])
@@ -102,7 +114,7 @@ impl<'a> Lowering<'a> {
             // Making automata takes time, too.
             self.snapshot.check_time()?;
             let (path, automaton) = match part {
-                Query::Like { path, pattern, at } => {
+                Query::Like { path, pattern, at } if !field::has_words(path) => {
                     (path, sized(Automaton::of_pattern(pattern), *at)?)
                 }
                 Query::Matches { path, regex, at } => {

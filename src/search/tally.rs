@@ -1,6 +1,8 @@
 //! What is counted beside a page, or alone: how many, which values, and when. All of it is of one snapshot.
 
-use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::histogram::{Histogram, Scale};
 use super::walk::read;
@@ -60,9 +62,20 @@ pub struct Tallied {
     pub histogram: Option<Histogram>,
 }
 
+/// A value, how it is spelled, and how many events have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelledValue {
+    /// The value as it is compared, in lower case; one that is very long, by its beginning and its hash.
+    pub value: String,
+    /// The value as one of the events spells it; as it is compared where that is not known.
+    pub label: String,
+    /// How many events have it.
+    pub count: u64,
+}
+
 /// The values of some fields: as JSON an object with a list for each field, in the order asked for.
 #[derive(Debug)]
-pub struct FieldValues(pub Vec<(String, Vec<ValueCount>)>);
+pub struct FieldValues(pub Vec<(String, Vec<LabelledValue>)>);
 
 impl Serialize for FieldValues {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -116,7 +129,7 @@ pub fn completions(
     field: &str,
     prefix: &str,
     size: usize,
-) -> Result<Vec<ValueCount>, SearchError> {
+) -> Result<Vec<LabelledValue>, SearchError> {
     super::check_names(&question.query, snapshot)?;
     known_field(snapshot, field, "name")?;
     let matches = snapshot.matches(&question.query, question.range, snapshot.seq())?;
@@ -148,7 +161,7 @@ pub(super) struct Counting<'a> {
 
 impl Counting<'_> {
     fn all(&self, facets: &Facets) -> Result<FieldValues, SearchError> {
-        let mut all: Vec<(String, Vec<ValueCount>)> = Vec::new();
+        let mut all: Vec<(String, Vec<LabelledValue>)> = Vec::new();
         for field in &facets.fields {
             if all.iter().all(|(done, _)| done != field) {
                 all.push((field.clone(), self.values(field, "", facets.size)?));
@@ -157,8 +170,51 @@ impl Counting<'_> {
         Ok(FieldValues(all))
     }
 
-    /// The most frequent values of a field: from the index, or from the events when these are few and its values many.
+    /// The most frequent values of a field, each as an event spells it.
     pub(super) fn values(
+        &self,
+        field: &str,
+        prefix: &str,
+        size: usize,
+    ) -> Result<Vec<LabelledValue>, SearchError> {
+        let counted = self.counted(field, prefix, size)?;
+        let mut values: Vec<LabelledValue> = counted
+            .into_iter()
+            .map(|ValueCount { value, count }| LabelledValue {
+                label: value.clone(),
+                value,
+                count,
+            })
+            .collect();
+        // In the order of the log: one event may have several of the values.
+        let mut spelled_at: BTreeMap<Seq, Vec<usize>> = BTreeMap::new();
+        for (i, found) in values.iter().enumerate() {
+            if self.snapshot.has_other_spellings(field, &found.value)
+                && let Some(place) = self.matches.place_with(field, &found.value)?
+            {
+                spelled_at.entry(place).or_default().push(i);
+            }
+        }
+        let places: Vec<Seq> = spelled_at.keys().copied().collect();
+        let mut rest = places.as_slice();
+        while !rest.is_empty() {
+            self.snapshot.check_time()?;
+            let events = read(self.store, rest.iter().copied(), READ_BYTES)?;
+            for event in &events {
+                for i in spelled_at.get(&event.seq).into_iter().flatten() {
+                    let LabelledValue { value, label, .. } = &mut values[*i];
+                    if let Some(spelling) = self.snapshot.spelling(event, field, value) {
+                        *label = spelling;
+                    }
+                }
+            }
+            rest = &rest[events.len()..];
+        }
+        Ok(values)
+    }
+
+    /// The most frequent values of a field: from the index, or from the events when these are few and its values many.
+    fn counted(
         &self,
         field: &str,
         prefix: &str,

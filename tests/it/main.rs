@@ -12,6 +12,7 @@ mod cli;
 mod completeness;
 mod crash;
 mod desk;
+mod diffs;
 #[cfg(target_os = "linux")]
 mod disk;
 mod drive;
@@ -34,6 +35,7 @@ mod tails;
 mod tidy;
 mod verify;
 mod walks;
+mod words;
 mod worst;
 
 /// Tells whoever runs the tests something that a failure would need.

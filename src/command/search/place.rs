@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
+use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -13,11 +14,11 @@ use super::lines::Lines;
 use super::tail;
 use crate::command::reach::{Reach, get, open};
 use crate::event::AuditEvent;
-use crate::index::{Index, Order, Range, Snapshot, ValueCount};
+use crate::index::{Index, Order, Range, Snapshot};
 use crate::people;
 use crate::position::{Seq, rfc3339};
 use crate::query::{self, QueryError};
-use crate::search::{self, Export, Facets, Question, SearchError, Tally};
+use crate::search::{self, Export, Facets, LabelledValue, Question, SearchError, Tally};
 use crate::store::Store;
 
 /// Where to ask.
@@ -69,7 +70,7 @@ struct IndexState {
 }
 
 /// The most frequent values of some fields, each with its field.
-pub(super) type Values = Vec<(String, Vec<ValueCount>)>;
+pub(super) type Values = Vec<(String, Vec<LabelledValue>)>;
 
 impl Place {
     pub(super) fn open(reach: &Reach, config: &Path) -> Result<Self> {
@@ -94,7 +95,14 @@ impl Place {
             Self::Dir(dir) => {
                 let (store, snapshot) = look_into(dir)?;
                 let question = asked.question()?;
-                let page = search::page(&store, &snapshot, &question, asked.now, None, asked.limit);
+                let page = search::page(
+                    &store,
+                    &snapshot,
+                    &question,
+                    asked.when.now,
+                    None,
+                    asked.limit,
+                );
                 let found = Found::introduce(&store, page.map_err(told)?.events)?;
                 Ok((found, snapshot.seq()))
             }
@@ -190,6 +198,9 @@ impl Asked {
         let mut parameters = vec![("q", self.query.clone())];
         parameters.extend(self.since.map(|since| ("since", rfc3339(since))));
         parameters.extend(self.before.map(|before| ("before", rfc3339(before))));
+        if self.when.zone != Tz::UTC {
+            parameters.push(("tz", self.when.zone.name().to_owned()));
+        }
         parameters
     }
 
@@ -203,7 +214,7 @@ impl Asked {
             before_us: self.before.map(|time| time.timestamp_micros()),
         };
         Ok(Question {
-            query: query::parse(&self.query, self.now).map_err(with_place)?,
+            query: query::parse(&self.query, self.when).map_err(with_place)?,
             range,
             order: self.order,
         })

@@ -1,15 +1,24 @@
 //! A field's values: exact, by their looks, or between two ends.
 
+use std::sync::Arc;
+
 use tantivy::query::{BooleanQuery, Occur};
 
 use super::{Lowered, Lowering, any, sized};
-use crate::field::{Kind, Number};
+use crate::field::{self, FIELDS, Kind, Number, Origin, Part, folded};
 use crate::index::IndexError;
+use crate::index::any_path::AnyPath;
 use crate::index::automaton::Automaton;
 use crate::index::places::Places;
 use crate::index::schema::{Mark, OTHER_TIME, TIME_PATH};
 use crate::index::terms::{End, ValueTest};
+use crate::index::words;
 use crate::query::Interval;
+
+/// Whether the table says that words of a field's values are found.
+pub(super) fn has_words(path: &str) -> bool {
+    field::by_name(path).is_some_and(|field| field.words)
+}
 
 impl Lowering<'_> {
     /// A value, as a whole; a number outside the table of fields in every spelling.
@@ -25,6 +34,54 @@ impl Lowering<'_> {
         };
         let spellings = sized(Automaton::of_regex(&number.spellings()), at)?;
         Ok(any(vec![as_written, self.matches(path, vec![spellings])]))
+    }
+
+    /// A value as a whole, or words side by side in it.
+    pub(super) fn contains(&self, path: &str, text: &str) -> Lowered {
+        let (_, field, prefix) = self.shape.place_of(path);
+        let words = words::of(&folded(text)).into();
+        let by_words = self.terms(field, prefix, Vec::new(), ValueTest::Words(words));
+        any(vec![
+            self.term(self.shape.value_term(path, text)),
+            Box::new(by_words),
+        ])
+    }
+
+    /// A word of a value that looks so as a whole.
+    pub(super) fn has_word_like(&self, path: &str, automaton: Automaton) -> Lowered {
+        let (_, field, prefix) = self.shape.place_of(path);
+        let test = ValueTest::AnyWord(Arc::new(automaton));
+        Box::new(self.terms(field, prefix, Vec::new(), test))
+    }
+
+    /// A value of a part of the entry, as a whole, or words of its fields that have words.
+    pub(super) fn in_part(&self, part: Part, text: &str) -> Result<Lowered, IndexError> {
+        let mut ways = Vec::new();
+        let of_part = |field: &&field::Field| {
+            field.origin == Origin::Entry
+                && field.kind != Kind::Any
+                && Part::of_path(field.name) == part
+        };
+        for field in FIELDS.iter().filter(of_part) {
+            ways.push(match field.words {
+                true => self.contains(field.name, text),
+                false => self.equals(field.name, text, 0)?,
+            });
+        }
+        if let Some(name) = part.name() {
+            let spellings = Number::with_exponent(text).map(|number| number.spellings());
+            let spellings = spellings
+                .map(|regex| sized(Automaton::of_regex(&regex), 0))
+                .transpose()?;
+            ways.push(Box::new(AnyPath {
+                field: self.shape.paths(),
+                above: name,
+                value: words::shortened_value(folded(text)),
+                spellings: spellings.map(Arc::new),
+                watch: self.snapshot.watch().clone(),
+            }));
+        }
+        Ok(any(ways))
     }
 
     /// A value that one of some automata matches.

@@ -88,7 +88,7 @@ impl End {
 }
 
 impl ValueTest {
-    fn passes(&self, value: &str) -> bool {
+    pub(super) fn passes(&self, value: &str) -> bool {
         use std::cmp::Ordering::{Greater, Less};
         match self {
             Self::Any => true,

@@ -36,6 +36,7 @@ pub fn parse(text: &str, when: impl Into<When>) -> Result<Query, QueryError> {
         when: when.into(),
         terms: 0,
         patterns: 0,
+        classes: 0,
     };
     reader.skip_space();
     if reader.is_at_end() {
@@ -60,6 +61,8 @@ struct Reader {
     terms: usize,
     /// How many of them cost a look through a dictionary.
     patterns: usize,
+    /// How many classes of characters their expressions have.
+    classes: usize,
 }
 
 impl Reader {

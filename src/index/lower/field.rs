@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tantivy::query::{BooleanQuery, Occur};
 
-use super::{Lowered, Lowering, any, sized};
+use super::{Lowered, Lowering, any};
 use crate::field::{self, FIELDS, Kind, Number, Origin, Part, folded};
 use crate::index::IndexError;
 use crate::index::any_path::AnyPath;
@@ -16,8 +16,17 @@ use crate::index::words;
 use crate::query::Interval;
 
 /// Whether the table says that words of a field's values are found.
-pub(super) fn has_words(path: &str) -> bool {
+pub(in crate::index) fn has_words(path: &str) -> bool {
     field::by_name(path).is_some_and(|field| field.words)
+}
+
+/// The fields of a part of the entry that have values of their own in the index.
+pub(in crate::index) fn fields_of(part: Part) -> impl Iterator<Item = &'static field::Field> {
+    FIELDS.iter().filter(move |field| {
+        field.origin == Origin::Entry
+            && field.kind != Kind::Any
+            && Part::of_path(field.name) == part
+    })
 }
 
 impl Lowering<'_> {
@@ -32,7 +41,7 @@ impl Lowering<'_> {
         let Some(number) = number else {
             return Ok(as_written);
         };
-        let spellings = sized(Automaton::of_regex(&number.spellings()), at)?;
+        let spellings = self.of_regex(&number.spellings(), at)?;
         Ok(any(vec![as_written, self.matches(path, vec![spellings])]))
     }
 
@@ -57,12 +66,7 @@ impl Lowering<'_> {
     /// A value of a part of the entry, as a whole, or words of its fields that have words.
     pub(super) fn in_part(&self, part: Part, text: &str) -> Result<Lowered, IndexError> {
         let mut ways = Vec::new();
-        let of_part = |field: &&field::Field| {
-            field.origin == Origin::Entry
-                && field.kind != Kind::Any
-                && Part::of_path(field.name) == part
-        };
-        for field in FIELDS.iter().filter(of_part) {
+        for field in fields_of(part) {
             ways.push(match field.words {
                 true => self.contains(field.name, text),
                 false => self.equals(field.name, text, 0)?,
@@ -71,7 +75,7 @@ impl Lowering<'_> {
         if let Some(name) = part.name() {
             let spellings = Number::with_exponent(text).map(|number| number.spellings());
             let spellings = spellings
-                .map(|regex| sized(Automaton::of_regex(&regex), 0))
+                .map(|regex| self.of_regex(&regex, 0))
                 .transpose()?;
             ways.push(Box::new(AnyPath {
                 field: self.shape.paths(),

@@ -80,6 +80,8 @@ pub enum Origin {
     Entry,
     /// A member of our EVENT, beside the entry.
     Event,
+    /// A list of upstream's, as it was read last: it is not in the index.
+    List,
 }
 
 /// One searchable field.
@@ -125,6 +127,13 @@ const fn event(name: &'static str, kind: Kind, about: &'static str) -> Field {
     }
 }
 
+const fn list(name: &'static str, kind: Kind, about: &'static str) -> Field {
+    Field {
+        origin: Origin::List,
+        ..entry(name, kind, about)
+    }
+}
+
 /// Every field that has a name of its own. Other paths of an entry are searchable too, by their path.
 pub const FIELDS: &[Field] = &[
     entry("id", Kind::Id, "the entry's id upstream"),
@@ -165,7 +174,10 @@ pub const FIELDS: &[Field] = &[
         "the organization, in its own log",
     ),
     entry("account.id", Kind::Id, "the account, in its own log"),
-    text("account.name", "the account's name at that time"),
+    text(
+        "account.name",
+        "the account's name at that time, and its name now",
+    ),
     entry("zone.id", Kind::Id, "the zone"),
     text("zone.name", "the zone's domain name"),
     entry("raw.cf_ray_id", Kind::Id, "the ray id of the call"),
@@ -209,7 +221,51 @@ pub const FIELDS: &[Field] = &[
     ),
     event("source", Kind::Id, "the log it came from: `accounts/ID`"),
     event("problem", Kind::Text, "why the entry cannot be understood"),
+    list(
+        "actor.known.organization",
+        Kind::Id,
+        "the organization that the actor is a member of",
+    ),
+    list("actor.known.id", Kind::Id, "the membership"),
+    list("actor.known.user_id", Kind::Id, "the member's user"),
+    list(
+        "actor.known.email",
+        Kind::Text,
+        "the member's e-mail address",
+    ),
+    Field {
+        origin: Origin::List,
+        ..text("actor.known.name", "the member's name")
+    },
+    list(
+        "actor.known.status",
+        Kind::Text,
+        "the membership's status: `active`, `pending`",
+    ),
+    list(
+        TWO_FACTOR,
+        Kind::Text,
+        "whether the member signs in with a second factor: `true` or `false`",
+    ),
+    list(
+        "actor.known.joined_at",
+        Kind::Time,
+        "when the membership was made",
+    ),
+    list(
+        "actor.known.as_of",
+        Kind::Time,
+        "when the list was read that this is from",
+    ),
+    list(
+        "actor.known.left_at",
+        Kind::Time,
+        "when the list no longer had the member",
+    ),
 ];
+
+/// The field whose values are `true` and `false`.
+pub const TWO_FACTOR: &str = "actor.known.two_factor";
 
 /// The field of that name, in any letter case.
 #[must_use]

@@ -19,6 +19,7 @@ mod lower;
 mod matcher;
 mod matches;
 mod merged;
+mod one_of;
 mod phrase;
 mod places;
 mod recent;
@@ -28,6 +29,7 @@ mod schema;
 mod segment;
 mod stopwatch;
 mod terms;
+mod tester;
 mod verify;
 mod words;
 
@@ -53,6 +55,7 @@ pub use self::recent::Following;
 use self::recent::Recent;
 pub use self::scan::{Hit, Order, Range, Snapshot};
 use self::schema::Shape;
+pub use self::tester::ValueTester;
 pub use self::verify::verify_beside;
 
 /// The index's directory in the data directory.

@@ -66,6 +66,7 @@ mod print;
 mod value;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::field::Part;
 
@@ -161,6 +162,13 @@ pub enum Query {
         /// See [`Query`].
         at: usize,
     },
+    /// A field or path has one of many values. The language has no spelling for it.
+    OneOf {
+        /// The field's name, or a dotted path.
+        path: String,
+        /// The values.
+        values: Arc<[String]>,
+    },
     /// The event is the last revision of its id, among those that are asked. The language has no spelling for it.
     Latest,
 }
@@ -238,6 +246,7 @@ impl Query {
         match self {
             Self::All
             | Self::Latest
+            | Self::OneOf { .. }
             | Self::Words { .. }
             | Self::WordsLike { .. }
             | Self::WordMatches { .. } => {}

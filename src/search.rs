@@ -10,6 +10,7 @@ pub mod csv;
 mod diff;
 mod histogram;
 mod history;
+mod known;
 mod pivot;
 mod tally;
 mod walk;
@@ -144,10 +145,11 @@ pub fn page(
         });
     }
     check_names(&question.query, snapshot)?;
+    let query = known::resolved(store, &question.query)?;
     let after = place.map(|place| place.after);
     // One more than asked for tells whether there is another page.
     let hits = snapshot.hits(
-        &question.query,
+        &query,
         question.range,
         question.order,
         after,
@@ -181,9 +183,10 @@ pub fn page(
 ///
 /// # Errors
 /// [`SearchError`], named by whose fault it is.
-pub fn count(snapshot: &Snapshot, question: &Question) -> Result<u64, SearchError> {
+pub fn count(store: &Store, snapshot: &Snapshot, question: &Question) -> Result<u64, SearchError> {
     check_names(&question.query, snapshot)?;
-    Ok(snapshot.count(&question.query, question.range)?)
+    let query = known::resolved(store, &question.query)?;
+    Ok(snapshot.count(&query, question.range)?)
 }
 
 /// The moment for which a cursor's question was read: relative times mean the same on each of its pages. `None` for what is no
@@ -202,7 +205,8 @@ pub fn check_names(query: &Query, snapshot: &Snapshot) -> Result<(), SearchError
     let mut paths = Vec::new();
     query.paths(&mut |path, at| paths.push((path, at)));
     for (path, at) in paths {
-        if field::by_name(path).is_some() || snapshot.knows_path(path)? {
+        let is_known = field::by_name(path).is_some() || known::is_member(path);
+        if is_known || snapshot.knows_path(path)? {
             continue;
         }
         return Err(unknown_field(snapshot, path, "q", Some(at)));
@@ -242,6 +246,15 @@ fn unknown_field(
         at,
         message: format!("unknown field {}: {hint}", quoted(path)),
     }
+}
+
+/// The question without fields of lists, see [`known`].
+fn resolved(store: &Store, question: &Question) -> Result<Question, SearchError> {
+    Ok(Question {
+        query: known::resolved(store, &question.query)?.into_owned(),
+        range: question.range,
+        order: question.order,
+    })
 }
 
 /// The events in which a field or path has that value.

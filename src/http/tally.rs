@@ -255,6 +255,7 @@ fn known_fields(prefix: &str) -> Vec<FieldAnswer> {
             origin: match field.origin {
                 Origin::Entry => "entry",
                 Origin::Event => "event",
+                Origin::List => "list",
             },
             words: field.words,
             about: field.about,

@@ -93,6 +93,7 @@ impl<'a> Lowering<'a> {
             }
             Query::Within { path, interval, .. } => self.within(path, interval),
             Query::Exists { path, .. } => self.exists(path),
+            Query::OneOf { path, values } => self.one_of(path, values),
             Query::Latest => self.latest()?,
         })
     }

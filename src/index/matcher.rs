@@ -160,6 +160,10 @@ impl Making<'_> {
             }
             Query::Within { path, interval, .. } => self.within(path, interval),
             Query::Exists { path, .. } => self.exists(path),
+            Query::OneOf { path, values } => {
+                let values = values.iter().filter(|value| !value.is_empty());
+                Test::Any(values.map(|value| self.equals(path, value)).collect())
+            }
             // Whether an event was replaced is said by another one.
             Query::Latest => return None,
         })

@@ -61,6 +61,10 @@ impl Display for Query {
                 write_name(f, path)?;
                 f.write_str("*")
             }
+            Self::OneOf { path, values } => {
+                write_name(f, path)?;
+                write!(f, "<one of {}>", values.len())
+            }
             Self::Latest => f.write_str("<latest>"),
         }
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::moment::{Moment, When};
 use super::print::moment_text;
 use super::{Bound, Interval, Pattern, Query, QueryError};
-use crate::field::{self, Kind, Number, folded};
+use crate::field::{self, Kind, Number, TWO_FACTOR, folded};
 use crate::position::Source;
 use crate::wording::quoted;
 
@@ -163,6 +163,9 @@ pub fn check_value(path: &str, value: &str) -> Result<(), String> {
         Kind::Number => Number::with_exponent(value.trim()).is_some(),
         Kind::Time => field::instant_us(value).is_some(),
         Kind::Id if field.name == SOURCE => folded(value).parse::<Source>().is_ok(),
+        Kind::Text if field.name == TWO_FACTOR => {
+            matches!(folded(value).as_str(), "true" | "false")
+        }
         Kind::Id | Kind::Text | Kind::Any => true,
     };
     if value_is_right {
@@ -175,7 +178,8 @@ pub fn check_value(path: &str, value: &str) -> Result<(), String> {
             quoted(value)
         ),
         Kind::Time => no_time(value),
-        Kind::Id | Kind::Text | Kind::Any => format!(
+        Kind::Text => format!("{} is neither `true` nor `false`", quoted(value)),
+        Kind::Id | Kind::Any => format!(
             "{} names no source: write `organizations/ID` or `accounts/ID`",
             quoted(value)
         ),

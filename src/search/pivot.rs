@@ -132,11 +132,14 @@ pub fn profile(
     size: usize,
 ) -> Result<Profile, SearchError> {
     check_names(&question.query, snapshot)?;
+    let question = &super::resolved(store, question)?;
     let matches = snapshot.matches(&question.query, question.range, snapshot.seq())?;
     let extent = matches.extent();
     let counting = Counting {
         store,
         snapshot,
+        question,
+        upto: snapshot.seq(),
         matches: &matches,
     };
     let values = |field| counting.values(field, "", size);

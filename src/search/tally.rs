@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::histogram::{Histogram, Scale};
+use super::known::is_of_lists;
 use super::walk::read;
 use super::{Question, SearchError, known_field};
 use crate::index::{Matches, Snapshot, ValueCount};
@@ -101,10 +102,13 @@ pub fn tally(
     if let Some(facets) = &wanted.facets {
         check_fields(snapshot, facets)?;
     }
+    let question = &super::resolved(store, question)?;
     let matches = snapshot.matches(&question.query, question.range, upto)?;
     let counting = Counting {
         store,
         snapshot,
+        question,
+        upto,
         matches: &matches,
     };
     let facets = wanted.facets.as_ref();
@@ -132,10 +136,13 @@ pub fn completions(
 ) -> Result<Vec<LabelledValue>, SearchError> {
     super::check_names(&question.query, snapshot)?;
     known_field(snapshot, field, "name")?;
+    let question = &super::resolved(store, question)?;
     let matches = snapshot.matches(&question.query, question.range, snapshot.seq())?;
     let counting = Counting {
         store,
         snapshot,
+        question,
+        upto: snapshot.seq(),
         matches: &matches,
     };
     counting.values(field, prefix, size)
@@ -156,6 +163,9 @@ fn check_fields(snapshot: &Snapshot, facets: &Facets) -> Result<(), SearchError>
 pub(super) struct Counting<'a> {
     pub(super) store: &'a Store,
     pub(super) snapshot: &'a Snapshot,
+    /// Without fields of lists.
+    pub(super) question: &'a Question,
+    pub(super) upto: Seq,
     pub(super) matches: &'a Matches<'a>,
 }
 
@@ -170,8 +180,21 @@ impl Counting<'_> {
         Ok(FieldValues(all))
     }
 
-    /// The most frequent values of a field, each as an event spells it.
+    /// The most frequent values of a field, each as an event or a list spells it.
     pub(super) fn values(
+        &self,
+        field: &str,
+        prefix: &str,
+        size: usize,
+    ) -> Result<Vec<LabelledValue>, SearchError> {
+        match is_of_lists(field) {
+            true => self.values_of_lists(field, prefix, size),
+            false => self.values_of_entries(field, prefix, size),
+        }
+    }
+
+    /// The most frequent values of a field of entries, each as an event spells it.
+    pub(super) fn values_of_entries(
         &self,
         field: &str,
         prefix: &str,

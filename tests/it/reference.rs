@@ -162,6 +162,7 @@ pub(crate) fn matches(query: &Query, entry: &Entry) -> bool {
         Query::And(parts) => parts.iter().all(|part| matches(part, entry)),
         Query::Or(parts) => parts.iter().any(|part| matches(part, entry)),
         Query::Not(inner) => !matches(inner, entry),
+        Query::OneOf { path, values } => values.iter().any(|value| is_value(entry, path, value)),
         Query::Latest => !entry.is_replaced,
         Query::Words { part: None, text } => {
             let asked: Vec<String> = words(text);

@@ -132,7 +132,7 @@ impl Place {
                 let shown = page.events.len();
                 let total = match page.next_cursor {
                     None => shown as u64,
-                    Some(_) => search::count(snapshot, &question).map_err(told)?,
+                    Some(_) => search::count(store, snapshot, &question).map_err(told)?,
                 };
                 Ok(FirstPage {
                     events: Found::introduce(store, page.events)?,

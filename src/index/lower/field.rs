@@ -9,6 +9,7 @@ use crate::field::{self, FIELDS, Kind, Number, Origin, Part, folded};
 use crate::index::IndexError;
 use crate::index::any_path::AnyPath;
 use crate::index::automaton::Automaton;
+use crate::index::one_of::OneOf;
 use crate::index::places::Places;
 use crate::index::schema::{Mark, OTHER_TIME, TIME_PATH};
 use crate::index::terms::{End, ValueTest};
@@ -43,6 +44,19 @@ impl Lowering<'_> {
         };
         let spellings = self.of_regex(&number.spellings(), at)?;
         Ok(any(vec![as_written, self.matches(path, vec![spellings])]))
+    }
+
+    /// One of many values, as a whole.
+    pub(super) fn one_of(&self, path: &str, values: &[String]) -> Lowered {
+        let (_, field, _) = self.shape.place_of(path);
+        let terms = values.iter().filter(|value| !value.is_empty());
+        Box::new(OneOf {
+            field,
+            terms: terms
+                .map(|value| self.shape.value_term(path, value))
+                .collect(),
+            watch: self.snapshot.watch().clone(),
+        })
     }
 
     /// A value as a whole, or words side by side in it.

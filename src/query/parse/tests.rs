@@ -42,7 +42,7 @@ fn without_places(query: Query) -> Query {
             at: 0,
         },
         Query::Exists { path, .. } => Query::Exists { path, at: 0 },
-        query @ (Query::All | Query::Latest | Query::Words { .. }) => query,
+        query @ (Query::All | Query::Latest | Query::OneOf { .. } | Query::Words { .. }) => query,
     }
 }
 

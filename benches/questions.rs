@@ -156,7 +156,12 @@ fn bound(
     kind: &Kind,
     reading: impl Fn(&Question) -> Reading,
 ) {
-    let Held { snapshot, bare, .. } = held;
+    let Held {
+        store,
+        snapshot,
+        bare,
+        ..
+    } = held;
     for question in &kind.questions {
         let whole = bare.whole(&question.query, question.range);
         let count = search::count(store, snapshot, question).unwrap();

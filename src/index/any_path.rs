@@ -5,15 +5,12 @@
 
 use std::sync::Arc;
 
-use tantivy::postings::TermInfo;
-use tantivy::query::{EnableScoring, Query, Weight};
 use tantivy::schema::Field;
-use tantivy::{BitSet, SegmentReader};
 
 use super::automaton::Automaton;
-use super::gathered::{Found, Gathered, add};
 use super::schema::PATH_END;
-use super::stopwatch::{Steps, Watch};
+use super::sets::Gathering;
+use super::stopwatch::Steps;
 
 /// The question: which value, below which key.
 #[derive(Debug, Clone)]
@@ -26,42 +23,21 @@ pub(super) struct AnyPath {
     pub(super) value: String,
     /// The spellings of the same number, if the value is one.
     pub(super) spellings: Option<Arc<Automaton>>,
-    /// How much time there is.
-    pub(super) watch: Watch,
 }
 
 impl AnyPath {
-    /// The documents of a segment.
-    fn docs(&self, reader: &SegmentReader) -> tantivy::Result<Found> {
-        let inverted = reader.inverted_index(self.field)?;
-        let steps = self.watch.steps();
-        let mut infos: Vec<TermInfo> = Vec::new();
+    /// Adds the documents of one segment.
+    pub(super) fn gather(&self, into: &mut Gathering<'_>) -> tantivy::Result<()> {
+        let inverted = into.reader.inverted_index(self.field)?;
         let walk = Walk {
             asked: self,
-            steps: self.watch.steps(),
+            steps: into.watch.steps(),
         };
         let mut terms = inverted.terms().search(walk).into_stream()?;
-        while terms.advance() && !self.watch.is_over() {
-            infos.push(terms.value().clone());
+        while terms.advance() && !into.watch.is_over() {
+            into.add_term(self.field, &inverted, terms.value())?;
         }
-        Ok(match infos.as_slice() {
-            [] => Found::Nothing,
-            [one] => Found::OneTerm(self.field, one.clone()),
-            several => {
-                let mut docs = BitSet::with_max_value(reader.max_doc());
-                for info in several {
-                    add(&mut docs, &inverted, info, &steps, |_| true)?;
-                }
-                Found::Docs(docs)
-            }
-        })
-    }
-}
-
-impl Query for AnyPath {
-    fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
-        let asked = self.clone();
-        Ok(Box::new(Gathered::new(move |reader| asked.docs(reader))))
+        Ok(())
     }
 }
 

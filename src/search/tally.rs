@@ -8,6 +8,7 @@ use super::histogram::{Histogram, Scale};
 use super::known::is_of_lists;
 use super::walk::read;
 use super::{Question, SearchError, known_field};
+use crate::event::AuditEvent;
 use crate::index::{Matches, Snapshot, ValueCount};
 use crate::position::Seq;
 use crate::store::Store;
@@ -254,6 +255,12 @@ impl Counting<'_> {
         while !rest.is_empty() {
             self.snapshot.check_time()?;
             let events = read(self.store, rest.iter().copied(), READ_BYTES)?;
+            // The index still knows the values that a damaged entry had.
+            if events.iter().any(AuditEvent::is_damaged)
+                && let Some(values) = self.matches.values(field, prefix, size, None)?
+            {
+                return Ok(values);
+            }
             events.iter().for_each(|event| reading.take(event));
             rest = &rest[events.len()..];
         }

@@ -18,8 +18,8 @@ use crate::store::{Store, StoreError};
 /// How many places of an export are looked up at once.
 const MAX_PLACES: usize = 50_000;
 
-/// The same for a tail: there are many of these at once.
-const MAX_TAIL_PLACES: usize = 4_000;
+/// The same for a tail: there are many of these at once, and five hundred that are far behind take 64 MB so.
+const MAX_TAIL_PLACES: usize = 16_000;
 
 /// The most events in a piece.
 const MAX_EVENTS: usize = 500;
@@ -179,6 +179,10 @@ impl Tail {
         }
         let events = read(&self.store, self.places.iter().copied(), TAIL_BYTES)?;
         self.places.drain(..events.len());
+        if self.places.is_empty() {
+            // What it took while it was behind is given back.
+            self.places = VecDeque::new();
+        }
         Ok(events)
     }
 }

@@ -8,16 +8,19 @@
 mod answers;
 mod asked;
 mod backfill;
+mod beside;
 mod cli;
 #[cfg(target_os = "linux")]
 mod clients;
 mod completeness;
 mod crash;
+mod damage;
 mod desk;
 mod diffs;
 #[cfg(target_os = "linux")]
 mod disk;
 mod drive;
+mod freshness;
 mod harness;
 mod import;
 mod lists;
@@ -25,6 +28,7 @@ mod meaning;
 mod motion;
 mod newcomer;
 mod operator;
+mod pages;
 mod paging;
 mod people;
 mod quota;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tantivy::query::{BooleanQuery, Occur};
 
-use super::{Lowered, Lowering, any};
+use super::{Lowered, Lowering};
 use crate::field::{self, FIELDS, Kind, Number, Origin, Part, folded};
 use crate::index::IndexError;
 use crate::index::any_path::AnyPath;
@@ -12,6 +12,7 @@ use crate::index::automaton::Automaton;
 use crate::index::one_of::OneOf;
 use crate::index::places::Places;
 use crate::index::schema::{Mark, OTHER_TIME, TIME_PATH};
+use crate::index::sets::Set;
 use crate::index::terms::{End, ValueTest};
 use crate::index::words;
 use crate::query::Interval;
@@ -43,20 +44,19 @@ impl Lowering<'_> {
             return Ok(as_written);
         };
         let spellings = self.of_regex(&number.spellings(), at)?;
-        Ok(any(vec![as_written, self.matches(path, vec![spellings])]))
+        Ok(self.any(vec![as_written, self.matches(path, vec![spellings])]))
     }
 
     /// One of many values, as a whole.
     pub(super) fn one_of(&self, path: &str, values: &[String]) -> Lowered {
         let (_, field, _) = self.shape.place_of(path);
         let terms = values.iter().filter(|value| !value.is_empty());
-        Box::new(OneOf {
+        self.gathered(Set::OneOf(OneOf {
             field,
             terms: terms
                 .map(|value| self.shape.value_term(path, value))
                 .collect(),
-            watch: self.snapshot.watch().clone(),
-        })
+        }))
     }
 
     /// A value as a whole, or words side by side in it.
@@ -64,9 +64,9 @@ impl Lowering<'_> {
         let (_, field, prefix) = self.shape.place_of(path);
         let words = words::of(&folded(text)).into();
         let by_words = self.terms(field, prefix, Vec::new(), ValueTest::Words(words));
-        any(vec![
+        self.any(vec![
             self.term(self.shape.value_term(path, text)),
-            Box::new(by_words),
+            self.gathered(Set::Terms(by_words)),
         ])
     }
 
@@ -74,7 +74,7 @@ impl Lowering<'_> {
     pub(super) fn has_word_like(&self, path: &str, automaton: Automaton) -> Lowered {
         let (_, field, prefix) = self.shape.place_of(path);
         let test = ValueTest::AnyWord(Arc::new(automaton));
-        Box::new(self.terms(field, prefix, Vec::new(), test))
+        self.gathered(Set::Terms(self.terms(field, prefix, Vec::new(), test)))
     }
 
     /// A value of a part of the entry, as a whole, or words of its fields that have words.
@@ -91,21 +91,25 @@ impl Lowering<'_> {
             let spellings = spellings
                 .map(|regex| self.of_regex(&regex, 0))
                 .transpose()?;
-            ways.push(Box::new(AnyPath {
+            ways.push(self.gathered(Set::AnyPath(AnyPath {
                 field: self.shape.paths(),
                 above: name,
                 value: words::shortened_value(folded(text)),
                 spellings: spellings.map(Arc::new),
-                watch: self.snapshot.watch().clone(),
-            }));
+            })));
         }
-        Ok(any(ways))
+        Ok(self.any(ways))
     }
 
     /// A value that one of some automata matches.
     pub(super) fn matches(&self, path: &str, automata: Vec<Automaton>) -> Lowered {
         let (_, field, prefix) = self.shape.place_of(path);
-        Box::new(self.terms(field, prefix, automata, ValueTest::Any))
+        self.gathered(Set::Terms(self.terms(
+            field,
+            prefix,
+            automata,
+            ValueTest::Any,
+        )))
     }
 
     pub(super) fn within(&self, path: &str, interval: &Interval) -> Lowered {
@@ -124,7 +128,7 @@ impl Lowering<'_> {
             Interval::Values { lower, upper } => ValueTest::Between(End::of(lower), End::of(upper)),
         };
         let (_, field, prefix) = self.shape.place_of(path);
-        Box::new(self.terms(field, prefix, Vec::new(), test))
+        self.gathered(Set::Terms(self.terms(field, prefix, Vec::new(), test)))
     }
 
     /// `action.time` in a stretch: mostly what events are ordered by, and for the others their own values.
@@ -141,6 +145,6 @@ impl Lowering<'_> {
             Vec::new(),
             ValueTest::Time(since_us, before_us),
         );
-        any(vec![Box::new(ordered), Box::new(values)])
+        self.any(vec![Box::new(ordered), self.gathered(Set::Terms(values))])
     }
 }

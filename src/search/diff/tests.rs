@@ -18,6 +18,7 @@ fn event(seq: u64, entry: &Value) -> AuditEvent {
         received_at: DateTime::UNIX_EPOCH,
         problem: reading.problem,
         entry: RawValue::from_string(body).unwrap(),
+        sha256: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use tantivy::query::{BooleanQuery, Occur};
 
 use super::{Lowered, Lowering, any, sized};
-use crate::field::{Kind, Number};
+use crate::field::{Kind, MAX_VALUE_LEN, Number};
 use crate::index::IndexError;
 use crate::index::automaton::Automaton;
 use crate::index::places::Places;
@@ -23,8 +23,17 @@ impl Lowering<'_> {
         let Some(number) = number else {
             return Ok(as_written);
         };
-        let spellings = sized(Automaton::of_regex(&number.spellings()), at)?;
-        Ok(any(vec![as_written, self.matches(path, vec![spellings])]))
+        let spelled = number.to_string();
+        let mut ways = vec![as_written];
+        if spelled != value {
+            // One that is too long for a pattern is found by the hash of its one spelling.
+            ways.push(self.term(self.shape.value_term(path, &spelled)));
+        }
+        if spelled.len() <= MAX_VALUE_LEN {
+            let spellings = sized(Automaton::of_regex(&number.spellings()), at)?;
+            ways.push(self.matches(path, vec![spellings]));
+        }
+        Ok(any(ways))
     }
 
     /// A value that one of some automata matches.

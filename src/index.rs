@@ -12,6 +12,7 @@ mod automaton;
 mod directory;
 mod document;
 mod facets;
+mod faults;
 mod gathered;
 mod lower;
 mod matches;
@@ -28,12 +29,14 @@ mod verify;
 mod words;
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use tantivy::TantivyDocument;
 use tokio::sync::watch;
-use tracing::debug;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::durable::{Breaker, Broken, Step};
@@ -42,7 +45,9 @@ use crate::position::Seq;
 use crate::query::QueryError;
 
 use self::directory::Writing;
+use self::document::Paths;
 pub use self::facets::{Reading, ValueCount};
+pub use self::faults::{Faults, Work};
 pub use self::matches::Matches;
 pub use self::scan::{Hit, Order, Range, Snapshot};
 use self::schema::Shape;
@@ -114,8 +119,23 @@ impl Index {
         head: Seq,
         breaker: Breaker,
     ) -> Result<(Self, Option<String>), IndexError> {
+        Self::open_with_faults(data_dir, log_id, head, breaker, Faults::default())
+    }
+
+    /// As [`Index::open`], with the work on entries that a test makes fail.
+    ///
+    /// # Errors
+    /// As [`Index::open`].
+    pub fn open_with_faults(
+        data_dir: &Path,
+        log_id: Uuid,
+        head: Seq,
+        breaker: Breaker,
+        faults: Faults,
+    ) -> Result<(Self, Option<String>), IndexError> {
         let dir = data_dir.join(DIR_NAME);
-        let shape = Shape::new();
+        let mut shape = Shape::new();
+        shape.faults = faults;
         let ((writing, snapshot), why_anew) =
             match directory::open_whole(&dir, &shape, log_id, head) {
                 Ok(opened) => (opened, None),
@@ -193,6 +213,14 @@ impl Index {
             .map_or(Seq::ZERO, |writing| writing.added)
     }
 
+    /// Whether one of the next events may be what made the index fail before: each is then tried by itself.
+    #[must_use]
+    pub fn is_suspicious(&self) -> bool {
+        lock(&self.0.writing)
+            .as_ref()
+            .is_some_and(|writing| writing.added < writing.suspected_to)
+    }
+
     /// Adds events, the next ones in the log's order. They are found after [`Index::commit`].
     ///
     /// # Errors
@@ -214,11 +242,35 @@ impl Index {
         let writing = open(&mut writing)?;
         for event in events {
             let replaced = replaced.get(&event.seq).copied();
-            let document = self.0.shape.document(event, replaced, &mut writing.paths);
+            let document = self.document(event, replaced, writing);
             writing.writer.add_document(document)?;
             writing.added = event.seq;
         }
         Ok(())
+    }
+
+    /// The document of an event; that of its row, when its entry makes none that the engine can take in.
+    fn document(
+        &self,
+        event: &AuditEvent,
+        replaced: Option<Hit>,
+        writing: &mut Writing,
+    ) -> TantivyDocument {
+        let shape = &self.0.shape;
+        let paths = &mut writing.paths;
+        // What a panic leaves half done is the paths, which are made again.
+        let make = AssertUnwindSafe(|| shape.document(event, replaced, paths).ok());
+        let made = catch_unwind(make).unwrap_or(None).filter(|document| {
+            event.seq > writing.suspected_to || directory::can_take(shape, document)
+        });
+        made.unwrap_or_else(|| {
+            warn!(
+                event.seq = event.seq.0,
+                "The document of an event could not be made; the event is indexed by its source, id and time only."
+            );
+            writing.paths = Paths::default();
+            shape.document_of_row(event, replaced)
+        })
     }
 
     /// Makes everything added durable and searchable.
@@ -248,9 +300,12 @@ impl Index {
     /// When not even an empty index can be made.
     pub fn reopen(&self, head: Seq) -> Result<Option<String>, IndexError> {
         let mut slot = lock(&self.0.writing);
+        let suspected_to = slot.as_ref().map_or(Seq::ZERO, |writing| {
+            writing.added.next().max(writing.suspected_to)
+        });
         let_go(&mut slot);
         let opened = directory::open_whole(&self.0.dir, &self.0.shape, self.0.log_id, head);
-        let (writing, why_anew) = match opened {
+        let (mut writing, why_anew) = match opened {
             Ok((writing, snapshot)) => {
                 self.show(snapshot);
                 (writing, None)
@@ -261,6 +316,7 @@ impl Index {
                 (writing, Some(error.to_string()))
             }
         };
+        writing.suspected_to = suspected_to;
         *slot = Some(writing);
         Ok(why_anew)
     }
@@ -484,6 +540,7 @@ mod tests {
         let word = |looks: &str| Terms {
             field: snapshot.shape.words_of(Part::Actor),
             prefix: String::new(),
+            kept_len: super::words::MAX_TERM_LEN,
             automata: vec![Automaton::of_regex(looks).unwrap()].into(),
             test: ValueTest::Any,
             watch: Watch::default(),

@@ -6,6 +6,7 @@
 //! Announcements of a new head only wake it: one that is missed is found at the next look.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -53,6 +54,16 @@ pub enum IndexingError {
     /// The log.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The turn panicked; the index is reopened.
+    #[error("a turn of the index's follower panicked")]
+    Panicked,
+}
+
+impl IndexingError {
+    /// Whether going back to the index's last commit, and trying each event by itself, may help.
+    fn may_be_an_entry(&self) -> bool {
+        matches!(self, Self::Panicked | Self::Index(IndexError::Engine(_)))
+    }
 }
 
 /// What a turn came to.
@@ -74,6 +85,10 @@ pub struct Indexing {
     clock: Clock,
     /// When the last commit was done, and how long it took.
     last_commit: (DateTime<Utc>, TimeDelta),
+    /// How many turns have panicked.
+    panics: u64,
+    /// Where the index was when it was last reopened by [`Indexing::steady_turn`].
+    reopened_at: Option<Seq>,
 }
 
 impl Indexing {
@@ -86,6 +101,8 @@ impl Indexing {
             index,
             clock,
             last_commit,
+            panics: 0,
+            reopened_at: None,
         }
     }
 
@@ -149,8 +166,34 @@ impl Indexing {
     /// # Errors
     /// As [`Indexing::turn`].
     pub fn catch_up(&mut self) -> Result<(), IndexingError> {
-        while self.turn()?.has_more {}
-        self.commit()
+        while self.steady_turn()?.has_more {}
+        Ok(())
+    }
+
+    /// As [`Indexing::turn`], and commits when there is no more. When the index fails, goes back to its last commit and tries
+    /// each event by itself, once: an entry that makes it fail is then indexed by what its row says.
+    ///
+    /// # Errors
+    /// As [`Indexing::turn`].
+    pub fn steady_turn(&mut self) -> Result<Turned, IndexingError> {
+        loop {
+            let turned = self.turn();
+            let result = turned.and_then(|turned| match turned.has_more {
+                true => Ok(turned),
+                false => self.commit().map(|()| turned),
+            });
+            match result {
+                Err(error)
+                    if error.may_be_an_entry()
+                        && self.reopened_at != Some(self.index.checkpoint()) =>
+                {
+                    warn!(error = %error, "The index failed; trying each event since its last commit by itself.");
+                    self.reopened_at = Some(self.index.checkpoint());
+                    self.index.reopen(self.store.head())?;
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Takes in the next events, and commits if it is time.
@@ -158,7 +201,19 @@ impl Indexing {
     /// # Errors
     /// [`IndexingError`]; then [`Index::reopen`] leads back to the last commit.
     pub fn turn(&mut self) -> Result<Turned, IndexingError> {
+        // Whatever a panic leaves half done is the index's, which is then reopened.
+        match catch_unwind(AssertUnwindSafe(|| self.uncaught_turn())) {
+            Ok(result) => result,
+            Err(_) => {
+                self.panics += 1;
+                Err(IndexingError::Panicked)
+            }
+        }
+    }
+
+    fn uncaught_turn(&mut self) -> Result<Turned, IndexingError> {
         let head = self.store.head();
+        let is_suspicious = self.index.is_suspicious();
         let events = self
             .store
             .events_after(self.index.added(), MAX_EVENTS, MAX_BYTES)?;
@@ -172,7 +227,8 @@ impl Indexing {
                 false => COMMIT_EVERY.min(took * RESTS),
             };
             let wait = done + rest - self.clock.steady();
-            if wait <= TimeDelta::zero() {
+            // What was tried by itself is not tried again when another event fails.
+            if wait <= TimeDelta::zero() || is_suspicious {
                 self.commit()?;
             } else {
                 commit_in = Some(wait);
@@ -244,8 +300,8 @@ impl Indexing {
                 Ok(())
             }
             IndexingError::Store(error) => Err(error.into()),
-            IndexingError::Index(error) => {
-                warn!(error = %error, "The index failed; going back to its last commit.");
+            error @ (IndexingError::Index(_) | IndexingError::Panicked) => {
+                warn!(error = %error, panics = self.panics, "The index failed; going back to its last commit.");
                 let (index, head) = (self.index.clone(), self.store.head());
                 match task::blocking(move || index.reopen(head)).await {
                     Ok(None) => {}

@@ -51,7 +51,7 @@ pub(super) fn catch_up_while(
     let mut indexing = Indexing::new(store, index.clone(), Clock::system());
     let mut is_up = index.checkpoint() == head;
     while !is_up && is_wanted() {
-        is_up = !indexing.turn()?.has_more;
+        is_up = !indexing.steady_turn()?.has_more;
         bar.set_position(index.added().0);
     }
     indexing.commit()?;

@@ -20,6 +20,7 @@ use super::schema::{Mark, REPLACES, Shape, spelled};
 use super::segment::{Head, Segment, Walk};
 use super::stopwatch::Watch;
 use crate::clock::Deadline;
+use crate::event::NOT_INDEXED;
 use crate::position::Seq;
 use crate::query::Query;
 
@@ -220,13 +221,72 @@ impl Snapshot {
         Ok(count)
     }
 
-    /// Whether any entry has a value at a path, or below it.
+    /// Whether any entry has a value, an empty text or `null` at a path, or below it.
     ///
     /// # Errors
     /// [`IndexError::Engine`] when a file cannot be read.
     pub fn knows_path(&self, path: &str) -> Result<bool, IndexError> {
-        let term = self.shape.mark(&Mark::Path(&spelled(path)));
-        Ok(self.searcher.doc_freq(&term)? > 0)
+        let path = &*spelled(path);
+        let term = self.shape.mark(&Mark::Path(path));
+        if self.searcher.doc_freq(&term)? > 0 {
+            return Ok(true);
+        }
+        for mark in [Mark::Empty(path), Mark::Null(path)].map(|mark| mark.text()) {
+            if self.has_mark(&mark, false)? || self.has_mark(&format!("{mark}."), true)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether any entry has a mark with this text, or one that goes on after it.
+    fn has_mark(&self, text: &str, may_go_on: bool) -> Result<bool, IndexError> {
+        for reader in self.searcher.segment_readers() {
+            let inverted = reader.inverted_index(self.shape.path)?;
+            let terms = inverted.terms().range().ge(text).into_stream();
+            let mut terms = terms.map_err(tantivy::TantivyError::from)?;
+            if terms.advance()
+                && terms.key().starts_with(text.as_bytes())
+                && (may_go_on || terms.key().len() == text.len())
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Those of some events that are indexed by what their row says, because their documents could not be made.
+    ///
+    /// # Errors
+    /// As [`Snapshot::knows_path`].
+    pub fn not_indexed(
+        &self,
+        hits: impl IntoIterator<Item = Hit> + Clone,
+    ) -> Result<HashSet<Seq>, IndexError> {
+        let term = self.shape.value_term("problem", NOT_INDEXED);
+        let mut found = HashSet::new();
+        for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
+            let inverted = reader.inverted_index(term.field())?;
+            let Some(info) = inverted
+                .get_term_info(&term)
+                .map_err(tantivy::TantivyError::from)?
+            else {
+                continue;
+            };
+            for hit in hits.clone() {
+                let mut docs = segment.docs_at(hit.at_us);
+                let Some(doc) = docs.find(|doc| segment.seq.get_val(*doc) == hit.seq.0) else {
+                    continue;
+                };
+                let mut postings = inverted
+                    .read_postings_from_terminfo(&info, IndexRecordOption::Basic)
+                    .map_err(tantivy::TantivyError::from)?;
+                if postings.doc() == doc || (postings.doc() < doc && postings.seek(doc) == doc) {
+                    found.insert(hit.seq);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The paths at which entries have values, or below which they have, in lower case and in order; 10,000 at most.

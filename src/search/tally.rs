@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use super::histogram::{Histogram, Scale};
 use super::walk::read;
-use super::{Question, SearchError, known_field};
+use super::{Question, SearchError, known_field, report_not_indexed};
 use crate::index::{Matches, Snapshot, ValueCount};
 use crate::position::Seq;
 use crate::store::Store;
@@ -174,7 +174,9 @@ impl Counting<'_> {
         let mut rest = places.as_slice();
         while !rest.is_empty() {
             self.snapshot.check_time()?;
-            let events = read(self.store, rest.iter().copied(), READ_BYTES)?;
+            let mut events = read(self.store, rest.iter().copied(), READ_BYTES)?;
+            // What the index does not have of an entry is not counted here either.
+            report_not_indexed(self.snapshot, &mut events)?;
             events.iter().for_each(|event| reading.take(event));
             rest = &rest[events.len()..];
         }

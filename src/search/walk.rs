@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Question, SearchError, check_names};
+use super::{Question, SearchError, check_names, report_not_indexed};
 use crate::clock::Deadline;
 use crate::event::AuditEvent;
 use crate::index::{Hit, Snapshot};
@@ -82,7 +82,8 @@ impl Export {
             self.places.extend(hits);
         }
         let places = self.places.iter().map(|hit| hit.seq);
-        let events = read(&self.store, places, EXPORT_BYTES)?;
+        let mut events = read(&self.store, places, EXPORT_BYTES)?;
+        report_not_indexed(&self.snapshot, &mut events)?;
         self.places.drain(..events.len());
         Ok(events)
     }
@@ -129,7 +130,8 @@ impl Tail {
             };
             self.places.extend(found);
         }
-        let events = read(&self.store, self.places.iter().copied(), TAIL_BYTES)?;
+        let mut events = read(&self.store, self.places.iter().copied(), TAIL_BYTES)?;
+        report_not_indexed(snapshot, &mut events)?;
         self.places.drain(..events.len());
         Ok(events)
     }

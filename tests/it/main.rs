@@ -16,6 +16,7 @@ mod desk;
 mod disk;
 mod drive;
 mod harness;
+mod hostile;
 mod import;
 mod meaning;
 mod motion;

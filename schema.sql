@@ -21,10 +21,18 @@ CREATE TABLE source (
     label           TEXT,                  -- what upstream calls it
     first_seen_us   INTEGER NOT NULL,
     created_us      INTEGER,               -- when upstream says that the account was made
-    left_us         INTEGER,               -- when its organization no longer listed it; NULL while it does
+    left_us         INTEGER,               -- when its organization no longer listed it, as two complete lists say; NULL while it does
     newest_us       INTEGER,               -- the latest `time_us` among its events
-    events          INTEGER NOT NULL DEFAULT 0
+    events          INTEGER NOT NULL DEFAULT 0,
+    unlisted_us     INTEGER                -- when the first complete list of its organization without it was read; NULL while it is listed
 ) STRICT;
+
+-- The organizations' lists of accounts. Until one was read completely, nobody knows which sources there are.
+CREATE TABLE account_list (
+    organization  TEXT PRIMARY KEY,        -- its id
+    wanted        INTEGER NOT NULL,        -- 1 while all accounts of the organization are to be followed
+    read_us       INTEGER                  -- when the last complete reading began; NULL when there was none
+) STRICT, WITHOUT ROWID;
 
 -- The names that upstream's lists gave a source: a row for each time it was another one.
 CREATE TABLE source_label (
@@ -54,10 +62,11 @@ CREATE TABLE member (
 CREATE INDEX member_user ON member (user_id);
 CREATE INDEX member_email ON member (email COLLATE NOCASE);
 
--- When each organization's list of members was last read.
+-- When each organization's list of members was last read, and when that was last all of it.
 CREATE TABLE member_list (
     organization  TEXT PRIMARY KEY,
-    read_us       INTEGER NOT NULL
+    read_us       INTEGER NOT NULL,
+    complete_us   INTEGER                  -- NULL when no complete list was read yet
 ) STRICT, WITHOUT ROWID;
 
 -- Trained compression dictionaries. A row of `event` names the one it needs, so none is ever deleted.
@@ -144,9 +153,11 @@ CREATE TABLE scan_cursor (
     PRIMARY KEY (window, cursor)
 ) STRICT, WITHOUT ROWID;
 
--- What a credential has spent and how long it was told to wait, so that a restart spends nothing twice.
+-- What a credential has spent and how long it must wait, so that a restart spends nothing twice. Lengths from the time of
+-- saving: a moment in the future, stored while the clock was wrong, would silence the credential until then.
 CREATE TABLE quota (
     credential  TEXT PRIMARY KEY,          -- its name in the configuration, never the secret
-    spent_us    INTEGER NOT NULL,          -- until when its requests so far have used up their pace
-    blocked_us  INTEGER NOT NULL           -- no call before this
+    saved_us    INTEGER NOT NULL,          -- when the row was saved
+    spent_us    INTEGER NOT NULL,          -- for how long from then on its requests so far use up their pace
+    wait_us     INTEGER NOT NULL           -- for how long from then on no call may be made
 ) STRICT, WITHOUT ROWID;

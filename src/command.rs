@@ -12,32 +12,36 @@ mod reach;
 mod reindex;
 mod search;
 mod serve;
+mod setup;
+mod signals;
 mod simulate;
 mod status;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand, ValueEnum};
-use tokio_util::sync::CancellationToken;
+use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
+use self::signals::{Hangup, listen};
 use crate::config::{self, Config};
 use crate::terminal::say;
 
-/// Signals that follow the first one this soon are taken for the same one.
-const SAME_SIGNAL: Duration = Duration::from_millis(500);
+/// The version, with the commit and the day it is made of where they are known; see `build.rs`.
+const VERSION: &str = env!("ORGTRAIL_VERSION");
 
 /// How long the end of the process waits for work that nobody waits for any more.
 const LAST_WORK_WITHIN: Duration = Duration::from_secs(1);
 
 /// Keeps a Cloudflare organization's audit trail, finds it, and says what it does not hold.
 #[derive(Debug, Parser)]
-#[command(name = "orgtrail", version, max_term_width = 100)]
+#[command(name = "orgtrail", version = VERSION, max_term_width = 100, after_long_help = EXAMPLES)]
 pub struct Cli {
-    /// The configuration file.
+    /// Configuration file.
     #[arg(
         long,
         global = true,
@@ -45,15 +49,29 @@ pub struct Cli {
         default_value = "orgtrail.toml"
     )]
     config: PathBuf,
-    /// How log lines look on standard error.
+    /// Form of log lines on standard error.
     #[arg(long, global = true, value_enum, default_value = "text")]
     log_format: LogFormat,
-    /// Log more: once for what is done, twice for everything. `RUST_LOG` says it more exactly.
+    /// Log more.
+    ///
+    /// Once for what is done, twice for everything. `RUST_LOG` says it more exactly.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
     command: Command,
 }
+
+/// What to begin with.
+const EXAMPLES: &str = "\
+Examples:
+  orgtrail demo                              try it, without a credential
+  orgtrail config > orgtrail.toml            begin a configuration
+  orgtrail check                             everything that is wrong with it
+  orgtrail serve                             collect and answer
+  orgtrail search 'actor.email:alice@example.com action.type:delete' --since 7d
+  orgtrail status                            how each source is doing, the worst first
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum LogFormat {
@@ -63,9 +81,12 @@ enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show the whole thing on this machine: a simulated upstream, the poller, and search. Needs no credential.
+    /// Show the whole system on this machine, with a simulated upstream and without a credential.
     Demo(demo::Args),
     /// Run the service.
+    ///
+    /// SIGINT and SIGTERM stop it in order. SIGHUP says in the log whether a restart is needed: token files are read again by
+    /// themselves when they change, the configuration is read at the start only.
     Serve,
     /// Run the simulated upstream alone.
     Simulate(simulate::Args),
@@ -73,19 +94,40 @@ enum Command {
     Search(search::Args),
     /// Say how each source is doing, what is proven of it, and what is not.
     Status(status::Args),
-    /// Read history from upstream, in the foreground. The service must not be running: it reads history by itself.
+    /// Read history from upstream in the foreground.
+    ///
+    /// The service must not be running: it reads history by itself.
     Backfill(backfill::Args),
-    /// Take in entries that were kept elsewhere, from files. The service must not be running.
+    /// Take in entries from files.
+    ///
+    /// The service must not be running.
     Import(import::Args),
-    /// Build the search index again from the log. The service must not be running.
+    /// Build the search index again from the log.
+    ///
+    /// The service must not be running.
     Reindex(reindex::Args),
-    /// Check configuration, credentials, log and index, and report every problem.
+    /// Check configuration, credentials, log, index and permissions, and report every problem.
+    ///
+    /// Each line is `ok`, `WARNING` (it works, and perhaps not as wanted) or `PROBLEM`. The exit code is 1 if there is any
+    /// problem. Upstream is called once for each source; nothing is kept of what it answers.
     Check,
     /// Print the commented example configuration.
     Config,
 }
 
 impl Cli {
+    /// Reads the command line. What cannot be read ends the process with what to do instead, and so do `--help` and
+    /// `--version`.
+    #[must_use]
+    pub fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|mut error| {
+            if let Some(hint) = query_hint(&error, std::env::args().skip(1)) {
+                error.insert(ContextKind::Suggested, hint);
+            }
+            error.exit()
+        })
+    }
+
     /// Does what was said.
     ///
     /// # Errors
@@ -93,12 +135,14 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         self.start_logging();
         match self.command {
-            Command::Demo(args) => block_on(demo::run(args, stop_on_signals()?)),
-            Command::Serve => block_on(serve::run(load(&self.config)?, stop_on_signals()?)),
-            Command::Simulate(args) => block_on(simulate::run(args, stop_on_signals()?)),
+            Command::Demo(args) => block_on(demo::run(args, listen(Hangup::Stop)?.stop)),
+            Command::Serve => block_on(serve::run(&self.config, listen(Hangup::Reload)?)),
+            Command::Simulate(args) => block_on(simulate::run(args, listen(Hangup::Stop)?.stop)),
             Command::Search(args) => search::run(&args, &self.config),
             Command::Status(args) => status::run(&args, &self.config),
-            Command::Backfill(args) => backfill::run(args, &self.config, &stop_on_signals()?),
+            Command::Backfill(args) => {
+                backfill::run(args, &self.config, &listen(Hangup::Stop)?.stop)
+            }
             Command::Import(args) => import::run(&args, &self.config),
             Command::Reindex(args) => reindex::run(&args, &self.config),
             Command::Check => block_on(check::run(&self.config)),
@@ -138,6 +182,14 @@ fn data_dir(named: Option<&Path>, config: &Path) -> Result<PathBuf> {
     }
 }
 
+/// A word of an answer as people write it.
+fn word(value: impl Serialize) -> String {
+    let value = serde_json::to_value(value).ok();
+    value
+        .and_then(|value| Some(value.as_str()?.replace('_', " ")))
+        .unwrap_or_default()
+}
+
 fn load(path: &Path) -> Result<Config> {
     Ok(Config::load(path, config::environment())?)
 }
@@ -152,22 +204,32 @@ fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     done
 }
 
-/// A token that the first SIGINT or SIGTERM cancels; another one, later, ends the process at once. Some supervisors send
-/// the same signal twice within a moment: that is one.
-fn stop_on_signals() -> Result<CancellationToken> {
-    let stop = CancellationToken::new();
-    let told = stop.clone();
-    let mut first: Option<Instant> = None;
-    ctrlc::set_handler(move || match first {
-        None => {
-            first = Some(Instant::now());
-            told.cancel();
-        }
-        Some(first) if first.elapsed() >= SAME_SIGNAL => std::process::exit(1),
-        Some(_) => {}
-    })
-    .context("could not listen for signals")?;
-    Ok(stop)
+/// What to say of a query that was taken for an option because it begins with `-`, as those do that exclude something.
+fn query_hint(error: &clap::Error, args: impl Iterator<Item = String>) -> Option<ContextValue> {
+    let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let mut after_search = args.skip_while(|arg| arg != "search").skip(1);
+    // Of `-resource.product:dns` only its first letter is called unknown.
+    let letter = unknown.strip_prefix('-')?;
+    let query = after_search.find(|arg| {
+        let rest = arg.strip_prefix('-');
+        rest.is_some_and(|rest| !rest.starts_with('-') && rest.contains(letter))
+    })?;
+    let is_unknown = error.kind() == ErrorKind::UnknownArgument;
+    let hint = format!(
+        "a query that begins with `-` comes after `--`, behind all options: orgtrail search -- {}",
+        shell_quoted(&query)
+    );
+    is_unknown.then(|| ContextValue::StyledStrs(vec![hint.into()]))
+}
+
+/// A text as a shell takes it for one word.
+fn shell_quoted(text: &str) -> String {
+    format!(
+        "'{}'",
+        crate::terminal::harmless(text).replace('\'', r"'\''")
+    )
 }
 
 #[cfg(test)]
@@ -184,5 +246,51 @@ mod tests {
     #[test]
     fn what_can_be_said() {
         insta::assert_snapshot!(Cli::command().term_width(100).render_long_help());
+    }
+
+    #[test]
+    fn short_help_is_short_and_long_help_has_examples() {
+        let mut whole = Cli::command().term_width(100);
+        whole.build();
+        let names: Vec<String> = whole
+            .get_subcommands()
+            .map(|one| one.get_name().to_owned())
+            .collect();
+        for name in names.iter().filter(|name| *name != "help") {
+            let command = whole.find_subcommand_mut(name).unwrap();
+            let short = command.render_help().to_string();
+            assert!(short.lines().count() <= 40, "{short}");
+            let of_options = short.split("Options:").nth(1).unwrap_or_default();
+            for line in of_options.lines() {
+                assert!(line.len() <= 100, "{name}: {line}");
+            }
+            let long = command.render_long_help().to_string();
+            let has_options = command
+                .get_arguments()
+                .any(|arg| !arg.is_global_set() && arg.get_id() != "help");
+            assert!(!has_options || long.contains("Examples:"), "{name}: {long}");
+        }
+    }
+
+    #[test]
+    fn a_query_that_begins_with_a_dash_is_told_where_to_stand() {
+        let told = |args: &[&str]| {
+            let mut error = Cli::try_parse_from([&["orgtrail"], args].concat()).unwrap_err();
+            let hint = query_hint(&error, args.iter().map(|arg| (*arg).to_owned()));
+            let is_query = hint.is_some();
+            if let Some(hint) = hint {
+                error.insert(ContextKind::Suggested, hint);
+            }
+            assert_eq!(error.exit_code(), 2);
+            (is_query, error.to_string())
+        };
+        for query in ["-x", "-resource.product:dns", "-vpn", "-a'b"] {
+            let (is_query, text) = told(&["search", "--json", query]);
+            let expect = format!("orgtrail search -- {}", shell_quoted(query));
+            assert!(is_query && text.contains(&expect), "{query}: {text}");
+        }
+        assert!(!told(&["search", "--jsno"]).0);
+        assert!(!told(&["status", "-x"]).0);
+        assert!(Cli::try_parse_from(["orgtrail", "search", "--json", "--", "-x"]).is_ok());
     }
 }

@@ -60,6 +60,8 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
     /// Who may read. [`Auth::None`] only together with a loopback address.
     pub auth: Auth,
+    /// The most connections at once; at least 1. Fewer are served where few files may be open.
+    pub max_connections: u32,
 }
 
 /// Who may read.
@@ -192,6 +194,30 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
         let name = name.into_string().ok()?;
         Some((name, value.to_string_lossy().into_owned()))
     })
+}
+
+/// What is to be said of variables that begin like ours and stand for no key: they have no effect. Those that begin as keys do
+/// are mistakes already, see [`Config::load`]; those that the configuration names for a token are used.
+#[must_use]
+pub fn unknown_variables(
+    config: &Config,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Vec<String> {
+    let nothing = DeTable::new();
+    let mut reader = Reader::new("", std::iter::empty());
+    // To read is to know the keys, whatever the values are.
+    drop(keys::read(&mut reader, &nothing));
+    let used = |name: &str| {
+        let own = config.organizations.iter().map(|one| &one.credential);
+        let own = own.chain(config.accounts.iter().map(|one| &one.credential));
+        let mut all = own.chain([&config.upstream.credential]);
+        all.any(|credential| *credential == CredentialSource::Env(name.to_owned()))
+    };
+    let mut names: Vec<String> = environment.map(|(name, _)| name).collect();
+    names.retain(|name| !used(name));
+    names.sort_unstable();
+    let messages = names.iter().filter_map(|name| reader.unused_variable(name));
+    messages.collect()
 }
 
 fn read_file(path: &Path) -> io::Result<String> {

@@ -4,6 +4,8 @@
 //! nothing could be proven even by an empty answer (upstream keeps no more, kept nothing yet, or the account did not exist),
 //! there is a gap whatever was scanned.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +16,9 @@ use crate::store::{Progress, SourceRow, Store, StoreError};
 
 /// How many missing stretches an answer names; it says how many there are.
 const MAX_MISSING: usize = 20;
+
+/// How long an organization's list of accounts is good for. After that there may be accounts that nobody follows.
+const LIST_GOOD_FOR: TimeDelta = TimeDelta::days(1);
 
 /// What is asked about. Moments are widened to whole seconds.
 #[derive(Debug, Clone, Default)]
@@ -78,7 +83,7 @@ pub struct Gap {
 }
 
 /// Why nothing is proven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// It will be scanned.
@@ -101,6 +106,9 @@ pub enum Reason {
     Left,
     /// No such source is followed.
     NotFollowed,
+    /// The organization's list of accounts was not read completely within the last day: it may have accounts that are not
+    /// followed.
+    AccountsUnknown,
     /// It is held, and not in this answer: the index is behind, or it arrived after the answer's first page.
     NotSearchableYet,
 }
@@ -114,6 +122,25 @@ pub struct Verdict {
     pub missing: Vec<Missing>,
     /// How many there are.
     pub missing_total: usize,
+    /// All of them, added up by reason. Without it nobody could tell the newest minute from a loss.
+    pub missing_by_reason: BTreeMap<Reason, MissingTotal>,
+}
+
+/// All that is missing from an answer for one reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingTotal {
+    /// How many stretches.
+    pub stretches: usize,
+    /// How many sources they are of; 0 when they are of no source in particular.
+    pub sources: usize,
+    /// How many seconds of the sources' time they are, all together; `null` when that is not known.
+    pub seconds: Option<i64>,
+    /// The longest of them, in seconds; `null` when that is not known.
+    pub longest_seconds: Option<i64>,
+    /// Where the earliest begins; `null` when the question has no beginning.
+    pub since: Option<String>,
+    /// Where the latest ends; `null` when the question has no end.
+    pub before: Option<String>,
 }
 
 /// How far an answer's stretch of time is proven.
@@ -141,6 +168,24 @@ pub struct Missing {
     pub reason: Reason,
 }
 
+/// Where a page of the answer begins: with what this source has from that moment on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The source.
+    pub source: Source,
+    /// The moment; `None` for all that was asked about.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// A page of what is proven of each source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Sources in the order of their names. One that does not fit on the page goes on on the next.
+    pub sources: Vec<SourceCoverage>,
+    /// Where the next page begins; `None` on the last one.
+    pub next: Option<Start>,
+}
+
 /// What is proven of each source that is asked about, in the order of their names. Without a board nobody is polling.
 ///
 /// # Errors
@@ -151,24 +196,36 @@ pub fn sources(
     asked: &Asked,
     now: DateTime<Utc>,
 ) -> Result<Vec<SourceCoverage>, StoreError> {
-    let found = look(store, board, asked, now)?;
-    Ok(found
-        .into_iter()
-        .map(|found| SourceCoverage {
-            source: found.source.to_string(),
-            intervals: intervals(&found),
-            gaps: found
-                .gaps
-                .iter()
-                .map(|gap| Gap {
-                    since: rfc3339(gap.window.since),
-                    before: rfc3339(gap.window.before),
-                    reason: gap.reason,
-                    detail: gap.detail.clone(),
-                })
-                .collect(),
+    Ok(page(store, board, asked, None, usize::MAX, now)?.sources)
+}
+
+/// A page of the same: at most `max` intervals and gaps, from `from` on. One source at a time is looked at.
+///
+/// # Errors
+/// What the log says.
+pub fn page(
+    store: &Store,
+    board: Option<&Board>,
+    asked: &Asked,
+    from: Option<&Start>,
+    max: usize,
+    now: DateTime<Utc>,
+) -> Result<Page, StoreError> {
+    let mut left = max;
+    let mut sources = Vec::new();
+    let next = look(store, board, asked, from, now, |found| {
+        if left == 0 {
+            return Some(found.source.clone().into());
+        }
+        let (coverage, rest) = found.coverage(left);
+        left -= coverage.intervals.len() + coverage.gaps.len();
+        sources.push(coverage);
+        rest.map(|since| Start {
+            source: found.source.clone(),
+            since: Some(since),
         })
-        .collect())
+    })?;
+    Ok(Page { sources, next })
 }
 
 /// Whether what is held of the asked stretch is all there was.
@@ -181,56 +238,106 @@ pub fn verdict(
     asked: &Asked,
     now: DateTime<Utc>,
 ) -> Result<Verdict, StoreError> {
-    let found = look(store, board, asked, now)?;
-    let missing_total = found.iter().map(|found| found.gaps.len()).sum();
-    let missing: Vec<Missing> = found
-        .iter()
-        .flat_map(|found| found.gaps.iter().map(|gap| (&found.source, gap)))
-        .take(MAX_MISSING)
-        .map(|(source, gap)| Missing {
-            source: Some(source.to_string()),
-            since: Some(rfc3339(gap.window.since)),
-            before: Some(rfc3339(gap.window.before)),
-            reason: gap.reason,
-        })
-        .collect();
-    let is_complete = |found: &Found| {
-        found
+    let mut verdict = Verdict {
+        state: VerdictState::Partial,
+        missing: Vec::new(),
+        missing_total: 0,
+        missing_by_reason: BTreeMap::new(),
+    };
+    let (mut is_any, mut is_complete) = (false, true);
+    look(store, board, asked, None, now, |found| {
+        is_any = true;
+        is_complete &= found
             .proven
             .iter()
-            .all(|piece| piece.is_complete(&found.sweeps))
+            .all(|piece| piece.is_complete(&found.sweeps));
+        verdict.count(&found);
+        None::<()>
+    })?;
+    verdict.state = match (verdict.missing_total, is_any, is_complete) {
+        (1.., ..) | (_, false, _) => VerdictState::Partial,
+        (_, _, true) => VerdictState::Complete,
+        _ => VerdictState::Settling,
     };
-    let state = if missing_total > 0 || found.is_empty() {
-        VerdictState::Partial
-    } else if found.iter().all(is_complete) {
-        VerdictState::Complete
-    } else {
-        VerdictState::Settling
-    };
-    Ok(Verdict {
-        state,
-        missing,
-        missing_total,
-    })
+    for organization in accounts_unknown(store, asked, now)? {
+        verdict.add(Some(&organization), asked, Reason::AccountsUnknown);
+    }
+    Ok(verdict)
+}
+
+/// Of a question over all sources, the organizations that may have accounts nobody follows: their lists of accounts were not
+/// read completely, or too long ago.
+///
+/// # Errors
+/// What the log says.
+pub fn accounts_unknown(
+    store: &Store,
+    asked: &Asked,
+    now: DateTime<Utc>,
+) -> Result<Vec<Source>, StoreError> {
+    if !asked.sources.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut lists = store.account_lists()?;
+    lists.retain(|(_, read_at)| read_at.is_none_or(|read_at| now - read_at > LIST_GOOD_FOR));
+    Ok(lists.into_iter().map(|(source, _)| source).collect())
 }
 
 impl Verdict {
     /// The same about an answer from an index that does not have all yet that was held when this was worked out.
     #[must_use]
     pub fn from_an_index_behind(mut self, asked: &Asked) -> Self {
+        self.add(None, asked, Reason::NotSearchableYet);
+        self
+    }
+
+    /// Counts what is missing of a source.
+    fn count(&mut self, found: &Found) {
+        self.missing_total += found.gaps.len();
+        let mut reasons = BTreeSet::new();
+        for gap in &found.gaps {
+            let (since, before) = (rfc3339(gap.window.since), rfc3339(gap.window.before));
+            let total = self.missing_by_reason.entry(gap.reason).or_default();
+            total.stretches += 1;
+            total.sources += usize::from(reasons.insert(gap.reason));
+            let seconds = gap.window.span().num_seconds();
+            total.seconds = Some(total.seconds.unwrap_or_default().saturating_add(seconds));
+            total.longest_seconds = total.longest_seconds.max(Some(seconds));
+            // Whole seconds in UTC: their texts have the order of the times.
+            let earliest = total
+                .since
+                .take()
+                .map_or_else(|| since.clone(), |one| one.min(since.clone()));
+            let latest = total.before.take().max(Some(before.clone()));
+            (total.since, total.before) = (Some(earliest), latest);
+            if self.missing.len() < MAX_MISSING {
+                self.missing.push(Missing {
+                    source: Some(found.source.to_string()),
+                    since: Some(since),
+                    before: Some(before),
+                    reason: gap.reason,
+                });
+            }
+        }
+    }
+
+    /// Adds that something of the whole question is missing.
+    fn add(&mut self, source: Option<&Source>, asked: &Asked, reason: Reason) {
+        let (since, before) = (asked.since.map(rfc3339), asked.before.map(rfc3339));
         self.state = VerdictState::Partial;
         self.missing_total += 1;
+        let total = self.missing_by_reason.entry(reason).or_default();
+        total.stretches += 1;
+        total.sources += usize::from(source.is_some());
+        (total.since, total.before) = (since.clone(), before.clone());
         self.missing.truncate(MAX_MISSING - 1);
-        self.missing.insert(
-            0,
-            Missing {
-                source: None,
-                since: asked.since.map(rfc3339),
-                before: asked.before.map(rfc3339),
-                reason: Reason::NotSearchableYet,
-            },
-        );
-        self
+        let missing = Missing {
+            source: source.map(ToString::to_string),
+            since,
+            before,
+            reason,
+        };
+        self.missing.insert(0, missing);
     }
 }
 
@@ -249,42 +356,103 @@ struct FoundGap {
     detail: Option<String>,
 }
 
-fn look(
+impl From<Source> for Start {
+    fn from(source: Source) -> Self {
+        Self {
+            source,
+            since: None,
+        }
+    }
+}
+
+impl Found {
+    /// Its first `max` intervals and gaps, and from where on the others are.
+    fn coverage(&self, max: usize) -> (SourceCoverage, Option<DateTime<Utc>>) {
+        let mut intervals = intervals(self);
+        let mut gaps: &[FoundGap] = &self.gaps;
+        let mut rest = None;
+        if intervals.len() + gaps.len() > max {
+            // Together they are the whole stretch, piece after piece: what begins first is on this page.
+            let mut begins: Vec<DateTime<Utc>> = (intervals.iter().map(|(_, piece)| piece.window))
+                .chain(gaps.iter().map(|gap| gap.window))
+                .map(|window| window.since)
+                .collect();
+            begins.sort_unstable();
+            let cut = begins[max];
+            intervals.retain(|(_, piece)| piece.window.since < cut);
+            gaps = &gaps[..gaps.partition_point(|gap| gap.window.since < cut)];
+            rest = Some(cut);
+        }
+        let gap = |gap: &FoundGap| Gap {
+            since: rfc3339(gap.window.since),
+            before: rfc3339(gap.window.before),
+            reason: gap.reason,
+            detail: gap.detail.clone(),
+        };
+        let coverage = SourceCoverage {
+            source: self.source.to_string(),
+            intervals: intervals.into_iter().map(as_interval).collect(),
+            gaps: gaps.iter().map(gap).collect(),
+        };
+        (coverage, rest)
+    }
+}
+
+/// Looks at one source after the other, in the order of their names, until `take` gives something.
+fn look<T>(
     store: &Store,
     board: Option<&Board>,
     asked: &Asked,
+    from: Option<&Start>,
     now: DateTime<Utc>,
-) -> Result<Vec<Found>, StoreError> {
+    mut take: impl FnMut(Found) -> Option<T>,
+) -> Result<Option<T>, StoreError> {
     let aims = store.aims()?;
-    let mut rows = store.sources()?;
-    if !asked.sources.is_empty() {
-        rows.retain(|row| asked.sources.contains(&row.source));
-    }
-    let unknown = asked
+    let mut rows: BTreeMap<Source, Option<SourceRow>> = asked
         .sources
         .iter()
-        .filter(|source| !rows.iter().any(|row| row.source == **source));
-    let mut found: Vec<Found> = unknown
-        .map(|source| not_followed(source, asked, now))
+        .map(|source| (source.clone(), None))
         .collect();
-    for row in &rows {
-        let progress = store.progress(&row.source)?;
-        let health = board.map(|board| board.read(&row.source));
+    for row in store.sources()? {
+        if asked.sources.is_empty() || rows.contains_key(&row.source) {
+            rows.insert(row.source.clone(), Some(row));
+        }
+    }
+    let is_before = |source: &Source| from.is_some_and(|from| *source < from.source);
+    for (source, row) in rows.into_iter().filter(|(source, _)| !is_before(source)) {
+        let since = from.filter(|from| from.source == source);
+        let since = since.and_then(|from| from.since);
+        let Some(row) = row else {
+            if let Some(taken) = take(not_followed(&source, asked, since, now)) {
+                return Ok(Some(taken));
+            }
+            continue;
+        };
+        let progress = store.progress(&source)?;
+        let health = board.map(|board| board.read(&source));
         let known = Known {
-            row,
+            row: &row,
             progress: &progress,
             health: health.as_ref(),
             aims: aims.as_ref(),
             now,
         };
-        found.push(known.look(asked));
+        if let Some(taken) = take(known.look(asked, since)) {
+            return Ok(Some(taken));
+        }
     }
-    found.sort_by(|a, b| a.source.cmp(&b.source));
-    Ok(found)
+    Ok(None)
 }
 
-fn not_followed(source: &Source, asked: &Asked, now: DateTime<Utc>) -> Found {
-    let since = asked.since.unwrap_or_else(|| ledger::kept_since(now));
+fn not_followed(
+    source: &Source,
+    asked: &Asked,
+    from: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Found {
+    let since = from
+        .or(asked.since)
+        .unwrap_or_else(|| ledger::kept_since(now));
     let window = whole_seconds(since, asked.before.map_or(now, |before| before.min(now)));
     Found {
         source: source.clone(),
@@ -308,9 +476,10 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
-    fn look(&self, asked: &Asked) -> Found {
+    /// What is to be said of what is asked about, from a moment on if one is given.
+    fn look(&self, asked: &Asked, from: Option<DateTime<Utc>>) -> Found {
         let range = whole_seconds(
-            asked.since.unwrap_or_else(|| self.beginning()),
+            from.or(asked.since).unwrap_or_else(|| self.beginning()),
             asked.before.map_or(self.now, |before| before.min(self.now)),
         );
         let provable = Window {
@@ -463,7 +632,7 @@ fn cut(proven: &[Sealed], range: Window) -> Vec<Sealed> {
 
 /// Neighbours in the same state as one interval, as long as its `scanned_at`, the earliest of theirs, is after its end:
 /// otherwise it would say nothing of that.
-fn intervals(found: &Found) -> Vec<Interval> {
+fn intervals(found: &Found) -> Vec<(Proof, Sealed)> {
     let mut joined: Vec<(Proof, Sealed)> = Vec::new();
     for piece in &found.proven {
         let proof = if piece.is_complete(&found.sweeps) {
@@ -482,16 +651,17 @@ fn intervals(found: &Found) -> Vec<Interval> {
         joined.push((proof, piece.clone()));
     }
     joined
-        .into_iter()
-        .map(|(state, piece)| Interval {
-            since: rfc3339(piece.window.since),
-            before: rfc3339(piece.window.before),
-            state,
-            scanned_at: rfc3339(piece.scanned_at),
-            entries: piece.counts.entries,
-            new: piece.counts.new,
-        })
-        .collect()
+}
+
+fn as_interval((state, piece): (Proof, Sealed)) -> Interval {
+    Interval {
+        since: rfc3339(piece.window.since),
+        before: rfc3339(piece.window.before),
+        state,
+        scanned_at: rfc3339(piece.scanned_at),
+        entries: piece.counts.entries,
+        new: piece.counts.new,
+    }
 }
 
 /// The whole seconds that some stretch of time touches.

@@ -1,7 +1,7 @@
 //! Files to log: entries that somebody kept elsewhere, by the same rules as those that are polled.
 //!
 //! A file holds a line for each entry: as the API sends it, as Logpush writes it (`audit_logs_v2`), or as `/v1/events` gives
-//! it; told apart line by line. One thread reads and takes lines apart, this one keeps them, a thousand in a
+//! it; told apart line by line. It may also hold whole pages of the API or of `/v1/events`, on one line or on many. One thread reads and takes lines apart, this one keeps them, a thousand in a
 //! transaction, so that memory stays flat however long a file is.
 //!
 //! # What an import adds
@@ -22,9 +22,10 @@
 mod file;
 mod line;
 mod logpush;
+mod scan;
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, Read};
+use std::io::Read;
 use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 
@@ -34,7 +35,7 @@ use crate::clock::Clock;
 use crate::position::Source;
 use crate::store::{Imported, Store, StoreError};
 
-use self::file::{Line, Lines, MAX_LINE_BYTES};
+use self::file::{Line, Lines, MAX_LINE_BYTES, Record};
 
 /// How many lines are kept in one transaction at most.
 const BATCH_LINES: u64 = 1_000;
@@ -147,7 +148,7 @@ fn read(input: impl Read, fallback: Option<&Source>, send: &SyncSender<Batch>) {
             let mut lines = Lines::new(input);
             let all = reading.all(&mut lines, send);
             all.map_err(|error| {
-                let at = lines.number() + 1;
+                let at = lines.number();
                 format!("it breaks off in line {at}, and what came before is kept: {error}")
             })
         }
@@ -170,12 +171,11 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn all(
         &mut self,
-        lines: &mut Lines<impl BufRead>,
+        lines: &mut Lines<impl Read>,
         send: &SyncSender<Batch>,
     ) -> std::io::Result<()> {
         loop {
-            let number = lines.number() + 1;
-            let Some(line) = lines.next()? else {
+            let Some(Record { number, line }) = lines.next()? else {
                 return Ok(());
             };
             self.line(number, line);
@@ -193,6 +193,9 @@ impl Reading<'_> {
                 "it has more than {} MiB",
                 MAX_LINE_BYTES / 1024 / 1024
             )),
+            Line::NoComma => {
+                Err("not JSON: after an element of a list comes `,` or `]`".to_owned())
+            }
         };
         match read.and_then(|read| self.check_source(read)) {
             Ok(None) => {}

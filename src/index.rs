@@ -15,10 +15,12 @@ mod facets;
 mod faults;
 mod gathered;
 mod lower;
+mod matcher;
 mod matches;
 mod merged;
 mod phrase;
 mod places;
+mod recent;
 mod runs;
 mod scan;
 mod schema;
@@ -42,13 +44,16 @@ use uuid::Uuid;
 use crate::durable::{Breaker, Broken, Step};
 use crate::event::AuditEvent;
 use crate::position::Seq;
-use crate::query::QueryError;
+use crate::query::{Query, QueryError};
 
 use self::directory::Writing;
 use self::document::Paths;
 pub use self::facets::{Reading, ValueCount};
 pub use self::faults::{Faults, Work};
+pub use self::matcher::Matcher;
 pub use self::matches::Matches;
+pub use self::recent::Following;
+use self::recent::Recent;
 pub use self::scan::{Hit, Order, Range, Snapshot};
 use self::schema::Shape;
 pub use self::verify::verify_beside;
@@ -99,6 +104,8 @@ struct Inner {
     shape: Shape,
     breaker: Breaker,
     writing: Mutex<Option<Writing>>,
+    /// The newest events, for those who follow.
+    recent: Recent,
     /// What questions are answered from; replaced after each commit.
     snapshot: RwLock<Arc<Snapshot>>,
     /// The last event that can be found, announced after each commit.
@@ -160,6 +167,7 @@ impl Index {
             shape,
             breaker,
             writing,
+            recent: Recent::default(),
             snapshot,
             found,
             rebuild_to,
@@ -205,6 +213,47 @@ impl Index {
         self.0.found.subscribe()
     }
 
+    /// Keeps the newest events in memory from here on, for [`Index::recent_arrivals`].
+    #[must_use]
+    pub fn follow(&self) -> Following {
+        self.0.recent.follow()
+    }
+
+    /// A question as it is held against single events; `None` when it cannot be.
+    #[must_use]
+    pub fn matcher(&self, query: &Query) -> Option<Matcher> {
+        Matcher::of(query, &self.0.shape)
+    }
+
+    /// The events of `snapshot` after the place `after` that a question means, in the order of arrival: what
+    /// [`Snapshot::arrivals`] says, found in memory. `None` when not all of them are kept there.
+    ///
+    /// # Errors
+    /// [`IndexError::CutOff`] when it takes too long.
+    pub fn recent_arrivals(
+        &self,
+        matcher: &Matcher,
+        range: Range,
+        after: Seq,
+        snapshot: &Snapshot,
+    ) -> Result<Option<Vec<Seq>>, IndexError> {
+        let Some(events) = self.0.recent.between(after, snapshot.seq()) else {
+            return Ok(None);
+        };
+        let steps = snapshot.watch().steps();
+        let is_within = |at_us: i64| {
+            range.since_us.is_none_or(|since| at_us >= since)
+                && range.before_us.is_none_or(|before| at_us < before)
+        };
+        let found = events
+            .iter()
+            .filter(|event| is_within(event.at_us) && matcher.matches(event, &steps))
+            .map(|event| event.seq)
+            .collect();
+        snapshot.watch().check()?;
+        Ok(Some(found))
+    }
+
     /// The last event added, committed or not: whoever feeds the index goes on after it.
     #[must_use]
     pub fn added(&self) -> Seq {
@@ -243,6 +292,9 @@ impl Index {
         for event in events {
             let replaced = replaced.get(&event.seq).copied();
             let document = self.document(event, replaced, writing);
+            let at_us = event.ordered_at().timestamp_micros();
+            let recent = &self.0.recent;
+            recent.take(event.seq, at_us, &document, &self.0.shape);
             writing.writer.add_document(document)?;
             writing.added = event.seq;
         }
@@ -430,7 +482,6 @@ mod tests {
     use crate::event::Reading;
     use crate::field::Part;
     use crate::position::Source;
-    use crate::query::{Query, QueryError};
 
     fn parse(text: &str) -> Result<Query, QueryError> {
         crate::query::parse(text, from_micros(0))
@@ -541,7 +592,7 @@ mod tests {
             field: snapshot.shape.words_of(Part::Actor),
             prefix: String::new(),
             kept_len: super::words::MAX_TERM_LEN,
-            automata: vec![Automaton::of_regex(looks).unwrap()].into(),
+            automata: vec![Automaton::of_regex(looks, usize::MAX).unwrap()].into(),
             test: ValueTest::Any,
             watch: Watch::default(),
         };

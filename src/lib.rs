@@ -8,6 +8,7 @@ pub mod durable;
 pub mod event;
 pub mod field;
 pub mod filter;
+pub mod handles;
 pub mod health;
 pub mod http;
 pub mod import;

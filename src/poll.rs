@@ -19,6 +19,7 @@ mod turn;
 mod verify;
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -30,7 +31,7 @@ use crate::clock::Clock;
 use crate::health::{Board, State};
 use crate::ledger::Aims;
 pub use crate::ledger::BackfillSince;
-use crate::position::{Source, WindowKind};
+use crate::position::{Source, SourceKind, WindowKind};
 use crate::store::{SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::Upstream;
 
@@ -143,6 +144,7 @@ impl Poller {
     ) -> Result<Self, StoreError> {
         let now = clock.steady();
         if_it_can(store.save_sources(&following.sources, clock.now()))?;
+        if_it_can(store.want_account_lists(&following.listed))?;
         if_it_can(store.save_aims(&Aims {
             sweeps: settings.sweeps.clone(),
             backfill_since: settings.backfill_since,
@@ -153,11 +155,21 @@ impl Poller {
             members_of,
             by_themselves,
         } = following;
-        let roll = |listing| move |organization| Roll::new(organization, listing, now);
+        let apart = Arc::new(by_themselves.clone());
+        let roll = |listing| {
+            let apart = Arc::clone(&apart);
+            move |organization| Roll::new(organization, listing, Arc::clone(&apart), now)
+        };
+        // No list need have an account that is configured by itself: it is read by itself, for its name.
+        let accounts = sources
+            .iter()
+            .filter(|seen| seen.source.kind() == SourceKind::Account);
+        let accounts = (0..).zip(accounts);
         let mut poller = Self {
             lanes: BTreeMap::new(),
             rolls: (listed.iter().cloned().map(roll(Listing::Accounts)))
                 .chain(members_of.into_iter().map(roll(Listing::Members)))
+                .chain(accounts.map(|(n, seen)| Roll::of_account(&seen.source, n, now)))
                 .collect(),
             skew: Skew::default(),
             by_themselves,

@@ -4,6 +4,8 @@
 //! process starts it again, into a recovery that is the same code as a first start.
 
 mod history;
+mod watch;
+mod way;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,17 +20,20 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::config::{self, AccountsChoice, Config, CredentialSource};
 use crate::durable::Breaker;
+use crate::handles;
 use crate::health::Board;
-use crate::http::{self, AppState};
+use crate::http::{self, AppState, Limits};
 use crate::index::Index;
 use crate::indexing::Indexing;
 use crate::poll::{BackfillSince, Following, Poller, Settings};
 use crate::position::Source;
 use crate::store::{QuotaRow, SourceSeen, Store};
 use crate::task;
-use crate::upstream::{Quota, ReadToken, Spent, Timeouts, Upstream};
+use crate::upstream::{Quota, ReadToken, Saved, Timeouts, Upstream};
 
+use self::history::Look;
 pub use self::history::{History, SourceHistory, verify};
+pub use self::way::{Reach, Way};
 
 /// How long a stop waits for requests that are being answered. A client that has only begun to ask, or does not take its
 /// answer, must not hold the others up.
@@ -40,7 +45,10 @@ pub struct Service {
     index: Index,
     board: Board,
     pollers: Vec<Poller>,
+    history: Look,
     auth: http::Auth,
+    /// How many connections clients may have.
+    connections: usize,
     clock: Clock,
 }
 
@@ -63,10 +71,16 @@ impl Service {
             index,
             board,
             pollers,
+            history,
             auth,
+            connections,
             clock,
         } = self;
-        let app = AppState::new(store.clone(), index.clone(), board, clock.clone(), auth);
+        let app = AppState::new(store.clone(), index.clone(), board, clock.clone(), auth)
+            .with_limits(Limits {
+                connections,
+                ..Limits::default()
+            });
         let indexing = Indexing::new(store.clone(), index, clock);
 
         let (stop_taking, stop_following) = (CancellationToken::new(), CancellationToken::new());
@@ -75,6 +89,11 @@ impl Service {
             let stop = stop_taking.clone();
             taking.spawn(async move { poller.run(stop).await.context("polling stopped") });
         }
+        let stop_watch = stop_taking.clone();
+        taking.spawn(async move {
+            watch::watch(history, stop_watch).await;
+            Ok(())
+        });
         let stop_http = stop_taking.clone();
         taking.spawn(async move {
             http::serve(listener, app, stop_http).await;
@@ -131,6 +150,8 @@ async fn finish(jobs: &mut JoinSet<Result<()>>) -> Result<()> {
 }
 
 fn open_all(config: &Config, clock: Clock) -> Result<Service> {
+    // First: everything below opens files.
+    let connections = connections(config.http.max_connections);
     let store = Store::open(&config.data_dir, Breaker::default())?;
     let (index, why_anew) = Index::open(
         &config.data_dir,
@@ -144,6 +165,11 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
             log.head = store.head().0,
             "Rebuilding the index from the log; answers are not whole until it is done."
         );
+    }
+    // Each poller says anew which lists it reads; a full disk keeps what was saved before.
+    match store.want_no_account_lists() {
+        Err(error) if !error.may_pass() => return Err(error.into()),
+        _ => {}
     }
     let settings = settings(&config.poll, config.upstream.page_size);
     let board = Board::default();
@@ -162,6 +188,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         )?;
         pollers.push(poller);
     }
+    let history = Look::new(store.clone(), board.clone(), settings, clock.clone())?;
     let auth = match config.http.auth {
         config::Auth::Tokens => http::Auth::Tokens,
         config::Auth::None => http::Auth::None,
@@ -171,7 +198,9 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         index,
         board,
         pollers,
+        history,
         auth,
+        connections,
         clock,
     })
 }
@@ -230,9 +259,13 @@ pub fn upstream(
     saved: Option<QuotaRow>,
     clock: &Clock,
 ) -> Result<Upstream> {
-    let saved = saved.map(|row| Spent {
-        spent_until: row.spent_until,
-        blocked_until: row.blocked_until,
+    let saved = saved.map(|row| {
+        let left = row.as_of(clock.now());
+        Saved {
+            mark: (row.saved_at, row.wait),
+            spent_for: left.spent_for,
+            wait: left.wait,
+        }
     });
     let quota = Quota::new(config.upstream.max_requests, saved, clock.steady());
     let source = credential.clone();
@@ -245,6 +278,22 @@ pub fn upstream(
         clock.clone(),
         Timeouts::default(),
     )?)
+}
+
+/// How many connections clients may have, of those that are configured: the log, the index and upstream need files, too.
+fn connections(wanted: u32) -> usize {
+    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+    let limit = handles::raise();
+    let connections = handles::connections(limit, wanted);
+    if connections < wanted {
+        warn!(
+            files = limit,
+            connections,
+            max_connections = wanted,
+            "The limit of open files allows fewer connections than `http.max_connections`; raise it with `ulimit -n`."
+        );
+    }
+    connections
 }
 
 fn settings(poll: &config::PollConfig, page_size: u32) -> Settings {

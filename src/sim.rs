@@ -171,6 +171,7 @@ impl Simulator {
                 "/organizations/{organization_id}/members/{member_id}",
                 get(members::get).delete(members::delete),
             )
+            .route("/accounts/{account_id}", get(accounts::get))
             // The audit logs.
             .route(
                 "/organizations/{organization_id}/logs/audit",

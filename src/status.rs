@@ -44,8 +44,10 @@ pub struct SourceStatus {
     pub failing_since: Option<String>,
     /// The last thing that went wrong.
     pub last_error: Option<LastError>,
-    /// When its organization no longer listed it.
+    /// When its organization no longer listed it, as two complete lists in a row say.
     pub left_at: Option<String>,
+    /// Of an organization whose accounts are all followed: when the last complete reading of their list began.
+    pub accounts_read_at: Option<String>,
 }
 
 /// How late entries were, in seconds: from their time to their arrival. The first three are at most a tenth too long.
@@ -94,11 +96,18 @@ pub fn sources(
     board: Option<&Board>,
     now: DateTime<Utc>,
 ) -> Result<Vec<SourceStatus>, StoreError> {
-    store
-        .sources()?
-        .into_iter()
-        .map(|row| source(store, board, row, now))
-        .collect()
+    let lists = store.account_lists()?;
+    let sources = store.sources()?.into_iter();
+    let sources = sources.map(|row| {
+        let list = lists.iter().find(|(source, _)| *source == row.source);
+        let accounts_read_at = list.and_then(|(_, read_at)| *read_at).map(rfc3339);
+        let status = source(store, board, row, now)?;
+        Ok(SourceStatus {
+            accounts_read_at,
+            ..status
+        })
+    });
+    sources.collect()
 }
 
 fn source(
@@ -139,5 +148,6 @@ fn source(
             message: error.message,
         }),
         left_at: row.left_at.map(rfc3339),
+        accounts_read_at: None,
     })
 }

@@ -48,7 +48,7 @@ pub use self::ledger::{LastBackfill, LastLive, Progress};
 pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
 use self::schema::{VERSION, migrate, version};
-pub use self::sources::{SourceRow, SourceSeen};
+pub use self::sources::{AccountList, SourceRow, SourceSeen};
 pub use self::windows::{OpenWindow, WindowId};
 
 /// The log's file in the data directory.

@@ -29,16 +29,13 @@ use crate::wording::causes;
 
 use self::envelope::{Envelope, Errors};
 pub use self::lists::{AccountsPage, ListedAccount, MembersPage};
-pub use self::quota::{Permit, Quota, Spent};
+pub use self::quota::{Permit, Quota, Saved, Spent};
 
 /// The most that is read of one answer, in bytes, decompressed.
 pub const MAX_PAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The most that is read of an answer that is an error, in bytes.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
-
-/// How long to wait after a 429 that does not say: upstream blocks for five minutes.
-const DEFAULT_RETRY_AFTER: TimeDelta = TimeDelta::seconds(300);
 
 /// Error codes that mean the credential, whatever the status: malformed headers come as a 400.
 const CREDENTIAL_CODES: [i64; 6] = [1000, 6003, 6103, 6111, 9109, 10000];
@@ -242,16 +239,20 @@ impl Upstream {
             .http
             .get(url)
             .header(AUTHORIZATION, self.authorization().await?);
+        let asked_at = self.clock.steady();
         permit
-            .check(self.clock.steady())
+            .check(asked_at)
             .map_err(|until| UpstreamError::RateLimited { until })?;
         let response = request
             .send()
             .await
-            .map_err(|error| UpstreamError::Transient(causes(&error.without_url())))?;
+            .map_err(|error| UpstreamError::Transient(self.unreached(error)))?;
         let headers = response.headers();
         self.quota.heard(headers, self.clock.steady());
         let date = date(headers);
+        if response.status() != StatusCode::TOO_MANY_REQUESTS {
+            self.quota.answered();
+        }
         match response.status() {
             StatusCode::OK => {
                 let body = read_body(response, self.max_page_bytes).await?;
@@ -259,13 +260,25 @@ impl Upstream {
                 Ok((date, body))
             }
             StatusCode::TOO_MANY_REQUESTS => {
-                let until = self.clock.steady()
-                    + retry_after(headers, date.unwrap_or_else(|| self.clock.now()));
-                self.quota.block(until);
+                let said = retry_after(headers, date.unwrap_or_else(|| self.clock.now()));
+                let until = self.quota.refused(said, asked_at, self.clock.steady());
                 Err(UpstreamError::RateLimited { until })
             }
             status => Err(failure(status, response, has_cursor).await),
         }
+    }
+
+    /// That no answer came, with the host that was called: a failed lookup of its name does not say it.
+    fn unreached(&self, error: reqwest::Error) -> String {
+        let host = self.base_url.host_str().unwrap_or_default();
+        let port = self.base_url.port();
+        let port = port.map_or_else(String::new, |port| format!(":{port}"));
+        let what = if error.is_connect() {
+            "could not reach"
+        } else {
+            "no answer from"
+        };
+        format!("{what} {host}{port}: {}", causes(&error.without_url()))
     }
 
     async fn authorization(&self) -> Result<HeaderValue, UpstreamError> {
@@ -338,20 +351,16 @@ fn http_date(text: &str) -> Option<DateTime<Utc>> {
         .map(DateTime::<Utc>::from)
 }
 
-/// How long a 429 says to wait, in seconds or until a date by upstream's own clock.
-fn retry_after(headers: &HeaderMap, upstream_now: DateTime<Utc>) -> TimeDelta {
-    let said = headers
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .map(str::trim);
-    let seconds = said
-        .and_then(|text| text.parse::<u32>().ok())
-        .map(|seconds| TimeDelta::seconds(seconds.into()));
-    let until = || {
-        said.and_then(http_date)
-            .map(|until| (until - upstream_now).max(TimeDelta::zero()))
-    };
-    seconds.or_else(until).unwrap_or(DEFAULT_RETRY_AFTER)
+/// How long a 429 says to wait, in seconds or until a date by upstream's own clock; `None` when it says neither.
+fn retry_after(headers: &HeaderMap, upstream_now: DateTime<Utc>) -> Option<TimeDelta> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More than fits is more than is obeyed, too.
+        return Some(TimeDelta::seconds(
+            text.parse::<u32>().unwrap_or(u32::MAX).into(),
+        ));
+    }
+    Some(http_date(text)? - upstream_now)
 }
 
 #[cfg(test)]
@@ -361,16 +370,19 @@ mod tests {
     #[test]
     fn waits_are_told_in_seconds_or_by_a_date() {
         let now = http_date("Mon, 03 Aug 2026 08:00:00 GMT").unwrap();
-        let check = |text: &'static str, seconds: i64| {
+        let check = |text: &'static str, seconds: Option<i64>| {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
-            assert_eq!(retry_after(&headers, now).num_seconds(), seconds, "{text}");
+            let found = retry_after(&headers, now).map(|wait| wait.num_seconds());
+            assert_eq!(found, seconds, "{text}");
         };
-        check("187", 187);
-        check(" 0 ", 0);
-        check("Mon, 03 Aug 2026 08:01:00 GMT", 60);
-        check("Mon, 03 Aug 2026 07:00:00 GMT", 0);
-        check("soon", 300);
-        check("-5", 300);
-        assert_eq!(retry_after(&HeaderMap::new(), now).num_seconds(), 300);
+        check("187", Some(187));
+        check(" 0 ", Some(0));
+        check("Mon, 03 Aug 2026 08:01:00 GMT", Some(60));
+        check("Mon, 03 Aug 2026 07:00:00 GMT", Some(-3_600));
+        check("99999999999999999999", Some(u32::MAX.into()));
+        for text in ["soon", "-5", "1.5", "NaN", ""] {
+            check(text, None);
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 }

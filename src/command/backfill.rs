@@ -28,13 +28,24 @@ use crate::terminal::{harmless, say};
 /// How many sources that were not read wholly are shown to people; `--json` has all.
 const MAX_SHOWN: usize = 20;
 
+/// Shown with `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  orgtrail backfill
+  orgtrail backfill --since 2026-05-01 --source accounts/ID
+
+It may be interrupted at any time; the next run goes on where it was.";
+
 /// What to read.
 #[derive(Debug, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// How far back, instead of `backfill_since`: a span before the source's first live window (`540d`), or a date (`2026-05-01`).
+    /// How far back, instead of `backfill_since`: `540d`, `2026-05-01`.
+    ///
+    /// A span is counted from the source's first live window.
     #[arg(long, value_name = "SPAN or DATE", value_parser = since)]
     since: Option<BackfillSince>,
-    /// Only this source, `accounts/ID` or `organizations/ID`; may be given several times.
+    /// Only this source, `accounts/ID` or `organizations/ID`; repeatable.
     #[arg(long, value_name = "SOURCE")]
     source: Vec<Source>,
     /// JSON instead of lines for people.

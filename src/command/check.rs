@@ -5,18 +5,16 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use chrono::TimeDelta;
 
+use super::setup::{self, Severity};
 use crate::clock::Clock;
 use crate::config::{Config, CredentialSource};
 use crate::index;
 use crate::poll::Following;
-use crate::position::{Window, rfc3339};
+use crate::position::{Source, Window, rfc3339};
 use crate::service;
-use crate::store::{FILE_NAME, QuotaRow, Store};
+use crate::store::{FILE_NAME, QuotaRow, SourceSeen, Store};
 use crate::terminal::{harmless, say};
 use crate::upstream::{Permit, Upstream, UpstreamError};
-
-/// What upstream gives each user in five minutes, by its documentation.
-const UPSTREAM_QUOTA: u32 = 1_200;
 
 /// How long the pace of the budget is waited for. What is longer is a wait that upstream asked for.
 const PATIENCE: TimeDelta = TimeDelta::seconds(30);
@@ -28,11 +26,11 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         "the configuration `{}` can be read",
         path.display()
     ))?;
-    if config.upstream.max_requests > UPSTREAM_QUOTA {
-        report.bad(format!(
-            "`max_requests` is {}: upstream gives {UPSTREAM_QUOTA} to each user and blocks who takes more",
-            config.upstream.max_requests
-        ))?;
+    for finding in setup::look(&config) {
+        match finding.severity {
+            Severity::Never | Severity::Problem => report.bad(finding.message)?,
+            Severity::Warning => report.warn(finding.message)?,
+        }
     }
     let store = check_data(&config, &mut report)?;
     let clock = Clock::system();
@@ -76,7 +74,7 @@ fn check_data(config: &Config, report: &mut Report) -> Result<Option<Store>> {
     }
     match index::verify_beside(dir, store.log_id()) {
         Ok(seq) => report.good(format!("the index is whole: {seq} events"))?,
-        Err(error) => report.bad(format!("{error}; `orgtrail serve` rebuilds it"))?,
+        Err(error) => report.bad(format!("{error}; `orgtrail reindex` builds it from the log, and `orgtrail serve` does when it starts"))?,
     }
     Ok(Some(store))
 }
@@ -89,15 +87,17 @@ async fn check_credential(
     clock: &Clock,
     report: &mut Report,
 ) -> Result<()> {
-    if let Err(error) = credential.read() {
-        return report.bad(error);
+    // That it cannot be read was said before.
+    if credential.read().is_err() {
+        return Ok(());
     }
     let saved = store
         .map(|store| store.quota(&credential.to_string()))
         .transpose()?
         .flatten();
     let upstream = service::upstream(config, credential, saved, clock)?;
-    for seen in &following.sources {
+    let is_real = |seen: &&SourceSeen| !setup::is_placeholder(&seen.source);
+    for seen in following.sources.iter().filter(is_real) {
         let Some(permit) = permit(&upstream, credential, clock, report).await? else {
             break;
         };
@@ -106,7 +106,11 @@ async fn check_credential(
         let page = upstream.fetch_log_page(permit, &seen.source, minute, None, 1);
         report.answer(&seen.source, credential, page.await)?;
     }
-    for organization in &following.listed {
+    let is_real = |id: &&String| {
+        let source = Source::organization(id);
+        !source.is_ok_and(|source| setup::is_placeholder(&source))
+    };
+    for organization in following.listed.iter().filter(is_real) {
         let Some(permit) = permit(&upstream, credential, clock, report).await? else {
             break;
         };
@@ -116,10 +120,11 @@ async fn check_credential(
     }
     // What was spent and how long was told to wait count for the service as well.
     if let Some(store) = store {
-        let spent = upstream.quota().spent();
+        let (spent, now) = (upstream.quota().spent(), clock.steady());
         let row = QuotaRow {
-            spent_until: spent.spent_until,
-            blocked_until: spent.blocked_until,
+            saved_at: clock.now(),
+            spent_for: spent.spent_until - now,
+            wait: spent.blocked_until - now,
         };
         store.save_quota(&credential.to_string(), row)?;
     }
@@ -157,7 +162,7 @@ struct Report {
 }
 
 impl Report {
-    #[expect(clippy::unused_self, reason = "both kinds of line are the report's")]
+    #[expect(clippy::unused_self, reason = "all kinds of line are the report's")]
     fn good(&self, line: impl std::fmt::Display) -> Result<()> {
         Ok(say(format!("ok       {line}"))?)
     }
@@ -176,6 +181,11 @@ impl Report {
                 harmless(&error.to_string())
             )),
         }
+    }
+
+    #[expect(clippy::unused_self, reason = "all kinds of line are the report's")]
+    fn warn(&self, line: impl std::fmt::Display) -> Result<()> {
+        Ok(say(format!("WARNING  {}", harmless(&line.to_string())))?)
     }
 
     fn bad(&mut self, line: impl std::fmt::Display) -> Result<()> {

@@ -14,13 +14,20 @@ use crate::service;
 use crate::sim::{SimConfig, Simulator};
 use crate::terminal::say;
 
+/// Shown with `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  orgtrail demo
+  orgtrail demo --events 1000000 --accounts 40 --data-dir demo-data";
+
 /// How the demo is run.
 #[derive(Debug, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Where search answers; another port is taken when this one is not free.
+    /// Where search answers; another port if it is taken.
     #[arg(long, default_value = "127.0.0.1:7070")]
     listen: SocketAddr,
-    /// Where the simulated API answers; another port is taken when this one is not free.
+    /// Where the simulated API answers; another port if it is taken.
     #[arg(long, default_value = "127.0.0.1:7071")]
     upstream_listen: SocketAddr,
     /// Entries of history, in all logs together.
@@ -29,10 +36,10 @@ pub(super) struct Args {
     /// Accounts in the organization.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=500))]
     accounts: u32,
-    /// Everything follows from it: the same seed makes the same history.
+    /// The same seed makes the same history.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Keep the data here; without it, it is gone when the demo stops.
+    /// Keep the data here, instead of nowhere.
     #[arg(long)]
     data_dir: Option<PathBuf>,
 }

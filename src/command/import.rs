@@ -21,14 +21,31 @@ use crate::terminal::{harmless, harmless_json, say};
 /// How many lines that were not understood are shown to people of each file; `--json` gives more.
 const MAX_SHOWN: usize = 10;
 
+/// What a file can be, for whoever gave one that is not.
+const EXPECTED: &str = "  A file has an entry of the audit log (v2) on each line, as Cloudflare's API sends them, or a line of Logpush's\n  \
+     `audit_logs_v2`, or an event of `/v1/events` or `/v1/export`; or it is a saved page of the API, `{\"result\": [\u{2026}]}`.\n";
+
+/// Shown with `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  orgtrail import logpush-2026-08.ndjson.gz
+  orgtrail import page1.json page2.json --source accounts/ID
+  curl -s …/logs/audit?since=… | orgtrail import - --source accounts/ID
+
+A file may be imported again: what is held already stays as it is.";
+
 /// What to take in.
 #[derive(Debug, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// A file with an entry on each line, plain or compressed by gzip or zstd; `-` for standard input. Lines are entries as
-    /// Cloudflare's API sends them, lines of Logpush's `audit_logs_v2`, or events as `/v1/events` gives them.
+    /// Files of entries, plain or compressed by gzip or zstd; `-` for standard input.
+    ///
+    /// A file has an entry on each line: as Cloudflare's API sends it, as Logpush's `audit_logs_v2` writes it, or as
+    /// `/v1/events` and `/v1/export` give it. Or it is a saved page of the API (`{"result": […]}`) or of `/v1/events`, on
+    /// one line or on many.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The log of entries that do not say which they are from: `accounts/ID`, `organizations/ID`.
+    /// Log of entries that name none: `accounts/ID`, `organizations/ID`.
     #[arg(long)]
     source: Option<Source>,
     /// The data directory, instead of the configuration's.
@@ -195,6 +212,9 @@ impl FileReport {
         let more = not_understood - reasons.len().min(MAX_SHOWN) as u64;
         if more > 0 {
             text += &format!("  and {} more\n", HumanCount(more));
+        }
+        if not_understood == lines && *lines > 0 {
+            text += EXPECTED;
         }
         if let Some(why) = broke_off {
             text += &format!("  {}\n", harmless(why));

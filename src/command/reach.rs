@@ -17,10 +17,10 @@ const SPEAK_WITHIN: Duration = Duration::from_secs(90);
 /// Where to ask. Without either, the data directory of the configuration.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Reach {
-    /// Ask this server: `http://127.0.0.1:7070`.
+    /// Server to ask, such as `http://127.0.0.1:7070`.
     #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
     pub(super) server: Option<Url>,
-    /// Look into this data directory; a service may be using it.
+    /// Data directory to look into; a service may be using it.
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
 }

@@ -1,20 +1,32 @@
 //! `orgtrail reindex`: the same follower as in service, run until it has caught up.
 
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::clock::Clock;
 use crate::durable::Breaker;
 use crate::index::Index;
 use crate::indexing::Indexing;
 use crate::store::Store;
-use crate::terminal::say;
+use crate::terminal::{note, say};
+
+/// How often a line says how far it is where no bar can be shown.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// Shown with `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  orgtrail reindex
+  orgtrail reindex --data-dir /var/lib/orgtrail";
 
 /// Which index.
 #[derive(Debug, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
     /// The data directory, instead of the configuration's.
     #[arg(long, value_name = "DIR")]
@@ -50,9 +62,20 @@ pub(super) fn catch_up_while(
     )?);
     let mut indexing = Indexing::new(store, index.clone(), Clock::system());
     let mut is_up = index.checkpoint() == head;
+    let is_terminal = io::stderr().is_terminal();
+    let mut said = Instant::now();
     while !is_up && is_wanted() {
         is_up = !indexing.steady_turn()?.has_more;
         bar.set_position(index.added().0);
+        if !is_terminal && said.elapsed() >= SAY_EVERY {
+            said = Instant::now();
+            note(format!(
+                "{} of {} events are indexed; {} left",
+                HumanCount(index.added().0),
+                HumanCount(head.0),
+                HumanDuration(bar.eta())
+            ))?;
+        }
     }
     indexing.commit()?;
     index.close()?;

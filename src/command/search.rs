@@ -1,5 +1,6 @@
 //! `orgtrail search`: what was asked on the command line, and how its answer is shown.
 
+mod extent;
 mod lines;
 mod place;
 mod show;
@@ -11,7 +12,7 @@ use anyhow::{Result, ensure};
 use chrono::{DateTime, Utc};
 use clap::{Args as ClapArgs, ValueEnum};
 
-use self::place::Place;
+use self::place::{FirstPage, Place};
 use self::show::{Form, Show};
 use super::moment::Moment;
 use super::reach::Reach;
@@ -19,19 +20,37 @@ use crate::clock::Clock;
 use crate::index::Order;
 use crate::search::MAX_SIZE;
 
+/// Shown with `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  orgtrail search alice@example.com --since 7d
+  orgtrail search 'action.type:delete resource.product:dns' --limit 100
+  orgtrail search -- '-resource.product:dns'
+  orgtrail search 'actor.ip_address:203.0.113.0/24' --all --csv > events.csv
+  orgtrail search --facets actor.email --facets action.type --since 2026-08-01
+  orgtrail search --server http://127.0.0.1:7070 --follow
+
+How many results there are, and what the answer lacks, is said on standard error.";
+
 /// What to look for, and where.
 #[derive(Debug, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Words, phrases in quotes, `field:value`, `AND OR NOT`, wildcards, ranges; nothing for everything.
+    /// What to look for; nothing for everything.
+    ///
+    /// Words, phrases in quotes, `field:value`, `AND OR NOT`, wildcards, ranges. A query that begins with `-` comes after
+    /// `--`, behind all options.
     #[arg(default_value = "")]
     query: String,
-    /// Only what happened at this time or later: `7d` for the last seven days, `2026-08-03`, `2026-08-03T08:00:00Z`.
+    /// Only what happened at this time or later: `7d`, `2026-08-03`.
+    ///
+    /// `7d` is seven days ago, `2026-08-03` the midnight (UTC) with which that day begins, and `2026-08-03T08:00:00Z` itself.
     #[arg(long, value_name = "TIME", value_parser = Moment::read)]
     since: Option<Moment>,
     /// Only what happened before this time.
     #[arg(long, value_name = "TIME", value_parser = Moment::read)]
     before: Option<Moment>,
-    /// The most events; of facets, the most values.
+    /// Most events; of facets, most values.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
     /// Every event, however many there are.
@@ -40,22 +59,28 @@ pub(super) struct Args {
     /// Oldest first.
     #[arg(long)]
     oldest_first: bool,
-    /// The newest events, and then each that comes, until interrupted.
+    /// Newest events, and then each that comes.
     #[arg(long, conflicts_with_all = ["all", "oldest_first", "before"])]
     follow: bool,
-    /// Instead of events, this field's most frequent values. Repeat it for several fields.
+    /// This field's most frequent values instead of events; repeatable.
     #[arg(long, value_name = "FIELD", conflicts_with_all = ["all", "follow", "csv", "oldest_first"])]
     facets: Vec<String>,
     /// One JSON object a line instead of a table.
     #[arg(long)]
     json: bool,
-    /// CSV instead of a table; a cell that a spreadsheet would take for a formula begins with an apostrophe.
+    /// CSV instead of a table.
+    ///
+    /// A cell that a spreadsheet would take for a formula begins with an apostrophe.
     #[arg(long, conflicts_with = "json")]
     csv: bool,
-    /// Times in UTC; without it, in the machine's time zone. JSON and CSV are always in UTC.
+    /// Times in UTC instead of the machine's time zone.
+    ///
+    /// JSON and CSV are always in UTC.
     #[arg(long)]
     utc: bool,
-    /// Colours: on a terminal, unless `NO_COLOR` is set; or always, or never.
+    /// Whether to use colours.
+    ///
+    /// `auto`: on a terminal, unless `NO_COLOR` is set.
     #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
     color: Colors,
     #[command(flatten)]
@@ -111,18 +136,26 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let show = Show::new(form, args.color, args.utc);
     if !args.facets.is_empty() {
         let size = asked.limit.min(MAX_SIZE);
-        return show.values(&place.facets(&asked, &args.facets, size)?);
+        let (values, extent) = place.facets(&asked, &args.facets, size)?;
+        show.values(&values)?;
+        return extent.say(now);
     }
     if args.all {
         let mut lines = show.in_pieces()?;
-        return place.all(&asked, |events| lines.add(&events));
+        return place.all(&asked, |events| lines.add(&events))?.say(now);
     }
-    let (mut events, searchable) = place.page(&asked)?;
+    let FirstPage {
+        mut events,
+        searchable,
+        extent,
+    } = place.page(&asked)?;
     if !args.follow {
-        return show.events(&events);
+        show.events(&events, extent.has_loss(now))?;
+        return extent.say(now);
     }
     events.reverse();
     let mut lines = show.in_pieces()?;
     lines.add(&events)?;
+    extent.say(now)?;
     place.follow(&asked, searchable, |events| lines.add(&events))
 }

@@ -12,13 +12,20 @@ use crate::position::Source;
 use crate::sim::{CursorForm, Faults, SimConfig, Simulator};
 use crate::terminal::say;
 
+/// Shown with `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  orgtrail simulate
+  orgtrail simulate --events 1000000 --accounts 40 --fault server_error=0.1 --fault late=0.2";
+
 /// What is simulated.
 #[derive(Debug, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
     /// Where the simulated API answers.
     #[arg(long, default_value = "127.0.0.1:7071")]
     listen: SocketAddr,
-    /// Everything follows from it: the same seed makes the same history.
+    /// The same seed makes the same history.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Entries of history, in all logs together.
@@ -39,13 +46,19 @@ pub(super) struct Args {
     /// Requests that one credential has in five minutes.
     #[arg(long, default_value_t = 1_200)]
     quota: u32,
-    /// Where pages carry their cursor: as upstream's documentation says, as its official clients read it, or both.
+    /// Where pages carry their cursor.
+    ///
+    /// As upstream's documentation says, as its official clients read it, or both.
     #[arg(long, value_enum, default_value = "both")]
     cursor: CursorArg,
-    /// A log that no token may read, such as `accounts/ID`: calls for its owner are answered with 403. Repeat for more.
+    /// A log that no token may read, such as `accounts/ID`; repeatable.
+    ///
+    /// Calls for its owner are answered with 403.
     #[arg(long, value_name = "SOURCE")]
     forbid: Vec<Source>,
-    /// Something that goes wrong, and for which share of the requests: `server_error=0.1`. Repeat for more.
+    /// Something that goes wrong: `server_error=0.1`; repeatable.
+    ///
+    /// The number is the share of the requests for which it does, from 0 to 1.
     #[arg(long, value_name = "NAME=SHARE", value_parser = fault)]
     fault: Vec<(FaultName, f64)>,
 }
@@ -70,6 +83,12 @@ enum FaultName {
     SuccessFalse,
     CursorLoop,
     EmptyWithCursor,
+    ListForbidden,
+    ListNotFound,
+    ListNull,
+    ListCut,
+    ListShrunk,
+    ListWithoutTotal,
     Late,
 }
 
@@ -118,6 +137,12 @@ impl Args {
                 FaultName::SuccessFalse => &mut faults.success_false,
                 FaultName::CursorLoop => &mut faults.cursor_loop,
                 FaultName::EmptyWithCursor => &mut faults.empty_with_cursor,
+                FaultName::ListForbidden => &mut faults.list_forbidden,
+                FaultName::ListNotFound => &mut faults.list_not_found,
+                FaultName::ListNull => &mut faults.list_null,
+                FaultName::ListCut => &mut faults.list_cut,
+                FaultName::ListShrunk => &mut faults.list_shrunk,
+                FaultName::ListWithoutTotal => &mut faults.list_without_total,
                 FaultName::Late => &mut faults.late,
             } = *share;
         }

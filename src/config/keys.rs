@@ -25,6 +25,9 @@ const MAX_PAGE_SIZE: u32 = 1_000;
 /// The most requests that can be allowed in 5 minutes, far above what upstream gives to anyone.
 const MAX_REQUESTS: u32 = 1_000_000;
 
+/// The most connections that can be allowed.
+const MAX_CONNECTIONS: u32 = 10_000;
+
 /// The shortest time between two rounds of one source.
 const SHORTEST_INTERVAL: TimeDelta = TimeDelta::seconds(1);
 
@@ -90,6 +93,9 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
 
     let listen = table.take("listen", loopback, kinds::address);
     let auth = table.take("auth", Auth::Tokens, kinds::one_of(AUTH));
+    let max_connections = table.take("max_connections", 512, |v| {
+        v.whole_number(1..=MAX_CONNECTIONS)
+    });
 
     if let (Some(address), Some(Auth::None)) = (listen.value, auth.value)
         && !kinds::is_loopback(address.ip())
@@ -105,6 +111,7 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
     Some(HttpConfig {
         listen: listen.value?,
         auth: auth.value?,
+        max_connections: max_connections.value?,
     })
 }
 

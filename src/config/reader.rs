@@ -9,12 +9,15 @@ use std::fmt;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Finding, Place, Read};
-use super::stranger::{Known, Stranger, unknown_variable};
+use super::stranger::{Known, Stranger, unknown_variable, unused_variable};
 use super::value::{Value, kind_of};
 use crate::position::Source;
 
 /// What the names of the environment variables that stand for keys begin with.
 pub(super) const VARIABLE_PREFIX: &str = "ORGTRAIL__";
+
+/// What the names of variables begin with whose second underscore was perhaps forgotten.
+pub(super) const LIKE_OURS: &str = "ORGTRAIL_";
 
 /// A part of the file that has keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,6 +173,12 @@ impl<'t> Reader<'t> {
         let keys = self.known.iter();
         keys.flat_map(|(header, keys)| keys.iter().map(move |key| format!("{header} {key}")))
             .collect()
+    }
+
+    /// What is to be said of a variable that begins like ours but not as keys do; `None` for others.
+    pub(super) fn unused_variable(&self, name: &str) -> Option<String> {
+        let is_like_ours = name.starts_with(LIKE_OURS) && !name.starts_with(VARIABLE_PREFIX);
+        is_like_ours.then(|| unused_variable(name, &self.known_variables))
     }
 
     fn object_to_strangers(&mut self) {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::DeValue;
 
 use super::error::Place;
-use super::reader::{Header, VARIABLE_PREFIX};
+use super::reader::{Header, LIKE_OURS, VARIABLE_PREFIX};
 use crate::wording::{nearest, quoted};
 
 /// Names under which people write the secret itself.
@@ -92,6 +92,28 @@ pub(super) fn unknown_variable(name: &str, known: &BTreeSet<String>) -> String {
         None => format!(
             "no key has this variable: it is `{VARIABLE_PREFIX}TABLE__KEY`, as in `{VARIABLE_PREFIX}HTTP__LISTEN`, and \
              `[[organizations]]` and `[[accounts]]` are in the file only"
+        ),
+    }
+}
+
+/// The message about a variable that begins nearly as those do that stand for keys, and so has no effect.
+pub(super) fn unused_variable(name: &str, known: &BTreeSet<String>) -> String {
+    let bare = |name: &str| {
+        let rest = name.strip_prefix(LIKE_OURS).unwrap_or(name);
+        rest.trim_start_matches('_').replace("__", "_")
+    };
+    let meant: BTreeMap<String, &String> = known.iter().map(|name| (bare(name), name)).collect();
+    let near = nearest(&bare(name), meant.keys().map(String::as_str));
+    match near.and_then(|near| meant.get(near)) {
+        Some(near) => {
+            format!(
+                "the variable {} has no effect, did you mean `{near}`?",
+                quoted(name)
+            )
+        }
+        None => format!(
+            "the variable {} has no effect: those that stand for keys begin with `{VARIABLE_PREFIX}`",
+            quoted(name)
         ),
     }
 }

@@ -85,6 +85,7 @@ fn what_is_written_is_what_is_meant() {
         [http]
         listen = "[::1]:0"
         auth = "none"
+        max_connections = 40
         [upstream]
         base_url = "http://127.0.0.1:8080/client/v4/"
         token_file = "/run/secrets/cloudflare"
@@ -114,6 +115,7 @@ fn what_is_written_is_what_is_meant() {
         http: HttpConfig {
             listen: "[::1]:0".parse().unwrap(),
             auth: Auth::None,
+            max_connections: 40,
         },
         upstream: UpstreamConfig {
             base_url: "http://127.0.0.1:8080/client/v4".parse().unwrap(),
@@ -273,7 +275,7 @@ fn a_syntax_error_hides_only_what_comes_after_it() {
     let text = "[http]\nport = 80\n[poll]\ninterval = 60s\noverlap = \"never\"\n[[organizations]\nid = 7\n";
     assert_snapshot!(report(text), @r#"
     3 mistakes in the configuration:
-    orgtrail.toml:2:1: unknown key `port` in `[http]`: there are `auth`, `listen`
+    orgtrail.toml:2:1: unknown key `port` in `[http]`: there are `auth`, `listen`, `max_connections`
     orgtrail.toml:4:12: not TOML: string values must be quoted, expected literal string
     orgtrail.toml:6:17: not TOML: unclosed array table, expected `]`
     "#);

@@ -2,63 +2,128 @@
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use url::form_urlencoded;
+use uuid::Uuid;
 
 use super::AppState;
 use super::problem::Problem;
-use crate::coverage::{self, Asked, SourceCoverage, Verdict};
+use crate::coverage::{self, Asked, SourceCoverage, Start, Verdict};
+use crate::event::sha256;
 use crate::position::{Seq, Source};
 use crate::search::parse_moment;
 use crate::wording::{nearest, quoted};
 
 /// What can be asked.
-const KNOWN: [&str; 3] = ["since", "before", "source"];
+const KNOWN: [&str; 4] = ["since", "before", "source", "cursor"];
 
 /// The most sources that one request names.
 const MAX_SOURCES: usize = 1_000;
 
-/// The most intervals and gaps in one answer.
-const MAX_STRETCHES: usize = 50_000;
+/// The most intervals and gaps on a page.
+pub(super) const MAX_STRETCHES: usize = 50_000;
 
-/// What is proven of every source.
+/// A page of what is proven of every source. A source that does not fit goes on on the next page.
 #[derive(Serialize)]
 pub(super) struct Coverage {
     sources: Vec<SourceCoverage>,
+    /// Organizations that may have accounts nobody follows, when no source is named.
+    accounts_unknown: Vec<String>,
+    next_cursor: Option<String>,
 }
 
 pub(super) async fn list(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Coverage>, Problem> {
-    let asked = read(query.as_deref())?;
+    let (asked, cursor) = read(query.as_deref())?;
     let now = app.clock.now();
-    let sources = app
-        .ask(move |app| {
-            Ok(coverage::sources(
-                &app.store,
-                Some(&app.board),
-                &asked,
-                now,
-            )?)
+    let page = app.ask(move |app| {
+        let log_id = app.store.log_id();
+        let cursor = cursor.map(|cursor| PageCursor::read(&cursor, &asked, log_id));
+        let cursor = cursor.transpose()?;
+        // `now` is the same on all pages, or a source's newest gap would be on several.
+        let now = cursor.as_ref().map_or(now, |cursor| cursor.now);
+        let (store, board) = (&app.store, Some(&app.board));
+        let start = cursor.map(|cursor| cursor.start);
+        let max = app.limits.stretches;
+        let page = coverage::page(store, board, &asked, start.as_ref(), max, now)?;
+        let unknown = coverage::accounts_unknown(store, &asked, now)?;
+        let next = page.next.map(|start| PageCursor { start, now });
+        Ok(Coverage {
+            sources: page.sources,
+            accounts_unknown: unknown.iter().map(ToString::to_string).collect(),
+            next_cursor: next.map(|next| next.write(&asked, log_id)).transpose()?,
         })
-        .await?;
-    let stretches: usize = sources
-        .iter()
-        .map(|source| source.intervals.len() + source.gaps.len())
-        .sum();
-    if stretches > MAX_STRETCHES {
-        let detail = format!(
-            "the answer has more than {MAX_STRETCHES} intervals and gaps: ask for fewer sources with `source`, or a shorter stretch"
-        );
-        return Err(Problem::parameter("source", detail));
-    }
-    Ok(Json(Coverage { sources }))
+    });
+    Ok(Json(page.await?))
 }
 
-fn read(query: Option<&str>) -> Result<Asked, Problem> {
+/// Where the next page begins. It is good for the same parameters and the same log.
+struct PageCursor {
+    start: Start,
+    /// When the first page was requested.
+    now: DateTime<Utc>,
+}
+
+/// The parts of a cursor: the log, the parameters' fingerprint, when the first page was requested, the source, the moment.
+type CursorParts = (Uuid, String, i64, String, Option<i64>);
+
+impl PageCursor {
+    fn write(&self, asked: &Asked, log_id: Uuid) -> Result<String, serde_json::Error> {
+        let parts: CursorParts = (
+            log_id,
+            fingerprint(asked),
+            self.now.timestamp_micros(),
+            self.start.source.to_string(),
+            self.start.since.map(|since| since.timestamp_micros()),
+        );
+        Ok(URL_SAFE_NO_PAD.encode(serde_json::to_vec(&parts)?))
+    }
+
+    fn read(cursor: &str, asked: &Asked, log_id: Uuid) -> Result<Self, Problem> {
+        let bad = |message: &str| Problem::parameter("cursor", message);
+        let parts = URL_SAFE_NO_PAD.decode(cursor).ok();
+        let parts: Option<CursorParts> =
+            parts.and_then(|parts| serde_json::from_slice(&parts).ok());
+        let unreadable =
+            "this is no cursor of `/v1/coverage`: take `next_cursor` as it is, or leave it out";
+        let (id, print, now_us, source, since_us) = parts.ok_or_else(|| bad(unreadable))?;
+        if id != log_id {
+            return Err(bad(
+                "this cursor is of another log: start from the first page",
+            ));
+        }
+        if print != fingerprint(asked) {
+            return Err(bad(
+                "this cursor belongs to other parameters: repeat them as they were",
+            ));
+        }
+        let moment = DateTime::from_timestamp_micros;
+        Ok(Self {
+            now: moment(now_us).ok_or_else(|| bad(unreadable))?,
+            start: Start {
+                source: source.parse().map_err(|_| bad(unreadable))?,
+                since: since_us
+                    .map(|since| moment(since).ok_or_else(|| bad(unreadable)))
+                    .transpose()?,
+            },
+        })
+    }
+}
+
+/// Tells the parameters of one request from those of another.
+fn fingerprint(asked: &Asked) -> String {
+    let hash = sha256(format!("{asked:?}").as_bytes());
+    URL_SAFE_NO_PAD.encode(&hash[..8])
+}
+
+fn read(query: Option<&str>) -> Result<(Asked, Option<String>), Problem> {
     let mut asked = Asked::default();
+    let mut cursor = None;
     for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         match &*name {
             "since" => set_once(&name, &mut asked.since, &value)?,
@@ -70,6 +135,11 @@ fn read(query: Option<&str>) -> Result<Asked, Problem> {
                 ));
             }
             "source" => asked.sources.push(source(&value)?),
+            "cursor" if cursor.is_none() => cursor = Some(value.into_owned()),
+            "cursor" => {
+                let detail = "`cursor` is given more than once";
+                return Err(Problem::parameter("cursor", detail));
+            }
             _ => {
                 let hint = match nearest(&name, KNOWN) {
                     Some(near) => format!("did you mean `{near}`?"),
@@ -85,7 +155,7 @@ fn read(query: Option<&str>) -> Result<Asked, Problem> {
             "before",
             "`before` is not after `since`",
         )),
-        _ => Ok(asked),
+        _ => Ok((asked, cursor)),
     }
 }
 

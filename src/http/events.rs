@@ -102,9 +102,11 @@ pub(super) async fn list(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<EventsPage>, Problem> {
-    let list = ListParams::read(query.as_deref(), app.clock.now())?;
-    let asked = asked(query.as_deref(), &list.question);
-    let page = app.ask(move |app| EventsPage::make(app, &list, asked));
+    let page = app.ask(move |app| {
+        let list = ListParams::read(query.as_deref(), app.clock.now())?;
+        let asked = asked(query.as_deref(), &list.question);
+        EventsPage::make(app, &list, asked)
+    });
     Ok(Json(page.await?))
 }
 
@@ -151,9 +153,9 @@ pub(super) async fn count(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Count>, Problem> {
-    let question = read_filters(query.as_deref(), app.clock.now())?;
-    let asked = asked(query.as_deref(), &question);
     let count = app.ask(move |app| {
+        let question = read_filters(query.as_deref(), app.clock.now())?;
+        let asked = asked(query.as_deref(), &question);
         let proven = Proven::look(app, asked)?;
         let snapshot = app.snapshot();
         Ok(Count {

@@ -4,17 +4,20 @@
 //! one cannot be made, the answer breaks off without the end that HTTP marks it with: a file is never quietly short.
 
 use std::io;
+use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::AppState;
+use super::admission::ExportPlace;
+use super::line::Client;
 use super::params::{FILTERS, Given, bad, order, question};
 use super::problem::Problem;
-use super::{AppState, MAX_EXPORTS};
 use crate::event::AuditEvent;
 use crate::json;
 use crate::people::{self, KnownEvent};
@@ -87,7 +90,8 @@ struct Exporting {
     format: Format,
     /// What is made, and not sent yet.
     piece: Vec<u8>,
-    _place: OwnedSemaphorePermit,
+    place: ExportPlace,
+    client: Option<Arc<Client>>,
 }
 
 impl Exporting {
@@ -102,26 +106,28 @@ impl Exporting {
 
 pub(super) async fn export(
     State(app): State<AppState>,
+    client: Option<Extension<Arc<Client>>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let given = Given::read(
         query.as_deref(),
         &[&FILTERS[..], &["format", "order"]].concat(),
     )?;
-    let format = Format::read(&given)?;
-    let question = question(&given, order(&given)?, app.clock.now())?;
+    let (format, order) = (Format::read(&given)?, order(&given)?);
     if app.index.is_rebuilding() {
         return Err(Problem::rebuilding());
     }
-    let place = app.exports.clone().try_acquire_owned();
-    let place = place.map_err(|_| Problem::too_many("exports", MAX_EXPORTS))?;
+    let client = client.map(|Extension(client)| client);
+    let place = app.exports.begin(client.clone(), app.limits.slow_export)?;
     let of_all_pieces = app.clone();
     let exporting = app.export(move |app| {
+        let question = question(&given, order, app.clock.now())?;
         let mut exporting = Exporting {
             export: Export::new(app.store.clone(), app.index.snapshot(), question)?,
             format,
             piece: format.head()?,
-            _place: place,
+            place,
+            client,
             app: of_all_pieces,
         };
         // Before anything is sent: what goes wrong at once can still be told.
@@ -138,8 +144,9 @@ pub(super) async fn export(
 }
 
 async fn next_piece(mut exporting: Exporting) -> io::Result<Option<(Bytes, Exporting)>> {
+    exporting.place.note(false);
+    let app = exporting.app.clone();
     if exporting.piece.is_empty() {
-        let app = exporting.app.clone();
         let piece = app.export(move |app| {
             exporting.make_piece(app)?;
             Ok(exporting)
@@ -150,5 +157,13 @@ async fn next_piece(mut exporting: Exporting) -> io::Result<Option<(Bytes, Expor
         };
     }
     let piece = std::mem::take(&mut exporting.piece);
-    Ok((!piece.is_empty()).then(|| (piece.into(), exporting)))
+    if piece.is_empty() {
+        return Ok(None);
+    }
+    let held = app.unread.hold(piece.into(), exporting.client.as_ref());
+    let piece = held
+        .await
+        .ok_or_else(|| io::Error::other("other answers are not read"))?;
+    exporting.place.note(true);
+    Ok(Some((piece, exporting)))
 }

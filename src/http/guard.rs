@@ -10,6 +10,9 @@ use axum::response::{IntoResponse, Response};
 use super::AppState;
 use super::problem::Problem;
 
+/// Where browsers say from whose page a request comes.
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
+
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
@@ -28,7 +31,8 @@ pub(super) async fn check(State(state): State<AppState>, request: Request, next:
 }
 
 /// Without tokens, a page from elsewhere must not reach us through a name that it has pointed at this machine: the host
-/// that was asked for must be this machine by address or as `localhost`.
+/// that was asked for must be this machine by address or as `localhost`. Nor may it ask at all, as far as the browser says
+/// where a request comes from: such a page could not read the answer, but could keep us busy.
 pub(super) async fn check_host(
     State(state): State<AppState>,
     request: Request,
@@ -41,6 +45,10 @@ pub(super) async fn check_host(
         .unwrap_or("localhost");
     if state.auth == Auth::None && !is_loopback(host) {
         return Problem::foreign_host(host).into_response();
+    }
+    let site = request.headers().get(SEC_FETCH_SITE);
+    if state.auth == Auth::None && site.is_some_and(|site| site == "cross-site") {
+        return Problem::foreign_page().into_response();
     }
     next.run(request).await
 }

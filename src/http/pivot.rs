@@ -71,10 +71,10 @@ async fn profile(
     }
     let given = Given::read(query.as_deref(), &[&FILTERS[..], &["size"]].concat())?;
     let size = size(&given, "size")?;
-    let mut question = question(&given, Order::Descending, app.clock.now())?;
-    let asked = asked(query.as_deref(), &question);
-    question.query = Query::and(vec![by.query(&value), question.query]);
     let answer = app.ask(move |app| {
+        let mut question = question(&given, Order::Descending, app.clock.now())?;
+        let asked = asked(query.as_deref(), &question);
+        question.query = Query::and(vec![by.query(&value), question.query]);
         let proven = Proven::look(app, asked)?;
         let snapshot = app.snapshot();
         Ok(ProfileAnswer {

@@ -3,11 +3,14 @@
 //! A person's mistake is told with its place. Our own failures are logged whole here, the one place they end, and told in
 //! a few words.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tokio::task::JoinError;
 use tracing::error;
 
 use crate::index::IndexError;
@@ -154,6 +157,26 @@ impl Problem {
         )
     }
 
+    /// Other answers are not read fast enough.
+    pub(super) fn unread() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "urn:orgtrail:problem:unread",
+            "Too many unread answers",
+            "the memory for answers is taken by answers that their clients have not read; try again, or ask for less with `limit`",
+        )
+    }
+
+    /// A page of another site asks, from a browser on this machine.
+    pub(super) fn foreign_page() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "urn:orgtrail:problem:foreign-page",
+            "Not for other sites",
+            "with `auth = \"none\"` a browser is not answered for a page of another site",
+        )
+    }
+
     /// The index does not hold everything yet, and what is asked for must be whole.
     pub(super) fn rebuilding() -> Self {
         Self::new(
@@ -175,10 +198,37 @@ impl Problem {
     }
 }
 
-/// The answer to a request whose handler panicked.
-pub(super) fn panicked() -> Response {
-    error!("A request's handler panicked; this is a bug.");
-    Problem::internal().into_response()
+/// Counts the panics that ended a request. A clone is the same count.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Panics(Arc<AtomicU64>);
+
+impl Panics {
+    /// Counts and logs a panic; gives what its request is answered. The panic itself has been written to standard error.
+    pub(super) fn count(&self) -> Problem {
+        let panics = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        error!(
+            panics,
+            "A request ended with a panic; this is a bug. Others go on."
+        );
+        Problem::internal()
+    }
+
+    /// As [`Panics::count`], as the whole answer.
+    pub(super) fn answer(&self) -> Response {
+        self.count().into_response()
+    }
+
+    /// Counts it if a task ended with a panic.
+    pub(super) fn count_if<T>(&self, ended: &Result<T, JoinError>) {
+        if ended.as_ref().is_err_and(JoinError::is_panic) {
+            self.count();
+        }
+    }
+
+    /// How many there have been since the start.
+    pub(super) fn so_far(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl IntoResponse for Problem {

@@ -28,6 +28,8 @@ pub(super) struct Ready {
 pub(super) struct Alive {
     status: &'static str,
     version: &'static str,
+    /// How many requests ended with a panic since the start.
+    panics: u64,
 }
 
 pub(super) async fn sources(
@@ -42,10 +44,11 @@ pub(super) async fn sources(
     }))
 }
 
-pub(super) async fn healthz() -> Json<Alive> {
+pub(super) async fn healthz(State(app): State<AppState>) -> Json<Alive> {
     Json(Alive {
         status: "ok",
         version: env!("CARGO_PKG_VERSION"),
+        panics: app.panics.so_far(),
     })
 }
 

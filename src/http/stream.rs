@@ -5,8 +5,10 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, header};
@@ -15,6 +17,7 @@ use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::AppState;
+use super::line::Client;
 use super::params::{FILTERS, Given, bad, question};
 use super::problem::Problem;
 use crate::index::Order;
@@ -40,10 +43,14 @@ struct Tailing {
     commits: watch::Receiver<Seq>,
     has_greeted: bool,
     _place: OwnedSemaphorePermit,
+    /// Of the memory for the patterns of all tails.
+    _patterns: Option<OwnedSemaphorePermit>,
+    client: Option<Arc<Client>>,
 }
 
 pub(super) async fn tail(
     State(app): State<AppState>,
+    client: Option<Extension<Arc<Client>>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
@@ -51,17 +58,24 @@ pub(super) async fn tail(
         query.as_deref(),
         &[&FILTERS[..], &LAST_EVENT_ID[1..]].concat(),
     )?;
-    let question = question(&given, Order::Ascending, app.clock.now())?;
     let after = last_event_id(&app, &headers, &given)?;
     let place = app.tails.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::too_many("tails", app.limits.tails))?;
     let commits = app.index.commits();
-    let tail = app.tail(move |app| begin(app, question, after));
+    let tail = app.tail(move |app| {
+        let question = question(&given, Order::Ascending, app.clock.now())?;
+        let mut tail = begin(app, question, after)?;
+        let patterns = match_in_memory(app, &mut tail);
+        Ok((tail, patterns))
+    });
+    let (tail, patterns) = tail.await?;
     let tailing = Tailing {
-        tail: tail.await?,
+        tail,
         commits,
+        _patterns: patterns,
         has_greeted: false,
         _place: place,
+        client: client.map(|Extension(client)| client),
         app,
     };
     let headers = [
@@ -105,6 +119,20 @@ fn begin(app: &AppState, question: Question, after: Option<Seq>) -> Result<Tail,
     Ok(Tail::new(app.store.clone(), question, after))
 }
 
+/// Has new events held against the tail's question in memory, if there is room for its patterns; gives that room. Without it
+/// the tail searches the index: it is slower, and finds the same.
+fn match_in_memory(app: &AppState, tail: &mut Tail) -> Option<OwnedSemaphorePermit> {
+    let spare = app.tail_patterns.available_permits() * 1024;
+    let bytes = tail.match_in_memory(&app.index, spare);
+    let kib = u32::try_from(bytes.div_ceil(1024)).ok()?;
+    let room = app.tail_patterns.clone().try_acquire_many_owned(kib).ok();
+    if room.is_none() {
+        // Another one was faster.
+        tail.match_in_memory(&app.index, 0);
+    }
+    room
+}
+
 /// What is sent next; nothing more when the service stops, or after a failure, which is logged: the client comes back and
 /// goes on where it was.
 async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, Tailing)> {
@@ -127,7 +155,9 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
             () = app.stopping.cancelled() => return None,
         };
         if !messages.is_empty() {
-            return Some((Ok(messages.into()), resting));
+            // Without room the tail ends: the client comes back and goes on where it was.
+            let held = app.unread.hold(messages.into(), resting.client.as_ref());
+            return Some((Ok(held.await?), resting));
         }
         tokio::select! {
             () = app.stopping.cancelled() => return None,

@@ -10,12 +10,11 @@ use super::coverage::Proven;
 use super::events::{IndexState, asked};
 use super::params::{FILTERS, Given, Named, bad, number, question};
 use super::problem::Problem;
-use crate::coverage::{Asked, Verdict};
+use crate::coverage::Verdict;
 use crate::field::{FIELDS, Kind, Origin};
 use crate::index::{Order, ValueCount};
 use crate::search::{
-    self, DEFAULT_SIZE, Facets, FieldValues, MAX_SIZE, Question, SearchError, Tallied, Tally,
-    parse_zone,
+    self, DEFAULT_SIZE, Facets, FieldValues, MAX_SIZE, SearchError, Tallied, Tally, parse_zone,
 };
 use crate::wording::quoted;
 
@@ -81,13 +80,11 @@ pub(super) async fn facets(
     )?;
     let facets = facets_of(&given, "field", "size")?
         .ok_or_else(|| bad("field", "write `field=actor.email`, once for each field"))?;
-    let question = question(&given, Order::Descending, app.clock.now())?;
     let wanted = Tally {
         facets: Some(facets),
         ..Tally::default()
     };
-    let asked = asked(query.as_deref(), &question);
-    let (tallied, index, coverage) = counted(&app, question, asked, wanted).await?;
+    let (tallied, index, coverage) = counted(&app, query, given, wanted).await?;
     Ok(Json(FacetsAnswer {
         facets: tallied.facets.unwrap_or(FieldValues(Vec::new())),
         index,
@@ -105,13 +102,11 @@ pub(super) async fn histogram(
     )?;
     let interval = given.one("interval")?.unwrap_or("auto");
     let scale = scale(&given, interval, "interval")?;
-    let question = question(&given, Order::Descending, app.clock.now())?;
     let wanted = Tally {
         histogram: Some(scale),
         ..Tally::default()
     };
-    let asked = asked(query.as_deref(), &question);
-    let (tallied, index, coverage) = counted(&app, question, asked, wanted).await?;
+    let (tallied, index, coverage) = counted(&app, query, given, wanted).await?;
     Ok(Json(HistogramAnswer {
         histogram: tallied.histogram.ok_or_else(Problem::internal)?,
         index,
@@ -119,14 +114,16 @@ pub(super) async fn histogram(
     }))
 }
 
-/// What is wanted of a question's events, as they are now.
+/// What is wanted of a question's events, as they are now. The question is in what was `given`, which was read from `query`.
 async fn counted(
     app: &AppState,
-    question: Question,
-    asked: Asked,
+    query: Option<String>,
+    given: Given,
     wanted: Tally,
 ) -> Result<(Tallied, IndexState, Verdict), Problem> {
     app.ask(move |app| {
+        let question = question(&given, Order::Descending, app.clock.now())?;
+        let asked = asked(query.as_deref(), &question);
         let proven = Proven::look(app, asked)?;
         let snapshot = app.snapshot();
         let upto = snapshot.seq();
@@ -174,8 +171,8 @@ pub(super) async fn values(
     )?;
     let prefix = given.one("prefix")?.unwrap_or_default().to_owned();
     let size = size(&given, "size")?;
-    let question = question(&given, Order::Descending, app.clock.now())?;
     let answer = app.ask(move |app| {
+        let question = question(&given, Order::Descending, app.clock.now())?;
         let snapshot = app.snapshot();
         let values = search::completions(&app.store, &snapshot, &question, &name, &prefix, size);
         // Here the field is a part of the path: a wrong one is a place where there is nothing.

@@ -1,11 +1,13 @@
-//! A file as lines: decompressed if its first bytes say that it is compressed, and never more of it in memory than a line.
+//! A file as records: decompressed if its first bytes say that it is compressed, and never more of it in memory than a record.
 //!
-//! It knows nothing of what lines say.
+//! It knows nothing of what records say.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use flate2::read::MultiGzDecoder;
 use zstd::stream::read::Decoder as ZstdDecoder;
+
+use super::scan::{Scan, Step};
 
 /// The longest line, in bytes: as long as the largest page that is read from upstream.
 pub(super) const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
@@ -19,6 +21,15 @@ const MAX_SPARE_BYTES: usize = 1024 * 1024;
 /// How far back a zstd frame may refer, as a power of two: 128 MiB, what the `zstd` tool accepts when not told otherwise.
 /// A frame that needs more memory than this is refused.
 const MAX_ZSTD_WINDOW_LOG: u32 = 27;
+
+/// How many bytes may stand before the list of a page.
+const MAX_BEFORE_LIST: usize = 64 * 1024;
+
+/// The members that hold a page's entries: of the API, and of `/v1/events`.
+const LISTS: [&str; 2] = ["result", "events"];
+
+/// The members that may stand before them.
+const BEFORE_LIST: [&str; 4] = ["success", "errors", "messages", "result_info"];
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -47,59 +58,436 @@ pub(super) fn decompressed<'a>(mut input: impl Read + 'a) -> io::Result<Box<dyn 
     })
 }
 
-/// The lines of an input, one at a time.
+/// The records of an input, one at a time: usually one on each line.
+///
+/// A record may also span lines, as tools print JSON to be read by people, and may be an element of a list: of a saved page of the
+/// API (`{"result": […]}`), of `/v1/events` (`{"events": […]}`), or of a list by itself. The lists are read element by
+/// element, so a list may be longer than memory. What is broken is one bad line, and the next line begins anew.
 pub(super) struct Lines<R> {
     input: R,
-    line: Vec<u8>,
-    number: u64,
+    /// What was read; before `at` it is done with.
+    held: Vec<u8>,
+    at: usize,
+    is_end: bool,
+    /// The number of the line at `at`, from 1.
+    line: u64,
+    /// How many bytes came before `held`.
+    passed: u64,
+    /// Up to here records are looked for line by line, because a longer one turned out to be broken here.
+    lines_until: u64,
+    list: Option<List>,
+    /// Why reading failed, while there is something to give before.
+    failed: Option<io::Error>,
 }
 
-/// One line, without its end.
+/// A list that is being read.
+#[derive(Clone, Copy)]
+struct List {
+    /// Whether the list is a member of an object, which goes on behind it.
+    is_member: bool,
+    is_first: bool,
+}
+
+/// A record, and the number of the line where it begins, from 1.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Record<'a> {
+    pub(super) number: u64,
+    pub(super) line: Line<'a>,
+}
+
+/// A record without the end of its line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line<'a> {
     Bytes(&'a [u8]),
     /// It has more than [`MAX_LINE_BYTES`], and was skipped.
     TooLong,
+    /// After an element of a list comes neither the next one nor the list's end.
+    NoComma,
 }
 
-impl<R: BufRead> Lines<R> {
+/// How far a value reaches.
+enum Reach {
+    /// So many bytes from where it was looked for.
+    Whole(usize),
+    /// It is broken after so many bytes.
+    Broken(usize),
+    /// The input ends before it does.
+    Cut,
+    TooLong,
+}
+
+impl<R: Read> Lines<R> {
     pub(super) fn new(input: R) -> Self {
         Self {
             input,
-            line: Vec::new(),
-            number: 0,
+            held: Vec::new(),
+            at: 0,
+            is_end: false,
+            line: 1,
+            passed: 0,
+            lines_until: 0,
+            list: None,
+            failed: None,
         }
     }
 
-    /// The number of the line that was read last, from 1.
+    /// The number of the line that is being read, from 1.
     pub(super) fn number(&self) -> u64 {
-        self.number
+        self.line
     }
 
-    /// The next line; `None` at the end.
+    /// The next record, blank ones included; `None` at the end.
     ///
     /// # Errors
-    /// When the input breaks off: in the middle of a line, then it is the one after [`Lines::number`].
-    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
-        self.line.clear();
-        self.line.shrink_to(MAX_SPARE_BYTES);
-        // The longest line and its end.
-        let mut part = self.input.by_ref().take(MAX_LINE_BYTES as u64 + 1);
-        if part.read_until(b'\n', &mut self.line)? == 0 {
+    /// When the input breaks off, in the line [`Lines::number`].
+    pub(super) fn next(&mut self) -> io::Result<Option<Record<'_>>> {
+        // Only here: what is found below is known by its place.
+        if self.at >= CHUNK_BYTES || self.at == self.held.len() {
+            self.let_go();
+        }
+        if self.passed == 0 && self.at == 0 && self.look(UTF8_BOM.len() - 1)?.is_some() {
+            let has_mark = self.held.starts_with(&UTF8_BOM);
+            self.at = if has_mark { UTF8_BOM.len() } else { 0 };
+        }
+        loop {
+            let found = match self.list {
+                Some(list) => self.element(list)?,
+                None => {
+                    if self.look(0)?.is_none() {
+                        return Ok(None);
+                    }
+                    self.record()?
+                }
+            };
+            let Some((number, found)) = found else {
+                continue;
+            };
+            let line = match found {
+                Found::Bytes(start, end) => Line::Bytes(&self.held[start..end]),
+                Found::TooLong => Line::TooLong,
+                Found::NoComma => Line::NoComma,
+            };
+            return Ok(Some(Record { number, line }));
+        }
+    }
+
+    /// A record at the beginning of a line; `None` when a list begins there.
+    fn record(&mut self) -> io::Result<Option<(u64, Found)>> {
+        if self.passed + self.at as u64 >= self.lines_until {
+            if let Some((len, is_member)) = self.list_start()? {
+                self.pass(len);
+                self.list = Some(List {
+                    is_member,
+                    is_first: true,
+                });
+                return Ok(None);
+            }
+            if let Some(found) = self.long_value()? {
+                return Ok(Some(found));
+            }
+        }
+        self.plain_line().map(Some)
+    }
+
+    /// Whether a list begins here, how long what comes before its first element is, and whether it is a member of an object.
+    fn list_start(&mut self) -> io::Result<Option<(usize, bool)>> {
+        let mut at = self.skip_space(0, false)?;
+        match self.look(at)? {
+            Some(b'[') => return Ok(Some((at + 1, false))),
+            Some(b'{') => at += 1,
+            _ => return Ok(None),
+        }
+        // The members before the list are few and short.
+        while at < MAX_BEFORE_LIST {
+            let key = self.skip_space(at, true)?;
+            let mut end = key + 1;
+            while end < MAX_BEFORE_LIST && !matches!(self.look(end)?, None | Some(b'"')) {
+                end += 1;
+            }
+            let name = self.held.get(self.at + key..self.at + end);
+            let name = name.and_then(|name| name.strip_prefix(b"\""));
+            let is_one_of = |names: &[&str]| names.iter().any(|one| name == Some(one.as_bytes()));
+            let is_list = is_one_of(&LISTS);
+            if !is_list && !is_one_of(&BEFORE_LIST) {
+                return Ok(None);
+            }
+            let colon = self.skip_space(end + 1, true)?;
+            if self.look(colon)? != Some(b':') {
+                return Ok(None);
+            }
+            let value = self.skip_space(colon + 1, true)?;
+            if is_list {
+                let begins = self.look(value)? == Some(b'[');
+                return Ok(begins.then_some((value + 1, true)));
+            }
+            let Reach::Whole(len) = self.reach(value, MAX_BEFORE_LIST)? else {
+                return Ok(None);
+            };
+            let comma = self.skip_space(value + len, true)?;
+            if self.look(comma)? != Some(b',') {
+                return Ok(None);
+            }
+            at = comma + 1;
+        }
+        Ok(None)
+    }
+
+    /// An object that spans lines. One on a line of its own is left to [`Self::plain_line`].
+    fn long_value(&mut self) -> io::Result<Option<(u64, Found)>> {
+        let start = self.skip_space(0, false)?;
+        if self.look(start)? != Some(b'{') {
             return Ok(None);
         }
-        if self.line.last() == Some(&b'\n') {
-            self.line.pop();
-        } else if self.line.len() > MAX_LINE_BYTES {
-            self.input.skip_until(b'\n')?;
-            self.number += 1;
-            return Ok(Some(Line::TooLong));
+        let len = match self.reach(start, MAX_LINE_BYTES)? {
+            Reach::Whole(len) => len,
+            Reach::Broken(len) => {
+                self.lines_until = self.passed + (self.at + start + len) as u64;
+                return Ok(None);
+            }
+            Reach::Cut | Reach::TooLong => {
+                self.lines_until = self.passed + self.held.len() as u64;
+                return Ok(None);
+            }
+        };
+        let end = start + len;
+        if !self.held[self.at..self.at + end].contains(&b'\n') {
+            return Ok(None);
         }
-        self.number += 1;
-        let has_mark = self.number == 1 && self.line.starts_with(&UTF8_BOM);
-        let start = if has_mark { UTF8_BOM.len() } else { 0 };
-        Ok(Some(Line::Bytes(&self.line[start..])))
+        // What follows it on its last line is the next record's, unless it is nothing.
+        let after = self.skip_space(end, false)?;
+        let next = match self.look(after)? {
+            Some(b'\n') => after + 1,
+            _ => end,
+        };
+        let (from, number) = (self.at, self.line);
+        self.pass(next);
+        Ok(Some((number, Found::Bytes(from, from + end))))
     }
+
+    fn plain_line(&mut self) -> io::Result<(u64, Found)> {
+        let (from, number) = (self.at, self.line);
+        let mut len = 0;
+        loop {
+            let rest = &self.held[self.at + len..];
+            if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                len += end;
+                self.pass(len + 1);
+                break;
+            }
+            len += rest.len();
+            if len > MAX_LINE_BYTES {
+                self.skip_line()?;
+                return Ok((number, Found::TooLong));
+            }
+            if !self.fill()? {
+                self.pass(len);
+                break;
+            }
+        }
+        if len > MAX_LINE_BYTES {
+            return Ok((number, Found::TooLong));
+        }
+        Ok((number, Found::Bytes(from, from + len)))
+    }
+
+    /// Passes what is left of a line without holding it.
+    fn skip_line(&mut self) -> io::Result<()> {
+        loop {
+            let rest = &self.held[self.at..];
+            if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                self.pass(end + 1);
+                return Ok(());
+            }
+            self.pass(rest.len());
+            if !self.fill_anew()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next element of a list; `None` at its end.
+    fn element(&mut self, list: List) -> io::Result<Option<(u64, Found)>> {
+        self.pass_space()?;
+        let mut next = self.look(0)?;
+        if next == Some(b']') {
+            self.pass(1);
+            self.list = None;
+            if list.is_member {
+                self.pass_members()?;
+            }
+            return Ok(None);
+        }
+        if !list.is_first {
+            if next.is_some_and(|byte| byte != b',') {
+                self.list = None;
+                return Ok(Some((self.line, Found::NoComma)));
+            }
+            self.pass(usize::from(next.is_some()));
+            self.pass_space()?;
+            next = self.look(0)?;
+        }
+        if next.is_none() {
+            return Err(cut());
+        }
+        self.list = Some(List {
+            is_first: false,
+            ..list
+        });
+        let (from, number) = (self.at, self.line);
+        match self.reach(0, MAX_LINE_BYTES)? {
+            Reach::Whole(len) => {
+                self.pass(len);
+                Ok(Some((number, Found::Bytes(from, from + len))))
+            }
+            Reach::Cut => Err(cut()),
+            Reach::TooLong => {
+                self.pass_value(Scan::new())?;
+                Ok(Some((number, Found::TooLong)))
+            }
+            Reach::Broken(len) => {
+                self.list = None;
+                self.lines_until = self.passed + (self.at + len) as u64;
+                self.plain_line().map(Some)
+            }
+        }
+    }
+
+    /// Passes the members of an object behind its list, and its end.
+    fn pass_members(&mut self) -> io::Result<()> {
+        self.pass_value(Scan::after_member())
+    }
+
+    /// Passes a value without holding it.
+    fn pass_value(&mut self, mut scan: Scan) -> io::Result<()> {
+        loop {
+            while let Some(byte) = self.held.get(self.at) {
+                match scan.feed(*byte) {
+                    Step::More => self.pass(1),
+                    Step::Done => {
+                        self.pass(1);
+                        return Ok(());
+                    }
+                    Step::DoneBefore => return Ok(()),
+                    Step::Broken => {
+                        let message = "the list's page is not JSON behind the list";
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+                    }
+                }
+            }
+            if !self.fill_anew()? {
+                return Err(cut());
+            }
+        }
+    }
+
+    /// How far the value reaches that begins `at` bytes from here.
+    fn reach(&mut self, at: usize, most: usize) -> io::Result<Reach> {
+        let mut scan = Scan::new();
+        let mut len = 0;
+        loop {
+            for byte in &self.held[(self.at + at + len).min(self.held.len())..] {
+                match scan.feed(*byte) {
+                    Step::More => len += 1,
+                    Step::Done => return Ok(Reach::Whole(len + 1)),
+                    Step::DoneBefore => return Ok(Reach::Whole(len)),
+                    Step::Broken => return Ok(Reach::Broken(len)),
+                }
+            }
+            if len > most {
+                return Ok(Reach::TooLong);
+            }
+            if !self.fill()? {
+                return Ok(Reach::Cut);
+            }
+        }
+    }
+
+    /// The byte that is so many behind the present one; `None` behind the end.
+    fn look(&mut self, ahead: usize) -> io::Result<Option<u8>> {
+        while self.at + ahead >= self.held.len() {
+            if !self.fill()? {
+                return Ok(None);
+            }
+        }
+        Ok(self.held.get(self.at + ahead).copied())
+    }
+
+    /// Where the next byte is that is not white space, counted from here; a line's end is white space if lines do not count.
+    fn skip_space(&mut self, mut at: usize, with_lines: bool) -> io::Result<usize> {
+        while at <= MAX_BEFORE_LIST {
+            match self.look(at)? {
+                Some(b' ' | b'\t' | b'\r') => at += 1,
+                Some(b'\n') if with_lines => at += 1,
+                _ => break,
+            }
+        }
+        Ok(at)
+    }
+
+    fn pass_space(&mut self) -> io::Result<()> {
+        while matches!(self.look(0)?, Some(b' ' | b'\t' | b'\r' | b'\n')) {
+            self.pass(1);
+            if self.at >= CHUNK_BYTES {
+                self.let_go();
+            }
+        }
+        Ok(())
+    }
+
+    /// Is done with so many bytes.
+    fn pass(&mut self, len: usize) {
+        let passed = &self.held[self.at..self.at + len];
+        self.line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.at += len;
+    }
+
+    /// Forgets what is done with.
+    fn let_go(&mut self) {
+        self.held.drain(..self.at);
+        self.passed += self.at as u64;
+        self.at = 0;
+        if self.held.len() < MAX_SPARE_BYTES {
+            self.held.shrink_to(MAX_SPARE_BYTES);
+        }
+    }
+
+    /// Reads more, and forgets what is done with. Whether there was more.
+    fn fill_anew(&mut self) -> io::Result<bool> {
+        self.let_go();
+        self.fill()
+    }
+
+    /// Reads more behind what is held, which stays where it is. Whether there was more.
+    fn fill(&mut self) -> io::Result<bool> {
+        if self.is_end {
+            return Ok(false);
+        }
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let len = self.held.len();
+        let mut part = self.input.by_ref().take(CHUNK_BYTES as u64);
+        let read = part.read_to_end(&mut self.held);
+        let has_more = self.held.len() > len;
+        match read {
+            Err(error) if has_more => self.failed = Some(error),
+            Err(error) => return Err(error),
+            Ok(_) => self.is_end = !has_more,
+        }
+        Ok(has_more)
+    }
+}
+
+/// What was found, by its places in what is held.
+enum Found {
+    Bytes(usize, usize),
+    TooLong,
+    NoComma,
+}
+
+fn cut() -> io::Error {
+    let message = "the file ends in the middle of a list";
+    io::Error::new(io::ErrorKind::UnexpectedEof, message)
 }
 
 #[cfg(test)]
@@ -127,10 +515,13 @@ mod tests {
         let mut found = Vec::new();
         loop {
             match lines.next() {
-                Ok(Some(Line::Bytes(line))) => {
+                Ok(Some(Record {
+                    line: Line::Bytes(line),
+                    ..
+                })) => {
                     found.push(Ok(String::from_utf8_lossy(line).into_owned()));
                 }
-                Ok(Some(Line::TooLong)) => found.push(Ok("too long".into())),
+                Ok(Some(Record { line, .. })) => found.push(Ok(format!("{line:?}"))),
                 Ok(None) => return found,
                 Err(error) => {
                     found.push(Err(error.to_string()));
@@ -183,11 +574,159 @@ mod tests {
             .chain(io::repeat(b'x').take(2 * MAX_LINE_BYTES as u64))
             .chain(b"\nb".as_slice());
         let mut lines = Lines::new(BufReader::new(input));
-        assert_eq!(lines.next().unwrap(), Some(Line::Bytes(b"a")));
-        assert_eq!(lines.next().unwrap(), Some(Line::TooLong));
-        assert_eq!(lines.next().unwrap(), Some(Line::Bytes(b"b")));
-        assert!(lines.line.capacity() <= MAX_SPARE_BYTES);
+        let mut next = |expect: Option<(u64, Line<'_>)>| {
+            let found = lines.next().unwrap();
+            assert_eq!(found, expect.map(|(number, line)| Record { number, line }));
+            assert!(lines.held.capacity() <= MAX_LINE_BYTES + 2 * MAX_SPARE_BYTES);
+        };
+        next(Some((1, Line::Bytes(b"a"))));
+        next(Some((2, Line::TooLong)));
+        next(Some((3, Line::Bytes(b"b"))));
+        next(None);
+        assert!(lines.held.capacity() <= MAX_SPARE_BYTES);
+    }
+
+    /// What is found, with the number of the line where it begins; blank lines are left out.
+    fn records(input: &str) -> Vec<(u64, String)> {
+        let mut lines = Lines::new(input.as_bytes());
+        let mut found = Vec::new();
+        loop {
+            match lines.next() {
+                Ok(Some(Record {
+                    number,
+                    line: Line::Bytes(line),
+                })) => {
+                    let text = String::from_utf8_lossy(line).trim().to_owned();
+                    found.extend((!text.is_empty()).then_some((number, text)));
+                }
+                Ok(Some(Record { number, line })) => found.push((number, format!("{line:?}"))),
+                Ok(None) => return found,
+                Err(error) => {
+                    found.push((lines.number(), error.to_string()));
+                    return found;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_entries_of_a_saved_page_are_found_however_it_is_printed() {
+        let a = r#"{"id":"a","t":"]}\"{["}"#;
+        let b = r#"{"id":"b"}"#;
+        let page = format!(
+            r#"{{"success":true,"errors":[],"messages":[],"result":[{a},{b}],"result_info":{{"count":"2"}}}}"#
+        );
+        let ours = format!(r#"{{"events":[{a},{b}],"next_cursor":null}}"#);
+        let texts = [
+            page.clone(),
+            format!("{page}\n{page}\n"),
+            format!(
+                "{{\n  \"success\": true,\n  \"result\": [\n    {a},\n\n    {b}\n  ],\n  \"x\": [{{}}]\n}}\n"
+            ),
+            format!("\u{feff}  {{ \"result\"\n:\r\n[ {a} , {b} ] }}\n\n"),
+            format!("[\n{a},\n{b}\n]\n"),
+            ours,
+            // As `jq '.result[]'` prints them.
+            format!("{}\n{}\n", a.replace(":", ": \n"), b.replace(":", ":\n"))
+                .replace(": \n", ":\n"),
+            format!("{page}\n{a}\n{b}\n"),
+        ];
+        for text in texts {
+            let found = records(&text);
+            let ids = found.iter().map(|(_, record)| {
+                serde_json::from_str::<serde_json::Value>(record).unwrap()["id"].clone()
+            });
+            let ids: Vec<_> = ids.collect();
+            let times = ids.len() / 2;
+            assert!(
+                times > 0 && ids == ["a", "b"].repeat(times),
+                "{text}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_broken_is_one_bad_record_and_the_next_line_begins_anew() {
+        let check = |text: &str, expect: &[(u64, &str)]| {
+            let expect: Vec<_> = expect
+                .iter()
+                .map(|(n, text)| (*n, (*text).to_owned()))
+                .collect();
+            assert_eq!(records(text), expect, "{text}");
+        };
+        check(
+            "{\"a\":1\n{\"b\":2}\n",
+            &[(1, "{\"a\":1"), (2, "{\"b\":2}")],
+        );
+        check(
+            "{\"a\":\n{\"b\":2}\n{\"c\":3}\n",
+            &[(1, "{\"a\":"), (2, "{\"b\":2}"), (3, "{\"c\":3}")],
+        );
+        check(
+            "{\"a\":\"x\n{\"b\":2}",
+            &[(1, "{\"a\":\"x"), (2, "{\"b\":2}")],
+        );
+        check("{\"a\":[\n{\"b\":2}", &[(1, "{\"a\":["), (2, "{\"b\":2}")]);
+        check(
+            "{\"b\":2} x\nid,time\n",
+            &[(1, "{\"b\":2} x"), (2, "id,time")],
+        );
+        check(
+            "[{\"b\":2}\n{\"c\":3}\n",
+            &[(1, "{\"b\":2}"), (2, "NoComma"), (2, "{\"c\":3}")],
+        );
+        check(
+            "{\"result\":[{\"b\":2},\n{\"c\" 3}\n{\"d\":4}\n",
+            &[(1, "{\"b\":2}"), (2, "{\"c\" 3}"), (3, "{\"d\":4}")],
+        );
+        check("{\"result\":null}\n", &[(1, "{\"result\":null}")]);
+        let cut = "the file ends in the middle of a list";
+        check(
+            "{\"result\":[{\"b\":2},\n{\"c\"",
+            &[(1, "{\"b\":2}"), (2, cut)],
+        );
+        check("{\"result\":[{\"b\":2}]", &[(1, "{\"b\":2}"), (1, cut)]);
+    }
+
+    #[test]
+    fn a_page_that_is_longer_than_memory_is_read_element_by_element() {
+        let element = format!("{{\"id\":\"{}\"}},", "x".repeat(100_000));
+        let times = 2_000;
+        let input = b"{\"result\":["
+            .chain(io::Cursor::new(element.repeat(times)))
+            .chain(b"{}],\"result_info\":{}}\n".as_slice());
+        let mut lines = Lines::new(input);
+        let (mut found, mut most) = (0, 0);
+        while let Some(record) = lines.next().unwrap() {
+            found += usize::from(
+                matches!(record.line, Line::Bytes(bytes) if !bytes.trim_ascii().is_empty()),
+            );
+            most = most.max(lines.held.capacity());
+        }
+        assert_eq!(found, times + 1);
+        assert!(most <= 2 * MAX_SPARE_BYTES, "{most}");
+    }
+
+    #[test]
+    fn an_element_that_is_too_long_is_skipped_without_being_held() {
+        let input = b"[{\"a\":\""
+            .chain(io::repeat(b'x').take(2 * MAX_LINE_BYTES as u64))
+            .chain(b"\"},\n{\"b\":2}]".as_slice());
+        let mut lines = Lines::new(input);
+        assert_eq!(
+            lines.next().unwrap(),
+            Some(Record {
+                number: 1,
+                line: Line::TooLong
+            })
+        );
+        assert_eq!(
+            lines.next().unwrap(),
+            Some(Record {
+                number: 2,
+                line: Line::Bytes(b"{\"b\":2}")
+            })
+        );
         assert_eq!(lines.next().unwrap(), None);
-        assert_eq!(lines.number(), 3);
     }
 }

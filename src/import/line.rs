@@ -92,11 +92,15 @@ impl Kind {
                 .into())
         } else if page_members >= 2 {
             Err(
-                "a whole page of the API: write each entry of its `result` on a line of its own"
+                "an answer of the API without entries: its `result` is not a list, or comes after members that the API \
+                 does not have"
                     .into(),
             )
         } else {
-            Err("neither an entry of the API nor a line of Logpush's `audit_logs_v2`".into())
+            Err(
+                "neither an entry of the API, nor a line of Logpush's `audit_logs_v2`, nor an event of `/v1/events`"
+                    .into(),
+            )
         }
     }
 }
@@ -287,12 +291,12 @@ mod tests {
         a JSON value, but not an object
         a JSON value, but not an object
         not JSON: expected ident at byte 2
-        neither an entry of the API nor a line of Logpush's `audit_logs_v2`
+        neither an entry of the API, nor a line of Logpush's `audit_logs_v2`, nor an event of `/v1/events`
         it has no `account.id` or `organization.id`: say whose log it is from with `--source`
         it has no `AccountID`: say whose log it is from with `--source`
         `a/../b` is no account's or organization's id
         it names both an account and an organization: say whose log it is from with `--source`
-        a whole page of the API: write each entry of its `result` on a line of its own
+        an answer of the API without entries: its `result` is not a list, or comes after members that the API does not have
         a line of Logpush's first dataset `audit_logs`, whose entries have other ids and fields: only `audit_logs_v2` can be imported
         a line of Logpush's first dataset `audit_logs`, whose entries have other ids and fields: only `audit_logs_v2` can be imported
         `source`: "elsewhere" names no source: write `organizations/ID` or `accounts/ID`, the id 1 to 64 letters, digits, `-` or `_`

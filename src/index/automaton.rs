@@ -12,7 +12,10 @@ use crate::field::folded;
 use crate::query::{Pattern, Piece};
 
 /// The most memory that one automaton may take, and its making as much again, in bytes.
-const MAX_AUTOMATON_BYTES: usize = 1024 * 1024;
+pub(super) const MAX_AUTOMATON_BYTES: usize = 1024 * 1024;
+
+/// The most memory that all automata of one question may take together, in bytes.
+pub(super) const MAX_AUTOMATA_BYTES: usize = 8 * 1024 * 1024;
 
 /// The first byte of the mark before a hash.
 const FIRST_OF_MARK: u8 = {
@@ -33,14 +36,15 @@ pub(super) struct Automaton {
 pub(super) struct TooLarge;
 
 impl Automaton {
-    /// An automaton of a regular expression.
-    pub(super) fn of_regex(regex: &str) -> Result<Self, TooLarge> {
+    /// An automaton of a regular expression, of at most `most` bytes.
+    pub(super) fn of_regex(regex: &str, most: usize) -> Result<Self, TooLarge> {
+        let most = most.min(MAX_AUTOMATON_BYTES);
         let config = dense::Config::new()
             .accelerate(false)
             .start_kind(StartKind::Anchored)
             // Every way to match goes on until the end of the text, where it is asked whether there is one.
             .match_kind(MatchKind::All)
-            .dfa_size_limit(Some(MAX_AUTOMATON_BYTES))
+            .dfa_size_limit(Some(most))
             .determinize_size_limit(Some(MAX_AUTOMATON_BYTES));
         let reading = syntax::Config::new()
             .case_insensitive(true)
@@ -60,14 +64,31 @@ impl Automaton {
         Ok(Self { dfa, start })
     }
 
-    /// An automaton of a text with wildcards.
-    pub(super) fn of_pattern(pattern: &Pattern) -> Result<Self, TooLarge> {
+    /// An automaton of a text with wildcards, of at most `most` bytes.
+    pub(super) fn of_pattern(pattern: &Pattern, most: usize) -> Result<Self, TooLarge> {
         let pieces = pattern.pieces().iter().map(|piece| match piece {
             Piece::Text(text) => regex_syntax::escape(&folded(text)),
             Piece::AnyText => ".*".to_owned(),
             Piece::AnyCharacter => ".".to_owned(),
         });
-        Self::of_regex(&pieces.collect::<String>())
+        Self::of_regex(&pieces.collect::<String>(), most)
+    }
+
+    /// Whether it matches the whole of a text, which is in lower case.
+    pub(super) fn matches(&self, text: &str) -> bool {
+        let mut state = self.start;
+        for byte in text.bytes() {
+            state = self.dfa.next_state(state, byte);
+            if self.dfa.is_dead_state(state) {
+                return false;
+            }
+        }
+        self.dfa.is_match_state(self.dfa.next_eoi_state(state))
+    }
+
+    /// How much memory it takes, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.dfa.memory_usage()
     }
 }
 

@@ -6,12 +6,14 @@
 mod field;
 mod words;
 
+use std::cell::Cell;
+
 use tantivy::Term;
 use tantivy::query::{AllQuery, BooleanQuery, EmptyQuery, ExistsQuery, Occur, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 
 use super::IndexError;
-use super::automaton::{Automaton, TooLarge};
+use super::automaton::{Automaton, MAX_AUTOMATA_BYTES, MAX_AUTOMATON_BYTES, TooLarge};
 use super::phrase::Phrase;
 use super::places::Places;
 use super::scan::Snapshot;
@@ -19,7 +21,7 @@ use super::schema::{Mark, Shape, column_of, spelled};
 use super::stopwatch::Watched;
 use super::terms::{Terms, ValueTest};
 use crate::position::Seq;
-use crate::query::{Query, QueryError};
+use crate::query::{Pattern, Query, QueryError};
 
 type Lowered = Box<dyn tantivy::query::Query>;
 
@@ -34,6 +36,8 @@ pub(super) struct Lowering<'a> {
     /// The newest event that is asked about.
     upto: Seq,
     are_few: bool,
+    /// How many bytes its automata may still take.
+    automata_room: Cell<usize>,
 }
 
 impl<'a> Lowering<'a> {
@@ -51,6 +55,7 @@ impl<'a> Lowering<'a> {
             shape: snapshot.shape(),
             upto,
             are_few: leaves(query) <= FEW_LEAVES,
+            automata_room: Cell::new(MAX_AUTOMATA_BYTES),
         };
         lowering.query(query)
     }
@@ -64,15 +69,13 @@ impl<'a> Lowering<'a> {
             Query::Not(_) => self.and(std::slice::from_ref(query))?,
             Query::Words { part, text } => self.words(*part, text),
             Query::WordsLike { pattern, at } => self.words_like(pattern, *at)?,
-            Query::WordMatches { regex, at } => {
-                self.word_matches(sized(Automaton::of_regex(regex), *at)?)
-            }
+            Query::WordMatches { regex, at } => self.word_matches(self.of_regex(regex, *at)?),
             Query::Equals { path, value, at } => self.equals(path, value, *at)?,
             Query::Like { path, pattern, at } => {
-                self.matches(path, vec![sized(Automaton::of_pattern(pattern), *at)?])
+                self.matches(path, vec![self.of_pattern(pattern, *at)?])
             }
             Query::Matches { path, regex, at } => {
-                self.matches(path, vec![sized(Automaton::of_regex(regex), *at)?])
+                self.matches(path, vec![self.of_regex(regex, *at)?])
             }
             Query::Within { path, interval, .. } => self.within(path, interval),
             Query::Exists { path, .. } => self.exists(path),
@@ -99,15 +102,9 @@ impl<'a> Lowering<'a> {
         let mut alternatives = Vec::new();
         let mut patterns: Vec<(&str, Vec<Automaton>)> = Vec::new();
         for part in parts {
-            // Making automata takes time, too.
-            self.snapshot.check_time()?;
             let (path, automaton) = match part {
-                Query::Like { path, pattern, at } => {
-                    (path, sized(Automaton::of_pattern(pattern), *at)?)
-                }
-                Query::Matches { path, regex, at } => {
-                    (path, sized(Automaton::of_regex(regex), *at)?)
-                }
+                Query::Like { path, pattern, at } => (path, self.of_pattern(pattern, *at)?),
+                Query::Matches { path, regex, at } => (path, self.of_regex(regex, *at)?),
                 part => {
                     alternatives.push(self.query(part)?);
                     continue;
@@ -148,6 +145,36 @@ impl<'a> Lowering<'a> {
             ]),
             None => marked,
         }
+    }
+
+    fn of_regex(&self, regex: &str, at: usize) -> Result<Automaton, IndexError> {
+        self.automaton(at, |most| Automaton::of_regex(regex, most))
+    }
+
+    fn of_pattern(&self, pattern: &Pattern, at: usize) -> Result<Automaton, IndexError> {
+        self.automaton(at, |most| Automaton::of_pattern(pattern, most))
+    }
+
+    /// Makes an automaton in what room is left. The error for one that is too large has its place in the question.
+    fn automaton(
+        &self,
+        at: usize,
+        make: impl FnOnce(usize) -> Result<Automaton, TooLarge>,
+    ) -> Result<Automaton, IndexError> {
+        // Making automata takes time, too.
+        self.snapshot.check_time()?;
+        let room = self.automata_room.get();
+        let automaton = make(room).map_err(|TooLarge| {
+            let what = match room < MAX_AUTOMATON_BYTES {
+                true => "the patterns of this query together would take too much memory: use fewer",
+                false => "this pattern would take too much memory: make it shorter",
+            };
+            let message = format!("{what}, with fewer repetitions or wildcards");
+            QueryError::new(at, message)
+        })?;
+        self.automata_room
+            .set(room.saturating_sub(automaton.size()));
+        Ok(automaton)
     }
 
     fn term(&self, term: Term) -> Lowered {
@@ -196,14 +223,4 @@ fn any(mut parts: Vec<Lowered>) -> Lowered {
         1 => parts.remove(0),
         _ => Box::new(BooleanQuery::union(parts)),
     }
-}
-
-/// An automaton that is not too large; a question with one that is gets the place of it.
-fn sized(automaton: Result<Automaton, TooLarge>, at: usize) -> Result<Automaton, IndexError> {
-    automaton.map_err(|TooLarge| {
-        IndexError::Question(QueryError::new(
-            at,
-            "this pattern would take too much memory: make it shorter, with fewer repetitions or wildcards",
-        ))
-    })
 }

@@ -40,6 +40,8 @@ pub(super) struct Terms {
 pub(super) enum ValueTest {
     /// Anything.
     Any,
+    /// One of which the whole is known, and not just its beginning.
+    Whole,
     /// An opaque id.
     Opaque,
     /// Between two ends.
@@ -95,10 +97,11 @@ fn number_of(value: &str, is_cut: bool) -> Option<Number> {
 }
 
 impl ValueTest {
-    fn passes(&self, value: &str, is_cut: bool) -> bool {
+    pub(super) fn passes(&self, value: &str, is_cut: bool) -> bool {
         use std::cmp::Ordering::{Greater, Less};
         match self {
             Self::Any => true,
+            Self::Whole => !is_cut,
             Self::Opaque => !is_cut && words::is_opaque(value),
             Self::Between(lower, upper) => {
                 lower.lets_pass(value, is_cut, Greater) && upper.lets_pass(value, is_cut, Less)

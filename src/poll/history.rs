@@ -16,7 +16,7 @@ use super::{BackfillSince, Poller, Settings, TurnError};
 use crate::position::{Source, Window};
 use crate::store::{Progress, StoreError};
 
-/// An organization whose accounts could not be listed so often in a row is left out: after two minutes.
+/// An organization whose accounts could not be listed so often in a row is left out: after three minutes.
 const MAX_LIST_FAILURES: u32 = 3;
 
 /// What a poller that reads history alone is asked for.

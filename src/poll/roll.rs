@@ -1,25 +1,35 @@
 //! An organization's lists, of its accounts and of its members, read page by page.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
 use super::turn::TurnError;
 use crate::member::Member;
 use crate::position::Source;
-use crate::store::SourceSeen;
-use crate::upstream::{AccountsPage, MembersPage, UpstreamError};
+use crate::store::{AccountList, SourceRow, SourceSeen, Store, StoreError};
+use crate::upstream::{AccountsPage, ListedAccount, MembersPage, UpstreamError};
 
 /// The most pages of a list that are followed. Upstream allows 500 accounts.
 const MAX_PAGES: usize = 1_000;
 
-/// How often an organization's accounts are listed.
-const LIST_ACCOUNTS_EVERY: TimeDelta = TimeDelta::hours(1);
+/// How often an organization's accounts and members are listed, and how soon its members are requested again when the
+/// credential may not read them.
+const LIST_EVERY: TimeDelta = TimeDelta::hours(1);
 
-/// How often its members are, and how soon they are asked for again when the credential may not read them.
-const LIST_MEMBERS_EVERY: TimeDelta = TimeDelta::days(1);
+/// How often an account that is configured by itself is read, for its name.
+const READ_ACCOUNT_EVERY: TimeDelta = TimeDelta::days(1);
 
-/// How soon a list is asked for again when that failed.
+/// The first of these accounts is read at once, each further one so much later: their logs go first.
+const ACCOUNTS_APART: TimeDelta = TimeDelta::seconds(5);
+
+/// How soon a list is requested again after a failure; each further failure doubles it.
 const LIST_AGAIN: TimeDelta = TimeDelta::minutes(1);
+
+/// The longest wait for a list of accounts after a failure: until it is read, answers over all sources are partial.
+const LONGEST_LIST_AGAIN: TimeDelta = TimeDelta::minutes(15);
 
 /// What is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,17 +38,21 @@ pub(super) enum Listing {
     Accounts,
     /// The members, who are then known.
     Members,
+    /// One account that is configured by itself, for its name.
+    Account,
 }
 
 /// One list of an organization, between its turns.
 pub(super) struct Roll {
+    /// The id of the organization, or of the account that is read by itself.
     pub(super) organization: String,
     pub(super) listing: Listing,
     due: DateTime<Utc>,
     /// The list as far as it has been read; a turn that reads on takes it away with it.
     list: Option<List>,
-    /// Whether it has been said that the credential may not read it.
+    /// Whether it was logged that the credential may not read it.
     is_refused: bool,
+    by_themselves: Arc<HashSet<Source>>,
     /// Whether it has been read to its end.
     pub(super) was_read: bool,
     /// How often it failed since.
@@ -51,22 +65,49 @@ pub(super) struct List {
     pub(super) listing: Listing,
     pub(super) accounts: Vec<SourceSeen>,
     pub(super) members: Vec<Member>,
+    /// Accounts that are configured by themselves: the list has no say in them.
+    pub(super) by_themselves: Arc<HashSet<Source>>,
+    /// When its reading began.
+    pub(super) began: Option<DateTime<Utc>>,
     pub(super) page_token: Option<String>,
+    /// The ids that it has shown: an item may be on two pages.
+    ids: HashSet<String>,
+    /// How many items it has, as its last page says.
+    total: Option<u64>,
+    /// The first thing that could not be read.
+    flaw: Option<String>,
     pages: usize,
 }
 
 impl Roll {
-    pub(super) fn new(organization: String, listing: Listing, now: DateTime<Utc>) -> Self {
-        let list = Some(List::new(&organization, listing));
+    pub(super) fn new(
+        organization: String,
+        listing: Listing,
+        by_themselves: Arc<HashSet<Source>>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let list = Some(List::new(&organization, listing, &by_themselves));
         Self {
             organization,
             listing,
             due: now,
             list,
             is_refused: false,
+            by_themselves,
             was_read: false,
             failures: 0,
         }
+    }
+
+    /// An account that is configured by itself, the `n`-th of them.
+    pub(super) fn of_account(source: &Source, n: i32, now: DateTime<Utc>) -> Self {
+        let due = now + ACCOUNTS_APART * n;
+        Self::new(
+            source.id().to_owned(),
+            Listing::Account,
+            Arc::default(),
+            due,
+        )
     }
 
     /// When its next page is due; `None` while a turn is under way.
@@ -95,12 +136,13 @@ impl Roll {
         self.was_read = true;
         self.failures = 0;
         self.start_over(match self.listing {
-            Listing::Accounts => now + LIST_ACCOUNTS_EVERY,
-            Listing::Members => now + LIST_MEMBERS_EVERY,
+            Listing::Accounts | Listing::Members => now + LIST_EVERY,
+            Listing::Account => now + READ_ACCOUNT_EVERY,
         });
     }
 
-    /// It could not be read. Without the members' list nothing is amiss: a credential may follow logs and not read members.
+    /// It could not be read, or not completely. Without members and names nothing is amiss: a credential may read logs and not
+    /// those.
     pub(super) fn failed(&mut self, error: &TurnError, now: DateTime<Utc>) {
         self.failures += 1;
         let organization = &self.organization;
@@ -113,21 +155,33 @@ impl Roll {
                     | UpstreamError::CursorRefused(_)
             ),
         };
+        let doublings = (self.failures - 1).min(16);
+        let soon = LIST_AGAIN * (1 << doublings);
         let again = match self.listing {
             Listing::Accounts => {
-                warn!(organization, error = %error, "The accounts of an organization could not be listed; trying again in a minute.");
-                LIST_AGAIN
+                let again = soon.min(LONGEST_LIST_AGAIN);
+                warn!(organization, error = %error, retry_in.seconds = again.num_seconds(), "The accounts of an organization could not be listed completely; retrying. Answers over all sources are partial once the last complete list is a day old.");
+                again
             }
             Listing::Members if may_pass => {
-                warn!(organization, error = %error, "The members of an organization could not be listed; trying again in a minute.");
-                LIST_AGAIN
+                let again = soon.min(LIST_EVERY);
+                warn!(organization, error = %error, retry_in.seconds = again.num_seconds(), "The members of an organization could not be listed; retrying.");
+                again
             }
             Listing::Members => {
                 if !self.is_refused {
-                    warn!(organization, error = %error, "The members of an organization cannot be read: nothing is known of actors but what entries say. Trying again daily.");
+                    warn!(organization, error = %error, "The members of an organization cannot be read completely; retrying each hour. Members that were not read are shown as their entries say.");
                 }
                 self.is_refused = true;
-                LIST_MEMBERS_EVERY
+                LIST_EVERY
+            }
+            Listing::Account if may_pass => soon.min(LIST_EVERY),
+            Listing::Account => {
+                if !self.is_refused {
+                    warn!(account = organization, error = %error, "The name of an account cannot be read; retrying each day.");
+                }
+                self.is_refused = true;
+                READ_ACCOUNT_EVERY
             }
         };
         self.start_over(now + again);
@@ -136,18 +190,24 @@ impl Roll {
     /// The list is read from its start again, then.
     fn start_over(&mut self, due: DateTime<Utc>) {
         self.due = due;
-        self.list = Some(List::new(&self.organization, self.listing));
+        let list = List::new(&self.organization, self.listing, &self.by_themselves);
+        self.list = Some(list);
     }
 }
 
 impl List {
-    fn new(organization: &str, listing: Listing) -> Self {
+    fn new(organization: &str, listing: Listing, by_themselves: &Arc<HashSet<Source>>) -> Self {
         Self {
             organization: organization.to_owned(),
             listing,
             accounts: Vec::new(),
             members: Vec::new(),
+            by_themselves: Arc::clone(by_themselves),
+            began: None,
             page_token: None,
+            ids: HashSet::new(),
+            total: None,
+            flaw: None,
             pages: 0,
         }
     }
@@ -157,18 +217,13 @@ impl List {
     /// # Errors
     /// When the pages have no end: half a list must not be taken for a whole one.
     pub(super) fn take_accounts(&mut self, page: AccountsPage) -> Result<bool, UpstreamError> {
+        self.note(page.unreadable, page.total);
         for account in page.accounts {
-            let organization = Some(self.organization.clone());
-            match Source::account(&account.id) {
-                Ok(source) => self.accounts.push(SourceSeen {
-                    source,
-                    organization,
-                    label: account.name,
-                    created_at: account.created_at,
-                }),
-                Err(error) => {
-                    warn!(organization = self.organization, error = %error, "An account cannot be followed.");
-                }
+            self.ids.insert(account.id.clone());
+            match seen(account, Some(self.organization.clone())) {
+                Ok(seen) => self.accounts.push(seen),
+                // Its log cannot be requested, so its entries are missing.
+                Err(error) => self.note_flaw(format!("an account cannot be followed: {error}")),
             }
         }
         self.turn_page(page.next)
@@ -179,6 +234,9 @@ impl List {
     /// # Errors
     /// As [`List::take_accounts`], and when there is nobody: an organization has a member at least.
     pub(super) fn take_members(&mut self, page: MembersPage) -> Result<bool, UpstreamError> {
+        self.note(page.unreadable, page.total);
+        self.ids
+            .extend(page.members.iter().map(|member| member.id.clone()));
         self.members.extend(page.members);
         let has_more = self.turn_page(page.next)?;
         if !has_more && self.members.is_empty() {
@@ -187,6 +245,75 @@ impl List {
             ));
         }
         Ok(has_more)
+    }
+
+    /// Takes in an account that was read by itself.
+    ///
+    /// # Errors
+    /// When it has no name that could be kept.
+    pub(super) fn take_account(&mut self, account: ListedAccount) -> Result<bool, UpstreamError> {
+        let seen = seen(account, None);
+        self.accounts
+            .push(seen.map_err(|error| UpstreamError::Unexpected(error.to_string()))?);
+        Ok(false)
+    }
+
+    /// What a list that was read to its end lacks, if anything: it is complete only if everything in it could be read, and it
+    /// has as many items as it says.
+    pub(super) fn lacks(&self) -> Option<String> {
+        if self.listing == Listing::Account || self.flaw.is_some() {
+            return self.flaw.clone();
+        }
+        match self.total {
+            None => Some("the list does not say how many items it has (`total_size`)".to_owned()),
+            Some(total) if total != self.ids.len() as u64 => Some(format!(
+                "the list is cut: it has {} of {total} items",
+                self.ids.len()
+            )),
+            Some(_) => None,
+        }
+    }
+
+    /// Keeps what the list has. Only a complete one says who is not in it any more. Gives every source, if it is a list of
+    /// accounts.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub(super) fn keep(
+        &self,
+        store: &Store,
+        is_complete: bool,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<SourceRow>, StoreError> {
+        match self.listing {
+            Listing::Accounts => {
+                let accounts = AccountList {
+                    organization: &self.organization,
+                    accounts: &self.accounts,
+                    is_complete,
+                    began_at: self.began.unwrap_or(now),
+                    by_themselves: &self.by_themselves,
+                };
+                store.save_accounts(&accounts, now)?;
+                return store.sources();
+            }
+            Listing::Members => {
+                store.save_members(&self.organization, &self.members, is_complete, now)?;
+            }
+            Listing::Account => store.save_sources(&self.accounts, now)?,
+        }
+        Ok(Vec::new())
+    }
+
+    fn note(&mut self, unreadable: usize, total: Option<u64>) {
+        self.total = total;
+        if unreadable > 0 {
+            self.note_flaw(format!("{unreadable} items of the list have no id"));
+        }
+    }
+
+    fn note_flaw(&mut self, flaw: String) {
+        self.flaw.get_or_insert(flaw);
     }
 
     fn turn_page(&mut self, next: Option<String>) -> Result<bool, UpstreamError> {
@@ -202,38 +329,110 @@ impl List {
     }
 }
 
+/// An account as it is kept.
+fn seen(
+    account: ListedAccount,
+    organization: Option<String>,
+) -> Result<SourceSeen, crate::position::BadSource> {
+    Ok(SourceSeen {
+        source: Source::account(&account.id)?,
+        organization,
+        label: account.name,
+        created_at: account.created_at,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn roll(listing: Listing) -> Roll {
+        Roll::new("o".into(), listing, Arc::default(), DateTime::UNIX_EPOCH)
+    }
+
     #[test]
-    fn members_that_may_not_be_read_are_asked_for_daily_and_other_failures_soon_again() {
+    fn lists_that_may_not_be_read_are_requested_hourly_and_other_failures_soon_again() {
         let now = DateTime::UNIX_EPOCH;
-        let wait_after = |listing, error: UpstreamError| {
-            let mut roll = Roll::new("o".into(), listing, now);
-            roll.begin();
-            assert_eq!(roll.due(), None, "a turn is under way");
-            roll.failed(&error.into(), now);
-            roll.due().unwrap() - now
+        let waits_after = |listing, error: UpstreamError| {
+            let mut roll = roll(listing);
+            let error = error.into();
+            let waits = (0..6).map(|_| {
+                roll.begin();
+                assert_eq!(roll.due(), None, "a turn is under way");
+                roll.failed(&error, now);
+                (roll.due().unwrap() - now).num_minutes()
+            });
+            waits.collect::<Vec<_>>()
         };
         let refused = || UpstreamError::Unauthorized("no".into());
         let broken = || UpstreamError::Transient("no".into());
-        assert_eq!(wait_after(Listing::Members, refused()), LIST_MEMBERS_EVERY);
+        let unexpected = || UpstreamError::Unexpected("404".into());
+        assert_eq!(waits_after(Listing::Members, refused()), [60; 6]);
+        assert_eq!(waits_after(Listing::Members, unexpected()), [60; 6]);
         assert_eq!(
-            wait_after(Listing::Members, UpstreamError::Unexpected("404".into())),
-            LIST_MEMBERS_EVERY
+            waits_after(Listing::Members, broken()),
+            [1, 2, 4, 8, 16, 32]
         );
-        assert_eq!(wait_after(Listing::Members, broken()), LIST_AGAIN);
-        assert_eq!(wait_after(Listing::Accounts, refused()), LIST_AGAIN);
+        for error in [refused(), unexpected(), broken()] {
+            let waits = waits_after(Listing::Accounts, error);
+            assert_eq!(waits, [1, 2, 4, 8, 15, 15]);
+        }
+        assert_eq!(waits_after(Listing::Account, unexpected()), [24 * 60; 6]);
+    }
+
+    fn accounts(ids: &[&str], total: Option<u64>, next: Option<&str>) -> AccountsPage {
+        let account = |id: &&str| ListedAccount {
+            id: (*id).to_owned(),
+            name: None,
+            created_at: None,
+        };
+        AccountsPage {
+            accounts: ids.iter().map(account).collect(),
+            unreadable: 0,
+            total,
+            next: next.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn a_list_is_complete_only_with_as_many_items_as_it_says() {
+        let lacks = |pages: Vec<AccountsPage>| {
+            let mut list = roll(Listing::Accounts).begin().unwrap();
+            for page in pages {
+                list.take_accounts(page).unwrap();
+            }
+            list.lacks()
+        };
+        assert_eq!(lacks(vec![accounts(&[], Some(0), None)]), None);
+        let first = || accounts(&["a", "b"], Some(3), Some("t"));
+        assert_eq!(lacks(vec![first(), accounts(&["c"], Some(3), None)]), None);
+        // Somebody joined or left meanwhile: the last page knows.
+        let joined = accounts(&["c", "d"], Some(4), None);
+        assert_eq!(lacks(vec![first(), joined]), None);
+        let twice = accounts(&["b", "c"], Some(3), None);
+        assert_eq!(lacks(vec![first(), twice]), None);
+        let cut = |pages| lacks(pages).is_some_and(|lacks| lacks.contains("is cut"));
+        assert!(cut(vec![accounts(&["a"], Some(2), None)]));
+        assert!(cut(vec![first(), accounts(&["b"], Some(3), None)]));
+        assert!(cut(vec![accounts(&["a", "b"], Some(1), None)]));
+        let unknown = lacks(vec![first(), accounts(&["c"], None, None)]).unwrap();
+        assert!(unknown.contains("total_size"), "{unknown}");
+        let mut nameless = accounts(&["a"], Some(2), None);
+        nameless.unreadable = 1;
+        assert!(lacks(vec![nameless]).unwrap().contains("no id"));
+        let strange = lacks(vec![accounts(&["a", "b/c"], Some(2), None)]).unwrap();
+        assert!(strange.contains("cannot be followed"), "{strange}");
     }
 
     #[test]
     fn half_a_list_or_an_empty_one_of_members_is_not_taken_for_a_whole_one() {
         let page = |next: Option<&str>| MembersPage {
             members: Vec::new(),
+            unreadable: 0,
+            total: Some(0),
             next: next.map(Into::into),
         };
-        let list = || List::new("o", Listing::Members);
+        let list = || roll(Listing::Members).begin().unwrap();
         assert!(list().take_members(page(None)).is_err());
         let mut circle = list();
         assert_eq!(circle.take_members(page(Some("a"))), Ok(true));

@@ -174,23 +174,36 @@ impl Poller {
         else {
             return;
         };
-        match result {
-            Ok(Listed::More(list)) => roll.go_on(list),
-            Ok(Listed::Accounts(rows)) => {
-                roll.done(now.steady);
-                self.refused = None;
-                self.follow(organization, &rows, now.steady);
-            }
-            Ok(Listed::Members) => roll.done(now.steady),
-            Err(error) => {
-                roll.failed(&error, now.steady);
-                let is_refusal =
-                    matches!(error, TurnError::Upstream(UpstreamError::Unauthorized(_)));
-                // A credential that may not read members may read logs all the same.
-                if is_refusal && listing == Listing::Accounts {
-                    self.refuse(&error, now);
-                }
-            }
+        let (sources, error) = match result {
+            Ok(Listed::More(list)) => return roll.go_on(list),
+            Ok(Listed::Kept { sources, lacks }) => (sources, lacks.map(TurnError::from)),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        match &error {
+            None => roll.done(now.steady),
+            Some(error) => roll.failed(error, now.steady),
+        }
+        if listing != Listing::Accounts {
+            return;
+        }
+        // Also of a list that is not complete: whoever is in it is there.
+        self.follow(organization, &sources, now.steady);
+        match error {
+            None => self.refused = None,
+            Some(error) => self.tell_unlisted(organization, &error, now),
+        }
+    }
+
+    /// An organization's accounts could not be listed, or not completely. That is the organization's trouble.
+    fn tell_unlisted(&mut self, organization: &str, error: &TurnError, now: Now) {
+        let source = Source::organization(organization);
+        if let Some(source) = source.ok().filter(|one| self.lanes.contains_key(one)) {
+            let message = format!("its accounts could not be listed completely: {error}");
+            tell(&self.hands, &source, now.wall, message);
+        }
+        // A credential that may not read members or names may read logs all the same.
+        if matches!(error, TurnError::Upstream(UpstreamError::Unauthorized(_))) {
+            self.refuse(error, now);
         }
     }
 }

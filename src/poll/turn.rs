@@ -16,7 +16,7 @@ use crate::store::{
     Appended, OpenWindow, Page, Progress, QuotaRow, SourceRow, Store, StoreError, Then,
 };
 use crate::task;
-use crate::upstream::{LogPage, Permit, Spent, Upstream, UpstreamError};
+use crate::upstream::{LogPage, Permit, Saved, Spent, Upstream, UpstreamError};
 
 /// How often it is tried to write down that upstream said to wait.
 const SAVE_WAIT_TRIES: u32 = 5;
@@ -72,10 +72,13 @@ pub(super) enum Went {
 pub(super) enum Listed {
     /// There is more to read.
     More(List),
-    /// All accounts are kept: every source as it is written down with them.
-    Accounts(Vec<SourceRow>),
-    /// All members are kept.
-    Members,
+    /// What was read is kept.
+    Kept {
+        /// Of a list of accounts, every source as it is kept with them.
+        sources: Vec<SourceRow>,
+        /// Why it is not the whole list, if it is not.
+        lacks: Option<UpstreamError>,
+    },
 }
 
 /// What a scan's turn came to.
@@ -162,6 +165,8 @@ impl Hands {
         self.save(permit.to_save).await?;
         let hands = self.clone();
         task::blocking(move || hands.heed_others()).await?;
+        let now = self.clock.now();
+        list.began.get_or_insert(now);
         let (organization, page_token) = (list.organization.clone(), list.page_token.clone());
         let page_token = page_token.as_deref();
         let upstream = &self.upstream;
@@ -174,23 +179,25 @@ impl Hands {
                 .fetch_members_page(permit, &organization, page_token)
                 .await
                 .and_then(|page| list.take_members(page)),
+            Listing::Account => upstream
+                .fetch_account(permit, &organization)
+                .await
+                .and_then(|account| list.take_account(account)),
         };
         self.save_wait().await?;
-        if has_more? {
-            return Ok(Listed::More(list));
-        }
+        let lacks = match has_more {
+            Ok(true) => return Ok(Listed::More(list)),
+            Ok(false) => list.lacks().map(UpstreamError::Unexpected),
+            // What its earlier pages had is there all the same.
+            Err(error) if list.accounts.is_empty() => return Err(error.into()),
+            Err(error) => Some(error),
+        };
         let (store, now) = (self.store.clone(), self.clock.now());
-        let kept = task::blocking(move || match list.listing {
-            Listing::Accounts => {
-                store.save_accounts(&organization, &list.accounts, now)?;
-                Ok(Listed::Accounts(store.sources()?))
-            }
-            Listing::Members => {
-                store.save_members(&organization, &list.members, now)?;
-                Ok::<_, StoreError>(Listed::Members)
-            }
-        });
-        Ok(kept.await?)
+        task::blocking(move || {
+            let sources = list.keep(&store, lacks.is_none(), now)?;
+            Ok(Listed::Kept { sources, lacks })
+        })
+        .await
     }
 
     async fn scan(&self, permit: Permit, scan: &Scan) -> Result<Scanned, TurnError> {
@@ -367,21 +374,35 @@ impl Hands {
     /// What another process was told to wait with the same credential (a comparison beside a service) holds for us too. A permit
     /// that was given before is then refused where it is used.
     pub(super) fn heed_others(&self) -> Result<(), StoreError> {
-        if let Some(saved) = self.store.quota(&self.credential)? {
-            self.upstream.quota().block(saved.blocked_until);
+        if let Some(row) = self.store.quota(&self.credential)? {
+            self.take_in(row);
         }
         Ok(())
+    }
+
+    fn take_in(&self, row: QuotaRow) {
+        let left = row.as_of(self.clock.now());
+        let saved = Saved {
+            mark: (row.saved_at, row.wait),
+            spent_for: left.spent_for,
+            wait: left.wait,
+        };
+        self.upstream.quota().take_in(saved, self.clock.steady());
     }
 
     /// Writes the budget down, if it is time to. What could not be written is due again with the next call.
     pub(super) async fn save(&self, spent: Option<Spent>) -> Result<(), StoreError> {
         let Some(spent) = spent else { return Ok(()) };
         let (store, credential) = (self.store.clone(), self.credential.clone());
+        let now = self.clock.steady();
         let row = QuotaRow {
-            spent_until: spent.spent_until,
-            blocked_until: spent.blocked_until,
+            saved_at: self.clock.now(),
+            spent_for: spent.spent_until - now,
+            wait: spent.blocked_until - now,
         };
-        task::blocking(move || store.save_quota(&credential, row)).await?;
+        let kept = task::blocking(move || store.save_quota(&credential, row)).await?;
+        // Another process may have saved a longer wait since its row was last read.
+        self.take_in(kept);
         self.upstream.quota().saved(spent);
         Ok(())
     }

@@ -38,6 +38,7 @@ pub fn parse(text: &str, now: DateTime<Utc>) -> Result<Query, QueryError> {
         now,
         terms: 0,
         patterns: 0,
+        classes: 0,
     };
     reader.skip_space();
     if reader.is_at_end() {
@@ -62,6 +63,8 @@ struct Reader {
     terms: usize,
     /// How many of them cost a look through a dictionary.
     patterns: usize,
+    /// How many classes of characters their expressions have.
+    classes: usize,
 }
 
 impl Reader {

@@ -10,12 +10,15 @@ use std::sync::Arc;
 use super::{Question, SearchError, check_names, report_not_indexed};
 use crate::clock::Deadline;
 use crate::event::AuditEvent;
-use crate::index::{Hit, Snapshot};
+use crate::index::{Following, Hit, Index, Matcher, Snapshot};
 use crate::position::Seq;
 use crate::store::{Store, StoreError};
 
-/// How many places are looked up at once.
+/// How many places of an export are looked up at once.
 const MAX_PLACES: usize = 50_000;
+
+/// The same for a tail: there are many of these at once.
+const MAX_TAIL_PLACES: usize = 4_000;
 
 /// The most events in a piece.
 const MAX_EVENTS: usize = 500;
@@ -89,13 +92,22 @@ impl Export {
     }
 }
 
-/// Every event after a place that a question means, in the order of arrival, as far as the index has come.
+/// Every event after a place that a question means, in the order of arrival, as far as the index has come. New ones are held
+/// against the question in memory, where that can be; the index is searched for those that it is behind by.
 pub struct Tail {
     store: Store,
     question: Question,
+    recent: Option<RecentEvents>,
     places: VecDeque<Seq>,
     /// Everything up to here has been given, or is in `places`.
     after: Seq,
+}
+
+/// Where a tail finds new events in memory.
+struct RecentEvents {
+    index: Index,
+    matcher: Matcher,
+    _following: Following,
 }
 
 impl Tail {
@@ -105,9 +117,26 @@ impl Tail {
         Self {
             store,
             question,
+            recent: None,
             places: VecDeque::new(),
             after,
         }
+    }
+
+    /// From here on, events that `index` takes in are held against the question in memory, if that takes no more than
+    /// `spare` bytes. Says how many it takes.
+    pub fn match_in_memory(&mut self, index: &Index, spare: usize) -> usize {
+        self.recent = index
+            .matcher(&self.question.query)
+            .filter(|matcher| matcher.size() <= spare)
+            .map(|matcher| RecentEvents {
+                index: index.clone(),
+                matcher,
+                _following: index.follow(),
+            });
+        self.recent
+            .as_ref()
+            .map_or(0, |recent| recent.matcher.size())
     }
 
     /// How far it has come, once a call of [`Tail::next_events`] gave none: nothing up to here is left to give.
@@ -123,9 +152,19 @@ impl Tail {
     pub fn next_events(&mut self, snapshot: &Snapshot) -> Result<Vec<AuditEvent>, SearchError> {
         if self.places.is_empty() && snapshot.seq() > self.after {
             let Question { query, range, .. } = &self.question;
-            let found = snapshot.arrivals(query, *range, self.after, MAX_PLACES)?;
+            let recent = match &self.recent {
+                Some(RecentEvents { index, matcher, .. }) => {
+                    index.recent_arrivals(matcher, *range, self.after, snapshot)?
+                }
+                None => None,
+            };
+            let is_whole = recent.is_some();
+            let found = match recent {
+                Some(found) => found,
+                None => snapshot.arrivals(query, *range, self.after, MAX_TAIL_PLACES)?,
+            };
             self.after = match found.last() {
-                Some(last) if found.len() == MAX_PLACES => *last,
+                Some(last) if !is_whole && found.len() == MAX_TAIL_PLACES => *last,
                 _ => snapshot.seq(),
             };
             self.places.extend(found);

@@ -28,7 +28,7 @@ pub struct History {
 
 /// What is needed to see how far it has come.
 #[derive(Clone)]
-struct Look {
+pub(super) struct Look {
     store: Store,
     board: Board,
     settings: Settings,
@@ -73,8 +73,7 @@ impl History {
     ) -> Result<Self> {
         let mut asked = settings(&config.poll, config.upstream.page_size);
         let board = Board::default();
-        let held = store.sources()?.into_iter();
-        let held = held.map(|row| (row.source, row.events)).collect();
+        let held = held(&store)?;
         let mut pollers = Vec::new();
         for (credential, mut following) in credentials(config) {
             following.members_of.clear();
@@ -186,8 +185,40 @@ impl History {
     }
 }
 
+fn held(store: &Store) -> Result<HashMap<Source, u64>> {
+    let rows = store.sources()?.into_iter();
+    Ok(rows.map(|row| (row.source, row.events)).collect())
+}
+
 impl Look {
-    fn look(&self) -> Result<Vec<SourceHistory>> {
+    /// From here on, what a service reads that writes on `board`.
+    pub(super) fn new(
+        store: Store,
+        board: Board,
+        settings: Settings,
+        clock: Clock,
+    ) -> Result<Self> {
+        Ok(Self {
+            held: held(&store)?,
+            store,
+            board,
+            settings,
+            clock,
+        })
+    }
+
+    /// The present by the clock that nobody sets.
+    pub(super) fn steady(&self) -> chrono::DateTime<chrono::Utc> {
+        self.clock.steady()
+    }
+
+    /// Whether the pollers say that all history is read, which costs nothing to ask.
+    pub(super) fn is_done(&self) -> bool {
+        let followed = self.board.followed();
+        followed.iter().all(|(_, health)| health.backfill_done)
+    }
+
+    pub(super) fn look(&self) -> Result<Vec<SourceHistory>> {
         let now = self.clock.now();
         let rows = self.store.sources()?.into_iter();
         let events: HashMap<Source, u64> = rows.map(|row| (row.source, row.events)).collect();
@@ -197,7 +228,7 @@ impl Look {
             let count = |events: &HashMap<Source, u64>| events.get(&source).copied().unwrap_or(0);
             Ok(SourceHistory {
                 reached: Reached::of(&progress, &self.settings, now),
-                new: count(&events) - count(&self.held),
+                new: count(&events).saturating_sub(count(&self.held)),
                 trouble: health.last_error.map(|error| error.message),
                 source,
             })

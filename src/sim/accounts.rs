@@ -1,10 +1,12 @@
 //! The accounts of an organization. None of them change during a run.
 
+use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::directory::written;
+use super::door::Call;
 use super::envelope::{self, Refusal};
 use super::world::Account;
 use super::{Simulator, listing, parameters};
@@ -12,6 +14,7 @@ use super::{Simulator, listing, parameters};
 /// `GET /organizations/{organization_id}/accounts`
 pub(super) async fn list(
     State(simulator): State<Simulator>,
+    Extension(call): Extension<Call>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
@@ -33,7 +36,19 @@ pub(super) async fn list(
         })
         .map(|(number, account)| (number, describe(account, with_tags)));
     let page = listing::page(&parameters, passing)?;
-    Ok(envelope::success_list(page))
+    listing::answer(page, &call.mischief)
+}
+
+/// `GET /accounts/{account_id}`
+pub(super) async fn get(
+    State(simulator): State<Simulator>,
+    Path(id): Path<String>,
+) -> Result<Response, Refusal> {
+    let mut accounts = simulator.world().accounts.iter();
+    let account = accounts
+        .find(|account| account.id == id)
+        .ok_or_else(|| Refusal::not_found("there is no such account"))?;
+    Ok(envelope::success(describe(account, false)))
 }
 
 fn sort(accounts: &mut [&Account], parameters: &[(String, String)]) -> Result<(), Refusal> {

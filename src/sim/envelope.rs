@@ -75,7 +75,10 @@ pub(crate) fn success(result: impl Serialize) -> Response {
 
 /// A list in its envelope; the token is left out on the last page.
 pub(crate) fn success_list(page: Listing) -> Response {
-    let mut result_info = json!({ "total_size": page.total_size });
+    let mut result_info = json!({});
+    if let Some(total) = page.total_size {
+        result_info["total_size"] = json!(total);
+    }
     if let Some(token) = page.next_page_token {
         result_info["next_page_token"] = json!(token);
     }

@@ -44,6 +44,18 @@ pub struct Faults {
     pub empty_with_cursor: f64,
     /// Logs that no token may read: every call for them, and for what belongs to their owner, is answered with 403.
     pub forbidden: Vec<Source>,
+    /// Requests for a list of accounts or members that are answered with 403.
+    pub list_forbidden: f64,
+    /// Such requests that are answered with 404.
+    pub list_not_found: f64,
+    /// Such requests that are answered with `result: null` and nothing wrong.
+    pub list_null: f64,
+    /// Pages of these lists that end in the middle and say that they are the last. Their `total_size` stays.
+    pub list_cut: f64,
+    /// As [`Faults::list_cut`], with a `total_size` that agrees: nobody can tell it from a list that has become shorter.
+    pub list_shrunk: f64,
+    /// Pages of these lists that do not say how many items there are.
+    pub list_without_total: f64,
     /// Live entries that can be read only some time after they happened. Holds for what happens from then on.
     pub late: f64,
     /// The longest such time.
@@ -68,6 +80,12 @@ impl Default for Faults {
             cursor_loop: 0.0,
             empty_with_cursor: 0.0,
             forbidden: Vec::new(),
+            list_forbidden: 0.0,
+            list_not_found: 0.0,
+            list_null: 0.0,
+            list_cut: 0.0,
+            list_shrunk: 0.0,
+            list_without_total: 0.0,
             late: 0.0,
             max_lateness: TimeDelta::hours(1),
         }
@@ -91,6 +109,12 @@ pub(crate) struct Mischief {
     pub(crate) success_false: bool,
     pub(crate) cursor_loop: bool,
     pub(crate) empty_with_cursor: bool,
+    pub(crate) list_forbidden: bool,
+    pub(crate) list_not_found: bool,
+    pub(crate) list_null: bool,
+    pub(crate) list_cut: bool,
+    pub(crate) list_shrunk: bool,
+    pub(crate) list_without_total: bool,
 }
 
 impl Faults {
@@ -112,6 +136,12 @@ impl Faults {
             success_false: happens("success_false", self.success_false),
             cursor_loop: happens("cursor_loop", self.cursor_loop),
             empty_with_cursor: happens("empty_with_cursor", self.empty_with_cursor),
+            list_forbidden: happens("list_forbidden", self.list_forbidden),
+            list_not_found: happens("list_not_found", self.list_not_found),
+            list_null: happens("list_null", self.list_null),
+            list_cut: happens("list_cut", self.list_cut),
+            list_shrunk: happens("list_shrunk", self.list_shrunk),
+            list_without_total: happens("list_without_total", self.list_without_total),
         }
     }
 }

@@ -3,11 +3,13 @@
 //! Items are numbered for ever, and a token names the last number given: who joins or leaves between two pages moves
 //! nobody else. The filters must be repeated with the token, as upstream asks. What the items are is not known here.
 
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use serde_json::Value;
 
-use super::envelope::Refusal;
+use super::envelope::{self, Refusal};
+use super::faults::Mischief;
 use super::parameters;
 
 /// Items on a page unless the request says otherwise.
@@ -19,8 +21,8 @@ const MAX_PAGE_SIZE: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct Listing {
     pub(crate) items: Vec<Value>,
-    /// How many items there are on all pages.
-    pub(crate) total_size: usize,
+    /// How many items there are on all pages; left out by a fault.
+    pub(crate) total_size: Option<usize>,
     /// Left out on the last page.
     pub(crate) next_page_token: Option<String>,
 }
@@ -53,8 +55,32 @@ pub(crate) fn page(
     Ok(Listing {
         next_page_token: last.filter(|_| has_more).map(encode),
         items: rest.into_iter().map(|(_, item)| item).collect(),
-        total_size,
+        total_size: Some(total_size),
     })
+}
+
+/// A page of a list in its envelope, unless it meets with one of the faults of lists.
+pub(crate) fn answer(mut page: Listing, mischief: &Mischief) -> Result<Response, Refusal> {
+    if mischief.list_forbidden {
+        return Err(Refusal::forbidden());
+    }
+    if mischief.list_not_found {
+        return Err(Refusal::no_route());
+    }
+    if mischief.list_null {
+        return Ok(envelope::success(Value::Null));
+    }
+    if mischief.list_cut || mischief.list_shrunk {
+        page.items.truncate(page.items.len() / 2);
+        page.next_page_token = None;
+    }
+    if mischief.list_shrunk {
+        page.total_size = Some(page.items.len());
+    }
+    if mischief.list_without_total {
+        page.total_size = None;
+    }
+    Ok(envelope::success_list(page))
 }
 
 /// Whether a text passes the filters `name`, `name.contains`, `name.startsWith` and `name.endsWith`, in any case.
@@ -115,7 +141,7 @@ mod tests {
                 .map(|n| (n, json!(n)))
         };
         let first = page(&parameters("page_size=10"), items(99)).unwrap();
-        assert_eq!((first.items.len(), first.total_size), (10, 25));
+        assert_eq!((first.items.len(), first.total_size), (10, Some(25)));
         let token = first.next_page_token.unwrap();
         let second = page(
             &parameters(&format!("page_size=15&page_token={token}")),

@@ -31,6 +31,7 @@ struct Several {
 /// `GET /organizations/{organization_id}/members`
 pub(super) async fn list(
     State(simulator): State<Simulator>,
+    Extension(call): Extension<Call>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
@@ -44,7 +45,7 @@ pub(super) async fn list(
         .filter(|(_, member)| listing::text_passes(&parameters, "user.email", &member.email))
         .map(|(number, member)| (number, member.describe()));
     let page = listing::page(&parameters, passing)?;
-    Ok(envelope::success_list(page))
+    listing::answer(page, &call.mischief)
 }
 
 /// `GET /organizations/{organization_id}/members/{member_id}`

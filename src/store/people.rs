@@ -58,7 +58,8 @@ pub struct Known {
 }
 
 impl Store {
-    /// Writes down an organization's whole list of members, read now. What they were before stays, and so do those who left.
+    /// Saves an organization's list of members, read now. What they were before stays, and so do those who left. Only a complete
+    /// list says who has left.
     ///
     /// # Errors
     /// What the database says.
@@ -66,6 +67,7 @@ impl Store {
         &self,
         organization: &str,
         listed: &[Member],
+        is_complete: bool,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         // Somebody who joins while the list is read may stand on two pages of it.
@@ -79,8 +81,11 @@ impl Store {
                 "WHERE organization = ?1 AND until_us IS NULL",
                 &[&organization],
             )? {
-                let stays = listed.get(row.member.id.as_str()) == Some(&&row.member);
-                if !stays {
+                let is_over = match listed.get(row.member.id.as_str()) {
+                    Some(member) => **member != row.member,
+                    None => is_complete,
+                };
+                if is_over {
                     end(db, &row, now)?;
                 }
             }
@@ -88,11 +93,26 @@ impl Store {
                 .values()
                 .try_for_each(|member| begin(db, organization, member, now))?;
             db.prepare_cached(
-                "INSERT INTO member_list (organization, read_us) VALUES (?1, ?2)
-                 ON CONFLICT (organization) DO UPDATE SET read_us = excluded.read_us",
+                "INSERT INTO member_list (organization, read_us, complete_us) VALUES (?1, ?2, iif(?3, ?2, NULL))
+                 ON CONFLICT (organization) DO UPDATE SET
+                     read_us = excluded.read_us, complete_us = coalesce(excluded.complete_us, complete_us)",
             )?
-            .execute((organization, now.timestamp_micros()))?;
+            .execute((organization, now.timestamp_micros(), is_complete))?;
             Ok(())
+        })
+    }
+
+    /// When an organization's list of members was last read completely; `None` when it never was.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn members_read_at(&self, organization: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.ask(|db| {
+            let mut ask =
+                db.prepare_cached("SELECT complete_us FROM member_list WHERE organization = ?1")?;
+            let found: Option<Option<i64>> =
+                ask.query_row([organization], |row| row.get(0)).optional()?;
+            Ok(found.flatten().map(from_micros))
         })
     }
 
@@ -322,15 +342,20 @@ mod tests {
         let store = Store::open(dir.path(), Breaker::default()).unwrap();
         let (anna, bert) = (member("anna", "active"), member("bert", "pending"));
         store
-            .save_members("o", &[anna.clone(), bert.clone(), anna.clone()], day(0))
+            .save_members(
+                "o",
+                &[anna.clone(), bert.clone(), anna.clone()],
+                true,
+                day(0),
+            )
             .unwrap();
         store
-            .save_members("o", &[anna.clone(), bert.clone()], day(1))
+            .save_members("o", &[anna.clone(), bert.clone()], true, day(1))
             .unwrap();
         store
-            .save_members("o", &[member("bert", "active")], day(2))
+            .save_members("o", &[member("bert", "active")], true, day(2))
             .unwrap();
-        store.save_members("other", &[], day(3)).unwrap();
+        store.save_members("other", &[], true, day(3)).unwrap();
 
         let rows: Vec<_> = store
             .members(("", ""), 10)
@@ -377,6 +402,34 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_members_that_is_cut_makes_nobody_leave() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let (anna, bert) = (member("anna", "active"), member("bert", "pending"));
+        let left = || -> Vec<(String, bool)> {
+            let rows = store.members(("", ""), 10).unwrap().into_iter();
+            rows.map(|row| (row.member.id, row.until.is_some()))
+                .collect()
+        };
+        let is_gone = |anna: bool, bert: bool| {
+            assert_eq!(left(), [("anna".into(), anna), ("bert".into(), bert)]);
+        };
+        assert_eq!(store.members_read_at("o").unwrap(), None);
+        store
+            .save_members("o", &[anna.clone(), bert], true, day(0))
+            .unwrap();
+        store
+            .save_members("o", &[anna.clone()], false, day(1))
+            .unwrap();
+        store.save_members("o", &[], false, day(2)).unwrap();
+        is_gone(false, false);
+        assert_eq!(store.members_read_at("o").unwrap(), Some(day(0)));
+        store.save_members("o", &[anna], true, day(3)).unwrap();
+        is_gone(false, true);
+        assert_eq!(store.members_read_at("o").unwrap(), Some(day(3)));
+    }
+
+    #[test]
     fn accounts_keep_the_names_they_had() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Breaker::default()).unwrap();
@@ -389,7 +442,14 @@ mod tests {
                 created_at: None,
                 label: Some(name.into()),
             };
-            store.save_accounts("o", &[seen], day(n)).unwrap();
+            let list = crate::store::AccountList {
+                organization: "o",
+                accounts: &[seen],
+                is_complete: true,
+                began_at: day(n),
+                by_themselves: &std::collections::HashSet::new(),
+            };
+            store.save_accounts(&list, day(n)).unwrap();
         }
         let found: Vec<_> = store
             .account_names("", 10)

@@ -1,5 +1,7 @@
 //! The sources ever followed.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
@@ -21,6 +23,21 @@ pub struct SourceSeen {
     pub created_at: Option<DateTime<Utc>>,
 }
 
+/// An organization's list of accounts, as far as it was read.
+#[derive(Debug, Clone, Copy)]
+pub struct AccountList<'a> {
+    /// The organization's id.
+    pub organization: &'a str,
+    /// The accounts that it has.
+    pub accounts: &'a [SourceSeen],
+    /// Whether these are all that it has.
+    pub is_complete: bool,
+    /// When the reading began.
+    pub began_at: DateTime<Utc>,
+    /// Accounts that are configured by themselves: they are followed whatever the list says.
+    pub by_themselves: &'a HashSet<Source>,
+}
+
 /// A source as it is written down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceRow {
@@ -34,7 +51,7 @@ pub struct SourceRow {
     pub first_seen_at: DateTime<Utc>,
     /// When upstream says that the account was made.
     pub created_at: Option<DateTime<Utc>>,
-    /// When its organization no longer listed it.
+    /// When its organization no longer listed it, as two complete lists in a row say.
     pub left_at: Option<DateTime<Utc>>,
     /// When the latest of its events happened.
     pub newest_event: Option<DateTime<Utc>>,
@@ -53,26 +70,92 @@ impl Store {
         })
     }
 
-    /// Writes down an organization's whole list of accounts: those that it no longer has are marked as left.
+    /// Saves an organization's list of accounts, as far as it was read. All that it has are followed. Only a complete list
+    /// counts against those that it lacks, and two in a row are needed: the first is noted, the second marks them as left, as of
+    /// the first.
     ///
     /// # Errors
     /// What the database says.
     pub fn save_accounts(
         &self,
-        organization: &str,
-        listed: &[SourceSeen],
+        list: &AccountList<'_>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
+        let began_us = list.began_at.timestamp_micros();
         self.change(Step::SaveSources, |db| {
-            let mut mark = db.prepare_cached(
-                "UPDATE source SET left_us = coalesce(left_us, :now)
-                 WHERE organization = :organization AND name LIKE 'accounts/%'",
+            if list.is_complete {
+                let mut mark = db.prepare_cached(
+                    "UPDATE source SET
+                         left_us = coalesce(left_us, iif(unlisted_us < :began, unlisted_us, NULL)),
+                         unlisted_us = coalesce(unlisted_us, :began)
+                     WHERE organization = :organization AND name LIKE 'accounts/%'",
+                )?;
+                mark.execute(
+                    named_params! { ":began": began_us, ":organization": list.organization },
+                )?;
+                db.prepare_cached(
+                    "INSERT INTO account_list (organization, wanted, read_us) VALUES (?1, 1, ?2)
+                     ON CONFLICT (organization) DO UPDATE SET read_us = excluded.read_us",
+                )?
+                .execute((list.organization, began_us))?;
+            }
+            // Whoever is listed has not left: `save` takes the marks off again.
+            list.accounts
+                .iter()
+                .try_for_each(|seen| save(db, seen, now))?;
+            let mut unmark = db.prepare_cached(
+                "UPDATE source SET left_us = NULL, unlisted_us = NULL WHERE name = ?1",
             )?;
-            mark.execute(
-                named_params! { ":now": now.timestamp_micros(), ":organization": organization },
+            for source in list.by_themselves {
+                unmark.execute([source.to_string()])?;
+            }
+            check_left(db)
+        })
+    }
+
+    /// Saves which organizations' accounts are all to be followed with one credential, so that their lists are claims.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn want_account_lists(&self, organizations: &[String]) -> Result<(), StoreError> {
+        self.change(Step::SaveSources, |db| {
+            let mut want = db.prepare_cached(
+                "INSERT INTO account_list (organization, wanted) VALUES (?1, 1)
+                 ON CONFLICT (organization) DO UPDATE SET wanted = 1",
             )?;
-            // Whoever is listed has not left: `save` takes the mark off again.
-            listed.iter().try_for_each(|seen| save(db, seen, now))
+            organizations
+                .iter()
+                .try_for_each(|id| Ok(want.execute([id]).map(drop)?))
+        })
+    }
+
+    /// Saves that no list of accounts is wanted: what was configured earlier is configured no more.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn want_no_account_lists(&self) -> Result<(), StoreError> {
+        self.change(Step::SaveSources, |db| {
+            Ok(db
+                .execute("UPDATE account_list SET wanted = 0", [])
+                .map(drop)?)
+        })
+    }
+
+    /// The lists of accounts that are wanted, by the ids of their organizations, each with the time at which its last complete
+    /// reading began.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn account_lists(&self) -> Result<Vec<(Source, Option<DateTime<Utc>>)>, StoreError> {
+        self.ask(|db| {
+            let mut ask = db.prepare_cached(
+                "SELECT 'organizations/' || organization, read_us FROM account_list WHERE wanted = 1 ORDER BY organization",
+            )?;
+            let rows = ask.query_map([], |row| {
+                let read_us: Option<i64> = row.get(1)?;
+                Ok((parse(&row.get::<_, String>(0)?)?, read_us.map(from_micros)))
+            })?;
+            rows.map(|row| Ok(row?)).collect()
         })
     }
 
@@ -91,6 +174,11 @@ impl Store {
     }
 }
 
+/// An account is marked as left only after two complete lists without it.
+fn check_left(_db: &Connection) -> Result<(), StoreError> {
+    Ok(())
+}
+
 fn save(db: &Connection, seen: &SourceSeen, now: DateTime<Utc>) -> Result<(), StoreError> {
     let mut insert = db.prepare_cached(
         "INSERT INTO source (name, organization, label, first_seen_us, created_us)
@@ -99,7 +187,8 @@ fn save(db: &Connection, seen: &SourceSeen, now: DateTime<Utc>) -> Result<(), St
              created_us = coalesce(excluded.created_us, created_us),
              organization = coalesce(excluded.organization, organization),
              label = coalesce(excluded.label, label),
-             left_us = NULL",
+             left_us = NULL,
+             unlisted_us = NULL",
     )?;
     insert.execute(named_params! {
         ":name": seen.source.to_string(),
@@ -174,4 +263,90 @@ pub(super) fn parse(name: &str) -> rusqlite::Result<Source> {
             Box::<crate::position::BadSource>::new(error),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::durable::Breaker;
+
+    fn hour(n: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::hours(n)
+    }
+
+    fn left(store: &Store) -> Vec<(String, Option<DateTime<Utc>>)> {
+        let rows = store.sources().unwrap().into_iter();
+        rows.map(|row| (row.source.id().to_owned(), row.left_at))
+            .collect()
+    }
+
+    fn list(store: &Store, ids: &[&str], is_complete: bool, n: i64, alone: &[&str]) {
+        let seen: Vec<SourceSeen> = ids
+            .iter()
+            .map(|id| SourceSeen {
+                source: Source::account(id).unwrap(),
+                organization: Some("o".to_owned()),
+                label: None,
+                created_at: None,
+            })
+            .collect();
+        let by_themselves = alone.iter().map(|id| Source::account(id).unwrap());
+        let list = AccountList {
+            organization: "o",
+            accounts: &seen,
+            is_complete,
+            began_at: hour(n),
+            by_themselves: &by_themselves.collect(),
+        };
+        store.save_accounts(&list, hour(n)).unwrap();
+    }
+
+    #[test]
+    fn an_account_has_left_after_two_complete_lists_without_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let is = |a: Option<i64>, b: Option<i64>| {
+            let row = |id: &str, at: Option<i64>| (id.to_owned(), at.map(hour));
+            assert_eq!(left(&store), [row("a", a), row("b", b)]);
+        };
+        list(&store, &["a", "b"], true, 0, &[]);
+        // A list that is cut says nothing of those it lacks, however often it comes.
+        (1..5).for_each(|n| list(&store, &["a"], false, n, &[]));
+        is(None, None);
+        list(&store, &["a"], true, 5, &[]);
+        is(None, None);
+        // The same reading, saved again, is not a second one.
+        list(&store, &["a"], true, 5, &[]);
+        is(None, None);
+        list(&store, &["a", "b"], true, 6, &[]);
+        list(&store, &["a"], true, 7, &[]);
+        list(&store, &["a"], false, 8, &[]);
+        is(None, None);
+        list(&store, &["a"], true, 9, &[]);
+        is(None, Some(7));
+        list(&store, &["b"], false, 10, &[]);
+        is(None, None);
+        // What is configured by itself is followed whatever a list says.
+        (11..14).for_each(|n| list(&store, &[], true, n, &["b"]));
+        is(Some(11), None);
+    }
+
+    #[test]
+    fn the_last_complete_reading_of_each_wanted_list_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        store.want_account_lists(&["o".to_owned()]).unwrap();
+        let source = Source::organization("o").unwrap();
+        assert_eq!(store.account_lists().unwrap(), [(source.clone(), None)]);
+        list(&store, &["a"], false, 1, &[]);
+        assert_eq!(store.account_lists().unwrap(), [(source.clone(), None)]);
+        list(&store, &["a"], true, 2, &[]);
+        list(&store, &["a"], false, 3, &[]);
+        store.want_account_lists(&["o".to_owned()]).unwrap();
+        assert_eq!(store.account_lists().unwrap(), [(source, Some(hour(2)))]);
+        store.want_no_account_lists().unwrap();
+        assert_eq!(store.account_lists().unwrap(), []);
+    }
 }

@@ -71,6 +71,32 @@ impl<'a> Envelope<'a> {
         self.what_follows(&["next_page_token"])
     }
 
+    /// The items of a page of a list. A list that is null, or not there at all, is not an empty one.
+    pub(super) fn items(&self) -> Result<Vec<&'a RawValue>, UpstreamError> {
+        match self.result.filter(|result| result.get() != "null") {
+            Some(_) => self.result(),
+            None => Err(UpstreamError::Unexpected(
+                "the answer has no `result`".into(),
+            )),
+        }
+    }
+
+    /// How many items a list has on all its pages, if the answer says so.
+    pub(super) fn total_size(&self) -> Option<u64> {
+        let info = self.result_info.map_or("", RawValue::get);
+        let value = json::member(info, &["total_size"])?;
+        // Upstream writes other counts as text.
+        value.trim_matches('"').parse().ok()
+    }
+
+    /// The one thing that was requested.
+    pub(super) fn item(&self) -> Result<&'a RawValue, UpstreamError> {
+        let object = self.result.filter(|result| result.get().starts_with('{'));
+        object.ok_or_else(|| {
+            UpstreamError::Unexpected("the answer's `result` is not an object".into())
+        })
+    }
+
     /// A text in `result_info` that leads on. One that cannot be read is an error: taken for none, a page in the middle
     /// would pass for the last one.
     fn what_follows(&self, path: &[&str]) -> Result<Option<String>, UpstreamError> {
@@ -220,6 +246,27 @@ mod tests {
             let envelope = Envelope::read(body.as_bytes()).unwrap();
             assert!(envelope.cursor().is_err(), "{strange}");
             assert!(envelope.next_page_token().is_err(), "{strange}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_not_there_is_not_an_empty_one() {
+        let items = |body: &str| {
+            let envelope = Envelope::read(body.as_bytes()).unwrap();
+            envelope.items().map(|items| items.len())
+        };
+        assert_eq!(items(r#"{"result":[]}"#), Ok(0));
+        assert_eq!(items(r#"{"result":[{},{}]}"#), Ok(2));
+        for body in ["{}", r#"{"result":null}"#, r#"{"result":{}}"#] {
+            assert!(items(body).is_err(), "{body}");
+        }
+        let total = |total: &str| {
+            let body = format!(r#"{{"result_info":{{"total_size":{total}}}}}"#);
+            Envelope::read(body.as_bytes()).unwrap().total_size()
+        };
+        assert_eq!((total("37"), total("\"37\"")), (Some(37), Some(37)));
+        for strange in ["null", "-1", "1e3", "[]", "\"\"", "99999999999999999999"] {
+            assert_eq!(total(strange), None, "{strange}");
         }
     }
 

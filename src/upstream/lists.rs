@@ -1,4 +1,7 @@
-//! An organization's lists, a page at a time: of its accounts, and of its members.
+//! An organization's lists, a page at a time: of its accounts, and of its members; and one account by itself.
+//!
+//! A page says what it has, how many items it could not read, and how many the whole list has. Whether a list is complete is
+//! for the caller to say, who has all its pages.
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
@@ -19,6 +22,10 @@ const MEMBERS_PAGE_SIZE: u32 = 100;
 pub struct AccountsPage {
     /// Those that have an id.
     pub accounts: Vec<ListedAccount>,
+    /// How many have none.
+    pub unreadable: usize,
+    /// How many there are on all pages, if upstream says so.
+    pub total: Option<u64>,
     /// The token of the next page.
     pub next: Option<String>,
 }
@@ -39,6 +46,10 @@ pub struct ListedAccount {
 pub struct MembersPage {
     /// Those that have an id.
     pub members: Vec<Member>,
+    /// How many have none.
+    pub unreadable: usize,
+    /// How many there are on all pages, if upstream says so.
+    pub total: Option<u64>,
     /// The token of the next page.
     pub next: Option<String>,
 }
@@ -58,9 +69,12 @@ impl Upstream {
         let url = self.list_url(&path, ACCOUNTS_PAGE_SIZE, page_token);
         let (_, body) = self.get(permit, url, page_token.is_some()).await?;
         let envelope = Envelope::read(&body)?;
-        let accounts = envelope.result()?.into_iter().filter_map(account).collect();
+        let items = envelope.items()?;
+        let accounts: Vec<ListedAccount> = items.iter().copied().filter_map(account).collect();
         Ok(AccountsPage {
+            unreadable: items.len() - accounts.len(),
             accounts,
+            total: envelope.total_size(),
             next: envelope.next_page_token()?,
         })
     }
@@ -79,10 +93,29 @@ impl Upstream {
         let url = self.list_url(&path, MEMBERS_PAGE_SIZE, page_token);
         let (_, body) = self.get(permit, url, page_token.is_some()).await?;
         let envelope = Envelope::read(&body)?;
-        let members = envelope.result()?.into_iter();
+        let items = envelope.items()?;
+        let members: Vec<Member> = items.iter().copied().filter_map(Member::read).collect();
         Ok(MembersPage {
-            members: members.filter_map(Member::read).collect(),
+            unreadable: items.len() - members.len(),
+            members,
+            total: envelope.total_size(),
             next: envelope.next_page_token()?,
+        })
+    }
+
+    /// One account, which no list need have.
+    ///
+    /// # Errors
+    /// [`UpstreamError`], named by what to do.
+    pub async fn fetch_account(
+        &self,
+        permit: Permit,
+        id: &str,
+    ) -> Result<ListedAccount, UpstreamError> {
+        let (_, body) = self.get(permit, self.url(&["accounts", id]), false).await?;
+        let found = account(Envelope::read(&body)?.item()?);
+        found.filter(|account| account.id == id).ok_or_else(|| {
+            UpstreamError::Unexpected("the answer is not about the requested account".into())
         })
     }
 

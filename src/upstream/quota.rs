@@ -29,7 +29,28 @@ const MAX_BURST: u32 = 20;
 /// crash at most.
 const SAVED_AHEAD: i32 = 10;
 
-/// What must outlive a restart.
+/// The longest wait that is obeyed at once, whoever asks for it: upstream is then asked again. Upstream's own waits take
+/// five minutes.
+const MAX_WAIT: TimeDelta = TimeDelta::hours(24);
+
+/// How long to wait after a 429 that does not say: upstream blocks for five minutes.
+const DEFAULT_WAIT: TimeDelta = TimeDelta::seconds(300);
+
+/// The shortest wait after a 429. Each further 429 without another answer between doubles it, up to [`DEFAULT_WAIT`].
+const MIN_WAIT: TimeDelta = TimeDelta::seconds(1);
+
+/// What an earlier process saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Saved {
+    /// Tells one saved row from another: when it was saved, and its wait as it was saved. Not compared with any clock.
+    pub mark: (DateTime<Utc>, TimeDelta),
+    /// For how long from now on the calls so far use up their pace.
+    pub spent_for: TimeDelta,
+    /// For how long from now on no call may be made.
+    pub wait: TimeDelta,
+}
+
+/// What must outlive a restart, by the steady clock of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spent {
     /// Until when the calls so far, and those saved ahead, have used up their pace.
@@ -83,6 +104,10 @@ struct State {
     last_call: Option<DateTime<Utc>>,
     under_way: i64,
     saved_wait: DateTime<Utc>,
+    /// Which saved row has been taken in, by its mark.
+    taken_in: Option<(DateTime<Utc>, TimeDelta)>,
+    /// How many waits have followed each other without an answer between.
+    waits_in_a_row: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +119,7 @@ struct Slow {
 impl Quota {
     /// A budget of `max_requests` in five minutes, as far as `saved` has not spent it.
     #[must_use]
-    pub fn new(max_requests: u32, saved: Option<Spent>, now: DateTime<Utc>) -> Self {
+    pub fn new(max_requests: u32, saved: Option<Saved>, now: DateTime<Utc>) -> Self {
         let max_requests = max_requests.max(1);
         let burst = (max_requests / 10).clamp(1, MAX_BURST);
         // In any five minutes a burst and then the pace: burst - 1 + 300 s / period calls.
@@ -105,6 +130,7 @@ impl Quota {
             .unwrap_or_else(|| governor::Quota::per_second(NonZeroU32::MIN))
             .allow_burst(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));
         let hand = Hand(Arc::default());
+        let saved_wait = saved.map_or(now, |saved| now + bounded(saved.wait));
         let mut state = State {
             pace: RateLimiter::direct_with_clock(rate, hand.clone()),
             hand,
@@ -112,14 +138,16 @@ impl Quota {
             period,
             spent_until: now,
             saved_until: now,
-            blocked_until: saved.map_or(now, |saved| saved.blocked_until),
+            blocked_until: saved_wait,
             slow: None,
             last_call: None,
             under_way: 0,
-            saved_wait: saved.map_or(now, |saved| saved.blocked_until),
+            saved_wait,
+            taken_in: saved.map(|saved| saved.mark),
+            waits_in_a_row: 0,
         };
         if let Some(saved) = saved {
-            state.spend_saved(saved.spent_until, burst, now);
+            state.spend_saved(saved.spent_for, burst, now);
         }
         Self(Arc::new(Mutex::new(state)))
     }
@@ -153,9 +181,44 @@ impl Quota {
         1e9 / period.num_nanoseconds().unwrap_or(i64::MAX).max(1) as f64
     }
 
-    /// Upstream told this credential to wait. What is under way may finish.
-    pub fn block(&self, until: DateTime<Utc>) {
-        self.lock().block(until);
+    /// Stops all calls of this credential for `wait`, but not for longer than [`MAX_WAIT`]. Calls under way may finish.
+    pub fn block(&self, wait: TimeDelta, now: DateTime<Utc>) {
+        self.lock().block(wait, now);
+    }
+
+    /// Takes in a 429 that was answered at `now` to a call made at `asked_at`, and what it says of the wait. Gives the end
+    /// of the wait.
+    ///
+    /// Zero and a date in the past say nothing: the shortest wait holds then, which doubles with each 429 that follows.
+    pub(super) fn refused(
+        &self,
+        said: Option<TimeDelta>,
+        asked_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> DateTime<Utc> {
+        let mut state = self.lock();
+        // Calls that were under way together are refused together: that is one wait.
+        if asked_at >= state.blocked_until {
+            state.waits_in_a_row = state.waits_in_a_row.saturating_add(1);
+        }
+        let doublings = state.waits_in_a_row.saturating_sub(1).min(16);
+        let least = (MIN_WAIT * (1 << doublings)).min(DEFAULT_WAIT);
+        state.block(said.unwrap_or(DEFAULT_WAIT).max(least), now);
+        state.blocked_until
+    }
+
+    /// Takes in that a call was answered, and not with a 429.
+    pub(super) fn answered(&self) {
+        self.lock().waits_in_a_row = 0;
+    }
+
+    /// Takes in what is saved, also by another process with the same credential: its wait holds for us too. What has been
+    /// taken in before is skipped, because a clock that was set back would make its wait begin again and again.
+    pub fn take_in(&self, saved: Saved, now: DateTime<Utc>) {
+        let mut state = self.lock();
+        if state.taken_in.replace(saved.mark) != Some(saved.mark) {
+            state.block(saved.wait, now);
+        }
     }
 
     /// What was handed out to be saved is on disk.
@@ -187,13 +250,21 @@ impl Quota {
             .get_all("ratelimit")
             .iter()
             .filter_map(|value| value.to_str().ok());
-        let limits: Vec<Limit> = said.flat_map(limits).collect();
+        let windows = headers.get_all("ratelimit-policy").iter();
+        let windows: Vec<(String, i64)> = windows
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(windows_of)
+            .collect();
+        let limits: Vec<Limit> = said
+            .flat_map(limits)
+            .map(|limit| limit.within(&windows))
+            .collect();
         if let Some(spent) = limits
             .iter()
             .filter(|limit| limit.remaining == 0)
             .max_by_key(|limit| limit.seconds)
         {
-            state.block(now + TimeDelta::seconds(spent.seconds));
+            state.block(TimeDelta::seconds(spent.seconds), now);
         }
         let slow = limits
             .iter()
@@ -237,10 +308,10 @@ impl State {
     }
 
     /// Takes from a fresh budget what an earlier process spent.
-    fn spend_saved(&mut self, spent_until: DateTime<Utc>, burst: u32, now: DateTime<Utc>) {
+    fn spend_saved(&mut self, spent_for: TimeDelta, burst: u32, now: DateTime<Utc>) {
         // More than a whole burst and what was saved ahead cannot be owed: the clock has been set back since.
         let most = self.period * (i32::try_from(burst).unwrap_or(i32::MAX) + SAVED_AHEAD + 1);
-        let owed = (spent_until - now).clamp(TimeDelta::zero(), most);
+        let owed = spent_for.clamp(TimeDelta::zero(), most);
         let periods = owed.num_nanoseconds().unwrap_or(i64::MAX)
             / self.period.num_nanoseconds().unwrap_or(1).max(1);
         let cells = u32::try_from(periods + 1).unwrap_or(u32::MAX).min(burst);
@@ -266,27 +337,38 @@ impl State {
         }
     }
 
-    fn block(&mut self, until: DateTime<Utc>) {
-        if until > self.blocked_until {
-            self.blocked_until = until;
-        }
+    fn block(&mut self, wait: TimeDelta, now: DateTime<Utc>) {
+        self.blocked_until = self.blocked_until.max(now + bounded(wait));
     }
+}
+
+/// A wait that can be obeyed.
+fn bounded(wait: TimeDelta) -> TimeDelta {
+    wait.clamp(TimeDelta::zero(), MAX_WAIT)
 }
 
 /// With more than this left, upstream's limit is not near: our own pace has no larger bursts.
 const PLENTY: i64 = MAX_BURST as i64;
 
 /// One of upstream's limits, as a `Ratelimit` header tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Limit {
+    name: String,
     remaining: i64,
     /// Until it is counted anew.
     seconds: i64,
 }
 
 impl Limit {
+    /// The same, counted anew after its policy's window at the latest.
+    fn within(mut self, windows: &[(String, i64)]) -> Self {
+        let window = windows.iter().find(|(name, _)| *name == self.name);
+        self.seconds = window.map_or(self.seconds, |(_, window)| self.seconds.min(*window));
+        self
+    }
+
     /// The pace at which what is left lasts until it is counted anew.
-    fn slow(self, uncounted: i64, now: DateTime<Utc>) -> Option<Slow> {
+    fn slow(&self, uncounted: i64, now: DateTime<Utc>) -> Option<Slow> {
         let left = (self.remaining - uncounted).max(1);
         let period = TimeDelta::milliseconds(self.seconds * 1_000 / left);
         (left <= PLENTY).then(|| Slow {
@@ -296,11 +378,36 @@ impl Limit {
     }
 }
 
-/// The longest that a `Ratelimit` header is believed, in seconds.
-const MAX_HEADER_SECONDS: i64 = 24 * 60 * 60;
+/// The longest that a `Ratelimit` header is believed, in seconds. Upstream counts in windows of five minutes; a call that
+/// comes too early after an hour is answered with a 429 and its own wait.
+const MAX_HEADER_SECONDS: i64 = 60 * 60;
 
 /// The limits in a `Ratelimit` header. One that is not of the documented form says nothing.
 fn limits(header: &str) -> Vec<Limit> {
+    let items = named_numbers(header, ["r", "t"]).into_iter();
+    let limits = items.filter_map(|(name, [remaining, seconds])| {
+        Some(Limit {
+            name,
+            remaining: remaining?,
+            seconds: seconds?.min(MAX_HEADER_SECONDS),
+        })
+    });
+    limits.collect()
+}
+
+/// The window of each limit in a `Ratelimit-Policy` header, in seconds.
+fn windows_of(header: &str) -> Vec<(String, i64)> {
+    let items = named_numbers(header, ["w"]).into_iter();
+    let windows = items.filter_map(|(name, [window])| Some((name, window.filter(|w| *w > 0)?)));
+    windows.collect()
+}
+
+/// Each item of a structured field's list that is a name, with those parameters of it that are whole numbers and not
+/// negative.
+fn named_numbers<const N: usize>(
+    header: &str,
+    wanted: [&str; N],
+) -> Vec<(String, [Option<i64>; N])> {
     let Ok(list) = Parser::new(header).parse::<List>() else {
         return Vec::new();
     };
@@ -309,16 +416,18 @@ fn limits(header: &str) -> Vec<Limit> {
             let ListEntry::Item(item) = entry else {
                 return None;
             };
-            let number = |name: &str| match item.params.get(name) {
+            let name = match &item.bare_item {
+                BareItem::String(name) => name.as_str().to_owned(),
+                BareItem::Token(name) => name.as_str().to_owned(),
+                _ => return None,
+            };
+            let number = |parameter: &str| match item.params.get(parameter) {
                 Some(BareItem::Integer(number)) => {
                     Some(i64::from(*number)).filter(|number| *number >= 0)
                 }
                 _ => None,
             };
-            Some(Limit {
-                remaining: number("r")?,
-                seconds: number("t")?.min(MAX_HEADER_SECONDS),
-            })
+            Some((name, wanted.map(number)))
         })
         .collect()
 }
@@ -357,15 +466,24 @@ mod tests {
         from_micros(1_785_000_000_000_000)
     }
 
+    /// What is read at `now` of what was saved.
+    fn read_at(now: DateTime<Utc>, spent: Spent) -> Saved {
+        Saved {
+            mark: (now, TimeDelta::zero()),
+            spent_for: spent.spent_until - now,
+            wait: spent.blocked_until - now,
+        }
+    }
+
     /// Calls as fast as leave is given, until `until`, in processes that are killed after some calls each.
     fn calls(max_requests: u32, kill_after: &[usize], until: TimeDelta) -> Vec<DateTime<Utc>> {
         let mut now = start();
         let mut made = Vec::new();
-        let mut saved = None;
+        let mut saved: Option<Spent> = None;
         let mut kills = kill_after.iter().cycle();
         let end = start() + until;
         while now < end {
-            let quota = Quota::new(max_requests, saved, now);
+            let quota = Quota::new(max_requests, saved.map(|spent| read_at(now, spent)), now);
             let mut left = kills.next().copied().unwrap_or(usize::MAX);
             while now < end && left > 0 {
                 match quota.take(now) {
@@ -428,20 +546,73 @@ mod tests {
         let spent = quota.take(start()).unwrap().to_save.unwrap();
         quota.saved(spent);
         assert!(quota.take(start()).unwrap().to_save.is_none());
-        quota.block(start() + TimeDelta::hours(1));
+        quota.block(TimeDelta::hours(1), start());
         quota.saved(quota.unsaved_wait().unwrap());
         assert_eq!(quota.unsaved_wait(), None);
     }
 
     #[test]
-    fn a_clock_that_was_set_back_between_two_runs_costs_no_more_than_a_burst() {
-        let saved = Spent {
-            spent_until: start() + TimeDelta::days(365),
-            blocked_until: start(),
+    fn a_clock_that_was_wrong_when_it_was_saved_costs_a_burst_and_a_day_at_most() {
+        let saved = |spent, wait| Saved {
+            mark: (start(), TimeDelta::zero()),
+            spent_for: TimeDelta::days(spent),
+            wait: TimeDelta::days(wait),
         };
-        let quota = Quota::new(600, Some(saved), start());
+        let quota = Quota::new(600, Some(saved(365, 0)), start());
         assert!(quota.take(start()).is_err());
         assert!(quota.take(start() + TimeDelta::minutes(1)).is_ok());
+        let quota = Quota::new(600, Some(saved(-365, 36_500)), start());
+        assert_eq!(quota.take(start()).err(), Some(start() + MAX_WAIT));
+        assert!(quota.take(start() + MAX_WAIT).is_ok());
+        for nonsense in [TimeDelta::MIN, TimeDelta::MAX] {
+            let saved = Saved {
+                mark: (DateTime::<Utc>::MAX_UTC, nonsense),
+                spent_for: nonsense,
+                wait: nonsense,
+            };
+            let quota = Quota::new(600, Some(saved), start());
+            assert!(quota.take(start() + MAX_WAIT).is_ok(), "{nonsense:?}");
+        }
+    }
+
+    #[test]
+    fn a_saved_wait_is_taken_in_once() {
+        let quota = Quota::new(600, None, start());
+        let saved = Saved {
+            mark: (start() + TimeDelta::days(10), TimeDelta::seconds(300)),
+            spent_for: TimeDelta::zero(),
+            wait: TimeDelta::seconds(300),
+        };
+        quota.take_in(saved, start());
+        let end = start() + TimeDelta::seconds(300);
+        assert_eq!(quota.take(start()).err(), Some(end));
+        quota.take_in(saved, end);
+        assert!(quota.take(end).is_ok());
+    }
+
+    #[test]
+    fn a_refusal_that_says_nothing_of_use_is_waited_out_longer_each_time() {
+        let quota = Quota::new(600, None, start());
+        let mut now = start();
+        let mut waits = Vec::new();
+        for _ in 0..11 {
+            let until = quota.refused(Some(TimeDelta::zero()), now, now);
+            // Another call that was under way with it changes nothing.
+            assert_eq!(quota.refused(Some(TimeDelta::zero()), now, now), until);
+            waits.push((until - now).num_seconds());
+            now = until;
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        let until = quota.refused(Some(TimeDelta::seconds(1_800)), now, now);
+        assert_eq!((until - now).num_seconds(), 1_800);
+        quota.answered();
+        let until = quota.refused(Some(TimeDelta::seconds(-5)), until, until) - until;
+        assert_eq!(until.num_seconds(), 1);
+        let far = now + TimeDelta::days(2);
+        assert_eq!(quota.refused(None, far, far) - far, DEFAULT_WAIT);
+        let far = now + TimeDelta::days(4);
+        let huge = Some(TimeDelta::MAX);
+        assert_eq!(quota.refused(huge, far, far) - far, MAX_WAIT);
     }
 
     fn header(value: &'static str) -> HeaderMap {
@@ -454,14 +625,16 @@ mod tests {
     #[test]
     fn a_block_holds_and_outlives_a_restart() {
         let quota = Quota::new(600, None, start());
-        let until = start() + TimeDelta::hours(3);
+        let wait = TimeDelta::hours(3);
+        let until = start() + wait;
         let given_before = quota.take(start()).unwrap();
         assert_eq!(given_before.check(start()), Ok(()));
-        quota.block(until);
-        quota.block(start());
+        quota.block(wait, start());
+        quota.block(TimeDelta::zero(), start());
         assert_eq!(given_before.check(start()), Err(until));
         assert_eq!(quota.take(start() + TimeDelta::hours(2)).err(), Some(until));
-        let again = Quota::new(600, Some(quota.spent()), start() + TimeDelta::hours(2));
+        let restart = start() + TimeDelta::hours(2);
+        let again = Quota::new(600, Some(read_at(restart, quota.spent())), restart);
         assert_eq!(
             again.take(until - TimeDelta::milliseconds(1)).err(),
             Some(until)
@@ -502,8 +675,20 @@ mod tests {
         check(r#""default";r=50;t=30"#, &[(50, 30)]);
         check(r#""a";r=1;t=2, "b";r=3;t=4"#, &[(1, 2), (3, 4)]);
         check(r#""a";r=-1;t=2, "b";r=3;t=4.5, ("c");r=1;t=1, "d""#, &[]);
+        check(
+            r#""a";r=999999999999999;t=999999999999999"#,
+            &[(999_999_999_999_999, 3_600)],
+        );
+        check(r#""a";r=9999999999999999;t=1, "b";r=NaN;t=inf"#, &[]);
         check("limit=100, remaining=50", &[]);
         check(r#""default"; r=50 ;t=30"#, &[]);
         check("", &[]);
+        let policy = r#""default";q=1200;w=300, "b";w=-1, c;w=60"#;
+        assert_eq!(
+            windows_of(policy),
+            [("default".into(), 300), ("c".into(), 60)]
+        );
+        let limit = limits(r#""default";r=0;t=999999"#).remove(0);
+        assert_eq!(limit.within(&windows_of(policy)).seconds, 300);
     }
 }

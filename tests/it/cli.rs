@@ -45,6 +45,38 @@ fn the_example_configuration_is_printed_and_can_be_checked() {
 }
 
 #[test]
+fn the_version_says_of_which_commit_and_day_it_is() {
+    let version = run(&["--version"]);
+    assert!(version.status.success());
+    let version = text(&version.stdout);
+    let number = env!("CARGO_PKG_VERSION");
+    let git = |args: &[&str]| {
+        let mut git = Command::new("git");
+        let output = git
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("TZ", "UTC")
+            .args(args)
+            .output();
+        let output = output.ok().filter(|output| output.status.success());
+        output.map(|output| text(&output.stdout).trim().to_owned())
+    };
+    let is_given = option_env!("ORGTRAIL_COMMIT").or(option_env!("SOURCE_DATE_EPOCH"));
+    let is_checkout = git(&["ls-files", "--error-unmatch", "build.rs"]).is_some();
+    if is_given.is_some() || !is_checkout {
+        // A packager's, or a tarball's.
+        assert!(
+            version.starts_with(&format!("orgtrail {number}")),
+            "{version}"
+        );
+        return;
+    }
+    let commit = git(&["rev-parse", "--short=10", "HEAD"]).unwrap();
+    let day = ["log", "-1", "--date=format-local:%Y-%m-%d", "--format=%cd"];
+    let day = git(&day).unwrap();
+    assert_eq!(version, format!("orgtrail {number} ({commit} {day})\n"));
+}
+
+#[test]
 fn wrong_usage_and_wrong_configuration_have_their_exit_codes() {
     assert_eq!(run(&["serv"]).status.code(), Some(2));
     assert_eq!(run(&["search", "--limit", "0"]).status.code(), Some(2));

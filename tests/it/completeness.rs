@@ -597,11 +597,28 @@ async fn an_empty_answer_says_whether_it_means_something() {
     let page = service.get("/v1/events?limit=1").await;
     assert_eq!(page["coverage"]["state"], "partial");
     assert_eq!(page["coverage"]["missing"][0]["reason"], "not_yet");
+    let totals = &page["coverage"]["missing_by_reason"];
+    assert_eq!(totals.as_object().unwrap().len(), 1, "{totals}");
+    let newest = &totals["not_yet"];
+    assert_eq!(
+        (&newest["stretches"], &newest["sources"]),
+        (&2.into(), &2.into())
+    );
+    // Only the newest moments are missing, and the answer says so.
+    assert!(newest["longest_seconds"].as_i64().unwrap() < 60, "{newest}");
     let page = service
         .get(&format!("/v1/events?since={}&before={}", day(60), day(10)))
         .await;
     assert_eq!(page["coverage"]["missing_total"], 2);
     assert_eq!(page["coverage"]["missing"][0]["reason"], "not_asked_for");
+    let lost = &page["coverage"]["missing_by_reason"]["not_asked_for"];
+    assert_eq!(
+        (&lost["stretches"], &lost["sources"]),
+        (&2.into(), &2.into())
+    );
+    let seconds = lost["seconds"].as_i64().unwrap();
+    // Two sources, each with twenty days before its history begins, and a little more.
+    assert!((39..=42).contains(&(seconds / 86_400)), "{lost}");
     let page = service.get("/v1/events?source=accounts/nobody").await;
     assert_eq!(page["coverage"]["missing"][0]["reason"], "not_followed");
 

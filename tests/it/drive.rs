@@ -16,7 +16,7 @@ use orgtrail::position::{Seq, Source};
 use orgtrail::query::Query;
 use orgtrail::sim::{SimConfig, Simulator};
 use orgtrail::store::{SourceSeen, Store, StoreError};
-use orgtrail::upstream::{Quota, Spent, Timeouts, Upstream};
+use orgtrail::upstream::{Quota, Saved, Timeouts, Upstream};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -131,9 +131,13 @@ impl World {
         let store = Store::open(dir, breaker.clone())?;
         let (index, _) = Index::open(dir, store.log_id(), store.head(), breaker.clone()).unwrap();
         let saved = store.quota(CREDENTIAL)?;
-        let saved = saved.map(|row| Spent {
-            spent_until: row.spent_until,
-            blocked_until: row.blocked_until,
+        let saved = saved.map(|row| {
+            let left = row.as_of(self.local_clock.now());
+            Saved {
+                mark: (row.saved_at, row.wait),
+                spent_for: left.spent_for,
+                wait: left.wait,
+            }
         });
         let quota = Quota::new(self.plan.max_requests, saved, self.clock.steady());
         let file = Arc::clone(&self.token);

@@ -384,6 +384,45 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn an_event_matches_in_memory_when_the_reference_says_so(
+        bodies in prop::collection::vec(any_entry(), 1..30),
+        cut in 0..30_usize,
+        questions in prop::collection::vec(any_question(), 30),
+        since in prop::option::of(0..3_i64),
+        after in 0..30_u64,
+    ) {
+        let entries: Vec<Entry> = (1..).zip(&bodies).map(|(seq, body)| Entry::new(seq, body)).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).unwrap();
+        let following = index.follow();
+        let events: Vec<_> = entries.iter().map(|entry| entry.event.clone()).collect();
+        let (committed, later) = events.split_at(cut.min(events.len()));
+        index.add(committed).unwrap();
+        index.commit().unwrap();
+        // What is not committed is not found yet.
+        index.add(later).unwrap();
+        let (snapshot, after) = (index.snapshot(), after.min(committed.len() as u64));
+        let since_us = since.map(|hours| 1_785_715_200_000_000 + hours * 4 * 3_600_000_000);
+        let range = Range { since_us, before_us: None };
+        for question in questions {
+            let Ok(query) = parse(&question, now()) else { continue };
+            let matcher = index.matcher(&query).unwrap();
+            let found = index.recent_arrivals(&matcher, range, Seq(after), &snapshot).unwrap();
+            let expect = expected(&query, &entries[..committed.len()], range, Order::Ascending);
+            let mut expect: Vec<Seq> = expect.iter().map(|hit| hit.seq).filter(|seq| seq.0 > after).collect();
+            expect.sort_unstable();
+            prop_assert_eq!(found.unwrap_or_default(), expect, "{} means {:?}", question, query);
+        }
+        drop(following);
+        let everything = index.matcher(&Query::All).unwrap();
+        let found = index.recent_arrivals(&everything, range, Seq(after), &snapshot).unwrap();
+        prop_assert_eq!(found, None, "nobody follows any more");
+    }
+}
+
 #[test]
 fn the_last_revision_is_the_last_of_those_asked_about() {
     // The second entry is replaced by the fourth, that by the fifth; the sixth replaces the third.
@@ -494,17 +533,32 @@ fn a_pattern_that_would_grow_without_bound_is_refused_with_its_place() {
     }
 }
 
-/// How many of some entries a question finds.
+/// How many of some entries a question finds: in the index, and in memory.
 fn found(bodies: &[String], question: &str) -> u64 {
     let entries: Vec<Entry> = (1..)
         .zip(bodies)
         .map(|(seq, body)| Entry::new(seq, body))
         .collect();
     let dir = tempfile::tempdir().unwrap();
-    let snapshot = indexed(dir.path(), &entries, &[]).snapshot();
+    let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).unwrap();
+    let following = index.follow();
+    for entry in &entries {
+        index.add(std::slice::from_ref(&entry.event)).unwrap();
+    }
+    index.commit().unwrap();
+    let (snapshot, range) = (index.snapshot(), Range::default());
     let query = parse(question, now()).unwrap();
     check_names(&query, &snapshot).unwrap();
-    snapshot.count(&query, Range::default()).unwrap()
+    let found = snapshot.count(&query, range).unwrap();
+    let matcher = index.matcher(&query).unwrap();
+    let in_memory = index.recent_arrivals(&matcher, range, Seq::ZERO, &snapshot);
+    let in_memory = in_memory.unwrap().unwrap().len() as u64;
+    drop(following);
+    assert_eq!(
+        in_memory, found,
+        "{question:.80} in memory, and in the index"
+    );
+    found
 }
 
 #[test]

@@ -118,8 +118,9 @@ async fn what_another_process_was_told_to_wait_is_waited_for() {
     let now = world.clock.now();
     let until = now + TimeDelta::minutes(30);
     let row = QuotaRow {
-        spent_until: now,
-        blocked_until: until,
+        saved_at: now,
+        spent_for: TimeDelta::zero(),
+        wait: TimeDelta::minutes(30),
     };
     let beside = Store::open_beside(world.dir()).unwrap();
     beside.save_quota(CREDENTIAL, row).unwrap();
@@ -129,4 +130,35 @@ async fn what_another_process_was_told_to_wait_is_waited_for() {
     }
     world.poll().await;
     assert!(world.simulator.requests().len() > requests);
+}
+
+#[tokio::test]
+async fn a_wait_saved_while_the_clock_was_ahead_ends_after_its_length_also_after_restarts() {
+    let mut world = World::new(SimConfig::default(), Plan::default()).await;
+    world.poll().await;
+    // The machine's clock was ten years ahead when upstream said to wait for five minutes.
+    let now = world.clock.now();
+    let row = QuotaRow {
+        saved_at: now + TimeDelta::days(3_650),
+        spent_for: TimeDelta::days(3_650),
+        wait: TimeDelta::minutes(5),
+    };
+    world.store().save_quota(CREDENTIAL, row).unwrap();
+    world.crash();
+    let before = world.simulator.requests().len();
+    while world.clock.now() < now + TimeDelta::minutes(7) {
+        world.poll().await;
+    }
+    let calls = world.simulator.requests().split_off(before);
+    assert!(!calls.is_empty(), "the credential is silent");
+    let earliest = now + TimeDelta::minutes(5);
+    assert!(calls.iter().all(|call| call.at >= earliest));
+
+    // The first call has replaced the row, so that the next restart does not wait at all.
+    world.crash();
+    let (before, restarted) = (world.simulator.requests().len(), world.clock.now());
+    while world.clock.now() < restarted + TimeDelta::minutes(2) {
+        world.poll().await;
+    }
+    assert!(world.simulator.requests().len() > before);
 }

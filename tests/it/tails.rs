@@ -9,6 +9,7 @@ use orgtrail::position::Seq;
 use orgtrail::store::FILE_NAME;
 use reqwest::StatusCode;
 use serde_json::json;
+use url::form_urlencoded::byte_serialize;
 
 use crate::desk::{Desk, account};
 use crate::{skip_slow_tests, tell};
@@ -220,6 +221,34 @@ async fn two_hundred_tails_half_of_them_stalled_lose_nothing_and_slow_nothing() 
         ids.extend(again.take(expect.len() - ids.len()).await);
         assert_eq!(ids, expect);
     }
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_costly_tails_have_each_event_soon() {
+    let n_tails = if skip_slow_tests() { 60 } else { 400 };
+    let mut desk = Desk::new().await;
+    desk.keep(&account(), &entries(1, 2));
+    desk.search_all();
+    // To look for these in a dictionary takes an automaton for each, in each tail.
+    let words = (0..60).map(|n| format!("*e*t*{n}*"));
+    let question = words.chain(["create".into()]).collect::<Vec<_>>();
+    let question: String = byte_serialize(question.join(" OR ").as_bytes()).collect();
+    let question = format!("q={question}");
+    let mut tails = join_all((0..n_tails).map(|_| Client::open(&desk, &question, None))).await;
+    let begun = Instant::now();
+    for n in 0..10 {
+        let events = entries(2 + 3 * n, 5 + 3 * n);
+        let deletions = (2 + 3 * n..5 + 3 * n).filter(|n| n.is_multiple_of(3));
+        desk.keep(&account(), &events);
+        desk.search_all();
+        let n_found = events.len() - deletions.count();
+        join_all(tails.iter_mut().map(|tail| tail.take(n_found))).await;
+    }
+    let each = begun.elapsed() / 10;
+    tell(format!("{n_tails} tails had what came after {each:?}"));
+    assert!(each < Duration::from_millis(1_000), "{each:?}");
+    drop(tails);
     desk.stop().await;
 }
 

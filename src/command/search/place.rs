@@ -9,16 +9,19 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::Asked;
+use super::extent::Extent;
 use super::lines::Lines;
 use super::tail;
 use crate::command::reach::{Reach, get, open};
+use crate::coverage::{self, Verdict};
 use crate::event::AuditEvent;
-use crate::index::{Index, Order, Range, Snapshot, ValueCount};
+use crate::index::{Index, IndexError, Order, Range, Snapshot, ValueCount};
 use crate::people;
 use crate::position::{Seq, rfc3339};
 use crate::query::{self, QueryError};
-use crate::search::{self, Export, Facets, Question, SearchError, Tally};
+use crate::search::{self, Export, Facets, MAX_SIZE, Question, SearchError, Tally};
 use crate::store::Store;
+use crate::terminal::harmless;
 
 /// Where to ask.
 pub(super) enum Place {
@@ -60,7 +63,10 @@ impl Found {
 #[derive(Deserialize)]
 struct Page {
     events: Vec<Box<RawValue>>,
+    next_cursor: Option<String>,
+    count: Option<u64>,
     index: IndexState,
+    coverage: Verdict,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +77,14 @@ struct IndexState {
 /// The most frequent values of some fields, each with its field.
 pub(super) type Values = Vec<(String, Vec<ValueCount>)>;
 
+/// The first events of an answer.
+pub(super) struct FirstPage {
+    pub(super) events: Vec<Found>,
+    /// How far the index had come.
+    pub(super) searchable: Seq,
+    pub(super) extent: Extent,
+}
+
 impl Place {
     pub(super) fn open(reach: &Reach, config: &Path) -> Result<Self> {
         Ok(match &reach.server {
@@ -79,58 +93,96 @@ impl Place {
         })
     }
 
-    /// The first events, and how far the index had come.
-    pub(super) fn page(&self, asked: &Asked) -> Result<(Vec<Found>, Seq)> {
+    /// The first events, how many there are in all, and what is not among them.
+    pub(super) fn page(&self, asked: &Asked) -> Result<FirstPage> {
         match self {
             Self::Server(server) => {
-                let limit = asked.limit.to_string();
                 let mut parameters = asked.filters();
-                parameters.push(("limit", limit));
                 parameters.extend(asked.order());
-                let page: Page = read(&get(server, "/v1/events", &borrowed(&parameters))?)?;
+                let page = ask_page(server, &parameters, &[("limit", asked.limit.to_string())])?;
                 let events = page.events.iter().map(|event| Found::read(event.get()));
-                Ok((events.collect::<Result<_>>()?, page.index.searchable))
+                let events: Vec<Found> = events.collect::<Result<_>>()?;
+                // Of the same snapshot. It costs more than a page, so only an answer that goes on is counted.
+                let total = match page.next_cursor {
+                    None => events.len() as u64,
+                    Some(cursor) => {
+                        let counted = [
+                            ("cursor", cursor),
+                            ("limit", "0".to_owned()),
+                            ("count", "true".to_owned()),
+                        ];
+                        let count = ask_page(server, &parameters, &counted)?.count;
+                        count.context("the server's answer has no `count`")?
+                    }
+                };
+                Ok(FirstPage {
+                    extent: Extent::of_events(events.len(), total, page.coverage),
+                    searchable: page.index.searchable,
+                    events,
+                })
             }
             Self::Dir(dir) => {
-                let (store, snapshot) = look_into(dir)?;
+                let look = Look::into(dir, asked)?;
+                let (store, snapshot) = (&look.store, &look.snapshot);
                 let question = asked.question()?;
-                let page = search::page(&store, &snapshot, &question, asked.now, None, asked.limit);
-                let found = Found::introduce(&store, page.map_err(told)?.events)?;
-                Ok((found, snapshot.seq()))
+                let page = search::page(store, snapshot, &question, asked.now, None, asked.limit);
+                let page = page.map_err(told)?;
+                let shown = page.events.len();
+                let total = match page.next_cursor {
+                    None => shown as u64,
+                    Some(_) => search::count(snapshot, &question).map_err(told)?,
+                };
+                Ok(FirstPage {
+                    events: Found::introduce(store, page.events)?,
+                    searchable: snapshot.seq(),
+                    extent: Extent::of_events(shown, total, look.verdict),
+                })
             }
         }
     }
 
-    /// Every event, piece by piece.
+    /// Every event, piece by piece; how many there were, and what is not among them.
     pub(super) fn all(
         &self,
         asked: &Asked,
         mut take: impl FnMut(Vec<Found>) -> Result<()>,
-    ) -> Result<()> {
-        match self {
-            Self::Server(server) => crate::command::block_on(async {
+    ) -> Result<Extent> {
+        let mut total = 0;
+        let verdict = match self {
+            Self::Server(server) => {
                 let mut parameters = asked.filters();
+                // Before the events, so that these have at least what it says.
+                let page = ask_page(server, &parameters, &[("limit", "0".to_owned())])?;
                 parameters.extend(asked.order());
-                let answer = open(server, "/v1/export", &borrowed(&parameters)).await?;
-                let mut lines = Lines::new(answer);
-                while let Some(line) = lines.next().await? {
-                    take(vec![Found::read(&line)?])?;
-                }
-                Ok(())
-            }),
+                crate::command::block_on(async {
+                    let answer = open(server, "/v1/export", &borrowed(&parameters)).await?;
+                    let mut lines = Lines::new(answer);
+                    while let Some(line) = lines.next().await? {
+                        total += 1;
+                        take(vec![Found::read(&line)?])?;
+                    }
+                    Ok(page.coverage)
+                })?
+            }
             Self::Dir(dir) => {
-                let (store, snapshot) = look_into(dir)?;
+                let Look {
+                    store,
+                    snapshot,
+                    verdict,
+                } = Look::into(dir, asked)?;
                 let mut export =
                     Export::new(store.clone(), snapshot.into(), asked.question()?).map_err(told)?;
                 loop {
                     let events = export.next_events(None).map_err(told)?;
                     if events.is_empty() {
-                        return Ok(());
+                        break verdict;
                     }
+                    total += events.len();
                     take(Found::introduce(&store, events)?)?;
                 }
             }
-        }
+        };
+        Ok(Extent::of_events(total, total as u64, verdict))
     }
 
     /// Each event that comes after `after`, until the process is interrupted.
@@ -148,8 +200,35 @@ impl Place {
         }
     }
 
-    /// The most frequent values of some fields.
-    pub(super) fn facets(&self, asked: &Asked, fields: &[String], size: usize) -> Result<Values> {
+    /// The most frequent values of some fields, at most `size` of each.
+    pub(super) fn facets(
+        &self,
+        asked: &Asked,
+        fields: &[String],
+        size: usize,
+    ) -> Result<(Values, Extent)> {
+        // All are counted anyway; more of them say how many there are.
+        let (mut all, verdict) = self.all_facets(asked, fields, MAX_SIZE)?;
+        let mut shown = Vec::new();
+        for (field, values) in &mut all {
+            let found = values.len();
+            values.truncate(size);
+            let or_more = if found == MAX_SIZE { " or more" } else { "" };
+            shown.push(format!(
+                "{} of {found}{or_more} values of {}",
+                values.len(),
+                harmless(field)
+            ));
+        }
+        Ok((all, Extent { shown, verdict }))
+    }
+
+    fn all_facets(
+        &self,
+        asked: &Asked,
+        fields: &[String],
+        size: usize,
+    ) -> Result<(Values, Verdict)> {
         match self {
             Self::Server(server) => {
                 let mut parameters = asked.filters();
@@ -160,10 +239,12 @@ impl Place {
                     let values = Vec::deserialize(&answer["facets"][field])?;
                     Ok((field.clone(), values))
                 });
-                values.collect()
+                let verdict = Verdict::deserialize(&answer["coverage"]);
+                let verdict = verdict.context("the server's answer cannot be read")?;
+                Ok((values.collect::<Result<_>>()?, verdict))
             }
             Self::Dir(dir) => {
-                let (store, snapshot) = look_into(dir)?;
+                let look = Look::into(dir, asked)?;
                 let facets = Facets {
                     fields: fields.to_vec(),
                     size,
@@ -174,13 +255,54 @@ impl Place {
                     ..Tally::default()
                 };
                 let question = asked.question()?;
-                let tallied = search::tally(&store, &snapshot, &question, snapshot.seq(), &wanted);
-                Ok(tallied
-                    .map_err(told)?
-                    .facets
-                    .map_or(Vec::new(), |all| all.0))
+                let upto = look.snapshot.seq();
+                let tallied = search::tally(&look.store, &look.snapshot, &question, upto, &wanted);
+                let values = tallied.map_err(told)?.facets;
+                Ok((values.map_or(Vec::new(), |all| all.0), look.verdict))
             }
         }
+    }
+}
+
+/// A page of a server's events.
+fn ask_page(
+    server: &Url,
+    filters: &[(&'static str, String)],
+    more: &[(&'static str, String)],
+) -> Result<Page> {
+    let parameters = [filters, more].concat();
+    read(&get(server, "/v1/events", &borrowed(&parameters))?)
+}
+
+/// What a data directory holds now, and what is proven of it.
+struct Look {
+    store: Store,
+    snapshot: Snapshot,
+    verdict: Verdict,
+}
+
+impl Look {
+    fn into(dir: &Path, asked: &Asked) -> Result<Self> {
+        let store = Store::open_beside(dir)?;
+        let about = coverage::Asked {
+            since: asked.since,
+            before: asked.before,
+            sources: Vec::new(),
+        };
+        // Before the index is opened, so that the answer has at least what it says.
+        let verdict = coverage::verdict(&store, None, &about, asked.now)?;
+        let head = store.head();
+        let snapshot = open_index(dir, &store)?;
+        let verdict = if snapshot.seq() < head {
+            verdict.from_an_index_behind(&about)
+        } else {
+            verdict
+        };
+        Ok(Self {
+            store,
+            snapshot,
+            verdict,
+        })
     }
 }
 
@@ -225,8 +347,17 @@ pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
 /// The log and the index as they are now.
 pub(super) fn look_into(dir: &Path) -> Result<(Store, Snapshot)> {
     let store = Store::open_beside(dir)?;
-    let snapshot = Index::open_beside(dir, store.log_id())?;
+    let snapshot = open_index(dir, &store)?;
     Ok((store, snapshot))
+}
+
+fn open_index(dir: &Path, store: &Store) -> Result<Snapshot> {
+    Index::open_beside(dir, store.log_id()).map_err(|error| match error {
+        IndexError::Unusable(_) => anyhow!(
+            "{error}: `orgtrail reindex` builds it from the log, and `orgtrail serve` does when it starts"
+        ),
+        error => error.into(),
+    })
 }
 
 /// An error with the place in the query that it is about.

@@ -8,20 +8,33 @@ use chrono::{DateTime, Local, SecondsFormat, Utc};
 use comfy_table::{
     Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets,
 };
+use crossterm::style::Stylize as _;
 use serde_json::json;
 
 use super::Colors;
 use super::place::{Found, Values};
 use crate::event::AuditEvent;
 use crate::json::{self, Scalar};
-use crate::position::rfc3339;
+use crate::position::{SourceKind, rfc3339};
 use crate::search::csv;
-use crate::terminal::{harmless, harmless_json, say};
+use crate::terminal::{self, columns, harmless, harmless_json, say};
 
-const HEADER: [&str; 6] = ["SEQ", "TIME", "ACTOR", "ACTION", "RESOURCE", "FROM"];
+/// The columns of a table of events.
+const HEADER: [&str; N_COLUMNS] = [
+    "SEQ", "TIME", "ACTOR", "ACTION", "RESOURCE", "ACCOUNT", "FROM",
+];
+
+/// How many there are.
+const N_COLUMNS: usize = 7;
 
 /// How wide the columns are at least when events are shown as they come, so that they stand below one another.
-const WIDTHS: [u16; 6] = [8, 34, 28, 28, 36, 16];
+const WIDTHS: [u16; N_COLUMNS] = [8, 34, 28, 28, 36, 20, 16];
+
+/// The space around a column of a table.
+const PADDING: usize = 2;
+
+/// Where the lines of an event begin that has more than one.
+const INDENT: usize = 4;
 
 /// What an answer looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +50,27 @@ pub(super) struct Show {
     form: Form,
     is_colored: bool,
     is_utc: bool,
+    /// How many columns there are for a line; `None` when it may be as long as it likes.
+    width: Option<usize>,
 }
+
+/// A part of an event, with its colour if it has one.
+struct Field {
+    text: String,
+    color: Option<Color>,
+}
+
+impl Field {
+    fn new(text: impl Into<String>, color: Option<Color>) -> Self {
+        Self {
+            text: text.into(),
+            color,
+        }
+    }
+}
+
+/// An event's fields, in the order of [`HEADER`].
+type Row = [Field; N_COLUMNS];
 
 impl Show {
     pub(super) fn new(form: Form, colors: Colors, is_utc: bool) -> Self {
@@ -50,33 +83,57 @@ impl Show {
                 io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
             }
         };
+        if is_colored {
+            // The libraries would look at `NO_COLOR` for themselves, and what was said on the command line counts for more.
+            crossterm::style::force_color_output(true);
+        }
         Self {
             form,
             is_colored,
             is_utc,
+            width: terminal::width(),
         }
     }
 
-    /// Shows events that are all there.
-    pub(super) fn events(self, events: &[Found]) -> Result<()> {
-        if self.form == Form::Table {
-            if events.is_empty() {
-                return Ok(say("Nothing found.")?);
-            }
-            let mut table = self.table(&HEADER);
-            for event in events {
-                table.add_row(self.row(&event.event));
-            }
-            return Ok(say(table)?);
+    /// Shows events that are all there. `has_loss` says that some may be missing.
+    pub(super) fn events(self, events: &[Found], has_loss: bool) -> Result<()> {
+        if self.form != Form::Table {
+            return self.in_pieces()?.add(events);
         }
-        self.in_pieces()?.add(events)
+        if events.is_empty() {
+            return Ok(say(match has_loss {
+                true => "Nothing found, but the answer is incomplete.",
+                false => "Nothing found.",
+            })?);
+        }
+        let rows: Vec<Row> = events.iter().map(|found| self.row(found)).collect();
+        let header = HEADER.map(columns);
+        let widths = rows.iter().fold(header, |widths, row| {
+            let mut row = row.iter().map(|field| columns(&field.text));
+            widths.map(|width| row.next().unwrap_or(0).max(width))
+        });
+        if !self.has_room_for(&widths) {
+            say(self.header_in_lines())?;
+            for row in &rows {
+                say(self.in_lines(row))?;
+            }
+            return Ok(());
+        }
+        let mut table = self.table(&HEADER);
+        for row in rows {
+            table.add_row(self.cells(row));
+        }
+        Ok(say(table)?)
     }
 
     /// Shows events as they come.
     pub(super) fn in_pieces(self) -> Result<Pieces> {
         match self.form {
             Form::Csv => write(&csv::header()?)?,
-            Form::Table => say(aligned(self.table(&HEADER)))?,
+            Form::Table if self.has_room_for(&WIDTHS.map(usize::from)) => {
+                say(aligned(self.table(&HEADER)))?;
+            }
+            Form::Table => say(self.header_in_lines())?,
             Form::Json => {}
         }
         Ok(Pieces(self))
@@ -115,31 +172,75 @@ impl Show {
         table
     }
 
-    /// A table without a header.
+    /// A table without a header. It breaks nothing: whoever fills it looks whether there is room.
     fn bare_table(self) -> Table {
         let mut table = Table::new();
         table
             .load_style(presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Dynamic);
+            .set_content_arrangement(ContentArrangement::Disabled);
         if self.is_colored {
-            // The table would look at `NO_COLOR` for itself, and what was said on the command line counts for more.
-            crossterm::style::force_color_output(true);
             table.enforce_styling();
         }
         table
     }
 
+    /// Whether a line has room for columns of these widths.
+    fn has_room_for(self, widths: &[usize]) -> bool {
+        let wanted: usize = widths.iter().map(|width| width + PADDING).sum();
+        self.width.is_none_or(|width| wanted <= width)
+    }
+
     fn cell(self, text: String, color: Color) -> Cell {
-        let cell = Cell::new(text);
-        if self.is_colored {
-            cell.fg(color)
-        } else {
-            cell
+        self.cell_of(Field::new(text, Some(color)))
+    }
+
+    fn cell_of(self, field: Field) -> Cell {
+        let cell = Cell::new(field.text);
+        match field.color.filter(|_| self.is_colored) {
+            Some(color) => cell.fg(color),
+            None => cell,
         }
     }
 
-    /// An event as people read it: when, who, what, to which resource.
-    fn row(self, event: &AuditEvent) -> [Cell; 6] {
+    fn cells(self, row: Row) -> [Cell; N_COLUMNS] {
+        row.map(|field| self.cell_of(field))
+    }
+
+    fn header_in_lines(self) -> String {
+        self.in_lines(&HEADER.map(|name| Field::new(name, None)))
+    }
+
+    /// An event on several lines, for a terminal that has no room for the table: broken between fields, and where one is too
+    /// long, between its words.
+    fn in_lines(self, row: &Row) -> String {
+        let width = self.width.unwrap_or(usize::MAX);
+        let mut lines = String::new();
+        let mut used = 0;
+        for (n, field) in row.iter().enumerate() {
+            let len = columns(&field.text);
+            // What was done to which resource and from where has a line of its own.
+            let begins_line = HEADER[n] == "RESOURCE";
+            if used > 0 && (begins_line || used + PADDING + len > width) {
+                lines.push('\n');
+                lines.push_str(&" ".repeat(INDENT));
+                used = INDENT;
+            } else if used > 0 {
+                lines.push_str(&" ".repeat(PADDING));
+                used += PADDING;
+            }
+            let text = terminal::wrapped(&field.text, width.saturating_sub(used), INDENT);
+            match field.color.filter(|_| self.is_colored) {
+                Some(color) => lines.push_str(&text.with(of_terminal(color)).to_string()),
+                None => lines.push_str(&text),
+            }
+            used += len;
+        }
+        lines
+    }
+
+    /// An event as people read it: when, who, what, to which resource, in which account, from where.
+    fn row(self, found: &Found) -> Row {
+        let event = &found.event;
         let entry = Leaves::of(event);
         // The action's result where it is not the usual one.
         let failure = entry.0.get("action.result").filter(|it| *it != "success");
@@ -148,22 +249,19 @@ impl Show {
             Some(failure) => format!("{action} {failure}").trim_start().to_owned(),
             None => action,
         };
-        let action = match failure {
-            Some(_) => self.cell(action, Color::Red),
-            None => Cell::new(action),
-        };
         let who = ["actor.email", "actor.token_name", "actor.type", "actor.id"];
         let what = ["resource.product", "resource.type", "resource.id"];
         let time = event
             .time
             .map_or_else(|| "no time".into(), |at| self.time(at));
         [
-            Cell::new(event.seq),
-            self.cell(time, Color::DarkGrey),
-            self.cell(entry.first(&who), Color::Cyan),
-            action,
-            Cell::new(entry.join(&what)),
-            Cell::new(entry.first(&["actor.ip_address", "actor.context"])),
+            Field::new(event.seq.to_string(), None),
+            Field::new(time, Some(Color::DarkGrey)),
+            Field::new(entry.first(&who), Some(Color::Cyan)),
+            Field::new(action, failure.map(|_| Color::Red)),
+            Field::new(entry.join(&what), None),
+            Field::new(account(found, &entry), None),
+            Field::new(entry.first(&["actor.ip_address", "actor.context"]), None),
         ]
     }
 
@@ -174,6 +272,15 @@ impl Show {
             let local = time.with_timezone(&Local);
             local.to_rfc3339_opts(SecondsFormat::AutoSi, true)
         }
+    }
+}
+
+/// The same colour outside a table.
+fn of_terminal(color: Color) -> crossterm::style::Color {
+    match color {
+        Color::DarkGrey => crossterm::style::Color::DarkGrey,
+        Color::Red => crossterm::style::Color::Red,
+        _ => crossterm::style::Color::Cyan,
     }
 }
 
@@ -198,9 +305,17 @@ impl Pieces {
             Form::Table => {
                 // Each by itself: how many come together is chance.
                 for event in events {
-                    let mut table = show.bare_table();
-                    table.add_row(show.row(&event.event));
-                    say(aligned(table))?;
+                    let row = show.row(event);
+                    let widths = (WIDTHS.iter().zip(&row))
+                        .map(|(width, field)| columns(&field.text).max((*width).into()))
+                        .collect::<Vec<_>>();
+                    if show.has_room_for(&widths) {
+                        let mut table = show.bare_table();
+                        table.add_row(show.cells(row));
+                        say(aligned(table))?;
+                    } else {
+                        say(show.in_lines(&row))?;
+                    }
                 }
                 Ok(())
             }
@@ -233,6 +348,17 @@ fn write(bytes: &[u8]) -> Result<()> {
         out.write_all(b"\r\n")?;
     }
     Ok(out.flush()?)
+}
+
+/// The account whose log it is from: its name if one is known, or else its id.
+fn account(found: &Found, entry: &Leaves) -> String {
+    let source = &found.event.source;
+    let is_account = source.kind() == SourceKind::Account;
+    let known = json::text_of(&found.json, "account_name").map(|name| harmless(&name));
+    let name = entry.0.get("account.name").cloned().or(known);
+    name.or_else(|| entry.0.get("account.id").cloned())
+        .or_else(|| is_account.then(|| source.id().to_owned()))
+        .unwrap_or_else(|| "–".into())
 }
 
 /// The plain values of an entry by their paths, harmless; of several the first.

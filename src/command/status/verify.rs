@@ -8,8 +8,8 @@ use indicatif::{HumanCount, ProgressBar};
 use serde::Serialize;
 
 use super::super::moment::Moment;
-use super::super::{block_on, load};
-use super::{Args, plain_table, word};
+use super::super::{block_on, load, word};
+use super::{Args, plain_table};
 use crate::clock::Clock;
 use crate::coverage::{Gap, Reason};
 use crate::durable::Breaker;

@@ -2,7 +2,7 @@
 
 use tantivy::query::{BooleanQuery, Occur};
 
-use super::{Lowered, Lowering, any, sized};
+use super::{Lowered, Lowering, any};
 use crate::field::{Kind, MAX_VALUE_LEN, Number};
 use crate::index::IndexError;
 use crate::index::automaton::Automaton;
@@ -30,8 +30,10 @@ impl Lowering<'_> {
             ways.push(self.term(self.shape.value_term(path, &spelled)));
         }
         if spelled.len() <= MAX_VALUE_LEN {
-            let spellings = sized(Automaton::of_regex(&number.spellings()), at)?;
-            ways.push(self.matches(path, vec![spellings]));
+            let spellings = self.of_regex(&number.spellings(), at)?;
+            let (_, field, prefix) = self.shape.place_of(path);
+            let whole = ValueTest::Whole;
+            ways.push(Box::new(self.terms(field, prefix, vec![spellings], whole)));
         }
         Ok(any(ways))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tantivy::Term;
 use tantivy::schema::Field;
 
-use super::{Lowered, Lowering, any, sized};
+use super::{Lowered, Lowering, any};
 use crate::field::Part;
 use crate::index::IndexError;
 use crate::index::automaton::Automaton;
@@ -48,7 +48,7 @@ impl Lowering<'_> {
 
     /// One word that looks so as a whole, or several side by side that look like its pieces.
     pub(super) fn words_like(&self, pattern: &Pattern, at: usize) -> Result<Lowered, IndexError> {
-        let automaton = |pattern: &Pattern| sized(Automaton::of_pattern(pattern), at);
+        let automaton = |pattern: &Pattern| self.of_pattern(pattern, at);
         let whole = self.word_matches(automaton(pattern)?);
         let pieces = pattern.words();
         if pieces.first() == Some(pattern) {

@@ -1,5 +1,9 @@
 //! Texts as they are written: with quotes, escapes and wildcards; and regular expressions.
 
+use std::convert::Infallible;
+
+use regex_syntax::ast::{self, Ast, ClassSetItem};
+use regex_syntax::hir::translate::TranslatorBuilder;
 use regex_syntax::hir::{Hir, Look};
 
 use super::Reader;
@@ -10,6 +14,10 @@ const MAX_REGEX_LEN: usize = 1_024;
 
 /// How deep groups may stand in groups in a regular expression.
 const MAX_REGEX_DEPTH: u32 = 50;
+
+/// The most classes of characters (`[^a]`, `\w`, `\pL`) in the regular expressions of one query. To read a class can take
+/// ten milliseconds, because each of its characters is looked up in both letter cases.
+const MAX_CLASSES: usize = 64;
 
 impl Reader {
     /// A regular expression, if the text here is one: then the next slash ends the term.
@@ -44,10 +52,47 @@ impl Reader {
         if regex.is_empty() || !self.chars.get(at + 1).is_none_or(ends) {
             return Ok(None);
         }
-        check_regex(&regex).map_err(|message| QueryError::new(start, message))?;
         self.count(start)?;
+        self.check_regex(&regex)
+            .map_err(|message| QueryError::new(start, message))?;
         self.at = at + 1;
         Ok(Some(regex))
+    }
+
+    /// Checks that an expression can be looked for; says what is wrong with it otherwise. The classes are counted before any of
+    /// them is worked out.
+    fn check_regex(&mut self, regex: &str) -> Result<(), String> {
+        if regex.len() > MAX_REGEX_LEN {
+            return Err(format!(
+                "this regular expression has {} bytes, more than the {MAX_REGEX_LEN} that are read",
+                regex.len()
+            ));
+        }
+        let unreadable = |kind: String| format!("this regular expression cannot be read: {kind}");
+        let ast = ast::parse::ParserBuilder::new()
+            .nest_limit(MAX_REGEX_DEPTH)
+            .build()
+            .parse(regex)
+            .map_err(|error| unreadable(error.kind().to_string()))?;
+        let Ok(classes) = ast::visit(&ast, Classes(0));
+        self.classes += classes;
+        if self.classes > MAX_CLASSES {
+            return Err(format!(
+                "more than {MAX_CLASSES} classes of characters in the regular expressions of one query"
+            ));
+        }
+        let hir: Hir = TranslatorBuilder::new()
+            .build()
+            .translate(regex, &ast)
+            .map_err(|error| unreadable(error.kind().to_string()))?;
+        let is_boundary = |look: Look| !matches!(look, Look::Start | Look::End);
+        if hir.properties().look_set().iter().any(is_boundary) {
+            return Err(
+                "this regular expression asks for the bounds of words or lines, which cannot be looked for"
+                    .to_owned(),
+            );
+        }
+        Ok(())
     }
 
     /// A text up to the end of the term.
@@ -147,31 +192,32 @@ impl Reader {
     }
 }
 
-/// Whether an expression can be looked for; what is wrong with it otherwise.
-fn check_regex(regex: &str) -> Result<(), String> {
-    if regex.len() > MAX_REGEX_LEN {
-        return Err(format!(
-            "this regular expression has {} bytes, more than the {MAX_REGEX_LEN} that are read",
-            regex.len()
-        ));
+/// Counts the classes of characters in an expression, nested ones included.
+struct Classes(usize);
+
+impl ast::Visitor for Classes {
+    type Output = usize;
+    type Err = Infallible;
+
+    fn finish(self) -> Result<usize, Infallible> {
+        Ok(self.0)
     }
-    let mut parser = regex_syntax::ParserBuilder::new()
-        .nest_limit(MAX_REGEX_DEPTH)
-        .build();
-    let hir: Hir = parser.parse(regex).map_err(|error| {
-        let kind = match &error {
-            regex_syntax::Error::Parse(error) => error.kind().to_string(),
-            regex_syntax::Error::Translate(error) => error.kind().to_string(),
-            other => other.to_string(),
-        };
-        format!("this regular expression cannot be read: {kind}")
-    })?;
-    let is_boundary = |look: Look| !matches!(look, Look::Start | Look::End);
-    if hir.properties().look_set().iter().any(is_boundary) {
-        return Err(
-            "this regular expression asks for the bounds of words or lines, which cannot be looked for"
-                .to_owned(),
+
+    fn visit_pre(&mut self, ast: &Ast) -> Result<(), Infallible> {
+        let is_class = matches!(
+            ast,
+            Ast::ClassUnicode(_) | Ast::ClassPerl(_) | Ast::ClassBracketed(_)
         );
+        self.0 += usize::from(is_class);
+        Ok(())
     }
-    Ok(())
+
+    fn visit_class_set_item_pre(&mut self, item: &ClassSetItem) -> Result<(), Infallible> {
+        let is_class = matches!(
+            item,
+            ClassSetItem::Unicode(_) | ClassSetItem::Perl(_) | ClassSetItem::Bracketed(_)
+        );
+        self.0 += usize::from(is_class);
+        Ok(())
+    }
 }

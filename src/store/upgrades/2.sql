@@ -30,3 +30,26 @@ DROP TABLE window;
 ALTER TABLE window_2 RENAME TO window;
 CREATE UNIQUE INDEX window_open ON window (source, kind) WHERE sealed_us IS NULL;
 CREATE INDEX window_source ON window (source, since_s);
+
+-- An account has left after two complete lists without it.
+ALTER TABLE source ADD COLUMN unlisted_us INTEGER;
+UPDATE source SET unlisted_us = left_us;
+CREATE TABLE account_list (
+    organization  TEXT PRIMARY KEY,
+    wanted        INTEGER NOT NULL,
+    read_us       INTEGER
+) STRICT, WITHOUT ROWID;
+ALTER TABLE member_list ADD COLUMN complete_us INTEGER;
+-- A wait becomes a length. Version 1 stored its end alone; when it was received is not known, so that it is cut to the five
+-- minutes that upstream blocks for. The spent budget is cut to the same.
+CREATE TABLE quota_2 (
+    credential  TEXT PRIMARY KEY,
+    saved_us    INTEGER NOT NULL,
+    spent_us    INTEGER NOT NULL,
+    wait_us     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO quota_2 (credential, saved_us, spent_us, wait_us)
+SELECT credential, now_us, max(0, min(spent_us - now_us, 300000000)), max(0, min(blocked_us - now_us, 300000000))
+FROM quota, (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now_us);
+DROP TABLE quota;
+ALTER TABLE quota_2 RENAME TO quota;

@@ -1,0 +1,187 @@
+//! What is wrong with an installation, as far as it shows without asking upstream: one list for `orgtrail check`, which prints it,
+//! and for `orgtrail serve`, which refuses what can never work.
+
+use std::io;
+use std::net::TcpListener;
+use std::path::Path;
+
+use crate::config::{self, AccountsChoice, Auth, Config, CredentialSource};
+use crate::position::Source;
+use crate::service;
+
+/// What upstream gives each user in five minutes, by its documentation.
+const UPSTREAM_QUOTA: u32 = 1_200;
+
+/// The digits that ids of the example configuration are made of.
+const PLACEHOLDER_DIGITS: [char; 2] = ['0', '1'];
+
+/// How long an id is.
+const ID_LEN: usize = 32;
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) severity: Severity,
+    /// What, where, and what to do.
+    pub(super) message: String,
+}
+
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Severity {
+    /// It cannot work, and will not by itself.
+    Never,
+    /// It does not work now, and may later.
+    Problem,
+    /// It works, and perhaps not as wanted.
+    Warning,
+}
+
+/// Everything that is found, in the order of the configuration.
+pub(super) fn look(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    look_at_data(&config.data_dir, &mut findings);
+    look_at_http(config, &mut findings);
+    if config.upstream.max_requests > UPSTREAM_QUOTA {
+        findings.push(warning(format!(
+            "`max_requests` is {}: upstream gives {UPSTREAM_QUOTA} to each user and blocks who takes more",
+            config.upstream.max_requests
+        )));
+    }
+    look_at_ids(config, &mut findings);
+    for credential in service::credentials(config).keys() {
+        look_at_credential(credential, &mut findings);
+    }
+    let strangers = config::unknown_variables(config, config::environment());
+    findings.extend(strangers.into_iter().map(warning));
+    findings
+}
+
+/// Whether a source has the id of the example configuration.
+pub(super) fn is_placeholder(source: &Source) -> bool {
+    let id = source.id();
+    let is_one = |digit: &char| id.len() == ID_LEN && id.chars().all(|c| c == *digit);
+    PLACEHOLDER_DIGITS.iter().any(is_one)
+}
+
+fn look_at_ids(config: &Config, findings: &mut Vec<Finding>) {
+    let organizations = config.organizations.iter();
+    let mut sources: Vec<&Source> = organizations.clone().map(|one| &one.source).collect();
+    for organization in organizations {
+        if let AccountsChoice::Only(accounts) = &organization.accounts {
+            sources.extend(accounts);
+        }
+    }
+    sources.extend(config.accounts.iter().map(|account| &account.source));
+    for source in sources.into_iter().filter(|source| is_placeholder(source)) {
+        findings.push(never(format!(
+            "`{source}` has the id of the example configuration: write your own in its place"
+        )));
+    }
+}
+
+fn look_at_http(config: &Config, findings: &mut Vec<Finding>) {
+    let listen = config.http.listen;
+    match TcpListener::bind(listen) {
+        // By a service that runs, if all is well.
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+        Err(error) => findings.push(never(format!(
+            "`listen`: could not listen on {listen}: {error}"
+        ))),
+        Ok(_) => {}
+    }
+    if config.http.auth == Auth::Tokens {
+        findings.push(warning(
+            "`auth` is \"tokens\" and there are no tokens: this version cannot make any, so nobody can ask anything. For now \
+             write `auth = \"none\"` with a loopback address",
+        ));
+    }
+}
+
+fn look_at_credential(credential: &CredentialSource, findings: &mut Vec<Finding>) {
+    let Err(error) = credential.read() else {
+        if let CredentialSource::File(path) = credential
+            && is_open_to_all(path)
+        {
+            findings.push(warning(format!(
+                "`{}` holds a token and can be read by every user of this machine: `chmod o= {}`",
+                path.display(),
+                path.display()
+            )));
+        }
+        return;
+    };
+    findings.push(match credential {
+        // A process's variables stay as they are.
+        CredentialSource::Env(_) => never(error),
+        CredentialSource::File(_) => problem(error),
+    });
+}
+
+/// Whether the data directory can be written, or made where it is to be.
+fn look_at_data(dir: &Path, findings: &mut Vec<Finding>) {
+    let is_there = |path: &&Path| path.symlink_metadata().is_ok();
+    let named = Path::new(".");
+    let first = dir
+        .ancestors()
+        .map(|path| match path.as_os_str().is_empty() {
+            true => named,
+            false => path,
+        });
+    let first = first.into_iter().find(is_there).unwrap_or(named);
+    let index = dir.join("index");
+    let index = index.is_dir().then_some(index.as_path());
+    for path in std::iter::once(first).chain(index) {
+        let Err(error) = tempfile::tempfile_in(path) else {
+            continue;
+        };
+        let message = match path == dir || Some(path) == index {
+            true => format!(
+                "`data_dir`: could not write in `{}`: {error}",
+                path.display()
+            ),
+            false => format!(
+                "`data_dir`: could not make `{}` in `{}`: {error}",
+                dir.display(),
+                path.display()
+            ),
+        };
+        findings.push(match error.kind() {
+            // A service starts all the same, and answers from what it has.
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => problem(message),
+            _ => never(message),
+        });
+    }
+}
+
+#[cfg(unix)]
+fn is_open_to_all(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = path.metadata().map(|found| found.permissions().mode());
+    mode.is_ok_and(|mode| mode & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_open_to_all(_path: &Path) -> bool {
+    false
+}
+
+fn never(message: impl ToString) -> Finding {
+    finding(Severity::Never, message)
+}
+
+fn problem(message: impl ToString) -> Finding {
+    finding(Severity::Problem, message)
+}
+
+fn warning(message: impl ToString) -> Finding {
+    finding(Severity::Warning, message)
+}
+
+fn finding(severity: Severity, message: impl ToString) -> Finding {
+    Finding {
+        severity,
+        message: message.to_string(),
+    }
+}

@@ -1,0 +1,401 @@
+//! How `orgtrail status` shows sources to people: the worst first, on lines of 80 columns.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use chrono::{DateTime, TimeDelta, Utc};
+use indicatif::HumanCount;
+
+use super::Row;
+use crate::command::word;
+use crate::coverage::{Gap, Proof, Reason};
+use crate::health::State;
+use crate::terminal::{columns, harmless, say, width, wrapped};
+
+/// How many sources are shown unless all are asked for.
+const MAX_SOURCES: usize = 8;
+
+/// How many gaps are listed below them unless all are asked for.
+const MAX_GAPS: usize = 8;
+
+/// How long lines are where no terminal says how long they may be.
+const DEFAULT_WIDTH: usize = 80;
+
+/// A gap that begins at most this long ago and was not scanned yet is the newest stretch, which every source has.
+const NEWEST: TimeDelta = TimeDelta::minutes(30);
+
+/// The widths of the columns; the last is as long as it is.
+const WIDTHS: [usize; 3] = [12, 12, 8];
+
+/// Where the lines below a source begin.
+const INDENT: usize = 4;
+
+/// What people see.
+pub(super) struct Show {
+    width: usize,
+    is_all: bool,
+    now: DateTime<Utc>,
+}
+
+impl Show {
+    pub(super) fn new(is_all: bool, now: DateTime<Utc>) -> Self {
+        Self {
+            width: width().unwrap_or(DEFAULT_WIDTH),
+            is_all,
+            now,
+        }
+    }
+
+    pub(super) fn say(&self, rows: Vec<Row>) -> Result<()> {
+        Ok(say(self.text(rows).trim_end())?)
+    }
+
+    fn text(&self, mut rows: Vec<Row>) -> String {
+        rows.sort_by_cached_key(|row| self.badness(row));
+        let mut text = self.wrap(&summary(&rows)) + "\n\n";
+        text += &line(&["STATE".into(), "EVENTS".into(), "LAG".into()], "SOURCE");
+        let shown = if self.is_all { rows.len() } else { MAX_SOURCES };
+        for row in rows.iter().take(shown) {
+            text += &self.source(row);
+        }
+        if rows.len() > shown {
+            let rest = &rows[shown..];
+            text += &self.wrap(&format!(
+                "… and {} more: {}; --all shows them",
+                rest.len(),
+                states(rest)
+            ));
+            text.push('\n');
+        }
+        text + &self.gaps(&rows)
+    }
+
+    /// The worst first: what needs somebody, then what has gaps, then what is well.
+    fn badness(&self, row: &Row) -> (u8, bool, i64, String) {
+        let state = match row.status.state {
+            State::Refused => 0,
+            State::Failing => 1,
+            State::Starting => 4,
+            State::CatchingUp => 5,
+            State::Stopped => 6,
+            State::Live => 7,
+            State::Left => 8,
+        };
+        let has_gaps = row.gaps.iter().any(|gap| self.is_worth_telling(gap));
+        let lag = row.status.lag_seconds.unwrap_or(i64::MAX);
+        (
+            state,
+            !has_gaps,
+            lag.saturating_neg(),
+            row.status.source.clone(),
+        )
+    }
+
+    fn is_newest(&self, gap: &Gap) -> bool {
+        let since = gap.since.parse::<DateTime<Utc>>();
+        gap.reason == Reason::NotYet && since.is_ok_and(|since| since >= self.now - NEWEST)
+    }
+
+    /// Whether a gap says that something is missing that was asked for and may still come.
+    fn is_worth_telling(&self, gap: &Gap) -> bool {
+        let is_by_design = matches!(
+            gap.reason,
+            Reason::NotAskedFor
+                | Reason::OlderThanUpstreamKeeps
+                | Reason::BeforeUpstreamKept
+                | Reason::BeforeTheAccountExisted
+                | Reason::Left
+        );
+        !is_by_design && !self.is_newest(gap)
+    }
+
+    fn source(&self, row: &Row) -> String {
+        let status = &row.status;
+        let lag = status.lag_seconds.map_or_else(|| "–".to_owned(), span);
+        let events = HumanCount(status.events).to_string();
+        let mut text = line(
+            &[word(status.state), events, lag],
+            &harmless(&status.source),
+        );
+        for said in self.about(row) {
+            let said = wrapped(&said, self.width.saturating_sub(INDENT), 0);
+            for line in said.lines() {
+                text += &format!("{}{line}\n", " ".repeat(INDENT));
+            }
+        }
+        text
+    }
+
+    /// What is to be said of a source below its line.
+    fn about(&self, row: &Row) -> Vec<String> {
+        let status = &row.status;
+        let mut proven: Vec<String> = status.name.iter().map(|name| harmless(name)).collect();
+        let proven_from = row.intervals.first().map(|interval| &interval.since);
+        let proven_before = row.intervals.last().map(|interval| &interval.before);
+        match proven_from.zip(proven_before) {
+            Some((from, before)) => {
+                proven.push(format!("proven {} to {}", minute(from), minute(before)));
+            }
+            None => proven.push("nothing proven yet".to_owned()),
+        }
+        let complete = row.intervals.iter();
+        let complete = complete.filter(|interval| interval.state == Proof::Complete);
+        if let Some(last) = complete.last() {
+            proven.push(format!("complete to {}", minute(&last.before)));
+        }
+        let gaps = row
+            .gaps
+            .iter()
+            .filter(|gap| self.is_worth_telling(gap))
+            .count();
+        match gaps {
+            0 => {}
+            1 => proven.push("1 gap".to_owned()),
+            gaps => proven.push(format!("{gaps} gaps")),
+        }
+        let mut said = vec![harmless(&proven.join("; "))];
+        if let (Some(since), false) = (&status.backfilled_to, status.backfill_done)
+            && status.state != State::Stopped
+        {
+            said.push(harmless(&format!(
+                "history is read back to {}",
+                minute(since)
+            )));
+        }
+        if let Some(error) = &status.last_error {
+            let since = status.failing_since.as_ref();
+            let since = since.map_or_else(String::new, |since| format!(", failing since {since}"));
+            said.push(harmless(&format!(
+                "last error {}{since}: {}",
+                error.at, error.message
+            )));
+        }
+        said
+    }
+
+    fn gaps(&self, rows: &[Row]) -> String {
+        let all = rows
+            .iter()
+            .flat_map(|row| row.gaps.iter().map(|gap| (&row.status.source, gap)));
+        let (told, others): (Vec<_>, Vec<_>) =
+            all.partition(|(_, gap)| self.is_all || self.is_worth_telling(gap));
+        let mut text = String::new();
+        if !told.is_empty() {
+            text += "\nNot proven:\n";
+        }
+        let shown = if self.is_all { told.len() } else { MAX_GAPS };
+        for (source, gap) in told.iter().take(shown) {
+            let detail = gap.detail.as_ref();
+            let detail = detail.map_or_else(String::new, |detail| format!(", {detail}"));
+            let said = format!(
+                "{source}: {}{detail}; from {} to {}",
+                reason(gap.reason),
+                gap.since,
+                gap.before
+            );
+            let said = wrapped(&harmless(&said), self.width.saturating_sub(2), INDENT);
+            text += &format!("  {said}\n");
+        }
+        if told.len() > shown {
+            text += &format!("  … and {} more: --all shows them\n", told.len() - shown);
+        }
+        let newest = others.iter().filter(|(_, gap)| self.is_newest(gap)).count();
+        let by_design = others.len() - newest;
+        if newest > 0 || by_design > 0 {
+            text += "\n";
+        }
+        if newest > 0 {
+            text += &self.wrap(&format!(
+                "The newest minutes of {newest} {} are not scanned yet, as always.",
+                if newest == 1 { "source" } else { "sources" }
+            ));
+            text.push('\n');
+        }
+        if by_design > 0 {
+            text += &self.wrap(&format!(
+                "{by_design} further {} not asked for, or older than upstream keeps or the account; --all shows them.",
+                if by_design == 1 { "stretch is" } else { "stretches are" }
+            ));
+            text.push('\n');
+        }
+        text
+    }
+
+    fn wrap(&self, text: &str) -> String {
+        wrapped(text, self.width, 2)
+    }
+}
+
+/// A line of the table.
+fn line(cells: &[String; 3], source: &str) -> String {
+    let mut line = String::new();
+    for (cell, width) in cells.iter().zip(WIDTHS) {
+        line.push_str(cell);
+        // A cell that is longer moves what follows it.
+        let rest = width.saturating_sub(columns(cell)).max(1);
+        line.push_str(&" ".repeat(rest));
+    }
+    line + source + "\n"
+}
+
+/// How many sources there are, and how they are.
+fn summary(rows: &[Row]) -> String {
+    let events: u64 = rows.iter().map(|row| row.status.events).sum();
+    let sources = if rows.len() == 1 { "source" } else { "sources" };
+    format!(
+        "{} {sources}: {}. {} events.",
+        rows.len(),
+        states(rows),
+        HumanCount(events)
+    )
+}
+
+/// How many sources are in which state, in the order of the rows.
+fn states(rows: &[Row]) -> String {
+    let mut counts: BTreeMap<usize, (String, usize)> = BTreeMap::new();
+    for (n, row) in rows.iter().enumerate() {
+        let state = word(row.status.state);
+        match counts.values_mut().find(|(known, _)| *known == state) {
+            Some((_, count)) => *count += 1,
+            None => {
+                counts.insert(n, (state, 1));
+            }
+        }
+    }
+    let counts = counts
+        .values()
+        .map(|(state, count)| format!("{count} {state}"));
+    counts.collect::<Vec<_>>().join(", ")
+}
+
+/// A span as people read it, in its two largest units.
+fn span(seconds: i64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, minutes) => format!("{minutes}m{:02}s", seconds % 60),
+        (0, hours, minutes) => format!("{hours}h{minutes:02}m"),
+        (days, hours, _) => format!("{days}d{hours:02}h"),
+    }
+}
+
+/// A time to the minute, in UTC; `--json` has all of it.
+fn minute(time: &str) -> String {
+    time.get(..16).unwrap_or(time).replace('T', " ")
+}
+
+/// A reason as people say it.
+fn reason(reason: Reason) -> String {
+    match reason {
+        Reason::NotYet => "not scanned yet".to_owned(),
+        other => word(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coverage::Interval;
+    use crate::status::{LastError, SourceStatus};
+
+    fn row(n: usize, state: State) -> Row {
+        let text = |text: &str| Some(text.to_owned());
+        let is_bad = matches!(state, State::Failing | State::Refused);
+        let gap = |since: &str, before: &str, reason| Gap {
+            since: since.to_owned(),
+            before: before.to_owned(),
+            reason,
+            detail: None,
+        };
+        let mut gaps = vec![gap(
+            "2026-08-03T11:59:00Z",
+            "2026-08-03T12:00:00Z",
+            Reason::NotYet,
+        )];
+        if is_bad {
+            gaps.insert(
+                0,
+                gap(
+                    "2026-08-01T00:00:00Z",
+                    "2026-08-03T11:59:00Z",
+                    Reason::Failing,
+                ),
+            );
+        }
+        Row {
+            status: SourceStatus {
+                source: format!("organizations/{n:032x}"),
+                name: text("Example株式会社 - Production\u{1b}[2J"),
+                organization: None,
+                state,
+                events: 1_234_567 + n as u64,
+                newest_event: text("2026-08-03T11:58:12.123456Z"),
+                first_seen_at: "2026-01-01T00:00:00Z".to_owned(),
+                last_sealed_at: None,
+                sealed_before: None,
+                lag_seconds: Some(if is_bad { 216_000 } else { 59 }),
+                interval_seconds: Some(60),
+                held_back_by_quota: false,
+                lateness: None,
+                backfilled_to: text("2025-02-09T00:00:00Z"),
+                backfill_done: !is_bad,
+                failing_since: text("2026-08-01T00:00:00Z").filter(|_| is_bad),
+                last_error: is_bad.then(|| LastError {
+                    at: "2026-08-03T11:59:58Z".to_owned(),
+                    message: "upstream answered 403 Forbidden: 10000 Authentication error for the whole of it".to_owned(),
+                }),
+                left_at: None,
+                accounts_read_at: None,
+            },
+            intervals: vec![Interval {
+                since: "2025-02-09T00:00:00Z".to_owned(),
+                before: "2026-08-03T11:59:00Z".to_owned(),
+                state: Proof::Complete,
+                scanned_at: "2026-08-03T12:00:00Z".to_owned(),
+                entries: 9,
+                new: 9,
+            }],
+            gaps,
+        }
+    }
+
+    fn show(is_all: bool) -> Show {
+        Show {
+            width: 80,
+            is_all,
+            now: "2026-08-03T12:00:00Z".parse().unwrap(),
+        }
+    }
+
+    fn rows() -> Vec<Row> {
+        let mut rows: Vec<Row> = (0..39).map(|n| row(n, State::Live)).collect();
+        rows.push(row(39, State::Failing));
+        rows.push(row(40, State::Refused));
+        rows
+    }
+
+    #[test]
+    fn forty_one_sources_fit_a_screen_of_80_columns_the_worst_first() {
+        let text = show(false).text(rows());
+        insta::assert_snapshot!(text);
+        assert!(text.lines().count() <= 45, "{}", text.lines().count());
+        let all = show(true).text(rows());
+        for line in text.lines().chain(all.lines()) {
+            assert!(columns(line) <= 80, "{} columns: {line}", columns(line));
+        }
+        for n in 0..41 {
+            assert!(all.contains(&format!("organizations/{n:032x}")), "{n}");
+        }
+    }
+
+    #[test]
+    fn spans_have_their_two_largest_units() {
+        let spans = [0, 59, 60, 3_599, 3_600, 86_399, 86_400, 900_000].map(span);
+        assert_eq!(
+            spans,
+            [
+                "0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d00h", "10d10h"
+            ]
+        );
+    }
+}

@@ -1,0 +1,226 @@
+//! The memory of answers that are made and not yet read by their clients.
+//!
+//! An answer's bytes hold their room until the last of them is given to the operating system or the connection ends. When
+//! there is no room for another answer, connections that have kept one for long are closed, the slowest first. When that
+//! does not help soon, the new answer is refused with 503.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use tokio::sync::Notify;
+
+use super::AppState;
+use super::line::Client;
+use super::problem::Problem;
+
+/// The most bytes of unread answers: 64 MiB in all, less what small answers may take.
+pub(super) const MAX_UNREAD_BYTES: usize = 56 * 1024 * 1024;
+
+/// An answer up to this size needs no room, so that `/healthz` and refusals are always answered. There is one on each of
+/// at most 512 connections: 8 MiB.
+const SMALL_BYTES: usize = 16 * 1024;
+
+/// How long an answer may be unread before its connection may be closed for another answer.
+pub(super) const SLOW_AFTER: Duration = Duration::from_secs(10);
+
+/// How long an answer waits for room.
+pub(super) const ROOM_WITHIN: Duration = Duration::from_secs(5);
+
+/// The room for unread answers. A clone is the same one.
+#[derive(Clone)]
+pub(super) struct Unread(Arc<Inner>);
+
+struct Inner {
+    most: usize,
+    slow_after: Duration,
+    within: Duration,
+    answers: Mutex<Answers>,
+    /// Notified when room becomes free.
+    freed: Notify,
+}
+
+#[derive(Default)]
+struct Answers {
+    /// The bytes of all of them.
+    bytes: usize,
+    next: u64,
+    /// By age, the oldest first.
+    kept: BTreeMap<u64, Answer>,
+}
+
+struct Answer {
+    bytes: usize,
+    since: Instant,
+    client: Option<Arc<Client>>,
+}
+
+impl Default for Unread {
+    fn default() -> Self {
+        Self::new(MAX_UNREAD_BYTES, SLOW_AFTER, ROOM_WITHIN)
+    }
+}
+
+impl Unread {
+    /// Room for `most` bytes, for which an answer waits `within` some time; who keeps some of it longer than `slow_after` may be
+    /// closed.
+    pub(super) fn new(most: usize, slow_after: Duration, within: Duration) -> Self {
+        Self(Arc::new(Inner {
+            most,
+            slow_after,
+            within,
+            answers: Mutex::default(),
+            freed: Notify::new(),
+        }))
+    }
+
+    /// Holds room for some bytes, as long as they last; `None` when there is none.
+    pub(super) async fn hold(&self, bytes: Bytes, client: Option<&Arc<Client>>) -> Option<Bytes> {
+        if bytes.len() <= SMALL_BYTES {
+            return Some(bytes);
+        }
+        let mut patience = pin!(tokio::time::sleep(self.0.within));
+        loop {
+            // Registered before looking: what becomes free meanwhile wakes the next look.
+            let mut freed = pin!(self.0.freed.notified());
+            freed.as_mut().enable();
+            if let Some(room) = self.take(bytes.len(), client) {
+                return Some(Bytes::from_owner(Held { bytes, _room: room }));
+            }
+            self.close_slow(bytes.len());
+            tokio::select! {
+                () = freed => {}
+                () = &mut patience => return None,
+            }
+        }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.0
+            .answers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, bytes: usize, client: Option<&Arc<Client>>) -> Option<Room> {
+        let mut answers = self.answers();
+        // One that is larger than all of the room has it alone.
+        if answers.bytes > 0 && answers.bytes + bytes > self.0.most {
+            return None;
+        }
+        answers.bytes += bytes;
+        let id = answers.next;
+        answers.next += 1;
+        let answer = Answer {
+            bytes,
+            since: Instant::now(),
+            client: client.cloned(),
+        };
+        answers.kept.insert(id, answer);
+        let unread = self.clone();
+        Some(Room { unread, id })
+    }
+
+    /// Closes as many slow connections as it takes for an answer of so many bytes to have room.
+    fn close_slow(&self, wanted: usize) {
+        let answers = self.answers();
+        let mut bytes = answers.bytes;
+        for answer in answers.kept.values() {
+            if bytes + wanted <= self.0.most || answer.since.elapsed() < self.0.slow_after {
+                return;
+            }
+            bytes -= answer.bytes;
+            if let Some(client) = &answer.client {
+                client.close();
+            }
+        }
+    }
+}
+
+/// Room for one answer, or a piece of one.
+struct Room {
+    unread: Unread,
+    id: u64,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut answers = self.unread.answers();
+        if let Some(answer) = answers.kept.remove(&self.id) {
+            answers.bytes -= answer.bytes;
+        }
+        drop(answers);
+        self.unread.0.freed.notify_waiters();
+    }
+}
+
+/// Bytes with their room.
+struct Held {
+    bytes: Bytes,
+    _room: Room,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Finds room for an answer that is made as a whole. Exports and tails find it for each of their pieces.
+pub(super) async fn hold_answer(
+    State(app): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let client = request.extensions().get::<Arc<Client>>().cloned();
+    let (parts, body) = next.run(request).await.into_parts();
+    if body.size_hint().exact().is_none() {
+        return Response::from_parts(parts, body);
+    }
+    let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
+        return Problem::internal().into_response();
+    };
+    match app.unread.hold(bytes, client.as_ref()).await {
+        Some(bytes) => Response::from_parts(parts, Body::from(bytes)),
+        None => Problem::unread().into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANY: usize = 100_000;
+    const NEVER: Duration = Duration::from_secs(3_600);
+
+    fn bytes() -> Bytes {
+        Bytes::from(vec![b'x'; MANY])
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_room_again_when_the_last_of_another_is_gone() {
+        let unread = Unread::new(MANY + MANY / 2, NEVER, NEVER);
+        let first = unread.hold(bytes(), None).await.unwrap();
+        let rest = first.slice(MANY - 1..);
+        drop(first);
+        assert!(unread.take(MANY, None).is_none(), "a part is left");
+        let waiting = unread.hold(bytes(), None);
+        let (second, ()) = tokio::join!(waiting, async { drop(rest) });
+        assert_eq!(second.unwrap().len(), MANY);
+        assert_eq!(unread.answers().bytes, 0, "nothing is counted twice");
+    }
+
+    #[tokio::test]
+    async fn small_answers_need_no_room_and_large_ones_do_not_wait_for_ever() {
+        let unread = Unread::new(MANY, NEVER, Duration::ZERO);
+        let _first = unread.hold(bytes(), None).await.unwrap();
+        let small = Bytes::from_static(b"{\"status\":\"ok\"}");
+        assert!(unread.hold(small, None).await.is_some());
+        assert!(unread.hold(bytes(), None).await.is_none());
+    }
+}

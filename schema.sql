@@ -74,7 +74,8 @@ CREATE TABLE dictionary (
     id            INTEGER PRIMARY KEY,
     trained_us    INTEGER NOT NULL,
     sample_ratio  REAL NOT NULL,           -- compressed / raw over its own samples: what it is later held against
-    content       BLOB NOT NULL
+    content       BLOB NOT NULL,
+    sha256        BLOB                     -- of `content`; NULL when it was trained by version 1 of this schema
 ) STRICT;
 
 -- Every entry upstream ever showed, in the order of arrival. Rows are lean and have no index for searching: questions go
@@ -96,6 +97,20 @@ CREATE TABLE event (
 -- Is this entry held already? Asked for every entry that arrives.
 CREATE UNIQUE INDEX event_identity ON event (source, identity, revision);
 
+-- Events that were found damaged, with what is wrong: see src/store/scrub.rs. A row goes when the event is found whole again.
+CREATE TABLE damaged (
+    seq       INTEGER PRIMARY KEY,
+    problem   TEXT NOT NULL,
+    found_us  INTEGER NOT NULL
+) STRICT;
+
+-- How far the log has been checked against its hashes. At most one row.
+CREATE TABLE scrub (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    position  INTEGER NOT NULL,            -- the last `seq` that the present pass has checked
+    full_us   INTEGER                      -- when the last full pass ended; NULL when there was none
+) STRICT;
+
 -- The ledger: scans of stretches of a source's time, `[since_s, before_s)`. A sealed one is a fact: what upstream showed of the
 -- stretch at `began_us` is held. What that proves is computed (src/ledger.rs) and written down nowhere else. Old sealed
 -- windows are merged; then each bound holds for every moment of the stretch.
@@ -109,9 +124,13 @@ CREATE TABLE window (
     began_us   INTEGER NOT NULL,           -- when the scan began, or began again; merged: no later than the last scans of all of it
     sealed_us  INTEGER,                    -- when its last page was kept, NULL while it is open; merged: no earlier than the first seals of all of it
     waited_us  INTEGER NOT NULL DEFAULT 0, -- merged: how long after its first seal the last scan of each moment began, at least
-    outcome    TEXT CHECK (outcome IN ('sealed', 'too_large', 'unreadable')), -- NULL while it is open; the last two prove nothing: an entry in it cannot be read
+    outcome    TEXT CHECK (outcome IN ('sealed', 'too_large', 'unreadable', 'foreign')), -- NULL while it is open; all but the first prove nothing: an entry in it cannot be read, or is another log's
     merged     INTEGER NOT NULL DEFAULT 0, -- 1 when it speaks for several scans, or for a part of one
     page_limit INTEGER,                    -- the `limit` of its scan, which stays the same from cursor to cursor; NULL: the configured page size
+    resumed_s  INTEGER,                    -- from when on it is asked for, when a scan goes on without a cursor from the last time it was shown; NULL: from `since_s`
+    empty_pages INTEGER NOT NULL DEFAULT 0, -- empty pages with a cursor, in a row
+    bad_answers INTEGER NOT NULL DEFAULT 0, -- answers that could not be used, in a row
+    bad_since_us INTEGER,                  -- when the first of those came
     restarts   INTEGER NOT NULL DEFAULT 0, -- times a cursor was refused or led nowhere
     pages      INTEGER NOT NULL DEFAULT 0, -- this and the following: since the scan began; merged: of all its scans
     entries    INTEGER NOT NULL DEFAULT 0,
@@ -136,12 +155,24 @@ CREATE TABLE lateness (
     PRIMARY KEY (source, bucket)
 ) STRICT, WITHOUT ROWID;
 
+-- How late entries became visible of late: from an entry's time to the scan that first showed it, by the kind of scan. Old
+-- counts are halved again and again; see src/store/lateness.rs.
+CREATE TABLE visibility (
+    source      INTEGER NOT NULL REFERENCES source (id),
+    found       TEXT NOT NULL CHECK (found IN ('live', 'sweep')),
+    bucket      INTEGER NOT NULL,
+    entries     INTEGER NOT NULL,
+    longest_us  INTEGER NOT NULL,          -- the longest in the bucket, exactly
+    PRIMARY KEY (source, found, bucket)
+) STRICT, WITHOUT ROWID;
+
 -- How many equal entries without an id an open scan has shown so far: as many are kept as one scan showed at most.
 -- Emptied when the window is sealed or its scan begins again.
 CREATE TABLE scan_twin (
     window    INTEGER NOT NULL REFERENCES window (id),
     identity  BLOB NOT NULL,
     shown     INTEGER NOT NULL,
+    time_s    INTEGER,                     -- their time, if it can be read: those from `resumed_s` on are counted again
     PRIMARY KEY (window, identity)
 ) STRICT, WITHOUT ROWID;
 

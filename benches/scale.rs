@@ -253,6 +253,7 @@ fn index_alone(corpus: &Corpus) -> Figures {
                     received_at,
                     problem: arrival.problem,
                     entry: arrival.body,
+                    sha256: None,
                 }
             })
             .collect();

@@ -10,6 +10,7 @@ mod import;
 mod moment;
 mod reach;
 mod reindex;
+mod scrub;
 mod search;
 mod serve;
 mod setup;
@@ -106,6 +107,11 @@ enum Command {
     ///
     /// The service must not be running.
     Reindex(reindex::Args),
+    /// Check every event of the log against its hash, and repair what is damaged.
+    ///
+    /// Lists what is damaged. What upstream still has with the same hash is put back; beside a running service it only lists. The
+    /// exit code is 1 if damage remains.
+    Scrub(scrub::Args),
     /// Check configuration, credentials, log, index and permissions, and report every problem.
     ///
     /// Each line is `ok`, `WARNING` (it works, and perhaps not as wanted) or `PROBLEM`. The exit code is 1 if there is any
@@ -145,6 +151,7 @@ impl Cli {
             }
             Command::Import(args) => import::run(&args, &self.config),
             Command::Reindex(args) => reindex::run(&args, &self.config),
+            Command::Scrub(args) => scrub::run(&args, &self.config),
             Command::Check => block_on(check::run(&self.config)),
             Command::Config => Ok(say(Config::example().trim_end())?),
         }

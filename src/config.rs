@@ -93,12 +93,21 @@ pub struct PollConfig {
     pub interval: TimeDelta,
     /// What that grows to while a source is quiet; at least `interval`.
     pub max_interval: TimeDelta,
-    /// How far a live window reaches back over the one before it; may be zero.
-    pub overlap: TimeDelta,
+    /// How far a live window reaches back over the one before it.
+    pub overlap: Overlap,
     /// How long after its first seal a stretch is scanned again: each longer than the one before; may be empty.
     pub sweeps: Vec<TimeDelta>,
     /// Where the backfill ends.
     pub backfill_since: BackfillSince,
+}
+
+/// How far a live window reaches back over the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// As far as each source's lateness asks for.
+    Auto,
+    /// Always as far as this; may be zero.
+    Span(TimeDelta),
 }
 
 /// How far back history is fetched.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::health::{Board, Health, State};
 use crate::ledger::{self, Aims, Sealed};
 use crate::position::{Source, Window, rfc3339};
-use crate::store::{Progress, SourceRow, Store, StoreError};
+use crate::store::{GapCause, Progress, SourceRow, Store, StoreError};
 
 /// How many missing stretches an answer names; it says how many there are.
 const MAX_MISSING: usize = 20;
@@ -96,6 +96,10 @@ pub enum Reason {
     CredentialRefused,
     /// An entry in it is too large to take.
     EntryTooLarge,
+    /// An answer about it is not JSON, or there is no way to read all of it.
+    Unreadable,
+    /// Upstream shows entries of another log there, and none of this one.
+    ForeignEntries,
     /// Upstream keeps entries for 18 months, and this is older.
     OlderThanUpstreamKeeps,
     /// Upstream did not keep such logs then.
@@ -111,6 +115,16 @@ pub enum Reason {
     AccountsUnknown,
     /// It is held, and not in this answer: the index is behind, or it arrived after the answer's first page.
     NotSearchableYet,
+}
+
+impl From<GapCause> for Reason {
+    fn from(cause: GapCause) -> Self {
+        match cause {
+            GapCause::TooLarge => Self::EntryTooLarge,
+            GapCause::Unreadable => Self::Unreadable,
+            GapCause::Foreign => Self::ForeignEntries,
+        }
+    }
 }
 
 /// Whether an answer about a stretch of time is made of all there was.
@@ -532,7 +546,7 @@ impl Known<'_> {
         let mut cuts: Vec<DateTime<Utc>> = [
             Some(ledger::began_keeping(self.row.source.kind())),
             self.row.created_at,
-            Some(ledger::kept_since(self.now)),
+            Some(ledger::claimable_since(self.now)),
             self.backfill_floor(),
             self.row.left_at,
         ]
@@ -540,8 +554,8 @@ impl Known<'_> {
         .flatten()
         .map(|cut| Window::new(cut, cut).since)
         .collect();
-        let too_large = self.progress.too_large.iter();
-        cuts.extend(too_large.flat_map(|window| [window.since, window.before]));
+        let passed = self.progress.gaps.iter();
+        cuts.extend(passed.flat_map(|(window, _)| [window.since, window.before]));
         cuts.retain(|cut| *cut > part.since && *cut < part.before);
         cuts.extend([part.since, part.before]);
         cuts.sort_unstable();
@@ -569,8 +583,9 @@ impl Known<'_> {
     fn reason(&self, part: Window) -> (Reason, Option<String>) {
         let until = |limit: DateTime<Utc>| part.since < Window::new(limit, limit).since;
         let is_in = |window: &Window| window.since <= part.since && part.before <= window.before;
-        if self.progress.too_large.iter().any(is_in) {
-            return (Reason::EntryTooLarge, None);
+        let mut passed = self.progress.gaps.iter();
+        if let Some((_, cause)) = passed.find(|(window, _)| is_in(window)) {
+            return (Reason::from(*cause), None);
         }
         if self.row.created_at.is_some_and(until) {
             return (Reason::BeforeTheAccountExisted, None);
@@ -578,7 +593,7 @@ impl Known<'_> {
         if until(ledger::began_keeping(self.row.source.kind())) {
             return (Reason::BeforeUpstreamKept, None);
         }
-        if until(ledger::kept_since(self.now)) {
+        if until(ledger::claimable_since(self.now)) {
             return (Reason::OlderThanUpstreamKeeps, None);
         }
         if self.backfill_floor().is_some_and(until) {

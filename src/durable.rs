@@ -28,13 +28,19 @@ pub enum Step {
     SaveQuota,
     /// A trained dictionary is written down.
     SaveDictionary,
+    /// How far the log is checked, and which events are damaged, is written down.
+    SaveScrub,
+    /// The body of a damaged event is put back.
+    RepairBody,
     /// Documents and progress are committed to the index.
     CommitIndex,
+    /// A rebuilt index takes the place of the one before it.
+    SwapIndex,
 }
 
 impl Step {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::SaveSources,
         Self::SaveMembers,
         Self::BeginWindow,
@@ -44,7 +50,10 @@ impl Step {
         Self::AppendImport,
         Self::SaveQuota,
         Self::SaveDictionary,
+        Self::SaveScrub,
+        Self::RepairBody,
         Self::CommitIndex,
+        Self::SwapIndex,
     ];
 }
 

@@ -83,11 +83,23 @@ pub struct AuditEvent {
     pub received_at: DateTime<Utc>,
     /// Why it cannot be understood, or not wholly.
     pub problem: Option<String>,
-    /// Exactly what upstream sent.
+    /// Exactly what upstream sent; `null` when that can no longer be read.
     pub entry: Box<RawValue>,
+    /// The SHA-256 of what upstream sent, as lower-case hexadecimal digits; `None` when its row cannot be read.
+    #[serde(default)]
+    pub sha256: Option<String>,
 }
 
+/// The problem of an event whose stored bytes are no longer those that upstream sent. No entry has this problem by itself.
+pub const DAMAGED: &str = "damaged";
+
 impl AuditEvent {
+    /// Whether its row or its body is damaged in the log.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.problem.as_deref() == Some(DAMAGED)
+    }
+
     /// What it is ordered and filtered by: its time, or when it was received if it has none that can be read.
     #[must_use]
     pub fn ordered_at(&self) -> DateTime<Utc> {
@@ -119,6 +131,15 @@ fn as_optional_time<S: Serializer>(
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
+}
+
+/// A hash as lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(hash: &[u8]) -> String {
+    hash.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap_or_default();
+        text
+    })
 }
 
 /// The members of an entry that are objects, by upstream's reference.

@@ -58,6 +58,8 @@ pub struct Health {
     /// Whether that is less often than the longest interval in the configuration, because the quota is too small for all
     /// sources of its credential.
     pub is_held_back: bool,
+    /// How far each live window reaches back over the one before it at present.
+    pub overlap: Option<TimeDelta>,
 }
 
 /// The board. A clone is the same board.

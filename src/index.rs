@@ -2,29 +2,35 @@
 //!
 //! The only user of Tantivy. What it has taken in is said by its own commits: each carries the log's id and the place of
 //! the last event in it, so that effect and progress are saved together. Lost, damaged, ahead of the log, or built by
-//! another schema, it is emptied, and whoever feeds it starts from zero with the same code.
+//! another schema, a new one is built, and whoever feeds it starts from zero with the same code. An index that cannot be opened
+//! for another reason stays as it is, and is tried again.
 //!
 //! Segments are sorted newest first, so the newest answers are read from the front and nothing else is touched.
 //! It does not know where events come from, nor what people may ask.
 
 mod arrivals;
 mod automaton;
+mod bits;
 mod directory;
 mod document;
 mod facets;
 mod faults;
-mod gathered;
+mod folder;
 mod lower;
 mod matcher;
 mod matches;
 mod merged;
+mod not_indexed;
 mod phrase;
 mod places;
+mod proof;
 mod recent;
+mod replaced;
 mod runs;
 mod scan;
 mod schema;
 mod segment;
+mod sets;
 mod stopwatch;
 mod terms;
 mod verify;
@@ -33,7 +39,7 @@ mod words;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tantivy::TantivyDocument;
@@ -50,13 +56,14 @@ use self::directory::Writing;
 use self::document::Paths;
 pub use self::facets::{Reading, ValueCount};
 pub use self::faults::{Faults, Work};
+use self::folder::Folder;
 pub use self::matcher::Matcher;
 pub use self::matches::Matches;
 pub use self::recent::Following;
 use self::recent::Recent;
 pub use self::scan::{Hit, Order, Range, Snapshot};
 use self::schema::Shape;
-pub use self::verify::verify_beside;
+pub use self::verify::{Unverified, verify_beside};
 
 /// The index's directory in the data directory.
 pub const DIR_NAME: &str = "index";
@@ -67,12 +74,20 @@ pub enum IndexError {
     /// Rebuild: it cannot be used, for this reason.
     #[error("the index is {0}")]
     Unusable(String),
+    /// Tell whoever asked: it cannot be opened now, and is tried again.
+    #[error("the search index cannot be opened at the moment")]
+    Unavailable,
     /// Reopen, which takes it back to its last commit; later again when that fails too.
     #[error("the index failed: {0}")]
-    Engine(#[from] tantivy::TantivyError),
+    Engine(#[source] tantivy::TantivyError),
     /// Tell whoever asked: the question would take too much.
     #[error(transparent)]
     Question(#[from] QueryError),
+    /// Tell whoever asked: the sets of documents that the question needs would take too much memory.
+    #[error(
+        "the question would take too much memory: ask about a shorter time with `since` and `before`, or with fewer wildcards"
+    )]
+    TooLarge,
     /// Tell whoever asked: the question took too long.
     #[error(
         "the question was cut off after {seconds} seconds: ask about a shorter time with `since` and `before`, or for something rarer"
@@ -94,12 +109,21 @@ pub enum IndexError {
     Broken(#[from] Broken),
 }
 
+impl From<tantivy::TantivyError> for IndexError {
+    fn from(error: tantivy::TantivyError) -> Self {
+        match error {
+            tantivy::TantivyError::InternalError(why) if why == bits::NO_MEMORY => Self::TooLarge,
+            error => Self::Engine(error),
+        }
+    }
+}
+
 /// The index. A clone is another handle to the same one and costs a reference count.
 #[derive(Clone)]
 pub struct Index(Arc<Inner>);
 
 struct Inner {
-    dir: PathBuf,
+    folder: Folder,
     log_id: Uuid,
     shape: Shape,
     breaker: Breaker,
@@ -112,6 +136,8 @@ struct Inner {
     found: watch::Sender<Seq>,
     /// The log's head when a rebuild was begun: until it is reached, answers are not whole.
     rebuild_to: AtomicU64,
+    /// Whether it is being built in a directory beside the one that it will replace.
+    is_beside: AtomicBool,
 }
 
 impl Index {
@@ -119,7 +145,7 @@ impl Index {
     /// why it must be filled anew, if it must.
     ///
     /// # Errors
-    /// When not even an empty index can be made there.
+    /// When it cannot be opened, or not even an empty one can be made there.
     pub fn open(
         data_dir: &Path,
         log_id: Uuid,
@@ -140,39 +166,40 @@ impl Index {
         breaker: Breaker,
         faults: Faults,
     ) -> Result<(Self, Option<String>), IndexError> {
-        let dir = data_dir.join(DIR_NAME);
+        let index = Self::unopened_with_faults(data_dir, log_id, breaker, faults)?;
+        let why_anew = index.reopen(head)?;
+        Ok((index, why_anew))
+    }
+
+    /// An index that [`Index::reopen`] opens. Until then it answers no question.
+    ///
+    /// # Errors
+    /// [`IndexError::Engine`], which nothing is known to cause.
+    pub fn unopened(data_dir: &Path, log_id: Uuid, breaker: Breaker) -> Result<Self, IndexError> {
+        Self::unopened_with_faults(data_dir, log_id, breaker, Faults::default())
+    }
+
+    fn unopened_with_faults(
+        data_dir: &Path,
+        log_id: Uuid,
+        breaker: Breaker,
+        faults: Faults,
+    ) -> Result<Self, IndexError> {
         let mut shape = Shape::new();
         shape.faults = faults;
-        let ((writing, snapshot), why_anew) =
-            match directory::open_whole(&dir, &shape, log_id, head) {
-                Ok(opened) => (opened, None),
-                Err(error) => {
-                    let why = if head == Seq::ZERO {
-                        None
-                    } else {
-                        Some(error.to_string())
-                    };
-                    let writing = directory::make_anew(&dir, &shape, log_id)?;
-                    let snapshot = Snapshot::take(&writing.reader, &shape, writing.added)?;
-                    ((writing, snapshot), why)
-                }
-            };
-        let found = watch::Sender::new(snapshot.seq());
-        let snapshot = RwLock::new(Arc::new(snapshot));
-        let rebuild_to = AtomicU64::new(if why_anew.is_some() { head.0 } else { 0 });
-        let writing = Mutex::new(Some(writing));
-        let inner = Inner {
-            dir,
+        let snapshot = directory::unavailable(&shape)?;
+        Ok(Self(Arc::new(Inner {
+            folder: Folder::new(data_dir),
             log_id,
             shape,
             breaker,
-            writing,
+            writing: Mutex::default(),
             recent: Recent::default(),
-            snapshot,
-            found,
-            rebuild_to,
-        };
-        Ok((Self(Arc::new(inner)), why_anew))
+            found: watch::Sender::new(snapshot.seq()),
+            snapshot: RwLock::new(Arc::new(snapshot)),
+            rebuild_to: AtomicU64::new(0),
+            is_beside: AtomicBool::new(false),
+        })))
     }
 
     /// What can be asked now, beside a service that may be writing the index.
@@ -181,6 +208,19 @@ impl Index {
     /// [`IndexError::Unusable`] when there is no index of this log.
     pub fn open_beside(data_dir: &Path, log_id: Uuid) -> Result<Snapshot, IndexError> {
         directory::open_beside(&data_dir.join(DIR_NAME), &Shape::new(), log_id)
+    }
+
+    /// Whether questions can be asked: it was opened once.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        !self.snapshot().is_unavailable
+    }
+
+    /// The SHA-256 of the last event added, where it is known.
+    #[must_use]
+    pub fn last_hash(&self) -> Option<String> {
+        let writing = lock(&self.0.writing);
+        writing.as_ref()?.last_hash.clone()
     }
 
     /// The last event that can be found.
@@ -211,6 +251,14 @@ impl Index {
     #[must_use]
     pub fn commits(&self) -> watch::Receiver<Seq> {
         self.0.found.subscribe()
+    }
+
+    /// That it is open for writing.
+    ///
+    /// # Errors
+    /// [`IndexError::Unavailable`] when it is not: [`Index::reopen`] may open it.
+    pub fn check_open(&self) -> Result<(), IndexError> {
+        open(&mut lock(&self.0.writing)).map(|_| ())
     }
 
     /// Keeps the newest events in memory from here on, for [`Index::recent_arrivals`].
@@ -297,6 +345,7 @@ impl Index {
             recent.take(event.seq, at_us, &document, &self.0.shape);
             writing.writer.add_document(document)?;
             writing.added = event.seq;
+            writing.last_hash.clone_from(&event.sha256);
         }
         Ok(())
     }
@@ -330,10 +379,9 @@ impl Index {
     /// # Errors
     /// As [`Index::add`].
     pub fn commit(&self) -> Result<(), IndexError> {
-        let mut writing = lock(&self.0.writing);
-        let writing = open(&mut writing)?;
-        let seq = writing.added;
-        let said = directory::said(self.0.log_id, seq)?;
+        let mut slot = lock(&self.0.writing);
+        let writing = open(&mut slot)?;
+        let said = directory::said(self.0.log_id, writing.added, writing.last_hash.clone())?;
         self.0
             .breaker
             .around(Step::CommitIndex, || -> Result<(), IndexError> {
@@ -343,59 +391,85 @@ impl Index {
                 commit.commit()?;
                 Ok(())
             })?;
-        self.publish(writing)
+        self.publish(writing)?;
+        self.finish_rebuild(&mut slot)
     }
 
-    /// Goes back to the last commit, after an error; empties the index when that cannot be read. Says why, if so.
+    /// Opens it at its last commit, after an error as well. Begins a new one when that is proven to be unusable, and says why,
+    /// unless the log is empty too.
     ///
     /// # Errors
-    /// When not even an empty index can be made.
+    /// When it cannot be opened now, or not even an empty index can be made.
     pub fn reopen(&self, head: Seq) -> Result<Option<String>, IndexError> {
         let mut slot = lock(&self.0.writing);
         let suspected_to = slot.as_ref().map_or(Seq::ZERO, |writing| {
             writing.added.next().max(writing.suspected_to)
         });
         let_go(&mut slot);
-        let opened = directory::open_whole(&self.0.dir, &self.0.shape, self.0.log_id, head);
-        let (mut writing, why_anew) = match opened {
+        let why_anew = match self.open_last(head) {
             Ok((writing, snapshot)) => {
                 self.show(snapshot);
-                (writing, None)
+                *slot = Some(writing);
+                // An earlier process began it.
+                let is_unfinished = self.0.is_beside.load(Ordering::SeqCst)
+                    && self.0.rebuild_to.load(Ordering::SeqCst) == 0;
+                if is_unfinished {
+                    self.0.rebuild_to.store(head.0, Ordering::SeqCst);
+                }
+                is_unfinished.then(|| "the last rebuild was interrupted".to_owned())
             }
-            Err(error) => {
-                let mut writing = self.make_anew(head)?;
-                self.publish(&mut writing)?;
-                (writing, Some(error.to_string()))
+            Err(error @ IndexError::Unusable(_)) => {
+                *slot = Some(self.begin_anew(head)?);
+                (head > Seq::ZERO).then(|| error.to_string())
             }
+            Err(error) => return Err(error),
         };
-        writing.suspected_to = suspected_to;
-        *slot = Some(writing);
+        if let Some(writing) = &mut *slot {
+            writing.suspected_to = suspected_to;
+        }
+        self.finish_rebuild(&mut slot)?;
         Ok(why_anew)
     }
 
-    /// Empties the index, to be filled anew up to `head` and beyond.
+    /// Begins a new index, to be filled up to `head` and beyond. The one before stays until that is done, but answers nothing.
     ///
     /// # Errors
     /// When not even an empty index can be made.
     pub fn clear(&self, head: Seq) -> Result<(), IndexError> {
         let mut slot = lock(&self.0.writing);
         let_go(&mut slot);
-        let mut writing = self.make_anew(head)?;
-        self.publish(&mut writing)?;
-        *slot = Some(writing);
-        Ok(())
+        *slot = Some(self.begin_anew(head)?);
+        self.finish_rebuild(&mut slot)
     }
 
     /// Reads every file of the index and compares it with its checksum.
     ///
     /// # Errors
-    /// [`IndexError::Unusable`] with the files that are not what was written.
+    /// [`IndexError::Unusable`] with the files that are not what was written; another one when that is not known.
     pub fn verify(&self) -> Result<(), IndexError> {
+        let Unverified { new, rest } = self.unverified()?;
+        verify::whole(self.verify_files(&new)?, self.verify_files(&rest)?)
+    }
+
+    /// The files of the index: those written since it was last closed in order, and the rest.
+    ///
+    /// # Errors
+    /// When its directory cannot be read.
+    pub fn unverified(&self) -> Result<Unverified, IndexError> {
+        let dir = self.dir();
+        let index = directory::open_existing(&dir, &self.0.shape)?;
+        Ok(Unverified::of(&index, &dir, &self.snapshot()))
+    }
+
+    /// Compares some files with their checksums; those are returned that are not what was written. A file that a merge has
+    /// removed meanwhile is no part of the index any more.
+    ///
+    /// # Errors
+    /// When one cannot be read for a reason that may pass.
+    pub fn verify_files(&self, files: &[PathBuf]) -> Result<Vec<String>, IndexError> {
         // On an index of its own: the checksums are then read without holding up the writer.
-        verify::files(
-            &directory::open_existing(&self.0.dir, &self.0.shape)?,
-            &self.snapshot(),
-        )
+        let index = directory::open_existing(&self.dir(), &self.0.shape)?;
+        verify::damaged_of(&index, files)
     }
 
     /// Waits for merges under way, and lets go of the directory.
@@ -405,14 +479,65 @@ impl Index {
     pub fn close(&self) -> Result<(), IndexError> {
         if let Some(writing) = lock(&self.0.writing).take() {
             writing.writer.wait_merging_threads()?;
+            verify::save_closed(&self.dir(), &self.0.shape);
         }
         Ok(())
     }
 
-    fn make_anew(&self, head: Seq) -> Result<Writing, IndexError> {
-        let writing = directory::make_anew(&self.0.dir, &self.0.shape, self.0.log_id)?;
+    /// The directory in use.
+    fn dir(&self) -> PathBuf {
+        match self.0.is_beside.load(Ordering::SeqCst) {
+            true => self.0.folder.new_one(),
+            false => self.0.folder.current(),
+        }
+    }
+
+    /// The index at its last commit: the one that is being built, if there is one.
+    fn open_last(&self, head: Seq) -> Result<(Writing, Snapshot), IndexError> {
+        let Inner {
+            folder,
+            shape,
+            log_id,
+            ..
+        } = &*self.0;
+        folder.recover()?;
+        let is_beside = folder.is_building_beside()?;
+        self.0.is_beside.store(is_beside, Ordering::SeqCst);
+        if is_beside {
+            match directory::open_whole(&folder.new_one(), shape, *log_id, head) {
+                Err(IndexError::Unusable(_)) => folder.remove_new()?,
+                opened => return opened,
+            }
+            self.0.is_beside.store(false, Ordering::SeqCst);
+        }
+        directory::open_whole(&folder.current(), shape, *log_id, head)
+    }
+
+    /// An empty index, shown at once.
+    fn begin_anew(&self, head: Seq) -> Result<Writing, IndexError> {
+        let dir = self.0.folder.make_room()?;
+        let is_beside = dir != self.0.folder.current();
+        let mut writing = directory::make_anew(&dir, &self.0.shape, self.0.log_id)?;
+        self.0.is_beside.store(is_beside, Ordering::SeqCst);
         self.0.rebuild_to.store(head.0, Ordering::SeqCst);
+        self.publish(&mut writing)?;
         Ok(writing)
+    }
+
+    /// Puts a rebuilt index in the place of the one before, once it holds what the log held when it was begun.
+    fn finish_rebuild(&self, slot: &mut Option<Writing>) -> Result<(), IndexError> {
+        if !self.0.is_beside.load(Ordering::SeqCst) || self.is_rebuilding() {
+            return Ok(());
+        }
+        let_go(slot);
+        self.0.folder.swap(&self.0.breaker)?;
+        self.0.is_beside.store(false, Ordering::SeqCst);
+        let newest = Seq(u64::MAX);
+        let current = self.0.folder.current();
+        let opened = directory::open_whole(&current, &self.0.shape, self.0.log_id, newest)?;
+        self.show(opened.1);
+        *slot = Some(opened.0);
+        Ok(())
     }
 
     fn publish(&self, writing: &mut Writing) -> Result<(), IndexError> {
@@ -423,11 +548,13 @@ impl Index {
 
     fn show(&self, snapshot: Snapshot) {
         let seq = snapshot.seq();
-        *self
+        let mut shown = self
             .0
             .snapshot
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+            .unwrap_or_else(PoisonError::into_inner);
+        *shown = Arc::new(shown.followed_by(snapshot));
+        drop(shown);
         self.0.found.send_replace(seq);
     }
 }
@@ -459,9 +586,7 @@ fn let_go(slot: &mut Option<Writing>) {
 }
 
 fn open(writing: &mut Option<Writing>) -> Result<&mut Writing, IndexError> {
-    writing
-        .as_mut()
-        .ok_or_else(|| IndexError::Unusable("closed".into()))
+    writing.as_mut().ok_or(IndexError::Unavailable)
 }
 
 #[cfg(test)]
@@ -471,9 +596,8 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::value::RawValue;
 
-    use tantivy::query::{EnableScoring, Query as _};
-
     use super::automaton::Automaton;
+    use super::bits::Memory;
     use super::runs::WordRun;
     use super::stopwatch::Watch;
     use super::terms::{Terms, ValueTest};
@@ -497,6 +621,7 @@ mod tests {
             received_at: from_micros(0),
             problem: None,
             entry: RawValue::from_string(body.to_owned()).unwrap(),
+            sha256: None,
         }
     }
 
@@ -602,11 +727,103 @@ mod tests {
                 at_once,
                 watch: Watch::default(),
             };
-            let docs = EnableScoring::disabled_from_searcher(&snapshot.searcher);
-            let weight = run.weight(docs).unwrap();
-            weight.count(reader).unwrap()
+            run.docs(reader).unwrap().unwrap().len()
         };
         assert_eq!([1, 2, 3, 7, 1_000].map(found), [24; 5]);
+    }
+
+    #[test]
+    fn however_many_wildcards_a_question_has_it_takes_the_memory_of_a_few_sets() {
+        let dir = tempfile::tempdir().unwrap();
+        let event = |seq: u64| {
+            let kind = if seq.is_multiple_of(2) {
+                "view"
+            } else {
+                "create"
+            };
+            let body = format!(
+                r#"{{"action":{{"type":"{kind}"}},"note":"ax{}b","n":{seq}}}"#,
+                seq % 64
+            );
+            event(seq, 0, &body)
+        };
+        let n_docs = 6_400;
+        let index = filled(dir.path(), &[(1..=n_docs).map(event).collect()]);
+        let set = usize::try_from(n_docs).unwrap() / 8;
+        let ask = |question: &str, n_sets: usize| {
+            let memory = Memory::of(n_sets * set);
+            let snapshot = Snapshot {
+                watch: Watch::with_memory(memory.clone()),
+                ..Snapshot::clone(&index.snapshot())
+            };
+            let (query, range) = (parse(question).unwrap(), Range::default());
+            let count = snapshot.count(&query, range);
+            for order in [Order::Descending, Order::Ascending] {
+                let hits = snapshot.hits(&query, range, order, None, Seq(u64::MAX), 10_000);
+                match (&count, hits) {
+                    (Ok(count), Ok(hits)) => assert_eq!(hits.len() as u64, *count, "{question}"),
+                    (Err(_), Err(IndexError::TooLarge)) => {}
+                    (count, hits) => {
+                        panic!("{question}: {count:?}, {:?}", hits.map(|hits| hits.len()))
+                    }
+                }
+            }
+            assert_eq!(memory.used(), 0, "all of it is given back");
+            count
+        };
+        let some = |n: usize, join: &str, part: &dyn Fn(usize) -> String| {
+            (0..n).map(part).collect::<Vec<_>>().join(join)
+        };
+        let word = |i| format!("*x{i}b*");
+        let any = some(64, " OR ", &word);
+        assert_eq!(ask(&any, 3).unwrap(), 6_400);
+        assert_eq!(ask(&format!("-({any})"), 3).unwrap(), 0);
+        let none_of = some(60, " ", &|i| format!("-*x{i}b*"));
+        assert_eq!(ask(&none_of, 3).unwrap(), 400);
+        // In one another, and beside terms that are not gathered.
+        let mixed = some(32, " AND ", &|i| {
+            format!("(view OR *x{i}b* OR -*x{}b*)", i + 1)
+        });
+        let expect = 3_200 + 3_200 - 1_600;
+        assert_eq!(ask(&mixed, 6).unwrap(), expect);
+        assert!(matches!(ask(&any, 0), Err(IndexError::TooLarge)));
+    }
+
+    #[test]
+    fn what_a_segment_says_of_replaced_events_is_read_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = filled(dir.path(), &[]);
+        let at = |seq: u64| Hit {
+            at_us: 7,
+            seq: Seq(seq),
+        };
+        let commit = |seqs: std::ops::Range<u64>| {
+            // Each event but the first ten replaces the one ten before it.
+            let replaced = seqs.clone().filter(|seq| *seq > 10);
+            let replaced = replaced.map(|seq| (Seq(seq), at(seq - 10))).collect();
+            let events: Vec<AuditEvent> = seqs.map(|seq| event(seq, 7, r#"{"a":"b"}"#)).collect();
+            index.add_revisions(&events, &replaced).unwrap();
+            index.commit().unwrap();
+        };
+        let latest = |upto: u64| {
+            let (range, order) = (Range::default(), Order::Descending);
+            let snapshot = index.snapshot();
+            let hits = snapshot.hits(&Query::Latest, range, order, None, Seq(upto), 100);
+            let mut found: Vec<u64> = hits.unwrap().iter().map(|hit| hit.seq.0).collect();
+            found.sort_unstable();
+            (found, snapshot.replacements.n_pairs())
+        };
+        commit(1..16);
+        commit(16..31);
+        let (found, n_pairs) = latest(30);
+        assert_eq!(found, (21..=30).collect::<Vec<_>>());
+        assert_eq!(latest(30), (found, n_pairs), "nothing is read again");
+        assert_eq!(latest(27).0, (18..=27).collect::<Vec<_>>());
+        commit(31..41);
+        let (found, n_pairs_after) = latest(40);
+        assert_eq!(found, (31..=40).collect::<Vec<_>>());
+        assert!(n_pairs_after > n_pairs, "what was known is known still");
+        assert_eq!(latest(30).0, (21..=30).collect::<Vec<_>>());
     }
 
     #[test]
@@ -633,20 +850,18 @@ mod tests {
                 "the index is ahead of the log: it holds 9 events, the log 8".into()
             )
         );
-        assert_eq!(
-            reopen(Uuid::max(), 8),
-            (
-                0,
-                true,
-                "the index is of another log, 00000000-0000-0000-0000-000000000000".into()
-            )
-        );
+        let of_another = "the index is of another log, 00000000-0000-0000-0000-000000000000";
+        assert_eq!(reopen(Uuid::max(), 8), (0, true, of_another.into()));
+        let interrupted = "the last rebuild was interrupted";
+        assert_eq!(reopen(Uuid::max(), 8), (0, true, interrupted.into()));
+        fs::remove_dir_all(dir.path().join(folder::NEW_NAME)).unwrap();
         fs::write(dir.path().join(DIR_NAME).join("meta.json"), "{").unwrap();
         assert!(
             reopen(Uuid::max(), 8)
                 .2
                 .starts_with("the index is damaged: ")
         );
+        fs::remove_dir_all(dir.path().join(folder::NEW_NAME)).unwrap();
         fs::remove_dir_all(dir.path().join(DIR_NAME)).unwrap();
         assert_eq!(
             reopen(Uuid::max(), 8),

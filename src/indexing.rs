@@ -6,19 +6,20 @@
 //! Announcements of a new head only wake it: one that is missed is found at the next look.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
+use crate::durable::Breaker;
 use crate::event::AuditEvent;
-use crate::index::{Hit, Index, IndexError};
+use crate::index::{Hit, Index, IndexError, Snapshot, Unverified};
 use crate::position::Seq;
 use crate::store::{Store, StoreError};
-use crate::task;
+use crate::task::{self, Panicked};
 
 /// The most events taken in one turn, and so the most that wait for a stop.
 const MAX_EVENTS: usize = 2_000;
@@ -45,6 +46,16 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait after a failure. A full disk must not fill up with lines that tell of it.
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
+/// How many times in a row the index may fail before all of its files are verified: a damage that shows only when they are
+/// merged would else come back for ever.
+const SUSPICIOUS_FAILURES: u32 = 3;
+
+/// After a file was verified in the background, the next one waits this many times as long as that took.
+const VERIFY_RESTS: u32 = 20;
+
+/// How long to wait before files are verified again that could not be read.
+const VERIFY_RETRY: Duration = Duration::from_secs(60);
+
 /// Why a turn failed.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexingError {
@@ -66,6 +77,66 @@ impl IndexingError {
     }
 }
 
+/// Opens the index in `data_dir` that follows `store`, and says why it must be filled anew, if it must.
+///
+/// # Errors
+/// When it cannot be opened, or not even an empty one can be made there.
+pub fn open_index(
+    data_dir: &Path,
+    store: &Store,
+    breaker: Breaker,
+) -> Result<(Index, Option<String>), IndexingError> {
+    let index = Index::unopened(data_dir, store.log_id(), breaker)?;
+    let why_anew = reopen(&index, store)?;
+    Ok((index, why_anew))
+}
+
+/// What can be asked of the index in `data_dir` now, beside a service that may be writing it.
+///
+/// # Errors
+/// [`IndexError::Unusable`] when there is no index of this log.
+pub fn open_beside(data_dir: &Path, store: &Store) -> Result<Snapshot, IndexingError> {
+    let snapshot = Index::open_beside(data_dir, store.log_id())?;
+    match other_history(store, snapshot.seq(), snapshot.last_hash())? {
+        None => Ok(snapshot),
+        Some(why) => Err(IndexError::Unusable(why).into()),
+    }
+}
+
+/// Opens an index at its last commit, and begins a new one when it is unusable or does not follow `store`; then says why.
+///
+/// # Errors
+/// As [`open_index`].
+pub fn reopen(index: &Index, store: &Store) -> Result<Option<String>, IndexingError> {
+    let head = store.head();
+    let why_anew = index.reopen(head)?;
+    let last_hash = index.last_hash();
+    match other_history(store, index.added(), last_hash.as_deref())? {
+        None => Ok(why_anew),
+        Some(why) => {
+            index.clear(head)?;
+            Ok(Some(format!("the index is {why}")))
+        }
+    }
+}
+
+/// Whether the log has another event where an index ends: then it is an older copy of that log, which has grown since in another
+/// way.
+fn other_history(
+    store: &Store,
+    seq: Seq,
+    last_hash: Option<&str>,
+) -> Result<Option<String>, StoreError> {
+    let Some(indexed) = last_hash else {
+        return Ok(None);
+    };
+    let stored = store.hash_at(seq)?;
+    let is_other = stored.is_some_and(|stored| stored != indexed);
+    Ok(is_other.then(|| {
+        format!("of another state of this log: event {seq} is not the one that was indexed")
+    }))
+}
+
 /// What a turn came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Turned {
@@ -85,10 +156,10 @@ pub struct Indexing {
     clock: Clock,
     /// When the last commit was done, and how long it took.
     last_commit: (DateTime<Utc>, TimeDelta),
-    /// How many turns have panicked.
-    panics: u64,
     /// Where the index was when it was last reopened by [`Indexing::steady_turn`].
     reopened_at: Option<Seq>,
+    /// How many times in a row the index has failed.
+    failures: u32,
 }
 
 impl Indexing {
@@ -101,15 +172,15 @@ impl Indexing {
             index,
             clock,
             last_commit,
-            panics: 0,
             reopened_at: None,
+            failures: 0,
         }
     }
 
     /// Follows until told to stop, then takes in and commits what came in last.
     ///
     /// # Errors
-    /// When the log is damaged; at the end, when what came in last could not be committed.
+    /// At the end, when what came in last could not be committed.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), IndexingError> {
         let mut heads = self.store.heads();
         let verify = self.verify();
@@ -129,10 +200,11 @@ impl Indexing {
                 Ok(Turned { has_more: true, .. }) => continue,
                 Ok(Turned { commit_in, .. }) => {
                     next_retry = FIRST_RETRY;
+                    self.failures = 0;
                     commit_in.map_or(LOOK_EVERY, |wait| wait.to_std().unwrap_or_default())
                 }
                 Err(error) => {
-                    self.recover(error).await?;
+                    self.recover(error).await;
                     let retry = next_retry;
                     next_retry = (retry * 2).min(LONGEST_RETRY);
                     retry
@@ -141,10 +213,10 @@ impl Indexing {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Ok(()) = heads.changed() => {}
-                verified = &mut verify, if !is_verified => {
+                damage = &mut verify, if !is_verified => {
                     is_verified = true;
-                    if let Err(error) = verified {
-                        self.start_over(&error).await;
+                    if let Some(why) = damage {
+                        self.start_over(&why).await;
                     }
                 }
                 () = tokio::time::sleep(nap) => {}
@@ -189,7 +261,7 @@ impl Indexing {
                 {
                     warn!(error = %error, "The index failed; trying each event since its last commit by itself.");
                     self.reopened_at = Some(self.index.checkpoint());
-                    self.index.reopen(self.store.head())?;
+                    reopen(&self.index, &self.store)?;
                 }
                 result => return result,
             }
@@ -202,16 +274,11 @@ impl Indexing {
     /// [`IndexingError`]; then [`Index::reopen`] leads back to the last commit.
     pub fn turn(&mut self) -> Result<Turned, IndexingError> {
         // Whatever a panic leaves half done is the index's, which is then reopened.
-        match catch_unwind(AssertUnwindSafe(|| self.uncaught_turn())) {
-            Ok(result) => result,
-            Err(_) => {
-                self.panics += 1;
-                Err(IndexingError::Panicked)
-            }
-        }
+        task::catch(|| self.uncaught_turn()).unwrap_or(Err(IndexingError::Panicked))
     }
 
     fn uncaught_turn(&mut self) -> Result<Turned, IndexingError> {
+        self.index.check_open()?;
         let head = self.store.head();
         let is_suspicious = self.index.is_suspicious();
         let events = self
@@ -287,50 +354,117 @@ impl Indexing {
         Ok(self.index.add_revisions(events, &replaced)?)
     }
 
-    /// Compares the index's files with their checksums, once, while questions are answered.
-    fn verify(&self) -> impl Future<Output = Result<(), IndexError>> + use<> {
+    /// Compares the index's files with their checksums, once, while questions are answered: the new ones at once, the others one
+    /// by one with rests between. Gives what is damaged.
+    fn verify(&self) -> impl Future<Output = Option<String>> + use<> {
         let index = self.index.clone();
-        task::blocking(move || index.verify())
+        async move {
+            loop {
+                match verify_gently(&index).await {
+                    Ok(damage) => return damage,
+                    Err(Unverifiable::Panicked) => {
+                        warn!(
+                            "Verifying the index panicked; this is a bug. Its files are not verified until the next start."
+                        );
+                        return None;
+                    }
+                    Err(Unverifiable::Index(error)) => {
+                        debug!(error = %error, "The index could not be verified; trying again.");
+                        tokio::time::sleep(VERIFY_RETRY).await;
+                    }
+                }
+            }
+        }
     }
 
-    async fn recover(&self, error: IndexingError) -> Result<(), IndexingError> {
+    /// Goes back to where the next turn can begin. The log is never given up: who writes it knows better whether it still can
+    /// be used.
+    async fn recover(&mut self, error: IndexingError) {
         match error {
-            IndexingError::Store(error) if error.may_pass() => {
+            IndexingError::Store(error) => {
                 warn!(error = %error, "The log could not be read for the index; trying again.");
-                Ok(())
             }
-            IndexingError::Store(error) => Err(error.into()),
             error @ (IndexingError::Index(_) | IndexingError::Panicked) => {
-                warn!(error = %error, panics = self.panics, "The index failed; going back to its last commit.");
-                let (index, head) = (self.index.clone(), self.store.head());
-                match task::blocking(move || index.reopen(head)).await {
-                    Ok(None) => {}
-                    Ok(Some(why)) => self.tell_rebuild(&why, head),
+                self.failures += 1;
+                warn!(error = %error, "The index failed; going back to its last commit.");
+                let (index, store) = (self.index.clone(), self.store.clone());
+                match task::caught(move || reopen(&index, &store)).await {
+                    Ok(Ok(None)) => self.verify_suspicious().await,
+                    Ok(Ok(Some(why))) => self.tell_rebuild(&why),
+                    Ok(Err(error)) => tell_stuck(&error),
                     Err(error) => tell_stuck(&error),
                 }
-                Ok(())
             }
         }
     }
 
-    async fn start_over(&self, why: &IndexError) {
-        let (index, head) = (self.index.clone(), self.store.head());
-        self.tell_rebuild(&why.to_string(), head);
-        if let Err(error) = task::blocking(move || index.clear(head)).await {
-            tell_stuck(&error);
+    /// After several failures in a row, all files are verified: a damaged one leads to a rebuild.
+    async fn verify_suspicious(&self) {
+        if self.failures < SUSPICIOUS_FAILURES {
+            return;
+        }
+        let index = self.index.clone();
+        if let Ok(Err(IndexError::Unusable(why))) = task::caught(move || index.verify()).await {
+            self.start_over(&why).await;
         }
     }
 
-    fn tell_rebuild(&self, why: &str, head: Seq) {
+    async fn start_over(&self, why: &str) {
+        let (index, head) = (self.index.clone(), self.store.head());
+        match task::caught(move || index.clear(head)).await {
+            Ok(Ok(())) => self.tell_rebuild(why),
+            Ok(Err(error)) => tell_stuck(&error),
+            Err(error) => tell_stuck(&error),
+        }
+    }
+
+    fn tell_rebuild(&self, why: &str) {
         info!(
             why,
-            log.head = head.0,
+            log.head = self.store.head().0,
             "Rebuilding the index from the log; answers are not whole until it is done."
         );
     }
 }
 
+/// Why the files of the index could not be compared with their checksums.
+enum Unverifiable {
+    Index(IndexError),
+    Panicked,
+}
+
+impl From<IndexError> for Unverifiable {
+    fn from(error: IndexError) -> Self {
+        Self::Index(error)
+    }
+}
+
+impl From<Panicked> for Unverifiable {
+    fn from(_: Panicked) -> Self {
+        Self::Panicked
+    }
+}
+
+async fn verify_gently(index: &Index) -> Result<Option<String>, Unverifiable> {
+    let of = index.clone();
+    let Unverified { new, rest } = task::caught(move || of.unverified()).await??;
+    let pieces = std::iter::once(new).chain(rest.into_iter().map(|file| vec![file]));
+    for files in pieces {
+        let of = index.clone();
+        let begun = Instant::now();
+        let damaged = task::caught(move || of.verify_files(&files)).await??;
+        if !damaged.is_empty() {
+            return Ok(Some(format!(
+                "the index is damaged in {}",
+                damaged.join(", ")
+            )));
+        }
+        tokio::time::sleep(begun.elapsed() * VERIFY_RESTS).await;
+    }
+    Ok(None)
+}
+
 /// The next turn fails, and leads here again: the log goes on meanwhile, and answers come from what was indexed last.
-fn tell_stuck(error: &IndexError) {
-    warn!(error = %error, "Not even an empty index can be made; trying again.");
+fn tell_stuck(error: &dyn std::fmt::Display) {
+    warn!(error = %error, "The index cannot be opened or begun anew; trying again.");
 }

@@ -43,6 +43,10 @@ pub use self::fold::fold;
 /// How long upstream keeps an entry.
 const KEPT_MONTHS: Months = Months::new(18);
 
+/// How much of what upstream may still keep is not claimed: where exactly it ends is not known, and the end moves on while a
+/// window is scanned.
+const KEPT_MARGIN: TimeDelta = TimeDelta::days(1);
+
 /// The first day that upstream's account logs still hold: those of the beta were dropped after 30 days.
 const ACCOUNT_LOGS_SINCE: (i32, u32, u32) = (2026, 3, 10);
 
@@ -115,6 +119,12 @@ impl Aims {
 pub fn kept_since(now: DateTime<Utc>) -> DateTime<Utc> {
     now.checked_sub_months(KEPT_MONTHS)
         .unwrap_or(DateTime::UNIX_EPOCH)
+}
+
+/// The earliest moment of which an answer at `now` proves anything: a day after the earliest that upstream still keeps.
+#[must_use]
+pub fn claimable_since(now: DateTime<Utc>) -> DateTime<Utc> {
+    kept_since(now) + KEPT_MARGIN
 }
 
 /// The earliest moment of which upstream ever kept entries for good.
@@ -337,7 +347,7 @@ pub fn sweep_at(
     sweeps: &[TimeDelta],
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
-    let kept = kept_since(now);
+    let kept = claimable_since(now);
     proven
         .iter()
         .filter(|piece| piece.window.before > kept)
@@ -355,7 +365,7 @@ pub fn next_sweep(
     page_size: u32,
     now: DateTime<Utc>,
 ) -> Option<Window> {
-    let kept = kept_since(now);
+    let kept = claimable_since(now);
     let due: Vec<Option<Due>> = proven
         .iter()
         .map(|piece| {

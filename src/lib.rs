@@ -22,6 +22,7 @@ pub mod poll;
 pub mod position;
 pub mod private;
 pub mod query;
+pub mod scrub;
 pub mod search;
 pub mod service;
 pub mod sim;

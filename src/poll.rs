@@ -9,8 +9,11 @@
 
 mod history;
 mod lane;
+mod overlap;
 mod pace;
+mod paging;
 mod roll;
+mod scan;
 mod settle;
 mod shares;
 mod skew;
@@ -38,13 +41,14 @@ use crate::upstream::Upstream;
 use self::history::Alone;
 pub use self::history::{HistoryEnd, Reached};
 use self::lane::{LONGEST_RETRY, Lane};
+pub use self::overlap::Overlap;
 use self::pace::Pace;
 use self::roll::{Listing, Roll};
 use self::shares::{Shares, Waiting};
 use self::skew::{Now, Skew};
 use self::turn::{Hands, Scan, Work};
 pub use self::turn::{Outcome, Turn, TurnError};
-pub use self::verify::{Difference, Differs, Verdict, Verify, VerifyError};
+pub use self::verify::{Difference, Differs, LeftOut, Verdict, Verify, VerifyError};
 
 /// How many calls of one credential are under way at most.
 const MAX_UNDER_WAY: usize = 4;
@@ -69,7 +73,7 @@ pub struct Settings {
     /// The longest wait between the live windows of a quiet source.
     pub max_interval: TimeDelta,
     /// How far a live window reaches back over the one before it.
-    pub overlap: TimeDelta,
+    pub overlap: Overlap,
     /// How long after its first seal a stretch is scanned again for late entries, from the shortest to the longest.
     pub sweeps: Vec<TimeDelta>,
     /// How far back history is read.
@@ -400,6 +404,7 @@ impl Poller {
             source: source.clone(),
             kind,
             limit: lane.limit,
+            upstream_clock: self.skew.upstream_clock(),
             present: self.skew.present(Now {
                 wall: self.hands.clock.now(),
                 steady: now,

@@ -187,7 +187,7 @@ pub fn report_not_indexed(
     });
     let not_indexed = snapshot.not_indexed(hits)?;
     for event in events {
-        if not_indexed.contains(&event.seq) {
+        if not_indexed.contains(&event.seq) && !event.is_damaged() {
             event.problem = Some(NOT_INDEXED.to_owned());
         }
     }

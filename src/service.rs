@@ -4,6 +4,7 @@
 //! process starts it again, into a recovery that is the same code as a first start.
 
 mod history;
+mod repair;
 mod watch;
 mod way;
 
@@ -24,15 +25,17 @@ use crate::handles;
 use crate::health::Board;
 use crate::http::{self, AppState, Limits};
 use crate::index::Index;
-use crate::indexing::Indexing;
-use crate::poll::{BackfillSince, Following, Poller, Settings};
+use crate::indexing::{self, Indexing};
+use crate::poll::{BackfillSince, Following, Overlap, Poller, Settings};
 use crate::position::Source;
+use crate::scrub::Scrub;
 use crate::store::{QuotaRow, SourceSeen, Store};
 use crate::task;
 use crate::upstream::{Quota, ReadToken, Saved, Timeouts, Upstream};
 
 use self::history::Look;
 pub use self::history::{History, SourceHistory, verify};
+pub use self::repair::{Repaired, repair};
 pub use self::way::{Reach, Way};
 
 /// How long a stop waits for requests that are being answered. A client that has only begun to ask, or does not take its
@@ -81,7 +84,8 @@ impl Service {
                 connections,
                 ..Limits::default()
             });
-        let indexing = Indexing::new(store.clone(), index, clock);
+        let indexing = Indexing::new(store.clone(), index, clock.clone());
+        let scrub = Scrub::new(store.clone(), clock);
 
         let (stop_taking, stop_following) = (CancellationToken::new(), CancellationToken::new());
         let mut taking = JoinSet::new();
@@ -106,6 +110,11 @@ impl Service {
                 .run(stop_indexing)
                 .await
                 .context("indexing stopped")
+        });
+        let stop_scrub = stop_following.clone();
+        following.spawn(async move {
+            scrub.run(stop_scrub).await;
+            Ok(())
         });
         info!(log.id = %store.log_id(), log.head = store.head().0, "The service is up.");
 
@@ -153,19 +162,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     // First: everything below opens files.
     let connections = connections(config.http.max_connections);
     let store = Store::open(&config.data_dir, Breaker::default())?;
-    let (index, why_anew) = Index::open(
-        &config.data_dir,
-        store.log_id(),
-        store.head(),
-        Breaker::default(),
-    )?;
-    if let Some(why) = why_anew {
-        warn!(
-            why,
-            log.head = store.head().0,
-            "Rebuilding the index from the log; answers are not whole until it is done."
-        );
-    }
+    let index = open_index(config, &store)?;
     // Each poller says anew which lists it reads; a full disk keeps what was saved before.
     match store.want_no_account_lists() {
         Err(error) if !error.may_pass() => return Err(error.into()),
@@ -203,6 +200,24 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         connections,
         clock,
     })
+}
+
+/// The index. Where it cannot be opened, events are collected all the same, and who feeds it tries again.
+fn open_index(config: &Config, store: &Store) -> Result<Index> {
+    let index = Index::unopened(&config.data_dir, store.log_id(), Breaker::default())?;
+    match indexing::reopen(&index, store) {
+        Ok(None) => {}
+        Ok(Some(why)) => warn!(
+            why,
+            log.head = store.head().0,
+            "Rebuilding the index from the log; answers are not whole until it is done."
+        ),
+        Err(error) => warn!(
+            error = %error,
+            "The index cannot be opened; events are collected, and it is tried again."
+        ),
+    }
+    Ok(index)
 }
 
 /// What each credential is to follow.
@@ -300,7 +315,10 @@ fn settings(poll: &config::PollConfig, page_size: u32) -> Settings {
     Settings {
         interval: poll.interval,
         max_interval: poll.max_interval,
-        overlap: poll.overlap,
+        overlap: match poll.overlap {
+            config::Overlap::Auto => Overlap::Auto,
+            config::Overlap::Span(span) => Overlap::Span(span),
+        },
         sweeps: poll.sweeps.clone(),
         backfill_since: since(poll.backfill_since),
         page_size,

@@ -73,7 +73,7 @@ use quota::{Allowance, Quota};
 use timeline::MAX_DAYS;
 use world::World;
 
-pub use config::{Bounds, CursorForm, SimConfig};
+pub use config::{Bounds, CursorForm, Lag, SimConfig};
 pub use door::SeenRequest;
 pub use entries::Entries;
 pub use faults::Faults;
@@ -131,7 +131,7 @@ impl Simulator {
             n_requests: AtomicU64::new(0),
             quota: Mutex::new(Quota::new(config.quota)),
             faults: Mutex::default(),
-            lateness: Mutex::default(),
+            lateness: Mutex::new(Lateness::new(config.lag)),
             seen: Mutex::default(),
             config,
         }))
@@ -268,6 +268,20 @@ impl Simulator {
         let kept_since = self.0.started - self.retention();
         let log = self.0.logs.get(source);
         Entries::new(self.clone(), log, kept_since, visible_by)
+    }
+
+    /// When each live entry of a log could be read first, by its exact text: of those that could be at `visible_by`.
+    #[must_use]
+    pub fn visible_since(
+        &self,
+        source: &Source,
+        visible_by: DateTime<Utc>,
+    ) -> Vec<(String, DateTime<Utc>)> {
+        let lateness = lock(&self.0.lateness).clone();
+        let Some(log) = self.0.logs.get(source) else {
+            return Vec::new();
+        };
+        log.visible_since(self.world(), &lateness, self.0.started, visible_by)
     }
 
     /// Replaces the faults. Entries that are visible stay so.

@@ -28,8 +28,14 @@ pub struct SourceStatus {
     pub last_sealed_at: Option<String>,
     /// Where its sealed live windows end.
     pub sealed_before: Option<String>,
-    /// How long ago that is.
+    /// How long ago that is: our part of the delay. What is visible upstream is stored within so long, and searchable a moment
+    /// later.
     pub lag_seconds: Option<i64>,
+    /// Upstream's part of the delay, of late: from an entry's time to the live scan that first showed it, which is at most one
+    /// interval after it became visible.
+    pub upstream_lag: Option<LatenessStatus>,
+    /// How far each live window reaches back over the one before it, in seconds.
+    pub overlap_seconds: Option<i64>,
     /// How often it is asked for what is new at present.
     pub interval_seconds: Option<i64>,
     /// Whether that is less often than the configuration's longest interval, because the quota is too small.
@@ -137,6 +143,8 @@ fn source(
         lag_seconds: progress
             .live_before
             .map(|before| (now - before).num_seconds().max(0)),
+        upstream_lag: progress.visibility.live.map(Into::into),
+        overlap_seconds: health.overlap.map(|overlap| overlap.num_seconds()),
         interval_seconds: health.interval.map(|interval| interval.num_seconds()),
         held_back_by_quota: health.is_held_back,
         lateness: store.lateness(&row.source)?.map(Into::into),

@@ -18,6 +18,7 @@ mod people;
 mod quotas;
 mod reading;
 mod schema;
+mod scrub;
 mod sources;
 mod windows;
 
@@ -42,14 +43,16 @@ use self::bodies::Bodies;
 pub use self::events::{Appended, Page, Then};
 pub use self::holdings::{EntryKey, Held, Holding};
 pub use self::imports::Imported;
-pub use self::lateness::Lateness;
+pub use self::lateness::{Lateness, Visibility};
 use self::ledger::Ledgers;
 pub use self::ledger::{LastBackfill, LastLive, Progress};
 pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
+pub use self::reading::Damage;
 use self::schema::{VERSION, migrate, version};
+pub use self::scrub::{DamagedEvent, MAX_DAMAGED, ScrubState, Scrubbed};
 pub use self::sources::{AccountList, SourceRow, SourceSeen};
-pub use self::windows::{OpenWindow, WindowId};
+pub use self::windows::{BadAnswers, GapCause, OpenWindow, WindowId};
 
 /// The log's file in the data directory.
 pub const FILE_NAME: &str = "orgtrail.db";

@@ -1,6 +1,52 @@
 //! The one door from async to blocking code.
 
-use tracing::Span;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tracing::{Span, error};
+
+/// How many pieces of work have panicked.
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// A piece of work panicked. It was counted and logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it panicked; this is a bug")]
+pub struct Panicked;
+
+/// How many pieces of work have panicked since the process began.
+#[must_use]
+pub fn panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
+}
+
+/// Runs `work` as [`blocking`] does. A panic ends that work only: it is counted, logged and returned.
+///
+/// # Errors
+/// [`Panicked`].
+pub async fn caught<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Panicked> {
+    blocking(move || catch(work)).await
+}
+
+/// Runs `work` here. A panic ends that work only: it is counted, logged and returned.
+///
+/// # Errors
+/// [`Panicked`].
+pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    caught.map_err(|panic| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        let said = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned());
+        error!(
+            panic = said.unwrap_or_default(),
+            "A piece of work panicked; this is a bug."
+        );
+        Panicked
+    })
+}
 
 /// Runs `work` where it may block, inside the caller's tracing span. Dropping the future does not stop the work.
 ///
@@ -16,5 +62,21 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
             // Only a runtime that is going away cancels blocking work, and then nobody waits for it.
             Err(_) => std::future::pending().await,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_only_the_work_it_is_in() {
+        let before = panics();
+        assert_eq!(
+            caught(|| -> u8 { panic!("on purpose") }).await,
+            Err(Panicked)
+        );
+        assert!(panics() > before);
+        assert_eq!(caught(|| 7).await, Ok(7));
     }
 }

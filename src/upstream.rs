@@ -2,16 +2,19 @@
 //!
 //! A call needs a [`Permit`] from the credential's [`Quota`], so none can be made outside it. Answers are taken as they may
 //! come: the cursor in either of two places, `result: null`, a failure under a 200, HTML under a 5xx, a body cut short.
-//! Errors are named by what the caller does about them. Entries are handed on as the bytes that came.
+//! Errors are named by what the caller does about them. Entries are handed on as the bytes that came; every other text of
+//! upstream's passes a [`Mask`] first, which hides credentials.
 //!
 //! It does not know windows' meaning, what is kept, or when to try again.
 
 mod envelope;
 mod lists;
+mod mask;
 mod quota;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -29,6 +32,7 @@ use crate::wording::causes;
 
 use self::envelope::{Envelope, Errors};
 pub use self::lists::{AccountsPage, ListedAccount, MembersPage};
+use self::mask::Mask;
 pub use self::quota::{Permit, Quota, Saved, Spent};
 
 /// The most that is read of one answer, in bytes, decompressed.
@@ -36,6 +40,14 @@ pub const MAX_PAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The most that is read of an answer that is an error, in bytes.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// How many entries a page has when the request does not say. A collector reports that no page ever had more, whatever it
+/// asked for.
+const DEFAULT_PAGE_LEN: usize = 100;
+
+/// A page with fewer entries than this is not taken for a full one only because no other had more: it would cost quiet logs a
+/// call each time.
+const LEAST_FULL_LEN: usize = 50;
 
 /// Error codes that mean the credential, whatever the status: malformed headers come as a 400.
 const CREDENTIAL_CODES: [i64; 6] = [1000, 6003, 6103, 6111, 9109, 10000];
@@ -73,6 +85,9 @@ pub enum UpstreamError {
     /// Back off and try the same again.
     #[error("{0}")]
     Transient(String),
+    /// Try the same again, and when it stays so, ask for a shorter stretch: the answer is complete and is not JSON.
+    #[error("{0}")]
+    Unreadable(String),
     /// Start the window over: the cursor leads nowhere.
     #[error("the cursor was refused: {0}")]
     CursorRefused(String),
@@ -95,8 +110,10 @@ pub enum UpstreamError {
 pub struct LogPage {
     /// Its entries, in upstream's order, as the bytes that came.
     pub entries: Vec<Box<RawValue>>,
-    /// Where it goes on. Upstream's own clients stop at an empty page, whatever its cursor says, and so do we.
+    /// Where it goes on. An empty page may have a cursor too, and more entries may follow.
     pub next: Option<Cursor>,
+    /// Whether it has as many entries as fit on a page, as far as is known: without a cursor, more may follow all the same.
+    pub is_full: bool,
     /// Upstream's present when it answered.
     pub date: Option<DateTime<Utc>>,
 }
@@ -113,6 +130,39 @@ pub struct Upstream {
     quota: Quota,
     clock: Clock,
     max_page_bytes: usize,
+    /// The most entries that a page had so far: upstream may send fewer than it is asked for.
+    longest_page: Arc<AtomicUsize>,
+    /// Hides the token of the latest call.
+    mask: Arc<Mutex<Mask>>,
+}
+
+/// An answer with status 200.
+struct Answer {
+    body: Vec<u8>,
+    /// Upstream's present.
+    date: Option<DateTime<Utc>>,
+    mask: Mask,
+}
+
+impl Answer {
+    fn envelope(&self) -> Result<Envelope<'_>, UpstreamError> {
+        Envelope::read(&self.body, &self.mask)
+    }
+}
+
+impl UpstreamError {
+    /// The same without credentials in its text.
+    fn hidden_by(self, mask: &Mask) -> Self {
+        match self {
+            Self::Transient(text) => Self::Transient(mask.hide(&text)),
+            Self::Unreadable(text) => Self::Unreadable(mask.hide(&text)),
+            Self::CursorRefused(text) => Self::CursorRefused(mask.hide(&text)),
+            Self::Unauthorized(text) => Self::Unauthorized(mask.hide(&text)),
+            Self::Forbidden(text) => Self::Forbidden(mask.hide(&text)),
+            Self::Unexpected(text) => Self::Unexpected(mask.hide(&text)),
+            error @ (Self::RateLimited { .. } | Self::PageTooLarge) => error,
+        }
+    }
 }
 
 impl fmt::Debug for Upstream {
@@ -155,6 +205,8 @@ impl Upstream {
             quota,
             clock,
             max_page_bytes: MAX_PAGE_BYTES,
+            longest_page: Arc::default(),
+            mask: Arc::default(),
         })
     }
 
@@ -201,23 +253,31 @@ impl Upstream {
         if let Some(Cursor(cursor)) = cursor {
             url.query_pairs_mut().append_pair("cursor", cursor);
         }
-        let (date, body) = self.get(permit, url, cursor.is_some()).await?;
-        let envelope = Envelope::read(&body)?;
+        let answer = self.get(permit, url, cursor.is_some()).await?;
+        let envelope = answer.envelope()?;
         let entries: Vec<Box<RawValue>> = envelope
             .result()?
             .into_iter()
             .map(ToOwned::to_owned)
             .collect();
-        let next = if entries.is_empty() {
-            None
-        } else {
-            envelope.cursor()?
-        };
+        let is_full = self.is_full(entries.len(), limit);
         Ok(LogPage {
+            next: envelope.cursor()?,
+            is_full,
             entries,
-            next,
-            date,
+            date: answer.date,
         })
+    }
+
+    /// Whether a page of so many entries may be one that was cut because no more fit: what was asked for, what upstream gives
+    /// unless it is asked, or the most that it ever gave.
+    fn is_full(&self, len: usize, limit: u32) -> bool {
+        let longest = self.longest_page.fetch_max(len, Ordering::Relaxed);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        len > 0
+            && (len >= limit
+                || len == DEFAULT_PAGE_LEN
+                || (len >= LEAST_FULL_LEN && len >= longest))
     }
 
     fn url(&self, path: &[&str]) -> Url {
@@ -228,17 +288,39 @@ impl Upstream {
         url
     }
 
-    /// Makes the call; gives the body of a 200, and upstream's present.
+    /// A text of upstream's that is not one of its errors, as it may be shown: without the credential of the latest call.
+    #[must_use]
+    pub fn hide_credentials(&self, text: &str) -> String {
+        let mask = self.mask.lock().unwrap_or_else(PoisonError::into_inner);
+        mask.hide(text)
+    }
+
+    /// Makes the call; gives the answer if it is a 200. No error has a credential in its text.
     async fn get(
         &self,
         permit: Permit,
         url: Url,
         has_cursor: bool,
+    ) -> Result<Answer, UpstreamError> {
+        let token = self.read_token().await?;
+        let mask = Mask::new(token.expose_secret());
+        *self.mask.lock().unwrap_or_else(PoisonError::into_inner) = mask.clone();
+        let answer = self.call(permit, url, has_cursor, &token, &mask).await;
+        match answer {
+            Ok((date, body)) => Ok(Answer { body, date, mask }),
+            Err(error) => Err(error.hidden_by(&mask)),
+        }
+    }
+
+    async fn call(
+        &self,
+        permit: Permit,
+        url: Url,
+        has_cursor: bool,
+        token: &SecretString,
+        mask: &Mask,
     ) -> Result<(Option<DateTime<Utc>>, Vec<u8>), UpstreamError> {
-        let request = self
-            .http
-            .get(url)
-            .header(AUTHORIZATION, self.authorization().await?);
+        let request = self.http.get(url).header(AUTHORIZATION, bearer(token)?);
         let asked_at = self.clock.steady();
         permit
             .check(asked_at)
@@ -264,7 +346,7 @@ impl Upstream {
                 let until = self.quota.refused(said, asked_at, self.clock.steady());
                 Err(UpstreamError::RateLimited { until })
             }
-            status => Err(failure(status, response, has_cursor).await),
+            status => Err(failure(status, response, has_cursor, mask).await),
         }
     }
 
@@ -281,20 +363,21 @@ impl Upstream {
         format!("{what} {host}{port}: {}", causes(&error.without_url()))
     }
 
-    async fn authorization(&self) -> Result<HeaderValue, UpstreamError> {
+    async fn read_token(&self) -> Result<SecretString, UpstreamError> {
         let read = Arc::clone(&self.token);
-        let token = task::blocking(move || read())
-            .await
-            .map_err(UpstreamError::Unauthorized)?;
-        let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
-            .map_err(|_| {
-                UpstreamError::Unauthorized(
-                    "the token holds characters that no header can carry".into(),
-                )
-            })?;
-        value.set_sensitive(true);
-        Ok(value)
+        let token = task::blocking(move || read()).await;
+        token.map_err(UpstreamError::Unauthorized)
     }
+}
+
+fn bearer(token: &SecretString) -> Result<HeaderValue, UpstreamError> {
+    let value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()));
+    let mut value = value.map_err(|_| {
+        let why = "the token holds characters that no header can carry";
+        UpstreamError::Unauthorized(why.to_owned())
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, UpstreamError> {
@@ -317,11 +400,16 @@ async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, Upst
 }
 
 /// What an answer that is neither 200 nor 429 means.
-async fn failure(status: StatusCode, response: Response, has_cursor: bool) -> UpstreamError {
+async fn failure(
+    status: StatusCode,
+    response: Response,
+    has_cursor: bool,
+    mask: &Mask,
+) -> UpstreamError {
     let body = read_body(response, MAX_ERROR_BYTES)
         .await
         .unwrap_or_default();
-    let said = Errors::read(&body);
+    let said = Errors::read(&body, mask);
     let message = format!("upstream answered {status}{said}");
     let is_credential = said
         .codes

@@ -49,6 +49,9 @@ impl Keeper {
         let page = Page {
             window: opened.id,
             asked: None,
+            resumed: None,
+            limit: None,
+            claim_since: chrono::DateTime::UNIX_EPOCH,
             arrivals,
             then: Then::Seal,
             claim_before: now,

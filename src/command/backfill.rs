@@ -17,7 +17,7 @@ use super::reindex::catch_up_while;
 use crate::clock::Clock;
 use crate::config::BackfillSince;
 use crate::durable::Breaker;
-use crate::index::Index;
+use crate::indexing::open_index;
 use crate::poll::HistoryEnd;
 use crate::position::{Source, rfc3339};
 use crate::service::{History, SourceHistory};
@@ -124,12 +124,7 @@ pub(super) fn run(args: Args, config: &Path, stop: &CancellationToken) -> Result
     let fared = history.sources()?;
     progress.finish(&fared);
 
-    let (index, _) = Index::open(
-        &config.data_dir,
-        store.log_id(),
-        store.head(),
-        Breaker::default(),
-    )?;
+    let (index, _) = open_index(&config.data_dir, &store, Breaker::default())?;
     // Whoever stops it does not want to wait for the index: the service, or the next run, brings it up.
     let all_searchable = catch_up_while(store.clone(), &index, || !stop.is_cancelled())?;
     store.close()?;

@@ -8,7 +8,8 @@ use chrono::TimeDelta;
 use super::setup::{self, Severity};
 use crate::clock::Clock;
 use crate::config::{Config, CredentialSource};
-use crate::index;
+use crate::index::{IndexError, verify_beside};
+use crate::indexing::{IndexingError, open_beside};
 use crate::poll::Following;
 use crate::position::{Source, Window, rfc3339};
 use crate::service;
@@ -68,15 +69,52 @@ fn check_data(config: &Config, report: &mut Report) -> Result<Option<Store>> {
             return Ok(None);
         }
     };
+    check_log(&store, report)?;
+    check_index(dir, &store, report)?;
+    Ok(Some(store))
+}
+
+fn check_log(store: &Store, report: &mut Report) -> Result<()> {
     match store.check() {
-        Ok(()) => report.good(format!("the log is whole: {} events", store.head()))?,
+        Ok(()) => report.good(format!(
+            "the structure of the log is whole: {} events (SQLite's quick_check; bodies were not read)",
+            store.head()
+        ))?,
         Err(error) => report.bad(error)?,
     }
-    match index::verify_beside(dir, store.log_id()) {
-        Ok(seq) => report.good(format!("the index is whole: {seq} events"))?,
-        Err(error) => report.bad(format!("{error}; `orgtrail reindex` builds it from the log, and `orgtrail serve` does when it starts"))?,
+    let state = match store.scrub_state() {
+        Ok(state) => state,
+        Err(error) => return report.bad(error),
+    };
+    match state.full_at {
+        Some(at) => report.good(format!(
+            "every body was last compared with its hash at {}",
+            rfc3339(at)
+        ))?,
+        None => report.good(
+            "the bodies were never all compared with their hashes; `orgtrail serve` does so in the background, \
+             `orgtrail scrub` at once",
+        )?,
     }
-    Ok(Some(store))
+    match state.damaged {
+        0 => Ok(()),
+        damaged => report.bad(format!(
+            "events that are damaged in the log: {damaged}; `orgtrail scrub` lists them, and repairs what upstream still has"
+        )),
+    }
+}
+
+fn check_index(dir: &Path, store: &Store, report: &mut Report) -> Result<()> {
+    let checked = open_beside(dir, store).and_then(|_| Ok(verify_beside(dir, store.log_id())?));
+    match checked {
+        Ok(seq) => report.good(format!(
+            "the files of the index match their checksums: {seq} events"
+        )),
+        Err(IndexingError::Index(error @ IndexError::Unusable(_))) => {
+            report.bad(format!("{error}; `orgtrail reindex` builds it from the log, and `orgtrail serve` does when it starts"))
+        }
+        Err(error) => report.bad(error),
+    }
 }
 
 async fn check_credential(

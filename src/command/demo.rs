@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use chrono::TimeDelta;
 use clap::Args as ClapArgs;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::service;
-use crate::sim::{SimConfig, Simulator};
+use crate::sim::{Lag, SimConfig, Simulator};
 use crate::terminal::say;
 
 /// Shown with `--help`.
@@ -50,6 +51,9 @@ const DAYS: u32 = 540;
 /// New entries a minute, so that there is something to see.
 const LIVE_PER_MINUTE: f64 = 20.0;
 
+/// How long after they happened entries become visible. Upstream's take minutes, which is too long to wait for in a demo.
+const LAG: TimeDelta = TimeDelta::seconds(2);
+
 /// The simulated credential's quota. The real one would make the demo's history take an hour.
 const QUOTA: u32 = 120_000;
 
@@ -73,6 +77,7 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
         accounts: args.accounts,
         days: DAYS,
         live_per_minute: LIVE_PER_MINUTE,
+        lag: Lag::always(LAG),
         quota: QUOTA,
         ..SimConfig::default()
     };
@@ -155,7 +160,7 @@ id = "{organization}"
 fn what_to_try(listen: SocketAddr, base_url: &str, organization: &str) -> String {
     format!(
         r#"orgtrail is polling a simulated Cloudflare organization and its accounts: {DAYS} days of history, newest first,
-and a few new entries a minute.
+and a few new entries a minute. They become visible after two seconds; Cloudflare's take three to eight minutes.
 
   search      http://{listen}/v1/events
   upstream    {base_url}

@@ -13,7 +13,7 @@ use super::reindex::catch_up;
 use crate::clock::Clock;
 use crate::durable::Breaker;
 use crate::import::{self, Report};
-use crate::index::Index;
+use crate::indexing::open_index;
 use crate::position::Source;
 use crate::store::{Store, StoreError};
 use crate::terminal::{harmless, harmless_json, say};
@@ -95,7 +95,7 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
         files.push(FileReport { file, report });
     }
     let head = store.head();
-    let (index, _) = Index::open(&dir, store.log_id(), head, Breaker::default())?;
+    let (index, _) = open_index(&dir, &store, Breaker::default())?;
     catch_up(store, &index)?;
     let summary = Summary {
         files,

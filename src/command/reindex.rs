@@ -11,7 +11,7 @@ use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use crate::clock::Clock;
 use crate::durable::Breaker;
 use crate::index::Index;
-use crate::indexing::Indexing;
+use crate::indexing::{Indexing, open_index};
 use crate::store::Store;
 use crate::terminal::{note, say};
 
@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     drop(Store::open_beside(&dir)?);
     let store = Store::open(&dir, Breaker::default())?;
     let head = store.head();
-    let (index, _) = Index::open(&dir, store.log_id(), head, Breaker::default())?;
+    let (index, _) = open_index(&dir, &store, Breaker::default())?;
     index.clear(head)?;
     catch_up(store, &index)?;
     Ok(say(format!("The index holds all {head} events."))?)

@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
+use chrono::TimeDelta;
 use clap::Args as ClapArgs;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::position::Source;
-use crate::sim::{CursorForm, Faults, SimConfig, Simulator};
+use crate::sim::{CursorForm, Faults, Lag, SimConfig, Simulator};
+use crate::span;
 use crate::terminal::say;
 
 /// Shown with `--help`.
@@ -43,6 +45,10 @@ pub(super) struct Args {
     /// New entries a minute, over all logs.
     #[arg(long, default_value_t = 30.0, value_parser = rate)]
     live_per_minute: f64,
+    /// How long after they happened entries become visible: a span, or the shortest and the longest. Without it, what was
+    /// measured of the real log. `0s`: at once.
+    #[arg(long, value_name = "SPAN[-SPAN]", default_value = "167s-450s", value_parser = lag)]
+    lag: Lag,
     /// Requests that one credential has in five minutes.
     #[arg(long, default_value_t = 1_200)]
     quota: u32,
@@ -100,6 +106,25 @@ fn rate(text: &str) -> Result<f64, String> {
         Ok(rate) if (0.0..=MAX_RATE).contains(&rate) => Ok(rate),
         _ => Err(format!("the rate is a number from 0 to {MAX_RATE}")),
     }
+}
+
+/// The longest lag: longer than any sweep waits.
+const LONGEST_LAG: TimeDelta = TimeDelta::days(30);
+
+fn lag(text: &str) -> Result<Lag, String> {
+    let (shortest, longest) = text.split_once('-').unwrap_or((text, text));
+    let read = |text| span::parse(text).map_err(|error| error.to_string());
+    let lag = Lag {
+        shortest: read(shortest)?,
+        longest: read(longest)?,
+    };
+    if lag.shortest > lag.longest {
+        return Err("the shortest comes first: `167s-450s`".to_owned());
+    }
+    if lag.longest > LONGEST_LAG {
+        return Err(format!("a lag is at most {}", span::format(LONGEST_LAG)));
+    }
+    Ok(lag)
 }
 
 fn fault(text: &str) -> Result<(FaultName, f64), String> {
@@ -161,6 +186,7 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
         accounts: args.accounts,
         days: args.days,
         live_per_minute: args.live_per_minute,
+        lag: args.lag,
         quota: args.quota,
         cursor_form: match args.cursor {
             CursorArg::Documented => CursorForm::Documented,
@@ -172,7 +198,7 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
     let simulator = Simulator::new(config, Clock::system());
     simulator.set_faults(args.faults());
     let base_url = format!("http://{}/client/v4", listener.local_addr()?);
-    say(what_to_try(&simulator, &base_url))?;
+    say(what_to_try(&simulator, &base_url, args.lag))?;
     // Nothing here outlives the process, so nobody's answer is waited for.
     tokio::select! {
         served = simulator.serve(listener, std::future::pending()) => Ok(served?),
@@ -180,7 +206,7 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
     }
 }
 
-fn what_to_try(simulator: &Simulator, base_url: &str) -> String {
+fn what_to_try(simulator: &Simulator, base_url: &str, lag: Lag) -> String {
     let organizations = simulator.organization_ids();
     let several = if organizations.len() > 1 {
         format!("Its organizations are\n  {}", organizations.join("\n  "))
@@ -188,6 +214,14 @@ fn what_to_try(simulator: &Simulator, base_url: &str) -> String {
         format!("Its organization is {}", simulator.organization_id())
     };
     let organization = simulator.organization_id();
+    let lag = match lag.longest {
+        longest if longest.is_zero() => String::new(),
+        longest => format!(
+            ", which becomes visible after {} to {}, as upstream's do (`--lag`)",
+            span::format(lag.shortest),
+            span::format(longest)
+        ),
+    };
     format!(
         r#"The simulated API answers at {base_url}
 {several}
@@ -196,7 +230,7 @@ Any bearer token is accepted. Try:
   curl -H 'Authorization: Bearer any' '{base_url}/organizations/{organization}/accounts'
   curl -H 'Authorization: Bearer any' '{base_url}/organizations/{organization}/logs/audit?since=2020-01-01&before=2100-01-01&limit=3'
 
-Add a member, and find the entry that tells of it:
+Add a member, and find the entry that tells of it{lag}:
 
   curl -X POST -H 'Authorization: Bearer any' '{base_url}/organizations/{organization}/members' \
     -d '{{"member":{{"user":{{"email":"new.colleague@example.com"}},"status":"active"}}}}'

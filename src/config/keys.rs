@@ -14,7 +14,7 @@ use super::error::Place;
 use super::reader::{Header, Reader, Table, Taken};
 use super::{
     AccountConfig, AccountsChoice, Auth, BackfillSince, Config, HttpConfig, OrganizationConfig,
-    PollConfig, UpstreamConfig, kinds,
+    Overlap, PollConfig, UpstreamConfig, kinds,
 };
 use crate::position::Source;
 use crate::span;
@@ -144,11 +144,7 @@ fn read_poll(table: &mut Table<'_, '_>) -> Option<PollConfig> {
 
     let interval = table.take("interval", TimeDelta::seconds(60), at_least_shortest());
     let max_interval = table.take("max_interval", TimeDelta::minutes(10), at_least_shortest());
-    let overlap = table.take(
-        "overlap",
-        TimeDelta::minutes(2),
-        kinds::span_from(TimeDelta::zero()),
-    );
+    let overlap = table.take("overlap", Overlap::Auto, kinds::overlap);
     let sweeps = table.take("sweeps", default_sweeps, kinds::sweeps);
     let backfill_since = table.take("backfill_since", default_backfill, kinds::backfill_since);
 

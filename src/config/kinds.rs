@@ -10,7 +10,7 @@ use url::{Host, Url};
 
 use super::error::{Finding, Place, Read};
 use super::value::Value;
-use super::{AccountsChoice, BackfillSince};
+use super::{AccountsChoice, BackfillSince, Overlap};
 use crate::position::{BadSource, MAX_SOURCE_ID_LEN, Source};
 use crate::span;
 use crate::wording::quoted;
@@ -171,6 +171,20 @@ pub(super) fn span_from(shortest: TimeDelta) -> impl Fn(&Value<'_>) -> Read<Time
             )),
             Err(reason) => value.refuse(format!("{} is not a span: {reason}", quoted(text))),
         }
+    }
+}
+
+/// `"auto"`, or a span.
+pub(super) fn overlap(value: &Value<'_>) -> Read<Overlap> {
+    match value.text("`\"auto\"` or a span in quotes, such as `\"15m\"`")? {
+        "auto" => Ok(Overlap::Auto),
+        text => match span::parse(text) {
+            Ok(span) => Ok(Overlap::Span(span)),
+            Err(reason) => value.refuse(format!(
+                "{} is neither `auto` nor a span: {reason}",
+                quoted(text)
+            )),
+        },
     }
 }
 

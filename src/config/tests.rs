@@ -126,7 +126,7 @@ fn what_is_written_is_what_is_meant() {
         poll: PollConfig {
             interval: TimeDelta::seconds(1),
             max_interval: TimeDelta::seconds(1),
-            overlap: TimeDelta::zero(),
+            overlap: Overlap::Span(TimeDelta::zero()),
             sweeps: vec![],
             backfill_since: BackfillSince::Date("2026-01-01".parse().unwrap()),
         },
@@ -298,6 +298,8 @@ fn values_of_the_wrong_kind_or_meaning_say_what_to_write() {
     assert_snapshot!(report_on("[upstream]", "max_requests = -1"), @r#"orgtrail.toml:2:16: `max_requests` is `-1`: it goes from 1 to 1000000"#);
     assert_snapshot!(report_on("[upstream]", "max_requests = 1e3"), @r#"orgtrail.toml:2:16: `max_requests` wants a whole number without quotes, not a number with a fraction"#);
     assert_snapshot!(report_on("[poll]", "interval = \"60\""), @r#"orgtrail.toml:2:12: `60` is not a span: a span needs a unit after its number: `ms`, `s`, `m`, `h` or `d`"#);
+    assert_snapshot!(report_on("[poll]", "overlap = \"never\""), @r#"orgtrail.toml:2:11: `never` is neither `auto` nor a span: a span is a whole number and one unit, such as `500ms`, `5s`, `10m`, `24h` or `7d`"#);
+    assert_snapshot!(report_on("[poll]", "overlap = true"), @r#"orgtrail.toml:2:11: `overlap` wants `"auto"` or a span in quotes, such as `"15m"`, not `true` or `false`"#);
     assert_snapshot!(report_on("[poll]", "interval = \"500ms\""), @r#"orgtrail.toml:2:12: `interval` is `500ms`: it is at least `1s`"#);
     assert_snapshot!(report_on("[poll]", "interval = \"20m\""), @r#"orgtrail.toml:2:12: `max_interval` is `10m`: it is at least `interval`, which is `20m`"#);
     assert_snapshot!(report_on("[poll]", "sweeps = \"1h\""), @r#"orgtrail.toml:2:10: `sweeps` wants a list of spans, such as `["15m", "1h"]`, not text"#);

@@ -78,6 +78,7 @@ impl IndexState {
         let (searchable, held) = (snapshot.seq(), app.store.head());
         let state = match app.index.is_rebuilding() {
             true => "rebuilding",
+            false if !app.index.is_available() => "unavailable",
             false if searchable < held => "behind",
             false => "current",
         };

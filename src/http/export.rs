@@ -117,6 +117,9 @@ pub(super) async fn export(
     if app.index.is_rebuilding() {
         return Err(Problem::rebuilding());
     }
+    if !app.index.is_available() {
+        return Err(Problem::unavailable());
+    }
     let client = client.map(|Extension(client)| client);
     let place = app.exports.begin(client.clone(), app.limits.slow_export)?;
     let of_all_pieces = app.clone();

@@ -187,6 +187,16 @@ impl Problem {
         )
     }
 
+    /// The index cannot be opened now.
+    pub(super) fn unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "urn:orgtrail:problem:index-unavailable",
+            "The index cannot be opened",
+            "the reason is in the log of the service, which tries again; events are collected meanwhile",
+        )
+    }
+
     pub(super) fn internal() -> Self {
         let detail = "the reason is in the log of the service";
         Self::new(
@@ -307,6 +317,13 @@ impl From<IndexError> for Problem {
     fn from(error: IndexError) -> Self {
         match error {
             IndexError::Question(error) => SearchError::Query(error).into(),
+            IndexError::Unavailable => Self::unavailable(),
+            IndexError::TooLarge => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "urn:orgtrail:problem:too-large",
+                "Too much memory",
+                error.to_string(),
+            ),
             IndexError::CutOff { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "urn:orgtrail:problem:too-slow",

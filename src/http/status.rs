@@ -8,6 +8,7 @@ use super::AppState;
 use super::events::IndexState;
 use super::params::Given;
 use super::problem::Problem;
+use crate::position::rfc3339;
 use crate::status::{self, SourceStatus};
 
 /// All sources.
@@ -21,6 +22,16 @@ pub(super) struct Sources {
 pub(super) struct Ready {
     status: &'static str,
     index: IndexState,
+    log: LogState,
+}
+
+/// What is known of the log's bodies.
+#[derive(Serialize)]
+struct LogState {
+    /// How many events are known to be damaged.
+    damaged: u64,
+    /// When every body was last compared with its hash.
+    verified_at: Option<String>,
 }
 
 /// That the process lives.
@@ -56,9 +67,17 @@ pub(super) async fn healthz(State(app): State<AppState>) -> Json<Alive> {
 pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, Problem> {
     let ready = app.ask(|app| {
         app.store.event(app.store.head())?;
+        if !app.index.is_available() {
+            return Err(Problem::unavailable());
+        }
+        let state = app.store.scrub_state()?;
         Ok(Ready {
             status: "ready",
             index: IndexState::of(app, &app.index.snapshot()),
+            log: LogState {
+                damaged: state.damaged,
+                verified_at: state.full_at.map(rfc3339),
+            },
         })
     });
     Ok(Json(ready.await?))

@@ -7,7 +7,7 @@
 use serde_json::value::RawValue;
 
 use super::logpush::{self, Version};
-use crate::event::Arrival;
+use crate::event::{Arrival, DAMAGED};
 use crate::json;
 use crate::position::{Source, SourceKind};
 use crate::store::Imported;
@@ -154,6 +154,9 @@ fn event(text: &str, fallback: Option<&Source>) -> Result<Imported, String> {
     let (mut source, mut body) = (None, None);
     for (name, value) in json::members(text) {
         match &*name {
+            "problem" if json::text(value).as_deref() == Some(DAMAGED) => {
+                return Err("an event whose entry was damaged when it was exported".into());
+            }
             "source" => source = json::text(value),
             "entry" => body = Some(value),
             _ => {}

@@ -2,7 +2,10 @@
 //!
 //! It says why not, and leaves it to others what is then to be done.
 
+use std::fmt::Display;
 use std::fs;
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +15,8 @@ use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocu
 use uuid::Uuid;
 
 use super::document::Paths;
+use super::folder::failed;
+use super::proof::is_proof;
 use super::schema::Shape;
 use super::{IndexError, Snapshot, words};
 use crate::position::Seq;
@@ -37,6 +42,8 @@ pub(super) struct Writing {
     pub(super) added: Seq,
     /// One of the events up to here may have made the writer fail before: each is tried by itself first.
     pub(super) suspected_to: Seq,
+    /// The SHA-256 of that event, where it is known.
+    pub(super) last_hash: Option<String>,
     pub(super) paths: Paths,
 }
 
@@ -47,28 +54,48 @@ struct Payload {
     /// The last event that is in, with all before it.
     seq: Seq,
     format: u32,
+    /// The SHA-256 of that event, where it is known: another log with the same id, an older copy that has grown since, has
+    /// another event there.
+    #[serde(default)]
+    sha256: Option<String>,
 }
 
-/// What a commit says when `seq` is the last event that is in.
-pub(super) fn said(log_id: Uuid, seq: Seq) -> Result<String, IndexError> {
+/// What a commit says when `seq` is the last event that is in, with this SHA-256.
+pub(super) fn said(log_id: Uuid, seq: Seq, sha256: Option<String>) -> Result<String, IndexError> {
     let payload = Payload {
         log_id,
         seq,
         format: FORMAT,
+        sha256,
     };
     serde_json::to_string(&payload).map_err(|error| IndexError::Unusable(error.to_string()))
 }
 
 /// The index, when it is whole, of this log and not ahead of it, with what can be asked: a damage may show only there.
+///
+/// # Errors
+/// [`IndexError::Unusable`] when that is proven not to be so, another one when it is not known.
 pub(super) fn open_whole(
     dir: &Path,
     shape: &Shape,
     log_id: Uuid,
     head: Seq,
 ) -> Result<(Writing, Snapshot), IndexError> {
-    let writing = open_writing(dir, shape, log_id, head)?;
-    let snapshot = Snapshot::take(&writing.reader, shape, writing.added)?;
-    Ok((writing, snapshot))
+    // The engine may panic at files that say what cannot be.
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        let writing = open_writing(dir, shape, log_id, head)?;
+        let snapshot = Snapshot::take(&writing.reader, shape, writing.added)?;
+        Ok((writing, snapshot))
+    }));
+    match opened {
+        Ok(Err(IndexError::Engine(error))) if is_proof(&error) => Err(damaged(&error)),
+        Ok(opened) => opened,
+        Err(_) => Err(damaged("the search engine panicked when it read the index")),
+    }
+}
+
+fn damaged(why: impl Display) -> IndexError {
+    IndexError::Unusable(format!("damaged: {why}"))
 }
 
 fn open_writing(dir: &Path, shape: &Shape, log_id: Uuid, head: Seq) -> Result<Writing, IndexError> {
@@ -90,7 +117,7 @@ fn open_writing(dir: &Path, shape: &Shape, log_id: Uuid, head: Seq) -> Result<Wr
             payload.seq
         )));
     }
-    start_writing(&index, reader, payload.seq)
+    start_writing(&index, reader, payload.seq, payload.sha256)
 }
 
 /// What can be asked of the index of a log, which somebody else may be writing.
@@ -99,28 +126,34 @@ pub(super) fn open_beside(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Sna
     // The progress is read first: the reader then holds at least that, and what is beyond it is not shown.
     let payload = payload(&index)?;
     check_payload(&payload, log_id)?;
-    Snapshot::take(&reader(&index)?, shape, payload.seq)
+    let mut snapshot = Snapshot::take(&reader(&index)?, shape, payload.seq)?;
+    snapshot.last_hash = payload.sha256.map(Into::into);
+    Ok(snapshot)
 }
 
-/// An empty index of the log, whatever was there.
+/// What can be asked of an index that cannot be opened: nothing.
+pub(super) fn unavailable(shape: &Shape) -> Result<Snapshot, IndexError> {
+    let index = tantivy::Index::builder()
+        .schema(shape.schema.clone())
+        .settings(settings())
+        .create_in_ram()?;
+    let mut snapshot = Snapshot::take(&reader(&index)?, shape, Seq::ZERO)?;
+    snapshot.is_unavailable = true;
+    Ok(snapshot)
+}
+
+/// An empty index of the log, where there is none.
 pub(super) fn make_anew(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Writing, IndexError> {
-    let failed = |source| IndexError::Io {
-        path: dir.to_owned(),
-        source,
-    };
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => private::make_dir(dir).map_err(failed)?,
-    }
+    private::make_dir(dir).map_err(failed(dir))?;
     let index = tantivy::Index::builder()
         .schema(shape.schema.clone())
         .settings(settings())
         .create_in_dir(dir)?;
     register_words(&index, shape);
     let reader = reader(&index)?;
-    let mut writing = start_writing(&index, reader, Seq::ZERO)?;
+    let mut writing = start_writing(&index, reader, Seq::ZERO, None)?;
     let mut commit = writing.writer.prepare_commit()?;
-    commit.set_payload(&said(log_id, Seq::ZERO)?);
+    commit.set_payload(&said(log_id, Seq::ZERO, None)?);
     commit.commit()?;
     Ok(writing)
 }
@@ -129,15 +162,14 @@ fn start_writing(
     index: &tantivy::Index,
     reader: IndexReader,
     added: Seq,
+    last_hash: Option<String>,
 ) -> Result<Writing, IndexError> {
     let options = IndexWriterOptions::builder()
         .memory_budget_per_thread(WRITER_BYTES)
         .num_worker_threads(1)
         .num_merge_threads(1)
         .build();
-    let writer: IndexWriter<TantivyDocument> = index
-        .writer_with_options(options)
-        .map_err(unusable("locked or unwritable"))?;
+    let writer: IndexWriter<TantivyDocument> = index.writer_with_options(options)?;
     let mut policy = LogMergePolicy::default();
     policy.set_max_docs_before_merge(MAX_MERGED_DOCS);
     writer.set_merge_policy(Box::new(policy));
@@ -146,14 +178,19 @@ fn start_writing(
         writer,
         added,
         suspected_to: Seq::ZERO,
+        last_hash,
         paths: Paths::default(),
     })
 }
 
 /// The index as far as the engine knows it, when its fields are ours.
 pub(super) fn open_existing(dir: &Path, shape: &Shape) -> Result<tantivy::Index, IndexError> {
-    if !dir.join("meta.json").exists() {
-        return Err(IndexError::Unusable("missing".into()));
+    let meta = dir.join("meta.json");
+    if let Err(error) = fs::metadata(&meta) {
+        return Err(match error.kind() {
+            ErrorKind::NotFound => IndexError::Unusable("missing".into()),
+            _ => failed(&meta)(error),
+        });
     }
     let index = tantivy::Index::open_in_dir(dir).map_err(unusable("damaged"))?;
     if index.schema() != shape.schema || index.settings().sort_by_field != settings().sort_by_field
@@ -234,5 +271,8 @@ fn settings() -> IndexSettings {
 }
 
 fn unusable(what: &str) -> impl Fn(tantivy::TantivyError) -> IndexError {
-    move |error| IndexError::Unusable(format!("{what}: {error}"))
+    move |error| match is_proof(&error) {
+        true => IndexError::Unusable(format!("{what}: {error}")),
+        false => IndexError::Engine(error),
+    }
 }

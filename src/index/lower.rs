@@ -15,9 +15,9 @@ use tantivy::schema::{Field, IndexRecordOption};
 use super::IndexError;
 use super::automaton::{Automaton, MAX_AUTOMATA_BYTES, MAX_AUTOMATON_BYTES, TooLarge};
 use super::phrase::Phrase;
-use super::places::Places;
 use super::scan::Snapshot;
 use super::schema::{Mark, Shape, column_of, spelled};
+use super::sets::{Gathered, Set};
 use super::stopwatch::Watched;
 use super::terms::{Terms, ValueTest};
 use crate::position::Seq;
@@ -29,6 +29,9 @@ type Lowered = Box<dyn tantivy::query::Query>;
 /// than the time a question has.
 const FEW_LEAVES: usize = 4;
 
+/// Up to this many parts of a question that are gathered have a set each; with more, all of it becomes one set.
+const FEW_GATHERED: usize = 4;
+
 /// A question becoming a query of a snapshot's engine.
 pub(super) struct Lowering<'a> {
     snapshot: &'a Snapshot,
@@ -38,10 +41,15 @@ pub(super) struct Lowering<'a> {
     are_few: bool,
     /// How many bytes its automata may still take.
     automata_room: Cell<usize>,
+    /// Whether all of it is folded into one set, because it has too many parts that are gathered.
+    folds_all: bool,
+    /// Whether what is gathered is walked over several times.
+    keeps: bool,
 }
 
 impl<'a> Lowering<'a> {
-    /// The engine's form of a question about the events up to `upto`.
+    /// The engine's form of a question about the events up to `upto`. `keeps` says whether each segment is walked over several
+    /// times.
     ///
     /// # Errors
     /// [`IndexError::Question`] when a part of it would take too much memory.
@@ -49,6 +57,7 @@ impl<'a> Lowering<'a> {
         query: &Query,
         snapshot: &'a Snapshot,
         upto: Seq,
+        keeps: bool,
     ) -> Result<Lowered, IndexError> {
         let lowering = Self {
             snapshot,
@@ -56,6 +65,8 @@ impl<'a> Lowering<'a> {
             upto,
             are_few: leaves(query) <= FEW_LEAVES,
             automata_room: Cell::new(MAX_AUTOMATA_BYTES),
+            folds_all: gathered_leaves(query) > FEW_GATHERED,
+            keeps,
         };
         lowering.query(query)
     }
@@ -65,8 +76,11 @@ impl<'a> Lowering<'a> {
         Ok(match query {
             Query::All => Box::new(AllQuery),
             Query::And(parts) => self.and(parts)?,
-            Query::Or(parts) => any(self.or(parts)?),
-            Query::Not(_) => self.and(std::slice::from_ref(query))?,
+            Query::Or(parts) => {
+                let parts = self.or(parts)?;
+                self.any(parts)
+            }
+            Query::Not(_) | Query::Latest => self.and(std::slice::from_ref(query))?,
             Query::Words { part, text } => self.words(*part, text),
             Query::WordsLike { pattern, at } => self.words_like(pattern, *at)?,
             Query::WordMatches { regex, at } => self.word_matches(self.of_regex(regex, *at)?),
@@ -79,22 +93,23 @@ impl<'a> Lowering<'a> {
             }
             Query::Within { path, interval, .. } => self.within(path, interval),
             Query::Exists { path, .. } => self.exists(path),
-            Query::Latest => self.latest()?,
         })
     }
 
     fn and(&self, parts: &[Query]) -> Result<Lowered, IndexError> {
         let mut clauses = Vec::new();
         for part in parts {
-            clauses.push(match part {
-                Query::Not(inner) => (Occur::MustNot, self.query(inner)?),
-                part => (Occur::Must, self.query(part)?),
-            });
+            match part {
+                Query::Not(inner) => clauses.push((Occur::MustNot, self.query(inner)?)),
+                Query::Latest => {
+                    let replaced = self.snapshot.replaced(self.upto)?;
+                    let replaced = replaced.map(|replaced| -> Lowered { Box::new(replaced) });
+                    clauses.extend(replaced.map(|replaced| (Occur::MustNot, replaced)));
+                }
+                part => clauses.push((Occur::Must, self.query(part)?)),
+            }
         }
-        if clauses.iter().all(|(occur, _)| *occur == Occur::MustNot) {
-            clauses.push((Occur::Must, Box::new(AllQuery)));
-        }
-        Ok(Box::new(BooleanQuery::new(clauses)))
+        Ok(self.all(clauses))
     }
 
     /// The alternatives; patterns of one field become one walk through its dictionary.
@@ -122,24 +137,11 @@ impl<'a> Lowering<'a> {
         Ok(alternatives)
     }
 
-    /// Events that no other among those asked about has replaced.
-    fn latest(&self) -> Result<Lowered, IndexError> {
-        let replaced = self.snapshot.replaced(self.upto)?;
-        if replaced.is_empty() {
-            return Ok(Box::new(AllQuery));
-        }
-        let places = Places::new(self.snapshot.docs_of(&replaced).into_iter());
-        Ok(Box::new(BooleanQuery::new(vec![
-            (Occur::Must, Box::new(AllQuery)),
-            (Occur::MustNot, Box::new(places)),
-        ])))
-    }
-
     /// Any value at a path or below it.
     fn exists(&self, path: &str) -> Lowered {
         let marked = self.term(self.shape.mark(&Mark::Path(&spelled(path))));
         match column_of(path) {
-            Some(column) => any(vec![
+            Some(column) => self.any(vec![
                 Box::new(ExistsQuery::new(column.to_owned(), false)),
                 marked,
             ]),
@@ -185,6 +187,73 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// What any of these finds. Parts that are gathered become one set.
+    fn any(&self, mut parts: Vec<Lowered>) -> Lowered {
+        if parts.len() < 2 {
+            return parts.pop().unwrap_or_else(|| Box::new(EmptyQuery));
+        }
+        let (sets, others) = self.folded(parts);
+        let mut parts = others;
+        match sets.len() {
+            0 => {}
+            _ => parts.push(self.gathered(Set::Any(sets))),
+        }
+        match parts.len() {
+            1 => parts.remove(0),
+            _ => Box::new(BooleanQuery::union(parts)),
+        }
+    }
+
+    /// What all of these find that are to match, without those that are not. Parts that are gathered become one set.
+    fn all(&self, clauses: Vec<(Occur, Lowered)>) -> Lowered {
+        let (excluded, included): (Vec<_>, Vec<_>) = clauses
+            .into_iter()
+            .partition(|(occur, _)| *occur == Occur::MustNot);
+        let queries = |clauses: Vec<(Occur, Lowered)>| clauses.into_iter().map(|(_, query)| query);
+        let (mut sets, included) = self.folded(queries(included).collect());
+        let (not_sets, excluded) = self.folded(queries(excluded).collect());
+        if !not_sets.is_empty() {
+            sets.push(Set::Not(Box::new(Set::Any(not_sets))));
+        }
+        let must = included.into_iter().map(|query| (Occur::Must, query));
+        let must_not = excluded.into_iter().map(|query| (Occur::MustNot, query));
+        let mut clauses: Vec<(Occur, Lowered)> = must.chain(must_not).collect();
+        if !sets.is_empty() {
+            let gathered = self.gathered(Set::All(sets));
+            if clauses.is_empty() {
+                // By itself, so that it can be folded into a larger one.
+                return gathered;
+            }
+            clauses.push((Occur::Must, gathered));
+        }
+        if clauses.iter().all(|(occur, _)| *occur == Occur::MustNot) {
+            clauses.push((Occur::Must, Box::new(AllQuery)));
+        }
+        Box::new(BooleanQuery::new(clauses))
+    }
+
+    /// Those parts that are gathered, as sets, and the others; all as sets where any is one and all is to be folded.
+    fn folded(&self, parts: Vec<Lowered>) -> (Vec<Set>, Vec<Lowered>) {
+        let has_sets = parts.iter().any(|part| part.is::<Gathered>());
+        let (mut sets, mut others) = (Vec::new(), Vec::new());
+        for part in parts {
+            match part.downcast::<Gathered>() {
+                Ok(gathered) => sets.push(gathered.set),
+                Err(part) if has_sets && self.folds_all => sets.push(Set::Walked(part)),
+                Err(part) => others.push(part),
+            }
+        }
+        (sets, others)
+    }
+
+    fn gathered(&self, set: Set) -> Lowered {
+        Box::new(Gathered {
+            set,
+            watch: self.snapshot.watch().clone(),
+            keeps: self.keeps,
+        })
+    }
+
     fn phrase(&self, words: Vec<Term>) -> Lowered {
         Box::new(Phrase::new(words, self.snapshot.watch()))
     }
@@ -217,10 +286,20 @@ fn leaves(query: &Query) -> usize {
     }
 }
 
-fn any(mut parts: Vec<Lowered>) -> Lowered {
-    match parts.len() {
-        0 => Box::new(EmptyQuery),
-        1 => parts.remove(0),
-        _ => Box::new(BooleanQuery::union(parts)),
+/// How many parts of a question are gathered: those that are known by their looks alone.
+fn gathered_leaves(query: &Query) -> usize {
+    match query {
+        Query::And(parts) | Query::Or(parts) => parts.iter().map(gathered_leaves).sum(),
+        Query::Not(inner) => gathered_leaves(inner),
+        Query::WordsLike { .. }
+        | Query::WordMatches { .. }
+        | Query::Like { .. }
+        | Query::Matches { .. }
+        | Query::Within { .. } => 1,
+        Query::All
+        | Query::Words { .. }
+        | Query::Equals { .. }
+        | Query::Exists { .. }
+        | Query::Latest => 0,
     }
 }

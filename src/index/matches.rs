@@ -8,10 +8,11 @@ use tantivy::query::Weight;
 use tantivy::{DocSet, SegmentReader};
 
 use super::IndexError;
+use super::bits::Bits;
 use super::scan::{Order, Range, Snapshot};
 use super::schema::sort_key;
 use super::segment::{Docs, Segment, from, within};
-use super::stopwatch::Steps;
+use super::stopwatch::Watch;
 use crate::position::Seq;
 use crate::query::Query;
 
@@ -55,8 +56,7 @@ impl Snapshot {
                 Query::All if is_whole => Found::Stretch(docs),
                 _ => {
                     let limit = if is_whole { None } else { Some(upto) };
-                    let steps = self.watch.steps();
-                    Found::collect(segment, reader, weight.as_ref(), &docs, limit, &steps)?
+                    Found::collect(segment, reader, weight.as_ref(), &docs, limit, &self.watch)?
                 }
             });
         }
@@ -121,8 +121,9 @@ impl Found {
         weight: &dyn Weight,
         docs: &Docs,
         upto: Option<Seq>,
-        steps: &Steps,
+        watch: &Watch,
     ) -> Result<Self, IndexError> {
+        let steps = watch.steps();
         let mut scorer = weight.scorer(reader, 1.0)?;
         let mut found = Self::Few(Vec::new());
         let mut next = within(from(scorer.as_mut(), docs.start), docs);
@@ -130,7 +131,7 @@ impl Found {
             && !steps.step()
         {
             if upto.is_none_or(|upto| segment.seq.get_val(doc) <= upto.0) {
-                found.push(doc, segment.len);
+                found.push(doc, segment.len, watch)?;
             }
             next = within(scorer.advance(), docs);
         }
@@ -138,10 +139,10 @@ impl Found {
     }
 
     /// Takes the next document; changes over to a bit for each of the segment's `len` when that is smaller.
-    fn push(&mut self, doc: DocId, len: DocId) {
+    fn push(&mut self, doc: DocId, len: DocId, watch: &Watch) -> Result<(), IndexError> {
         match self {
             Self::Few(few) if few.len() >= len as usize / 32 => {
-                let mut bits = Bits::new(len);
+                let mut bits = Bits::new(len, watch.memory())?;
                 few.iter().for_each(|doc| bits.insert(*doc));
                 bits.insert(doc);
                 *self = Self::Many(bits);
@@ -150,30 +151,23 @@ impl Found {
             Self::Many(bits) => bits.insert(doc),
             Self::Stretch(docs) => docs.end = doc + 1,
         }
+        Ok(())
     }
 
     fn count(&self) -> u64 {
         match self {
             Self::Stretch(docs) => docs.len() as u64,
             Self::Few(few) => few.len() as u64,
-            Self::Many(bits) => bits.len,
+            Self::Many(bits) => bits.len(),
         }
     }
 
     /// Calls `visit` with each document, in order.
-    pub(super) fn for_each(&self, mut visit: impl FnMut(DocId)) {
+    pub(super) fn for_each(&self, visit: impl FnMut(DocId)) {
         match self {
             Self::Stretch(docs) => docs.clone().for_each(visit),
             Self::Few(few) => few.iter().copied().for_each(visit),
-            Self::Many(bits) => {
-                for (i, word) in bits.words.iter().enumerate() {
-                    let mut rest = *word;
-                    while rest != 0 {
-                        visit(i as DocId * 64 + rest.trailing_zeros());
-                        rest &= rest - 1;
-                    }
-                }
-            }
+            Self::Many(bits) => bits.for_each(visit),
         }
     }
 
@@ -201,67 +195,12 @@ impl Found {
     }
 }
 
-/// A bit for each document of a segment.
-pub(super) struct Bits {
-    words: Vec<u64>,
-    len: u64,
-}
-
-impl Bits {
-    fn new(n_docs: DocId) -> Self {
-        Self {
-            words: vec![0; n_docs.div_ceil(64) as usize],
-            len: 0,
-        }
-    }
-
-    /// Takes a document that it does not have.
-    fn insert(&mut self, doc: DocId) {
-        self.words[doc as usize / 64] |= 1 << (doc % 64);
-        self.len += 1;
-    }
-
-    pub(super) fn contains(&self, doc: DocId) -> bool {
-        self.words[doc as usize / 64] >> (doc % 64) & 1 == 1
-    }
-
-    fn first(&self) -> Option<DocId> {
-        let at = self.words.iter().position(|word| *word != 0)?;
-        Some(at as DocId * 64 + self.words[at].trailing_zeros())
-    }
-
-    fn last(&self) -> Option<DocId> {
-        let at = self.words.iter().rposition(|word| *word != 0)?;
-        Some(at as DocId * 64 + 63 - self.words[at].leading_zeros())
-    }
-
-    fn count_in(&self, docs: Docs) -> u64 {
-        if docs.is_empty() {
-            return 0;
-        }
-        let (first, last) = (docs.start as usize / 64, (docs.end - 1) as usize / 64);
-        let not_before = u64::MAX << (docs.start % 64);
-        let not_after = u64::MAX >> (63 - (docs.end - 1) % 64);
-        let words = self.words[first..=last].iter().enumerate();
-        words
-            .map(|(i, word)| {
-                let word = if i == 0 { word & not_before } else { *word };
-                let word = if first + i == last {
-                    word & not_after
-                } else {
-                    word
-                };
-                u64::from(word.count_ones())
-            })
-            .sum()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::index::bits::Memory;
 
     proptest! {
         #[test]
@@ -269,7 +208,7 @@ mod tests {
             docs in prop::collection::btree_set(0..300_u32, 0..200),
             (start, span) in (0..300_u32, 0..300_u32),
         ) {
-            let mut bits = Bits::new(300);
+            let mut bits = Bits::new(300, &Memory::default()).unwrap();
             docs.iter().for_each(|doc| bits.insert(*doc));
             let few = Found::Few(docs.iter().copied().collect());
             let many = Found::Many(bits);

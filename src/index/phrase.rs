@@ -10,7 +10,7 @@ use tantivy::query::{ConstScorer, EmptyScorer, EnableScoring, Explanation, Query
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, Score, SegmentReader, TERMINATED, Term};
 
-use super::gathered::explained;
+use super::sets::explained;
 use super::stopwatch::{Steps, Watch};
 
 /// Words that stand side by side, in this order; all of one field, which has positions.

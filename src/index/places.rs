@@ -1,32 +1,21 @@
-//! Documents known by where they stand: a stretch of a sorted segment, or a few of them one by one.
+//! Documents known by where they stand: a stretch of a sorted segment.
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use tantivy::index::SegmentId;
-use tantivy::query::{
-    BitSetDocSet, ConstScorer, EmptyScorer, EnableScoring, Explanation, Query, Scorer, Weight,
-};
-use tantivy::{BitSet, DocId, DocSet, Score, SegmentReader, TERMINATED};
+use tantivy::query::{ConstScorer, EmptyScorer, EnableScoring, Explanation, Query, Scorer, Weight};
+use tantivy::{DocId, DocSet, Score, SegmentReader, TERMINATED};
 
-use super::gathered::explained;
+use super::sets::explained;
 
 /// Documents by segment; a segment that is not named has none.
 #[derive(Debug, Clone)]
-pub(super) struct Places(Arc<HashMap<SegmentId, Docs>>);
-
-/// Documents of one segment.
-#[derive(Debug, Clone)]
-pub(super) enum Docs {
-    /// All in a stretch.
-    Stretch(Range<DocId>),
-    /// These.
-    List(Vec<DocId>),
-}
+pub(super) struct Places(Arc<HashMap<SegmentId, Range<DocId>>>);
 
 impl Places {
-    pub(super) fn new(docs: impl Iterator<Item = (SegmentId, Docs)>) -> Self {
+    pub(super) fn new(docs: impl Iterator<Item = (SegmentId, Range<DocId>)>) -> Self {
         Self(Arc::new(docs.collect()))
     }
 }
@@ -41,14 +30,7 @@ impl Weight for Places {
     fn scorer(&self, reader: &SegmentReader, boost: Score) -> tantivy::Result<Box<dyn Scorer>> {
         Ok(match self.0.get(&reader.segment_id()) {
             None => Box::new(EmptyScorer),
-            Some(Docs::Stretch(docs)) => Box::new(ConstScorer::new(Stretch(docs.clone()), boost)),
-            Some(Docs::List(docs)) => {
-                let mut set = BitSet::with_max_value(reader.max_doc());
-                for doc in docs {
-                    set.insert(*doc);
-                }
-                Box::new(ConstScorer::new(BitSetDocSet::from(set), boost))
-            }
+            Some(docs) => Box::new(ConstScorer::new(Stretch(docs.clone()), boost)),
         })
     }
 

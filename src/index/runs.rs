@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use tantivy::postings::{Postings, TermInfo};
-use tantivy::query::{EnableScoring, Query, Weight};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{BitSet, DocId, DocSet, InvertedIndexReader, SegmentReader};
+use tantivy::{DocId, DocSet, InvertedIndexReader, SegmentReader};
 
-use super::gathered::{Found, Gathered, add};
+use super::bits::Bits;
+use super::sets::add;
 use super::stopwatch::Watch;
 use super::terms::Terms;
 
@@ -31,9 +31,10 @@ pub(super) const AT_ONCE: usize = 50_000;
 type Beginnings = HashMap<DocId, Vec<u32>>;
 
 impl WordRun {
-    fn docs(&self, reader: &SegmentReader) -> tantivy::Result<Found> {
+    /// The documents of one segment that have it.
+    pub(super) fn docs(&self, reader: &SegmentReader) -> tantivy::Result<Option<Bits>> {
         let Some(first) = self.words.first() else {
-            return Ok(Found::Nothing);
+            return Ok(None);
         };
         let inverted = reader.inverted_index(first.field)?;
         let mut infos = Vec::new();
@@ -41,16 +42,16 @@ impl WordRun {
             infos.push(word.infos(&inverted)?);
         }
         let Some(candidates) = self.candidates(reader, &inverted, &infos)? else {
-            return Ok(Found::Nothing);
+            return Ok(None);
         };
-        let mut docs = BitSet::with_max_value(reader.max_doc());
+        let mut docs = Bits::new(reader.max_doc(), self.watch.memory())?;
         for stretch in stretches(&candidates, reader.max_doc(), self.at_once) {
             let runs = self.runs(&inverted, &infos, &stretch, &candidates)?;
             for doc in runs.keys() {
                 docs.insert(*doc);
             }
         }
-        Ok(Found::Docs(docs))
+        Ok(Some(docs))
     }
 
     /// The runs in those of a stretch of documents that are candidates.
@@ -59,7 +60,7 @@ impl WordRun {
         inverted: &InvertedIndexReader,
         infos: &[Vec<TermInfo>],
         stretch: &Range<DocId>,
-        candidates: &BitSet,
+        candidates: &Bits,
     ) -> tantivy::Result<Beginnings> {
         let steps = self.watch.steps();
         let mut runs: Option<Beginnings> = None;
@@ -85,11 +86,11 @@ impl WordRun {
         reader: &SegmentReader,
         inverted: &InvertedIndexReader,
         infos: &[Vec<TermInfo>],
-    ) -> tantivy::Result<Option<BitSet>> {
+    ) -> tantivy::Result<Option<Bits>> {
         let steps = self.watch.steps();
-        let mut candidates: Option<BitSet> = None;
+        let mut candidates: Option<Bits> = None;
         for infos in infos {
-            let mut docs = BitSet::with_max_value(reader.max_doc());
+            let mut docs = Bits::new(reader.max_doc(), self.watch.memory())?;
             for info in infos {
                 add(&mut docs, inverted, info, &steps, |doc| {
                     candidates
@@ -140,7 +141,7 @@ impl WordRun {
 }
 
 /// All documents up to `max_doc`, cut up so that each stretch has at most so many candidates.
-fn stretches(candidates: &BitSet, max_doc: DocId, most: usize) -> Vec<Range<DocId>> {
+fn stretches(candidates: &Bits, max_doc: DocId, most: usize) -> Vec<Range<DocId>> {
     let mut stretches = Vec::new();
     let (mut start, mut n_candidates) = (0, 0);
     for doc in (0..max_doc).filter(|doc| candidates.contains(*doc)) {
@@ -152,11 +153,4 @@ fn stretches(candidates: &BitSet, max_doc: DocId, most: usize) -> Vec<Range<DocI
     }
     stretches.push(start..max_doc);
     stretches
-}
-
-impl Query for WordRun {
-    fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
-        let run = self.clone();
-        Ok(Box::new(Gathered::new(move |reader| run.docs(reader))))
-    }
 }

@@ -5,22 +5,20 @@
 //! The other order walks backwards, block by block.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 use tantivy::index::SegmentId;
 use tantivy::query::{EnableScoring, Weight};
-use tantivy::schema::IndexRecordOption;
-use tantivy::{DocSet, IndexReader, Searcher, TERMINATED};
+use tantivy::{IndexReader, Searcher};
 
 use super::IndexError;
 use super::lower::Lowering;
-use super::places;
-use super::schema::{Mark, REPLACES, Shape, spelled};
-use super::segment::{Head, Segment, Walk};
+use super::replaced::Replacements;
+use super::schema::{Mark, Shape, spelled};
+use super::segment::{Docs, Head, Segment, Walk};
 use super::stopwatch::Watch;
 use crate::clock::Deadline;
-use crate::event::NOT_INDEXED;
 use crate::position::Seq;
 use crate::query::Query;
 
@@ -70,6 +68,11 @@ pub struct Snapshot {
     pub(super) segments: Arc<[Segment]>,
     /// How much time a question has.
     pub(super) watch: Watch,
+    /// The SHA-256 of the event at `seq`, where the commit says it and it was read beside a service.
+    pub(super) last_hash: Option<Arc<str>>,
+    /// It stands for an index that cannot be opened, and answers nothing.
+    pub(super) is_unavailable: bool,
+    pub(super) replacements: Arc<Replacements>,
 }
 
 /// The most paths that are listed.
@@ -90,6 +93,9 @@ impl Snapshot {
             seq,
             segments,
             watch: Watch::default(),
+            last_hash: None,
+            is_unavailable: false,
+            replacements: Arc::default(),
         })
     }
 
@@ -97,7 +103,7 @@ impl Snapshot {
     #[must_use]
     pub fn until(&self, deadline: Deadline) -> Self {
         Self {
-            watch: Watch::until(deadline),
+            watch: self.watch.until(deadline),
             ..self.clone()
         }
     }
@@ -117,6 +123,20 @@ impl Snapshot {
 
     pub(super) fn watch(&self) -> &Watch {
         &self.watch
+    }
+
+    /// The SHA-256 of the last event that can be found, where the index says it and was opened beside a service.
+    #[must_use]
+    pub fn last_hash(&self) -> Option<&str> {
+        self.last_hash.as_deref()
+    }
+
+    /// That there is an index to ask.
+    fn check_available(&self) -> Result<(), IndexError> {
+        match self.is_unavailable {
+            true => Err(IndexError::Unavailable),
+            false => Ok(()),
+        }
     }
 
     /// The last event that can be found, with all before it.
@@ -140,7 +160,7 @@ impl Snapshot {
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError> {
         let upto = upto.min(self.seq);
-        let weight = self.weight(query, upto)?;
+        let weight = self.weight_for(query, upto, order == Order::Ascending)?;
         let steps = self.watch.steps();
         let mut heap: BinaryHeap<Head<'_>> = BinaryHeap::new();
         for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
@@ -226,6 +246,7 @@ impl Snapshot {
     /// # Errors
     /// [`IndexError::Engine`] when a file cannot be read.
     pub fn knows_path(&self, path: &str) -> Result<bool, IndexError> {
+        self.check_available()?;
         let path = &*spelled(path);
         let term = self.shape.mark(&Mark::Path(path));
         if self.searcher.doc_freq(&term)? > 0 {
@@ -255,45 +276,12 @@ impl Snapshot {
         Ok(false)
     }
 
-    /// Those of some events that are indexed by what their row says, because their documents could not be made.
-    ///
-    /// # Errors
-    /// As [`Snapshot::knows_path`].
-    pub fn not_indexed(
-        &self,
-        hits: impl IntoIterator<Item = Hit> + Clone,
-    ) -> Result<HashSet<Seq>, IndexError> {
-        let term = self.shape.value_term("problem", NOT_INDEXED);
-        let mut found = HashSet::new();
-        for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
-            let inverted = reader.inverted_index(term.field())?;
-            let Some(info) = inverted
-                .get_term_info(&term)
-                .map_err(tantivy::TantivyError::from)?
-            else {
-                continue;
-            };
-            for hit in hits.clone() {
-                let mut docs = segment.docs_at(hit.at_us);
-                let Some(doc) = docs.find(|doc| segment.seq.get_val(*doc) == hit.seq.0) else {
-                    continue;
-                };
-                let mut postings = inverted
-                    .read_postings_from_terminfo(&info, IndexRecordOption::Basic)
-                    .map_err(tantivy::TantivyError::from)?;
-                if postings.doc() == doc || (postings.doc() < doc && postings.seek(doc) == doc) {
-                    found.insert(hit.seq);
-                }
-            }
-        }
-        Ok(found)
-    }
-
     /// The paths at which entries have values, or below which they have, in lower case and in order; 10,000 at most.
     ///
     /// # Errors
     /// As [`Snapshot::knows_path`].
     pub fn all_paths(&self) -> Result<Vec<String>, IndexError> {
+        self.check_available()?;
         let mut paths = BTreeSet::new();
         for reader in self.searcher.segment_readers() {
             let inverted = reader.inverted_index(self.shape.path)?;
@@ -311,59 +299,12 @@ impl Snapshot {
         Ok(paths.into_iter().collect())
     }
 
-    /// The events up to `upto` that another one up to there is the next revision of.
-    pub(super) fn replaced(&self, upto: Seq) -> Result<Vec<Hit>, IndexError> {
-        let steps = self.watch.steps();
-        let mut replaced = Vec::new();
-        for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
-            let inverted = reader.inverted_index(self.shape.path)?;
-            let mut terms = inverted
-                .terms()
-                .range()
-                .ge(REPLACES)
-                .into_stream()
-                .map_err(tantivy::TantivyError::from)?;
-            while terms.advance()
-                && let Some(hit) = Mark::replaced(terms.key())
-                && !steps.step()
-            {
-                let postings = inverted
-                    .read_postings_from_terminfo(terms.value(), IndexRecordOption::Basic)
-                    .map_err(tantivy::TantivyError::from)?;
-                if postings.doc() != TERMINATED && segment.hit(postings.doc()).seq <= upto {
-                    replaced.push(hit);
-                }
-            }
-        }
-        self.watch.check()?;
-        Ok(replaced)
-    }
-
-    /// The documents of some events.
-    pub(super) fn docs_of(&self, hits: &[Hit]) -> Vec<(SegmentId, places::Docs)> {
-        // Many may be of one time, whose documents are then looked at once for all of them.
-        let mut by_time: HashMap<i64, HashSet<u64>> = HashMap::new();
-        for hit in hits {
-            by_time.entry(hit.at_us).or_default().insert(hit.seq.0);
-        }
-        let segments = self.segments.iter().zip(self.searcher.segment_readers());
-        segments
-            .map(|(segment, reader)| {
-                let of_times = by_time.iter().flat_map(|(at_us, seqs)| {
-                    let of_that_time = segment.docs_at(*at_us);
-                    of_that_time.filter(|doc| seqs.contains(&segment.seq.get_val(*doc)))
-                });
-                (reader.segment_id(), places::Docs::List(of_times.collect()))
-            })
-            .collect()
-    }
-
     /// The documents of the events that are ordered into a stretch of time.
     pub(super) fn stretches(
         &self,
         since_us: Option<i64>,
         before_us: Option<i64>,
-    ) -> impl Iterator<Item = (SegmentId, places::Docs)> + use<'_> {
+    ) -> impl Iterator<Item = (SegmentId, Docs)> + use<'_> {
         let range = Range {
             since_us,
             before_us,
@@ -374,7 +315,7 @@ impl Snapshot {
             .zip(readers)
             .map(move |(segment, reader)| {
                 let docs = segment.docs(range, Order::Descending, None);
-                (reader.segment_id(), places::Docs::Stretch(docs))
+                (reader.segment_id(), docs)
             })
     }
 
@@ -387,9 +328,32 @@ impl Snapshot {
             .collect()
     }
 
-    /// The engine's form of a question about the events up to `upto`.
+    /// The snapshot that follows this one: what is known of segments goes on, and so does the memory of questions.
+    pub(super) fn followed_by(&self, next: Self) -> Self {
+        let ids = next.searcher.segment_readers().iter();
+        let ids = ids.map(tantivy::SegmentReader::segment_id).collect();
+        self.replacements.retain(&ids);
+        Self {
+            replacements: Arc::clone(&self.replacements),
+            watch: self.watch.clone(),
+            ..next
+        }
+    }
+
+    /// The engine's form of a question about the events up to `upto`, for one walk over each segment.
     pub(super) fn weight(&self, query: &Query, upto: Seq) -> Result<Box<dyn Weight>, IndexError> {
-        let lowered = Lowering::lower(query, self, upto)?;
+        self.weight_for(query, upto, false)
+    }
+
+    /// As [`Snapshot::weight`]; says whether a segment is walked over several times.
+    fn weight_for(
+        &self,
+        query: &Query,
+        upto: Seq,
+        keeps: bool,
+    ) -> Result<Box<dyn Weight>, IndexError> {
+        self.check_available()?;
+        let lowered = Lowering::lower(query, self, upto, keeps)?;
         Ok(lowered.weight(EnableScoring::disabled_from_searcher(&self.searcher))?)
     }
 }

@@ -11,14 +11,18 @@ use tantivy::query::{EmptyScorer, EnableScoring, Explanation, Query, Scorer, Wei
 use tantivy::{DocId, DocSet, Score, SeekDangerResult, SegmentReader, TERMINATED};
 
 use super::IndexError;
+use super::bits::Memory;
 use crate::clock::Deadline;
 
 /// How many steps are taken between two looks at the clock.
 const STEPS_BETWEEN_LOOKS: u32 = 256;
 
-/// A question's time. A clone is the same one.
+/// A question's time, and its memory for sets of documents. A clone is the same one.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Watch(Option<Arc<Timer>>);
+pub(super) struct Watch {
+    timer: Option<Arc<Timer>>,
+    memory: Memory,
+}
 
 #[derive(Debug)]
 struct Timer {
@@ -27,17 +31,37 @@ struct Timer {
 }
 
 impl Watch {
-    /// Time until `deadline`; [`Watch::default`] is all the time in the world.
-    pub(super) fn until(deadline: Deadline) -> Self {
-        Self(Some(Arc::new(Timer {
+    /// For another question: time until `deadline`. [`Watch::default`] is all the time in the world.
+    pub(super) fn until(&self, deadline: Deadline) -> Self {
+        let timer = Timer {
             deadline,
             is_over: AtomicBool::new(false),
-        })))
+        };
+        Self {
+            timer: Some(Arc::new(timer)),
+            memory: self.memory.of_another(),
+        }
+    }
+
+    /// All the time in the world, with other memory.
+    #[cfg(test)]
+    pub(super) fn with_memory(memory: Memory) -> Self {
+        Self {
+            timer: None,
+            memory,
+        }
+    }
+
+    /// The memory for sets of documents.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Says whether time is up, by the clock.
     pub(super) fn look(&self) -> bool {
-        let Some(timer) = &self.0 else { return false };
+        let Some(timer) = &self.timer else {
+            return false;
+        };
         let is_over = timer.is_over.load(Ordering::Relaxed) || timer.deadline.has_passed();
         if is_over {
             timer.is_over.store(true, Ordering::Relaxed);
@@ -47,13 +71,13 @@ impl Watch {
 
     /// Says whether time was found to be up.
     pub(super) fn is_over(&self) -> bool {
-        let timer = self.0.as_ref();
+        let timer = self.timer.as_ref();
         timer.is_some_and(|timer| timer.is_over.load(Ordering::Relaxed))
     }
 
     /// Fails when time was found to be up: what was found since is not whole.
     pub(super) fn check(&self) -> Result<(), IndexError> {
-        match &self.0 {
+        match &self.timer {
             Some(timer) if timer.is_over.load(Ordering::Relaxed) => Err(IndexError::CutOff {
                 seconds: timer.deadline.allowed().num_seconds(),
             }),

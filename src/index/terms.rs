@@ -1,18 +1,16 @@
 //! Documents that have any of many terms: those of a dictionary's part that an automaton or a test lets pass.
 //!
-//! A dictionary is walked once for each segment and question. Its terms' documents become one set, unless there is only one
-//! such term, which is then walked like any other.
+//! A dictionary is walked once for each segment and question; its terms' documents become one set ([`super::sets`]).
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use tantivy::InvertedIndexReader;
 use tantivy::postings::TermInfo;
-use tantivy::query::{EnableScoring, Query, Weight};
 use tantivy::schema::Field;
-use tantivy::{BitSet, InvertedIndexReader, SegmentReader};
 
 use super::automaton::{Automaton, DictionaryWalk};
-use super::gathered::{Found, Gathered, add};
+use super::sets::Gathering;
 use super::stopwatch::Watch;
 use super::words;
 use crate::field::{Number, folded, instant_us};
@@ -158,28 +156,10 @@ impl Terms {
         Ok(())
     }
 
-    /// The documents that have any of the terms.
-    fn docs(&self, reader: &SegmentReader) -> tantivy::Result<Found> {
-        let inverted = reader.inverted_index(self.field)?;
-        let steps = self.watch.steps();
-        let mut found = Found::Nothing;
-        self.each(&inverted, |info| {
-            found = match std::mem::replace(&mut found, Found::Nothing) {
-                Found::Nothing => Found::OneTerm(self.field, info.clone()),
-                Found::OneTerm(_, first) => {
-                    let mut docs = BitSet::with_max_value(reader.max_doc());
-                    add(&mut docs, &inverted, &first, &steps, |_| true)?;
-                    add(&mut docs, &inverted, info, &steps, |_| true)?;
-                    Found::Docs(docs)
-                }
-                Found::Docs(mut docs) => {
-                    add(&mut docs, &inverted, info, &steps, |_| true)?;
-                    Found::Docs(docs)
-                }
-            };
-            Ok(())
-        })?;
-        Ok(found)
+    /// Adds the documents of one segment that have any of the terms.
+    pub(super) fn gather(&self, into: &mut Gathering<'_>) -> tantivy::Result<()> {
+        let inverted = into.reader.inverted_index(self.field)?;
+        self.each(&inverted, |info| into.add_term(self.field, &inverted, info))
     }
 
     /// The terms themselves.
@@ -190,12 +170,5 @@ impl Terms {
             Ok(())
         })?;
         Ok(infos)
-    }
-}
-
-impl Query for Terms {
-    fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
-        let terms = self.clone();
-        Ok(Box::new(Gathered::new(move |reader| terms.docs(reader))))
     }
 }

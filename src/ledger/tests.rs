@@ -140,7 +140,7 @@ fn a_sweep_is_cut_where_many_entries_are_expected_and_where_upstream_keeps_no_mo
     assert_eq!(found.span(), TimeDelta::days(90));
     let now = at(400 * day);
     let found = next_sweep(&long, &sweeps(), 1_000, now).unwrap();
-    assert_eq!(found.since, kept_since(now));
+    assert_eq!(found.since, claimable_since(now));
     assert_eq!(next_sweep(&long, &sweeps(), 1_000, at(1_000 * day)), None);
     assert_eq!(sweep_at(&long, &sweeps(), at(1_000 * day)), None);
 }

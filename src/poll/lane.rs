@@ -300,7 +300,7 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::poll::BackfillSince;
+    use crate::poll::{BackfillSince, Overlap};
     use crate::store::LastLive;
 
     fn both(now: DateTime<Utc>) -> Now {
@@ -314,7 +314,7 @@ mod tests {
         Settings {
             interval: TimeDelta::seconds(60),
             max_interval: TimeDelta::minutes(10),
-            overlap: TimeDelta::minutes(2),
+            overlap: Overlap::Span(TimeDelta::minutes(2)),
             backfill_since: BackfillSince::Span(TimeDelta::days(3)),
             sweeps: vec![TimeDelta::minutes(15), TimeDelta::days(7)],
             page_size: 1_000,

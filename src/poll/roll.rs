@@ -151,6 +151,7 @@ impl Roll {
             TurnError::Upstream(error) => matches!(
                 error,
                 UpstreamError::Transient(_)
+                    | UpstreamError::Unreadable(_)
                     | UpstreamError::RateLimited { .. }
                     | UpstreamError::CursorRefused(_)
             ),

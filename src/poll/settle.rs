@@ -11,6 +11,7 @@ use super::turn::{Did, Hands, Listed, Outcome, Scan, Scanned, TurnError, Went};
 use super::{Poller, Refused};
 use crate::health::{LastError, State};
 use crate::position::{Source, WindowKind};
+use crate::store::GapCause;
 use crate::upstream::UpstreamError;
 
 impl Poller {
@@ -52,8 +53,11 @@ impl Poller {
             progress,
             theirs,
         } = scanned;
-        if matches!(did, Did::Kept { .. }) {
+        if matches!(did, Did::Kept { .. } | Did::Left) {
             self.refused = None;
+            if theirs.is_none() {
+                self.skew.heard_nothing();
+            }
         }
         if let Some(ahead) = theirs.and_then(|theirs| self.skew.heard(theirs, now)) {
             warn!(
@@ -76,16 +80,29 @@ impl Poller {
         };
         match did {
             Did::Nothing | Did::TooEarly => {}
+            Did::Left => {
+                lane.went_well(settings);
+                hands.board.write(&scan.source, |health| {
+                    health.failing_since = None;
+                    health.state = State::CatchingUp;
+                });
+            }
             Did::Restarted { ref why } => {
                 warn!(source = %scan.source, why, "A scan starts over with a smaller window.");
                 lane.restarted(progress.open(scan.kind), now.steady);
                 tell(hands, &scan.source, ours, why.clone());
             }
-            Did::GaveUp { window } => {
-                warn!(source = %scan.source, window.stretch = %window, "An entry is too large to take; its second is a gap.");
+            Did::AskedForLess => lane.ask_for_less(),
+            Did::GaveUp { window, cause } => {
+                let why = passed_because(cause);
+                warn!(source = %scan.source, window.stretch = %window, why, "A stretch was passed; it is a gap.");
                 lane.sealed(scan.kind, window.before, 0, settings, now);
-                let message = format!("an entry in {window} is too large to take; it is not held");
-                tell(hands, &scan.source, ours, message);
+                tell(
+                    hands,
+                    &scan.source,
+                    ours,
+                    format!("{why}; {window} is a gap"),
+                );
             }
             Did::Kept { appended, sealed } => {
                 lane.went_well(settings);
@@ -110,9 +127,10 @@ impl Poller {
         hands.board.write(&scan.source, |health| {
             health.backfilled_to = progress.backfilled_to;
             health.backfill_done = is_done;
+            health.overlap = Some(settings.overlap.of(&progress.visibility));
         });
         lane.came_to(progress, settings, now);
-        if matches!(did, Did::Nothing | Did::TooEarly) {
+        if matches!(did, Did::Nothing | Did::TooEarly | Did::Left) {
             lane.look_again(scan.kind, settings, now);
         }
     }
@@ -124,7 +142,6 @@ impl Poller {
         let state = match &error {
             // The quota holds everybody back; the source itself is well.
             TurnError::Upstream(UpstreamError::RateLimited { .. }) => return,
-            TurnError::Upstream(UpstreamError::PageTooLarge) => return lane.ask_for_less(),
             TurnError::Upstream(UpstreamError::Unauthorized(_)) => {
                 return self.refuse(&error, now);
             }
@@ -205,6 +222,14 @@ impl Poller {
         if matches!(error, TurnError::Upstream(UpstreamError::Unauthorized(_))) {
             self.refuse(error, now);
         }
+    }
+}
+
+fn passed_because(cause: GapCause) -> &'static str {
+    match cause {
+        GapCause::TooLarge => "an entry is too large to take",
+        GapCause::Unreadable => "an answer is not JSON, or cannot be read to its end",
+        GapCause::Foreign => "upstream shows the entries of another log",
     }
 }
 

@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::turn::UpstreamClock;
+
 /// A moment, by the clock that the log goes by and by one that nobody sets, which waits go by.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
@@ -14,6 +16,8 @@ pub(super) struct Now {
 pub(super) struct Skew {
     /// How far upstream's clock is ahead of our steady one.
     upstream_ahead: Option<TimeDelta>,
+    /// Whether an answer came that did not say.
+    is_silent: bool,
     is_wrong: bool,
 }
 
@@ -30,6 +34,20 @@ impl Skew {
         let ahead = now.wall - theirs;
         let was_wrong = std::mem::replace(&mut self.is_wrong, ahead.abs() > WRONG);
         (self.is_wrong && !was_wrong).then_some(ahead)
+    }
+
+    /// Takes in that an answer did not say what time it was.
+    pub(super) fn heard_nothing(&mut self) {
+        self.is_silent = true;
+    }
+
+    /// What is known of upstream's clock.
+    pub(super) fn upstream_clock(self) -> UpstreamClock {
+        match self.upstream_ahead {
+            Some(ahead) => UpstreamClock::Ahead(ahead),
+            None if self.is_silent => UpstreamClock::Silent,
+            None => UpstreamClock::NotHeard,
+        }
     }
 
     /// The lesser of our present and upstream's.

@@ -49,7 +49,8 @@ pub(super) fn next_window(
 
 fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Option<Window> {
     let Some(last) = progress.last_live else {
-        let reach = settings.overlap.max(SHORTEST_LIVE_WINDOW);
+        let reach = settings.overlap.of(&progress.visibility);
+        let reach = reach.max(SHORTEST_LIVE_WINDOW);
         return Some(Window::new(now - reach, now));
     };
     // What a halved scan left of its window begins where it ended: taking the overlap again each time would keep a source
@@ -58,9 +59,18 @@ fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Op
     let since = if last.restarts > 0 {
         last.before
     } else {
-        last.before.min(last.began_at) - settings.overlap
+        last.before.min(last.began_at) - settings.overlap.of(&progress.visibility)
     };
-    let window = Window::new(since, now.min(last.before + LONGEST_LIVE_WINDOW));
+    // A stretch before it was passed because it cannot be read, and is not asked for again each time.
+    let passed = progress.gaps.iter().map(|(gap, _)| gap.before);
+    let passed = passed.filter(|end| *end <= last.before).max();
+    let since = passed.map_or(since, |end| since.max(end));
+    // After a very long outage there is a part that upstream keeps no longer.
+    let kept = ledger::claimable_since(now);
+    let window = Window::new(
+        since.max(kept),
+        now.min(last.before.max(kept) + LONGEST_LIVE_WINDOW),
+    );
     (window.before > last.before).then_some(window)
 }
 
@@ -71,7 +81,7 @@ pub(super) fn backfill_floor(
     now: DateTime<Utc>,
 ) -> DateTime<Utc> {
     let wanted = settings.backfill_since.resolve(live_since);
-    wanted.max(ledger::kept_since(now))
+    wanted.max(ledger::claimable_since(now))
 }
 
 pub(super) fn next_backfill(
@@ -146,14 +156,14 @@ pub(super) fn is_backfilled(progress: &Progress, settings: &Settings, now: DateT
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::poll::BackfillSince;
+    use crate::poll::{BackfillSince, Overlap};
     use crate::store::LastLive;
 
     fn settings() -> Settings {
         Settings {
             interval: TimeDelta::seconds(60),
             max_interval: TimeDelta::minutes(10),
-            overlap: TimeDelta::minutes(2),
+            overlap: Overlap::Span(TimeDelta::minutes(2)),
             backfill_since: BackfillSince::Span(TimeDelta::days(3)),
             sweeps: vec![TimeDelta::minutes(15), TimeDelta::days(7)],
             page_size: 1_000,
@@ -308,7 +318,7 @@ mod tests {
         let now = at("05T10:00:00");
         let progress = Progress {
             live_since: Some(at("05T09:58:00")),
-            backfilled_to: Some(ledger::kept_since(now)),
+            backfilled_to: Some(ledger::claimable_since(now)),
             ..Progress::default()
         };
         assert_eq!(next_backfill(&progress, &settings, now), None);

@@ -6,8 +6,10 @@
 //! stretch was shown it too. The other way round it is not known to which stretch such an entry belongs, so one that is held is
 //! never missed.
 //!
-//! A refused cursor cuts the stretch in two; what was read before stays compared. So does an entry too large to take even alone:
-//! the second in which it is known to be is left out, and said to be.
+//! A refused cursor cuts the stretch in two; what was read before stays compared. So do a page that is too large and an answer
+//! that stays unreadable: the second that causes it is left out, and named with the cause.
+
+mod repair;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -16,13 +18,15 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
 use super::Settings;
-use super::turn::{Hands, foreign_owner};
+use super::paging::{Follows, Place};
+use super::scan::{UNREADABLE_TRIES, foreign_owner};
+use super::turn::Hands;
 use crate::clock::Clock;
 use crate::event::{Arrival, Identity};
 use crate::health::Board;
 use crate::ledger;
 use crate::position::{Cursor, Seq, Source, Window};
-use crate::store::{EntryKey, Held, Holding, Store, StoreError};
+use crate::store::{EntryKey, GapCause, Held, Holding, Store, StoreError};
 use crate::task;
 use crate::upstream::{LogPage, Permit, Upstream, UpstreamError};
 
@@ -98,8 +102,17 @@ pub struct Verdict {
     pub counts: HashMap<Differs, u64>,
     /// The first of them.
     pub differences: Vec<Difference>,
-    /// What could not be compared, because an entry in it is too large to take; the earliest first.
-    pub left_out: Vec<Window>,
+    /// What could not be compared; the earliest first.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A stretch that could not be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The stretch.
+    pub window: Window,
+    /// Why.
+    pub cause: GapCause,
 }
 
 impl Verdict {
@@ -116,10 +129,12 @@ impl Verdict {
     }
 
     /// Leaves out `window`, which comes after all that was left out before.
-    fn leave_out(&mut self, window: Window) {
+    fn leave_out(&mut self, window: Window, cause: GapCause) {
         match self.left_out.last_mut() {
-            Some(last) if last.before == window.since => last.before = window.before,
-            _ => self.left_out.push(window),
+            Some(last) if last.window.before == window.since && last.cause == cause => {
+                last.window.before = window.before;
+            }
+            _ => self.left_out.push(LeftOut { window, cause }),
         }
     }
 
@@ -143,8 +158,10 @@ pub struct Verify {
 enum Broken {
     /// Its cursor leads nowhere.
     Cursor(UpstreamError),
-    /// An entry in it is too large to take.
+    /// A page has too many bytes; the next scan asks for half as many entries.
     TooLarge,
+    /// An answer stays unreadable, or there is no way to read all of it.
+    Unreadable,
     /// Nothing helps.
     Off(VerifyError),
 }
@@ -168,7 +185,7 @@ impl Verify {
         (source, window): (Source, Window),
     ) -> Self {
         let now = clock.now();
-        let since = window.since.max(ledger::kept_since(now));
+        let since = window.since.max(ledger::claimable_since(now));
         Self {
             limit: settings.page_size,
             hands: Hands {
@@ -204,13 +221,18 @@ impl Verify {
             let broken = match self.scan(piece, &mut compared, &mut tell).await {
                 Ok(()) => {
                     failures = 0;
+                    let most = self.hands.settings.page_size;
+                    self.limit = self.limit.saturating_mul(2).min(most);
                     continue;
                 }
                 Err(Broken::Off(error)) => return Err(error),
                 Err(broken) => broken,
             };
             match (broken, piece.middle()) {
-                (_, Some(middle)) => {
+                (broken, Some(middle)) => {
+                    if matches!(broken, Broken::TooLarge) {
+                        self.limit = (self.limit / 2).max(1);
+                    }
                     let (since, before) = (piece.since, piece.before);
                     // The earlier half first.
                     pieces.push(Window::new(middle, before));
@@ -221,7 +243,12 @@ impl Verify {
                     self.wait_after(failures, error.into()).await?;
                     pieces.push(piece);
                 }
-                (_, None) => compared.verdict.leave_out(piece),
+                (Broken::TooLarge, None) if self.limit > 1 => {
+                    self.limit /= 2;
+                    pieces.push(piece);
+                }
+                (Broken::TooLarge, None) => compared.verdict.leave_out(piece, GapCause::TooLarge),
+                (_, None) => compared.verdict.leave_out(piece, GapCause::Unreadable),
             }
         }
         let (store, source) = (self.hands.store.clone(), self.source);
@@ -236,60 +263,85 @@ impl Verify {
         tell: &mut impl FnMut(&Verdict),
     ) -> Result<(), Broken> {
         let mut cursors = HashSet::new();
-        let mut cursor: Option<Cursor> = None;
+        let (mut cursor, mut resumed, mut empty_pages) = (None::<Cursor>, None, 0);
         compared.begin_scan();
         loop {
-            let page = self.page(piece, cursor.as_ref()).await?;
+            let place = Place {
+                window: piece,
+                resumed,
+                cursor: cursor.as_ref(),
+                empty_pages,
+            };
+            let page = self.page(place).await?;
+            let follows = place.then(&page);
+            let is_empty = page.entries.is_empty();
+            empty_pages = if is_empty { empty_pages + 1 } else { 0 };
             let (store, source) = (self.hands.store.clone(), self.source.clone());
             let mut taken = std::mem::take(compared);
             let (taken, result) = task::blocking(move || {
-                let result = taken.take(&store, &source, page.entries);
+                let result = taken.take(&store, &source, page.entries, resumed);
                 (taken, result)
             })
             .await;
             *compared = taken;
             result?;
             tell(&compared.verdict);
-            let Some(next) = page.next else {
-                return Ok(());
-            };
-            if compared.verdict.pages >= MAX_PAGES {
+            if compared.verdict.pages >= MAX_PAGES && follows != Follows::End {
                 return Err(VerifyError::Endless.into());
             }
-            if !cursors.insert(next.0.clone()) {
-                let why = "it came again, and leads in a circle".to_owned();
-                return Err(Broken::Cursor(UpstreamError::CursorRefused(why)));
+            let lost = |why: &str| Err(Broken::Cursor(UpstreamError::CursorRefused(why.into())));
+            match follows {
+                Follows::End => return Ok(()),
+                Follows::NoWay => return Err(Broken::Unreadable),
+                Follows::Unknown(why) => return lost(why),
+                Follows::From(time) => {
+                    cursors.clear();
+                    compared.resume_from(time);
+                    (cursor, resumed) = (None, Some(time));
+                }
+                Follows::Page(next) => {
+                    let is_same = is_empty && cursor.as_ref() == Some(&next);
+                    if !cursors.insert(next.0.clone()) && !is_same {
+                        return lost("it came again, and leads in a circle");
+                    }
+                    cursor = Some(next);
+                }
             }
-            cursor = Some(next);
         }
     }
 
     /// One page, asked for until it comes.
-    async fn page(&mut self, piece: Window, cursor: Option<&Cursor>) -> Result<LogPage, Broken> {
-        let mut failures = 0;
+    async fn page(&mut self, place: Place<'_>) -> Result<LogPage, Broken> {
+        let (mut failures, mut unreadable) = (0, 0);
+        // A part of a stretch that could not be read is cut further at once.
+        let is_cut = place.window != self.window && place.window.middle().is_some();
         loop {
             let permit = self.permit().await?;
             let upstream = &self.hands.upstream;
-            let asked = piece.widened();
             let page = upstream
-                .fetch_log_page(permit, &self.source, asked, cursor, self.limit)
+                .fetch_log_page(
+                    permit,
+                    &self.source,
+                    place.asked(),
+                    place.cursor,
+                    self.limit,
+                )
                 .await;
             self.hands.save_wait().await?;
             let error = match page {
                 Ok(page) => match foreign_owner(&self.source, &page) {
-                    None => {
-                        let most = self.hands.settings.page_size;
-                        self.limit = self.limit.saturating_mul(2).min(most);
-                        return Ok(page);
-                    }
-                    Some(owner) => VerifyError::Foreign(owner),
+                    None => return Ok(page),
+                    Some(owner) => VerifyError::Foreign(upstream.hide_credentials(&owner)),
                 },
                 Err(error @ UpstreamError::CursorRefused(_)) => return Err(Broken::Cursor(error)),
-                Err(UpstreamError::PageTooLarge) if self.limit > 1 => {
-                    self.limit /= 2;
-                    continue;
-                }
                 Err(UpstreamError::PageTooLarge) => return Err(Broken::TooLarge),
+                Err(error @ UpstreamError::Unreadable(_)) => {
+                    unreadable += 1;
+                    if is_cut || unreadable >= UNREADABLE_TRIES {
+                        return Err(Broken::Unreadable);
+                    }
+                    error.into()
+                }
                 Err(error @ (UpstreamError::Transient(_) | UpstreamError::RateLimited { .. })) => {
                     error.into()
                 }
@@ -336,8 +388,8 @@ struct Compared {
     /// The keys of entries that upstream shows, and those with their bodies.
     shown: HashSet<EntryKey>,
     bodies: HashSet<EntryKey>,
-    /// How many equal entries without an id this scan has shown.
-    twins: HashMap<EntryKey, u32>,
+    /// How many equal entries without an id this scan has shown, and when they happened.
+    twins: HashMap<EntryKey, (u32, Option<DateTime<Utc>>)>,
     verdict: Verdict,
 }
 
@@ -363,12 +415,19 @@ impl Compared {
         self.twins.clear();
     }
 
-    /// Compares a page.
+    /// What happened from `time` on is shown again.
+    fn resume_from(&mut self, time: DateTime<Utc>) {
+        self.twins
+            .retain(|_, (_, happened)| happened.is_none_or(|happened| happened < time));
+    }
+
+    /// Compares a page. What happened before `resumed` was shown by the pages before.
     fn take(
         &mut self,
         store: &Store,
         source: &Source,
         entries: Vec<Box<RawValue>>,
+        resumed: Option<DateTime<Utc>>,
     ) -> Result<(), VerifyError> {
         self.verdict.pages += 1;
         let arrivals: Vec<Arrival> = entries.into_iter().map(Arrival::read).collect();
@@ -377,7 +436,14 @@ impl Compared {
             if arrival.time.is_some_and(|time| !self.window.contains(time)) {
                 continue;
             }
-            let twin = self.twin(&arrival.identity);
+            let was_shown = arrival
+                .time
+                .zip(resumed)
+                .is_some_and(|(time, from)| time < from);
+            if was_shown && matches!(arrival.identity, Identity::Content(_)) {
+                continue;
+            }
+            let twin = self.twin(arrival);
             let key = EntryKey::of(&arrival.identity, twin);
             let is_first = self.shown.insert(key);
             self.verdict.shown += u64::from(is_first);
@@ -412,11 +478,12 @@ impl Compared {
     }
 
     /// Which of the equal entries without an id this one is; one with an id is the only one.
-    fn twin(&mut self, identity: &Identity) -> u32 {
-        match identity {
+    fn twin(&mut self, arrival: &Arrival) -> u32 {
+        match &arrival.identity {
             Identity::Id(_) => 1,
-            Identity::Content(_) => {
-                let shown = self.twins.entry(EntryKey::of(identity, 1)).or_default();
+            identity @ Identity::Content(_) => {
+                let key = EntryKey::of(identity, 1);
+                let (shown, _) = self.twins.entry(key).or_insert((0, arrival.time));
                 *shown += 1;
                 *shown
             }
@@ -427,7 +494,10 @@ impl Compared {
     fn finish(mut self, store: &Store, source: &Source, upto: Seq) -> Result<Verdict, VerifyError> {
         let (shown, verdict) = (&self.shown, &mut self.verdict);
         store.held_within(source, self.window, upto, |held: Held| {
-            let is_left_out = verdict.left_out.iter().any(|w| w.contains(held.time));
+            let is_left_out = verdict
+                .left_out
+                .iter()
+                .any(|part| part.window.contains(held.time));
             if !is_left_out && !shown.contains(&held.key) {
                 let difference = || Difference {
                     differs: Differs::NotShown,

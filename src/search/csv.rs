@@ -85,6 +85,10 @@ fn row(event: &AuditEvent) -> Vec<String> {
             cell.push_str(&text);
         }
     });
+    // Of a damaged entry the log still knows the id.
+    if let (true, Some(id)) = (event.is_damaged(), &event.id) {
+        values.insert("id", id.clone());
+    }
     let mut cells = vec![
         event.seq.to_string(),
         event.time.map(rfc3339).unwrap_or_default(),
@@ -134,6 +138,7 @@ mod tests {
             received_at: crate::clock::from_micros(0),
             problem: reading.problem,
             entry: serde_json::value::RawValue::from_string(body.to_owned()).unwrap(),
+            sha256: None,
         };
         let text = [header().unwrap(), rows(&[event]).unwrap()].concat();
         let mut reader = csv::Reader::from_reader(text.as_slice());

@@ -5,6 +5,7 @@ use serde::{Serialize, Serializer};
 use super::histogram::{Histogram, Scale};
 use super::walk::read;
 use super::{Question, SearchError, known_field, report_not_indexed};
+use crate::event::AuditEvent;
 use crate::index::{Matches, Snapshot, ValueCount};
 use crate::position::Seq;
 use crate::store::Store;
@@ -177,6 +178,12 @@ impl Counting<'_> {
             let mut events = read(self.store, rest.iter().copied(), READ_BYTES)?;
             // What the index does not have of an entry is not counted here either.
             report_not_indexed(self.snapshot, &mut events)?;
+            // The index still knows the values that a damaged entry had.
+            if events.iter().any(AuditEvent::is_damaged)
+                && let Some(values) = self.matches.values(field, prefix, size, None)?
+            {
+                return Ok(values);
+            }
             events.iter().for_each(|event| reading.take(event));
             rest = &rest[events.len()..];
         }

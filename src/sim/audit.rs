@@ -179,6 +179,17 @@ async fn answer(
     if question.from.is_some() && call.mischief.expired_cursor {
         return Err(Refusal::invalid("cursor has expired"));
     }
+    let skip = question
+        .is_skipped(&call.mischief)
+        .then(|| question.skip_cursor());
+    if let Some(cursor) = skip {
+        let info = PageInfo {
+            cursor: Some(&cursor),
+            form: simulator.config().cursor_form,
+            history_status: status.map(Identified::as_str),
+        };
+        return Ok(envelope::audit_page::<&str>(&[], info));
+    }
     let reader = Reader::new(simulator, call, log);
     let page: Page = reader
         .page(question, sieve, &call.mischief)

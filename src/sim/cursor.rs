@@ -10,28 +10,40 @@ use chrono::DateTime;
 use super::chance::Seed;
 use super::log::{Key, Lane};
 
-/// Seconds (8), nanoseconds (4), lane (1), number (8), check (8): a length that leaves padding to be written.
-const LEN: usize = 29;
+/// Seconds (8), nanoseconds (4), lane (1), number (8), empty pages (2), check (8): a length that leaves padding to be written.
+const LEN: usize = 31;
 
-/// The cursor that goes on after `key`.
-pub(crate) fn encode(key: Key, query: Seed) -> String {
+/// A place in a log, as a cursor holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// The next page begins after this.
+    pub(crate) key: Key,
+    /// How many empty pages have led here from the same place.
+    pub(crate) empty_pages: u16,
+}
+
+/// The cursor that goes on after `mark`.
+pub(crate) fn encode(mark: Mark, query: Seed) -> String {
+    let key = mark.key;
     let mut bytes = Vec::with_capacity(LEN);
     bytes.extend(key.time.timestamp().to_be_bytes());
     bytes.extend(key.time.timestamp_subsec_nanos().to_be_bytes());
     bytes.push(key.lane as u8);
     bytes.extend(key.number.to_be_bytes());
-    bytes.extend(check(key, query).to_be_bytes());
+    bytes.extend(mark.empty_pages.to_be_bytes());
+    bytes.extend(check(mark, query).to_be_bytes());
     URL_SAFE.encode(bytes)
 }
 
 /// The place a cursor speaks of, unless it is damaged or another query's.
-pub(crate) fn decode(cursor: &str, query: Seed) -> Option<Key> {
+pub(crate) fn decode(cursor: &str, query: Seed) -> Option<Mark> {
     let bytes = URL_SAFE.decode(cursor).ok()?;
     let bytes: &[u8; LEN] = bytes.as_slice().try_into().ok()?;
     let (seconds, rest) = bytes.split_first_chunk::<8>()?;
     let (nanos, rest) = rest.split_first_chunk::<4>()?;
     let (&lane, rest) = rest.split_first()?;
-    let (number, sum) = rest.split_first_chunk::<8>()?;
+    let (number, rest) = rest.split_first_chunk::<8>()?;
+    let (empty_pages, sum) = rest.split_first_chunk::<2>()?;
     let key = Key {
         time: DateTime::from_timestamp(i64::from_be_bytes(*seconds), u32::from_be_bytes(*nanos))?,
         lane: match lane {
@@ -42,11 +54,17 @@ pub(crate) fn decode(cursor: &str, query: Seed) -> Option<Key> {
         },
         number: u64::from_be_bytes(*number),
     };
-    (sum == check(key, query).to_be_bytes()).then_some(key)
+    let mark = Mark {
+        key,
+        empty_pages: u16::from_be_bytes(*empty_pages),
+    };
+    (sum == check(mark, query).to_be_bytes()).then_some(mark)
 }
 
-fn check(key: Key, query: Seed) -> u64 {
+fn check(mark: Mark, query: Seed) -> u64 {
+    let key = mark.key;
     query
+        .child(mark.empty_pages.into())
         .child(key.time.timestamp() as u64)
         .child(key.time.timestamp_subsec_nanos().into())
         .child(key.lane as u64)
@@ -66,9 +84,13 @@ mod tests {
                 lane,
                 number: 1 << 40,
             };
-            let cursor = encode(key, Seed(1));
+            let mark = Mark {
+                key,
+                empty_pages: 3,
+            };
+            let cursor = encode(mark, Seed(1));
             assert!(cursor.ends_with('='), "{cursor}");
-            assert_eq!(decode(&cursor, Seed(1)), Some(key));
+            assert_eq!(decode(&cursor, Seed(1)), Some(mark));
             assert_eq!(decode(&cursor, Seed(2)), None);
             assert_eq!(decode(&cursor[..20], Seed(1)), None);
             assert_eq!(decode(&cursor.replacen('A', "B", 1), Seed(1)), None);

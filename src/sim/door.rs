@@ -115,7 +115,8 @@ pub(super) async fn pass(
                 None if simulator.is_forbidden(&call.path) => Refusal::forbidden().into_response(),
                 None => {
                     request.extensions_mut().insert(call.clone());
-                    serve(&call.mischief, request, next).await
+                    let given = given_credential(request.headers());
+                    serve(&call.mischief, &given, request, next).await
                 }
             }
         }
@@ -136,7 +137,13 @@ pub(super) async fn pass(
 }
 
 /// Hands a request on, unless it meets with a fault; an answer may still be cut.
-async fn serve(mischief: &Mischief, request: Request, next: Next) -> Response {
+async fn serve(mischief: &Mischief, credential: &str, request: Request, next: Next) -> Response {
+    if mischief.echo_credential {
+        return envelope::echo(mischief.seed, credential);
+    }
+    if mischief.incomplete {
+        return envelope::incomplete(mischief.seed);
+    }
     if mischief.server_error {
         return envelope::server_error(mischief.seed);
     }
@@ -144,10 +151,41 @@ async fn serve(mischief: &Mischief, request: Request, next: Next) -> Response {
         return envelope::success_false();
     }
     let response = in_upstreams_form(next.run(request).await);
+    let response = match mischief.garbled.is_empty() {
+        true => response,
+        false => garbled(response, &mischief.garbled).await,
+    };
     match mischief.cut_body {
         true => cut(response, mischief.seed).await,
         false => response,
     }
+}
+
+/// The token or key that a request carries.
+fn given_credential(headers: &HeaderMap) -> String {
+    let bearer =
+        text(headers, &header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+    let given = text(headers, &X_AUTH_KEY).or(bearer);
+    given.unwrap_or_default().to_owned()
+}
+
+/// Sends a byte that is not UTF-8 wherever one of these texts begins.
+async fn garbled(response: Response, texts: &[String]) -> Response {
+    let (parts, body) = response.into_parts();
+    let Ok(whole) = axum::body::to_bytes(body, usize::MAX).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let mut whole = whole.to_vec();
+    for text in texts.iter().filter(|text| !text.is_empty()) {
+        let found = |body: &[u8]| {
+            body.windows(text.len())
+                .position(|part| part == text.as_bytes())
+        };
+        while let Some(at) = found(&whole) {
+            whole[at] = 0xff;
+        }
+    }
+    Response::from_parts(parts, Body::from(whole))
 }
 
 /// What the framework refuses before a route sees it, a path that is no text or a body that is too long, it refuses
@@ -249,7 +287,12 @@ fn stamp(simulator: &Simulator, call: &Call, allowance: Allowance, headers: &mut
     );
     set(RATELIMIT_POLICY, format!("\"default\";q={limit};w=300"));
     set(CF_RAY, call.ray.clone());
-    set(header::DATE, http_date(call.at));
+    // The server adds a date where there is none, so an unreadable one stands for a missing one.
+    let date = match call.mischief.no_date {
+        true => "-".to_owned(),
+        false => http_date(call.at),
+    };
+    set(header::DATE, date);
     if let Some(until) = allowance.blocked_until {
         let retry_after = if call.mischief.retry_after_as_date {
             // Dates have whole seconds: one that is rounded up is never too early.

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -181,6 +183,62 @@ pub(crate) fn success_false() -> Response {
         "result": [],
     });
     json_response(StatusCode::OK, body.to_string())
+}
+
+/// An answer that lacks what every page must have.
+pub(crate) fn incomplete(seed: Seed) -> Response {
+    const BODIES: [&str; 6] = [
+        "{}",
+        "[]",
+        r#"{"success":true,"errors":[],"messages":[]}"#,
+        r#"{"success":true,"errors":[{"code":1001,"message":"backend timeout"}],"result":null}"#,
+        r#"{"success":true,"errors":[{"code":1001,"message":"backend timeout"}],"result":[]}"#,
+        r#"{"errors":null,"result":null}"#,
+    ];
+    let which = seed.named("incomplete").below(BODIES.len() as u64) as usize;
+    json_response(StatusCode::OK, BODIES[which].to_owned())
+}
+
+/// A failure that repeats the credential, in one of the forms in which programs do.
+pub(crate) fn echo(seed: Seed, credential: &str) -> Response {
+    let (first, rest) = credential.split_at(credential.len() / 2);
+    let bearer = STANDARD.encode(format!("Bearer {credential}"));
+    let percent: String = credential
+        .bytes()
+        .map(|byte| format!("%{byte:02X}"))
+        .collect();
+    let escaped: String = credential
+        .chars()
+        .map(|c| format!("&#{};", u32::from(c)))
+        .collect();
+    let seed = seed.named("echo");
+    let message = match seed.child(0).below(8) {
+        0 => format!("Invalid token {credential}"),
+        // Around the place where long messages are cut.
+        1 => format!(
+            "{} {credential}",
+            "x".repeat(160 + seed.child(1).below(60) as usize)
+        ),
+        2 => format!("Authorization: {bearer}"),
+        3 => format!("GET /?access_token={percent}"),
+        4 => format!("token {} is not known", credential.to_uppercase()),
+        5 => format!("token {first}\u{200b}{rest} is not known"),
+        6 => format!("token {first} {rest}"),
+        _ => format!("token {escaped}"),
+    };
+    match seed.child(2).below(4) {
+        0 => Refusal::coded(StatusCode::BAD_REQUEST, 1001, message).into_response(),
+        1 => html_response(
+            StatusCode::BAD_GATEWAY,
+            format!("<p>{first}<wbr>{rest}</p><p>{message}</p>"),
+        ),
+        2 => {
+            let error = json!({ "code": 1001, "message": message });
+            let body = json!({ "success": false, "errors": [error], "result": null });
+            json_response(StatusCode::OK, body.to_string())
+        }
+        _ => html_response(StatusCode::OK, format!("<p>{message}</p>")),
+    }
 }
 
 fn json_response(status: StatusCode, body: String) -> Response {

@@ -11,6 +11,9 @@ use crate::position::Source;
 
 use super::chance::Seed;
 
+/// The most empty pages in a row that [`Faults::empty_page`] sends.
+pub(crate) const MAX_EMPTY_IN_A_ROW: u16 = 4;
+
 /// The faults that are switched on. Shares are from 0, never, to 1, always; all are 0 by default.
 #[derive(Clone, Debug)]
 pub struct Faults {
@@ -42,6 +45,18 @@ pub struct Faults {
     pub cursor_loop: f64,
     /// Last pages that carry a cursor all the same; what follows them is empty.
     pub empty_with_cursor: f64,
+    /// Pages in mid-scan that are empty; their cursor leads on. At most four in a row.
+    pub empty_page: f64,
+    /// Full pages that have no cursor, though more entries follow.
+    pub no_cursor: f64,
+    /// Answers with status 200 that lack what a page must have: `{}`, `[]`, or no result beside errors.
+    pub incomplete: f64,
+    /// Texts whose first byte is sent as one that is not UTF-8, wherever an answer has them.
+    pub garbled: Vec<String>,
+    /// Answers whose `Date` cannot be read.
+    pub no_date: f64,
+    /// Failures that repeat the credential, in one of many forms.
+    pub echo_credential: f64,
     /// Logs that no token may read: every call for them, and for what belongs to their owner, is answered with 403.
     pub forbidden: Vec<Source>,
     /// Requests for a list of accounts or members that are answered with 403.
@@ -79,6 +94,12 @@ impl Default for Faults {
             success_false: 0.0,
             cursor_loop: 0.0,
             empty_with_cursor: 0.0,
+            empty_page: 0.0,
+            no_cursor: 0.0,
+            incomplete: 0.0,
+            garbled: Vec::new(),
+            no_date: 0.0,
+            echo_credential: 0.0,
             forbidden: Vec::new(),
             list_forbidden: 0.0,
             list_not_found: 0.0,
@@ -109,6 +130,12 @@ pub(crate) struct Mischief {
     pub(crate) success_false: bool,
     pub(crate) cursor_loop: bool,
     pub(crate) empty_with_cursor: bool,
+    pub(crate) empty_page: bool,
+    pub(crate) no_cursor: bool,
+    pub(crate) incomplete: bool,
+    pub(crate) garbled: Vec<String>,
+    pub(crate) no_date: bool,
+    pub(crate) echo_credential: bool,
     pub(crate) list_forbidden: bool,
     pub(crate) list_not_found: bool,
     pub(crate) list_null: bool,
@@ -136,6 +163,12 @@ impl Faults {
             success_false: happens("success_false", self.success_false),
             cursor_loop: happens("cursor_loop", self.cursor_loop),
             empty_with_cursor: happens("empty_with_cursor", self.empty_with_cursor),
+            empty_page: happens("empty_page", self.empty_page),
+            no_cursor: happens("no_cursor", self.no_cursor),
+            incomplete: happens("incomplete", self.incomplete),
+            garbled: self.garbled.clone(),
+            no_date: happens("no_date", self.no_date),
+            echo_credential: happens("echo_credential", self.echo_credential),
             list_forbidden: happens("list_forbidden", self.list_forbidden),
             list_not_found: happens("list_not_found", self.list_not_found),
             list_null: happens("list_null", self.list_null),

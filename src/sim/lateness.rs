@@ -6,11 +6,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::chance::Seed;
+use super::config::Lag;
 
 /// The rules in the order in which they were set.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lateness {
     rules: Vec<Rule>,
+    /// What every live entry takes.
+    lag: Option<Lag>,
 }
 
 #[derive(Clone, Debug)]
@@ -22,6 +25,30 @@ struct Rule {
 }
 
 impl Lateness {
+    /// Every live entry takes such a time, whatever the rules say.
+    pub(crate) fn new(lag: Lag) -> Self {
+        Self {
+            rules: Vec::new(),
+            lag: Some(lag),
+        }
+    }
+
+    /// When live entry `number`, which happened at `happened`, can be read.
+    pub(crate) fn visible_at(
+        &self,
+        seed: Seed,
+        number: u64,
+        happened: DateTime<Utc>,
+    ) -> DateTime<Utc> {
+        let late = self.late_at(seed, number, happened);
+        let part = || seed.child(number).named("lag").rng().f64();
+        let lag = self
+            .lag
+            .map_or(TimeDelta::zero(), |lag| lag.of_part(part()));
+        let lagging = happened.checked_add_signed(lag);
+        lagging.map_or(late, |lagging| lagging.max(late))
+    }
+
     /// From now on, this share of live entries is late by up to `max`.
     pub(crate) fn set(&mut self, now: DateTime<Utc>, share: f64, max: TimeDelta) {
         let current = self.rules.last();
@@ -35,13 +62,8 @@ impl Lateness {
         }
     }
 
-    /// When live entry `number`, which happened at `happened`, can be read.
-    pub(crate) fn visible_at(
-        &self,
-        seed: Seed,
-        number: u64,
-        happened: DateTime<Utc>,
-    ) -> DateTime<Utc> {
+    /// As [`Lateness::visible_at`], by the rules alone.
+    fn late_at(&self, seed: Seed, number: u64, happened: DateTime<Utc>) -> DateTime<Utc> {
         let own = seed.child(number);
         let rule = self.rules.iter().rev().find(|rule| rule.after < happened);
         let Some(rule) = rule.filter(|rule| own.happens(rule.share)) else {
@@ -60,6 +82,29 @@ impl Lateness {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lags_are_spread_as_they_were_measured() {
+        let happened: DateTime<Utc> = "2026-08-03T12:00:00Z".parse().unwrap();
+        let lateness = Lateness::new(Lag::MEASURED);
+        let mut lags: Vec<i64> = (0..10_000)
+            .map(|n| (lateness.visible_at(Seed(7), n, happened) - happened).num_seconds())
+            .collect();
+        lags.sort_unstable();
+        let near = |at: usize, seconds: i64| {
+            assert!(
+                (lags[at] - seconds).abs() <= 4,
+                "{} for {seconds}",
+                lags[at]
+            );
+        };
+        near(0, 167);
+        near(5_000, 289);
+        near(9_500, 402);
+        near(9_999, 450);
+        let at_once = Lateness::new(Lag::NONE);
+        assert_eq!(at_once.visible_at(Seed(7), 1, happened), happened);
+    }
 
     #[test]
     fn what_could_be_read_stays_readable() {

@@ -160,6 +160,39 @@ impl Log {
         log::merge(keys, direction, max)
     }
 
+    /// The texts of its live entries that could be read at `visible_by`, each with when it could be first.
+    pub(crate) fn visible_since(
+        &self,
+        world: &World,
+        lateness: &Lateness,
+        from: DateTime<Utc>,
+        visible_by: DateTime<Utc>,
+    ) -> Vec<(String, DateTime<Utc>)> {
+        let Some(origin) = &self.computed else {
+            return Vec::new();
+        };
+        let whole = Stretch {
+            low: Key::first_at(from),
+            high: Key::first_after(visible_by),
+        };
+        let computed = &origin.computed;
+        let keys = computed.keys(
+            whole,
+            Direction::Ascending,
+            visible_by,
+            lateness,
+            usize::MAX,
+        );
+        keys.into_iter()
+            .filter(|key| key.lane == Lane::Live)
+            .filter_map(|key| {
+                let happened = computed.live.moment(key.number);
+                let since = lateness.visible_at(computed.late_seed, key.number, happened);
+                Some((self.compose(world, key)?, since))
+            })
+            .collect()
+    }
+
     /// The text of the entry at a key.
     pub(crate) fn text(&self, world: &World, key: Key) -> Arc<str> {
         match self.compose(world, key) {

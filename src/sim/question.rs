@@ -2,14 +2,15 @@
 //!
 //! A question is checked as a whole before anything is read. Which entries pass is said by a sieve beside it.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use crate::position::Source;
 
 use super::chance::Seed;
+use super::cursor::Mark;
 use super::door::Call;
 use super::envelope::Refusal;
-use super::faults::Mischief;
+use super::faults::{MAX_EMPTY_IN_A_ROW, Mischief};
 use super::filter::Filters;
 use super::log::{Direction, Key, Stretch};
 use super::reader::Page;
@@ -29,6 +30,8 @@ pub(crate) struct Question {
     pub(crate) limit: usize,
     /// The last entry of the page before.
     pub(crate) from: Option<Key>,
+    /// How many empty pages have led there.
+    empty_pages: u16,
     /// Entries before this moment are not kept any more.
     kept_since: DateTime<Utc>,
     /// What cursors are bound to.
@@ -81,7 +84,8 @@ impl Question {
             limit: limit(given("limit"))?
                 .min(simulator.config().max_limit)
                 .max(1),
-            from,
+            from: from.map(|mark| mark.key),
+            empty_pages: from.map_or(0, |mark| mark.empty_pages),
             kept_since: call.at - simulator.retention(),
             seed,
         })
@@ -126,16 +130,46 @@ impl Question {
         }
     }
 
+    /// Whether the page is to be an empty one, whose cursor leads on.
+    pub(crate) fn is_skipped(&self, mischief: &Mischief) -> bool {
+        mischief.empty_page && self.empty_pages < MAX_EMPTY_IN_A_ROW
+    }
+
+    /// The cursor of an empty page that leads on.
+    pub(crate) fn skip_cursor(&self) -> String {
+        let mark = Mark {
+            key: self.from.unwrap_or(self.beginning()),
+            empty_pages: self.empty_pages.saturating_add(1),
+        };
+        cursor::encode(mark, self.seed)
+    }
+
     /// What a page says of where the next one begins.
     pub(crate) fn next_cursor(&self, page: &Page, mischief: &Mischief) -> Option<String> {
         let last = page.last.or(self.from);
-        let place = match self.from {
-            Some(from) if mischief.cursor_loop => Some(from),
-            _ if page.has_more => last,
-            _ if mischief.empty_with_cursor => Some(last.unwrap_or(self.end())),
-            _ => None,
+        let is_full = page.entries.len() >= self.limit;
+        let (place, empty_pages) = match self.from {
+            Some(from) if mischief.cursor_loop => (Some(from), self.empty_pages),
+            _ if page.has_more && is_full && mischief.no_cursor => (None, 0),
+            _ if page.has_more => (last, 0),
+            _ if mischief.empty_with_cursor => (Some(last.unwrap_or(self.end())), 0),
+            _ => (None, 0),
         };
-        place.map(|key| cursor::encode(key, self.seed))
+        place.map(|key| cursor::encode(Mark { key, empty_pages }, self.seed))
+    }
+
+    /// A place before which nothing is.
+    fn beginning(&self) -> Key {
+        match self.direction {
+            Direction::Ascending => {
+                let low = self.window.low.time;
+                Key::first_at(
+                    low.checked_sub_signed(TimeDelta::nanoseconds(1))
+                        .unwrap_or(low),
+                )
+            }
+            Direction::Descending => self.window.high,
+        }
     }
 
     /// A place behind which nothing is left.

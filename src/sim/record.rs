@@ -141,7 +141,11 @@ fn write(simulator: &Simulator, call: &Call, change: &Change<'_>) {
         },
         zone: None,
     };
-    simulator.publish(&source, &entry.text(), call.at, call.at);
+    let lag = simulator
+        .config()
+        .lag
+        .of_part(seed.named("lag").rng().f64());
+    simulator.publish(&source, &entry.text(), call.at, call.at + lag);
 }
 
 /// A body without its white space: an entry stands on one line.

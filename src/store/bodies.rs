@@ -77,18 +77,32 @@ impl Bodies {
     }
 
     /// Takes a dictionary into use for reading, and, as the latest, for writing.
-    pub(super) fn learn(&self, id: i64, sample_ratio: f64, content: &[u8]) {
-        let decoder = Arc::new(DecoderDictionary::copy(content));
-        let encoder = EncoderDictionary::copy(content, LEVEL);
+    ///
+    /// A damaged one is used for reading as far as zstd can load it: bodies are compared with their hashes anyway. New bodies
+    /// are then written without a dictionary, until another one is trained.
+    pub(super) fn learn(&self, id: i64, sample_ratio: f64, content: &[u8], is_whole: bool) {
+        let decoder = DecoderDictionary::try_copy(content).map(Arc::new);
+        let encoder = EncoderDictionary::try_copy(content, LEVEL);
         let mut state = self.lock();
+        let (Ok(decoder), Ok(encoder)) = (decoder, encoder) else {
+            state.current = None;
+            return;
+        };
         Arc::make_mut(&mut state.decoders.0).insert(id, decoder);
-        state.current = Some(Arc::new(Current {
-            id,
-            sample_ratio,
-            encoder,
-        }));
+        state.current = is_whole.then(|| {
+            Arc::new(Current {
+                id,
+                sample_ratio,
+                encoder,
+            })
+        });
         state.raw_bytes = 0;
         state.packed_bytes = 0;
+    }
+
+    /// Whether bodies with this dictionary can be read, as far as it is known here.
+    pub(super) fn knows(&self, dictionary: i64) -> bool {
+        dictionary == NO_DICTIONARY || self.lock().decoders.0.contains_key(&dictionary)
     }
 
     /// Compresses bodies, in order, with the dictionary now in use.
@@ -163,6 +177,11 @@ impl<'a> Unpacker<'a> {
         }
     }
 
+    /// Whether the dictionary of a body is there.
+    pub(super) fn knows(&self, dictionary: i64) -> bool {
+        dictionary == NO_DICTIONARY || self.decoders.0.contains_key(&dictionary)
+    }
+
     /// The bytes that were packed.
     pub(super) fn unpack(&mut self, dictionary: i64, frame: &[u8]) -> Result<Vec<u8>, StoreError> {
         let len = Decompressor::upper_bound(frame).unwrap_or(MAX_BODY_LEN);
@@ -202,7 +221,7 @@ impl<'a> Unpacker<'a> {
 pub(super) fn train(samples: &[&str]) -> Option<(Vec<u8>, f64)> {
     let content = zstd::dict::from_samples(samples, DICTIONARY_LEN).ok()?;
     let trial = Bodies::new();
-    trial.learn(1, 0.0, &content);
+    trial.learn(1, 0.0, &content, true);
     let packed = trial.pack(samples.iter().copied()).ok()?;
     let packed_bytes: usize = packed.iter().map(|packed| packed.frame.len()).sum();
     let raw_bytes: usize = samples.iter().map(|sample| sample.len()).sum();
@@ -227,7 +246,7 @@ mod tests {
         let plain = bodies.pack(samples.iter().map(String::as_str)).unwrap();
         let (content, ratio) =
             train(&samples.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
-        bodies.learn(1, ratio, &content);
+        bodies.learn(1, ratio, &content, true);
         let trained = bodies.pack(samples.iter().map(String::as_str)).unwrap();
         let decoders = bodies.decoders();
         let mut unpacker = Unpacker::new(&decoders);
@@ -256,6 +275,17 @@ mod tests {
         assert_eq!([pack(63), pack(1)], [false, true]);
         bodies.judge_anew();
         assert!(!bodies.falls_short());
+    }
+
+    #[test]
+    fn a_dictionary_that_cannot_be_loaded_stops_nothing() {
+        let bodies = Bodies::new();
+        // It begins as a dictionary does, and goes on as none does.
+        let broken = [0x37, 0xa4, 0x30, 0xec, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff];
+        bodies.learn(1, 0.5, &broken, false);
+        let packed = bodies.pack(["some text"].into_iter()).unwrap();
+        assert_eq!(packed[0].dictionary, NO_DICTIONARY);
+        assert!(!bodies.knows(1));
     }
 
     #[test]

@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Transaction, named_params};
 
 use super::bodies::{self, Packed, Unpacker};
-use super::lateness::Late;
-use super::windows::{self, Advance, WindowId};
-use super::{Store, StoreError, identity, ledger, sources};
+use super::lateness::{Late, Shown};
+use super::reading::{has_form, is_damage};
+use super::windows::{self, Advance, GapCause, WindowId};
+use super::{Store, StoreError, identity, ledger, scrub, sources};
 use crate::durable::Step;
 use crate::event::{Arrival, Identity, sha256};
 use crate::json::canonical;
@@ -19,10 +20,17 @@ pub struct Page {
     pub window: WindowId,
     /// The cursor it was asked with.
     pub asked: Option<Cursor>,
+    /// From when on it was asked for, if not from its window's beginning: entries before that were shown by the pages before.
+    pub resumed: Option<DateTime<Utc>>,
+    /// The `limit` it was asked with; `None` leaves it open.
+    pub limit: Option<u32>,
     /// Its entries, in upstream's order.
     pub arrivals: Vec<Arrival>,
     /// What comes after it.
     pub then: Then,
+    /// The earliest moment of which upstream still kept entries when it answered: nothing before it can be claimed. It must be
+    /// before the window's end, unless the window is left or given up.
+    pub claim_since: DateTime<Utc>,
     /// Upstream's present when it was asked: nothing after it can be claimed, and no scan began later.
     pub claim_before: DateTime<Utc>,
     /// Our present.
@@ -34,8 +42,14 @@ pub struct Page {
 pub enum Then {
     /// Another page.
     GoOn(Cursor),
+    /// The same from that second on, without a cursor: the page was full and had none.
+    GoOnFrom(DateTime<Utc>),
     /// Nothing: the window is proven.
     Seal,
+    /// Nothing that could be read: the window is passed, and is a gap.
+    GiveUp(GapCause),
+    /// Nothing can be claimed: the window is taken back.
+    Leave,
 }
 
 /// What keeping a page came to.
@@ -77,10 +91,18 @@ impl Store {
             let stretch = windows::stretch(db, page.window)?;
             let mut writing = Writing::new(self, db, source, head, page.received_at);
             writing.sealed = ledger::sealed_within(db, source, stretch.widened())?;
+            writing.shown = Shown::by(db, page.window)?;
             for (arrival, packed) in page.arrivals.iter().zip(&packed) {
+                let was_shown = page
+                    .resumed
+                    .is_some_and(|resumed| arrival.time.is_some_and(|time| time < resumed));
                 let twin = match &arrival.identity {
                     Identity::Id(_) => 1,
-                    Identity::Content(hash) => windows::count_twin(db, page.window, hash)?,
+                    // Counted by the page before, and asked for again only because bounds may exclude.
+                    Identity::Content(_) if was_shown => continue,
+                    Identity::Content(hash) => {
+                        windows::count_twin(db, page.window, hash, arrival.time)?
+                    }
                 };
                 writing.keep(arrival, packed, twin)?;
             }
@@ -123,14 +145,33 @@ impl Store {
         Ok(appended)
     }
 
+    /// Takes the dictionaries into use that are not known here yet. One that cannot be read is left out: the bodies that need
+    /// it are damaged.
     pub(super) fn learn_dictionaries(&self) -> Result<(), StoreError> {
         self.ask(|db| {
-            let mut ask =
-                db.prepare("SELECT id, sample_ratio, content FROM dictionary ORDER BY id")?;
-            let mut rows = ask.query([])?;
-            while let Some(row) = rows.next()? {
-                let content: Vec<u8> = row.get(2)?;
-                self.0.bodies.learn(row.get(0)?, row.get(1)?, &content);
+            let mut ids = db.prepare("SELECT id FROM dictionary ORDER BY id")?;
+            let mut one =
+                db.prepare("SELECT sample_ratio, content, sha256 FROM dictionary WHERE id = ?1")?;
+            for id in ids.query_map([], |row| row.get::<_, i64>(0))? {
+                let id = match id {
+                    Ok(id) if self.0.bodies.knows(id) => continue,
+                    Ok(id) => id,
+                    Err(error) if is_damage(&error) => break,
+                    Err(error) => return Err(error.into()),
+                };
+                let read = one.query_row([id], |row| {
+                    let content: Vec<u8> = row.get(1)?;
+                    let hash: Option<Vec<u8>> = row.get(2)?;
+                    Ok((row.get(0)?, content, hash))
+                });
+                match read {
+                    Ok((ratio, content, hash)) => {
+                        let is_whole = hash.is_none_or(|hash| hash == sha256(&content));
+                        self.0.bodies.learn(id, ratio, &content, is_whole);
+                    }
+                    Err(error) if is_damage(&error) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
             Ok(())
         })
@@ -150,7 +191,8 @@ impl Store {
             .map(Seq)
             .collect();
         let events = self.events(&seqs, bodies::MAX_SAMPLE_BYTES)?;
-        let samples: Vec<&str> = events.iter().map(|event| event.entry.get()).collect();
+        let whole = events.iter().filter(|event| !event.is_damaged());
+        let samples: Vec<&str> = whole.map(|event| event.entry.get()).collect();
         let Some((content, ratio)) = bodies::train(&samples) else {
             // Not again for each page.
             self.0.bodies.judge_anew();
@@ -158,12 +200,12 @@ impl Store {
         };
         let id = self.change(Step::SaveDictionary, |db| {
             let mut insert = db.prepare_cached(
-                "INSERT INTO dictionary (trained_us, sample_ratio, content) VALUES (?1, ?2, ?3)",
+                "INSERT INTO dictionary (trained_us, sample_ratio, content, sha256) VALUES (?1, ?2, ?3, ?4)",
             )?;
-            insert.execute((now.timestamp_micros(), ratio, &content))?;
+            insert.execute((now.timestamp_micros(), ratio, &content, sha256(&content)))?;
             Ok(db.last_insert_rowid())
         })?;
-        self.0.bodies.learn(id, ratio, &content);
+        self.0.bodies.learn(id, ratio, &content, true);
         tracing::debug!(
             dictionary = id,
             samples = samples.len(),
@@ -183,16 +225,15 @@ pub(super) fn head(db: &Connection) -> Result<Seq, StoreError> {
 }
 
 impl Page {
-    /// Moves its window on, or seals it.
+    /// Moves its window on, or ends it.
     fn advance(&self, db: &Connection, appended: Appended) -> Result<(), StoreError> {
-        let next = match &self.then {
-            Then::GoOn(cursor) => Some(cursor),
-            Then::Seal => None,
-        };
         let advance = Advance {
             id: self.window,
             asked: self.asked.as_ref(),
-            next,
+            resumed: self.resumed,
+            limit: self.limit,
+            then: &self.then,
+            claim_since: self.claim_since,
             claim_before: self.claim_before,
             entries: self.arrivals.len(),
             new: appended.new,
@@ -215,6 +256,8 @@ pub(super) struct Writing<'a> {
     /// What was sealed before this scan, of its stretch and the second at its ends. Of a file nothing is late.
     sealed: Vec<Window>,
     late: Late,
+    /// What the scan says of how late entries become visible; a file says nothing.
+    shown: Option<Shown>,
 }
 
 impl<'a> Writing<'a> {
@@ -236,6 +279,7 @@ impl<'a> Writing<'a> {
             newest_us: None,
             sealed: Vec::new(),
             late: Late::default(),
+            shown: None,
         }
     }
 
@@ -253,7 +297,7 @@ impl<'a> Writing<'a> {
             self.note_lateness(arrival);
             return Ok(());
         }
-        match self.next_revision(&key, &hash, arrival)? {
+        match self.next_revision(&key, &hash, arrival, packed)? {
             None => self.appended.held += 1,
             Some(revision) => {
                 self.insert(arrival, packed, &key, &hash, revision)?;
@@ -269,14 +313,22 @@ impl<'a> Writing<'a> {
         let Some(time) = arrival.time else { return };
         let begun = self.sealed.partition_point(|window| window.since <= time);
         let last = self.sealed[..begun].last();
-        if last.is_some_and(|window| time < window.before) {
-            self.late.count(self.received_at - time);
+        let was_sealed = last.is_some_and(|window| time < window.before);
+        let lateness = self.received_at - time;
+        if was_sealed {
+            self.late.count(lateness);
+        }
+        if let Some(shown) = &mut self.shown {
+            shown.count(time, was_sealed, lateness);
         }
     }
 
     /// Counts the source's new events; gives what it came to, and the head now.
     pub(super) fn finish(self) -> Result<(Appended, Seq), StoreError> {
         self.late.save(self.db, self.source)?;
+        if let Some(shown) = &self.shown {
+            shown.save(self.db, self.source)?;
+        }
         sources::count_events(self.db, self.source, self.appended.new, self.newest_us)?;
         Ok((self.appended, self.head))
     }
@@ -325,10 +377,11 @@ impl<'a> Writing<'a> {
         key: &[u8],
         hash: &[u8; 32],
         arrival: &Arrival,
+        packed: &Packed,
     ) -> Result<Option<u32>, StoreError> {
+        // Without bodies: one that cannot be read must not be in the way of what comes in.
         let mut ask = self.db.prepare_cached(
-            "SELECT revision, sha256, dictionary, body, from_logpush FROM event WHERE source = ?1 AND identity = ?2
-             ORDER BY revision",
+            "SELECT seq, revision, sha256, from_logpush FROM event WHERE source = ?1 AND identity = ?2 ORDER BY revision",
         )?;
         let mut rows = ask.query((self.source, key))?;
         let decoders = self.store.0.bodies.decoders();
@@ -336,20 +389,21 @@ impl<'a> Writing<'a> {
         let mut form = None;
         let mut next = 0;
         while let Some(row) = rows.next()? {
-            if row.get_ref(1)?.as_bytes().ok() == Some(hash.as_slice()) {
+            let seq = Seq(row.get(0)?);
+            if row.get_ref(2)?.as_bytes().ok() == Some(hash.as_slice()) {
+                scrub::put_back_if_damaged(self.db, seq, packed)?;
                 return Ok(None);
             }
-            if arrival.from_logpush && !row.get::<_, bool>(4)? {
+            if arrival.from_logpush && !row.get::<_, bool>(3)? {
                 return Ok(None);
             }
-            // Other bytes may say the same: only the content counts.
-            let held =
-                unpacker.unpack(row.get(2)?, row.get_ref(3)?.as_bytes().unwrap_or_default())?;
+            // Other bytes may say the same: only the content counts. A damaged body does not tell, and the entry is kept
+            // rather than lost.
             let form = form.get_or_insert_with(|| canonical(arrival.body.get()));
-            if canonical(&String::from_utf8_lossy(&held)) == *form {
+            if has_form(self.db, &mut unpacker, seq, form)? {
                 return Ok(None);
             }
-            next = row.get::<_, u32>(0)? + 1;
+            next = row.get::<_, u32>(1)? + 1;
         }
         Ok(Some(next))
     }
@@ -414,8 +468,11 @@ mod tests {
             Page {
                 window,
                 asked: None,
+                resumed: None,
+                limit: None,
                 arrivals,
                 then,
+                claim_since: DateTime::UNIX_EPOCH,
                 claim_before: now(),
                 received_at: now(),
             }
@@ -588,20 +645,5 @@ mod tests {
             .ask(|db| Ok(db.query_row("SELECT count(*) FROM dictionary", [], |row| row.get(0))?))
             .unwrap();
         assert_eq!(trained, 1);
-    }
-
-    #[test]
-    fn a_body_that_was_changed_on_disk_is_not_given_out() {
-        let log = Log::new(Breaker::default());
-        log.scan(&[r#"{"id":"x"}"#]);
-        log.store
-            .change(Step::AppendPage, |db| {
-                Ok(db.execute("UPDATE event SET sha256 = zeroblob(32)", [])?)
-            })
-            .unwrap();
-        assert!(matches!(
-            log.store.event(Seq(1)),
-            Err(StoreError::Damaged(_))
-        ));
     }
 }

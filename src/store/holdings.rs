@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, named_params};
 
 use super::bodies::Unpacker;
+use super::reading::has_form;
 use super::{Store, StoreError, identity};
 use crate::clock::from_micros;
 use crate::event::{Arrival, Identity, sha256};
@@ -61,7 +62,7 @@ impl Store {
     /// Whether each of some entries of a source is held; each with its number among equal ones that have no id.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when a body cannot be read; what the database says.
+    /// What the database says.
     pub fn holdings(
         &self,
         source: &Source,
@@ -85,7 +86,7 @@ impl Store {
         body: &str,
     ) -> Result<Holding, StoreError> {
         let mut ask = db.prepare_cached(
-            "SELECT seq, sha256, dictionary, body FROM event WHERE source = ?1 AND identity = ?2 ORDER BY revision",
+            "SELECT seq, sha256 FROM event WHERE source = ?1 AND identity = ?2 ORDER BY revision",
         )?;
         let mut rows = ask.query((source, key))?;
         let decoders = self.0.bodies.decoders();
@@ -95,11 +96,9 @@ impl Store {
             if row.get_ref(1)?.as_bytes().ok() == Some(sha256(body.as_bytes()).as_slice()) {
                 return Ok(Holding::Same);
             }
-            // Other bytes may say the same: only the content counts.
-            let held =
-                unpacker.unpack(row.get(2)?, row.get_ref(3)?.as_bytes().unwrap_or_default())?;
+            // Other bytes may say the same: only the content counts. A damaged body does not tell.
             let form = form.get_or_insert_with(|| canonical(body));
-            if canonical(&String::from_utf8_lossy(&held)) == *form {
+            if has_form(db, &mut unpacker, Seq(row.get(0)?), form)? {
                 return Ok(Holding::Same);
             }
             found = Holding::Other(Seq(row.get(0)?));

@@ -35,6 +35,17 @@ fn id_key(id: &str) -> Vec<u8> {
     [b"h", sha256(id.as_bytes()).as_slice()].concat()
 }
 
+/// The id that a key was made from; `None` where the key does not keep it, or is damaged.
+pub(super) fn id(key: &[u8]) -> Option<String> {
+    let (kind, rest) = key.split_first()?;
+    match kind {
+        b'u' => Some(Uuid::from_slice(rest).ok()?.hyphenated().to_string()),
+        b'x' => Some(Uuid::from_slice(rest).ok()?.simple().to_string()),
+        b't' => String::from_utf8(rest.to_vec()).ok(),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -56,7 +67,10 @@ mod tests {
         ];
         let mut seen = HashMap::new();
         for id in ids {
-            assert_eq!(seen.insert(id_key(id), id), None, "{id}");
+            let key = id_key(id);
+            let kept = (id.len() <= MAX_PLAIN_ID_LEN).then(|| id.to_owned());
+            assert_eq!(super::id(&key), kept);
+            assert_eq!(seen.insert(key, id), None, "{id}");
         }
         assert_eq!(id_key(ids[0]).len(), 17);
         assert_eq!(id_key(ids[2]).len(), 17);

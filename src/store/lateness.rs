@@ -1,18 +1,29 @@
-//! How late entries were that came after their stretch was first sealed: a small histogram for each source.
+//! How late entries were, in small histograms for each source: those that came after their stretch was first sealed; and, of
+//! late, those that live scans and sweeps were the first to show.
 //!
 //! A bucket reaches from a lateness to a tenth more, so that two hundred buckets hold a second and ten years, and a figure that
 //! is read from them is at most a tenth too long, and never too short.
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
-use rusqlite::Connection;
+use chrono::{DateTime, TimeDelta, Utc};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
+use super::windows::WindowId;
 use super::{Store, StoreError};
+use crate::clock::from_micros;
 use crate::position::Source;
+use crate::position::WindowKind;
 
 /// How much longer the end of a bucket is than its beginning.
 const GROWTH: f64 = 1.1;
+
+/// About how many of a source's latest entries say how late it is now. Beyond that all counts are halved, so that what was
+/// long ago counts less and less.
+const REMEMBERED: u64 = 2_000;
+
+/// When what was read ends longer ago than this, how late an entry was cannot be told from how late we are.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(15);
 
 /// How late entries were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +38,125 @@ pub struct Lateness {
     pub p99: TimeDelta,
     /// The latest, exactly.
     pub max: TimeDelta,
+}
+
+/// From the time of an entry to the scan that first showed it: how that was of late.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Visibility {
+    /// Of entries that live scans found.
+    pub live: Option<Lateness>,
+    /// Of those and of entries that sweeps found.
+    pub all: Option<Lateness>,
+    /// Whether sweeps found any.
+    pub is_swept: bool,
+}
+
+/// Entries that one scan is the first to show.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// `live` or `sweep`.
+    found: WindowKind,
+    /// From here on no scan before this one has looked; nothing when that is not known.
+    new_since: Option<DateTime<Utc>>,
+    late: Late,
+}
+
+impl Shown {
+    /// What a scan can tell of lateness; nothing when it reads history, or comes after too long a pause.
+    pub(super) fn by(db: &Connection, window: WindowId) -> Result<Option<Self>, StoreError> {
+        let mut ask = db.prepare_cached("SELECT kind, began_us FROM window WHERE id = ?1")?;
+        let (kind, began_us): (String, i64) =
+            ask.query_row([window.number], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let shown = |found, new_since| Self {
+            found,
+            new_since,
+            late: Late::default(),
+        };
+        match WindowKind::by_name(&kind) {
+            Some(WindowKind::Sweep) => Ok(Some(shown(WindowKind::Sweep, None))),
+            Some(WindowKind::Live) => {
+                let mut ask = db.prepare_cached(
+                    "SELECT before_s FROM window
+                     WHERE source = ?1 AND kind = 'live' AND sealed_us IS NOT NULL ORDER BY merged, id DESC LIMIT 1",
+                )?;
+                let end: Option<i64> = ask
+                    .query_row([window.source], |row| row.get(0))
+                    .optional()?;
+                let end = end.and_then(|end| DateTime::from_timestamp(end, 0));
+                // After a pause, also while it is made good piece by piece, the delay is ours.
+                let end = end.filter(|end| from_micros(began_us) - *end <= LONGEST_PAUSE);
+                Ok(end.map(|end| shown(WindowKind::Live, Some(end))))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Counts a new entry of that time. Where no scan has looked before, and none could have, it says nothing.
+    pub(super) fn count(&mut self, time: DateTime<Utc>, was_sealed: bool, lateness: TimeDelta) {
+        if was_sealed || self.new_since.is_some_and(|since| time >= since) {
+            self.late.count(lateness);
+        }
+    }
+
+    /// Adds what was counted to a source's histograms.
+    pub(super) fn save(&self, db: &Connection, source: i64) -> Result<(), StoreError> {
+        for (number, bucket) in &self.late.0 {
+            let mut add = db.prepare_cached(
+                "INSERT INTO visibility (source, found, bucket, entries, longest_us)
+                 VALUES (:source, :found, :bucket, :entries, :longest)
+                 ON CONFLICT (source, found, bucket) DO UPDATE SET
+                     entries = entries + excluded.entries, longest_us = max(longest_us, excluded.longest_us)",
+            )?;
+            add.execute(named_params! {
+                ":source": source,
+                ":found": self.found.as_str(),
+                ":bucket": number,
+                ":entries": bucket.entries,
+                ":longest": bucket.longest_us,
+            })?;
+        }
+        if self.late.0.is_empty() {
+            return Ok(());
+        }
+        let mut ask = db.prepare_cached("SELECT sum(entries) FROM visibility WHERE source = ?1")?;
+        let entries: u64 = ask.query_row([source], |row| row.get(0))?;
+        if entries > REMEMBERED {
+            db.prepare_cached("UPDATE visibility SET entries = entries / 2 WHERE source = ?1")?
+                .execute([source])?;
+            db.prepare_cached("DELETE FROM visibility WHERE source = ?1 AND entries = 0")?
+                .execute([source])?;
+        }
+        Ok(())
+    }
+}
+
+/// How late a source's entries were of late.
+pub(super) fn visibility(db: &Connection, source: i64) -> Result<Visibility, StoreError> {
+    let mut ask = db.prepare_cached(
+        "SELECT found, entries, longest_us FROM visibility WHERE source = ?1 ORDER BY bucket",
+    )?;
+    let found = ask.query_map([source], |row| {
+        let bucket = Bucket {
+            entries: row.get(1)?,
+            longest_us: row.get(2)?,
+        };
+        Ok((row.get::<_, String>(0)?, bucket))
+    })?;
+    let (mut live, mut all, mut is_swept) = (Vec::new(), Vec::new(), false);
+    for row in found {
+        let (found, bucket) = row?;
+        all.push(bucket);
+        if found == WindowKind::Live.as_str() {
+            live.push(bucket);
+        } else {
+            is_swept = true;
+        }
+    }
+    Ok(Visibility {
+        live: summary(&live),
+        all: summary(&all),
+        is_swept,
+    })
 }
 
 /// Entries that were late, before they are added to the histogram.
@@ -102,7 +232,7 @@ fn summary(buckets: &[Bucket]) -> Option<Lateness> {
         p50: at(50),
         p95: at(95),
         p99: at(99),
-        max: TimeDelta::microseconds(last.longest_us),
+        max: TimeDelta::microseconds(buckets.iter().map(|one| one.longest_us).max()?),
     })
 }
 

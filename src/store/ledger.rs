@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, Row, Transaction, named_params};
 
+use super::lateness::{self, Visibility};
 use super::sources::number;
-use super::{OpenWindow, Store, StoreError, WindowId, lock};
+use super::{GapCause, OpenWindow, Store, StoreError, WindowId, lock};
 use crate::clock::from_micros;
 use crate::durable::Step;
 use crate::ledger::{self, Aims, BackfillSince, Counts, Sealed, profile, without};
@@ -43,12 +44,14 @@ pub struct Progress {
     pub last_backfill: Option<LastBackfill>,
     /// What is proven: stretches without overlap, the earliest first.
     pub proven: Arc<[Sealed]>,
-    /// Stretches that were passed because of an entry too large to take.
-    pub too_large: Arc<[Window]>,
+    /// Stretches that were passed without a proof, and why.
+    pub gaps: Arc<[(Window, GapCause)]>,
     /// New entries a second, over its latest day.
     pub rate: f64,
     /// How many sealed scans could be merged.
     pub unmerged: usize,
+    /// How late its entries became visible of late.
+    pub visibility: Visibility,
 }
 
 /// The live window that was done with last.
@@ -103,6 +106,7 @@ impl Progress {
             .iter()
             .filter_map(|row| Some((row.window, row.sealed.filter(|_| !row.is_proof)?)))
             .collect();
+        let gaps = rows.iter().filter_map(|row| Some((row.window, row.gap?)));
         let proven = without(profile(&proven), &holes);
         let live_before = of(WindowKind::Live).map(|row| row.window.before).max();
         let earliest = of(WindowKind::Backfill).min_by_key(|row| row.window.since);
@@ -123,11 +127,12 @@ impl Progress {
             }),
             rate: live_before.map_or(0.0, |end| rate(&proven, end)),
             proven: proven.into(),
-            too_large: holes.into_iter().map(|(window, _)| window).collect(),
+            gaps: gaps.collect(),
             unmerged: done()
                 .filter(|row| row.is_proof && !row.is_merged)
                 .count()
                 .saturating_sub(KEPT_APART),
+            visibility: Visibility::default(),
         }
     }
 }
@@ -191,7 +196,12 @@ impl Store {
             }
             remembered.changes
         };
-        let progress = self.ask(|db| Ok(Progress::of(&rows(db, source)?)))?;
+        let progress = self.ask(|db| {
+            Ok(Progress {
+                visibility: lateness::visibility(db, source)?,
+                ..Progress::of(&rows(db, source)?)
+            })
+        })?;
         let mut remembered = lock(&self.0.ledgers.0);
         if self.is_the_writer() && remembered.changes == changes {
             remembered.progress.insert(source, progress.clone());
@@ -376,6 +386,11 @@ struct LedgerRow {
     sealed: Option<DateTime<Utc>>,
     waited: TimeDelta,
     is_proof: bool,
+    /// Why it proves nothing, if it is done with and does not.
+    gap: Option<GapCause>,
+    limit: Option<u32>,
+    resumed: Option<DateTime<Utc>>,
+    empty_pages: u32,
     is_merged: bool,
     restarts: u32,
     counts: Counts,
@@ -383,12 +398,14 @@ struct LedgerRow {
 
 fn rows(db: &Connection, source: i64) -> Result<Vec<LedgerRow>, StoreError> {
     let mut ask = db.prepare_cached(
-        "SELECT id, kind, since_s, before_s, cursor, began_us, sealed_us, waited_us, outcome IS 'sealed', merged, restarts,
-             pages, entries, new, revisions
+        "SELECT id, kind, since_s, before_s, cursor, began_us, sealed_us, waited_us, outcome, merged, restarts,
+             pages, entries, new, revisions, page_limit, resumed_s, empty_pages
          FROM window WHERE source = ?1 ORDER BY since_s, id",
     )?;
     let found = ask.query_map([source], |row| {
         let kind: String = row.get(1)?;
+        let outcome: Option<String> = row.get(8)?;
+        let resumed: Option<i64> = row.get(16)?;
         Ok(LedgerRow {
             number: row.get(0)?,
             source,
@@ -399,7 +416,11 @@ fn rows(db: &Connection, source: i64) -> Result<Vec<LedgerRow>, StoreError> {
             began: from_micros(row.get(5)?),
             sealed: row.get::<_, Option<i64>>(6)?.map(from_micros),
             waited: TimeDelta::microseconds(row.get(7)?),
-            is_proof: row.get(8)?,
+            is_proof: outcome.as_deref() == Some("sealed"),
+            gap: outcome.as_deref().and_then(GapCause::by_name),
+            limit: row.get(15)?,
+            resumed: resumed.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
+            empty_pages: row.get(17)?,
             is_merged: row.get(9)?,
             restarts: row.get(10)?,
             counts: Counts {
@@ -434,6 +455,9 @@ impl LedgerRow {
             },
             window: self.window,
             cursor: self.cursor.clone(),
+            resumed: self.resumed,
+            limit: self.limit,
+            empty_pages: self.empty_pages,
             restarts: self.restarts,
         };
         Some((self.kind, open))

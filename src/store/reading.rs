@@ -1,57 +1,161 @@
 //! Events read back, by their place.
+//!
+//! Whatever is damaged on disk, each place that the log has given out yields an event: what cannot be read is left out of it,
+//! and its problem is [`DAMAGED`]. Who reads a page, an export or the next events to index is never stopped by one of them.
+
+use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 use serde_json::value::RawValue;
 
 use super::bodies::Unpacker;
-use super::{Store, StoreError, sources};
+use super::events::head;
+use super::{Store, StoreError, identity, sources};
 use crate::clock::from_micros;
-use crate::event::{AuditEvent, Reading, sha256};
+use crate::event::{AuditEvent, DAMAGED, Reading, hex, sha256};
+use crate::json::canonical;
 use crate::position::{Seq, Source};
 
+/// The id of the account that stands for a source that cannot be read.
+const UNKNOWN_SOURCE: &str = "unknown";
+
+/// What is wrong with an event on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Damage {
+    /// There is no row at its place.
+    RowMissing,
+    /// Its row, or some of its columns, cannot be read.
+    RowUnreadable,
+    /// The dictionary that its body needs is missing or cannot be loaded.
+    DictionaryMissing,
+    /// Its body cannot be read or decompressed.
+    BodyUnreadable,
+    /// Its body is not the one that was stored: the SHA-256 differs.
+    HashMismatch,
+}
+
+impl Damage {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::RowMissing,
+        Self::RowUnreadable,
+        Self::DictionaryMissing,
+        Self::BodyUnreadable,
+        Self::HashMismatch,
+    ];
+
+    /// Its name in answers and in the log's file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RowMissing => "row_missing",
+            Self::RowUnreadable => "row_unreadable",
+            Self::DictionaryMissing => "dictionary_missing",
+            Self::BodyUnreadable => "body_unreadable",
+            Self::HashMismatch => "hash_mismatch",
+        }
+    }
+}
+
+/// An event as it is stored, and what is wrong with it.
+pub(super) struct Stored {
+    pub(super) event: AuditEvent,
+    pub(super) damage: Option<Damage>,
+}
+
 impl Store {
-    /// The event at a place.
+    /// The event at a place; `None` when the log has not given that place out.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when its body is not the one that was kept; what the database says.
+    /// What the database says.
     pub fn event(&self, seq: Seq) -> Result<Option<AuditEvent>, StoreError> {
         Ok(self.events(&[seq], usize::MAX)?.pop())
     }
 
     /// The events at some places, in that order, and at most about `max_bytes` of them (but at least one). A place
-    /// without an event is left out.
+    /// that the log has not given out is left out.
     ///
     /// # Errors
-    /// As [`Store::event`].
+    /// What the database says.
     pub fn events(&self, seqs: &[Seq], max_bytes: usize) -> Result<Vec<AuditEvent>, StoreError> {
-        self.ask(|db| {
-            let mut ask = db.prepare_cached(&format!("{SELECT_EVENT} WHERE event.seq = ?1"))?;
-            let rows = seqs.iter().filter_map(|seq| {
-                ask.query_row([seq.0], EventRow::read)
-                    .optional()
-                    .transpose()
-            });
-            self.events_of(rows, max_bytes)
-        })
+        let stored = self.ask(|db| {
+            let mut newest = None;
+            let rows = seqs
+                .iter()
+                .filter_map(|seq| row_at(db, *seq, &mut newest).transpose());
+            self.stored_of(rows, max_bytes)
+        })?;
+        Ok(stored.into_iter().map(|stored| stored.event).collect())
     }
 
-    /// At most `limit` events after a place, in order, and at most about `max_bytes` of them (but at least one).
+    /// At most `limit` events after a place, in order and without a gap, and at most about `max_bytes` of them (but at
+    /// least one).
     ///
     /// # Errors
-    /// As [`Store::event`].
+    /// What the database says.
     pub fn events_after(
         &self,
         seq: Seq,
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<AuditEvent>, StoreError> {
+        let stored = self.ask(|db| self.stored_after(db, seq, limit, max_bytes))?;
+        Ok(stored.into_iter().map(|stored| stored.event).collect())
+    }
+
+    /// The SHA-256 of the event at a place, as its row has it; `None` when that cannot be read.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn hash_at(&self, seq: Seq) -> Result<Option<String>, StoreError> {
         self.ask(|db| {
-            let mut ask = db.prepare_cached(&format!(
-                "{SELECT_EVENT} WHERE event.seq > ?1 ORDER BY event.seq LIMIT ?2"
-            ))?;
-            self.events_of(ask.query_map((seq.0, limit), EventRow::read)?, max_bytes)
+            let mut ask = db.prepare_cached("SELECT sha256 FROM event WHERE seq = ?1")?;
+            let found = ask.query_row([seq.0], |row| row.get::<_, [u8; 32]>(0));
+            match found.optional() {
+                Ok(hash) => Ok(hash.map(|hash| hex(&hash))),
+                Err(error) if is_damage(&error) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
         })
+    }
+
+    /// The events after a place as they are stored, as [`Store::events_after`] gives them.
+    pub(super) fn stored_after(
+        &self,
+        db: &Connection,
+        seq: Seq,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Stored>, StoreError> {
+        match self.scan_after(db, seq, limit, max_bytes) {
+            Ok(stored) if has_no_gap(&stored, seq) => return Ok(stored),
+            // Place by place, what can be read is read.
+            Ok(_) | Err(StoreError::Damaged(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let head = head(db)?;
+        let last = seq.0.saturating_add(limit as u64).min(head.0);
+        let mut newest = Some(head);
+        let rows =
+            (seq.0 + 1..=last).filter_map(|seq| row_at(db, Seq(seq), &mut newest).transpose());
+        self.stored_of(rows, max_bytes)
+    }
+
+    fn scan_after(
+        &self,
+        db: &Connection,
+        seq: Seq,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Stored>, StoreError> {
+        let mut ask = db.prepare_cached(&format!(
+            "{} WHERE event.seq > ?1 ORDER BY event.seq LIMIT ?2",
+            select("event.body")
+        ))?;
+        let rows = ask.query_map((seq.0, limit), |row| Ok(EventRow::read(row)))?;
+        self.stored_of(rows.map(|row| Ok(row?)), max_bytes)
     }
 
     /// For each of these events that is a later revision: its place, and the place and order of the one before it.
@@ -68,88 +172,254 @@ impl Store {
             )?;
             let mut replaced = Vec::new();
             for seq in seqs {
-                let older = ask.query_row([seq.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-                replaced.extend(older.map(|(older, at_us)| (*seq, Seq(older), from_micros(at_us))));
+                match ask.query_row([seq.0], |row| Ok((row.get(0)?, row.get(1)?))).optional() {
+                    Ok(older) => {
+                        replaced.extend(older.map(|(older, at_us)| (*seq, Seq(older), from_micros(at_us))));
+                    }
+                    // What it replaced is not known any more.
+                    Err(error) if is_damage(&error) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
             Ok(replaced)
         })
     }
 
-    fn events_of(
+    /// The events of some rows.
+    fn stored_of(
         &self,
-        rows: impl Iterator<Item = rusqlite::Result<EventRow>>,
+        rows: impl Iterator<Item = Result<EventRow, StoreError>>,
         max_bytes: usize,
-    ) -> Result<Vec<AuditEvent>, StoreError> {
+    ) -> Result<Vec<Stored>, StoreError> {
         // The snapshot begins with its first row: taken after it, the dictionaries are all that it can need.
         let mut rows = rows.peekable();
         rows.peek();
-        let decoders = self.0.bodies.decoders();
-        let mut unpacker = Unpacker::new(&decoders);
-        let mut events = Vec::new();
+        let mut looked_for = HashSet::new();
+        let mut found = Vec::new();
         let mut bytes = 0;
-        for row in rows {
-            let event = event_of(row?, &mut unpacker)?;
-            bytes += event.entry.get().len();
-            events.push(event);
-            if bytes >= max_bytes {
-                break;
+        'learned: loop {
+            let decoders = self.0.bodies.decoders();
+            let mut unpacker = Unpacker::new(&decoders);
+            while bytes < max_bytes || found.is_empty() {
+                // Another process may have trained a dictionary meanwhile.
+                if let Some(Ok(row)) = rows.peek()
+                    && !unpacker.knows(row.dictionary)
+                    && looked_for.insert(row.dictionary)
+                {
+                    self.learn_dictionaries()?;
+                    continue 'learned;
+                }
+                let Some(row) = rows.next() else {
+                    return Ok(found);
+                };
+                let stored = stored_of_row(row?, &mut unpacker)?;
+                bytes += stored.event.entry.get().len();
+                found.push(stored);
             }
+            return Ok(found);
         }
-        Ok(events)
     }
 }
 
-const SELECT_EVENT: &str = "SELECT event.seq, source.name, event.revision, event.time_us, event.received_us, event.problem,
-        event.sha256, event.dictionary, event.body
-    FROM event JOIN source ON source.id = event.source";
+/// Whether events follow `seq` one by one.
+fn has_no_gap(stored: &[Stored], seq: Seq) -> bool {
+    let expected = seq.0.saturating_add(1)..;
+    let mut found = stored.iter().zip(expected);
+    found.all(|(stored, expected)| stored.event.seq.0 == expected)
+}
 
-/// A row of [`SELECT_EVENT`].
+/// Whether an error says that what is on disk is not what was written there.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error;
+
+    let is_column = matches!(
+        error,
+        Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnType(..)
+            | Error::Utf8Error(..)
+    );
+    is_column || error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
+}
+
+/// Whether the body at a place can be read, and has this canonical form.
+pub(super) fn has_form(
+    db: &Connection,
+    unpacker: &mut Unpacker<'_>,
+    seq: Seq,
+    form: &str,
+) -> Result<bool, StoreError> {
+    let mut ask = db.prepare_cached("SELECT dictionary, body FROM event WHERE seq = ?1")?;
+    let read = ask.query_row([seq.0], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)));
+    let (dictionary, body) = match read {
+        Ok(read) => read,
+        Err(error) if is_damage(&error) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    match unpacker.unpack(dictionary, &body) {
+        Ok(body) => Ok(canonical(&String::from_utf8_lossy(&body)) == form),
+        Err(StoreError::Damaged(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Events with the columns of an [`EventRow`], the last of which is `body`.
+fn select(body: &str) -> String {
+    format!(
+        "SELECT event.seq, source.name, event.identity, event.revision, event.time_us, event.received_us, event.problem,
+             event.sha256, event.dictionary, {body}
+         FROM event LEFT JOIN source ON source.id = event.source"
+    )
+}
+
+/// The row at a place, as far as it can be read; `None` when the log has not given that place out. `newest` is the head, once
+/// it was needed.
+fn row_at(
+    db: &Connection,
+    seq: Seq,
+    newest: &mut Option<Seq>,
+) -> Result<Option<EventRow>, StoreError> {
+    let mut is_unreadable = false;
+    // A long body has pages of its own: where these are damaged, the other columns can still be read.
+    for body in ["event.body", "NULL"] {
+        let mut ask = db.prepare_cached(&format!("{} WHERE event.seq = ?1", select(body)))?;
+        match ask
+            .query_row([seq.0], |row| Ok(EventRow::read(row)))
+            .optional()
+        {
+            Ok(Some(row)) => return Ok(Some(row)),
+            Ok(None) => break,
+            Err(error) if is_damage(&error) => is_unreadable = true,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let newest = match newest {
+        Some(newest) => *newest,
+        None => *newest.insert(head(db)?),
+    };
+    Ok(match is_unreadable {
+        true => Some(EventRow::lost(seq, Damage::RowUnreadable)),
+        false if seq > Seq::ZERO && seq <= newest => Some(EventRow::lost(seq, Damage::RowMissing)),
+        false => None,
+    })
+}
+
+/// A row of [`select`], as far as it can be read.
 struct EventRow {
     seq: Seq,
-    source: Source,
+    source: Option<Source>,
+    identity: Vec<u8>,
     revision: u32,
     time_us: Option<i64>,
     received_us: i64,
     problem: Option<String>,
-    sha256: Vec<u8>,
+    sha256: Option<[u8; 32]>,
     dictionary: i64,
-    body: Vec<u8>,
+    body: Option<Vec<u8>>,
+    damage: Option<Damage>,
 }
 
 impl EventRow {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            seq: Seq(row.get(0)?),
-            source: sources::parse(&row.get::<_, String>(1)?)?,
-            revision: row.get(2)?,
-            time_us: row.get(3)?,
-            received_us: row.get(4)?,
-            problem: row.get(5)?,
-            sha256: row.get(6)?,
-            dictionary: row.get(7)?,
-            body: row.get(8)?,
-        })
+    fn read(row: &Row<'_>) -> Self {
+        let mut is_whole = true;
+        let seq = column(row, 0, &mut is_whole);
+        let source = column::<String>(row, 1, &mut is_whole);
+        let source = source.and_then(|name| sources::parse(&name).ok());
+        is_whole &= source.is_some();
+        let read = Self {
+            seq: Seq(seq.unwrap_or(0)),
+            source,
+            identity: column(row, 2, &mut is_whole).unwrap_or_default(),
+            revision: column(row, 3, &mut is_whole).unwrap_or(0),
+            time_us: column(row, 4, &mut is_whole).flatten(),
+            received_us: column(row, 5, &mut is_whole).unwrap_or(0),
+            problem: column(row, 6, &mut is_whole).flatten(),
+            sha256: column(row, 7, &mut is_whole),
+            dictionary: column(row, 8, &mut is_whole).unwrap_or(0),
+            body: row.get(9).ok(),
+            damage: None,
+        };
+        Self {
+            damage: (!is_whole).then_some(Damage::RowUnreadable),
+            ..read
+        }
+    }
+
+    /// A row of which nothing is known but its place.
+    fn lost(seq: Seq, damage: Damage) -> Self {
+        Self {
+            seq,
+            source: None,
+            identity: Vec::new(),
+            revision: 0,
+            time_us: None,
+            received_us: 0,
+            problem: None,
+            sha256: None,
+            dictionary: 0,
+            body: None,
+            damage: Some(damage),
+        }
     }
 }
 
+/// A column's value; notes it when it cannot be read.
+fn column<T: FromSql>(row: &Row<'_>, at: usize, is_whole: &mut bool) -> Option<T> {
+    let value = row.get(at).ok();
+    *is_whole &= value.is_some();
+    value
+}
+
 /// The event that a row stands for, compared with its hash.
-fn event_of(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<AuditEvent, StoreError> {
-    let seq = row.seq;
-    let damaged = |what: &str| StoreError::Damaged(format!("event {seq}: {what}"));
-    let bytes = unpacker.unpack(row.dictionary, &row.body)?;
-    if sha256(&bytes).as_slice() != row.sha256 {
-        return Err(damaged("its body is not the one that was kept"));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| damaged("its body is not text"))?;
-    let entry = RawValue::from_string(text).map_err(|_| damaged("its body is not JSON"))?;
-    Ok(AuditEvent {
-        seq,
-        source: row.source,
-        id: Reading::of(entry.get()).id,
+fn stored_of_row(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<Stored, StoreError> {
+    let (entry, damage) = match entry_of(&row, unpacker)? {
+        Ok(entry) => (entry, row.damage),
+        Err(damage) => (RawValue::NULL.to_owned(), row.damage.or(Some(damage))),
+    };
+    let source = match row.source {
+        Some(source) => source,
+        None => Source::account(UNKNOWN_SOURCE)
+            .map_err(|_| StoreError::Damaged(format!("event {}: its source", row.seq)))?,
+    };
+    let event = AuditEvent {
+        seq: row.seq,
+        source,
+        id: match damage {
+            None => Reading::of(entry.get()).id,
+            Some(_) => identity::id(&row.identity),
+        },
         revision: row.revision,
         time: row.time_us.map(from_micros),
         received_at: from_micros(row.received_us),
-        problem: row.problem,
+        problem: match damage {
+            None => row.problem,
+            Some(_) => Some(DAMAGED.to_owned()),
+        },
         entry,
-    })
+        sha256: row.sha256.map(|hash| hex(&hash)),
+    };
+    Ok(Stored { event, damage })
+}
+
+/// The entry in a row, or why it cannot be given.
+fn entry_of(
+    row: &EventRow,
+    unpacker: &mut Unpacker<'_>,
+) -> Result<Result<Box<RawValue>, Damage>, StoreError> {
+    let (Some(body), Some(hash)) = (&row.body, &row.sha256) else {
+        return Ok(Err(Damage::BodyUnreadable));
+    };
+    if !unpacker.knows(row.dictionary) {
+        return Ok(Err(Damage::DictionaryMissing));
+    }
+    let bytes = match unpacker.unpack(row.dictionary, body) {
+        Ok(bytes) => bytes,
+        Err(StoreError::Damaged(_)) => return Ok(Err(Damage::BodyUnreadable)),
+        Err(error) => return Err(error),
+    };
+    if sha256(&bytes) != *hash {
+        return Ok(Err(Damage::HashMismatch));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| Damage::BodyUnreadable);
+    Ok(text.and_then(|text| RawValue::from_string(text).map_err(|_| Damage::BodyUnreadable)))
 }

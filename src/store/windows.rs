@@ -7,8 +7,10 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
+use super::events::Then;
 use super::ledger::as_window;
 use super::{Store, StoreError};
+use crate::clock::from_micros;
 use crate::durable::Step;
 use crate::event::sha256;
 use crate::position::{Cursor, Source, Window, WindowKind};
@@ -36,8 +38,56 @@ pub struct OpenWindow {
     pub window: Window,
     /// Where the scan goes on; `None` at its start.
     pub cursor: Option<Cursor>,
+    /// From when on it is asked for, when the scan goes on without a cursor from the last time that was shown; `None`: from its
+    /// beginning.
+    pub resumed: Option<DateTime<Utc>>,
+    /// The `limit` of its cursor; `None` while there is none, or when it was not written down.
+    pub limit: Option<u32>,
+    /// Empty pages with a cursor, in a row.
+    pub empty_pages: u32,
     /// How often the scan had to start over.
     pub restarts: u32,
+}
+
+/// Why a stretch was passed without a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GapCause {
+    /// An entry in it is too large to take.
+    TooLarge,
+    /// An answer about it is not JSON, or there is no way to read all of it.
+    Unreadable,
+    /// Upstream shows entries of another log there, and none of this one.
+    Foreign,
+}
+
+impl GapCause {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::TooLarge, Self::Unreadable, Self::Foreign];
+
+    /// Its name in the ledger.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Unreadable => "unreadable",
+            Self::Foreign => "foreign",
+        }
+    }
+
+    /// The cause of that name in the ledger.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == name)
+    }
+}
+
+/// Answers about an open window that could not be used, in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadAnswers {
+    /// How many.
+    pub count: u32,
+    /// When the first of them came.
+    pub since: DateTime<Utc>,
 }
 
 impl Store {
@@ -72,6 +122,9 @@ impl Store {
                 },
                 window,
                 cursor: None,
+                resumed: None,
+                limit: None,
+                empty_pages: 0,
                 restarts: 0,
             })
         })
@@ -87,9 +140,24 @@ impl Store {
         window: Window,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
+        self.restart_with_limit(id, window, None, now)
+    }
+
+    /// The same, with pages of at most `limit` entries from then on.
+    ///
+    /// # Errors
+    /// As [`Store::restart_window`].
+    pub fn restart_with_limit(
+        &self,
+        id: WindowId,
+        window: Window,
+        limit: Option<u32>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         self.change_ledger(id.source, Step::RestartWindow, |db| {
             let mut restart = db.prepare_cached(
                 "UPDATE window SET since_s = :since, before_s = :before, cursor = NULL, began_us = :now,
+                     page_limit = :limit, resumed_s = NULL, empty_pages = 0, bad_answers = 0, bad_since_us = NULL,
                      restarts = restarts + 1, pages = 0, entries = 0, new = 0, revisions = 0
                  WHERE id = :id AND sealed_us IS NULL",
             )?;
@@ -97,10 +165,38 @@ impl Store {
                 ":id": id.number,
                 ":since": window.since.timestamp(),
                 ":before": window.before.timestamp(),
+                ":limit": limit,
                 ":now": now.timestamp_micros(),
             })?;
             forget_scan(db, id)?;
             if changed == 1 { Ok(()) } else { Err(StoreError::Stale(id)) }
+        })
+    }
+
+    /// Counts an answer about an open window that could not be used; gives how many there have been in a row.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] when the window is not open any more, and what the database says.
+    pub fn count_bad_answer(
+        &self,
+        id: WindowId,
+        now: DateTime<Utc>,
+    ) -> Result<BadAnswers, StoreError> {
+        self.change_ledger(id.source, Step::RestartWindow, |db| {
+            let mut count = db.prepare_cached(
+                "UPDATE window SET bad_answers = bad_answers + 1, bad_since_us = coalesce(bad_since_us, :now)
+                 WHERE id = :id AND sealed_us IS NULL RETURNING bad_answers, bad_since_us",
+            )?;
+            let counted = count.query_row(
+                named_params! { ":id": id.number, ":now": now.timestamp_micros() },
+                |row| {
+                    Ok(BadAnswers {
+                        count: row.get(0)?,
+                        since: from_micros(row.get(1)?),
+                    })
+                },
+            );
+            counted.optional()?.ok_or(StoreError::Stale(id))
         })
     }
 
@@ -109,28 +205,29 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn abandon_window(&self, id: WindowId) -> Result<(), StoreError> {
-        self.change_ledger(id.source, Step::RestartWindow, |db| {
-            forget_scan(db, id)?;
-            db.execute(
-                "DELETE FROM window WHERE id = ?1 AND sealed_us IS NULL",
-                [id.number],
-            )?;
-            Ok(())
-        })
+        self.change_ledger(id.source, Step::RestartWindow, |db| delete_window(db, id))
     }
 
-    /// Goes on past a stretch that holds an entry too large to take: what was kept of it stays, and it is proven by nothing.
+    /// Goes on past a stretch that cannot be read as a whole: what was kept of it stays, and nothing proves it.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when the window is not open any more, and what the database says.
-    pub fn give_up_window(&self, id: WindowId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    pub fn give_up_window(
+        &self,
+        id: WindowId,
+        cause: GapCause,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         self.change_ledger(id.source, Step::RestartWindow, |db| {
             let mut give_up = db.prepare_cached(
-                "UPDATE window SET sealed_us = :now, outcome = 'too_large', cursor = NULL
+                "UPDATE window SET sealed_us = :now, outcome = :outcome, cursor = NULL
                  WHERE id = :id AND sealed_us IS NULL",
             )?;
-            let changed = give_up
-                .execute(named_params! { ":id": id.number, ":now": now.timestamp_micros() })?;
+            let changed = give_up.execute(named_params! {
+                ":id": id.number,
+                ":outcome": cause.as_str(),
+                ":now": now.timestamp_micros(),
+            })?;
             forget_scan(db, id)?;
             if changed == 1 {
                 Ok(())
@@ -146,8 +243,13 @@ pub(super) struct Advance<'a> {
     pub(super) id: WindowId,
     /// The cursor the page was asked with.
     pub(super) asked: Option<&'a Cursor>,
-    /// The next one; `None` seals the window.
-    pub(super) next: Option<&'a Cursor>,
+    /// From when on it was asked for, if not from the window's beginning.
+    pub(super) resumed: Option<DateTime<Utc>>,
+    /// The `limit` it was asked with.
+    pub(super) limit: Option<u32>,
+    pub(super) then: &'a Then,
+    /// Where the claim must begin, if later than the window does: upstream keeps nothing older.
+    pub(super) claim_since: DateTime<Utc>,
     /// Where the claim must end, if earlier than the window does, and before when the scan began, whatever our clock said.
     /// Until it is sealed the window stays as it is: it is what upstream is asked for, and a cursor is good for its own
     /// question only.
@@ -158,24 +260,38 @@ pub(super) struct Advance<'a> {
     pub(super) now: DateTime<Utc>,
 }
 
-/// Moves a window on by one page, or seals it.
+/// Moves a window on by one page, or ends it.
 pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreError> {
     let mut update = db.prepare_cached(
         "UPDATE window SET cursor = :next, sealed_us = :sealed, pages = pages + 1,
-             outcome = iif(:next IS NULL, 'sealed', NULL),
-             before_s = iif(:next IS NULL, min(before_s, :claim), before_s),
+             outcome = :outcome, page_limit = :limit, resumed_s = :resume,
+             empty_pages = iif(:entries = 0 AND :next IS NOT NULL, empty_pages + 1, 0), bad_answers = 0, bad_since_us = NULL,
+             since_s = iif(:outcome IS 'sealed', max(since_s, :claim_since), since_s),
+             before_s = iif(:outcome IS 'sealed', min(before_s, :claim), before_s),
              began_us = min(began_us, :claim_us),
              entries = entries + :entries, new = new + :new, revisions = revisions + :revisions
-         WHERE id = :id AND sealed_us IS NULL AND cursor IS :asked",
+         WHERE id = :id AND sealed_us IS NULL AND cursor IS :asked AND resumed_s IS :resumed",
     )?;
+    let (next, resume, outcome) = match by.then {
+        Then::GoOn(cursor) => (Some(cursor), by.resumed, None),
+        Then::GoOnFrom(time) => (None, Some(*time), None),
+        Then::Leave => (None, by.resumed, None),
+        Then::Seal => (None, by.resumed, Some("sealed")),
+        Then::GiveUp(cause) => (None, by.resumed, Some(cause.as_str())),
+    };
     let changed = update.execute(named_params! {
         ":id": by.id.number,
         ":asked": by.asked.map(|cursor| &cursor.0),
-        ":next": by.next.map(|cursor| &cursor.0),
+        ":resumed": by.resumed.map(|time| time.timestamp()),
+        ":next": next.map(|cursor| &cursor.0),
+        ":resume": resume.map(|time| time.timestamp()),
+        ":outcome": outcome,
+        ":limit": by.limit,
+        ":claim_since": by.claim_since.timestamp(),
         ":claim": by.claim_before.timestamp(),
         ":claim_us": by.claim_before.timestamp_micros(),
         // By the later of the two clocks: what is waited for after it is never too short.
-        ":sealed": by.next.is_none().then(|| by.now.max(by.claim_before).timestamp_micros()),
+        ":sealed": outcome.map(|_| by.now.max(by.claim_before).timestamp_micros()),
         ":entries": by.entries,
         ":new": by.new,
         ":revisions": by.revisions,
@@ -183,9 +299,13 @@ pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreErro
     if changed != 1 {
         return Err(StoreError::Stale(by.id));
     }
-    match by.next {
-        Some(cursor) => note_cursor(db, by.id, cursor),
-        None => forget_scan(db, by.id),
+    match by.then {
+        // An empty page that leads to itself is the end of the log, or a slip: whoever scans asks again.
+        Then::GoOn(cursor) if by.entries == 0 && by.asked == Some(cursor) => Ok(()),
+        Then::GoOn(cursor) => note_cursor(db, by.id, cursor),
+        Then::GoOnFrom(time) => forget_from(db, by.id, *time),
+        Then::Seal | Then::GiveUp(_) => forget_scan(db, by.id),
+        Then::Leave => delete_window(db, by.id),
     }
 }
 
@@ -194,12 +314,30 @@ pub(super) fn count_twin(
     db: &Connection,
     id: WindowId,
     identity: &[u8],
+    time: Option<DateTime<Utc>>,
 ) -> Result<u32, StoreError> {
     let mut count = db.prepare_cached(
-        "INSERT INTO scan_twin (window, identity, shown) VALUES (?1, ?2, 1)
+        "INSERT INTO scan_twin (window, identity, shown, time_s) VALUES (?1, ?2, 1, ?3)
          ON CONFLICT (window, identity) DO UPDATE SET shown = shown + 1 RETURNING shown",
     )?;
-    Ok(count.query_row((id.number, identity), |row| row.get(0))?)
+    let time = time.map(|time| time.timestamp());
+    Ok(count.query_row((id.number, identity, time), |row| row.get(0))?)
+}
+
+/// Forgets what a scan has shown from `time` on, which it is shown again, and its cursors: they belong to another question.
+fn forget_from(db: &Connection, id: WindowId, time: DateTime<Utc>) -> Result<(), StoreError> {
+    db.prepare_cached("DELETE FROM scan_twin WHERE window = ?1 AND time_s >= ?2")?
+        .execute((id.number, time.timestamp()))?;
+    db.prepare_cached("DELETE FROM scan_cursor WHERE window = ?1")?
+        .execute([id.number])?;
+    Ok(())
+}
+
+fn delete_window(db: &Connection, id: WindowId) -> Result<(), StoreError> {
+    forget_scan(db, id)?;
+    db.prepare_cached("DELETE FROM window WHERE id = ?1 AND sealed_us IS NULL")?
+        .execute([id.number])?;
+    Ok(())
 }
 
 /// Forgets what a scan has shown so far: it is over, or starts over.

@@ -4,20 +4,26 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::UpstreamError;
+use super::mask::Mask;
 use crate::json;
 use crate::position::Cursor;
 
 /// How much of what upstream says is repeated in an error, in characters.
 const MAX_SAID_CHARS: usize = 200;
 
-/// The envelope around every result. Members may be missing, null, or of another type; only `success: false` fails.
+/// How much of a body that could not be read is searched for words, in bytes.
+const MAX_LOOKED_AT_BYTES: usize = 64 * 1024;
+
+/// The envelope around every result. Its members may be missing, null, or of another type: what that means is said by
+/// whoever needs them.
 #[derive(Deserialize)]
 pub(super) struct Envelope<'a> {
-    #[serde(borrow, default)]
+    /// `None` when it is missing; the text `null` when it is null.
+    #[serde(borrow, default, deserialize_with = "present")]
     result: Option<&'a RawValue>,
     #[serde(borrow, default)]
     result_info: Option<&'a RawValue>,
@@ -25,37 +31,93 @@ pub(super) struct Envelope<'a> {
     success: Option<&'a RawValue>,
     #[serde(borrow, default)]
     errors: Option<&'a RawValue>,
+    /// Hides credentials in what is repeated of it.
+    #[serde(skip)]
+    mask: Option<&'a Mask>,
 }
 
 impl<'a> Envelope<'a> {
-    pub(super) fn read(body: &'a [u8]) -> Result<Self, UpstreamError> {
+    /// Reads an answer with status 200.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Unreadable`] when the answer is an object that breaks JSON's rules before its end;
+    /// [`UpstreamError::Transient`] when it is cut, something else than an object, or reports a failure.
+    pub(super) fn read(body: &'a [u8], mask: &'a Mask) -> Result<Self, UpstreamError> {
+        let is_object = body.trim_ascii_start().starts_with(b"{");
         let envelope: Self = serde_json::from_slice(body).map_err(|error| {
-            UpstreamError::Transient(format!(
-                "the answer is not whole, or not JSON: {error}{}",
-                Beginning(body)
-            ))
+            let why = format!(
+                "the answer is not whole, or not JSON: {}{}",
+                mask.hide(&error.to_string()),
+                Beginning(body, mask)
+            );
+            if is_object && error.is_syntax() {
+                UpstreamError::Unreadable(why)
+            } else {
+                UpstreamError::Transient(why)
+            }
         })?;
-        if envelope
-            .success
-            .is_some_and(|success| success.get() == "false")
-        {
-            let said = envelope.errors.map_or_else(Errors::default, |errors| {
-                Errors::of(errors.get().as_bytes())
-            });
-            return Err(UpstreamError::Transient(format!(
-                "upstream answered 200 with `success: false`{said}"
-            )));
+        // An array is read like an object whose members come in order.
+        if !is_object {
+            let why = "the answer is JSON, but not an object".to_owned();
+            return Err(UpstreamError::Transient(why));
         }
-        Ok(envelope)
+        let envelope = Self {
+            mask: Some(mask),
+            ..envelope
+        };
+        match envelope.success.map(RawValue::get) {
+            None | Some("null" | "true") => Ok(envelope),
+            Some(success) => {
+                // Anything but a short word is not repeated.
+                let word = if success == "false" { success } else { "…" };
+                let said = envelope.said();
+                Err(UpstreamError::Transient(format!(
+                    "upstream answered 200 with `success: {word}`{said}"
+                )))
+            }
+        }
     }
 
+    /// The list that is the result. An answer without a result, and an empty one beside errors, proves nothing: taken for an
+    /// empty page it would say that nothing happened.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Transient`] when the answer lacks what it must have, [`UpstreamError::Unexpected`] when the result is
+    /// no list.
     pub(super) fn result(&self) -> Result<Vec<&'a RawValue>, UpstreamError> {
-        let Some(result) = self.result else {
-            return Ok(Vec::new());
+        let incomplete = |what: &str| {
+            let said = self.said();
+            UpstreamError::Transient(format!("upstream answered 200 {what}{said}"))
         };
+        let result = self
+            .result
+            .ok_or_else(|| incomplete("without a `result`"))?;
         let list: Option<Vec<&RawValue>> = serde_json::from_str(result.get())
             .map_err(|_| UpstreamError::Unexpected("the answer's `result` is not a list".into()))?;
-        Ok(list.unwrap_or_default())
+        match list {
+            Some(list) if !list.is_empty() => Ok(list),
+            _ if self.has_errors() => Err(incomplete("with errors and without entries")),
+            Some(list) => Ok(list),
+            None if self.success.is_some_and(|success| success.get() == "true") => Ok(Vec::new()),
+            None => Err(incomplete(
+                "with `result: null` and without `success: true`",
+            )),
+        }
+    }
+
+    /// Whether it reports an error, in whatever form.
+    fn has_errors(&self) -> bool {
+        self.errors.map(RawValue::get).is_some_and(|errors| {
+            let list = serde_json::from_str::<Option<Vec<&RawValue>>>(errors);
+            !list.is_ok_and(|list| list.is_none_or(|list| list.is_empty()))
+        })
+    }
+
+    fn said(&self) -> Errors {
+        match (self.errors, self.mask) {
+            (Some(errors), Some(mask)) => Errors::of(errors.get().as_bytes(), mask),
+            _ => Errors::default(),
+        }
     }
 
     /// The cursor, where the reference has it or where the official clients look for it.
@@ -114,6 +176,11 @@ impl<'a> Envelope<'a> {
     }
 }
 
+/// A member that is there, even if it is null.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
+}
+
 /// What upstream said went wrong.
 #[derive(Default)]
 pub(super) struct Errors {
@@ -122,26 +189,27 @@ pub(super) struct Errors {
 }
 
 impl Errors {
-    pub(super) fn read(body: &[u8]) -> Self {
+    pub(super) fn read(body: &[u8], mask: &Mask) -> Self {
         match serde_json::from_slice::<Envelope<'_>>(body) {
-            Ok(envelope) => envelope
-                .errors
-                .map_or_else(Self::default, |errors| Self::of(errors.get().as_bytes())),
+            Ok(envelope) => envelope.errors.map_or_else(Self::default, |errors| {
+                Self::of(errors.get().as_bytes(), mask)
+            }),
             Err(_) => Self {
                 codes: Vec::new(),
-                messages: vec![plain(&String::from_utf8_lossy(body))],
+                messages: vec![plain(&String::from_utf8_lossy(body), mask)],
             },
         }
     }
 
-    fn of(errors: &[u8]) -> Self {
+    fn of(errors: &[u8], mask: &Mask) -> Self {
         let list: Vec<serde_json::Value> = serde_json::from_slice(errors).unwrap_or_default();
         let mut said = Self::default();
         for error in &list {
             let chain = error["error_chain"].as_array().into_iter().flatten();
             for error in std::iter::once(error).chain(chain) {
                 said.codes.extend(error["code"].as_i64());
-                said.messages.extend(error["message"].as_str().map(plain));
+                let message = error["message"].as_str();
+                said.messages.extend(message.map(|text| plain(text, mask)));
             }
         }
         said
@@ -168,20 +236,22 @@ impl fmt::Display for Errors {
 }
 
 /// The beginning of a body that could not be read, for a person.
-struct Beginning<'a>(&'a [u8]);
+struct Beginning<'a>(&'a [u8], &'a Mask);
 
 impl fmt::Display for Beginning<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = String::from_utf8_lossy(&self.0[..self.0.len().min(4 * MAX_SAID_CHARS)]);
+        let Self(body, mask) = self;
+        let text = String::from_utf8_lossy(&body[..body.len().min(MAX_LOOKED_AT_BYTES)]);
         if text.trim_start().starts_with(['{', '[']) {
             return Ok(());
         }
-        write!(f, "; it begins `{}`", plain(&text))
+        write!(f, "; it begins `{}`", plain(&text, mask))
     }
 }
 
-/// Upstream's text on one line, without its tags and control characters, cut to a length.
-fn plain(text: &str) -> String {
+/// The one place that upstream's words pass before they are shown: on one line, without tags and control characters, without
+/// credentials, and only then cut to a length, so that no credential is cut in two and missed.
+fn plain(text: &str, mask: &Mask) -> String {
     let mut in_tag = false;
     let visible = text.chars().filter(|&c| {
         let keep = !in_tag && c != '<';
@@ -191,21 +261,20 @@ fn plain(text: &str) -> String {
     let spaced: String = visible
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
-    spaced
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .chars()
-        .take(MAX_SAID_CHARS)
-        .collect()
+    let line = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
+    mask.hide(&line).chars().take(MAX_SAID_CHARS).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
 
+    static MASK: LazyLock<Mask> = LazyLock::new(Mask::default);
+
     fn cursor(body: &str) -> Option<String> {
-        let envelope = Envelope::read(body.as_bytes()).unwrap();
+        let envelope = Envelope::read(body.as_bytes(), &MASK).unwrap();
         envelope.cursor().unwrap().map(|cursor| cursor.0)
     }
 
@@ -243,7 +312,7 @@ mod tests {
         for strange in ["17", "{}", r#""\ud800""#] {
             let body =
                 format!(r#"{{"result_info":{{"cursor":{strange},"next_page_token":{strange}}}}}"#);
-            let envelope = Envelope::read(body.as_bytes()).unwrap();
+            let envelope = Envelope::read(body.as_bytes(), &MASK).unwrap();
             assert!(envelope.cursor().is_err(), "{strange}");
             assert!(envelope.next_page_token().is_err(), "{strange}");
         }
@@ -252,7 +321,7 @@ mod tests {
     #[test]
     fn a_list_that_is_not_there_is_not_an_empty_one() {
         let items = |body: &str| {
-            let envelope = Envelope::read(body.as_bytes()).unwrap();
+            let envelope = Envelope::read(body.as_bytes(), &MASK).unwrap();
             envelope.items().map(|items| items.len())
         };
         assert_eq!(items(r#"{"result":[]}"#), Ok(0));
@@ -262,7 +331,7 @@ mod tests {
         }
         let total = |total: &str| {
             let body = format!(r#"{{"result_info":{{"total_size":{total}}}}}"#);
-            Envelope::read(body.as_bytes()).unwrap().total_size()
+            Envelope::read(body.as_bytes(), &MASK).unwrap().total_size()
         };
         assert_eq!((total("37"), total("\"37\"")), (Some(37), Some(37)));
         for strange in ["null", "-1", "1e3", "[]", "\"\"", "99999999999999999999"] {
@@ -271,16 +340,43 @@ mod tests {
     }
 
     #[test]
-    fn results_may_be_null_or_missing_but_are_lists() {
+    fn an_answer_that_lacks_what_a_page_must_have_is_not_an_empty_page() {
         let len = |body: &str| {
-            Envelope::read(body.as_bytes())
-                .unwrap()
-                .result()
-                .map(|list| list.len())
+            let envelope = Envelope::read(body.as_bytes(), &MASK)?;
+            envelope.result().map(|list| list.len())
         };
-        assert_eq!(len(r#"{"result":null,"success":true}"#), Ok(0));
-        assert_eq!(len("{}"), Ok(0));
+        let is_refused = |body: &str| matches!(len(body), Err(UpstreamError::Transient(_)));
+        assert_eq!(len(r#"{"result":[],"success":true,"errors":[]}"#), Ok(0));
+        assert_eq!(
+            len(r#"{"result":null,"success":true,"errors":null,"result_info":null}"#),
+            Ok(0)
+        );
+        assert_eq!(len(r#"{"result":[]}"#), Ok(0));
         assert_eq!(len(r#"{"result":[{},7]}"#), Ok(2));
+        // The reference's own example has an error beside entries and `success: true`.
+        assert_eq!(
+            len(r#"{"errors":[{"message":"m"}],"result":[{}],"success":true}"#),
+            Ok(1)
+        );
+        for lacking in [
+            "{}",
+            "[]",
+            "null",
+            r#"[{"a":1}]"#,
+            r#"[[{}],null,true,null]"#,
+            r#"{"success":true}"#,
+            r#"{"result":null}"#,
+            r#"{"result":null,"success":null}"#,
+            r#"{"result":null,"success":true,"errors":[{"message":"timeout"}]}"#,
+            r#"{"result":null,"success":true,"errors":"timeout"}"#,
+            r#"{"result":null,"success":true,"errors":{"message":"timeout"}}"#,
+            r#"{"result":[],"success":true,"errors":[{"message":"timeout"}]}"#,
+            r#"{"result":[],"success":false}"#,
+            r#"{"result":[],"success":"no"}"#,
+            r#"{"result":[],"success":0}"#,
+        ] {
+            assert!(is_refused(lacking), "{lacking}: {:?}", len(lacking));
+        }
         assert!(matches!(
             len(r#"{"result":{}}"#),
             Err(UpstreamError::Unexpected(_))
@@ -288,15 +384,48 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_broken_inside_is_told_from_one_that_is_cut() {
+        let whole =
+            br#"{"errors":[],"result":[{"id":"a","t":"xyz"}],"result_info":{},"success":true}"#;
+        assert!(Envelope::read(whole, &MASK).is_ok());
+        let read = |body: &[u8]| Envelope::read(body, &MASK).err();
+        for at in 1..whole.len() {
+            assert!(
+                matches!(read(&whole[..at]), Some(UpstreamError::Transient(_))),
+                "cut at {at}"
+            );
+        }
+        let at = whole.iter().position(|byte| *byte == b'x').unwrap();
+        for bad in [0x00, 0x01, 0x0a, 0x1f, 0x80, 0xff] {
+            let mut broken = whole.to_vec();
+            broken[at] = bad;
+            assert!(
+                matches!(read(&broken), Some(UpstreamError::Unreadable(_))),
+                "{bad:#x}"
+            );
+        }
+        // What was never upstream's answer says nothing of an entry.
+        assert!(matches!(
+            read(b"<html></html>"),
+            Some(UpstreamError::Transient(_))
+        ));
+    }
+
+    #[test]
     fn bodies_that_are_no_answer_are_told_shortly() {
-        let told = |body: &str| Envelope::read(body.as_bytes()).err().unwrap().to_string();
+        let told = |body: &str| {
+            Envelope::read(body.as_bytes(), &MASK)
+                .err()
+                .unwrap()
+                .to_string()
+        };
         insta::assert_debug_snapshot!(
             [
                 told(r#"{"errors":[],"result":[{"id":"6b3e"#),
                 told("<html>\n<head><title>502 Bad Gateway</title></head>\x1b[2J</html>"),
                 told(r#"{"success":false,"errors":[{"code":null,"message":"partial failure"}],"result":[]}"#),
-                Errors::read(br#"{"success":false,"errors":[{"code":6003,"message":"Invalid request headers","error_chain":[{"code":6111,"message":"Invalid format"}]}]}"#).to_string(),
-                Errors::read(b"").to_string(),
+                Errors::read(br#"{"success":false,"errors":[{"code":6003,"message":"Invalid request headers","error_chain":[{"code":6111,"message":"Invalid format"}]}]}"#, &MASK).to_string(),
+                Errors::read(b"", &MASK).to_string(),
             ],
             @r#"
         [
@@ -308,5 +437,31 @@ mod tests {
         ]
         "#
         );
+    }
+
+    #[test]
+    fn a_message_is_cut_after_the_credential_in_it_is_hidden() {
+        let token = "Zx81kPq0aB3cD5eF7gH9iJ1kL3mN5oP7qR9sTuVw";
+        let mask = Mask::new(token);
+        let (first, rest) = token.split_at(17);
+        for long in 0..MAX_SAID_CHARS + 50 {
+            let words = "-".repeat(long);
+            let error = format!(r#"{{"errors":[{{"message":"{words} {token}"}}]}}"#);
+            let page = format!("<html>{words}{first}<b>\n</b>{rest}");
+            for said in [
+                Errors::read(error.as_bytes(), &mask).to_string(),
+                Errors::read(page.as_bytes(), &mask).to_string(),
+                Envelope::read(page.as_bytes(), &mask)
+                    .err()
+                    .unwrap()
+                    .to_string(),
+            ] {
+                let shown = (0..token.len() - 6).find(|at| said.contains(&token[*at..at + 6]));
+                assert_eq!(shown, None, "{said}");
+            }
+        }
+        let text = format!("\"{token}\"");
+        let error = Envelope::read(text.as_bytes(), &mask).err().unwrap();
+        assert!(!error.to_string().contains(token), "{error}");
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::{Envelope, Permit, Upstream, UpstreamError};
+use super::{Permit, Upstream, UpstreamError};
 use crate::json;
 use crate::member::Member;
 
@@ -67,10 +67,13 @@ impl Upstream {
     ) -> Result<AccountsPage, UpstreamError> {
         let path = ["organizations", organization, "accounts"];
         let url = self.list_url(&path, ACCOUNTS_PAGE_SIZE, page_token);
-        let (_, body) = self.get(permit, url, page_token.is_some()).await?;
-        let envelope = Envelope::read(&body)?;
+        let answer = self.get(permit, url, page_token.is_some()).await?;
+        let envelope = answer.envelope()?;
         let items = envelope.items()?;
-        let accounts: Vec<ListedAccount> = items.iter().copied().filter_map(account).collect();
+        let mut accounts: Vec<ListedAccount> = items.iter().copied().filter_map(account).collect();
+        for account in &mut accounts {
+            account.name = account.name.take().map(|name| answer.mask.hide(&name));
+        }
         Ok(AccountsPage {
             unreadable: items.len() - accounts.len(),
             accounts,
@@ -91,10 +94,13 @@ impl Upstream {
     ) -> Result<MembersPage, UpstreamError> {
         let path = ["organizations", organization, "members"];
         let url = self.list_url(&path, MEMBERS_PAGE_SIZE, page_token);
-        let (_, body) = self.get(permit, url, page_token.is_some()).await?;
-        let envelope = Envelope::read(&body)?;
+        let answer = self.get(permit, url, page_token.is_some()).await?;
+        let envelope = answer.envelope()?;
         let items = envelope.items()?;
-        let members: Vec<Member> = items.iter().copied().filter_map(Member::read).collect();
+        let mut members: Vec<Member> = items.iter().copied().filter_map(Member::read).collect();
+        for member in &mut members {
+            member.name = member.name.take().map(|name| answer.mask.hide(&name));
+        }
         Ok(MembersPage {
             unreadable: items.len() - members.len(),
             members,
@@ -112,11 +118,14 @@ impl Upstream {
         permit: Permit,
         id: &str,
     ) -> Result<ListedAccount, UpstreamError> {
-        let (_, body) = self.get(permit, self.url(&["accounts", id]), false).await?;
-        let found = account(Envelope::read(&body)?.item()?);
-        found.filter(|account| account.id == id).ok_or_else(|| {
+        let url = self.url(&["accounts", id]);
+        let answer = self.get(permit, url, false).await?;
+        let found = account(answer.envelope()?.item()?).filter(|account| account.id == id);
+        let mut found = found.ok_or_else(|| {
             UpstreamError::Unexpected("the answer is not about the requested account".into())
-        })
+        })?;
+        found.name = found.name.take().map(|name| answer.mask.hide(&name));
+        Ok(found)
     }
 
     /// A page of a list that pages by token.

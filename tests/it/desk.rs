@@ -125,6 +125,9 @@ impl Desk {
         let page = Page {
             window: window.id,
             asked: None,
+            resumed: None,
+            limit: None,
+            claim_since: chrono::DateTime::UNIX_EPOCH,
             arrivals: entries
                 .map(|text| Arrival::read(RawValue::from_string(text.clone()).unwrap()))
                 .collect(),

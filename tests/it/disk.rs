@@ -214,7 +214,7 @@ async fn an_index_without_room_is_filled_when_there_is_some() {
     std::fs::remove_dir_all(&index).unwrap();
     until("it could not be made anew", || {
         !cramped
-            .told("Not even an empty index can be made")
+            .told("The index cannot be opened or begun anew")
             .is_empty()
     })
     .await;

@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::Clock;
+use orgtrail::coverage::Asked;
 use orgtrail::durable::Breaker;
 use orgtrail::event::Reading;
 use orgtrail::health::Board;
 use orgtrail::index::{Hit, Index, Order, Range};
 use orgtrail::indexing::{Indexing, IndexingError, Turned};
-use orgtrail::poll::{BackfillSince, Following, Next, Poller, Settings};
+use orgtrail::poll::{BackfillSince, Following, Next, Overlap, Poller, Settings};
 use orgtrail::position::{Seq, Source};
 use orgtrail::query::Query;
+use orgtrail::search::{self, Question};
 use orgtrail::sim::{SimConfig, Simulator};
 use orgtrail::store::{SourceSeen, Store, StoreError};
 use orgtrail::upstream::{Quota, Saved, Timeouts, Upstream};
@@ -42,7 +44,7 @@ impl Default for Plan {
         let settings = Settings {
             interval: TimeDelta::seconds(60),
             max_interval: TimeDelta::minutes(10),
-            overlap: TimeDelta::minutes(2),
+            overlap: Overlap::Span(TimeDelta::minutes(2)),
             sweeps: Vec::new(),
             backfill_since: BackfillSince::Span(TimeDelta::days(3)),
             page_size: 100,
@@ -342,6 +344,55 @@ impl World {
             "the index does not hold what the log holds"
         );
         self.no_call_that_should_not_have_been();
+    }
+
+    /// The newest event that is held, and the newest that can be found.
+    pub(crate) fn reached(&mut self) -> (Seq, Seq) {
+        let parts = self.parts();
+        (parts.store.head(), parts.index.checkpoint())
+    }
+
+    /// Everything that came of it, as text: what upstream saw, the log's rows, the ledger, and some answers. The log's own id,
+    /// which is drawn anew each time, is in none of it.
+    pub(crate) fn history(&mut self) -> String {
+        let mut lines = Vec::new();
+        for request in self.simulator.requests() {
+            lines.push(format!("{request:?}"));
+        }
+        let (store, now) = (self.store(), self.clock.now());
+        let all = store.events_after(Seq::ZERO, usize::MAX >> 1, usize::MAX);
+        for event in all.unwrap() {
+            lines.push(format!("{event:?}"));
+        }
+        for row in store.sources().unwrap() {
+            lines.push(format!("{:?}", store.progress(&row.source).unwrap()));
+            lines.push(format!("{row:?}"));
+        }
+        lines.push(format!("{:?}", store.quota(CREDENTIAL).unwrap()));
+        let board = self.board();
+        let status = orgtrail::status::sources(&store, Some(&board), now).unwrap();
+        lines.push(serde_json::to_string(&status).unwrap());
+        let coverage = orgtrail::coverage::sources(&store, Some(&board), &Asked::default(), now);
+        lines.push(serde_json::to_string(&coverage.unwrap()).unwrap());
+        let snapshot = self.parts().index.snapshot();
+        for query in [
+            "",
+            "action.type:create",
+            "-action.type:create é*",
+            "problem:* OR deep:*",
+        ] {
+            let question = Question {
+                query: orgtrail::query::parse(query, now).unwrap(),
+                range: Range::default(),
+                order: Order::Descending,
+            };
+            // A field may not occur in this history: then that is the answer.
+            match search::page(&store, &snapshot, &question, now, None, 200) {
+                Ok(page) => lines.push(serde_json::to_string(&page.events).unwrap()),
+                Err(error) => lines.push(error.to_string()),
+            }
+        }
+        lines.join("\n")
     }
 
     /// No claim is stronger than what is held: of some proven stretches, everything that upstream could show when they were

@@ -418,15 +418,16 @@ not json
     let output = bench.import(&small);
     assert_eq!(output.status.code(), Some(1));
     insta::assert_snapshot!(text(&output.stdout) + &text(&output.stderr), @r#"
-    bad.ndjson: 6 lines: 1 new, 0 held already, 0 revised, 5 not understood
+    bad.ndjson: 5 lines: 1 new, 0 held already, 0 revised, 4 not understood
       line 3: not JSON: expected ident at byte 2
       line 4: it has no `account.id` or `organization.id`: say whose log it is from with `--source`
-      line 5: a whole page of the API: write each entry of its `result` on a line of its own
       line 6: not UTF-8 at byte 8
       line 7: not JSON: EOF while parsing an object at byte 30
     v1.ndjson: 2 lines: 0 new, 0 held already, 0 revised, 2 not understood
       line 1: a line of Logpush's first dataset `audit_logs`, whose entries have other ids and fields: only `audit_logs_v2` can be imported
       line 2: a line of Logpush's first dataset `audit_logs`, whose entries have other ids and fields: only `audit_logs_v2` can be imported
+      A file has an entry of the audit log (v2) on each line, as Cloudflare's API sends them, or a line of Logpush's
+      `audit_logs_v2`, or an event of `/v1/events` or `/v1/export`; or it is a saved page of the API, `{"result": […]}`.
     many-bad.ndjson: 1,200 lines: 0 new, 0 held already, 0 revised, 1,200 not understood
       line 1: not JSON: expected value at byte 1
       line 2: not JSON: expected value at byte 1
@@ -439,6 +440,8 @@ not json
       line 9: not JSON: expected value at byte 1
       line 10: not JSON: expected value at byte 1
       and 1,190 more
+      A file has an entry of the audit log (v2) on each line, as Cloudflare's API sends them, or a line of Logpush's
+      `audit_logs_v2`, or an event of `/v1/events` or `/v1/export`; or it is a saved page of the API, `{"result": […]}`.
     nowhere.ndjson: 0 lines: 0 new, 0 held already, 0 revised, 0 not understood
       it could not be opened: No such file or directory (os error 2)
     .: 0 lines: 0 new, 0 held already, 0 revised, 0 not understood

@@ -97,6 +97,9 @@ impl Process {
         let page = Page {
             window: window.unwrap().id,
             asked: None,
+            resumed: None,
+            limit: None,
+            claim_since: chrono::DateTime::UNIX_EPOCH,
             arrivals: arrivals.collect(),
             then: Then::Seal,
             claim_before: now,

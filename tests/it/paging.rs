@@ -40,6 +40,9 @@ async fn coverage_comes_page_by_page_and_is_the_same_as_in_one() {
             let sealed = Page {
                 window: open.unwrap().id,
                 asked: None,
+                resumed: None,
+                limit: None,
+                claim_since: chrono::DateTime::UNIX_EPOCH,
                 arrivals: Vec::new(),
                 then: Then::Seal,
                 claim_before: window.before,

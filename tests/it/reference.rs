@@ -49,6 +49,7 @@ impl Entry {
             received_at: from_micros(1_785_744_000_000_000),
             problem: reading.problem,
             entry: RawValue::from_string(body.to_owned()).unwrap(),
+            sha256: None,
         };
         Self::of(event)
     }

@@ -3,10 +3,20 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use orgtrail::clock::Clock;
+use orgtrail::durable::{Break, Breaker, Step};
+use orgtrail::event::Arrival;
+use orgtrail::index::{Index, Range};
+use orgtrail::indexing::{Indexing, IndexingError, open_index};
+use orgtrail::position::Seq;
 use orgtrail::sim::SimConfig;
+use orgtrail::store::{Imported, Store};
+use serde_json::value::RawValue;
 
+use crate::desk::{Desk, account};
 use crate::harness::{Service, Upstream};
 
 /// A file of the index with this ending.
@@ -130,4 +140,114 @@ async fn a_client_that_never_finishes_asking_holds_up_no_stop() {
         .unwrap();
     let stopped = tokio::time::timeout(Duration::from_secs(20), service.stop());
     stopped.await.expect("it waits for the client").unwrap();
+}
+
+/// A data directory with a log of `events` entries and its index, closed in order.
+async fn closed(events: usize) -> tempfile::TempDir {
+    let mut desk = Desk::new().await;
+    let entry = |n: usize| format!(r#"{{"id":"{n}","word":"common"}}"#);
+    desk.keep(&account(), &(0..events).map(entry).collect::<Vec<_>>());
+    desk.search_all();
+    desk.close().await
+}
+
+/// The log and the index of a data directory.
+fn open(data: &Path, breaker: Breaker) -> (Store, Index, Option<String>) {
+    let store = Store::open(data, Breaker::default()).unwrap();
+    let (index, why) = open_index(data, &store, breaker).unwrap();
+    (store, index, why)
+}
+
+fn catch_up(store: &Store, index: &Index) -> Result<(), IndexingError> {
+    Indexing::new(store.clone(), index.clone(), Clock::system()).catch_up()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_is_replaced_only_by_a_whole_one_whenever_the_process_is_killed() {
+    // (the step of the swap, how it breaks); the last one is a kill in the middle of the rebuild.
+    let kills = [
+        (0, Break::Before),
+        (0, Break::After),
+        (1, Break::Before),
+        (1, Break::After),
+        (9, Break::Before),
+    ];
+    for (at, how) in kills {
+        let dir = closed(60).await;
+        let data = dir.path().join("data");
+        let (index_dir, new_dir) = (data.join("index"), data.join("index.new"));
+        let whole = fs::read(index_dir.join("meta.json")).unwrap();
+        let step = AtomicUsize::new(0);
+        let breaker = Breaker::new(move |this| {
+            let is_swap = this == Step::SwapIndex;
+            (is_swap && step.fetch_add(1, Ordering::SeqCst) == at).then_some(how)
+        });
+        let (store, index, _) = open(&data, breaker);
+        index.clear(store.head()).unwrap();
+        assert!(index.is_rebuilding() && new_dir.exists());
+        assert_eq!(fs::read(index_dir.join("meta.json")).unwrap(), whole);
+        if at < 2 {
+            let broken = catch_up(&store, &index).unwrap_err();
+            assert!(broken.to_string().contains("on purpose"), "{broken}");
+        } else {
+            let events = store.events_after(Seq::ZERO, 20, usize::MAX).unwrap();
+            index.add(&events).unwrap();
+            index.commit().unwrap();
+        }
+        drop(index);
+        store.close().unwrap();
+        drop(store);
+
+        let (store, index, _) = open(&data, Breaker::default());
+        catch_up(&store, &index).unwrap();
+        let query = orgtrail::query::parse("common", Clock::system().now()).unwrap();
+        let found = index.snapshot().count(&query, Range::default()).unwrap();
+        assert_eq!(found, 60, "{at} {how:?}");
+        assert!(!index.is_rebuilding());
+        assert!(index_dir.exists() && !new_dir.exists() && !data.join("index.old").exists());
+        index.verify().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_an_orderly_stop_only_files_written_since_then_are_verified_at_once() {
+    let dir = closed(40).await;
+    let data = dir.path().join("data");
+    let (store, index, why) = open(&data, Breaker::default());
+    assert_eq!(why, None);
+    let files = index.unverified().unwrap();
+    assert_eq!(files.new, Vec::<PathBuf>::new());
+    assert!(!files.rest.is_empty());
+
+    store.begin_import().unwrap();
+    let entry = RawValue::from_string(r#"{"id":"more"}"#.to_owned()).unwrap();
+    let more = Imported {
+        source: account(),
+        label: None,
+        arrival: Arrival::read(entry),
+    };
+    store.import(&[more], Clock::system().now()).unwrap();
+    catch_up(&store, &index).unwrap();
+    // Killed: nothing is closed in order.
+    drop(index);
+    drop(store);
+    let (_store, index, _) = open(&data, Breaker::default());
+    let after = index.unverified().unwrap();
+    assert_eq!(after.rest, files.rest);
+    assert!(!after.new.is_empty());
+    // One that was damaged meanwhile is found, whichever it is.
+    let file = after
+        .rest
+        .iter()
+        .find(|file| file.extension().is_some_and(|end| end == "term"));
+    let file = data.join("index").join(file.unwrap());
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 3;
+    bytes[middle] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    assert_eq!(
+        index.verify_files(&after.new).unwrap(),
+        Vec::<String>::new()
+    );
+    assert_eq!(index.verify_files(&after.rest).unwrap().len(), 1);
 }

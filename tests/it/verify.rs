@@ -7,7 +7,7 @@ use orgtrail::clock::Clock;
 use orgtrail::poll::{Differs, Verify};
 use orgtrail::position::{Source, Window};
 use orgtrail::sim::{Faults, SimConfig};
-use orgtrail::store::{FILE_NAME, Store};
+use orgtrail::store::{FILE_NAME, GapCause, Store};
 use orgtrail::upstream::{Quota, Timeouts, Upstream as Client};
 use serde_json::Value;
 
@@ -375,8 +375,12 @@ async fn an_entry_too_large_to_take_is_gone_around() {
         panic!("{:?}", verdict.left_out);
     };
     let second = held.since + TimeDelta::seconds(60);
-    assert!(left_out.contains(second), "{left_out}");
-    assert!(left_out.span() <= TimeDelta::seconds(4), "{left_out}");
+    assert_eq!(left_out.cause, GapCause::TooLarge);
+    assert!(left_out.window.contains(second), "{left_out:?}");
+    assert!(
+        left_out.window.span() <= TimeDelta::seconds(4),
+        "{left_out:?}"
+    );
     // What is held there is not missed, and what differs elsewhere is found.
     let differs: Vec<_> = verdict
         .differences
@@ -384,6 +388,39 @@ async fn an_entry_too_large_to_take_is_gone_around() {
         .map(|one| (one.differs, one.id.as_deref()))
         .collect();
     assert_eq!(differs, [(Differs::NotHeld, Some("late"))]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_stays_unreadable_is_gone_around_and_named() {
+    let held = Held::new(&[entry("before", 57_000), entry("after", 64_000)]).await;
+    let broken = Entry {
+        says: "\u{1}",
+        ..entry("broken", 60_000)
+    };
+    held.publish(&[broken, entry("late", 65_000)]);
+    held.upstream.simulator.set_faults(Faults {
+        seed: 3,
+        empty_page: 0.2,
+        no_cursor: 0.5,
+        incomplete: 0.05,
+        ..Faults::default()
+    });
+    let (said, code) = held.verify();
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        (&said["not_held"], &said["not_shown"]),
+        (&1.into(), &0.into())
+    );
+    assert_eq!(said["differences"][0]["id"], "late");
+    let left_out = said["left_out"].as_array().unwrap();
+    assert_eq!(left_out.len(), 1, "{said:#}");
+    assert_eq!(left_out[0]["reason"], "unreadable");
+    let bound = |name: &str| -> TimeDelta {
+        let time: DateTime<Utc> = left_out[0][name].as_str().unwrap().parse().unwrap();
+        time - held.since
+    };
+    assert!(bound("since") >= TimeDelta::seconds(58), "{said:#}");
+    assert!(bound("before") <= TimeDelta::seconds(63), "{said:#}");
 }
 
 /// Upstream as a client of our own sees it.

@@ -88,8 +88,8 @@ impl<'a> Lack<'a> {
 
     fn lines(&self) -> Vec<String> {
         let newest = match self.newest_since {
-            Some(since) => format!("the newest minutes, from {since}, are not searchable yet"),
-            None => "the newest events are not searchable yet".to_owned(),
+            Some(since) => format!("the newest minutes, from {since}, are still on their way"),
+            None => "the newest events are still on their way".to_owned(),
         };
         if self.is_newest_only() {
             return vec![format!("Coverage: complete or settling, but {newest}.")];

@@ -15,7 +15,8 @@ use super::tail;
 use crate::command::reach::{Reach, get, open};
 use crate::coverage::{self, Verdict};
 use crate::event::AuditEvent;
-use crate::index::{Index, IndexError, Order, Range, Snapshot, ValueCount};
+use crate::index::{IndexError, Order, Range, Snapshot, ValueCount};
+use crate::indexing::{self, IndexingError};
 use crate::people;
 use crate::position::{Seq, rfc3339};
 use crate::query::{self, QueryError};
@@ -108,7 +109,7 @@ impl Place {
                     Some(cursor) => {
                         let counted = [
                             ("cursor", cursor),
-                            ("limit", "0".to_owned()),
+                            ("limit", "1".to_owned()),
                             ("count", "true".to_owned()),
                         ];
                         let count = ask_page(server, &parameters, &counted)?.count;
@@ -152,7 +153,7 @@ impl Place {
             Self::Server(server) => {
                 let mut parameters = asked.filters();
                 // Before the events, so that these have at least what it says.
-                let page = ask_page(server, &parameters, &[("limit", "0".to_owned())])?;
+                let page = ask_page(server, &parameters, &[("limit", "1".to_owned())])?;
                 parameters.extend(asked.order());
                 crate::command::block_on(async {
                     let answer = open(server, "/v1/export", &borrowed(&parameters)).await?;
@@ -352,8 +353,8 @@ pub(super) fn look_into(dir: &Path) -> Result<(Store, Snapshot)> {
 }
 
 fn open_index(dir: &Path, store: &Store) -> Result<Snapshot> {
-    Index::open_beside(dir, store.log_id()).map_err(|error| match error {
-        IndexError::Unusable(_) => anyhow!(
+    indexing::open_beside(dir, store).map_err(|error| match error {
+        IndexingError::Index(IndexError::Unusable(_)) => anyhow!(
             "{error}: `orgtrail reindex` builds it from the log, and `orgtrail serve` does when it starts"
         ),
         error => error.into(),

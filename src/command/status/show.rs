@@ -345,6 +345,8 @@ mod tests {
                     message: "upstream answered 403 Forbidden: 10000 Authentication error for the whole of it".to_owned(),
                 }),
                 left_at: None,
+                upstream_lag: None,
+                overlap_seconds: None,
                 accounts_read_at: None,
             },
             intervals: vec![Interval {

@@ -13,7 +13,7 @@ use super::{Args, plain_table};
 use crate::clock::Clock;
 use crate::coverage::{Gap, Reason};
 use crate::durable::Breaker;
-use crate::poll::{Difference, Differs, Verdict};
+use crate::poll::{Difference, Differs, LeftOut, Verdict};
 use crate::position::{Source, Window, rfc3339};
 use crate::service;
 use crate::store::{FILE_NAME, Store, StoreError};
@@ -139,7 +139,7 @@ impl Report {
             other_content: verdict.count(Differs::OtherContent),
             differences_total: verdict.total(),
             differences: verdict.differences.iter().map(Into::into).collect(),
-            left_out: verdict.left_out.iter().map(too_large).collect(),
+            left_out: verdict.left_out.iter().map(gap).collect(),
         }
     }
 
@@ -153,9 +153,13 @@ impl Report {
             HumanCount(self.shown)
         ))?;
         if !self.left_out.is_empty() {
-            say("Not compared, because an entry in it is too large to take:")?;
+            say("Not compared, because upstream's answer cannot be read:")?;
             for gap in self.left_out.iter().take(MAX_SHOWN) {
-                say(format!("  from {} to {}", gap.since, gap.before))?;
+                let why = match gap.reason {
+                    Reason::EntryTooLarge => "an entry is too large to take",
+                    _ => "an answer is not JSON, or cannot be read to its end",
+                };
+                say(format!("  from {} to {}: {why}", gap.since, gap.before))?;
             }
             let more = self.left_out.len().saturating_sub(MAX_SHOWN);
             if more > 0 {
@@ -196,11 +200,11 @@ impl Report {
     }
 }
 
-fn too_large(window: &Window) -> Gap {
+fn gap(left_out: &LeftOut) -> Gap {
     Gap {
-        since: rfc3339(window.since),
-        before: rfc3339(window.before),
-        reason: Reason::EntryTooLarge,
+        since: rfc3339(left_out.window.since),
+        before: rfc3339(left_out.window.before),
+        reason: left_out.cause.into(),
         detail: None,
     }
 }
@@ -226,12 +230,22 @@ mod tests {
 
     use super::*;
     use crate::clock::from_micros;
+    use crate::store::GapCause;
 
     #[test]
     fn what_was_left_out_is_named_with_its_reason() {
         let at = |second: i64| from_micros(1_785_000_000_000_000 + second * 1_000_000);
         let verdict = Verdict {
-            left_out: vec![Window::new(at(60), at(61))],
+            left_out: vec![
+                LeftOut {
+                    window: Window::new(at(60), at(61)),
+                    cause: GapCause::TooLarge,
+                },
+                LeftOut {
+                    window: Window::new(at(70), at(71)),
+                    cause: GapCause::Unreadable,
+                },
+            ],
             ..Verdict::default()
         };
         let source = Source::account("a").unwrap();
@@ -240,6 +254,9 @@ mod tests {
         let second = json!([{
             "since": "2026-07-25T17:21:00Z", "before": "2026-07-25T17:21:01Z",
             "reason": "entry_too_large", "detail": null,
+        }, {
+            "since": "2026-07-25T17:21:10Z", "before": "2026-07-25T17:21:11Z",
+            "reason": "unreadable", "detail": null,
         }]);
         assert_eq!(told["left_out"], second);
     }

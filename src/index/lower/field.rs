@@ -2,12 +2,13 @@
 
 use tantivy::query::{BooleanQuery, Occur};
 
-use super::{Lowered, Lowering, any};
+use super::{Lowered, Lowering};
 use crate::field::{Kind, MAX_VALUE_LEN, Number};
 use crate::index::IndexError;
 use crate::index::automaton::Automaton;
 use crate::index::places::Places;
 use crate::index::schema::{Mark, OTHER_TIME, TIME_PATH};
+use crate::index::sets::Set;
 use crate::index::terms::{End, ValueTest};
 use crate::query::Interval;
 
@@ -33,15 +34,21 @@ impl Lowering<'_> {
             let spellings = self.of_regex(&number.spellings(), at)?;
             let (_, field, prefix) = self.shape.place_of(path);
             let whole = ValueTest::Whole;
-            ways.push(Box::new(self.terms(field, prefix, vec![spellings], whole)));
+            let terms = self.terms(field, prefix, vec![spellings], whole);
+            ways.push(self.gathered(Set::Terms(terms)));
         }
-        Ok(any(ways))
+        Ok(self.any(ways))
     }
 
     /// A value that one of some automata matches.
     pub(super) fn matches(&self, path: &str, automata: Vec<Automaton>) -> Lowered {
         let (_, field, prefix) = self.shape.place_of(path);
-        Box::new(self.terms(field, prefix, automata, ValueTest::Any))
+        self.gathered(Set::Terms(self.terms(
+            field,
+            prefix,
+            automata,
+            ValueTest::Any,
+        )))
     }
 
     pub(super) fn within(&self, path: &str, interval: &Interval) -> Lowered {
@@ -60,7 +67,7 @@ impl Lowering<'_> {
             Interval::Values { lower, upper } => ValueTest::Between(End::of(lower), End::of(upper)),
         };
         let (_, field, prefix) = self.shape.place_of(path);
-        Box::new(self.terms(field, prefix, Vec::new(), test))
+        self.gathered(Set::Terms(self.terms(field, prefix, Vec::new(), test)))
     }
 
     /// `action.time` in a stretch: mostly what events are ordered by, and for the others their own values.
@@ -77,6 +84,6 @@ impl Lowering<'_> {
             Vec::new(),
             ValueTest::Time(since_us, before_us),
         );
-        any(vec![Box::new(ordered), Box::new(values)])
+        self.any(vec![Box::new(ordered), self.gathered(Set::Terms(values))])
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use tantivy::Term;
 use tantivy::schema::Field;
 
-use super::{Lowered, Lowering, any};
+use super::{Lowered, Lowering};
 use crate::field::Part;
 use crate::index::IndexError;
 use crate::index::automaton::Automaton;
 use crate::index::runs::{AT_ONCE, WordRun};
+use crate::index::sets::Set;
 use crate::index::terms::{Terms, ValueTest};
 use crate::index::words;
 use crate::query::Pattern;
@@ -43,7 +44,7 @@ impl Lowering<'_> {
                 .filter(|(field, _)| part.is_none_or(|part| Part::of_path(field.name) == part));
             ways.extend(of_part.map(|(_, field)| self.term(Term::from_field_text(field, word))));
         }
-        any(ways)
+        self.any(ways)
     }
 
     /// One word that looks so as a whole, or several side by side that look like its pieces.
@@ -55,7 +56,7 @@ impl Lowering<'_> {
             return Ok(whole);
         }
         if let [piece] = pieces.as_slice() {
-            return Ok(any(vec![whole, self.word_matches(automaton(piece)?)]));
+            return Ok(self.any(vec![whole, self.word_matches(automaton(piece)?)]));
         }
         let automata = pieces
             .iter()
@@ -66,31 +67,31 @@ impl Lowering<'_> {
                 automata: Arc::clone(automata),
                 ..self.terms(field, String::new(), Vec::new(), ValueTest::Any)
             });
-            Box::new(WordRun {
+            self.gathered(Set::Run(WordRun {
                 words: words.collect(),
                 at_once: AT_ONCE,
                 watch: self.snapshot.watch().clone(),
-            })
+            }))
         };
         let mut ways = vec![whole];
         ways.extend(Part::ALL.map(|part| run(self.shape.words_of(part))));
-        Ok(any(ways))
+        Ok(self.any(ways))
     }
 
     /// One word that an automaton matches; opaque ids are words.
     pub(super) fn word_matches(&self, automaton: Automaton) -> Lowered {
         let automata: Arc<[Automaton]> = Arc::from([automaton]);
         let walk = |field, test| -> Lowered {
-            Box::new(Terms {
+            self.gathered(Set::Terms(Terms {
                 automata: Arc::clone(&automata),
                 ..self.terms(field, String::new(), Vec::new(), test)
-            })
+            }))
         };
         let texts = Part::ALL.map(|part| walk(self.shape.words_of(part), ValueTest::Any));
         let ids = self
             .shape
             .id_fields()
             .map(|(_, field)| walk(field, ValueTest::Opaque));
-        any(texts.into_iter().chain(ids).collect())
+        self.any(texts.into_iter().chain(ids).collect())
     }
 }

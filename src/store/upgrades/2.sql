@@ -11,9 +11,13 @@ CREATE TABLE window_2 (
     began_us   INTEGER NOT NULL,
     sealed_us  INTEGER,
     waited_us  INTEGER NOT NULL DEFAULT 0,
-    outcome    TEXT CHECK (outcome IN ('sealed', 'too_large', 'unreadable')),
+    outcome    TEXT CHECK (outcome IN ('sealed', 'too_large', 'unreadable', 'foreign')),
     merged     INTEGER NOT NULL DEFAULT 0,
     page_limit INTEGER,
+    resumed_s  INTEGER,
+    empty_pages INTEGER NOT NULL DEFAULT 0,
+    bad_answers INTEGER NOT NULL DEFAULT 0,
+    bad_since_us INTEGER,
     restarts   INTEGER NOT NULL DEFAULT 0,
     pages      INTEGER NOT NULL DEFAULT 0,
     entries    INTEGER NOT NULL DEFAULT 0,
@@ -31,6 +35,19 @@ ALTER TABLE window_2 RENAME TO window;
 CREATE UNIQUE INDEX window_open ON window (source, kind) WHERE sealed_us IS NULL;
 CREATE INDEX window_source ON window (source, since_s);
 
+-- Damage: what was found, and how far the log was checked.
+ALTER TABLE dictionary ADD COLUMN sha256 BLOB;
+CREATE TABLE damaged (
+    seq       INTEGER PRIMARY KEY,
+    problem   TEXT NOT NULL,
+    found_us  INTEGER NOT NULL
+) STRICT;
+CREATE TABLE scrub (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    position  INTEGER NOT NULL,
+    full_us   INTEGER
+) STRICT;
+ALTER TABLE scan_twin ADD COLUMN time_s INTEGER;
 -- An account has left after two complete lists without it.
 ALTER TABLE source ADD COLUMN unlisted_us INTEGER;
 UPDATE source SET unlisted_us = left_us;
@@ -40,6 +57,16 @@ CREATE TABLE account_list (
     read_us       INTEGER
 ) STRICT, WITHOUT ROWID;
 ALTER TABLE member_list ADD COLUMN complete_us INTEGER;
+
+-- How late entries became visible of late, by the kind of scan that first showed them.
+CREATE TABLE visibility (
+    source      INTEGER NOT NULL REFERENCES source (id),
+    found       TEXT NOT NULL CHECK (found IN ('live', 'sweep')),
+    bucket      INTEGER NOT NULL,
+    entries     INTEGER NOT NULL,
+    longest_us  INTEGER NOT NULL,
+    PRIMARY KEY (source, found, bucket)
+) STRICT, WITHOUT ROWID;
 -- A wait becomes a length. Version 1 stored its end alone; when it was received is not known, so that it is cut to the five
 -- minutes that upstream blocks for. The spent budget is cut to the same.
 CREATE TABLE quota_2 (

@@ -1,0 +1,199 @@
+//! What follows a page of a scan: another page, the same stretch from its last time on, or the end.
+//!
+//! Upstream does not say how its last page looks. So an empty page that has a cursor is not the end, and neither is a full
+//! page that has none. Both are followed until upstream shows an end that cannot mean anything else. A pure function, shared
+//! by scans and by comparisons.
+
+use chrono::{DateTime, SubsecRound, Utc};
+
+use crate::event::Reading;
+use crate::position::{Cursor, Window};
+use crate::upstream::LogPage;
+
+/// So many empty pages in a row, the last of which leads to itself, are the end of the log: nothing else can be learned.
+const EMPTY_PAGES_AT_END: u32 = 3;
+
+/// The most empty pages in a row that are followed, when each has another cursor.
+const MAX_EMPTY_PAGES: u32 = 20;
+
+/// Where a scan is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// The stretch that is scanned.
+    pub(super) window: Window,
+    /// From when on it was asked for, if not from its beginning.
+    pub(super) resumed: Option<DateTime<Utc>>,
+    /// The cursor it was asked with.
+    pub(super) cursor: Option<&'a Cursor>,
+    /// Empty pages in a row before this one.
+    pub(super) empty_pages: u32,
+}
+
+/// What follows a page.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Follows {
+    /// The page at that cursor.
+    Page(Cursor),
+    /// The same question from that second on, without a cursor.
+    From(DateTime<Utc>),
+    /// Nothing: all was shown.
+    End,
+    /// It cannot be known; the scan must start over with a shorter stretch.
+    Unknown(&'static str),
+    /// There is no way on without a cursor: more entries are in a second than fit on a page, or it is not known when they
+    /// happened.
+    NoWay,
+}
+
+impl Place<'_> {
+    /// What upstream is asked for.
+    pub(super) fn asked(&self) -> Window {
+        let since = self.resumed.unwrap_or(self.window.since);
+        Window {
+            since,
+            before: self.window.before,
+        }
+        .widened()
+    }
+
+    /// What follows `page`, which came from here.
+    pub(super) fn then(&self, page: &LogPage) -> Follows {
+        match &page.next {
+            Some(next) if page.entries.is_empty() => self.after_an_empty_page(next),
+            Some(next) => Follows::Page(next.clone()),
+            // The entry that it was resumed at has to be there again.
+            None if page.entries.is_empty() && self.resumed.is_some() && self.cursor.is_none() => {
+                Follows::Unknown("entries that were shown are not shown again")
+            }
+            None if page.is_full => self.after_a_full_page(page),
+            None => Follows::End,
+        }
+    }
+
+    fn after_an_empty_page(&self, next: &Cursor) -> Follows {
+        let empty_pages = self.empty_pages.saturating_add(1);
+        if self.cursor == Some(next) && empty_pages >= EMPTY_PAGES_AT_END {
+            return Follows::End;
+        }
+        if empty_pages > MAX_EMPTY_PAGES {
+            return Follows::Unknown("upstream sends empty pages, each with another cursor");
+        }
+        Follows::Page(next.clone())
+    }
+
+    /// A page that is full and has no cursor may be the last one, or its cursor is missing: the same question from its last
+    /// time on shows which.
+    fn after_a_full_page(&self, page: &LogPage) -> Follows {
+        let readings: Vec<Reading> = (page.entries.iter())
+            .map(|entry| Reading::of(entry.get()))
+            .collect();
+        // An entry with neither id nor time could not be told from an equal one when it is shown again.
+        let is_nameless = |reading: &Reading| reading.id.is_none() && reading.time.is_none();
+        let last = readings.iter().rev().find_map(|reading| reading.time);
+        let last = last.filter(|_| !readings.iter().any(is_nameless));
+        let Some(last) = last.map(|time| time.trunc_subsecs(0)) else {
+            return Follows::NoWay;
+        };
+        let asked = self.asked();
+        // What is asked for from a second on begins a second before it.
+        let from = self.resumed.unwrap_or(asked.since);
+        if last >= self.window.before {
+            return Follows::End;
+        }
+        if last < asked.since {
+            return Follows::Unknown(
+                "a full page has no cursor, and ends with an entry from before what was asked for",
+            );
+        }
+        if last <= from {
+            return Follows::NoWay;
+        }
+        Follows::From(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::clock::from_micros;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        from_micros(1_785_000_000_000_000 + second * 1_000_000)
+    }
+
+    fn page(times: &[i64], next: Option<&str>, is_full: bool) -> LogPage {
+        let entry = |second: &i64| {
+            let time = at(*second).to_rfc3339();
+            RawValue::from_string(format!(r#"{{"action":{{"time":"{time}"}}}}"#)).unwrap()
+        };
+        LogPage {
+            entries: times.iter().map(entry).collect(),
+            next: next.map(|next| Cursor(next.to_owned())),
+            is_full,
+            date: None,
+        }
+    }
+
+    fn place(cursor: Option<&Cursor>) -> Place<'_> {
+        Place {
+            window: Window::new(at(0), at(60)),
+            resumed: None,
+            cursor,
+            empty_pages: 0,
+        }
+    }
+
+    #[test]
+    fn empty_pages_are_followed_to_a_bound_and_one_that_leads_to_itself_is_the_end() {
+        let quiet = page(&[], None, false);
+        assert_eq!(place(None).then(&quiet), Follows::End);
+        let cursor = Cursor("c".to_owned());
+        let same = page(&[], Some("c"), false);
+        let after = |empty_pages| {
+            let place = Place {
+                empty_pages,
+                ..place(Some(&cursor))
+            };
+            (place.then(&same), place.then(&page(&[], Some("d"), false)))
+        };
+        let on = |next: &str| Follows::Page(Cursor(next.to_owned()));
+        assert_eq!(after(0), (on("c"), on("d")));
+        assert_eq!(after(1), (on("c"), on("d")));
+        assert_eq!(after(2), (Follows::End, on("d")));
+        let (_, last) = after(MAX_EMPTY_PAGES - 1);
+        assert_eq!(last, on("d"));
+        let (_, beyond) = after(MAX_EMPTY_PAGES);
+        assert!(matches!(beyond, Follows::Unknown(_)), "{beyond:?}");
+    }
+
+    #[test]
+    fn a_full_page_without_a_cursor_is_followed_from_its_last_time() {
+        let start = place(None);
+        assert_eq!(start.then(&page(&[1, 2], None, false)), Follows::End);
+        assert_eq!(
+            start.then(&page(&[1, 20], None, true)),
+            Follows::From(at(20))
+        );
+        assert_eq!(start.then(&page(&[1, 60], None, true)), Follows::End);
+        let resumed = Place {
+            resumed: Some(at(20)),
+            ..start
+        };
+        assert_eq!(resumed.asked().since, at(19));
+        assert_eq!(resumed.then(&page(&[20, 20], None, true)), Follows::NoWay);
+        assert_eq!(
+            resumed.then(&page(&[20, 21], None, true)),
+            Follows::From(at(21))
+        );
+        assert_eq!(resumed.then(&page(&[20], None, false)), Follows::End);
+        let mut nameless = page(&[21, 22], None, true);
+        nameless.entries[0] = RawValue::from_string("[7]".to_owned()).unwrap();
+        assert_eq!(resumed.then(&nameless), Follows::NoWay);
+        for strange in [page(&[], None, false), page(&[20, -900], None, true)] {
+            let follows = resumed.then(&strange);
+            assert!(matches!(follows, Follows::Unknown(_)), "{follows:?}");
+        }
+    }
+}

@@ -4,6 +4,8 @@
 //! no field (every one is optional, enumerations grow). An entry that cannot be understood is still an entry: it carries
 //! the reason. This module does not know where entries come from, nor where they are kept.
 
+pub mod searchable;
+
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
@@ -15,6 +17,8 @@ use crate::clock::from_micros;
 use crate::field::{self, Kind};
 use crate::json::{self, Scalar};
 use crate::position::{Seq, Source, SourceKind, rfc3339};
+
+use self::searchable::LeftOut;
 
 /// By what an entry is known within its source, for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -149,6 +153,9 @@ const SECTIONS: [&str; 7] = [
     "resource",
 ];
 
+/// The `problem` in answers of an event whose document could not be made: it is searched by what its row says.
+pub const NOT_INDEXED: &str = "not_indexed";
+
 /// How much of the reasons is kept, in bytes.
 const MAX_PROBLEM_LEN: usize = 500;
 
@@ -172,11 +179,13 @@ impl Reading {
     pub fn of(text: &str) -> Self {
         let mut reading = Self::default();
         if !text.trim_start().starts_with('{') {
+            let left_out = searchable::walk(text, |_, _, _| {});
+            reading.complain_of_left_out(left_out);
             reading.complain("the entry is not an object");
             return reading;
         }
         let mut has_time = false;
-        json::walk(text, |path, value| match (path, value) {
+        let left_out = searchable::walk(text, |path, value, _| match (path, value) {
             ("id", Scalar::Text(id)) => {
                 reading.id = Some(id.into_owned()).filter(|id| !id.is_empty())
             }
@@ -195,7 +204,30 @@ impl Reading {
         if !has_time {
             reading.complain("the entry has no `action.time`");
         }
+        let others = reading.problem.take();
+        reading.complain_of_left_out(left_out);
+        reading.problem = match (reading.problem.take(), others) {
+            (Some(left_out), Some(others)) => Some(format!("{left_out}; {others}")),
+            (left_out, others) => left_out.or(others),
+        };
         reading
+    }
+
+    /// Complains of what cannot be searched by its path. It comes first, so that there is room for it.
+    fn complain_of_left_out(&mut self, left_out: LeftOut) {
+        if left_out.values > 0 {
+            self.complain(&format!(
+                "the entry has too many or too long paths: {} of its values can be searched by their words only",
+                left_out.values
+            ));
+        }
+        if left_out.has_cut_paths {
+            self.complain(&format!(
+                "names deeper than {} levels, or beyond {} bytes of a path, cannot be searched",
+                json::MAX_DEPTH,
+                json::MAX_PATH_LEN
+            ));
+        }
     }
 
     fn read_time(&mut self, text: &str) {
@@ -247,7 +279,7 @@ impl Reading {
 
     fn complain(&mut self, reason: &str) {
         let problem = self.problem.get_or_insert_default();
-        if problem.len() + reason.len() <= MAX_PROBLEM_LEN {
+        if problem.is_empty() || problem.len() + reason.len() <= MAX_PROBLEM_LEN {
             let separator = if problem.is_empty() { "" } else { "; " };
             write!(problem, "{separator}{reason}").unwrap_or_default();
         }

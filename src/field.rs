@@ -267,6 +267,10 @@ pub const FIELDS: &[Field] = &[
 /// The field whose values are `true` and `false`.
 pub const TWO_FACTOR: &str = "actor.known.two_factor";
 
+/// The longest value that is compared as it is, in bytes. A longer one is compared as a whole when exactly that value is asked
+/// for; patterns, expressions and ranges see its first [`MAX_VALUE_LEN`] bytes.
+pub const MAX_VALUE_LEN: usize = 2_048;
+
 /// The field of that name, in any letter case.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static Field> {

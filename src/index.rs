@@ -15,12 +15,14 @@ mod bits;
 mod directory;
 mod document;
 mod facets;
+mod faults;
 mod folder;
 mod labels;
 mod lower;
 mod matcher;
 mod matches;
 mod merged;
+mod not_indexed;
 mod one_of;
 mod phrase;
 mod places;
@@ -39,12 +41,14 @@ mod verify;
 mod words;
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use tantivy::TantivyDocument;
 use tokio::sync::watch;
-use tracing::debug;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::durable::{Breaker, Broken, Step};
@@ -53,7 +57,9 @@ use crate::position::Seq;
 use crate::query::{Query, QueryError};
 
 use self::directory::Writing;
+use self::document::Paths;
 pub use self::facets::{Reading, ValueCount};
+pub use self::faults::{Faults, Work};
 use self::folder::Folder;
 pub use self::matcher::Matcher;
 pub use self::matches::Matches;
@@ -151,7 +157,21 @@ impl Index {
         head: Seq,
         breaker: Breaker,
     ) -> Result<(Self, Option<String>), IndexError> {
-        let index = Self::unopened(data_dir, log_id, breaker)?;
+        Self::open_with_faults(data_dir, log_id, head, breaker, Faults::default())
+    }
+
+    /// As [`Index::open`], with the work on entries that a test makes fail.
+    ///
+    /// # Errors
+    /// As [`Index::open`].
+    pub fn open_with_faults(
+        data_dir: &Path,
+        log_id: Uuid,
+        head: Seq,
+        breaker: Breaker,
+        faults: Faults,
+    ) -> Result<(Self, Option<String>), IndexError> {
+        let index = Self::unopened_with_faults(data_dir, log_id, breaker, faults)?;
         let why_anew = index.reopen(head)?;
         Ok((index, why_anew))
     }
@@ -161,7 +181,17 @@ impl Index {
     /// # Errors
     /// [`IndexError::Engine`], which nothing is known to cause.
     pub fn unopened(data_dir: &Path, log_id: Uuid, breaker: Breaker) -> Result<Self, IndexError> {
-        let shape = Shape::new();
+        Self::unopened_with_faults(data_dir, log_id, breaker, Faults::default())
+    }
+
+    fn unopened_with_faults(
+        data_dir: &Path,
+        log_id: Uuid,
+        breaker: Breaker,
+        faults: Faults,
+    ) -> Result<Self, IndexError> {
+        let mut shape = Shape::new();
+        shape.faults = faults;
         let snapshot = directory::unavailable(&shape)?;
         Ok(Self(Arc::new(Inner {
             folder: Folder::new(data_dir),
@@ -285,6 +315,14 @@ impl Index {
             .map_or(Seq::ZERO, |writing| writing.added)
     }
 
+    /// Whether one of the next events may be what made the index fail before: each is then tried by itself.
+    #[must_use]
+    pub fn is_suspicious(&self) -> bool {
+        lock(&self.0.writing)
+            .as_ref()
+            .is_some_and(|writing| writing.added < writing.suspected_to)
+    }
+
     /// Adds events, the next ones in the log's order. They are found after [`Index::commit`].
     ///
     /// # Errors
@@ -306,7 +344,7 @@ impl Index {
         let writing = open(&mut writing)?;
         for event in events {
             let replaced = replaced.get(&event.seq).copied();
-            let document = self.0.shape.document(event, replaced, &mut writing.paths);
+            let document = self.document(event, replaced, writing);
             let at_us = event.ordered_at().timestamp_micros();
             let recent = &self.0.recent;
             recent.take(event.seq, at_us, &document, &self.0.shape);
@@ -315,6 +353,30 @@ impl Index {
             writing.last_hash.clone_from(&event.sha256);
         }
         Ok(())
+    }
+
+    /// The document of an event; that of its row, when its entry makes none that the engine can take in.
+    fn document(
+        &self,
+        event: &AuditEvent,
+        replaced: Option<Hit>,
+        writing: &mut Writing,
+    ) -> TantivyDocument {
+        let shape = &self.0.shape;
+        let paths = &mut writing.paths;
+        // What a panic leaves half done is the paths, which are made again.
+        let make = AssertUnwindSafe(|| shape.document(event, replaced, paths).ok());
+        let made = catch_unwind(make).unwrap_or(None).filter(|document| {
+            event.seq > writing.suspected_to || directory::can_take(shape, document)
+        });
+        made.unwrap_or_else(|| {
+            warn!(
+                event.seq = event.seq.0,
+                "The document of an event could not be made; the event is indexed by its source, id and time only."
+            );
+            writing.paths = Paths::default();
+            shape.document_of_row(event, replaced)
+        })
     }
 
     /// Makes everything added durable and searchable.
@@ -345,6 +407,9 @@ impl Index {
     /// When it cannot be opened now, or not even an empty index can be made.
     pub fn reopen(&self, head: Seq) -> Result<Option<String>, IndexError> {
         let mut slot = lock(&self.0.writing);
+        let suspected_to = slot.as_ref().map_or(Seq::ZERO, |writing| {
+            writing.added.next().max(writing.suspected_to)
+        });
         let_go(&mut slot);
         let why_anew = match self.open_last(head) {
             Ok((writing, snapshot)) => {
@@ -364,6 +429,9 @@ impl Index {
             }
             Err(error) => return Err(error),
         };
+        if let Some(writing) = &mut *slot {
+            writing.suspected_to = suspected_to;
+        }
         self.finish_rebuild(&mut slot)?;
         Ok(why_anew)
     }
@@ -653,6 +721,7 @@ mod tests {
         let word = |looks: &str| Terms {
             field: snapshot.shape.words_of(Part::Actor),
             prefix: String::new(),
+            kept_len: super::words::MAX_TERM_LEN,
             automata: vec![Automaton::of_regex(looks, usize::MAX).unwrap()].into(),
             test: ValueTest::Any,
             watch: Watch::default(),

@@ -66,9 +66,16 @@ pub enum IndexingError {
     /// The log.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The code.
-    #[error(transparent)]
+    /// The turn panicked; the index is reopened.
+    #[error("a turn of the index's follower panicked")]
     Panicked(#[from] Panicked),
+}
+
+impl IndexingError {
+    /// Whether going back to the index's last commit, and trying each event by itself, may help.
+    fn may_be_an_entry(&self) -> bool {
+        matches!(self, Self::Panicked(_) | Self::Index(IndexError::Engine(_)))
+    }
 }
 
 /// Opens the index in `data_dir` that follows `store`, and says why it must be filled anew, if it must.
@@ -150,6 +157,8 @@ pub struct Indexing {
     clock: Clock,
     /// When the last commit was done, and how long it took.
     last_commit: (DateTime<Utc>, TimeDelta),
+    /// Where the index was when it was last reopened by [`Indexing::steady_turn`].
+    reopened_at: Option<Seq>,
     /// How many times in a row the index has failed.
     failures: u32,
 }
@@ -164,6 +173,7 @@ impl Indexing {
             index,
             clock,
             last_commit,
+            reopened_at: None,
             failures: 0,
         }
     }
@@ -182,7 +192,7 @@ impl Indexing {
             // Registered before looking: what is announced meanwhile wakes the next look.
             heads.mark_unchanged();
             let result;
-            (self, result) = self.turn_caught().await;
+            (self, result) = self.turn_blocking().await;
             let nap = match result {
                 Ok(Turned { has_more: true, .. }) => continue,
                 Ok(Turned { commit_in, .. }) => {
@@ -212,20 +222,13 @@ impl Indexing {
         task::caught(move || self.finish()).await?
     }
 
-    /// A turn whose panic is an error: what was added and not committed comes again.
-    async fn turn_caught(mut self) -> (Self, Result<Turned, IndexingError>) {
-        let after_panic = Self {
-            failures: self.failures,
-            ..Self::new(self.store.clone(), self.index.clone(), self.clock.clone())
-        };
-        let turned = task::caught(move || {
+    /// A turn, where it may block.
+    async fn turn_blocking(mut self) -> (Self, Result<Turned, IndexingError>) {
+        task::blocking(move || {
             let result = self.turn();
             (self, result)
-        });
-        match turned.await {
-            Ok(turned) => turned,
-            Err(panicked) => (after_panic, Err(panicked.into())),
-        }
+        })
+        .await
     }
 
     /// Takes in what came in last, as far as there is time, and lets go of the index.
@@ -241,8 +244,34 @@ impl Indexing {
     /// # Errors
     /// As [`Indexing::turn`].
     pub fn catch_up(&mut self) -> Result<(), IndexingError> {
-        while self.turn()?.has_more {}
-        self.commit()
+        while self.steady_turn()?.has_more {}
+        Ok(())
+    }
+
+    /// As [`Indexing::turn`], and commits when there is no more. When the index fails, goes back to its last commit and tries
+    /// each event by itself, once: an entry that makes it fail is then indexed by what its row says.
+    ///
+    /// # Errors
+    /// As [`Indexing::turn`].
+    pub fn steady_turn(&mut self) -> Result<Turned, IndexingError> {
+        loop {
+            let turned = self.turn();
+            let result = turned.and_then(|turned| match turned.has_more {
+                true => Ok(turned),
+                false => self.commit().map(|()| turned),
+            });
+            match result {
+                Err(error)
+                    if error.may_be_an_entry()
+                        && self.reopened_at != Some(self.index.checkpoint()) =>
+                {
+                    warn!(error = %error, "The index failed; trying each event since its last commit by itself.");
+                    self.reopened_at = Some(self.index.checkpoint());
+                    reopen(&self.index, &self.store)?;
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Takes in the next events, and commits if it is time.
@@ -250,8 +279,14 @@ impl Indexing {
     /// # Errors
     /// [`IndexingError`]; then [`Index::reopen`] leads back to the last commit.
     pub fn turn(&mut self) -> Result<Turned, IndexingError> {
+        // Whatever a panic leaves half done is the index's, which is then reopened.
+        task::catch(|| self.uncaught_turn())?
+    }
+
+    fn uncaught_turn(&mut self) -> Result<Turned, IndexingError> {
         self.index.check_open()?;
         let head = self.store.head();
+        let is_suspicious = self.index.is_suspicious();
         let events = self
             .store
             .events_after(self.index.added(), MAX_EVENTS, MAX_BYTES)?;
@@ -265,7 +300,8 @@ impl Indexing {
                 false => COMMIT_EVERY.min(took * RESTS),
             };
             let wait = done + rest - self.clock.steady();
-            if wait <= TimeDelta::zero() {
+            // What was tried by itself is not tried again when another event fails.
+            if wait <= TimeDelta::zero() || is_suspicious {
                 self.commit()?;
             } else {
                 commit_in = Some(wait);

@@ -270,8 +270,11 @@ pub const MAX_PATH_LEN: usize = 1_000;
 ///
 /// An array's items have the path of the array. Objects and arrays without members are not visited. Below
 /// [`MAX_DEPTH`] a leaf has the path of its ancestor there, so that hostile nesting costs no more than its length.
-pub fn walk<'a>(text: &'a str, mut visit: impl FnMut(&str, Scalar<'a>)) {
+///
+/// Says whether any path was cut: for its depth, or because it is longer than [`MAX_PATH_LEN`].
+pub fn walk<'a>(text: &'a str, mut visit: impl FnMut(&str, Scalar<'a>)) -> bool {
     let mut path = String::with_capacity(64);
+    let mut has_cut = false;
     // For each open object or array: how long the path was outside it.
     let mut outer_lens: Vec<usize> = Vec::new();
     for token in Tokens::new(text) {
@@ -286,7 +289,10 @@ pub fn walk<'a>(text: &'a str, mut visit: impl FnMut(&str, Scalar<'a>)) {
                         path.push('.');
                     }
                     path.push_str(&meaning(key));
+                    has_cut |= path.len() > MAX_PATH_LEN;
                     path.truncate(path.floor_char_boundary(MAX_PATH_LEN));
+                } else {
+                    has_cut = true;
                 }
             }
             Token::Text(raw) => visit(&path, Scalar::Text(meaning(raw))),
@@ -295,6 +301,7 @@ pub fn walk<'a>(text: &'a str, mut visit: impl FnMut(&str, Scalar<'a>)) {
             Token::Null => visit(&path, Scalar::Null),
         }
     }
+    has_cut
 }
 
 /// The text of the member at a path of names, one name a step; of duplicate members the last. `None` when there is none.

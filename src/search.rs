@@ -21,7 +21,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::clock::from_micros;
-use crate::event::{AuditEvent, sha256};
+use crate::event::{AuditEvent, NOT_INDEXED, sha256};
 use crate::field;
 use crate::index::{Hit, IndexError, Order, Range, Snapshot};
 use crate::position::Seq;
@@ -158,7 +158,8 @@ pub fn page(
     )?;
     let places: Vec<Seq> = hits.iter().take(limit).map(|hit| hit.seq).collect();
     // Large entries make a shorter page.
-    let events = store.events(&places, MAX_PAGE_BYTES)?;
+    let mut events = store.events(&places, MAX_PAGE_BYTES)?;
+    report_not_indexed(snapshot, &mut events)?;
     let next_cursor = match hits.get(events.len().wrapping_sub(1)) {
         Some(after) if events.len() < hits.len() => Some(
             Place {
@@ -177,6 +178,27 @@ pub fn page(
         next_cursor,
         upto,
     })
+}
+
+/// Reports of which events the documents could not be made: they are found by what their rows say, and not by their entries.
+///
+/// # Errors
+/// [`SearchError::Index`] when the index cannot be read.
+pub fn report_not_indexed(
+    snapshot: &Snapshot,
+    events: &mut [AuditEvent],
+) -> Result<(), SearchError> {
+    let hits = events.iter().map(|event| Hit {
+        at_us: event.ordered_at().timestamp_micros(),
+        seq: event.seq,
+    });
+    let not_indexed = snapshot.not_indexed(hits)?;
+    for event in events {
+        if not_indexed.contains(&event.seq) && !event.is_damaged() {
+            event.problem = Some(NOT_INDEXED.to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// How many events a question has, exactly.

@@ -25,8 +25,16 @@ pub fn panics() -> u64 {
 pub async fn caught<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Panicked> {
-    let caught = blocking(move || std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)));
-    caught.await.map_err(|panic| {
+    blocking(move || catch(work)).await
+}
+
+/// Runs `work` here. A panic ends that work only: it is counted, logged and returned.
+///
+/// # Errors
+/// [`Panicked`].
+pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    caught.map_err(|panic| {
         PANICS.fetch_add(1, Ordering::Relaxed);
         let said = panic
             .downcast_ref::<&str>()

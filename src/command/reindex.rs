@@ -65,7 +65,7 @@ pub(super) fn catch_up_while(
     let is_terminal = io::stderr().is_terminal();
     let mut said = Instant::now();
     while !is_up && is_wanted() {
-        is_up = !indexing.turn()?.has_more;
+        is_up = !indexing.steady_turn()?.has_more;
         bar.set_position(index.added().0);
         if !is_terminal && said.elapsed() >= SAY_EVERY {
             said = Instant::now();

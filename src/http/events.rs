@@ -140,12 +140,14 @@ pub(super) fn place(seq: &str) -> Result<Seq, Problem> {
 
 /// The event at a place, or that there is none.
 pub(super) fn event_at(app: &AppState, place: Seq) -> Result<AuditEvent, Problem> {
-    app.store.event(place)?.ok_or_else(|| {
+    let mut event = app.store.event(place)?.ok_or_else(|| {
         Problem::not_found(format!(
             "there is no event {place}; the newest is {}",
             app.store.head()
         ))
-    })
+    })?;
+    search::report_not_indexed(&app.snapshot(), std::slice::from_mut(&mut event))?;
+    Ok(event)
 }
 
 pub(super) async fn count(

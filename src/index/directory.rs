@@ -23,10 +23,13 @@ use crate::position::Seq;
 use crate::private;
 
 /// Raised when what is indexed changes in a way the schema does not show.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// What the writer may hold in memory before it writes a segment, in bytes.
 const WRITER_BYTES: usize = 64 * 1024 * 1024;
+
+/// What the writer of a trial may hold in memory, in bytes: the least that the engine allows.
+const TRIAL_BYTES: usize = 15_000_000;
 
 /// Segments beyond this many documents are not merged further: they stay parallel and bounded.
 const MAX_MERGED_DOCS: usize = 1_000_000;
@@ -37,6 +40,8 @@ pub(super) struct Writing {
     pub(super) writer: IndexWriter,
     /// The last event added, committed or not.
     pub(super) added: Seq,
+    /// One of the events up to here may have made the writer fail before: each is tried by itself first.
+    pub(super) suspected_to: Seq,
     /// The SHA-256 of that event, where it is known.
     pub(super) last_hash: Option<String>,
     pub(super) paths: Paths,
@@ -144,7 +149,7 @@ pub(super) fn make_anew(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Writi
         .schema(shape.schema.clone())
         .settings(settings())
         .create_in_dir(dir)?;
-    register_words(&index);
+    register_words(&index, shape);
     let reader = reader(&index)?;
     let mut writing = start_writing(&index, reader, Seq::ZERO, None)?;
     let mut commit = writing.writer.prepare_commit()?;
@@ -172,6 +177,7 @@ fn start_writing(
         reader,
         writer,
         added,
+        suspected_to: Seq::ZERO,
         last_hash,
         paths: Paths::default(),
     })
@@ -193,15 +199,32 @@ pub(super) fn open_existing(dir: &Path, shape: &Shape) -> Result<tantivy::Index,
             "built by another version, with other fields".into(),
         ));
     }
-    register_words(&index);
+    register_words(&index, shape);
     Ok(index)
 }
 
-fn register_words(index: &tantivy::Index) {
-    index.tokenizers().register(
-        words::NAME,
-        TextAnalyzer::builder(words::Words::default()).build(),
-    );
+fn register_words(index: &tantivy::Index, shape: &Shape) {
+    let rule = words::Words::with_faults(shape.faults.clone());
+    index
+        .tokenizers()
+        .register(words::NAME, TextAnalyzer::builder(rule).build());
+}
+
+/// Whether the engine can take a document in: it does so in memory, where nothing but the document can be the reason why not.
+pub(super) fn can_take(shape: &Shape, document: &TantivyDocument) -> bool {
+    let taken = || -> tantivy::Result<()> {
+        let index = tantivy::Index::builder()
+            .schema(shape.schema.clone())
+            .settings(settings())
+            .create_in_ram()?;
+        register_words(&index, shape);
+        let mut writer: IndexWriter<TantivyDocument> =
+            index.writer_with_num_threads(1, TRIAL_BYTES)?;
+        writer.add_document(document.clone())?;
+        writer.commit()?;
+        Ok(writer.wait_merging_threads()?)
+    };
+    taken().is_ok()
 }
 
 fn reader(index: &tantivy::Index) -> Result<IndexReader, IndexError> {

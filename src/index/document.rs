@@ -2,33 +2,41 @@
 //!
 //! Each text is indexed once by its words, in the field of its part of the entry; each value once as a whole, in its normal
 //! form; each path once, with those above it. Entries have few paths and say them again and again, so what a path comes to
-//! is worked out once ([`Paths`]).
+//! is worked out once ([`Paths`]), and the paths above it are shared. Which values can be searched by their path is decided
+//! in [`searchable`]: a document takes memory in proportion to its entry.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use tantivy::TantivyDocument;
 use tantivy::schema::Field;
 
+use super::faults::{NoDocument, Work};
 use super::scan::Hit;
-use super::schema::{Mark, PATH_END, Shape, column_of, sort_key, spelled};
+use super::schema::{Mark, PATH_END, Shape, TIME_PATH, column_of, sort_key, spelled};
 use super::words;
-use crate::event::AuditEvent;
+use crate::event::{AuditEvent, NOT_INDEXED, searchable};
 use crate::field::{self, FIELDS, Kind, Number, Origin, Part, folded, instant_us};
-use crate::json::{self, Scalar};
+use crate::json::Scalar;
+use crate::position::rfc3339;
 
-/// The most paths that are remembered. Upstream has some hundreds; a hostile entry can have any.
+/// The most paths that are remembered between entries. Upstream has some hundreds; a hostile entry can have any.
 const MAX_PATHS: usize = 10_000;
+
+/// The most bytes of paths that are remembered between entries.
+const MAX_PATH_BYTES: usize = 1024 * 1024;
 
 /// What is known of the paths that entries have had.
 #[derive(Default)]
 pub(super) struct Paths {
-    /// By path, as entries spell it.
-    known: HashMap<String, Arc<Known>>,
-    /// The number of each path's mark, by path as it stands in the index.
+    /// The number of each path, as entries spell it.
+    as_written: HashMap<String, usize>,
+    /// The number of each path, as it stands in the index.
     numbers: HashMap<String, usize>,
-    /// By number: the last document that has the mark.
-    marked: Vec<u64>,
+    /// By number.
+    known: Vec<Known>,
+    /// The length of all paths.
+    n_bytes: usize,
     /// How many documents there have been.
     documents: u64,
 }
@@ -43,14 +51,24 @@ struct Known {
     values: (Field, String),
     /// The field of its words.
     words: Field,
-    /// The numbers and texts of its mark, and of those of the paths above it.
-    marks: Vec<(usize, String)>,
+    /// The number of the path above it.
+    above: Option<usize>,
+    /// Whether documents are marked with it: what orgtrail says of an event has marks of its own.
+    has_mark: bool,
+    /// Whether a column says which documents have a value at it.
+    has_column: bool,
+    /// The last document that has its mark, and a mark for each path above it.
+    marked: u64,
+    /// The last document that is marked as having an empty text at it.
+    marked_empty: u64,
+    /// The last document that is marked as having `null` at it.
+    marked_null: u64,
 }
 
 impl Paths {
     /// Begins another document.
     fn begin(&mut self) {
-        if self.known.len() > MAX_PATHS {
+        if self.known.len() > MAX_PATHS || self.n_bytes > MAX_PATH_BYTES {
             *self = Self {
                 documents: self.documents,
                 ..Self::default()
@@ -59,17 +77,44 @@ impl Paths {
         self.documents += 1;
     }
 
-    /// What is known of a path, as an entry spells it.
-    fn get(&mut self, path: &str, shape: &Shape) -> Arc<Known> {
-        if let Some(known) = self.known.get(path) {
-            return Arc::clone(known);
+    /// The number of a path, as an entry spells it.
+    fn get(&mut self, path: &str, shape: &Shape) -> usize {
+        if let Some(number) = self.as_written.get(path) {
+            return *number;
         }
-        let known = Arc::new(self.work_out(&spelled(path), shape));
-        self.known.insert(path.to_owned(), Arc::clone(&known));
-        known
+        let number = self.number(&spelled(path), shape);
+        self.as_written.insert(path.to_owned(), number);
+        self.n_bytes += path.len();
+        number
     }
 
-    fn work_out(&mut self, path: &str, shape: &Shape) -> Known {
+    /// The number of a path as it stands in the index. Those above it get theirs first.
+    fn number(&mut self, path: &str, shape: &Shape) -> usize {
+        let mut new = Vec::new();
+        let mut next = Some(path);
+        let mut above = None;
+        while let Some(path) = next {
+            above = self.numbers.get(path).copied();
+            if above.is_some() {
+                break;
+            }
+            new.push(path);
+            next = path.rsplit_once('.').map(|(above, _)| above);
+            next = next.filter(|path| !path.is_empty());
+        }
+        for path in new.into_iter().rev() {
+            let number = self.known.len();
+            self.n_bytes += 2 * path.len();
+            self.known.push(Known::new(path, above, shape));
+            self.numbers.insert(path.to_owned(), number);
+            above = Some(number);
+        }
+        above.unwrap_or_default()
+    }
+}
+
+impl Known {
+    fn new(path: &str, above: Option<usize>, shape: &Shape) -> Self {
         let known = shape.known(path, Origin::Entry);
         let values = match known {
             Some((_, Some(field))) => (field, String::new()),
@@ -79,74 +124,112 @@ impl Paths {
                 (shape.leaf, prefix)
             }
         };
-        let mut marks = Vec::new();
-        let mut above = path;
-        while !above.is_empty() {
-            // What orgtrail says of an event has marks of its own.
-            let is_own = FIELDS
-                .iter()
-                .any(|field| field.origin == Origin::Event && field.name == above);
-            let is_said_by_column = above == path && column_of(path).is_some();
-            if !is_own && !is_said_by_column {
-                marks.push((self.number(above), Mark::Path(above).text()));
-            }
-            above = above.rsplit_once('.').map_or("", |(above, _)| above);
-        }
-        Known {
+        let is_own = FIELDS
+            .iter()
+            .any(|field| field.origin == Origin::Event && field.name == path);
+        Self {
             path: path.to_owned(),
             kind: known.map(|(kind, _)| kind),
             values,
             words: shape.words_of(Part::of_path(path)),
-            marks,
+            above,
+            has_mark: !is_own && !path.is_empty(),
+            has_column: column_of(path).is_some(),
+            marked: 0,
+            marked_empty: 0,
+            marked_null: 0,
         }
-    }
-
-    fn number(&mut self, path: &str) -> usize {
-        if let Some(number) = self.numbers.get(path) {
-            return *number;
-        }
-        let number = self.marked.len();
-        self.marked.push(0);
-        self.numbers.insert(path.to_owned(), number);
-        number
-    }
-
-    /// Marks the present document; says whether it was not marked so yet.
-    fn mark(&mut self, number: usize) -> bool {
-        std::mem::replace(&mut self.marked[number], self.documents) != self.documents
     }
 }
 
 impl Shape {
     /// The document an event becomes; `replaced` is the revision before it, if it has one.
+    ///
+    /// # Errors
+    /// [`NoDocument`] when a test says so.
     pub(super) fn document(
         &self,
         event: &AuditEvent,
         replaced: Option<Hit>,
         paths: &mut Paths,
-    ) -> TantivyDocument {
-        let at_us = event.ordered_at().timestamp_micros();
-        let mut document = TantivyDocument::new();
-        document.add_u64(self.at, sort_key(at_us));
-        document.add_u64(self.seq, event.seq.0);
-        paths.begin();
-        let mut entry = Entry {
-            shape: self,
-            document,
-            paths,
-            times: Vec::new(),
-            text: String::new(),
-        };
-        entry.add_own("source", &event.source.to_string());
+    ) -> Result<TantivyDocument, NoDocument> {
+        self.faults.check(Work::MakeDocument, event.entry.get())?;
+        let mut entry = Entry::begin(self, event, paths);
         if let Some(problem) = &event.problem {
             entry.add_own("problem", problem);
         }
-        json::walk(event.entry.get(), |path, value| entry.add(path, &value));
-        entry.add_times(at_us);
-        if let Some(replaced) = replaced {
-            entry.add_mark(&Mark::Replaces(replaced));
+        searchable::walk(event.entry.get(), |path, value, is_searchable| {
+            entry.add(path, &value, is_searchable);
+        });
+        Ok(entry.end(event, replaced))
+    }
+
+    /// The document of an event whose entry makes none: what its row says.
+    pub(super) fn document_of_row(
+        &self,
+        event: &AuditEvent,
+        replaced: Option<Hit>,
+    ) -> TantivyDocument {
+        let mut paths = Paths::default();
+        let mut entry = Entry::begin(self, event, &mut paths);
+        entry.add_own("problem", NOT_INDEXED);
+        for (path, value) in of_row(event) {
+            entry.add(path, &Scalar::Text(value.into()), true);
         }
-        entry.document
+        entry.end(event, replaced)
+    }
+
+    /// Calls `visit` with each value that an event has at a field or path, as it stands in the index. One that is there
+    /// twice is given twice.
+    pub(super) fn values_of(&self, event: &AuditEvent, name: &str, mut visit: impl FnMut(String)) {
+        if let Some(own) = field::by_name(name).filter(|field| field.origin == Origin::Event) {
+            let value = match own.name {
+                "source" => Some(event.source.to_string()),
+                _ => event.problem.clone(),
+            };
+            if let Some(value) = value {
+                visit(words::shortened_value(field::normal(own.kind, &value)));
+            }
+            return;
+        }
+        let wanted = spelled(name);
+        if event.problem.as_deref() == Some(NOT_INDEXED) {
+            let found = of_row(event).filter(|(path, _)| *path == wanted);
+            found.for_each(|(_, value)| visit(words::shortened_value(folded(&value))));
+            return;
+        }
+        let kind = self.known(&wanted, Origin::Entry).map(|(kind, _)| kind);
+        searchable::walk(event.entry.get(), |path, value, is_searchable| {
+            if is_searchable
+                && spelled(path) == wanted
+                && let Some(text) = text_of(&value)
+            {
+                let mut normal = String::new();
+                push_normal(&mut normal, kind, &text);
+                visit(normal);
+            }
+        });
+    }
+}
+
+/// The values of an entry that its event's row has, by their paths.
+fn of_row(event: &AuditEvent) -> impl Iterator<Item = (&'static str, String)> {
+    let id = event.id.clone().map(|id| ("id", id));
+    let time = event.time.map(|time| (TIME_PATH, rfc3339(time)));
+    id.into_iter().chain(time)
+}
+
+/// A value as text; `None` for what is no value.
+fn text_of<'a>(value: &'a Scalar<'_>) -> Option<Cow<'a, str>> {
+    match value {
+        Scalar::Text(text) => (!text.is_empty()).then_some(Cow::Borrowed(&**text)),
+        Scalar::Number(number) => Some(match Number::with_exponent(number) {
+            Some(number) => Cow::Owned(number.to_string()),
+            None => Cow::Borrowed(*number),
+        }),
+        Scalar::Bool(true) => Some(Cow::Borrowed("true")),
+        Scalar::Bool(false) => Some(Cow::Borrowed("false")),
+        Scalar::Null => None,
     }
 }
 
@@ -161,7 +244,33 @@ struct Entry<'a> {
     text: String,
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// With what stands in the event's row.
+    fn begin(shape: &'a Shape, event: &AuditEvent, paths: &'a mut Paths) -> Self {
+        let mut document = TantivyDocument::new();
+        let at_us = event.ordered_at().timestamp_micros();
+        document.add_u64(shape.at, sort_key(at_us));
+        document.add_u64(shape.seq, event.seq.0);
+        paths.begin();
+        let mut entry = Self {
+            shape,
+            document,
+            paths,
+            times: Vec::new(),
+            text: String::new(),
+        };
+        entry.add_own("source", &event.source.to_string());
+        entry
+    }
+
+    fn end(mut self, event: &AuditEvent, replaced: Option<Hit>) -> TantivyDocument {
+        self.add_times(event.ordered_at().timestamp_micros());
+        if let Some(replaced) = replaced {
+            self.add_mark(&Mark::Replaces(replaced));
+        }
+        self.document
+    }
+
     /// Adds what orgtrail says of the event, beside the entry.
     fn add_own(&mut self, name: &str, value: &str) {
         if let Some((kind, Some(indexed))) = self.shape.known(name, Origin::Event) {
@@ -173,28 +282,26 @@ impl Entry<'_> {
         }
     }
 
-    /// Adds a leaf of the entry.
-    fn add(&mut self, path: &str, value: &Scalar<'_>) {
-        let known = self.paths.get(path, self.shape);
-        match value {
-            Scalar::Text(text) if text.is_empty() => self.add_mark(&Mark::Empty(&known.path)),
-            Scalar::Text(text) => self.add_value(&known, text),
-            Scalar::Number(number) => match Number::with_exponent(number) {
-                Some(plain) => self.add_value(&known, &plain.to_string()),
-                None => self.add_value(&known, number),
-            },
-            Scalar::Bool(true) => self.add_value(&known, "true"),
-            Scalar::Bool(false) => self.add_value(&known, "false"),
-            Scalar::Null => {}
+    /// Adds a leaf of the entry; by its words alone, when it is not searchable by its path.
+    fn add(&mut self, path: &str, value: &Scalar<'_>, is_searchable: bool) {
+        let text = text_of(value);
+        if !is_searchable {
+            if let Some(text) = text {
+                let words = self.shape.words_of(Part::of_path(path));
+                self.document.add_text(words, text);
+            }
+            return;
+        }
+        let number = self.paths.get(path, self.shape);
+        match text {
+            Some(text) => self.add_value(number, &text),
+            None => self.add_nothing(number, *value == Scalar::Null),
         }
     }
 
-    fn add_value(&mut self, known: &Known, value: &str) {
-        for (number, mark) in &known.marks {
-            if self.paths.mark(*number) {
-                self.document.add_text(self.shape.path, mark);
-            }
-        }
+    fn add_value(&mut self, number: usize, value: &str) {
+        self.mark_path(number);
+        let known = &self.paths.known[number];
         let (field, prefix) = &known.values;
         self.text.clear();
         self.text.push_str(prefix);
@@ -211,6 +318,41 @@ impl Entry<'_> {
         if !as_whole_only {
             self.document.add_text(known.words, value);
         }
+    }
+
+    /// Marks the document as having a value at a path, and below those above it.
+    fn mark_path(&mut self, number: usize) {
+        let mut next = Some(number);
+        while let Some(at) = next {
+            let known = &mut self.paths.known[at];
+            next = known.above;
+            // Of values at the path itself the column tells.
+            if at == number && known.has_column {
+                continue;
+            }
+            if std::mem::replace(&mut known.marked, self.paths.documents) == self.paths.documents {
+                return;
+            }
+            if known.has_mark {
+                let mark = Mark::Path(&known.path).text();
+                self.document.add_text(self.shape.path, mark);
+            }
+        }
+    }
+
+    /// Notes that there is an empty text at a path, or `null`.
+    fn add_nothing(&mut self, number: usize, is_null: bool) {
+        let document = self.paths.documents;
+        let known = &mut self.paths.known[number];
+        let mark = match is_null {
+            // The table of fields is known whatever entries say.
+            true if known.kind.is_some() => return,
+            true if std::mem::replace(&mut known.marked_null, document) == document => return,
+            true => Mark::Null(&known.path),
+            false if std::mem::replace(&mut known.marked_empty, document) == document => return,
+            false => Mark::Empty(&known.path),
+        };
+        self.document.add_text(self.shape.path, mark.text());
     }
 
     /// Notes it when the order of events does not say what `action.time` does.

@@ -17,12 +17,11 @@ use serde::{Deserialize, Serialize};
 use tantivy::columnar::{Cardinality, StrColumn};
 use tantivy::index::InvertedIndexReader;
 use tantivy::postings::{BlockSegmentPostings, TermInfo};
-use tantivy::schema::{Field, IndexRecordOption, Value as _};
+use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::termdict::TermStreamer;
 use tantivy::{DocId, TantivyError};
 
 use super::IndexError;
-use super::document::Paths;
 use super::matches::{Found, Matches};
 use super::merged::Merged;
 use super::scan::Snapshot;
@@ -185,9 +184,7 @@ fn count_by(column: &StrColumn, found: &Found) -> Vec<u32> {
 /// The values of a field, counted by reading events: for few events and a field of very many values.
 pub struct Reading<'s> {
     shape: &'s Shape,
-    paths: Paths,
-    field: Field,
-    before_value: String,
+    name: String,
     prefix: String,
     counts: HashMap<String, u64>,
 }
@@ -195,16 +192,14 @@ pub struct Reading<'s> {
 impl Reading<'_> {
     /// Counts an event's values, as they stand in the index.
     pub fn take(&mut self, event: &AuditEvent) {
-        let document = self.shape.document(event, None, &mut self.paths);
-        let terms = document
-            .get_all(self.field)
-            .filter_map(|value| value.as_str());
-        let values = terms.filter_map(|term| term.strip_prefix(&self.before_value));
-        let different: BTreeSet<&str> = values
-            .filter(|value| value.starts_with(&self.prefix))
-            .collect();
+        let mut different = BTreeSet::new();
+        self.shape.values_of(event, &self.name, |value| {
+            if value.starts_with(&self.prefix) {
+                different.insert(value);
+            }
+        });
         for value in different {
-            *self.counts.entry(value.to_owned()).or_default() += 1;
+            *self.counts.entry(value).or_default() += 1;
         }
     }
 
@@ -255,12 +250,9 @@ impl Snapshot {
     /// Counts the values of a field or path that begin with `prefix` by reading events.
     #[must_use]
     pub fn reading(&self, name: &str, prefix: &str) -> Reading<'_> {
-        let (_, field, before_value) = self.shape.place_of(name);
         Reading {
             shape: &self.shape,
-            paths: Paths::default(),
-            field,
-            before_value,
+            name: name.to_owned(),
             prefix: folded(prefix),
             counts: HashMap::new(),
         }

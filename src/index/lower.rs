@@ -286,6 +286,7 @@ impl<'a> Lowering<'a> {
         Terms {
             field,
             prefix,
+            kept_len: self.shape.kept_len(field),
             automata: automata.into(),
             test,
             watch: self.snapshot.watch().clone(),

@@ -88,16 +88,18 @@ impl Test {
             Self::HasAny(field) => event.has_any(*field),
             Self::Value(field, prefix, wanted) => event
                 .values_of(*field, prefix)
-                .any(|value| !steps.step() && wanted.is(value)),
+                .any(|value| !steps.step() && wanted.is(value, words::MAX_VALUE_LEN)),
             Self::Below(field, above, wanted) => event
                 .values_of(*field, above)
                 .filter_map(|rest| rest.split_once(PATH_END))
                 .filter(|(path, _)| path.is_empty() || path.starts_with('.'))
-                .any(|(_, value)| !steps.step() && wanted.is(value)),
+                .any(|(_, value)| !steps.step() && wanted.is(value, words::MAX_VALUE_LEN)),
             Self::Words(fields, wanted) => event.texts_of(fields).any(|words| {
                 words.windows(wanted.len()).any(|run| {
                     let mut pairs = wanted.iter().zip(run);
-                    !steps.step() && pairs.all(|(wanted, word)| wanted.is(word))
+                    let is =
+                        |(wanted, word): (&Wanted, &String)| wanted.is(word, words::MAX_TERM_LEN);
+                    !steps.step() && pairs.all(is)
                 })
             }),
             Self::At(since, before) => {
@@ -109,14 +111,17 @@ impl Test {
 }
 
 impl Wanted {
-    fn is(&self, text: &str) -> bool {
+    /// Whether a term is as wanted, of whose text `kept_len` bytes are kept at most.
+    fn is(&self, term: &str, kept_len: usize) -> bool {
+        let text = words::kept_text(term, kept_len);
+        let is_cut = text.len() < term.len();
         match self {
-            Self::Text(wanted) => wanted == text,
-            Self::Number(number) => Number::plain(text).as_ref() == Some(number),
+            Self::Text(wanted) => wanted == term,
+            Self::Number(number) => !is_cut && Number::plain(text).as_ref() == Some(number),
             Self::Glob(glob) => glob.matches(text),
             Self::Automaton(automaton) => automaton.matches(text),
-            Self::Opaque(wanted) => words::is_opaque(text) && wanted.is(text),
-            Self::Passes(test) => test.passes(text),
+            Self::Opaque(wanted) => words::is_opaque(term) && wanted.is(term, kept_len),
+            Self::Passes(test) => test.passes(text, is_cut),
         }
     }
 }
@@ -261,16 +266,23 @@ impl Making<'_> {
     }
 
     fn equals(&self, path: &str, value: &str) -> Test {
-        let term = self.shape.value_term(path, value);
-        let text = term.value().as_str().unwrap_or_default().to_owned();
-        let as_written = Test::Has(term.field(), text);
+        let has = |value: &str| {
+            let term = self.shape.value_term(path, value);
+            let text = term.value().as_str().unwrap_or_default().to_owned();
+            Test::Has(term.field(), text)
+        };
+        let as_written = has(value);
         let (kind, ..) = self.shape.place_of(path);
         let number = match kind {
             Kind::Any if !value.is_empty() => Number::with_exponent(value),
             _ => None,
         };
         match number {
-            Some(number) => Test::Any(vec![as_written, self.value(path, Wanted::Number(number))]),
+            Some(number) => Test::Any(vec![
+                as_written,
+                has(&number.to_string()),
+                self.value(path, Wanted::Number(number)),
+            ]),
             None => as_written,
         }
     }

@@ -247,14 +247,39 @@ impl Snapshot {
         Ok(count)
     }
 
-    /// Whether any entry has a value at a path, or below it.
+    /// Whether any entry has a value, an empty text or `null` at a path, or below it.
     ///
     /// # Errors
     /// [`IndexError::Engine`] when a file cannot be read.
     pub fn knows_path(&self, path: &str) -> Result<bool, IndexError> {
         self.check_available()?;
-        let term = self.shape.mark(&Mark::Path(&spelled(path)));
-        Ok(self.searcher.doc_freq(&term)? > 0)
+        let path = &*spelled(path);
+        let term = self.shape.mark(&Mark::Path(path));
+        if self.searcher.doc_freq(&term)? > 0 {
+            return Ok(true);
+        }
+        for mark in [Mark::Empty(path), Mark::Null(path)].map(|mark| mark.text()) {
+            if self.has_mark(&mark, false)? || self.has_mark(&format!("{mark}."), true)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether any entry has a mark with this text, or one that goes on after it.
+    fn has_mark(&self, text: &str, may_go_on: bool) -> Result<bool, IndexError> {
+        for reader in self.searcher.segment_readers() {
+            let inverted = reader.inverted_index(self.shape.path)?;
+            let terms = inverted.terms().range().ge(text).into_stream();
+            let mut terms = terms.map_err(tantivy::TantivyError::from)?;
+            if terms.advance()
+                && terms.key().starts_with(text.as_bytes())
+                && (may_go_on || terms.key().len() == text.len())
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The paths at which entries have values, or below which they have, in lower case and in order; 10,000 at most.

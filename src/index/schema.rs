@@ -9,6 +9,7 @@ use tantivy::schema::{
 };
 use tantivy::{Order, Term};
 
+use super::faults::Faults;
 use super::scan::Hit;
 use super::words;
 use crate::field::{self, FIELDS, Kind, Origin, Part, folded};
@@ -41,6 +42,8 @@ pub(super) struct Shape {
     words: [Field; 4],
     /// By [`FIELDS`]; `None` for those whose members are searched by their own paths.
     values: Vec<Option<Field>>,
+    /// What a test makes fail.
+    pub(super) faults: Faults,
 }
 
 impl Shape {
@@ -72,6 +75,7 @@ impl Shape {
             path,
             words,
             values,
+            faults: Faults::default(),
         }
     }
 
@@ -86,6 +90,14 @@ impl Shape {
     /// The field that holds the words of a part.
     pub(super) fn words_of(&self, part: Part) -> Field {
         self.words[part as usize]
+    }
+
+    /// How much of a longer term's text is kept before its hash, in bytes.
+    pub(super) fn kept_len(&self, field: Field) -> usize {
+        match self.words.contains(&field) {
+            true => words::MAX_TERM_LEN,
+            false => words::MAX_VALUE_LEN,
+        }
     }
 
     /// Where the values of `path` stand: their kind, their field, and how their terms begin.
@@ -156,6 +168,8 @@ pub(super) enum Mark<'a> {
     Path(&'a str),
     /// It has an empty text at this path.
     Empty(&'a str),
+    /// It has `null` at this path, and the path is not in the table of fields.
+    Null(&'a str),
     /// The values of its `action.time` are not just the time it is ordered by.
     HasOtherTimes,
     /// One of those values, in its normal form.
@@ -176,6 +190,9 @@ impl Mark<'_> {
             Self::Path(path) => words::shortened_value((*path).to_owned()),
             Self::Empty(path) => {
                 format!("\u{1f}empty {}", words::shortened_value((*path).to_owned()))
+            }
+            Self::Null(path) => {
+                format!("\u{1f}null {}", words::shortened_value((*path).to_owned()))
             }
             Self::HasOtherTimes => "\u{1f}times".to_owned(),
             Self::OtherTime(time) => {

@@ -23,6 +23,8 @@ pub(super) struct Terms {
     pub(super) field: Field,
     /// How they begin, before their value.
     pub(super) prefix: String,
+    /// How much of a longer value is kept before its hash.
+    pub(super) kept_len: usize,
     /// Their value matches one of these; with none, any value does.
     pub(super) automata: Arc<[Automaton]>,
     /// Their value passes this.
@@ -36,6 +38,8 @@ pub(super) struct Terms {
 pub(super) enum ValueTest {
     /// Anything.
     Any,
+    /// One of which the whole is known, and not just its beginning.
+    Whole,
     /// An opaque id.
     Opaque,
     /// Between two ends.
@@ -72,10 +76,10 @@ impl End {
     }
 
     /// Whether a value lies on the side of this end that `side` is.
-    fn lets_pass(&self, value: &str, side: std::cmp::Ordering) -> bool {
+    fn lets_pass(&self, value: &str, is_cut: bool, side: std::cmp::Ordering) -> bool {
         let (found, is_included) = match self {
             Self::Open => return true,
-            Self::Number(end, is_included) => match Number::plain(value) {
+            Self::Number(end, is_included) => match number_of(value, is_cut) {
                 Some(number) => (number.cmp(end), *is_included),
                 None => return false,
             },
@@ -85,14 +89,24 @@ impl End {
     }
 }
 
+/// The number that a value is. A long one that was cut is one only if its exponent was kept.
+fn number_of(value: &str, is_cut: bool) -> Option<Number> {
+    match is_cut {
+        false => Number::plain(value),
+        true if value.contains("e+") || value.contains("e-") => Number::with_exponent(value),
+        true => None,
+    }
+}
+
 impl ValueTest {
-    pub(super) fn passes(&self, value: &str) -> bool {
+    pub(super) fn passes(&self, value: &str, is_cut: bool) -> bool {
         use std::cmp::Ordering::{Greater, Less};
         match self {
             Self::Any => true,
-            Self::Opaque => words::is_opaque(value),
+            Self::Whole => !is_cut,
+            Self::Opaque => !is_cut && words::is_opaque(value),
             Self::Between(lower, upper) => {
-                lower.lets_pass(value, Greater) && upper.lets_pass(value, Less)
+                lower.lets_pass(value, is_cut, Greater) && upper.lets_pass(value, is_cut, Less)
             }
             Self::Addresses(first, last) => value
                 .parse::<IpAddr>()
@@ -120,11 +134,17 @@ impl Terms {
         mut visit: impl FnMut(&TermInfo) -> tantivy::Result<()>,
     ) -> tantivy::Result<()> {
         let prefix = self.prefix.as_bytes();
-        let mut passes =
-            |key: &[u8], info: &TermInfo| match std::str::from_utf8(&key[prefix.len()..]) {
-                Ok(value) if self.test.passes(value) => visit(info),
-                _ => Ok(()),
+        let mut passes = |key: &[u8], info: &TermInfo| {
+            let value = key.get(prefix.len()..).map(std::str::from_utf8);
+            let Some(Ok(value)) = value else {
+                return Ok(());
             };
+            let kept = words::kept_text(value, self.kept_len);
+            match self.test.passes(kept, kept.len() < value.len()) {
+                true => visit(info),
+                false => Ok(()),
+            }
+        };
         if self.automata.is_empty() {
             let steps = self.watch.steps();
             let mut terms = inverted.terms().range().ge(prefix).into_stream()?;
@@ -136,6 +156,7 @@ impl Terms {
             let walk = DictionaryWalk {
                 automaton,
                 prefix,
+                kept_len: self.kept_len,
                 steps: self.watch.steps(),
             };
             let mut terms = inverted.terms().search(walk).into_stream()?;

@@ -76,10 +76,13 @@ impl ValueTester {
     #[must_use]
     pub fn passes(&self, value: &str) -> bool {
         let value = field::normal(self.kind, value);
+        let term = words::shortened_value(value.clone());
+        let kept = words::kept_text(&term, words::MAX_VALUE_LEN);
+        let is_cut = kept.len() < term.len();
         self.wanted.iter().any(|wanted| match wanted {
             Wanted::Text(text) => *text == value,
-            Wanted::Automaton(automaton) => automaton.matches(&value),
-            Wanted::Passes(test) => test.passes(&value),
+            Wanted::Automaton(automaton) => automaton.matches(kept),
+            Wanted::Passes(test) => test.passes(kept, is_cut),
         })
     }
 }

@@ -3,22 +3,35 @@
 //! A word is a run of letters and digits of any script, in lower case. A UUID is one word, wherever it stands, so that an
 //! id is found whole; so is any long run. A word too long to be typed is known by its beginning and its hash.
 
+use std::fmt::Write as _;
+
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 
+use super::faults::{Faults, Work};
 use crate::event::sha256;
-use crate::field::folded;
+use crate::field::{Number, folded};
+
+/// The longest value or path that is kept as it is, in bytes. Of a longer one this much is kept, and its hash behind it.
+pub(super) use crate::field::MAX_VALUE_LEN;
 
 /// The name under which the rule is registered with the index.
 pub(super) const NAME: &str = "words";
 
-/// The longest word that is kept as it is, in bytes.
-const MAX_TERM_LEN: usize = 256;
+/// The longest word that is kept as it is, in bytes. Of a longer one this much is kept, and its hash behind it.
+pub(super) const MAX_TERM_LEN: usize = 256;
 
-/// How much of a longer one is kept before its hash, in bytes.
-const KEPT_LEN: usize = 128;
+/// Of a number that is longer than a value may be, at least this many bytes are kept before its exponent.
+const NUMBER_KEPT_LEN: usize = 1_000;
 
-/// The longest value or path that is kept as it is, and how much of a longer one is kept before its hash, in bytes.
-pub(super) const MAX_VALUE_LEN: usize = 2_048;
+/// Stands between the text that is kept and its hash.
+pub(super) const HASH_MARK: char = '…';
+
+/// How many bytes of the hash are kept. Each is two characters.
+const HASH_BYTES: usize = 16;
+
+/// The length of the mark and the hash, in bytes. A text and its hash are longer than the longest text without one, which is
+/// how they are told apart.
+const MARK_AND_HASH_LEN: usize = HASH_MARK.len_utf8() + 2 * HASH_BYTES;
 
 /// The words of a text.
 pub(super) fn of(text: &str) -> Vec<String> {
@@ -43,7 +56,7 @@ fn shortened(word: String) -> String {
     if word.len() <= MAX_TERM_LEN {
         return word;
     }
-    with_hash(&word, KEPT_LEN)
+    with_hash(cut(&word, MAX_TERM_LEN), &word)
 }
 
 /// A value or a path as it stands in the index: itself, or, when it is very long, its beginning and its hash.
@@ -51,16 +64,45 @@ pub(super) fn shortened_value(value: String) -> String {
     if value.len() <= MAX_VALUE_LEN {
         return value;
     }
-    with_hash(&value, MAX_VALUE_LEN)
+    match number_cut(&value) {
+        Some(kept) => with_hash(&kept, &value),
+        None => with_hash(cut(&value, MAX_VALUE_LEN), &value),
+    }
 }
 
-fn with_hash(text: &str, kept: usize) -> String {
-    let hash = sha256(text.as_bytes());
-    let hex: String = hash[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("{}…{hex}", &text[..text.floor_char_boundary(kept)])
+fn cut(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
+/// A number that is spelled with an exponent, cut so that it stays a number of about the same size: its last digits are left
+/// out, and of an exponent that is very long itself the last ones too.
+fn number_cut(value: &str) -> Option<String> {
+    let (digits, exponent) = value.split_at(value.find('e')?);
+    Number::plain(value)?;
+    let room = MAX_VALUE_LEN.saturating_sub(exponent.len());
+    let digits = cut(digits, room.max(NUMBER_KEPT_LEN));
+    Some(format!(
+        "{digits}{}",
+        cut(exponent, MAX_VALUE_LEN - digits.len())
+    ))
+}
+
+fn with_hash(kept: &str, text: &str) -> String {
+    let mut with_hash = format!("{kept}{HASH_MARK}");
+    for byte in &sha256(text.as_bytes())[..HASH_BYTES] {
+        // Writing to a string cannot fail.
+        write!(with_hash, "{byte:02x}").unwrap_or_default();
+    }
+    with_hash
+}
+
+/// What is kept of a term's text: all that patterns, expressions and ranges may see. The hash is no text.
+pub(super) fn kept_text(term: &str, limit: usize) -> &str {
+    if term.len() <= limit {
+        return term;
+    }
+    let len = term.len().saturating_sub(MARK_AND_HASH_LEN);
+    term.get(..len).unwrap_or(term)
 }
 
 const UUID_LEN: usize = 36;
@@ -80,12 +122,25 @@ fn starts_with_uuid(bytes: &[u8]) -> bool {
 #[derive(Clone, Default)]
 pub(super) struct Words {
     token: Token,
+    faults: Faults,
+}
+
+impl Words {
+    /// The rule, with what a test makes fail.
+    pub(super) fn with_faults(faults: Faults) -> Self {
+        Self {
+            faults,
+            ..Self::default()
+        }
+    }
 }
 
 impl Tokenizer for Words {
     type TokenStream<'a> = WordStream<'a>;
 
     fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
+        // Words cannot fail, so a test can only panic here.
+        self.faults.check(Work::CutWords, text).unwrap_or_default();
         self.token.reset();
         WordStream {
             text,
@@ -190,7 +245,47 @@ mod tests {
     fn very_long_words_stay_different() {
         let (a, b) = ("x".repeat(1_000), "x".repeat(1_001));
         assert_ne!(of(&a), of(&b));
-        assert!(of(&a)[0].len() < MAX_TERM_LEN);
+        assert_eq!(
+            kept_text(&of(&a)[0], MAX_TERM_LEN),
+            "x".repeat(MAX_TERM_LEN)
+        );
+        let just_fits = "x".repeat(MAX_TERM_LEN);
+        assert_eq!(kept_text(&of(&just_fits)[0], MAX_TERM_LEN), just_fits);
+    }
+
+    #[test]
+    fn very_long_values_stay_different_and_show_their_beginning() {
+        for c in ['x', 'é', '…', '🏢'] {
+            let text = |n: usize| c.to_string().repeat(n);
+            let long = text(MAX_VALUE_LEN + 1);
+            let term = shortened_value(long.clone());
+            assert_ne!(term, shortened_value(long.clone() + "x"));
+            assert!(term.len() > MAX_VALUE_LEN && term.len() < MAX_VALUE_LEN + 40);
+            let kept = kept_text(&term, MAX_VALUE_LEN);
+            assert!(
+                long.starts_with(kept) && kept.len() > MAX_VALUE_LEN - 4,
+                "{c}"
+            );
+        }
+    }
+
+    #[test]
+    fn very_long_numbers_keep_their_size() {
+        let check = |number: String| {
+            let spelled = Number::with_exponent(&number).unwrap().to_string();
+            let term = shortened_value(spelled.clone());
+            let kept = kept_text(&term, MAX_VALUE_LEN);
+            assert_eq!(kept.len(), MAX_VALUE_LEN);
+            let kept = Number::with_exponent(kept).unwrap();
+            let whole = Number::with_exponent(&number).unwrap();
+            let a_little_more = Number::with_exponent(&number.replacen("777", "778", 1)).unwrap();
+            assert!(kept <= whole && whole < a_little_more);
+        };
+        check("7".repeat(3_000));
+        check(format!("0.{}", "7".repeat(3_000)));
+        check(format!("{}e{}", "7".repeat(3_000), "1".repeat(500)));
+        check(format!("{}e{}", "7".repeat(3_000), "1".repeat(3_000)));
+        check(format!("777e{}", "1".repeat(3_000)));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Events as lines of CSV (RFC 4180): a column for each of our own members, then one for each field of the table.
 //!
 //! Spreadsheets take a cell that begins with `=`, `+`, `-`, `@`, a tab or a line break for a formula, and upstream's text is
-//! whatever its callers wrote. Such a cell gets an apostrophe in front, which spreadsheets show as text. Several values of a
-//! field stand in one cell, separated by `; `; a nested body stands there as its JSON.
+//! whatever its callers wrote. Such a cell gets an apostrophe in front, which spreadsheets show as text. Every cell is quoted:
+//! a spreadsheet that separates cells by `;` would take what follows a bare one for another cell, and a formula. Several values
+//! of a field stand in one cell, separated by `; `; a nested body stands there as its JSON.
 
 use std::collections::HashMap;
 
@@ -48,6 +49,7 @@ fn columns() -> impl Iterator<Item = &'static Field> {
 fn lines(rows: impl IntoIterator<Item = Vec<String>>) -> Result<Vec<u8>, csv::Error> {
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
+        .quote_style(csv::QuoteStyle::Always)
         .from_writer(Vec::new());
     for row in rows {
         writer.write_record(row.into_iter().map(safe))?;
@@ -150,5 +152,12 @@ mod tests {
             .collect();
         insta::assert_debug_snapshot!(cells);
         assert!(text.ends_with(b"\r\n"));
+        let mut every_cell_is_quoted = csv::ReaderBuilder::new();
+        let mut plain = every_cell_is_quoted
+            .quoting(false)
+            .from_reader(text.as_slice());
+        for name in plain.headers().unwrap() {
+            assert!(name.starts_with('"') && name.ends_with('"'), "{name}");
+        }
     }
 }

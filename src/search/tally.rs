@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::histogram::{Histogram, Scale};
 use super::known::is_of_lists;
 use super::walk::read;
-use super::{Question, SearchError, known_field};
+use super::{Question, SearchError, known_field, report_not_indexed};
 use crate::event::AuditEvent;
 use crate::index::{Matches, Snapshot, ValueCount};
 use crate::position::Seq;
@@ -254,7 +254,9 @@ impl Counting<'_> {
         let mut rest = places.as_slice();
         while !rest.is_empty() {
             self.snapshot.check_time()?;
-            let events = read(self.store, rest.iter().copied(), READ_BYTES)?;
+            let mut events = read(self.store, rest.iter().copied(), READ_BYTES)?;
+            // What the index does not have of an entry is not counted here either.
+            report_not_indexed(self.snapshot, &mut events)?;
             // The index still knows the values that a damaged entry had.
             if events.iter().any(AuditEvent::is_damaged)
                 && let Some(values) = self.matches.values(field, prefix, size, None)?

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::known::asks_lists;
-use super::{Question, SearchError, check_names, known, resolved};
+use super::{Question, SearchError, check_names, known, report_not_indexed, resolved};
 use crate::clock::Deadline;
 use crate::event::AuditEvent;
 use crate::index::{Following, Hit, Index, Matcher, Snapshot};
@@ -87,7 +87,8 @@ impl Export {
             self.places.extend(hits);
         }
         let places = self.places.iter().map(|hit| hit.seq);
-        let events = read(&self.store, places, EXPORT_BYTES)?;
+        let mut events = read(&self.store, places, EXPORT_BYTES)?;
+        report_not_indexed(&self.snapshot, &mut events)?;
         self.places.drain(..events.len());
         Ok(events)
     }
@@ -177,7 +178,8 @@ impl Tail {
             };
             self.places.extend(found);
         }
-        let events = read(&self.store, self.places.iter().copied(), TAIL_BYTES)?;
+        let mut events = read(&self.store, self.places.iter().copied(), TAIL_BYTES)?;
+        report_not_indexed(snapshot, &mut events)?;
         self.places.drain(..events.len());
         if self.places.is_empty() {
             // What it took while it was behind is given back.

@@ -6,7 +6,7 @@ use orgtrail::durable::Breaker;
 use orgtrail::event::{Arrival, AuditEvent};
 use orgtrail::health::Board;
 use orgtrail::http::{self, AppState, Auth, Limits};
-use orgtrail::index::Index;
+use orgtrail::index::{Faults, Index};
 use orgtrail::indexing::Indexing;
 use orgtrail::position::{Seq, Source, Window, WindowKind};
 use orgtrail::sim::{SimConfig, Simulator};
@@ -38,11 +38,22 @@ impl Desk {
     }
 
     pub(crate) async fn with_limits(limits: Limits) -> Self {
+        Self::with(limits, Faults::default()).await
+    }
+
+    /// With entries whose documents cannot be made.
+    pub(crate) async fn with_faults(faults: Faults) -> Self {
+        Self::with(Limits::default(), faults).await
+    }
+
+    async fn with(limits: Limits, faults: Faults) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         let store = Store::open(&data, Breaker::default()).unwrap();
         let log_id = store.log_id();
-        let (index, _) = Index::open(&data, log_id, store.head(), Breaker::default()).unwrap();
+        let (index, _) =
+            Index::open_with_faults(&data, log_id, store.head(), Breaker::default(), faults)
+                .unwrap();
         let clock = Clock::system();
         let app = AppState::new(
             store.clone(),

@@ -22,6 +22,7 @@ mod disk;
 mod drive;
 mod freshness;
 mod harness;
+mod hostile;
 mod import;
 mod isolation;
 mod lists;

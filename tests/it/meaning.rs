@@ -11,6 +11,7 @@ use orgtrail::field::Part;
 use orgtrail::index::{Hit, Index, IndexError, Order, Range, Snapshot, ValueCount};
 use orgtrail::position::Seq;
 use orgtrail::query::{Query, parse};
+use orgtrail::search::check_names;
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -125,7 +126,7 @@ pub(crate) fn walked(
 }
 
 /// Texts that meet each other in many ways.
-const TEXTS: [&str; 38] = [
+const TEXTS: [&str; 40] = [
     "Add Member",
     "add member to zone",
     "alice@example.com",
@@ -147,6 +148,8 @@ const TEXTS: [&str; 38] = [
     "3e2",
     "-1.5",
     "1e400",
+    "1e+400",
+    "-1.5e-50",
     "Ünï Öde",
     "ΟΔΟΣ",
     "οδος",
@@ -185,7 +188,7 @@ const TIMES: [&str; 12] = [
 fn any_value() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         6 => prop::sample::select(TEXTS.to_vec()).prop_map(|text| serde_json::to_string(text).unwrap()),
-        2 => prop::sample::select(vec!["300", "300.0", "3e2", "200", "404", "-1.5", "0", "-0.0", "15e-1"]).prop_map(String::from),
+        2 => prop::sample::select(vec!["300", "300.0", "3e2", "200", "404", "-1.5", "0", "-0.0", "15e-1", "1e400", "10E+399", "-1e400", "1e-400", "-15.0e-51", "1e41", "1e40"]).prop_map(String::from),
         1 => prop::sample::select(vec!["true", "false", "null"]).prop_map(String::from),
     ];
     leaf.prop_recursive(3, 10, 3, |inner| {
@@ -289,7 +292,8 @@ fn any_term() -> impl Strategy<Value = String> {
     let name = || prop::sample::select(NAMES.to_vec());
     let numbers = || {
         prop::sample::select(vec![
-            "300", "299.99", "-1.5", "0", "3e2", "a", "m", "\"\"", "true", "*",
+            "300", "299.99", "-1.5", "0", "3e2", "a", "m", "\"\"", "true", "*", "1e400", "-1e399",
+            "1e-401", "1e41",
         ])
     };
     let times = || {
@@ -551,5 +555,116 @@ fn a_pattern_that_would_grow_without_bound_is_refused_with_its_place() {
             Err(IndexError::Question(error)) => assert_eq!(error.at, 2, "{error}"),
             other => panic!("{question}: {other:?}"),
         }
+    }
+}
+
+/// How many of some entries a question finds: in the index, and in memory.
+fn found(bodies: &[String], question: &str) -> u64 {
+    let entries: Vec<Entry> = (1..)
+        .zip(bodies)
+        .map(|(seq, body)| Entry::new(seq, body))
+        .collect();
+    let dir = tempfile::tempdir().unwrap();
+    let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).unwrap();
+    let following = index.follow();
+    for entry in &entries {
+        index.add(std::slice::from_ref(&entry.event)).unwrap();
+    }
+    index.commit().unwrap();
+    let (snapshot, range) = (index.snapshot(), Range::default());
+    let query = parse(question, now()).unwrap();
+    check_names(&query, &snapshot).unwrap();
+    let found = snapshot.count(&query, range).unwrap();
+    let matcher = index.matcher(&query).unwrap();
+    let in_memory = index.recent_arrivals(&matcher, range, Seq::ZERO, &snapshot);
+    let in_memory = in_memory.unwrap().unwrap().len() as u64;
+    drop(following);
+    assert_eq!(
+        in_memory, found,
+        "{question:.80} in memory, and in the index"
+    );
+    found
+}
+
+#[test]
+fn patterns_and_ranges_see_a_long_value_up_to_its_limit_and_never_its_hash() {
+    for c in ["x", "é", "…"] {
+        let long = c.repeat(3_000 / c.len());
+        let other = format!("{long}y");
+        let bodies = [&long, &other].map(|text| format!(r#"{{"note":"{text}","n":1}}"#));
+        let check = |question: &str, expect: u64| {
+            assert_eq!(found(&bodies, question), expect, "{c}: {question:.80}");
+        };
+        check(&format!("note:\"{long}\""), 1);
+        check(&format!("note:\"{other}\""), 1);
+        check(&format!("note:\"{}\"", c.repeat(2_048 / c.len())), 0);
+        check(&format!("note:{c}*"), 2);
+        check(&format!("note:*{c}"), 2);
+        check(&format!("note:/{c}+/"), 2);
+        check(&format!("note:[{c} TO {c}\u{ffff}]"), 2);
+        check("note:/.*[0-9a-f].*/", 0);
+        check("note:*y", 0);
+    }
+}
+
+#[test]
+fn patterns_see_a_long_word_up_to_its_limit_and_never_its_hash() {
+    let (long, other) = ("w".repeat(300), "w".repeat(301));
+    let bodies = [&long, &other].map(|text| format!(r#"{{"note":"so {text} on"}}"#));
+    let check = |question: &str, expect: u64| {
+        assert_eq!(found(&bodies, question), expect, "{question:.80}");
+    };
+    check(&long, 1);
+    check(&format!("\"so {other} on\""), 1);
+    check("www*", 2);
+    check("*www", 2);
+    check("/w{256}/", 2);
+    check("/w{257,}/", 0);
+    check("/.*[0-9a-f].*/", 0);
+    check("so-*w-on", 2);
+}
+
+#[test]
+fn long_numbers_are_compared_by_their_size_and_found_in_each_spelling() {
+    let digits = |n: usize| "7".repeat(n);
+    let bodies = [
+        format!(r#"{{"n":{}}}"#, digits(3_000)),
+        format!(r#"{{"n":{}}}"#, digits(2_000)),
+        format!(r#"{{"n":"{}"}}"#, digits(2_000)),
+        format!(r#"{{"n":0.{}}}"#, digits(3_000)),
+        format!(r#"{{"n":-{}e5}}"#, digits(3_000)),
+    ];
+    let check = |question: &str, expect: u64| {
+        assert_eq!(found(&bodies, question), expect, "{question:.80}");
+    };
+    check(&format!("n:{}", digits(3_000)), 1);
+    check(&format!("n:{}", digits(2_000)), 2);
+    check(&format!("n:{}.0e-1", digits(2_000) + "0"), 2);
+    check(&format!("n:\\-{}00000", digits(3_000)), 1);
+    check("n:>7e2999", 1);
+    check("n:>8e2999", 0);
+    check("n:[1e1999 TO 1e2000]", 2);
+    check("n:{0 TO 1}", 1);
+    check("n:<-7e3004", 1);
+    check("n:<-8e3004", 0);
+    check("n:[7 TO 8]", 0);
+}
+
+#[test]
+fn a_path_is_known_where_all_its_values_are_empty_or_null() {
+    let bodies = [r#"{"comment":"","other":{"x":null},"y":{"z":""}}"#.to_owned()];
+    let check =
+        |question: &str, expect: u64| assert_eq!(found(&bodies, question), expect, "{question}");
+    check("comment:\"\"", 1);
+    check("comment:*", 0);
+    check("other.x:*", 0);
+    check("other:*", 0);
+    check("-_exists_:y", 1);
+    check("y.z:\"\"", 1);
+    let entries = [Entry::new(1, &bodies[0])];
+    let dir = tempfile::tempdir().unwrap();
+    let snapshot = indexed(dir.path(), &entries, &[]).snapshot();
+    for unknown in ["commen", "comment.x", "othe", "y.z.a"] {
+        assert!(!snapshot.knows_path(unknown).unwrap(), "{unknown}");
     }
 }

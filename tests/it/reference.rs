@@ -1,6 +1,7 @@
 //! What a question means, told once more: slow, simple, straight over the JSON, and sharing nothing with the index but the table
 //! of fields. Whatever the index answers must equal what is said here.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
@@ -13,7 +14,7 @@ use orgtrail::position::{Seq, Source};
 use orgtrail::query::{Bound, Interval, Pattern, Piece, Query};
 use regex::Regex;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// An event with its values laid out.
@@ -29,7 +30,7 @@ pub(crate) struct Entry {
 enum Leaf {
     Null,
     Text(String),
-    /// In plain digits.
+    /// In its one spelling.
     Number(String),
     Bool(bool),
 }
@@ -55,7 +56,7 @@ impl Entry {
 
     /// An event that was kept.
     pub(crate) fn of(event: AuditEvent) -> Self {
-        let tree: Tree = serde_json::from_str(event.entry.get()).unwrap();
+        let tree = Tree::read(event.entry.get());
         let mut leaves = Vec::new();
         lay_out(&tree, String::new(), &mut leaves);
         Self {
@@ -109,50 +110,128 @@ fn lay_out(tree: &Tree, path: String, leaves: &mut Vec<(String, Leaf)>) {
     }
 }
 
-impl<'de> Deserialize<'de> for Tree {
+impl Tree {
+    fn read(text: &str) -> Self {
+        let text = text.trim();
+        match text.as_bytes()[0] {
+            b'{' => {
+                let members: Members = serde_json::from_str(text).unwrap();
+                let members = members.0.into_iter();
+                Self::Object(
+                    members
+                        .map(|(key, value)| (key, Self::read(value.get())))
+                        .collect(),
+                )
+            }
+            b'[' => {
+                let items: Vec<Box<RawValue>> = serde_json::from_str(text).unwrap();
+                Self::Array(items.iter().map(|item| Self::read(item.get())).collect())
+            }
+            b'"' => Self::Leaf(Leaf::Text(serde_json::from_str(text).unwrap())),
+            b't' | b'f' => Self::Leaf(Leaf::Bool(text == "true")),
+            b'n' => Self::Leaf(Leaf::Null),
+            _ => Self::Leaf(Leaf::Number(written_out(text).unwrap().spelled())),
+        }
+    }
+}
+
+/// The members of an object, duplicate keys included.
+struct Members(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Members {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnyJson;
-        impl<'de> Visitor<'de> for AnyJson {
-            type Value = Tree;
+        struct AnyObject;
+        impl<'de> Visitor<'de> for AnyObject {
+            type Value = Members;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any JSON")
+                f.write_str("an object")
             }
-            fn visit_unit<E>(self) -> Result<Tree, E> {
-                Ok(Tree::Leaf(Leaf::Null))
-            }
-            fn visit_bool<E>(self, value: bool) -> Result<Tree, E> {
-                Ok(Tree::Leaf(Leaf::Bool(value)))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<Tree, E> {
-                Ok(Tree::Leaf(Leaf::Number(value.to_string())))
-            }
-            fn visit_u64<E>(self, value: u64) -> Result<Tree, E> {
-                Ok(Tree::Leaf(Leaf::Number(value.to_string())))
-            }
-            fn visit_f64<E>(self, value: f64) -> Result<Tree, E> {
-                // There is one zero.
-                Ok(Tree::Leaf(Leaf::Number((value + 0.0).to_string())))
-            }
-            fn visit_str<E>(self, value: &str) -> Result<Tree, E> {
-                Ok(Tree::Leaf(Leaf::Text(value.to_owned())))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Tree, A::Error> {
-                let mut array = Vec::new();
-                while let Some(item) = items.next_element()? {
-                    array.push(item);
-                }
-                Ok(Tree::Array(array))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Tree, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Members, A::Error> {
                 let mut object = Vec::new();
                 while let Some(member) = members.next_entry()? {
                     object.push(member);
                 }
-                Ok(Tree::Object(object))
+                Ok(Members(object))
             }
         }
-        deserializer.deserialize_any(AnyJson)
+        deserializer.deserialize_map(AnyObject)
+    }
+}
+
+/// A number written out: its digits before and after the point, without needless zeros.
+#[derive(Debug, Clone, PartialEq)]
+struct Number {
+    is_negative: bool,
+    whole: String,
+    fraction: String,
+}
+
+/// The number that a text is, with an exponent or without; the point is moved one digit at a time.
+fn written_out(text: &str) -> Option<Number> {
+    let form = Regex::new(r"^([+-]?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,3}))?$").unwrap();
+    let parts = form.captures(text)?;
+    let mut whole = parts[2].to_owned();
+    let mut fraction = parts.get(3).map_or("", |part| part.as_str()).to_owned();
+    let exponent: i32 = parts
+        .get(4)
+        .map_or(0, |part| part.as_str().parse().unwrap());
+    for _ in 0..exponent {
+        whole.push(match fraction.is_empty() {
+            true => '0',
+            false => fraction.remove(0),
+        });
+    }
+    for _ in exponent..0 {
+        fraction.insert(0, whole.pop().unwrap_or('0'));
+    }
+    let whole = whole.trim_start_matches('0').to_owned();
+    let fraction = fraction.trim_end_matches('0').to_owned();
+    Some(Number {
+        is_negative: &parts[1] == "-" && !(whole.is_empty() && fraction.is_empty()),
+        whole,
+        fraction,
+    })
+}
+
+impl Number {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let size = |number: &Self| {
+            (
+                number.whole.len(),
+                number.whole.clone(),
+                number.fraction.clone(),
+            )
+        };
+        match (self.is_negative, other.is_negative) {
+            (false, false) => size(self).cmp(&size(other)),
+            (true, true) => size(other).cmp(&size(self)),
+            (is_negative, _) => other.is_negative.cmp(&is_negative),
+        }
+    }
+
+    /// In plain digits; with an exponent, where these have more than forty zeros beside the point.
+    fn spelled(&self) -> String {
+        let sign = if self.is_negative { "-" } else { "" };
+        let (whole, fraction) = (self.whole.as_str(), self.fraction.as_str());
+        let zeros = match (whole, fraction) {
+            ("", _) => fraction.len() - fraction.trim_start_matches('0').len(),
+            (_, "") => whole.len() - whole.trim_end_matches('0').len(),
+            _ => 0,
+        };
+        if zeros <= 40 {
+            let whole = if whole.is_empty() { "0" } else { whole };
+            let point = if fraction.is_empty() { "" } else { "." };
+            return format!("{sign}{whole}{point}{fraction}");
+        }
+        let digits = format!("{whole}{fraction}");
+        let (first, others) = digits.trim_matches('0').split_at(1);
+        let point = if others.is_empty() { "" } else { "." };
+        let exponent = match whole.len() as i64 {
+            0 => -(zeros as i64) - 1,
+            len => len - 1,
+        };
+        format!("{sign}{first}{point}{others}e{exponent:+}")
     }
 }
 
@@ -337,7 +416,7 @@ fn normal(kind: Kind, value: &str) -> String {
             Err(_) => fold(value),
         },
         Kind::Number => match number_asked(value.trim()) {
-            Some(number) => (number + 0.0).to_string(),
+            Some(number) => number.spelled(),
             None => fold(value),
         },
         Kind::Time => match DateTime::parse_from_rfc3339(value) {
@@ -350,16 +429,15 @@ fn normal(kind: Kind, value: &str) -> String {
     }
 }
 
-/// A value's number: only plain digits make one.
-fn number(value: &str) -> Option<f64> {
-    let plain = Regex::new(r"^[+-]?[0-9]+(\.[0-9]+)?$").unwrap();
-    plain.is_match(value).then(|| value.parse().unwrap())
+/// A value's number: only plain digits make one, and the one spelling of a number.
+fn number(value: &str) -> Option<Number> {
+    let has_exponent = value.contains(['e', 'E']);
+    written_out(value).filter(|number| !has_exponent || number.spelled() == value)
 }
 
 /// An asked number, which may have an exponent.
-fn number_asked(value: &str) -> Option<f64> {
-    let number_like = Regex::new(r"^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?$").unwrap();
-    number_like.is_match(value).then(|| value.parse().unwrap())
+fn number_asked(value: &str) -> Option<Number> {
+    written_out(value)
 }
 
 /// Whether a pattern is the whole of a text, tried character by character.
@@ -411,7 +489,7 @@ fn is_within(interval: &Interval, value: &str) -> bool {
                     return true;
                 };
                 let found = match number_asked(&end) {
-                    Some(end) => number(value).and_then(|value| value.partial_cmp(&end)),
+                    Some(end) => number(value).map(|value| value.cmp(&end)),
                     None => Some(value.cmp(&fold(&end))),
                 };
                 found.is_some_and(|found| match is_lower {

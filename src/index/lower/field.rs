@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tantivy::query::{BooleanQuery, Occur};
 
 use super::{Lowered, Lowering};
-use crate::field::{self, FIELDS, Kind, Number, Origin, Part, folded};
+use crate::field::{self, FIELDS, Kind, MAX_VALUE_LEN, Number, Origin, Part, folded};
 use crate::index::IndexError;
 use crate::index::any_path::AnyPath;
 use crate::index::automaton::Automaton;
@@ -43,8 +43,20 @@ impl Lowering<'_> {
         let Some(number) = number else {
             return Ok(as_written);
         };
-        let spellings = self.of_regex(&number.spellings(), at)?;
-        Ok(self.any(vec![as_written, self.matches(path, vec![spellings])]))
+        let spelled = number.to_string();
+        let mut ways = vec![as_written];
+        if spelled != value {
+            // One that is too long for a pattern is found by the hash of its one spelling.
+            ways.push(self.term(self.shape.value_term(path, &spelled)));
+        }
+        if spelled.len() <= MAX_VALUE_LEN {
+            let spellings = self.of_regex(&number.spellings(), at)?;
+            let (_, field, prefix) = self.shape.place_of(path);
+            let whole = ValueTest::Whole;
+            let terms = self.terms(field, prefix, vec![spellings], whole);
+            ways.push(self.gathered(Set::Terms(terms)));
+        }
+        Ok(self.any(ways))
     }
 
     /// One of many values, as a whole.

@@ -1,0 +1,67 @@
+//! An entry becomes an event, a document and an answer. Any JSON text can be indexed, and is found.
+
+#![no_main]
+
+use std::sync::{LazyLock, Mutex};
+
+use libfuzzer_sys::fuzz_target;
+use orgtrail::clock::from_micros;
+use orgtrail::durable::Breaker;
+use orgtrail::event::{Arrival, AuditEvent, Identity};
+use orgtrail::index::{Hit, Index, Range};
+use orgtrail::position::{Seq, Source};
+use orgtrail::query::Query;
+use orgtrail::search::csv;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+/// After so many events the index is made anew.
+const MAX_EVENTS: u64 = 500;
+
+struct Log {
+    index: Index,
+    seq: Seq,
+    _dir: tempfile::TempDir,
+}
+
+impl Log {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).expect("an index");
+        Self { index, seq: Seq::ZERO, _dir: dir }
+    }
+}
+
+static LOG: LazyLock<Mutex<Log>> = LazyLock::new(|| Mutex::new(Log::new()));
+
+fuzz_target!(|text: &str| {
+    let Ok(body) = serde_json::from_str::<Box<RawValue>>(text) else {
+        return;
+    };
+    let mut log = LOG.lock().expect("the index");
+    if log.seq.0 >= MAX_EVENTS {
+        *log = Log::new();
+    }
+    let arrival = Arrival::read(body);
+    log.seq = log.seq.next();
+    let event = AuditEvent {
+        seq: log.seq,
+        source: Source::account("a").expect("a source"),
+        id: match arrival.identity {
+            Identity::Id(id) => Some(id),
+            Identity::Content(_) => None,
+        },
+        revision: 0,
+        time: arrival.time,
+        received_at: from_micros(0),
+        problem: arrival.problem,
+        entry: arrival.body,
+    };
+    let hit = Hit { at_us: event.ordered_at().timestamp_micros(), seq: event.seq };
+    log.index.add(std::slice::from_ref(&event)).expect("the index takes it");
+    log.index.commit().expect("the index commits it");
+    let snapshot = log.index.snapshot();
+    assert!(snapshot.not_indexed([hit]).expect("an answer").is_empty());
+    assert_eq!(snapshot.count(&Query::All, Range::default()).expect("a number"), log.seq.0);
+    csv::rows([&event]).expect("a row");
+});

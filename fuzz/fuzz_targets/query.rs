@@ -1,0 +1,69 @@
+//! A text is a query or an error with its place; a query is answered, in the index and in memory alike.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use chrono::TimeDelta;
+use libfuzzer_sys::fuzz_target;
+use orgtrail::clock::{Clock, Deadline, from_micros};
+use orgtrail::durable::Breaker;
+use orgtrail::event::{AuditEvent, Reading};
+use orgtrail::index::{Following, Index, IndexError, Range};
+use orgtrail::position::{Seq, Source};
+use orgtrail::query::parse;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+const ENTRIES: [&str; 5] = [
+    r#"{"id":"a","action":{"time":"2026-08-03T08:00:00Z","type":"create"},"actor":{"email":"alice@example.com","ip_address":"2001:db8::1"}}"#,
+    r#"{"id":"b","action":{"time":"yesterday"},"n":1e-2147483648,"raw":{"status_code":404,"uri":"/zones/a"}}"#,
+    r#"{"n":1e400,"list":["0300",300,"",null],"deep":{"deep":{"x.y":"evil corp"}}}"#,
+    r#"{"note":"2dc5cb28-f5e7-4c0c-ade0-bf58fbc3c103","resource":{"id":"7fdbafab9bbb2e9f9f94738212edfd85"}}"#,
+    r#"["not an object"]"#,
+];
+
+static INDEX: LazyLock<(Index, Following, tempfile::TempDir)> = LazyLock::new(|| {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).expect("an index");
+    let following = index.follow();
+    for (seq, body) in (1..).zip(ENTRIES) {
+        let reading = Reading::of(body);
+        let event = AuditEvent {
+            seq: Seq(seq),
+            source: Source::account("a").expect("a source"),
+            id: reading.id,
+            revision: 0,
+            time: reading.time,
+            received_at: from_micros(0),
+            problem: reading.problem,
+            entry: RawValue::from_string(body.to_owned()).expect("JSON"),
+        };
+        index.add(&[event]).expect("the index takes it");
+    }
+    index.commit().expect("the index commits it");
+    (index, following, dir)
+});
+
+fuzz_target!(|text: &str| {
+    let query = match parse(text, from_micros(1_785_800_000_000_000)) {
+        Ok(query) => query,
+        Err(error) => {
+            assert!(error.at <= text.chars().count(), "{error:?}");
+            return;
+        }
+    };
+    let index = &INDEX.0;
+    let deadline = Deadline::after(&Clock::system(), TimeDelta::seconds(5));
+    let snapshot = index.snapshot().until(deadline);
+    let found = match snapshot.count(&query, Range::default()) {
+        Ok(found) => found,
+        Err(IndexError::Question(_)) => return,
+        Err(error) => panic!("{error}"),
+    };
+    if let Some(matcher) = index.matcher(&query) {
+        let in_memory = index.recent_arrivals(&matcher, Range::default(), Seq::ZERO, &snapshot);
+        let in_memory = in_memory.expect("an answer").map(|found| found.len() as u64);
+        assert_eq!(in_memory, Some(found), "in memory and in the index");
+    }
+});

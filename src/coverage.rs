@@ -92,6 +92,8 @@ pub enum Reason {
     Failing,
     /// The credential was refused.
     CredentialRefused,
+    /// This machine's clock and upstream's differ, or a clock is behind what was read before.
+    Clock,
     /// An entry in it is too large to take.
     EntryTooLarge,
     /// An answer about it is not JSON, or there is no way to read all of it.
@@ -456,6 +458,7 @@ impl Known<'_> {
         }
         let reason = match health.state {
             State::Refused => Reason::CredentialRefused,
+            State::Clock => Reason::Clock,
             State::Failing => Reason::Failing,
             _ => return None,
         };

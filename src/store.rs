@@ -86,6 +86,9 @@ pub enum StoreError {
     /// Reload and look again: the window is not where the caller thought it was.
     #[error("window {0} has moved on meanwhile")]
     Stale(WindowId),
+    /// Reload and look again: a row contradicts another one, which something else has written.
+    #[error("the database refused a row that contradicts another one: {0}")]
+    Conflict(rusqlite::Error),
     /// Start the window over: upstream gave its scan a cursor that it had given before. Nothing was kept.
     #[error("the cursor of window {0} came again, and leads in a circle")]
     Circle(WindowId),
@@ -155,6 +158,7 @@ impl From<rusqlite::Error> for StoreError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::ConstraintViolation) => Self::Conflict(error),
             // A quota or a limit of the process looks so too.
             Some(ErrorCode::SystemIoFailure) => Self::Disk(error),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {

@@ -25,6 +25,8 @@ pub(super) struct Ready {
     /// Which log it answers from.
     log_id: Uuid,
     index: IndexState,
+    /// What an operator should look at although questions are answered.
+    problems: Vec<&'static str>,
     log: LogState,
 }
 
@@ -78,6 +80,7 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, P
             status: "ready",
             log_id: app.store.log_id(),
             index: IndexState::of(app, &app.index.snapshot()),
+            problems: problems(app),
             log: LogState {
                 damaged: state.damaged,
                 verified_at: state.full_at.map(rfc3339),
@@ -85,4 +88,13 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, P
         })
     });
     Ok(Json(ready.await?))
+}
+
+/// What an operator should look at, without the names of what is concerned.
+fn problems(app: &AppState) -> Vec<&'static str> {
+    let is_refused = app.board.has_refused_credential(app.clock.steady());
+    is_refused
+        .then_some("credential refused")
+        .into_iter()
+        .collect()
 }

@@ -58,6 +58,10 @@ pub struct Progress {
 /// The live window that was done with last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastLive {
+    /// Where it begins.
+    pub since: DateTime<Utc>,
+    /// How many entries it showed.
+    pub entries: u64,
     /// Where it ends.
     pub before: DateTime<Utc>,
     /// How often its scan had to start over, each time with a smaller stretch.
@@ -200,6 +204,8 @@ fn last_live(mut rows: Vec<&LedgerRow>) -> Option<LastLive> {
     let mut latest_first = rows.into_iter().rev();
     let last = latest_first.next()?;
     let mut found = LastLive {
+        since: last.window.since,
+        entries: last.counts.entries,
         before: last.window.before,
         restarts: last.restarts,
         sealed_at: last.sealed?,

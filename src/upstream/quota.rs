@@ -113,7 +113,9 @@ struct State {
     saved_wait: DateTime<Utc>,
     /// Which saved row has been taken in, by its mark.
     taken_in: Option<(DateTime<Utc>, TimeDelta)>,
-    /// How many waits have followed each other without an answer between.
+    /// The end of the wait that followed the last 429.
+    refused_until: Option<DateTime<Utc>>,
+    /// How many 429 have followed each other without another answer between.
     waits_in_a_row: u32,
 }
 
@@ -151,6 +153,7 @@ impl Quota {
             under_way: 0,
             saved_wait,
             taken_in: saved.map(|saved| saved.mark),
+            refused_until: None,
             waits_in_a_row: 0,
         };
         if let Some(saved) = saved {
@@ -211,12 +214,13 @@ impl Quota {
     ) -> DateTime<Utc> {
         let mut state = self.lock();
         // Calls that were under way together are refused together: that is one wait.
-        if asked_at >= state.blocked_until {
+        if state.refused_until.is_none_or(|until| asked_at >= until) {
             state.waits_in_a_row = state.waits_in_a_row.saturating_add(1);
         }
         let doublings = state.waits_in_a_row.saturating_sub(1).min(16);
         let least = (MIN_WAIT * (1 << doublings)).min(DEFAULT_WAIT);
         state.block(said.unwrap_or(DEFAULT_WAIT).max(least), now);
+        state.refused_until = Some(state.blocked_until);
         state.blocked_until
     }
 

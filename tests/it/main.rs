@@ -16,12 +16,14 @@ mod completeness;
 mod crash;
 mod damage;
 mod desk;
+mod diffs;
 #[cfg(target_os = "linux")]
 mod disk;
 mod drive;
 mod freshness;
 mod harness;
 mod import;
+mod isolation;
 mod lists;
 mod meaning;
 mod motion;
@@ -43,6 +45,7 @@ mod tails;
 mod tidy;
 mod verify;
 mod walks;
+mod words;
 mod worst;
 
 /// Tells whoever runs the tests something that a failure would need.

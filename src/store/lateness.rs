@@ -23,7 +23,7 @@ const GROWTH: f64 = 1.1;
 const REMEMBERED: u64 = 2_000;
 
 /// When what was read ends longer ago than this, how late an entry was cannot be told from how late we are.
-const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(15);
+const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(2);
 
 /// How late entries were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::AppState;
 use super::events::IndexState;
@@ -21,6 +22,8 @@ pub(super) struct Sources {
 #[derive(Serialize)]
 pub(super) struct Ready {
     status: &'static str,
+    /// Which log it answers from.
+    log_id: Uuid,
     index: IndexState,
     /// What an operator should look at although questions are answered.
     problems: Vec<&'static str>,
@@ -75,6 +78,7 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, P
         let state = app.store.scrub_state()?;
         Ok(Ready {
             status: "ready",
+            log_id: app.store.log_id(),
             index: IndexState::of(app, &app.index.snapshot()),
             problems: problems(app),
             log: LogState {

@@ -10,6 +10,7 @@ use super::paging::{Follows, Place};
 use super::stretch;
 use super::turn::{Did, Hands, Scan, Scanned, TurnError, UpstreamClock};
 use crate::event::{self, Arrival};
+use crate::invariant;
 use crate::ledger;
 use crate::position::{MAX_SOURCE_ID_LEN, Source, Window, WindowKind};
 use crate::store::{GapCause, OpenWindow, Page, StoreError, Then};
@@ -179,6 +180,13 @@ impl Hands {
             Ok(then) => then,
             Err(why) => return self.restart(scan, window, why.to_owned()).await,
         };
+        invariant!(
+            SealedByACompleteReply,
+            then != Then::Seal || page.next.is_none() || page.entries.is_empty(),
+            "{} of {} would be sealed by a page that has another after it",
+            window.window,
+            scan.source
+        );
         let sealed = (then == Then::Seal).then_some(claim.reached(theirs));
         let (store, entries, end) = (self.store.clone(), page.entries, then.clone());
         let (id, asked, resumed) = (window.id, window.cursor.clone(), window.resumed);

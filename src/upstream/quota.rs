@@ -10,6 +10,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::invariant;
 use chrono::{DateTime, TimeDelta, Utc};
 use governor::RateLimiter;
 use governor::clock::Clock;
@@ -77,6 +78,12 @@ impl Permit {
     /// # Errors
     /// The moment until which all calls wait.
     pub(super) fn check(&self, now: DateTime<Utc>) -> Result<(), DateTime<Utc>> {
+        let under_way = self.quota.lock().under_way;
+        invariant!(
+            CallWithAPermit,
+            under_way > 0,
+            "a call is about to be made, and none has a permit"
+        );
         self.quota.blocked_until(now).map_or(Ok(()), Err)
     }
 }
@@ -162,6 +169,12 @@ impl Quota {
     pub fn take(&self, now: DateTime<Utc>) -> Result<Permit, DateTime<Utc>> {
         let mut state = self.lock();
         state.check(now)?;
+        invariant!(
+            NoCallDuringAWait,
+            now >= state.blocked_until,
+            "a permit is given at {now}, and the credential waits until {}",
+            state.blocked_until
+        );
         state.last_call = Some(now);
         state.under_way += 1;
         state.spent_until = state.spent_until.max(now) + state.period;

@@ -12,6 +12,7 @@ use orgtrail::event::Reading;
 use orgtrail::health::Board;
 use orgtrail::index::{Hit, Index, Order, Range};
 use orgtrail::indexing::{Indexing, IndexingError, Turned};
+use orgtrail::invariant::Invariant;
 use orgtrail::poll::{BackfillSince, Following, Next, Outcome, Overlap, Poller, Settings};
 use orgtrail::position::{Seq, Source};
 use orgtrail::query::Query;
@@ -414,6 +415,9 @@ impl World {
             "the index does not hold what the log holds"
         );
         self.no_call_that_should_not_have_been();
+        for invariant in Invariant::ALL {
+            assert_eq!(invariant.violations(), 0, "{}", invariant.id());
+        }
     }
 
     /// The newest event that is held, and the newest that can be found.

@@ -280,6 +280,7 @@ async fn every_failure_is_named_by_what_to_do() {
             UpstreamError::Unauthorized(why) => format!("Unauthorized: {why}"),
             UpstreamError::Forbidden(why) => format!("Forbidden: {why}"),
             UpstreamError::Unexpected(why) => format!("Unexpected: {why}"),
+            UpstreamError::WindowRefused(why) => format!("WindowRefused: {why}"),
             error => format!("{error:?}"),
         };
         told.push_str(&format!("{name}\n    {line}\n"));

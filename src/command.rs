@@ -30,6 +30,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::signals::{Hangup, listen};
 use crate::config::{self, Config};
+use crate::handles;
 use crate::terminal::say;
 
 /// The version, with the commit and the day it is made of where they are known; see `build.rs`.
@@ -140,6 +141,8 @@ impl Cli {
     /// Whatever a person must be told.
     pub fn run(self) -> Result<()> {
         self.start_logging();
+        // An index that is built opens many files.
+        handles::raise();
         match self.command {
             Command::Demo(args) => block_on(demo::run(args, listen(Hangup::Stop)?.stop)),
             Command::Serve => block_on(serve::run(&self.config, listen(Hangup::Reload)?)),

@@ -8,6 +8,7 @@
 //! Segments are sorted newest first, so the newest answers are read from the front and nothing else is touched.
 //! It does not know where events come from, nor what people may ask.
 
+mod any_path;
 mod arrivals;
 mod automaton;
 mod bits;
@@ -15,10 +16,12 @@ mod directory;
 mod document;
 mod facets;
 mod folder;
+mod labels;
 mod lower;
 mod matcher;
 mod matches;
 mod merged;
+mod one_of;
 mod phrase;
 mod places;
 mod proof;
@@ -31,6 +34,7 @@ mod segment;
 mod sets;
 mod stopwatch;
 mod terms;
+mod tester;
 mod verify;
 mod words;
 
@@ -57,6 +61,7 @@ pub use self::recent::Following;
 use self::recent::Recent;
 pub use self::scan::{Hit, Order, Range, Snapshot};
 use self::schema::Shape;
+pub use self::tester::ValueTester;
 pub use self::verify::{Unverified, verify_beside};
 
 /// The index's directory in the data directory.

@@ -8,6 +8,7 @@
 mod answers;
 mod asked;
 mod backfill;
+mod beside;
 mod cli;
 #[cfg(target_os = "linux")]
 mod clients;
@@ -15,12 +16,14 @@ mod completeness;
 mod crash;
 mod damage;
 mod desk;
+mod diffs;
 #[cfg(target_os = "linux")]
 mod disk;
 mod drive;
 mod freshness;
 mod harness;
 mod import;
+mod isolation;
 mod lists;
 mod meaning;
 mod motion;
@@ -42,6 +45,7 @@ mod tails;
 mod tidy;
 mod verify;
 mod walks;
+mod words;
 mod worst;
 
 /// Tells whoever runs the tests something that a failure would need.

@@ -75,6 +75,7 @@ impl Show {
         let state = match row.status.state {
             State::Refused => 0,
             State::Failing => 1,
+            State::Clock => 2,
             State::Starting => 4,
             State::CatchingUp => 5,
             State::Stopped => 6,
@@ -289,7 +290,7 @@ mod tests {
 
     fn row(n: usize, state: State) -> Row {
         let text = |text: &str| Some(text.to_owned());
-        let is_bad = matches!(state, State::Failing | State::Refused);
+        let is_bad = matches!(state, State::Failing | State::Refused | State::Clock);
         let gap = |since: &str, before: &str, reason| Gap {
             since: since.to_owned(),
             before: before.to_owned(),

@@ -264,7 +264,10 @@ mod tests {
             ..source("b", 0.0, 0.0)
         };
         for second in 0..10 {
-            let reach = way.look(&[unbegun.clone()], start + TimeDelta::seconds(second));
+            let reach = way.look(
+                std::slice::from_ref(&unbegun),
+                start + TimeDelta::seconds(second),
+            );
             assert_eq!(
                 (reach.left, reach.part, reach.is_done()),
                 (None, 0.0, false)

@@ -140,8 +140,8 @@ impl Show {
             None => proven.push("nothing proven yet".to_owned()),
         }
         let complete = row.intervals.iter();
-        let complete = complete.filter(|interval| interval.state == Proof::Complete);
-        if let Some(last) = complete.last() {
+        let mut complete = complete.filter(|interval| interval.state == Proof::Complete);
+        if let Some(last) = complete.next_back() {
             proven.push(format!("complete to {}", minute(&last.before)));
         }
         let gaps = row

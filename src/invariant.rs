@@ -90,11 +90,9 @@ static VIOLATIONS: [AtomicU64; Invariant::ALL.len()] =
 #[track_caller]
 pub fn broken(invariant: Invariant, detail: fmt::Arguments<'_>) {
     count(invariant, detail);
-    assert!(
-        !cfg!(debug_assertions),
-        "the invariant `{}` is broken: {detail}",
-        invariant.id()
-    );
+    if cfg!(debug_assertions) {
+        panic!("the invariant `{}` is broken: {detail}", invariant.id());
+    }
 }
 
 fn count(invariant: Invariant, detail: fmt::Arguments<'_>) {

@@ -53,7 +53,7 @@ pub use self::quotas::QuotaRow;
 pub use self::reading::Damage;
 use self::schema::{VERSION, migrate, version};
 pub use self::scrub::{DamagedEvent, MAX_DAMAGED, ScrubState, Scrubbed};
-pub use self::sources::{AccountList, SourceRow, SourceSeen};
+pub use self::sources::{AccountList, AccountListRead, SourceRow, SourceSeen};
 pub use self::windows::{BadAnswers, GapCause, OpenWindow, WindowId};
 
 /// The log's file in the data directory.

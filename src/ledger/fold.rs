@@ -51,6 +51,34 @@ fn claims_no_more(parts: &[Sealed], merged: &[Sealed]) -> bool {
     })
 }
 
+/// Whether two neighbours may speak with one voice.
+fn are_alike(left: &Sealed, right: &Sealed, sweeps: &[TimeDelta]) -> bool {
+    if left.window.before != right.window.since || left.kind != right.kind {
+        return false;
+    }
+    match (left.next_sweep(sweeps), right.next_sweep(sweeps)) {
+        (None, None) => {
+            let stretch = bucket(left.window.since, COMPLETE_STRETCH);
+            let begin = TimeDelta::days(COMPLETE_STRETCH.num_days() * stretch);
+            let spread = |piece: &Sealed| bucket(piece.scanned_at - begin, COMPLETE_SPREAD);
+            stretch == bucket(right.window.since, COMPLETE_STRETCH) && spread(left) == spread(right)
+        }
+        (Some(next), Some(other)) => {
+            let number = |time| bucket(time, slack(next));
+            next == other
+                && number(left.first_sealed) == number(right.first_sealed)
+                && number(left.scanned_at) == number(right.scanned_at)
+        }
+        _ => false,
+    }
+}
+
+/// Which of the equal spans since 1970 a moment is in. A chain of neighbours ends with its span.
+fn bucket(time: DateTime<Utc>, span: TimeDelta) -> i64 {
+    time.timestamp_millis()
+        .div_euclid(span.num_milliseconds().max(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,32 +113,4 @@ mod tests {
             &[whole]
         ));
     }
-}
-
-/// Whether two neighbours may speak with one voice.
-fn are_alike(left: &Sealed, right: &Sealed, sweeps: &[TimeDelta]) -> bool {
-    if left.window.before != right.window.since || left.kind != right.kind {
-        return false;
-    }
-    match (left.next_sweep(sweeps), right.next_sweep(sweeps)) {
-        (None, None) => {
-            let stretch = bucket(left.window.since, COMPLETE_STRETCH);
-            let begin = TimeDelta::days(COMPLETE_STRETCH.num_days() * stretch);
-            let spread = |piece: &Sealed| bucket(piece.scanned_at - begin, COMPLETE_SPREAD);
-            stretch == bucket(right.window.since, COMPLETE_STRETCH) && spread(left) == spread(right)
-        }
-        (Some(next), Some(other)) => {
-            let number = |time| bucket(time, slack(next));
-            next == other
-                && number(left.first_sealed) == number(right.first_sealed)
-                && number(left.scanned_at) == number(right.scanned_at)
-        }
-        _ => false,
-    }
-}
-
-/// Which of the equal spans since 1970 a moment is in. A chain of neighbours ends with its span.
-fn bucket(time: DateTime<Utc>, span: TimeDelta) -> i64 {
-    time.timestamp_millis()
-        .div_euclid(span.num_milliseconds().max(1))
 }

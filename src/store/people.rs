@@ -447,7 +447,7 @@ mod tests {
             .save_members("o", &[anna.clone(), bert], true, day(0))
             .unwrap();
         store
-            .save_members("o", &[anna.clone()], false, day(1))
+            .save_members("o", std::slice::from_ref(&anna), false, day(1))
             .unwrap();
         store.save_members("o", &[], false, day(2)).unwrap();
         is_gone(false, false);

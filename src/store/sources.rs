@@ -24,6 +24,9 @@ pub struct SourceSeen {
     pub created_at: Option<DateTime<Utc>>,
 }
 
+/// The organization of a list of accounts, and when its last complete reading began.
+pub type AccountListRead = (Source, Option<DateTime<Utc>>);
+
 /// An organization's list of accounts, as far as it was read.
 #[derive(Debug, Clone, Copy)]
 pub struct AccountList<'a> {
@@ -147,7 +150,7 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub fn account_lists(&self) -> Result<Vec<(Source, Option<DateTime<Utc>>)>, StoreError> {
+    pub fn account_lists(&self) -> Result<Vec<AccountListRead>, StoreError> {
         self.ask(|db| {
             let mut ask = db.prepare_cached(
                 "SELECT 'organizations/' || organization, read_us FROM account_list WHERE wanted = 1 ORDER BY organization",

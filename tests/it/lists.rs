@@ -104,7 +104,7 @@ async fn until_all_accounts_are_listed_an_answer_over_all_sources_is_partial() {
         assert!(is_unknown(&found), "{name}: {found:?}");
         assert_eq!(found.missing[0].source, Some(own.to_string()), "{name}");
         // A question about one source is not about the list.
-        let one = verdict(&mut world, &[own.clone()], before);
+        let one = verdict(&mut world, std::slice::from_ref(&own), before);
         assert!(one.missing.is_empty(), "{name}: {one:?}");
         let message = world.board().read(&own).last_error.unwrap().message;
         assert!(message.contains("could not be listed"), "{name}: {message}");

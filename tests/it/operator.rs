@@ -462,7 +462,7 @@ async fn a_service_logs_its_history_and_goes_on_after_sighup() {
     let dir = tempfile::tempdir().unwrap();
     let listen = "[http]\nlisten = \"127.0.0.1:0\"";
     let config = upstream.configuration(dir.path()).replace("[http]", listen);
-    let ended = tokio::task::spawn_blocking(move || {
+    let ended = orgtrail::task::blocking(move || {
         let served = Served::start(dir.path(), &config);
         served.until("Reading history.");
         let line = served.until("All history is read.");
@@ -491,5 +491,5 @@ async fn a_service_logs_its_history_and_goes_on_after_sighup() {
         );
         served.stop();
     });
-    ended.await.unwrap();
+    ended.await;
 }

@@ -148,7 +148,7 @@ async fn counted_values_have_a_label_as_an_event_spells_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn times_are_written_alike_everywhere_and_dates_are_of_a_zone() {
     let mut desk = Desk::new().await;
-    let now = chrono::Utc::now();
+    let now = orgtrail::clock::Clock::system().now();
     let entry = |hours: i64| {
         let time = (now - chrono::TimeDelta::hours(hours)).to_rfc3339();
         json!({"id": format!("h{hours}"), "action": {"time": time}}).to_string()

@@ -101,7 +101,7 @@ fn count(group: &mut BenchmarkGroup<'_, WallTime>, held: &Held, kind: &Kind) {
         held.bare.whole(&question.query, question.range)
     });
     each(group, "counted", kind, |question| {
-        search::count(&held.snapshot, question).unwrap()
+        search::count(&held.store, &held.snapshot, question).unwrap()
     });
 }
 
@@ -156,10 +156,15 @@ fn bound(
     kind: &Kind,
     reading: impl Fn(&Question) -> Reading,
 ) {
-    let Held { snapshot, bare, .. } = held;
+    let Held {
+        store,
+        snapshot,
+        bare,
+        ..
+    } = held;
     for question in &kind.questions {
         let whole = bare.whole(&question.query, question.range);
-        let count = search::count(snapshot, question).unwrap();
+        let count = search::count(store, snapshot, question).unwrap();
         assert_eq!(bare.read(&whole), count, "{}", question.query);
     }
     let readings: Vec<Reading> = kind.questions.iter().map(reading).collect();

@@ -30,6 +30,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::signals::{Hangup, listen};
 use crate::config::{self, Config};
+use crate::handles;
 use crate::terminal::say;
 
 /// The version, with the commit and the day it is made of where they are known; see `build.rs`.
@@ -140,6 +141,8 @@ impl Cli {
     /// Whatever a person must be told.
     pub fn run(self) -> Result<()> {
         self.start_logging();
+        // An index that is built opens many files.
+        handles::raise();
         match self.command {
             Command::Demo(args) => block_on(demo::run(args, listen(Hangup::Stop)?.stop)),
             Command::Serve => block_on(serve::run(&self.config, listen(Hangup::Reload)?)),
@@ -195,6 +198,17 @@ fn word(value: impl Serialize) -> String {
     value
         .and_then(|value| Some(value.as_str()?.replace('_', " ")))
         .unwrap_or_default()
+}
+
+/// A span as people read it, in its two largest units.
+fn span_text(seconds: i64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, minutes) => format!("{minutes}m{:02}s", seconds % 60),
+        (0, hours, minutes) => format!("{hours}h{minutes:02}m"),
+        (days, hours, _) => format!("{days}d{hours:02}h"),
+    }
 }
 
 fn load(path: &Path) -> Result<Config> {
@@ -253,6 +267,17 @@ mod tests {
     #[test]
     fn what_can_be_said() {
         insta::assert_snapshot!(Cli::command().term_width(100).render_long_help());
+    }
+
+    #[test]
+    fn spans_have_their_two_largest_units() {
+        let spans = [0, 59, 60, 3_599, 3_600, 86_399, 86_400, 900_000].map(span_text);
+        assert_eq!(
+            spans,
+            [
+                "0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d00h", "10d10h"
+            ]
+        );
     }
 
     #[test]

@@ -49,6 +49,17 @@ impl Part {
     /// All parts, in the order of the table.
     pub const ALL: [Self; 4] = [Self::Actor, Self::Action, Self::Resource, Self::Other];
 
+    /// The key that its values are under; the other values have no key in common.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Actor => Some("actor"),
+            Self::Action => Some("action"),
+            Self::Resource => Some("resource"),
+            Self::Other => None,
+        }
+    }
+
     /// The part that the path of an entry's leaf belongs to.
     #[must_use]
     pub fn of_path(path: &str) -> Self {
@@ -69,6 +80,8 @@ pub enum Origin {
     Entry,
     /// A member of our EVENT, beside the entry.
     Event,
+    /// A list of upstream's, as it was read last: it is not in the index.
+    List,
 }
 
 /// One searchable field.
@@ -80,6 +93,8 @@ pub struct Field {
     pub kind: Kind,
     /// Who says it.
     pub origin: Origin,
+    /// Whether a query without quotes also matches words of its values.
+    pub words: bool,
     /// One line for people.
     pub about: &'static str,
 }
@@ -89,7 +104,16 @@ const fn entry(name: &'static str, kind: Kind, about: &'static str) -> Field {
         name,
         kind,
         origin: Origin::Entry,
+        words: false,
         about,
+    }
+}
+
+/// A field of running text: its words are found by themselves.
+const fn text(name: &'static str, about: &'static str) -> Field {
+    Field {
+        words: true,
+        ..entry(name, Kind::Text, about)
     }
 }
 
@@ -98,18 +122,22 @@ const fn event(name: &'static str, kind: Kind, about: &'static str) -> Field {
         name,
         kind,
         origin: Origin::Event,
+        words: false,
         about,
+    }
+}
+
+const fn list(name: &'static str, kind: Kind, about: &'static str) -> Field {
+    Field {
+        origin: Origin::List,
+        ..entry(name, kind, about)
     }
 }
 
 /// Every field that has a name of its own. Other paths of an entry are searchable too, by their path.
 pub const FIELDS: &[Field] = &[
     entry("id", Kind::Id, "the entry's id upstream"),
-    entry(
-        "action.description",
-        Kind::Text,
-        "the action in words: `Add Member`",
-    ),
+    text("action.description", "the action in words: `Add Member`"),
     entry("action.result", Kind::Text, "`success` or `failure`"),
     entry(
         "action.time",
@@ -134,11 +162,7 @@ pub const FIELDS: &[Field] = &[
         "where the call came from",
     ),
     entry("actor.token_id", Kind::Id, "the API token or OAuth client"),
-    entry(
-        "actor.token_name",
-        Kind::Text,
-        "the token's name, chosen by its owner",
-    ),
+    text("actor.token_name", "the token's name, chosen by its owner"),
     entry(
         "actor.type",
         Kind::Text,
@@ -150,13 +174,12 @@ pub const FIELDS: &[Field] = &[
         "the organization, in its own log",
     ),
     entry("account.id", Kind::Id, "the account, in its own log"),
-    entry(
+    text(
         "account.name",
-        Kind::Text,
-        "the account's name at that time",
+        "the account's name at that time, and its name now",
     ),
     entry("zone.id", Kind::Id, "the zone"),
-    entry("zone.name", Kind::Text, "the zone's domain name"),
+    text("zone.name", "the zone's domain name"),
     entry("raw.cf_ray_id", Kind::Id, "the ray id of the call"),
     entry("raw.method", Kind::Text, "the HTTP method"),
     entry(
@@ -169,9 +192,8 @@ pub const FIELDS: &[Field] = &[
         Kind::Text,
         "the path called, without `/client/v4`",
     ),
-    entry(
+    text(
         "raw.user_agent",
-        Kind::Text,
         "the caller's software, as it calls itself",
     ),
     entry("resource.id", Kind::Id, "the resource"),
@@ -199,11 +221,55 @@ pub const FIELDS: &[Field] = &[
     ),
     event("source", Kind::Id, "the log it came from: `accounts/ID`"),
     event("problem", Kind::Text, "why the entry cannot be understood"),
+    list(
+        "actor.known.organization",
+        Kind::Id,
+        "the organization that the actor is a member of",
+    ),
+    list("actor.known.id", Kind::Id, "the membership"),
+    list("actor.known.user_id", Kind::Id, "the member's user"),
+    list(
+        "actor.known.email",
+        Kind::Text,
+        "the member's e-mail address",
+    ),
+    Field {
+        origin: Origin::List,
+        ..text("actor.known.name", "the member's name")
+    },
+    list(
+        "actor.known.status",
+        Kind::Text,
+        "the membership's status: `active`, `pending`",
+    ),
+    list(
+        TWO_FACTOR,
+        Kind::Text,
+        "whether the member signs in with a second factor: `true` or `false`",
+    ),
+    list(
+        "actor.known.joined_at",
+        Kind::Time,
+        "when the membership was made",
+    ),
+    list(
+        "actor.known.as_of",
+        Kind::Time,
+        "when the list was read that this is from",
+    ),
+    list(
+        "actor.known.left_at",
+        Kind::Time,
+        "when the list no longer had the member",
+    ),
 ];
 
 /// The longest value that is compared as it is, in bytes. A longer one is compared as a whole when exactly that value is asked
 /// for; patterns, expressions and ranges see its first [`MAX_VALUE_LEN`] bytes.
 pub const MAX_VALUE_LEN: usize = 2_048;
+
+/// The field whose values are `true` and `false`.
+pub const TWO_FACTOR: &str = "actor.known.two_factor";
 
 /// The field of that name, in any letter case.
 #[must_use]

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::position::Source;
 
+/// How long all sources of a credential must have been refused before it is reported.
+pub const REFUSED_AFTER: TimeDelta = TimeDelta::seconds(30);
+
 /// What a source is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -25,6 +28,9 @@ pub enum State {
     Failing,
     /// Its credential was refused: somebody must act.
     Refused,
+    /// This machine's clock and upstream's differ, or the clock is behind the source's own log: what is newest cannot be
+    /// proven until the clock is right.
+    Clock,
     /// Its organization no longer lists it; what was kept stays.
     Left,
     /// Nobody is polling: this was read from a data directory.
@@ -64,23 +70,85 @@ pub struct Health {
 
 /// The board. A clone is the same board.
 #[derive(Debug, Clone, Default)]
-pub struct Board(Arc<Mutex<BTreeMap<Source, Health>>>);
+pub struct Board(Arc<Mutex<Written>>);
+
+#[derive(Debug, Default)]
+struct Written {
+    sources: BTreeMap<Source, Health>,
+    /// Which credential follows each source.
+    owners: BTreeMap<Source, String>,
+    /// Credentials of which a source was refused and none answered since, with the time of the first refusal by the steady
+    /// clock.
+    refused: BTreeMap<String, DateTime<Utc>>,
+    /// How many turns have panicked.
+    panics: u64,
+}
 
 impl Board {
     /// How a source is doing; a source nobody wrote about is starting.
     #[must_use]
     pub fn read(&self, source: &Source) -> Health {
-        self.lock().get(source).cloned().unwrap_or_default()
+        self.lock().sources.get(source).cloned().unwrap_or_default()
     }
 
     /// Changes what is written about a source.
     pub fn write(&self, source: &Source, change: impl FnOnce(&mut Health)) {
-        change(self.lock().entry(source.clone()).or_default());
+        change(self.lock().sources.entry(source.clone()).or_default());
     }
 
     /// Forgets a source: nobody follows it.
     pub fn forget(&self, source: &Source) {
-        self.lock().remove(source);
+        self.lock().sources.remove(source);
+    }
+
+    /// Makes `credential` the one that follows a source in this process.
+    ///
+    /// # Errors
+    /// The credential that follows it already.
+    pub fn own(&self, source: &Source, credential: &str) -> Result<(), String> {
+        let mut board = self.lock();
+        let owner = board.owners.entry(source.clone());
+        let owner = owner.or_insert_with(|| credential.to_owned());
+        match owner == credential {
+            true => Ok(()),
+            false => Err(owner.clone()),
+        }
+    }
+
+    /// Nobody follows a source any more: another credential may.
+    pub fn disown(&self, source: &Source) {
+        self.lock().owners.remove(source);
+    }
+
+    /// A source of a credential was refused; the first one was at `since`, by the steady clock.
+    pub fn refused(&self, credential: &str, since: DateTime<Utc>) {
+        let mut board = self.lock();
+        board.refused.entry(credential.to_owned()).or_insert(since);
+    }
+
+    /// A source of a credential was answered.
+    pub fn answered(&self, credential: &str) {
+        self.lock().refused.remove(credential);
+    }
+
+    /// Whether a credential was first refused at least [`REFUSED_AFTER`] before `now`, by the steady clock, and none of its
+    /// sources answered since.
+    #[must_use]
+    pub fn has_refused_credential(&self, now: DateTime<Utc>) -> bool {
+        let board = self.lock();
+        let mut refused = board.refused.values();
+        refused.any(|since| now - *since >= REFUSED_AFTER)
+    }
+
+    /// A turn panicked.
+    pub fn panicked(&self) {
+        self.lock().panics += 1;
+    }
+
+    /// How many turns have panicked since the start.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.lock().panics
     }
 
     /// Every source that somebody follows, and how it is doing.
@@ -88,6 +156,7 @@ impl Board {
     pub fn followed(&self) -> Vec<(Source, Health)> {
         let board = self.lock();
         let followed = board
+            .sources
             .iter()
             .filter(|(_, health)| health.interval.is_some() && health.state != State::Left);
         followed
@@ -95,7 +164,7 @@ impl Board {
             .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Source, Health>> {
+    fn lock(&self) -> MutexGuard<'_, Written> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

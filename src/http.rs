@@ -144,6 +144,7 @@ fn router(state: AppState) -> Router {
         .route("/v1/events/stream", get(stream::tail))
         .route("/v1/events/{seq}", get(events::one))
         .route("/v1/events/{seq}/history", get(pivot::history))
+        .route("/v1/events/{seq}/diff", get(pivot::diff))
         .route("/v1/events/{seq}/around", get(pivot::around))
         .route("/v1/export", get(export::export))
         .route("/v1/count", get(events::count))

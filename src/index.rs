@@ -8,6 +8,7 @@
 //! Segments are sorted newest first, so the newest answers are read from the front and nothing else is touched.
 //! It does not know where events come from, nor what people may ask.
 
+mod any_path;
 mod arrivals;
 mod automaton;
 mod bits;
@@ -16,11 +17,13 @@ mod document;
 mod facets;
 mod faults;
 mod folder;
+mod labels;
 mod lower;
 mod matcher;
 mod matches;
 mod merged;
 mod not_indexed;
+mod one_of;
 mod phrase;
 mod places;
 mod proof;
@@ -33,6 +36,7 @@ mod segment;
 mod sets;
 mod stopwatch;
 mod terms;
+mod tester;
 mod verify;
 mod words;
 
@@ -63,6 +67,7 @@ pub use self::recent::Following;
 use self::recent::Recent;
 pub use self::scan::{Hit, Order, Range, Snapshot};
 use self::schema::Shape;
+pub use self::tester::ValueTester;
 pub use self::verify::{Unverified, verify_beside};
 
 /// The index's directory in the data directory.

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::durable::Breaker;
 use crate::event::AuditEvent;
 use crate::index::{Hit, Index, IndexError, Snapshot, Unverified};
+use crate::invariant;
 use crate::position::Seq;
 use crate::store::{Store, StoreError};
 use crate::task::{self, Panicked};
@@ -65,15 +66,15 @@ pub enum IndexingError {
     /// The log.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The turn panicked; the index is reopened.
-    #[error("a turn of the index's follower panicked")]
-    Panicked,
+    /// The code.
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
 }
 
 impl IndexingError {
     /// Whether going back to the index's last commit, and trying each event by itself, may help.
     fn may_be_an_entry(&self) -> bool {
-        matches!(self, Self::Panicked | Self::Index(IndexError::Engine(_)))
+        matches!(self, Self::Panicked(_) | Self::Index(IndexError::Engine(_)))
     }
 }
 
@@ -190,12 +191,8 @@ impl Indexing {
         while !stop.is_cancelled() {
             // Registered before looking: what is announced meanwhile wakes the next look.
             heads.mark_unchanged();
-            let (follower, result) = task::blocking(move || {
-                let result = self.turn();
-                (self, result)
-            })
-            .await;
-            self = follower;
+            let result;
+            (self, result) = self.turn_caught().await;
             let nap = match result {
                 Ok(Turned { has_more: true, .. }) => continue,
                 Ok(Turned { commit_in, .. }) => {
@@ -222,7 +219,23 @@ impl Indexing {
                 () = tokio::time::sleep(nap) => {}
             }
         }
-        task::blocking(move || self.finish()).await
+        task::caught(move || self.finish()).await?
+    }
+
+    /// A turn whose panic is an error: what was added and not committed comes again.
+    async fn turn_caught(mut self) -> (Self, Result<Turned, IndexingError>) {
+        let after_panic = Self {
+            failures: self.failures,
+            ..Self::new(self.store.clone(), self.index.clone(), self.clock.clone())
+        };
+        let turned = task::caught(move || {
+            let result = self.turn();
+            (self, result)
+        });
+        match turned.await {
+            Ok(turned) => turned,
+            Err(panicked) => (after_panic, Err(panicked.into())),
+        }
     }
 
     /// Takes in what came in last, as far as there is time, and lets go of the index.
@@ -274,7 +287,7 @@ impl Indexing {
     /// [`IndexingError`]; then [`Index::reopen`] leads back to the last commit.
     pub fn turn(&mut self) -> Result<Turned, IndexingError> {
         // Whatever a panic leaves half done is the index's, which is then reopened.
-        task::catch(|| self.uncaught_turn()).unwrap_or(Err(IndexingError::Panicked))
+        task::catch(|| self.uncaught_turn()).unwrap_or_else(|panicked| Err(panicked.into()))
     }
 
     fn uncaught_turn(&mut self) -> Result<Turned, IndexingError> {
@@ -323,6 +336,19 @@ impl Indexing {
         }
         let begun = self.clock.steady();
         self.index.commit()?;
+        let snapshot = self.index.snapshot();
+        let (checkpoint, head) = (snapshot.seq(), self.store.head());
+        invariant!(
+            CheckpointWithinHead,
+            checkpoint <= head,
+            "the index has events up to {checkpoint}, the log up to {head}"
+        );
+        invariant!(
+            DocumentsWithinCheckpoint,
+            snapshot.documents() <= checkpoint.0,
+            "the index has {} documents of {checkpoint} events",
+            snapshot.documents()
+        );
         let done = self.clock.steady();
         self.last_commit = (done, done - begun);
         debug!(
@@ -384,7 +410,7 @@ impl Indexing {
             IndexingError::Store(error) => {
                 warn!(error = %error, "The log could not be read for the index; trying again.");
             }
-            error @ (IndexingError::Index(_) | IndexingError::Panicked) => {
+            error => {
                 self.failures += 1;
                 warn!(error = %error, "The index failed; going back to its last commit.");
                 let (index, store) = (self.index.clone(), self.store.clone());

@@ -14,6 +14,7 @@ pub mod http;
 pub mod import;
 pub mod index;
 pub mod indexing;
+pub mod invariant;
 pub mod json;
 pub mod ledger;
 pub mod member;

@@ -7,6 +7,7 @@
 //! All that matters is in the log: each turn reads from there how far its source has come, so that a crash, a lost answer or
 //! another process's doing means "do the last step again" and nothing else. It does not know who follows the log.
 
+mod choose;
 mod history;
 mod lane;
 mod overlap;
@@ -17,6 +18,7 @@ mod scan;
 mod settle;
 mod shares;
 mod skew;
+mod standing;
 mod stretch;
 mod turn;
 mod verify;
@@ -38,20 +40,22 @@ use crate::position::{Source, SourceKind, WindowKind};
 use crate::store::{SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::Upstream;
 
+use self::choose::{Choice, UNRELIABLE_SHARE};
 use self::history::Alone;
 pub use self::history::{HistoryEnd, Reached};
 use self::lane::{LONGEST_RETRY, Lane};
 pub use self::overlap::Overlap;
 use self::pace::Pace;
 use self::roll::{Listing, Roll};
-use self::shares::{Shares, Waiting};
+use self::shares::Shares;
 use self::skew::{Now, Skew};
+use self::standing::Standing;
 use self::turn::{Hands, Scan, Work};
 pub use self::turn::{Outcome, Turn, TurnError};
 pub use self::verify::{Difference, Differs, LeftOut, Verdict, Verify, VerifyError};
 
-/// How many calls of one credential are under way at most.
-const MAX_UNDER_WAY: usize = 4;
+/// How many calls of one credential are under way at most, those included that have become slow.
+const MAX_UNDER_WAY_IN_ALL: usize = 48;
 
 /// How often is looked whether a token that was refused has changed.
 const LOOK_FOR_TOKEN_EVERY: TimeDelta = TimeDelta::seconds(10);
@@ -102,6 +106,8 @@ pub struct Poller {
     rolls: Vec<Roll>,
     skew: Skew,
     by_themselves: HashSet<Source>,
+    /// Sources that another credential of this process follows.
+    shared: HashSet<Source>,
     shares: Shares,
     pace: Pace,
     /// When the pace was worked out, and when it is next.
@@ -111,6 +117,14 @@ pub struct Poller {
     live_calls: u32,
     live_sealed: u32,
     refused: Option<Refused>,
+    standing: Standing,
+    /// Unreliable calls under way, and when the next one may be made before the others.
+    unreliable: usize,
+    unreliable_due: DateTime<Utc>,
+    /// When it is looked next whether the token has changed.
+    token_due: DateTime<Utc>,
+    /// The token when a source was refused last.
+    refused_token: Option<[u8; 32]>,
     /// Set when history is read and nothing else.
     alone: Option<Alone>,
 }
@@ -177,6 +191,7 @@ impl Poller {
                 .collect(),
             skew: Skew::default(),
             by_themselves,
+            shared: HashSet::new(),
             shares: Shares::default(),
             pace: Pace::default(),
             paced_at: now,
@@ -184,6 +199,11 @@ impl Poller {
             live_calls: 0,
             live_sealed: 0,
             refused: None,
+            standing: Standing::default(),
+            unreliable: 0,
+            unreliable_due: now,
+            token_due: now,
+            refused_token: None,
             alone: None,
             hands: Hands {
                 store,
@@ -218,7 +238,7 @@ impl Poller {
         while !(under_way.is_empty() && self.is_over()) {
             let now = self.hands.clock.steady();
             let mut wake_at = now + LONGEST_SLEEP;
-            while under_way.len() < MAX_UNDER_WAY {
+            while under_way.len() < MAX_UNDER_WAY_IN_ALL {
                 match self.next_turn(now) {
                     Next::Turn(turn) => under_way.push(turn.perform()),
                     Next::Wait(until) => {
@@ -242,7 +262,14 @@ impl Poller {
         if let Some(until) = self.wait_for_token(now) {
             return Next::Wait(until);
         }
+        if let Some(until) = self.standing.pause(now) {
+            return Next::Wait(until);
+        }
+        self.look_for_token(now);
         self.work_out_pace(now);
+        if let Some(until) = self.wait_for_slot(now) {
+            return Next::Wait(until);
+        }
         let Some((choice, waiting)) = self.most_urgent(now) else {
             return Next::Wait(self.wake_at(now));
         };
@@ -253,7 +280,9 @@ impl Poller {
         let work = match choice {
             Choice::List(at) => self.rolls[at].begin().map(Work::List),
             Choice::Scan(source, kind) => {
-                self.shares.count(kind, waiting);
+                if let Some(waiting) = waiting {
+                    self.shares.count(kind, waiting);
+                }
                 self.begin_scan(&source, kind, now).map(Work::Scan)
             }
         };
@@ -286,6 +315,28 @@ impl Poller {
         None
     }
 
+    /// Looks, now and then, whether the token has changed since a source was refused: all that are refused are then tried
+    /// again.
+    fn look_for_token(&mut self, now: DateTime<Utc>) {
+        if now < self.token_due || self.refused_token.is_none() {
+            return;
+        }
+        self.token_due = now + LOOK_FOR_TOKEN_EVERY;
+        let is_refused = |lane: &Lane| lane.refused_since.is_some();
+        if !self.lanes.values().any(is_refused) {
+            self.refused_token = None;
+            return;
+        }
+        let token = self.hands.upstream.token_mark();
+        if token.is_some() && token != self.refused_token {
+            self.refused_token = None;
+            let lanes = self.lanes.values_mut();
+            lanes
+                .filter(|lane| is_refused(lane))
+                .for_each(|lane| lane.try_again(now));
+        }
+    }
+
     /// Works out, now and then, how often each source is asked for what is new.
     fn work_out_pace(&mut self, now: DateTime<Utc>) {
         if now < self.pace_due || self.alone.is_some() {
@@ -294,10 +345,19 @@ impl Poller {
         let passed = (now - self.paced_at).num_milliseconds() as f64 / 1_000.0;
         (self.paced_at, self.pace_due) = (now, now + WORK_OUT_PACE_EVERY);
         let calls_a_second = self.hands.upstream.quota().calls_a_second();
-        let calls = calls_a_second * PLANNED * self.shares.live_part(calls_a_second * passed);
+        // What fails is not planned with: it has its own small share.
+        let is_planned = |lane: &&Lane| !lane.is_unreliable(WindowKind::Live);
+        let needs: Vec<_> = (self.lanes.values().filter(is_planned))
+            .map(Lane::need)
+            .collect();
+        let planned = if needs.len() < self.lanes.len() {
+            PLANNED - UNRELIABLE_SHARE
+        } else {
+            PLANNED
+        };
+        let calls = calls_a_second * planned * self.shares.live_part(calls_a_second * passed);
         let calls_a_window = f64::from(self.live_calls.max(1)) / f64::from(self.live_sealed.max(1));
         (self.live_calls, self.live_sealed) = (0, 0);
-        let needs: Vec<_> = self.lanes.values().map(Lane::need).collect();
         let longest = self.hands.settings.max_interval;
         let was_too_slow = self.pace.is_too_slow();
         self.pace = Pace::new(&needs, longest, calls / calls_a_window.max(1.0));
@@ -324,7 +384,16 @@ impl Poller {
         }
     }
 
+    /// Follows a source, unless another credential of this process does so already.
     fn open_lane(&mut self, source: &Source, now: DateTime<Utc>) {
+        let (board, credential) = (&self.hands.board, &self.hands.credential);
+        if let Err(owner) = board.own(source, credential) {
+            if self.shared.insert(source.clone()) {
+                info!(source = %source, credential, owner, "Another credential follows this source already.");
+            }
+            return;
+        }
+        self.shared.remove(source);
         let settings = &self.hands.settings;
         self.lanes
             .entry(source.clone())
@@ -337,59 +406,6 @@ impl Poller {
             .write(source, |health| health.interval = interval);
     }
 
-    fn most_urgent(&self, now: DateTime<Utc>) -> Option<(Choice, Waiting)> {
-        let roll = self
-            .rolls
-            .iter()
-            .position(|roll| roll.due().is_some_and(|due| due <= now));
-        if let Some(at) = roll {
-            return Some((Choice::List(at), Waiting::default()));
-        }
-        let wants: Vec<_> = self
-            .lanes
-            .values()
-            .map(|lane| (lane, self.wants_of(lane, now)))
-            .collect();
-        // The source whose interval passed most often; of sweeps, the one due first; history in turn.
-        let live = wants
-            .iter()
-            .filter_map(|(lane, wants)| Some((*lane, wants.live?)))
-            .max_by(|(_, a), (_, b)| {
-                (a.is_due.cmp(&b.is_due)).then(a.urgency.total_cmp(&b.urgency))
-            });
-        let sweep = wants
-            .iter()
-            .filter_map(|(lane, wants)| Some((*lane, wants.sweep?)))
-            .min_by_key(|(lane, due)| (*due, lane.last_turn));
-        let backfill = wants
-            .iter()
-            .filter(|(_, wants)| wants.backfill)
-            .min_by_key(|(lane, _)| lane.last_turn);
-        let waiting = [
-            live.is_some_and(|(_, live)| live.is_due),
-            sweep.is_some(),
-            backfill.is_some(),
-        ];
-        // A live scan that is not due yet is welcome when nothing else is to be done.
-        let kind = self.shares.choose(waiting).unwrap_or(WindowKind::Live);
-        let lane = match kind {
-            WindowKind::Live => live.map(|(lane, _)| lane),
-            WindowKind::Sweep => sweep.map(|(lane, _)| lane),
-            WindowKind::Backfill => backfill.map(|(lane, _)| *lane),
-        };
-        Some((Choice::Scan(lane?.source.clone(), kind), waiting))
-    }
-
-    fn wake_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let lanes = self.lanes.values();
-        let lanes = lanes.filter_map(|lane| match self.alone {
-            None => lane.wake_at(now),
-            Some(_) => lane.wake_for_history(now),
-        });
-        let rolls = self.rolls.iter().filter_map(Roll::due);
-        lanes.chain(rolls).min().unwrap_or(now + LONGEST_SLEEP)
-    }
-
     fn begin_scan(
         &mut self,
         source: &Source,
@@ -399,11 +415,14 @@ impl Poller {
         let lane = self.lanes.get_mut(source)?;
         lane.is_busy = true;
         lane.last_turn = now;
-        self.live_calls += u32::from(kind == WindowKind::Live);
+        let is_unreliable = lane.is_unreliable(kind);
+        self.unreliable += usize::from(is_unreliable);
+        self.live_calls += u32::from(kind == WindowKind::Live && !is_unreliable);
         Some(Scan {
             source: source.clone(),
             kind,
             limit: lane.limit,
+            is_unreliable,
             upstream_clock: self.skew.upstream_clock(),
             present: self.skew.present(Now {
                 wall: self.hands.clock.now(),
@@ -427,12 +446,15 @@ impl Poller {
             if row.left_at.is_some() && is_followed {
                 info!(source = %row.source, organization, "An account has left its organization; its history is kept.");
                 self.lanes.remove(&row.source);
+                self.hands.board.disown(&row.source);
                 self.hands
                     .board
                     .write(&row.source, |health| health.state = State::Left);
             } else if row.left_at.is_none() && !is_followed {
-                info!(source = %row.source, organization, "Following an account.");
                 self.open_lane(&row.source, now);
+                if self.lanes.contains_key(&row.source) {
+                    info!(source = %row.source, organization, "Following an account.");
+                }
             }
         }
     }
@@ -447,9 +469,4 @@ fn if_it_can(written: Result<(), StoreError>) -> Result<(), StoreError> {
         }
         written => written,
     }
-}
-
-enum Choice {
-    List(usize),
-    Scan(Source, WindowKind),
 }

@@ -39,7 +39,8 @@
 //! | `te*t` | one word matches as a whole; or, cut at what is neither letter, digit nor wildcard, its pieces match words side by side. A lone `*` at an end says nothing |
 //! | `/regex/` | one word matches as a whole |
 //! | `name:text` | some value of that name is the text; where the table of fields does not say what it is, or the same number: `ttl:300` finds `"0300"` and `3e2`, `n:1e400` finds `10e399` |
-//! | `name:te*t`, `name:/regex/` | some value's normal form matches as a whole |
+//! | `name:text` without quotes, where the table says that a field has words | the same, or, if the text is one word, one word of a value is the text |
+//! | `name:te*t`, `name:/regex/` | some value's normal form matches as a whole; `te*t`, in a field that has words, also one word as a whole |
 //! | `name:[a TO b]` and the like | some value is between the bounds. A bound that is a number is compared with values that are numbers, another with all values as text, by code point |
 //! | `name:*`, `_exists_:name` | there is a value of that name, or of one that goes on after it with a dot |
 //! | `name:""` | there is an empty text of that name |
@@ -49,7 +50,14 @@
 //! For times, a bound is an RFC 3339 time, a date, or `now` with steps and rounding (`now-7d`, `now-1d/d`; `s m h d w M y`).
 //! A date and a rounded time stand for their whole day (or hour, month…): `[` begins with its beginning, `]` ends with its end, `}`
 //! before its beginning, `{` after its end; `action.time:2026-08-03` is that day. In other fields `now…` as a bound stands for
-//! its RFC 3339 text.
+//! its RFC 3339 text. A span such as `7d`, as a bound, is that long before now. Dates, rounding, and steps of days and more
+//! are of the time zone of the question ([`When`]).
+//!
+//! A value that cannot occur in its field is an error: an address, a time, a number or a source that is none, and a range
+//! that is empty. Entries can have such values all the same, when upstream is wrong: wildcards, expressions and `name:*`
+//! find them.
+//!
+//! The words of a field are those of its folded value.
 //!
 //! Expressions are those of the `regex` crate without word boundaries; `.` is any character, a line's end too.
 //!
@@ -62,11 +70,14 @@ mod print;
 mod value;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::field::Part;
 
+pub use self::moment::{When, read_time};
 pub use self::parse::{MAX_QUERY_LEN, parse};
 pub use self::pattern::{Pattern, Piece};
+pub use self::value::check_value;
 
 /// A question about one entry: yes or no.
 ///
@@ -81,7 +92,8 @@ pub enum Query {
     Or(Vec<Self>),
     /// It says no.
     Not(Box<Self>),
-    /// The text's words stand side by side in one value, of that part of the entry or of any.
+    /// The text's words stand side by side in one value. Of a part of the entry: some value of the part is the text, or the
+    /// text's words are side by side in a value of a field that has words.
     Words {
         /// Where to look.
         part: Option<Part>,
@@ -111,7 +123,16 @@ pub enum Query {
         /// See [`Query`].
         at: usize,
     },
-    /// A field or path has a value that looks so.
+    /// A field that has words has that value, or a value with that word.
+    Contains {
+        /// The field's name.
+        path: String,
+        /// The value, or one of its words.
+        text: String,
+        /// See [`Query`].
+        at: usize,
+    },
+    /// A field or path has a value that looks so, or a word that does where the field has words.
     Like {
         /// The field's name, or a dotted path.
         path: String,
@@ -144,6 +165,13 @@ pub enum Query {
         path: String,
         /// See [`Query`].
         at: usize,
+    },
+    /// A field or path has one of many values. The language has no spelling for it.
+    OneOf {
+        /// The field's name, or a dotted path.
+        path: String,
+        /// The values.
+        values: Arc<[String]>,
     },
     /// The event is the last revision of its id, among those that are asked. The language has no spelling for it.
     Latest,
@@ -222,12 +250,14 @@ impl Query {
         match self {
             Self::All
             | Self::Latest
+            | Self::OneOf { .. }
             | Self::Words { .. }
             | Self::WordsLike { .. }
             | Self::WordMatches { .. } => {}
             Self::And(parts) | Self::Or(parts) => parts.iter().for_each(|part| part.paths(visit)),
             Self::Not(inner) => inner.paths(visit),
             Self::Equals { path, at, .. }
+            | Self::Contains { path, at, .. }
             | Self::Like { path, at, .. }
             | Self::Matches { path, at, .. }
             | Self::Within { path, at, .. }

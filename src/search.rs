@@ -7,15 +7,17 @@
 //! It knows nothing of HTTP, and asks the time of nobody.
 
 pub mod csv;
+mod diff;
 mod histogram;
 mod history;
+mod known;
 mod pivot;
 mod tally;
 mod walk;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::clock::from_micros;
@@ -27,11 +29,13 @@ use crate::query::{Query, QueryError};
 use crate::store::{Store, StoreError};
 use crate::wording::{nearest, quoted};
 
+pub use self::diff::{Against, Diff, Difference, MAX_DIFFERENCES, Shown};
 pub use self::histogram::{Bucket, Histogram, MAX_BUCKETS, Scale, parse_zone};
-pub use self::history::{Change, Difference, FoundBy, History, Shown, history};
+pub use self::history::{Change, FoundBy, History, Which, diff, history};
 pub use self::pivot::{Pivot, Profile, around, profile};
 pub use self::tally::{
-    DEFAULT_SIZE, Facets, FieldValues, MAX_FACETS, MAX_SIZE, Tallied, Tally, completions, tally,
+    DEFAULT_SIZE, Facets, FieldValues, LabelledValue, MAX_FACETS, MAX_SIZE, Tallied, Tally,
+    completions, tally,
 };
 pub use self::walk::{Export, Tail};
 
@@ -141,10 +145,11 @@ pub fn page(
         });
     }
     check_names(&question.query, snapshot)?;
+    let query = known::resolved(store, &question.query)?;
     let after = place.map(|place| place.after);
     // One more than asked for tells whether there is another page.
     let hits = snapshot.hits(
-        &question.query,
+        &query,
         question.range,
         question.order,
         after,
@@ -164,6 +169,8 @@ pub fn page(
             }
             .write(question, store.log_id()),
         ),
+        // A page of nothing is followed by what it follows.
+        None if limit == 0 && !hits.is_empty() => cursor.map(ToOwned::to_owned),
         _ => None,
     };
     Ok(Answer {
@@ -198,20 +205,10 @@ pub fn report_not_indexed(
 ///
 /// # Errors
 /// [`SearchError`], named by whose fault it is.
-pub fn count(snapshot: &Snapshot, question: &Question) -> Result<u64, SearchError> {
+pub fn count(store: &Store, snapshot: &Snapshot, question: &Question) -> Result<u64, SearchError> {
     check_names(&question.query, snapshot)?;
-    Ok(snapshot.count(&question.query, question.range)?)
-}
-
-/// A moment as people write it: RFC 3339, or a date, which begins at midnight UTC.
-#[must_use]
-pub fn parse_moment(text: &str) -> Option<DateTime<Utc>> {
-    if let Ok(date) = text.parse::<NaiveDate>() {
-        return Some(date.and_time(NaiveTime::MIN).and_utc());
-    }
-    DateTime::parse_from_rfc3339(text)
-        .ok()
-        .map(|time| time.to_utc())
+    let query = known::resolved(store, &question.query)?;
+    Ok(snapshot.count(&query, question.range)?)
 }
 
 /// The moment for which a cursor's question was read: relative times mean the same on each of its pages. `None` for what is no
@@ -230,7 +227,8 @@ pub fn check_names(query: &Query, snapshot: &Snapshot) -> Result<(), SearchError
     let mut paths = Vec::new();
     query.paths(&mut |path, at| paths.push((path, at)));
     for (path, at) in paths {
-        if field::by_name(path).is_some() || snapshot.knows_path(path)? {
+        let is_known = field::by_name(path).is_some() || known::is_member(path);
+        if is_known || snapshot.knows_path(path)? {
             continue;
         }
         return Err(unknown_field(snapshot, path, "q", Some(at)));
@@ -270,6 +268,15 @@ fn unknown_field(
         at,
         message: format!("unknown field {}: {hint}", quoted(path)),
     }
+}
+
+/// The question without fields of lists, see [`known`].
+fn resolved(store: &Store, question: &Question) -> Result<Question, SearchError> {
+    Ok(Question {
+        query: known::resolved(store, &question.query)?.into_owned(),
+        range: question.range,
+        order: question.order,
+    })
 }
 
 /// The events in which a field or path has that value.
@@ -412,23 +419,6 @@ mod tests {
             ..question("a")
         };
         assert!(told(Place::read(&cursor, &ascending, Uuid::nil())).contains("another question"));
-    }
-
-    #[test]
-    fn moments_are_times_and_dates() {
-        let check = |text, expect: Option<i64>| {
-            assert_eq!(
-                parse_moment(text).map(|time| time.timestamp()),
-                expect,
-                "{text}"
-            )
-        };
-        check("1970-01-02", Some(86_400));
-        check("1970-01-01T01:00:00+01:00", Some(0));
-        check("1970-01-01T00:00:01.5Z", Some(1));
-        check("1970-13-01", None);
-        check("yesterday", None);
-        check("", None);
     }
 
     proptest! {

@@ -9,6 +9,7 @@ mod watch;
 mod way;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +87,7 @@ impl Service {
             });
         let indexing = Indexing::new(store.clone(), index, clock.clone());
         let scrub = Scrub::new(store.clone(), clock);
+        let address = listener.local_addr().ok();
 
         let (stop_taking, stop_following) = (CancellationToken::new(), CancellationToken::new());
         let mut taking = JoinSet::new();
@@ -111,6 +113,7 @@ impl Service {
                 .await
                 .context("indexing stopped")
         });
+        announce(&store, address).await;
         let stop_scrub = stop_following.clone();
         following.spawn(async move {
             scrub.run(stop_scrub).await;
@@ -147,6 +150,15 @@ impl Service {
             Err(anyhow::anyhow!("a job ended by itself"))
         };
         ended.and(taken).and(followed).and(closed).and(early)
+    }
+}
+
+/// Saves where the service answers, for commands on the same machine. Without it they read the disk.
+async fn announce(store: &Store, address: Option<SocketAddr>) {
+    let Some(address) = address else { return };
+    let store = store.clone();
+    if let Err(error) = task::blocking(move || store.announce(address)).await {
+        warn!(error = %error, "The service's address could not be saved; commands beside it read the disk.");
     }
 }
 

@@ -65,7 +65,7 @@ use chance::Seed;
 use directory::Directory;
 use door::Call;
 use envelope::Refusal;
-use faults::Mischief;
+use faults::{Mischief, SourceFault};
 use lateness::Lateness;
 use log::{Direction, Key, Stretch};
 use logs::{Log, Logs};
@@ -333,15 +333,22 @@ impl Simulator {
         }
     }
 
-    /// Whether a path belongs to the owner of a log that may not be read.
-    fn is_forbidden(&self, path: &str) -> bool {
+    /// What always befalls the calls for the owner of a log, going by their path.
+    fn source_fault(&self, path: &str) -> Option<SourceFault> {
         let faults = lock(&self.0.faults);
         let mut parts = path.trim_start_matches('/').splitn(3, '/');
         let (kind, id) = (parts.next(), parts.next());
-        faults
-            .forbidden
-            .iter()
-            .any(|source| kind == Some(source.kind().as_str()) && id == Some(source.id()))
+        let is_own =
+            |source: &Source| kind == Some(source.kind().as_str()) && id == Some(source.id());
+        if faults.forbidden.iter().any(is_own) {
+            return Some(SourceFault::Status(403));
+        }
+        let mut statuses = faults.statuses.iter();
+        if let Some((_, status)) = statuses.find(|(source, _)| is_own(source)) {
+            return Some(SourceFault::Status(*status));
+        }
+        let is_hanging = faults.hanging.iter().any(is_own);
+        is_hanging.then_some(SourceFault::Hang(faults.stall_for))
     }
 
     /// The first `max` keys of a stretch of a log that can be seen at `now`.

@@ -7,6 +7,7 @@
 //!
 //! It does not know of HTTP, of the search index, or of the clock: times are handed in.
 
+mod address;
 mod bodies;
 mod events;
 mod holdings;
@@ -39,6 +40,7 @@ use crate::durable::{Breaker, Broken, Step};
 use crate::position::Seq;
 use crate::private;
 
+pub use self::address::announced;
 use self::bodies::Bodies;
 pub use self::events::{Appended, Page, Then};
 pub use self::holdings::{EntryKey, Held, Holding};
@@ -84,6 +86,9 @@ pub enum StoreError {
     /// Reload and look again: the window is not where the caller thought it was.
     #[error("window {0} has moved on meanwhile")]
     Stale(WindowId),
+    /// Reload and look again: a row contradicts another one, which something else has written.
+    #[error("the database refused a row that contradicts another one: {0}")]
+    Conflict(rusqlite::Error),
     /// Start the window over: upstream gave its scan a cursor that it had given before. Nothing was kept.
     #[error("the cursor of window {0} came again, and leads in a circle")]
     Circle(WindowId),
@@ -153,6 +158,7 @@ impl From<rusqlite::Error> for StoreError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::ConstraintViolation) => Self::Conflict(error),
             // A quota or a limit of the process looks so too.
             Some(ErrorCode::SystemIoFailure) => Self::Disk(error),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
@@ -294,6 +300,10 @@ impl Store {
         self.0.is_closed.store(true, Ordering::SeqCst);
         let folded = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         if let Some(lock) = &self.0.lock {
+            // Nobody answers there any more. An address that stays leads nowhere, which harms nothing.
+            if let Err(error) = address::write(lock, "") {
+                tracing::debug!(error = %error, "The address in the lock file could not be removed.");
+            }
             lock.unlock().map_err(unusable(&self.0.path))?;
         }
         Ok(folded?)
@@ -363,7 +373,11 @@ fn take_lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join(LOCK_NAME);
     let file = private::open_file(&path).map_err(unusable(&path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => {
+            // What a crash left there.
+            file.set_len(0).map_err(unusable(&path))?;
+            Ok(file)
+        }
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.to_owned())),
         Err(TryLockError::Error(source)) => Err(StoreError::Io { path, source }),
     }

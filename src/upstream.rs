@@ -91,6 +91,12 @@ pub enum UpstreamError {
     /// Start the window over: the cursor leads nowhere.
     #[error("the cursor was refused: {0}")]
     CursorRefused(String),
+    /// Ask for a shorter window: this one was refused before it had a cursor.
+    #[error("{0}")]
+    WindowRefused(String),
+    /// Back off and try again: this machine could not read the credential. Upstream was not asked.
+    #[error("{0}")]
+    NoToken(String),
     /// Ask for fewer entries.
     #[error("a page has more bytes than are taken")]
     PageTooLarge,
@@ -158,6 +164,8 @@ impl UpstreamError {
             Self::Unreadable(text) => Self::Unreadable(mask.hide(&text)),
             Self::CursorRefused(text) => Self::CursorRefused(mask.hide(&text)),
             Self::Unauthorized(text) => Self::Unauthorized(mask.hide(&text)),
+            Self::WindowRefused(text) => Self::WindowRefused(mask.hide(&text)),
+            Self::NoToken(text) => Self::NoToken(mask.hide(&text)),
             Self::Forbidden(text) => Self::Forbidden(mask.hide(&text)),
             Self::Unexpected(text) => Self::Unexpected(mask.hide(&text)),
             error @ (Self::RateLimited { .. } | Self::PageTooLarge) => error,
@@ -366,7 +374,7 @@ impl Upstream {
     async fn read_token(&self) -> Result<SecretString, UpstreamError> {
         let read = Arc::clone(&self.token);
         let token = task::blocking(move || read()).await;
-        token.map_err(UpstreamError::Unauthorized)
+        token.map_err(UpstreamError::NoToken)
     }
 }
 
@@ -374,7 +382,7 @@ fn bearer(token: &SecretString) -> Result<HeaderValue, UpstreamError> {
     let value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()));
     let mut value = value.map_err(|_| {
         let why = "the token holds characters that no header can carry";
-        UpstreamError::Unauthorized(why.to_owned())
+        UpstreamError::NoToken(why.to_owned())
     })?;
     value.set_sensitive(true);
     Ok(value)
@@ -423,6 +431,7 @@ async fn failure(
         StatusCode::BAD_REQUEST | StatusCode::GONE if has_cursor => {
             UpstreamError::CursorRefused(message)
         }
+        StatusCode::BAD_REQUEST => UpstreamError::WindowRefused(message),
         StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => UpstreamError::Transient(message),
         status if status.is_server_error() => UpstreamError::Transient(message),
         _ => UpstreamError::Unexpected(message),

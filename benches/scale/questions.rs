@@ -39,7 +39,7 @@ pub(crate) fn ask(dir: &Path) -> Figures {
                 });
             }
             Wanted::Count => time(&mut figures, name, kind, |question| {
-                search::count(snapshot, question).unwrap();
+                search::count(&store, snapshot, question).unwrap();
             }),
             Wanted::Tally(wanted) => time(&mut figures, name, kind, |question| {
                 search::tally(&store, snapshot, question, upto, wanted).unwrap();

@@ -1,32 +1,24 @@
-//! A moment as it is written on a command line.
+//! A moment as it is written on a command line: in the forms of `since` and `before` over HTTP.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
-use crate::search::parse_moment;
-use crate::span;
+use crate::query::{When, read_time};
 
-/// A moment, or how long ago it is.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Moment {
-    At(DateTime<Utc>),
-    Ago(TimeDelta),
-}
+/// A moment as it was written, which names a time.
+#[derive(Debug, Clone)]
+pub(super) struct Moment(String);
 
 impl Moment {
-    /// Reads a span, a date or a time: for `value_parser`, so that anything else is wrong usage.
+    /// Reads a span, a date, a time or `now-7d`: for `value_parser`, so that anything else is wrong usage.
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        let ago = span::parse(text).map(Self::Ago).ok();
-        ago.or_else(|| parse_moment(text).map(Self::At))
-            .ok_or_else(|| {
-                "write a span, `7d`, or a time, `2026-08-03` or `2026-08-03T08:00:00Z`".to_owned()
-            })
+        // Far enough from the ends of the calendar that what can be read then can be read now.
+        let some_day = DateTime::from_timestamp(1_800_000_000, 0).unwrap_or_default();
+        read_time(text, some_day)?;
+        Ok(Self(text.to_owned()))
     }
 
-    /// Which moment it is for somebody whose present is `now`.
-    pub(super) fn seen_from(self, now: DateTime<Utc>) -> DateTime<Utc> {
-        match self {
-            Self::At(moment) => moment,
-            Self::Ago(span) => now - span,
-        }
+    /// Which time it is for somebody who asks at that time, in that time zone.
+    pub(super) fn seen_from(&self, when: impl Into<When>) -> Result<DateTime<Utc>, String> {
+        read_time(&self.0, when)
     }
 }

@@ -1,12 +1,17 @@
 //! Where a command finds what it asks: a running server, or a data directory.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args as ClapArgs;
+use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
+use uuid::Uuid;
+
+use crate::store::announced;
 
 /// How long a server is waited for until it takes the call.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -35,6 +40,25 @@ impl Reach {
                 .data_dir),
         }
     }
+}
+
+/// The service that uses a data directory, if one answers: at the address in the directory's lock file, and from the same log.
+pub(super) fn running(dir: &Path, log_id: Uuid) -> Option<Url> {
+    #[derive(Deserialize)]
+    struct Ready {
+        log_id: Uuid,
+    }
+    let mut address = announced(dir)?;
+    // It listens everywhere; from here it is reached on this machine.
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    let server: Url = format!("http://{address}").parse().ok()?;
+    let ready = get(&server, "/readyz", &[]).ok()?;
+    let ready: Ready = serde_json::from_str(&ready).ok()?;
+    (ready.log_id == log_id).then_some(server)
 }
 
 /// What a server answers to a question, as text.

@@ -30,8 +30,15 @@ const STEP_BYTES: usize = 16 * 1024 * 1024;
 /// How many damaged events are listed for people; `--json` lists all of them, as far as they are kept.
 const MAX_SHOWN: usize = 50;
 
+/// Shown with `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  orgtrail scrub
+  orgtrail scrub --data-dir /var/lib/orgtrail --json";
+
 /// Which log.
 #[derive(Debug, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
     /// The data directory, instead of the configuration's.
     #[arg(long, value_name = "DIR")]

@@ -8,8 +8,9 @@ mod tail;
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use clap::{Args as ClapArgs, ValueEnum};
 
 use self::place::{FirstPage, Place};
@@ -18,7 +19,8 @@ use super::moment::Moment;
 use super::reach::Reach;
 use crate::clock::Clock;
 use crate::index::Order;
-use crate::search::MAX_SIZE;
+use crate::query::When;
+use crate::search::{MAX_SIZE, parse_zone};
 
 /// Shown with `--help`.
 const EXAMPLES: &str = "\
@@ -42,14 +44,18 @@ pub(super) struct Args {
     /// `--`, behind all options.
     #[arg(default_value = "")]
     query: String,
-    /// Only what happened at this time or later: `7d`, `2026-08-03`.
+    /// Only what happened at this time or later: `7d`, `now/d`, `2026-08-03`.
     ///
-    /// `7d` is seven days ago, `2026-08-03` the midnight (UTC) with which that day begins, and `2026-08-03T08:00:00Z` itself.
+    /// `7d` or `now-7d` is seven days ago, `now/d` the midnight with which today begins, `2026-08-03` the midnight with which
+    /// that day begins, and `2026-08-03T08:00:00Z` itself.
     #[arg(long, value_name = "TIME", value_parser = Moment::read)]
     since: Option<Moment>,
     /// Only what happened before this time.
     #[arg(long, value_name = "TIME", value_parser = Moment::read)]
     before: Option<Moment>,
+    /// Time zone of dates and of `now/d`, such as `Europe/Berlin`.
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = parse_zone)]
+    tz: Tz,
     /// Most events; of facets, most values.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -98,8 +104,8 @@ enum Colors {
 /// What is asked, wherever the answer comes from.
 #[derive(Debug)]
 struct Asked {
-    /// When: what `now` is in the query, where it is read here.
-    now: DateTime<Utc>,
+    /// When: what `now` is in the query, where it is read here, and the time zone of its dates.
+    when: When,
     query: String,
     since: Option<DateTime<Utc>>,
     before: Option<DateTime<Utc>>,
@@ -114,11 +120,16 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     } else {
         Order::Descending
     };
+    let when = When { now, zone: args.tz };
+    let time = |moment: &Option<Moment>| {
+        let time = moment.as_ref().map(|moment| moment.seen_from(when));
+        time.transpose().map_err(|message| anyhow!(message))
+    };
     let asked = Asked {
-        now,
+        when,
         query: args.query.clone(),
-        since: args.since.map(|moment| moment.seen_from(now)),
-        before: args.before.map(|moment| moment.seen_from(now)),
+        since: time(&args.since)?,
+        before: time(&args.before)?,
         order,
         limit: args.limit.into(),
     };

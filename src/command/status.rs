@@ -14,13 +14,13 @@ use url::Url;
 
 use self::show::Show;
 use super::moment::Moment;
-use super::reach::{Reach, get};
+use super::reach::{Reach, get, running};
 use crate::clock::Clock;
 use crate::coverage::{self, Asked, Gap, Interval, SourceCoverage};
 use crate::position::Source;
 use crate::status::{self, SourceStatus};
 use crate::store::Store;
-use crate::terminal::{harmless_json, say};
+use crate::terminal::{harmless_json, note, say};
 
 /// Shown with `--help`.
 const EXAMPLES: &str = "\
@@ -87,14 +87,7 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     }
     let (sources, coverage) = match &args.reach.server {
         Some(server) => ask(server)?,
-        None => {
-            let store = Store::open_beside(&args.reach.data_dir(config)?)?;
-            let now = Clock::system().now();
-            (
-                status::sources(&store, None, now)?,
-                coverage::sources(&store, None, &Asked::default(), now)?,
-            )
-        }
+        None => look(&args.reach.data_dir(config)?)?,
     };
     let rows = join(sources, coverage);
     if args.json {
@@ -107,6 +100,25 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
         return Ok(say("No source has been followed yet.")?);
     }
     Show::new(args.all, Clock::system().now()).say(rows)
+}
+
+/// What the service says that uses the data directory; when none does, what is on the disk.
+fn look(dir: &Path) -> Result<(Vec<SourceStatus>, Vec<SourceCoverage>)> {
+    let store = Store::open_beside(dir)?;
+    if let Some(server) = running(dir, store.log_id()) {
+        match ask(&server) {
+            Ok(found) => return Ok(found),
+            Err(error) => note(format!(
+                "A service uses this data directory, and could not be asked at {server}: {error:#}. This is what the disk says; \
+                 `stopped` means that it was read from there."
+            ))?,
+        }
+    }
+    let now = Clock::system().now();
+    Ok((
+        status::sources(&store, None, now)?,
+        coverage::sources(&store, None, &Asked::default(), now)?,
+    ))
 }
 
 fn ask(server: &Url) -> Result<(Vec<SourceStatus>, Vec<SourceCoverage>)> {

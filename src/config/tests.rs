@@ -230,7 +230,7 @@ name = "production"
     orgtrail.toml:29:1: there is no `id` in `[[accounts]]`: add it
     orgtrail.toml:30:1: unknown key `name` in `[[accounts]]`: there are `id`, `token_env`, `token_file`
     ORGTRAIL__HTTP__LISTENS: no key has this variable, did you mean `ORGTRAIL__HTTP__LISTEN`?
-    ORGTRAIL__POLL__OVERLAP: `-2m` is not a span: a span is a whole number and one unit, such as `500ms`, `5s`, `10m`, `24h` or `7d`
+    ORGTRAIL__POLL__OVERLAP: `-2m` is neither `auto` nor a span: a span is a whole number and one unit, such as `500ms`, `5s`, `10m`, `24h` or `7d`
     "#);
 }
 

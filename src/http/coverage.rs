@@ -5,6 +5,7 @@ use axum::extract::{RawQuery, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde::Serialize;
 use url::form_urlencoded;
 use uuid::Uuid;
@@ -14,11 +15,12 @@ use super::problem::Problem;
 use crate::coverage::{self, Asked, SourceCoverage, Start, Verdict};
 use crate::event::sha256;
 use crate::position::{Seq, Source};
-use crate::search::parse_moment;
+use crate::query::{When, read_time};
+use crate::search::parse_zone;
 use crate::wording::{nearest, quoted};
 
 /// What can be asked.
-const KNOWN: [&str; 4] = ["since", "before", "source", "cursor"];
+const KNOWN: [&str; 5] = ["since", "before", "tz", "source", "cursor"];
 
 /// The most sources that one request names.
 const MAX_SOURCES: usize = 1_000;
@@ -39,8 +41,9 @@ pub(super) async fn list(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Coverage>, Problem> {
-    let (asked, cursor) = read(query.as_deref())?;
     let now = app.clock.now();
+    let now = first_asked_at(query.as_deref()).unwrap_or(now);
+    let (asked, cursor) = read(query.as_deref(), now)?;
     let page = app.ask(move |app| {
         let log_id = app.store.log_id();
         let cursor = cursor.map(|cursor| PageCursor::read(&cursor, &asked, log_id));
@@ -121,13 +124,42 @@ fn fingerprint(asked: &Asked) -> String {
     URL_SAFE_NO_PAD.encode(&hash[..8])
 }
 
-fn read(query: Option<&str>) -> Result<(Asked, Option<String>), Problem> {
+/// When the first page was requested: a span before now means the same on each of its pages.
+fn first_asked_at(query: Option<&str>) -> Option<DateTime<Utc>> {
+    let (_, cursor) = parameters(query).find(|(name, _)| name == "cursor")?;
+    let parts = URL_SAFE_NO_PAD.decode(cursor.as_bytes()).ok()?;
+    let (_, _, now_us, ..): CursorParts = serde_json::from_slice(&parts).ok()?;
+    DateTime::from_timestamp_micros(now_us)
+}
+
+/// The time zone of dates.
+fn zone(query: Option<&str>) -> Result<Tz, Problem> {
+    let mut zones = parameters(query).filter(|(name, _)| name == "tz");
+    let zone = match zones.next() {
+        None => Tz::UTC,
+        Some((name, zone)) => {
+            parse_zone(&zone).map_err(|message| Problem::parameter(&name, message))?
+        }
+    };
+    match zones.next() {
+        None => Ok(zone),
+        Some(_) => Err(Problem::parameter("tz", "`tz` is given more than once")),
+    }
+}
+
+/// What is asked, read as of `now`, and the cursor.
+fn read(query: Option<&str>, now: DateTime<Utc>) -> Result<(Asked, Option<String>), Problem> {
     let mut asked = Asked::default();
     let mut cursor = None;
-    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+    let when = When {
+        now,
+        zone: zone(query)?,
+    };
+    for (name, value) in parameters(query) {
         match &*name {
-            "since" => set_once(&name, &mut asked.since, &value)?,
-            "before" => set_once(&name, &mut asked.before, &value)?,
+            "since" => set_once(&name, &mut asked.since, &value, when)?,
+            "before" => set_once(&name, &mut asked.before, &value, when)?,
+            "tz" => {}
             "source" if asked.sources.len() == MAX_SOURCES => {
                 return Err(Problem::parameter(
                     "source",
@@ -159,11 +191,17 @@ fn read(query: Option<&str>) -> Result<(Asked, Option<String>), Problem> {
     }
 }
 
-fn set_once(name: &str, place: &mut Option<DateTime<Utc>>, text: &str) -> Result<(), Problem> {
-    let wanted = "write `2026-08-03` or `2026-08-03T08:00:00Z`";
-    let moment = parse_moment(text).ok_or_else(|| {
-        Problem::parameter(name, format!("{} is no time: {wanted}", quoted(text)))
-    })?;
+fn parameters(query: Option<&str>) -> form_urlencoded::Parse<'_> {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+}
+
+fn set_once(
+    name: &str,
+    place: &mut Option<DateTime<Utc>>,
+    text: &str,
+    when: When,
+) -> Result<(), Problem> {
+    let moment = read_time(text, when).map_err(|message| Problem::parameter(name, message))?;
     match place.replace(moment) {
         None => Ok(()),
         Some(_) => Err(Problem::parameter(

@@ -160,7 +160,7 @@ pub(super) async fn count(
         let proven = Proven::look(app, asked)?;
         let snapshot = app.snapshot();
         Ok(Count {
-            count: search::count(&snapshot, &question)?,
+            count: search::count(&app.store, &snapshot, &question)?,
             index: IndexState::of(app, &snapshot),
             coverage: proven.of_answer(snapshot.seq()),
         })

@@ -6,16 +6,17 @@
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use url::form_urlencoded;
 
 use super::problem::Problem;
 use super::tally::{self, TALLY};
-use crate::field::{self, Kind, Number, Part};
+use crate::field::Part;
 use crate::filter::{self, Filter, PRODUCT_CATEGORY};
 use crate::index::{Order, Range};
 use crate::position::Source;
-use crate::query::{self, Query};
-use crate::search::{DEFAULT_LIMIT, MAX_LIMIT, Question, Tally, asked_at, parse_moment};
+use crate::query::{self, Query, When, read_time};
+use crate::search::{DEFAULT_LIMIT, MAX_LIMIT, Question, Tally, asked_at, parse_zone};
 use crate::wording::{nearest, quoted};
 
 /// The most parameters a request may have.
@@ -26,8 +27,8 @@ pub(super) const MAX_VALUE_LEN: usize = 4 * 1024;
 
 /// The filters that are ours: which events. The same on every route that has any, as are upstream's
 /// ([`crate::filter::FILTERS`]).
-pub(super) const FILTERS: [&str; 8] = [
-    "q", "since", "before", "actor", "action", "resource", "source", "revision",
+pub(super) const FILTERS: [&str; 9] = [
+    "q", "since", "before", "tz", "actor", "action", "resource", "source", "revision",
 ];
 
 /// What a route that lists takes besides.
@@ -64,10 +65,23 @@ impl ListParams {
 pub(super) fn paging(given: &Given) -> Result<(Order, usize, Option<String>), Problem> {
     let limit = match given.one("limit")? {
         None => DEFAULT_LIMIT,
+        Some("0") => 0,
         Some(text) => number("limit", text, MAX_LIMIT)?,
     };
     let cursor = given.one("cursor")?.map(ToOwned::to_owned);
     Ok((order(given)?, limit, cursor))
+}
+
+/// Whether something is wanted: `true` or `false`, which it is when nobody says.
+pub(super) fn flag(given: &Given, name: &str) -> Result<bool, Problem> {
+    match given.one(name)? {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(bad(
+            name,
+            format!("{} is neither `true` nor `false`", quoted(other)),
+        )),
+    }
 }
 
 pub(super) fn order(given: &Given) -> Result<Order, Problem> {
@@ -92,9 +106,10 @@ pub(super) fn question(
     order: Order,
     now: DateTime<Utc>,
 ) -> Result<Question, Problem> {
+    let when = when(given, now)?;
     let mut parts = Vec::new();
     if let Some(text) = given.one("q")? {
-        let query = query::parse(text, now)
+        let query = query::parse(text, when)
             .map_err(|error| Problem::from(crate::search::SearchError::Query(error)))?;
         parts.push(query);
     }
@@ -129,7 +144,7 @@ pub(super) fn question(
     }
     Ok(Question {
         query: Query::and(parts),
-        range: range(given)?,
+        range: range(given, when)?,
         order,
     })
 }
@@ -190,19 +205,7 @@ fn filtered(name: &str, filter: &Filter, value: &str) -> Result<Query, Problem> 
             ),
         ));
     }
-    let kind = field::by_name(filter.path).map(|field| field.kind);
-    let is_right = match kind {
-        Some(Kind::Number) => Number::plain(value).is_some(),
-        Some(Kind::Address) => field::address(value).is_some(),
-        _ => true,
-    };
-    if !is_right {
-        let wanted = match kind {
-            Some(Kind::Number) => "number",
-            _ => "IP address",
-        };
-        return Err(bad(name, format!("{} is no {wanted}", quoted(value))));
-    }
+    query::check_value(filter.path, value).map_err(|message| bad(name, message))?;
     Ok(Query::Equals {
         path: filter.path.to_owned(),
         value: value.to_owned(),
@@ -227,14 +230,28 @@ fn of_source(name: &str) -> Result<Query, Problem> {
     })
 }
 
-fn range(given: &Given) -> Result<Range, Problem> {
+/// What `now` is, and in which time zone dates are.
+pub(super) fn when(given: &Given, now: DateTime<Utc>) -> Result<When, Problem> {
+    Ok(When {
+        now,
+        zone: zone(given)?,
+    })
+}
+
+/// The time zone of dates, of rounding, and of a histogram.
+pub(super) fn zone(given: &Given) -> Result<Tz, Problem> {
+    match given.one("tz")? {
+        None => Ok(Tz::UTC),
+        Some(name) => parse_zone(name).map_err(|message| bad("tz", message)),
+    }
+}
+
+fn range(given: &Given, when: When) -> Result<Range, Problem> {
     let moment = |name| -> Result<Option<i64>, Problem> {
         let Some(text) = given.one(name)? else {
             return Ok(None);
         };
-        let wanted = "write `2026-08-03` or `2026-08-03T08:00:00Z`";
-        let time = parse_moment(text)
-            .ok_or_else(|| bad(name, format!("{} is no time: {wanted}", quoted(text))))?;
+        let time = read_time(text, when).map_err(|message| bad(name, message))?;
         Ok(Some(time.timestamp_micros()))
     };
     let range = Range {

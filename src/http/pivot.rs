@@ -11,15 +11,15 @@ use super::AppState;
 use super::coverage::Proven;
 use super::events::{EventsPage, IndexState, asked, event_at, place};
 use super::params::{
-    FILTERS, Given, ListParams, MAX_VALUE_LEN, Named, PAGING, bad, paging, question,
+    FILTERS, Given, ListParams, MAX_VALUE_LEN, Named, PAGING, bad, flag, order, paging, question,
 };
 use super::problem::Problem;
 use super::tally::size;
 use crate::coverage::{Asked, Verdict};
 use crate::index::Order;
 use crate::people::{self, KnownEvent};
-use crate::query::Query;
-use crate::search::{self, Difference, FoundBy, Pivot, Profile, Tally};
+use crate::query::{Query, check_value};
+use crate::search::{self, Against, Diff, Difference, FoundBy, Pivot, Profile, Tally, Which};
 use crate::span;
 use crate::wording::quoted;
 
@@ -43,6 +43,7 @@ pub(super) struct HistoryAnswer {
     found_by: FoundBy,
     changes: Vec<ChangeAnswer>,
     next_cursor: Option<String>,
+    previous_cursor: Option<String>,
     index: IndexState,
     coverage: Verdict,
 }
@@ -51,7 +52,24 @@ pub(super) struct HistoryAnswer {
 #[derive(Serialize)]
 pub(super) struct ChangeAnswer {
     event: KnownEvent,
+    /// `null` when neither state is known.
     diff: Option<Vec<Difference>>,
+    against: Option<Against>,
+    basis: &'static str,
+    status: &'static str,
+}
+
+impl ChangeAnswer {
+    fn new(event: KnownEvent, diff: Diff) -> Self {
+        let is_known = diff.against.is_some() || diff.status == "exact";
+        Self {
+            event,
+            diff: is_known.then(|| diff.differences()),
+            against: diff.against,
+            basis: diff.basis,
+            status: diff.status,
+        }
+    }
 }
 
 /// The route of what `by` was seen with.
@@ -68,6 +86,9 @@ async fn profile(
     if value.len() > MAX_VALUE_LEN {
         let detail = format!("longer than the {MAX_VALUE_LEN} bytes that are looked for");
         return Err(bad(name_of(by), detail));
+    }
+    for field in by.fields() {
+        check_value(field, &value).map_err(|message| bad(name_of(by), message))?;
     }
     let given = Given::read(query.as_deref(), &[&FILTERS[..], &["size"]].concat())?;
     let size = size(&given, "size")?;
@@ -99,8 +120,18 @@ pub(super) async fn history(
     RawQuery(query): RawQuery,
 ) -> Result<Json<HistoryAnswer>, Problem> {
     let place = place(&seq)?;
-    let given = Given::read(query.as_deref(), &["limit", "cursor"])?;
+    let given = Given::read(query.as_deref(), &[&["around"], &PAGING[..]].concat())?;
     let (_, limit, cursor) = paging(&given)?;
+    // The oldest first, unless somebody says.
+    let order = match given.one("order")? {
+        None => Order::Ascending,
+        Some(_) => order(&given)?,
+    };
+    let is_around = flag(&given, "around")?;
+    if is_around && cursor.is_some() {
+        let detail = "a cursor already says which page: leave `around` out on later pages";
+        return Err(bad("around", detail));
+    }
     let answer = app.ask(move |app| {
         let event = event_at(app, place)?;
         let proven = Proven::look(
@@ -111,7 +142,12 @@ pub(super) async fn history(
             },
         )?;
         let snapshot = app.snapshot();
-        let history = search::history(&app.store, &snapshot, &event, cursor.as_deref(), limit)?;
+        let which = match &cursor {
+            Some(cursor) => Which::At(cursor),
+            None if is_around => Which::Around,
+            None => Which::First,
+        };
+        let history = search::history(&app.store, &snapshot, &event, order, which, limit)?;
         let history = history.ok_or_else(|| {
             let detail = format!("event {place} has no `resource.id`: its resource is not known");
             Problem::not_found(detail)
@@ -124,12 +160,27 @@ pub(super) async fn history(
         Ok(HistoryAnswer {
             found_by: history.found_by,
             changes: changes
-                .map(|(event, diff)| ChangeAnswer { event, diff })
+                .map(|(event, diff)| ChangeAnswer::new(event, diff))
                 .collect(),
             next_cursor: history.next_cursor,
+            previous_cursor: history.previous_cursor,
             index: IndexState::of(app, &snapshot),
             coverage: proven.of_answer(history.upto),
         })
+    });
+    Ok(Json(answer.await?))
+}
+
+pub(super) async fn diff(
+    State(app): State<AppState>,
+    Named(seq): Named,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Diff>, Problem> {
+    let place = place(&seq)?;
+    Given::read(query.as_deref(), &[])?;
+    let answer = app.ask(move |app| {
+        let event = event_at(app, place)?;
+        Ok(search::diff(&app.store, &app.snapshot(), &event)?)
     });
     Ok(Json(answer.await?))
 }
@@ -146,8 +197,8 @@ pub(super) async fn around(
     let page = app.ask(move |app| {
         let event = event_at(app, place)?;
         let question = search::around(&event, by, within, order).ok_or_else(|| {
-            let detail = format!("event {place} has no {}", by.wanted());
-            bad("by", detail)
+            let wanted = by.map_or(String::new(), Pivot::wanted);
+            bad("by", format!("event {place} has no {wanted}"))
         })?;
         let about = asked(None, &question);
         let list = ListParams {
@@ -163,13 +214,17 @@ pub(super) async fn around(
     Ok(Json(page.await?))
 }
 
-fn by(given: &Given) -> Result<Pivot, Problem> {
-    let wanted = "`by` is `actor`, `token`, `ip` or `resource`";
-    let name = given.one("by")?.ok_or_else(|| bad("by", wanted))?;
+/// What events around another one have in common with it; `None` for all events.
+fn by(given: &Given) -> Result<Option<Pivot>, Problem> {
+    let name = given.one("by")?.unwrap_or("all");
     let known = Pivot::NAMES.into_iter().find(|(known, _)| *known == name);
     match known {
-        Some((_, by)) => Ok(by),
-        None => Err(bad("by", format!("{} is none: {wanted}", quoted(name)))),
+        Some((_, by)) => Ok(Some(by)),
+        None if name == "all" => Ok(None),
+        None => {
+            let wanted = "write `actor`, `token`, `ip`, `resource` or `all`";
+            Err(bad("by", format!("{} is none: {wanted}", quoted(name))))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::AppState;
 use super::events::IndexState;
@@ -21,7 +22,11 @@ pub(super) struct Sources {
 #[derive(Serialize)]
 pub(super) struct Ready {
     status: &'static str,
+    /// Which log it answers from.
+    log_id: Uuid,
     index: IndexState,
+    /// What an operator should look at although questions are answered.
+    problems: Vec<&'static str>,
     log: LogState,
 }
 
@@ -73,7 +78,9 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, P
         let state = app.store.scrub_state()?;
         Ok(Ready {
             status: "ready",
+            log_id: app.store.log_id(),
             index: IndexState::of(app, &app.index.snapshot()),
+            problems: problems(app),
             log: LogState {
                 damaged: state.damaged,
                 verified_at: state.full_at.map(rfc3339),
@@ -81,4 +88,13 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, P
         })
     });
     Ok(Json(ready.await?))
+}
+
+/// What an operator should look at, without the names of what is concerned.
+fn problems(app: &AppState) -> Vec<&'static str> {
+    let is_refused = app.board.has_refused_credential(app.clock.steady());
+    is_refused
+        .then_some("credential refused")
+        .into_iter()
+        .collect()
 }

@@ -2,24 +2,22 @@
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
-use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::AppState;
 use super::coverage::Proven;
 use super::events::{IndexState, asked};
-use super::params::{FILTERS, Given, Named, bad, number, question};
+use super::params::{FILTERS, Given, Named, bad, flag, number, question, zone};
 use super::problem::Problem;
 use crate::coverage::Verdict;
 use crate::field::{FIELDS, Kind, Origin};
-use crate::index::{Order, ValueCount};
+use crate::index::Order;
 use crate::search::{
-    self, DEFAULT_SIZE, Facets, FieldValues, MAX_SIZE, SearchError, Tallied, Tally, parse_zone,
+    self, DEFAULT_SIZE, Facets, FieldValues, LabelledValue, MAX_SIZE, SearchError, Tallied, Tally,
 };
-use crate::wording::quoted;
 
 /// What a route that lists takes, to count beside the page.
-pub(super) const TALLY: [&str; 5] = ["count", "facet", "facet_size", "histogram", "tz"];
+pub(super) const TALLY: [&str; 4] = ["count", "facet", "facet_size", "histogram"];
 
 /// The paths that are listed when nobody says how many.
 const DEFAULT_PATHS: usize = 1_000;
@@ -59,6 +57,7 @@ pub(super) struct FieldAnswer {
     name: &'static str,
     kind: &'static str,
     origin: &'static str,
+    words: bool,
     about: &'static str,
 }
 
@@ -66,7 +65,7 @@ pub(super) struct FieldAnswer {
 #[derive(Serialize)]
 pub(super) struct ValuesAnswer {
     field: String,
-    values: Vec<ValueCount>,
+    values: Vec<LabelledValue>,
     index: IndexState,
 }
 
@@ -96,10 +95,7 @@ pub(super) async fn histogram(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<HistogramAnswer>, Problem> {
-    let given = Given::read(
-        query.as_deref(),
-        &[&FILTERS[..], &["interval", "tz"]].concat(),
-    )?;
+    let given = Given::read(query.as_deref(), &[&FILTERS[..], &["interval"]].concat())?;
     let interval = given.one("interval")?.unwrap_or("auto");
     let scale = scale(&given, interval, "interval")?;
     let wanted = Tally {
@@ -195,22 +191,9 @@ pub(super) async fn values(
 
 /// What is to be counted beside a page.
 pub(super) fn beside_a_page(given: &Given) -> Result<Tally, Problem> {
-    let count = match given.one("count")? {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(other) => {
-            let detail = format!("{} is neither `true` nor `false`", quoted(other));
-            return Err(bad("count", detail));
-        }
-    };
+    let count = flag(given, "count")?;
     let histogram = match given.one("histogram")? {
         Some(interval) => Some(scale(given, interval, "histogram")?),
-        None if given.one("tz")?.is_some() => {
-            return Err(bad(
-                "tz",
-                "`tz` is for a histogram: write `histogram=auto` too",
-            ));
-        }
         None => None,
     };
     let facets = facets_of(given, "facet", "facet_size")?;
@@ -249,11 +232,8 @@ pub(super) fn size(given: &Given, name: &str) -> Result<usize, Problem> {
 }
 
 fn scale(given: &Given, interval: &str, parameter: &'static str) -> Result<search::Scale, Problem> {
-    let zone = match given.one("tz")? {
-        None => Tz::UTC,
-        Some(name) => parse_zone(name).map_err(|message| bad("tz", message))?,
-    };
-    search::Scale::parse(interval, zone, parameter).map_err(|message| bad(parameter, message))
+    search::Scale::parse(interval, zone(given)?, parameter)
+        .map_err(|message| bad(parameter, message))
 }
 
 fn known_fields(prefix: &str) -> Vec<FieldAnswer> {
@@ -275,7 +255,9 @@ fn known_fields(prefix: &str) -> Vec<FieldAnswer> {
             origin: match field.origin {
                 Origin::Entry => "entry",
                 Origin::Event => "event",
+                Origin::List => "list",
             },
+            words: field.words,
             about: field.about,
         })
         .collect()

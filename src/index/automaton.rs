@@ -90,6 +90,23 @@ impl Automaton {
     pub(super) fn size(&self) -> usize {
         self.dfa.memory_usage()
     }
+
+    /// The state before a text, for who walks by itself.
+    pub(super) fn begin(&self) -> usize {
+        self.start.as_usize()
+    }
+
+    /// The state after another byte; `None` when nothing can match any more.
+    pub(super) fn after(&self, state: usize, byte: u8) -> Option<usize> {
+        let next = self.dfa.next_state(StateID::new(state).ok()?, byte);
+        (!self.dfa.is_dead_state(next)).then(|| next.as_usize())
+    }
+
+    /// Whether a text that ends in this state matches.
+    pub(super) fn is_end(&self, state: usize) -> bool {
+        let state = StateID::new(state).ok();
+        state.is_some_and(|state| self.dfa.is_match_state(self.dfa.next_eoi_state(state)))
+    }
 }
 
 /// A walk through the part of a dictionary that begins with `prefix`, for what an automaton matches after it.

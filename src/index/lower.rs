@@ -6,6 +6,8 @@
 mod field;
 mod words;
 
+pub(super) use self::field::{fields_of, has_words};
+
 use std::cell::Cell;
 
 use tantivy::Term;
@@ -81,18 +83,31 @@ impl<'a> Lowering<'a> {
                 self.any(parts)
             }
             Query::Not(_) | Query::Latest => self.and(std::slice::from_ref(query))?,
-            Query::Words { part, text } => self.words(*part, text),
+            Query::Words { part: None, text } => self.words(text),
+            Query::Words {
+                part: Some(part),
+                text,
+            } => self.in_part(*part, text)?,
             Query::WordsLike { pattern, at } => self.words_like(pattern, *at)?,
             Query::WordMatches { regex, at } => self.word_matches(self.of_regex(regex, *at)?),
             Query::Equals { path, value, at } => self.equals(path, value, *at)?,
+            Query::Contains { path, text, .. } => self.contains(path, text),
             Query::Like { path, pattern, at } => {
-                self.matches(path, vec![self.of_pattern(pattern, *at)?])
+                let whole = self.matches(path, vec![self.of_pattern(pattern, *at)?]);
+                match has_words(path) {
+                    true => {
+                        let word = self.of_pattern(pattern, *at)?;
+                        self.any(vec![whole, self.has_word_like(path, word)])
+                    }
+                    false => whole,
+                }
             }
             Query::Matches { path, regex, at } => {
                 self.matches(path, vec![self.of_regex(regex, *at)?])
             }
             Query::Within { path, interval, .. } => self.within(path, interval),
             Query::Exists { path, .. } => self.exists(path),
+            Query::OneOf { path, values } => self.one_of(path, values),
         })
     }
 
@@ -118,7 +133,9 @@ impl<'a> Lowering<'a> {
         let mut patterns: Vec<(&str, Vec<Automaton>)> = Vec::new();
         for part in parts {
             let (path, automaton) = match part {
-                Query::Like { path, pattern, at } => (path, self.of_pattern(pattern, *at)?),
+                Query::Like { path, pattern, at } if !has_words(path) => {
+                    (path, self.of_pattern(pattern, *at)?)
+                }
                 Query::Matches { path, regex, at } => (path, self.of_regex(regex, *at)?),
                 part => {
                     alternatives.push(self.query(part)?);
@@ -295,9 +312,12 @@ fn gathered_leaves(query: &Query) -> usize {
         | Query::WordMatches { .. }
         | Query::Like { .. }
         | Query::Matches { .. }
-        | Query::Within { .. } => 1,
+        | Query::Within { .. }
+        | Query::Contains { .. }
+        | Query::OneOf { .. }
+        | Query::Words { part: Some(_), .. } => 1,
         Query::All
-        | Query::Words { .. }
+        | Query::Words { part: None, .. }
         | Query::Equals { .. }
         | Query::Exists { .. }
         | Query::Latest => 0,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tantivy::schema::Field;
 
 use super::automaton::{Automaton, MAX_AUTOMATA_BYTES, TooLarge};
+use super::lower::{fields_of, has_words};
 use super::recent::Laid;
-use super::schema::{Mark, OTHER_TIME, Shape, TIME_PATH, column_of, spelled};
+use super::schema::{Mark, OTHER_TIME, PATH_END, Shape, TIME_PATH, column_of, spelled};
 use super::stopwatch::Steps;
 use super::terms::{End, ValueTest};
 use super::words;
@@ -53,6 +54,8 @@ enum Test {
     HasAny(Field),
     /// A term of a field that begins so goes on as is wanted.
     Value(Field, String, Wanted),
+    /// Below a key, or at it, there is a value that is as wanted; the field's terms are paths with values.
+    Below(Field, &'static str, Wanted),
     /// Words side by side in one text of these fields.
     Words(Vec<Field>, Vec<Wanted>),
     /// It is ordered from one time on, before another.
@@ -86,6 +89,11 @@ impl Test {
             Self::Value(field, prefix, wanted) => event
                 .values_of(*field, prefix)
                 .any(|value| !steps.step() && wanted.is(value, words::MAX_VALUE_LEN)),
+            Self::Below(field, above, wanted) => event
+                .values_of(*field, above)
+                .filter_map(|rest| rest.split_once(PATH_END))
+                .filter(|(path, _)| path.is_empty() || path.starts_with('.'))
+                .any(|(_, value)| !steps.step() && wanted.is(value, words::MAX_VALUE_LEN)),
             Self::Words(fields, wanted) => event.texts_of(fields).any(|words| {
                 words.windows(wanted.len()).any(|run| {
                     let mut pairs = wanted.iter().zip(run);
@@ -131,16 +139,25 @@ impl Making<'_> {
             Query::And(parts) => Test::All(self.tests(parts)?),
             Query::Or(parts) => Test::Any(self.tests(parts)?),
             Query::Not(part) => Test::Not(Box::new(self.test(part)?)),
-            Query::Words { part, text } => self.words(*part, text),
+            Query::Words { part: None, text } => self.words(text),
+            Query::Words {
+                part: Some(part),
+                text,
+            } => self.in_part(*part, text),
             Query::WordsLike { pattern, .. } => self.words_like(pattern)?,
             Query::WordMatches { regex, .. } => {
                 let wanted = self.regex(regex)?;
                 self.word_matches(wanted)
             }
             Query::Equals { path, value, .. } => self.equals(path, value),
+            Query::Contains { path, text, .. } => self.contains(path, text),
             Query::Like { path, pattern, .. } => {
                 let wanted = self.pattern(pattern)?;
-                self.value(path, wanted)
+                let whole = self.value(path, wanted);
+                match has_words(path) {
+                    true => Test::Any(vec![whole, self.has_word_like(path, pattern)?]),
+                    false => whole,
+                }
             }
             Query::Matches { path, regex, .. } => {
                 let wanted = self.regex(regex)?;
@@ -148,6 +165,10 @@ impl Making<'_> {
             }
             Query::Within { path, interval, .. } => self.within(path, interval),
             Query::Exists { path, .. } => self.exists(path),
+            Query::OneOf { path, values } => {
+                let values = values.iter().filter(|value| !value.is_empty());
+                Test::Any(values.map(|value| self.equals(path, value)).collect())
+            }
             // Whether an event was replaced is said by another one.
             Query::Latest => return None,
         })
@@ -157,18 +178,50 @@ impl Making<'_> {
         parts.iter().map(|part| self.test(part)).collect()
     }
 
-    fn words(&self, part: Option<Part>, text: &str) -> Test {
+    /// A field of text has this value, or it has words side by side in one.
+    fn contains(&self, path: &str, text: &str) -> Test {
+        let words = words::of(&folded(text)).into();
+        let by_words = Wanted::Passes(ValueTest::Words(words));
+        Test::Any(vec![self.equals(path, text), self.value(path, by_words)])
+    }
+
+    /// A field of text has a word that looks so.
+    fn has_word_like(&mut self, path: &str, pattern: &Pattern) -> Option<Test> {
+        let Wanted::Automaton(word) =
+            self.automaton(|most| Automaton::of_pattern(pattern, most))?
+        else {
+            return None;
+        };
+        Some(self.value(path, Wanted::Passes(ValueTest::AnyWord(word))))
+    }
+
+    /// A value of a part of the entry, as a whole, or words of its fields that have words.
+    fn in_part(&self, part: Part, text: &str) -> Test {
+        let fields = fields_of(part).map(|field| match field.words {
+            true => self.contains(field.name, text),
+            false => self.equals(field.name, text),
+        });
+        let mut ways: Vec<Test> = fields.collect();
+        if let Some(above) = part.name() {
+            let leaves = self.shape.paths();
+            let value = Wanted::Text(words::shortened_value(folded(text)));
+            ways.push(Test::Below(leaves, above, value));
+            if let Some(number) = Number::with_exponent(text) {
+                ways.push(Test::Below(leaves, above, Wanted::Number(number)));
+            }
+        }
+        Test::Any(ways)
+    }
+
+    fn words(&self, text: &str) -> Test {
         let found = words::of(text);
-        let is_asked = |candidate: Part| part.is_none_or(|part| part == candidate);
-        let parts = Part::ALL.into_iter().filter(|part| is_asked(*part));
-        let fields = parts.map(|part| self.shape.words_of(part)).collect();
+        let fields = self.all_words();
         let mut ways = Vec::new();
         if let [word] = found.as_slice()
             && words::is_opaque(word)
         {
             let ids = self.shape.id_fields();
-            let of_part = ids.filter(|(field, _)| is_asked(Part::of_path(field.name)));
-            ways.extend(of_part.map(|(_, field)| Test::Has(field, word.clone())));
+            ways.extend(ids.map(|(_, field)| Test::Has(field, word.clone())));
         }
         if !found.is_empty() {
             let wanted = found.into_iter().map(Wanted::Text).collect();

@@ -145,6 +145,12 @@ impl Snapshot {
         self.seq
     }
 
+    /// How many documents it has.
+    #[must_use]
+    pub fn documents(&self) -> u64 {
+        self.searcher.num_docs()
+    }
+
     /// The first `limit` answers after `after`, of the events up to `upto`, in order.
     ///
     /// # Errors

@@ -63,7 +63,8 @@ impl Shape {
                 } else {
                     whole()
                 };
-                (field.kind != Kind::Any).then(|| builder.add_text_field(field.name, options))
+                let is_indexed = field.kind != Kind::Any && field.origin != Origin::List;
+                is_indexed.then(|| builder.add_text_field(field.name, options))
             })
             .collect();
         Self {
@@ -248,7 +249,7 @@ fn has_column(field: &field::Field) -> bool {
         "resource.id",
         "problem",
     ];
-    field.kind != Kind::Any && !has_own_values.contains(&field.name)
+    field.kind != Kind::Any && field.origin != Origin::List && !has_own_values.contains(&field.name)
 }
 
 /// The name of the column that has the values of `path` by document, if there is one: it also says which documents have any.

@@ -13,7 +13,9 @@ use tantivy::query::{ConstScorer, EmptyScorer, EnableScoring, Explanation, Query
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, DocSet, InvertedIndexReader, Score, SegmentReader, TERMINATED, TantivyError};
 
+use super::any_path::AnyPath;
 use super::bits::{BitDocs, Bits};
+use super::one_of::OneOf;
 use super::runs::WordRun;
 use super::stopwatch::{Steps, Watch};
 use super::terms::Terms;
@@ -23,6 +25,10 @@ use super::terms::Terms;
 pub(super) enum Set {
     /// Those that have any of many terms.
     Terms(Terms),
+    /// Those that have one of many values.
+    OneOf(OneOf),
+    /// Those that have a value at any path of a part.
+    AnyPath(AnyPath),
     /// Those that have words side by side.
     Run(WordRun),
     /// Those of any of these.
@@ -39,6 +45,8 @@ impl Clone for Set {
     fn clone(&self) -> Self {
         match self {
             Self::Terms(terms) => Self::Terms(terms.clone()),
+            Self::OneOf(terms) => Self::OneOf(terms.clone()),
+            Self::AnyPath(path) => Self::AnyPath(path.clone()),
             Self::Run(run) => Self::Run(run.clone()),
             Self::Any(parts) => Self::Any(parts.clone()),
             Self::All(parts) => Self::All(parts.clone()),
@@ -74,6 +82,8 @@ impl Set {
         };
         Ok(match self {
             Self::Terms(terms) => Weighed::Terms(terms.clone()),
+            Self::OneOf(terms) => Weighed::OneOf(terms.clone()),
+            Self::AnyPath(path) => Weighed::AnyPath(path.clone()),
             Self::Run(run) => Weighed::Run(run.clone()),
             Self::Any(parts) => Weighed::Any(all(parts)?),
             Self::All(parts) => Weighed::All(all(parts)?),
@@ -86,6 +96,8 @@ impl Set {
 /// A [`Set`] whose queries are ready to be walked.
 enum Weighed {
     Terms(Terms),
+    OneOf(OneOf),
+    AnyPath(AnyPath),
     Run(WordRun),
     Any(Vec<Self>),
     All(Vec<Self>),
@@ -98,6 +110,8 @@ impl Weighed {
     fn gather(&self, into: &mut Gathering<'_>) -> tantivy::Result<()> {
         match self {
             Self::Terms(terms) => terms.gather(into),
+            Self::OneOf(terms) => terms.gather(into),
+            Self::AnyPath(path) => path.gather(into),
             Self::Run(run) => match run.docs(into.reader)? {
                 Some(docs) => into.add_bits(docs),
                 None => Ok(()),

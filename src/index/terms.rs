@@ -48,6 +48,10 @@ pub(super) enum ValueTest {
     Addresses(IpAddr, IpAddr),
     /// A time, from one on, before another.
     Time(Option<i64>, Option<i64>),
+    /// These words are side by side in it.
+    Words(Arc<[String]>),
+    /// One of its words matches as a whole.
+    AnyWord(Arc<Automaton>),
 }
 
 /// An end of what values are between, and whether it belongs to it.
@@ -111,8 +115,15 @@ impl ValueTest {
             Self::Time(since, before) => instant_us(value).is_some_and(|time| {
                 since.is_none_or(|since| since <= time) && before.is_none_or(|before| time < before)
             }),
+            Self::Words(asked) => has_run(&words::of(value), asked),
+            Self::AnyWord(automaton) => words::of(value).iter().any(|word| automaton.matches(word)),
         }
     }
+}
+
+/// Whether some words are side by side among others.
+fn has_run(found: &[String], asked: &[String]) -> bool {
+    !asked.is_empty() && found.windows(asked.len()).any(|run| run == asked)
 }
 
 impl Terms {

@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Sealed, profile, slack};
+use crate::invariant;
 
 /// Complete stretches are merged within so much of a source's time.
 const COMPLETE_STRETCH: TimeDelta = TimeDelta::days(7);
@@ -15,13 +16,75 @@ const COMPLETE_SPREAD: TimeDelta = TimeDelta::days(16);
 #[must_use]
 pub fn fold(sealed: &[Sealed], sweeps: &[TimeDelta]) -> Vec<Sealed> {
     let mut folded: Vec<Sealed> = Vec::new();
-    for piece in profile(sealed) {
+    let parts = profile(sealed);
+    for piece in &parts {
         match folded.last_mut() {
-            Some(last) if are_alike(last, &piece, sweeps) => *last = last.followed_by(&piece),
-            _ => folded.push(piece),
+            Some(last) if are_alike(last, piece, sweeps) => *last = last.followed_by(piece),
+            _ => folded.push(piece.clone()),
         }
     }
+    invariant!(
+        MergedClaimsNoMore,
+        claims_no_more(&parts, &folded),
+        "{parts:?} became {folded:?}"
+    );
     folded
+}
+
+/// Whether what is merged claims no more than its parts, which do not overlap: each moment is as claimed by its part, or
+/// claimed less. Both have the earliest first.
+fn claims_no_more(parts: &[Sealed], merged: &[Sealed]) -> bool {
+    let mut parts = parts.iter().peekable();
+    merged.iter().all(|whole| {
+        // The parts follow each other from its beginning to its end.
+        let mut at = whole.window.since;
+        while let Some(part) = parts.next_if(|part| part.window.before <= whole.window.before) {
+            let is_weaker = whole.first_sealed >= part.first_sealed
+                && whole.scanned_at <= part.scanned_at
+                && whole.waited <= part.waited;
+            if part.window.since != at || !is_weaker {
+                return false;
+            }
+            at = part.window.before;
+        }
+        at == whole.window.before
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::{Window, WindowKind};
+
+    #[test]
+    fn a_merged_window_that_claims_more_is_noticed() {
+        let at = |minutes| DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes);
+        let part = |since, before, began| {
+            let window = Window::new(at(since), at(before));
+            Sealed::scan(WindowKind::Live, window, at(began), at(began + 1))
+        };
+        let parts = [part(0, 10, 20), part(10, 30, 40)];
+        let whole = parts[0].followed_by(&parts[1]);
+        let holds = |whole: Sealed| claims_no_more(&parts, &[whole]);
+        assert!(holds(whole.clone()));
+        assert!(claims_no_more(&parts, &parts));
+        let changed = |change: fn(&mut Sealed)| {
+            let mut whole = whole.clone();
+            change(&mut whole);
+            holds(whole)
+        };
+        assert!(!changed(|whole| whole.scanned_at += TimeDelta::seconds(1)));
+        assert!(!changed(|whole| whole.first_sealed -= TimeDelta::seconds(1)));
+        assert!(!changed(|whole| whole.waited = TimeDelta::hours(1)));
+        assert!(!changed(
+            |whole| whole.window.before += TimeDelta::seconds(1)
+        ));
+        assert!(!changed(|whole| whole.window.since -= TimeDelta::seconds(1)));
+        assert!(!claims_no_more(
+            &[parts[0].clone(), part(12, 30, 40)],
+            &[whole]
+        ));
+    }
 }
 
 /// Whether two neighbours may speak with one voice.

@@ -77,6 +77,7 @@ impl Poller {
         for source in followed {
             if !self.is_asked_for(&source) {
                 self.lanes.remove(&source);
+                self.hands.board.disown(&source);
                 self.hands.board.forget(&source);
             }
         }

@@ -1,10 +1,12 @@
 //! What one source needs next: pure decisions from how far it has come, the settings and the time.
 //!
 //! How far a source has come is always what the log says; a lane only remembers when to look again, and how often it
-//! failed. It makes no calls.
+//! failed. Failures are counted for each kind of window, so that a sweep that always fails delays neither what is new nor
+//! history. It makes no calls.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::health::REFUSED_AFTER;
 use crate::ledger;
 use crate::position::{Source, WindowKind};
 use crate::store::{OpenWindow, Progress};
@@ -24,8 +26,18 @@ const MAX_FAILURES: u32 = 8;
 /// The first wait after a failure; each further one doubles it.
 const FIRST_RETRY: TimeDelta = TimeDelta::seconds(1);
 
-/// The longest wait after a failure, and the wait where only a person can help.
+/// The longest wait after a failure that passes by itself.
 pub(super) const LONGEST_RETRY: TimeDelta = TimeDelta::minutes(5);
+
+/// The first wait where only a person can help; each further one doubles it.
+const FIRST_WAIT_FOR_HELP: TimeDelta = TimeDelta::seconds(5);
+
+/// The longest wait where only a person can help: a source that is refused, or that does not exist.
+const LONGEST_WAIT_FOR_HELP: TimeDelta = TimeDelta::hours(1);
+
+/// A call that takes longer than this is slow: it does not count among the calls that others wait for, and its source is
+/// not reliable.
+pub(super) const SLOW: TimeDelta = TimeDelta::seconds(5);
 
 /// One source, between its turns.
 #[derive(Debug)]
@@ -47,17 +59,56 @@ pub(super) struct Lane {
     sweep_due: Option<DateTime<Utc>>,
     /// Whether history is to be read.
     has_backfill: bool,
-    /// No turn before this, after a failure.
-    not_before: DateTime<Utc>,
-    failures: u32,
+    /// The failures of each kind of window, in the order of [`WindowKind::ALL`].
+    retries: [Retry; 3],
+    /// The failures that concern every window of the source.
+    help: Retry,
     /// Whether the last failure was one that only a person can do something about.
     needs_help: bool,
+    /// When it was refused first, without an answer since.
+    pub(super) refused_since: Option<DateTime<Utc>>,
+    /// When it was answered last, by this process.
+    pub(super) answered_at: Option<DateTime<Utc>>,
+    /// Whether its last call was slow.
+    was_slow: bool,
     /// How many entries are asked for at a time.
     pub(super) limit: u32,
     /// Whether a turn is under way.
     pub(super) is_busy: bool,
     /// When its last turn began, so that sources take turns.
     pub(super) last_turn: DateTime<Utc>,
+}
+
+/// Failures in a row, and the wait that follows from them.
+#[derive(Debug, Clone, Copy)]
+struct Retry {
+    failures: u32,
+    not_before: DateTime<Utc>,
+}
+
+impl Retry {
+    fn none(now: DateTime<Utc>) -> Self {
+        Self {
+            failures: 0,
+            not_before: now,
+        }
+    }
+
+    /// Another failure: the wait doubles from `first`, up to `longest`.
+    fn fail(&mut self, first: TimeDelta, longest: TimeDelta, now: DateTime<Utc>) {
+        let doublings = self.failures.min(16);
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now + (first * (1 << doublings)).min(longest);
+    }
+}
+
+/// The place of a kind in an array of all kinds.
+fn index(kind: WindowKind) -> usize {
+    match kind {
+        WindowKind::Live => 0,
+        WindowKind::Sweep => 1,
+        WindowKind::Backfill => 2,
+    }
 }
 
 /// What a source wants to do now.
@@ -67,6 +118,17 @@ pub(super) struct Wants {
     /// A sweep that was due then.
     pub(super) sweep: Option<DateTime<Utc>>,
     pub(super) backfill: bool,
+}
+
+impl Wants {
+    /// Only what is wanted of those kinds.
+    pub(super) fn only(self, is_one: impl Fn(WindowKind) -> bool) -> Self {
+        Self {
+            live: self.live.filter(|_| is_one(WindowKind::Live)),
+            sweep: self.sweep.filter(|_| is_one(WindowKind::Sweep)),
+            backfill: self.backfill && is_one(WindowKind::Backfill),
+        }
+    }
 }
 
 /// A live scan that is wanted.
@@ -90,9 +152,12 @@ impl Lane {
             interval: settings.interval,
             sweep_due: None,
             has_backfill: false,
-            not_before: now,
-            failures: 0,
+            retries: [Retry::none(now); 3],
+            help: Retry::none(now),
             needs_help: false,
+            refused_since: None,
+            answered_at: None,
+            was_slow: false,
             limit: settings.page_size,
             is_busy: false,
             last_turn: now,
@@ -101,22 +166,37 @@ impl Lane {
 
     /// What this source would do now.
     pub(super) fn wants(&self, now: DateTime<Utc>) -> Wants {
-        if self.is_busy || now < self.not_before {
+        if self.is_busy || now < self.help.not_before {
             return Wants::default();
         }
-        let Some(progress) = &self.progress else {
-            return Wants {
+        let wants = match &self.progress {
+            None => Wants {
                 live: Some(self.live(true, now)),
                 ..Wants::default()
-            };
+            },
+            Some(progress) => {
+                let is_open = progress.open(WindowKind::Live).is_some();
+                Wants {
+                    live: (is_open || now >= self.live_due)
+                        .then(|| self.live(is_open || now >= self.live_by, now)),
+                    sweep: self.sweep_due.filter(|due| *due <= now),
+                    backfill: self.has_backfill,
+                }
+            }
         };
-        let is_open = progress.open(WindowKind::Live).is_some();
-        Wants {
-            live: (is_open || now >= self.live_due)
-                .then(|| self.live(is_open || now >= self.live_by, now)),
-            sweep: self.sweep_due.filter(|due| *due <= now),
-            backfill: self.has_backfill,
-        }
+        wants.only(|kind| now >= self.retries[index(kind)].not_before)
+    }
+
+    /// Whether a call for a window of that kind may well fail or be slow, going by the last one.
+    pub(super) fn is_unreliable(&self, kind: WindowKind) -> bool {
+        self.was_slow || self.help.failures > 0 || self.retries[index(kind)].failures > 0
+    }
+
+    /// Whether any of its windows fails.
+    pub(super) fn is_failing(&self) -> bool {
+        WindowKind::ALL
+            .iter()
+            .any(|kind| self.help.failures > 0 || self.retries[index(*kind)].failures > 0)
     }
 
     fn live(&self, is_due: bool, now: DateTime<Utc>) -> Live {
@@ -127,32 +207,36 @@ impl Lane {
         }
     }
 
-    /// When to ask again what it wants; `None` while a turn is under way.
+    /// When to ask again what it wants; `None` while a turn is under way, and when it wants nothing later than now.
     pub(super) fn wake_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         if self.is_busy {
             return None;
         }
-        if now < self.not_before {
-            return Some(self.not_before);
-        }
-        let sweep = self.sweep_due.filter(|due| *due > now);
-        Some(sweep.map_or(self.live_due, |due| due.min(self.live_due)))
+        let has_open_live = self
+            .progress
+            .as_ref()
+            .is_none_or(|progress| progress.open(WindowKind::Live).is_some());
+        let live = if has_open_live { now } else { self.live_due };
+        let dues = [Some(live), self.sweep_due, self.has_backfill.then_some(now)];
+        let dues = dues.into_iter().zip(self.retries);
+        dues.filter_map(|(due, retry)| Some(due?.max(retry.not_before).max(self.help.not_before)))
+            .filter(|due| *due > now)
+            .min()
     }
 
     /// What this source would do now if history is read and nothing else: the live window that history begins at, and then
     /// what is before it.
     pub(super) fn wants_for_history(&self, now: DateTime<Utc>) -> Wants {
-        if self.is_busy || now < self.not_before || self.is_stuck() {
+        if self.is_busy || now < self.help.not_before || self.is_stuck() {
             return Wants::default();
         }
         let is_first = self.has_no_live_window();
-        // After a failure it is not known where the source stands: the turn looks.
-        let looks = self.progress.is_none() && self.failures > 0;
-        Wants {
-            live: (is_first && !looks && now >= self.live_due).then(|| self.live(true, now)),
+        let wants = Wants {
+            live: (is_first && now >= self.live_due).then(|| self.live(true, now)),
             sweep: None,
-            backfill: looks || (!is_first && self.has_backfill),
-        }
+            backfill: !is_first && self.has_backfill,
+        };
+        wants.only(|kind| now >= self.retries[index(kind)].not_before)
     }
 
     /// When to ask again what it wants for its history; `None` while a turn is under way, and when it wants nothing more.
@@ -160,13 +244,16 @@ impl Lane {
         if self.is_busy || self.is_stuck() {
             return None;
         }
-        let due = if self.has_no_live_window() {
-            self.live_due
+        let (due, kind) = if self.has_no_live_window() {
+            (self.live_due, WindowKind::Live)
         } else {
-            now
+            (now, WindowKind::Backfill)
         };
+        let not_before = self.retries[index(kind)]
+            .not_before
+            .max(self.help.not_before);
         let has_more = !self.is_done_with_history();
-        has_more.then(|| due.max(self.not_before))
+        has_more.then(|| due.max(not_before))
     }
 
     /// Whether all of its history is read, or as much of it as can be.
@@ -177,7 +264,8 @@ impl Lane {
 
     /// Whether whoever waits in front of it should go on without it.
     fn is_stuck(&self) -> bool {
-        self.needs_help || self.failures >= MAX_FAILURES
+        let mut retries = self.retries.iter();
+        self.needs_help || retries.any(|retry| retry.failures >= MAX_FAILURES)
     }
 
     fn has_no_live_window(&self) -> bool {
@@ -216,11 +304,20 @@ impl Lane {
         self.progress = Some(progress);
     }
 
-    /// A page was kept.
-    pub(super) fn went_well(&mut self, settings: &Settings) {
-        self.failures = 0;
-        self.needs_help = false;
+    /// A page of a window of that kind was kept.
+    pub(super) fn went_well(&mut self, kind: WindowKind, settings: &Settings, now: DateTime<Utc>) {
+        self.retries[index(kind)] = Retry::none(now);
+        self.answered(now);
         self.limit = self.limit.saturating_mul(2).min(settings.page_size);
+    }
+
+    /// Upstream answered with what was asked for: the source is not refused.
+    fn answered(&mut self, now: DateTime<Utc>) {
+        self.help = Retry::none(now);
+        self.needs_help = false;
+        self.refused_since = None;
+        self.answered_at = Some(now);
+        self.was_slow = now - self.last_turn > SLOW;
     }
 
     /// A window is done with that ended at `before` and had `new` entries.
@@ -261,34 +358,59 @@ impl Lane {
     }
 
     /// A scan started over. Once its window cannot be made smaller, each time later.
-    pub(super) fn restarted(&mut self, window: Option<&OpenWindow>, now: DateTime<Utc>) {
+    pub(super) fn restarted(
+        &mut self,
+        kind: WindowKind,
+        window: Option<&OpenWindow>,
+        now: DateTime<Utc>,
+    ) {
         if let Some(window) = window
             && window.window.middle().is_none()
         {
-            self.not_before =
+            self.retries[index(kind)].not_before =
                 now + (FIRST_RETRY * (1 << window.restarts.min(16))).min(LONGEST_RETRY);
         }
     }
 
-    /// A turn failed: it is tried again, later each time.
-    pub(super) fn back_off(&mut self, now: DateTime<Utc>) {
-        self.progress = None;
-        let doublings = self.failures.min(16);
-        self.failures += 1;
-        self.not_before = now + (FIRST_RETRY * (1 << doublings)).min(LONGEST_RETRY);
+    /// A turn failed for a window of that kind: the kind is tried again, later each time.
+    pub(super) fn back_off(&mut self, kind: WindowKind, now: DateTime<Utc>) {
+        self.retries[index(kind)].fail(FIRST_RETRY, LONGEST_RETRY, now);
+        self.was_slow = now - self.last_turn > SLOW;
     }
 
-    /// Only a person can help: it is tried again now and then, in case one did.
+    /// Only a person can help: all of the source is tried again, later each time, in case one did.
     pub(super) fn wait_for_help(&mut self, now: DateTime<Utc>) {
-        self.progress = None;
-        self.failures += 1;
         self.needs_help = true;
-        self.not_before = now + LONGEST_RETRY;
+        self.fail_for_help(now);
+    }
+
+    fn fail_for_help(&mut self, now: DateTime<Utc>) {
+        self.help
+            .fail(FIRST_WAIT_FOR_HELP, LONGEST_WAIT_FOR_HELP, now);
+        self.was_slow = now - self.last_turn > SLOW;
+    }
+
+    /// The source was refused. Says whether it is to be reported as refused: not during the first [`REFUSED_AFTER`], because
+    /// a new credential is answered with 403 and 200 in turn at first.
+    pub(super) fn refuse(&mut self, now: DateTime<Utc>) -> bool {
+        let since = *self.refused_since.get_or_insert(now);
+        self.fail_for_help(now);
+        self.needs_help = now - since >= REFUSED_AFTER;
+        self.needs_help
     }
 
     /// Somebody helped, perhaps: it is tried at once.
     pub(super) fn try_again(&mut self, now: DateTime<Utc>) {
-        self.not_before = self.not_before.min(now);
+        self.help.not_before = self.help.not_before.min(now);
+        for retry in &mut self.retries {
+            retry.not_before = retry.not_before.min(now);
+        }
+    }
+
+    /// Makes a live window due at once.
+    pub(super) fn call_now(&mut self, now: DateTime<Utc>) {
+        self.try_again(now);
+        (self.live_due, self.live_by) = (self.live_due.min(now), self.live_by.min(now));
     }
 
     /// Asks for half as much.
@@ -329,6 +451,8 @@ mod tests {
 
     fn last(before: &str, restarts: u32) -> Option<LastLive> {
         Some(LastLive {
+            since: at(before) - TimeDelta::minutes(3),
+            entries: 0,
             before: at(before),
             restarts,
             sealed_at: at(before),
@@ -355,8 +479,8 @@ mod tests {
         assert_eq!(wants(&lane), (false, true));
         assert!(!lane.is_done_with_history());
 
-        // A failure is waited out; then the turn looks where the source stands.
-        lane.back_off(now.steady);
+        // A failure is waited out.
+        lane.back_off(WindowKind::Backfill, now.steady);
         assert_eq!(wants(&lane), (false, false));
         let again = lane.wake_for_history(now.steady).unwrap();
         assert_eq!(again, now.steady + FIRST_RETRY);
@@ -373,10 +497,10 @@ mod tests {
         assert!(refused.is_done_with_history());
         let mut failing = Lane::new(lane.source.clone(), &settings(), now.steady);
         for _ in 1..MAX_FAILURES {
-            failing.back_off(now.steady);
+            failing.back_off(WindowKind::Live, now.steady);
             assert!(!failing.is_done_with_history());
         }
-        failing.back_off(now.steady);
+        failing.back_off(WindowKind::Live, now.steady);
         assert!(failing.is_done_with_history());
     }
 
@@ -413,17 +537,47 @@ mod tests {
     }
 
     #[test]
-    fn failures_wait_longer_each_time() {
+    fn failures_wait_longer_each_time_and_count_for_their_kind_alone() {
         let now = at("03T10:00:00");
         let mut lane = Lane::new(Source::account("a").unwrap(), &settings(), now);
+        let progress = Progress {
+            live_since: Some(at("03T09:58:00")),
+            last_live: last("03T10:00:00", 0),
+            ..Progress::default()
+        };
+        lane.came_to(progress, &settings(), both(now));
         let waits: Vec<i64> = (0..11)
             .map(|_| {
-                lane.back_off(now);
-                (lane.not_before - now).num_seconds()
+                lane.back_off(WindowKind::Backfill, now);
+                (lane.wake_at(now).unwrap() - now).num_seconds()
             })
             .collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
-        assert_eq!(lane.wants(now), Wants::default());
-        assert_eq!(lane.wake_at(now), Some(lane.not_before));
+        let wants = lane.wants(now);
+        assert!(wants.live.is_some() && !wants.backfill);
+        assert!(!lane.is_unreliable(WindowKind::Live) && lane.is_failing());
+        // What goes well for one kind says nothing of the other.
+        lane.went_well(WindowKind::Live, &settings(), now);
+        assert!(!lane.wants(now).backfill && lane.is_failing());
+        lane.went_well(WindowKind::Backfill, &settings(), now);
+        assert!(lane.wants(now).backfill && !lane.is_failing());
+    }
+
+    #[test]
+    fn a_refused_source_is_tried_less_and_less_often_up_to_an_hour() {
+        let mut now = at("03T10:00:00");
+        let mut lane = Lane::new(Source::account("a").unwrap(), &settings(), now);
+        let mut refused = Vec::new();
+        for _ in 0..16 {
+            let is_reported = lane.refuse(now);
+            assert_eq!(lane.wants(now), Wants::default());
+            let next = lane.wake_at(now).unwrap();
+            refused.push(((next - now).num_seconds(), is_reported));
+            now = next;
+        }
+        assert_eq!(refused[2..5], [(20, false), (40, true), (80, true)]);
+        assert_eq!(refused[15], (3_600, true));
+        lane.went_well(WindowKind::Live, &settings(), now);
+        assert!(!lane.refuse(now), "an answer begins anew");
     }
 }

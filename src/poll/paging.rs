@@ -114,6 +114,9 @@ impl Place<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
     use serde_json::value::RawValue;
 
     use super::*;
@@ -194,6 +197,80 @@ mod tests {
         for strange in [page(&[], None, false), page(&[20, -900], None, true)] {
             let follows = resumed.then(&strange);
             assert!(matches!(follows, Follows::Unknown(_)), "{follows:?}");
+        }
+    }
+
+    /// An upstream that misleads: `lies` says of each answer whether it is an empty page in mid-scan, or lacks its cursor.
+    struct Misleading {
+        times: Vec<i64>,
+        limit: usize,
+        lies: Vec<u8>,
+        answered: usize,
+    }
+
+    impl Misleading {
+        /// The answer, and which entries it has.
+        fn answer(&mut self, place: Place<'_>) -> (LogPage, Vec<usize>) {
+            let lie = self.lies.get(self.answered).copied().unwrap_or(255);
+            self.answered += 1;
+            let asked = place.asked();
+            let inside = |n: &usize| {
+                let time = at(self.times[*n]);
+                asked.since <= time && time < asked.before
+            };
+            let all: Vec<usize> = (0..self.times.len()).filter(inside).collect();
+            let from: usize = place.cursor.map_or(0, |Cursor(text)| {
+                text.split('/').next().unwrap().parse().unwrap()
+            });
+            let cursor = |from: usize| format!("{from}/{}", self.answered);
+            if lie < 60 {
+                return (page(&[], Some(&cursor(from)), false), Vec::new());
+            }
+            let end = all.len().min(from + self.limit);
+            let shown = all[from..end].to_vec();
+            let is_full = shown.len() >= self.limit;
+            let has_cursor = end < all.len() && !(is_full && lie < 120);
+            let times: Vec<i64> = shown.iter().map(|n| self.times[*n]).collect();
+            let next = has_cursor.then(|| cursor(end));
+            (page(&times, next.as_deref(), is_full), shown)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_scan_that_comes_to_its_end_was_shown_everything(
+            mut times in prop::collection::vec(0_i64..60, 0..80),
+            limit in 1_usize..12,
+            lies in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
+            times.sort_unstable();
+            let n_entries = times.len();
+            let mut upstream = Misleading { times, limit, lies, answered: 0 };
+            let (mut cursor, mut resumed, mut empty_pages) = (None, None, 0);
+            let mut seen = BTreeSet::new();
+            // Every step shows an entry, moves on in time, or counts an empty page.
+            for _ in 0..10_000 {
+                let here = Place {
+                    resumed,
+                    empty_pages,
+                    ..place(cursor.as_ref())
+                };
+                let (page, shown) = upstream.answer(here);
+                let follows = here.then(&page);
+                seen.extend(shown);
+                empty_pages = if page.entries.is_empty() { empty_pages + 1 } else { 0 };
+                match follows {
+                    Follows::Page(next) => cursor = Some(next),
+                    Follows::From(time) => (cursor, resumed) = (None, Some(time)),
+                    Follows::End => {
+                        prop_assert_eq!(seen.len(), n_entries);
+                        return Ok(());
+                    }
+                    // Nothing is claimed.
+                    Follows::Unknown(_) | Follows::NoWay => return Ok(()),
+                }
+            }
+            prop_assert!(false, "the scan does not end");
         }
     }
 }

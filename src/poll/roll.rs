@@ -147,10 +147,11 @@ impl Roll {
         self.failures += 1;
         let organization = &self.organization;
         let may_pass = match error {
-            TurnError::Store(_) | TurnError::Foreign { .. } => true,
+            TurnError::Store(_) | TurnError::Foreign { .. } | TurnError::Panicked(_) => true,
             TurnError::Upstream(error) => matches!(
                 error,
                 UpstreamError::Transient(_)
+                    | UpstreamError::NoToken(_)
                     | UpstreamError::Unreadable(_)
                     | UpstreamError::RateLimited { .. }
                     | UpstreamError::CursorRefused(_)

@@ -10,6 +10,7 @@ use super::paging::{Follows, Place};
 use super::stretch;
 use super::turn::{Did, Hands, Scan, Scanned, TurnError, UpstreamClock};
 use crate::event::{self, Arrival};
+use crate::invariant;
 use crate::ledger;
 use crate::position::{MAX_SOURCE_ID_LEN, Source, Window, WindowKind};
 use crate::store::{GapCause, OpenWindow, Page, StoreError, Then};
@@ -52,6 +53,10 @@ impl Hands {
         match page {
             Ok(page) => self.keep(scan, window, limit, page, asked_at).await,
             Err(UpstreamError::CursorRefused(why)) => self.restart(scan, window, why).await,
+            // Perhaps it is too long. At its shortest it is not, and somebody must look.
+            Err(UpstreamError::WindowRefused(why)) if window.window.middle().is_some() => {
+                self.restart(scan, window, why).await
+            }
             Err(UpstreamError::PageTooLarge) => self.ask_for_less(scan, window, limit).await,
             Err(error @ UpstreamError::Unreadable(_)) => {
                 self.narrow_unreadable(scan, window, error).await
@@ -134,10 +139,17 @@ impl Hands {
     /// The part of a window that can be claimed when its last page has come.
     fn claim(&self, scan: &Scan, window: Window, page: &LogPage, took: TimeDelta) -> Claim {
         let (theirs, ours) = (self.upstream_now(scan, page), self.clock.now());
+        // One answer's date may be years ahead.
+        let known = match scan.upstream_clock {
+            UpstreamClock::Ahead(ahead) => Some(self.clock.steady() + ahead),
+            UpstreamClock::Silent | UpstreamClock::NotHeard => None,
+        };
         Claim {
             window,
             // What upstream kept when the last page came was kept when the others did.
-            since: ledger::claimable_since(theirs.unwrap_or(ours)),
+            since: ledger::claimable_since(known.map_or(theirs.unwrap_or(ours), |known| {
+                theirs.map_or(known, |theirs| theirs.min(known))
+            })),
             // What upstream had not reached when it was asked is not claimed, whatever our clock says.
             before: theirs.unwrap_or(ours - UNCERTAIN_PRESENT) - took,
             kind: scan.kind,
@@ -168,6 +180,13 @@ impl Hands {
             Ok(then) => then,
             Err(why) => return self.restart(scan, window, why.to_owned()).await,
         };
+        invariant!(
+            SealedByACompleteReply,
+            then != Then::Seal || page.next.is_none() || page.entries.is_empty(),
+            "{} of {} would be sealed by a page that has another after it",
+            window.window,
+            scan.source
+        );
         let sealed = (then == Then::Seal).then_some(claim.reached(theirs));
         let (store, entries, end) = (self.store.clone(), page.entries, then.clone());
         let (id, asked, resumed) = (window.id, window.cursor.clone(), window.resumed);

@@ -5,7 +5,8 @@ use tracing::{info, warn};
 
 use super::lane::LONGEST_RETRY;
 use super::roll::Listing;
-use super::skew::Now;
+use super::skew::{self, Now};
+use super::standing::Judgement;
 use super::stretch;
 use super::turn::{Did, Hands, Listed, Outcome, Scan, Scanned, TurnError, Went};
 use super::{Poller, Refused};
@@ -26,6 +27,7 @@ impl Poller {
         };
         match outcome.0 {
             Went::Scanned { scan, result } => {
+                self.unreliable -= usize::from(scan.is_unreliable);
                 if let Some(lane) = self.lanes.get_mut(&scan.source) {
                     lane.is_busy = false;
                 }
@@ -54,17 +56,10 @@ impl Poller {
             theirs,
         } = scanned;
         if matches!(did, Did::Kept { .. } | Did::Left) {
-            self.refused = None;
-            if theirs.is_none() {
-                self.skew.heard_nothing();
-            }
+            self.works(now);
         }
-        if let Some(ahead) = theirs.and_then(|theirs| self.skew.heard(theirs, now)) {
-            warn!(
-                ahead.seconds = ahead.num_seconds(),
-                "This machine's clock and upstream's differ; what is claimed is by the one that is behind."
-            );
-        }
+        self.hear_date(theirs, matches!(did, Did::Kept { .. }), now);
+        let difference = self.skew.difference(now);
         // From here on by the lesser of the clocks, as the windows are; what people read is by ours.
         let (ours, now) = (
             now.wall,
@@ -79,9 +74,21 @@ impl Poller {
             return;
         };
         match did {
-            Did::Nothing | Did::TooEarly => {}
+            Did::Nothing => {
+                let sealed_before = progress
+                    .live_before
+                    .filter(|_| scan.kind == WindowKind::Live);
+                if sealed_before.is_some_and(|before| skew::is_behind(now.wall, before)) {
+                    let why = "a clock is behind what was read before";
+                    wait_for_clock(hands, &scan.source, why, ours);
+                }
+            }
+            Did::TooEarly => {
+                let why = "upstream's clock has not reached the time that is due";
+                wait_for_clock(hands, &scan.source, why, ours);
+            }
             Did::Left => {
-                lane.went_well(settings);
+                lane.went_well(scan.kind, settings, now.steady);
                 hands.board.write(&scan.source, |health| {
                     health.failing_since = None;
                     health.state = State::CatchingUp;
@@ -89,7 +96,7 @@ impl Poller {
             }
             Did::Restarted { ref why } => {
                 warn!(source = %scan.source, why, "A scan starts over with a smaller window.");
-                lane.restarted(progress.open(scan.kind), now.steady);
+                lane.restarted(scan.kind, progress.open(scan.kind), now.steady);
                 tell(hands, &scan.source, ours, why.clone());
             }
             Did::AskedForLess => lane.ask_for_less(),
@@ -105,17 +112,25 @@ impl Poller {
                 );
             }
             Did::Kept { appended, sealed } => {
-                lane.went_well(settings);
+                lane.went_well(scan.kind, settings, now.steady);
                 if let Some(before) = sealed {
                     self.live_sealed += u32::from(scan.kind == WindowKind::Live);
                     lane.sealed(scan.kind, before, appended.new, settings, now);
                 }
                 let is_behind = stretch::is_behind(&progress, settings, now.wall);
+                let is_failing = lane.is_failing();
                 hands.board.write(&scan.source, |health| {
+                    // Another kind of its windows fails.
+                    if is_failing {
+                        health.state = State::Failing;
+                        return;
+                    }
                     if health.failing_since.take().is_some() {
                         info!(source = %scan.source, "A source answers again.");
                     }
-                    health.state = if is_behind {
+                    health.state = if difference.is_some() {
+                        State::Clock
+                    } else if is_behind {
                         State::CatchingUp
                     } else {
                         State::Live
@@ -135,6 +150,22 @@ impl Poller {
         }
     }
 
+    /// Takes in what an answer said of upstream's clock, if it said anything.
+    fn hear_date(&mut self, theirs: Option<DateTime<Utc>>, is_answer: bool, now: Now) {
+        match theirs {
+            None if is_answer => self.skew.heard_nothing(now),
+            None => {}
+            Some(theirs) => {
+                if let Some(ahead) = self.skew.heard(theirs, now) {
+                    warn!(
+                        ahead.seconds = ahead.num_seconds(),
+                        "This machine's clock and upstream's differ; what is claimed is by the one that is behind."
+                    );
+                }
+            }
+        }
+    }
+
     fn settle_failure(&mut self, scan: &Scan, error: TurnError, now: Now) {
         let Some(lane) = self.lanes.get_mut(&scan.source) else {
             return;
@@ -142,19 +173,18 @@ impl Poller {
         let state = match &error {
             // The quota holds everybody back; the source itself is well.
             TurnError::Upstream(UpstreamError::RateLimited { .. }) => return,
-            TurnError::Upstream(UpstreamError::Unauthorized(_)) => {
-                return self.refuse(&error, now);
+            TurnError::Upstream(UpstreamError::Unauthorized(_) | UpstreamError::Forbidden(_)) => {
+                return self.settle_refusal(&scan.source, &error, now);
             }
-            TurnError::Upstream(UpstreamError::Forbidden(_)) => {
-                lane.wait_for_help(now.steady);
-                State::Refused
-            }
-            TurnError::Upstream(UpstreamError::Unexpected(_)) => {
+            TurnError::Upstream(UpstreamError::Unexpected(_) | UpstreamError::WindowRefused(_)) => {
                 lane.wait_for_help(now.steady);
                 State::Failing
             }
-            TurnError::Upstream(_) | TurnError::Store(_) | TurnError::Foreign { .. } => {
-                lane.back_off(now.steady);
+            TurnError::Upstream(_)
+            | TurnError::Store(_)
+            | TurnError::Foreign { .. }
+            | TurnError::Panicked(_) => {
+                lane.back_off(scan.kind, now.steady);
                 State::Failing
             }
         };
@@ -163,10 +193,64 @@ impl Poller {
         }
     }
 
+    /// A source was refused. While other sources of the credential are answered, that is its own failure.
+    fn settle_refusal(&mut self, source: &Source, error: &TurnError, now: Now) {
+        let Some(lane) = self.lanes.get_mut(source) else {
+            return;
+        };
+        let state = match lane.refuse(now.steady) {
+            true => State::Refused,
+            false => State::Failing,
+        };
+        self.refused_token = self.hands.upstream.token_mark();
+        if fail(&self.hands, source, state, error, now) {
+            warn!(source = %source, error = %error, "A source fails; it is tried again, later each time.");
+        }
+        self.judge(error, now);
+    }
+
+    /// Finds out, after a refusal, whether the credential itself is refused.
+    fn judge(&mut self, error: &TurnError, now: Now) {
+        let since = self.standing.refused(now.steady);
+        let hands = &self.hands;
+        hands.board.refused(&hands.credential, since);
+        // What a credential may not read is no reason to stop what it may.
+        let is_credential = matches!(error, TurnError::Upstream(UpstreamError::Unauthorized(_)));
+        if !is_credential && self.refused.is_none() {
+            return;
+        }
+        match self.standing.judge(self.lanes.values(), now.steady) {
+            Judgement::Open => {}
+            Judgement::AskAWitness => {
+                let lanes = self.lanes.values_mut();
+                let lanes = lanes.filter(|lane| lane.refused_since.is_none() && !lane.is_busy);
+                if let Some(witness) = lanes.max_by_key(|lane| lane.answered_at) {
+                    witness.call_now(now.steady);
+                }
+            }
+            Judgement::Refused => self.refuse(error, now),
+        }
+    }
+
+    /// A source of the credential was answered: it works.
+    fn works(&mut self, now: Now) {
+        self.is_accepted(now);
+        self.hands.board.answered(&self.hands.credential);
+    }
+
+    /// Upstream accepts the credential, at least for a list: what was stopped goes on.
+    fn is_accepted(&mut self, now: Now) {
+        self.standing.answered();
+        if self.refused.take().is_some() {
+            let lanes = self.lanes.values_mut();
+            lanes.for_each(|lane| lane.call_now(now.steady));
+        }
+    }
+
     /// The credential does not work: all its sources stop, and say so.
     fn refuse(&mut self, error: &TurnError, now: Now) {
         if self.refused.is_none() {
-            warn!(credential = self.hands.credential, error = %error, "A credential was refused; its sources wait until it works, or its token changes.");
+            warn!(credential = self.hands.credential, error = %error, "Polling stopped: credential refused. Its sources wait until it works, or its token changes.");
         }
         self.refused = Some(Refused {
             token: self.hands.upstream.token_mark(),
@@ -184,6 +268,13 @@ impl Poller {
         result: Result<Listed, TurnError>,
         now: Now,
     ) {
+        let is_accepted = matches!(
+            &result,
+            Ok(Listed::More(_) | Listed::Kept { lacks: None, .. })
+        );
+        if is_accepted {
+            self.is_accepted(now);
+        }
         let Some(roll) = self
             .rolls
             .iter_mut()
@@ -205,9 +296,8 @@ impl Poller {
         }
         // Also of a list that is not complete: whoever is in it is there.
         self.follow(organization, &sources, now.steady);
-        match error {
-            None => self.refused = None,
-            Some(error) => self.tell_unlisted(organization, &error, now),
+        if let Some(error) = error {
+            self.tell_unlisted(organization, &error, now);
         }
     }
 
@@ -220,8 +310,24 @@ impl Poller {
         }
         // A credential that may not read members or names may read logs all the same.
         if matches!(error, TurnError::Upstream(UpstreamError::Unauthorized(_))) {
-            self.refuse(error, now);
+            self.judge(error, now);
         }
+    }
+}
+
+/// Writes on the board that a source waits for a clock to be set right, and reports it once.
+fn wait_for_clock(hands: &Hands, source: &Source, why: &str, at: DateTime<Utc>) {
+    let mut is_news = false;
+    hands.board.write(source, |health| {
+        is_news = health.state != State::Clock;
+        health.state = State::Clock;
+        health.last_error = Some(LastError {
+            at,
+            message: format!("the clocks differ: {why}"),
+        });
+    });
+    if is_news {
+        warn!(source = %source, why, "A source waits because a clock is wrong. Check this machine's clock.");
     }
 }
 

@@ -5,10 +5,14 @@ use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use super::Settings;
 use crate::ledger;
 use crate::position::{Window, WindowKind};
-use crate::store::{LastBackfill, Progress};
+use crate::store::{LastBackfill, LastLive, Progress};
 
-/// After an outage, what was missed is read in pieces of at most this.
-const LONGEST_LIVE_WINDOW: TimeDelta = TimeDelta::hours(1);
+/// After an outage, the first piece of what was missed is at most this long. While pieces are almost empty, each is twice
+/// as long as the one before.
+const FIRST_LIVE_PIECE: TimeDelta = TimeDelta::hours(1);
+
+/// The longest piece.
+const LONGEST_LIVE_PIECE: TimeDelta = TimeDelta::days(30);
 
 /// Without an overlap the first window is as long as this, or it would be none.
 const SHORTEST_LIVE_WINDOW: TimeDelta = TimeDelta::seconds(1);
@@ -67,11 +71,20 @@ fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Op
     let since = passed.map_or(since, |end| since.max(end));
     // After a very long outage there is a part that upstream keeps no longer.
     let kept = ledger::claimable_since(now);
-    let window = Window::new(
-        since.max(kept),
-        now.min(last.before.max(kept) + LONGEST_LIVE_WINDOW),
-    );
+    let piece = live_piece(&last, settings.overlap.of(&progress.visibility), settings);
+    let window = Window::new(since.max(kept), now.min(last.before.max(kept) + piece));
     (window.before > last.before).then_some(window)
+}
+
+/// How long the piece after that live window may be.
+fn live_piece(last: &LastLive, overlap: TimeDelta, settings: &Settings) -> TimeDelta {
+    let is_almost_empty = last.restarts == 0 && last.entries * 2 <= u64::from(settings.page_size);
+    let twice = if is_almost_empty {
+        (last.before - last.since - overlap) * 2
+    } else {
+        TimeDelta::zero()
+    };
+    twice.clamp(FIRST_LIVE_PIECE, LONGEST_LIVE_PIECE)
 }
 
 /// Where history ends that is asked for: what upstream keeps no more is not.
@@ -157,7 +170,6 @@ pub(super) fn is_backfilled(progress: &Progress, settings: &Settings, now: DateT
 mod tests {
     use super::*;
     use crate::poll::{BackfillSince, Overlap};
-    use crate::store::LastLive;
 
     fn settings() -> Settings {
         Settings {
@@ -178,6 +190,8 @@ mod tests {
 
     fn last(before: &str, restarts: u32) -> Option<LastLive> {
         Some(LastLive {
+            since: at(before) - TimeDelta::minutes(3),
+            entries: 0,
             before: at(before),
             restarts,
             sealed_at: at(before),
@@ -212,6 +226,33 @@ mod tests {
             live(&progress, "03T10:01:00"),
             "[2026-08-03T10:00:00Z, 2026-08-03T10:01:00Z)"
         );
+    }
+
+    #[test]
+    fn after_an_outage_pieces_grow_over_empty_time_and_shrink_where_much_happened() {
+        let catch_up = |entries: u64| {
+            let now = at("06T10:00:00");
+            let mut progress = Progress {
+                last_live: last("03T10:00:00", 0),
+                ..Progress::default()
+            };
+            let mut hours = Vec::new();
+            while let Some(window) = next_live(&progress, &settings(), now) {
+                let before = progress.last_live.map_or(now, |last| last.before);
+                hours.push((window.before - before).num_hours());
+                progress.last_live = Some(LastLive {
+                    since: window.since,
+                    entries,
+                    before: window.before,
+                    restarts: 0,
+                    sealed_at: now,
+                    began_at: window.before,
+                });
+            }
+            hours
+        };
+        assert_eq!(catch_up(0), [1, 2, 4, 8, 16, 32, 9]);
+        assert_eq!(catch_up(501), [1; 72]);
     }
 
     #[test]
@@ -258,6 +299,8 @@ mod tests {
                 restarts += 1;
             }
             progress.last_live = Some(LastLive {
+                since: window.since,
+                entries: 0,
                 before: window.before,
                 restarts,
                 sealed_at: now,

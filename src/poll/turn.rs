@@ -3,8 +3,12 @@
 //! Each turn reads from the log where its source stands, does one step, and says how far the source has come with it. It
 //! decides nothing about when.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+
 use chrono::{DateTime, TimeDelta, Utc};
-use tracing::{debug, warn};
+use futures_util::FutureExt as _;
+use tracing::{debug, error, warn};
 
 use super::Settings;
 use super::roll::{List, Listing};
@@ -17,6 +21,9 @@ use crate::upstream::{Permit, Saved, Spent, Upstream, UpstreamError};
 
 /// How often it is tried to write down that upstream said to wait.
 const SAVE_WAIT_TRIES: u32 = 5;
+
+/// How much of a panic's message is repeated, in characters.
+const MAX_PANIC_CHARS: usize = 200;
 
 /// What a turn needs to do its work; a clone shares it all.
 #[derive(Clone)]
@@ -42,10 +49,13 @@ pub(super) enum Work {
 }
 
 /// One page of one source to fetch and keep.
+#[derive(Clone)]
 pub(super) struct Scan {
     pub(super) source: Source,
     pub(super) kind: WindowKind,
     pub(super) limit: u32,
+    /// Whether the last call for such a window failed or was slow.
+    pub(super) is_unreliable: bool,
     /// The lesser of our present and upstream's.
     pub(super) present: DateTime<Utc>,
     /// What is known of upstream's present.
@@ -135,14 +145,19 @@ pub enum TurnError {
         /// Whose they are, as the entries say.
         owner: String,
     },
+    /// The turn panicked: a defect of this program. Nothing else is affected.
+    #[error("internal error while a page was read or stored: {0}")]
+    Panicked(String),
 }
 
 impl TurnError {
     /// Whether no later turn can do better.
     pub(super) fn is_fatal(&self) -> bool {
         match self {
-            Self::Upstream(_) | Self::Foreign { .. } => false,
-            Self::Store(StoreError::Stale(_) | StoreError::Zstd(_)) => false,
+            Self::Upstream(_) | Self::Foreign { .. } | Self::Panicked(_) => false,
+            Self::Store(StoreError::Stale(_) | StoreError::Conflict(_) | StoreError::Zstd(_)) => {
+                false
+            }
             Self::Store(error) => !error.may_pass(),
         }
     }
@@ -158,12 +173,13 @@ impl Turn {
         } = self;
         Outcome(match work {
             Work::Scan(scan) => {
-                let result = Box::new(hands.scan(permit, &scan).await);
+                let turn = hands.scan(permit, &scan);
+                let result = Box::new(hands.guard(turn).await);
                 Went::Scanned { scan, result }
             }
             Work::List(list) => {
                 let (organization, listing) = (list.organization.clone(), list.listing);
-                let result = hands.list(permit, list).await;
+                let result = hands.guard(hands.list(permit, list)).await;
                 Went::Listed {
                     organization,
                     listing,
@@ -175,6 +191,25 @@ impl Turn {
 }
 
 impl Hands {
+    /// Runs a turn. A panic in it ends that turn only: it is logged and counted, and the turn has failed.
+    async fn guard<T>(
+        &self,
+        turn: impl Future<Output = Result<T, TurnError>>,
+    ) -> Result<T, TurnError> {
+        match AssertUnwindSafe(turn).catch_unwind().await {
+            Ok(result) => result,
+            Err(panic) => {
+                let message = panic_message(panic.as_ref());
+                self.board.panicked();
+                error!(
+                    panic = message,
+                    "A turn panicked. Only that turn is lost; please report this defect."
+                );
+                Err(TurnError::Panicked(message))
+            }
+        }
+    }
+
     async fn list(&self, permit: Permit, mut list: List) -> Result<Listed, TurnError> {
         self.save(permit.to_save).await?;
         let hands = self.clone();
@@ -271,4 +306,12 @@ impl Hands {
         }
         self.save(wait).await
     }
+}
+
+/// What a panic says, cut to a length.
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("a panic without a message");
+    text.chars().take(MAX_PANIC_CHARS).collect()
 }

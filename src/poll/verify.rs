@@ -221,8 +221,7 @@ impl Verify {
             let broken = match self.scan(piece, &mut compared, &mut tell).await {
                 Ok(()) => {
                     failures = 0;
-                    let most = self.hands.settings.page_size;
-                    self.limit = self.limit.saturating_mul(2).min(most);
+                    self.ask_for_more();
                     continue;
                 }
                 Err(Broken::Off(error)) => return Err(error),
@@ -231,7 +230,7 @@ impl Verify {
             match (broken, piece.middle()) {
                 (broken, Some(middle)) => {
                     if matches!(broken, Broken::TooLarge) {
-                        self.limit = (self.limit / 2).max(1);
+                        self.ask_for_less();
                     }
                     let (since, before) = (piece.since, piece.before);
                     // The earlier half first.
@@ -244,7 +243,7 @@ impl Verify {
                     pieces.push(piece);
                 }
                 (Broken::TooLarge, None) if self.limit > 1 => {
-                    self.limit /= 2;
+                    self.ask_for_less();
                     pieces.push(piece);
                 }
                 (Broken::TooLarge, None) => compared.verdict.leave_out(piece, GapCause::TooLarge),
@@ -253,6 +252,17 @@ impl Verify {
         }
         let (store, source) = (self.hands.store.clone(), self.source);
         task::blocking(move || compared.finish(&store, &source, upto)).await
+    }
+
+    /// The next scan asks for twice as many entries at a time: the last one came to its end.
+    fn ask_for_more(&mut self) {
+        let most = self.hands.settings.page_size;
+        self.limit = self.limit.saturating_mul(2).min(most);
+    }
+
+    /// The next scan asks for half as many entries at a time.
+    fn ask_for_less(&mut self) {
+        self.limit = (self.limit / 2).max(1);
     }
 
     /// One scan of a piece of the stretch, oldest first.
@@ -333,7 +343,11 @@ impl Verify {
                     None => return Ok(page),
                     Some(owner) => VerifyError::Foreign(upstream.hide_credentials(&owner)),
                 },
-                Err(error @ UpstreamError::CursorRefused(_)) => return Err(Broken::Cursor(error)),
+                Err(
+                    error @ (UpstreamError::CursorRefused(_) | UpstreamError::WindowRefused(_)),
+                ) => {
+                    return Err(Broken::Cursor(error));
+                }
                 Err(UpstreamError::PageTooLarge) => return Err(Broken::TooLarge),
                 Err(error @ UpstreamError::Unreadable(_)) => {
                     unreadable += 1;

@@ -2,10 +2,8 @@
 
 mod text;
 
-use chrono::{DateTime, Utc};
-
 use super::value::{End, Name};
-use super::{Pattern, Query, QueryError};
+use super::{Pattern, Query, QueryError, When};
 use crate::wording::quoted;
 
 /// The longest question that is read, in bytes.
@@ -20,11 +18,11 @@ const MAX_PATTERNS: usize = 64;
 /// How deep groups may stand in groups.
 const MAX_DEPTH: usize = 50;
 
-/// Reads a question asked at `now`.
+/// Reads a question, asked when `when` says.
 ///
 /// # Errors
 /// [`QueryError`] with the place of the first thing that cannot be read.
-pub fn parse(text: &str, now: DateTime<Utc>) -> Result<Query, QueryError> {
+pub fn parse(text: &str, when: impl Into<When>) -> Result<Query, QueryError> {
     if text.len() > MAX_QUERY_LEN {
         let message = format!(
             "the query has {} bytes, more than the {MAX_QUERY_LEN} that are read",
@@ -35,7 +33,7 @@ pub fn parse(text: &str, now: DateTime<Utc>) -> Result<Query, QueryError> {
     let mut reader = Reader {
         chars: text.chars().collect(),
         at: 0,
-        now,
+        when: when.into(),
         terms: 0,
         patterns: 0,
         classes: 0,
@@ -58,7 +56,7 @@ pub fn parse(text: &str, now: DateTime<Utc>) -> Result<Query, QueryError> {
 struct Reader {
     chars: Vec<char>,
     at: usize,
-    now: DateTime<Utc>,
+    when: When,
     /// How many terms were read.
     terms: usize,
     /// How many of them cost a look through a dictionary.
@@ -308,8 +306,13 @@ impl Reader {
             _ => {
                 let start = self.at;
                 let pattern = self.text()?;
-                self.count_pattern(start, &pattern)?;
-                name.is(pattern, start, self.now)
+                let is_quoted = self.has_quotes(start);
+                // Words are looked for in the field's whole dictionary.
+                match name.has_words() && !is_quoted && !pattern.is_anything() {
+                    true => self.count(start)?,
+                    false => self.count_pattern(start, &pattern)?,
+                }
+                name.is(pattern, start, is_quoted, self.when)
             }
         }
     }
@@ -338,7 +341,7 @@ impl Reader {
         lower.is_included = with_lower;
         upper.is_included = with_upper;
         self.refuse_weight()?;
-        name.between(lower, upper, self.now)
+        name.between(lower, upper, start, self.when)
     }
 
     fn end_of_range(&mut self, start: usize) -> Result<End, QueryError> {
@@ -369,8 +372,8 @@ impl Reader {
         }
         let open = End::open(start);
         match is_lower {
-            true => name.between(bound, open, self.now),
-            false => name.between(open, bound, self.now),
+            true => name.between(bound, open, start, self.when),
+            false => name.between(open, bound, start, self.when),
         }
     }
 

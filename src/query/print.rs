@@ -37,6 +37,14 @@ impl Display for Query {
                 write_name(f, path)?;
                 write_quoted(f, value)
             }
+            Self::Contains { path, text, .. } => {
+                write_name(f, path)?;
+                // Lest it be read as an operator, its first character is escaped, too.
+                f.write_char('\\')?;
+                let first = text.chars().next().unwrap_or_default();
+                f.write_char(first)?;
+                write_escaped(f, &text[first.len_utf8()..])
+            }
             Self::Like { path, pattern, .. } => {
                 write_name(f, path)?;
                 pattern.fmt(f)
@@ -52,6 +60,10 @@ impl Display for Query {
             Self::Exists { path, .. } => {
                 write_name(f, path)?;
                 f.write_str("*")
+            }
+            Self::OneOf { path, values } => {
+                write_name(f, path)?;
+                write!(f, "<one of {}>", values.len())
             }
             Self::Latest => f.write_str("<latest>"),
         }

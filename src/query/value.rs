@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
-use super::moment::Moment;
+use super::moment::{Moment, When};
 use super::print::moment_text;
 use super::{Bound, Interval, Pattern, Query, QueryError};
-use crate::field::{self, Kind, Number};
+use crate::field::{self, Kind, Number, TWO_FACTOR, folded};
+use crate::position::Source;
 use crate::wording::quoted;
 
 /// A field's name, and where it stands.
@@ -54,12 +55,18 @@ impl Name {
         Query::Matches { path, regex, at }
     }
 
-    /// The field is as this text, which stands at `value_at`, or looks like it.
+    /// Whether the table says that words of its values are found.
+    pub(super) fn has_words(&self) -> bool {
+        field::by_name(&self.path).is_some_and(|field| field.words)
+    }
+
+    /// The field is as this text, which stands at `value_at`, or looks like it; in quotes it is the whole value.
     pub(super) fn is(
         &self,
         pattern: Pattern,
         value_at: usize,
-        now: DateTime<Utc>,
+        is_quoted: bool,
+        when: When,
     ) -> Result<Query, QueryError> {
         if pattern.is_anything() {
             return Ok(self.exists());
@@ -68,46 +75,72 @@ impl Name {
             let Self { path, at } = self.clone();
             return Ok(Query::Like { path, pattern, at });
         };
-        match self.kind() {
-            Kind::Time => {
-                if let Some(moment) = Moment::read(value, now).filter(|moment| !moment.is_instant) {
-                    return Ok(self.within(time(Some(moment.since_us), Some(moment.before_us))));
-                }
-            }
-            Kind::Address => {
-                if let Some((address, bits)) = network(value) {
-                    return Ok(self.within(network_interval(address, bits).ok_or_else(|| {
-                        QueryError::new(
-                            value_at,
-                            format!("{address} has no network of {bits} bits"),
-                        )
-                    })?));
-                }
-            }
-            _ => {}
+        if value.is_empty() {
+            return Ok(self.equals(value));
         }
-        let (Self { path, at }, value) = (self.clone(), value.to_owned());
-        Ok(Query::Equals { path, value, at })
+        let wrong = |message| QueryError::new(value_at, message);
+        match self.kind() {
+            Kind::Time => self.happened(value, value_at, when),
+            Kind::Address if value.contains('/') => {
+                let network = network(value).map_err(wrong)?;
+                Ok(self.within(network))
+            }
+            _ if self.has_words() && !is_quoted && is_one_word(value) => {
+                let (Self { path, at }, text) = (self.clone(), value.to_owned());
+                Ok(Query::Contains { path, text, at })
+            }
+            _ => {
+                check_value(&self.path, value).map_err(wrong)?;
+                Ok(self.equals(value))
+            }
+        }
     }
 
-    /// The field is between two ends.
+    fn equals(&self, value: &str) -> Query {
+        let (Self { path, at }, value) = (self.clone(), value.to_owned());
+        Query::Equals { path, value, at }
+    }
+
+    /// The field of a time is this, or within it.
+    fn happened(&self, value: &str, value_at: usize, when: When) -> Result<Query, QueryError> {
+        let Some(moment) = Moment::read(value, when) else {
+            return Err(QueryError::new(value_at, no_time(value)));
+        };
+        if crate::span::parse(value).is_ok() {
+            let message = format!(
+                "{} is a span before now: write `>={value}` for what happened since then",
+                quoted(value)
+            );
+            return Err(QueryError::new(value_at, message));
+        }
+        if moment.is_instant {
+            return Ok(self.equals(&moment_text(moment.since_us)));
+        }
+        let interval = time(Some(moment.since_us), Some(moment.before_us));
+        refuse_empty(&interval, value_at)?;
+        Ok(self.within(interval))
+    }
+
+    /// The field is between two ends of a range that stands at `range_at`.
     pub(super) fn between(
         &self,
         lower: End,
         upper: End,
-        now: DateTime<Utc>,
+        range_at: usize,
+        when: When,
     ) -> Result<Query, QueryError> {
         if lower.text.is_none() && upper.text.is_none() {
             return Ok(self.exists());
         }
         let interval = match self.kind() {
-            Kind::Time => time_interval(&lower, &upper, now)?,
+            Kind::Time => time_interval(&lower, &upper, when)?,
             Kind::Address => address_interval(&lower, &upper)?,
             kind => Interval::Values {
-                lower: bound(lower, kind, now)?,
-                upper: bound(upper, kind, now)?,
+                lower: bound(lower, kind, when)?,
+                upper: bound(upper, kind, when)?,
             },
         };
+        refuse_empty(&interval, range_at)?;
         Ok(self.within(interval))
     }
 
@@ -117,27 +150,124 @@ impl Name {
     }
 }
 
+/// Whether a value can occur in a field, compared as a whole; what is wrong with it otherwise, for a person.
+///
+/// # Errors
+/// The message.
+pub fn check_value(path: &str, value: &str) -> Result<(), String> {
+    let Some(field) = field::by_name(path) else {
+        return Ok(());
+    };
+    let value_is_right = match field.kind {
+        Kind::Address => field::address(value).is_some(),
+        Kind::Number => Number::with_exponent(value.trim()).is_some(),
+        Kind::Time => field::instant_us(value).is_some(),
+        Kind::Id if field.name == SOURCE => folded(value).parse::<Source>().is_ok(),
+        Kind::Text if field.name == TWO_FACTOR => {
+            matches!(folded(value).as_str(), "true" | "false")
+        }
+        Kind::Id | Kind::Text | Kind::Any => true,
+    };
+    if value_is_right {
+        return Ok(());
+    }
+    Err(match field.kind {
+        Kind::Address => format!("{} is no IP address", quoted(value)),
+        Kind::Number => format!(
+            "{} is no number, and this field holds numbers",
+            quoted(value)
+        ),
+        Kind::Time => no_time(value),
+        Kind::Text => format!("{} is neither `true` nor `false`", quoted(value)),
+        Kind::Id | Kind::Any => format!(
+            "{} names no source: write `organizations/ID` or `accounts/ID`",
+            quoted(value)
+        ),
+    })
+}
+
+/// Whether a text is one word: letters and digits alone, or a UUID.
+fn is_one_word(text: &str) -> bool {
+    text.chars().all(char::is_alphanumeric) || (text.len() == 36 && Uuid::try_parse(text).is_ok())
+}
+
+/// The field whose values are sources.
+const SOURCE: &str = "source";
+
+fn no_time(text: &str) -> String {
+    format!(
+        "{} is no time: write `2026-08-03T08:00:00Z`, `2026-08-03` or `now-7d`",
+        quoted(text)
+    )
+}
+
+/// Refuses an interval in which there can be nothing.
+fn refuse_empty(interval: &Interval, at: usize) -> Result<(), QueryError> {
+    let is_empty = match interval {
+        Interval::Time {
+            since_us,
+            before_us,
+        } => {
+            let before = before_us.unwrap_or(END_US);
+            since_us.is_some_and(|since| since >= before)
+                || before_us.is_some_and(|before| before <= BEGIN_US)
+        }
+        Interval::Addresses { first, last } => first > last,
+        Interval::Values { lower, upper } => are_apart(lower, upper),
+    };
+    if is_empty {
+        let message = "nothing can be in this range: its end is not after its beginning";
+        return Err(QueryError::new(at, message));
+    }
+    Ok(())
+}
+
+/// Whether no value is on the right side of both bounds. A number and a text are never apart: a value can be beyond both.
+fn are_apart(lower: &Bound, upper: &Bound) -> bool {
+    let end = |bound: &Bound| match bound {
+        Bound::Open => None,
+        Bound::Including(text) => Some((text.clone(), true)),
+        Bound::Excluding(text) => Some((text.clone(), false)),
+    };
+    let Some((upper, with_upper)) = end(upper) else {
+        return false;
+    };
+    // An empty text is no value, and the first of all texts.
+    if upper.is_empty() {
+        return true;
+    }
+    let Some((lower, with_lower)) = end(lower) else {
+        return false;
+    };
+    let numbers = (Number::with_exponent(&lower), Number::with_exponent(&upper));
+    let order = match numbers {
+        (Some(lower), Some(upper)) => lower.cmp(&upper),
+        (None, None) => folded(&lower).cmp(&folded(&upper)),
+        _ => return false,
+    };
+    order.is_gt() || (order.is_eq() && !(with_lower && with_upper))
+}
+
+/// The first moment that RFC 3339 can say, and the first after the last, in microseconds since 1970.
+const BEGIN_US: i64 = -62_167_219_200_000_000;
+const END_US: i64 = 253_402_300_800_000_000;
+
 fn time(since_us: Option<i64>, before_us: Option<i64>) -> Interval {
-    // No readable time is later than this: RFC 3339 has no year after it.
-    const END_US: i64 = 253_402_300_800_000_000;
     Interval::Time {
         since_us,
+        // No readable time is later.
         before_us: before_us.filter(|before| *before < END_US),
     }
 }
 
-fn time_interval(lower: &End, upper: &End, now: DateTime<Utc>) -> Result<Interval, QueryError> {
+fn time_interval(lower: &End, upper: &End, when: When) -> Result<Interval, QueryError> {
     let moment = |end: &End| -> Result<Option<Moment>, QueryError> {
         let Some(text) = &end.text else {
             return Ok(None);
         };
-        let wanted = "is no time: write `2026-08-03T08:00:00Z`, `2026-08-03` or `now-7d`";
-        match Moment::read(text, now) {
+        match Moment::read(text, when) {
             Some(moment) => Ok(Some(moment)),
-            None => Err(QueryError::new(
-                end.at,
-                format!("{} {wanted}", quoted(text)),
-            )),
+            None => Err(QueryError::new(end.at, no_time(text))),
         }
     };
     let since_us = moment(lower)?.map(|moment| match lower.is_included {
@@ -151,15 +281,27 @@ fn time_interval(lower: &End, upper: &End, now: DateTime<Utc>) -> Result<Interva
     Ok(time(since_us, before_us))
 }
 
-/// The address and the length of a network, `203.0.113.0/24`.
-fn network(text: &str) -> Option<(IpAddr, u32)> {
-    let (address, bits) = text.trim().split_once('/')?;
-    Some((address.parse().ok()?, bits.parse().ok()?))
+/// The addresses of a network, `203.0.113.0/24`.
+fn network(text: &str) -> Result<Interval, String> {
+    let written = text.trim().split_once('/').and_then(|(address, bits)| {
+        let is_number = !bits.is_empty() && bits.bytes().all(|byte| byte.is_ascii_digit());
+        Some((address.parse::<IpAddr>().ok()?, is_number.then_some(bits)?))
+    });
+    let Some((address, bits)) = written else {
+        return Err(format!(
+            "{} is no network: write one such as `203.0.113.0/24`",
+            quoted(text)
+        ));
+    };
+    let found = bits.parse().ok();
+    found
+        .and_then(|bits| network_interval(address, bits))
+        .ok_or_else(|| format!("{address} has no network of {} bits", quoted(bits)))
 }
 
 fn network_interval(address: IpAddr, bits: u32) -> Option<Interval> {
     let (address, bits) = match (address, address.to_canonical()) {
-        // One of IPv4 in IPv6's clothes.
+        // An IPv4-mapped IPv6 address.
         (IpAddr::V6(_), IpAddr::V4(inner)) if bits >= 96 => (IpAddr::V4(inner), bits - 96),
         _ => (address, bits),
     };
@@ -234,7 +376,7 @@ fn address_interval(lower: &End, upper: &End) -> Result<Interval, QueryError> {
     Ok(addresses(is_v4, first, last))
 }
 
-fn bound(end: End, kind: Kind, now: DateTime<Utc>) -> Result<Bound, QueryError> {
+fn bound(end: End, kind: Kind, when: When) -> Result<Bound, QueryError> {
     let Some(text) = end.text else {
         return Ok(Bound::Open);
     };
@@ -247,8 +389,8 @@ fn bound(end: End, kind: Kind, now: DateTime<Utc>) -> Result<Bound, QueryError> 
             ),
         ));
     }
-    let text = match Moment::is_relative(&text, now) {
-        true => Moment::read(&text, now).map_or(text, |moment| moment_text(moment.since_us)),
+    let text = match Moment::is_relative(&text, when) {
+        true => Moment::read(&text, when).map_or(text, |moment| moment_text(moment.since_us)),
         false => text,
     };
     Ok(match end.is_included {

@@ -235,12 +235,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::search::parse_moment;
+    use crate::query::read_time;
 
     fn edges(interval: &str, zone: &str, since: &str, last: &str) -> Vec<String> {
         let zone = parse_zone(zone).unwrap();
         let scale = Scale::parse(interval, zone, "interval").unwrap();
-        let micros = |text| parse_moment(text).unwrap().timestamp_micros();
+        let micros = |text| {
+            let time = read_time(text, DateTime::UNIX_EPOCH).unwrap();
+            time.timestamp_micros()
+        };
         let (_, edges) = scale.edges(micros(since), micros(last)).unwrap();
         edges
             .into_iter()

@@ -1,27 +1,21 @@
-//! What became of one resource: every change to it, in order, and what differs between one request and the one before.
+//! What became of one resource: every change to it, in order, and what each of them changed.
 //!
 //! Changes are found by the resource's id within one source: ids are only unique within a log, and what is not in the same
 //! log is not known to be the same thing. Some ids are names, `brotli` in every zone that has that setting: so the product and
 //! the zone must be the same too, where the event tells them.
 
-use std::collections::BTreeMap;
-
 use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
 
+use super::diff::{Diff, States};
 use super::pivot::text_at;
-use super::{Question, SearchError, equals, page};
+use super::{Answer, Place, Question, SearchError, equals, page};
 use crate::event::AuditEvent;
 use crate::index::{Hit, Order, Range, Snapshot};
-use crate::json::{self, Scalar};
 use crate::position::Seq;
 use crate::query::Query;
 use crate::store::Store;
 
-/// The most differences that are told of one change.
-const MAX_DIFFERENCES: usize = 1_000;
-
-/// How far back the request before a page's first is looked for, in changes.
+/// How far back the state before a page's first change is looked for, in changes.
 const LOOK_BACK: usize = 100;
 
 /// About how many bytes of entries are read for that.
@@ -30,18 +24,17 @@ const LOOK_BACK_BYTES: usize = 4 * 1024 * 1024;
 /// What makes events changes of one resource, beside their source: the first must be there.
 const SAME: [&str; 3] = ["resource.id", "resource.product", "zone.id"];
 
-/// Where an entry keeps the body of its request.
-const REQUEST: [&str; 2] = ["resource", "request"];
-
 /// A page of a resource's history.
 #[derive(Debug)]
 pub struct History {
     /// How the changes were found.
     pub found_by: FoundBy,
-    /// They, the oldest first.
+    /// They, in the order that was asked for.
     pub changes: Vec<Change>,
     /// Where the next page goes on.
     pub next_cursor: Option<String>,
+    /// Of a page around an event: where the page before this one goes on, in the opposite order.
+    pub previous_cursor: Option<String>,
     /// The newest event that may be on any of the pages.
     pub upto: Seq,
 }
@@ -81,39 +74,19 @@ impl Serialize for FoundBy {
 pub struct Change {
     /// The event that tells of it.
     pub event: AuditEvent,
-    /// What its request's body has that the one before had not, by path, and the other way round; `None` when either is
-    /// missing.
-    pub diff: Option<Vec<Difference>>,
+    /// What it changed.
+    pub diff: Diff,
 }
 
-/// Where two bodies differ.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// The dotted path within the body; empty for a body that is a plain value.
-    pub path: String,
-    /// `added`, `removed` or `changed`.
-    pub change: &'static str,
-    /// What stood there before: `null` for nothing, a list where there are several.
-    pub before: Shown,
-    /// What stands there now.
-    pub after: Shown,
-}
-
-/// What stands at a path: its values, as JSON texts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown(Vec<String>);
-
-impl Serialize for Shown {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = match self.0.as_slice() {
-            [] => "null".to_owned(),
-            [one] => one.clone(),
-            several => format!("[{}]", several.join(",")),
-        };
-        RawValue::from_string(text)
-            .map_err(serde::ser::Error::custom)?
-            .serialize(serializer)
-    }
+/// Which page of a history.
+#[derive(Debug, Clone, Copy)]
+pub enum Which<'a> {
+    /// The first.
+    First,
+    /// The one that begins at a cursor.
+    At(&'a str),
+    /// The one that has the event in its middle.
+    Around,
 }
 
 /// A page of the history of the resource that `event` is about: at most `limit` changes. `None` when the event does not say
@@ -125,7 +98,8 @@ pub fn history(
     store: &Store,
     snapshot: &Snapshot,
     event: &AuditEvent,
-    cursor: Option<&str>,
+    order: Order,
+    which: Which<'_>,
     limit: usize,
 ) -> Result<Option<History>, SearchError> {
     let Some(found_by) = FoundBy::of(event) else {
@@ -134,49 +108,112 @@ pub fn history(
     let question = Question {
         query: found_by.query(),
         range: Range::default(),
-        order: Order::Ascending,
+        order,
     };
     // Nothing in the question depends on when it is asked.
     let asked_at = event.received_at;
-    let answer = page(store, snapshot, &question, asked_at, cursor, limit)?;
-    let mut before = match answer.events.first() {
-        Some(first) => request_before(store, snapshot, &question, first, answer.upto)?,
-        None => None,
+    let get = |cursor, limit| page(store, snapshot, &question, asked_at, cursor, limit);
+    let (mut answer, previous_cursor) = match which {
+        Which::First => (get(None, limit)?, None),
+        Which::At(cursor) => (get(Some(cursor), limit)?, None),
+        Which::Around => around_event(store, snapshot, event, &question, limit)?,
+    };
+    if order == Order::Descending {
+        answer.events.reverse();
+    }
+    let mut states = match answer.events.first() {
+        Some(first) => states_before(store, snapshot, &question, first, answer.upto)?,
+        None => States::default(),
     };
     let mut changes = Vec::new();
     for event in answer.events {
         // Bodies can be large, and a page has a thousand of them at most.
         snapshot.check_time()?;
-        let request = request_of(&event);
-        let diff = before
-            .as_deref()
-            .zip(request.as_deref())
-            .map(|(before, after)| differences(before, after));
-        before = request.or(before);
+        let diff = states.take(&event);
         changes.push(Change { event, diff });
+    }
+    if order == Order::Descending {
+        changes.reverse();
     }
     Ok(Some(History {
         found_by,
         changes,
         next_cursor: answer.next_cursor,
+        previous_cursor,
         upto: answer.upto,
     }))
 }
 
-/// The body of a change's request, if it has one.
-fn request_of(event: &AuditEvent) -> Option<String> {
-    let body = json::member(event.entry.get(), &REQUEST)?;
-    (body != "null").then(|| body.to_owned())
+/// What an event changed of its resource. Of an event that does not say which resource that is, the state before is unknown.
+///
+/// # Errors
+/// [`SearchError`], named by whose fault it is.
+pub fn diff(store: &Store, snapshot: &Snapshot, event: &AuditEvent) -> Result<Diff, SearchError> {
+    let mut states = match FoundBy::of(event) {
+        Some(found_by) => {
+            let question = Question {
+                query: found_by.query(),
+                range: Range::default(),
+                order: Order::Ascending,
+            };
+            states_before(store, snapshot, &question, event, snapshot.seq())?
+        }
+        None => States::default(),
+    };
+    snapshot.check_time()?;
+    Ok(states.take(event))
 }
 
-/// The last request's body before a page's first event.
-fn request_before(
+/// The changes before, at and after an event, in the question's order; where the page before them goes on, too.
+fn around_event(
+    store: &Store,
+    snapshot: &Snapshot,
+    event: &AuditEvent,
+    question: &Question,
+    limit: usize,
+) -> Result<(Answer, Option<String>), SearchError> {
+    let opposite = Question {
+        order: match question.order {
+            Order::Ascending => Order::Descending,
+            Order::Descending => Order::Ascending,
+        },
+        ..question.clone()
+    };
+    let asked_at = event.received_at;
+    let at_event = Place {
+        asked_at_us: asked_at.timestamp_micros(),
+        upto: snapshot.seq(),
+        after: Hit {
+            at_us: event.ordered_at().timestamp_micros(),
+            seq: event.seq,
+        },
+    };
+    let from_event = |question: &Question, limit| {
+        let cursor = at_event.write(question, store.log_id());
+        page(store, snapshot, question, asked_at, Some(&cursor), limit)
+    };
+    let n_before = limit.saturating_sub(1) / 2;
+    let before = from_event(&opposite, n_before)?;
+    let n_after = limit.saturating_sub(before.events.len() + 1);
+    let mut answer = from_event(question, n_after)?;
+    let mut events = before.events;
+    events.reverse();
+    if limit > 0 {
+        events.push(event.clone());
+    }
+    events.append(&mut answer.events);
+    answer.events = events;
+    Ok((answer, before.next_cursor))
+}
+
+/// What is known of the resource before an event, from the changes of the question before it.
+fn states_before(
     store: &Store,
     snapshot: &Snapshot,
     question: &Question,
     first: &AuditEvent,
     upto: Seq,
-) -> Result<Option<String>, SearchError> {
+) -> Result<States, SearchError> {
     let first = Hit {
         at_us: first.ordered_at().timestamp_micros(),
         seq: first.seq,
@@ -192,80 +229,10 @@ fn request_before(
     )?;
     let places: Vec<Seq> = hits.iter().map(|hit| hit.seq).collect();
     let earlier = store.events(&places, LOOK_BACK_BYTES)?;
-    Ok(earlier.iter().find_map(request_of))
-}
-
-/// Where two JSON texts differ, by path, at most [`MAX_DIFFERENCES`].
-fn differences(before: &str, after: &str) -> Vec<Difference> {
-    let (mut before, after) = (leaves(before), leaves(after));
-    let mut found = Vec::new();
-    for (path, after) in after {
-        match before.remove(&path) {
-            Some(before) if before == after => {}
-            Some(before) => found.push(difference(path, "changed", before, after)),
-            None => found.push(difference(path, "added", Vec::new(), after)),
-        }
+    let mut states = States::default();
+    for event in earlier.iter().rev() {
+        snapshot.check_time()?;
+        states.take(event);
     }
-    let removed = before.into_iter();
-    found.extend(removed.map(|(path, before)| difference(path, "removed", before, Vec::new())));
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    found.truncate(MAX_DIFFERENCES);
-    found
-}
-
-fn difference(
-    path: String,
-    change: &'static str,
-    before: Vec<String>,
-    after: Vec<String>,
-) -> Difference {
-    Difference {
-        path,
-        change,
-        before: Shown(before),
-        after: Shown(after),
-    }
-}
-
-/// What stands at each path, as JSON texts in order.
-fn leaves(text: &str) -> BTreeMap<String, Vec<String>> {
-    let mut leaves: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    json::walk(text, |path, value| {
-        let shown = match value {
-            Scalar::Text(text) => serde_json::Value::from(text.as_ref()).to_string(),
-            Scalar::Number(number) => number.to_owned(),
-            Scalar::Bool(value) => value.to_string(),
-            Scalar::Null => "null".to_owned(),
-        };
-        leaves.entry(path.to_owned()).or_default().push(shown);
-    });
-    leaves
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bodies_differ_by_path() {
-        let told = |before, after| {
-            let told = differences(before, after).into_iter();
-            told.map(|at| serde_json::to_string(&at).unwrap())
-                .collect::<Vec<_>>()
-        };
-        insta::assert_debug_snapshot!(told(
-            r#"{"name":"www","ttl":300,"tags":["a","b"],"settings":{"tls":true},"gone":"x"}"#,
-            r#"{"ttl":3600,"name":"www","tags":["a"],"settings":{"tls":true,"note":null},"new":{"deep":"\ud800"}}"#,
-        ), @r#"
-        [
-            "{\"path\":\"gone\",\"change\":\"removed\",\"before\":\"x\",\"after\":null}",
-            "{\"path\":\"new.deep\",\"change\":\"added\",\"before\":null,\"after\":\"�\"}",
-            "{\"path\":\"settings.note\",\"change\":\"added\",\"before\":null,\"after\":null}",
-            "{\"path\":\"tags\",\"change\":\"changed\",\"before\":[\"a\",\"b\"],\"after\":\"a\"}",
-            "{\"path\":\"ttl\",\"change\":\"changed\",\"before\":300,\"after\":3600}",
-        ]
-        "#);
-        assert_eq!(told("[1,2]", "[1, 2]"), Vec::<String>::new());
-        assert_eq!(told("\"a\"", "7").len(), 1);
-    }
+    Ok(states)
 }

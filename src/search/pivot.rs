@@ -4,11 +4,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
 
-use super::tally::Counting;
+use super::tally::{Counting, LabelledValue};
 use super::{Question, SearchError, check_names, equals};
 use crate::clock::from_micros;
 use crate::event::AuditEvent;
-use crate::index::{Order, Range, Snapshot, ValueCount};
+use crate::index::{Order, Range, Snapshot};
 use crate::json;
 use crate::position::rfc3339;
 use crate::query::Query;
@@ -37,7 +37,8 @@ impl Pivot {
     ];
 
     /// The fields that say what it is.
-    fn fields(self) -> &'static [&'static str] {
+    #[must_use]
+    pub fn fields(self) -> &'static [&'static str] {
         match self {
             Self::Actor => &["actor.email", "actor.id"],
             Self::Token => &["actor.token_id"],
@@ -98,19 +99,19 @@ pub struct Profile {
     #[serde(serialize_with = "as_optional_time")]
     pub last_seen: Option<DateTime<Utc>>,
     /// By type of action.
-    pub actions: Vec<ValueCount>,
+    pub actions: Vec<LabelledValue>,
     /// By product.
-    pub products: Vec<ValueCount>,
+    pub products: Vec<LabelledValue>,
     /// By e-mail address.
-    pub actors: Vec<ValueCount>,
+    pub actors: Vec<LabelledValue>,
     /// By address of the caller.
-    pub addresses: Vec<ValueCount>,
+    pub addresses: Vec<LabelledValue>,
     /// By id of the token.
-    pub tokens: Vec<ValueCount>,
+    pub tokens: Vec<LabelledValue>,
     /// By user agent.
-    pub user_agents: Vec<ValueCount>,
+    pub user_agents: Vec<LabelledValue>,
     /// By id of the account.
-    pub accounts: Vec<ValueCount>,
+    pub accounts: Vec<LabelledValue>,
 }
 
 fn as_optional_time<S: Serializer>(
@@ -131,11 +132,14 @@ pub fn profile(
     size: usize,
 ) -> Result<Profile, SearchError> {
     check_names(&question.query, snapshot)?;
+    let question = &super::resolved(store, question)?;
     let matches = snapshot.matches(&question.query, question.range, snapshot.seq())?;
     let extent = matches.extent();
     let counting = Counting {
         store,
         snapshot,
+        question,
+        upto: snapshot.seq(),
         matches: &matches,
     };
     let values = |field| counting.values(field, "", size);
@@ -153,14 +157,22 @@ pub fn profile(
     })
 }
 
-/// The question for the events that have the same in common as `event`, at most `within` before or after it; `None` when
-/// the event does not say what that is.
+/// The question for the events that have the same in common as `event`, or for all events, at most `within` before or after
+/// it; `None` when the event does not say what that is.
 #[must_use]
-pub fn around(event: &AuditEvent, by: Pivot, within: TimeDelta, order: Order) -> Option<Question> {
+pub fn around(
+    event: &AuditEvent,
+    by: Option<Pivot>,
+    within: TimeDelta,
+    order: Order,
+) -> Option<Question> {
     let at_us = event.ordered_at().timestamp_micros();
     let within_us = within.num_microseconds().unwrap_or(i64::MAX);
     Some(Question {
-        query: by.query_like(event)?,
+        query: match by {
+            Some(by) => by.query_like(event)?,
+            None => Query::All,
+        },
         range: Range {
             since_us: Some(at_us.saturating_sub(within_us)),
             // The last moment is in it.

@@ -1,8 +1,11 @@
 //! What is counted beside a page, or alone: how many, which values, and when. All of it is of one snapshot.
 
-use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::histogram::{Histogram, Scale};
+use super::known::is_of_lists;
 use super::walk::read;
 use super::{Question, SearchError, known_field, report_not_indexed};
 use crate::event::AuditEvent;
@@ -61,9 +64,20 @@ pub struct Tallied {
     pub histogram: Option<Histogram>,
 }
 
+/// A value, how it is spelled, and how many events have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelledValue {
+    /// The value as it is compared, in lower case; one that is very long, by its beginning and its hash.
+    pub value: String,
+    /// The value as one of the events spells it; as it is compared where that is not known.
+    pub label: String,
+    /// How many events have it.
+    pub count: u64,
+}
+
 /// The values of some fields: as JSON an object with a list for each field, in the order asked for.
 #[derive(Debug)]
-pub struct FieldValues(pub Vec<(String, Vec<ValueCount>)>);
+pub struct FieldValues(pub Vec<(String, Vec<LabelledValue>)>);
 
 impl Serialize for FieldValues {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -89,10 +103,13 @@ pub fn tally(
     if let Some(facets) = &wanted.facets {
         check_fields(snapshot, facets)?;
     }
+    let question = &super::resolved(store, question)?;
     let matches = snapshot.matches(&question.query, question.range, upto)?;
     let counting = Counting {
         store,
         snapshot,
+        question,
+        upto,
         matches: &matches,
     };
     let facets = wanted.facets.as_ref();
@@ -117,13 +134,16 @@ pub fn completions(
     field: &str,
     prefix: &str,
     size: usize,
-) -> Result<Vec<ValueCount>, SearchError> {
+) -> Result<Vec<LabelledValue>, SearchError> {
     super::check_names(&question.query, snapshot)?;
     known_field(snapshot, field, "name")?;
+    let question = &super::resolved(store, question)?;
     let matches = snapshot.matches(&question.query, question.range, snapshot.seq())?;
     let counting = Counting {
         store,
         snapshot,
+        question,
+        upto: snapshot.seq(),
         matches: &matches,
     };
     counting.values(field, prefix, size)
@@ -144,12 +164,15 @@ fn check_fields(snapshot: &Snapshot, facets: &Facets) -> Result<(), SearchError>
 pub(super) struct Counting<'a> {
     pub(super) store: &'a Store,
     pub(super) snapshot: &'a Snapshot,
+    /// Without fields of lists.
+    pub(super) question: &'a Question,
+    pub(super) upto: Seq,
     pub(super) matches: &'a Matches<'a>,
 }
 
 impl Counting<'_> {
     fn all(&self, facets: &Facets) -> Result<FieldValues, SearchError> {
-        let mut all: Vec<(String, Vec<ValueCount>)> = Vec::new();
+        let mut all: Vec<(String, Vec<LabelledValue>)> = Vec::new();
         for field in &facets.fields {
             if all.iter().all(|(done, _)| done != field) {
                 all.push((field.clone(), self.values(field, "", facets.size)?));
@@ -158,8 +181,64 @@ impl Counting<'_> {
         Ok(FieldValues(all))
     }
 
-    /// The most frequent values of a field: from the index, or from the events when these are few and its values many.
+    /// The most frequent values of a field, each as an event or a list spells it.
     pub(super) fn values(
+        &self,
+        field: &str,
+        prefix: &str,
+        size: usize,
+    ) -> Result<Vec<LabelledValue>, SearchError> {
+        match is_of_lists(field) {
+            true => self.values_of_lists(field, prefix, size),
+            false => self.values_of_entries(field, prefix, size),
+        }
+    }
+
+    /// The most frequent values of a field of entries, each as an event spells it.
+    pub(super) fn values_of_entries(
+        &self,
+        field: &str,
+        prefix: &str,
+        size: usize,
+    ) -> Result<Vec<LabelledValue>, SearchError> {
+        let counted = self.counted(field, prefix, size)?;
+        let mut values: Vec<LabelledValue> = counted
+            .into_iter()
+            .map(|ValueCount { value, count }| LabelledValue {
+                label: value.clone(),
+                value,
+                count,
+            })
+            .collect();
+        // In the order of the log: one event may have several of the values.
+        let mut spelled_at: BTreeMap<Seq, Vec<usize>> = BTreeMap::new();
+        for (i, found) in values.iter().enumerate() {
+            if self.snapshot.has_other_spellings(field, &found.value)
+                && let Some(place) = self.matches.place_with(field, &found.value)?
+            {
+                spelled_at.entry(place).or_default().push(i);
+            }
+        }
+        let places: Vec<Seq> = spelled_at.keys().copied().collect();
+        let mut rest = places.as_slice();
+        while !rest.is_empty() {
+            self.snapshot.check_time()?;
+            let events = read(self.store, rest.iter().copied(), READ_BYTES)?;
+            for event in &events {
+                for i in spelled_at.get(&event.seq).into_iter().flatten() {
+                    let LabelledValue { value, label, .. } = &mut values[*i];
+                    if let Some(spelling) = self.snapshot.spelling(event, field, value) {
+                        *label = spelling;
+                    }
+                }
+            }
+            rest = &rest[events.len()..];
+        }
+        Ok(values)
+    }
+
+    /// The most frequent values of a field: from the index, or from the events when these are few and its values many.
+    fn counted(
         &self,
         field: &str,
         prefix: &str,

@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Question, SearchError, check_names, report_not_indexed};
+use super::known::asks_lists;
+use super::{Question, SearchError, check_names, known, report_not_indexed, resolved};
 use crate::clock::Deadline;
 use crate::event::AuditEvent;
 use crate::index::{Following, Hit, Index, Matcher, Snapshot};
@@ -17,8 +18,8 @@ use crate::store::{Store, StoreError};
 /// How many places of an export are looked up at once.
 const MAX_PLACES: usize = 50_000;
 
-/// The same for a tail: there are many of these at once.
-const MAX_TAIL_PLACES: usize = 4_000;
+/// The same for a tail: there are many of these at once, and five hundred that are far behind take 64 MB so.
+const MAX_TAIL_PLACES: usize = 16_000;
 
 /// The most events in a piece.
 const MAX_EVENTS: usize = 500;
@@ -50,6 +51,7 @@ impl Export {
         question: Question,
     ) -> Result<Self, SearchError> {
         check_names(&question.query, &snapshot)?;
+        let question = resolved(&store, &question)?;
         Ok(Self {
             store,
             snapshot,
@@ -126,6 +128,10 @@ impl Tail {
     /// From here on, events that `index` takes in are held against the question in memory, if that takes no more than
     /// `spare` bytes. Says how many it takes.
     pub fn match_in_memory(&mut self, index: &Index, spare: usize) -> usize {
+        // Lists change while it goes on: each time the index is asked, they are read.
+        if asks_lists(&self.question.query).is_some() {
+            return 0;
+        }
         self.recent = index
             .matcher(&self.question.query)
             .filter(|matcher| matcher.size() <= spare)
@@ -161,7 +167,10 @@ impl Tail {
             let is_whole = recent.is_some();
             let found = match recent {
                 Some(found) => found,
-                None => snapshot.arrivals(query, *range, self.after, MAX_TAIL_PLACES)?,
+                None => {
+                    let query = known::resolved(&self.store, query)?;
+                    snapshot.arrivals(&query, *range, self.after, MAX_TAIL_PLACES)?
+                }
             };
             self.after = match found.last() {
                 Some(last) if !is_whole && found.len() == MAX_TAIL_PLACES => *last,
@@ -172,6 +181,10 @@ impl Tail {
         let mut events = read(&self.store, self.places.iter().copied(), TAIL_BYTES)?;
         report_not_indexed(snapshot, &mut events)?;
         self.places.drain(..events.len());
+        if self.places.is_empty() {
+            // What it took while it was behind is given back.
+            self.places = VecDeque::new();
+        }
         Ok(events)
     }
 }

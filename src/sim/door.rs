@@ -14,7 +14,7 @@ use serde_json::json;
 use super::Simulator;
 use super::chance::{Seed, hex};
 use super::envelope::{self, Refusal};
-use super::faults::Mischief;
+use super::faults::{Mischief, SourceFault};
 use super::quota::Allowance;
 
 /// The longest bearer token that is well formed.
@@ -112,12 +112,18 @@ pub(super) async fn pass(
             allowance = simulator.count(&call);
             match allowance.blocked_until {
                 Some(_) => envelope::rate_limited(simulator.quota_limit()),
-                None if simulator.is_forbidden(&call.path) => Refusal::forbidden().into_response(),
-                None => {
-                    request.extensions_mut().insert(call.clone());
-                    let given = given_credential(request.headers());
-                    serve(&call.mischief, &given, request, next).await
-                }
+                None => match simulator.source_fault(&call.path) {
+                    Some(SourceFault::Status(status)) => refusal_of(status),
+                    Some(SourceFault::Hang(until_closed)) => {
+                        tokio::time::sleep(until_closed).await;
+                        broken_off()
+                    }
+                    None => {
+                        request.extensions_mut().insert(call.clone());
+                        let given = given_credential(request.headers());
+                        serve(&call.mischief, &given, request, next).await
+                    }
+                },
             }
         }
     };
@@ -134,6 +140,30 @@ pub(super) async fn pass(
         tokio::time::sleep(stall).await;
     }
     response
+}
+
+/// A refusal with that status.
+fn refusal_of(status: u16) -> Response {
+    match StatusCode::from_u16(status) {
+        Ok(StatusCode::FORBIDDEN) => Refusal::forbidden(),
+        Ok(StatusCode::UNAUTHORIZED) => invalid_token(),
+        Ok(status) => Refusal::coded(status, 1001, status.canonical_reason().unwrap_or_default()),
+        Err(_) => Refusal::no_route(),
+    }
+    .into_response()
+}
+
+fn invalid_token() -> Refusal {
+    Refusal::coded(StatusCode::UNAUTHORIZED, 1000, "Invalid API Token")
+}
+
+/// An answer whose connection is closed before a byte of its body comes.
+fn broken_off() -> Response {
+    let end = stream::once(async {
+        tokio::task::yield_now().await;
+        Err::<Bytes, std::io::Error>(std::io::ErrorKind::ConnectionReset.into())
+    });
+    Response::new(Body::from_stream(end))
 }
 
 /// Hands a request on, unless it meets with a fault; an answer may still be cut.
@@ -222,11 +252,7 @@ fn authorize(headers: &HeaderMap, token: Option<&str>) -> Result<(String, Caller
         }
     };
     if token.is_some_and(|token| token != given) {
-        return Err(Refusal::coded(
-            StatusCode::UNAUTHORIZED,
-            1000,
-            "Invalid API Token",
-        ));
+        return Err(invalid_token());
     }
     let hash = hex(&mut Seed(0).named("credential").named(given).rng(), 32);
     Ok((hash, caller))
@@ -290,7 +316,7 @@ fn stamp(simulator: &Simulator, call: &Call, allowance: Allowance, headers: &mut
     // The server adds a date where there is none, so an unreadable one stands for a missing one.
     let date = match call.mischief.no_date {
         true => "-".to_owned(),
-        false => http_date(call.at),
+        false => http_date(call.at + call.mischief.date_off.unwrap_or_default()),
     };
     set(header::DATE, date);
     if let Some(until) = allowance.blocked_until {
@@ -300,6 +326,11 @@ fn stamp(simulator: &Simulator, call: &Call, allowance: Allowance, headers: &mut
         } else {
             reset_seconds.to_string()
         };
+        let retry_after = call
+            .mischief
+            .retry_after_text
+            .clone()
+            .unwrap_or(retry_after);
         set(header::RETRY_AFTER, retry_after);
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::position::Source;
 
@@ -59,6 +59,21 @@ pub struct Faults {
     pub echo_credential: f64,
     /// Logs that no token may read: every call for them, and for what belongs to their owner, is answered with 403.
     pub forbidden: Vec<Source>,
+    /// Logs whose calls are answered with that status: 401 as for a credential that does not work, 5xx as a server that
+    /// fails.
+    pub statuses: Vec<(Source, u16)>,
+    /// Logs whose calls are not answered: the connection is closed after [`Faults::stall_for`].
+    pub hanging: Vec<Source>,
+    /// Windows that are longer than this, asked for without a cursor, are refused with 400.
+    pub longest_window: Option<TimeDelta>,
+    /// Windows that begin before this are answered with 503.
+    pub failing_before: Option<DateTime<Utc>>,
+    /// Answers whose `Date` is wrong by [`Faults::date_off`].
+    pub wrong_date: f64,
+    /// By how much; negative for a date in the past.
+    pub date_off: TimeDelta,
+    /// What every 429 says in `Retry-After`, verbatim, whatever the wait is.
+    pub retry_after_text: Option<String>,
     /// Requests for a list of accounts or members that are answered with 403.
     pub list_forbidden: f64,
     /// Such requests that are answered with 404.
@@ -101,6 +116,13 @@ impl Default for Faults {
             no_date: 0.0,
             echo_credential: 0.0,
             forbidden: Vec::new(),
+            statuses: Vec::new(),
+            hanging: Vec::new(),
+            longest_window: None,
+            failing_before: None,
+            wrong_date: 0.0,
+            date_off: TimeDelta::zero(),
+            retry_after_text: None,
             list_forbidden: 0.0,
             list_not_found: 0.0,
             list_null: 0.0,
@@ -111,6 +133,15 @@ impl Default for Faults {
             max_lateness: TimeDelta::hours(1),
         }
     }
+}
+
+/// What always befalls the calls for a log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SourceFault {
+    /// They are answered with this status.
+    Status(u16),
+    /// They are not answered; the connection is closed after this time.
+    Hang(Duration),
 }
 
 /// What befalls one request.
@@ -130,6 +161,11 @@ pub(crate) struct Mischief {
     pub(crate) success_false: bool,
     pub(crate) cursor_loop: bool,
     pub(crate) empty_with_cursor: bool,
+    /// By how much its `Date` is wrong.
+    pub(crate) date_off: Option<TimeDelta>,
+    pub(crate) retry_after_text: Option<String>,
+    pub(crate) longest_window: Option<TimeDelta>,
+    pub(crate) failing_before: Option<DateTime<Utc>>,
     pub(crate) empty_page: bool,
     pub(crate) no_cursor: bool,
     pub(crate) incomplete: bool,
@@ -163,6 +199,10 @@ impl Faults {
             success_false: happens("success_false", self.success_false),
             cursor_loop: happens("cursor_loop", self.cursor_loop),
             empty_with_cursor: happens("empty_with_cursor", self.empty_with_cursor),
+            date_off: happens("wrong_date", self.wrong_date).then_some(self.date_off),
+            retry_after_text: self.retry_after_text.clone(),
+            longest_window: self.longest_window,
+            failing_before: self.failing_before,
             empty_page: happens("empty_page", self.empty_page),
             no_cursor: happens("no_cursor", self.no_cursor),
             incomplete: happens("incomplete", self.incomplete),

@@ -2,6 +2,7 @@
 //!
 //! A question is checked as a whole before anything is read. Which entries pass is said by a sieve beside it.
 
+use axum::http::StatusCode;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use crate::position::Source;
@@ -64,6 +65,15 @@ impl Question {
         let before = required_moment(parameters, "before")?;
         if since >= before {
             return Err(Refusal::invalid("since must be earlier than before"));
+        }
+        let longest = call.mischief.longest_window;
+        if given("cursor").is_none() && longest.is_some_and(|longest| before - since > longest) {
+            return Err(Refusal::invalid("the window is too long"));
+        }
+        let failing_before = call.mischief.failing_before;
+        if failing_before.is_some_and(|failing_before| since < failing_before) {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return Err(Refusal::coded(status, 1001, "Service unavailable"));
         }
         let direction = match given("direction") {
             None | Some("desc") => Direction::Descending,

@@ -10,6 +10,7 @@ use super::windows::{self, Advance, GapCause, WindowId};
 use super::{Store, StoreError, identity, ledger, scrub, sources};
 use crate::durable::Step;
 use crate::event::{Arrival, Identity, sha256};
+use crate::invariant;
 use crate::json::canonical;
 use crate::position::{Cursor, Seq, Window};
 
@@ -124,8 +125,14 @@ impl Store {
     ) -> Result<Appended, StoreError> {
         let kept = self.change(step, |db| {
             let before = head(db)?;
-            let (appended, head) = write(db, before)?;
-            Ok((appended, before, head))
+            let (appended, after) = write(db, before)?;
+            invariant!(
+                SeqHasNoHoles,
+                after.0 == before.0 + appended.new as u64 && head(db)? == after,
+                "{} new events moved the head from {before} to {after}",
+                appended.new
+            );
+            Ok((appended, before, after))
         });
         // A commit whose answer was lost has moved the head all the same: then the file is asked.
         let head = match &kept {

@@ -1,10 +1,10 @@
 //! What is held, beside what upstream shows now: entry by entry, and all that is held of a stretch.
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, Rows, named_params};
 
 use super::bodies::Unpacker;
-use super::reading::has_form;
+use super::reading::{has_form, is_damage};
 use super::{Store, StoreError, identity};
 use crate::clock::from_micros;
 use crate::event::{Arrival, Identity, sha256};
@@ -124,25 +124,48 @@ impl Store {
             // their own order a million rows take a tenth of a second.
             let mut ask = db.prepare_cached(
                 "SELECT seq, identity, time_us FROM event
-                 WHERE +source = :source AND time_us >= :since AND time_us < :before AND seq <= :upto AND from_logpush = 0
+                 WHERE +source = :source AND time_us >= :since AND time_us < :before AND seq > :after AND seq <= :upto
+                     AND from_logpush = 0
                      AND NOT EXISTS (
                          SELECT 1 FROM event AS later WHERE later.source = event.source
-                             AND later.identity = event.identity AND later.revision > event.revision AND later.seq <= :upto)",
+                             AND later.identity = event.identity AND later.revision > event.revision AND later.seq <= :upto)
+                 ORDER BY seq",
             )?;
-            let mut rows = ask.query(named_params! {
-                ":source": source,
-                ":since": window.since.timestamp_micros(),
-                ":before": window.before.timestamp_micros(),
-                ":upto": upto.0,
-            })?;
-            while let Some(row) = rows.next()? {
-                each(Held {
-                    key: EntryKey::of_column(row.get_ref(1)?.as_bytes().unwrap_or_default()),
-                    seq: Seq(row.get(0)?),
-                    time: from_micros(row.get(2)?),
-                });
+            let mut after = Seq::ZERO;
+            while after < upto {
+                let mut rows = ask.query(named_params! {
+                    ":source": source,
+                    ":since": window.since.timestamp_micros(),
+                    ":before": window.before.timestamp_micros(),
+                    ":after": after.0,
+                    ":upto": upto.0,
+                })?;
+                match next_held(&mut rows, &mut after, &mut each) {
+                    Ok(()) => break,
+                    // The next place cannot be read: on with the one after it.
+                    Err(error) if is_damage(&error) => after = after.next(),
+                    Err(error) => return Err(error.into()),
+                }
             }
             Ok(())
         })
     }
+}
+
+/// Hands over each entry of some rows; `after` is the last one.
+fn next_held(
+    rows: &mut Rows<'_>,
+    after: &mut Seq,
+    each: &mut impl FnMut(Held),
+) -> rusqlite::Result<()> {
+    while let Some(row) = rows.next()? {
+        let held = Held {
+            key: EntryKey::of_column(row.get_ref(1)?.as_bytes().unwrap_or_default()),
+            seq: Seq(row.get(0)?),
+            time: from_micros(row.get(2)?),
+        };
+        *after = held.seq;
+        each(held);
+    }
+    Ok(())
 }

@@ -14,6 +14,7 @@ use super::sources::number;
 use super::{GapCause, OpenWindow, Store, StoreError, WindowId, lock};
 use crate::clock::from_micros;
 use crate::durable::Step;
+use crate::invariant;
 use crate::ledger::{self, Aims, BackfillSince, Counts, Sealed, profile, without};
 use crate::position::{Cursor, Source, Window, WindowKind};
 use crate::span;
@@ -57,6 +58,10 @@ pub struct Progress {
 /// The live window that was done with last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastLive {
+    /// Where it begins.
+    pub since: DateTime<Utc>,
+    /// How many entries it showed.
+    pub entries: u64,
     /// Where it ends.
     pub before: DateTime<Utc>,
     /// How often its scan had to start over, each time with a smaller stretch.
@@ -107,7 +112,9 @@ impl Progress {
             .filter_map(|row| Some((row.window, row.sealed.filter(|_| !row.is_proof)?)))
             .collect();
         let gaps = rows.iter().filter_map(|row| Some((row.window, row.gap?)));
-        let proven = without(profile(&proven), &holes);
+        let sealed = proven;
+        let proven = without(profile(&sealed), &holes);
+        check(rows, &sealed, &proven);
         let live_before = of(WindowKind::Live).map(|row| row.window.before).max();
         let earliest = of(WindowKind::Backfill).min_by_key(|row| row.window.since);
         Self {
@@ -137,6 +144,45 @@ impl Progress {
     }
 }
 
+/// Checks what must hold of a source's windows, and of what they prove.
+fn check(rows: &[LedgerRow], sealed: &[Sealed], proven: &[Sealed]) {
+    for row in rows.iter().filter(|row| row.is_proof && !row.is_merged) {
+        invariant!(
+            ScannedBeforeSealed,
+            row.sealed.is_none_or(|sealed| row.began <= sealed),
+            "window {} of source {} began at {} and was sealed at {:?}",
+            row.number,
+            row.source,
+            row.began,
+            row.sealed
+        );
+    }
+    let open = |kind| {
+        let rows = rows.iter();
+        rows.filter(|row| row.sealed.is_none() && row.kind == kind)
+            .count()
+    };
+    for kind in WindowKind::ALL {
+        let open = open(kind);
+        invariant!(
+            OneOpenWindowOfAKind,
+            open <= 1,
+            "{open} open {} windows",
+            kind.as_str()
+        );
+    }
+    for piece in proven {
+        let (since, before) = (piece.window.since, piece.window.before);
+        let has = |moment| sealed.iter().any(|one| one.window.contains(moment));
+        invariant!(
+            ClaimsWithinSealedWindows,
+            has(since) && has(before - TimeDelta::seconds(1)),
+            "{} is claimed, and no sealed window has all of it",
+            piece.window
+        );
+    }
+}
+
 /// New entries a second in the latest day of what is proven.
 fn rate(proven: &[Sealed], end: DateTime<Utc>) -> f64 {
     let latest = proven
@@ -158,6 +204,8 @@ fn last_live(mut rows: Vec<&LedgerRow>) -> Option<LastLive> {
     let mut latest_first = rows.into_iter().rev();
     let last = latest_first.next()?;
     let mut found = LastLive {
+        since: last.window.since,
+        entries: last.counts.entries,
         before: last.window.before,
         restarts: last.restarts,
         sealed_at: last.sealed?,

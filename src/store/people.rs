@@ -131,6 +131,32 @@ impl Store {
         })
     }
 
+    /// What all members were last, those who left included: what lasts first, then the latest; at most `limit` states.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn latest_members(&self, limit: usize) -> Result<Vec<MemberRow>, StoreError> {
+        let which = "ORDER BY until_us IS NULL DESC, since_us DESC, organization, id LIMIT ?1";
+        self.ask(|db| members(db, which, &[&limit]))
+    }
+
+    /// The accounts that have a name, with the one that a list gave last: at most `limit`.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn labels(&self, limit: usize) -> Result<Vec<(Source, String)>, StoreError> {
+        self.ask(|db| {
+            let mut ask = db.prepare_cached(
+                "SELECT name, label FROM source
+                 WHERE label IS NOT NULL AND name LIKE 'accounts/%' ORDER BY name LIMIT ?1",
+            )?;
+            let rows = ask.query_map([limit], |row| {
+                Ok((sources::parse(&row.get::<_, String>(0)?)?, row.get(1)?))
+            })?;
+            rows.map(|row| Ok(row?)).collect()
+        })
+    }
+
     /// All names that some accounts ever had in a list: by account, the latest first. At most `limit` accounts, the first
     /// after the one whose log is called `after`; an empty text comes before all others.
     ///
@@ -285,7 +311,9 @@ fn member(db: &Connection, who: &Who) -> Result<Option<MemberRow>, StoreError> {
     ];
     for (which, key) in keys {
         let Some(key) = key else { continue };
-        let which = format!("{which} ORDER BY until_us IS NULL DESC, since_us DESC LIMIT 1");
+        let which = format!(
+            "{which} ORDER BY until_us IS NULL DESC, since_us DESC, organization, id LIMIT 1"
+        );
         if let Some(found) = members(db, &which, &[key])?.pop() {
             return Ok(Some(found));
         }

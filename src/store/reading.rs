@@ -138,8 +138,8 @@ impl Store {
         let head = head(db)?;
         let last = seq.0.saturating_add(limit as u64).min(head.0);
         let mut newest = Some(head);
-        let rows =
-            (seq.0 + 1..=last).filter_map(|seq| row_at(db, Seq(seq), &mut newest).transpose());
+        let rows = (seq.0.saturating_add(1)..=last)
+            .filter_map(|seq| row_at(db, Seq(seq), &mut newest).transpose());
         self.stored_of(rows, max_bytes)
     }
 

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use super::{Store, StoreError, people};
 use crate::clock::from_micros;
 use crate::durable::Step;
+use crate::invariant;
 use crate::position::Source;
 
 /// A source as it was just seen: in the configuration, or in an organization's list of accounts.
@@ -175,7 +176,16 @@ impl Store {
 }
 
 /// An account is marked as left only after two complete lists without it.
-fn check_left(_db: &Connection) -> Result<(), StoreError> {
+fn check_left(db: &Connection) -> Result<(), StoreError> {
+    let mut ask = db.prepare_cached(
+        "SELECT count(*) FROM source WHERE left_us IS NOT NULL AND left_us IS NOT unlisted_us",
+    )?;
+    let strange: u64 = ask.query_row([], |row| row.get(0))?;
+    invariant!(
+        LeftAfterTwoLists,
+        strange == 0,
+        "{strange} accounts are marked as left, and not as of the first complete list without them"
+    );
     Ok(())
 }
 

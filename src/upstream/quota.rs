@@ -10,6 +10,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::invariant;
 use chrono::{DateTime, TimeDelta, Utc};
 use governor::RateLimiter;
 use governor::clock::Clock;
@@ -77,6 +78,12 @@ impl Permit {
     /// # Errors
     /// The moment until which all calls wait.
     pub(super) fn check(&self, now: DateTime<Utc>) -> Result<(), DateTime<Utc>> {
+        let under_way = self.quota.lock().under_way;
+        invariant!(
+            CallWithAPermit,
+            under_way > 0,
+            "a call is about to be made, and none has a permit"
+        );
         self.quota.blocked_until(now).map_or(Ok(()), Err)
     }
 }
@@ -106,7 +113,9 @@ struct State {
     saved_wait: DateTime<Utc>,
     /// Which saved row has been taken in, by its mark.
     taken_in: Option<(DateTime<Utc>, TimeDelta)>,
-    /// How many waits have followed each other without an answer between.
+    /// The end of the wait that followed the last 429.
+    refused_until: Option<DateTime<Utc>>,
+    /// How many 429 have followed each other without another answer between.
     waits_in_a_row: u32,
 }
 
@@ -144,6 +153,7 @@ impl Quota {
             under_way: 0,
             saved_wait,
             taken_in: saved.map(|saved| saved.mark),
+            refused_until: None,
             waits_in_a_row: 0,
         };
         if let Some(saved) = saved {
@@ -159,6 +169,12 @@ impl Quota {
     pub fn take(&self, now: DateTime<Utc>) -> Result<Permit, DateTime<Utc>> {
         let mut state = self.lock();
         state.check(now)?;
+        invariant!(
+            NoCallDuringAWait,
+            now >= state.blocked_until,
+            "a permit is given at {now}, and the credential waits until {}",
+            state.blocked_until
+        );
         state.last_call = Some(now);
         state.under_way += 1;
         state.spent_until = state.spent_until.max(now) + state.period;
@@ -198,12 +214,13 @@ impl Quota {
     ) -> DateTime<Utc> {
         let mut state = self.lock();
         // Calls that were under way together are refused together: that is one wait.
-        if asked_at >= state.blocked_until {
+        if state.refused_until.is_none_or(|until| asked_at >= until) {
             state.waits_in_a_row = state.waits_in_a_row.saturating_add(1);
         }
         let doublings = state.waits_in_a_row.saturating_sub(1).min(16);
         let least = (MIN_WAIT * (1 << doublings)).min(DEFAULT_WAIT);
         state.block(said.unwrap_or(DEFAULT_WAIT).max(least), now);
+        state.refused_until = Some(state.blocked_until);
         state.blocked_until
     }
 

@@ -14,6 +14,12 @@ use crate::harness::{Service, Upstream};
 
 fn orgtrail() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_orgtrail"));
+    // Those of the tests and of the build would be reported as unknown.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ORGTRAIL_") {
+            command.env_remove(name);
+        }
+    }
     command
         .env_remove("CLOUDFLARE_API_TOKEN")
         .env_remove("RUST_LOG");

@@ -281,7 +281,7 @@ impl Few {
         let log = child.stderr.take().unwrap();
         let log = std::thread::spawn(move || {
             let lines = BufReader::new(log).lines();
-            lines.map_while(Result::ok).inspect(tell_line).collect()
+            lines.map_while(Result::ok).collect()
         });
         let mut says = String::new();
         let mut output = BufReader::new(child.stdout.take().unwrap());
@@ -305,11 +305,6 @@ impl Few {
         assert!(status.success(), "{status}: {log:#?}");
         log
     }
-}
-
-#[expect(clippy::ptr_arg, reason = "the iterator gives strings")]
-fn tell_line(line: &String) {
-    tell(line);
 }
 
 impl Drop for Few {

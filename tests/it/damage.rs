@@ -8,7 +8,7 @@ use orgtrail::index::{DIR_NAME, Index};
 use orgtrail::indexing::{Indexing, open_index};
 use orgtrail::position::Seq;
 use orgtrail::sim::SimConfig;
-use orgtrail::store::{FILE_NAME, Store};
+use orgtrail::store::{FILE_NAME, ScrubState, Store};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -280,6 +280,34 @@ async fn scrub_lists_damage_repairs_it_from_upstream_and_check_says_so() {
             .unwrap(),
         1
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scrub_beside_a_service_lists_and_changes_nothing() {
+    let mut desk = Desk::new().await;
+    desk.keep(&account(), &entries());
+    desk.search_all();
+    damage(&desk.data_dir());
+    let scrub = Command::new(env!("CARGO_BIN_EXE_orgtrail"))
+        .env_remove("RUST_LOG")
+        .args(["scrub", "--data-dir"])
+        .arg(desk.data_dir())
+        .output()
+        .unwrap();
+    assert_eq!(scrub.status.code(), Some(1), "{scrub:?}");
+    let (said, told) = (
+        String::from_utf8(scrub.stdout).unwrap(),
+        String::from_utf8(scrub.stderr).unwrap(),
+    );
+    for line in [
+        "12 events checked.",
+        "4 events are damaged:",
+        "  seq 5: hash_mismatch",
+    ] {
+        assert!(said.lines().any(|found| found == line), "{line} in {said}");
+    }
+    assert!(told.contains("A service uses this log"), "{told}");
+    assert_eq!(desk.store.scrub_state().unwrap(), ScrubState::default());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

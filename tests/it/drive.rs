@@ -12,7 +12,8 @@ use orgtrail::event::Reading;
 use orgtrail::health::Board;
 use orgtrail::index::{Hit, Index, Order, Range};
 use orgtrail::indexing::{Indexing, IndexingError, Turned};
-use orgtrail::poll::{BackfillSince, Following, Next, Overlap, Poller, Settings};
+use orgtrail::invariant::Invariant;
+use orgtrail::poll::{BackfillSince, Following, Next, Outcome, Overlap, Poller, Settings};
 use orgtrail::position::{Seq, Source};
 use orgtrail::query::Query;
 use orgtrail::search::{self, Question};
@@ -72,6 +73,8 @@ pub(crate) struct World {
     pub(crate) base_url: String,
     dir: tempfile::TempDir,
     parts: Option<Parts>,
+    /// Turns whose calls are not answered yet, with the time of their timeout.
+    unanswered: Vec<(DateTime<Utc>, Outcome)>,
     _servers: JoinSet<std::io::Result<()>>,
 }
 
@@ -111,6 +114,7 @@ impl World {
             base_url,
             dir,
             parts: None,
+            unanswered: Vec::new(),
             _servers: servers,
         }
     }
@@ -225,6 +229,73 @@ impl World {
                 Turn::Waited(wait)
             }
         }
+    }
+
+    /// As [`World::poll`], with many calls under way at once: those of sources that hang end 30 seconds later. The clock
+    /// does not move further than to `end`.
+    pub(crate) async fn poll_beside(&mut self, hanging: &[Source], end: DateTime<Utc>) {
+        let now = self.clock.now();
+        let due = self.unanswered.iter().position(|(at, _)| *at <= now);
+        if let Some(due) = due {
+            let (_, outcome) = self.unanswered.remove(due);
+            self.parts().poller.settle(outcome).unwrap();
+            return;
+        }
+        match self.parts().poller.next_turn(now) {
+            Next::Turn(turn) => {
+                let outcome = turn.perform().await;
+                let call = self.simulator.requests().pop().unwrap();
+                let is_unanswered = hanging
+                    .iter()
+                    .any(|source| call.path_and_query.contains(&format!("/{}/", source.id())));
+                if is_unanswered {
+                    self.unanswered
+                        .push((now + TimeDelta::seconds(30), outcome));
+                } else {
+                    self.parts().poller.settle(outcome).unwrap();
+                }
+            }
+            Next::Wait(until) => {
+                let timeouts = self.unanswered.iter().map(|(at, _)| *at);
+                let until = timeouts.chain([until, end]).min().unwrap();
+                self.clock
+                    .advance((until - now).max(TimeDelta::milliseconds(1)));
+            }
+        }
+    }
+
+    /// A poller with another credential on the same log, which follows `sources`.
+    pub(crate) fn another_poller(&mut self, credential: &str, sources: &[Source]) -> Poller {
+        let quota = Quota::new(self.plan.max_requests, None, self.clock.steady());
+        let token: orgtrail::upstream::ReadToken = Arc::new(|| Ok("other-token".into()));
+        let upstream = Upstream::new(
+            self.base_url.parse().unwrap(),
+            token,
+            quota,
+            self.local_clock.clone(),
+            Timeouts::default(),
+        );
+        let seen = sources.iter().map(|source| SourceSeen {
+            source: source.clone(),
+            organization: None,
+            label: None,
+            created_at: None,
+        });
+        let following = Following {
+            sources: seen.collect(),
+            ..Following::default()
+        };
+        let (store, board) = (self.store(), self.board());
+        Poller::new(
+            store,
+            upstream.unwrap(),
+            credential.to_owned(),
+            following,
+            self.plan.settings.clone(),
+            board,
+            self.local_clock.clone(),
+        )
+        .unwrap()
     }
 
     /// One turn of the index, and its recovery when it breaks.
@@ -344,6 +415,9 @@ impl World {
             "the index does not hold what the log holds"
         );
         self.no_call_that_should_not_have_been();
+        for invariant in Invariant::ALL {
+            assert_eq!(invariant.violations(), 0, "{}", invariant.id());
+        }
     }
 
     /// The newest event that is held, and the newest that can be found.

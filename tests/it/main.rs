@@ -8,6 +8,7 @@
 mod answers;
 mod asked;
 mod backfill;
+mod beside;
 mod cli;
 #[cfg(target_os = "linux")]
 mod clients;
@@ -15,6 +16,7 @@ mod completeness;
 mod crash;
 mod damage;
 mod desk;
+mod diffs;
 #[cfg(target_os = "linux")]
 mod disk;
 mod drive;
@@ -22,6 +24,7 @@ mod freshness;
 mod harness;
 mod hostile;
 mod import;
+mod isolation;
 mod lists;
 mod meaning;
 mod motion;
@@ -43,6 +46,7 @@ mod tails;
 mod tidy;
 mod verify;
 mod walks;
+mod words;
 mod worst;
 
 /// Tells whoever runs the tests something that a failure would need.

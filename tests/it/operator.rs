@@ -231,6 +231,13 @@ async fn an_answer_says_how_much_of_it_is_shown_and_what_it_lacks() {
             said.starts_with("4 of 30 values of action.type.\n"),
             "{said}"
         );
+        // This server follows nothing, so to it everything is a loss.
+        if place[0] == "--server" {
+            let (shown, said) = asked(&["nothing", "--since", "20m"]);
+            assert_eq!(shown, "Nothing found, but the answer is incomplete.\n");
+            assert!(said.contains("not followed: "), "{said}");
+            continue;
+        }
         // Only the newest moments are missing.
         let (shown, said) = asked(&["nothing", "--since", "20m"]);
         assert_eq!(shown, "Nothing found.\n");
@@ -240,13 +247,11 @@ async fn an_answer_says_how_much_of_it_is_shown_and_what_it_lacks() {
         let (shown, said) = asked(&["nothing", "--since", "100d"]);
         assert_eq!(shown, "Nothing found, but the answer is incomplete.\n");
         assert!(
-            said.contains(
-                "Coverage: partial. The answer is incomplete: 1 stretch of time is not in it."
-            ),
+            said.contains("Coverage: partial. The answer is incomplete:\n  not scanned yet: "),
             "{said}"
         );
         assert!(
-            said.contains("accounts/f00d from ") && said.contains(": not scanned yet"),
+            said.contains(" of 1 source, 99d23h in all, between "),
             "{said}"
         );
         let (shown, said) = asked(&["nothing", "--since", "100d", "--json"]);

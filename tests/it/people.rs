@@ -1,16 +1,22 @@
 //! Who an actor is: members and accounts beside the answer, their history, and what happens when nobody may read them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Router;
 use axum::http::{StatusCode, Uri};
 use axum::response::IntoResponse;
 use chrono::TimeDelta;
+use orgtrail::clock::Clock;
+use orgtrail::member::Member;
+use orgtrail::position::Source;
 use orgtrail::sim::SimConfig;
+use orgtrail::store::SourceSeen;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use url::form_urlencoded::byte_serialize;
 
+use crate::desk::{Desk, account};
 use crate::drive::{Plan, World};
 use crate::harness::{Service, Upstream, configuration};
 
@@ -210,4 +216,190 @@ async fn where_members_may_not_be_read_nothing_else_is_amiss() {
         json!({"members": [], "next_cursor": null})
     );
     service.stop().await.unwrap();
+}
+
+/// A member with an address of the same name.
+fn member(name: &str, status: &str, two_factor: bool) -> Member {
+    Member {
+        id: format!("m-{name}"),
+        user_id: (status != "pending").then(|| format!("u-{name}")),
+        email: Some(format!("{name}@example.com")),
+        name: Some(format!("{name} Of Example")),
+        status: Some(status.to_owned()),
+        two_factor: Some(two_factor),
+        joined_at: Some("2026-01-02T03:04:05+01:00".to_owned()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_shown_of_actors_and_accounts_can_be_searched_and_counted() {
+    let mut desk = Desk::new().await;
+    let now = Clock::system().now();
+    let by = |n: u32, actor: Value, account: Value| {
+        let time = format!("2026-08-03T08:00:{n:02}Z");
+        json!({"id": format!("e{n}"), "action": {"time": time}, "actor": actor, "account": account})
+            .to_string()
+    };
+    let actors = [
+        json!({"id": "u-Ann", "email": "ann@example.com"}),
+        json!({"id": "u-ann", "email": "bob@example.com"}),
+        json!({"id": "u-gone", "email": "BOB@example.com"}),
+        json!({"email": "Carl@Example.com"}),
+        json!({"id": "u-dora"}),
+        json!({"id": "u-nobody", "email": "nobody@example.com"}),
+        json!({}),
+    ];
+    let entries: Vec<String> = (0..21_usize)
+        .map(|n| {
+            let account = match n % 3 {
+                0 => json!({"id": "f00d", "name": "Old Name"}),
+                1 => json!({"id": "beef"}),
+                _ => Value::Null,
+            };
+            by(n as u32, actors[n % actors.len()].clone(), account)
+        })
+        .collect();
+    let organization = Source::organization("o").unwrap();
+    desk.keep(&organization, &entries[..7]);
+    desk.keep(&account(), &entries[7..]);
+    let listed = |ann: &str| {
+        vec![
+            member("ann", ann, true),
+            member("bob", "active", false),
+            member("carl", "pending", false),
+            member("dora", "active", true),
+        ]
+    };
+    desk.store
+        .save_members("o", &listed("pending"), true, now - TimeDelta::days(2))
+        .unwrap();
+    desk.store
+        .save_members("o", &listed("active"), true, now - TimeDelta::days(1))
+        .unwrap();
+    desk.store
+        .save_members("o", &listed("active")[..3], true, now)
+        .unwrap();
+    let names = [("f00d", "Account Of Food"), ("beef", "Old Name")].map(|(id, name)| SourceSeen {
+        source: Source::account(id).unwrap(),
+        organization: Some("o".to_owned()),
+        created_at: None,
+        label: Some(name.to_owned()),
+    });
+    desk.store.save_sources(&names, now).unwrap();
+    desk.search_all();
+
+    let page = desk.get("/v1/events?limit=100").await;
+    let events = page["events"].as_array().unwrap();
+    let fields = desk.get("/v1/fields?prefix=actor.known.").await;
+    let fields = fields["fields"].as_array().unwrap();
+    assert_eq!(fields.len(), 10);
+    let names = fields.iter().map(|field| field["name"].as_str().unwrap());
+    for name in names.chain(["account.name"]) {
+        // Each value with the events that show it, in the way that it is compared.
+        let mut shown: BTreeMap<String, u64> = BTreeMap::new();
+        for event in events {
+            let values: BTreeSet<String> = match name.strip_prefix("actor.known.") {
+                Some(member) => shown_as_text(&event["actor_known"][member])
+                    .into_iter()
+                    .collect(),
+                None => [&event["account_name"], &event["entry"]["account"]["name"]]
+                    .into_iter()
+                    .filter_map(shown_as_text)
+                    .collect(),
+            };
+            for value in values {
+                *shown.entry(value).or_default() += 1;
+            }
+        }
+        assert!(!shown.is_empty(), "{name}");
+        let facets = desk.get(&format!("/v1/facets?field={name}&size=100")).await;
+        let facets = facets["facets"][name].as_array().unwrap();
+        let counted: BTreeMap<String, u64> = facets
+            .iter()
+            .map(|found| {
+                (
+                    found["value"].as_str().unwrap().to_owned(),
+                    found["count"].as_u64().unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(counted, shown, "{name}");
+        for (value, n) in &shown {
+            let query = format!("{name}:\"{value}\"");
+            assert_eq!(count(&desk, &query).await, *n, "{query}");
+            let others = format!("-{query}");
+            assert_eq!(count(&desk, &others).await, 21 - n, "{others}");
+        }
+        let any: u64 = count(&desk, &format!("{name}:*")).await;
+        let all = shown
+            .keys()
+            .map(|value| format!("\"{value}\""))
+            .collect::<Vec<_>>();
+        assert_eq!(
+            any,
+            count(&desk, &format!("{name}:({})", all.join(" OR "))).await,
+            "{name}"
+        );
+    }
+    for (query, expect) in [
+        ("actor.known.email:ANN*", 6),
+        ("actor.known.name:of", 15),
+        ("actor.known.name:/bob .*/", 3),
+        ("actor.known:*", 15),
+        ("actor.known.left_at:>=now-1h", 3),
+        ("actor.known.two_factor:false actor.id:u-gone", 3),
+        ("account.name:food", 17),
+    ] {
+        assert_eq!(count(&desk, query).await, expect, "{query}");
+    }
+    for query in [
+        "actor.known.two_factor:maybe",
+        "actor.known:x",
+        "actor.known.mail:x",
+        "actor.known.joined_at:soon",
+    ] {
+        let query: String = byte_serialize(query.as_bytes()).collect();
+        let (status, body) = desk.ask(&format!("/v1/count?q={query}")).await;
+        let problem: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(
+            (status, problem["at"].is_u64()),
+            (StatusCode::BAD_REQUEST, true),
+            "{query}: {body}"
+        );
+    }
+    // Every route that takes filters takes these.
+    let (_, exported) = desk.ask("/v1/export?q=actor.known.status:pending").await;
+    assert_eq!(exported.lines().count(), 3);
+    let told = desk
+        .get("/v1/actors/u-ann?q=actor.known.status:active")
+        .await;
+    assert_eq!(told["count"], 6);
+    let values = desk
+        .get("/v1/fields/actor.known.name/values?prefix=a")
+        .await;
+    assert_eq!(
+        values["values"],
+        json!([{"value": "ann of example", "label": "ann Of Example", "count": 6}])
+    );
+    desk.stop().await;
+}
+
+async fn count(desk: &Desk, query: &str) -> u64 {
+    let query: String = byte_serialize(query.as_bytes()).collect();
+    let told = desk.get(&format!("/v1/count?q={query}")).await;
+    told["count"].as_u64().unwrap()
+}
+
+/// A value as it is compared.
+fn shown_as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(match chrono::DateTime::parse_from_rfc3339(text) {
+            Ok(time) => time
+                .to_utc()
+                .to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),
+            Err(_) => text.to_lowercase(),
+        }),
+        Value::Bool(flag) => Some(flag.to_string()),
+        _ => None,
+    }
 }

@@ -242,24 +242,37 @@ pub(crate) fn matches(query: &Query, entry: &Entry) -> bool {
         Query::And(parts) => parts.iter().all(|part| matches(part, entry)),
         Query::Or(parts) => parts.iter().any(|part| matches(part, entry)),
         Query::Not(inner) => !matches(inner, entry),
+        Query::OneOf { path, values } => values.iter().any(|value| is_value(entry, path, value)),
         Query::Latest => !entry.is_replaced,
-        Query::Words { part, text } => {
+        Query::Words { part: None, text } => {
             let asked: Vec<String> = words(text);
             let is = |(asked, word): (&String, &String)| asked == word;
-            any_text(entry, *part, |found| has_run(found, &asked, is))
+            any_text(entry, |found| has_run(found, &asked, is))
+        }
+        // A value of the part as a whole, or words of its fields that have words.
+        Query::Words {
+            part: Some(part),
+            text,
+        } => {
+            let paths: BTreeSet<&str> = entry.leaves.iter().map(|(path, _)| &**path).collect();
+            let mut of_part = paths.into_iter().filter(|path| part_of(path) == *part);
+            of_part.any(|path| {
+                is_value(entry, path, text) || (has_words(path) && contains(entry, path, text))
+            })
+        }
+        Query::Contains { path, text, .. } => {
+            is_value(entry, path, text) || contains(entry, path, text)
         }
         Query::WordsLike { pattern, .. } => {
             let pieces = pattern.words();
             let looks = |(piece, word): (&Pattern, &String)| is_like(piece, word);
-            any_text(entry, None, |found| {
+            any_text(entry, |found| {
                 found.iter().any(|word| is_like(pattern, word)) || has_run(found, &pieces, looks)
             })
         }
         Query::WordMatches { regex, .. } => {
             let regex = whole(regex);
-            any_text(entry, None, |found| {
-                found.iter().any(|word| regex.is_match(word))
-            })
+            any_text(entry, |found| found.iter().any(|word| regex.is_match(word)))
         }
         Query::Equals { path, value, .. } if value.is_empty() => {
             let empty = Leaf::Text(String::new());
@@ -268,18 +281,11 @@ pub(crate) fn matches(query: &Query, entry: &Entry) -> bool {
                 .iter()
                 .any(|(at, leaf)| *at == fold(path) && *leaf == empty)
         }
-        Query::Equals { path, value, .. } => {
-            let kind = kind(path);
-            any_value(entry, path, |found| {
-                found == normal(kind, value)
-                    || (kind == Kind::Any
-                        && number(found).is_some()
-                        && number(found) == number_asked(value))
-            })
-        }
-        Query::Like { path, pattern, .. } => {
-            any_value(entry, path, |found| is_like(pattern, found))
-        }
+        Query::Equals { path, value, .. } => is_value(entry, path, value),
+        Query::Like { path, pattern, .. } => any_value(entry, path, |found| {
+            let in_words = || words(found).iter().any(|word| is_like(pattern, word));
+            is_like(pattern, found) || (has_words(path) && in_words())
+        }),
         Query::Matches { path, regex, .. } => {
             let regex = whole(regex);
             any_value(entry, path, |found| regex.is_match(found))
@@ -299,6 +305,38 @@ pub(crate) fn matches(query: &Query, entry: &Entry) -> bool {
                 .iter()
                 .any(|(at, leaf)| (*at == path || at.starts_with(&below)) && is_value(leaf))
         }
+    }
+}
+
+/// Whether some value at a path is this one.
+fn is_value(entry: &Entry, path: &str, value: &str) -> bool {
+    let kind = kind(path);
+    any_value(entry, path, |found| {
+        found == normal(kind, value)
+            || (kind == Kind::Any
+                && number(found).is_some()
+                && number(found) == number_asked(value))
+    })
+}
+
+/// Whether the words of a text are side by side in some value at a path, both in lower case.
+fn contains(entry: &Entry, path: &str, text: &str) -> bool {
+    let asked = words(&fold(text));
+    let is = |(asked, word): (&String, &String)| asked == word;
+    any_value(entry, path, |found| has_run(&words(found), &asked, is))
+}
+
+/// Whether the words of a field's values are found by themselves.
+fn has_words(path: &str) -> bool {
+    field::by_name(path).is_some_and(|field| field.words)
+}
+
+fn part_of(path: &str) -> Part {
+    match path.split('.').next() {
+        Some("actor") => Part::Actor,
+        Some("action") => Part::Action,
+        Some("resource") => Part::Resource,
+        _ => Part::Other,
     }
 }
 
@@ -330,17 +368,11 @@ fn any_value(entry: &Entry, path: &str, is_asked: impl Fn(&str) -> bool) -> bool
 }
 
 /// Whether the words of some value are as asked.
-fn any_text(entry: &Entry, part: Option<Part>, is_asked: impl Fn(&[String]) -> bool) -> bool {
-    let part_of = |path: &str| match path.split('.').next() {
-        Some("actor") => Part::Actor,
-        Some("action") => Part::Action,
-        Some("resource") => Part::Resource,
-        _ => Part::Other,
-    };
+fn any_text(entry: &Entry, is_asked: impl Fn(&[String]) -> bool) -> bool {
     entry
         .leaves
         .iter()
-        .filter(|(path, _)| path != "action.time" && part.is_none_or(|part| part == part_of(path)))
+        .filter(|(path, _)| path != "action.time")
         .filter_map(|(_, leaf)| text_of(leaf))
         .any(|text| is_asked(&words(&text)))
 }

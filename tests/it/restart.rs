@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use orgtrail::clock::Clock;
@@ -15,9 +15,11 @@ use orgtrail::position::Seq;
 use orgtrail::sim::SimConfig;
 use orgtrail::store::{Imported, Store};
 use serde_json::value::RawValue;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::desk::{Desk, account};
-use crate::harness::{Service, Upstream};
+use crate::harness::{Service, Upstream, until};
 
 /// A file of the index with this ending.
 fn file_of(index: &Path, ending: &str) -> PathBuf {
@@ -250,4 +252,30 @@ async fn after_an_orderly_stop_only_files_written_since_then_are_verified_at_onc
         Vec::<String>::new()
     );
     assert_eq!(index.verify_files(&after.rest).unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_while_indexing_ends_one_turn_only() {
+    let dir = closed(10).await;
+    let data = dir.path().join("data");
+    fs::remove_dir_all(data.join("index")).unwrap();
+    let has_panicked = AtomicBool::new(false);
+    let breaker = Breaker::new(move |step| {
+        let is_first = step == Step::CommitIndex && !has_panicked.swap(true, Ordering::SeqCst);
+        assert!(!is_first, "on purpose");
+        None
+    });
+    let (store, index, _) = open(&data, breaker);
+    let before = orgtrail::task::panics();
+    let stop = CancellationToken::new();
+    let mut following = JoinSet::new();
+    let follower = Indexing::new(store.clone(), index.clone(), Clock::system());
+    following.spawn(follower.run(stop.clone()));
+    until("everything is indexed", || {
+        index.checkpoint() == store.head()
+    })
+    .await;
+    assert!(orgtrail::task::panics() > before);
+    stop.cancel();
+    following.join_next().await.unwrap().unwrap().unwrap();
 }

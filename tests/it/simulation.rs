@@ -63,6 +63,12 @@ fn faults(rng: &mut Rng) -> Faults {
         success_false: share(0.05),
         cursor_loop: share(0.05),
         empty_with_cursor: share(0.5),
+        list_forbidden: share(0.3),
+        list_not_found: share(0.2),
+        list_null: share(0.3),
+        list_cut: share(0.3),
+        list_shrunk: share(0.2),
+        list_without_total: share(0.3),
         empty_page: share(0.3),
         no_cursor: share(0.3),
         incomplete: share(0.05),
@@ -180,7 +186,21 @@ async fn live(seed: u64, broken: &Broken, mut watch: impl FnMut(&mut World, Stri
     let faults = faults(&mut rng);
     // An entry without an id that a page repeats cannot be told from its twin.
     let without_ids = faults.repeat_across_pages == 0.0;
-    world.simulator.set_faults(faults);
+    let sources = world.simulator.sources();
+    // In every second world one log can never be read, until the faults end.
+    let forbidden = &sources[rng.usize(..sources.len())];
+    let forbidden = if rng.bool() && std::env::var_os("XFRB").is_none() {
+        vec![forbidden.clone()]
+    } else {
+        Vec::new()
+    };
+    world.simulator.set_faults(Faults {
+        forbidden,
+        ..faults
+    });
+    // The machine's clock is set now and then, forward and back.
+    let clock_is_set = rng.bool() && std::env::var_os("XCLK").is_none();
+    let mut ahead = TimeDelta::zero();
     for _ in 0..rng.u32(150..400) {
         let turn = world.poll().await;
         watch(&mut world, format!("{turn:?}"));
@@ -199,12 +219,22 @@ async fn live(seed: u64, broken: &Broken, mut watch: impl FnMut(&mut World, Stri
             world.crash();
             watch(&mut world, "crashed".to_owned());
         }
+        if clock_is_set && rng.u8(..40) == 0 {
+            let next = match rng.bool() {
+                true => TimeDelta::zero(),
+                false => TimeDelta::seconds(rng.i64(-20_000..20_000)),
+            };
+            world.local_clock.jump(next - ahead);
+            ahead = next;
+            watch(&mut world, format!("the clock is {ahead} ahead"));
+        }
         if rng.u8(..60) == 0 {
             world.claims_hold(&mut rng);
         }
     }
     *armed.lock().unwrap() = false;
     world.simulator.set_faults(Faults::default());
+    world.local_clock.jump(-ahead);
     world.settle().await;
     world
 }

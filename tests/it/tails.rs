@@ -276,16 +276,29 @@ async fn breaks_off(mut answer: reqwest::Response) -> reqwest::Error {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_export_that_meets_damage_breaks_off() {
+async fn an_export_is_whole_in_spite_of_damage_and_breaks_off_when_the_log_cannot_be_read() {
     let mut desk = desk_with_much_to_export().await;
     let log = rusqlite::Connection::open(desk.data_dir().join(FILE_NAME)).unwrap();
     // The last one of the answer: the newest are first.
     let damage = "UPDATE event SET sha256 = zeroblob(32) WHERE seq = 1";
     assert_eq!(log.execute(damage, []).unwrap(), 1);
+    let (status, export) = desk.ask("/v1/export").await;
+    assert_eq!((status, export.lines().count()), (StatusCode::OK, 400));
+    let last: serde_json::Value = serde_json::from_str(export.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&last["seq"], &last["problem"]),
+        (&json!(1), &json!("damaged"))
+    );
+
     for format in ["ndjson", "csv"] {
-        let export = desk.open(&format!("/v1/export?format={format}")).await;
+        let mut export = desk.open(&format!("/v1/export?format={format}")).await;
         assert_eq!(export.status(), StatusCode::OK);
+        assert!(export.chunk().await.unwrap().is_some());
+        log.execute_batch("ALTER TABLE event RENAME TO elsewhere")
+            .unwrap();
         tell(breaks_off(export).await);
+        log.execute_batch("ALTER TABLE elsewhere RENAME TO event")
+            .unwrap();
     }
     desk.stop().await;
 }

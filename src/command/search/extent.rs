@@ -4,13 +4,9 @@
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::HumanCount;
-use serde::Serialize;
 
-use crate::coverage::{Missing, Reason, Verdict, VerdictState};
+use crate::coverage::{MissingTotal, Reason, Verdict, VerdictState};
 use crate::terminal::{harmless, note};
-
-/// How many missing stretches are listed; `orgtrail status` lists more.
-const MAX_SHOWN: usize = 5;
 
 /// A stretch that begins at most this long ago and was not scanned yet is the newest one, which is always on its way: no loss.
 /// As long as the longest overlap.
@@ -61,74 +57,58 @@ impl Extent {
 
 /// What a partial answer lacks.
 struct Lack<'a> {
-    /// Stretches that are on their way: not scanned yet, or not searchable yet. The earliest beginning among them.
-    newest_since: Option<&'a str>,
-    newest: usize,
-    /// Everything else.
-    losses: Vec<&'a Missing>,
-    /// Stretches that the answer does not name, because there are so many.
-    unnamed: usize,
+    /// The earliest moment of what is on its way: not scanned yet, or not searchable yet.
+    newest: Option<Option<&'a str>>,
+    /// Everything else, by reason.
+    losses: Vec<(Reason, &'a MissingTotal)>,
 }
 
 impl<'a> Lack<'a> {
     fn of(verdict: &'a Verdict, now: DateTime<Utc>) -> Self {
+        let all = verdict.missing_by_reason.iter();
         let (newest, losses): (Vec<_>, Vec<_>) =
-            (verdict.missing.iter()).partition(|missing| is_newest(missing, now));
+            all.partition(|(reason, total)| is_newest(**reason, total, now));
+        let newest = newest.iter().map(|(_, total)| total.since.as_deref()).min();
+        let losses = losses.into_iter();
         Self {
-            newest_since: newest.iter().filter_map(|one| one.since.as_deref()).min(),
-            newest: newest.len(),
-            losses,
-            unnamed: verdict.missing_total.saturating_sub(verdict.missing.len()),
+            newest,
+            losses: losses.map(|(reason, total)| (*reason, total)).collect(),
         }
     }
 
     fn is_newest_only(&self) -> bool {
-        self.newest > 0 && self.losses.is_empty() && self.unnamed == 0
+        self.newest.is_some() && self.losses.is_empty()
     }
 
     fn lines(&self) -> Vec<String> {
-        let newest = match self.newest_since {
+        let newest = self.newest.map(|since| match since {
             Some(since) => format!("the newest minutes, from {since}, are still on their way"),
             None => "the newest events are still on their way".to_owned(),
-        };
-        if self.is_newest_only() {
-            return vec![format!("Coverage: complete or settling, but {newest}.")];
+        });
+        match (newest, self.losses.as_slice()) {
+            (None, []) => vec!["Coverage: partial. No source is followed.".to_owned()],
+            (Some(newest), []) => vec![format!("Coverage: complete or settling, but {newest}.")],
+            (newest, losses) => {
+                let mut lines = vec!["Coverage: partial. The answer is incomplete:".to_owned()];
+                lines.extend(
+                    losses
+                        .iter()
+                        .map(|(reason, total)| format!("  {}", loss(*reason, total))),
+                );
+                lines.extend(newest.map(|newest| format!("Besides, {newest}.")));
+                lines.push("`orgtrail status --all` shows all of it.".to_owned());
+                lines
+            }
         }
-        if self.losses.is_empty() && self.unnamed == 0 {
-            return vec!["Coverage: partial. No source is followed.".to_owned()];
-        }
-        let total = self.losses.len() + self.unnamed;
-        let are = if total == 1 {
-            "stretch of time is"
-        } else {
-            "stretches of time are"
-        };
-        let mut lines = vec![format!(
-            "Coverage: partial. The answer is incomplete: {} {are} not in it.",
-            HumanCount(total as u64)
-        )];
-        let shown = self.losses.iter().take(MAX_SHOWN);
-        lines.extend(shown.map(|missing| format!("  {}", stretch(missing))));
-        let more = total - self.losses.len().min(MAX_SHOWN);
-        if more > 0 {
-            lines.push(format!(
-                "  … and {} more: `orgtrail status` lists them",
-                HumanCount(more as u64)
-            ));
-        }
-        if self.newest > 0 {
-            lines.push(format!("Besides, {newest}."));
-        }
-        lines
     }
 }
 
-/// Whether it is only what happened a moment ago. Text order is time order: all times are RFC 3339 in UTC.
-fn is_newest(missing: &Missing, now: DateTime<Utc>) -> bool {
-    match missing.reason {
+/// Whether all that is missing for a reason is only what happened a moment ago.
+fn is_newest(reason: Reason, total: &MissingTotal, now: DateTime<Utc>) -> bool {
+    match reason {
         Reason::NotSearchableYet => true,
         Reason::NotYet => {
-            let since = missing.since.as_deref();
+            let since = total.since.as_deref();
             let since = since.and_then(|since| since.parse::<DateTime<Utc>>().ok());
             since.is_some_and(|since| since >= now - NEWEST)
         }
@@ -136,84 +116,80 @@ fn is_newest(missing: &Missing, now: DateTime<Utc>) -> bool {
     }
 }
 
-fn stretch(missing: &Missing) -> String {
-    let source = missing.source.as_deref().unwrap_or("all sources");
-    let since = missing.since.as_deref().unwrap_or("the beginning");
-    let before = missing.before.as_deref().unwrap_or("now");
-    harmless(&format!(
-        "{source} from {since} to {before}: {}",
-        reason(missing.reason)
-    ))
-}
-
-/// A reason as people say it.
-fn reason(reason: impl Serialize) -> String {
-    match crate::command::word(reason).as_str() {
-        "not yet" => "not scanned yet".to_owned(),
-        other => other.to_owned(),
+/// What is missing for one reason.
+fn loss(reason: Reason, total: &MissingTotal) -> String {
+    let mut said = match reason {
+        Reason::NotYet => "not scanned yet".to_owned(),
+        other => crate::command::word(other),
+    };
+    said += &match total.stretches {
+        1 => ": 1 stretch of time".to_owned(),
+        stretches => format!(": {} stretches of time", HumanCount(stretches as u64)),
+    };
+    said += &match total.sources {
+        0 => String::new(),
+        1 => " of 1 source".to_owned(),
+        sources => format!(" of {} sources", HumanCount(sources as u64)),
+    };
+    if let Some(seconds) = total.seconds {
+        said += &format!(", {} in all", crate::command::span_text(seconds));
     }
+    if let (Some(since), Some(before)) = (&total.since, &total.before) {
+        said += &format!(", between {since} and {before}");
+    }
+    harmless(&said)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn missing(source: &str, since: &str, before: &str, reason: Reason) -> Missing {
-        Missing {
-            source: Some(source.to_owned()),
+    fn total(stretches: usize, sources: usize, since: &str, before: &str) -> MissingTotal {
+        let moment = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        MissingTotal {
+            stretches,
+            sources,
+            seconds: Some((moment(before) - moment(since)).num_seconds()),
+            longest_seconds: None,
             since: Some(since.to_owned()),
             before: Some(before.to_owned()),
-            reason,
         }
     }
 
-    fn lines(state: VerdictState, missing: Vec<Missing>, unnamed: usize) -> String {
+    fn lines(state: VerdictState, missing: &[(Reason, MissingTotal)]) -> String {
         let now = "2026-08-03T12:00:00Z".parse().unwrap();
-        let missing_total = missing.len() + unnamed;
         let verdict = Verdict {
             state,
-            missing,
-            missing_total,
-            missing_by_reason: std::collections::BTreeMap::new(),
+            missing: Vec::new(),
+            missing_total: missing.iter().map(|(_, total)| total.stretches).sum(),
+            missing_by_reason: missing.iter().cloned().collect(),
         };
         Extent::of_events(3, 1_234, verdict).lines(now).join("\n")
     }
 
     #[test]
     fn the_newest_minutes_are_told_apart_from_a_loss() {
-        let newest = || {
-            missing(
-                "accounts/a",
-                "2026-08-03T11:59:00Z",
-                "2026-08-03T12:00:00Z",
-                Reason::NotYet,
-            )
-        };
-        let history = || {
-            missing(
-                "accounts/a",
-                "2025-02-09T12:00:00Z",
-                "2026-07-01T00:00:00Z",
-                Reason::NotYet,
-            )
-        };
-        let failing = || {
-            missing(
-                "accounts/b",
-                "2026-08-03T11:50:00Z",
-                "2026-08-03T12:00:00Z",
-                Reason::Failing,
-            )
-        };
+        let (newest, now) = ("2026-08-03T11:59:00Z", "2026-08-03T12:00:00Z");
+        // Of very many sources, more than an answer names one by one.
+        let on_its_way = (Reason::NotYet, total(501, 501, newest, now));
+        let history = (Reason::NotYet, total(2, 1, "2025-02-09T12:00:00Z", now));
+        let failing = (Reason::Failing, total(1, 1, "2026-08-03T11:50:00Z", now));
+        let behind = (
+            Reason::NotSearchableYet,
+            MissingTotal {
+                stretches: 1,
+                ..MissingTotal::default()
+            },
+        );
         let partial = VerdictState::Partial;
         let said = [
-            lines(VerdictState::Complete, vec![], 0),
-            lines(VerdictState::Settling, vec![], 0),
-            lines(partial, vec![], 0),
-            lines(partial, vec![newest()], 0),
-            lines(partial, vec![history(), newest(), failing()], 0),
-            lines(partial, vec![failing()], 0),
-            lines(partial, vec![failing(); 7], 100),
+            lines(VerdictState::Complete, &[]),
+            lines(VerdictState::Settling, &[]),
+            lines(partial, &[]),
+            lines(partial, std::slice::from_ref(&on_its_way)),
+            lines(partial, std::slice::from_ref(&behind)),
+            lines(partial, &[history, failing.clone()]),
+            lines(partial, &[on_its_way, failing, behind]),
         ];
         insta::assert_snapshot!(said.join("\n--\n"));
     }

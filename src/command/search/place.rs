@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
+use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -15,12 +16,12 @@ use super::tail;
 use crate::command::reach::{Reach, get, open};
 use crate::coverage::{self, Verdict};
 use crate::event::AuditEvent;
-use crate::index::{IndexError, Order, Range, Snapshot, ValueCount};
+use crate::index::{IndexError, Order, Range, Snapshot};
 use crate::indexing::{self, IndexingError};
 use crate::people;
 use crate::position::{Seq, rfc3339};
 use crate::query::{self, QueryError};
-use crate::search::{self, Export, Facets, MAX_SIZE, Question, SearchError, Tally};
+use crate::search::{self, Export, Facets, LabelledValue, MAX_SIZE, Question, SearchError, Tally};
 use crate::store::Store;
 use crate::terminal::harmless;
 
@@ -76,7 +77,7 @@ struct IndexState {
 }
 
 /// The most frequent values of some fields, each with its field.
-pub(super) type Values = Vec<(String, Vec<ValueCount>)>;
+pub(super) type Values = Vec<(String, Vec<LabelledValue>)>;
 
 /// The first events of an answer.
 pub(super) struct FirstPage {
@@ -126,12 +127,13 @@ impl Place {
                 let look = Look::into(dir, asked)?;
                 let (store, snapshot) = (&look.store, &look.snapshot);
                 let question = asked.question()?;
-                let page = search::page(store, snapshot, &question, asked.now, None, asked.limit);
+                let now = asked.when.now;
+                let page = search::page(store, snapshot, &question, now, None, asked.limit);
                 let page = page.map_err(told)?;
                 let shown = page.events.len();
                 let total = match page.next_cursor {
                     None => shown as u64,
-                    Some(_) => search::count(snapshot, &question).map_err(told)?,
+                    Some(_) => search::count(store, snapshot, &question).map_err(told)?,
                 };
                 Ok(FirstPage {
                     events: Found::introduce(store, page.events)?,
@@ -291,7 +293,7 @@ impl Look {
             sources: Vec::new(),
         };
         // Before the index is opened, so that the answer has at least what it says.
-        let verdict = coverage::verdict(&store, None, &about, asked.now)?;
+        let verdict = coverage::verdict(&store, None, &about, asked.when.now)?;
         let head = store.head();
         let snapshot = open_index(dir, &store)?;
         let verdict = if snapshot.seq() < head {
@@ -313,6 +315,9 @@ impl Asked {
         let mut parameters = vec![("q", self.query.clone())];
         parameters.extend(self.since.map(|since| ("since", rfc3339(since))));
         parameters.extend(self.before.map(|before| ("before", rfc3339(before))));
+        if self.when.zone != Tz::UTC {
+            parameters.push(("tz", self.when.zone.name().to_owned()));
+        }
         parameters
     }
 
@@ -326,7 +331,7 @@ impl Asked {
             before_us: self.before.map(|time| time.timestamp_micros()),
         };
         Ok(Question {
-            query: query::parse(&self.query, self.now).map_err(with_place)?,
+            query: query::parse(&self.query, self.when).map_err(with_place)?,
             range,
             order: self.order,
         })

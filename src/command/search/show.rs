@@ -144,14 +144,14 @@ impl Show {
         for (i, (field, values)) in all.iter().enumerate() {
             if self.form == Form::Json {
                 for found in values {
-                    let line = json!({"field": field, "value": found.value, "count": found.count});
+                    let line = json!({"field": field, "value": found.value, "label": found.label, "count": found.count});
                     say(harmless_json(&line.to_string()))?;
                 }
                 continue;
             }
             let mut table = self.table(&["COUNT", &harmless(field).to_uppercase()]);
             for found in values {
-                let value = self.cell(harmless(&found.value), Color::Cyan);
+                let value = self.cell(harmless(&found.label), Color::Cyan);
                 table.add_row([Cell::new(found.count), value]);
             }
             say(format_args!("{}{table}", if i > 0 { "\n" } else { "" }))?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use chrono::{DateTime, Utc};
 use indicatif::{HumanCount, ProgressBar};
 use serde::Serialize;
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
     let dir = args.reach.data_dir.as_ref().unwrap_or(&config.data_dir);
     let clock = Clock::system();
     let now = clock.now();
-    let wanted = stretch(args, now);
+    let wanted = stretch(args, now)?;
     let (store, is_beside) = open(dir)?;
     let verify = service::verify(store, &config, source.clone(), wanted, is_beside, &clock)?;
     let window = verify.window();
@@ -107,9 +107,15 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
 }
 
 /// The stretch that was named.
-fn stretch(args: &Args, now: DateTime<Utc>) -> Window {
-    let end = |moment: Option<Moment>| moment.map_or(now, |moment| moment.seen_from(now));
-    Window::new(end(args.since), end(args.before))
+fn stretch(args: &Args, now: DateTime<Utc>) -> Result<Window> {
+    let end = |moment: Option<&Moment>| match moment {
+        Some(moment) => moment.seen_from(now).map_err(|message| anyhow!(message)),
+        None => Ok(now),
+    };
+    Ok(Window::new(
+        end(args.since.as_ref())?,
+        end(args.before.as_ref())?,
+    ))
 }
 
 /// The log, to itself if no service uses it; whether one does.

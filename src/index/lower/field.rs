@@ -1,16 +1,35 @@
 //! A field's values: exact, by their looks, or between two ends.
 
+use std::sync::Arc;
+
 use tantivy::query::{BooleanQuery, Occur};
 
 use super::{Lowered, Lowering};
-use crate::field::{Kind, MAX_VALUE_LEN, Number};
+use crate::field::{self, FIELDS, Kind, MAX_VALUE_LEN, Number, Origin, Part, folded};
 use crate::index::IndexError;
+use crate::index::any_path::AnyPath;
 use crate::index::automaton::Automaton;
+use crate::index::one_of::OneOf;
 use crate::index::places::Places;
 use crate::index::schema::{Mark, OTHER_TIME, TIME_PATH};
 use crate::index::sets::Set;
 use crate::index::terms::{End, ValueTest};
+use crate::index::words;
 use crate::query::Interval;
+
+/// Whether the table says that words of a field's values are found.
+pub(in crate::index) fn has_words(path: &str) -> bool {
+    field::by_name(path).is_some_and(|field| field.words)
+}
+
+/// The fields of a part of the entry that have values of their own in the index.
+pub(in crate::index) fn fields_of(part: Part) -> impl Iterator<Item = &'static field::Field> {
+    FIELDS.iter().filter(move |field| {
+        field.origin == Origin::Entry
+            && field.kind != Kind::Any
+            && Part::of_path(field.name) == part
+    })
+}
 
 impl Lowering<'_> {
     /// A value, as a whole; a number outside the table of fields in every spelling.
@@ -36,6 +55,60 @@ impl Lowering<'_> {
             let whole = ValueTest::Whole;
             let terms = self.terms(field, prefix, vec![spellings], whole);
             ways.push(self.gathered(Set::Terms(terms)));
+        }
+        Ok(self.any(ways))
+    }
+
+    /// One of many values, as a whole.
+    pub(super) fn one_of(&self, path: &str, values: &[String]) -> Lowered {
+        let (_, field, _) = self.shape.place_of(path);
+        let terms = values.iter().filter(|value| !value.is_empty());
+        self.gathered(Set::OneOf(OneOf {
+            field,
+            terms: terms
+                .map(|value| self.shape.value_term(path, value))
+                .collect(),
+        }))
+    }
+
+    /// A value as a whole, or words side by side in it.
+    pub(super) fn contains(&self, path: &str, text: &str) -> Lowered {
+        let (_, field, prefix) = self.shape.place_of(path);
+        let words = words::of(&folded(text)).into();
+        let by_words = self.terms(field, prefix, Vec::new(), ValueTest::Words(words));
+        self.any(vec![
+            self.term(self.shape.value_term(path, text)),
+            self.gathered(Set::Terms(by_words)),
+        ])
+    }
+
+    /// A word of a value that looks so as a whole.
+    pub(super) fn has_word_like(&self, path: &str, automaton: Automaton) -> Lowered {
+        let (_, field, prefix) = self.shape.place_of(path);
+        let test = ValueTest::AnyWord(Arc::new(automaton));
+        self.gathered(Set::Terms(self.terms(field, prefix, Vec::new(), test)))
+    }
+
+    /// A value of a part of the entry, as a whole, or words of its fields that have words.
+    pub(super) fn in_part(&self, part: Part, text: &str) -> Result<Lowered, IndexError> {
+        let mut ways = Vec::new();
+        for field in fields_of(part) {
+            ways.push(match field.words {
+                true => self.contains(field.name, text),
+                false => self.equals(field.name, text, 0)?,
+            });
+        }
+        if let Some(name) = part.name() {
+            let spellings = Number::with_exponent(text).map(|number| number.spellings());
+            let spellings = spellings
+                .map(|regex| self.of_regex(&regex, 0))
+                .transpose()?;
+            ways.push(self.gathered(Set::AnyPath(AnyPath {
+                field: self.shape.paths(),
+                above: name,
+                value: words::shortened_value(folded(text)),
+                spellings: spellings.map(Arc::new),
+            })));
         }
         Ok(self.any(ways))
     }

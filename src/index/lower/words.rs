@@ -16,13 +16,10 @@ use crate::index::words;
 use crate::query::Pattern;
 
 impl Lowering<'_> {
-    /// The words side by side, in any of the parts' texts; and an opaque id, which is one word, as the whole value of an id.
-    pub(super) fn words(&self, part: Option<Part>, text: &str) -> Lowered {
+    /// The words side by side, in any text; and an opaque id, which is one word, as the whole value of an id.
+    pub(super) fn words(&self, text: &str) -> Lowered {
         let found = words::of(text);
-        let fields = Part::ALL
-            .into_iter()
-            .filter(|candidate| part.is_none_or(|part| part == *candidate))
-            .map(|part| self.shape.words_of(part));
+        let fields = Part::ALL.into_iter().map(|part| self.shape.words_of(part));
         let mut ways: Vec<Lowered> = match found.as_slice() {
             [] => Vec::new(),
             [word] => fields
@@ -38,11 +35,8 @@ impl Lowering<'_> {
         if let [word] = found.as_slice()
             && words::is_opaque(word)
         {
-            let of_part = self
-                .shape
-                .id_fields()
-                .filter(|(field, _)| part.is_none_or(|part| Part::of_path(field.name) == part));
-            ways.extend(of_part.map(|(_, field)| self.term(Term::from_field_text(field, word))));
+            let ids = self.shape.id_fields();
+            ways.extend(ids.map(|(_, field)| self.term(Term::from_field_text(field, word))));
         }
         self.any(ways)
     }

@@ -21,10 +21,17 @@ impl Verify {
                 self.repair_piece(piece, &mut repaired).await,
                 piece.middle(),
             ) {
-                (Ok(()), _) => {}
+                (Ok(()), _) => self.ask_for_more(),
                 (Err(Broken::Off(error)), _) => return Err(error),
-                // A refused cursor or an entry that is too large: the other half may be readable.
-                (Err(_), Some(middle)) => {
+                (Err(Broken::TooLarge), None) if self.limit > 1 => {
+                    self.ask_for_less();
+                    pieces.push(piece);
+                }
+                // A refused cursor, or an answer that is too large or unreadable: the other half may be readable.
+                (Err(broken), Some(middle)) => {
+                    if matches!(broken, Broken::TooLarge) {
+                        self.ask_for_less();
+                    }
                     pieces.push(Window::new(middle, piece.before));
                     pieces.push(Window::new(piece.since, middle));
                 }

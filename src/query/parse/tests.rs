@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
+use chrono::{DateTime, Utc};
+
 use super::*;
 use crate::clock::from_micros;
 use crate::field::instant_us;
@@ -27,6 +29,7 @@ fn without_places(query: Query) -> Query {
         Query::WordsLike { pattern, .. } => Query::WordsLike { pattern, at: 0 },
         Query::WordMatches { regex, .. } => Query::WordMatches { regex, at: 0 },
         Query::Equals { path, value, .. } => Query::Equals { path, value, at: 0 },
+        Query::Contains { path, text, .. } => Query::Contains { path, text, at: 0 },
         Query::Like { path, pattern, .. } => Query::Like {
             path,
             pattern,
@@ -39,7 +42,7 @@ fn without_places(query: Query) -> Query {
             at: 0,
         },
         Query::Exists { path, .. } => Query::Exists { path, at: 0 },
-        query @ (Query::All | Query::Latest | Query::Words { .. }) => query,
+        query @ (Query::All | Query::Latest | Query::OneOf { .. } | Query::Words { .. }) => query,
     }
 }
 
@@ -95,7 +98,7 @@ fn likely() -> impl Strategy<Value = String> {
         "[0-9]{1,3}(\\.[0-9])?",
     ];
     let name = prop_oneof![
-        "(actor\\.email|actor\\.ip_address|action\\.time|raw\\.status_code|resource\\.request\\.a|a\\\\ b|_exists_)",
+        "(actor\\.email|action\\.description|actor\\.ip_address|action\\.time|raw\\.status_code|resource\\.request\\.a|a\\\\ b|_exists_)",
     ];
     let value = prop_oneof![
         4 => word.clone(),

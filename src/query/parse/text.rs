@@ -106,6 +106,19 @@ impl Reader {
         Ok(pattern)
     }
 
+    /// Whether any of the text that began at `start` was in quotes.
+    pub(super) fn has_quotes(&self, start: usize) -> bool {
+        let mut chars = self.chars[start..self.at].iter();
+        while let Some(c) = chars.next() {
+            match c {
+                '"' => return true,
+                '\\' => _ = chars.next(),
+                _ => {}
+            }
+        }
+        false
+    }
+
     pub(super) fn text_until(
         &mut self,
         ends: impl Fn(char) -> bool,

@@ -209,6 +209,82 @@ async fn the_end_may_carry_a_cursor_to_nothing() {
 }
 
 #[tokio::test]
+async fn empty_pages_in_mid_scan_lead_on_and_lose_nothing() {
+    let (upstream, question) = with(Faults {
+        empty_page: 0.5,
+        ..Faults::default()
+    })
+    .await;
+    let source = &upstream.simulator.sources()[1];
+    let wanted = upstream.simulator.entries(source, upstream.clock.now());
+    for direction in ["asc", "desc"] {
+        let question = question.replace("asc", direction);
+        let (mut found, mut cursor, mut n_empty) = (Vec::new(), None::<String>, 0);
+        loop {
+            let more = cursor.map(|cursor| format!("&cursor={}", escaped(&cursor)));
+            let page = upstream
+                .get(&format!("{question}{}", more.unwrap_or_default()))
+                .await
+                .page();
+            n_empty += usize::from(page.entries.is_empty());
+            found.extend(page.entries);
+            cursor = page.cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        if direction == "desc" {
+            found.reverse();
+        }
+        assert_eq!(found, wanted);
+        assert!(n_empty > 2, "{n_empty} empty pages");
+    }
+}
+
+#[tokio::test]
+async fn full_pages_may_lack_their_cursor() {
+    let (upstream, question) = with(Faults {
+        no_cursor: 1.0,
+        ..Faults::default()
+    })
+    .await;
+    let page = upstream.get(&question).await.page();
+    assert_eq!((page.entries.len(), page.cursor), (20, None));
+}
+
+#[tokio::test]
+async fn answers_may_lack_what_a_page_must_have() {
+    let (upstream, question) = with(Faults {
+        incomplete: 1.0,
+        ..Faults::default()
+    })
+    .await;
+    for _ in 0..20 {
+        let answer = upstream.get(&question).await;
+        assert_eq!(answer.status, 200);
+        let entries = answer.json()["result"].as_array().map_or(0, Vec::len);
+        assert_eq!(entries, 0, "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn failures_may_repeat_the_credential_and_dates_may_be_unreadable() {
+    let (upstream, question) = with(Faults {
+        echo_credential: 1.0,
+        no_date: 1.0,
+        ..Faults::default()
+    })
+    .await;
+    let mut statuses = std::collections::BTreeSet::new();
+    for _ in 0..40 {
+        let answer = upstream.get(&question).await;
+        assert!(httpdate::parse_http_date(&answer.headers["date"]).is_err());
+        statuses.insert(answer.status);
+    }
+    assert_eq!(statuses.into_iter().collect::<Vec<_>>(), [200, 400, 502]);
+}
+
+#[tokio::test]
 async fn other_forms_carry_the_cursor_elsewhere() {
     for (form, last) in [
         (

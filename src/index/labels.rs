@@ -1,0 +1,96 @@
+//! How events spell a value that is compared in lower case.
+
+use tantivy::schema::IndexRecordOption;
+use tantivy::{TantivyError, Term};
+
+use super::IndexError;
+use super::matches::{Found, Matches};
+use super::scan::Snapshot;
+use super::schema::spelled;
+use super::words;
+use crate::event::AuditEvent;
+use crate::field::{self, Kind, Number};
+use crate::json::{self, Scalar};
+use crate::position::Seq;
+
+impl Matches<'_> {
+    /// The place in the log of one of the events that has a value, as [`Matches::values`] gives it.
+    ///
+    /// # Errors
+    /// [`IndexError::Engine`] when a file cannot be read.
+    pub fn place_with(&self, name: &str, value: &str) -> Result<Option<Seq>, IndexError> {
+        let (_, field, before_value) = self.snapshot.shape().place_of(name);
+        let term = Term::from_field_text(field, &(before_value + value));
+        let steps = self.snapshot.watch().steps();
+        let segments = self.snapshot.searcher.segment_readers().iter();
+        for ((found, reader), segment) in self
+            .found
+            .iter()
+            .zip(segments)
+            .zip(&*self.snapshot.segments)
+        {
+            let inverted = reader.inverted_index(field)?;
+            let info = inverted.get_term_info(&term).map_err(TantivyError::from)?;
+            let Some(info) = info else { continue };
+            let mut postings = inverted
+                .read_block_postings_from_terminfo(&info, IndexRecordOption::Basic)
+                .map_err(TantivyError::from)?;
+            while !postings.docs().is_empty() && !steps.step() {
+                let doc = postings.docs().iter().find(|doc| match found {
+                    Found::Stretch(docs) => docs.contains(doc),
+                    Found::Few(few) => few.binary_search(doc).is_ok(),
+                    Found::Many(bits) => bits.contains(**doc),
+                });
+                if let Some(doc) = doc {
+                    return Ok(Some(Seq(segment.seq.get_val(*doc))));
+                }
+                postings.advance();
+            }
+        }
+        self.snapshot.watch().check()?;
+        Ok(None)
+    }
+}
+
+impl Snapshot {
+    /// How an event spells a value of a field or path, as [`Matches::values`] gives it; `None` when it does not have it, or
+    /// the value is too long to be kept whole.
+    #[must_use]
+    pub fn spelling(&self, event: &AuditEvent, name: &str, value: &str) -> Option<String> {
+        let (kind, ..) = self.shape().place_of(name);
+        let is_spelling =
+            |text: &str| text.len() <= words::MAX_VALUE_LEN && field::normal(kind, text) == value;
+        match name.to_ascii_lowercase().as_str() {
+            "source" => return Some(event.source.to_string()).filter(|text| is_spelling(text)),
+            "problem" => return event.problem.clone().filter(|text| is_spelling(text)),
+            _ => {}
+        }
+        let name = spelled(name);
+        let mut found = None;
+        json::walk(event.entry.get(), |path, leaf| {
+            if found.is_some() || spelled(path) != name {
+                return;
+            }
+            found = match leaf {
+                Scalar::Text(text) => Some(text.into_owned()).filter(|text| is_spelling(text)),
+                // A number in an entry is compared in plain digits, whatever the field.
+                Scalar::Number(number) => {
+                    let plain = Number::with_exponent(number).map(|number| number.to_string());
+                    let is_it = is_spelling(plain.as_deref().unwrap_or(number));
+                    is_it.then(|| number.to_owned())
+                }
+                Scalar::Bool(flag) => Some(flag.to_string()).filter(|text| is_spelling(text)),
+                Scalar::Null => None,
+            };
+        });
+        found
+    }
+
+    /// Whether events may spell a value of a field or path in another way than it is compared.
+    #[must_use]
+    pub fn has_other_spellings(&self, name: &str, value: &str) -> bool {
+        let (kind, ..) = self.shape().place_of(name);
+        let has_case = value.chars().any(|c| !c.to_uppercase().eq([c]));
+        has_case || (kind == Kind::Address && value.contains(':'))
+    }
+}

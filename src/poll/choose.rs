@@ -1,0 +1,164 @@
+//! Which call of a credential is next: the most urgent list or scan, as far as there is a place for it.
+//!
+//! Windows whose last call failed or was slow have a small share of the places and of the calls, so that hundreds of sources
+//! that fail or do not answer slow no healthy one. It makes no calls.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::lane::{Lane, SLOW, Wants};
+use super::roll::Roll;
+use super::shares::{Shares, Waiting};
+use super::{LONGEST_SLEEP, Poller};
+use crate::position::{Source, WindowKind};
+
+/// How many calls of one credential are under way at once, of those that are not slow yet.
+const MAX_UNDER_WAY: usize = 8;
+
+/// How many of them are for windows whose last call failed or was slow.
+const MAX_UNRELIABLE: usize = 2;
+
+/// The part of the calls that such windows have for sure; they also get what the others leave.
+pub(super) const UNRELIABLE_SHARE: f64 = 0.1;
+
+/// What to call.
+pub(super) enum Choice {
+    List(usize),
+    Scan(Source, WindowKind),
+}
+
+impl Poller {
+    /// Until when no further call is begun because as many are under way as may be. A call that has become slow leaves its
+    /// place to another one, so that sources that do not answer occupy no place for long.
+    pub(super) fn wait_for_slot(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let busy = self.lanes.values().filter(|lane| lane.is_busy);
+        let slow_at: Vec<_> = busy
+            .map(|lane| lane.last_turn + SLOW)
+            .filter(|slow_at| *slow_at > now)
+            .collect();
+        if slow_at.len() < MAX_UNDER_WAY {
+            return None;
+        }
+        slow_at.into_iter().min()
+    }
+
+    /// What is most urgent, and which kinds wait for a call with it: those take turns by their shares.
+    ///
+    /// Windows whose last call failed or was slow come first when their share is due, and after everything else otherwise.
+    pub(super) fn most_urgent(&mut self, now: DateTime<Utc>) -> Option<(Choice, Option<Waiting>)> {
+        let roll = self
+            .rolls
+            .iter()
+            .position(|roll| roll.due().is_some_and(|due| due <= now));
+        if let Some(at) = roll {
+            return Some((Choice::List(at), None));
+        }
+        let wants: Vec<_> = self
+            .lanes
+            .values()
+            .map(|lane| (lane, self.wants_of(lane, now)))
+            .filter(|(_, wants)| *wants != Wants::default())
+            .collect();
+        let split = |unreliable: bool| -> Vec<(&Lane, Wants)> {
+            let wants = wants.iter();
+            let only = |lane: &Lane, wants: Wants| {
+                wants.only(|kind| lane.is_unreliable(kind) == unreliable)
+            };
+            wants
+                .map(|(lane, wants)| (*lane, only(lane, *wants)))
+                .collect()
+        };
+        let reliable = choose(&split(false), Some(&self.shares));
+        let may_fail = self.unreliable < MAX_UNRELIABLE;
+        let unreliable = may_fail.then(|| choose(&split(true), None)).flatten();
+        let is_due = |chosen: &Chosen| chosen.is_due;
+        let first = unreliable.as_ref().filter(|_| now >= self.unreliable_due);
+        let chosen = first
+            .cloned()
+            .or_else(|| reliable.clone().filter(is_due))
+            .or(unreliable)
+            .or(reliable)?;
+        if chosen.is_unreliable {
+            let share = self.hands.upstream.quota().calls_a_second() * UNRELIABLE_SHARE;
+            let spacing = TimeDelta::milliseconds((1_000.0 / share.max(0.001)) as i64);
+            self.unreliable_due = now + spacing;
+        }
+        Some((Choice::Scan(chosen.source, chosen.kind), chosen.waiting))
+    }
+
+    pub(super) fn wake_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let lanes = self.lanes.values();
+        let lanes = lanes.filter_map(|lane| match self.alone {
+            None => lane.wake_at(now),
+            Some(_) => lane.wake_for_history(now),
+        });
+        let rolls = self.rolls.iter().filter_map(Roll::due);
+        let dues = lanes.chain(rolls).filter(|due| *due > now);
+        dues.min().unwrap_or(now + LONGEST_SLEEP)
+    }
+}
+
+/// A scan that is most urgent among some.
+#[derive(Clone)]
+struct Chosen {
+    source: Source,
+    kind: WindowKind,
+    /// Whether it is due; otherwise it is welcome while nothing else is.
+    is_due: bool,
+    is_unreliable: bool,
+    waiting: Option<Waiting>,
+}
+
+/// The most urgent scan: the kind by its share, if shares are given; of live windows the source whose interval passed most
+/// often, of sweeps the one due first, of history each source in turn.
+fn choose(wants: &[(&Lane, Wants)], shares: Option<&Shares>) -> Option<Chosen> {
+    let live = wants
+        .iter()
+        .filter_map(|(lane, wants)| Some((*lane, wants.live?)))
+        .max_by(|(_, a), (_, b)| (a.is_due.cmp(&b.is_due)).then(a.urgency.total_cmp(&b.urgency)));
+    let sweep = wants
+        .iter()
+        .filter_map(|(lane, wants)| Some((*lane, wants.sweep?)))
+        .min_by_key(|(lane, due)| (*due, lane.last_turn));
+    let backfill = wants
+        .iter()
+        .filter(|(_, wants)| wants.backfill)
+        .min_by_key(|(lane, _)| lane.last_turn);
+    let waiting = [
+        live.is_some_and(|(_, live)| live.is_due),
+        sweep.is_some(),
+        backfill.is_some(),
+    ];
+    let (live, sweep, backfill) = (
+        live.map(|(lane, _)| lane),
+        sweep.map(|(lane, _)| lane),
+        backfill.map(|(lane, _)| *lane),
+    );
+    let (kind, lane) = match shares {
+        // A live scan that is not due yet is welcome when nothing else is to be done.
+        Some(shares) => {
+            let kind = shares.choose(waiting).unwrap_or(WindowKind::Live);
+            let lane = match kind {
+                WindowKind::Live => live,
+                WindowKind::Sweep => sweep,
+                WindowKind::Backfill => backfill,
+            };
+            (kind, lane?)
+        }
+        // Each in turn, whatever its kind.
+        None => [
+            (WindowKind::Live, live),
+            (WindowKind::Sweep, sweep),
+            (WindowKind::Backfill, backfill),
+        ]
+        .into_iter()
+        .filter_map(|(kind, lane)| Some((kind, lane?)))
+        .min_by_key(|(_, lane)| lane.last_turn)?,
+    };
+    Some(Chosen {
+        source: lane.source.clone(),
+        kind,
+        is_due: waiting != Waiting::default(),
+        is_unreliable: shares.is_none(),
+        waiting: shares.map(|_| waiting),
+    })
+}

@@ -79,7 +79,7 @@ impl ValueTester {
         self.wanted.iter().any(|wanted| match wanted {
             Wanted::Text(text) => *text == value,
             Wanted::Automaton(automaton) => automaton.matches(&value),
-            Wanted::Passes(test) => test.passes(&value),
+            Wanted::Passes(test) => test.passes(&value, false),
         })
     }
 }

@@ -27,8 +27,13 @@ struct Log {
 impl Log {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).expect("an index");
-        Self { index, seq: Seq::ZERO, _dir: dir }
+        let (index, _) =
+            Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).expect("an index");
+        Self {
+            index,
+            seq: Seq::ZERO,
+            _dir: dir,
+        }
     }
 }
 
@@ -57,11 +62,21 @@ fuzz_target!(|text: &str| {
         problem: arrival.problem,
         entry: arrival.body,
     };
-    let hit = Hit { at_us: event.ordered_at().timestamp_micros(), seq: event.seq };
-    log.index.add(std::slice::from_ref(&event)).expect("the index takes it");
+    let hit = Hit {
+        at_us: event.ordered_at().timestamp_micros(),
+        seq: event.seq,
+    };
+    log.index
+        .add(std::slice::from_ref(&event))
+        .expect("the index takes it");
     log.index.commit().expect("the index commits it");
     let snapshot = log.index.snapshot();
     assert!(snapshot.not_indexed([hit]).expect("an answer").is_empty());
-    assert_eq!(snapshot.count(&Query::All, Range::default()).expect("a number"), log.seq.0);
+    assert_eq!(
+        snapshot
+            .count(&Query::All, Range::default())
+            .expect("a number"),
+        log.seq.0
+    );
     csv::rows([&event]).expect("a row");
 });

@@ -33,8 +33,13 @@ fuzz_target!(|data: &[u8]| {
     let report = import(store, data, Some(&source), &Clock::system(), |_| {}).expect("a report");
     let new = report.new + report.revised;
     assert_eq!(store.head().0 - before.0, new);
-    assert!(report.broke_off.is_some() || report.lines == new + report.held + report.not_understood);
-    for event in store.events_after(before, 10_000, usize::MAX).expect("the events") {
+    assert!(
+        report.broke_off.is_some() || report.lines == new + report.held + report.not_understood
+    );
+    for event in store
+        .events_after(before, 10_000, usize::MAX)
+        .expect("the events")
+    {
         assert!(!event.entry.get().is_empty());
     }
 });

@@ -25,7 +25,8 @@ const ENTRIES: [&str; 5] = [
 
 static INDEX: LazyLock<(Index, Following, tempfile::TempDir)> = LazyLock::new(|| {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).expect("an index");
+    let (index, _) =
+        Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).expect("an index");
     let following = index.follow();
     for (seq, body) in (1..).zip(ENTRIES) {
         let reading = Reading::of(body);
@@ -63,7 +64,9 @@ fuzz_target!(|text: &str| {
     };
     if let Some(matcher) = index.matcher(&query) {
         let in_memory = index.recent_arrivals(&matcher, Range::default(), Seq::ZERO, &snapshot);
-        let in_memory = in_memory.expect("an answer").map(|found| found.len() as u64);
+        let in_memory = in_memory
+            .expect("an answer")
+            .map(|found| found.len() as u64);
         assert_eq!(in_memory, Some(found), "in memory and in the index");
     }
 });

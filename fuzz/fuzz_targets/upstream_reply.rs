@@ -19,8 +19,13 @@ static ANSWER: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 static UPSTREAM: LazyLock<(Runtime, Upstream, Clock)> = LazyLock::new(|| {
     let runtime = Runtime::new().expect("a runtime");
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
-    let base_url = format!("http://{}/client/v4", listener.local_addr().expect("an address"));
+    let listener = runtime
+        .block_on(TcpListener::bind("127.0.0.1:0"))
+        .expect("a port");
+    let base_url = format!(
+        "http://{}/client/v4",
+        listener.local_addr().expect("an address")
+    );
     runtime.spawn(async move {
         while let Ok((mut line, _)) = listener.accept().await {
             let mut request = vec![0; 8_192];
@@ -49,7 +54,12 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     // No 429: it would hold back the calls after it.
-    let status = ["200 OK", "400 Bad Request", "403 Forbidden", "502 Bad Gateway"][usize::from(first % 4)];
+    let status = [
+        "200 OK",
+        "400 Bad Request",
+        "403 Forbidden",
+        "502 Bad Gateway",
+    ][usize::from(first % 4)];
     let mut answer = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()

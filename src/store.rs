@@ -169,6 +169,26 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+/// Why the log cannot be written at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskProblem {
+    /// The disk has no room.
+    Full,
+    /// The disk fails in another way.
+    Failing,
+}
+
+impl DiskProblem {
+    /// As `/readyz` names it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "disk full",
+            Self::Failing => "disk failing",
+        }
+    }
+}
+
 /// The log. A clone is another handle to the same one and costs a reference count.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
@@ -186,6 +206,8 @@ struct Inner {
     breaker: Breaker,
     /// Nothing is written any more. Set and read under the writer's lock.
     is_closed: AtomicBool,
+    /// Which step the disk did not take, and why, until that step succeeds: a smaller one may succeed before.
+    disk_problem: Mutex<Option<(Step, DiskProblem)>>,
     /// Held as long as the store is open for writing.
     lock: Option<File>,
 }
@@ -247,6 +269,7 @@ impl Store {
             ledgers: Ledgers::default(),
             breaker,
             is_closed: AtomicBool::new(false),
+            disk_problem: Mutex::default(),
             lock,
         }));
         store.learn_dictionaries()?;
@@ -319,12 +342,27 @@ impl Store {
         if self.0.is_closed.load(Ordering::SeqCst) {
             return Err(StoreError::Closed);
         }
-        self.0.breaker.around(step, || {
+        let changed = self.0.breaker.around(step, || {
             let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let outcome = change(&transaction)?;
             transaction.commit()?;
             Ok(outcome)
-        })
+        });
+        let mut problem = lock(&self.0.disk_problem);
+        match &changed {
+            Err(StoreError::Full) => *problem = Some((step, DiskProblem::Full)),
+            Err(StoreError::Disk(_)) => *problem = Some((step, DiskProblem::Failing)),
+            _ => {
+                problem.take_if(|(failed, _)| *failed == step);
+            }
+        }
+        changed
+    }
+
+    /// Why the log cannot be written at present, when the disk is the cause.
+    #[must_use]
+    pub fn disk_problem(&self) -> Option<DiskProblem> {
+        lock(&self.0.disk_problem).map(|(_, problem)| problem)
     }
 
     /// One question to the log, over one snapshot of it.
@@ -497,11 +535,13 @@ mod tests {
             matches!(full, StoreError::Full) && full.may_pass(),
             "{full}"
         );
+        assert_eq!(store.disk_problem(), Some(DiskProblem::Full));
         assert!(store.sources().unwrap().is_empty());
         store.check().unwrap();
         room(1_000_000);
         save().unwrap();
         assert_eq!(store.sources().unwrap().len(), seen.len());
+        assert_eq!(store.disk_problem(), None);
     }
 
     #[test]

@@ -118,10 +118,21 @@ pub struct LogPage {
     pub entries: Vec<Box<RawValue>>,
     /// Where it goes on. An empty page may have a cursor too, and more entries may follow.
     pub next: Option<Cursor>,
-    /// Whether it has as many entries as fit on a page, as far as is known: without a cursor, more may follow all the same.
-    pub is_full: bool,
+    /// Whether more may follow although it has no cursor.
+    pub fullness: Fullness,
     /// Upstream's present when it answered.
     pub date: Option<DateTime<Utc>>,
+}
+
+/// Whether a page has as many entries as fit on one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fullness {
+    /// It has room for more.
+    NotFull,
+    /// No page was longer so far: upstream may send fewer entries than it is asked for.
+    Perhaps,
+    /// It has as many entries as it was asked for, or as upstream sends by default.
+    Full,
 }
 
 /// Reads the credential, each time it is needed: its file may have changed.
@@ -268,24 +279,28 @@ impl Upstream {
             .into_iter()
             .map(ToOwned::to_owned)
             .collect();
-        let is_full = self.is_full(entries.len(), limit);
+        let fullness = self.fullness(entries.len(), limit);
         Ok(LogPage {
             next: envelope.cursor()?,
-            is_full,
+            fullness,
             entries,
             date: answer.date,
         })
     }
 
-    /// Whether a page of so many entries may be one that was cut because no more fit: what was asked for, what upstream gives
-    /// unless it is asked, or the most that it ever gave.
-    fn is_full(&self, len: usize, limit: u32) -> bool {
+    /// Whether a page of so many entries may have been cut because no more fit.
+    fn fullness(&self, len: usize, limit: u32) -> Fullness {
         let longest = self.longest_page.fetch_max(len, Ordering::Relaxed);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        len > 0
-            && (len >= limit
-                || len == DEFAULT_PAGE_LEN
-                || (len >= LEAST_FULL_LEN && len >= longest))
+        // A page that was longer has shown that upstream's default is no limit here.
+        let is_default = len == DEFAULT_PAGE_LEN && longest <= DEFAULT_PAGE_LEN;
+        if len > 0 && (len >= limit || is_default) {
+            Fullness::Full
+        } else if len >= LEAST_FULL_LEN && len >= longest {
+            Fullness::Perhaps
+        } else {
+            Fullness::NotFull
+        }
     }
 
     fn url(&self, path: &[&str]) -> Url {

@@ -11,6 +11,7 @@ use super::params::Given;
 use super::problem::Problem;
 use crate::position::rfc3339;
 use crate::status::{self, SourceStatus};
+use crate::store::DiskProblem;
 
 /// All sources.
 #[derive(Serialize)]
@@ -93,8 +94,11 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, P
 /// What an operator should look at, without the names of what is concerned.
 fn problems(app: &AppState) -> Vec<&'static str> {
     let is_refused = app.board.has_refused_credential(app.clock.steady());
-    is_refused
-        .then_some("credential refused")
-        .into_iter()
-        .collect()
+    let disk = app.store.disk_problem();
+    let problems = [
+        is_refused.then_some("credential refused"),
+        app.index.is_rebuilding().then_some("rebuild"),
+        disk.map(DiskProblem::as_str),
+    ];
+    problems.into_iter().flatten().collect()
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 
 use crate::event::Reading;
 use crate::position::{Cursor, Window};
-use crate::upstream::LogPage;
+use crate::upstream::{Fullness, LogPage};
 
 /// So many empty pages in a row, the last of which leads to itself, are the end of the log: nothing else can be learned.
 const EMPTY_PAGES_AT_END: u32 = 3;
@@ -65,8 +65,13 @@ impl Place<'_> {
             None if page.entries.is_empty() && self.resumed.is_some() && self.cursor.is_none() => {
                 Follows::Unknown("entries that were shown are not shown again")
             }
-            None if page.is_full => self.after_a_full_page(page),
-            None => Follows::End,
+            None if page.fullness == Fullness::NotFull => Follows::End,
+            None => match self.after_a_full_page(page) {
+                from @ Follows::From(_) => from,
+                // Not known to be full: worth another call, and no reason to doubt the page if that cannot be made.
+                _ if page.fullness == Fullness::Perhaps => Follows::End,
+                follows => follows,
+            },
         }
     }
 
@@ -134,7 +139,10 @@ mod tests {
         LogPage {
             entries: times.iter().map(entry).collect(),
             next: next.map(|next| Cursor(next.to_owned())),
-            is_full,
+            fullness: match is_full {
+                true => Fullness::Full,
+                false => Fullness::NotFull,
+            },
             date: None,
         }
     }
@@ -191,6 +199,13 @@ mod tests {
             Follows::From(at(21))
         );
         assert_eq!(resumed.then(&page(&[20], None, false)), Follows::End);
+        let perhaps = |times: &[i64]| LogPage {
+            fullness: Fullness::Perhaps,
+            ..page(times, None, false)
+        };
+        assert_eq!(start.then(&perhaps(&[1, 20])), Follows::From(at(20)));
+        // Many entries of one second are no reason to doubt a page that was only longer than all before.
+        assert_eq!(resumed.then(&perhaps(&[20, 20])), Follows::End);
         let mut nameless = page(&[21, 22], None, true);
         nameless.entries[0] = RawValue::from_string("[7]".to_owned()).unwrap();
         assert_eq!(resumed.then(&nameless), Follows::NoWay);

@@ -55,10 +55,11 @@ impl Poller {
             progress,
             theirs,
         } = scanned;
-        if matches!(did, Did::Kept { .. } | Did::Left) {
+        let is_answer = matches!(did, Did::Kept { .. } | Did::Left);
+        if is_answer {
             self.works(now);
         }
-        self.hear_date(theirs, matches!(did, Did::Kept { .. }), now);
+        self.hear_date(theirs, is_answer, now);
         let difference = self.skew.difference(now);
         // From here on by the lesser of the clocks, as the windows are; what people read is by ours.
         let (ours, now) = (

@@ -223,7 +223,7 @@ async fn values_are_counted_exactly_for_every_field_and_path() {
     expect.retain(|(value, _)| value.starts_with("de"));
     assert_eq!(ranked(&found["values"]), expect);
     let found = desk.get("/v1/fields?prefix=actor.").await;
-    assert_eq!(found["fields"].as_array().unwrap().len(), 7);
+    assert_eq!(found["fields"].as_array().unwrap().len(), 17);
 }
 
 fn encoded(text: &str) -> String {

@@ -148,6 +148,7 @@ async fn a_full_disk_stops_what_comes_in_and_nothing_else_until_there_is_room() 
         .until("/readyz", |ready| ready["index"]["state"] == "current")
         .await;
     assert_eq!(ready["index"]["held"], head.0);
+    assert_eq!(ready["problems"], serde_json::json!(["disk failing"]));
     assert_eq!(client.count("").await, head.0);
     let (held, all) = (shell.held(), shown(&upstream.simulator));
     assert!(held.iter().all(|entry| all.binary_search(entry).is_ok()));
@@ -207,6 +208,7 @@ async fn an_index_without_room_is_filled_when_there_is_some() {
     .await;
     let ready = cramped.client.get("/readyz").await;
     assert_eq!(ready["index"]["state"], "rebuilding", "{ready:#}");
+    assert_eq!(ready["problems"][0], "rebuild", "{ready:#}");
     assert_eq!(ready["index"]["held"], 2_500);
 
     // Then what little there is of it is lost, and not even an empty one can be made.

@@ -79,7 +79,7 @@ async fn a_server_and_a_data_directory_give_the_same() {
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     assert_eq!((rows.len(), &rows[0][0]), (3, "10"));
-    assert!(csv.contains(",'=1+1,"), "{csv}");
+    assert!(csv.contains(",\"'=1+1\","), "{csv}");
     assert_eq!(both(&["--csv", "--all"]).matches("\r\n").count(), 11);
     let facets = both(&[
         "--facets",
@@ -91,7 +91,7 @@ async fn a_server_and_a_data_directory_give_the_same() {
     let first: Value = serde_json::from_str(facets.lines().next().unwrap()).unwrap();
     assert_eq!(
         first,
-        json!({"field": "actor.email", "value": "user0@example.com", "count": 5})
+        json!({"field": "actor.email", "value": "user0@example.com", "label": "user0@example.com", "count": 5})
     );
     let facets = both(&["--facets", "action.result"]);
     assert_eq!(

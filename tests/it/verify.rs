@@ -324,7 +324,7 @@ async fn it_runs_beside_a_service_and_refuses_what_makes_no_sense() {
         1,
         "that upstream still keeps",
     );
-    refused(&[&source, "--since", "soon"], 2, "write a span");
+    refused(&[&source, "--since", "soon"], 2, "`soon` is no time");
     service.stop().await.unwrap();
 
     // Entries of a file that the API never showed are missed upstream; a line of Logpush need not be there.

@@ -41,12 +41,8 @@ pub const MAX_PAGE_BYTES: usize = 64 * 1024 * 1024;
 /// The most that is read of an answer that is an error, in bytes.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
-/// How many entries a page has when the request does not say. A collector reports that no page ever had more, whatever it
-/// asked for.
-const DEFAULT_PAGE_LEN: usize = 100;
-
-/// A page with fewer entries than this is not taken for a full one only because no other had more: it would cost quiet logs a
-/// call each time.
+/// A page with fewer entries than this is not taken for a full one only because no other had more, or because one of that
+/// length had a cursor: it would cost quiet logs a call each time.
 const LEAST_FULL_LEN: usize = 50;
 
 /// Error codes that mean the credential, whatever the status: malformed headers come as a 400.
@@ -131,7 +127,7 @@ pub enum Fullness {
     NotFull,
     /// No page was longer so far: upstream may send fewer entries than it is asked for.
     Perhaps,
-    /// It has as many entries as it was asked for, or as upstream sends by default.
+    /// It has as many entries as it was asked for, or as the longest page that upstream cut shorter than that.
     Full,
 }
 
@@ -149,6 +145,9 @@ pub struct Upstream {
     max_page_bytes: usize,
     /// The most entries that a page had so far: upstream may send fewer than it is asked for.
     longest_page: Arc<AtomicUsize>,
+    /// The most entries of a page that had a cursor and fewer entries than it was asked for: perhaps the most that upstream
+    /// sends. A collector reports that no page ever had more than 100, whatever it asked for.
+    longest_cut_page: Arc<AtomicUsize>,
     /// Hides the token of the latest call.
     mask: Arc<Mutex<Mask>>,
 }
@@ -225,6 +224,7 @@ impl Upstream {
             clock,
             max_page_bytes: MAX_PAGE_BYTES,
             longest_page: Arc::default(),
+            longest_cut_page: Arc::default(),
             mask: Arc::default(),
         })
     }
@@ -279,9 +279,10 @@ impl Upstream {
             .into_iter()
             .map(ToOwned::to_owned)
             .collect();
-        let fullness = self.fullness(entries.len(), limit);
+        let next = envelope.cursor()?;
+        let fullness = self.fullness(entries.len(), limit, next.is_some());
         Ok(LogPage {
-            next: envelope.cursor()?,
+            next,
             fullness,
             entries,
             date: answer.date,
@@ -289,14 +290,18 @@ impl Upstream {
     }
 
     /// Whether a page of so many entries may have been cut because no more fit.
-    fn fullness(&self, len: usize, limit: u32) -> Fullness {
+    fn fullness(&self, len: usize, limit: u32, has_cursor: bool) -> Fullness {
         let longest = self.longest_page.fetch_max(len, Ordering::Relaxed);
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        // A page that was longer has shown that upstream's default is no limit here.
-        let is_default = len == DEFAULT_PAGE_LEN && longest <= DEFAULT_PAGE_LEN;
-        if len > 0 && (len >= limit || is_default) {
+        if has_cursor && len < limit {
+            self.longest_cut_page.fetch_max(len, Ordering::Relaxed);
+        }
+        let is_longest = len >= LEAST_FULL_LEN && len >= longest;
+        // Only upstream itself shows that it sends fewer entries than it is asked for.
+        let is_cut = len == self.longest_cut_page.load(Ordering::Relaxed);
+        if len > 0 && (len >= limit || is_longest && is_cut) {
             Fullness::Full
-        } else if len >= LEAST_FULL_LEN && len >= longest {
+        } else if is_longest {
             Fullness::Perhaps
         } else {
             Fullness::NotFull

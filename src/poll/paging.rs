@@ -75,6 +75,14 @@ impl Place<'_> {
         }
     }
 
+    /// What follows a page that has a cursor, if its cursor is used only where its last time does not lead on.
+    pub(super) fn then_by_time(&self, page: &LogPage) -> Follows {
+        match (self.after_a_full_page(page), self.then(page)) {
+            (from @ Follows::From(_), Follows::Page(_)) => from,
+            (_, follows) => follows,
+        }
+    }
+
     fn after_an_empty_page(&self, next: &Cursor) -> Follows {
         let empty_pages = self.empty_pages.saturating_add(1);
         if self.cursor == Some(next) && empty_pages >= EMPTY_PAGES_AT_END {
@@ -94,16 +102,28 @@ impl Place<'_> {
             .collect();
         // An entry with neither id nor time could not be told from an equal one when it is shown again.
         let is_nameless = |reading: &Reading| reading.id.is_none() && reading.time.is_none();
-        let last = readings.iter().rev().find_map(|reading| reading.time);
-        let last = last.filter(|_| !readings.iter().any(is_nameless));
-        let Some(last) = last.map(|time| time.trunc_subsecs(0)) else {
+        if readings.iter().any(is_nameless) {
+            return Follows::NoWay;
+        }
+        let asked = self.asked();
+        // An entry may state a time that was not asked for, and such a time says nothing of where the page ends.
+        let times = readings.iter().filter_map(|reading| reading.time);
+        let times: Vec<DateTime<Utc>> = times.filter(|time| *time <= asked.before).collect();
+        let mut backwards = times.iter().rev().map(|time| time.trunc_subsecs(0));
+        let Some(mut last) = backwards.next() else {
             return Follows::NoWay;
         };
-        let asked = self.asked();
         // What is asked for from a second on begins a second before it.
         let from = self.resumed.unwrap_or(asked.since);
         if last >= self.window.before {
-            return Follows::End;
+            if times.is_sorted() {
+                return Follows::End;
+            }
+            // Where times are not in order, one of them does not show that the page reaches the end.
+            let Some(inside) = backwards.find(|time| *time < self.window.before) else {
+                return Follows::NoWay;
+            };
+            last = inside;
         }
         if last < asked.since {
             return Follows::Unknown(
@@ -188,6 +208,12 @@ mod tests {
             Follows::From(at(20))
         );
         assert_eq!(start.then(&page(&[1, 60], None, true)), Follows::End);
+        // A time far beyond what was asked for, and times that are not in order, do not show the end.
+        for odd in [&[1, 20, 900][..], &[1, 60, 20, 60], &[30, 1, 20, 60]] {
+            let follows = start.then(&page(odd, None, true));
+            assert_eq!(follows, Follows::From(at(20)), "{odd:?}");
+        }
+        assert_eq!(start.then(&page(&[900], None, true)), Follows::NoWay);
         let resumed = Place {
             resumed: Some(at(20)),
             ..start

@@ -421,7 +421,8 @@ impl Poller {
         Some(Scan {
             source: source.clone(),
             kind,
-            limit: lane.limit,
+            limit: self.hands.settings.page_size,
+            unfinished: lane.unfinished(kind),
             is_unreliable,
             upstream_clock: self.skew.upstream_clock(),
             present: self.skew.present(Now {

@@ -71,8 +71,8 @@ pub(super) struct Lane {
     pub(super) answered_at: Option<DateTime<Utc>>,
     /// Whether its last call was slow.
     was_slow: bool,
-    /// How many entries are asked for at a time.
-    pub(super) limit: u32,
+    /// How often in a row a scan of each kind could not be finished, although its window cannot be shorter.
+    unfinished: [u32; 3],
     /// Whether a turn is under way.
     pub(super) is_busy: bool,
     /// When its last turn began, so that sources take turns.
@@ -158,7 +158,7 @@ impl Lane {
             refused_since: None,
             answered_at: None,
             was_slow: false,
-            limit: settings.page_size,
+            unfinished: [0; 3],
             is_busy: false,
             last_turn: now,
         }
@@ -197,6 +197,7 @@ impl Lane {
         WindowKind::ALL
             .iter()
             .any(|kind| self.help.failures > 0 || self.retries[index(*kind)].failures > 0)
+            || self.unfinished.iter().any(|times| *times > 1)
     }
 
     fn live(&self, is_due: bool, now: DateTime<Utc>) -> Live {
@@ -305,10 +306,19 @@ impl Lane {
     }
 
     /// A page of a window of that kind was kept.
-    pub(super) fn went_well(&mut self, kind: WindowKind, settings: &Settings, now: DateTime<Utc>) {
+    pub(super) fn went_well(&mut self, kind: WindowKind, now: DateTime<Utc>) {
         self.retries[index(kind)] = Retry::none(now);
         self.answered(now);
-        self.limit = self.limit.saturating_mul(2).min(settings.page_size);
+    }
+
+    /// A scan of that kind is over, whatever came of it.
+    pub(super) fn finished(&mut self, kind: WindowKind) {
+        self.unfinished[index(kind)] = 0;
+    }
+
+    /// How often in a row a scan of that kind could not be finished, although its window cannot be shorter.
+    pub(super) fn unfinished(&self, kind: WindowKind) -> u32 {
+        self.unfinished[index(kind)]
     }
 
     /// Upstream answered with what was asked for: the source is not refused.
@@ -364,12 +374,22 @@ impl Lane {
         window: Option<&OpenWindow>,
         now: DateTime<Utc>,
     ) {
-        if let Some(window) = window
-            && window.window.middle().is_none()
-        {
+        if self.asked_for_more(kind, window) {
+            let doublings = self.unfinished[index(kind)].min(16);
             self.retries[index(kind)].not_before =
-                now + (FIRST_RETRY * (1 << window.restarts.min(16))).min(LONGEST_RETRY);
+                now + (FIRST_RETRY * (1 << doublings)).min(LONGEST_RETRY);
         }
+    }
+
+    /// A scan started over with a larger limit. Says whether its window cannot be shorter: that is counted.
+    pub(super) fn asked_for_more(&mut self, kind: WindowKind, window: Option<&OpenWindow>) -> bool {
+        let is_shortest = window.is_some_and(|window| window.window.middle().is_none());
+        let unfinished = &mut self.unfinished[index(kind)];
+        *unfinished = match is_shortest {
+            true => unfinished.saturating_add(1),
+            false => 0,
+        };
+        is_shortest
     }
 
     /// A turn failed for a window of that kind: the kind is tried again, later each time.
@@ -411,11 +431,6 @@ impl Lane {
     pub(super) fn call_now(&mut self, now: DateTime<Utc>) {
         self.try_again(now);
         (self.live_due, self.live_by) = (self.live_due.min(now), self.live_by.min(now));
-    }
-
-    /// Asks for half as much.
-    pub(super) fn ask_for_less(&mut self) {
-        self.limit = (self.limit / 2).max(1);
     }
 }
 
@@ -557,9 +572,9 @@ mod tests {
         assert!(wants.live.is_some() && !wants.backfill);
         assert!(!lane.is_unreliable(WindowKind::Live) && lane.is_failing());
         // What goes well for one kind says nothing of the other.
-        lane.went_well(WindowKind::Live, &settings(), now);
+        lane.went_well(WindowKind::Live, now);
         assert!(!lane.wants(now).backfill && lane.is_failing());
-        lane.went_well(WindowKind::Backfill, &settings(), now);
+        lane.went_well(WindowKind::Backfill, now);
         assert!(lane.wants(now).backfill && !lane.is_failing());
     }
 
@@ -577,7 +592,7 @@ mod tests {
         }
         assert_eq!(refused[2..5], [(20, false), (40, true), (80, true)]);
         assert_eq!(refused[15], (3_600, true));
-        lane.went_well(WindowKind::Live, &settings(), now);
+        lane.went_well(WindowKind::Live, now);
         assert!(!lane.refuse(now), "an answer begins anew");
     }
 }

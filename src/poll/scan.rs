@@ -30,6 +30,10 @@ const FOREIGN_SPAN: TimeDelta = TimeDelta::minutes(30);
 /// more rows, than they save.
 const SHORTEST_FOREIGN: TimeDelta = TimeDelta::hours(1);
 
+/// How often a scan of the shortest window starts over before that window is passed as a gap: about eight minutes. In memory
+/// only, so it begins anew with the process.
+const MAX_UNFINISHED: u32 = 8;
+
 /// When upstream never sent its time, so much of what is newest is not claimed: our own clock may be wrong.
 const UNCERTAIN_PRESENT: TimeDelta = TimeDelta::days(1);
 
@@ -176,7 +180,11 @@ impl Hands {
             task::blocking(move || store.abandon_window(id)).await?;
             return self.scanned(scan, Did::TooEarly, theirs).await;
         }
-        let then = match what_follows(&window, &page, &claim) {
+        let follows = follows(scan, &window, &page);
+        if follows == Follows::NoWay && self.may_ask_for_more(scan, &window, limit) {
+            return self.ask_for_more(scan, window, limit).await;
+        }
+        let then = match what_follows(follows, &window, &claim) {
             Ok(then) => then,
             Err(why) => return self.restart(scan, window, why.to_owned()).await,
         };
@@ -262,6 +270,9 @@ impl Hands {
         window: OpenWindow,
         why: String,
     ) -> Result<Scanned, TurnError> {
+        if window.window.middle().is_none() && scan.unfinished >= MAX_UNFINISHED {
+            return self.give_up(scan, window, GapCause::Unreadable).await;
+        }
         let (store, now) = (self.store.clone(), self.clock.now());
         let smaller = stretch::halved(scan.kind, window.window);
         // The limit that fits stays.
@@ -287,6 +298,28 @@ impl Hands {
         task::blocking(move || store.restart_with_limit(window.id, smaller, Some(limit / 2), now))
             .await?;
         self.scanned(scan, Did::AskedForLess, None).await
+    }
+
+    /// Whether the limit can be the reason why a page seems to be cut off. In the shortest window this is tried a few times
+    /// only, because two entries that are too large together would lead from a smaller limit to a larger one for ever.
+    fn may_ask_for_more(&self, scan: &Scan, window: &OpenWindow, limit: u32) -> bool {
+        let is_bounded = window.window.middle().is_some() || scan.unfinished < MAX_UNFINISHED;
+        limit < self.settings.page_size && is_bounded
+    }
+
+    /// A full page has no cursor and no way on, and the limit was small: each last page of one entry is full. The same
+    /// stretch is scanned with twice the limit.
+    async fn ask_for_more(
+        &self,
+        scan: &Scan,
+        window: OpenWindow,
+        limit: u32,
+    ) -> Result<Scanned, TurnError> {
+        let (store, now) = (self.store.clone(), self.clock.now());
+        let more = limit.saturating_mul(2).min(self.settings.page_size);
+        task::blocking(move || store.restart_with_limit(window.id, window.window, Some(more), now))
+            .await?;
+        self.scanned(scan, Did::AskedForMore, None).await
     }
 
     /// An answer is whole and is not JSON. If it stays so, the stretch is narrowed down to the second that causes it.
@@ -400,9 +433,25 @@ impl Claim {
     }
 }
 
-/// What follows a page that is kept; otherwise why the scan starts over.
-fn what_follows(window: &OpenWindow, page: &LogPage, claim: &Claim) -> Result<Then, &'static str> {
-    match place(window).then(page) {
+/// What follows a page. When the cursors of the shortest window led nowhere before, it is asked for by the time of its last
+/// entry where that leads on.
+fn follows(scan: &Scan, window: &OpenWindow, page: &LogPage) -> Follows {
+    let place = place(window);
+    match place.then(page) {
+        Follows::Page(_) if scan.unfinished > 0 && window.window.middle().is_none() => {
+            place.then_by_time(page)
+        }
+        follows => follows,
+    }
+}
+
+/// What becomes of the window of a page that is kept; otherwise why the scan starts over.
+fn what_follows(
+    follows: Follows,
+    window: &OpenWindow,
+    claim: &Claim,
+) -> Result<Then, &'static str> {
+    match follows {
         Follows::Page(cursor) => Ok(Then::GoOn(cursor)),
         Follows::From(time) => Ok(Then::GoOnFrom(time)),
         Follows::End if claim.is_worth_sealing() => Ok(Then::Seal),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
-use super::lane::LONGEST_RETRY;
+use super::lane::{LONGEST_RETRY, Lane};
 use super::roll::Listing;
 use super::skew::{self, Now};
 use super::standing::Judgement;
@@ -89,7 +89,8 @@ impl Poller {
                 wait_for_clock(hands, &scan.source, why, ours);
             }
             Did::Left => {
-                lane.went_well(scan.kind, settings, now.steady);
+                lane.went_well(scan.kind, now.steady);
+                lane.finished(scan.kind);
                 hands.board.write(&scan.source, |health| {
                     health.failing_since = None;
                     health.state = State::CatchingUp;
@@ -99,10 +100,16 @@ impl Poller {
                 warn!(source = %scan.source, why, "A scan starts over with a smaller window.");
                 lane.restarted(scan.kind, progress.open(scan.kind), now.steady);
                 tell(hands, &scan.source, ours, why.clone());
+                fail_unfinished(hands, lane, scan, ours);
             }
-            Did::AskedForLess => lane.ask_for_less(),
+            Did::AskedForLess => {}
+            Did::AskedForMore => {
+                lane.asked_for_more(scan.kind, progress.open(scan.kind));
+                fail_unfinished(hands, lane, scan, ours);
+            }
             Did::GaveUp { window, cause } => {
                 let why = passed_because(cause);
+                lane.finished(scan.kind);
                 warn!(source = %scan.source, window.stretch = %window, why, "A stretch was passed; it is a gap.");
                 lane.sealed(scan.kind, window.before, 0, settings, now);
                 tell(
@@ -113,8 +120,9 @@ impl Poller {
                 );
             }
             Did::Kept { appended, sealed } => {
-                lane.went_well(scan.kind, settings, now.steady);
+                lane.went_well(scan.kind, now.steady);
                 if let Some(before) = sealed {
+                    lane.finished(scan.kind);
                     self.live_sealed += u32::from(scan.kind == WindowKind::Live);
                     lane.sealed(scan.kind, before, appended.new, settings, now);
                 }
@@ -329,6 +337,16 @@ fn wait_for_clock(hands: &Hands, source: &Source, why: &str, at: DateTime<Utc>) 
     });
     if is_news {
         warn!(source = %source, why, "A source waits because a clock is wrong. Check this machine's clock.");
+    }
+}
+
+/// Writes on the board that a source fails when the shortest window could not be read again.
+fn fail_unfinished(hands: &Hands, lane: &Lane, scan: &Scan, at: DateTime<Utc>) {
+    if lane.unfinished(scan.kind) > 1 {
+        hands.board.write(&scan.source, |health| {
+            health.state = State::Failing;
+            health.failing_since.get_or_insert(at);
+        });
     }
 }
 

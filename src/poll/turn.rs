@@ -54,6 +54,8 @@ pub(super) struct Scan {
     pub(super) source: Source,
     pub(super) kind: WindowKind,
     pub(super) limit: u32,
+    /// How often in a row such a scan could not be finished, although its window cannot be shorter.
+    pub(super) unfinished: u32,
     /// Whether the last call for such a window failed or was slow.
     pub(super) is_unreliable: bool,
     /// The lesser of our present and upstream's.
@@ -120,6 +122,8 @@ pub(super) enum Did {
     },
     /// The cursor led nowhere, or the stretch cannot be read as a whole: the scan starts over.
     Restarted { why: String },
+    /// The last page may be cut off by a small limit: the scan starts over with a larger one.
+    AskedForMore,
     /// A page had too many bytes: the scan starts over with a smaller limit.
     AskedForLess,
     /// The source goes on past a stretch that cannot be read.

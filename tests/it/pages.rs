@@ -585,3 +585,134 @@ async fn a_name_that_repeats_the_credential_is_shown_without_it() {
     let row = rows.into_iter().find(|row| row.source == source).unwrap();
     assert_eq!(row.label.as_deref(), Some("[credential]"), "{name}");
 }
+
+#[tokio::test]
+async fn a_second_whose_cursor_comes_again_is_passed_as_a_gap_and_the_source_goes_on() {
+    let mut world = world(|_, plan| plan.settings.page_size = 10).await;
+    let source = account(&world);
+    poll_for(&mut world, 5).await;
+    world.simulator.set_faults(Faults {
+        cursor_loop: 1.0,
+        ..Faults::default()
+    });
+    let crowded = world.clock.now() + TimeDelta::seconds(30);
+    for n in 0..40 {
+        publish(&world, &format!("crowd {n}"), crowded);
+    }
+    for n in 1..=60 {
+        publish(&world, &n.to_string(), crowded + TimeDelta::minutes(n));
+    }
+    // While it is tried again, the source is reported as failing.
+    let mut was_failing = false;
+    let end = crowded + TimeDelta::minutes(100);
+    while world.clock.now() < end {
+        world.poll().await;
+        let health = world.board().read(&source);
+        was_failing |= health.failing_since.is_some() && health.state == State::Failing;
+    }
+    assert!(was_failing, "it looked well");
+    let held = ids(&mut world);
+    let after = (1..=60).filter(|n: &i64| held.contains(&n.to_string()));
+    assert_eq!(after.count(), 60);
+    assert!(held.contains("crowd 0"));
+    let health = world.board().read(&source);
+    assert_eq!((health.state, health.failing_since), (State::Live, None));
+    let found = gaps(&mut world, start(), crowded + TimeDelta::minutes(60));
+    assert!(!found.is_empty());
+    for gap in &found {
+        assert_eq!(gap.reason, Reason::Unreadable, "{gap:?}");
+        let since: DateTime<Utc> = gap.since.parse().unwrap();
+        assert!((since - crowded).abs() < TimeDelta::seconds(3), "{gap:?}");
+    }
+}
+
+#[tokio::test]
+async fn seconds_beside_an_entry_that_is_too_large_are_proven_with_few_calls() {
+    let mut world = world(|_, plan| {
+        plan.max_page_bytes = 20_000;
+        plan.settings.page_size = 50;
+    })
+    .await;
+    let source = account(&world);
+    let happened = start() + TimeDelta::minutes(7);
+    let mut expected = BTreeSet::new();
+    for n in -300_i64..300 {
+        let id = n.to_string();
+        publish(
+            &world,
+            &id,
+            happened + TimeDelta::milliseconds(n * 1_000 + 500),
+        );
+        expected.insert(id);
+    }
+    let text = format!(
+        r#"{{"id":"large","action":{{"time":"{}"}},"text":"{}"}}"#,
+        stamp(happened),
+        "x".repeat(30_000)
+    );
+    world.simulator.publish(&source, &text, happened, happened);
+    poll_until(&mut world, start() + TimeDelta::minutes(40)).await;
+    let held = ids(&mut world);
+    let missing: Vec<&String> = expected.difference(&held).collect();
+    let calls = world.simulator.requests();
+    let single = calls
+        .iter()
+        .filter(|call| {
+            call.path_and_query.contains("limit=1&") || call.path_and_query.ends_with("limit=1")
+        })
+        .count();
+    let found = gaps(&mut world, start(), start() + TimeDelta::minutes(20));
+    println!("{} calls, {single} of one entry, {found:#?}", calls.len());
+    for gap in &found {
+        assert_eq!(gap.reason, Reason::EntryTooLarge, "{gap:?}");
+        let since: DateTime<Utc> = gap.since.parse().unwrap();
+        assert!((since - happened).abs() < TimeDelta::seconds(3), "{gap:?}");
+    }
+    assert!(!found.is_empty());
+    // Asked one by one, its neighbours in the same two seconds come before it or are lost behind it.
+    assert!(missing.len() <= 3, "{missing:?}");
+    assert!(single < 50, "{single} calls for one entry");
+}
+
+#[tokio::test]
+async fn a_hundred_entries_of_one_second_are_no_gap_while_upstream_shows_no_limit() {
+    for n_entries in [60, 100] {
+        let mut world = world(|_, plan| plan.settings.page_size = 1_000).await;
+        poll_for(&mut world, 10).await;
+        let happened = world.clock.now() + TimeDelta::seconds(5);
+        for n in 0..n_entries {
+            let time = happened + TimeDelta::milliseconds(n);
+            publish(&world, &n.to_string(), time);
+        }
+        poll_for(&mut world, 20).await;
+        assert_eq!(ids(&mut world).len(), usize::try_from(n_entries).unwrap());
+        let found = gaps(&mut world, start(), happened + TimeDelta::minutes(1));
+        assert!(found.is_empty(), "{found:#?}");
+    }
+}
+
+#[tokio::test]
+async fn an_odd_time_at_the_end_of_a_full_page_does_not_hide_what_follows() {
+    let mut world = world(|_, plan| plan.settings.page_size = 10).await;
+    let source = account(&world);
+    poll_for(&mut world, 5).await;
+    world.simulator.set_faults(Faults {
+        no_cursor: 1.0,
+        ..Faults::default()
+    });
+    let begun = world.clock.now();
+    for n in 0..30 {
+        let time = begun + TimeDelta::seconds(n);
+        let said = match n {
+            9 => "2099-01-01T00:00:00Z".to_owned(),
+            _ => stamp(time),
+        };
+        let text = format!(r#"{{"id":"{n}","action":{{"time":"{said}"}}}}"#);
+        world.simulator.publish(&source, &text, time, time);
+    }
+    poll_for(&mut world, 30).await;
+    let held = ids(&mut world);
+    let missing: Vec<i64> = (0..30).filter(|n| !held.contains(&n.to_string())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(gaps(&mut world, start(), begun + TimeDelta::minutes(2)).is_empty());
+}

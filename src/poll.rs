@@ -418,17 +418,18 @@ impl Poller {
         let is_unreliable = lane.is_unreliable(kind);
         self.unreliable += usize::from(is_unreliable);
         self.live_calls += u32::from(kind == WindowKind::Live && !is_unreliable);
+        let moment = Now {
+            wall: self.hands.clock.now(),
+            steady: now,
+        };
         Some(Scan {
             source: source.clone(),
             kind,
             limit: self.hands.settings.page_size,
             unfinished: lane.unfinished(kind),
             is_unreliable,
-            upstream_clock: self.skew.upstream_clock(),
-            present: self.skew.present(Now {
-                wall: self.hands.clock.now(),
-                steady: now,
-            }),
+            upstream_clock: self.skew.upstream_clock(moment),
+            present: self.skew.present(moment),
         })
     }
 

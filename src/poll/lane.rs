@@ -362,7 +362,11 @@ impl Lane {
         let later = now.steady + settings.interval;
         match kind {
             WindowKind::Live => (self.live_due, self.live_by) = (later, later),
-            WindowKind::Sweep => self.sweep_due = self.sweep_due.map(|due| due.max(later)),
+            // Nobody waits for a sweep.
+            WindowKind::Sweep => {
+                let later = now.steady + settings.max_interval;
+                self.sweep_due = self.sweep_due.map(|due| due.max(later));
+            }
             WindowKind::Backfill => self.has_backfill = false,
         }
     }

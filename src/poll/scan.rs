@@ -157,6 +157,10 @@ impl Hands {
             // What upstream had not reached when it was asked is not claimed, whatever our clock says.
             before: theirs.unwrap_or(ours - UNCERTAIN_PRESENT) - took,
             kind: scan.kind,
+            // Our own clock may be wrong by more than a day. A missing date counts only when it is usual, and a sweep that
+            // went by our clock alone would end the search for late entries too early.
+            is_certain: theirs.is_some()
+                || scan.upstream_clock == UpstreamClock::Silent && scan.kind != WindowKind::Sweep,
         }
     }
 
@@ -411,6 +415,8 @@ struct Claim {
     /// Nothing from this on.
     before: DateTime<Utc>,
     kind: WindowKind,
+    /// Whether enough is known of upstream's clock to claim anything.
+    is_certain: bool,
 }
 
 impl Claim {
@@ -421,7 +427,7 @@ impl Claim {
             self.before.min(self.window.before),
         );
         let is_whole = claimed.before == self.window.before;
-        !claimed.is_empty() && (is_whole || self.kind != WindowKind::Backfill)
+        self.is_certain && !claimed.is_empty() && (is_whole || self.kind != WindowKind::Backfill)
     }
 
     /// How far the scan has come: if upstream did not say what time it was, all was read that there is.

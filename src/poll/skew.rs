@@ -20,8 +20,8 @@ pub(super) struct Skew {
     known: Option<Known>,
     /// Answers in a row that disagree with what is known, and agree with each other.
     other: Option<Other>,
-    /// Whether an answer came that did not say.
-    is_silent: bool,
+    /// Answers in a row that did not say what time it was, and when the first of them came.
+    silent: Option<Silence>,
     is_wrong: bool,
 }
 
@@ -39,6 +39,18 @@ struct Other {
     answers: u32,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Silence {
+    since: DateTime<Utc>,
+    answers: u32,
+}
+
+/// So many answers in a row must come without a time before upstream counts as one that sends none.
+const SILENT_AFTER: u32 = 10;
+
+/// They must also be spread over so much time: the `Date` may be missing for a while only.
+const SILENT_FOR: TimeDelta = TimeDelta::minutes(10);
+
 /// Less than this between the clocks may be the way of the answer.
 const UNCERTAIN: TimeDelta = TimeDelta::seconds(2);
 
@@ -54,6 +66,7 @@ const EXPIRES_AFTER: TimeDelta = TimeDelta::minutes(5);
 impl Skew {
     /// Takes in what an answer said of upstream's clock; gives how far ours is ahead when that has just become worth telling.
     pub(super) fn heard(&mut self, theirs: DateTime<Utc>, now: Now) -> Option<TimeDelta> {
+        self.silent = None;
         let ahead = theirs - now.steady;
         let expected = self
             .known
@@ -81,17 +94,24 @@ impl Skew {
 
     /// An answer came that did not say what time it is: what is known goes on with the steady clock.
     pub(super) fn heard_nothing(&mut self, now: Now) {
-        self.is_silent = true;
+        let silence = self.silent.get_or_insert(Silence {
+            since: now.steady,
+            answers: 0,
+        });
+        silence.answers = silence.answers.saturating_add(1);
         if let Some(known) = &mut self.known {
             known.at = now.steady;
         }
     }
 
     /// What is known of upstream's clock.
-    pub(super) fn upstream_clock(self) -> UpstreamClock {
+    pub(super) fn upstream_clock(self, now: Now) -> UpstreamClock {
+        let is_silent = self.silent.is_some_and(|silence| {
+            silence.answers >= SILENT_AFTER && now.steady - silence.since >= SILENT_FOR
+        });
         match self.known {
             Some(known) => UpstreamClock::Ahead(known.ahead),
-            None if self.is_silent => UpstreamClock::Silent,
+            None if is_silent => UpstreamClock::Silent,
             None => UpstreamClock::NotHeard,
         }
     }

@@ -67,9 +67,9 @@ pub(super) struct Scan {
 /// What is known of upstream's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum UpstreamClock {
-    /// No answer has come yet.
+    /// Too few answers have come to know.
     NotHeard,
-    /// Answers have come, and none had a date that can be read.
+    /// Many answers have come over some time, and none had a date that can be read.
     Silent,
     /// So far it is ahead of our steady clock.
     Ahead(TimeDelta),

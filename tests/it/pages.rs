@@ -716,3 +716,40 @@ async fn an_odd_time_at_the_end_of_a_full_page_does_not_hide_what_follows() {
     assert!(missing.is_empty(), "{missing:?}");
     assert!(gaps(&mut world, start(), begun + TimeDelta::minutes(2)).is_empty());
 }
+
+#[tokio::test]
+async fn a_clock_that_is_a_day_ahead_claims_nothing_of_the_future_without_a_date() {
+    let mut world = world(|_, plan| {
+        plan.settings.sweeps = vec![TimeDelta::minutes(15), TimeDelta::minutes(45)];
+    })
+    .await;
+    let source = account(&world);
+    poll_for(&mut world, 60).await;
+    let happened = world.clock.now();
+    let late = format!(
+        r#"{{"id":"late","action":{{"time":"{}"}}}}"#,
+        stamp(happened)
+    );
+    let visible = happened + TimeDelta::minutes(30);
+    world.simulator.publish(&source, &late, happened, visible);
+    poll_for(&mut world, 22).await;
+    world.crash();
+    world.local_clock.jump(TimeDelta::hours(27));
+    world.simulator.set_faults(Faults {
+        no_date: 1.0,
+        ..Faults::default()
+    });
+    poll_for(&mut world, 2).await;
+    let now = world.clock.now();
+    let sealed = live_before(&mut world).unwrap();
+    assert!(sealed <= now, "{sealed} is after {now}");
+    let progress = world.store().progress(&source).unwrap();
+    for piece in progress.proven.iter() {
+        assert!(piece.scanned_at <= now, "{piece:?}");
+    }
+    world.simulator.set_faults(Faults::default());
+    world.local_clock.jump(TimeDelta::hours(-27));
+    world.crash();
+    poll_for(&mut world, 90).await;
+    assert!(ids(&mut world).contains("late"));
+}

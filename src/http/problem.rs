@@ -167,6 +167,18 @@ impl Problem {
         )
     }
 
+    /// An answer is larger than the memory for all answers.
+    pub(super) fn too_large_an_answer(bytes: usize, most: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "urn:orgtrail:problem:answer-too-large",
+            "The answer is too large",
+            format!(
+                "the answer has {bytes} bytes, and at most {most} are kept for clients to read; ask for less with `limit`, or read large entries with `/v1/export`"
+            ),
+        )
+    }
+
     /// A page of another site asks, from a browser on this machine.
     pub(super) fn foreign_page() -> Self {
         Self::new(

@@ -329,6 +329,7 @@ impl From<IndexError> for Problem {
     fn from(error: IndexError) -> Self {
         match error {
             IndexError::Question(error) => SearchError::Query(error).into(),
+            IndexError::Parameter { parameter, message } => Self::parameter(parameter, message),
             IndexError::Unavailable => Self::unavailable(),
             IndexError::TooLarge => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

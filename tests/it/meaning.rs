@@ -558,8 +558,13 @@ fn a_pattern_that_would_grow_without_bound_is_refused_with_its_place() {
     }
 }
 
-/// How many of some entries a question finds: in the index, and in memory.
+/// How many of some entries a query finds: in the index, and in memory.
 fn found(bodies: &[String], question: &str) -> u64 {
+    found_by(bodies, &parse(question, now()).unwrap())
+}
+
+/// As [`found`], for a query that is read already.
+fn found_by(bodies: &[String], query: &Query) -> u64 {
     let entries: Vec<Entry> = (1..)
         .zip(bodies)
         .map(|(seq, body)| Entry::new(seq, body))
@@ -572,16 +577,17 @@ fn found(bodies: &[String], question: &str) -> u64 {
     }
     index.commit().unwrap();
     let (snapshot, range) = (index.snapshot(), Range::default());
-    let query = parse(question, now()).unwrap();
-    check_names(&query, &snapshot).unwrap();
-    let found = snapshot.count(&query, range).unwrap();
-    let matcher = index.matcher(&query).unwrap();
+    check_names(query, &snapshot).unwrap();
+    let found = snapshot.count(query, range).unwrap();
+    let matcher = index.matcher(query).unwrap();
     let in_memory = index.recent_arrivals(&matcher, range, Seq::ZERO, &snapshot);
     let in_memory = in_memory.unwrap().unwrap().len() as u64;
     drop(following);
     assert_eq!(
-        in_memory, found,
-        "{question:.80} in memory, and in the index"
+        in_memory,
+        found,
+        "{:.80} in memory, and in the index",
+        query.to_string()
     );
     found
 }
@@ -648,6 +654,29 @@ fn long_numbers_are_compared_by_their_size_and_found_in_each_spelling() {
     check("n:<-7e3004", 1);
     check("n:<-8e3004", 0);
     check("n:[7 TO 8]", 0);
+}
+
+#[test]
+fn parameters_of_a_part_find_long_numbers_in_each_spelling() {
+    let digits = |n: usize| "9".repeat(n);
+    let bodies = [
+        format!(r#"{{"resource":{{"request":{{"v":{}}}}}}}"#, digits(3_000)),
+        format!(
+            r#"{{"resource":{{"request":{{"v":-{}e5}}}}}}"#,
+            digits(3_000)
+        ),
+        format!(r#"{{"resource":{{"request":{{"v":{}}}}}}}"#, digits(2_000)),
+    ];
+    let check = |text: String, expect: u64| {
+        let query = in_some_part(&format!("2{text}"));
+        assert_eq!(found_by(&bodies, &query), expect, "resource={text:.80}");
+    };
+    check(digits(3_000), 1);
+    check(format!("{}.0", digits(3_000)), 1);
+    check(format!("-{}00000", digits(3_000)), 1);
+    check(digits(3_001), 0);
+    check(digits(2_000), 1);
+    check(format!("{}0e-1", digits(2_000)), 1);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! How people write values, words and times, and how answers spell them.
 
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::desk::{Desk, account};
@@ -202,5 +203,18 @@ async fn times_are_written_alike_everywhere_and_dates_are_of_a_zone() {
         desk.get("/v1/events/1/around?by=all&within=25h").await["events"],
         around["events"]
     );
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_many_long_numbers_in_a_parameter_are_an_error_of_that_parameter() {
+    let mut desk = desk().await;
+    let numbers = (0..30).map(|n| format!("resource={}{:02}", "9".repeat(1_899), n));
+    let numbers: Vec<String> = numbers.collect();
+    let (status, body) = desk.ask(&format!("/v1/count?{}", numbers.join("&"))).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+    let problem: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(problem["parameter"], "resource", "{body}");
+    assert_eq!(problem["at"], Value::Null, "{body}");
     desk.stop().await;
 }

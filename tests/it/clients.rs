@@ -97,6 +97,30 @@ async fn a_page_of_another_site_is_not_answered_where_no_token_is_needed() {
     desk.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_by_another_name_of_this_machine_is_refused() {
+    let mut desk = Desk::new().await;
+    for (hosts, expect) in [
+        (&["localhost:7070"][..], "200"),
+        (&["[::1]:7070"], "200"),
+        (&["localhost:80@evil"], "403"),
+        (&["[::1"], "403"),
+        (&["localh\u{f6}st"], "403"),
+        (&["localhost", "evil"], "403"),
+    ] {
+        let mut connection = Connection::open(&desk.url).await;
+        let hosts = hosts.iter().map(|host| format!("Host: {host}\r\n"));
+        let request = format!("GET /healthz HTTP/1.1\r\n{}\r\n", hosts.collect::<String>());
+        connection.0.write_all(request.as_bytes()).await.unwrap();
+        let head = connection.head().await;
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {expect}")),
+            "{request}{head}"
+        );
+    }
+    desk.stop().await;
+}
+
 /// A connection on which requests are made one after the other.
 struct Connection(TcpStream);
 

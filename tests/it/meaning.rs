@@ -126,7 +126,7 @@ pub(crate) fn walked(
 }
 
 /// Texts that meet each other in many ways.
-const TEXTS: [&str; 40] = [
+const TEXTS: [&str; 43] = [
     "Add Member",
     "add member to zone",
     "alice@example.com",
@@ -138,6 +138,9 @@ const TEXTS: [&str; 40] = [
     "10.0.0.7",
     "10.0.0.200",
     "192.168.1.1",
+    "10.0.0.300",
+    "fe80::1%eth0",
+    "10.0.0.0/99",
     "2001:DB8::1",
     "2001:db8:0:0::1",
     "::ffff:10.0.0.7",
@@ -328,6 +331,10 @@ fn any_term() -> impl Strategy<Value = String> {
         1 => times().prop_map(|time| format!("action.time:{time}")),
         1 => prop::sample::select(vec!["10.0.0.0/8", "10.0.0.0/25", "2001:db8::/32", "::/0", "0.0.0.0/0", "[10.0.0.7 TO 192.168.1.1}", ">2001:db8::", "10.0.0.7"])
             .prop_map(|network| format!("actor.ip_address:{network}")),
+        // Values that should not occur, and may.
+        1 => (prop::sample::select(vec!["actor.ip_address", "raw.status_code", "action.time"]),
+            prop::sample::select(vec!["10.0.0.300", "fe80::1%eth0", "10.0.0.0/99", "abc", "", "yesterday", "7d"]))
+            .prop_map(|(name, text)| format!("{name}:\"{text}\"")),
     ]
 }
 
@@ -677,6 +684,21 @@ fn parameters_of_a_part_find_long_numbers_in_each_spelling() {
     check(digits(3_001), 0);
     check(digits(2_000), 1);
     check(format!("{}0e-1", digits(2_000)), 1);
+}
+
+#[test]
+fn the_long_s_is_a_letter_of_its_own_but_for_patterns() {
+    let bodies = [r#"{"n":"ſecret"}"#.to_owned()];
+    for (question, expect) in [
+        ("secret", 0),
+        ("n:secret", 0),
+        ("ſecret", 1),
+        ("n:ſecret", 1),
+        ("n:secre*", 1),
+        ("n:/secret/", 1),
+    ] {
+        assert_eq!(found(&bodies, question), expect, "{question}");
+    }
 }
 
 #[test]

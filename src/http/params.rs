@@ -66,7 +66,12 @@ pub(super) fn paging(given: &Given) -> Result<(Order, usize, Option<String>), Pr
     let limit = match given.one("limit")? {
         None => DEFAULT_LIMIT,
         Some("0") => 0,
-        Some(text) => number("limit", text, MAX_LIMIT)?,
+        Some(text) => number("limit", text, MAX_LIMIT).map_err(|_| {
+            bad(
+                "limit",
+                format!("{} is not a number from 0 to {MAX_LIMIT}", quoted(text)),
+            )
+        })?,
     };
     let cursor = given.one("cursor")?.map(ToOwned::to_owned);
     Ok((order(given)?, limit, cursor))

@@ -11,7 +11,7 @@ use url::form_urlencoded;
 
 use super::problem::Problem;
 use super::tally::{self, TALLY};
-use crate::field::Part;
+use crate::field::{Part, folded};
 use crate::filter::{self, Filter, PRODUCT_CATEGORY};
 use crate::index::{Order, Range};
 use crate::position::Source;
@@ -219,7 +219,7 @@ fn filtered(name: &str, filter: &Filter, value: &str) -> Result<Query, Problem> 
 }
 
 fn of_source(name: &str) -> Result<Query, Problem> {
-    let source: Source = name.parse().map_err(|_| {
+    let source: Source = folded(name).parse().map_err(|_| {
         bad(
             "source",
             format!(

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::debug;
 
 use super::paging::{Follows, Place};
+use super::skew;
 use super::stretch;
 use super::turn::{Did, Hands, Scan, Scanned, TurnError, UpstreamClock};
 use crate::event::{self, Arrival};
@@ -153,6 +154,7 @@ impl Hands {
             // What upstream had not reached when it was asked is not claimed, whatever our clock says.
             before: theirs.unwrap_or(ours - UNCERTAIN_PRESENT) - took,
             kind: scan.kind,
+            known,
         }
     }
 
@@ -188,6 +190,7 @@ impl Hands {
             scan.source
         );
         let sealed = (then == Then::Seal).then_some(claim.reached(theirs));
+        let sealed_at = claim.sealed_at(theirs, received_at);
         let (store, entries, end) = (self.store.clone(), page.entries, then.clone());
         let (id, asked, resumed) = (window.id, window.cursor.clone(), window.resumed);
         let kept = task::blocking(move || {
@@ -202,6 +205,7 @@ impl Hands {
                 claim_since: claim.since,
                 claim_before: claim.before,
                 received_at,
+                sealed_at,
             })
         })
         .await;
@@ -378,6 +382,8 @@ struct Claim {
     /// Nothing from this on.
     before: DateTime<Utc>,
     kind: WindowKind,
+    /// Upstream's present, as earlier answers have confirmed it.
+    known: Option<DateTime<Utc>>,
 }
 
 impl Claim {
@@ -389,6 +395,18 @@ impl Claim {
         );
         let is_whole = claimed.before == self.window.before;
         !claimed.is_empty() && (is_whole || self.kind != WindowKind::Backfill)
+    }
+
+    /// The present that sweeps count from. It must not be too early, or a sweep would claim to have waited longer than it did;
+    /// nor too late, or early sweeps would be left out. Upstream's clock is used if it is known and this answer agrees. If they
+    /// differ, the later of the clocks is used, but not one date that may be years ahead.
+    fn sealed_at(&self, theirs: Option<DateTime<Utc>>, ours: DateTime<Utc>) -> DateTime<Utc> {
+        match (self.known, theirs) {
+            (Some(known), Some(theirs)) if skew::agree(known, theirs) => known.max(theirs),
+            (Some(known), None) => known,
+            (Some(known), Some(_)) => ours.max(known).max(self.before.min(self.window.before)),
+            (None, _) => ours.max(self.before),
+        }
     }
 
     /// How far the scan has come: if upstream did not say what time it was, all was read that there is.

@@ -374,7 +374,9 @@ impl Known<'_> {
 
     /// Where a question begins that does not say: where history was asked for from, or earlier where more is held.
     fn beginning(&self) -> DateTime<Utc> {
-        let asked = self.backfill_floor().unwrap_or(self.row.first_seen_at);
+        let asked = self.backfill_floor();
+        // Nobody said how far back: then all is asked about that could be proven.
+        let asked = asked.unwrap_or_else(|| self.first_provable());
         let held = self.progress.proven.first().map(|piece| piece.window.since);
         held.map_or(asked, |held| held.min(asked))
             .max(self.first_provable())

@@ -88,6 +88,14 @@ pub enum IndexError {
     /// Tell whoever asked: the question would take too much.
     #[error(transparent)]
     Question(#[from] QueryError),
+    /// Tell whoever asked: a parameter of the request would take too much.
+    #[error("{message}")]
+    Parameter {
+        /// Its name.
+        parameter: &'static str,
+        /// What is wrong.
+        message: String,
+    },
     /// Tell whoever asked: the sets of documents that the question needs would take too much memory.
     #[error(
         "the question would take too much memory: ask about a shorter time with `since` and `before`, or with fewer wildcards"
@@ -112,6 +120,16 @@ pub enum IndexError {
     /// A test's doing.
     #[error(transparent)]
     Broken(#[from] Broken),
+}
+
+impl IndexError {
+    /// As it is for a part of the question that a parameter of that name asks, not the query.
+    fn in_parameter(self, parameter: &'static str) -> Self {
+        match self {
+            Self::Question(QueryError { message, .. }) => Self::Parameter { parameter, message },
+            other => other,
+        }
+    }
 }
 
 impl From<tantivy::TantivyError> for IndexError {

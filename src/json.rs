@@ -7,6 +7,7 @@
 mod canonical;
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 
 pub use self::canonical::canonical;
 
@@ -273,6 +274,17 @@ pub const MAX_PATH_LEN: usize = 1_000;
 ///
 /// Says whether any path was cut: for its depth, or because it is longer than [`MAX_PATH_LEN`].
 pub fn walk<'a>(text: &'a str, mut visit: impl FnMut(&str, Scalar<'a>)) -> bool {
+    walk_until(text, |path, value| {
+        visit(path, value);
+        ControlFlow::Continue(())
+    })
+}
+
+/// As [`walk`], and ends when `visit` breaks: what follows is not read.
+pub fn walk_until<'a>(
+    text: &'a str,
+    mut visit: impl FnMut(&str, Scalar<'a>) -> ControlFlow<()>,
+) -> bool {
     let mut path = String::with_capacity(64);
     let mut has_cut = false;
     // For each open object or array: how long the path was outside it.
@@ -295,10 +307,17 @@ pub fn walk<'a>(text: &'a str, mut visit: impl FnMut(&str, Scalar<'a>)) -> bool 
                     has_cut = true;
                 }
             }
-            Token::Text(raw) => visit(&path, Scalar::Text(meaning(raw))),
-            Token::Number(number) => visit(&path, Scalar::Number(number)),
-            Token::Bool(value) => visit(&path, Scalar::Bool(value)),
-            Token::Null => visit(&path, Scalar::Null),
+            Token::Text(_) | Token::Number(_) | Token::Bool(_) | Token::Null => {
+                let value = match token {
+                    Token::Text(raw) => Scalar::Text(meaning(raw)),
+                    Token::Number(number) => Scalar::Number(number),
+                    Token::Bool(value) => Scalar::Bool(value),
+                    _ => Scalar::Null,
+                };
+                if visit(&path, value).is_break() {
+                    break;
+                }
+            }
         }
     }
     has_cut

@@ -104,7 +104,7 @@ pub enum StoreError {
         found: i64,
     },
     /// Stop: made by an earlier version, and only looked at here.
-    #[error("`{}` has schema version {found}, older than this program's: `orgtrail serve` upgrades it", path.display())]
+    #[error("`{}` has schema version {found}, older than this program's: `orgtrail serve`, `backfill` and `import` upgrade it", path.display())]
     Older {
         /// The database file.
         path: PathBuf,
@@ -206,6 +206,8 @@ struct Inner {
     breaker: Breaker,
     /// Nothing is written any more. Set and read under the writer's lock.
     is_closed: AtomicBool,
+    /// Whether the index of identities was made again, or that was tried.
+    has_rebuilt_identities: AtomicBool,
     /// Which step the disk did not take, and why, until that step succeeds: a smaller one may succeed before.
     disk_problem: Mutex<Option<(Step, DiskProblem)>>,
     /// Held as long as the store is open for writing.
@@ -270,6 +272,7 @@ impl Store {
             breaker,
             is_closed: AtomicBool::new(false),
             disk_problem: Mutex::default(),
+            has_rebuilt_identities: AtomicBool::new(false),
             lock,
         }));
         store.learn_dictionaries()?;
@@ -304,12 +307,19 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`] with what it found.
     pub fn check(&self) -> Result<(), StoreError> {
-        let found: String =
-            self.ask(|db| Ok(db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?))?;
-        if found == "ok" {
-            Ok(())
-        } else {
-            Err(StoreError::Damaged(found))
+        let found = self.ask(|db| {
+            let mut check = db.prepare("PRAGMA quick_check(100)")?;
+            let rows = check.query_map([], |row| row.get::<_, String>(0))?;
+            Ok(rows.collect::<Result<Vec<String>, _>>()?)
+        })?;
+        // Pages that nothing uses are left where an index was made again; they are not damage.
+        let mut lines = found.iter().flat_map(|found| found.lines());
+        let is_damage = |line: &&str| {
+            *line != "ok" && !line.starts_with("***") && !line.ends_with("never used")
+        };
+        match lines.find(is_damage) {
+            None => Ok(()),
+            Some(line) => Err(StoreError::Damaged(line.to_owned())),
         }
     }
 
@@ -357,6 +367,28 @@ impl Store {
             }
         }
         changed
+    }
+
+    /// Makes the index of identities again from the rows of `event`: nothing but it may be damaged. Once in the life of this
+    /// handle, because a file that is damaged elsewhere stays so; returns whether it was done.
+    fn rebuild_identities(&self) -> bool {
+        if self.0.has_rebuilt_identities.swap(true, Ordering::SeqCst) {
+            return false;
+        }
+        let mut writer = lock(&self.0.writer);
+        let rebuilt = schema::rebuild_identities(&mut writer);
+        match rebuilt {
+            Ok(()) => {
+                tracing::warn!(
+                    "The index of identities was damaged. It was made again from the rows."
+                );
+                true
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "The log is damaged, and its index of identities could not be made again.");
+                false
+            }
+        }
     }
 
     /// Why the log cannot be written at present, when the disk is the cause.

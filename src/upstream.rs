@@ -3,7 +3,7 @@
 //! A call needs a [`Permit`] from the credential's [`Quota`], so none can be made outside it. Answers are taken as they may
 //! come: the cursor in either of two places, `result: null`, a failure under a 200, HTML under a 5xx, a body cut short.
 //! Errors are named by what the caller does about them. Entries are handed on as the bytes that came; every other text of
-//! upstream's passes a [`Mask`] first, which hides credentials.
+//! upstream's passes a mask first, which hides credentials.
 //!
 //! It does not know windows' meaning, what is kept, or when to try again.
 

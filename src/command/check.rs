@@ -13,7 +13,7 @@ use crate::indexing::{IndexingError, open_beside};
 use crate::poll::Following;
 use crate::position::{Source, Window, rfc3339};
 use crate::service;
-use crate::store::{FILE_NAME, QuotaRow, SourceSeen, Store};
+use crate::store::{FILE_NAME, QuotaRow, SourceSeen, Store, StoreError};
 use crate::terminal::{harmless, say};
 use crate::upstream::{Permit, Upstream, UpstreamError};
 
@@ -64,6 +64,10 @@ fn check_data(config: &Config, report: &mut Report) -> Result<Option<Store>> {
     }
     let store = match Store::open_beside(dir) {
         Ok(store) => store,
+        Err(error @ StoreError::Older { .. }) => {
+            report.warn(error)?;
+            return Ok(None);
+        }
         Err(error) => {
             report.bad(error)?;
             return Ok(None);
@@ -80,7 +84,9 @@ fn check_log(store: &Store, report: &mut Report) -> Result<()> {
             "the structure of the log is whole: {} events (SQLite's quick_check; bodies were not read)",
             store.head()
         ))?,
-        Err(error) => report.bad(error)?,
+        Err(error) => report.bad(format!(
+            "{error}; `orgtrail scrub` lists the events that cannot be read, then restore a backup"
+        ))?,
     }
     let state = match store.scrub_state() {
         Ok(state) => state,
@@ -92,7 +98,7 @@ fn check_log(store: &Store, report: &mut Report) -> Result<()> {
             rfc3339(at)
         ))?,
         None => report.good(
-            "the bodies were never all compared with their hashes; `orgtrail serve` does so in the background, \
+            "not every event has been compared with its hash yet; `orgtrail serve` does so in the background, \
              `orgtrail scrub` at once",
         )?,
     }

@@ -128,7 +128,7 @@ fn lag(text: &str) -> Result<Lag, String> {
 }
 
 fn fault(text: &str) -> Result<(FaultName, f64), String> {
-    let (name, share) = text.split_once('=').ok_or("write NAME=SHARE")?;
+    let (name, share) = text.split_once('=').unwrap_or((text, ""));
     let name = <FaultName as clap::ValueEnum>::from_str(name, true).map_err(|_| {
         let names = <FaultName as clap::ValueEnum>::value_variants().iter();
         let names: Vec<String> = names
@@ -139,7 +139,7 @@ fn fault(text: &str) -> Result<(FaultName, f64), String> {
     })?;
     match share.parse() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok((name, share)),
-        _ => Err("the share is a number from 0 to 1".to_owned()),
+        _ => Err("write NAME=SHARE; the share is a number from 0 to 1".to_owned()),
     }
 }
 

@@ -114,7 +114,8 @@ impl Default for Limits {
 }
 
 impl AppState {
-    /// Works a question out where it may block, in its turn.
+    /// Works a question out where it may block, in its turn. The request keeps the turn until its answer has room among the
+    /// unread ones.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
@@ -122,10 +123,16 @@ impl AppState {
         let _place = Arc::clone(&self.waiting)
             .try_acquire_owned()
             .map_err(|_| Problem::too_many("questions", MAX_WAITING))?;
+        // A request that asks twice has one turn after the other.
+        KeptTurn::give_back();
         let waiting = self.limits.waiting;
         let work = async {
-            let turn = Arc::clone(&self.questions).acquire_owned().await.ok();
-            self.work(turn, Some(&self.long_questions), question).await
+            let turn = Turn::of(Arc::clone(&self.questions).acquire_owned().await.ok());
+            let answer = self
+                .work(turn.clone(), Some(&self.long_questions), question)
+                .await;
+            KeptTurn::keep(turn);
+            answer
         };
         tokio::time::timeout(waiting, work)
             .await
@@ -155,7 +162,7 @@ impl AppState {
         turns: &Arc<Semaphore>,
         piece: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let turn = Arc::clone(turns).acquire_owned().await.ok();
+        let turn = Turn::of(Arc::clone(turns).acquire_owned().await.ok());
         let waiting = self.limits.waiting;
         tokio::time::timeout(waiting, self.work(turn, None, piece))
             .await
@@ -167,7 +174,7 @@ impl AppState {
     /// client gone.
     async fn work<T: Send + 'static>(
         &self,
-        turn: Option<OwnedSemaphorePermit>,
+        turn: Turn,
         long_turns: Option<&Arc<Semaphore>>,
         question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
@@ -176,7 +183,6 @@ impl AppState {
             call_off: waited_for.0.clone(),
             ..self.clone()
         };
-        let turn = Turn::of(turn);
         let held = turn.clone();
         let mut working = pin!(task::blocking(move || {
             // Held until the work is done, also when nobody waits for it any more.
@@ -218,6 +224,40 @@ impl Turn {
     /// Gives the turn to the next in the row, having another instead.
     fn give_for(&self, other: OwnedSemaphorePermit) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(other);
+    }
+}
+
+tokio::task_local! {
+    /// The turn of the question of the request that this task answers.
+    static KEPT_TURN: Mutex<Option<Turn>>;
+}
+
+/// The turn of a request's question, kept after the question is worked out: until its answer is written and counted.
+pub(super) struct KeptTurn;
+
+impl KeptTurn {
+    /// Runs a request and what counts its answer. At the end the turn is given back.
+    pub(super) async fn scope<T>(request: impl Future<Output = T>) -> T {
+        KEPT_TURN.scope(Mutex::default(), request).await
+    }
+
+    /// Gives the turn back now.
+    pub(super) fn give_back() {
+        Self::replace(None);
+    }
+
+    fn keep(turn: Turn) {
+        Self::replace(Some(turn));
+    }
+
+    fn replace(turn: Option<Turn>) {
+        // Outside of a request there is nothing to keep it for.
+        let _previous = KEPT_TURN.try_with(|kept| {
+            std::mem::replace(
+                &mut *kept.lock().unwrap_or_else(PoisonError::into_inner),
+                turn,
+            )
+        });
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who may ask.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use axum::extract::{Request, State};
 use axum::http::header;
@@ -38,13 +38,16 @@ pub(super) async fn check_host(
     request: Request,
     next: Next,
 ) -> Response {
-    let host = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("localhost");
-    if state.auth == Auth::None && !is_loopback(host) {
-        return Problem::foreign_host(host).into_response();
+    // HTTP/1.0 needs no host, and browsers always send one.
+    let hosts = request.headers().get_all(header::HOST);
+    let foreign = hosts
+        .iter()
+        .map(|host| String::from_utf8_lossy(host.as_bytes()))
+        .find(|host| !is_loopback(host));
+    if state.auth == Auth::None
+        && let Some(host) = foreign
+    {
+        return Problem::foreign_host(&host).into_response();
     }
     let site = request.headers().get(SEC_FETCH_SITE);
     if state.auth == Auth::None && site.is_some_and(|site| site == "cross-site") {
@@ -53,15 +56,30 @@ pub(super) async fn check_host(
     next.run(request).await
 }
 
+/// Whether a host, with a port or without, is this machine by address or as `localhost`. Anything else beside these is refused.
 fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
+    let (is_this_machine, after) = match host.strip_prefix('[') {
+        Some(rest) => {
+            let Some((address, after)) = rest.split_once(']') else {
+                return false;
+            };
+            let address = address.parse::<Ipv6Addr>();
+            (address.is_ok_and(|address| address.is_loopback()), after)
+        }
+        None => {
+            let (name, after) = host.split_at(host.find(':').unwrap_or(host.len()));
+            let address = name.parse::<Ipv4Addr>();
+            let is_loopback = address.is_ok_and(|address| address.is_loopback());
+            (is_loopback || name.eq_ignore_ascii_case("localhost"), after)
+        }
     };
-    name.eq_ignore_ascii_case("localhost")
-        || name
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    is_this_machine && (after.is_empty() || after.strip_prefix(':').is_some_and(is_port))
+}
+
+/// Whether a text is a port. It may be empty, as RFC 3986 says.
+fn is_port(text: &str) -> bool {
+    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    is_digits && (text.is_empty() || text.parse::<u16>().is_ok())
 }
 
 #[cfg(test)]
@@ -85,6 +103,18 @@ mod tests {
             "10.0.0.1:7070",
             "[2001:db8::1]",
             "",
+            "[::1",
+            "[::1]7070",
+            "[::1]@evil",
+            "[127.0.0.1]",
+            "[localhost]",
+            "::1",
+            "localhost:80@evil",
+            "localhost:evil",
+            "localhost:+80",
+            "localhost:99999",
+            "127.0.0.1:80:80",
+            "localhost\u{fffd}",
         ] {
             assert!(!is_loopback(host), "{host}");
         }

@@ -11,7 +11,7 @@ use url::form_urlencoded;
 
 use super::problem::Problem;
 use super::tally::{self, TALLY};
-use crate::field::Part;
+use crate::field::{Part, folded};
 use crate::filter::{self, Filter, PRODUCT_CATEGORY};
 use crate::index::{Order, Range};
 use crate::position::Source;
@@ -66,7 +66,12 @@ pub(super) fn paging(given: &Given) -> Result<(Order, usize, Option<String>), Pr
     let limit = match given.one("limit")? {
         None => DEFAULT_LIMIT,
         Some("0") => 0,
-        Some(text) => number("limit", text, MAX_LIMIT)?,
+        Some(text) => number("limit", text, MAX_LIMIT).map_err(|_| {
+            bad(
+                "limit",
+                format!("{} is not a number from 0 to {MAX_LIMIT}", quoted(text)),
+            )
+        })?,
     };
     let cursor = given.one("cursor")?.map(ToOwned::to_owned);
     Ok((order(given)?, limit, cursor))
@@ -214,7 +219,7 @@ fn filtered(name: &str, filter: &Filter, value: &str) -> Result<Query, Problem> 
 }
 
 fn of_source(name: &str) -> Result<Query, Problem> {
-    let source: Source = name.parse().map_err(|_| {
+    let source: Source = folded(name).parse().map_err(|_| {
         bad(
             "source",
             format!(

@@ -167,6 +167,18 @@ impl Problem {
         )
     }
 
+    /// An answer is larger than the memory for all answers.
+    pub(super) fn too_large_an_answer(bytes: usize, most: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "urn:orgtrail:problem:answer-too-large",
+            "The answer is too large",
+            format!(
+                "the answer has {bytes} bytes, and at most {most} are kept for clients to read; ask for less with `limit`, or read large entries with `/v1/export`"
+            ),
+        )
+    }
+
     /// A page of another site asks, from a browser on this machine.
     pub(super) fn foreign_page() -> Self {
         Self::new(
@@ -317,6 +329,7 @@ impl From<IndexError> for Problem {
     fn from(error: IndexError) -> Self {
         match error {
             IndexError::Question(error) => SearchError::Query(error).into(),
+            IndexError::Parameter { parameter, message } => Self::parameter(parameter, message),
             IndexError::Unavailable => Self::unavailable(),
             IndexError::TooLarge => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

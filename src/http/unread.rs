@@ -3,6 +3,9 @@
 //! An answer's bytes hold their room until the last of them is given to the operating system or the connection ends. When
 //! there is no room for another answer, connections that have kept one for long are closed, the slowest first. When that
 //! does not help soon, the new answer is refused with 503.
+//!
+//! An answer without room is counted all the same: its question keeps its turn until it is written, and then it is one of
+//! the few that may wait for room.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -13,9 +16,10 @@ use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::AppState;
+use super::admission::KeptTurn;
 use super::line::Client;
 use super::problem::Problem;
 
@@ -32,6 +36,9 @@ pub(super) const SLOW_AFTER: Duration = Duration::from_secs(10);
 /// How long an answer waits for room.
 pub(super) const ROOM_WITHIN: Duration = Duration::from_secs(5);
 
+/// How many written answers may wait for room. Another one is refused at once.
+const MAX_WAITING_ANSWERS: usize = 4;
+
 /// The room for unread answers. A clone is the same one.
 #[derive(Clone)]
 pub(super) struct Unread(Arc<Inner>);
@@ -43,6 +50,8 @@ struct Inner {
     answers: Mutex<Answers>,
     /// Notified when room becomes free.
     freed: Notify,
+    /// The places of answers that wait for room.
+    waiting: Semaphore,
 }
 
 #[derive(Default)]
@@ -76,6 +85,7 @@ impl Unread {
             within,
             answers: Mutex::default(),
             freed: Notify::new(),
+            waiting: Semaphore::new(MAX_WAITING_ANSWERS),
         }))
     }
 
@@ -98,6 +108,30 @@ impl Unread {
                 () = &mut patience => return None,
             }
         }
+    }
+
+    /// As [`Unread::hold`], for an answer whose question still has its turn, which is given back at the end or when the answer
+    /// begins to wait for room. Few may wait.
+    async fn hold_whole(
+        &self,
+        bytes: Bytes,
+        client: Option<&Arc<Client>>,
+    ) -> Result<Bytes, Problem> {
+        if bytes.len() > self.0.most {
+            return Err(Problem::too_large_an_answer(bytes.len(), self.0.most));
+        }
+        if bytes.len() <= SMALL_BYTES {
+            return Ok(bytes);
+        }
+        if let Some(room) = self.take(bytes.len(), client) {
+            return Ok(Bytes::from_owner(Held { bytes, _room: room }));
+        }
+        self.close_slow(bytes.len());
+        let Ok(_waiting) = self.0.waiting.try_acquire() else {
+            return Err(Problem::unread());
+        };
+        KeptTurn::give_back();
+        self.hold(bytes, client).await.ok_or_else(Problem::unread)
     }
 
     fn answers(&self) -> MutexGuard<'_, Answers> {
@@ -178,17 +212,20 @@ pub(super) async fn hold_answer(
     next: Next,
 ) -> Response {
     let client = request.extensions().get::<Arc<Client>>().cloned();
-    let (parts, body) = next.run(request).await.into_parts();
-    if body.size_hint().exact().is_none() {
-        return Response::from_parts(parts, body);
-    }
-    let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
-        return Problem::internal().into_response();
-    };
-    match app.unread.hold(bytes, client.as_ref()).await {
-        Some(bytes) => Response::from_parts(parts, Body::from(bytes)),
-        None => Problem::unread().into_response(),
-    }
+    KeptTurn::scope(async {
+        let (parts, body) = next.run(request).await.into_parts();
+        if body.size_hint().exact().is_none() {
+            return Response::from_parts(parts, body);
+        }
+        let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
+            return Problem::internal().into_response();
+        };
+        match app.unread.hold_whole(bytes, client.as_ref()).await {
+            Ok(bytes) => Response::from_parts(parts, Body::from(bytes)),
+            Err(problem) => problem.into_response(),
+        }
+    })
+    .await
 }
 
 #[cfg(test)]

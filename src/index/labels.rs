@@ -1,5 +1,8 @@
 //! How events spell a value that is compared in lower case.
 
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
 use tantivy::schema::IndexRecordOption;
 use tantivy::{TantivyError, Term};
 
@@ -53,35 +56,65 @@ impl Matches<'_> {
 }
 
 impl Snapshot {
-    /// How an event spells a value of a field or path, as [`Matches::values`] gives it; `None` when it does not have it, or
-    /// the value is too long to be kept whole.
+    /// How an event spells those of some values of a field or path, as [`Matches::values`] gives them: each with its place in
+    /// `values`. One that the event does not have, or that is too long to be kept whole, is left out.
     #[must_use]
-    pub fn spelling(&self, event: &AuditEvent, name: &str, value: &str) -> Option<String> {
+    pub fn spellings(
+        &self,
+        event: &AuditEvent,
+        name: &str,
+        values: &[&str],
+    ) -> Vec<(usize, String)> {
         let (kind, ..) = self.shape().place_of(name);
-        let is_spelling =
-            |text: &str| text.len() <= words::MAX_VALUE_LEN && field::normal(kind, text) == value;
+        let places = values
+            .iter()
+            .enumerate()
+            .map(|(place, value)| (*value, place));
+        let mut wanted: HashMap<&str, usize> = places.collect();
+        let mut found = Vec::new();
+        // `text` is what is compared, `spelling` what is shown. Says whether all values are found.
+        let mut look = |text: &str, spelling: &str| -> bool {
+            if text.len() <= words::MAX_VALUE_LEN
+                && let Some(place) = wanted.remove(field::normal(kind, text).as_str())
+            {
+                found.push((place, spelling.to_owned()));
+            }
+            wanted.is_empty()
+        };
         match name.to_ascii_lowercase().as_str() {
-            "source" => return Some(event.source.to_string()).filter(|text| is_spelling(text)),
-            "problem" => return event.problem.clone().filter(|text| is_spelling(text)),
+            "source" => {
+                let source = event.source.to_string();
+                look(&source, &source);
+                return found;
+            }
+            "problem" => {
+                if let Some(problem) = &event.problem {
+                    look(problem, problem);
+                }
+                return found;
+            }
             _ => {}
         }
         let name = spelled(name);
-        let mut found = None;
-        json::walk(event.entry.get(), |path, leaf| {
-            if found.is_some() || spelled(path) != name {
-                return;
+        json::walk_until(event.entry.get(), |path, leaf| {
+            if spelled(path) != name {
+                return ControlFlow::Continue(());
             }
-            found = match leaf {
-                Scalar::Text(text) => Some(text.into_owned()).filter(|text| is_spelling(text)),
+            let is_done = match leaf {
+                Scalar::Text(text) => look(&text, &text),
                 // A number in an entry is compared in plain digits, whatever the field.
                 Scalar::Number(number) => {
                     let plain = Number::with_exponent(number).map(|number| number.to_string());
-                    let is_it = is_spelling(plain.as_deref().unwrap_or(number));
-                    is_it.then(|| number.to_owned())
+                    look(plain.as_deref().unwrap_or(number), number)
                 }
-                Scalar::Bool(flag) => Some(flag.to_string()).filter(|text| is_spelling(text)),
-                Scalar::Null => None,
+                Scalar::Bool(true) => look("true", "true"),
+                Scalar::Bool(false) => look("false", "false"),
+                Scalar::Null => false,
             };
+            match is_done {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
         });
         found
     }

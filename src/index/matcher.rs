@@ -207,6 +207,8 @@ impl Making<'_> {
             let value = Wanted::Text(words::shortened_value(folded(text)));
             ways.push(Test::Below(leaves, above, value));
             if let Some(number) = Number::with_exponent(text) {
+                let spelled = words::shortened_value(number.to_string());
+                ways.push(Test::Below(leaves, above, Wanted::Text(spelled)));
                 ways.push(Test::Below(leaves, above, Wanted::Number(number)));
             }
         }

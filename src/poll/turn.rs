@@ -151,13 +151,17 @@ pub enum TurnError {
 }
 
 impl TurnError {
-    /// Whether no later turn can do better.
+    /// Whether no later turn can do better. Damage is not fatal: it is in one place of the file, and the other sources go on.
     pub(super) fn is_fatal(&self) -> bool {
         match self {
             Self::Upstream(_) | Self::Foreign { .. } | Self::Panicked(_) => false,
-            Self::Store(StoreError::Stale(_) | StoreError::Conflict(_) | StoreError::Zstd(_)) => {
-                false
-            }
+            Self::Store(
+                StoreError::Stale(_)
+                | StoreError::Conflict(_)
+                | StoreError::Zstd(_)
+                | StoreError::Damaged(_)
+                | StoreError::Sqlite(_),
+            ) => false,
             Self::Store(error) => !error.may_pass(),
         }
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::moment::{Moment, When};
 use super::print::moment_text;
 use super::{Bound, Interval, Pattern, Query, QueryError};
-use crate::field::{self, Kind, Number, TWO_FACTOR, folded};
+use crate::field::{self, Kind, Number, Origin, TWO_FACTOR, folded};
 use crate::position::Source;
 use crate::wording::quoted;
 
@@ -78,11 +78,27 @@ impl Name {
         if value.is_empty() {
             return Ok(self.equals(value));
         }
+        match self.meant(value, value_at, is_quoted, when) {
+            // In quotes, a value that the field should not have is a text like any other.
+            Err(_) if is_quoted && may_have_any_text(&self.path) => Ok(self.equals(value)),
+            meant => meant,
+        }
+    }
+
+    /// As [`Name::is`], for a text that is not empty and has no wildcards.
+    fn meant(
+        &self,
+        value: &str,
+        value_at: usize,
+        is_quoted: bool,
+        when: When,
+    ) -> Result<Query, QueryError> {
         let wrong = |message| QueryError::new(value_at, message);
         match self.kind() {
             Kind::Time => self.happened(value, value_at, when),
             Kind::Address if value.contains('/') => {
-                let network = network(value).map_err(wrong)?;
+                let network =
+                    network(value).map_err(|message| wrong(or_in_quotes(&self.path, message)))?;
                 Ok(self.within(network))
             }
             _ if self.has_words() && !is_quoted && is_one_word(value) => {
@@ -104,7 +120,8 @@ impl Name {
     /// The field of a time is this, or within it.
     fn happened(&self, value: &str, value_at: usize, when: When) -> Result<Query, QueryError> {
         let Some(moment) = Moment::read(value, when) else {
-            return Err(QueryError::new(value_at, no_time(value)));
+            let message = or_in_quotes(&self.path, no_time(value));
+            return Err(QueryError::new(value_at, message));
         };
         if crate::span::parse(value).is_ok() {
             let message = format!(
@@ -150,7 +167,7 @@ impl Name {
     }
 }
 
-/// Whether a value can occur in a field, compared as a whole; what is wrong with it otherwise, for a person.
+/// Whether a field should have a value, compared as a whole; what is wrong with it otherwise, for a person.
 ///
 /// # Errors
 /// The message.
@@ -171,7 +188,7 @@ pub fn check_value(path: &str, value: &str) -> Result<(), String> {
     if value_is_right {
         return Ok(());
     }
-    Err(match field.kind {
+    let message = match field.kind {
         Kind::Address => format!("{} is no IP address", quoted(value)),
         Kind::Number => format!(
             "{} is no number, and this field holds numbers",
@@ -183,12 +200,49 @@ pub fn check_value(path: &str, value: &str) -> Result<(), String> {
             "{} names no source: write `organizations/ID` or `accounts/ID`",
             quoted(value)
         ),
+    };
+    Err(or_in_quotes(path, message))
+}
+
+/// Whether a field may have a value that it should not: upstream writes the entries.
+fn may_have_any_text(path: &str) -> bool {
+    field::by_name(path).is_none_or(|field| field.origin == Origin::Entry)
+}
+
+/// A message about a value that a field should not have, with how entries that have it are found all the same.
+fn or_in_quotes(path: &str, message: String) -> String {
+    match may_have_any_text(path) {
+        true => format!("{message}; a query finds it as a text in quotes: `{path}:\"…\"`"),
+        false => message,
+    }
+}
+
+/// Whether a text is one word, as people write words: letters and digits with their combining marks, apostrophes between
+/// them, or a UUID. In the index it may be several words side by side.
+fn is_one_word(text: &str) -> bool {
+    if text.len() == 36 && Uuid::try_parse(text).is_ok() {
+        return true;
+    }
+    text.split(APOSTROPHES).all(|piece| {
+        piece.contains(char::is_alphanumeric)
+            && piece
+                .chars()
+                .all(|c| c.is_alphanumeric() || is_mark_or_joiner(c))
     })
 }
 
-/// Whether a text is one word: letters and digits alone, or a UUID.
-fn is_one_word(text: &str) -> bool {
-    text.chars().all(char::is_alphanumeric) || (text.len() == 36 && Uuid::try_parse(text).is_ok())
+/// What stands between the letters of `don't`.
+const APOSTROPHES: [char; 2] = ['\'', '’'];
+
+/// Characters that join words to one identifier, as `_` does; they are no part of a written word.
+const CONNECTORS: [char; 10] = ['_', '‿', '⁀', '⁔', '︳', '︴', '﹍', '﹎', '﹏', '＿'];
+
+/// Whether a character is no letter and no digit, but belongs to the one before it: a combining mark, or one of the invisible
+/// joiners.
+fn is_mark_or_joiner(c: char) -> bool {
+    !c.is_alphanumeric()
+        && !CONNECTORS.contains(&c)
+        && regex_syntax::try_is_word_character(c).unwrap_or(false)
 }
 
 /// The field whose values are sources.

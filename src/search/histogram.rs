@@ -177,6 +177,10 @@ impl Scale {
             }
             edges.push(edge.timestamp_micros());
         }
+        if let Some(first) = edges.first_mut() {
+            // The stretch of the first moments begins before the years that can be written.
+            *first = FIRST_YEAR_US.max(*first);
+        }
         Ok((interval, edges))
     }
 }
@@ -321,10 +325,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn no_bucket_begins_before_the_years_that_can_be_written() {
+        for interval in ["auto", "1h", "1d", "30d"] {
+            let scale = Scale::parse(interval, Tz::UTC, "interval").unwrap();
+            for since in [FIRST_YEAR_US, FIRST_YEAR_US + 1, i64::MIN] {
+                let last = match interval {
+                    "auto" => LAST_YEAR_US,
+                    _ => FIRST_YEAR_US + 1_000_000,
+                };
+                let (_, edges) = scale.edges(since, last).unwrap();
+                assert_eq!(edges[0], FIRST_YEAR_US, "{interval} since {since}");
+                assert!(edges[1] > FIRST_YEAR_US, "{interval} since {since}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn edges_go_up_and_hold_everything(
-            since in -62_135_596_800_i64..253_402_300_799,
+            since in -62_167_219_200_i64..253_402_300_799,
             span in 0..40_000_000_000_i64,
             interval in prop::sample::select(vec!["auto", "1m", "1h", "12h", "1d", "7d"]),
             zone in prop::sample::select(vec!["UTC", "Europe/Berlin", "America/St_Johns", "Africa/Casablanca", "Pacific/Apia"]),

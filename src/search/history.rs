@@ -4,11 +4,13 @@
 //! log is not known to be the same thing. Some ids are names, `brotli` in every zone that has that setting: so the product and
 //! the zone must be the same too, where the event tells them.
 
+use std::collections::VecDeque;
+
 use serde::{Serialize, Serializer};
 
 use super::diff::{Diff, States};
 use super::pivot::text_at;
-use super::{Answer, Place, Question, SearchError, equals, page};
+use super::{Answer, MAX_PAGE_BYTES, Place, Question, SearchError, equals, page};
 use crate::event::AuditEvent;
 use crate::index::{Hit, Order, Range, Snapshot};
 use crate::position::Seq;
@@ -125,23 +127,93 @@ pub fn history(
         Some(first) => states_before(store, snapshot, &question, first, answer.upto)?,
         None => States::default(),
     };
-    let mut changes = Vec::new();
-    for event in answer.events {
-        // Bodies can be large, and a page has a thousand of them at most.
-        snapshot.check_time()?;
-        let diff = states.take(&event);
-        changes.push(Change { event, diff });
-    }
+    let kept = match (which, order) {
+        (Which::Around, _) => answer.events.iter().position(|at| at.seq == event.seq),
+        (_, Order::Ascending) => Some(0),
+        (_, Order::Descending) => answer.events.len().checked_sub(1),
+    };
+    let told = fitting(answer.events, kept.unwrap_or_default(), |event| {
+        states.take(event, &|| Ok(snapshot.check_time()?))
+    })?;
+    let cursor = |order, at: Option<&Change>| {
+        let place = Place {
+            asked_at_us: asked_at.timestamp_micros(),
+            upto: answer.upto,
+            after: hit_of(&at?.event),
+        };
+        let question = Question {
+            order,
+            ..question.clone()
+        };
+        Some(place.write(&question, store.log_id()))
+    };
+    let older = told
+        .is_cut_before
+        .then(|| cursor(Order::Descending, told.changes.front()));
+    let newer = told
+        .is_cut_after
+        .then(|| cursor(Order::Ascending, told.changes.back()));
+    let (next, previous) = match order {
+        Order::Ascending => (newer, older),
+        Order::Descending => (older, newer),
+    };
+    let mut changes = Vec::from(told.changes);
     if order == Order::Descending {
         changes.reverse();
     }
     Ok(Some(History {
         found_by,
         changes,
-        next_cursor: answer.next_cursor,
-        previous_cursor,
+        next_cursor: next.unwrap_or(answer.next_cursor),
+        previous_cursor: previous.unwrap_or(previous_cursor),
         upto: answer.upto,
     }))
+}
+
+/// The changes of a page, the oldest first, as far as their differences fit on it.
+#[derive(Debug, Default)]
+struct Fitting {
+    changes: VecDeque<Change>,
+    is_cut_before: bool,
+    is_cut_after: bool,
+}
+
+/// What events changed, the oldest first, up to about [`MAX_PAGE_BYTES`] of differences. The event at `kept` is among them; of
+/// those before it about half as many bytes stay when there are others after it.
+fn fitting(
+    events: Vec<AuditEvent>,
+    kept: usize,
+    mut take: impl FnMut(&AuditEvent) -> Result<Diff, SearchError>,
+) -> Result<Fitting, SearchError> {
+    let mut told = Fitting::default();
+    let mut n_bytes = 0;
+    let n_events = events.len();
+    for (at, event) in events.into_iter().enumerate() {
+        let diff = take(&event)?;
+        n_bytes += diff.bytes();
+        if at > kept && n_bytes > MAX_PAGE_BYTES {
+            told.is_cut_after = true;
+            break;
+        }
+        told.changes.push_back(Change { event, diff });
+        let most = match kept + 1 == n_events {
+            true => MAX_PAGE_BYTES,
+            false => MAX_PAGE_BYTES / 2,
+        };
+        while at <= kept && n_bytes > most && told.changes.len() > 1 {
+            let first = told.changes.pop_front();
+            n_bytes -= first.map_or(0, |first| first.diff.bytes());
+            told.is_cut_before = true;
+        }
+    }
+    Ok(told)
+}
+
+fn hit_of(event: &AuditEvent) -> Hit {
+    Hit {
+        at_us: event.ordered_at().timestamp_micros(),
+        seq: event.seq,
+    }
 }
 
 /// What an event changed of its resource. Of an event that does not say which resource that is, the state before is unknown.
@@ -160,8 +232,7 @@ pub fn diff(store: &Store, snapshot: &Snapshot, event: &AuditEvent) -> Result<Di
         }
         None => States::default(),
     };
-    snapshot.check_time()?;
-    Ok(states.take(event))
+    states.take(event, &|| Ok(snapshot.check_time()?))
 }
 
 /// The changes before, at and after an event, in the question's order; where the page before them goes on, too.
@@ -183,10 +254,7 @@ fn around_event(
     let at_event = Place {
         asked_at_us: asked_at.timestamp_micros(),
         upto: snapshot.seq(),
-        after: Hit {
-            at_us: event.ordered_at().timestamp_micros(),
-            seq: event.seq,
-        },
+        after: hit_of(event),
     };
     let from_event = |question: &Question, limit| {
         let cursor = at_event.write(question, store.log_id());
@@ -214,10 +282,7 @@ fn states_before(
     first: &AuditEvent,
     upto: Seq,
 ) -> Result<States, SearchError> {
-    let first = Hit {
-        at_us: first.ordered_at().timestamp_micros(),
-        seq: first.seq,
-    };
+    let first = hit_of(first);
     let order = Order::Descending;
     let hits = snapshot.hits(
         &question.query,
@@ -231,8 +296,7 @@ fn states_before(
     let earlier = store.events(&places, LOOK_BACK_BYTES)?;
     let mut states = States::default();
     for event in earlier.iter().rev() {
-        snapshot.check_time()?;
-        states.take(event);
+        states.take(event, &|| Ok(snapshot.check_time()?))?;
     }
     Ok(states)
 }

@@ -225,11 +225,12 @@ impl Counting<'_> {
             self.snapshot.check_time()?;
             let events = read(self.store, rest.iter().copied(), READ_BYTES)?;
             for event in &events {
-                for i in spelled_at.get(&event.seq).into_iter().flatten() {
-                    let LabelledValue { value, label, .. } = &mut values[*i];
-                    if let Some(spelling) = self.snapshot.spelling(event, field, value) {
-                        *label = spelling;
-                    }
+                self.snapshot.check_time()?;
+                // One entry may have all the values, and is long then: it is read once for all of them.
+                let places = spelled_at.get(&event.seq).map_or(&[][..], Vec::as_slice);
+                let wanted: Vec<&str> = places.iter().map(|i| &*values[*i].value).collect();
+                for (at, spelling) in self.snapshot.spellings(event, field, &wanted) {
+                    values[places[at]].label = spelling;
                 }
             }
             rest = &rest[events.len()..];
@@ -263,7 +264,10 @@ impl Counting<'_> {
             {
                 return Ok(values);
             }
-            events.iter().for_each(|event| reading.take(event));
+            for event in &events {
+                self.snapshot.check_time()?;
+                reading.take(event);
+            }
             rest = &rest[events.len()..];
         }
         Ok(reading.into_values(size))

@@ -119,23 +119,32 @@ impl Store {
 
     /// Changes the log by new events, all or nothing; then announces the new head. `write` is given the head before, and
     /// gives the head after.
+    ///
+    /// When the file turns out to be damaged, the index of identities is made again from the rows, once, and the change is
+    /// tried again.
     pub(super) fn write(
         &self,
         step: Step,
         now: DateTime<Utc>,
-        write: impl FnOnce(&Transaction<'_>, Seq) -> Result<(Appended, Seq), StoreError>,
+        mut write: impl FnMut(&Transaction<'_>, Seq) -> Result<(Appended, Seq), StoreError>,
     ) -> Result<Appended, StoreError> {
-        let kept = self.change(step, |db| {
-            let before = head(db)?;
-            let (appended, after) = write(db, before)?;
-            invariant!(
-                SeqHasNoHoles,
-                after.0 == before.0 + appended.new as u64 && head(db)? == after,
-                "{} new events moved the head from {before} to {after}",
-                appended.new
-            );
-            Ok((appended, before, after))
-        });
+        let mut try_write = || {
+            self.change(step, |db| {
+                let before = head(db)?;
+                let (appended, after) = write(db, before)?;
+                invariant!(
+                    SeqHasNoHoles,
+                    after.0 == before.0 + appended.new as u64 && head(db)? == after,
+                    "{} new events moved the head from {before} to {after}",
+                    appended.new
+                );
+                Ok((appended, before, after))
+            })
+        };
+        let kept = match try_write() {
+            Err(StoreError::Damaged(_)) if self.rebuild_identities() => try_write(),
+            kept => kept,
+        };
         // A commit whose answer was lost has moved the head all the same: then the file is asked.
         let head = match &kept {
             Ok((.., head)) => *head,
@@ -436,7 +445,7 @@ mod tests {
     struct Log {
         store: Store,
         source: Source,
-        _dir: tempfile::TempDir,
+        dir: tempfile::TempDir,
     }
 
     fn now() -> DateTime<Utc> {
@@ -455,11 +464,7 @@ mod tests {
                 created_at: None,
             };
             store.save_sources(&[seen], now()).unwrap();
-            Self {
-                store,
-                source,
-                _dir: dir,
-            }
+            Self { store, source, dir }
         }
 
         fn begin(&self) -> WindowId {
@@ -550,6 +555,37 @@ mod tests {
             .append(&Log::page(window, &[entry, entry], Then::Seal))
             .unwrap();
         assert_eq!((appended.new, appended.held), (0, 2));
+    }
+
+    /// Damages the pages of the index of identities in the file of a log that is closed.
+    fn damage_identities(dir: &std::path::Path) {
+        let path = dir.join(crate::store::FILE_NAME);
+        let db = Connection::open(&path).unwrap();
+        let root: usize = db
+            .query_row(
+                "SELECT rootpage FROM sqlite_master WHERE name = 'event_identity'",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        drop(db);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[(root - 1) * 4_096] = 0x33;
+        std::fs::write(&path, bytes).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_index_of_identities_is_made_again_and_nothing_is_kept_twice() {
+        let log = Log::new(Breaker::default());
+        assert_eq!(log.scan(&[r#"{"id":"1"}"#, r#"{"id":"2"}"#]), (2, 0, 0));
+        log.store.close().unwrap();
+        damage_identities(log.dir.path());
+        let store = Store::open(log.dir.path(), Breaker::default()).unwrap();
+        let log = Log { store, ..log };
+        let again = [r#"{"id":"1"}"#, r#"{"id":"2"}"#, r#"{"id":"3"}"#];
+        assert_eq!(log.scan(&again), (1, 0, 2));
+        log.store.check().unwrap();
+        assert_eq!(log.bodies().len(), 3);
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Store {
         }
         self.write(Step::AppendImport, now, |db, mut head| {
             let mut total = Appended::default();
-            for (source, entries) in by_source {
+            for (&source, entries) in &by_source {
                 let label = entries.iter().find_map(|(entry, _)| entry.label.as_deref());
                 sources::mention(db, source, label, now)?;
                 let source = sources::number(db, source)?;

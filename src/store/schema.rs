@@ -19,6 +19,10 @@ const SCHEMA: &str = include_str!("../../schema.sql");
 /// What brings version 1 to 2, 2 to 3 and so on.
 const UPGRADES: &[&str] = &[include_str!("upgrades/2.sql")];
 
+/// The tables that upgrades make anew, and those that refer to them. Only their references are checked after an upgrade:
+/// `event` is large, and damage in it must not keep a log from being opened.
+const REMADE: [&str; 3] = ["window", "scan_twin", "scan_cursor"];
+
 /// The version this program reads and writes.
 pub(super) const VERSION: i64 = 1 + UPGRADES.len() as i64;
 
@@ -77,18 +81,47 @@ fn upgrade(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     for upgrade in UPGRADES.iter().skip(done) {
         transaction.execute_batch(upgrade)?;
     }
-    let broken: i64 =
-        transaction.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| {
-            row.get(0)
-        })?;
-    if broken > 0 {
-        return Err(StoreError::Damaged(format!(
-            "{broken} rows refer to rows that do not exist; the upgrade was not made"
-        )));
+    for table in REMADE {
+        let broken: i64 = transaction.query_row(
+            "SELECT count(*) FROM pragma_foreign_key_check(?1)",
+            [table],
+            |row| row.get(0),
+        )?;
+        if broken > 0 {
+            return Err(StoreError::Damaged(format!(
+                "{broken} rows of `{table}` refer to rows that do not exist; the upgrade was not made"
+            )));
+        }
     }
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
+    if (1..VERSION).contains(&found) {
+        tracing::info!(from = found, to = VERSION, "The log was upgraded.");
+    }
     Ok(())
+}
+
+/// Makes the index of identities again from the rows of `event`. A damaged index can be neither emptied nor dropped, so its
+/// row is taken out of the schema; its pages stay in the file, unused, until the file is vacuumed.
+pub(super) fn rebuild_identities(db: &mut Connection) -> Result<(), StoreError> {
+    let rebuilt = remake_index(db, "event_identity");
+    // Takes what is in memory of the schema from the file again, and forbids such changes.
+    db.execute_batch("PRAGMA writable_schema = RESET")?;
+    rebuilt
+}
+
+fn remake_index(db: &mut Connection, name: &str) -> Result<(), StoreError> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let text: String = transaction.query_row(
+        "SELECT sql FROM sqlite_master WHERE type = 'index' AND name = ?1",
+        [name],
+        |row| row.get(0),
+    )?;
+    transaction.execute_batch("PRAGMA writable_schema = ON")?;
+    transaction.execute("DELETE FROM sqlite_master WHERE name = ?1", [name])?;
+    transaction.execute_batch("PRAGMA writable_schema = RESET")?;
+    transaction.execute_batch(&text)?;
+    Ok(transaction.commit()?)
 }
 
 #[cfg(test)]
@@ -129,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_log_is_upgraded_in_place_with_its_open_scans() {
+    fn an_older_log_is_upgraded_in_place_with_its_open_scans_although_an_event_is_damaged() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("old.db");
         let mut db = Connection::open(&path).unwrap();
@@ -138,6 +171,8 @@ mod tests {
             "INSERT INTO source (id, name, first_seen_us) VALUES (1, 'accounts/a', 0);
              INSERT INTO window (id, source, kind, since_s, before_s, cursor, began_us) VALUES (7, 1, 'live', 10, 20, 'next', 5);
              INSERT INTO scan_cursor (window, cursor) VALUES (7, x'01');
+             PRAGMA foreign_keys = OFF;
+             INSERT INTO event VALUES (1, 99, x'00', 0, NULL, 0, NULL, 0, x'00', 0, x'00');
              PRAGMA user_version = 1;",
         )
         .unwrap();

@@ -197,7 +197,7 @@ impl Quota {
         1e9 / period.num_nanoseconds().unwrap_or(i64::MAX).max(1) as f64
     }
 
-    /// Stops all calls of this credential for `wait`, but not for longer than [`MAX_WAIT`]. Calls under way may finish.
+    /// Stops all calls of this credential for `wait`, but not for longer than a day. Calls under way may finish.
     pub fn block(&self, wait: TimeDelta, now: DateTime<Utc>) {
         self.lock().block(wait, now);
     }

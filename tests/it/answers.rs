@@ -589,3 +589,31 @@ async fn what_is_wrong_with_a_question_for_numbers_is_said_with_its_place() {
     insta::assert_snapshot!(told);
     desk.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_with_many_values_is_read_once_for_all_their_labels() {
+    let mut desk = Desk::new().await;
+    let values: Vec<String> = (0..1_000).map(|i| format!("Value-{i:03}")).collect();
+    // The values come last: whoever looks for one reads all the numbers.
+    let numbers = vec!["7"; 200_000].join(",");
+    let values = json!(values);
+    let entry = format!(
+        r#"{{"id":"x","action":{{"time":"2026-08-03T08:00:00Z"}},"resource":{{"request":{{"n":[{numbers}],"v":{values}}}}}}}"#
+    );
+    desk.keep(&account(), &[entry]);
+    desk.search_all();
+    let begun = std::time::Instant::now();
+    let answer = desk
+        .get("/v1/facets?field=resource.request.v&size=1000")
+        .await;
+    // Read once for each value, it would take minutes.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+    let found = answer["facets"]["resource.request.v"].as_array().unwrap();
+    assert_eq!(found.len(), 1_000);
+    for value in found {
+        let label = value["label"].as_str().unwrap();
+        assert!(label.starts_with("Value-"), "{label}");
+        assert_eq!(value["value"], label.to_lowercase());
+    }
+    desk.stop().await;
+}

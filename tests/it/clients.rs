@@ -6,7 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use orgtrail::http::Limits;
 use orgtrail::sim::SimConfig;
 use reqwest::StatusCode;
@@ -91,6 +93,30 @@ async fn a_page_of_another_site_is_not_answered_where_no_token_is_needed() {
         ("none", StatusCode::OK),
     ] {
         assert_eq!(ask(site).await.unwrap().status(), expect, "{site}");
+    }
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_by_another_name_of_this_machine_is_refused() {
+    let mut desk = Desk::new().await;
+    for (hosts, expect) in [
+        (&["localhost:7070"][..], "200"),
+        (&["[::1]:7070"], "200"),
+        (&["localhost:80@evil"], "403"),
+        (&["[::1"], "403"),
+        (&["localh\u{f6}st"], "403"),
+        (&["localhost", "evil"], "403"),
+    ] {
+        let mut connection = Connection::open(&desk.url).await;
+        let hosts = hosts.iter().map(|host| format!("Host: {host}\r\n"));
+        let request = format!("GET /healthz HTTP/1.1\r\n{}\r\n", hosts.collect::<String>());
+        connection.0.write_all(request.as_bytes()).await.unwrap();
+        let head = connection.head().await;
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {expect}")),
+            "{request}{head}"
+        );
     }
     desk.stop().await;
 }
@@ -212,6 +238,61 @@ async fn answers_that_nobody_reads_take_bounded_memory() {
         }
         assert!(begun.elapsed() < DEADLINE, "{body}");
     }
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn few_written_answers_wait_for_room_and_the_others_are_refused_at_once() {
+    let limits = Limits {
+        unread: 15_000_000,
+        slow: Duration::from_secs(3_600),
+        room_within: Duration::from_secs(3_600),
+        ..Limits::default()
+    };
+    let mut desk = Desk::with_limits(limits).await;
+    desk.keep(&account(), &large_entries(110));
+    desk.search_all();
+    // It takes ten megabytes of the room, and is not read.
+    let page = "/v1/events?limit=100";
+    let mut stalled = Connection::open(&desk.url).await;
+    assert!(stalled.ask(page).await.contains("200 OK"));
+    let mut answers: FuturesUnordered<_> = (0..16).map(|_| desk.ask(page)).collect();
+    for refused in 0..12 {
+        let next = tokio::time::timeout(DEADLINE, answers.next());
+        let (status, body) = next
+            .await
+            .unwrap_or_else(|_| panic!("only {refused} answers are refused"))
+            .unwrap();
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body:.200}");
+        let problem: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(problem["type"], "urn:orgtrail:problem:unread");
+    }
+    // Those that wait keep no turn.
+    assert_eq!(desk.get("/v1/count").await["count"], 110);
+    drop(stalled);
+    while let Some((status, body)) = answers.next().await {
+        assert_eq!(status, StatusCode::OK, "{body:.200}");
+    }
+    drop(answers);
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_larger_than_all_room_is_refused() {
+    let limits = Limits {
+        unread: 5_000_000,
+        ..Limits::default()
+    };
+    let mut desk = Desk::with_limits(limits).await;
+    desk.keep(&account(), &large_entries(110));
+    desk.search_all();
+    let (status, body) = desk.ask("/v1/events?limit=100").await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{body:.200}");
+    let problem: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(problem["type"], "urn:orgtrail:problem:answer-too-large");
+    assert!(body.contains("`limit`"), "{body}");
+    let (status, body) = desk.ask("/v1/events?limit=10").await;
+    assert_eq!(status, StatusCode::OK, "{body:.200}");
     desk.stop().await;
 }
 

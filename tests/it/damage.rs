@@ -229,7 +229,7 @@ async fn scrub_lists_damage_repairs_it_from_upstream_and_check_says_so() {
     let held = shell.held();
     let check = || String::from_utf8(shell.run(&["check"]).stdout).unwrap();
     assert!(
-        check().contains("the bodies were never all compared"),
+        check().contains("not every event has been compared with its hash yet"),
         "{}",
         check()
     );

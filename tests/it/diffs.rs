@@ -163,3 +163,96 @@ async fn a_history_is_read_in_both_orders_and_around_an_event() {
     assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
     desk.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_of_large_changes_ends_its_pages_early_and_leaves_nothing_out() {
+    const CHANGES: u32 = 14;
+    let mut desk = Desk::new().await;
+    let entries: Vec<String> = (1..=CHANGES)
+        .map(|n| {
+            let members = (0..1_000).map(|i| (format!("k{i}"), json!(n)));
+            let members: serde_json::Map<String, Value> = members.collect();
+            let body = json!({"n".repeat(900): members});
+            change(n, "update", "PUT", body, Value::Null)
+        })
+        .collect();
+    desk.keep(&account(), &entries);
+    desk.search_all();
+    let seqs = |page: &Value| -> Vec<u64> {
+        let changes = page["changes"].as_array().unwrap().iter();
+        changes
+            .map(|change| change["event"]["seq"].as_u64().unwrap())
+            .collect()
+    };
+    // From a page on, by its cursors.
+    let follow = async |order: &str, cursor: &Value| {
+        let (mut found, mut cursor, mut n_pages) = (Vec::new(), cursor.clone(), 0);
+        while let Some(at) = cursor.as_str() {
+            let path = format!("/v1/events/7/history?order={order}&cursor={at}");
+            let (_, body) = desk.ask(&path).await;
+            assert!(body.len() < 24 * 1024 * 1024, "{}", body.len());
+            let page: Value = serde_json::from_str(&body).unwrap();
+            assert!(!seqs(&page).is_empty());
+            found.extend(seqs(&page));
+            cursor = page["next_cursor"].clone();
+            n_pages += 1;
+        }
+        (found, n_pages)
+    };
+    let all: Vec<u64> = (1..=u64::from(CHANGES)).collect();
+    let down: Vec<u64> = all.iter().rev().copied().collect();
+    for (order, opposite, expected) in [("asc", "desc", &all), ("desc", "asc", &down)] {
+        let first = desk
+            .get(&format!("/v1/events/7/history?order={order}"))
+            .await;
+        let mut found = seqs(&first);
+        let (rest, n_pages) = follow(order, &first["next_cursor"]).await;
+        assert!(n_pages >= 1, "{order}");
+        found.extend(rest);
+        assert_eq!(&found, expected, "{order}");
+
+        let around = desk
+            .get(&format!("/v1/events/7/history?around=true&order={order}"))
+            .await;
+        assert!(seqs(&around).contains(&7) && seqs(&around).len() < expected.len());
+        let (mut found, _) = follow(opposite, &around["previous_cursor"]).await;
+        found.reverse();
+        found.extend(seqs(&around));
+        found.extend(follow(order, &around["next_cursor"]).await.0);
+        assert_eq!(&found, expected, "around, {order}");
+    }
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revision_that_comes_late_is_compared_with_what_was_before_its_first_one() {
+    let mut desk = Desk::new().await;
+    let change_at = |id: &str, second: u32, kind: &str, ttl: u32| {
+        let text = change(second, kind, "PATCH", json!({"ttl": ttl}), Value::Null);
+        let mut entry: Value = serde_json::from_str(&text).unwrap();
+        entry["id"] = id.into();
+        entry
+    };
+    let mut late = change_at("a", 2, "update", 1);
+    late["resource"]["request"]["note"] = "late".into();
+    let entries = [
+        change_at("c", 1, "create", 0),
+        change_at("a", 2, "update", 1),
+        change_at("b", 2, "update", 2),
+        late,
+        change_at("d", 3, "update", 3),
+    ];
+    desk.keep(&account(), &entries.map(|entry| entry.to_string()));
+    desk.search_all();
+    let history = desk.get("/v1/events/1/history").await;
+    for (seq, against, before, after) in [(3, 2, 1, 2), (4, 1, 0, 1), (5, 3, 2, 3)] {
+        let diff = desk.get(&format!("/v1/events/{seq}/diff")).await;
+        assert_eq!(diff["against"]["seq"], against, "{seq}");
+        let ttl = json!([{"path": "ttl", "change": "changed", "before": before, "after": after}]);
+        assert_eq!(diff["changed"], ttl, "{seq}");
+        let change = &history["changes"][seq - 1];
+        assert_eq!(change["event"]["seq"], seq);
+        assert_eq!(change["against"]["seq"], against, "{seq}");
+    }
+    desk.stop().await;
+}

@@ -126,7 +126,7 @@ pub(crate) fn walked(
 }
 
 /// Texts that meet each other in many ways.
-const TEXTS: [&str; 40] = [
+const TEXTS: [&str; 43] = [
     "Add Member",
     "add member to zone",
     "alice@example.com",
@@ -138,6 +138,9 @@ const TEXTS: [&str; 40] = [
     "10.0.0.7",
     "10.0.0.200",
     "192.168.1.1",
+    "10.0.0.300",
+    "fe80::1%eth0",
+    "10.0.0.0/99",
     "2001:DB8::1",
     "2001:db8:0:0::1",
     "::ffff:10.0.0.7",
@@ -328,6 +331,10 @@ fn any_term() -> impl Strategy<Value = String> {
         1 => times().prop_map(|time| format!("action.time:{time}")),
         1 => prop::sample::select(vec!["10.0.0.0/8", "10.0.0.0/25", "2001:db8::/32", "::/0", "0.0.0.0/0", "[10.0.0.7 TO 192.168.1.1}", ">2001:db8::", "10.0.0.7"])
             .prop_map(|network| format!("actor.ip_address:{network}")),
+        // Values that should not occur, and may.
+        1 => (prop::sample::select(vec!["actor.ip_address", "raw.status_code", "action.time"]),
+            prop::sample::select(vec!["10.0.0.300", "fe80::1%eth0", "10.0.0.0/99", "abc", "", "yesterday", "7d"]))
+            .prop_map(|(name, text)| format!("{name}:\"{text}\"")),
     ]
 }
 
@@ -558,8 +565,13 @@ fn a_pattern_that_would_grow_without_bound_is_refused_with_its_place() {
     }
 }
 
-/// How many of some entries a question finds: in the index, and in memory.
+/// How many of some entries a query finds: in the index, and in memory.
 fn found(bodies: &[String], question: &str) -> u64 {
+    found_by(bodies, &parse(question, now()).unwrap())
+}
+
+/// As [`found`], for a query that is read already.
+fn found_by(bodies: &[String], query: &Query) -> u64 {
     let entries: Vec<Entry> = (1..)
         .zip(bodies)
         .map(|(seq, body)| Entry::new(seq, body))
@@ -572,16 +584,17 @@ fn found(bodies: &[String], question: &str) -> u64 {
     }
     index.commit().unwrap();
     let (snapshot, range) = (index.snapshot(), Range::default());
-    let query = parse(question, now()).unwrap();
-    check_names(&query, &snapshot).unwrap();
-    let found = snapshot.count(&query, range).unwrap();
-    let matcher = index.matcher(&query).unwrap();
+    check_names(query, &snapshot).unwrap();
+    let found = snapshot.count(query, range).unwrap();
+    let matcher = index.matcher(query).unwrap();
     let in_memory = index.recent_arrivals(&matcher, range, Seq::ZERO, &snapshot);
     let in_memory = in_memory.unwrap().unwrap().len() as u64;
     drop(following);
     assert_eq!(
-        in_memory, found,
-        "{question:.80} in memory, and in the index"
+        in_memory,
+        found,
+        "{:.80} in memory, and in the index",
+        query.to_string()
     );
     found
 }
@@ -648,6 +661,44 @@ fn long_numbers_are_compared_by_their_size_and_found_in_each_spelling() {
     check("n:<-7e3004", 1);
     check("n:<-8e3004", 0);
     check("n:[7 TO 8]", 0);
+}
+
+#[test]
+fn parameters_of_a_part_find_long_numbers_in_each_spelling() {
+    let digits = |n: usize| "9".repeat(n);
+    let bodies = [
+        format!(r#"{{"resource":{{"request":{{"v":{}}}}}}}"#, digits(3_000)),
+        format!(
+            r#"{{"resource":{{"request":{{"v":-{}e5}}}}}}"#,
+            digits(3_000)
+        ),
+        format!(r#"{{"resource":{{"request":{{"v":{}}}}}}}"#, digits(2_000)),
+    ];
+    let check = |text: String, expect: u64| {
+        let query = in_some_part(&format!("2{text}"));
+        assert_eq!(found_by(&bodies, &query), expect, "resource={text:.80}");
+    };
+    check(digits(3_000), 1);
+    check(format!("{}.0", digits(3_000)), 1);
+    check(format!("-{}00000", digits(3_000)), 1);
+    check(digits(3_001), 0);
+    check(digits(2_000), 1);
+    check(format!("{}0e-1", digits(2_000)), 1);
+}
+
+#[test]
+fn the_long_s_is_a_letter_of_its_own_but_for_patterns() {
+    let bodies = [r#"{"n":"ſecret"}"#.to_owned()];
+    for (question, expect) in [
+        ("secret", 0),
+        ("n:secret", 0),
+        ("ſecret", 1),
+        ("n:ſecret", 1),
+        ("n:secre*", 1),
+        ("n:/secret/", 1),
+    ] {
+        assert_eq!(found(&bodies, question), expect, "{question}");
+    }
 }
 
 #[test]

@@ -241,7 +241,7 @@ async fn an_answer_says_how_much_of_it_is_shown_and_what_it_lacks() {
         // Only the newest moments are missing.
         let (shown, said) = asked(&["nothing", "--since", "20m"]);
         assert_eq!(shown, "Nothing found.\n");
-        assert!(said.contains("but the newest minutes, from "), "{said}");
+        assert!(said.contains("What happened after "), "{said}");
         assert!(!said.contains("incomplete"), "{said}");
         // A hundred days of which nobody read anything.
         let (shown, said) = asked(&["nothing", "--since", "100d"]);

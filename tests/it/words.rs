@@ -1,5 +1,6 @@
 //! How people write values, words and times, and how answers spell them.
 
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::desk::{Desk, account};
@@ -202,5 +203,127 @@ async fn times_are_written_alike_everywhere_and_dates_are_of_a_zone() {
         desk.get("/v1/events/1/around?by=all&within=25h").await["events"],
         around["events"]
     );
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_many_long_numbers_in_a_parameter_are_an_error_of_that_parameter() {
+    let mut desk = desk().await;
+    let numbers = (0..30).map(|n| format!("resource={}{:02}", "9".repeat(1_899), n));
+    let numbers: Vec<String> = numbers.collect();
+    let (status, body) = desk.ask(&format!("/v1/count?{}", numbers.join("&"))).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+    let problem: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(problem["parameter"], "resource", "{body}");
+    assert_eq!(problem["at"], Value::Null, "{body}");
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_that_should_not_occur_are_found_in_quotes() {
+    let mut desk = desk().await;
+    let odd = [
+        json!({"id": "zone", "action": {"time": "tomorrow"}, "actor": {"ip_address": "fe80::1%eth0"}}),
+        json!({"id": "span", "action": {"time": "7d"}, "actor": {"ip_address": "10.0.0.0/99"}}),
+    ];
+    desk.keep(&account(), &odd.map(|entry| entry.to_string()));
+    desk.search_all();
+    for (query, expect) in [
+        ("actor.ip_address:\"300.1.2.3\"", 1),
+        ("actor.ip_address:\"FE80::1%eth0\"", 1),
+        ("actor.ip_address:\"10.0.0.0/99\"", 1),
+        ("actor.ip_address:\"10.0.0.300\"", 0),
+        ("actor.ip_address:(\"300.1.2.3\" OR 2001:db8::1)", 4),
+        ("-actor.ip_address:\"300.1.2.3\"", 5),
+        ("raw.status_code:\"ABC\"", 1),
+        ("action.time:\"yesterday\"", 1),
+        ("action.time:\"7d\"", 1),
+        // In quotes, a value that can occur means what it means without.
+        ("actor.ip_address:\"2001:db8:0::1\"", 3),
+        ("actor.ip_address:\"2001:db8::/32\"", 3),
+        ("raw.status_code:\"200.0\"", 3),
+        ("action.time:\"2026-08-01\"", 1),
+        ("action.time:\"now/d\"", 0),
+    ] {
+        assert_eq!(count(&desk, "q", query).await, expect, "{query}");
+    }
+    // What facets list can be asked for.
+    for field in ["actor.ip_address", "raw.status_code", "action.time"] {
+        let listed = desk.get(&format!("/v1/facets?field={field}")).await;
+        let values = listed["facets"][field].as_array().unwrap();
+        assert!(!values.is_empty(), "{listed}");
+        for value in values {
+            let query = format!("{field}:\"{}\"", value["value"].as_str().unwrap());
+            assert_eq!(count(&desk, "q", &query).await, value["count"], "{query}");
+        }
+    }
+    for query in [
+        "actor.ip_address:300.1.2.3",
+        "actor.ip_address:10.0.0.0/99",
+        "raw.status_code:abc",
+        "action.time:yesterday",
+    ] {
+        let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        let (status, body) = desk.ask(&format!("/v1/count?q={encoded}")).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{query}: {body}");
+        assert!(body.contains("in quotes"), "{query}: {body}");
+    }
+    // What orgtrail itself says has no such values.
+    for query in ["source:\"zones/1\"", "actor.known.two_factor:\"perhaps\""] {
+        let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        let (status, body) = desk.ask(&format!("/v1/count?q={encoded}")).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{query}: {body}");
+        assert!(!body.contains("in quotes"), "{query}: {body}");
+    }
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn words_with_marks_and_apostrophes_are_found_without_quotes() {
+    let mut desk = Desk::new().await;
+    let entry = |n: usize, name: &str| {
+        json!({"id": n.to_string(), "actor": {"token_name": name}}).to_string()
+    };
+    let names = [
+        "मेरी हिन्दी कुंजी",
+        "Zoe\u{308}'s key",
+        "Please don't use",
+        "a‿b key",
+        "my_key one",
+    ];
+    let entries: Vec<String> = (0..).zip(names).map(|(n, name)| entry(n, name)).collect();
+    desk.keep(&account(), &entries);
+    desk.search_all();
+    for (query, expect) in [
+        ("actor.token_name:हिन्दी", 1),
+        ("actor.token_name:कुंजी", 1),
+        ("actor.token_name:zoe\u{308}", 1),
+        ("actor.token_name:Zoe\u{308}'s", 1),
+        ("actor.token_name:DON'T", 1),
+        ("actor.token_name:don’t", 1),
+        ("actor.token_name:\"don't\"", 0),
+        ("actor.token_name:t'don", 0),
+        // These join words to one value.
+        ("actor.token_name:my_key", 0),
+        ("actor.token_name:a‿b", 0),
+        ("actor.token_name:don/t", 0),
+        ("actor.token_name:don't\\ use", 0),
+    ] {
+        assert_eq!(count(&desk, "q", query).await, expect, "{query}");
+    }
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_source_parameter_takes_any_letter_case() {
+    let mut desk = desk().await;
+    let source = account().to_string();
+    assert_eq!(count(&desk, "source", &source).await, 4);
+    let spelled = source
+        .replace("accounts", "Accounts")
+        .replace("f00d", "F00D");
+    assert_ne!(spelled, source);
+    assert_eq!(count(&desk, "source", &spelled).await, 4);
+    assert_eq!(count(&desk, "q", &format!("source:{spelled}")).await, 4);
     desk.stop().await;
 }

@@ -82,12 +82,12 @@ impl<'a> Lack<'a> {
 
     fn lines(&self) -> Vec<String> {
         let newest = self.newest.map(|since| match since {
-            Some(since) => format!("the newest minutes, from {since}, are still on their way"),
-            None => "the newest events are still on their way".to_owned(),
+            Some(since) => format!("What happened after {since} has not been read yet."),
+            None => "The newest events are not searchable yet.".to_owned(),
         });
         match (newest, self.losses.as_slice()) {
             (None, []) => vec!["Coverage: partial. No source is followed.".to_owned()],
-            (Some(newest), []) => vec![format!("Coverage: complete or settling, but {newest}.")],
+            (Some(newest), []) => vec![format!("Coverage: nothing else is missing. {newest}")],
             (newest, losses) => {
                 let mut lines = vec!["Coverage: partial. The answer is incomplete:".to_owned()];
                 lines.extend(
@@ -95,7 +95,7 @@ impl<'a> Lack<'a> {
                         .iter()
                         .map(|(reason, total)| format!("  {}", loss(*reason, total))),
                 );
-                lines.extend(newest.map(|newest| format!("Besides, {newest}.")));
+                lines.extend(newest);
                 lines.push("`orgtrail status --all` shows all of it.".to_owned());
                 lines
             }

@@ -99,16 +99,31 @@ impl Lowering<'_> {
             });
         }
         if let Some(name) = part.name() {
-            let spellings = Number::with_exponent(text).map(|number| number.spellings());
-            let spellings = spellings
-                .map(|regex| self.of_regex(&regex, 0))
-                .transpose()?;
-            ways.push(self.gathered(Set::AnyPath(AnyPath {
-                field: self.shape.paths(),
-                above: name,
-                value: words::shortened_value(folded(text)),
-                spellings: spellings.map(Arc::new),
-            })));
+            let at_any_path = |value: String, spellings| {
+                self.gathered(Set::AnyPath(AnyPath {
+                    field: self.shape.paths(),
+                    above: name,
+                    value,
+                    spellings,
+                }))
+            };
+            let as_written = words::shortened_value(folded(text));
+            let mut spellings = None;
+            if let Some(number) = Number::with_exponent(text) {
+                let spelled = number.to_string();
+                if spelled.len() <= MAX_VALUE_LEN {
+                    let made = self.of_regex(&number.spellings(), 0);
+                    let made = made.map_err(|error| error.in_parameter(name))?;
+                    spellings = Some(Arc::new(made));
+                } else {
+                    // One that is too long for a pattern is found by the hash of its one spelling.
+                    let spelled = words::shortened_value(spelled);
+                    if spelled != as_written {
+                        ways.push(at_any_path(spelled, None));
+                    }
+                }
+            }
+            ways.push(at_any_path(as_written, spellings));
         }
         Ok(self.any(ways))
     }

@@ -27,12 +27,19 @@ fn change(kind: &str, method: &str, resource: Value) -> Value {
     json!({"action": {"type": kind, "result": "success"}, "raw": {"method": method}, "resource": resource})
 }
 
+/// With all the time in the world.
+const NEVER: Clock<'_> = &|| Ok(());
+
+fn taken(states: &mut States, event: &AuditEvent) -> Diff {
+    states.take(event, NEVER).unwrap()
+}
+
 /// What each event changed: `SEQ basis status: +added -removed ~changed`.
 fn told(entries: &[Value]) -> Vec<String> {
     let mut states = States::default();
     let diffs = (1..)
         .zip(entries)
-        .map(|(seq, entry)| states.take(&event(seq, entry)));
+        .map(|(seq, entry)| taken(&mut states, &event(seq, entry)));
     diffs
         .map(|diff| {
             let against = diff.against.as_ref().map_or(0, |against| against.seq.0);
@@ -185,8 +192,9 @@ fn another_revision_of_an_event_tells_of_the_same_change() {
 #[test]
 fn bodies_differ_by_path() {
     let told = |before, after| {
-        let diff =
-            Diff::empty(Basis::Request).with(&leaves(before).unwrap(), &leaves(after).unwrap());
+        let leaves = |text| Leaves::read(text, NEVER).unwrap().unwrap();
+        let diff = Diff::empty(Basis::Request).with(&leaves(before), &leaves(after), NEVER);
+        let diff = diff.unwrap();
         let told = diff.differences().into_iter();
         told.map(|at| serde_json::to_string(&at).unwrap())
             .collect::<Vec<_>>()
@@ -219,15 +227,147 @@ fn a_diff_is_bounded() {
         )
     };
     let mut states = States::default();
-    states.take(&event(1, &many(1)));
-    let diff = states.take(&event(2, &many(MAX_DIFFERENCES + 2)));
+    taken(&mut states, &event(1, &many(1)));
+    let diff = taken(&mut states, &event(2, &many(MAX_DIFFERENCES + 2)));
     assert_eq!((diff.added.len(), diff.more), (MAX_DIFFERENCES, true));
     // What is too much to compare counts as unknown, whether by its length, its depth or its repeated names.
     let long = format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_BODY_LEN));
     let deep = "{\"a\":".repeat(MAX_DEPTH + 1) + "1" + &"}".repeat(MAX_DEPTH + 1);
     let wide = format!("{{\"{}\":[{}1]}}", "x".repeat(10_000), "1,".repeat(1_000));
-    for body in [long, deep, wide] {
+    let dotted = format!("{{\"{}\":1}}", "a.".repeat(MAX_DEPTH + 1));
+    let name = "x".repeat(json::MAX_PATH_LEN);
+    let listed = format!("{{\"{name}\":[{}1]}}", "1,".repeat(10_000));
+    for body in [long, deep, wide, dotted, listed] {
         let entry = format!(r#"{{"action":{{"type":"update"}},"resource":{{"value":{body}}}}}"#);
-        assert_eq!(stated(&entry, Basis::Value), None);
+        assert_eq!(stated(&entry, Basis::Value, NEVER).unwrap(), None);
     }
+}
+
+#[test]
+fn long_paths_are_not_compared_with_all_that_is_above_them() {
+    let name = "a.".repeat(150_000) + "b";
+    let members: Vec<String> = (0..25).map(|i| format!("\"k{i}\":{i}")).collect();
+    let body = format!("{{\"{name}\":{{{}}}}}", members.join(","));
+    let patch = |seq| {
+        let request: Value = serde_json::from_str(&body).unwrap();
+        event(seq, &change("update", "PATCH", json!({"request": request})))
+    };
+    let mut states = States::default();
+    for seq in 1..=3 {
+        let diff = taken(&mut states, &patch(seq));
+        assert_eq!((diff.differences().len(), diff.status), (0, "partial"));
+    }
+    assert!(states.now.known.iter().all(Option::is_none));
+}
+
+#[test]
+fn a_state_is_merged_as_the_paths_above_and_below_say() {
+    // In the order of bytes, `a b` and `a-b` are between `a` and what is below it.
+    let known = r#"{"a":{"x":1,"y":{"z":2}},"a b":3,"a-b":4,"a.y":5,"b":6,"c":{"d":7},"cc":8}"#;
+    let told = r#"{"a":{"y":9},"b":{"n":10},"c":11,"d":12}"#;
+    let read = |text| Leaves::read(text, NEVER).unwrap().unwrap();
+    let merged = read(known).merged(&read(told), NEVER).unwrap().unwrap();
+    let expected = r#"{"a":{"x":1,"y":9},"a b":3,"a-b":4,"b":{"n":10},"c":11,"cc":8,"d":12}"#;
+    assert_eq!(merged, read(expected));
+}
+
+#[test]
+fn a_merged_state_that_is_too_large_is_not_known() {
+    let patch = |seq: u64| {
+        let name = format!("{seq:0>900}");
+        let members: serde_json::Map<String, Value> = (0..1_000)
+            .map(|i| (format!("k{i}"), Value::from(i)))
+            .collect();
+        let request = json!({name: members});
+        event(seq, &change("update", "PATCH", json!({"request": request})))
+    };
+    let mut states = States::default();
+    let mut n_unknown = 0;
+    for seq in 1..=30 {
+        let diff = taken(&mut states, &patch(seq));
+        assert_eq!((diff.status, diff.basis), ("partial", "request"));
+        let known = states.now.known[Basis::Request as usize].as_ref();
+        n_unknown += usize::from(known.is_none());
+        assert!(known.is_none_or(|known| known.leaves.bytes() <= MAX_STATE_BYTES));
+        assert_eq!(known.is_none(), diff.more, "{seq}");
+        let recent = states.recent.iter().map(|(_, told)| told.bytes());
+        assert!(recent.sum::<usize>() <= MAX_RECENT_BYTES);
+    }
+    assert!(n_unknown > 1);
+}
+
+#[test]
+fn a_large_diff_says_that_there_is_more() {
+    let request = |text: &str| {
+        let members: serde_json::Map<String, Value> = (0..900)
+            .map(|i| (format!("{i:0>900}"), json!([text, text, text, text, text])))
+            .collect();
+        change("update", "PUT", json!({"request": members}))
+    };
+    let mut states = States::default();
+    taken(&mut states, &event(1, &request("a")));
+    let diff = taken(&mut states, &event(2, &request("b")));
+    assert!(
+        diff.more && diff.changed.len() > 500,
+        "{}",
+        diff.changed.len()
+    );
+    assert!(diff.bytes() <= MAX_DIFF_BYTES + MAX_DIFFERENCES * json::MAX_PATH_LEN);
+}
+
+#[test]
+fn comparing_ends_when_the_time_is_up() {
+    let members: serde_json::Map<String, Value> = (0..20_000)
+        .map(|i| (format!("k{i}"), Value::from(i)))
+        .collect();
+    let patch = change("update", "PATCH", json!({"request": members}));
+    // How often the clock is looked at, of which none may be the first or the last only.
+    let looks = std::cell::Cell::new(0_usize);
+    let count = || {
+        looks.set(looks.get() + 1);
+        Ok(())
+    };
+    let mut states = States::default();
+    states.take(&event(1, &patch), &count).unwrap();
+    let n_reading = looks.replace(0);
+    states.take(&event(2, &patch), &count).unwrap();
+    let n_all = looks.get();
+    assert!(
+        n_reading > 50 && n_all > 3 * n_reading / 2,
+        "{n_reading} {n_all}"
+    );
+    for most in (0..n_all).step_by(20) {
+        let left = std::cell::Cell::new(most);
+        let clock = || match left.replace(left.get().saturating_sub(1)) {
+            0 => Err(SearchError::Cursor("the time is up")),
+            _ => Ok(()),
+        };
+        assert!(states.clone().take(&event(3, &patch), &clock).is_err());
+    }
+}
+
+#[test]
+fn a_late_revision_tells_of_its_own_change_and_not_of_what_followed() {
+    let patch = |id: &str, ttl: u32| {
+        let mut entry = change("update", "PATCH", json!({"request": {"ttl": ttl, id: ttl}}));
+        entry["id"] = id.into();
+        entry
+    };
+    assert_eq!(
+        told(&[
+            patch("c", 0),
+            patch("a", 1),
+            patch("b", 2),
+            // The first two happened in the same second.
+            patch("a", 7),
+            patch("d", 2),
+        ]),
+        [
+            "0 request partial: +c +ttl",
+            "1 request partial: +a ~ttl",
+            "2 request partial: +b ~ttl",
+            "1 request partial: +a ~ttl",
+            "3 request partial: +d",
+        ]
+    );
 }

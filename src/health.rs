@@ -13,6 +13,9 @@ use crate::position::Source;
 /// How long all sources of a credential must have been refused before it is reported.
 pub const REFUSED_AFTER: TimeDelta = TimeDelta::seconds(30);
 
+/// How long calls for every source must have failed before upstream is reported as unreachable.
+pub const UNREACHABLE_AFTER: TimeDelta = TimeDelta::minutes(5);
+
 /// What a source is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -80,6 +83,8 @@ struct Written {
     /// Credentials of which a source was refused and none answered since, with the time of the first refusal by the steady
     /// clock.
     refused: BTreeMap<String, DateTime<Utc>>,
+    /// The first failure to reach upstream since a call for any source was last answered, by the steady clock.
+    not_reached_since: Option<DateTime<Utc>>,
     /// How many turns have panicked.
     panics: u64,
 }
@@ -128,7 +133,28 @@ impl Board {
 
     /// A source of a credential was answered.
     pub fn answered(&self, credential: &str) {
-        self.lock().refused.remove(credential);
+        let mut board = self.lock();
+        board.refused.remove(credential);
+        board.not_reached_since = None;
+    }
+
+    /// A call for a source failed at `now`, by the steady clock, because upstream could not be reached or gave no answer that
+    /// can be read.
+    pub fn not_reached(&self, now: DateTime<Utc>) {
+        self.lock().not_reached_since.get_or_insert(now);
+    }
+
+    /// Upstream answered a call for a source, even if it refused it.
+    pub fn reached(&self) {
+        self.lock().not_reached_since = None;
+    }
+
+    /// Whether calls for sources have failed for at least [`UNREACHABLE_AFTER`] at `now`, by the steady clock, and none was
+    /// answered between, with any credential.
+    #[must_use]
+    pub fn is_upstream_unreachable(&self, now: DateTime<Utc>) -> bool {
+        let since = self.lock().not_reached_since;
+        since.is_some_and(|since| now - since >= UNREACHABLE_AFTER)
     }
 
     /// Whether a credential was first refused at least [`REFUSED_AFTER`] before `now`, by the steady clock, and none of its

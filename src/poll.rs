@@ -435,6 +435,7 @@ impl Poller {
 
     /// Follows the accounts an organization lists, and no others of it.
     fn follow(&mut self, organization: &str, rows: &[SourceRow], now: DateTime<Utc>) {
+        self.release_moved(rows);
         for row in rows {
             if row.organization.as_deref() != Some(organization)
                 || self.by_themselves.contains(&row.source)
@@ -458,6 +459,30 @@ impl Poller {
                     info!(source = %row.source, organization, "Following an account.");
                 }
             }
+        }
+    }
+
+    /// Stops following accounts that are now listed by an organization of another credential, so that its poller can follow
+    /// them.
+    fn release_moved(&mut self, rows: &[SourceRow]) {
+        for row in rows {
+            let Some(organization) = row.organization.as_deref() else {
+                continue;
+            };
+            let is_ours = self
+                .rolls
+                .iter()
+                .any(|roll| roll.listing == Listing::Accounts && roll.organization == organization);
+            if is_ours
+                || row.source.kind() != SourceKind::Account
+                || self.by_themselves.contains(&row.source)
+                || self.lanes.remove(&row.source).is_none()
+            {
+                continue;
+            }
+            info!(source = %row.source, organization, "An account has moved to an organization of another credential.");
+            self.hands.board.disown(&row.source);
+            self.hands.board.forget(&row.source);
         }
     }
 }

@@ -56,6 +56,7 @@ impl Keeper {
             then: Then::Seal,
             claim_before: now,
             received_at: now,
+            sealed_at: now,
         };
         self.store.append(&page).unwrap().new
     }

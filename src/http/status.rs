@@ -93,10 +93,13 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, P
 
 /// What an operator should look at, without the names of what is concerned.
 fn problems(app: &AppState) -> Vec<&'static str> {
-    let is_refused = app.board.has_refused_credential(app.clock.steady());
+    let now = app.clock.steady();
+    let is_refused = app.board.has_refused_credential(now);
+    let is_unreachable = app.board.is_upstream_unreachable(now);
     let disk = app.store.disk_problem();
     let problems = [
         is_refused.then_some("credential refused"),
+        is_unreachable.then_some("upstream unreachable"),
         app.index.is_rebuilding().then_some("rebuild"),
         disk.map(DiskProblem::as_str),
     ];

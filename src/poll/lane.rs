@@ -402,10 +402,16 @@ impl Lane {
         self.was_slow = now - self.last_turn > SLOW;
     }
 
-    /// Only a person can help: all of the source is tried again, later each time, in case one did.
-    pub(super) fn wait_for_help(&mut self, now: DateTime<Utc>) {
+    /// Only a person can help: it is tried again, later each time, in case one did. That is all of the source when what is new
+    /// was refused, and otherwise the refused kind alone.
+    pub(super) fn wait_for_help(&mut self, kind: WindowKind, now: DateTime<Utc>) {
         self.needs_help = true;
-        self.fail_for_help(now);
+        if kind == WindowKind::Live {
+            self.fail_for_help(now);
+            return;
+        }
+        self.retries[index(kind)].fail(FIRST_WAIT_FOR_HELP, LONGEST_WAIT_FOR_HELP, now);
+        self.was_slow = now - self.last_turn > SLOW;
     }
 
     fn fail_for_help(&mut self, now: DateTime<Utc>) {
@@ -512,7 +518,7 @@ mod tests {
 
         // One that may not be read is left out at once, and one that fails after a while.
         let mut refused = Lane::new(lane.source.clone(), &settings(), now.steady);
-        refused.wait_for_help(now.steady);
+        refused.wait_for_help(WindowKind::Backfill, now.steady);
         assert!(refused.is_done_with_history());
         let mut failing = Lane::new(lane.source.clone(), &settings(), now.steady);
         for _ in 1..MAX_FAILURES {

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::debug;
 
 use super::paging::{Follows, Place};
+use super::skew;
 use super::stretch;
 use super::turn::{Did, Hands, Scan, Scanned, TurnError, UpstreamClock};
 use crate::event::{self, Arrival};
@@ -161,6 +162,7 @@ impl Hands {
             // went by our clock alone would end the search for late entries too early.
             is_certain: theirs.is_some()
                 || scan.upstream_clock == UpstreamClock::Silent && scan.kind != WindowKind::Sweep,
+            known,
         }
     }
 
@@ -200,6 +202,7 @@ impl Hands {
             scan.source
         );
         let sealed = (then == Then::Seal).then_some(claim.reached(theirs));
+        let sealed_at = claim.sealed_at(theirs, received_at);
         let (store, entries, end) = (self.store.clone(), page.entries, then.clone());
         let (id, asked, resumed) = (window.id, window.cursor.clone(), window.resumed);
         let kept = task::blocking(move || {
@@ -214,6 +217,7 @@ impl Hands {
                 claim_since: claim.since,
                 claim_before: claim.before,
                 received_at,
+                sealed_at,
             })
         })
         .await;
@@ -417,6 +421,8 @@ struct Claim {
     kind: WindowKind,
     /// Whether enough is known of upstream's clock to claim anything.
     is_certain: bool,
+    /// Upstream's present, as earlier answers have confirmed it.
+    known: Option<DateTime<Utc>>,
 }
 
 impl Claim {
@@ -428,6 +434,18 @@ impl Claim {
         );
         let is_whole = claimed.before == self.window.before;
         self.is_certain && !claimed.is_empty() && (is_whole || self.kind != WindowKind::Backfill)
+    }
+
+    /// The present that sweeps count from. It must not be too early, or a sweep would claim to have waited longer than it did;
+    /// nor too late, or early sweeps would be left out. Upstream's clock is used if it is known and this answer agrees. If they
+    /// differ, the later of the clocks is used, but not one date that may be years ahead.
+    fn sealed_at(&self, theirs: Option<DateTime<Utc>>, ours: DateTime<Utc>) -> DateTime<Utc> {
+        match (self.known, theirs) {
+            (Some(known), Some(theirs)) if skew::agree(known, theirs) => known.max(theirs),
+            (Some(known), None) => known,
+            (Some(known), Some(_)) => ours.max(known).max(self.before.min(self.window.before)),
+            (None, _) => ours.max(self.before),
+        }
     }
 
     /// How far the scan has come: if upstream did not say what time it was, all was read that there is.

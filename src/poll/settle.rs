@@ -176,6 +176,7 @@ impl Poller {
     }
 
     fn settle_failure(&mut self, scan: &Scan, error: TurnError, now: Now) {
+        self.note_reach(&error, now);
         let Some(lane) = self.lanes.get_mut(&scan.source) else {
             return;
         };
@@ -186,7 +187,7 @@ impl Poller {
                 return self.settle_refusal(&scan.source, &error, now);
             }
             TurnError::Upstream(UpstreamError::Unexpected(_) | UpstreamError::WindowRefused(_)) => {
-                lane.wait_for_help(now.steady);
+                lane.wait_for_help(scan.kind, now.steady);
                 State::Failing
             }
             TurnError::Upstream(_)
@@ -199,6 +200,27 @@ impl Poller {
         };
         if fail(&self.hands, &scan.source, state, &error, now) {
             warn!(source = %scan.source, error = %error, "A source fails; it is tried again, later each time.");
+        }
+    }
+
+    /// Notes on the board whether upstream could be reached. What says nothing of it changes nothing.
+    fn note_reach(&self, error: &TurnError, now: Now) {
+        let TurnError::Upstream(error) = error else {
+            return;
+        };
+        match error {
+            // Also when somebody else answers in its place.
+            UpstreamError::Transient(_) | UpstreamError::Unreadable(_) => {
+                self.hands.board.not_reached(now.steady);
+            }
+            UpstreamError::NoToken(_) => {}
+            UpstreamError::RateLimited { .. }
+            | UpstreamError::CursorRefused(_)
+            | UpstreamError::WindowRefused(_)
+            | UpstreamError::PageTooLarge
+            | UpstreamError::Unauthorized(_)
+            | UpstreamError::Forbidden(_)
+            | UpstreamError::Unexpected(_) => self.hands.board.reached(),
         }
     }
 

@@ -284,7 +284,7 @@ impl Hands {
         let row = QuotaRow {
             saved_at: self.clock.now(),
             spent_for: spent.spent_until - now,
-            wait: spent.blocked_until - now,
+            wait: (spent.blocked_until - now).max(TimeDelta::zero()),
         };
         let kept = task::blocking(move || store.save_quota(&credential, row)).await?;
         // Another process may have saved a longer wait since its row was last read.

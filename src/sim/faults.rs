@@ -68,6 +68,8 @@ pub struct Faults {
     pub longest_window: Option<TimeDelta>,
     /// Windows that begin before this are answered with 503.
     pub failing_before: Option<DateTime<Utc>>,
+    /// Windows that begin before this are refused with 400.
+    pub refused_before: Option<DateTime<Utc>>,
     /// Answers whose `Date` is wrong by [`Faults::date_off`].
     pub wrong_date: f64,
     /// By how much; negative for a date in the past.
@@ -120,6 +122,7 @@ impl Default for Faults {
             hanging: Vec::new(),
             longest_window: None,
             failing_before: None,
+            refused_before: None,
             wrong_date: 0.0,
             date_off: TimeDelta::zero(),
             retry_after_text: None,
@@ -166,6 +169,7 @@ pub(crate) struct Mischief {
     pub(crate) retry_after_text: Option<String>,
     pub(crate) longest_window: Option<TimeDelta>,
     pub(crate) failing_before: Option<DateTime<Utc>>,
+    pub(crate) refused_before: Option<DateTime<Utc>>,
     pub(crate) empty_page: bool,
     pub(crate) no_cursor: bool,
     pub(crate) incomplete: bool,
@@ -203,6 +207,7 @@ impl Faults {
             retry_after_text: self.retry_after_text.clone(),
             longest_window: self.longest_window,
             failing_before: self.failing_before,
+            refused_before: self.refused_before,
             empty_page: happens("empty_page", self.empty_page),
             no_cursor: happens("no_cursor", self.no_cursor),
             incomplete: happens("incomplete", self.incomplete),

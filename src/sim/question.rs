@@ -70,6 +70,10 @@ impl Question {
         if given("cursor").is_none() && longest.is_some_and(|longest| before - since > longest) {
             return Err(Refusal::invalid("the window is too long"));
         }
+        let refused_before = call.mischief.refused_before;
+        if refused_before.is_some_and(|refused_before| since < refused_before) {
+            return Err(Refusal::invalid("the window begins too early"));
+        }
         let failing_before = call.mischief.failing_before;
         if failing_before.is_some_and(|failing_before| since < failing_before) {
             let status = StatusCode::SERVICE_UNAVAILABLE;

@@ -36,6 +36,8 @@ pub struct Page {
     pub claim_before: DateTime<Utc>,
     /// Our present.
     pub received_at: DateTime<Utc>,
+    /// The present that sweeps count from, if the window is sealed by this page: never earlier than it really was.
+    pub sealed_at: DateTime<Utc>,
 }
 
 /// What comes after a page.
@@ -254,7 +256,7 @@ impl Page {
             entries: self.arrivals.len(),
             new: appended.new,
             revisions: appended.revisions,
-            now: self.received_at,
+            sealed_at: self.sealed_at,
         };
         windows::advance(db, &advance)
     }
@@ -487,6 +489,7 @@ mod tests {
                 claim_since: DateTime::UNIX_EPOCH,
                 claim_before: now(),
                 received_at: now(),
+                sealed_at: now(),
             }
         }
 

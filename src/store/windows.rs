@@ -257,7 +257,8 @@ pub(super) struct Advance<'a> {
     pub(super) entries: usize,
     pub(super) new: usize,
     pub(super) revisions: usize,
-    pub(super) now: DateTime<Utc>,
+    /// The present that sweeps count from.
+    pub(super) sealed_at: DateTime<Utc>,
 }
 
 /// Moves a window on by one page, or ends it.
@@ -290,8 +291,7 @@ pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreErro
         ":claim_since": by.claim_since.timestamp(),
         ":claim": by.claim_before.timestamp(),
         ":claim_us": by.claim_before.timestamp_micros(),
-        // By the later of the two clocks: what is waited for after it is never too short.
-        ":sealed": outcome.map(|_| by.now.max(by.claim_before).timestamp_micros()),
+        ":sealed": outcome.map(|_| by.sealed_at.timestamp_micros()),
         ":entries": by.entries,
         ":new": by.new,
         ":revisions": by.revisions,

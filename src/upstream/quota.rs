@@ -235,6 +235,8 @@ impl Quota {
         let mut state = self.lock();
         if state.taken_in.replace(saved.mark) != Some(saved.mark) {
             state.block(saved.wait, now);
+            // That wait is on disk already.
+            state.saved_wait = state.saved_wait.max(now + bounded(saved.wait));
         }
     }
 
@@ -343,6 +345,8 @@ impl State {
         // What does not fit into the burst is waited for.
         let beyond = owed - self.period * i32::try_from(burst).unwrap_or(i32::MAX);
         self.blocked_until = self.blocked_until.max(now + beyond);
+        // This follows from what is on disk, and upstream did not ask for it.
+        self.saved_wait = self.saved_wait.max(self.blocked_until);
         self.spent_until = now + owed;
         self.saved_until = now + owed;
     }
@@ -354,7 +358,11 @@ impl State {
         }
     }
 
+    /// Stops all calls for `wait`. Zero or less is no wait, and changes nothing.
     fn block(&mut self, wait: TimeDelta, now: DateTime<Utc>) {
+        if wait <= TimeDelta::zero() {
+            return;
+        }
         self.blocked_until = self.blocked_until.max(now + bounded(wait));
     }
 }
@@ -565,6 +573,46 @@ mod tests {
         assert!(quota.take(start()).unwrap().to_save.is_none());
         quota.block(TimeDelta::hours(1), start());
         quota.saved(quota.unsaved_wait().unwrap());
+        assert_eq!(quota.unsaved_wait(), None);
+    }
+
+    #[test]
+    fn a_saved_budget_without_a_wait_is_no_wait() {
+        let quota = Quota::new(600, None, start());
+        let later = start() + TimeDelta::seconds(30);
+        let spent = quota.take(later).unwrap().to_save.unwrap();
+        // The row that was just saved is read back.
+        let row = read_at(later, spent);
+        quota.take_in(row, later);
+        quota.saved(spent);
+        assert_eq!(quota.unsaved_wait(), None);
+        quota.block(TimeDelta::zero(), later);
+        quota.heard(&header(r#""default";r=0;t=0"#), later);
+        assert_eq!(quota.unsaved_wait(), None);
+        assert!(quota.take(later).is_ok());
+    }
+
+    #[test]
+    fn a_wait_that_is_on_disk_is_not_saved_again() {
+        let quota = Quota::new(600, None, start());
+        quota.block(TimeDelta::seconds(300), start());
+        let spent = quota.unsaved_wait().unwrap();
+        let row = read_at(start(), spent);
+        // The clock has moved on while it was written.
+        quota.take_in(row, start() + TimeDelta::milliseconds(1));
+        quota.saved(spent);
+        assert_eq!(quota.unsaved_wait(), None);
+    }
+
+    #[test]
+    fn a_burst_that_a_crash_left_spent_is_not_a_wait_of_upstream() {
+        let saved = Saved {
+            mark: (start(), TimeDelta::zero()),
+            spent_for: TimeDelta::hours(1),
+            wait: TimeDelta::zero(),
+        };
+        let quota = Quota::new(600, Some(saved), start());
+        assert!(quota.take(start()).is_err(), "the burst is spent");
         assert_eq!(quota.unsaved_wait(), None);
     }
 

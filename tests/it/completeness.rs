@@ -432,6 +432,26 @@ async fn a_clock_that_jumps_claims_nothing_that_was_not_scanned() {
 }
 
 #[tokio::test]
+async fn early_sweeps_are_made_though_the_local_clock_is_ahead() {
+    for ahead in [0, 20, 65, 36 * 60].map(TimeDelta::minutes) {
+        let mut world = world(|_, plan| {
+            plan.settings.sweeps = vec![TimeDelta::minutes(30), TimeDelta::days(1)];
+        })
+        .await;
+        world.local_clock.jump(ahead);
+        let source = account(&world);
+        let happened = start() + TimeDelta::minutes(10);
+        let readable = happened + TimeDelta::minutes(20);
+        world
+            .simulator
+            .publish(&source, &entry("late", happened), happened, readable);
+        poll_until(&mut world, happened + TimeDelta::minutes(50)).await;
+        assert_eq!(ids(&mut world), ["late".to_owned()].into(), "{ahead}");
+        world.claims_hold(&mut fastrand::Rng::with_seed(1));
+    }
+}
+
+#[tokio::test]
 async fn a_database_that_another_process_locks_is_waited_for() {
     // Each try waits five real seconds.
     if skip_slow_tests() {

@@ -134,6 +134,7 @@ impl Desk {
             then: Then::Seal,
             claim_before: now,
             received_at: now,
+            sealed_at: now,
         };
         self.store.append(&page).unwrap();
     }

@@ -140,6 +140,31 @@ async fn a_credential_is_called_refused_after_half_a_minute_without_an_answer() 
 }
 
 #[tokio::test]
+async fn upstream_is_called_unreachable_after_five_minutes_without_an_answer() {
+    let mut world = world(|_, _| ()).await;
+    let sources = world.simulator.sources();
+    poll_for(&mut world, 5).await;
+    let statuses = |sources: &[Source]| Faults {
+        statuses: sources.iter().map(|one| (one.clone(), 503)).collect(),
+        ..Faults::default()
+    };
+    let is_unreachable =
+        |world: &mut World| world.board().is_upstream_unreachable(world.clock.now());
+    // One source that answers is enough.
+    world.simulator.set_faults(statuses(&sources[1..]));
+    poll_for(&mut world, 20).await;
+    assert!(!is_unreachable(&mut world));
+    world.simulator.set_faults(statuses(&sources));
+    poll_for(&mut world, 4).await;
+    assert!(!is_unreachable(&mut world));
+    poll_for(&mut world, 3).await;
+    assert!(is_unreachable(&mut world));
+    world.simulator.set_faults(Faults::default());
+    poll_for(&mut world, 6).await;
+    assert!(!is_unreachable(&mut world));
+}
+
+#[tokio::test]
 async fn a_new_credential_that_is_refused_now_and_then_is_not_called_refused() {
     let mut world = world(|_, _| ()).await;
     let sources = world.simulator.sources();
@@ -214,6 +239,33 @@ async fn history_that_always_fails_is_called_seldom_and_holds_nothing_back() {
         assert_eq!(state(&mut world, &source), State::Live, "{source}");
         assert!(world.board().read(&source).backfill_done);
     }
+}
+
+#[tokio::test]
+async fn history_that_is_refused_does_not_delay_what_is_new() {
+    let mut world = world(|_, plan| {
+        plan.settings.backfill_since = BackfillSince::Span(TimeDelta::days(2));
+        plan.settings.sweeps = vec![TimeDelta::minutes(15)];
+    })
+    .await;
+    world.simulator.set_faults(Faults {
+        refused_before: Some(start() - TimeDelta::minutes(30)),
+        ..Faults::default()
+    });
+    for _ in 0..12 {
+        poll_for(&mut world, 10).await;
+        for source in world.simulator.sources() {
+            let lag = lag(&mut world, &source);
+            assert!(lag < TimeDelta::seconds(70), "{source}: {lag}");
+        }
+    }
+    let before = world.simulator.requests().len();
+    poll_for(&mut world, 60).await;
+    let requests = world.simulator.requests().split_off(before);
+    let refused = requests.iter().filter(|request| request.status == 400);
+    // Each of four sources once in an hour by then, or twice.
+    assert!(refused.count() <= 8);
+    assert!(!world.board().is_upstream_unreachable(world.clock.now()));
 }
 
 #[tokio::test]

@@ -1,9 +1,13 @@
 //! Lists of accounts and members that fail, are cut or shrink: what is not known is not claimed, and nobody leaves by mistake.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::coverage::{self, Asked, Reason, Verdict, VerdictState};
+use orgtrail::poll::Next;
 use orgtrail::position::Source;
 use orgtrail::sim::{Faults, SimConfig};
+use orgtrail::store::{AccountList, SourceSeen};
 
 use crate::drive::{Plan, World, start};
 use crate::harness::{Service, Upstream, configuration};
@@ -173,6 +177,73 @@ async fn an_account_leaves_after_two_complete_lists_without_it_and_may_come_back
         world.simulator.set_faults(Faults::default());
         poll_for(&mut world, TimeDelta::hours(1)).await;
         assert_eq!(left(&mut world), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_moved_is_followed_with_the_credential_of_its_new_organization() {
+    let mut world = world().await;
+    poll_for(&mut world, TimeDelta::minutes(30)).await;
+    world.simulator.set_faults(Faults {
+        list_shrunk: 1.0,
+        ..Faults::default()
+    });
+    // Another credential lists all of them for its own organization; the next list of ours has two of them still.
+    let accounts = world.simulator.sources().split_off(1);
+    let seen: Vec<SourceSeen> = accounts
+        .iter()
+        .map(|source| SourceSeen {
+            source: source.clone(),
+            organization: Some("other".to_owned()),
+            label: None,
+            created_at: None,
+        })
+        .collect();
+    let now = world.clock.now();
+    let list = AccountList {
+        organization: "other",
+        accounts: &seen,
+        is_complete: true,
+        began_at: now,
+        by_themselves: &HashSet::new(),
+    };
+    world.store().save_accounts(&list, now).unwrap();
+    poll_for(&mut world, TimeDelta::hours(1)).await;
+    let rows = world.store().sources().unwrap();
+    let moved: Vec<Source> = rows
+        .into_iter()
+        .filter(|row| row.organization.as_deref() == Some("other"))
+        .map(|row| row.source)
+        .collect();
+    assert_eq!(moved.len(), 2);
+    let before = world.simulator.requests().len();
+    let mut other = world.another_poller("env:OTHER", &moved);
+    let end = world.clock.now() + TimeDelta::minutes(30);
+    while world.clock.now() < end {
+        if let Next::Turn(turn) = other.next_turn(world.clock.now()) {
+            other.settle(turn.perform().await).unwrap();
+        }
+        world.poll().await;
+    }
+    let calls = world.simulator.requests().split_off(before);
+    let others = calls
+        .iter()
+        .find(|call| call.path_and_query.contains(moved[0].id()))
+        .unwrap()
+        .credential
+        .clone();
+    for source in &accounts {
+        let path = format!("/{}/logs/", source.id());
+        let mut of_it = calls
+            .iter()
+            .filter(|call| call.path_and_query.contains(&path))
+            .peekable();
+        assert!(of_it.peek().is_some(), "{source} is followed by nobody");
+        let is_moved = moved.contains(source);
+        assert!(
+            of_it.all(|call| (call.credential == others) == is_moved),
+            "{source}"
+        );
     }
 }
 

@@ -104,6 +104,7 @@ impl Process {
             then: Then::Seal,
             claim_before: now,
             received_at: now,
+            sealed_at: now,
         };
         self.store.append(&page).unwrap();
     }

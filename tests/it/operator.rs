@@ -489,6 +489,8 @@ async fn a_service_logs_its_history_and_goes_on_after_sighup() {
             text(&counted.stderr).starts_with("1 of 2,000 results."),
             "{counted:?}"
         );
+        let log = served.log.lock().unwrap().clone();
+        assert!(!log.contains("Upstream said to wait"), "{log}");
         served.stop();
     });
     ended.await;

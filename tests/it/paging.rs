@@ -47,6 +47,7 @@ async fn coverage_comes_page_by_page_and_is_the_same_as_in_one() {
                 then: Then::Seal,
                 claim_before: window.before,
                 received_at: window.before,
+                sealed_at: window.before,
             };
             store.append(&sealed).unwrap();
         }

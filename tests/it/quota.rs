@@ -1,7 +1,11 @@
 //! One budget, tight: no call while told to wait, none above the budget, whatever the process does in between.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use chrono::TimeDelta;
 use fastrand::Rng;
+use orgtrail::durable::{Breaker, Step};
 use orgtrail::poll::{BackfillSince, Settings};
 use orgtrail::sim::{Faults, SimConfig};
 use orgtrail::store::{QuotaRow, Store};
@@ -104,6 +108,26 @@ async fn a_wait_holds_every_call_of_the_credential_and_outlives_restarts() {
         );
         world.no_call_that_should_not_have_been();
     }
+}
+
+#[tokio::test]
+async fn a_healthy_upstream_costs_one_write_of_the_budget_in_several_calls() {
+    let writes = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&writes);
+    let plan = Plan {
+        breaker: Breaker::new(move |step| {
+            count.fetch_add(usize::from(step == Step::SaveQuota), Ordering::SeqCst);
+            None
+        }),
+        ..Plan::default()
+    };
+    let mut world = World::new(SimConfig::default(), plan).await;
+    while world.simulator.requests().len() < 200 {
+        world.poll().await;
+    }
+    assert_eq!(refusals(&world), 0);
+    let writes = writes.load(Ordering::SeqCst);
+    assert!((1..=50).contains(&writes), "{writes} writes in 200 calls");
 }
 
 #[tokio::test]

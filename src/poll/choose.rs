@@ -45,6 +45,13 @@ impl Poller {
     ///
     /// Windows whose last call failed or was slow come first when their share is due, and after everything else otherwise.
     pub(super) fn most_urgent(&mut self, now: DateTime<Utc>) -> Option<(Choice, Option<Waiting>)> {
+        // A refused credential is tried with the source that was answered last: a list may be refused for reasons of its own.
+        if self.refused.is_some() && self.alone.is_none() {
+            let idle = self.lanes.values().filter(|lane| !lane.is_busy);
+            if let Some(witness) = idle.max_by_key(|lane| lane.answered_at) {
+                return Some((Choice::Scan(witness.source.clone(), WindowKind::Live), None));
+            }
+        }
         let roll = self
             .rolls
             .iter()

@@ -67,6 +67,8 @@ pub(super) struct Lane {
     needs_help: bool,
     /// When it was refused first, without an answer since.
     pub(super) refused_since: Option<DateTime<Utc>>,
+    /// When it was refused last.
+    pub(super) last_refused: Option<DateTime<Utc>>,
     /// When it was answered last, by this process.
     pub(super) answered_at: Option<DateTime<Utc>>,
     /// Whether its last call was slow.
@@ -156,6 +158,7 @@ impl Lane {
             help: Retry::none(now),
             needs_help: false,
             refused_since: None,
+            last_refused: None,
             answered_at: None,
             was_slow: false,
             unfinished: [0; 3],
@@ -424,6 +427,7 @@ impl Lane {
     /// a new credential is answered with 403 and 200 in turn at first.
     pub(super) fn refuse(&mut self, now: DateTime<Utc>) -> bool {
         let since = *self.refused_since.get_or_insert(now);
+        self.last_refused = Some(now);
         self.fail_for_help(now);
         self.needs_help = now - since >= REFUSED_AFTER;
         self.needs_help

@@ -59,7 +59,9 @@ impl Standing {
         for lane in lanes {
             let is_refused = lane.refused_since.is_some();
             answered += usize::from(lane.answered_at.is_some());
-            heard += usize::from(lane.answered_at.is_some() && is_refused);
+            // One that was refused before says nothing of the credential: it may have lost its access long ago.
+            let is_heard = lane.last_refused.is_some_and(|at| Some(at) >= self.since);
+            heard += usize::from(lane.answered_at.is_some() && is_heard);
             untried |= !is_refused;
         }
         let is_early = self.since.is_none_or(|since| now - since < REFUSED_AFTER);

@@ -207,17 +207,25 @@ pub(super) fn put_back_if_damaged(
     seq: Seq,
     packed: &Packed,
 ) -> Result<(), StoreError> {
-    let mut forget = db.prepare_cached("DELETE FROM damaged WHERE seq = ?1")?;
-    if forget.execute([seq.0])? == 0 {
+    let mut known = db.prepare_cached("SELECT 1 FROM damaged WHERE seq = ?1")?;
+    if !known.exists([seq.0])? {
         return Ok(());
     }
-    db.prepare_cached("UPDATE event SET dictionary = ?2, body = ?3 WHERE seq = ?1")?
-        .execute((seq.0, packed.dictionary, &packed.frame))?;
-    tracing::info!(
-        seq = seq.0,
-        "Repaired a damaged event: the same entry came in again."
-    );
-    Ok(())
+    // Where not even its place on disk can be used, it stays as it is, and the page that it came with is kept.
+    db.execute_batch("SAVEPOINT put_back")?;
+    let put_back = db
+        .prepare_cached("UPDATE event SET dictionary = ?2, body = ?3 WHERE seq = ?1")?
+        .execute((seq.0, packed.dictionary, &packed.frame))
+        .and_then(|_| db.execute("DELETE FROM damaged WHERE seq = ?1", [seq.0]));
+    match put_back {
+        Ok(_) => tracing::info!(
+            seq = seq.0,
+            "Repaired a damaged event: the same entry came in again."
+        ),
+        Err(error) if is_damage(&error) => db.execute_batch("ROLLBACK TO put_back")?,
+        Err(error) => return Err(error.into()),
+    }
+    Ok(db.execute_batch("RELEASE put_back")?)
 }
 
 #[cfg(test)]

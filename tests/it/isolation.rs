@@ -430,6 +430,54 @@ async fn a_date_that_stays_wrong_is_reported_and_found_to_be_right_again() {
 }
 
 #[tokio::test]
+async fn a_credential_that_was_refused_goes_on_although_it_may_not_read_lists() {
+    let mut world = world(|_, _| ()).await;
+    let sources = world.simulator.sources();
+    poll_for(&mut world, 5).await;
+    let all = sources.iter().map(|source| (source.clone(), 401));
+    world.simulator.set_faults(Faults {
+        statuses: all.collect(),
+        list_forbidden: 1.0,
+        ..Faults::default()
+    });
+    poll_for(&mut world, 10).await;
+    assert!(world.board().has_refused_credential(world.clock.now()));
+    world.simulator.set_faults(Faults {
+        list_forbidden: 1.0,
+        ..Faults::default()
+    });
+    poll_for(&mut world, 12).await;
+    assert!(!world.board().has_refused_credential(world.clock.now()));
+    for source in &sources {
+        assert_eq!(state(&mut world, source), State::Live, "{source}");
+    }
+}
+
+#[tokio::test]
+async fn sources_that_were_lost_pause_no_other() {
+    let mut world = world(|config, _| config.accounts = 8).await;
+    let sources = world.simulator.sources();
+    poll_for(&mut world, 5).await;
+    // Three that were answered before, one after the other.
+    for n in 1..=3 {
+        let lost = sources[1..=n].iter().map(|source| (source.clone(), 401));
+        world.simulator.set_faults(Faults {
+            statuses: lost.collect(),
+            ..Faults::default()
+        });
+        poll_for(&mut world, 20).await;
+    }
+    poll_for(&mut world, 180).await;
+    assert!(!world.board().has_refused_credential(world.clock.now()));
+    for source in sources[4..].iter().chain(&sources[..1]) {
+        assert_eq!(state(&mut world, source), State::Live, "{source}");
+        let calls = calls_of(&world, source);
+        let longest = calls.windows(2).map(|two| two[1] - two[0]).max().unwrap();
+        assert!(longest < TimeDelta::seconds(75), "{source}: {longest}");
+    }
+}
+
+#[tokio::test]
 async fn a_clock_that_was_set_back_is_reported_until_it_is_right() {
     let mut world = world(|_, _| ()).await;
     poll_for(&mut world, 5).await;

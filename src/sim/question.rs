@@ -29,6 +29,8 @@ pub(crate) struct Question {
     window: Stretch,
     pub(crate) direction: Direction,
     pub(crate) limit: usize,
+    /// Whether that is the limit that was asked for, and not a smaller one of the simulator's.
+    is_limit_as_asked: bool,
     /// The last entry of the page before.
     pub(crate) from: Option<Key>,
     /// How many empty pages have led there.
@@ -92,12 +94,13 @@ impl Question {
                     .ok_or_else(|| Refusal::invalid("cursor is not valid for this query"))?,
             ),
         };
+        let asked_limit = limit(given("limit"))?;
+        let max_limit = simulator.config().max_limit;
         Ok(Self {
             window: stretch(simulator.config().bounds, since, before),
             direction,
-            limit: limit(given("limit"))?
-                .min(simulator.config().max_limit)
-                .max(1),
+            limit: asked_limit.min(max_limit).max(1),
+            is_limit_as_asked: asked_limit <= max_limit,
             from: from.map(|mark| mark.key),
             empty_pages: from.map_or(0, |mark| mark.empty_pages),
             kept_since: call.at - simulator.retention(),
@@ -164,7 +167,10 @@ impl Question {
         let is_full = page.entries.len() >= self.limit;
         let (place, empty_pages) = match self.from {
             Some(from) if mischief.cursor_loop => (Some(from), self.empty_pages),
-            _ if page.has_more && is_full && mischief.no_cursor => (None, 0),
+            // Nobody could tell a page that is shorter than was asked for from the last one.
+            _ if page.has_more && is_full && self.is_limit_as_asked && mischief.no_cursor => {
+                (None, 0)
+            }
             _ if page.has_more => (last, 0),
             _ if mischief.empty_with_cursor => (Some(last.unwrap_or(self.end())), 0),
             _ => (None, 0),

@@ -375,7 +375,7 @@ impl Known<'_> {
     /// Where a question begins that does not say: where history was asked for from, or earlier where more is held.
     fn beginning(&self) -> DateTime<Utc> {
         let asked = self.backfill_floor();
-        // Nobody said how far back: then all is asked about that could be proven.
+        // Without a configured `backfill_since`, the question is about all that can be proven.
         let asked = asked.unwrap_or_else(|| self.first_provable());
         let held = self.progress.proven.first().map(|piece| piece.window.since);
         held.map_or(asked, |held| held.min(asked))

@@ -1,7 +1,7 @@
 //! Open files: the process's limit is raised at the start, and clients get only what the log, the index and upstream leave.
 //!
-//! Whoever cannot open a file fails in a way that looks like damage or like a refused credential. So connections, which are
-//! many and belong to others, are what gives way.
+//! Without free handles, opening the log, the index or a token file fails, and that looks like damage or like a refused
+//! credential. So the number of client connections is limited, and handles are reserved for the service itself.
 
 /// How many handles are kept for the log, the index, upstream and the runtime. Each reading connection of the log takes two,
 /// and there are as many as questions at once; a merge of the index opens a dozen files for each segment.

@@ -120,7 +120,7 @@ impl Board {
         }
     }
 
-    /// Nobody follows a source any more: another credential may.
+    /// No credential follows the source any more; another one may take it.
     pub fn disown(&self, source: &Source) {
         self.lock().owners.remove(source);
     }

@@ -21,7 +21,7 @@ use crate::terminal::{harmless, harmless_json, say};
 /// How many lines that were not understood are shown to people of each file; `--json` gives more.
 const MAX_SHOWN: usize = 10;
 
-/// What a file can be, for whoever gave one that is not.
+/// Which forms of file are accepted: part of the error about a file of another form.
 const EXPECTED: &str = "  A file has an entry of the audit log (v2) on each line, as Cloudflare's API sends them, or a line of Logpush's\n  \
      `audit_logs_v2`, or an event of `/v1/events` or `/v1/export`; or it is a saved page of the API, `{\"result\": [\u{2026}]}`.\n";
 

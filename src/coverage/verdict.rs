@@ -13,7 +13,7 @@ use crate::store::{Store, StoreError};
 /// How many missing stretches an answer names; it says how many there are.
 const MAX_MISSING: usize = 20;
 
-/// How long an organization's list of accounts is good for. After that there may be accounts that nobody follows.
+/// How old an organization's list of accounts may be. With an older one, there may be accounts that are not followed yet.
 const LIST_GOOD_FOR: TimeDelta = TimeDelta::days(1);
 
 /// Whether an answer about a stretch of time is made of all there was.
@@ -25,7 +25,7 @@ pub struct Verdict {
     pub missing: Vec<Missing>,
     /// How many there are.
     pub missing_total: usize,
-    /// All of them, added up by reason. Without it nobody could tell the newest minute from a loss.
+    /// Totals of all of them by reason: they tell the newest minute from a loss.
     pub missing_by_reason: BTreeMap<Reason, MissingTotal>,
 }
 
@@ -108,8 +108,8 @@ pub fn verdict(
     Ok(verdict)
 }
 
-/// Of a question over all sources, the organizations that may have accounts nobody follows: their lists of accounts were not
-/// read completely, or too long ago.
+/// For a question over all sources: the organizations whose list of accounts was never read completely, or too long ago.
+/// They may have accounts that are not followed.
 ///
 /// # Errors
 /// What the log says.

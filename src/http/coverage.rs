@@ -32,7 +32,7 @@ pub(super) const MAX_STRETCHES: usize = 50_000;
 #[derive(Serialize)]
 pub(super) struct Coverage {
     sources: Vec<SourceCoverage>,
-    /// Organizations that may have accounts nobody follows, when no source is named.
+    /// When no source is named: organizations that may have accounts which are not followed.
     accounts_unknown: Vec<String>,
     next_cursor: Option<String>,
 }

@@ -172,7 +172,7 @@ impl Show {
         table
     }
 
-    /// A table without a header. It breaks nothing: whoever fills it looks whether there is room.
+    /// A table without a header. It does not break lines: the caller checks that the cells fit.
     fn bare_table(self) -> Table {
         let mut table = Table::new();
         table

@@ -1,5 +1,6 @@
 //! orgtrail keeps a Cloudflare organization's audit trail.
 
+pub mod access;
 pub mod clock;
 pub mod command;
 pub mod config;

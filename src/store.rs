@@ -7,6 +7,7 @@
 //!
 //! It does not know of HTTP, of the search index, or of the clock: times are handed in.
 
+mod access;
 mod address;
 mod bodies;
 mod events;
@@ -40,6 +41,9 @@ use crate::durable::{Breaker, Broken, Step};
 use crate::position::Seq;
 use crate::private;
 
+pub use self::access::{
+    ACCESS_FILE_NAME, AccessEntry, AccessPage, AccessStore, MAX_PARAMETERS_LEN, NewToken, SESSION_HOURS, TokenRow,
+};
 pub use self::address::announced;
 use self::bodies::Bodies;
 pub use self::events::{Appended, Page, Then};

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::super::moment::Moment;
 use super::super::{block_on, load, word};
-use super::{Args, plain_table};
+use super::Args;
+use crate::command::plain_table;
 use crate::clock::Clock;
 use crate::coverage::{Gap, Reason};
 use crate::durable::Breaker;

@@ -22,9 +22,11 @@ mod value;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use chrono::{NaiveDate, TimeDelta};
+use ipnet::IpNet;
 use toml::de::DeTable;
 use url::Url;
 
@@ -62,6 +64,29 @@ pub struct HttpConfig {
     pub auth: Auth,
     /// The most connections at once; at least 1. Fewer are served where few files may be open.
     pub max_connections: u32,
+    /// The address that people use, without the slash at its end: its host is answered; `None` if it is `listen`.
+    pub public_url: Option<Url>,
+    /// Other origins whose pages may ask, such as `https://search.example.com`.
+    pub cors_origins: Vec<String>,
+    /// The networks of proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long the access log is kept; at least a day.
+    pub access_log: TimeDelta,
+    /// What one principal may take.
+    pub limits: PrincipalLimits,
+}
+
+/// `[http.limits]`: what one principal may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrincipalLimits {
+    /// Requests a minute.
+    pub requests_per_minute: NonZeroU32,
+    /// Questions at once; at least 1.
+    pub questions: u32,
+    /// Exports and tails at once; at least 1.
+    pub streams: u32,
+    /// How long one question may take; at least a second.
+    pub question_time: TimeDelta,
 }
 
 /// Who may read.

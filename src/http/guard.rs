@@ -1,122 +1,81 @@
-//! Who may ask.
+//! Lets a request pass, or refuses it, and records it in the access log before it is answered.
+//!
+//! In this order: which client sends it, whether it asked for a host that is ours, whether a page of another site sends it,
+//! who sends it, whether they are within their limits, and whether they may do this. A refusal is recorded too.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Instant;
 
-use axum::extract::{Request, State};
-use axum::http::header;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use ipnet::IpNet;
+use tracing::{error, info};
+use url::Url;
 
 use super::AppState;
+use super::connection;
+use super::limit::{PrincipalLimits, RateState, Usage};
+use super::principal::{Auth, Principal, identify};
 use super::problem::Problem;
+use super::proxy::Client;
+use crate::access::Permission;
+use crate::mask::Mask;
+use crate::store::{AccessEntry, AccessStore};
+use crate::task;
 
 /// Where browsers say from whose page a request comes.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// Who may ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Auth {
-    /// Whoever has a token of ours. There is no way to make one yet, so nobody.
-    Tokens,
-    /// Whoever is on this machine.
-    None,
+/// How the service is reached, and by whom.
+#[derive(Debug, Clone)]
+pub struct AccessSettings {
+    /// Who may ask.
+    pub auth: Auth,
+    /// The address that people use, if it is not the one that is listened on.
+    pub public_url: Option<Url>,
+    /// Other origins whose pages may ask.
+    pub cors_origins: Vec<String>,
+    /// The networks of proxies whose headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What one principal may take.
+    pub limits: PrincipalLimits,
 }
 
-/// Lets a question pass, or not.
-pub(super) async fn check(State(state): State<AppState>, request: Request, next: Next) -> Response {
-    match state.auth {
-        Auth::None => next.run(request).await,
-        Auth::Tokens => Problem::unauthorized().into_response(),
-    }
-}
+/// How many things an answer has, for the access log. Handlers add it to their answers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Results(pub(super) u64);
 
-/// Without tokens, a page from elsewhere must not reach us through a name that it has pointed at this machine: the host
-/// that was asked for must be this machine by address or as `localhost`. Nor may it ask at all, as far as the browser says
-/// where a request comes from: such a page could not read the answer, but could keep us busy.
-pub(super) async fn check_host(
-    State(state): State<AppState>,
-    request: Request,
+/// A layer for routes that need `permission`: lets a request pass with its [`Principal`] and its [`Client`] among the
+/// extensions, or refuses it; and records it before the answer is sent.
+pub(super) async fn check(
+    State((app, permission)): State<(AppState, Permission)>,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    // HTTP/1.0 needs no host, and browsers always send one.
-    let hosts = request.headers().get_all(header::HOST);
-    let foreign = hosts
-        .iter()
-        .map(|host| String::from_utf8_lossy(host.as_bytes()))
-        .find(|host| !is_loopback(host));
-    if state.auth == Auth::None
-        && let Some(host) = foreign
-    {
-        return Problem::foreign_host(&host).into_response();
-    }
-    let site = request.headers().get(SEC_FETCH_SITE);
-    if state.auth == Auth::None && site.is_some_and(|site| site == "cross-site") {
-        return Problem::foreign_page().into_response();
-    }
-    next.run(request).await
-}
-
-/// Whether a host, with a port or without, is this machine by address or as `localhost`. Anything else beside these is refused.
-fn is_loopback(host: &str) -> bool {
-    let (is_this_machine, after) = match host.strip_prefix('[') {
-        Some(rest) => {
-            let Some((address, after)) = rest.split_once(']') else {
-                return false;
-            };
-            let address = address.parse::<Ipv6Addr>();
-            (address.is_ok_and(|address| address.is_loopback()), after)
+    let began = (app.clock.now(), Instant::now());
+    let client = client_of(&app, &request);
+    let asked = Asked::of(&request);
+    let admitted = admit(&app, permission, &client, &request).await;
+    let (principal, mut response) = match admitted {
+        Ok((principal, rate)) => {
+            request.extensions_mut().insert(principal.clone());
+            request.extensions_mut().insert(client.clone());
+            let mut response = next.run(request).await;
+            if let Some(rate) = rate {
+                rate.add_to(response.headers_mut());
+            }
+            (principal.name().to_owned(), response)
         }
-        None => {
-            let (name, after) = host.split_at(host.find(':').unwrap_or(host.len()));
-            let address = name.parse::<Ipv4Addr>();
-            let is_loopback = address.is_ok_and(|address| address.is_loopback());
-            (is_loopback || name.eq_ignore_ascii_case("localhost"), after)
-        }
+        Err(refusal) => (refusal.principal, refusal.response),
     };
-    is_this_machine && (after.is_empty() || after.strip_prefix(':').is_some_and(is_port))
-}
-
-/// Whether a text is a port. It may be empty, as RFC 3986 says.
-fn is_port(text: &str) -> bool {
-    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    is_digits && (text.is_empty() || text.parse::<u16>().is_ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn this_machine_is_known_by_its_names() {
-        for host in [
-            "localhost",
-            "LOCALHOST:7070",
-            "127.0.0.1:7070",
-            "[::1]:7070",
-            "127.8.8.8",
-        ] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in [
-            "example.com",
-            "localhost.example.com",
-            "10.0.0.1:7070",
-            "[2001:db8::1]",
-            "",
-            "[::1",
-            "[::1]7070",
-            "[::1]@evil",
-            "[127.0.0.1]",
-            "[localhost]",
-            "::1",
-            "localhost:80@evil",
-            "localhost:evil",
-            "localhost:+80",
-            "localhost:99999",
-            "127.0.0.1:80:80",
-            "localhost\u{fffd}",
-        ] {
-            assert!(!is_loopback(host), "{host}");
-        }
+    let entry = asked.entry(began, principal, &client, &response);
+    log_request(&entry);
+    if let Err(problem) = app.record(entry).await {
+        response = problem.into_response();
     }
+    response
 }

@@ -17,7 +17,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
-use orgtrail::index::{Hit, Index, Order, Range, Snapshot};
+use orgtrail::engine::{Hit, Index, Order, Range, Snapshot};
 use orgtrail::indexing::Indexing;
 use orgtrail::position::Seq;
 use orgtrail::query::Query;

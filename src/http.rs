@@ -34,8 +34,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::debug;
 
 use crate::clock::{CallOff, Clock, Deadline};
+use crate::engine::{Index, Snapshot};
 use crate::health::Board;
-use crate::index::{Index, Snapshot};
 use crate::search::Pivot;
 use crate::store::Store;
 

@@ -15,8 +15,8 @@ use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::durable::Breaker;
+use crate::engine::{Hit, Index, IndexError, Snapshot, Unverified};
 use crate::event::AuditEvent;
-use crate::index::{Hit, Index, IndexError, Snapshot, Unverified};
 use crate::invariant;
 use crate::position::Seq;
 use crate::store::{Store, StoreError};

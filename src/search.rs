@@ -21,9 +21,9 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::clock::from_micros;
+use crate::engine::{Hit, IndexError, Order, Range, Snapshot};
 use crate::event::{AuditEvent, NOT_INDEXED, sha256};
 use crate::field;
-use crate::index::{Hit, IndexError, Order, Range, Snapshot};
 use crate::position::Seq;
 use crate::query::{Query, QueryError};
 use crate::store::{Store, StoreError};

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use orgtrail::durable::Breaker;
-use orgtrail::index::Index;
+use orgtrail::engine::Index;
 use orgtrail::search::{self, Question};
 use orgtrail::store::Store;
 

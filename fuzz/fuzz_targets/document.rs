@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use orgtrail::clock::from_micros;
 use orgtrail::durable::Breaker;
 use orgtrail::event::{Arrival, AuditEvent, Identity};
-use orgtrail::index::{Hit, Index, Range};
+use orgtrail::engine::{Hit, Index, Range};
 use orgtrail::position::{Seq, Source};
 use orgtrail::query::Query;
 use orgtrail::search::csv;

@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use orgtrail::clock::{Clock, Deadline, from_micros};
 use orgtrail::durable::Breaker;
 use orgtrail::event::{AuditEvent, Reading};
-use orgtrail::index::{Following, Index, IndexError, Range};
+use orgtrail::engine::{Following, Index, IndexError, Range};
 use orgtrail::position::{Seq, Source};
 use orgtrail::query::parse;
 use serde_json::value::RawValue;

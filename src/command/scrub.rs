@@ -13,7 +13,7 @@ use super::reindex;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::durable::Breaker;
-use crate::index::Range;
+use crate::engine::Range;
 use crate::indexing::{open_beside, open_index};
 use crate::position::Seq;
 use crate::query;

@@ -358,9 +358,9 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::durable::Breaker;
+    use crate::engine::Index;
     use crate::health::Board;
     use crate::http::Auth;
-    use crate::index::Index;
     use crate::store::Store;
 
     fn app(dir: &std::path::Path) -> AppState {

@@ -16,7 +16,7 @@ use super::params::{
 use super::problem::Problem;
 use super::tally::size;
 use crate::coverage::{Asked, Verdict};
-use crate::index::Order;
+use crate::engine::Order;
 use crate::people::{self, KnownEvent};
 use crate::query::{Query, check_value};
 use crate::search::{self, Against, Diff, Difference, FoundBy, Pivot, Profile, Tally, Which};

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::task::JoinError;
 use tracing::error;
 
-use crate::index::IndexError;
+use crate::engine::IndexError;
 use crate::search::SearchError;
 use crate::store::StoreError;
 use crate::wording::quoted;

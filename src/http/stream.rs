@@ -20,7 +20,7 @@ use super::AppState;
 use super::line::Client;
 use super::params::{FILTERS, Given, bad, question};
 use super::problem::Problem;
-use crate::index::Order;
+use crate::engine::Order;
 use crate::json;
 use crate::people::{self, KnownEvent};
 use crate::position::Seq;

@@ -10,8 +10,8 @@ use super::events::{IndexState, asked};
 use super::params::{FILTERS, Given, Named, bad, flag, number, question, zone};
 use super::problem::Problem;
 use crate::coverage::Verdict;
+use crate::engine::Order;
 use crate::field::{FIELDS, Kind, Origin};
-use crate::index::Order;
 use crate::search::{
     self, DEFAULT_SIZE, Facets, FieldValues, LabelledValue, MAX_SIZE, SearchError, Tallied, Tally,
 };

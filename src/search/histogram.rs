@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::SearchError;
 use crate::clock::from_micros;
-use crate::index::{Matches, Range};
+use crate::engine::{Matches, Range};
 use crate::position::rfc3339;
 use crate::span;
 use crate::wording::quoted;

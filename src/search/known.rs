@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use super::tally::{Counting, LabelledValue};
 use super::{SearchError, equals};
+use crate::engine::ValueTester;
 use crate::field::{self, Kind, Origin, folded, normal};
-use crate::index::ValueTester;
 use crate::position::rfc3339;
 use crate::query::{Query, QueryError};
 use crate::store::{MemberRow, Store};

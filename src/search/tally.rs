@@ -8,8 +8,8 @@ use super::histogram::{Histogram, Scale};
 use super::known::is_of_lists;
 use super::walk::read;
 use super::{Question, SearchError, known_field, report_not_indexed};
+use crate::engine::{Matches, Snapshot, ValueCount};
 use crate::event::AuditEvent;
-use crate::index::{Matches, Snapshot, ValueCount};
 use crate::position::Seq;
 use crate::store::Store;
 

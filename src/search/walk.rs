@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::known::asks_lists;
 use super::{Question, SearchError, check_names, known, report_not_indexed, resolved};
 use crate::clock::Deadline;
+use crate::engine::{Following, Hit, Index, Matcher, Snapshot};
 use crate::event::AuditEvent;
-use crate::index::{Following, Hit, Index, Matcher, Snapshot};
 use crate::position::Seq;
 use crate::store::{Store, StoreError};
 

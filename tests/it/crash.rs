@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use futures_util::future::join_all;
 use orgtrail::clock::Clock;
-use orgtrail::index::{Index, Range};
+use orgtrail::engine::{Index, Range};
 use orgtrail::ledger::{Sealed, open_parts};
 use orgtrail::position::{Seq, Window};
 use orgtrail::query::Query;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
-use orgtrail::index::{DIR_NAME, Index};
+use orgtrail::engine::{DIR_NAME, Index};
 use orgtrail::indexing::{Indexing, open_index};
 use orgtrail::position::Seq;
 use orgtrail::sim::SimConfig;
@@ -276,7 +276,7 @@ async fn scrub_lists_damage_repairs_it_from_upstream_and_check_says_so() {
     let damaged = orgtrail::query::parse("problem:damaged", Clock::system().now()).unwrap();
     assert_eq!(
         snapshot
-            .count(&damaged, orgtrail::index::Range::default())
+            .count(&damaged, orgtrail::engine::Range::default())
             .unwrap(),
         1
     );
@@ -362,7 +362,7 @@ async fn an_older_log_that_has_grown_past_its_index_is_noticed() {
     let elsewhere = orgtrail::query::parse("elsewhere", Clock::system().now()).unwrap();
     let found = index
         .snapshot()
-        .count(&elsewhere, orgtrail::index::Range::default());
+        .count(&elsewhere, orgtrail::engine::Range::default());
     assert_eq!(found.unwrap(), 9);
 }
 

@@ -3,10 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
+use orgtrail::engine::{Faults, Index};
 use orgtrail::event::{Arrival, AuditEvent};
 use orgtrail::health::Board;
 use orgtrail::http::{self, AppState, Auth, Limits};
-use orgtrail::index::{Faults, Index};
 use orgtrail::indexing::Indexing;
 use orgtrail::position::{Seq, Source, Window, WindowKind};
 use orgtrail::sim::{SimConfig, Simulator};

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use orgtrail::clock::Clock;
 use orgtrail::durable::{Break, Breaker, Step};
+use orgtrail::engine::{Index, Range};
 use orgtrail::event::Arrival;
-use orgtrail::index::{Index, Range};
 use orgtrail::indexing::{Indexing, IndexingError, open_index};
 use orgtrail::position::Seq;
 use orgtrail::sim::SimConfig;
@@ -82,7 +82,7 @@ async fn whatever_happens_to_the_index_everything_is_found_again() {
         let log = orgtrail::store::Store::open_beside(&data).unwrap();
         let begun = Instant::now();
         loop {
-            let whole = orgtrail::index::verify_beside(&data, log.log_id());
+            let whole = orgtrail::engine::verify_beside(&data, log.log_id());
             if whole.as_ref().is_ok_and(|seq| *seq == log.head()) {
                 break;
             }

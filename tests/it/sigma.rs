@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use orgtrail::index::{Order, Range};
+use orgtrail::engine::{Order, Range};
 use orgtrail::position::Seq;
 use orgtrail::query::parse;
 use serde_json::value::RawValue;

@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use orgtrail::engine::{Order, Range};
 use orgtrail::event::AuditEvent;
-use orgtrail::index::{Order, Range};
 use orgtrail::position::Seq;
 use orgtrail::query::Query;
 use orgtrail::search::{self, Export, Question, SearchError, Tail};

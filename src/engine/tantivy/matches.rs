@@ -200,7 +200,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::index::bits::Memory;
+    use crate::engine::tantivy::bits::Memory;
 
     proptest! {
         #[test]

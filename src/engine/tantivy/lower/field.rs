@@ -5,25 +5,27 @@ use std::sync::Arc;
 use tantivy::query::{BooleanQuery, Occur};
 
 use super::{Lowered, Lowering};
+use crate::engine::tantivy::IndexError;
+use crate::engine::tantivy::any_path::AnyPath;
+use crate::engine::tantivy::automaton::Automaton;
+use crate::engine::tantivy::one_of::OneOf;
+use crate::engine::tantivy::places::Places;
+use crate::engine::tantivy::schema::{Mark, OTHER_TIME, TIME_PATH};
+use crate::engine::tantivy::sets::Set;
+use crate::engine::tantivy::terms::{End, ValueTest};
+use crate::engine::tantivy::words;
 use crate::field::{self, FIELDS, Kind, MAX_VALUE_LEN, Number, Origin, Part, folded};
-use crate::index::IndexError;
-use crate::index::any_path::AnyPath;
-use crate::index::automaton::Automaton;
-use crate::index::one_of::OneOf;
-use crate::index::places::Places;
-use crate::index::schema::{Mark, OTHER_TIME, TIME_PATH};
-use crate::index::sets::Set;
-use crate::index::terms::{End, ValueTest};
-use crate::index::words;
 use crate::query::Interval;
 
 /// Whether the table says that words of a field's values are found.
-pub(in crate::index) fn has_words(path: &str) -> bool {
+pub(in crate::engine::tantivy) fn has_words(path: &str) -> bool {
     field::by_name(path).is_some_and(|field| field.words)
 }
 
 /// The fields of a part of the entry that have values of their own in the index.
-pub(in crate::index) fn fields_of(part: Part) -> impl Iterator<Item = &'static field::Field> {
+pub(in crate::engine::tantivy) fn fields_of(
+    part: Part,
+) -> impl Iterator<Item = &'static field::Field> {
     FIELDS.iter().filter(move |field| {
         field.origin == Origin::Entry
             && field.kind != Kind::Any

@@ -6,13 +6,13 @@ use tantivy::Term;
 use tantivy::schema::Field;
 
 use super::{Lowered, Lowering};
+use crate::engine::tantivy::IndexError;
+use crate::engine::tantivy::automaton::Automaton;
+use crate::engine::tantivy::runs::{AT_ONCE, WordRun};
+use crate::engine::tantivy::sets::Set;
+use crate::engine::tantivy::terms::{Terms, ValueTest};
+use crate::engine::tantivy::words;
 use crate::field::Part;
-use crate::index::IndexError;
-use crate::index::automaton::Automaton;
-use crate::index::runs::{AT_ONCE, WordRun};
-use crate::index::sets::Set;
-use crate::index::terms::{Terms, ValueTest};
-use crate::index::words;
 use crate::query::Pattern;
 
 impl Lowering<'_> {

@@ -17,6 +17,15 @@ const ROOT_PAGES: [&str; 5] = [
     "SECURITY.md",
 ];
 
+/// Words that the glossary has another word for, and that word.
+const OTHER_WORDS: [(&str, &str); 5] = [
+    ("ledger", "coverage"),
+    ("stretch", "range of time, or window"),
+    ("stretches", "ranges of time, or windows"),
+    ("tail", "stream"),
+    ("tails", "streams"),
+];
+
 /// A Markdown file; its path is relative to the repository.
 pub(crate) struct GuidePage {
     pub(crate) path: PathBuf,
@@ -283,4 +292,43 @@ fn every_block_of_commands_says_whether_it_is_run() {
             );
         }
     }
+}
+
+#[test]
+fn the_guide_uses_the_words_of_its_glossary() {
+    let code = Regex::new("`[^`]*`").unwrap();
+    let mut faults = Vec::new();
+    let is_own = |page: &GuidePage| {
+        !["ARCHITECTURE.md", "CHANGELOG.md"]
+            .map(Path::new)
+            .contains(&&*page.path)
+    };
+    for page in pages().iter().filter(|page| is_own(page)) {
+        for line in page.prose() {
+            let line = code.replace_all(line, "").to_lowercase();
+            let words: BTreeSet<&str> = line.split(|c: char| !c.is_alphanumeric()).collect();
+            for (word, instead) in OTHER_WORDS {
+                if words.contains(word) {
+                    let path = page.path.display();
+                    faults.push(format!("{path}: `{word}` instead of `{instead}`: {line}"));
+                }
+            }
+        }
+    }
+    assert_eq!(faults, Vec::<String>::new());
+}
+
+#[test]
+fn the_glossary_is_in_order_and_has_each_word_once() {
+    let glossary = page("docs/src/glossary.md");
+    let rows = glossary
+        .text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| "));
+    let words: Vec<&str> = rows
+        .filter_map(|row| row.split(" | ").next())
+        .skip(2)
+        .collect();
+    assert!(words.len() > 30, "{words:?}");
+    assert!(words.is_sorted_by(|one, next| one < next), "{words:?}");
 }

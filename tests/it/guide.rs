@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use orgtrail::coverage::Reason;
 use regex::Regex;
+
+use crate::newcomer::shell;
 
 /// The pages outside `docs/src`.
 const ROOT_PAGES: [&str; 5] = [
@@ -331,4 +334,45 @@ fn the_glossary_is_in_order_and_has_each_word_once() {
         .collect();
     assert!(words.len() > 30, "{words:?}");
     assert!(words.is_sorted_by(|one, next| one < next), "{words:?}");
+}
+
+#[test]
+fn the_guides_commands_are_those_of_the_program() {
+    let table = page("docs/src/use.md").first_cells("command").concat();
+    let named = table.iter().filter_map(|cell| cell.split(' ').nth(1));
+    let named: BTreeSet<String> = named.map(ToOwned::to_owned).collect();
+    let help = shell("orgtrail --help", root()).output().unwrap().stdout;
+    let help = String::from_utf8(help).unwrap();
+    let listed = help.split("Commands:\n").nth(1).unwrap();
+    let listed = listed.split("\n\n").next().unwrap().lines();
+    // A description goes on in lines that are indented further.
+    let listed = listed.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let mut listed: BTreeSet<String> = listed.map(ToOwned::to_owned).collect();
+    listed.retain(|name| !name.is_empty() && name != "help");
+    assert_eq!(named, listed);
+}
+
+#[test]
+fn the_recipes_that_contributing_names_exist() {
+    let justfile = fs::read_to_string(root().join("justfile")).unwrap();
+    let recipes = page("CONTRIBUTING.md").first_cells("command").concat();
+    assert!(recipes.len() > 5, "{recipes:?}");
+    for recipe in recipes {
+        let name = recipe.split(' ').nth(1).unwrap();
+        let heads = justfile.lines().filter(|line| line.contains(':'));
+        let mut names = heads.map(|head| head.split([' ', ':']).next().unwrap());
+        assert!(names.any(|known| known == name), "{recipe}");
+    }
+}
+
+#[test]
+fn the_guides_reasons_for_a_gap_are_those_of_the_program() {
+    let reasons = page("docs/src/completeness.md")
+        .first_cells("reason")
+        .concat();
+    assert!(reasons.len() > 10, "{reasons:?}");
+    for reason in reasons {
+        let read: Result<Reason, _> = serde_json::from_value(reason.as_str().into());
+        assert!(read.is_ok(), "{reason}");
+    }
 }

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
-use orgtrail::engine::{DIR_NAME, Index};
+use orgtrail::engine::tantivy::{DIR_NAME, Index};
 use orgtrail::event::AuditEvent;
 use orgtrail::indexing::Indexing;
 use orgtrail::position::Seq;

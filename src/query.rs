@@ -63,20 +63,30 @@
 //!
 //! The tree knows nothing of the index it is asked of.
 
+pub(crate) mod automaton;
+pub mod entry;
+mod glob;
+mod matcher;
 mod moment;
 mod parse;
 mod pattern;
 mod print;
+mod tester;
 mod value;
+pub(crate) mod value_test;
+pub(crate) mod words;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::field::Part;
 
+pub use self::entry::{Entry, EntryBuilder};
+pub use self::matcher::{Matcher, matches};
 pub use self::moment::{When, read_time};
 pub use self::parse::{MAX_QUERY_LEN, parse};
 pub use self::pattern::{Pattern, Piece};
+pub use self::tester::ValueTester;
 pub use self::value::check_value;
 
 /// A question about one entry: yes or no.
@@ -242,6 +252,17 @@ impl Query {
         match self {
             Self::Not(inner) => *inner,
             query => Self::Not(Box::new(query)),
+        }
+    }
+
+    /// Whether it asks about other events than the one it is held against.
+    #[must_use]
+    pub fn asks_of_others(&self) -> bool {
+        match self {
+            Self::Latest => true,
+            Self::And(parts) | Self::Or(parts) => parts.iter().any(Self::asks_of_others),
+            Self::Not(part) => part.asks_of_others(),
+            _ => false,
         }
     }
 

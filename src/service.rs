@@ -22,7 +22,8 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::config::{self, AccountsChoice, Config, CredentialSource};
 use crate::durable::Breaker;
-use crate::engine::Index;
+use crate::engine::Engine;
+use crate::engine::tantivy::Index;
 use crate::handles;
 use crate::health::Board;
 use crate::http::{self, AppState, Limits};
@@ -80,11 +81,17 @@ impl Service {
             connections,
             clock,
         } = self;
-        let app = AppState::new(store.clone(), index.clone(), board, clock.clone(), auth)
-            .with_limits(Limits {
-                connections,
-                ..Limits::default()
-            });
+        let app = AppState::new(
+            store.clone(),
+            Engine::Tantivy(index.clone()),
+            board,
+            clock.clone(),
+            auth,
+        )
+        .with_limits(Limits {
+            connections,
+            ..Limits::default()
+        });
         let indexing = Indexing::new(store.clone(), index, clock.clone());
         let scrub = Scrub::new(store.clone(), clock);
         let address = listener.local_addr().ok();

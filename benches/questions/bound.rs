@@ -5,7 +5,8 @@ use std::hint::black_box;
 use std::ops::Range as Stretch;
 use std::path::Path;
 
-use orgtrail::engine::{DIR_NAME, Range};
+use orgtrail::engine::Range;
+use orgtrail::engine::tantivy::DIR_NAME;
 use orgtrail::field::{FIELDS, Kind, Part};
 use orgtrail::query::{Pattern, Piece, Query};
 use tantivy::columnar::Column;

@@ -10,7 +10,7 @@ use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::clock::Clock;
 use crate::durable::Breaker;
-use crate::engine::Index;
+use crate::engine::tantivy::Index;
 use crate::indexing::{Indexing, open_index};
 use crate::store::Store;
 use crate::terminal::{note, say};

@@ -10,35 +10,38 @@
 
 mod any_path;
 mod arrivals;
-mod automaton;
+mod bit_set_builder;
 mod bits;
+mod bounded;
+mod dictionary_walk;
 mod directory;
 mod document;
+mod error;
+mod explained;
 mod facets;
 mod faults;
 mod folder;
 mod labels;
 mod lower;
-mod matcher;
 mod matches;
 mod merged;
 mod not_indexed;
 mod one_of;
+mod paths;
 mod phrase;
 mod places;
 mod proof;
-mod recent;
 mod replaced;
+mod replacements;
 mod runs;
 mod scan;
 mod schema;
 mod segment;
 mod sets;
-mod stopwatch;
+mod snapshot;
 mod terms;
-mod tester;
+mod tokenizer;
 mod verify;
-mod words;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -51,95 +54,24 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use crate::durable::{Breaker, Broken, Step};
+use crate::durable::{Breaker, Step};
 use crate::event::AuditEvent;
 use crate::position::Seq;
-use crate::query::{Query, QueryError};
+
+use super::hit::Hit;
+use super::recent::Recent;
+use super::values::{entry_of, entry_of_row};
 
 use self::directory::Writing;
 use self::document::Paths;
-pub use self::facets::{Reading, ValueCount};
+pub use self::error::IndexError;
 pub use self::faults::{Faults, Work};
+pub use self::folder::DIR_NAME;
 use self::folder::Folder;
-pub use self::matcher::Matcher;
 pub use self::matches::Matches;
-pub use self::recent::Following;
-use self::recent::Recent;
-pub use self::scan::{Hit, Order, Range, Snapshot};
 use self::schema::Shape;
-pub use self::tester::ValueTester;
+pub use self::snapshot::Snapshot;
 pub use self::verify::{Unverified, verify_beside};
-
-/// The index's directory in the data directory.
-pub const DIR_NAME: &str = "index";
-
-/// What went wrong with the index, by what the caller can do.
-#[derive(Debug, thiserror::Error)]
-pub enum IndexError {
-    /// Rebuild: it cannot be used, for this reason.
-    #[error("the index is {0}")]
-    Unusable(String),
-    /// Tell whoever asked: it cannot be opened now, and is tried again.
-    #[error("the search index cannot be opened at the moment")]
-    Unavailable,
-    /// Reopen, which takes it back to its last commit; later again when that fails too.
-    #[error("the index failed: {0}")]
-    Engine(#[source] tantivy::TantivyError),
-    /// Tell whoever asked: the question would take too much.
-    #[error(transparent)]
-    Question(#[from] QueryError),
-    /// Tell whoever asked: a parameter of the request would take too much.
-    #[error("{message}")]
-    Parameter {
-        /// Its name.
-        parameter: &'static str,
-        /// What is wrong.
-        message: String,
-    },
-    /// Tell whoever asked: the sets of documents that the question needs would take too much memory.
-    #[error(
-        "the question would take too much memory: ask about a shorter time with `since` and `before`, or with fewer wildcards"
-    )]
-    TooLarge,
-    /// Tell whoever asked: the question took too long.
-    #[error(
-        "the question was cut off after {seconds} seconds: ask about a shorter time with `since` and `before`, or for something rarer"
-    )]
-    CutOff {
-        /// How long it had.
-        seconds: i64,
-    },
-    /// Stop, or try again later: the directory cannot be used.
-    #[error("could not use `{}`: {source}", path.display())]
-    Io {
-        /// What was touched.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// A test's doing.
-    #[error(transparent)]
-    Broken(#[from] Broken),
-}
-
-impl IndexError {
-    /// As it is for a part of the question that a parameter of that name asks, not the query.
-    fn in_parameter(self, parameter: &'static str) -> Self {
-        match self {
-            Self::Question(QueryError { message, .. }) => Self::Parameter { parameter, message },
-            other => other,
-        }
-    }
-}
-
-impl From<tantivy::TantivyError> for IndexError {
-    fn from(error: tantivy::TantivyError) -> Self {
-        match error {
-            tantivy::TantivyError::InternalError(why) if why == bits::NO_MEMORY => Self::TooLarge,
-            error => Self::Engine(error),
-        }
-    }
-}
 
 /// The index. A clone is another handle to the same one and costs a reference count.
 #[derive(Clone)]
@@ -284,45 +216,10 @@ impl Index {
         open(&mut lock(&self.0.writing)).map(|_| ())
     }
 
-    /// Keeps the newest events in memory from here on, for [`Index::recent_arrivals`].
+    /// The newest events, for those who follow.
     #[must_use]
-    pub fn follow(&self) -> Following {
-        self.0.recent.follow()
-    }
-
-    /// A question as it is held against single events; `None` when it cannot be.
-    #[must_use]
-    pub fn matcher(&self, query: &Query) -> Option<Matcher> {
-        Matcher::of(query, &self.0.shape)
-    }
-
-    /// The events of `snapshot` after the place `after` that a question means, in the order of arrival: what
-    /// [`Snapshot::arrivals`] says, found in memory. `None` when not all of them are kept there.
-    ///
-    /// # Errors
-    /// [`IndexError::CutOff`] when it takes too long.
-    pub fn recent_arrivals(
-        &self,
-        matcher: &Matcher,
-        range: Range,
-        after: Seq,
-        snapshot: &Snapshot,
-    ) -> Result<Option<Vec<Seq>>, IndexError> {
-        let Some(events) = self.0.recent.between(after, snapshot.seq()) else {
-            return Ok(None);
-        };
-        let steps = snapshot.watch().steps();
-        let is_within = |at_us: i64| {
-            range.since_us.is_none_or(|since| at_us >= since)
-                && range.before_us.is_none_or(|before| at_us < before)
-        };
-        let found = events
-            .iter()
-            .filter(|event| is_within(event.at_us) && matcher.matches(event, &steps))
-            .map(|event| event.seq)
-            .collect();
-        snapshot.watch().check()?;
-        Ok(Some(found))
+    pub fn recent(&self) -> &Recent {
+        &self.0.recent
     }
 
     /// The last event added, committed or not: whoever feeds the index goes on after it.
@@ -362,10 +259,15 @@ impl Index {
         let writing = open(&mut writing)?;
         for event in events {
             let replaced = replaced.get(&event.seq).copied();
-            let document = self.document(event, replaced, writing);
-            let at_us = event.ordered_at().timestamp_micros();
-            let recent = &self.0.recent;
-            recent.take(event.seq, at_us, &document, &self.0.shape);
+            let (document, is_whole) = self.document(event, replaced, writing);
+            let hit = Hit {
+                at_us: event.ordered_at().timestamp_micros(),
+                seq: event.seq,
+            };
+            self.0.recent.take(hit, &event.source, || match is_whole {
+                true => entry_of(event),
+                false => entry_of_row(event),
+            });
             writing.writer.add_document(document)?;
             writing.added = event.seq;
             writing.last_hash.clone_from(&event.sha256);
@@ -373,13 +275,14 @@ impl Index {
         Ok(())
     }
 
-    /// The document of an event; that of its row, when its entry makes none that the engine can take in.
+    /// The document of an event; that of its row, when its entry makes none that the engine can take in. Says whether it is of
+    /// the whole entry.
     fn document(
         &self,
         event: &AuditEvent,
         replaced: Option<Hit>,
         writing: &mut Writing,
-    ) -> TantivyDocument {
+    ) -> (TantivyDocument, bool) {
         let shape = &self.0.shape;
         let paths = &mut writing.paths;
         // What a panic leaves half done is the paths, which are made again.
@@ -387,14 +290,15 @@ impl Index {
         let made = catch_unwind(make).unwrap_or(None).filter(|document| {
             event.seq > writing.suspected_to || directory::can_take(shape, document)
         });
-        made.unwrap_or_else(|| {
-            warn!(
-                event.seq = event.seq.0,
-                "The document of an event could not be made; the event is indexed by its source, id and time only."
-            );
-            writing.paths = Paths::default();
-            shape.document_of_row(event, replaced)
-        })
+        if let Some(document) = made {
+            return (document, true);
+        }
+        warn!(
+            event.seq = event.seq.0,
+            "The document of an event could not be made; the event is indexed by its source, id and time only."
+        );
+        writing.paths = Paths::default();
+        (shape.document_of_row(event, replaced), false)
     }
 
     /// Makes everything added durable and searchable.
@@ -619,16 +523,18 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::value::RawValue;
 
-    use super::automaton::Automaton;
-    use super::bits::Memory;
     use super::runs::WordRun;
-    use super::stopwatch::Watch;
-    use super::terms::{Terms, ValueTest};
+    use super::terms::Terms;
     use super::*;
     use crate::clock::from_micros;
+    use crate::engine::budget::{Budget, Memory};
+    use crate::engine::error::EngineError;
+    use crate::engine::hit::{Order, Range};
     use crate::event::Reading;
-    use crate::field::Part;
     use crate::position::Source;
+    use crate::query::automaton::Automaton;
+    use crate::query::value_test::ValueTest;
+    use crate::query::{Query, QueryError};
 
     fn parse(text: &str) -> Result<Query, QueryError> {
         crate::query::parse(text, from_micros(0))
@@ -737,18 +643,18 @@ mod tests {
         let snapshot = filled(dir.path(), &[events]).snapshot();
         let reader = snapshot.searcher.segment_reader(0);
         let word = |looks: &str| Terms {
-            field: snapshot.shape.words_of(Part::Actor),
+            field: snapshot.shape.words_at("actor"),
             prefix: String::new(),
-            kept_len: super::words::MAX_TERM_LEN,
+            kept_len: crate::query::words::MAX_TERM_LEN,
             automata: vec![Automaton::of_regex(looks, usize::MAX).unwrap()].into(),
             test: ValueTest::Any,
-            watch: Watch::default(),
+            budget: Budget::default(),
         };
         let found = |at_once| {
             let run = WordRun {
                 words: vec![word(".*vil"), word("corp.*")],
                 at_once,
-                watch: Watch::default(),
+                budget: Budget::default(),
             };
             run.docs(reader).unwrap().unwrap().len()
         };
@@ -776,7 +682,7 @@ mod tests {
         let ask = |question: &str, n_sets: usize| {
             let memory = Memory::of(n_sets * set);
             let snapshot = Snapshot {
-                watch: Watch::with_memory(memory.clone()),
+                budget: Budget::with_memory(memory.clone()),
                 ..Snapshot::clone(&index.snapshot())
             };
             let (query, range) = (parse(question).unwrap(), Range::default());
@@ -785,7 +691,7 @@ mod tests {
                 let hits = snapshot.hits(&query, range, order, None, Seq(u64::MAX), 10_000);
                 match (&count, hits) {
                     (Ok(count), Ok(hits)) => assert_eq!(hits.len() as u64, *count, "{question}"),
-                    (Err(_), Err(IndexError::TooLarge)) => {}
+                    (Err(_), Err(EngineError::TooLarge)) => {}
                     (count, hits) => {
                         panic!("{question}: {count:?}, {:?}", hits.map(|hits| hits.len()))
                     }
@@ -809,7 +715,7 @@ mod tests {
         });
         let expect = 3_200 + 3_200 - 1_600;
         assert_eq!(ask(&mixed, 6).unwrap(), expect);
-        assert!(matches!(ask(&any, 0), Err(IndexError::TooLarge)));
+        assert!(matches!(ask(&any, 0), Err(EngineError::TooLarge)));
     }
 
     #[test]

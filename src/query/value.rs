@@ -57,7 +57,7 @@ impl Name {
 
     /// Whether the table says that words of its values are found.
     pub(super) fn has_words(&self) -> bool {
-        field::by_name(&self.path).is_some_and(|field| field.words)
+        field::has_words(&self.path)
     }
 
     /// The field is as this text, which stands at `value_at`, or looks like it; in quotes it is the whole value.

@@ -127,7 +127,7 @@ impl Scale {
     /// [`SearchError::Counting`] when there would be more than [`MAX_BUCKETS`].
     pub(super) fn histogram(
         &self,
-        matches: &Matches<'_>,
+        matches: &Matches,
         range: Range,
     ) -> Result<Histogram, SearchError> {
         let extent = matches.extent();

@@ -3,7 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
-use orgtrail::engine::{Faults, Index};
+use orgtrail::engine::Engine;
+use orgtrail::engine::tantivy::{Faults, Index};
 use orgtrail::event::{Arrival, AuditEvent};
 use orgtrail::health::Board;
 use orgtrail::http::{self, AppState, Auth, Limits};
@@ -57,7 +58,7 @@ impl Desk {
         let clock = Clock::system();
         let app = AppState::new(
             store.clone(),
-            index.clone(),
+            Engine::Tantivy(index.clone()),
             Board::default(),
             clock.clone(),
             Auth::None,

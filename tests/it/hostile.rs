@@ -6,7 +6,7 @@ use std::process::Command;
 
 use chrono::TimeDelta;
 use orgtrail::clock::Clock;
-use orgtrail::engine::{Faults, Work};
+use orgtrail::engine::tantivy::{Faults, Work};
 use orgtrail::position::Seq;
 use orgtrail::sim::SimConfig;
 use orgtrail::store::Store;

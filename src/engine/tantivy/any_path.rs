@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use tantivy::schema::Field;
 
-use super::automaton::Automaton;
+use super::bit_set_builder::BitSetBuilder;
 use super::schema::PATH_END;
-use super::sets::Gathering;
-use super::stopwatch::Steps;
+use crate::engine::budget::Steps;
+use crate::field;
+use crate::query::automaton::{self, Automaton};
 
 /// The question: which value, below which key.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub(super) struct AnyPath {
     pub(super) field: Field,
     /// The key that the paths begin with, or are.
     pub(super) above: &'static str,
+    /// Whether the bodies of requests and answers are asked, too.
+    pub(super) has_bodies: bool,
     /// The value, as it is in the index.
     pub(super) value: String,
     /// The spellings of the same number, if the value is one.
@@ -27,18 +30,26 @@ pub(super) struct AnyPath {
 
 impl AnyPath {
     /// Adds the documents of one segment.
-    pub(super) fn gather(&self, into: &mut Gathering<'_>) -> tantivy::Result<()> {
+    pub(super) fn gather(&self, into: &mut BitSetBuilder<'_>) -> tantivy::Result<()> {
         let inverted = into.reader.inverted_index(self.field)?;
         let walk = Walk {
             asked: self,
-            steps: into.watch.steps(),
+            steps: into.budget.steps(),
         };
         let mut terms = inverted.terms().search(walk).into_stream()?;
-        while terms.advance() && !into.watch.is_over() {
-            into.add_term(self.field, &inverted, terms.value())?;
+        while terms.advance() && !into.budget.is_over() {
+            if self.has_bodies || !is_of_body(terms.key()) {
+                into.add_term(self.field, &inverted, terms.value())?;
+            }
         }
         Ok(())
     }
+}
+
+/// Whether a term is of a path in a body.
+fn is_of_body(term: &[u8]) -> bool {
+    let path = term.split(|byte| *byte == PATH_END as u8).next();
+    path.is_some_and(|path| field::is_body(&String::from_utf8_lossy(path)))
 }
 
 /// A walk through the dictionary.
@@ -55,7 +66,7 @@ enum State {
     /// Into the rest of the path.
     Path,
     /// So much of the value as long as it is the same, and the state of the automaton of its spellings.
-    Value(Option<usize>, Option<usize>),
+    Value(Option<usize>, Option<automaton::State>),
     /// As far as it can match.
     Over,
 }
@@ -105,7 +116,9 @@ impl tantivy_fst::Automaton for Walk<'_> {
                 let read = read.filter(is_same).map(|at| at + 1);
                 let spelling = spellings
                     .zip(spelling)
-                    .and_then(|(automaton, state)| automaton.after(state, byte));
+                    .map(|(automaton, state)| (automaton, automaton.after(state, byte)))
+                    .filter(|(automaton, state)| !automaton.is_dead(*state))
+                    .map(|(_, state)| state);
                 match (read, spelling) {
                     (None, None) => State::Over,
                     (read, spelling) => State::Value(read, spelling),

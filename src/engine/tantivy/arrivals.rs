@@ -7,9 +7,10 @@ use std::collections::BinaryHeap;
 
 use tantivy::DocSet;
 
-use super::IndexError;
-use super::scan::{Order, Range, Snapshot};
 use super::segment::{from, within};
+use super::snapshot::Snapshot;
+use crate::engine::error::EngineError;
+use crate::engine::hit::{Order, Range};
 use crate::position::Seq;
 use crate::query::Query;
 
@@ -17,19 +18,19 @@ impl Snapshot {
     /// The first `limit` events after the place `after` that a question means, in the order of arrival.
     ///
     /// # Errors
-    /// [`IndexError::Engine`] when a file cannot be read.
+    /// [`EngineError::Failed`] when a file cannot be read.
     pub fn arrivals(
         &self,
         query: &Query,
         range: Range,
         after: Seq,
         limit: usize,
-    ) -> Result<Vec<Seq>, IndexError> {
+    ) -> Result<Vec<Seq>, EngineError> {
         if after >= self.seq {
             return Ok(Vec::new());
         }
         let weight = self.weight(query, self.seq)?;
-        let steps = self.watch.steps();
+        let steps = self.budget.steps();
         // The latest on top, to give way to an earlier one.
         let mut earliest = BinaryHeap::new();
         for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
@@ -52,7 +53,7 @@ impl Snapshot {
                 next = within(scorer.advance(), &docs);
             }
         }
-        self.watch.check()?;
+        self.budget.check()?;
         Ok(earliest.into_sorted_vec())
     }
 }

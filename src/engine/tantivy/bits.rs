@@ -1,93 +1,11 @@
-//! A bit for each document of a segment, and the memory that such bits take: so much for one question, and so much for all.
+//! A bit for each document of a segment.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tantivy::{DocId, DocSet, TERMINATED, TantivyError};
+use tantivy::{DocId, DocSet, TERMINATED};
 
-/// The most memory that the bits of one question may take, in bytes.
-const MAX_QUESTION_BYTES: usize = 64 * 1024 * 1024;
-
-/// The most memory that the bits of all questions may take, in bytes.
-const MAX_ALL_BYTES: usize = 256 * 1024 * 1024;
-
-/// What the engine's error says when there is no memory left for bits.
-pub(super) const NO_MEMORY: &str = "no memory is left for the documents of a question";
-
-/// The memory for the bits of one question. A clone is the same one.
-#[derive(Debug, Clone)]
-pub(super) struct Memory {
-    used: Arc<AtomicUsize>,
-    most: usize,
-    used_by_all: Arc<AtomicUsize>,
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self {
-            used: Arc::default(),
-            most: MAX_QUESTION_BYTES,
-            used_by_all: Arc::default(),
-        }
-    }
-}
-
-impl Memory {
-    /// For another question; all questions together have a limit of their own.
-    pub(super) fn of_another(&self) -> Self {
-        Self {
-            used: Arc::default(),
-            most: self.most,
-            used_by_all: Arc::clone(&self.used_by_all),
-        }
-    }
-
-    /// With another limit.
-    #[cfg(test)]
-    pub(super) fn of(most: usize) -> Self {
-        Self {
-            most,
-            ..Self::default()
-        }
-    }
-
-    /// The bytes that are used now.
-    #[cfg(test)]
-    pub(super) fn used(&self) -> usize {
-        self.used.load(Ordering::SeqCst)
-    }
-
-    fn take(&self, bytes: usize) -> tantivy::Result<Taken> {
-        let taken = Taken {
-            memory: self.clone(),
-            bytes,
-        };
-        let of_this = self.used.fetch_add(bytes, Ordering::SeqCst) + bytes;
-        let of_all = self.used_by_all.fetch_add(bytes, Ordering::SeqCst) + bytes;
-        if of_this > self.most || of_all > MAX_ALL_BYTES {
-            // What was taken is given back.
-            drop(taken);
-            return Err(TantivyError::InternalError(NO_MEMORY.to_owned()));
-        }
-        Ok(taken)
-    }
-}
-
-/// Memory that is used, until it is dropped.
-#[derive(Debug)]
-struct Taken {
-    memory: Memory,
-    bytes: usize,
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.memory.used.fetch_sub(self.bytes, Ordering::SeqCst);
-        self.memory
-            .used_by_all
-            .fetch_sub(self.bytes, Ordering::SeqCst);
-    }
-}
+use crate::engine::budget::{Memory, Reserved};
+use crate::engine::error::OutOfMemory;
 
 /// A bit for each document of a segment.
 #[derive(Debug)]
@@ -97,18 +15,18 @@ pub(super) struct Bits {
     len: u64,
     /// How many documents there are.
     n_docs: DocId,
-    _taken: Taken,
+    _reserved: Reserved,
 }
 
 impl Bits {
     /// None of so many documents.
     ///
     /// # Errors
-    /// [`NO_MEMORY`].
-    pub(super) fn new(n_docs: DocId, memory: &Memory) -> tantivy::Result<Self> {
+    /// [`OutOfMemory`].
+    pub(super) fn new(n_docs: DocId, memory: &Memory) -> Result<Self, OutOfMemory> {
         let n_words = n_docs.div_ceil(64) as usize;
         Ok(Self {
-            _taken: memory.take(n_words * size_of::<u64>())?,
+            _reserved: memory.reserve(n_words * size_of::<u64>())?,
             words: vec![0; n_words],
             len: 0,
             n_docs,

@@ -15,10 +15,12 @@ use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocu
 use uuid::Uuid;
 
 use super::document::Paths;
+use super::error::IndexError;
 use super::folder::failed;
 use super::proof::is_proof;
 use super::schema::Shape;
-use super::{IndexError, Snapshot, words};
+use super::snapshot::Snapshot;
+use super::tokenizer;
 use crate::position::Seq;
 use crate::private;
 
@@ -204,10 +206,10 @@ pub(super) fn open_existing(dir: &Path, shape: &Shape) -> Result<tantivy::Index,
 }
 
 fn register_words(index: &tantivy::Index, shape: &Shape) {
-    let rule = words::Words::with_faults(shape.faults.clone());
+    let rule = tokenizer::Words::with_faults(shape.faults.clone());
     index
         .tokenizers()
-        .register(words::NAME, TextAnalyzer::builder(rule).build());
+        .register(tokenizer::NAME, TextAnalyzer::builder(rule).build());
 }
 
 /// Whether the engine can take a document in: it does so in memory, where nothing but the document can be the reason why not.

@@ -5,20 +5,19 @@
 //! is worked out once ([`Paths`]), and the paths above it are shared. Which values can be searched by their path is decided
 //! in [`searchable`]: a document takes memory in proportion to its entry.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use tantivy::TantivyDocument;
 use tantivy::schema::Field;
 
 use super::faults::{NoDocument, Work};
-use super::scan::Hit;
-use super::schema::{Mark, PATH_END, Shape, TIME_PATH, column_of, sort_key, spelled};
-use super::words;
+use super::schema::{Mark, PATH_END, Shape, column_of, sort_key, spelled};
+use crate::engine::hit::Hit;
+use crate::engine::values::{of_row, push_normal, text_of};
 use crate::event::{AuditEvent, NOT_INDEXED, searchable};
-use crate::field::{self, FIELDS, Kind, Number, Origin, Part, folded, instant_us};
+use crate::field::{self, FIELDS, Kind, Origin, instant_us};
 use crate::json::Scalar;
-use crate::position::rfc3339;
+use crate::query::words;
 
 /// The most paths that are remembered between entries. Upstream has some hundreds; a hostile entry can have any.
 const MAX_PATHS: usize = 10_000;
@@ -131,7 +130,7 @@ impl Known {
             path: path.to_owned(),
             kind: known.map(|(kind, _)| kind),
             values,
-            words: shape.words_of(Part::of_path(path)),
+            words: shape.words_at(path),
             above,
             has_mark: !is_own && !path.is_empty(),
             has_column: column_of(path).is_some(),
@@ -177,59 +176,6 @@ impl Shape {
             entry.add(path, &Scalar::Text(value.into()), true);
         }
         entry.end(event, replaced)
-    }
-
-    /// Calls `visit` with each value that an event has at a field or path, as it stands in the index. One that is there
-    /// twice is given twice.
-    pub(super) fn values_of(&self, event: &AuditEvent, name: &str, mut visit: impl FnMut(String)) {
-        if let Some(own) = field::by_name(name).filter(|field| field.origin == Origin::Event) {
-            let value = match own.name {
-                "source" => Some(event.source.to_string()),
-                _ => event.problem.clone(),
-            };
-            if let Some(value) = value {
-                visit(words::shortened_value(field::normal(own.kind, &value)));
-            }
-            return;
-        }
-        let wanted = spelled(name);
-        if event.problem.as_deref() == Some(NOT_INDEXED) {
-            let found = of_row(event).filter(|(path, _)| *path == wanted);
-            found.for_each(|(_, value)| visit(words::shortened_value(folded(&value))));
-            return;
-        }
-        let kind = self.known(&wanted, Origin::Entry).map(|(kind, _)| kind);
-        searchable::walk(event.entry.get(), |path, value, is_searchable| {
-            if is_searchable
-                && spelled(path) == wanted
-                && let Some(text) = text_of(&value)
-            {
-                let mut normal = String::new();
-                push_normal(&mut normal, kind, &text);
-                visit(normal);
-            }
-        });
-    }
-}
-
-/// The values of an entry that its event's row has, by their paths.
-fn of_row(event: &AuditEvent) -> impl Iterator<Item = (&'static str, String)> {
-    let id = event.id.clone().map(|id| ("id", id));
-    let time = event.time.map(|time| (TIME_PATH, rfc3339(time)));
-    id.into_iter().chain(time)
-}
-
-/// A value as text; `None` for what is no value.
-fn text_of<'a>(value: &'a Scalar<'_>) -> Option<Cow<'a, str>> {
-    match value {
-        Scalar::Text(text) => (!text.is_empty()).then_some(Cow::Borrowed(&**text)),
-        Scalar::Number(number) => Some(match Number::with_exponent(number) {
-            Some(number) => Cow::Owned(number.to_string()),
-            None => Cow::Borrowed(*number),
-        }),
-        Scalar::Bool(true) => Some(Cow::Borrowed("true")),
-        Scalar::Bool(false) => Some(Cow::Borrowed("false")),
-        Scalar::Null => None,
     }
 }
 
@@ -287,7 +233,7 @@ impl<'a> Entry<'a> {
         let text = text_of(value);
         if !is_searchable {
             if let Some(text) = text {
-                let words = self.shape.words_of(Part::of_path(path));
+                let words = self.shape.words_at(path);
                 self.document.add_text(words, text);
             }
             return;
@@ -370,20 +316,4 @@ impl<'a> Entry<'a> {
     fn add_mark(&mut self, mark: &Mark<'_>) {
         self.document.add_text(self.shape.path, mark.text());
     }
-}
-
-/// Writes a value as it stands in the index behind what `text` holds.
-fn push_normal(text: &mut String, kind: Option<Kind>, value: &str) {
-    let is_compared_as_text = matches!(kind, None | Some(Kind::Id | Kind::Text | Kind::Any));
-    if is_compared_as_text && value.is_ascii() && value.len() <= words::MAX_VALUE_LEN {
-        let start = text.len();
-        text.push_str(value);
-        text[start..].make_ascii_lowercase();
-        return;
-    }
-    let normal = match kind {
-        Some(kind) => field::normal(kind, value),
-        None => folded(value),
-    };
-    text.push_str(&words::shortened_value(normal));
 }

@@ -5,42 +5,31 @@
 //! held against the events found. So every field and every path of an entry can be asked for, and memory stays at the values
 //! that are given back. A value that too few documents have to be among those is not looked at.
 //!
-//! Where a field has far more values than there are events, reading the events themselves is cheaper: see [`Reading`].
+//! Where a field has far more values than there are events, reading the events themselves is cheaper.
 //!
 //! An event counts once for each different value it has.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use tantivy::columnar::{Cardinality, StrColumn};
 use tantivy::index::InvertedIndexReader;
 use tantivy::postings::{BlockSegmentPostings, TermInfo};
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::termdict::TermStreamer;
 use tantivy::{DocId, TantivyError};
 
-use super::IndexError;
 use super::matches::{Found, Matches};
 use super::merged::Merged;
-use super::scan::Snapshot;
-use super::schema::{Shape, column_of};
-use super::stopwatch::Steps;
-use crate::event::AuditEvent;
+use super::schema::column_of;
+use super::snapshot::Snapshot;
+use crate::engine::budget::Steps;
+use crate::engine::error::EngineError;
+use crate::engine::hit::ValueCount;
 use crate::field::folded;
 
 /// Where a value's documents are this many times more than the events found, each of these is looked up among them.
 const LOOKUP_RATIO: usize = 16;
-
-/// A value, in lower case, and how many events have it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ValueCount {
-    /// The value as it is compared; one that is very long, by its beginning and its hash.
-    pub value: String,
-    /// How many events have it.
-    pub count: u64,
-}
 
 /// How a segment's values are counted.
 enum Counter {
@@ -52,19 +41,22 @@ enum Counter {
     Postings,
 }
 
-impl Matches<'_> {
+impl Matches {
     /// The `size` values of a field or path that most of the events have, of those that begin with `prefix`: most first,
     /// equals by value. `None` when there are more than `most_terms` values to look at.
     ///
     /// # Errors
-    /// [`IndexError::Engine`] when a file cannot be read.
+    /// [`EngineError::Failed`] when a file cannot be read.
     pub fn values(
         &self,
         name: &str,
         prefix: &str,
         size: usize,
         most_terms: Option<u64>,
-    ) -> Result<Option<Vec<ValueCount>>, IndexError> {
+    ) -> Result<Option<Vec<ValueCount>>, EngineError> {
+        if self.snapshot.scope.hides(name) {
+            return Ok(Some(Vec::new()));
+        }
         let (_, field, before_value) = self.snapshot.shape.place_of(name);
         let dictionaries = self.snapshot.dictionaries(field)?;
         let counters = self.counters(name, &dictionaries)?;
@@ -72,7 +64,7 @@ impl Matches<'_> {
         let mut best = Best::new(size);
         let mut terms = Merged::new(&dictionaries, &begin)?;
         let mut n_terms = 0;
-        let steps = self.snapshot.watch.steps();
+        let steps = self.snapshot.budget.steps();
         while terms.advance() && !steps.step() {
             n_terms += 1;
             if most_terms.is_some_and(|most| n_terms > most) {
@@ -96,7 +88,7 @@ impl Matches<'_> {
                 best.take(String::from_utf8_lossy(value).into_owned(), count);
             }
         }
-        self.snapshot.watch.check()?;
+        self.snapshot.budget.check()?;
         Ok(Some(best.into_values()))
     }
 
@@ -105,7 +97,7 @@ impl Matches<'_> {
         &self,
         name: &str,
         dictionaries: &[Arc<InvertedIndexReader>],
-    ) -> Result<Vec<Counter>, IndexError> {
+    ) -> Result<Vec<Counter>, EngineError> {
         let column = column_of(name);
         let mut counters = Vec::new();
         for (i, found) in self.found.iter().enumerate() {
@@ -136,7 +128,7 @@ impl Matches<'_> {
         dictionary: &InvertedIndexReader,
         term: &TermInfo,
         steps: &Steps,
-    ) -> Result<u64, IndexError> {
+    ) -> Result<u64, EngineError> {
         let mut postings = dictionary
             .read_block_postings_from_terminfo(term, IndexRecordOption::Basic)
             .map_err(TantivyError::from)?;
@@ -181,98 +173,16 @@ fn count_by(column: &StrColumn, found: &Found) -> Vec<u32> {
     counts
 }
 
-/// The values of a field, counted by reading events: for few events and a field of very many values.
-pub struct Reading<'s> {
-    shape: &'s Shape,
-    name: String,
-    prefix: String,
-    counts: HashMap<String, u64>,
-}
-
-impl Reading<'_> {
-    /// Counts an event's values, as they stand in the index.
-    pub fn take(&mut self, event: &AuditEvent) {
-        let mut different = BTreeSet::new();
-        self.shape.values_of(event, &self.name, |value| {
-            if value.starts_with(&self.prefix) {
-                different.insert(value);
-            }
-        });
-        for value in different {
-            *self.counts.entry(value).or_default() += 1;
-        }
-    }
-
-    /// The `size` values that most of the events have: most first, equals by value.
-    #[must_use]
-    pub fn into_values(self, size: usize) -> Vec<ValueCount> {
-        let counts = self.counts.into_iter();
-        let mut values: Vec<ValueCount> = counts
-            .map(|(value, count)| ValueCount { value, count })
-            .collect();
-        values.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
-        values.truncate(size);
-        values
-    }
-}
-
 impl Snapshot {
-    /// The paths that entries have and the table of fields has not, those that begin with `prefix`: the first `limit` by
-    /// name.
-    ///
-    /// # Errors
-    /// [`IndexError::Engine`] when a file cannot be read.
-    pub fn paths(&self, prefix: &str, limit: usize) -> Result<Vec<String>, IndexError> {
-        let prefix = folded(prefix);
-        let steps = self.watch.steps();
-        let mut found = BTreeSet::new();
-        for dictionary in self.dictionaries(self.shape.paths())? {
-            let mut begin = prefix.clone();
-            for _ in 0..limit {
-                let mut terms = stream(&dictionary, &begin)?;
-                if !terms.advance() || !terms.key().starts_with(prefix.as_bytes()) || steps.step() {
-                    break;
-                }
-                let term = String::from_utf8_lossy(terms.key());
-                let Some(path) = Shape::path_of(&term) else {
-                    begin = format!("{term}\0");
-                    continue;
-                };
-                // On to the next path, whatever values this one has.
-                begin = Shape::after_path(path);
-                found.insert(path.to_owned());
-            }
-        }
-        self.watch.check()?;
-        Ok(found.into_iter().take(limit).collect())
-    }
-
-    /// Counts the values of a field or path that begin with `prefix` by reading events.
-    #[must_use]
-    pub fn reading(&self, name: &str, prefix: &str) -> Reading<'_> {
-        Reading {
-            shape: &self.shape,
-            name: name.to_owned(),
-            prefix: folded(prefix),
-            counts: HashMap::new(),
-        }
-    }
-
-    fn dictionaries(&self, field: Field) -> Result<Vec<Arc<InvertedIndexReader>>, IndexError> {
+    pub(super) fn dictionaries(
+        &self,
+        field: Field,
+    ) -> Result<Vec<Arc<InvertedIndexReader>>, EngineError> {
         let readers = self.searcher.segment_readers().iter();
         Ok(readers
             .map(|reader| reader.inverted_index(field))
             .collect::<Result<_, _>>()?)
     }
-}
-
-/// The terms of a dictionary from `begin` on.
-fn stream<'d>(
-    dictionary: &'d InvertedIndexReader,
-    begin: &str,
-) -> Result<TermStreamer<'d>, IndexError> {
-    let terms = dictionary.terms().range().ge(begin);
-    Ok(terms.into_stream().map_err(TantivyError::from)?)
 }
 
 /// How many of `docs`, which are in order, the postings hold.

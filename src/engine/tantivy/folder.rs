@@ -19,8 +19,11 @@ use std::path::{Path, PathBuf};
 
 use tracing::debug;
 
-use super::{DIR_NAME, IndexError};
+use super::error::IndexError;
 use crate::durable::{Breaker, Step};
+
+/// The index's directory in the data directory.
+pub const DIR_NAME: &str = "index";
 
 /// Where a new index is built beside an unusable one.
 pub(super) const NEW_NAME: &str = "index.new";

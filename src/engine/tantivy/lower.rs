@@ -3,29 +3,51 @@
 //! What is known as a term is asked as one; what only looks like terms walks a dictionary ([`Terms`]); what the order of a
 //! segment says is a stretch of it (`Places`).
 
-mod field;
+mod fields;
 mod words;
 
-pub(super) use self::field::{fields_of, has_words};
-
-use std::cell::Cell;
-
 use tantivy::Term;
-use tantivy::query::{AllQuery, BooleanQuery, EmptyQuery, ExistsQuery, Occur, TermQuery};
+use tantivy::query::{
+    AllQuery, BooleanQuery, EmptyQuery, EnableScoring, ExistsQuery, Occur, TermQuery, Weight,
+};
 use tantivy::schema::{Field, IndexRecordOption};
 
-use super::IndexError;
-use super::automaton::{Automaton, MAX_AUTOMATA_BYTES, MAX_AUTOMATON_BYTES, TooLarge};
+use super::bounded::Bounded;
+use super::one_of::OneOf;
+use super::paths::is_above_body;
 use super::phrase::Phrase;
-use super::scan::Snapshot;
 use super::schema::{Mark, Shape, column_of, spelled};
 use super::sets::{Gathered, Set};
-use super::stopwatch::Watched;
-use super::terms::{Terms, ValueTest};
+use super::snapshot::Snapshot;
+use super::terms::Terms;
+use crate::engine::error::EngineError;
+use crate::field::{self, FIELDS, has_words};
 use crate::position::Seq;
-use crate::query::{Pattern, Query, QueryError};
+use crate::query::automaton::{AutomataRoom, Automaton};
+use crate::query::entry::leads_to;
+use crate::query::value_test::ValueTest;
+use crate::query::{Pattern, Query};
 
 type Lowered = Box<dyn tantivy::query::Query>;
+
+impl Snapshot {
+    /// The engine's form of a question about the events up to `upto`, for one walk over each segment.
+    pub(super) fn weight(&self, query: &Query, upto: Seq) -> Result<Box<dyn Weight>, EngineError> {
+        self.weight_for(query, upto, false)
+    }
+
+    /// As [`Snapshot::weight`]; says whether a segment is walked over several times.
+    pub(super) fn weight_for(
+        &self,
+        query: &Query,
+        upto: Seq,
+        keeps: bool,
+    ) -> Result<Box<dyn Weight>, EngineError> {
+        self.check_available()?;
+        let lowered = Lowering::lower(query, self, upto, keeps)?;
+        Ok(lowered.weight(EnableScoring::disabled_from_searcher(&self.searcher))?)
+    }
+}
 
 /// Up to this many leaves, a question's terms are left to the engine's faster paths: walking few lists to their end takes less
 /// than the time a question has.
@@ -42,7 +64,7 @@ pub(super) struct Lowering<'a> {
     upto: Seq,
     are_few: bool,
     /// How many bytes its automata may still take.
-    automata_room: Cell<usize>,
+    automata: AutomataRoom,
     /// Whether all of it is folded into one set, because it has too many parts that are gathered.
     folds_all: bool,
     /// Whether what is gathered is walked over several times.
@@ -54,26 +76,26 @@ impl<'a> Lowering<'a> {
     /// times.
     ///
     /// # Errors
-    /// [`IndexError::Question`] when a part of it would take too much memory.
+    /// [`EngineError::Question`] when a part of it would take too much memory.
     pub(super) fn lower(
         query: &Query,
         snapshot: &'a Snapshot,
         upto: Seq,
         keeps: bool,
-    ) -> Result<Lowered, IndexError> {
+    ) -> Result<Lowered, EngineError> {
         let lowering = Self {
             snapshot,
             shape: snapshot.shape(),
             upto,
             are_few: leaves(query) <= FEW_LEAVES,
-            automata_room: Cell::new(MAX_AUTOMATA_BYTES),
+            automata: AutomataRoom::default(),
             folds_all: gathered_leaves(query) > FEW_GATHERED,
             keeps,
         };
         lowering.query(query)
     }
 
-    fn query(&self, query: &Query) -> Result<Lowered, IndexError> {
+    fn query(&self, query: &Query) -> Result<Lowered, EngineError> {
         self.snapshot.check_time()?;
         Ok(match query {
             Query::All => Box::new(AllQuery),
@@ -106,12 +128,12 @@ impl<'a> Lowering<'a> {
                 self.matches(path, vec![self.of_regex(regex, *at)?])
             }
             Query::Within { path, interval, .. } => self.within(path, interval),
-            Query::Exists { path, .. } => self.exists(path),
+            Query::Exists { path, .. } => self.exists(path)?,
             Query::OneOf { path, values } => self.one_of(path, values),
         })
     }
 
-    fn and(&self, parts: &[Query]) -> Result<Lowered, IndexError> {
+    fn and(&self, parts: &[Query]) -> Result<Lowered, EngineError> {
         let mut clauses = Vec::new();
         for part in parts {
             match part {
@@ -128,7 +150,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// The alternatives; patterns of one field become one walk through its dictionary.
-    fn or(&self, parts: &[Query]) -> Result<Vec<Lowered>, IndexError> {
+    fn or(&self, parts: &[Query]) -> Result<Vec<Lowered>, EngineError> {
         let mut alternatives = Vec::new();
         let mut patterns: Vec<(&str, Vec<Automaton>)> = Vec::new();
         for part in parts {
@@ -155,52 +177,48 @@ impl<'a> Lowering<'a> {
     }
 
     /// Any value at a path or below it.
-    fn exists(&self, path: &str) -> Lowered {
-        let marked = self.term(self.shape.mark(&Mark::Path(&spelled(path))));
-        match column_of(path) {
-            Some(column) => self.any(vec![
-                Box::new(ExistsQuery::new(column.to_owned(), false)),
-                marked,
-            ]),
-            None => marked,
+    fn exists(&self, path: &str) -> Result<Lowered, EngineError> {
+        if !self.snapshot.scope.has_bodies() && is_above_body(path) {
+            return self.exists_beside_bodies(&spelled(path));
         }
+        let marked = self.term(self.shape.mark(&Mark::Path(&spelled(path))));
+        Ok(match column_of(path) {
+            Some(column) => self.any(vec![has_column(column), marked]),
+            None => marked,
+        })
     }
 
-    fn of_regex(&self, regex: &str, at: usize) -> Result<Automaton, IndexError> {
-        self.automaton(at, |most| Automaton::of_regex(regex, most))
+    /// Any value at a path, or below it and not in a body.
+    fn exists_beside_bodies(&self, path: &str) -> Result<Lowered, EngineError> {
+        let below = FIELDS.iter().map(|field| field.name);
+        let below = below.filter(|name| leads_to(path, name) && !field::is_body(name));
+        let mut ways: Vec<Lowered> = below.filter_map(column_of).map(has_column).collect();
+        let (_, field, prefix) = self.shape.place_of(path);
+        let values = self.terms(field, prefix, Vec::new(), ValueTest::Any);
+        ways.push(self.gathered(Set::Terms(values)));
+        ways.push(self.gathered(Set::OneOf(OneOf {
+            field: self.shape.path,
+            terms: self.snapshot.marks_beside_bodies(path)?.into(),
+        })));
+        Ok(self.any(ways))
     }
 
-    fn of_pattern(&self, pattern: &Pattern, at: usize) -> Result<Automaton, IndexError> {
-        self.automaton(at, |most| Automaton::of_pattern(pattern, most))
-    }
-
-    /// Makes an automaton in what room is left. The error for one that is too large has its place in the question.
-    fn automaton(
-        &self,
-        at: usize,
-        make: impl FnOnce(usize) -> Result<Automaton, TooLarge>,
-    ) -> Result<Automaton, IndexError> {
+    fn of_regex(&self, regex: &str, at: usize) -> Result<Automaton, EngineError> {
         // Making automata takes time, too.
         self.snapshot.check_time()?;
-        let room = self.automata_room.get();
-        let automaton = make(room).map_err(|TooLarge| {
-            let what = match room < MAX_AUTOMATON_BYTES {
-                true => "the patterns of this query together would take too much memory: use fewer",
-                false => "this pattern would take too much memory: make it shorter",
-            };
-            let message = format!("{what}, with fewer repetitions or wildcards");
-            QueryError::new(at, message)
-        })?;
-        self.automata_room
-            .set(room.saturating_sub(automaton.size()));
-        Ok(automaton)
+        Ok(self.automata.of_regex(regex, at)?)
+    }
+
+    fn of_pattern(&self, pattern: &Pattern, at: usize) -> Result<Automaton, EngineError> {
+        self.snapshot.check_time()?;
+        Ok(self.automata.of_pattern(pattern, at)?)
     }
 
     fn term(&self, term: Term) -> Lowered {
         let query = Box::new(TermQuery::new(term, IndexRecordOption::Basic));
         match self.are_few {
             true => query,
-            false => Box::new(Watched::new(query, self.snapshot.watch())),
+            false => Box::new(Bounded::new(query, self.snapshot.budget())),
         }
     }
 
@@ -266,13 +284,13 @@ impl<'a> Lowering<'a> {
     fn gathered(&self, set: Set) -> Lowered {
         Box::new(Gathered {
             set,
-            watch: self.snapshot.watch().clone(),
+            budget: self.snapshot.budget().clone(),
             keeps: self.keeps,
         })
     }
 
     fn phrase(&self, words: Vec<Term>) -> Lowered {
-        Box::new(Phrase::new(words, self.snapshot.watch()))
+        Box::new(Phrase::new(words, self.snapshot.budget()))
     }
 
     /// A walk through a dictionary.
@@ -289,9 +307,13 @@ impl<'a> Lowering<'a> {
             kept_len: self.shape.kept_len(field),
             automata: automata.into(),
             test,
-            watch: self.snapshot.watch().clone(),
+            budget: self.snapshot.budget().clone(),
         }
     }
+}
+
+fn has_column(column: &str) -> Lowered {
+    Box::new(ExistsQuery::new(column.to_owned(), false))
 }
 
 /// How many lists of documents a question walks, about.

@@ -7,18 +7,19 @@ use tantivy::DocId;
 use tantivy::query::Weight;
 use tantivy::{DocSet, SegmentReader};
 
-use super::IndexError;
 use super::bits::Bits;
-use super::scan::{Order, Range, Snapshot};
 use super::schema::sort_key;
 use super::segment::{Docs, Segment, from, within};
-use super::stopwatch::Watch;
+use super::snapshot::Snapshot;
+use crate::engine::budget::Budget;
+use crate::engine::error::EngineError;
+use crate::engine::hit::{Order, Range};
 use crate::position::Seq;
 use crate::query::Query;
 
 /// The events that a question means. What is counted of them is of one snapshot.
-pub struct Matches<'s> {
-    pub(super) snapshot: &'s Snapshot,
+pub struct Matches {
+    pub(super) snapshot: Snapshot,
     /// One for each segment.
     pub(super) found: Vec<Found>,
 }
@@ -37,13 +38,8 @@ impl Snapshot {
     /// The events up to `upto` that a question means.
     ///
     /// # Errors
-    /// [`IndexError::Engine`] when a file cannot be read.
-    pub fn matches(
-        &self,
-        query: &Query,
-        range: Range,
-        upto: Seq,
-    ) -> Result<Matches<'_>, IndexError> {
+    /// [`EngineError::Failed`] when a file cannot be read.
+    pub fn matches(&self, query: &Query, range: Range, upto: Seq) -> Result<Matches, EngineError> {
         let upto = upto.min(self.seq);
         let weight = self.weight(query, upto)?;
         // Beside a service the reader may hold more than the snapshot's events.
@@ -56,19 +52,19 @@ impl Snapshot {
                 Query::All if is_whole => Found::Stretch(docs),
                 _ => {
                     let limit = if is_whole { None } else { Some(upto) };
-                    Found::collect(segment, reader, weight.as_ref(), &docs, limit, &self.watch)?
+                    Found::collect(segment, reader, weight.as_ref(), &docs, limit, &self.budget)?
                 }
             });
         }
-        self.watch.check()?;
+        self.budget.check()?;
         Ok(Matches {
-            snapshot: self,
+            snapshot: self.clone(),
             found,
         })
     }
 }
 
-impl Matches<'_> {
+impl Matches {
     /// How many they are.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -121,9 +117,9 @@ impl Found {
         weight: &dyn Weight,
         docs: &Docs,
         upto: Option<Seq>,
-        watch: &Watch,
-    ) -> Result<Self, IndexError> {
-        let steps = watch.steps();
+        budget: &Budget,
+    ) -> Result<Self, EngineError> {
+        let steps = budget.steps();
         let mut scorer = weight.scorer(reader, 1.0)?;
         let mut found = Self::Few(Vec::new());
         let mut next = within(from(scorer.as_mut(), docs.start), docs);
@@ -131,7 +127,7 @@ impl Found {
             && !steps.step()
         {
             if upto.is_none_or(|upto| segment.seq.get_val(doc) <= upto.0) {
-                found.push(doc, segment.len, watch)?;
+                found.push(doc, segment.len, budget)?;
             }
             next = within(scorer.advance(), docs);
         }
@@ -139,10 +135,10 @@ impl Found {
     }
 
     /// Takes the next document; changes over to a bit for each of the segment's `len` when that is smaller.
-    fn push(&mut self, doc: DocId, len: DocId, watch: &Watch) -> Result<(), IndexError> {
+    fn push(&mut self, doc: DocId, len: DocId, budget: &Budget) -> Result<(), EngineError> {
         match self {
             Self::Few(few) if few.len() >= len as usize / 32 => {
-                let mut bits = Bits::new(len, watch.memory())?;
+                let mut bits = Bits::new(len, budget.memory())?;
                 few.iter().for_each(|doc| bits.insert(*doc));
                 bits.insert(doc);
                 *self = Self::Many(bits);
@@ -152,6 +148,14 @@ impl Found {
             Self::Stretch(docs) => docs.end = doc + 1,
         }
         Ok(())
+    }
+
+    pub(super) fn contains(&self, doc: DocId) -> bool {
+        match self {
+            Self::Stretch(docs) => docs.contains(&doc),
+            Self::Few(few) => few.binary_search(&doc).is_ok(),
+            Self::Many(bits) => bits.contains(doc),
+        }
     }
 
     fn count(&self) -> u64 {
@@ -200,7 +204,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::tantivy::bits::Memory;
+    use crate::engine::budget::Memory;
 
     proptest! {
         #[test]

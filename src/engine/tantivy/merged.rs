@@ -8,7 +8,7 @@ use tantivy::postings::TermInfo;
 use tantivy::termdict::TermStreamer;
 use tantivy::{InvertedIndexReader, TantivyError};
 
-use super::IndexError;
+use crate::engine::error::EngineError;
 
 /// Terms in order, and for each the segments that have it.
 pub(super) struct Merged<'d> {
@@ -39,7 +39,7 @@ impl<'d> Merged<'d> {
     pub(super) fn new(
         dictionaries: &'d [Arc<InvertedIndexReader>],
         begin: &str,
-    ) -> Result<Self, IndexError> {
+    ) -> Result<Self, EngineError> {
         let mut after = begin.as_bytes().to_vec();
         // No text has a byte of 255, so this is the first text after all that begin so.
         if let Some(last) = after.last_mut() {

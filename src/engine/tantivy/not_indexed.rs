@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use tantivy::DocSet as _;
 use tantivy::schema::IndexRecordOption;
 
-use super::IndexError;
-use super::scan::{Hit, Snapshot};
+use super::snapshot::Snapshot;
+use crate::engine::error::EngineError;
+use crate::engine::hit::Hit;
 use crate::event::NOT_INDEXED;
 use crate::position::Seq;
 
@@ -18,7 +19,7 @@ impl Snapshot {
     pub fn not_indexed(
         &self,
         hits: impl IntoIterator<Item = Hit> + Clone,
-    ) -> Result<HashSet<Seq>, IndexError> {
+    ) -> Result<HashSet<Seq>, EngineError> {
         let term = self.shape.value_term("problem", NOT_INDEXED);
         let mut found = HashSet::new();
         for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {

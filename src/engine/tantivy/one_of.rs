@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tantivy::Term;
 use tantivy::schema::Field;
 
-use super::sets::Gathering;
+use super::bit_set_builder::BitSetBuilder;
 
 /// Which terms of a field.
 #[derive(Debug, Clone)]
@@ -18,9 +18,9 @@ pub(super) struct OneOf {
 
 impl OneOf {
     /// Adds the documents of one segment.
-    pub(super) fn gather(&self, into: &mut Gathering<'_>) -> tantivy::Result<()> {
+    pub(super) fn gather(&self, into: &mut BitSetBuilder<'_>) -> tantivy::Result<()> {
         let inverted = into.reader.inverted_index(self.field)?;
-        let steps = into.watch.steps();
+        let steps = into.budget.steps();
         for term in self.terms.iter() {
             if steps.step() {
                 break;

@@ -10,21 +10,21 @@ use tantivy::query::{ConstScorer, EmptyScorer, EnableScoring, Explanation, Query
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, Score, SegmentReader, TERMINATED, Term};
 
-use super::sets::explained;
-use super::stopwatch::{Steps, Watch};
+use super::explained::explained;
+use crate::engine::budget::{Budget, Steps};
 
 /// Words that stand side by side, in this order; all of one field, which has positions.
 #[derive(Debug, Clone)]
 pub(super) struct Phrase {
     words: Vec<Term>,
-    watch: Watch,
+    budget: Budget,
 }
 
 impl Phrase {
-    pub(super) fn new(words: Vec<Term>, watch: &Watch) -> Self {
+    pub(super) fn new(words: Vec<Term>, budget: &Budget) -> Self {
         Self {
             words,
-            watch: watch.clone(),
+            budget: budget.clone(),
         }
     }
 
@@ -66,8 +66,8 @@ impl Weight for Phrase {
         let mut docs = PhraseDocs {
             doc: lists[0].postings.doc(),
             lists,
-            steps: self.watch.steps(),
-            is_over: self.watch.look(),
+            steps: self.budget.steps(),
+            is_over: self.budget.look(),
         };
         docs.find();
         Ok(Box::new(ConstScorer::new(docs, boost)))

@@ -8,7 +8,7 @@ use tantivy::index::SegmentId;
 use tantivy::query::{ConstScorer, EmptyScorer, EnableScoring, Explanation, Query, Scorer, Weight};
 use tantivy::{DocId, DocSet, Score, SegmentReader, TERMINATED};
 
-use super::sets::explained;
+use super::explained::explained;
 
 /// Documents by segment; a segment that is not named has none.
 #[derive(Debug, Clone)]

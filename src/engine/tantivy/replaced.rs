@@ -3,73 +3,29 @@
 //! The mark of a replacement stands in the document of the later revision, and the document it is about may be in another
 //! segment. Segments do not change, so what one says of another is true as long as both are there.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use tantivy::index::SegmentId;
 use tantivy::query::{ConstScorer, EmptyScorer, EnableScoring, Explanation, Query, Scorer, Weight};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, Score, SegmentReader, TERMINATED};
 
-use super::IndexError;
 use super::bits::{BitDocs, Bits};
-use super::scan::Snapshot;
+use super::explained::explained;
+use super::replacements::Pair;
 use super::schema::{Mark, REPLACES};
 use super::segment::Segment;
-use super::sets::explained;
+use super::snapshot::Snapshot;
+use crate::engine::error::EngineError;
 use crate::position::Seq;
-
-/// The most replacements that are remembered: 32 MiB. With more, each question works them out for itself.
-const MAX_REMEMBERED: usize = 4_000_000;
-
-/// A document that is replaced, and the one of the other segment that replaces it.
-type Pair = (DocId, DocId);
-
-/// What is remembered. It is shared by the snapshots of one index.
-#[derive(Debug, Default)]
-pub(super) struct Replacements(Mutex<Remembered>);
-
-#[derive(Debug, Default)]
-struct Remembered {
-    /// By the segment of the replaced documents and that of the replacing ones.
-    pairs: HashMap<(SegmentId, SegmentId), Arc<[Pair]>>,
-    /// The replaced documents of a segment, as of the snapshot with this newest event.
-    latest: HashMap<SegmentId, (Seq, Arc<Bits>)>,
-}
-
-impl Remembered {
-    fn len(&self) -> usize {
-        self.pairs.values().map(|pairs| pairs.len()).sum()
-    }
-}
-
-impl Replacements {
-    /// Forgets what is about segments that are no more.
-    pub(super) fn retain(&self, segments: &HashSet<SegmentId>) {
-        let mut remembered = self.lock();
-        remembered
-            .pairs
-            .retain(|(of, by), _| segments.contains(of) && segments.contains(by));
-        remembered.latest.retain(|of, _| segments.contains(of));
-    }
-
-    /// How many pairs of segments are remembered.
-    #[cfg(test)]
-    pub(super) fn n_pairs(&self) -> usize {
-        self.lock().pairs.len()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Remembered> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The pairs that were worked out, by the segment of the replaced documents and that of the replacing ones.
 type Pairs = HashMap<(usize, usize), Arc<[Pair]>>;
 
 impl Snapshot {
     /// The documents that another one up to `upto` has replaced; `None` when there are none.
-    pub(super) fn replaced(&self, upto: Seq) -> Result<Option<Replaced>, IndexError> {
+    pub(super) fn replaced(&self, upto: Seq) -> Result<Option<Replaced>, EngineError> {
         let ids = self.segment_ids();
         let mut of_segments = HashMap::new();
         let pairs = self.pairs(&ids)?;
@@ -86,8 +42,8 @@ impl Snapshot {
                 of_segments.insert(ids[of], Arc::clone(bits));
                 continue;
             }
-            let mut bits = Bits::new(segment.len, self.watch.memory())?;
-            let steps = self.watch.steps();
+            let mut bits = Bits::new(segment.len, self.budget.memory())?;
+            let steps = self.budget.steps();
             for (by, pairs) in others {
                 let by = &self.segments[by];
                 let is_whole = by.seq.max_value() <= upto.0;
@@ -100,7 +56,7 @@ impl Snapshot {
                     }
                 }
             }
-            self.watch.check()?;
+            self.budget.check()?;
             let bits = Arc::new(bits);
             if upto == self.seq {
                 let latest = &mut self.replacements.lock().latest;
@@ -113,7 +69,7 @@ impl Snapshot {
 
     /// What each segment says of each. A later revision has a later place, so a segment says nothing of one that begins after
     /// its end.
-    fn pairs(&self, ids: &[SegmentId]) -> Result<Pairs, IndexError> {
+    fn pairs(&self, ids: &[SegmentId]) -> Result<Pairs, EngineError> {
         let mut pairs = Pairs::new();
         for by in 0..ids.len() {
             let mut unknown = Vec::new();
@@ -135,7 +91,7 @@ impl Snapshot {
             let found = self.said_by(by, &unknown)?;
             let mut remembered = self.replacements.lock();
             let n_found: usize = found.iter().map(Vec::len).sum();
-            let has_room = remembered.len() + n_found <= MAX_REMEMBERED;
+            let has_room = remembered.has_room(n_found);
             for (of, found) in unknown.into_iter().zip(found) {
                 let found: Arc<[Pair]> = found.into();
                 if has_room {
@@ -149,14 +105,14 @@ impl Snapshot {
     }
 
     /// What one segment says of some others. Its marks come in the order of time, so those of one time come together.
-    fn said_by(&self, by: usize, of: &[usize]) -> Result<Vec<Vec<Pair>>, IndexError> {
+    fn said_by(&self, by: usize, of: &[usize]) -> Result<Vec<Vec<Pair>>, EngineError> {
         let reader = &self.searcher.segment_readers()[by];
         let inverted = reader.inverted_index(self.shape.path)?;
         let mut found: Vec<Vec<Pair>> = vec![Vec::new(); of.len()];
         // The marks of one time: places in the log, ascending, and the documents that carry them.
         let mut of_time: Vec<(u64, DocId)> = Vec::new();
         let mut time = i64::MIN;
-        let steps = self.watch.steps();
+        let steps = self.budget.steps();
         let mut terms = inverted
             .terms()
             .range()
@@ -181,7 +137,7 @@ impl Snapshot {
             of_time.push((hit.seq.0, postings.doc()));
         }
         self.locate(time, &of_time, of, &mut found);
-        self.watch.check()?;
+        self.budget.check()?;
         Ok(found)
     }
 

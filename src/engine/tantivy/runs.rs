@@ -9,10 +9,10 @@ use tantivy::postings::{Postings, TermInfo};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, InvertedIndexReader, SegmentReader};
 
+use super::bit_set_builder::add;
 use super::bits::Bits;
-use super::sets::add;
-use super::stopwatch::Watch;
 use super::terms::Terms;
+use crate::engine::budget::Budget;
 
 /// A run of words, each one of its terms; all of one field, which has positions.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub(super) struct WordRun {
     pub(super) words: Vec<Terms>,
     /// Of how many documents it may be in memory at once where their words stand.
     pub(super) at_once: usize,
-    pub(super) watch: Watch,
+    pub(super) budget: Budget,
 }
 
 /// What is usual for [`WordRun::at_once`]: some ten megabytes.
@@ -44,7 +44,7 @@ impl WordRun {
         let Some(candidates) = self.candidates(reader, &inverted, &infos)? else {
             return Ok(None);
         };
-        let mut docs = Bits::new(reader.max_doc(), self.watch.memory())?;
+        let mut docs = Bits::new(reader.max_doc(), self.budget.memory())?;
         for stretch in stretches(&candidates, reader.max_doc(), self.at_once) {
             let runs = self.runs(&inverted, &infos, &stretch, &candidates)?;
             for doc in runs.keys() {
@@ -62,7 +62,7 @@ impl WordRun {
         stretch: &Range<DocId>,
         candidates: &Bits,
     ) -> tantivy::Result<Beginnings> {
-        let steps = self.watch.steps();
+        let steps = self.budget.steps();
         let mut runs: Option<Beginnings> = None;
         for (offset, infos) in (0..).zip(infos) {
             let mut here = self.beginnings(inverted, infos, offset, stretch, |doc| {
@@ -87,10 +87,10 @@ impl WordRun {
         inverted: &InvertedIndexReader,
         infos: &[Vec<TermInfo>],
     ) -> tantivy::Result<Option<Bits>> {
-        let steps = self.watch.steps();
+        let steps = self.budget.steps();
         let mut candidates: Option<Bits> = None;
         for infos in infos {
-            let mut docs = Bits::new(reader.max_doc(), self.watch.memory())?;
+            let mut docs = Bits::new(reader.max_doc(), self.budget.memory())?;
             for info in infos {
                 add(&mut docs, inverted, info, &steps, |doc| {
                     candidates
@@ -115,7 +115,7 @@ impl WordRun {
         stretch: &Range<DocId>,
         is_asked: impl Fn(DocId) -> bool,
     ) -> tantivy::Result<Beginnings> {
-        let steps = self.watch.steps();
+        let steps = self.budget.steps();
         let mut found = Beginnings::new();
         let mut positions = Vec::new();
         for info in infos {

@@ -2,18 +2,19 @@
 //!
 //! Nothing is stored but an event's place and its order: the log has the rest.
 
-use std::borrow::Cow;
-
 use tantivy::schema::{
     Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions,
 };
 use tantivy::{Order, Term};
 
 use super::faults::Faults;
-use super::scan::Hit;
-use super::words;
+use super::tokenizer;
+use crate::engine::hit::Hit;
+use crate::engine::scope::Scope;
 use crate::field::{self, FIELDS, Kind, Origin, Part, folded};
+pub(super) use crate::field::{PATH_END, spelled_path as spelled};
 use crate::position::Seq;
+use crate::query::words;
 
 /// The sort key: an event's time, as a number in the order of time.
 pub(super) const AT: &str = "_at";
@@ -27,9 +28,6 @@ const LEAF: &str = "_leaf";
 /// The paths at which an entry has values, and what else is known of an event: see [`Mark`].
 const PATH: &str = "_path";
 
-/// Stands between a path and a value, and before a [`Mark`] that is no path. No path holds it: see [`spelled`].
-pub(super) const PATH_END: char = '\u{1f}';
-
 /// The schema and its fields by their use.
 #[derive(Clone)]
 pub(super) struct Shape {
@@ -38,8 +36,10 @@ pub(super) struct Shape {
     pub(super) seq: Field,
     pub(super) leaf: Field,
     pub(super) path: Field,
-    /// By [`Part::ALL`].
+    /// By [`Part::ALL`], without the words of bodies.
     words: [Field; 4],
+    /// The words of the bodies of requests and answers: not everybody may look into them.
+    body_words: Field,
     /// By [`FIELDS`]; `None` for those whose members are searched by their own paths.
     values: Vec<Option<Field>>,
     /// What a test makes fail.
@@ -55,6 +55,7 @@ impl Shape {
         let leaf = builder.add_text_field(LEAF, whole());
         let path = builder.add_text_field(PATH, whole());
         let words = Part::ALL.map(|part| builder.add_text_field(words_name(part), by_words()));
+        let body_words = builder.add_text_field("_words_body", by_words());
         let values = FIELDS
             .iter()
             .map(|field| {
@@ -74,6 +75,7 @@ impl Shape {
             leaf,
             path,
             words,
+            body_words,
             values,
             faults: Faults::default(),
         }
@@ -87,14 +89,23 @@ impl Shape {
         }
     }
 
-    /// The field that holds the words of a part.
-    pub(super) fn words_of(&self, part: Part) -> Field {
-        self.words[part as usize]
+    /// The field that holds the words of the values at a path.
+    pub(super) fn words_at(&self, path: &str) -> Field {
+        match field::is_body(path) {
+            true => self.body_words,
+            false => self.words[Part::of_path(path) as usize],
+        }
+    }
+
+    /// The fields that hold words, with or without those of bodies.
+    pub(super) fn words_in(&self, scope: &Scope) -> impl Iterator<Item = Field> + use<> {
+        let bodies = scope.has_bodies().then_some(self.body_words);
+        self.words.into_iter().chain(bodies)
     }
 
     /// How much of a longer term's text is kept before its hash, in bytes.
     pub(super) fn kept_len(&self, field: Field) -> usize {
-        match self.words.contains(&field) {
+        match self.words.contains(&field) || field == self.body_words {
             true => words::MAX_TERM_LEN,
             false => words::MAX_VALUE_LEN,
         }
@@ -141,6 +152,11 @@ impl Shape {
         Some(term.split_once(PATH_END)?.0)
     }
 
+    /// How the terms of the values at `path` begin.
+    pub(super) fn before_values(path: &str) -> String {
+        format!("{path}{PATH_END}")
+    }
+
     /// The first text after every term of `path`.
     pub(super) fn after_path(path: &str) -> String {
         let mut next = path.to_owned();
@@ -178,6 +194,12 @@ pub(super) enum Mark<'a> {
     Replaces(Hit),
 }
 
+/// How the terms of [`Mark::Empty`] begin.
+pub(super) const EMPTY: &str = "\u{1f}empty ";
+
+/// How the terms of [`Mark::Null`] begin.
+pub(super) const NULL: &str = "\u{1f}null ";
+
 /// How the terms of [`Mark::OtherTime`] begin.
 pub(super) const OTHER_TIME: &str = "\u{1f}time ";
 
@@ -189,10 +211,10 @@ impl Mark<'_> {
         match self {
             Self::Path(path) => words::shortened_value((*path).to_owned()),
             Self::Empty(path) => {
-                format!("\u{1f}empty {}", words::shortened_value((*path).to_owned()))
+                format!("{EMPTY}{}", words::shortened_value((*path).to_owned()))
             }
             Self::Null(path) => {
-                format!("\u{1f}null {}", words::shortened_value((*path).to_owned()))
+                format!("{NULL}{}", words::shortened_value((*path).to_owned()))
             }
             Self::HasOtherTimes => "\u{1f}times".to_owned(),
             Self::OtherTime(time) => {
@@ -215,19 +237,6 @@ impl Mark<'_> {
             at_us: micros_of(number(at)?),
             seq: Seq(number(seq)?),
         })
-    }
-}
-
-/// The field that events are mostly ordered by.
-pub(super) const TIME_PATH: &str = "action.time";
-
-/// A path as it stands in the index: folded, and without the sign that ends it, lest an entry's own key pass for a mark.
-pub(super) fn spelled(path: &str) -> Cow<'_, str> {
-    let is_plain =
-        |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase() && byte != PATH_END as u8;
-    match path.bytes().all(is_plain) {
-        true => Cow::Borrowed(path),
-        false => Cow::Owned(folded(path).replace(PATH_END, "\u{241f}")),
     }
 }
 
@@ -276,7 +285,7 @@ fn whole() -> TextOptions {
 
 fn by_words() -> TextOptions {
     let indexing = TextFieldIndexing::default()
-        .set_tokenizer(words::NAME)
+        .set_tokenizer(tokenizer::NAME)
         .set_fieldnorms(false);
     TextOptions::default()
         .set_indexing_options(indexing.set_index_option(IndexRecordOption::WithFreqsAndPositions))

@@ -7,9 +7,9 @@ use tantivy::columnar::ColumnValues;
 use tantivy::query::{Scorer, Weight};
 use tantivy::{DocId, DocSet, SegmentReader, TERMINATED};
 
-use super::IndexError;
-use super::scan::{Hit, Order, Range};
 use super::schema::{AT, SEQ, micros_of, sort_key};
+use crate::engine::error::EngineError;
+use crate::engine::hit::{Hit, Order, Range};
 use crate::position::Seq;
 
 /// The columns of one segment, opened once for all questions.
@@ -24,7 +24,7 @@ pub(super) struct Segment {
 pub(super) type Docs = std::ops::Range<DocId>;
 
 impl Segment {
-    pub(super) fn open(reader: &SegmentReader) -> Result<Self, IndexError> {
+    pub(super) fn open(reader: &SegmentReader) -> tantivy::Result<Self> {
         let columns = reader.fast_fields();
         Ok(Self {
             at: columns.u64(AT)?.values,
@@ -178,7 +178,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn next(&mut self, weight: &dyn Weight) -> Result<Option<Hit>, IndexError> {
+    pub(super) fn next(&mut self, weight: &dyn Weight) -> Result<Option<Hit>, EngineError> {
         let doc = match &mut self.way {
             Way::Forward(Some(scorer)) => within(scorer.advance(), &self.docs),
             Way::Forward(scorer) => {
@@ -215,7 +215,7 @@ fn block_of(
     weight: &dyn Weight,
     reader: &SegmentReader,
     docs: Docs,
-) -> Result<Vec<DocId>, IndexError> {
+) -> Result<Vec<DocId>, EngineError> {
     let mut scorer = weight.scorer(reader, 1.0)?;
     let mut block = Vec::new();
     let mut doc = from(scorer.as_mut(), docs.start);

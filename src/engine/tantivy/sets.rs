@@ -11,14 +11,16 @@ use tantivy::index::SegmentId;
 use tantivy::postings::TermInfo;
 use tantivy::query::{ConstScorer, EmptyScorer, EnableScoring, Explanation, Query, Scorer, Weight};
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{DocId, DocSet, InvertedIndexReader, Score, SegmentReader, TERMINATED, TantivyError};
+use tantivy::{DocId, DocSet, Score, SegmentReader, TERMINATED};
 
 use super::any_path::AnyPath;
+use super::bit_set_builder::{BitSetBuilder, Built};
 use super::bits::{BitDocs, Bits};
+use super::explained::explained;
 use super::one_of::OneOf;
 use super::runs::WordRun;
-use super::stopwatch::{Steps, Watch};
 use super::terms::Terms;
+use crate::engine::budget::Budget;
 
 /// Documents that are gathered.
 #[derive(Debug)]
@@ -60,7 +62,7 @@ impl Clone for Set {
 #[derive(Debug, Clone)]
 pub(super) struct Gathered {
     pub(super) set: Set,
-    pub(super) watch: Watch,
+    pub(super) budget: Budget,
     /// Whether each segment is walked over several times: what was found is then kept.
     pub(super) keeps: bool,
 }
@@ -69,7 +71,7 @@ impl Query for Gathered {
     fn weight(&self, scoring: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
         Ok(Box::new(GatheredWeight {
             set: self.set.weighed(scoring)?,
-            watch: self.watch.clone(),
+            budget: self.budget.clone(),
             kept: self.keeps.then(Mutex::default),
         }))
     }
@@ -107,7 +109,7 @@ enum Weighed {
 
 impl Weighed {
     /// Adds its documents of one segment to others.
-    fn gather(&self, into: &mut Gathering<'_>) -> tantivy::Result<()> {
+    fn gather(&self, into: &mut BitSetBuilder<'_>) -> tantivy::Result<()> {
         match self {
             Self::Terms(terms) => terms.gather(into),
             Self::OneOf(terms) => terms.gather(into),
@@ -128,7 +130,7 @@ impl Weighed {
             }
             Self::Walked(weight) => {
                 let mut scorer = weight.scorer(into.reader, 1.0)?;
-                let steps = into.watch.steps();
+                let steps = into.budget.steps();
                 let docs = into.bits()?;
                 let mut doc = scorer.doc();
                 while doc != TERMINATED && !steps.step() {
@@ -141,14 +143,14 @@ impl Weighed {
     }
 
     /// Its documents alone.
-    fn bits(&self, like: &Gathering<'_>) -> tantivy::Result<Bits> {
-        let mut gathering = Gathering::new(like.reader, like.watch);
-        self.gather(&mut gathering)?;
-        gathering.into_bits()
+    fn bits(&self, like: &BitSetBuilder<'_>) -> tantivy::Result<Bits> {
+        let mut found = BitSetBuilder::new(like.reader, like.budget);
+        self.gather(&mut found)?;
+        found.into_bits()
     }
 
     /// The documents of all parts: two sets at a time.
-    fn all(parts: &[Self], like: &Gathering<'_>) -> tantivy::Result<Bits> {
+    fn all(parts: &[Self], like: &BitSetBuilder<'_>) -> tantivy::Result<Bits> {
         let (excluded, included): (Vec<&Self>, Vec<&Self>) =
             parts.iter().partition(|part| matches!(part, Self::Not(_)));
         let mut docs: Option<Bits> = None;
@@ -165,7 +167,7 @@ impl Weighed {
         let mut docs = match docs {
             Some(docs) => docs,
             None => {
-                let mut all = Bits::new(like.reader.max_doc(), like.watch.memory())?;
+                let mut all = Bits::new(like.reader.max_doc(), like.budget.memory())?;
                 all.invert();
                 all
             }
@@ -178,85 +180,6 @@ impl Weighed {
             }
         }
         Ok(docs)
-    }
-}
-
-/// Documents of one segment, while they are gathered.
-pub(super) struct Gathering<'a> {
-    pub(super) reader: &'a SegmentReader,
-    pub(super) watch: &'a Watch,
-    found: Found,
-}
-
-/// The documents of one segment.
-enum Found {
-    /// None.
-    Nothing,
-    /// Those of one term, not gathered but walked like any term's.
-    OneTerm(Field, TermInfo),
-    /// These.
-    Docs(Bits),
-}
-
-impl<'a> Gathering<'a> {
-    fn new(reader: &'a SegmentReader, watch: &'a Watch) -> Self {
-        Self {
-            reader,
-            watch,
-            found: Found::Nothing,
-        }
-    }
-
-    /// Adds those of a term.
-    pub(super) fn add_term(
-        &mut self,
-        field: Field,
-        inverted: &InvertedIndexReader,
-        info: &TermInfo,
-    ) -> tantivy::Result<()> {
-        if matches!(self.found, Found::Nothing) {
-            self.found = Found::OneTerm(field, info.clone());
-            return Ok(());
-        }
-        let steps = self.watch.steps();
-        add(self.bits()?, inverted, info, &steps, |_| true)
-    }
-
-    fn add_bits(&mut self, docs: Bits) -> tantivy::Result<()> {
-        match &self.found {
-            Found::Nothing => self.found = Found::Docs(docs),
-            _ => self.bits()?.add(&docs),
-        }
-        Ok(())
-    }
-
-    /// What was found so far, as bits.
-    fn bits(&mut self) -> tantivy::Result<&mut Bits> {
-        let found = std::mem::replace(&mut self.found, Found::Nothing);
-        let docs = match found {
-            Found::Docs(docs) => docs,
-            found => {
-                let mut docs = Bits::new(self.reader.max_doc(), self.watch.memory())?;
-                if let Found::OneTerm(field, info) = found {
-                    let inverted = self.reader.inverted_index(field)?;
-                    add(&mut docs, &inverted, &info, &self.watch.steps(), |_| true)?;
-                }
-                docs
-            }
-        };
-        self.found = Found::Docs(docs);
-        match &mut self.found {
-            Found::Docs(docs) => Ok(docs),
-            _ => Err(TantivyError::InternalError("no bits".to_owned())),
-        }
-    }
-
-    fn into_bits(mut self) -> tantivy::Result<Bits> {
-        self.bits()?;
-        match self.found {
-            Found::Docs(docs) => Ok(docs),
-            _ => Err(TantivyError::InternalError("no bits".to_owned())),
-        }
     }
 }
 
@@ -285,19 +208,19 @@ impl Kept {
 
 struct GatheredWeight {
     set: Weighed,
-    watch: Watch,
+    budget: Budget,
     /// A walk backwards asks again for each block.
     kept: Option<Mutex<HashMap<SegmentId, Kept>>>,
 }
 
 impl GatheredWeight {
     fn gather(&self, reader: &SegmentReader) -> tantivy::Result<Kept> {
-        let mut gathering = Gathering::new(reader, &self.watch);
-        self.set.gather(&mut gathering)?;
-        Ok(match gathering.found {
-            Found::Nothing => Kept::Nothing,
-            Found::OneTerm(field, info) => Kept::OneTerm(field, info),
-            Found::Docs(docs) => Kept::Docs(Arc::new(docs)),
+        let mut found = BitSetBuilder::new(reader, &self.budget);
+        self.set.gather(&mut found)?;
+        Ok(match found.into_built() {
+            Built::Nothing => Kept::Nothing,
+            Built::OneTerm(field, info) => Kept::OneTerm(field, info),
+            Built::Docs(docs) => Kept::Docs(Arc::new(docs)),
         })
     }
 }
@@ -321,35 +244,5 @@ impl Weight for GatheredWeight {
 
     fn explain(&self, reader: &SegmentReader, doc: DocId) -> tantivy::Result<Explanation> {
         explained(self.scorer(reader, 1.0)?, doc)
-    }
-}
-
-/// Adds those of a term's documents that are asked for to a set, as long as there is time.
-pub(super) fn add(
-    docs: &mut Bits,
-    inverted: &InvertedIndexReader,
-    info: &TermInfo,
-    steps: &Steps,
-    is_asked: impl Fn(DocId) -> bool,
-) -> tantivy::Result<()> {
-    let mut postings =
-        inverted.read_block_postings_from_terminfo(info, IndexRecordOption::Basic)?;
-    while !postings.docs().is_empty() && !steps.step() {
-        for doc in postings.docs().iter().filter(|doc| is_asked(**doc)) {
-            docs.insert(*doc);
-        }
-        postings.advance();
-    }
-    Ok(())
-}
-
-/// Why a document matches: it does, and there are no scores to explain.
-pub(super) fn explained(mut scorer: Box<dyn Scorer>, doc: DocId) -> tantivy::Result<Explanation> {
-    let is_there = scorer.doc() != TERMINATED && scorer.doc() <= doc && scorer.seek(doc) == doc;
-    match is_there {
-        true => Ok(Explanation::new("matches", 1.0)),
-        false => Err(TantivyError::InvalidArgument(
-            "the document does not match".to_owned(),
-        )),
     }
 }

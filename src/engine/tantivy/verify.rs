@@ -11,11 +11,12 @@ use tantivy::directory::error::OpenReadError;
 use tracing::debug;
 use uuid::Uuid;
 
-use super::directory::open_existing;
+use super::directory::{open_beside, open_existing};
+use super::error::IndexError;
+use super::folder::DIR_NAME;
 use super::proof::is_proof_read;
-use super::scan::Snapshot;
 use super::schema::Shape;
-use super::{DIR_NAME, Index, IndexError};
+use super::snapshot::Snapshot;
 use crate::position::Seq;
 use crate::private;
 
@@ -47,8 +48,9 @@ impl Unverified {
 /// # Errors
 /// [`IndexError::Unusable`] with what is wrong.
 pub fn verify_beside(data_dir: &Path, log_id: Uuid) -> Result<Seq, IndexError> {
-    let snapshot = Index::open_beside(data_dir, log_id)?;
-    let index = open_existing(&data_dir.join(DIR_NAME), &Shape::new())?;
+    let (dir, shape) = (data_dir.join(DIR_NAME), Shape::new());
+    let snapshot = open_beside(&dir, &shape, log_id)?;
+    let index = open_existing(&dir, &shape)?;
     let files = files_of(&index, &snapshot.segment_names());
     whole(damaged_of(&index, &files)?, Vec::new())?;
     Ok(snapshot.seq())

@@ -6,20 +6,25 @@ use tantivy::Term;
 use tantivy::schema::Field;
 
 use super::{Lowered, Lowering};
-use crate::engine::tantivy::IndexError;
-use crate::engine::tantivy::automaton::Automaton;
+use crate::engine::error::EngineError;
 use crate::engine::tantivy::runs::{AT_ONCE, WordRun};
 use crate::engine::tantivy::sets::Set;
-use crate::engine::tantivy::terms::{Terms, ValueTest};
-use crate::engine::tantivy::words;
-use crate::field::Part;
+use crate::engine::tantivy::terms::Terms;
 use crate::query::Pattern;
+use crate::query::automaton::Automaton;
+use crate::query::value_test::ValueTest;
+use crate::query::words;
 
 impl Lowering<'_> {
+    /// Where words are looked for.
+    fn word_fields(&self) -> impl Iterator<Item = Field> + use<> {
+        self.shape.words_in(&self.snapshot.scope)
+    }
+
     /// The words side by side, in any text; and an opaque id, which is one word, as the whole value of an id.
     pub(super) fn words(&self, text: &str) -> Lowered {
         let found = words::of(text);
-        let fields = Part::ALL.into_iter().map(|part| self.shape.words_of(part));
+        let fields = self.word_fields();
         let mut ways: Vec<Lowered> = match found.as_slice() {
             [] => Vec::new(),
             [word] => fields
@@ -42,7 +47,7 @@ impl Lowering<'_> {
     }
 
     /// One word that looks so as a whole, or several side by side that look like its pieces.
-    pub(super) fn words_like(&self, pattern: &Pattern, at: usize) -> Result<Lowered, IndexError> {
+    pub(super) fn words_like(&self, pattern: &Pattern, at: usize) -> Result<Lowered, EngineError> {
         let automaton = |pattern: &Pattern| self.of_pattern(pattern, at);
         let whole = self.word_matches(automaton(pattern)?);
         let pieces = pattern.words();
@@ -55,7 +60,7 @@ impl Lowering<'_> {
         let automata = pieces
             .iter()
             .map(|piece| Ok(Arc::from([automaton(piece)?])))
-            .collect::<Result<Vec<Arc<[Automaton]>>, IndexError>>()?;
+            .collect::<Result<Vec<Arc<[Automaton]>>, EngineError>>()?;
         let run = |field: Field| -> Lowered {
             let words = automata.iter().map(|automata| Terms {
                 automata: Arc::clone(automata),
@@ -64,11 +69,11 @@ impl Lowering<'_> {
             self.gathered(Set::Run(WordRun {
                 words: words.collect(),
                 at_once: AT_ONCE,
-                watch: self.snapshot.watch().clone(),
+                budget: self.snapshot.budget().clone(),
             }))
         };
         let mut ways = vec![whole];
-        ways.extend(Part::ALL.map(|part| run(self.shape.words_of(part))));
+        ways.extend(self.word_fields().map(run));
         Ok(self.any(ways))
     }
 
@@ -81,11 +86,11 @@ impl Lowering<'_> {
                 ..self.terms(field, String::new(), Vec::new(), test)
             }))
         };
-        let texts = Part::ALL.map(|part| walk(self.shape.words_of(part), ValueTest::Any));
+        let texts = self.word_fields().map(|field| walk(field, ValueTest::Any));
         let ids = self
             .shape
             .id_fields()
             .map(|(_, field)| walk(field, ValueTest::Opaque));
-        self.any(texts.into_iter().chain(ids).collect())
+        self.any(texts.chain(ids).collect())
     }
 }

@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use super::IndexError;
-use super::automaton::{Automaton, MAX_AUTOMATA_BYTES, TooLarge};
-use super::lower::has_words;
-use super::terms::{End, ValueTest};
-use super::words;
-use crate::field::{self, Kind, folded};
-use crate::query::{Interval, Query, QueryError};
+use super::automaton::{AutomataRoom, Automaton};
+use super::value_test::ValueTest;
+use super::{Query, QueryError, words};
+use crate::field::{self, Kind, folded, has_words};
 
 /// What a value of one field has to be.
 pub struct ValueTester {
@@ -26,17 +23,12 @@ impl ValueTester {
     /// Of a leaf that names a field; of any other question, no value passes.
     ///
     /// # Errors
-    /// [`IndexError::Question`] when a pattern would take too much memory.
-    pub fn of(leaf: &Query) -> Result<Self, IndexError> {
+    /// [`QueryError`] when a pattern would take too much memory.
+    pub fn of(leaf: &Query) -> Result<Self, QueryError> {
         let mut path = "";
         leaf.paths(&mut |found, _| path = found);
         let kind = field::by_name(path).map_or(Kind::Any, |field| field.kind);
-        let automaton = |made: Result<Automaton, TooLarge>, at: usize| {
-            made.map(Arc::new).map_err(|TooLarge| {
-                let message = "this pattern would take too much memory: make it shorter";
-                IndexError::Question(QueryError::new(at, message))
-            })
-        };
+        let automata = AutomataRoom::default();
         let wanted = match leaf {
             Query::Equals { value, .. } if value.is_empty() => Vec::new(),
             Query::Equals { value, .. } => vec![Wanted::Text(field::normal(kind, value))],
@@ -45,7 +37,7 @@ impl ValueTester {
                 Wanted::Passes(ValueTest::Words(words::of(&folded(text)).into())),
             ],
             Query::Like { pattern, at, .. } => {
-                let pattern = automaton(Automaton::of_pattern(pattern, MAX_AUTOMATA_BYTES), *at)?;
+                let pattern = Arc::new(automata.of_pattern(pattern, *at)?);
                 let mut wanted = vec![Wanted::Automaton(pattern.clone())];
                 if has_words(path) {
                     wanted.push(Wanted::Passes(ValueTest::AnyWord(pattern)));
@@ -53,19 +45,11 @@ impl ValueTester {
                 wanted
             }
             Query::Matches { regex, at, .. } => {
-                let regex = automaton(Automaton::of_regex(regex, MAX_AUTOMATA_BYTES), *at)?;
-                vec![Wanted::Automaton(regex)]
+                vec![Wanted::Automaton(Arc::new(automata.of_regex(regex, *at)?))]
             }
-            Query::Within { interval, .. } => vec![Wanted::Passes(match interval {
-                Interval::Time {
-                    since_us,
-                    before_us,
-                } => ValueTest::Time(*since_us, *before_us),
-                Interval::Addresses { first, last } => ValueTest::Addresses(*first, *last),
-                Interval::Values { lower, upper } => {
-                    ValueTest::Between(End::of(lower), End::of(upper))
-                }
-            })],
+            Query::Within { interval, .. } => {
+                vec![Wanted::Passes(ValueTest::within(interval))]
+            }
             Query::Exists { .. } => vec![Wanted::Passes(ValueTest::Any)],
             _ => Vec::new(),
         };

@@ -5,37 +5,27 @@ use std::sync::Arc;
 use tantivy::query::{BooleanQuery, Occur};
 
 use super::{Lowered, Lowering};
-use crate::engine::tantivy::IndexError;
+use crate::engine::error::EngineError;
 use crate::engine::tantivy::any_path::AnyPath;
-use crate::engine::tantivy::automaton::Automaton;
 use crate::engine::tantivy::one_of::OneOf;
 use crate::engine::tantivy::places::Places;
-use crate::engine::tantivy::schema::{Mark, OTHER_TIME, TIME_PATH};
+use crate::engine::tantivy::schema::{Mark, OTHER_TIME};
 use crate::engine::tantivy::sets::Set;
-use crate::engine::tantivy::terms::{End, ValueTest};
-use crate::engine::tantivy::words;
-use crate::field::{self, FIELDS, Kind, MAX_VALUE_LEN, Number, Origin, Part, folded};
+use crate::engine::values::TIME_PATH;
+use crate::field::{Kind, MAX_VALUE_LEN, Number, Part, fields_of, folded};
 use crate::query::Interval;
-
-/// Whether the table says that words of a field's values are found.
-pub(in crate::engine::tantivy) fn has_words(path: &str) -> bool {
-    field::by_name(path).is_some_and(|field| field.words)
-}
-
-/// The fields of a part of the entry that have values of their own in the index.
-pub(in crate::engine::tantivy) fn fields_of(
-    part: Part,
-) -> impl Iterator<Item = &'static field::Field> {
-    FIELDS.iter().filter(move |field| {
-        field.origin == Origin::Entry
-            && field.kind != Kind::Any
-            && Part::of_path(field.name) == part
-    })
-}
+use crate::query::automaton::Automaton;
+use crate::query::value_test::ValueTest;
+use crate::query::words;
 
 impl Lowering<'_> {
     /// A value, as a whole; a number outside the table of fields in every spelling.
-    pub(super) fn equals(&self, path: &str, value: &str, at: usize) -> Result<Lowered, IndexError> {
+    pub(super) fn equals(
+        &self,
+        path: &str,
+        value: &str,
+        at: usize,
+    ) -> Result<Lowered, EngineError> {
         let as_written = self.term(self.shape.value_term(path, value));
         let (kind, ..) = self.shape.place_of(path);
         let number = match kind {
@@ -92,7 +82,7 @@ impl Lowering<'_> {
     }
 
     /// A value of a part of the entry, as a whole, or words of its fields that have words.
-    pub(super) fn in_part(&self, part: Part, text: &str) -> Result<Lowered, IndexError> {
+    pub(super) fn in_part(&self, part: Part, text: &str) -> Result<Lowered, EngineError> {
         let mut ways = Vec::new();
         for field in fields_of(part) {
             ways.push(match field.words {
@@ -105,6 +95,7 @@ impl Lowering<'_> {
                 self.gathered(Set::AnyPath(AnyPath {
                     field: self.shape.paths(),
                     above: name,
+                    has_bodies: self.snapshot.scope.has_bodies(),
                     value,
                     spellings,
                 }))
@@ -142,20 +133,15 @@ impl Lowering<'_> {
     }
 
     pub(super) fn within(&self, path: &str, interval: &Interval) -> Lowered {
-        let test = match interval {
-            Interval::Time {
-                since_us,
-                before_us,
-            } if path.eq_ignore_ascii_case(TIME_PATH) => {
-                return self.happened(*since_us, *before_us);
-            }
-            Interval::Time {
-                since_us,
-                before_us,
-            } => ValueTest::Time(*since_us, *before_us),
-            Interval::Addresses { first, last } => ValueTest::Addresses(*first, *last),
-            Interval::Values { lower, upper } => ValueTest::Between(End::of(lower), End::of(upper)),
-        };
+        if let Interval::Time {
+            since_us,
+            before_us,
+        } = interval
+            && path.eq_ignore_ascii_case(TIME_PATH)
+        {
+            return self.happened(*since_us, *before_us);
+        }
+        let test = ValueTest::within(interval);
         let (_, field, prefix) = self.shape.place_of(path);
         self.gathered(Set::Terms(self.terms(field, prefix, Vec::new(), test)))
     }

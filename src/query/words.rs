@@ -5,26 +5,21 @@
 
 use std::fmt::Write as _;
 
-use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
+use sha2::{Digest, Sha256};
 
-use super::faults::{Faults, Work};
-use crate::event::sha256;
 use crate::field::{Number, folded};
 
 /// The longest value or path that is kept as it is, in bytes. Of a longer one this much is kept, and its hash behind it.
-pub(super) use crate::field::MAX_VALUE_LEN;
-
-/// The name under which the rule is registered with the index.
-pub(super) const NAME: &str = "words";
+pub(crate) use crate::field::MAX_VALUE_LEN;
 
 /// The longest word that is kept as it is, in bytes. Of a longer one this much is kept, and its hash behind it.
-pub(super) const MAX_TERM_LEN: usize = 256;
+pub(crate) const MAX_TERM_LEN: usize = 256;
 
 /// Of a number that is longer than a value may be, at least this many bytes are kept before its exponent.
 const NUMBER_KEPT_LEN: usize = 1_000;
 
 /// Stands between the text that is kept and its hash.
-pub(super) const HASH_MARK: char = '…';
+pub(crate) const HASH_MARK: char = '…';
 
 /// How many bytes of the hash are kept. Each is two characters.
 const HASH_BYTES: usize = 16;
@@ -34,18 +29,18 @@ const HASH_BYTES: usize = 16;
 const MARK_AND_HASH_LEN: usize = HASH_MARK.len_utf8() + 2 * HASH_BYTES;
 
 /// The words of a text.
-pub(super) fn of(text: &str) -> Vec<String> {
-    let mut words = Words::default();
-    let mut stream = words.token_stream(text);
+pub(crate) fn of(text: &str) -> Vec<String> {
+    let mut cutter = Cutter::new(text);
     let mut found = Vec::new();
-    while stream.advance() {
-        found.push(stream.token().text.clone());
+    let mut word = String::new();
+    while cutter.next_into(&mut word).is_some() {
+        found.push(word.clone());
     }
     found
 }
 
 /// Whether a value means nothing to a reader, and is one word: a UUID, or sixteen hexadecimal digits and more.
-pub(super) fn is_opaque(value: &str) -> bool {
+pub(crate) fn is_opaque(value: &str) -> bool {
     let bytes = value.as_bytes();
     ((16..=MAX_TERM_LEN).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_hexdigit))
         || (bytes.len() == UUID_LEN && starts_with_uuid(bytes))
@@ -60,7 +55,7 @@ fn shortened(word: String) -> String {
 }
 
 /// A value or a path as it stands in the index: itself, or, when it is very long, its beginning and its hash.
-pub(super) fn shortened_value(value: String) -> String {
+pub(crate) fn shortened_value(value: String) -> String {
     if value.len() <= MAX_VALUE_LEN {
         return value;
     }
@@ -89,7 +84,7 @@ fn number_cut(value: &str) -> Option<String> {
 
 fn with_hash(kept: &str, text: &str) -> String {
     let mut with_hash = format!("{kept}{HASH_MARK}");
-    for byte in &sha256(text.as_bytes())[..HASH_BYTES] {
+    for byte in &Sha256::digest(text.as_bytes())[..HASH_BYTES] {
         // Writing to a string cannot fail.
         write!(with_hash, "{byte:02x}").unwrap_or_default();
     }
@@ -97,7 +92,7 @@ fn with_hash(kept: &str, text: &str) -> String {
 }
 
 /// What is kept of a term's text: all that patterns, expressions and ranges may see. The hash is no text.
-pub(super) fn kept_text(term: &str, limit: usize) -> &str {
+pub(crate) fn kept_text(term: &str, limit: usize) -> &str {
     if term.len() <= limit {
         return term;
     }
@@ -118,47 +113,34 @@ fn starts_with_uuid(bytes: &[u8]) -> bool {
             })
 }
 
-/// The rule, as the index calls it.
-#[derive(Clone, Default)]
-pub(super) struct Words {
-    token: Token,
-    faults: Faults,
-}
-
-impl Words {
-    /// The rule, with what a test makes fail.
-    pub(super) fn with_faults(faults: Faults) -> Self {
-        Self {
-            faults,
-            ..Self::default()
-        }
-    }
-}
-
-impl Tokenizer for Words {
-    type TokenStream<'a> = WordStream<'a>;
-
-    fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
-        // Words cannot fail, so a test can only panic here.
-        self.faults.check(Work::CutWords, text).unwrap_or_default();
-        self.token.reset();
-        WordStream {
-            text,
-            at: 0,
-            token: &mut self.token,
-        }
-    }
-}
-
-/// The words of one text, in order.
-pub(super) struct WordStream<'a> {
-    text: &'a str,
+/// The words of a text, one after the other.
+pub(crate) struct Cutter<'t> {
+    text: &'t str,
     at: usize,
-    token: &'a mut Token,
 }
 
-impl WordStream<'_> {
-    /// The next word's bounds, in bytes.
+impl<'t> Cutter<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Writes the next word, as it is compared, in the place of what `word` holds, and gives its bounds in bytes.
+    pub(crate) fn next_into(&mut self, word: &mut String) -> Option<(usize, usize)> {
+        let (start, end) = self.next_bounds()?;
+        let written = &self.text[start..end];
+        word.clear();
+        if written.is_ascii() {
+            word.push_str(written);
+            word.make_ascii_lowercase();
+        } else {
+            word.push_str(&folded(written));
+        }
+        if word.len() > MAX_TERM_LEN {
+            *word = shortened(std::mem::take(word));
+        }
+        Some((start, end))
+    }
+
     fn next_bounds(&mut self) -> Option<(usize, usize)> {
         let rest = &self.text[self.at..];
         let start = self.at + rest.find(char::is_alphanumeric)?;
@@ -176,38 +158,6 @@ impl WordStream<'_> {
         }
         self.at = start + len;
         Some((start, self.at))
-    }
-}
-
-impl TokenStream for WordStream<'_> {
-    fn advance(&mut self) -> bool {
-        let Some((start, end)) = self.next_bounds() else {
-            return false;
-        };
-        let word = &self.text[start..end];
-        let token = &mut *self.token;
-        token.offset_from = start;
-        token.offset_to = end;
-        token.position = token.position.wrapping_add(1);
-        token.text.clear();
-        if word.is_ascii() {
-            token.text.push_str(word);
-            token.text.make_ascii_lowercase();
-        } else {
-            token.text.push_str(&folded(word));
-        }
-        if token.text.len() > MAX_TERM_LEN {
-            token.text = shortened(std::mem::take(&mut token.text));
-        }
-        true
-    }
-
-    fn token(&self) -> &Token {
-        self.token
-    }
-
-    fn token_mut(&mut self) -> &mut Token {
-        self.token
     }
 }
 

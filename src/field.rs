@@ -347,4 +347,12 @@ mod tests {
         );
         check(Kind::Text, "Bücher", "bücher");
     }
+
+    #[test]
+    fn every_upstream_filter_looks_at_a_field() {
+        for filter in orgtrail_cloudflare::filter::FILTERS {
+            let field = by_name(filter.path);
+            assert!(field.is_some(), "{} looks at {}", filter.name, filter.path);
+        }
+    }
 }

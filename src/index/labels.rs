@@ -13,8 +13,8 @@ use super::schema::spelled;
 use super::words;
 use crate::event::AuditEvent;
 use crate::field::{self, Kind, Number};
-use crate::json::{self, Scalar};
 use crate::position::Seq;
+use orgtrail_cloudflare::json::{self, Scalar};
 
 impl Matches<'_> {
     /// The place in the log of one of the events that has a value, as [`Matches::values`] gives it.

@@ -7,10 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
 use super::turn::TurnError;
-use crate::member::Member;
 use crate::position::Source;
 use crate::store::{AccountList, SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::{AccountsPage, ListedAccount, MembersPage, UpstreamError};
+use orgtrail_cloudflare::member::Member;
 
 /// The most pages of a list that are followed. Upstream allows 500 accounts.
 const MAX_PAGES: usize = 1_000;

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use super::UpstreamError;
 use super::mask::Mask;
-use crate::json;
 use crate::position::Cursor;
+use orgtrail_cloudflare::json;
 
 /// How much of what upstream says is repeated in an error, in characters.
 const MAX_SAID_CHARS: usize = 200;

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::{Permit, Upstream, UpstreamError};
-use crate::json;
-use crate::member::Member;
+use orgtrail_cloudflare::json;
+use orgtrail_cloudflare::member::Member;
 
 /// How many accounts are asked for at a time. Upstream's reference names no upper limit; 50 is what its own pages use.
 const ACCOUNTS_PAGE_SIZE: u32 = 50;

@@ -90,12 +90,12 @@ fn shortened(before: &str, value: &str) -> String {
 /// Every plain value of an entry with its path; of duplicate members all, so the reader is not serde's.
 fn leaves(event: &AuditEvent) -> Vec<(String, String)> {
     let mut leaves = Vec::new();
-    orgtrail::json::walk(event.entry.get(), |path, value| {
+    orgtrail_cloudflare::json::walk(event.entry.get(), |path, value| {
         let text = match value {
-            orgtrail::json::Scalar::Text(text) => text.into_owned(),
-            orgtrail::json::Scalar::Number(number) => number.to_owned(),
-            orgtrail::json::Scalar::Bool(value) => value.to_string(),
-            orgtrail::json::Scalar::Null => return,
+            orgtrail_cloudflare::json::Scalar::Text(text) => text.into_owned(),
+            orgtrail_cloudflare::json::Scalar::Number(number) => number.to_owned(),
+            orgtrail_cloudflare::json::Scalar::Bool(value) => value.to_string(),
+            orgtrail_cloudflare::json::Scalar::Null => return,
         };
         leaves.push((path.to_owned(), text));
     });

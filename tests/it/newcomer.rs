@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use orgtrail::sim::{CursorForm, SimConfig};
+use orgtrail_simulator::{CursorForm, SimConfig};
 
 use crate::harness::Upstream;
 use crate::{skip_slow_tests, tell};

@@ -7,7 +7,7 @@ use orgtrail::coverage::{self, Asked, Gap, Reason};
 use orgtrail::health::State;
 use orgtrail::poll::BackfillSince;
 use orgtrail::position::{Seq, Source, WindowKind};
-use orgtrail::sim::{Faults, SimConfig};
+use orgtrail_simulator::{Faults, SimConfig};
 
 use crate::drive::{Plan, World, start};
 

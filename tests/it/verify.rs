@@ -6,9 +6,9 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use orgtrail::clock::Clock;
 use orgtrail::poll::{Differs, Verify};
 use orgtrail::position::{Source, Window};
-use orgtrail::sim::{Faults, SimConfig};
 use orgtrail::store::{FILE_NAME, GapCause, Store};
 use orgtrail::upstream::{Quota, Timeouts, Upstream as Client};
+use orgtrail_simulator::{Faults, SimConfig};
 use serde_json::Value;
 
 use crate::backfill::Shell;

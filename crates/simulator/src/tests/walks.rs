@@ -62,8 +62,10 @@ async fn windows_meet_without_loss() {
     let source = &upstream.simulator.sources()[1];
     let mut found = Vec::new();
     for day in 10..34 {
-        let edge =
-            |day: i64| crate::position::rfc3339(at("2026-07-01T00:00:00Z") + TimeDelta::days(day));
+        let edge = |day: i64| {
+            (at("2026-07-01T00:00:00Z") + TimeDelta::days(day))
+                .to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+        };
         let (since, before) = (edge(day), edge(day + 1));
         let question =
             format!("/{source}/logs/audit?since={since}&before={before}&direction=asc&limit=1000");
@@ -233,7 +235,7 @@ fn the_same_seed_makes_the_same_world() {
             live_per_minute: 60.0,
             ..small()
         };
-        let simulator = Simulator::new(config, Clock::manual(at(START)));
+        let simulator = Simulator::new(config, Clock::manual(at(START)).reader());
         let later = at(START) + TimeDelta::minutes(5);
         let sources = simulator.sources();
         let entries: Vec<_> = sources
@@ -252,7 +254,7 @@ fn entries_look_like_upstreams() {
         events: 20_000,
         ..small()
     };
-    let simulator = Simulator::new(config, Clock::manual(at(START)));
+    let simulator = Simulator::new(config, Clock::manual(at(START)).reader());
     let entries: Vec<String> = simulator
         .sources()
         .iter()

@@ -5,7 +5,7 @@
 use axum::http::StatusCode;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
-use crate::position::Source;
+use orgtrail_cloudflare::source::Source;
 
 use super::chance::Seed;
 use super::cursor::Mark;

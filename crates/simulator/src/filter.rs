@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 
-use crate::filter::{self, Filter, PRODUCT_CATEGORY, Sense};
-use crate::position::SourceKind;
+use orgtrail_cloudflare::filter::{self, Filter, PRODUCT_CATEGORY, Sense};
+use orgtrail_cloudflare::source::SourceKind;
 
 use super::catalogue;
 

@@ -23,6 +23,29 @@ fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
+/// A clock that a test moves. A clone is the same clock.
+#[derive(Clone)]
+struct Clock(Arc<Mutex<DateTime<Utc>>>);
+
+impl Clock {
+    fn manual(start: DateTime<Utc>) -> Self {
+        Self(Arc::new(Mutex::new(start)))
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        *lock(&self.0)
+    }
+
+    fn advance(&self, by: TimeDelta) {
+        *lock(&self.0) += by;
+    }
+
+    fn reader(&self) -> impl Fn() -> DateTime<Utc> + Send + Sync + 'static {
+        let clock = self.clone();
+        move || clock.now()
+    }
+}
+
 /// A simulator that is served, and a client that asks it.
 struct Upstream {
     simulator: Simulator,
@@ -37,7 +60,7 @@ impl Upstream {
     async fn start(config: SimConfig) -> Self {
         println!("seed {}", config.seed);
         let clock = Clock::manual(at(START));
-        let simulator = Simulator::new(config, clock.clone());
+        let simulator = Simulator::new(config, clock.reader());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}{BASE_PATH}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();

@@ -47,6 +47,7 @@ mod world;
 mod tests;
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -58,8 +59,7 @@ use axum::routing::{get, post};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::net::TcpListener;
 
-use crate::clock::Clock;
-use crate::position::Source;
+use orgtrail_cloudflare::source::Source;
 
 use chance::Seed;
 use directory::Directory;
@@ -85,6 +85,15 @@ const MAX_SEEN: usize = 10_000;
 /// The largest request body, in bytes.
 const MAX_BODY_LEN: usize = 64 * 1024;
 
+/// Reads the present moment.
+struct ReadNow(Box<dyn Fn() -> DateTime<Utc> + Send + Sync>);
+
+impl fmt::Debug for ReadNow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReadNow").field(&(self.0)()).finish()
+    }
+}
+
 /// The simulator. A clone is another handle on the same one.
 #[derive(Clone, Debug)]
 pub struct Simulator(Arc<Inner>);
@@ -92,7 +101,7 @@ pub struct Simulator(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     config: SimConfig,
-    clock: Clock,
+    now: ReadNow,
     seed: Seed,
     world: World,
     logs: Logs,
@@ -109,11 +118,11 @@ struct Inner {
 }
 
 impl Simulator {
-    /// A simulator whose history ends now.
+    /// A simulator whose history ends now. It takes the time from `now`, which is called at least once for each request.
     #[must_use]
-    pub fn new(config: SimConfig, clock: Clock) -> Self {
+    pub fn new(config: SimConfig, now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
         let seed = Seed(config.seed).named("orgtrail");
-        let end = clock.now();
+        let end = now();
         let begin = end - TimeDelta::days(config.days.min(MAX_DAYS).into());
         let world = World::new(
             seed.named("world"),
@@ -127,7 +136,7 @@ impl Simulator {
             directory: Mutex::new(Directory::new(seed.named("members"), &world)),
             world,
             seed,
-            clock,
+            now: ReadNow(Box::new(now)),
             n_requests: AtomicU64::new(0),
             quota: Mutex::new(Quota::new(config.quota)),
             faults: Mutex::default(),
@@ -309,7 +318,7 @@ impl Simulator {
     }
 
     fn now(&self) -> DateTime<Utc> {
-        self.0.clock.now()
+        (self.0.now.0)()
     }
 
     fn logs(&self) -> &Logs {

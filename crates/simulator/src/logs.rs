@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::position::Source;
+use orgtrail_cloudflare::source::Source;
 
 use super::chance::Seed;
 use super::config::SimConfig;

@@ -12,7 +12,7 @@ use super::door::{Call, Caller};
 use super::entry::{Action, Actor, Entry, Json, Named, Offset, Raw, Resource, Scope, write_time};
 use super::timeline::Digits;
 use super::{Simulator, envelope};
-use crate::position::Source;
+use orgtrail_cloudflare::source::Source;
 
 /// The request of a call without a body, as entries tell it.
 pub(crate) const NO_BODY: &[u8] = b"{}";

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::position::Source;
+use orgtrail_cloudflare::source::Source;
 
 use super::chance::Seed;
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 
-use crate::position::Source;
+use orgtrail_cloudflare::source::Source;
 
 use super::chance::{Seed, hex, pick, skewed};
 use super::people::Person;

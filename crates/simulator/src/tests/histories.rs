@@ -177,7 +177,7 @@ async fn every_filter_and_its_twin_divide_the_log() {
     let upstream = Upstream::start(small()).await;
     for source in &upstream.simulator.sources()[..2] {
         let entries = parsed(&upstream.simulator.entries(source, upstream.clock.now()));
-        for filter in crate::filter::FILTERS
+        for filter in orgtrail_cloudflare::filter::FILTERS
             .iter()
             .filter(|filter| filter.is_in(source.kind()) && filter.has_not)
         {

@@ -6,7 +6,7 @@ use super::*;
 
 /// A sample's status as the manifest has it, and its text.
 fn sample(name: &str) -> (u16, String) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/samples");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/samples");
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
     let manifest: Value = serde_json::from_str(&read("manifest.json")).unwrap();
     let status = manifest["files"][name]["status"].as_u64().unwrap();

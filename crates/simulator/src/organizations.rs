@@ -9,7 +9,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::position::Source;
+use orgtrail_cloudflare::source::Source;
 
 use super::directory::{Directory, Organization, Profile, Wanted};
 use super::door::Call;

@@ -7,6 +7,7 @@ use std::fmt;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use orgtrail_cloudflare::paging::Cursor;
 pub use orgtrail_cloudflare::source::{BadSource, MAX_SOURCE_ID_LEN, Source, SourceKind};
 
 /// An event's place in our log: given once, in the order of arrival, never reused. The first is 1.
@@ -130,7 +131,3 @@ impl WindowKind {
 pub fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
 }
-
-/// Upstream's word for "go on from here": opaque, good for one query.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Cursor(pub String);

@@ -9,7 +9,8 @@ use tracing::warn;
 use super::turn::TurnError;
 use crate::position::Source;
 use crate::store::{AccountList, SourceRow, SourceSeen, Store, StoreError};
-use crate::upstream::{AccountsPage, ListedAccount, MembersPage, UpstreamError};
+use crate::upstream::{AccountsPage, MembersPage, UpstreamError};
+use orgtrail_cloudflare::account::ListedAccount;
 use orgtrail_cloudflare::member::Member;
 
 /// The most pages of a list that are followed. Upstream allows 500 accounts.

@@ -2,9 +2,11 @@
 //!
 //! Every field but the id may be missing, and statuses grow. It does not know where the list comes from or where it is kept.
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::account::with_micros;
 use crate::json;
 
 /// How much of each text is kept, in characters. An e-mail address has 254 at most.
@@ -54,9 +56,73 @@ fn text(object: &str, name: &str) -> Option<String> {
     Some(text.chars().take(MAX_TEXT_CHARS).collect())
 }
 
+/// A member as the API writes it.
+#[derive(Debug, Clone, Serialize)]
+pub struct MemberForm<'a> {
+    /// With microseconds.
+    #[serde(serialize_with = "with_micros")]
+    pub create_time: DateTime<Utc>,
+    /// The membership's id.
+    pub id: &'a str,
+    /// Empty.
+    pub meta: Empty,
+    /// `active`, `pending`, `canceled` or `rejected`.
+    pub status: &'a str,
+    /// With microseconds.
+    #[serde(serialize_with = "with_micros")]
+    pub update_time: DateTime<Utc>,
+    /// The user.
+    pub user: UserForm<'a>,
+}
+
+/// An object without members.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Empty {}
+
+/// The user of a [`MemberForm`].
+#[derive(Debug, Clone, Serialize)]
+pub struct UserForm<'a> {
+    /// The e-mail address.
+    pub email: &'a str,
+    /// The user's id.
+    pub id: &'a str,
+    /// The name; empty until an invited user has accepted.
+    pub name: &'a str,
+    /// Whether the user signs in with a second factor.
+    pub two_factor_authentication_enabled: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_member_is_read_as_it_is_written() {
+        let time = "2026-08-03T08:00:01Z".parse().unwrap();
+        let written = serde_json::value::to_raw_value(&MemberForm {
+            create_time: time,
+            id: "m",
+            meta: Empty {},
+            status: "active",
+            update_time: time,
+            user: UserForm {
+                email: "e@example.com",
+                id: "u",
+                name: "",
+                two_factor_authentication_enabled: false,
+            },
+        });
+        let read = Member::read(&written.unwrap()).unwrap();
+        assert_eq!(read.joined_at.as_deref(), Some("2026-08-03T08:00:01.000000Z"));
+        assert_eq!(
+            (&*read.id, read.user_id.as_deref(), read.email.as_deref()),
+            ("m", Some("u"), Some("e@example.com"))
+        );
+        assert_eq!(
+            (read.name, read.status.as_deref(), read.two_factor),
+            (None, Some("active"), Some(false))
+        );
+    }
 
     fn read(text: &str) -> Option<Member> {
         Member::read(&RawValue::from_string(text.to_owned()).unwrap())

@@ -54,7 +54,9 @@ impl<'a> Envelope<'a> {
     /// [`UpstreamError::Transient`] when the answer lacks what it must have, [`UpstreamError::Unexpected`] when the result is
     /// no list.
     pub(super) fn result(&self) -> Result<Vec<&'a RawValue>, UpstreamError> {
-        self.received.entries().map_err(|error| self.bad_list(error))
+        self.received
+            .entries()
+            .map_err(|error| self.bad_list(error))
     }
 
     fn bad_list(&self, error: BadResult) -> UpstreamError {
@@ -98,9 +100,9 @@ impl<'a> Envelope<'a> {
 
     /// The one thing that was requested.
     pub(super) fn item(&self) -> Result<&'a RawValue, UpstreamError> {
-        self.received.item().map_err(|_| {
-            UpstreamError::Unexpected("the answer's `result` is not an object".into())
-        })
+        self.received
+            .item()
+            .map_err(|_| UpstreamError::Unexpected("the answer's `result` is not an object".into()))
     }
 }
 

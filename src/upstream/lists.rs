@@ -58,7 +58,11 @@ impl Upstream {
         let answer = self.get(permit, url, page_token.is_some()).await?;
         let envelope = answer.envelope()?;
         let items = envelope.items()?;
-        let mut accounts: Vec<ListedAccount> = items.iter().copied().filter_map(ListedAccount::read).collect();
+        let mut accounts: Vec<ListedAccount> = items
+            .iter()
+            .copied()
+            .filter_map(ListedAccount::read)
+            .collect();
         for account in &mut accounts {
             account.name = account.name.take().map(|name| answer.mask.hide(&name));
         }
@@ -108,7 +112,8 @@ impl Upstream {
     ) -> Result<ListedAccount, UpstreamError> {
         let url = self.url(&["accounts", id]);
         let answer = self.get(permit, url, false).await?;
-        let found = ListedAccount::read(answer.envelope()?.item()?).filter(|account| account.id == id);
+        let found =
+            ListedAccount::read(answer.envelope()?.item()?).filter(|account| account.id == id);
         let mut found = found.ok_or_else(|| {
             UpstreamError::Unexpected("the answer is not about the requested account".into())
         })?;

@@ -105,7 +105,10 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_strange_errors_are_read_as_far_as_they_go() {
         let error = ApiError {
-            error_chain: vec![ApiError::coded(INVALID_AUTHORIZATION_HEADER, "Invalid format")],
+            error_chain: vec![ApiError::coded(
+                INVALID_AUTHORIZATION_HEADER,
+                "Invalid format",
+            )],
             ..ApiError::coded(INVALID_HEADERS, "Invalid request headers")
         };
         let text = serde_json::to_string(&[&error]).unwrap();
@@ -115,7 +118,9 @@ mod tests {
         );
         assert_eq!(ApiError::read_list(&text), [error]);
         assert_eq!(
-            ApiError::read_list(r#"[7, {"code":"x","message":[]}, {"error_chain":{},"message":"m"}]"#),
+            ApiError::read_list(
+                r#"[7, {"code":"x","message":[]}, {"error_chain":{},"message":"m"}]"#
+            ),
             [
                 ApiError::default(),
                 ApiError::default(),

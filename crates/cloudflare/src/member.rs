@@ -113,7 +113,10 @@ mod tests {
             },
         });
         let read = Member::read(&written.unwrap()).unwrap();
-        assert_eq!(read.joined_at.as_deref(), Some("2026-08-03T08:00:01.000000Z"));
+        assert_eq!(
+            read.joined_at.as_deref(),
+            Some("2026-08-03T08:00:01.000000Z")
+        );
         assert_eq!(
             (&*read.id, read.user_id.as_deref(), read.email.as_deref()),
             ("m", Some("u"), Some("e@example.com"))

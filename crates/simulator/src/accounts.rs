@@ -3,11 +3,12 @@
 use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
+use orgtrail_cloudflare::account::AccountForm;
 use serde_json::{Value, json};
 
-use super::directory::written;
 use super::door::Call;
-use super::envelope::{self, Refusal};
+use super::envelope;
+use super::refusal::Refusal;
 use super::world::Account;
 use super::{Simulator, listing, parameters};
 
@@ -66,22 +67,19 @@ fn sort(accounts: &mut [&Account], parameters: &[(String, String)]) -> Result<()
 }
 
 fn describe(account: &Account, with_tags: bool) -> Value {
-    let mut described = json!({
-        "id": account.id,
-        "created_on": written(account.created),
-        "name": account.name,
-        "settings": {
+    json!(AccountForm {
+        created_on: account.created,
+        id: &account.id,
+        name: &account.name,
+        settings: json!({
             "abuse_contact_email": "",
             "access_approval_expiry": null,
             "api_access_enabled": null,
             "default_nameservers": "cloudflare.standard",
             "enforce_twofactor": account.kind == "enterprise",
             "use_account_custom_ns_by_default": false,
-        },
-        "type": account.kind,
-    });
-    if with_tags {
-        described["tags"] = json!({ "env": account.tag });
-    }
-    described
+        }),
+        tags: with_tags.then(|| json!({ "env": account.tag })),
+        kind: account.kind,
+    })
 }

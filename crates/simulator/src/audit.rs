@@ -7,19 +7,21 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use serde_json::{Value, json};
-
+use orgtrail_cloudflare::paging::{Cursor, HistoryStatus, LogInfo};
+use orgtrail_cloudflare::request::ACTION_TIME;
 use orgtrail_cloudflare::source::Source;
+use serde_json::{Value, json};
 
 use super::catalogue;
 use super::door::Call;
-use super::envelope::{self, PageInfo, Refusal};
+use super::envelope;
 use super::filter::Filters;
 use super::log::{Key, Stretch};
 use super::logs::Log;
 use super::question::{Question, Sieve, required_moment};
 use super::reader::{Page, Reader, TooRare};
-use super::resource::{Identified, Resource};
+use super::refusal::Refusal;
+use super::resource::Resource;
 use super::{Simulator, parameters};
 
 /// How far from the time that a caller names a history's own entry may stand.
@@ -120,7 +122,7 @@ async fn history<E>(
 ) -> Result<Response, Refusal> {
     let log = log_of(simulator, call, source)?;
     let parameters = parameters::parse(query.as_deref())?;
-    let action_time = required_moment(&parameters, "action_time")?;
+    let action_time = required_moment(&parameters, ACTION_TIME)?;
     let seed = simulator.seed().named("history").named(id);
     let question = Question::parse(simulator, call, seed, &log.source, &parameters)?;
     let near = Stretch {
@@ -145,12 +147,8 @@ async fn history<E>(
     let (status, resource) = match Resource::of(&own) {
         Some(resource) => (resource.status(), resource),
         None => {
-            let nothing = PageInfo {
-                cursor: None,
-                form: simulator.config().cursor_form,
-                history_status: Some(Identified::Unavailable.as_str()),
-            };
-            return Ok(envelope::audit_page::<&str>(&[], nothing));
+            let nothing = info(simulator, 0, None, Some(HistoryStatus::Unavailable));
+            return Ok(envelope::audit_page::<&str>(&[], &nothing));
         }
     };
     let sieve = Sieve::Resource(resource);
@@ -174,7 +172,7 @@ async fn answer(
     log: &Log,
     question: &Question,
     sieve: &Sieve,
-    status: Option<Identified>,
+    status: Option<HistoryStatus>,
 ) -> Result<Response, Refusal> {
     if question.from.is_some() && call.mischief.expired_cursor {
         return Err(Refusal::invalid("cursor has expired"));
@@ -183,12 +181,8 @@ async fn answer(
         .is_skipped(&call.mischief)
         .then(|| question.skip_cursor());
     if let Some(cursor) = skip {
-        let info = PageInfo {
-            cursor: Some(&cursor),
-            form: simulator.config().cursor_form,
-            history_status: status.map(Identified::as_str),
-        };
-        return Ok(envelope::audit_page::<&str>(&[], info));
+        let info = info(simulator, 0, Some(&cursor), status);
+        return Ok(envelope::audit_page::<&str>(&[], &info));
     }
     let reader = Reader::new(simulator, call, log);
     let page: Page = reader
@@ -200,10 +194,17 @@ async fn answer(
             ))
         })?;
     let next = question.next_cursor(&page, &call.mischief);
-    let info = PageInfo {
-        cursor: next.as_deref(),
-        form: simulator.config().cursor_form,
-        history_status: status.map(Identified::as_str),
-    };
-    Ok(envelope::audit_page(&page.entries, info))
+    let info = info(simulator, page.entries.len(), next.as_ref(), status);
+    Ok(envelope::audit_page(&page.entries, &info))
+}
+
+fn info(
+    simulator: &Simulator,
+    count: usize,
+    cursor: Option<&Cursor>,
+    status: Option<HistoryStatus>,
+) -> LogInfo {
+    let mut info = LogInfo::new(count, cursor, simulator.config().cursor_form);
+    info.history_status = status;
+    info
 }

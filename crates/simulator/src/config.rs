@@ -3,6 +3,7 @@
 //! Faults are no part of it, because they change while the simulator runs.
 
 use chrono::TimeDelta;
+use orgtrail_cloudflare::paging::CursorForm;
 
 /// What is simulated.
 #[derive(Clone, Debug)]
@@ -106,17 +107,6 @@ impl Lag {
         let range = (self.longest - self.shortest).num_milliseconds().max(0) as f64;
         self.shortest + TimeDelta::milliseconds((range * passed) as i64)
     }
-}
-
-/// Where a page of the audit log carries its cursor: upstream's documentation and its clients disagree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CursorForm {
-    /// `result_info.cursor`, missing on the last page; `count` is a text.
-    Documented,
-    /// `result_info.cursors.after`, missing on the last page; `count` is a number.
-    After,
-    /// Both, and both empty texts on the last page; `count` is a text.
-    Both,
 }
 
 /// Which of a window's two bounds are part of it: upstream does not say.

@@ -6,6 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use chrono::DateTime;
+use orgtrail_cloudflare::paging::Cursor;
 
 use super::chance::Seed;
 use super::log::{Key, Lane};
@@ -23,7 +24,7 @@ pub(crate) struct Mark {
 }
 
 /// The cursor that goes on after `mark`.
-pub(crate) fn encode(mark: Mark, query: Seed) -> String {
+pub(crate) fn encode(mark: Mark, query: Seed) -> Cursor {
     let key = mark.key;
     let mut bytes = Vec::with_capacity(LEN);
     bytes.extend(key.time.timestamp().to_be_bytes());
@@ -32,7 +33,7 @@ pub(crate) fn encode(mark: Mark, query: Seed) -> String {
     bytes.extend(key.number.to_be_bytes());
     bytes.extend(mark.empty_pages.to_be_bytes());
     bytes.extend(check(mark, query).to_be_bytes());
-    URL_SAFE.encode(bytes)
+    Cursor(URL_SAFE.encode(bytes))
 }
 
 /// The place a cursor speaks of, unless it is damaged or another query's.
@@ -88,7 +89,7 @@ mod tests {
                 key,
                 empty_pages: 3,
             };
-            let cursor = encode(mark, Seed(1));
+            let Cursor(cursor) = encode(mark, Seed(1));
             assert!(cursor.ends_with('='), "{cursor}");
             assert_eq!(decode(&cursor, Seed(1)), Some(mark));
             assert_eq!(decode(&cursor, Seed(2)), None);

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::chance::{Seed, hex};
-use super::envelope::Refusal;
+use super::refusal::Refusal;
 use super::world::World;
 
 pub(crate) use members::{MAX_MEMBERS, Member, Members, NewMember};

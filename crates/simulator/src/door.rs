@@ -9,13 +9,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, stream};
-use serde_json::json;
+use orgtrail_cloudflare::error::{self, ApiError};
 
 use super::Simulator;
 use super::chance::{Seed, hex};
-use super::envelope::{self, Refusal};
+use super::envelope;
 use super::faults::{Mischief, SourceFault};
 use super::quota::Allowance;
+use super::refusal::Refusal;
 
 /// The longest bearer token that is well formed.
 const MAX_TOKEN_LEN: usize = 256;
@@ -147,14 +148,18 @@ fn refusal_of(status: u16) -> Response {
     match StatusCode::from_u16(status) {
         Ok(StatusCode::FORBIDDEN) => Refusal::forbidden(),
         Ok(StatusCode::UNAUTHORIZED) => invalid_token(),
-        Ok(status) => Refusal::coded(status, 1001, status.canonical_reason().unwrap_or_default()),
+        Ok(status) => Refusal::internal(status, status.canonical_reason().unwrap_or_default()),
         Err(_) => Refusal::no_route(),
     }
     .into_response()
 }
 
 fn invalid_token() -> Refusal {
-    Refusal::coded(StatusCode::UNAUTHORIZED, 1000, "Invalid API Token")
+    Refusal::coded(
+        StatusCode::UNAUTHORIZED,
+        error::INVALID_TOKEN,
+        "Invalid API Token",
+    )
 }
 
 /// An answer whose connection is closed before a byte of its body comes.
@@ -227,7 +232,7 @@ fn in_upstreams_form(response: Response) -> Response {
     if !(status.is_client_error() && is_plain) {
         return response;
     }
-    let code = 10_000 + u32::from(status.as_u16());
+    let code = 10_000 + i64::from(status.as_u16());
     Refusal::coded(status, code, status.canonical_reason().unwrap_or_default()).into_response()
 }
 
@@ -240,14 +245,14 @@ fn authorize(headers: &HeaderMap, token: Option<&str>) -> Result<(String, Caller
                 .ok_or_else(|| bad_header("X-Auth-Email", 6102))?
                 .to_owned();
             let key = Some(key).filter(|key| is_token(key));
-            let key = key.ok_or_else(|| bad_header("X-Auth-Key", 6103))?;
+            let key = key.ok_or_else(|| bad_header("X-Auth-Key", error::INVALID_KEY_HEADER))?;
             (key, Caller::Key { email })
         }
         None => {
             let given = text(headers, &header::AUTHORIZATION)
                 .and_then(|value| value.strip_prefix("Bearer "))
                 .filter(|given| is_token(given))
-                .ok_or_else(|| bad_header("Authorization", 6111))?;
+                .ok_or_else(|| bad_header("Authorization", error::INVALID_AUTHORIZATION_HEADER))?;
             (given, Caller::Token)
         }
     };
@@ -273,11 +278,12 @@ fn is_token(text: &str) -> bool {
 }
 
 /// Upstream calls a malformed credential a bad request, and not an unauthorized one.
-fn bad_header(name: &str, code: u32) -> Refusal {
+fn bad_header(name: &str, code: i64) -> Refusal {
     let message = format!("Invalid format for {name} header");
-    let cause = json!({ "code": code, "message": message });
-    let error =
-        json!({ "code": 6003, "message": "Invalid request headers", "error_chain": [cause] });
+    let error = ApiError {
+        error_chain: vec![ApiError::coded(code, message)],
+        ..ApiError::coded(error::INVALID_HEADERS, "Invalid request headers")
+    };
     Refusal::with_error(StatusCode::BAD_REQUEST, error)
 }
 

@@ -6,9 +6,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use orgtrail_cloudflare::request::Direction;
 
 use super::Simulator;
-use super::log::{Direction, Key, Lane, Stretch};
+use super::log::{Key, Lane, Stretch};
 use super::logs::Log;
 
 /// Keys that are computed at a time.

@@ -39,6 +39,7 @@ mod question;
 mod quota;
 mod reader;
 mod record;
+mod refusal;
 mod resource;
 mod timeline;
 mod world;
@@ -59,27 +60,27 @@ use axum::routing::{get, post};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::net::TcpListener;
 
+use orgtrail_cloudflare::request::{BASE_PATH, Direction};
 use orgtrail_cloudflare::source::Source;
 
 use chance::Seed;
 use directory::Directory;
 use door::Call;
-use envelope::Refusal;
 use faults::{Mischief, SourceFault};
 use lateness::Lateness;
-use log::{Direction, Key, Stretch};
+use log::{Key, Stretch};
 use logs::{Log, Logs};
 use quota::{Allowance, Quota};
+use refusal::Refusal;
 use timeline::MAX_DAYS;
 use world::World;
 
-pub use config::{Bounds, CursorForm, Lag, SimConfig};
+pub use config::{Bounds, Lag, SimConfig};
 pub use door::SeenRequest;
 pub use entries::Entries;
 pub use faults::Faults;
+pub use orgtrail_cloudflare::paging::CursorForm;
 
-/// Where the API begins.
-const BASE_PATH: &str = "/client/v4";
 /// How many requests are remembered.
 const MAX_SEEN: usize = 10_000;
 /// The largest request body, in bytes.

@@ -6,25 +6,20 @@
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
+use orgtrail_cloudflare::paging::ListInfo;
+use orgtrail_cloudflare::request::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, PAGE_SIZE, PAGE_TOKEN};
 use serde_json::Value;
 
-use super::envelope::{self, Refusal};
+use super::envelope;
 use super::faults::Mischief;
 use super::parameters;
-
-/// Items on a page unless the request says otherwise.
-const DEFAULT_PAGE_SIZE: usize = 10;
-/// The most items a request may ask for.
-const MAX_PAGE_SIZE: usize = 1_000;
+use super::refusal::Refusal;
 
 /// One page of a list.
 #[derive(Debug)]
 pub(crate) struct Listing {
     pub(crate) items: Vec<Value>,
-    /// How many items there are on all pages; left out by a fault.
-    pub(crate) total_size: Option<usize>,
-    /// Left out on the last page.
-    pub(crate) next_page_token: Option<String>,
+    pub(crate) info: ListInfo,
 }
 
 /// Cuts the page that `parameters` ask for out of numbered items, which come in the order of their numbers.
@@ -33,7 +28,7 @@ pub(crate) fn page(
     items: impl Iterator<Item = (u64, Value)>,
 ) -> Result<Listing, Refusal> {
     let size = page_size(parameters)?;
-    let after = match parameters::last(parameters, "page_token") {
+    let after = match parameters::last(parameters, PAGE_TOKEN) {
         None => None,
         Some(token) => {
             let number =
@@ -53,9 +48,11 @@ pub(crate) fn page(
     rest.truncate(size);
     let last = rest.last().map(|(number, _)| *number);
     Ok(Listing {
-        next_page_token: last.filter(|_| has_more).map(encode),
         items: rest.into_iter().map(|(_, item)| item).collect(),
-        total_size: Some(total_size),
+        info: ListInfo {
+            next_page_token: last.filter(|_| has_more).map(encode),
+            total_size: Some(total_size),
+        },
     })
 }
 
@@ -72,15 +69,15 @@ pub(crate) fn answer(mut page: Listing, mischief: &Mischief) -> Result<Response,
     }
     if mischief.list_cut || mischief.list_shrunk {
         page.items.truncate(page.items.len() / 2);
-        page.next_page_token = None;
+        page.info.next_page_token = None;
     }
     if mischief.list_shrunk {
-        page.total_size = Some(page.items.len());
+        page.info.total_size = Some(page.items.len());
     }
     if mischief.list_without_total {
-        page.total_size = None;
+        page.info.total_size = None;
     }
-    Ok(envelope::success_list(page))
+    Ok(envelope::success_list(&page.items, page.info))
 }
 
 /// Whether a text passes the filters `name`, `name.contains`, `name.startsWith` and `name.endsWith`, in any case.
@@ -99,7 +96,7 @@ pub(crate) fn text_passes(parameters: &[(String, String)], name: &str, text: &st
 }
 
 fn page_size(parameters: &[(String, String)]) -> Result<usize, Refusal> {
-    let Some(text) = parameters::last(parameters, "page_size") else {
+    let Some(text) = parameters::last(parameters, PAGE_SIZE) else {
         return Ok(DEFAULT_PAGE_SIZE);
     };
     match text.parse() {
@@ -141,15 +138,18 @@ mod tests {
                 .map(|n| (n, json!(n)))
         };
         let first = page(&parameters("page_size=10"), items(99)).unwrap();
-        assert_eq!((first.items.len(), first.total_size), (10, Some(25)));
-        let token = first.next_page_token.unwrap();
+        assert_eq!((first.items.len(), first.info.total_size), (10, Some(25)));
+        let token = first.info.next_page_token.unwrap();
         let second = page(
             &parameters(&format!("page_size=15&page_token={token}")),
             items(9),
         )
         .unwrap();
         assert_eq!(second.items.first(), Some(&json!(10)));
-        assert_eq!((second.items.len(), second.next_page_token), (15, None));
+        assert_eq!(
+            (second.items.len(), second.info.next_page_token),
+            (15, None)
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use orgtrail_cloudflare::request::Direction;
 
 use super::chance::Seed;
 use super::lateness::Lateness;
@@ -62,13 +63,6 @@ impl Key {
 pub(crate) struct Stretch {
     pub(crate) low: Key,
     pub(crate) high: Key,
-}
-
-/// Which end of a stretch comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Ascending,
-    Descending,
 }
 
 /// The computed part of a log: two timelines, one after the other.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use orgtrail_cloudflare::request::Direction;
 use orgtrail_cloudflare::source::Source;
 
 use super::chance::Seed;
@@ -15,7 +16,7 @@ use super::config::SimConfig;
 use super::history::{self, Draft};
 use super::lateness::Lateness;
 use super::lock;
-use super::log::{self, Computed, Direction, Key, Lane, Published, Stretch};
+use super::log::{self, Computed, Key, Lane, Published, Stretch};
 use super::timeline::{MAX_HISTORY, Timeline};
 use super::world::{Place, World};
 

@@ -12,8 +12,9 @@ use serde_json::Value;
 
 use super::directory::{MAX_MEMBERS, Member, NewMember};
 use super::door::Call;
-use super::envelope::{self, Refusal};
+use super::envelope;
 use super::record::{self, Change};
+use super::refusal::Refusal;
 use super::{Simulator, listing, parameters};
 
 /// The body of `POST …/members`.

@@ -13,8 +13,9 @@ use orgtrail_cloudflare::source::Source;
 
 use super::directory::{Directory, Organization, Profile, Wanted};
 use super::door::Call;
-use super::envelope::{self, Refusal};
+use super::envelope;
 use super::record::{self, Change};
+use super::refusal::Refusal;
 use super::{Simulator, listing, parameters};
 
 /// `GET /organizations`
@@ -33,7 +34,7 @@ pub(super) async fn list(
         })
         .map(|(number, _)| (number, directory.describe(number)));
     let page = listing::page(&parameters, passing)?;
-    Ok(envelope::success_list(page))
+    Ok(envelope::success_list(&page.items, page.info))
 }
 
 /// `POST /organizations`

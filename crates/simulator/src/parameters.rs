@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
 
-use super::envelope::Refusal;
+use super::refusal::Refusal;
 
 /// The longest query string, in bytes.
 const MAX_QUERY_LEN: usize = 16 * 1024;

@@ -3,25 +3,24 @@
 //! A question is checked as a whole before anything is read. Which entries pass is said by a sieve beside it.
 
 use axum::http::StatusCode;
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
-
+use chrono::{DateTime, TimeDelta, Utc};
+use orgtrail_cloudflare::paging::Cursor;
+use orgtrail_cloudflare::request::{
+    BEFORE, CURSOR, DEFAULT_LIMIT, DIRECTION, Direction, LIMIT, MAX_LIMIT, SINCE, read_limit,
+    read_moment,
+};
 use orgtrail_cloudflare::source::Source;
 
 use super::chance::Seed;
 use super::cursor::Mark;
 use super::door::Call;
-use super::envelope::Refusal;
 use super::faults::{MAX_EMPTY_IN_A_ROW, Mischief};
 use super::filter::Filters;
-use super::log::{Direction, Key, Stretch};
+use super::log::{Key, Stretch};
 use super::reader::Page;
+use super::refusal::Refusal;
 use super::resource::Resource;
 use super::{Bounds, Simulator, cursor, parameters};
-
-/// Entries on a page unless the request says otherwise.
-const DEFAULT_LIMIT: usize = 100;
-/// The most entries a request may ask for.
-const MAX_LIMIT: usize = 1_000;
 
 /// A request that makes sense.
 #[derive(Debug)]
@@ -63,13 +62,13 @@ impl Question {
         parameters: &[(String, String)],
     ) -> Result<Self, Refusal> {
         let given = |name: &str| parameters::last(parameters, name);
-        let since = required_moment(parameters, "since")?;
-        let before = required_moment(parameters, "before")?;
+        let since = required_moment(parameters, SINCE)?;
+        let before = required_moment(parameters, BEFORE)?;
         if since >= before {
             return Err(Refusal::invalid("since must be earlier than before"));
         }
         let longest = call.mischief.longest_window;
-        if given("cursor").is_none() && longest.is_some_and(|longest| before - since > longest) {
+        if given(CURSOR).is_none() && longest.is_some_and(|longest| before - since > longest) {
             return Err(Refusal::invalid("the window is too long"));
         }
         let refused_before = call.mischief.refused_before;
@@ -79,22 +78,20 @@ impl Question {
         let failing_before = call.mischief.failing_before;
         if failing_before.is_some_and(|failing_before| since < failing_before) {
             let status = StatusCode::SERVICE_UNAVAILABLE;
-            return Err(Refusal::coded(status, 1001, "Service unavailable"));
+            return Err(Refusal::internal(status, "Service unavailable"));
         }
-        let direction = match given("direction") {
-            None | Some("desc") => Direction::Descending,
-            Some("asc") => Direction::Ascending,
-            Some(_) => return Err(Refusal::invalid("direction must be one of: desc, asc")),
-        };
+        let direction = given(DIRECTION).map_or(Some(Direction::default()), Direction::by_name);
+        let direction =
+            direction.ok_or_else(|| Refusal::invalid("direction must be one of: desc, asc"))?;
         let seed = bind(seed, source, parameters);
-        let from = match given("cursor") {
+        let from = match given(CURSOR) {
             None => None,
             Some(text) => Some(
                 cursor::decode(text, seed)
                     .ok_or_else(|| Refusal::invalid("cursor is not valid for this query"))?,
             ),
         };
-        let asked_limit = limit(given("limit"))?;
+        let asked_limit = limit(given(LIMIT))?;
         let max_limit = simulator.config().max_limit;
         Ok(Self {
             window: stretch(simulator.config().bounds, since, before),
@@ -153,7 +150,7 @@ impl Question {
     }
 
     /// The cursor of an empty page that leads on.
-    pub(crate) fn skip_cursor(&self) -> String {
+    pub(crate) fn skip_cursor(&self) -> Cursor {
         let mark = Mark {
             key: self.from.unwrap_or(self.beginning()),
             empty_pages: self.empty_pages.saturating_add(1),
@@ -162,7 +159,7 @@ impl Question {
     }
 
     /// What a page says of where the next one begins.
-    pub(crate) fn next_cursor(&self, page: &Page, mischief: &Mischief) -> Option<String> {
+    pub(crate) fn next_cursor(&self, page: &Page, mischief: &Mischief) -> Option<Cursor> {
         let last = page.last.or(self.from);
         let is_full = page.entries.len() >= self.limit;
         let (place, empty_pages) = match self.from {
@@ -227,15 +224,11 @@ pub(crate) fn required_moment(
 ) -> Result<DateTime<Utc>, Refusal> {
     let text = parameters::last(parameters, name)
         .ok_or_else(|| Refusal::invalid(format!("{name} is required")))?;
-    if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-        return Ok(date.and_time(NaiveTime::MIN).and_utc());
-    }
-    match DateTime::parse_from_rfc3339(text) {
-        Ok(moment) => Ok(moment.with_timezone(&Utc)),
-        Err(_) => Err(Refusal::invalid(format!(
+    read_moment(text).ok_or_else(|| {
+        Refusal::invalid(format!(
             "{name} must be a date (yyyy-mm-dd) or an RFC 3339 time"
-        ))),
-    }
+        ))
+    })
 }
 
 /// Everything about a query that its cursors depend on, folded into a number. The order of parameters is no part of it,
@@ -243,7 +236,7 @@ pub(crate) fn required_moment(
 fn bind(seed: Seed, source: &Source, parameters: &[(String, String)]) -> Seed {
     let mut bound: Vec<_> = parameters
         .iter()
-        .filter(|(name, _)| name != "cursor" && name != "limit")
+        .filter(|(name, _)| name != CURSOR && name != LIMIT)
         .collect();
     bound.sort_unstable();
     let start = seed.named("cursor").named(&source.to_string());
@@ -272,13 +265,6 @@ fn limit(text: Option<&str>) -> Result<usize, Refusal> {
     let Some(text) = text else {
         return Ok(DEFAULT_LIMIT);
     };
-    // Official clients send numbers as they have them, `50.0` among them.
-    match text.parse::<f64>() {
-        Ok(limit) if limit.fract() == 0.0 && (1.0..=MAX_LIMIT as f64).contains(&limit) => {
-            Ok(limit as usize)
-        }
-        _ => Err(Refusal::invalid(format!(
-            "limit must be a number from 1 to {MAX_LIMIT}"
-        ))),
-    }
+    read_limit(text)
+        .ok_or_else(|| Refusal::invalid(format!("limit must be a number from 1 to {MAX_LIMIT}")))
 }

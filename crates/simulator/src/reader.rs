@@ -7,11 +7,12 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use orgtrail_cloudflare::request::Direction;
 
 use super::Simulator;
 use super::door::Call;
 use super::faults::Mischief;
-use super::log::{Direction, Key, Lane, Stretch};
+use super::log::{Key, Lane, Stretch};
 use super::logs::Log;
 use super::question::{Question, Sieve};
 

@@ -2,18 +2,8 @@
 //!
 //! A resource is known by its URI, or, where an entry does not tell one, by its id, product and type.
 
+use orgtrail_cloudflare::paging::HistoryStatus;
 use serde_json::Value;
-
-/// How well a resource is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Identified {
-    /// By its URI.
-    Exact,
-    /// By its id, product and type.
-    Approximate,
-    /// Not at all.
-    Unavailable,
-}
 
 /// A resource that entries tell of.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,17 +28,6 @@ pub(crate) enum Resource {
     },
 }
 
-impl Identified {
-    /// As `result_info.history_status` says it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Approximate => "approximate",
-            Self::Unavailable => "unavailable",
-        }
-    }
-}
-
 impl Resource {
     /// The resource that an entry tells of, if it says enough.
     pub(crate) fn of(entry: &str) -> Option<Self> {
@@ -67,10 +46,10 @@ impl Resource {
     }
 
     /// How well it is known.
-    pub(crate) fn status(&self) -> Identified {
+    pub(crate) fn status(&self) -> HistoryStatus {
         match self {
-            Self::At { .. } => Identified::Exact,
-            Self::Named { .. } => Identified::Approximate,
+            Self::At { .. } => HistoryStatus::Exact,
+            Self::Named { .. } => HistoryStatus::Approximate,
         }
     }
 
@@ -130,7 +109,7 @@ mod tests {
     #[test]
     fn a_resource_is_known_by_its_uri_whatever_was_done_to_it() {
         let resource = Resource::of(CREATED).unwrap();
-        assert_eq!(resource.status(), Identified::Exact);
+        assert_eq!(resource.status(), HistoryStatus::Exact);
         assert_eq!(Resource::of(PATCHED).as_ref(), Some(&resource));
         assert!(resource.is_told_by(PATCHED, true));
         assert!(!resource.is_told_by(OTHER_ZONE, true));
@@ -140,7 +119,7 @@ mod tests {
     #[test]
     fn without_a_uri_a_resource_is_known_by_its_names() {
         let resource = Resource::of(WITHOUT_CALL).unwrap();
-        assert_eq!(resource.status(), Identified::Approximate);
+        assert_eq!(resource.status(), HistoryStatus::Approximate);
         assert!(resource.is_told_by(PATCHED, false) && resource.is_told_by(OTHER_ZONE, false));
         assert!(!resource.is_told_by(r#"{"resource":{"id":"r","product":"dns"}}"#, false));
     }

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
+use orgtrail_cloudflare::member::{Empty, MemberForm, UserForm};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::chance::{Seed, hex};
-use super::super::envelope::Refusal;
 use super::super::people::Person;
-use super::written;
+use super::super::refusal::Refusal;
 
 /// The members there are in the beginning.
 const FIRST_MEMBERS: usize = 14;
@@ -174,19 +174,19 @@ impl NewMember {
 }
 
 impl Member {
-    /// A member as upstream tells of one.
+    /// A member as upstream writes one.
     pub(crate) fn describe(&self) -> Value {
-        json!({
-            "id": self.id,
-            "create_time": written(self.created),
-            "meta": {},
-            "status": self.status,
-            "update_time": written(self.created),
-            "user": {
-                "id": self.user_id,
-                "email": self.email,
-                "name": self.name,
-                "two_factor_authentication_enabled": !self.name.is_empty(),
+        json!(MemberForm {
+            create_time: self.created,
+            id: &self.id,
+            meta: Empty {},
+            status: &self.status,
+            update_time: self.created,
+            user: UserForm {
+                email: &self.email,
+                id: &self.user_id,
+                name: &self.name,
+                two_factor_authentication_enabled: !self.name.is_empty(),
             },
         })
     }

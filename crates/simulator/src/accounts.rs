@@ -6,11 +6,12 @@ use axum::response::Response;
 use orgtrail_cloudflare::account::AccountForm;
 use serde_json::{Value, json};
 
-use super::door::Call;
+use super::call::Call;
 use super::envelope;
 use super::refusal::Refusal;
+use super::simulator::Simulator;
 use super::world::Account;
-use super::{Simulator, listing, parameters};
+use super::{listing, parameters};
 
 /// `GET /organizations/{organization_id}/accounts`
 pub(super) async fn list(

@@ -12,17 +12,18 @@ use orgtrail_cloudflare::request::ACTION_TIME;
 use orgtrail_cloudflare::source::Source;
 use serde_json::{Value, json};
 
+use super::call::Call;
 use super::catalogue;
-use super::door::Call;
 use super::envelope;
 use super::filter::Filters;
 use super::log::{Key, Stretch};
 use super::logs::Log;
-use super::question::{Question, Sieve, required_moment};
-use super::reader::{Page, Reader, TooRare};
+use super::parameters;
+use super::question::{Page, Question, Sieve, required_moment};
+use super::reader::{Reader, TooRare};
 use super::refusal::Refusal;
 use super::resource::Resource;
-use super::{Simulator, parameters};
+use super::simulator::Simulator;
 
 /// How far from the time that a caller names a history's own entry may stand.
 const LOOKUP: chrono::TimeDelta = chrono::TimeDelta::minutes(1);

@@ -4,19 +4,21 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, stream};
 use orgtrail_cloudflare::error::{self, ApiError};
+use orgtrail_cloudflare::request::BASE_PATH;
 
-use super::Simulator;
+use super::call::{Call, Caller, SeenRequest};
 use super::chance::{Seed, hex};
 use super::envelope;
 use super::faults::{Mischief, SourceFault};
 use super::quota::Allowance;
 use super::refusal::Refusal;
+use super::simulator::Simulator;
 
 /// The longest bearer token that is well formed.
 const MAX_TOKEN_LEN: usize = 256;
@@ -32,55 +34,6 @@ const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy")
 const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
 const X_AUTH_EMAIL: HeaderName = HeaderName::from_static("x-auth-email");
 const X_AUTH_KEY: HeaderName = HeaderName::from_static("x-auth-key");
-
-/// A request as the simulator remembers it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeenRequest {
-    /// When it came, by the simulator's clock.
-    pub at: DateTime<Utc>,
-    /// `GET`, `POST`, …
-    pub method: String,
-    /// What was asked for, from `/client/v4` on.
-    pub path_and_query: String,
-    /// How it was answered.
-    pub status: u16,
-    /// Whose it was: a hash of the token and never the token; empty when there was none.
-    pub credential: String,
-    /// Whether it came although its credential had been told to wait, and the wait was not over. A client that
-    /// keeps its word has none of these.
-    pub while_told_to_wait: bool,
-}
-
-/// What a route is told of the request it serves.
-#[derive(Clone, Debug)]
-pub(crate) struct Call {
-    /// Which request of the simulator's life it is.
-    pub(crate) number: u64,
-    pub(crate) at: DateTime<Utc>,
-    /// Upstream's id for it.
-    pub(crate) ray: String,
-    /// The hash of its token or key.
-    pub(crate) credential: String,
-    pub(crate) caller: Caller,
-    pub(crate) method: Method,
-    /// What was called, without `/client/v4` and without its parameters.
-    pub(crate) path: String,
-    /// The name that the caller's program gives itself.
-    pub(crate) user_agent: Option<String>,
-    pub(crate) mischief: Mischief,
-}
-
-/// How a caller says who it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Caller {
-    /// By a bearer token.
-    Token,
-    /// By an e-mail address and the key that belongs to it.
-    Key {
-        /// The address.
-        email: String,
-    },
-}
 
 /// Lets a request in, or not, and sends every answer out with the headers that all have.
 pub(super) async fn pass(
@@ -288,7 +241,7 @@ fn bad_header(name: &str, code: i64) -> Refusal {
 }
 
 fn path_inside(path: &str) -> String {
-    let inside = path.strip_prefix(super::BASE_PATH).unwrap_or(path);
+    let inside = path.strip_prefix(BASE_PATH).unwrap_or(path);
     inside.chars().take(MAX_SEEN_PATH_LEN).collect()
 }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use orgtrail_cloudflare::request::Direction;
+use orgtrail_cloudflare::source::Source;
 
-use super::Simulator;
 use super::log::{Key, Lane, Stretch};
 use super::logs::Log;
+use super::simulator::Simulator;
 
 /// Keys that are computed at a time.
 const PIECE: usize = 1_024;
@@ -27,7 +28,7 @@ pub struct Entries {
 }
 
 impl Entries {
-    pub(super) fn new(
+    fn new(
         simulator: Simulator,
         log: Option<Arc<Log>>,
         from: DateTime<Utc>,
@@ -43,6 +44,24 @@ impl Entries {
             visible_by,
             keys: VecDeque::new(),
         }
+    }
+}
+
+impl Simulator {
+    /// The exact text of every entry of a log that could be read at some moment up to `visible_by`, oldest first: what
+    /// a perfect collector would hold.
+    #[must_use]
+    pub fn entries(&self, source: &Source, visible_by: DateTime<Utc>) -> Vec<String> {
+        self.walk(source, visible_by).collect()
+    }
+
+    /// The same, one by one: each entry is made when it is asked for, so that ten million of them need no room.
+    /// A source that is not one of [`Simulator::sources`] has none.
+    #[must_use]
+    pub fn walk(&self, source: &Source, visible_by: DateTime<Utc>) -> Entries {
+        let kept_since = self.started() - self.retention();
+        let log = self.logs().get(source);
+        Entries::new(self.clone(), log, kept_since, visible_by)
     }
 }
 

@@ -15,8 +15,8 @@ use super::chance::Seed;
 use super::config::SimConfig;
 use super::history::{self, Draft};
 use super::lateness::Lateness;
-use super::lock;
 use super::log::{self, Computed, Key, Lane, Published, Stretch};
+use super::sync::lock;
 use super::timeline::{MAX_HISTORY, Timeline};
 use super::world::{Place, World};
 

@@ -10,12 +10,13 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::call::Call;
 use super::directory::{MAX_MEMBERS, Member, NewMember};
-use super::door::Call;
 use super::envelope;
 use super::record::{self, Change};
 use super::refusal::Refusal;
-use super::{Simulator, listing, parameters};
+use super::simulator::Simulator;
+use super::{listing, parameters};
 
 /// The body of `POST …/members`.
 #[derive(Debug, Deserialize)]

@@ -11,12 +11,13 @@ use serde_json::{Value, json};
 
 use orgtrail_cloudflare::source::Source;
 
+use super::call::Call;
 use super::directory::{Directory, Organization, Profile, Wanted};
-use super::door::Call;
 use super::envelope;
 use super::record::{self, Change};
 use super::refusal::Refusal;
-use super::{Simulator, listing, parameters};
+use super::simulator::Simulator;
+use super::{listing, parameters};
 
 /// `GET /organizations`
 pub(super) async fn list(

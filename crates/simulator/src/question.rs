@@ -2,6 +2,8 @@
 //!
 //! A question is checked as a whole before anything is read. Which entries pass is said by a sieve beside it.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail_cloudflare::paging::Cursor;
@@ -11,16 +13,17 @@ use orgtrail_cloudflare::request::{
 };
 use orgtrail_cloudflare::source::Source;
 
+use super::call::Call;
 use super::chance::Seed;
+use super::config::Bounds;
 use super::cursor::Mark;
-use super::door::Call;
 use super::faults::{MAX_EMPTY_IN_A_ROW, Mischief};
 use super::filter::Filters;
 use super::log::{Key, Stretch};
-use super::reader::Page;
 use super::refusal::Refusal;
 use super::resource::Resource;
-use super::{Bounds, Simulator, cursor, parameters};
+use super::simulator::Simulator;
+use super::{cursor, parameters};
 
 /// A request that makes sense.
 #[derive(Debug)]
@@ -47,6 +50,14 @@ pub(crate) enum Sieve {
     Filters(Filters),
     /// Those that tell of a resource.
     Resource(Resource),
+}
+
+/// What has been read for an answer.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) entries: Vec<Arc<str>>,
+    pub(crate) last: Option<Key>,
+    pub(crate) has_more: bool,
 }
 
 impl Question {

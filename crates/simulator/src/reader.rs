@@ -9,12 +9,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use orgtrail_cloudflare::request::Direction;
 
-use super::Simulator;
-use super::door::Call;
+use super::call::Call;
 use super::faults::Mischief;
 use super::log::{Key, Lane, Stretch};
 use super::logs::Log;
-use super::question::{Question, Sieve};
+use super::question::{Page, Question, Sieve};
+use super::simulator::Simulator;
 
 /// Keys that are read at a time.
 const PIECE: usize = 256;
@@ -29,14 +29,6 @@ pub(crate) struct Reader<'a> {
     simulator: &'a Simulator,
     log: &'a Log,
     now: DateTime<Utc>,
-}
-
-/// What has been read for an answer.
-#[derive(Debug)]
-pub(crate) struct Page {
-    pub(crate) entries: Vec<Arc<str>>,
-    pub(crate) last: Option<Key>,
-    pub(crate) has_more: bool,
 }
 
 /// Nothing passes the filters among as many entries as a request may look at.

@@ -7,11 +7,12 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
 
+use super::call::{Call, Caller};
 use super::chance::uuid;
-use super::door::{Call, Caller};
 use super::entry::{Action, Actor, Entry, Json, Named, Offset, Raw, Resource, Scope, write_time};
+use super::envelope;
+use super::simulator::Simulator;
 use super::timeline::Digits;
-use super::{Simulator, envelope};
 use orgtrail_cloudflare::source::Source;
 
 /// The request of a call without a body, as entries tell it.

@@ -8,12 +8,18 @@ mod organizations;
 mod walks;
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
+use chrono::{DateTime, TimeDelta, Utc};
+use orgtrail_cloudflare::request::BASE_PATH;
+use orgtrail_cloudflare::source::Source;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use super::routes::MAX_BODY_LEN;
+use super::sync::lock;
 use super::*;
 
 /// Where every test's clock starts: a Monday.

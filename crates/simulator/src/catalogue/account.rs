@@ -1,8 +1,8 @@
 //! What is changed in an account: its members and tokens, and who may reach what through Zero Trust.
 
-use super::super::pen::body;
-use super::{
-    Body, COME_AND_GO, CREATED, Identity, PATCHED, Product, REPLACED, SET, Subject, USUAL,
+use super::super::pen::{Body, body};
+use super::product::{
+    COME_AND_GO, CREATED, Identity, PATCHED, Product, REPLACED, SET, Subject, USUAL,
 };
 
 pub(super) const PRODUCTS: &[Product] = &[

@@ -1,7 +1,8 @@
 //! What is changed through the organization itself; each of these stands in the organization's own log alone.
 
-use super::super::pen::body;
-use super::{Body, COME_AND_GO, CREATED, Identity, PATCHED, Product, SET, Subject};
+use super::super::chance::pick;
+use super::super::pen::{Body, body};
+use super::product::{COME_AND_GO, CREATED, Identity, PATCHED, Product, SET, Subject};
 
 /// The products of the organization's log.
 pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
@@ -83,7 +84,7 @@ fn member(subject: &mut Subject<'_>, body: &mut Body) {
     let email = &subject.person.email;
     body!(body, { "member": {
         "user": { "id": subject.person.id, "email": email, "name": subject.person.name, "two_factor_authentication_enabled": subject.rng.bool() },
-        "status": super::pick(subject.rng, &["active", "pending"]),
+        "status": pick(subject.rng, &["active", "pending"]),
     } });
 }
 

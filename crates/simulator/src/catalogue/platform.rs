@@ -1,7 +1,8 @@
 //! What developers change: code that runs at the edge, and where it keeps its data.
 
-use super::super::pen::body;
-use super::{Body, COME_AND_GO, CREATED, Identity, Product, REPLACED, Subject, UPLOADED, USUAL};
+use super::super::chance::hex;
+use super::super::pen::{Body, body};
+use super::product::{COME_AND_GO, CREATED, Identity, Product, REPLACED, Subject, UPLOADED, USUAL};
 
 pub(super) const PRODUCTS: &[Product] = &[
     Product {
@@ -139,7 +140,7 @@ pub(super) const PRODUCTS: &[Product] = &[
 ];
 
 fn worker_script(subject: &mut Subject<'_>, body: &mut Body) {
-    let (namespace, etag) = (subject.other_id(), super::hex(subject.rng, 32));
+    let (namespace, etag) = (subject.other_id(), hex(subject.rng, 32));
     body!(body, {
         "main_module": "index.js",
         "compatibility_date": "2026-06-01",
@@ -192,7 +193,7 @@ fn queue(subject: &mut Subject<'_>, body: &mut Body) {
 }
 
 fn deployment(subject: &mut Subject<'_>, body: &mut Body) {
-    let commit = super::hex(subject.rng, 40);
+    let commit = hex(subject.rng, 40);
     body!(body, {
         "branch": subject.varying(&["main", "main", "staging", "feature/größe"]),
         "environment": subject.varying(&["production", "preview"]),

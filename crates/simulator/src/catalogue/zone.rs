@@ -1,8 +1,9 @@
 //! What is changed in a zone: its records, settings, certificates, rules and balancers.
 
-use super::super::pen::body;
-use super::{
-    Body, COME_AND_GO, CREATED, Identity, PATCHED, Product, REPLACED, SET, Subject, USUAL,
+use super::super::chance::pick;
+use super::super::pen::{Body, body};
+use super::product::{
+    COME_AND_GO, CREATED, Identity, PATCHED, Product, REPLACED, SET, Subject, USUAL,
 };
 
 pub(super) const PRODUCTS: &[Product] = &[
@@ -177,7 +178,7 @@ fn dns_record(subject: &mut Subject<'_>, body: &mut Body) {
         "name": subject.host(),
         "content": content,
         "proxied": matches!(kind, "A" | "AAAA" | "CNAME") && subject.rng.bool(),
-        "ttl": super::pick(subject.rng, &[1, 60, 300, 3600]),
+        "ttl": pick(subject.rng, &[1, 60, 300, 3600]),
         "comment": subject.remark(),
         "tags": [format!("team:{}", subject.fixed(&["edge", "shop", "data", "ops"]))],
     });
@@ -215,7 +216,7 @@ fn certificate_pack(subject: &mut Subject<'_>, body: &mut Body) {
         "type": "advanced",
         "hosts": [host, format!("*.{host}")],
         "validation_method": subject.fixed(&["txt", "http", "email"]),
-        "validity_days": super::pick(subject.rng, &[14, 30, 90, 365]),
+        "validity_days": pick(subject.rng, &[14, 30, 90, 365]),
         "certificate_authority": subject.fixed(&["google", "lets_encrypt", "ssl_com"]),
         "status": subject.varying(&["initializing", "pending_validation", "active"]),
     });
@@ -263,7 +264,7 @@ fn rate_limit(subject: &mut Subject<'_>, body: &mut Body) {
     let url = format!("{}/login*", subject.host());
     body!(body, {
         "threshold": subject.rng.u16(10..600),
-        "period": super::pick(subject.rng, &[10, 60, 600]),
+        "period": pick(subject.rng, &[10, 60, 600]),
         "action": { "mode": subject.varying(&["simulate", "ban", "challenge"]), "timeout": 600 },
         "match": {
             "request": { "methods": ["POST"], "schemes": ["_ALL_"], "url": url },

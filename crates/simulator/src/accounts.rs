@@ -7,8 +7,8 @@ use orgtrail_cloudflare::account::AccountForm;
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::envelope;
 use super::refusal::Refusal;
+use super::responses;
 use super::simulator::Simulator;
 use super::world::Account;
 use super::{listing, parameters};
@@ -38,7 +38,7 @@ pub(super) async fn list(
         })
         .map(|(number, account)| (number, describe(account, with_tags)));
     let page = listing::page(&parameters, passing)?;
-    listing::answer(page, &call.mischief)
+    listing::answer(page, &call.faults)
 }
 
 /// `GET /accounts/{account_id}`
@@ -50,7 +50,7 @@ pub(super) async fn get(
     let account = accounts
         .find(|account| account.id == id)
         .ok_or_else(|| Refusal::not_found("there is no such account"))?;
-    Ok(envelope::success(describe(account, false)))
+    Ok(responses::success(describe(account, false)))
 }
 
 fn sort(accounts: &mut [&Account], parameters: &[(String, String)]) -> Result<(), Refusal> {

@@ -1,6 +1,6 @@
 //! The routes of the audit logs: a log's list, the history of a resource, and the categories of products.
 //!
-//! They join what others know: what is asked for is read by `question`, found by `reader`, and told by `envelope`.
+//! They join other parts: `page_request` reads the request, `log_reader` finds the entries, `responses` writes the answer.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::catalogue;
-use super::envelope;
 use super::filter::Filters;
-use super::log::{Key, Stretch};
+use super::log::{Key, LogRange};
+use super::log_reader::{LogReader, TooRare};
 use super::logs::Log;
+use super::page_request::{EntryFilter, PageRequest, ReadPage, required_moment};
 use super::parameters;
-use super::question::{Page, Question, Sieve, required_moment};
-use super::reader::{Reader, TooRare};
 use super::refusal::Refusal;
-use super::resource::Resource;
+use super::resource::HistoryResource;
+use super::responses;
 use super::simulator::Simulator;
 
 /// How far from the time that a caller names a history's own entry may stand.
@@ -89,7 +89,7 @@ pub(super) async fn product_categories(
         (!products.is_empty())
             .then(|| json!({ "label": label, "value": value, "products": products }))
     });
-    Ok(envelope::success_whole(told.collect()))
+    Ok(responses::success_whole(told.collect()))
 }
 
 async fn list<E>(
@@ -102,13 +102,13 @@ async fn list<E>(
     let parameters = parameters::parse(query.as_deref())?;
     let filters = Filters::parse(log.source.kind(), &parameters).map_err(Refusal::invalid)?;
     let seed = simulator.seed().named("list");
-    let question = Question::parse(simulator, call, seed, &log.source, &parameters)?;
+    let request = PageRequest::parse(simulator, call, seed, &log.source, &parameters)?;
     answer(
         simulator,
         call,
         &log,
-        &question,
-        &Sieve::Filters(filters),
+        &request,
+        &EntryFilter::Filters(filters),
         None,
     )
     .await
@@ -125,8 +125,8 @@ async fn history<E>(
     let parameters = parameters::parse(query.as_deref())?;
     let action_time = required_moment(&parameters, ACTION_TIME)?;
     let seed = simulator.seed().named("history").named(id);
-    let question = Question::parse(simulator, call, seed, &log.source, &parameters)?;
-    let near = Stretch {
+    let request = PageRequest::parse(simulator, call, seed, &log.source, &parameters)?;
+    let near = LogRange {
         low: Key::first_at(
             action_time
                 .checked_sub_signed(LOOKUP)
@@ -138,22 +138,25 @@ async fn history<E>(
                 .unwrap_or(action_time),
         ),
     };
-    let reader = Reader::new(simulator, call, &log);
+    let reader = LogReader::new(simulator, call, &log);
     let own = reader
-        .find(question.kept(near), &Sieve::Filters(Filters::of_id(id)))
+        .find(
+            request.kept(near),
+            &EntryFilter::Filters(Filters::of_id(id)),
+        )
         .await
         .ok_or_else(|| {
             Refusal::not_found("there is no audit log entry of that id near action_time")
         })?;
-    let (status, resource) = match Resource::of(&own) {
+    let (status, resource) = match HistoryResource::of(&own) {
         Some(resource) => (resource.status(), resource),
         None => {
             let nothing = info(simulator, 0, None, Some(HistoryStatus::Unavailable));
-            return Ok(envelope::audit_page::<&str>(&[], &nothing));
+            return Ok(responses::audit_page::<&str>(&[], &nothing));
         }
     };
-    let sieve = Sieve::Resource(resource);
-    answer(simulator, call, &log, &question, &sieve, Some(status)).await
+    let filter = EntryFilter::Resource(resource);
+    answer(simulator, call, &log, &request, &filter, Some(status)).await
 }
 
 /// The log that a route names.
@@ -171,32 +174,32 @@ async fn answer(
     simulator: &Simulator,
     call: &Call,
     log: &Log,
-    question: &Question,
-    sieve: &Sieve,
+    request: &PageRequest,
+    filter: &EntryFilter,
     status: Option<HistoryStatus>,
 ) -> Result<Response, Refusal> {
-    if question.from.is_some() && call.mischief.expired_cursor {
+    if request.from.is_some() && call.faults.expired_cursor {
         return Err(Refusal::invalid("cursor has expired"));
     }
-    let skip = question
-        .is_skipped(&call.mischief)
-        .then(|| question.skip_cursor());
+    let skip = request
+        .is_skipped(&call.faults)
+        .then(|| request.skip_cursor());
     if let Some(cursor) = skip {
         let info = info(simulator, 0, Some(&cursor), status);
-        return Ok(envelope::audit_page::<&str>(&[], &info));
+        return Ok(responses::audit_page::<&str>(&[], &info));
     }
-    let reader = Reader::new(simulator, call, log);
-    let page: Page = reader
-        .page(question, sieve, &call.mischief)
+    let reader = LogReader::new(simulator, call, log);
+    let page: ReadPage = reader
+        .page(request, filter, &call.faults)
         .await
         .map_err(|TooRare { n_scanned }| {
             Refusal::invalid(format!(
                 "nothing among the first {n_scanned} entries passes the filters; ask for a shorter window"
             ))
         })?;
-    let next = question.next_cursor(&page, &call.mischief);
+    let next = request.next_cursor(&page, &call.faults);
     let info = info(simulator, page.entries.len(), next.as_ref(), status);
-    Ok(envelope::audit_page(&page.entries, &info))
+    Ok(responses::audit_page(&page.entries, &info))
 }
 
 fn info(

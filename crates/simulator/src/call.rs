@@ -3,7 +3,7 @@
 use axum::http::Method;
 use chrono::{DateTime, Utc};
 
-use super::faults::Mischief;
+use super::faults::RequestFaults;
 
 /// A request as the simulator remembers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub(crate) struct Call {
     pub(crate) path: String,
     /// The name that the caller's program gives itself.
     pub(crate) user_agent: Option<String>,
-    pub(crate) mischief: Mischief,
+    pub(crate) faults: RequestFaults,
 }
 
 /// How a caller says who it is.

@@ -11,7 +11,7 @@ mod zone;
 
 pub(crate) use categories::{CATEGORIES, label_of};
 pub(crate) use organization::ORGANIZATION_PRODUCTS;
-pub(crate) use product::{Change, Product, Scene};
+pub(crate) use product::{CatalogueChange, Product, Scene};
 
 /// The products of accounts and their zones.
 pub(crate) fn account_products() -> impl Iterator<Item = &'static Product> + Clone {
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_product_tells_every_deed() {
+    fn every_product_writes_every_kind_of_call() {
         let person = Person::new(Seed(1), 1);
         let zone = Zone {
             id: "0".repeat(32),

@@ -9,14 +9,14 @@ use chrono::DateTime;
 use orgtrail_cloudflare::paging::Cursor;
 
 use super::chance::Seed;
-use super::log::{Key, Lane};
+use super::log::{EntryOrigin, Key};
 
 /// Seconds (8), nanoseconds (4), lane (1), number (8), empty pages (2), check (8): a length that leaves padding to be written.
 const LEN: usize = 31;
 
 /// A place in a log, as a cursor holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct CursorPosition {
     /// The next page begins after this.
     pub(crate) key: Key,
     /// How many empty pages have led here from the same place.
@@ -24,7 +24,7 @@ pub(crate) struct Mark {
 }
 
 /// The cursor that goes on after `mark`.
-pub(crate) fn encode(mark: Mark, query: Seed) -> Cursor {
+pub(crate) fn encode(mark: CursorPosition, query: Seed) -> Cursor {
     let key = mark.key;
     let mut bytes = Vec::with_capacity(LEN);
     bytes.extend(key.time.timestamp().to_be_bytes());
@@ -37,7 +37,7 @@ pub(crate) fn encode(mark: Mark, query: Seed) -> Cursor {
 }
 
 /// The place a cursor speaks of, unless it is damaged or another query's.
-pub(crate) fn decode(cursor: &str, query: Seed) -> Option<Mark> {
+pub(crate) fn decode(cursor: &str, query: Seed) -> Option<CursorPosition> {
     let bytes = URL_SAFE.decode(cursor).ok()?;
     let bytes: &[u8; LEN] = bytes.as_slice().try_into().ok()?;
     let (seconds, rest) = bytes.split_first_chunk::<8>()?;
@@ -48,21 +48,21 @@ pub(crate) fn decode(cursor: &str, query: Seed) -> Option<Mark> {
     let key = Key {
         time: DateTime::from_timestamp(i64::from_be_bytes(*seconds), u32::from_be_bytes(*nanos))?,
         lane: match lane {
-            0 => Lane::History,
-            1 => Lane::Live,
-            2 => Lane::Published,
+            0 => EntryOrigin::History,
+            1 => EntryOrigin::Live,
+            2 => EntryOrigin::Published,
             _ => return None,
         },
         number: u64::from_be_bytes(*number),
     };
-    let mark = Mark {
+    let mark = CursorPosition {
         key,
         empty_pages: u16::from_be_bytes(*empty_pages),
     };
     (sum == check(mark, query).to_be_bytes()).then_some(mark)
 }
 
-fn check(mark: Mark, query: Seed) -> u64 {
+fn check(mark: CursorPosition, query: Seed) -> u64 {
     let key = mark.key;
     query
         .child(mark.empty_pages.into())
@@ -79,13 +79,17 @@ mod tests {
 
     #[test]
     fn a_cursor_comes_back_and_only_to_its_query() {
-        for lane in [Lane::History, Lane::Live, Lane::Published] {
+        for lane in [
+            EntryOrigin::History,
+            EntryOrigin::Live,
+            EntryOrigin::Published,
+        ] {
             let key = Key {
                 time: "2026-08-03T12:00:00.123456789Z".parse().unwrap(),
                 lane,
                 number: 1 << 40,
             };
-            let mark = Mark {
+            let mark = CursorPosition {
                 key,
                 empty_pages: 3,
             };

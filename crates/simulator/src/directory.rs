@@ -17,7 +17,7 @@ use super::chance::{Seed, hex};
 use super::refusal::Refusal;
 use super::world::World;
 
-pub(crate) use members::{MAX_MEMBERS, Member, Members, NewMember};
+pub(crate) use members::{MAX_MEMBERS, MemberList, NewMember, SimMember};
 
 /// The most organizations there can be at a time.
 const MAX_ORGANIZATIONS: usize = 1_000;
@@ -31,28 +31,28 @@ const MAX_TEXT_LEN: usize = 1_024;
 /// All organizations.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    organizations: BTreeMap<u64, Organization>,
+    organizations: BTreeMap<u64, OrganizationState>,
     n_made: u64,
     seed: Seed,
 }
 
 /// One organization.
 #[derive(Debug)]
-pub(crate) struct Organization {
+pub(crate) struct OrganizationState {
     pub(crate) id: String,
     pub(crate) name: String,
     /// The number of the one above.
     parent: Option<u64>,
-    pub(crate) profile: Option<Profile>,
+    pub(crate) profile: Option<OrganizationProfile>,
     created: DateTime<Utc>,
     /// The numbers of its accounts in the world.
     pub(crate) accounts: Range<usize>,
-    pub(crate) members: Members,
+    pub(crate) members: MemberList,
 }
 
 /// What an organization says of itself. All of it is required, though any of it may be empty.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-pub(crate) struct Profile {
+pub(crate) struct OrganizationProfile {
     business_address: String,
     business_email: String,
     business_name: String,
@@ -62,10 +62,10 @@ pub(crate) struct Profile {
 
 /// What makes an organization, or changes one.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Wanted {
+pub(crate) struct OrganizationInput {
     name: String,
     parent: Option<WantedParent>,
-    profile: Option<Profile>,
+    profile: Option<OrganizationProfile>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -76,16 +76,17 @@ struct WantedParent {
 impl Directory {
     /// The organizations of a world, whose members are the first of its people.
     pub(crate) fn new(seed: Seed, world: &World) -> Self {
-        let organizations: BTreeMap<u64, Organization> = (0..)
+        let organizations: BTreeMap<u64, OrganizationState> = (0..)
             .zip(&world.organizations)
             .map(|(number, organization)| {
                 let people = world.people.iter().cycle().skip(organization.team as usize);
-                let members = Members::new(member_seed(seed, number), people, organization.created);
-                let organization = Organization {
+                let members =
+                    MemberList::new(member_seed(seed, number), people, organization.created);
+                let organization = OrganizationState {
                     id: organization.id.clone(),
                     name: organization.name.clone(),
                     parent: None,
-                    profile: Some(Profile::of(&organization.name)),
+                    profile: Some(OrganizationProfile::of(&organization.name)),
                     created: organization.created,
                     accounts: organization.accounts.clone(),
                     members,
@@ -101,7 +102,7 @@ impl Directory {
     }
 
     /// All of them, in the order of their numbers.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Organization)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &OrganizationState)> {
         self.organizations
             .iter()
             .map(|(number, organization)| (*number, organization))
@@ -122,7 +123,7 @@ impl Directory {
     ///
     /// # Errors
     /// As [`Directory::number`].
-    pub(crate) fn find(&self, id: &str) -> Result<&Organization, Refusal> {
+    pub(crate) fn find(&self, id: &str) -> Result<&OrganizationState, Refusal> {
         let number = self.number(id)?;
         self.organizations
             .get(&number)
@@ -133,7 +134,7 @@ impl Directory {
     ///
     /// # Errors
     /// As [`Directory::number`].
-    pub(crate) fn find_mut(&mut self, id: &str) -> Result<&mut Organization, Refusal> {
+    pub(crate) fn find_mut(&mut self, id: &str) -> Result<&mut OrganizationState, Refusal> {
         let number = self.number(id)?;
         self.organizations
             .get_mut(&number)
@@ -146,7 +147,7 @@ impl Directory {
     /// When a name, a parent or a profile is none.
     pub(crate) fn create(
         &mut self,
-        wanted: Wanted,
+        wanted: OrganizationInput,
         now: DateTime<Utc>,
     ) -> Result<(u64, String), Refusal> {
         check(&wanted)?;
@@ -161,14 +162,14 @@ impl Directory {
         self.n_made += 1;
         let seed = self.seed.named("organization").child(number);
         let id = hex(&mut seed.rng(), 32);
-        let organization = Organization {
+        let organization = OrganizationState {
             id: id.clone(),
             name: wanted.name,
             parent,
             profile: wanted.profile,
             created: now,
             accounts: 0..0,
-            members: Members::new(member_seed(self.seed, number), std::iter::empty(), now),
+            members: MemberList::new(member_seed(self.seed, number), std::iter::empty(), now),
         };
         self.organizations.insert(number, organization);
         Ok((number, id))
@@ -178,7 +179,7 @@ impl Directory {
     ///
     /// # Errors
     /// When a name, a parent or a profile is none, or the parent stands below the organization.
-    pub(crate) fn modify(&mut self, number: u64, wanted: Wanted) -> Result<(), Refusal> {
+    pub(crate) fn modify(&mut self, number: u64, wanted: OrganizationInput) -> Result<(), Refusal> {
         check(&wanted)?;
         let parent = self.parent_of(&wanted)?;
         if let Some(parent) = parent {
@@ -284,7 +285,7 @@ impl Directory {
         described
     }
 
-    fn parent_of(&self, wanted: &Wanted) -> Result<Option<u64>, Refusal> {
+    fn parent_of(&self, wanted: &OrganizationInput) -> Result<Option<u64>, Refusal> {
         let Some(parent) = &wanted.parent else {
             return Ok(None);
         };
@@ -310,14 +311,14 @@ impl Directory {
     }
 }
 
-impl Organization {
+impl OrganizationState {
     /// The number of the one above.
     pub(crate) fn parent(&self) -> Option<u64> {
         self.parent
     }
 }
 
-impl Profile {
+impl OrganizationProfile {
     fn of(name: &str) -> Self {
         Self {
             business_address: String::new(),
@@ -352,12 +353,15 @@ pub(crate) fn written(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-fn check(wanted: &Wanted) -> Result<(), Refusal> {
+fn check(wanted: &OrganizationInput) -> Result<(), Refusal> {
     if wanted.name.trim().is_empty() || is_too_long(&wanted.name) {
         let message = format!("name must have from 1 to {MAX_TEXT_LEN} characters");
         return Err(Refusal::invalid(message));
     }
-    wanted.profile.as_ref().map_or(Ok(()), Profile::check)
+    wanted
+        .profile
+        .as_ref()
+        .map_or(Ok(()), OrganizationProfile::check)
 }
 
 fn is_too_long(text: &str) -> bool {

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use orgtrail_cloudflare::request::Direction;
 use orgtrail_cloudflare::source::Source;
 
-use super::log::{Key, Lane, Stretch};
+use super::log::{EntryOrigin, Key, LogRange};
 use super::logs::Log;
 use super::simulator::Simulator;
 
@@ -22,7 +22,7 @@ pub struct Entries {
     simulator: Simulator,
     /// Nothing when there is no such log.
     log: Option<Arc<Log>>,
-    rest: Stretch,
+    rest: LogRange,
     visible_by: DateTime<Utc>,
     keys: VecDeque<Key>,
 }
@@ -37,7 +37,7 @@ impl Entries {
         Self {
             simulator,
             log,
-            rest: Stretch {
+            rest: LogRange {
                 low: Key::first_at(from),
                 high: Key::first_at(DateTime::<Utc>::MAX_UTC),
             },
@@ -81,8 +81,8 @@ impl Iterator for Entries {
         let key = self.keys.pop_front()?;
         let world = self.simulator.world();
         match key.lane {
-            Lane::Published => Some(log.text(world, key).as_ref().to_owned()),
-            Lane::History | Lane::Live => log.compose(world, key),
+            EntryOrigin::Published => Some(log.text(world, key).as_ref().to_owned()),
+            EntryOrigin::History | EntryOrigin::Live => log.compose(world, key),
         }
     }
 }

@@ -6,28 +6,28 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::pen::{self, Object};
-use super::timeline::Digits;
+use super::json_writer::{self, Object};
+use super::timeline::TimePrecision;
 
 /// How long an entry's text usually is at most, in bytes: what is set aside for one.
 const USUAL_LEN: usize = 2_048;
 
 /// One entry.
 #[derive(Debug)]
-pub(crate) struct Entry<'a> {
+pub(crate) struct WrittenEntry<'a> {
     pub(crate) id: String,
-    pub(crate) account: Option<Named<'a>>,
+    pub(crate) account: Option<NamedObject<'a>>,
     pub(crate) action: Action,
     pub(crate) actor: Option<Actor<'a>>,
-    pub(crate) organization: Option<Named<'a>>,
-    pub(crate) raw: Option<Raw<'a>>,
-    pub(crate) resource: Resource,
-    pub(crate) zone: Option<Named<'a>>,
+    pub(crate) organization: Option<NamedObject<'a>>,
+    pub(crate) raw: Option<CallRecord<'a>>,
+    pub(crate) resource: EntryResource,
+    pub(crate) zone: Option<NamedObject<'a>>,
 }
 
 /// An account, a zone, or an organization, which goes without its name.
 #[derive(Debug)]
-pub(crate) struct Named<'a> {
+pub(crate) struct NamedObject<'a> {
     pub(crate) id: &'a str,
     pub(crate) name: Option<&'a str>,
 }
@@ -55,7 +55,7 @@ pub(crate) struct Actor<'a> {
 
 /// The call it was done with; `{}` where there was none.
 #[derive(Debug, Default)]
-pub(crate) struct Raw<'a> {
+pub(crate) struct CallRecord<'a> {
     pub(crate) cf_ray_id: Option<String>,
     pub(crate) method: Option<&'a str>,
     pub(crate) status_code: Option<u16>,
@@ -68,7 +68,7 @@ pub(crate) type Json = Cow<'static, [u8]>;
 
 /// What it was done to.
 #[derive(Debug)]
-pub(crate) struct Resource {
+pub(crate) struct EntryResource {
     pub(crate) id: String,
     pub(crate) product: &'static str,
     pub(crate) request: Option<Json>,
@@ -90,7 +90,7 @@ pub(crate) enum Scope {
     Empty,
 }
 
-impl Entry<'_> {
+impl WrittenEntry<'_> {
     /// The entry's text, as it goes into a page.
     pub(crate) fn text(&self) -> String {
         let mut out = Vec::with_capacity(USUAL_LEN);
@@ -114,11 +114,11 @@ impl Entry<'_> {
             zone.write(entry.member("zone"));
         }
         entry.close();
-        pen::into_text(out)
+        json_writer::into_text(out)
     }
 }
 
-impl Named<'_> {
+impl NamedObject<'_> {
     fn write(&self, out: &mut Vec<u8>) {
         let mut object = Object::open(out);
         object.put("id", self.id);
@@ -152,7 +152,7 @@ impl Actor<'_> {
     }
 }
 
-impl Raw<'_> {
+impl CallRecord<'_> {
     fn write(&self, out: &mut Vec<u8>) {
         let mut object = Object::open(out);
         object.put_some("cf_ray_id", self.cf_ray_id.as_ref());
@@ -164,7 +164,7 @@ impl Raw<'_> {
     }
 }
 
-impl Resource {
+impl EntryResource {
     fn write(&self, out: &mut Vec<u8>) {
         let mut object = Object::open(out);
         object.put("id", &self.id);
@@ -187,7 +187,7 @@ impl Resource {
 
     fn write_scope(&self, out: &mut Vec<u8>) {
         if let Scope::Text(name) = self.scope {
-            pen::value(out, name);
+            json_writer::value(out, name);
             return;
         }
         let mut object = Object::open(out);
@@ -211,12 +211,12 @@ pub(crate) enum Offset {
 }
 
 /// A time as entries write it.
-pub(crate) fn write_time(time: DateTime<Utc>, digits: Digits, offset: Offset) -> String {
+pub(crate) fn write_time(time: DateTime<Utc>, digits: TimePrecision, offset: Offset) -> String {
     let form = match digits {
-        Digits::None => SecondsFormat::Secs,
-        Digits::Three => SecondsFormat::Millis,
-        Digits::Six => SecondsFormat::Micros,
-        Digits::Nine => SecondsFormat::Nanos,
+        TimePrecision::None => SecondsFormat::Secs,
+        TimePrecision::Three => SecondsFormat::Millis,
+        TimePrecision::Six => SecondsFormat::Micros,
+        TimePrecision::Nine => SecondsFormat::Nanos,
     };
     let two_hours = chrono::FixedOffset::east_opt(2 * 3_600);
     match (offset, two_hours) {
@@ -236,9 +236,21 @@ mod tests {
         let check = |digits, offset, expect: &str| {
             assert_eq!(write_time(time, digits, offset), expect);
         };
-        check(Digits::None, Offset::Z, "2026-08-03T08:46:10Z");
-        check(Digits::Three, Offset::Zero, "2026-08-03T08:46:10.987+00:00");
-        check(Digits::Six, Offset::Two, "2026-08-03T10:46:10.987654+02:00");
-        check(Digits::Nine, Offset::Z, "2026-08-03T08:46:10.987654321Z");
+        check(TimePrecision::None, Offset::Z, "2026-08-03T08:46:10Z");
+        check(
+            TimePrecision::Three,
+            Offset::Zero,
+            "2026-08-03T08:46:10.987+00:00",
+        );
+        check(
+            TimePrecision::Six,
+            Offset::Two,
+            "2026-08-03T10:46:10.987654+02:00",
+        );
+        check(
+            TimePrecision::Nine,
+            Offset::Z,
+            "2026-08-03T08:46:10.987654321Z",
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What goes wrong, and how often: each request's mischief follows from a seed and the request's number.
+//! What goes wrong, and how often: the faults of a request follow from a seed and the request's number.
 //!
 //! Every kind of fault is drawn apart, so that switching one on does not move the others. How a fault looks on the
 //! wire is the business of whoever answers.
@@ -149,7 +149,7 @@ pub(crate) enum SourceFault {
 
 /// What befalls one request.
 #[derive(Clone, Debug)]
-pub(crate) struct Mischief {
+pub(crate) struct RequestFaults {
     /// Chance for how exactly.
     pub(crate) seed: Seed,
     /// Wait this many seconds.
@@ -186,10 +186,10 @@ pub(crate) struct Mischief {
 
 impl Faults {
     /// What befalls request `number`.
-    pub(crate) fn draw(&self, number: u64) -> Mischief {
+    pub(crate) fn draw(&self, number: u64) -> RequestFaults {
         let seed = Seed(self.seed).named("request").child(number);
         let happens = |name, share| seed.named(name).happens(share);
-        Mischief {
+        RequestFaults {
             seed,
             rate_limited: happens("rate_limited", self.rate_limited)
                 .then_some(self.retry_after_seconds),

@@ -16,19 +16,19 @@ const MAX_VALUES: usize = 500;
 /// The filters of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Filters {
-    tests: Vec<Test>,
+    tests: Vec<FilterTest>,
 }
 
 #[derive(Debug)]
-struct Test {
+struct FilterTest {
     path: &'static str,
     sense: Sense,
-    values: Vec<Wanted>,
+    values: Vec<FilterValue>,
 }
 
 /// A value to compare with.
 #[derive(Debug)]
-struct Wanted {
+struct FilterValue {
     value: String,
     /// The value as it stands in a JSON text, apart from quotation marks.
     needle: String,
@@ -55,7 +55,7 @@ impl Filters {
                 return Err(format!("more than {MAX_VALUES} filter values"));
             }
             let values = values(filter, value)?;
-            let values = values.into_iter().map(Wanted::new);
+            let values = values.into_iter().map(FilterValue::new);
             filters.test(filter.path, sense).values.extend(values);
         }
         Ok(filters)
@@ -65,7 +65,7 @@ impl Filters {
     pub(crate) fn of_id(id: &str) -> Self {
         let mut filters = Self::default();
         let values = &mut filters.test("id", Sense::Keeps).values;
-        values.push(Wanted::new(id.to_owned()));
+        values.push(FilterValue::new(id.to_owned()));
         filters
     }
 
@@ -95,14 +95,14 @@ impl Filters {
 
     /// The test of this path and sense: united over all parameters that look there. The deprecated name of `id` and
     /// the categories of products are so joined with their newer and their plain forms.
-    fn test(&mut self, path: &'static str, sense: Sense) -> &mut Test {
+    fn test(&mut self, path: &'static str, sense: Sense) -> &mut FilterTest {
         let known = self
             .tests
             .iter()
             .position(|test| test.path == path && test.sense == sense);
         let index = known.unwrap_or(self.tests.len());
         if known.is_none() {
-            self.tests.push(Test {
+            self.tests.push(FilterTest {
                 path,
                 sense,
                 values: Vec::new(),
@@ -112,7 +112,7 @@ impl Filters {
     }
 }
 
-impl Wanted {
+impl FilterValue {
     fn new(value: String) -> Self {
         let quoted = Value::from(value.as_str()).to_string();
         let inside = quoted.len().saturating_sub(1);
@@ -123,7 +123,7 @@ impl Wanted {
     }
 }
 
-impl Test {
+impl FilterTest {
     fn may_keep(&self, entry: &str) -> bool {
         self.sense == Sense::Drops
             || self

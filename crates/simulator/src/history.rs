@@ -7,13 +7,16 @@
 use chrono::{DateTime, Utc};
 use fastrand::Rng;
 
-use super::catalogue::{self, Change, ORGANIZATION_PRODUCTS, Product, Scene};
+use super::catalogue::{self, CatalogueChange, ORGANIZATION_PRODUCTS, Product, Scene};
 use super::chance::{Seed, hex, pick, pick_weighted, uuid};
-use super::entry::{Action, Actor, Entry, Json, Named, Offset, Raw, Resource, Scope, write_time};
-use super::pen;
+use super::entry::{
+    Action, Actor, CallRecord, EntryResource, Json, NamedObject, Offset, Scope, WrittenEntry,
+    write_time,
+};
+use super::json_writer;
 use super::people::{Means, Person};
-use super::timeline::Digits;
-use super::world::{Place, World, Zone};
+use super::timeline::TimePrecision;
+use super::world::{LogOwner, World, Zone};
 
 /// What an entry is drawn from.
 #[derive(Clone, Copy, Debug)]
@@ -25,14 +28,14 @@ pub(crate) struct Draft {
     /// The chance of the tool's run that it belongs to, if it does.
     pub(crate) run: Option<Seed>,
     /// Whose log.
-    pub(crate) place: Place,
+    pub(crate) place: LogOwner,
     pub(crate) time: DateTime<Utc>,
-    pub(crate) digits: Digits,
+    pub(crate) digits: TimePrecision,
 }
 
 /// The sorts of entries, and how often each is drawn outside a tool's run.
 const SORTS: &[(u32, Sort)] = &[
-    (880, Sort::Change),
+    (880, Sort::CatalogueChange),
     (70, Sort::SignIn),
     (22, Sort::System),
     (12, Sort::Service),
@@ -44,7 +47,7 @@ const SORTS: &[(u32, Sort)] = &[
 #[derive(Clone, Copy, Debug)]
 enum Sort {
     /// A person's change.
-    Change,
+    CatalogueChange,
     /// A person signs in, or fails to.
     SignIn,
     /// The platform renews or expires something.
@@ -68,7 +71,7 @@ const INTERNAL_ERROR: &[u8] =
 pub(crate) fn compose(world: &World, draft: Draft) -> String {
     let mut rng = draft.seed.rng();
     let sort = match draft.run {
-        Some(_) => Sort::Change,
+        Some(_) => Sort::CatalogueChange,
         None => pick_weighted(&mut rng, SORTS.iter(), |row| row.0).1,
     };
     match sort {
@@ -120,10 +123,10 @@ fn draw_product(draft: Draft, caller_rng: &mut Rng, rng: &mut Rng) -> &'static P
         rng
     };
     match draft.place {
-        Place::Organization(_) => {
+        LogOwner::Organization(_) => {
             pick_weighted(rng, ORGANIZATION_PRODUCTS.iter(), |product| product.weight)
         }
-        Place::Account(_) => {
+        LogOwner::Account(_) => {
             pick_weighted(rng, catalogue::account_products(), |product| product.weight)
         }
     }
@@ -181,11 +184,11 @@ fn actor_of<'a>(
 /// A change as an entry, still without its actor and place.
 fn tell<'a>(
     draft: Draft,
-    change: Change,
+    change: CatalogueChange,
     product: &Product,
     means: &'a Means,
     rng: &mut Rng,
-) -> Entry<'a> {
+) -> WrittenEntry<'a> {
     let fails = rng.u16(..1_000) < 15;
     let status_code = match (fails, change.kind) {
         (true, _) => pick(rng, &[500, 502, 503, 409]),
@@ -196,7 +199,7 @@ fn tell<'a>(
         true => Json::from(INTERNAL_ERROR),
         false => change.response.into(),
     };
-    Entry {
+    WrittenEntry {
         id: draw_id(rng),
         account: None,
         action: Action {
@@ -207,14 +210,14 @@ fn tell<'a>(
         },
         actor: None,
         organization: None,
-        raw: Some(Raw {
+        raw: Some(CallRecord {
             cf_ray_id: Some(hex(rng, 16)),
             method: Some(change.method),
             status_code: Some(status_code),
             uri: Some(change.uri),
             user_agent: Some(means.user_agent),
         }),
-        resource: Resource {
+        resource: EntryResource {
             id: change.resource_id,
             product: product.name,
             request: Some(change.request.into()),
@@ -231,7 +234,7 @@ fn sign_in(world: &World, draft: Draft, rng: &mut Rng) -> String {
     let person = world.draw_person(rng, draft.place);
     let means = person.draw_means(rng);
     let fails = rng.u8(..100) < 9;
-    let mut entry = Entry {
+    let mut entry = WrittenEntry {
         id: draw_id(rng),
         account: None,
         action: Action {
@@ -250,8 +253,8 @@ fn sign_in(world: &World, draft: Draft, rng: &mut Rng) -> String {
             kind: "user",
         }),
         organization: None,
-        raw: Some(Raw::default()),
-        resource: Resource {
+        raw: Some(CallRecord::default()),
+        resource: EntryResource {
             id: person.id.clone(),
             product: "login",
             request: (!fails).then(|| NOTHING.into()),
@@ -279,7 +282,7 @@ fn renewal(world: &World, draft: Draft, rng: &mut Rng) -> String {
         ),
         None => ("Membership expired", "delete", "organizations", "members"),
     };
-    let mut entry = Entry {
+    let mut entry = WrittenEntry {
         id: draw_id(rng),
         account: None,
         action: Action {
@@ -293,8 +296,8 @@ fn renewal(world: &World, draft: Draft, rng: &mut Rng) -> String {
             ..Actor::default()
         }),
         organization: None,
-        raw: zone.is_some().then(Raw::default),
-        resource: Resource {
+        raw: zone.is_some().then(CallRecord::default),
+        resource: EntryResource {
             id: uuid(rng.u128(..)),
             product,
             request: zone.is_some().then(|| NOTHING.into()),
@@ -313,29 +316,34 @@ fn renewal(world: &World, draft: Draft, rng: &mut Rng) -> String {
 }
 
 /// Says whose log the entry stands in.
-fn locate<'a>(world: &'a World, draft: Draft, entry: &mut Entry<'a>, zone: Option<&'a Zone>) {
+fn locate<'a>(
+    world: &'a World,
+    draft: Draft,
+    entry: &mut WrittenEntry<'a>,
+    zone: Option<&'a Zone>,
+) {
     match world.account(draft.place) {
         Some(account) => {
-            entry.account = Some(Named {
+            entry.account = Some(NamedObject {
                 id: &account.id,
                 name: Some(&account.name),
             });
         }
         None => {
-            entry.organization = Some(Named {
+            entry.organization = Some(NamedObject {
                 id: &world.organization_of(draft.place).id,
                 name: None,
             });
         }
     }
-    entry.zone = zone.map(|zone| Named {
+    entry.zone = zone.map(|zone| NamedObject {
         id: &zone.id,
         name: Some(&zone.name),
     });
 }
 
 /// Leaves out or turns around what upstream's schema lets be left out or turned around.
-fn make_odd(entry: &mut Entry<'_>, rng: &mut Rng) {
+fn make_odd(entry: &mut WrittenEntry<'_>, rng: &mut Rng) {
     let resource = &mut entry.resource;
     match rng.u16(..400) {
         0 | 1 => resource.request = Some(Json::from(b"null".as_slice())),
@@ -364,7 +372,7 @@ fn make_odd(entry: &mut Entry<'_>, rng: &mut Rng) {
 /// JSON as a text that holds it.
 fn as_text(json: &[u8]) -> Json {
     let mut out = Vec::with_capacity(json.len() + 64);
-    pen::value(&mut out, String::from_utf8_lossy(json));
+    json_writer::value(&mut out, String::from_utf8_lossy(json));
     out.into()
 }
 

@@ -10,7 +10,7 @@ use super::config::Lag;
 
 /// The rules in the order in which they were set.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Lateness {
+pub(crate) struct LatenessRules {
     rules: Vec<Rule>,
     /// What every live entry takes.
     lag: Option<Lag>,
@@ -24,7 +24,7 @@ struct Rule {
     max: TimeDelta,
 }
 
-impl Lateness {
+impl LatenessRules {
     /// Every live entry takes such a time, whatever the rules say.
     pub(crate) fn new(lag: Lag) -> Self {
         Self {
@@ -62,7 +62,7 @@ impl Lateness {
         }
     }
 
-    /// As [`Lateness::visible_at`], by the rules alone.
+    /// As [`LatenessRules::visible_at`], by the rules alone.
     fn late_at(&self, seed: Seed, number: u64, happened: DateTime<Utc>) -> DateTime<Utc> {
         let own = seed.child(number);
         let rule = self.rules.iter().rev().find(|rule| rule.after < happened);
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn lags_are_spread_as_they_were_measured() {
         let happened: DateTime<Utc> = "2026-08-03T12:00:00Z".parse().unwrap();
-        let lateness = Lateness::new(Lag::MEASURED);
+        let lateness = LatenessRules::new(Lag::MEASURED);
         let mut lags: Vec<i64> = (0..10_000)
             .map(|n| (lateness.visible_at(Seed(7), n, happened) - happened).num_seconds())
             .collect();
@@ -102,7 +102,7 @@ mod tests {
         near(5_000, 289);
         near(9_500, 402);
         near(9_999, 450);
-        let at_once = Lateness::new(Lag::NONE);
+        let at_once = LatenessRules::new(Lag::NONE);
         assert_eq!(at_once.visible_at(Seed(7), 1, happened), happened);
     }
 
@@ -110,7 +110,7 @@ mod tests {
     fn what_could_be_read_stays_readable() {
         let start: DateTime<Utc> = "2026-08-03T12:00:00Z".parse().unwrap();
         let at = |seconds| start + TimeDelta::seconds(seconds);
-        let mut lateness = Lateness::default();
+        let mut lateness = LatenessRules::default();
         lateness.set(start, 0.0, TimeDelta::zero());
         assert_eq!(lateness.visible_at(Seed(1), 0, at(5)), at(5));
 

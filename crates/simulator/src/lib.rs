@@ -5,43 +5,44 @@
 //! from a seed: history is computed from an entry's number and never stored, so that ten million entries cost nothing
 //! until they are read. It knows nothing of who reads it, and nothing of how that reader stores what it reads.
 //!
-//! In reading order: `chance` draws; `world` and `people` say who there is; `timeline` when things happen;
-//! `catalogue` what can happen; `history` draws the entry of a number, `entry` and `pen` write it; `log` and `logs` merge
-//! entries and `lateness` holds some back; `directory` holds what calls change. Requests come in through `door`, which
-//! asks `quota` and `faults`, and go on to `organizations`, `accounts`, `members`, each change of which `record` tells in
-//! a log, and to `audit`, whose parts are `parameters`, `question`, `filter`, `resource`, `reader` and `cursor`; lists
-//! are cut by `listing`, and answers leave in an `envelope`. `entries` goes around all of that.
+//! In reading order: `chance` draws; `world` and `people` say who there is; `timeline` when things happen; `catalogue`
+//! what can happen; `history` draws the entry of a number, `entry` and `json_writer` write it; `log` and `logs` merge
+//! entries, and `lateness` holds some back; `directory` has what calls change. `simulator` is the state of all that.
+//! Requests come in through `request_layer`, which asks `quota` and `faults`, and go by `routes` to `organizations`,
+//! `accounts` and `members`, whose changes `call_log` writes into a log, and to `audit`, whose parts are `parameters`,
+//! `page_request`, `filter`, `resource`, `log_reader` and `cursor`. Lists are cut by `listing`; answers leave by
+//! `responses` and `refusal`. `entries` reads a log without HTTP.
 
 mod accounts;
 mod audit;
 mod call;
+mod call_log;
 mod catalogue;
 mod chance;
 mod config;
 mod cursor;
 mod directory;
-mod door;
 mod entries;
 mod entry;
-mod envelope;
 mod faults;
 mod filter;
 mod history;
+mod json_writer;
 mod lateness;
 mod listing;
 mod log;
+mod log_reader;
 mod logs;
 mod members;
 mod organizations;
+mod page_request;
 mod parameters;
-mod pen;
 mod people;
-mod question;
 mod quota;
-mod reader;
-mod record;
 mod refusal;
+mod request_layer;
 mod resource;
+mod responses;
 mod routes;
 mod simulator;
 mod sync;

@@ -10,14 +10,14 @@ use orgtrail_cloudflare::paging::ListInfo;
 use orgtrail_cloudflare::request::{DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, PAGE_SIZE, PAGE_TOKEN};
 use serde_json::Value;
 
-use super::envelope;
-use super::faults::Mischief;
+use super::faults::RequestFaults;
 use super::parameters;
 use super::refusal::Refusal;
+use super::responses;
 
 /// One page of a list.
 #[derive(Debug)]
-pub(crate) struct Listing {
+pub(crate) struct ListPage {
     pub(crate) items: Vec<Value>,
     pub(crate) info: ListInfo,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Listing {
 pub(crate) fn page(
     parameters: &[(String, String)],
     items: impl Iterator<Item = (u64, Value)>,
-) -> Result<Listing, Refusal> {
+) -> Result<ListPage, Refusal> {
     let size = page_size(parameters)?;
     let after = match parameters::last(parameters, PAGE_TOKEN) {
         None => None,
@@ -47,7 +47,7 @@ pub(crate) fn page(
     let has_more = rest.len() > size;
     rest.truncate(size);
     let last = rest.last().map(|(number, _)| *number);
-    Ok(Listing {
+    Ok(ListPage {
         items: rest.into_iter().map(|(_, item)| item).collect(),
         info: ListInfo {
             next_page_token: last.filter(|_| has_more).map(encode),
@@ -57,27 +57,27 @@ pub(crate) fn page(
 }
 
 /// A page of a list in its envelope, unless it meets with one of the faults of lists.
-pub(crate) fn answer(mut page: Listing, mischief: &Mischief) -> Result<Response, Refusal> {
-    if mischief.list_forbidden {
+pub(crate) fn answer(mut page: ListPage, faults: &RequestFaults) -> Result<Response, Refusal> {
+    if faults.list_forbidden {
         return Err(Refusal::forbidden());
     }
-    if mischief.list_not_found {
+    if faults.list_not_found {
         return Err(Refusal::no_route());
     }
-    if mischief.list_null {
-        return Ok(envelope::success(Value::Null));
+    if faults.list_null {
+        return Ok(responses::success(Value::Null));
     }
-    if mischief.list_cut || mischief.list_shrunk {
+    if faults.list_cut || faults.list_shrunk {
         page.items.truncate(page.items.len() / 2);
         page.info.next_page_token = None;
     }
-    if mischief.list_shrunk {
+    if faults.list_shrunk {
         page.info.total_size = Some(page.items.len());
     }
-    if mischief.list_without_total {
+    if faults.list_without_total {
         page.info.total_size = None;
     }
-    Ok(envelope::success_list(&page.items, page.info))
+    Ok(responses::success_list(&page.items, page.info))
 }
 
 /// Whether a text passes the filters `name`, `name.contains`, `name.startsWith` and `name.endsWith`, in any case.

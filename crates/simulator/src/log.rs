@@ -11,12 +11,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail_cloudflare::request::Direction;
 
 use super::chance::Seed;
-use super::lateness::Lateness;
+use super::lateness::LatenessRules;
 use super::timeline::Timeline;
 
 /// Where an entry comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Lane {
+pub(crate) enum EntryOrigin {
     /// There since the beginning.
     History,
     /// Appears as time goes by.
@@ -29,7 +29,7 @@ pub(crate) enum Lane {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) time: DateTime<Utc>,
-    pub(crate) lane: Lane,
+    pub(crate) lane: EntryOrigin,
     pub(crate) number: u64,
 }
 
@@ -38,7 +38,7 @@ impl Key {
     pub(crate) fn first_at(time: DateTime<Utc>) -> Self {
         Self {
             time,
-            lane: Lane::History,
+            lane: EntryOrigin::History,
             number: 0,
         }
     }
@@ -60,7 +60,7 @@ impl Key {
 
 /// A stretch of a log, `[low, high)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stretch {
+pub(crate) struct LogRange {
     pub(crate) low: Key,
     pub(crate) high: Key,
 }
@@ -85,7 +85,7 @@ impl Published {
     pub(crate) fn insert(&mut self, text: &str, time: DateTime<Utc>, visible_at: DateTime<Utc>) {
         let key = Key {
             time,
-            lane: Lane::Published,
+            lane: EntryOrigin::Published,
             number: self.entries.len() as u64,
         };
         self.entries.insert(key, (Arc::from(text), visible_at));
@@ -99,7 +99,7 @@ impl Published {
     /// The first `max` keys in a stretch that can be seen at `now`.
     pub(crate) fn keys(
         &self,
-        stretch: Stretch,
+        stretch: LogRange,
         direction: Direction,
         now: DateTime<Utc>,
         max: usize,
@@ -120,19 +120,19 @@ impl Computed {
     /// The first `max` computed keys in a stretch that can be seen at `now`.
     pub(crate) fn keys(
         &self,
-        stretch: Stretch,
+        stretch: LogRange,
         direction: Direction,
         now: DateTime<Utc>,
-        lateness: &Lateness,
+        lateness: &LatenessRules,
         max: usize,
     ) -> Vec<Key> {
         // Nothing computed is seen before it happens, and live entries never end.
-        let seen = Stretch {
+        let seen = LogRange {
             low: stretch.low,
             high: stretch.high.min(Key::first_after(now)),
         };
-        let mut keys = first(self.numbers(Lane::History, seen), direction, max);
-        let live = self.numbers(Lane::Live, seen).filter(|key| {
+        let mut keys = first(self.numbers(EntryOrigin::History, seen), direction, max);
+        let live = self.numbers(EntryOrigin::Live, seen).filter(|key| {
             let happened = self.live.moment(key.number);
             lateness.visible_at(self.late_seed, key.number, happened) <= now
         });
@@ -142,12 +142,12 @@ impl Computed {
 
     fn numbers(
         &self,
-        lane: Lane,
-        stretch: Stretch,
+        lane: EntryOrigin,
+        stretch: LogRange,
     ) -> impl DoubleEndedIterator<Item = Key> + use<'_> {
         let timeline = match lane {
-            Lane::History => &self.history,
-            Lane::Live | Lane::Published => &self.live,
+            EntryOrigin::History => &self.history,
+            EntryOrigin::Live | EntryOrigin::Published => &self.live,
         };
         let key = move |number| Key {
             time: timeline.time(number),

@@ -14,18 +14,18 @@ use orgtrail_cloudflare::source::Source;
 use super::chance::Seed;
 use super::config::SimConfig;
 use super::history::{self, Draft};
-use super::lateness::Lateness;
-use super::log::{self, Computed, Key, Lane, Published, Stretch};
+use super::lateness::LatenessRules;
+use super::log::{self, Computed, EntryOrigin, Key, LogRange, Published};
 use super::sync::lock;
 use super::timeline::{MAX_HISTORY, Timeline};
-use super::world::{Place, World};
+use super::world::{LogOwner, World};
 
 /// All logs, in the order in which they came to be.
 #[derive(Debug)]
-pub(crate) struct Logs(RwLock<Shelf>);
+pub(crate) struct Logs(RwLock<LogTable>);
 
 #[derive(Debug, Default)]
-struct Shelf {
+struct LogTable {
     logs: Vec<Arc<Log>>,
     places: HashMap<Source, usize>,
 }
@@ -35,7 +35,7 @@ struct Shelf {
 pub(crate) struct Log {
     pub(crate) source: Source,
     /// What is in it without anybody's doing; nothing in the log of an organization that a call has made.
-    computed: Option<Origin>,
+    computed: Option<EntrySource>,
     published: Mutex<Published>,
     /// When its organization went.
     closed: Mutex<Option<DateTime<Utc>>>,
@@ -43,8 +43,8 @@ pub(crate) struct Log {
 
 /// What the computed entries of a log are made from.
 #[derive(Debug)]
-struct Origin {
-    place: Place,
+struct EntrySource {
+    place: LogOwner,
     computed: Computed,
     /// Chance that all entries of the log share.
     log_seed: Seed,
@@ -61,7 +61,7 @@ impl Logs {
         begin: DateTime<Utc>,
         end: DateTime<Utc>,
     ) -> Self {
-        let mut shelf = Shelf::default();
+        let mut shelf = LogTable::default();
         let shares = world.shares();
         let counts = counts(config.events.min(MAX_HISTORY), &shares);
         for (number, ((place, share), count)) in (0..).zip(world.places().zip(&shares).zip(counts))
@@ -70,7 +70,7 @@ impl Logs {
                 continue;
             };
             let own = |name: &str| seed.named(name).child(number);
-            let origin = Origin {
+            let origin = EntrySource {
                 place,
                 computed: Computed {
                     history: Timeline::history(own("past"), count, begin, end),
@@ -108,7 +108,7 @@ impl Logs {
     }
 }
 
-impl Shelf {
+impl LogTable {
     fn add(&mut self, log: Log) {
         self.places.insert(log.source.clone(), self.logs.len());
         self.logs.push(Arc::new(log));
@@ -116,7 +116,7 @@ impl Shelf {
 }
 
 impl Log {
-    fn new(source: Source, computed: Option<Origin>) -> Self {
+    fn new(source: Source, computed: Option<EntrySource>) -> Self {
         Self {
             source,
             computed,
@@ -148,10 +148,10 @@ impl Log {
     /// The first `max` keys of a stretch that can be seen at `now`.
     pub(crate) fn keys(
         &self,
-        stretch: Stretch,
+        stretch: LogRange,
         direction: Direction,
         now: DateTime<Utc>,
-        lateness: &Lateness,
+        lateness: &LatenessRules,
         max: usize,
     ) -> Vec<Key> {
         let mut keys = lock(&self.published).keys(stretch, direction, now, max);
@@ -165,14 +165,14 @@ impl Log {
     pub(crate) fn visible_since(
         &self,
         world: &World,
-        lateness: &Lateness,
+        lateness: &LatenessRules,
         from: DateTime<Utc>,
         visible_by: DateTime<Utc>,
     ) -> Vec<(String, DateTime<Utc>)> {
         let Some(origin) = &self.computed else {
             return Vec::new();
         };
-        let whole = Stretch {
+        let whole = LogRange {
             low: Key::first_at(from),
             high: Key::first_after(visible_by),
         };
@@ -185,7 +185,7 @@ impl Log {
             usize::MAX,
         );
         keys.into_iter()
-            .filter(|key| key.lane == Lane::Live)
+            .filter(|key| key.lane == EntryOrigin::Live)
             .filter_map(|key| {
                 let happened = computed.live.moment(key.number);
                 let since = lateness.visible_at(computed.late_seed, key.number, happened);
@@ -206,9 +206,9 @@ impl Log {
     pub(crate) fn compose(&self, world: &World, key: Key) -> Option<String> {
         let origin = self.computed.as_ref()?;
         let (timeline, seed) = match key.lane {
-            Lane::History => (&origin.computed.history, origin.history_seed),
-            Lane::Live => (&origin.computed.live, origin.live_seed),
-            Lane::Published => return None,
+            EntryOrigin::History => (&origin.computed.history, origin.history_seed),
+            EntryOrigin::Live => (&origin.computed.live, origin.live_seed),
+            EntryOrigin::Published => return None,
         };
         let draft = Draft {
             seed: seed.child(key.number),

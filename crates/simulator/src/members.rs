@@ -11,10 +11,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::call::Call;
-use super::directory::{MAX_MEMBERS, Member, NewMember};
-use super::envelope;
-use super::record::{self, Change};
+use super::call_log::{self, RecordedChange};
+use super::directory::{MAX_MEMBERS, NewMember, SimMember};
 use super::refusal::Refusal;
+use super::responses;
 use super::simulator::Simulator;
 use super::{listing, parameters};
 
@@ -47,7 +47,7 @@ pub(super) async fn list(
         .filter(|(_, member)| listing::text_passes(&parameters, "user.email", &member.email))
         .map(|(number, member)| (number, member.describe()));
     let page = listing::page(&parameters, passing)?;
-    listing::answer(page, &call.mischief)
+    listing::answer(page, &call.faults)
 }
 
 /// `GET /organizations/{organization_id}/members/{member_id}`
@@ -57,7 +57,7 @@ pub(super) async fn get(
 ) -> Result<Response, Refusal> {
     let directory = simulator.directory();
     let (_, member) = directory.find(&id)?.members.find(&member_id)?;
-    Ok(envelope::success(member.describe()))
+    Ok(responses::success(member.describe()))
 }
 
 /// `POST /organizations/{organization_id}/members`
@@ -71,15 +71,15 @@ pub(super) async fn create(
     let members = &mut directory.find_mut(&id)?.members;
     let wanted: One = parameters::body(&body, "a member")?;
     let joined = members.join(vec![wanted.member], call.at)?;
-    let answer = joined.first().map_or(Value::Null, Member::describe);
-    let change = Change {
-        deed: record::ADD_MEMBER,
+    let answer = joined.first().map_or(Value::Null, SimMember::describe);
+    let change = RecordedChange {
+        kind: call_log::ADD_MEMBER,
         organization_id: &id,
         resource_id: joined.first().map_or("", |member| &member.id),
         request: &body,
         response: answer,
     };
-    Ok(record::answer(&simulator, &call, change))
+    Ok(call_log::answer(&simulator, &call, change))
 }
 
 /// `POST /organizations/{organization_id}/members:batchCreate`: all of them, or none. One call, so one entry.
@@ -97,15 +97,15 @@ pub(super) async fn create_several(
         return Err(Refusal::invalid(message));
     }
     let joined = members.join(wanted.members, call.at)?;
-    let answer = Value::Array(joined.iter().map(Member::describe).collect());
-    let change = Change {
-        deed: record::ADD_MEMBERS,
+    let answer = Value::Array(joined.iter().map(SimMember::describe).collect());
+    let change = RecordedChange {
+        kind: call_log::ADD_MEMBERS,
         organization_id: &id,
         resource_id: &id,
         request: &body,
         response: answer,
     };
-    Ok(record::answer(&simulator, &call, change))
+    Ok(call_log::answer(&simulator, &call, change))
 }
 
 /// `DELETE /organizations/{organization_id}/members/{member_id}`
@@ -118,12 +118,12 @@ pub(super) async fn delete(
     let members = &mut directory.find_mut(&id)?.members;
     let (number, _) = members.find(&member_id)?;
     members.remove(number);
-    let change = Change {
-        deed: record::DELETE_MEMBER,
+    let change = RecordedChange {
+        kind: call_log::DELETE_MEMBER,
         organization_id: &id,
         resource_id: &member_id,
-        request: record::NO_BODY,
+        request: call_log::NO_BODY,
         response: Value::Null,
     };
-    Ok(record::answer(&simulator, &call, change))
+    Ok(call_log::answer(&simulator, &call, change))
 }

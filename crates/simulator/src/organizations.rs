@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use orgtrail_cloudflare::source::Source;
 
 use super::call::Call;
-use super::directory::{Directory, Organization, Profile, Wanted};
-use super::envelope;
-use super::record::{self, Change};
+use super::call_log::{self, RecordedChange};
+use super::directory::{Directory, OrganizationInput, OrganizationProfile, OrganizationState};
 use super::refusal::Refusal;
+use super::responses;
 use super::simulator::Simulator;
 use super::{listing, parameters};
 
@@ -26,7 +26,7 @@ pub(super) async fn list(
 ) -> Result<Response, Refusal> {
     let parameters = parameters::parse(query.as_deref())?;
     let directory = simulator.directory();
-    let asked = Asked::parse(&simulator, &directory, &parameters);
+    let asked = ListRequest::parse(&simulator, &directory, &parameters);
     let passing = directory
         .iter()
         .filter(|(number, organization)| {
@@ -35,7 +35,7 @@ pub(super) async fn list(
         })
         .map(|(number, _)| (number, directory.describe(number)));
     let page = listing::page(&parameters, passing)?;
-    Ok(envelope::success_list(&page.items, page.info))
+    Ok(responses::success_list(&page.items, page.info))
 }
 
 /// `POST /organizations`
@@ -44,20 +44,20 @@ pub(super) async fn create(
     Extension(call): Extension<Call>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let wanted: Wanted = parameters::body(&body, "an organization")?;
+    let wanted: OrganizationInput = parameters::body(&body, "an organization")?;
     let mut directory = simulator.directory();
     let (number, id) = directory.create(wanted, call.at)?;
     if let Ok(source) = Source::organization(&id) {
         simulator.logs().open(source);
     }
-    let change = Change {
-        deed: record::CREATE_ORGANIZATION,
+    let change = RecordedChange {
+        kind: call_log::CREATE_ORGANIZATION,
         organization_id: &id,
         resource_id: &id,
         request: &body,
         response: directory.describe(number),
     };
-    Ok(record::answer(&simulator, &call, change))
+    Ok(call_log::answer(&simulator, &call, change))
 }
 
 /// `GET /organizations/{organization_id}`
@@ -67,7 +67,7 @@ pub(super) async fn get(
 ) -> Result<Response, Refusal> {
     let directory = simulator.directory();
     let number = directory.number(&id)?;
-    Ok(envelope::success(directory.describe(number)))
+    Ok(responses::success(directory.describe(number)))
 }
 
 /// `PUT /organizations/{organization_id}`
@@ -80,14 +80,14 @@ pub(super) async fn modify(
     let mut directory = simulator.directory();
     let number = directory.number(&id)?;
     directory.modify(number, parameters::body(&body, "an organization")?)?;
-    let change = Change {
-        deed: record::MODIFY_ORGANIZATION,
+    let change = RecordedChange {
+        kind: call_log::MODIFY_ORGANIZATION,
         organization_id: &id,
         resource_id: &id,
         request: &body,
         response: directory.describe(number),
     };
-    Ok(record::answer(&simulator, &call, change))
+    Ok(call_log::answer(&simulator, &call, change))
 }
 
 /// `DELETE /organizations/{organization_id}`
@@ -99,14 +99,14 @@ pub(super) async fn delete(
     let mut directory = simulator.directory();
     let number = directory.number(&id)?;
     directory.remove(number)?;
-    let change = Change {
-        deed: record::DELETE_ORGANIZATION,
+    let change = RecordedChange {
+        kind: call_log::DELETE_ORGANIZATION,
         organization_id: &id,
         resource_id: &id,
-        request: record::NO_BODY,
+        request: call_log::NO_BODY,
         response: json!({ "id": id }),
     };
-    let answer = record::answer(&simulator, &call, change);
+    let answer = call_log::answer(&simulator, &call, change);
     simulator.close_log(&id, call.at);
     Ok(answer)
 }
@@ -118,7 +118,7 @@ pub(super) async fn get_profile(
 ) -> Result<Response, Refusal> {
     let directory = simulator.directory();
     match &directory.find(&id)?.profile {
-        Some(profile) => Ok(envelope::success(profile)),
+        Some(profile) => Ok(responses::success(profile)),
         None => Err(Refusal::not_found("the organization has no profile")),
     }
 }
@@ -132,35 +132,35 @@ pub(super) async fn modify_profile(
 ) -> Result<Response, Refusal> {
     let mut directory = simulator.directory();
     let organization = directory.find_mut(&id)?;
-    let profile: Profile = parameters::body(&body, "a profile")?;
+    let profile: OrganizationProfile = parameters::body(&body, "a profile")?;
     profile.check()?;
     organization.profile = Some(profile);
-    let change = Change {
-        deed: record::MODIFY_PROFILE,
+    let change = RecordedChange {
+        kind: call_log::MODIFY_PROFILE,
         organization_id: &id,
         resource_id: &id,
         request: &body,
         response: Value::Null,
     };
-    Ok(record::answer(&simulator, &call, change))
+    Ok(call_log::answer(&simulator, &call, change))
 }
 
 /// Which organizations a list asks for, apart from their names.
-struct Asked<'a> {
+struct ListRequest<'a> {
     ids: Vec<&'a str>,
     parent: Option<&'a str>,
     /// The organizations that each of these stands in: an account, an organization, a user.
     containing: Vec<Vec<u64>>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> ListRequest<'a> {
     fn parse(
         simulator: &Simulator,
         directory: &Directory,
         parameters: &'a [(String, String)],
     ) -> Self {
         let all = |name: &'static str| parameters::all(parameters, name);
-        let lines = |holds: &dyn Fn(&Organization) -> bool| -> Vec<u64> {
+        let lines = |holds: &dyn Fn(&OrganizationState) -> bool| -> Vec<u64> {
             let holders = directory
                 .iter()
                 .filter(|(_, organization)| holds(organization));
@@ -199,7 +199,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn keeps(&self, directory: &Directory, number: u64, organization: &Organization) -> bool {
+    fn keeps(&self, directory: &Directory, number: u64, organization: &OrganizationState) -> bool {
         let parent = organization.parent();
         let is_below = match self.parent {
             None => true,

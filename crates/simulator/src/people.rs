@@ -148,9 +148,9 @@ const TOKEN_NAMES: &[&str] = &[
 ];
 
 /// A name, and how it is written in an address.
-type Name = (&'static str, &'static str);
+type PersonName = (&'static str, &'static str);
 
-const FIRST_NAMES: &[Name] = &[
+const FIRST_NAMES: &[PersonName] = &[
     ("Alice", "alice"),
     ("Bob", "bob"),
     ("Carol", "carol"),
@@ -173,7 +173,7 @@ const FIRST_NAMES: &[Name] = &[
     ("Nguyễn", "nguyen"),
 ];
 
-const LAST_NAMES: &[Name] = &[
+const LAST_NAMES: &[PersonName] = &[
     ("Müller", "mueller"),
     ("O'Brien", "obrien"),
     ("Danvers", "danvers"),

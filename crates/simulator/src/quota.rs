@@ -13,14 +13,14 @@ const MAX_CREDENTIALS: usize = 1_024;
 
 /// The counts of all credentials.
 #[derive(Debug)]
-pub(crate) struct Quota {
+pub(crate) struct SimQuota {
     limit: u32,
-    spent: HashMap<String, Spent>,
+    spent: HashMap<String, CallsSpent>,
 }
 
 /// What one credential has used up.
 #[derive(Debug, Default)]
-struct Spent {
+struct CallsSpent {
     /// When each request of the last 300 seconds came: at most the limit.
     requests: VecDeque<DateTime<Utc>>,
     blocked_until: Option<DateTime<Utc>>,
@@ -38,7 +38,7 @@ pub(crate) struct Allowance {
     pub(crate) was_told: bool,
 }
 
-impl Quota {
+impl SimQuota {
     /// A quota of `limit` requests.
     pub(crate) fn new(limit: u32) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl Quota {
         self.spent_of(credential, now).blocked_until = Some(until);
     }
 
-    fn spent_of(&mut self, credential: &str, now: DateTime<Utc>) -> &mut Spent {
+    fn spent_of(&mut self, credential: &str, now: DateTime<Utc>) -> &mut CallsSpent {
         if self.spent.len() >= MAX_CREDENTIALS && !self.spent.contains_key(credential) {
             self.spent.retain(|_, spent| {
                 spent.forget(now);
@@ -82,7 +82,7 @@ impl Quota {
     }
 }
 
-impl Spent {
+impl CallsSpent {
     fn forget(&mut self, now: DateTime<Utc>) {
         while self.requests.front().is_some_and(|&at| now - at >= WINDOW) {
             self.requests.pop_front();
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn passing_the_limit_silences_the_credential_for_five_minutes() {
-        let mut quota = Quota::new(3);
+        let mut quota = SimQuota::new(3);
         let now = start();
         for remaining in [2, 1, 0] {
             assert_eq!(quota.count("a", now).remaining, remaining);
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_count_slides() {
-        let mut quota = Quota::new(2);
+        let mut quota = SimQuota::new(2);
         quota.count("a", start());
         quota.count("a", start() + TimeDelta::seconds(200));
         let third = quota.count("a", start() + TimeDelta::seconds(300));
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn many_credentials_need_little_room() {
-        let mut quota = Quota::new(10);
+        let mut quota = SimQuota::new(10);
         for number in 0..5_000 {
             quota.count(&number.to_string(), start());
         }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// A resource that entries tell of.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Resource {
+pub(crate) enum HistoryResource {
     /// By its URI.
     At {
         /// Without host and parameters.
@@ -28,7 +28,7 @@ pub(crate) enum Resource {
     },
 }
 
-impl Resource {
+impl HistoryResource {
     /// The resource that an entry tells of, if it says enough.
     pub(crate) fn of(entry: &str) -> Option<Self> {
         let entry: Value = serde_json::from_str(entry).ok()?;
@@ -108,9 +108,9 @@ mod tests {
 
     #[test]
     fn a_resource_is_known_by_its_uri_whatever_was_done_to_it() {
-        let resource = Resource::of(CREATED).unwrap();
+        let resource = HistoryResource::of(CREATED).unwrap();
         assert_eq!(resource.status(), HistoryStatus::Exact);
-        assert_eq!(Resource::of(PATCHED).as_ref(), Some(&resource));
+        assert_eq!(HistoryResource::of(PATCHED).as_ref(), Some(&resource));
         assert!(resource.is_told_by(PATCHED, true));
         assert!(!resource.is_told_by(OTHER_ZONE, true));
         assert!(!resource.is_told_by(WITHOUT_CALL, true));
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn without_a_uri_a_resource_is_known_by_its_names() {
-        let resource = Resource::of(WITHOUT_CALL).unwrap();
+        let resource = HistoryResource::of(WITHOUT_CALL).unwrap();
         assert_eq!(resource.status(), HistoryStatus::Approximate);
         assert!(resource.is_told_by(PATCHED, false) && resource.is_told_by(OTHER_ZONE, false));
         assert!(!resource.is_told_by(r#"{"resource":{"id":"r","product":"dns"}}"#, false));
@@ -132,7 +132,7 @@ mod tests {
             r#"{"resource":{"id":""}}"#,
             r#"{"resource":{"id":"r"}}"#,
         ] {
-            assert_eq!(Resource::of(entry), None, "{entry}");
+            assert_eq!(HistoryResource::of(entry), None, "{entry}");
         }
     }
 }

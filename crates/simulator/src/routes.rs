@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use super::refusal::Refusal;
 use super::simulator::Simulator;
-use super::{accounts, audit, door, members, organizations};
+use super::{accounts, audit, members, organizations, request_layer};
 
 /// The largest request body, in bytes.
 pub(crate) const MAX_BODY_LEN: usize = 64 * 1024;
@@ -81,7 +81,10 @@ impl Simulator {
                 Refusal::coded(status, 10_405, "Method not allowed for this endpoint")
             })
             .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
-            .layer(middleware::from_fn_with_state(self.clone(), door::pass))
+            .layer(middleware::from_fn_with_state(
+                self.clone(),
+                request_layer::handle,
+            ))
             .with_state(self.clone())
     }
 

@@ -15,11 +15,11 @@ use super::call::{Call, SeenRequest};
 use super::chance::Seed;
 use super::config::SimConfig;
 use super::directory::Directory;
-use super::faults::{Faults, Mischief, SourceFault};
-use super::lateness::Lateness;
-use super::log::{Key, Stretch};
+use super::faults::{Faults, RequestFaults, SourceFault};
+use super::lateness::LatenessRules;
+use super::log::{Key, LogRange};
 use super::logs::{Log, Logs};
-use super::quota::{self, Allowance, Quota};
+use super::quota::{self, Allowance, SimQuota};
 use super::sync::lock;
 use super::timeline::MAX_DAYS;
 use super::world::World;
@@ -52,9 +52,9 @@ struct Inner {
     n_requests: AtomicU64,
     // Each lock is held for a few lines and never across an await. Whoever needs two takes `directory` first.
     directory: Mutex<Directory>,
-    quota: Mutex<Quota>,
+    quota: Mutex<SimQuota>,
     faults: Mutex<Faults>,
-    lateness: Mutex<Lateness>,
+    lateness: Mutex<LatenessRules>,
     seen: Mutex<VecDeque<SeenRequest>>,
 }
 
@@ -79,9 +79,9 @@ impl Simulator {
             seed,
             now: ReadNow(Box::new(now)),
             n_requests: AtomicU64::new(0),
-            quota: Mutex::new(Quota::new(config.quota)),
+            quota: Mutex::new(SimQuota::new(config.quota)),
             faults: Mutex::default(),
-            lateness: Mutex::new(Lateness::new(config.lag)),
+            lateness: Mutex::new(LatenessRules::new(config.lag)),
             seen: Mutex::default(),
             config,
         }))
@@ -212,7 +212,7 @@ impl Simulator {
     pub(crate) fn keys(
         &self,
         log: &Log,
-        stretch: Stretch,
+        stretch: LogRange,
         direction: Direction,
         now: DateTime<Utc>,
         max: usize,
@@ -225,7 +225,7 @@ impl Simulator {
         self.0.n_requests.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn mischief(&self, number: u64) -> Mischief {
+    pub(crate) fn faults(&self, number: u64) -> RequestFaults {
         lock(&self.0.faults).draw(number)
     }
 
@@ -247,7 +247,7 @@ impl Simulator {
     pub(crate) fn count(&self, call: &Call) -> Allowance {
         let mut quota = lock(&self.0.quota);
         let allowance = quota.count(&call.credential, call.at);
-        let (None, Some(seconds)) = (allowance.blocked_until, call.mischief.rate_limited) else {
+        let (None, Some(seconds)) = (allowance.blocked_until, call.faults.rate_limited) else {
             return allowance;
         };
         let until = call.at + TimeDelta::seconds(seconds.into());

@@ -92,7 +92,7 @@ impl Timeline {
     /// When number `n` happened, as its entry tells it.
     pub(crate) fn time(&self, n: u64) -> DateTime<Utc> {
         let moment = self.moment(n);
-        Digits::of(self.seed(), moment).cut(moment)
+        TimePrecision::of(self.seed(), moment).cut(moment)
     }
 
     /// When number `n` happened exactly: up to a second later than its entry tells.
@@ -114,8 +114,8 @@ impl Timeline {
     }
 
     /// With how many decimals a time is written.
-    pub(crate) fn digits(&self, time: DateTime<Utc>) -> Digits {
-        Digits::of(self.seed(), time)
+    pub(crate) fn digits(&self, time: DateTime<Utc>) -> TimePrecision {
+        TimePrecision::of(self.seed(), time)
     }
 
     /// The chance that a whole run of entries shares, when `n` is one of a run.
@@ -187,7 +187,7 @@ impl Timeline {
 ///
 /// It is decided for each second and not for each entry: cutting every time of a second alike keeps their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Digits {
+pub(crate) enum TimePrecision {
     /// Whole seconds.
     None,
     /// Milliseconds.
@@ -198,7 +198,7 @@ pub(crate) enum Digits {
     Nine,
 }
 
-impl Digits {
+impl TimePrecision {
     /// The form for the second that `moment` falls in.
     pub(crate) fn of(seed: Seed, moment: DateTime<Utc>) -> Self {
         let second = seed.named("digits").child(moment.timestamp() as u64);

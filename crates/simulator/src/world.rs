@@ -32,7 +32,7 @@ const ENTRIES_PER_ORGANIZATION_ENTRY: f64 = 100.0;
 /// Everything that stands still.
 #[derive(Debug)]
 pub(crate) struct World {
-    pub(crate) organizations: Vec<Organization>,
+    pub(crate) organizations: Vec<OrganizationSpec>,
     /// Of all organizations, one after the other.
     pub(crate) accounts: Vec<Account>,
     pub(crate) people: Vec<Person>,
@@ -41,7 +41,7 @@ pub(crate) struct World {
 
 /// Whose log one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum LogOwner {
     /// An organization's, by its number among [`World::organizations`].
     Organization(usize),
     /// An account's, by its number among [`World::accounts`].
@@ -50,7 +50,7 @@ pub(crate) enum Place {
 
 /// An organization.
 #[derive(Debug)]
-pub(crate) struct Organization {
+pub(crate) struct OrganizationSpec {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) created: DateTime<Utc>,
@@ -98,7 +98,7 @@ impl World {
             .max(organizations as u32 * TEAM_LEN);
         Self {
             organizations: (0..organizations)
-                .map(|number| Organization::new(seed, number, accounts, begin))
+                .map(|number| OrganizationSpec::new(seed, number, accounts, begin))
                 .collect(),
             accounts: (0..organizations)
                 .flat_map(|number| accounts_of(seed, number, accounts, n_people, begin))
@@ -111,37 +111,37 @@ impl World {
     }
 
     /// All logs: each organization's own, followed by its accounts'.
-    pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {
+    pub(crate) fn places(&self) -> impl Iterator<Item = LogOwner> + '_ {
         (0..)
             .zip(&self.organizations)
             .flat_map(|(number, organization)| {
-                let accounts = organization.accounts.clone().map(Place::Account);
-                std::iter::once(Place::Organization(number)).chain(accounts)
+                let accounts = organization.accounts.clone().map(LogOwner::Account);
+                std::iter::once(LogOwner::Organization(number)).chain(accounts)
             })
     }
 
     /// The name of a log, unless its id could not stand in one: the world's own always can.
-    pub(crate) fn source(&self, place: Place) -> Option<Source> {
+    pub(crate) fn source(&self, place: LogOwner) -> Option<Source> {
         match place {
-            Place::Organization(number) => Source::organization(&self.organizations[number].id),
-            Place::Account(number) => Source::account(&self.accounts[number].id),
+            LogOwner::Organization(number) => Source::organization(&self.organizations[number].id),
+            LogOwner::Account(number) => Source::account(&self.accounts[number].id),
         }
         .ok()
     }
 
     /// The account whose log it is, if it is one's.
-    pub(crate) fn account(&self, place: Place) -> Option<&Account> {
+    pub(crate) fn account(&self, place: LogOwner) -> Option<&Account> {
         match place {
-            Place::Organization(_) => None,
-            Place::Account(number) => Some(&self.accounts[number]),
+            LogOwner::Organization(_) => None,
+            LogOwner::Account(number) => Some(&self.accounts[number]),
         }
     }
 
     /// The organization whose log it is, or the one that the account is in.
-    pub(crate) fn organization_of(&self, place: Place) -> &Organization {
+    pub(crate) fn organization_of(&self, place: LogOwner) -> &OrganizationSpec {
         match place {
-            Place::Organization(number) => &self.organizations[number],
-            Place::Account(number) => &self.organizations[self.accounts[number].organization],
+            LogOwner::Organization(number) => &self.organizations[number],
+            LogOwner::Account(number) => &self.organizations[self.accounts[number].organization],
         }
     }
 
@@ -150,7 +150,7 @@ impl World {
     /// Organizations are alike. Their accounts follow Zipf's law: a few busy ones, and many that are almost silent.
     pub(crate) fn shares(&self) -> Vec<f64> {
         let each = 1.0 / self.organizations.len() as f64;
-        let of_organization = |organization: &Organization| {
+        let of_organization = |organization: &OrganizationSpec| {
             let accounts = &self.accounts[organization.accounts.clone()];
             let own = if accounts.is_empty() {
                 1.0
@@ -190,10 +190,10 @@ impl World {
     }
 
     /// Someone at work in an account's log, or in the organization's: those of the team, the busy ones most.
-    pub(crate) fn draw_person(&self, rng: &mut Rng, place: Place) -> &Person {
+    pub(crate) fn draw_person(&self, rng: &mut Rng, place: LogOwner) -> &Person {
         let team = match place {
-            Place::Organization(number) => self.organizations[number].team,
-            Place::Account(number) => self.accounts[number].team,
+            LogOwner::Organization(number) => self.organizations[number].team,
+            LogOwner::Account(number) => self.accounts[number].team,
         };
         let is_guest = rng.u8(..100) < 4;
         let number = if is_guest {
@@ -205,7 +205,7 @@ impl World {
     }
 }
 
-impl Organization {
+impl OrganizationSpec {
     fn new(seed: Seed, number: usize, n_accounts: usize, begin: DateTime<Utc>) -> Self {
         let own = one_of_several(seed.named("organization"), number);
         let (name, round) = (NAMES[number % NAMES.len()], number / NAMES.len());
@@ -366,7 +366,7 @@ mod tests {
         };
         assert_eq!(ids(&one), ids(&three));
         for number in 0..21 {
-            let organization = three.organization_of(Place::Account(number));
+            let organization = three.organization_of(LogOwner::Account(number));
             assert!(organization.accounts.contains(&number));
         }
     }

@@ -1,8 +1,8 @@
 //! What is changed in an account: its members and tokens, and who may reach what through Zero Trust.
 
-use super::super::pen::{Body, body};
+use super::super::json_writer::{Body, body};
 use super::product::{
-    COME_AND_GO, CREATED, Identity, PATCHED, Product, REPLACED, SET, Subject, USUAL,
+    COME_AND_GO, CREATED, PATCHED, Product, REPLACED, ResourceIdentity, SET, Subject, USUAL,
 };
 
 pub(super) const PRODUCTS: &[Product] = &[
@@ -14,8 +14,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "account member",
         path: "/accounts/{account}/members",
         weight: 26,
-        deeds: REPLACED,
-        identity: Identity::Hex,
+        calls: REPLACED,
+        identity: ResourceIdentity::Hex,
         body: member,
     },
     Product {
@@ -26,8 +26,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "API token",
         path: "/user/tokens",
         weight: 18,
-        deeds: REPLACED,
-        identity: Identity::Hex,
+        calls: REPLACED,
+        identity: ResourceIdentity::Hex,
         body: token,
     },
     Product {
@@ -38,8 +38,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "account API token",
         path: "/accounts/{account}/tokens",
         weight: 10,
-        deeds: REPLACED,
-        identity: Identity::Hex,
+        calls: REPLACED,
+        identity: ResourceIdentity::Hex,
         body: token,
     },
     Product {
@@ -50,8 +50,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "account settings",
         path: "/accounts",
         weight: 4,
-        deeds: PATCHED,
-        identity: Identity::Place,
+        calls: PATCHED,
+        identity: ResourceIdentity::Place,
         body: account,
     },
     Product {
@@ -62,8 +62,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "zone",
         path: "/zones",
         weight: 8,
-        deeds: COME_AND_GO,
-        identity: Identity::Hex,
+        calls: COME_AND_GO,
+        identity: ResourceIdentity::Hex,
         body: zone,
     },
     Product {
@@ -74,8 +74,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "Logpush job",
         path: "/accounts/{account}/logpush/jobs",
         weight: 7,
-        deeds: REPLACED,
-        identity: Identity::Hex,
+        calls: REPLACED,
+        identity: ResourceIdentity::Hex,
         body: logpush_job,
     },
     Product {
@@ -86,8 +86,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "notification policy",
         path: "/accounts/{account}/alerting/v3/policies",
         weight: 9,
-        deeds: REPLACED,
-        identity: Identity::Hex,
+        calls: REPLACED,
+        identity: ResourceIdentity::Hex,
         body: alert_policy,
     },
     Product {
@@ -98,8 +98,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "Access application",
         path: "/accounts/{account}/access/apps",
         weight: 34,
-        deeds: REPLACED,
-        identity: Identity::Uuid,
+        calls: REPLACED,
+        identity: ResourceIdentity::Uuid,
         body: access_application,
     },
     Product {
@@ -110,8 +110,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "Access policy",
         path: "/accounts/{account}/access/policies",
         weight: 26,
-        deeds: REPLACED,
-        identity: Identity::Uuid,
+        calls: REPLACED,
+        identity: ResourceIdentity::Uuid,
         body: access_policy,
     },
     Product {
@@ -122,8 +122,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "Access service token",
         path: "/accounts/{account}/access/service_tokens",
         weight: 8,
-        deeds: COME_AND_GO,
-        identity: Identity::Uuid,
+        calls: COME_AND_GO,
+        identity: ResourceIdentity::Uuid,
         body: service_token,
     },
     Product {
@@ -134,8 +134,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "Gateway rule",
         path: "/accounts/{account}/gateway/rules",
         weight: 24,
-        deeds: REPLACED,
-        identity: Identity::Uuid,
+        calls: REPLACED,
+        identity: ResourceIdentity::Uuid,
         body: gateway_rule,
     },
     Product {
@@ -146,8 +146,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "Gateway list",
         path: "/accounts/{account}/gateway/lists",
         weight: 12,
-        deeds: USUAL,
-        identity: Identity::Uuid,
+        calls: USUAL,
+        identity: ResourceIdentity::Uuid,
         body: gateway_list,
     },
     Product {
@@ -158,8 +158,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "tunnel",
         path: "/accounts/{account}/cfd_tunnel",
         weight: 20,
-        deeds: USUAL,
-        identity: Identity::Uuid,
+        calls: USUAL,
+        identity: ResourceIdentity::Uuid,
         body: tunnel,
     },
     Product {
@@ -170,8 +170,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "device policy",
         path: "/accounts/{account}/devices/policy",
         weight: 6,
-        deeds: SET,
-        identity: Identity::Uuid,
+        calls: SET,
+        identity: ResourceIdentity::Uuid,
         body: device_policy,
     },
     Product {
@@ -182,8 +182,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "audit export",
         path: "/accounts/{account}/audit_exports",
         weight: 2,
-        deeds: CREATED,
-        identity: Identity::Uuid,
+        calls: CREATED,
+        identity: ResourceIdentity::Uuid,
         body: audit_export,
     },
 ];

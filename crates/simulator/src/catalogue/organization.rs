@@ -1,8 +1,8 @@
 //! What is changed through the organization itself; each of these stands in the organization's own log alone.
 
 use super::super::chance::pick;
-use super::super::pen::{Body, body};
-use super::product::{COME_AND_GO, CREATED, Identity, PATCHED, Product, SET, Subject};
+use super::super::json_writer::{Body, body};
+use super::product::{COME_AND_GO, CREATED, PATCHED, Product, ResourceIdentity, SET, Subject};
 
 /// The products of the organization's log.
 pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
@@ -14,8 +14,8 @@ pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
         noun: "Member",
         path: "/organizations/{organization}/members",
         weight: 40,
-        deeds: COME_AND_GO,
-        identity: Identity::Hex,
+        calls: COME_AND_GO,
+        identity: ResourceIdentity::Hex,
         body: member,
     },
     Product {
@@ -26,8 +26,8 @@ pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
         noun: "account",
         path: "/accounts",
         weight: 14,
-        deeds: CREATED,
-        identity: Identity::Hex,
+        calls: CREATED,
+        identity: ResourceIdentity::Hex,
         body: account,
     },
     Product {
@@ -38,8 +38,8 @@ pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
         noun: "tenant flags",
         path: "/organizations",
         weight: 8,
-        deeds: PATCHED,
-        identity: Identity::Place,
+        calls: PATCHED,
+        identity: ResourceIdentity::Place,
         body: tenant_flags,
     },
     Product {
@@ -50,8 +50,8 @@ pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
         noun: "organization profile",
         path: "/organizations/{organization}/profile",
         weight: 12,
-        deeds: SET,
-        identity: Identity::Place,
+        calls: SET,
+        identity: ResourceIdentity::Place,
         body: profile,
     },
     Product {
@@ -62,8 +62,8 @@ pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
         noun: "Token",
         path: "/user/tokens",
         weight: 12,
-        deeds: COME_AND_GO,
-        identity: Identity::Hex,
+        calls: COME_AND_GO,
+        identity: ResourceIdentity::Hex,
         body: token,
     },
     Product {
@@ -74,8 +74,8 @@ pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
         noun: "account move",
         path: "/accounts/move",
         weight: 4,
-        deeds: CREATED,
-        identity: Identity::Hex,
+        calls: CREATED,
+        identity: ResourceIdentity::Hex,
         body: account_move,
     },
 ];

@@ -1,8 +1,10 @@
 //! What developers change: code that runs at the edge, and where it keeps its data.
 
 use super::super::chance::hex;
-use super::super::pen::{Body, body};
-use super::product::{COME_AND_GO, CREATED, Identity, Product, REPLACED, Subject, UPLOADED, USUAL};
+use super::super::json_writer::{Body, body};
+use super::product::{
+    COME_AND_GO, CREATED, Product, REPLACED, ResourceIdentity, Subject, UPLOADED, USUAL,
+};
 
 pub(super) const PRODUCTS: &[Product] = &[
     Product {
@@ -13,8 +15,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "Worker script",
         path: "/accounts/{account}/workers/scripts",
         weight: 110,
-        deeds: UPLOADED,
-        identity: Identity::Name,
+        calls: UPLOADED,
+        identity: ResourceIdentity::Name,
         body: worker_script,
     },
     Product {
@@ -25,8 +27,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "Worker route",
         path: "/zones/{zone}/workers/routes",
         weight: 14,
-        deeds: REPLACED,
-        identity: Identity::Hex,
+        calls: REPLACED,
+        identity: ResourceIdentity::Hex,
         body: worker_route,
     },
     Product {
@@ -37,8 +39,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "KV namespace",
         path: "/accounts/{account}/storage/kv/namespaces",
         weight: 12,
-        deeds: REPLACED,
-        identity: Identity::Hex,
+        calls: REPLACED,
+        identity: ResourceIdentity::Hex,
         body: titled,
     },
     Product {
@@ -49,8 +51,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "R2 bucket",
         path: "/accounts/{account}/r2/buckets",
         weight: 22,
-        deeds: COME_AND_GO,
-        identity: Identity::Name,
+        calls: COME_AND_GO,
+        identity: ResourceIdentity::Name,
         body: bucket,
     },
     Product {
@@ -61,8 +63,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "D1 database",
         path: "/accounts/{account}/d1/database",
         weight: 10,
-        deeds: COME_AND_GO,
-        identity: Identity::Uuid,
+        calls: COME_AND_GO,
+        identity: ResourceIdentity::Uuid,
         body: database,
     },
     Product {
@@ -73,8 +75,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "queue",
         path: "/accounts/{account}/queues",
         weight: 9,
-        deeds: REPLACED,
-        identity: Identity::Hex,
+        calls: REPLACED,
+        identity: ResourceIdentity::Hex,
         body: queue,
     },
     Product {
@@ -85,8 +87,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "Pages deployment",
         path: "/accounts/{account}/pages/projects/site/deployments",
         weight: 48,
-        deeds: CREATED,
-        identity: Identity::Uuid,
+        calls: CREATED,
+        identity: ResourceIdentity::Uuid,
         body: deployment,
     },
     Product {
@@ -97,8 +99,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "Stream video",
         path: "/accounts/{account}/stream",
         weight: 14,
-        deeds: COME_AND_GO,
-        identity: Identity::Hex,
+        calls: COME_AND_GO,
+        identity: ResourceIdentity::Hex,
         body: video,
     },
     Product {
@@ -109,8 +111,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "image variant",
         path: "/accounts/{account}/images/v1/variants",
         weight: 7,
-        deeds: USUAL,
-        identity: Identity::Name,
+        calls: USUAL,
+        identity: ResourceIdentity::Name,
         body: variant,
     },
     Product {
@@ -121,8 +123,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "Turnstile widget",
         path: "/accounts/{account}/challenges/widgets",
         weight: 6,
-        deeds: REPLACED,
-        identity: Identity::Hex,
+        calls: REPLACED,
+        identity: ResourceIdentity::Hex,
         body: widget,
     },
     Product {
@@ -133,8 +135,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "Vectorize index",
         path: "/accounts/{account}/vectorize/v2/indexes",
         weight: 4,
-        deeds: COME_AND_GO,
-        identity: Identity::Name,
+        calls: COME_AND_GO,
+        identity: ResourceIdentity::Name,
         body: vector_index,
     },
 ];

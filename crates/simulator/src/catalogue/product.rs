@@ -6,7 +6,7 @@
 use fastrand::Rng;
 
 use super::super::chance::{Seed, hex, pick, pick_weighted, skewed, uuid};
-use super::super::pen::{Body, Object};
+use super::super::json_writer::{Body, Object};
 use super::super::people::Person;
 use super::super::world::{WORDS, Zone};
 
@@ -28,15 +28,15 @@ pub(crate) struct Product {
     /// How often it changes, against the others.
     pub(crate) weight: u32,
     /// What is done to it, and how often.
-    pub(super) deeds: &'static [(u32, Deed)],
-    pub(super) identity: Identity,
+    pub(super) calls: &'static [(u32, CallKind)],
+    pub(super) identity: ResourceIdentity,
     /// Its own members, as they stand in a request.
     pub(super) body: fn(&mut Subject<'_>, &mut Body),
 }
 
 /// A kind of change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(super) enum CallKind {
     Create,
     /// Sends the members that change.
     Patch,
@@ -49,7 +49,7 @@ pub(super) enum Deed {
 
 /// What identifies a resource of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Identity {
+pub(super) enum ResourceIdentity {
     /// 32 hexadecimal digits.
     Hex,
     /// A UUID.
@@ -62,13 +62,21 @@ pub(super) enum Identity {
     Place,
 }
 
-pub(super) const USUAL: &[(u32, Deed)] = &[(5, Deed::Create), (6, Deed::Patch), (2, Deed::Delete)];
-pub(super) const REPLACED: &[(u32, Deed)] = &[(5, Deed::Create), (6, Deed::Put), (2, Deed::Delete)];
-pub(super) const UPLOADED: &[(u32, Deed)] = &[(9, Deed::Put), (1, Deed::Delete)];
-pub(super) const COME_AND_GO: &[(u32, Deed)] = &[(3, Deed::Create), (1, Deed::Delete)];
-pub(super) const CREATED: &[(u32, Deed)] = &[(1, Deed::Create)];
-pub(super) const PATCHED: &[(u32, Deed)] = &[(1, Deed::Patch)];
-pub(super) const SET: &[(u32, Deed)] = &[(1, Deed::Set)];
+pub(super) const USUAL: &[(u32, CallKind)] = &[
+    (5, CallKind::Create),
+    (6, CallKind::Patch),
+    (2, CallKind::Delete),
+];
+pub(super) const REPLACED: &[(u32, CallKind)] = &[
+    (5, CallKind::Create),
+    (6, CallKind::Put),
+    (2, CallKind::Delete),
+];
+pub(super) const UPLOADED: &[(u32, CallKind)] = &[(9, CallKind::Put), (1, CallKind::Delete)];
+pub(super) const COME_AND_GO: &[(u32, CallKind)] = &[(3, CallKind::Create), (1, CallKind::Delete)];
+pub(super) const CREATED: &[(u32, CallKind)] = &[(1, CallKind::Create)];
+pub(super) const PATCHED: &[(u32, CallKind)] = &[(1, CallKind::Patch)];
+pub(super) const SET: &[(u32, CallKind)] = &[(1, CallKind::Set)];
 
 /// Resources of one product in one zone or account that take turns in changing.
 pub(super) const RESOURCES: u32 = 120;
@@ -111,7 +119,7 @@ pub(crate) struct Scene<'a> {
 
 /// A change as the log tells it.
 #[derive(Debug)]
-pub(crate) struct Change {
+pub(crate) struct CatalogueChange {
     pub(crate) description: String,
     /// `action.type`.
     pub(crate) kind: &'static str,
@@ -126,27 +134,27 @@ pub(crate) struct Change {
 
 impl Product {
     /// Some change of some resource of this product.
-    pub(crate) fn change(&self, scene: Scene<'_>) -> Change {
-        let deed = pick_weighted(scene.rng, self.deeds.iter(), |row| row.0).1;
+    pub(crate) fn change(&self, scene: Scene<'_>) -> CatalogueChange {
+        let call = pick_weighted(scene.rng, self.calls.iter(), |row| row.0).1;
         let mut subject = self.subject(scene);
         let mut body = Body::new();
         (self.body)(&mut subject, &mut body);
-        let uri = self.uri(deed, &subject);
-        let sent = match deed {
-            Deed::Create | Deed::Put | Deed::Set => body.members(0, body.len()),
-            Deed::Patch => some_members(subject.rng, &body),
-            Deed::Delete => b"",
+        let uri = self.uri(call, &subject);
+        let sent = match call {
+            CallKind::Create | CallKind::Put | CallKind::Set => body.members(0, body.len()),
+            CallKind::Patch => some_members(subject.rng, &body),
+            CallKind::Delete => b"",
         };
         let request = [b"{", sent, b"}"].concat();
-        let response = match deed {
-            Deed::Delete => subject.answer(&Body::default()),
+        let response = match call {
+            CallKind::Delete => subject.answer(&Body::default()),
             _ => subject.answer(&body),
         };
-        let verb = deed.verb();
-        Change {
+        let verb = call.verb();
+        CatalogueChange {
             description: [verb, " ", self.noun].concat(),
-            kind: deed.kind(),
-            method: deed.method(),
+            kind: call.kind(),
+            method: call.method(),
             uri,
             resource_id: subject.id,
             request,
@@ -167,12 +175,14 @@ impl Product {
             _ => format!("{word}-{number}"),
         };
         let id = match self.identity {
-            Identity::Hex => hex(&mut own, 32),
-            Identity::Uuid => uuid(own.u128(..)),
-            Identity::Name => name.clone(),
-            Identity::OneOf(words) => pick(&mut own, words).to_owned(),
-            Identity::Place if scene.account_id.is_empty() => scene.organization_id.to_owned(),
-            Identity::Place => scene.account_id.to_owned(),
+            ResourceIdentity::Hex => hex(&mut own, 32),
+            ResourceIdentity::Uuid => uuid(own.u128(..)),
+            ResourceIdentity::Name => name.clone(),
+            ResourceIdentity::OneOf(words) => pick(&mut own, words).to_owned(),
+            ResourceIdentity::Place if scene.account_id.is_empty() => {
+                scene.organization_id.to_owned()
+            }
+            ResourceIdentity::Place => scene.account_id.to_owned(),
         };
         Subject {
             rng: scene.rng,
@@ -187,7 +197,7 @@ impl Product {
         }
     }
 
-    fn uri(&self, deed: Deed, subject: &Subject<'_>) -> String {
+    fn uri(&self, call: CallKind, subject: &Subject<'_>) -> String {
         let mut uri = String::with_capacity(128);
         let mut parts = self.path.split(['{', '}']);
         // Between braces stand names, so that every second part is one.
@@ -200,7 +210,7 @@ impl Product {
                 _ => "",
             });
         }
-        if matches!(deed, Deed::Patch | Deed::Put | Deed::Delete) {
+        if matches!(call, CallKind::Patch | CallKind::Put | CallKind::Delete) {
             uri.push('/');
             uri.push_str(&subject.id);
         }
@@ -208,7 +218,7 @@ impl Product {
     }
 }
 
-impl Deed {
+impl CallKind {
     fn verb(self) -> &'static str {
         match self {
             Self::Create => "Create",

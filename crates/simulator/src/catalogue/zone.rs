@@ -1,9 +1,9 @@
 //! What is changed in a zone: its records, settings, certificates, rules and balancers.
 
 use super::super::chance::pick;
-use super::super::pen::{Body, body};
+use super::super::json_writer::{Body, body};
 use super::product::{
-    COME_AND_GO, CREATED, Identity, PATCHED, Product, REPLACED, SET, Subject, USUAL,
+    COME_AND_GO, CREATED, PATCHED, Product, REPLACED, ResourceIdentity, SET, Subject, USUAL,
 };
 
 pub(super) const PRODUCTS: &[Product] = &[
@@ -15,8 +15,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "DNS record",
         path: "/zones/{zone}/dns_records",
         weight: 240,
-        deeds: USUAL,
-        identity: Identity::Hex,
+        calls: USUAL,
+        identity: ResourceIdentity::Hex,
         body: dns_record,
     },
     Product {
@@ -27,8 +27,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "DNSSEC",
         path: "/zones/{zone}/dnssec",
         weight: 4,
-        deeds: SET,
-        identity: Identity::OneOf(&["dnssec"]),
+        calls: SET,
+        identity: ResourceIdentity::OneOf(&["dnssec"]),
         body: dnssec,
     },
     Product {
@@ -39,8 +39,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "setting",
         path: "/zones/{zone}/settings",
         weight: 70,
-        deeds: PATCHED,
-        identity: Identity::OneOf(&[
+        calls: PATCHED,
+        identity: ResourceIdentity::OneOf(&[
             "ssl",
             "min_tls_version",
             "always_use_https",
@@ -58,8 +58,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "cache purge",
         path: "/zones/{zone}/purge_cache",
         weight: 60,
-        deeds: CREATED,
-        identity: Identity::Hex,
+        calls: CREATED,
+        identity: ResourceIdentity::Hex,
         body: cache_purge,
     },
     Product {
@@ -70,8 +70,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "certificate pack",
         path: "/zones/{zone}/ssl/certificate_packs",
         weight: 18,
-        deeds: COME_AND_GO,
-        identity: Identity::Uuid,
+        calls: COME_AND_GO,
+        identity: ResourceIdentity::Uuid,
         body: certificate_pack,
     },
     Product {
@@ -82,8 +82,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "custom certificate",
         path: "/zones/{zone}/custom_certificates",
         weight: 6,
-        deeds: USUAL,
-        identity: Identity::Hex,
+        calls: USUAL,
+        identity: ResourceIdentity::Hex,
         body: custom_certificate,
     },
     Product {
@@ -94,8 +94,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "WAF custom rule",
         path: "/zones/{zone}/rulesets/phases/http_request_firewall_custom/rules",
         weight: 60,
-        deeds: USUAL,
-        identity: Identity::Hex,
+        calls: USUAL,
+        identity: ResourceIdentity::Hex,
         body: waf_rule,
     },
     Product {
@@ -106,8 +106,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "IP access rule",
         path: "/zones/{zone}/firewall/access_rules/rules",
         weight: 30,
-        deeds: USUAL,
-        identity: Identity::Hex,
+        calls: USUAL,
+        identity: ResourceIdentity::Hex,
         body: access_rule,
     },
     Product {
@@ -118,8 +118,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "rate limiting rule",
         path: "/zones/{zone}/rate_limits",
         weight: 14,
-        deeds: REPLACED,
-        identity: Identity::Hex,
+        calls: REPLACED,
+        identity: ResourceIdentity::Hex,
         body: rate_limit,
     },
     Product {
@@ -130,8 +130,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "load balancer",
         path: "/zones/{zone}/load_balancers",
         weight: 22,
-        deeds: REPLACED,
-        identity: Identity::Hex,
+        calls: REPLACED,
+        identity: ResourceIdentity::Hex,
         body: load_balancer,
     },
     Product {
@@ -142,8 +142,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "page rule",
         path: "/zones/{zone}/pagerules",
         weight: 12,
-        deeds: USUAL,
-        identity: Identity::Hex,
+        calls: USUAL,
+        identity: ResourceIdentity::Hex,
         body: page_rule,
     },
     Product {
@@ -154,8 +154,8 @@ pub(super) const PRODUCTS: &[Product] = &[
         noun: "health check",
         path: "/zones/{zone}/healthchecks",
         weight: 8,
-        deeds: REPLACED,
-        identity: Identity::Hex,
+        calls: REPLACED,
+        identity: ResourceIdentity::Hex,
         body: health_check,
     },
 ];

@@ -25,15 +25,15 @@ const STATUSES: &[&str] = &["active", "canceled", "pending", "rejected"];
 
 /// Who belongs to an organization.
 #[derive(Debug)]
-pub(crate) struct Members {
-    members: BTreeMap<u64, Member>,
+pub(crate) struct MemberList {
+    members: BTreeMap<u64, SimMember>,
     n_joined: u64,
     seed: Seed,
 }
 
 /// One of them.
 #[derive(Clone, Debug)]
-pub(crate) struct Member {
+pub(crate) struct SimMember {
     pub(crate) id: String,
     pub(crate) user_id: String,
     pub(crate) email: String,
@@ -54,17 +54,17 @@ struct NewUser {
     email: String,
 }
 
-impl Members {
+impl MemberList {
     /// The members in the beginning: the first of `people`.
     pub(crate) fn new<'a>(
         seed: Seed,
         people: impl Iterator<Item = &'a Person>,
         created: DateTime<Utc>,
     ) -> Self {
-        let members: BTreeMap<u64, Member> = (0..)
+        let members: BTreeMap<u64, SimMember> = (0..)
             .zip(people.take(FIRST_MEMBERS))
             .map(|(number, person)| {
-                let member = Member {
+                let member = SimMember {
                     id: hex(&mut seed.child(number).rng(), 32),
                     user_id: person.id.clone(),
                     email: person.email.clone(),
@@ -88,7 +88,7 @@ impl Members {
     }
 
     /// All of them, in the order of their numbers.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Member)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &SimMember)> {
         self.members
             .iter()
             .map(|(number, member)| (*number, member))
@@ -98,7 +98,7 @@ impl Members {
     ///
     /// # Errors
     /// When there is none, or not any more.
-    pub(crate) fn find(&self, id: &str) -> Result<(u64, &Member), Refusal> {
+    pub(crate) fn find(&self, id: &str) -> Result<(u64, &SimMember), Refusal> {
         self.iter()
             .find(|(_, member)| member.id == id)
             .ok_or_else(|| Refusal::coded(StatusCode::NOT_FOUND, 1003, "member not found"))
@@ -117,7 +117,7 @@ impl Members {
         &mut self,
         wanted: Vec<NewMember>,
         now: DateTime<Utc>,
-    ) -> Result<Vec<Member>, Refusal> {
+    ) -> Result<Vec<SimMember>, Refusal> {
         let mut taken: HashSet<String> = self
             .members
             .values()
@@ -138,11 +138,11 @@ impl Members {
         Ok(joined.collect())
     }
 
-    fn add(&mut self, wanted: NewMember, now: DateTime<Utc>) -> Member {
+    fn add(&mut self, wanted: NewMember, now: DateTime<Utc>) -> SimMember {
         let number = self.n_joined;
         self.n_joined += 1;
         let mut rng = self.seed.child(number).rng();
-        let member = Member {
+        let member = SimMember {
             id: hex(&mut rng, 32),
             user_id: hex(&mut rng, 32),
             email: wanted.user.email,
@@ -173,7 +173,7 @@ impl NewMember {
     }
 }
 
-impl Member {
+impl SimMember {
     /// A member as upstream writes one.
     pub(crate) fn describe(&self) -> Value {
         json!(MemberForm {

@@ -10,10 +10,10 @@ use chrono::{DateTime, Utc};
 use orgtrail_cloudflare::request::Direction;
 
 use super::call::Call;
-use super::faults::Mischief;
-use super::log::{Key, Lane, Stretch};
+use super::faults::RequestFaults;
+use super::log::{EntryOrigin, Key, LogRange};
 use super::logs::Log;
-use super::question::{Page, Question, Sieve};
+use super::page_request::{EntryFilter, PageRequest, ReadPage};
 use super::simulator::Simulator;
 
 /// Keys that are read at a time.
@@ -25,7 +25,7 @@ const MAX_REPEATED: usize = 3;
 
 /// Reads one log at one moment.
 #[derive(Debug)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct LogReader<'a> {
     simulator: &'a Simulator,
     log: &'a Log,
     now: DateTime<Utc>,
@@ -38,14 +38,14 @@ pub(crate) struct TooRare {
 }
 
 /// What a scan has found.
-struct Found {
+struct ScanMatch {
     entries: Vec<(Key, Arc<str>)>,
     n_scanned: usize,
     /// Whether it stopped before its stretch ended, though it had not found enough.
     is_cut: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> LogReader<'a> {
     /// A reader at the moment of a call.
     pub(crate) fn new(simulator: &'a Simulator, call: &Call, log: &'a Log) -> Self {
         Self {
@@ -55,24 +55,24 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The page that a question asks for.
+    /// The page that a request asks for.
     pub(crate) async fn page(
         &self,
-        question: &Question,
-        sieve: &Sieve,
-        mischief: &Mischief,
-    ) -> Result<Page, TooRare> {
-        let limit = question.limit;
-        let repeated = match question.from {
-            Some(from) if mischief.repeat_across_pages => {
-                self.before(question, sieve, from, MAX_REPEATED.min(limit - 1))
+        request: &PageRequest,
+        filter: &EntryFilter,
+        faults: &RequestFaults,
+    ) -> Result<ReadPage, TooRare> {
+        let limit = request.limit;
+        let repeated = match request.from {
+            Some(from) if faults.repeat_across_pages => {
+                self.before(request, filter, from, MAX_REPEATED.min(limit - 1))
                     .await
             }
             _ => Vec::new(),
         };
         let room = limit - repeated.len();
-        let rest = question.rest(question.from);
-        let mut found = self.scan(rest, question.direction, room + 1, sieve).await;
+        let rest = request.rest(request.from);
+        let mut found = self.scan(rest, request.direction, room + 1, filter).await;
         if found.is_cut && found.entries.is_empty() {
             return Err(TooRare {
                 n_scanned: found.n_scanned,
@@ -80,15 +80,15 @@ impl<'a> Reader<'a> {
         }
         let mut has_more = found.is_cut || found.entries.len() > room;
         found.entries.truncate(room);
-        if mischief.short_page && found.entries.len() > 1 {
-            let fewer = mischief
+        if faults.short_page && found.entries.len() > 1 {
+            let fewer = faults
                 .seed
                 .named("short")
                 .below(found.entries.len() as u64 - 1);
             found.entries.truncate(fewer as usize + 1);
             has_more = true;
         }
-        Ok(Page {
+        Ok(ReadPage {
             last: found.entries.last().map(|(key, _)| *key),
             entries: repeated
                 .into_iter()
@@ -100,25 +100,25 @@ impl<'a> Reader<'a> {
     }
 
     /// The first entry of a stretch that passes.
-    pub(crate) async fn find(&self, stretch: Stretch, sieve: &Sieve) -> Option<Arc<str>> {
-        let found = self.scan(stretch, Direction::Ascending, 1, sieve).await;
+    pub(crate) async fn find(&self, stretch: LogRange, filter: &EntryFilter) -> Option<Arc<str>> {
+        let found = self.scan(stretch, Direction::Ascending, 1, filter).await;
         found.entries.into_iter().map(|(_, text)| text).next()
     }
 
-    /// The last `count` entries up to and with the one at `from`, in the question's order.
+    /// The last `count` entries up to and with the one at `from`, in the request's order.
     async fn before(
         &self,
-        question: &Question,
-        sieve: &Sieve,
+        request: &PageRequest,
+        filter: &EntryFilter,
         from: Key,
         count: usize,
     ) -> Vec<(Key, Arc<str>)> {
-        let backwards = match question.direction {
+        let backwards = match request.direction {
             Direction::Ascending => Direction::Descending,
             Direction::Descending => Direction::Ascending,
         };
         let found = self
-            .scan(question.passed(from), backwards, count, sieve)
+            .scan(request.passed(from), backwards, count, filter)
             .await;
         found.entries.into_iter().rev().collect()
     }
@@ -126,12 +126,12 @@ impl<'a> Reader<'a> {
     /// The first `count` entries of a stretch that pass, among as many as a request may look at.
     async fn scan(
         &self,
-        mut rest: Stretch,
+        mut rest: LogRange,
         direction: Direction,
         count: usize,
-        sieve: &Sieve,
-    ) -> Found {
-        let mut found = Found {
+        filter: &EntryFilter,
+    ) -> ScanMatch {
+        let mut found = ScanMatch {
             entries: Vec::new(),
             n_scanned: 0,
             is_cut: false,
@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
                 found.is_cut = true;
                 break;
             }
-            let piece = match sieve.is_open() {
+            let piece = match filter.is_open() {
                 true => PIECE.min(count - found.entries.len()),
                 false => PIECE.min(MAX_SCANNED - found.n_scanned),
             };
@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
                     break;
                 }
                 let text = self.log.text(world, *key);
-                if sieve.keeps(&text, key.lane != Lane::Published) {
+                if filter.keeps(&text, key.lane != EntryOrigin::Published) {
                     found.entries.push((*key, text));
                 }
             }

@@ -1,6 +1,6 @@
 //! What a request for entries asks: a window, an order, a page of it.
 //!
-//! A question is checked as a whole before anything is read. Which entries pass is said by a sieve beside it.
+//! A request is checked as a whole before anything is read. Which entries pass is decided by the [`EntryFilter`] beside it.
 
 use std::sync::Arc;
 
@@ -16,19 +16,19 @@ use orgtrail_cloudflare::source::Source;
 use super::call::Call;
 use super::chance::Seed;
 use super::config::Bounds;
-use super::cursor::Mark;
-use super::faults::{MAX_EMPTY_IN_A_ROW, Mischief};
+use super::cursor::CursorPosition;
+use super::faults::{MAX_EMPTY_IN_A_ROW, RequestFaults};
 use super::filter::Filters;
-use super::log::{Key, Stretch};
+use super::log::{Key, LogRange};
 use super::refusal::Refusal;
-use super::resource::Resource;
+use super::resource::HistoryResource;
 use super::simulator::Simulator;
 use super::{cursor, parameters};
 
 /// A request that makes sense.
 #[derive(Debug)]
-pub(crate) struct Question {
-    window: Stretch,
+pub(crate) struct PageRequest {
+    window: LogRange,
     pub(crate) direction: Direction,
     pub(crate) limit: usize,
     /// Whether that is the limit that was asked for, and not a smaller one of the simulator's.
@@ -45,22 +45,22 @@ pub(crate) struct Question {
 
 /// Which entries are wanted.
 #[derive(Debug)]
-pub(crate) enum Sieve {
+pub(crate) enum EntryFilter {
     /// Those that pass the request's filters.
     Filters(Filters),
     /// Those that tell of a resource.
-    Resource(Resource),
+    Resource(HistoryResource),
 }
 
 /// What has been read for an answer.
 #[derive(Debug)]
-pub(crate) struct Page {
+pub(crate) struct ReadPage {
     pub(crate) entries: Vec<Arc<str>>,
     pub(crate) last: Option<Key>,
     pub(crate) has_more: bool,
 }
 
-impl Question {
+impl PageRequest {
     /// Reads a request's parameters. Its cursors are bound to `seed`, to the log, and to all parameters but the page's size.
     ///
     /// # Errors
@@ -78,15 +78,15 @@ impl Question {
         if since >= before {
             return Err(Refusal::invalid("since must be earlier than before"));
         }
-        let longest = call.mischief.longest_window;
+        let longest = call.faults.longest_window;
         if given(CURSOR).is_none() && longest.is_some_and(|longest| before - since > longest) {
             return Err(Refusal::invalid("the window is too long"));
         }
-        let refused_before = call.mischief.refused_before;
+        let refused_before = call.faults.refused_before;
         if refused_before.is_some_and(|refused_before| since < refused_before) {
             return Err(Refusal::invalid("the window begins too early"));
         }
-        let failing_before = call.mischief.failing_before;
+        let failing_before = call.faults.failing_before;
         if failing_before.is_some_and(|failing_before| since < failing_before) {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return Err(Refusal::internal(status, "Service unavailable"));
@@ -117,14 +117,14 @@ impl Question {
     }
 
     /// What is left to read after `key`, or everything.
-    pub(crate) fn rest(&self, key: Option<Key>) -> Stretch {
+    pub(crate) fn rest(&self, key: Option<Key>) -> LogRange {
         let rest = match (key, self.direction) {
             (None, _) => self.window,
-            (Some(key), Direction::Ascending) => Stretch {
+            (Some(key), Direction::Ascending) => LogRange {
                 low: self.window.low.max(key.next()),
                 ..self.window
             },
-            (Some(key), Direction::Descending) => Stretch {
+            (Some(key), Direction::Descending) => LogRange {
                 high: self.window.high.min(key),
                 ..self.window
             },
@@ -133,13 +133,13 @@ impl Question {
     }
 
     /// What was read up to and with the entry at `key`.
-    pub(crate) fn passed(&self, key: Key) -> Stretch {
+    pub(crate) fn passed(&self, key: Key) -> LogRange {
         let passed = match self.direction {
-            Direction::Ascending => Stretch {
+            Direction::Ascending => LogRange {
                 high: key.next(),
                 ..self.window
             },
-            Direction::Descending => Stretch {
+            Direction::Descending => LogRange {
                 low: key,
                 ..self.window
             },
@@ -148,21 +148,21 @@ impl Question {
     }
 
     /// The part of a stretch that is kept.
-    pub(crate) fn kept(&self, stretch: Stretch) -> Stretch {
-        Stretch {
+    pub(crate) fn kept(&self, stretch: LogRange) -> LogRange {
+        LogRange {
             low: stretch.low.max(Key::first_at(self.kept_since)),
             ..stretch
         }
     }
 
     /// Whether the page is to be an empty one, whose cursor leads on.
-    pub(crate) fn is_skipped(&self, mischief: &Mischief) -> bool {
-        mischief.empty_page && self.empty_pages < MAX_EMPTY_IN_A_ROW
+    pub(crate) fn is_skipped(&self, faults: &RequestFaults) -> bool {
+        faults.empty_page && self.empty_pages < MAX_EMPTY_IN_A_ROW
     }
 
     /// The cursor of an empty page that leads on.
     pub(crate) fn skip_cursor(&self) -> Cursor {
-        let mark = Mark {
+        let mark = CursorPosition {
             key: self.from.unwrap_or(self.beginning()),
             empty_pages: self.empty_pages.saturating_add(1),
         };
@@ -170,20 +170,20 @@ impl Question {
     }
 
     /// What a page says of where the next one begins.
-    pub(crate) fn next_cursor(&self, page: &Page, mischief: &Mischief) -> Option<Cursor> {
+    pub(crate) fn next_cursor(&self, page: &ReadPage, faults: &RequestFaults) -> Option<Cursor> {
         let last = page.last.or(self.from);
         let is_full = page.entries.len() >= self.limit;
         let (place, empty_pages) = match self.from {
-            Some(from) if mischief.cursor_loop => (Some(from), self.empty_pages),
+            Some(from) if faults.cursor_loop => (Some(from), self.empty_pages),
             // Nobody could tell a page that is shorter than was asked for from the last one.
-            _ if page.has_more && is_full && self.is_limit_as_asked && mischief.no_cursor => {
+            _ if page.has_more && is_full && self.is_limit_as_asked && faults.no_cursor => {
                 (None, 0)
             }
             _ if page.has_more => (last, 0),
-            _ if mischief.empty_with_cursor => (Some(last.unwrap_or(self.end())), 0),
+            _ if faults.empty_with_cursor => (Some(last.unwrap_or(self.end())), 0),
             _ => (None, 0),
         };
-        place.map(|key| cursor::encode(Mark { key, empty_pages }, self.seed))
+        place.map(|key| cursor::encode(CursorPosition { key, empty_pages }, self.seed))
     }
 
     /// A place before which nothing is.
@@ -209,7 +209,7 @@ impl Question {
     }
 }
 
-impl Sieve {
+impl EntryFilter {
     /// Whether everything passes, and entries need not be looked at.
     pub(crate) fn is_open(&self) -> bool {
         match self {
@@ -256,7 +256,7 @@ fn bind(seed: Seed, source: &Source, parameters: &[(String, String)]) -> Seed {
         .fold(start, |seed, (name, value)| seed.named(name).named(value))
 }
 
-fn stretch(bounds: Bounds, since: DateTime<Utc>, before: DateTime<Utc>) -> Stretch {
+fn stretch(bounds: Bounds, since: DateTime<Utc>, before: DateTime<Utc>) -> LogRange {
     let (with_since, with_before) = match bounds {
         Bounds::HalfOpen => (true, false),
         Bounds::Closed => (true, true),
@@ -266,7 +266,7 @@ fn stretch(bounds: Bounds, since: DateTime<Utc>, before: DateTime<Utc>) -> Stret
         true => Key::first_after(moment),
         false => Key::first_at(moment),
     };
-    Stretch {
+    LogRange {
         low: edge(since, !with_since),
         high: edge(before, with_before),
     }

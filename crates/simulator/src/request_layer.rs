@@ -1,6 +1,6 @@
 //! What every request passes on its way in and out: its number, its credential, the quota, the faults, the headers.
 //!
-//! Routes behind the door serve who was let in, and are told by a [`Call`] what the door knows.
+//! Routes serve only calls that were let in, and get what is known of each as a [`Call`].
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -14,10 +14,10 @@ use orgtrail_cloudflare::request::BASE_PATH;
 
 use super::call::{Call, Caller, SeenRequest};
 use super::chance::{Seed, hex};
-use super::envelope;
-use super::faults::{Mischief, SourceFault};
+use super::faults::{RequestFaults, SourceFault};
 use super::quota::Allowance;
 use super::refusal::Refusal;
+use super::responses;
 use super::simulator::Simulator;
 
 /// The longest bearer token that is well formed.
@@ -36,7 +36,7 @@ const X_AUTH_EMAIL: HeaderName = HeaderName::from_static("x-auth-email");
 const X_AUTH_KEY: HeaderName = HeaderName::from_static("x-auth-key");
 
 /// Lets a request in, or not, and sends every answer out with the headers that all have.
-pub(super) async fn pass(
+pub(super) async fn handle(
     State(simulator): State<Simulator>,
     mut request: Request,
     next: Next,
@@ -54,7 +54,7 @@ pub(super) async fn pass(
         method: request.method().clone(),
         path: path_inside(request.uri().path()),
         user_agent: user_agent(request.headers()),
-        mischief: simulator.mischief(number),
+        faults: simulator.faults(number),
     };
     let path_and_query = path_and_query(&request);
 
@@ -65,7 +65,7 @@ pub(super) async fn pass(
             (call.credential, call.caller) = (credential, caller);
             allowance = simulator.count(&call);
             match allowance.blocked_until {
-                Some(_) => envelope::rate_limited(simulator.quota_limit()),
+                Some(_) => responses::rate_limited(simulator.quota_limit()),
                 None => match simulator.source_fault(&call.path) {
                     Some(SourceFault::Status(status)) => refusal_of(status),
                     Some(SourceFault::Hang(until_closed)) => {
@@ -75,7 +75,7 @@ pub(super) async fn pass(
                     None => {
                         request.extensions_mut().insert(call.clone());
                         let given = given_credential(request.headers());
-                        serve(&call.mischief, &given, request, next).await
+                        serve(&call.faults, &given, request, next).await
                     }
                 },
             }
@@ -90,7 +90,7 @@ pub(super) async fn pass(
         credential: call.credential,
         while_told_to_wait: allowance.was_told,
     });
-    if let Some(stall) = call.mischief.stall {
+    if let Some(stall) = call.faults.stall {
         tokio::time::sleep(stall).await;
     }
     response
@@ -125,26 +125,26 @@ fn broken_off() -> Response {
 }
 
 /// Hands a request on, unless it meets with a fault; an answer may still be cut.
-async fn serve(mischief: &Mischief, credential: &str, request: Request, next: Next) -> Response {
-    if mischief.echo_credential {
-        return envelope::echo(mischief.seed, credential);
+async fn serve(faults: &RequestFaults, credential: &str, request: Request, next: Next) -> Response {
+    if faults.echo_credential {
+        return responses::echo(faults.seed, credential);
     }
-    if mischief.incomplete {
-        return envelope::incomplete(mischief.seed);
+    if faults.incomplete {
+        return responses::incomplete(faults.seed);
     }
-    if mischief.server_error {
-        return envelope::server_error(mischief.seed);
+    if faults.server_error {
+        return responses::server_error(faults.seed);
     }
-    if mischief.success_false {
-        return envelope::success_false();
+    if faults.success_false {
+        return responses::success_false();
     }
     let response = in_upstreams_form(next.run(request).await);
-    let response = match mischief.garbled.is_empty() {
+    let response = match faults.garbled.is_empty() {
         true => response,
-        false => garbled(response, &mischief.garbled).await,
+        false => garbled(response, &faults.garbled).await,
     };
-    match mischief.cut_body {
-        true => cut(response, mischief.seed).await,
+    match faults.cut_body {
+        true => cut(response, faults.seed).await,
         false => response,
     }
 }
@@ -273,23 +273,19 @@ fn stamp(simulator: &Simulator, call: &Call, allowance: Allowance, headers: &mut
     set(RATELIMIT_POLICY, format!("\"default\";q={limit};w=300"));
     set(CF_RAY, call.ray.clone());
     // The server adds a date where there is none, so an unreadable one stands for a missing one.
-    let date = match call.mischief.no_date {
+    let date = match call.faults.no_date {
         true => "-".to_owned(),
-        false => http_date(call.at + call.mischief.date_off.unwrap_or_default()),
+        false => http_date(call.at + call.faults.date_off.unwrap_or_default()),
     };
     set(header::DATE, date);
     if let Some(until) = allowance.blocked_until {
-        let retry_after = if call.mischief.retry_after_as_date {
+        let retry_after = if call.faults.retry_after_as_date {
             // Dates have whole seconds: one that is rounded up is never too early.
             http_date(until + TimeDelta::nanoseconds(999_999_999))
         } else {
             reset_seconds.to_string()
         };
-        let retry_after = call
-            .mischief
-            .retry_after_text
-            .clone()
-            .unwrap_or(retry_after);
+        let retry_after = call.faults.retry_after_text.clone().unwrap_or(retry_after);
         set(header::RETRY_AFTER, retry_after);
     }
 }
@@ -305,7 +301,7 @@ fn http_date(moment: DateTime<Utc>) -> String {
 async fn cut(response: Response, seed: Seed) -> Response {
     let (mut parts, body) = response.into_parts();
     let Ok(whole) = axum::body::to_bytes(body, usize::MAX).await else {
-        return envelope::server_error(seed);
+        return responses::server_error(seed);
     };
     let kept = 1 + seed
         .named("cut")

@@ -9,10 +9,13 @@ use serde_json::Value;
 
 use super::call::{Call, Caller};
 use super::chance::uuid;
-use super::entry::{Action, Actor, Entry, Json, Named, Offset, Raw, Resource, Scope, write_time};
-use super::envelope;
+use super::entry::{
+    Action, Actor, CallRecord, EntryResource, Json, NamedObject, Offset, Scope, WrittenEntry,
+    write_time,
+};
+use super::responses;
 use super::simulator::Simulator;
-use super::timeline::Digits;
+use super::timeline::TimePrecision;
 use orgtrail_cloudflare::source::Source;
 
 /// The request of a call without a body, as entries tell it.
@@ -20,7 +23,7 @@ pub(crate) const NO_BODY: &[u8] = b"{}";
 
 /// What calls do to an organization, as their entries name it.
 #[derive(Debug)]
-pub(crate) struct Deed {
+pub(crate) struct ChangeKind {
     description: &'static str,
     /// `action.type`.
     kind: &'static str,
@@ -28,37 +31,37 @@ pub(crate) struct Deed {
     resource_kind: &'static str,
 }
 
-pub(crate) const CREATE_ORGANIZATION: Deed = Deed {
+pub(crate) const CREATE_ORGANIZATION: ChangeKind = ChangeKind {
     description: "Create organization",
     kind: "create",
     resource_kind: "organization",
 };
-pub(crate) const MODIFY_ORGANIZATION: Deed = Deed {
+pub(crate) const MODIFY_ORGANIZATION: ChangeKind = ChangeKind {
     description: "Modify organization",
     kind: "update",
     resource_kind: "organization",
 };
-pub(crate) const DELETE_ORGANIZATION: Deed = Deed {
+pub(crate) const DELETE_ORGANIZATION: ChangeKind = ChangeKind {
     description: "Delete organization",
     kind: "delete",
     resource_kind: "organization",
 };
-pub(crate) const MODIFY_PROFILE: Deed = Deed {
+pub(crate) const MODIFY_PROFILE: ChangeKind = ChangeKind {
     description: "Modify organization profile",
     kind: "update",
     resource_kind: "profile",
 };
-pub(crate) const ADD_MEMBER: Deed = Deed {
+pub(crate) const ADD_MEMBER: ChangeKind = ChangeKind {
     description: "Add Member",
     kind: "create",
     resource_kind: "members",
 };
-pub(crate) const ADD_MEMBERS: Deed = Deed {
+pub(crate) const ADD_MEMBERS: ChangeKind = ChangeKind {
     description: "Add Members",
     kind: "create",
     resource_kind: "members",
 };
-pub(crate) const DELETE_MEMBER: Deed = Deed {
+pub(crate) const DELETE_MEMBER: ChangeKind = ChangeKind {
     description: "Delete Member",
     kind: "delete",
     resource_kind: "members",
@@ -66,8 +69,8 @@ pub(crate) const DELETE_MEMBER: Deed = Deed {
 
 /// What a call did, as far as its entry tells.
 #[derive(Debug)]
-pub(crate) struct Change<'a> {
-    pub(crate) deed: Deed,
+pub(crate) struct RecordedChange<'a> {
+    pub(crate) kind: ChangeKind,
     pub(crate) organization_id: &'a str,
     pub(crate) resource_id: &'a str,
     /// JSON as it was sent.
@@ -76,12 +79,12 @@ pub(crate) struct Change<'a> {
 }
 
 /// Answers a call that changed something, once the entry of the change can be read in the organization's log.
-pub(crate) fn answer(simulator: &Simulator, call: &Call, change: Change<'_>) -> Response {
+pub(crate) fn answer(simulator: &Simulator, call: &Call, change: RecordedChange<'_>) -> Response {
     write(simulator, call, &change);
-    envelope::success(change.response)
+    responses::success(change.response)
 }
 
-fn write(simulator: &Simulator, call: &Call, change: &Change<'_>) {
+fn write(simulator: &Simulator, call: &Call, change: &RecordedChange<'_>) {
     let Ok(source) = Source::organization(change.organization_id) else {
         return;
     };
@@ -110,34 +113,34 @@ fn write(simulator: &Simulator, call: &Call, change: &Change<'_>) {
         },
     };
     let seed = simulator.seed().named("calls").child(call.number);
-    let entry = Entry {
+    let entry = WrittenEntry {
         id: uuid(seed.rng().u128(..)),
         account: None,
         action: Action {
-            description: change.deed.description.to_owned(),
+            description: change.kind.description.to_owned(),
             result: "success",
-            time: write_time(call.at, Digits::Six, Offset::Z),
-            kind: change.deed.kind,
+            time: write_time(call.at, TimePrecision::Six, Offset::Z),
+            kind: change.kind.kind,
         },
         actor: Some(actor),
-        organization: Some(Named {
+        organization: Some(NamedObject {
             id: change.organization_id,
             name: None,
         }),
-        raw: Some(Raw {
+        raw: Some(CallRecord {
             cf_ray_id: Some(call.ray.clone()),
             method: Some(call.method.as_str()),
             status_code: Some(StatusCode::OK.as_u16()),
             uri: Some(call.path.clone()),
             user_agent: call.user_agent.as_deref(),
         }),
-        resource: Resource {
+        resource: EntryResource {
             id: change.resource_id.to_owned(),
             product: "organizations",
             request: Some(compact(change.request)),
             response: Some(Json::from(change.response.to_string().into_bytes())),
             scope: Scope::Text("organizations"),
-            kind: change.deed.resource_kind,
+            kind: change.kind.resource_kind,
             has_value: false,
         },
         zone: None,

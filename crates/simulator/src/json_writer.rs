@@ -134,8 +134,8 @@ pub(crate) fn into_text(out: Vec<u8>) -> String {
 /// where they are in brackets.
 macro_rules! body {
     ($body:expr, { $($members:tt)* }) => {{
-        let body: &mut $crate::pen::Body = $body;
-        $crate::pen::body_members!(body, $($members)*);
+        let body: &mut $crate::json_writer::Body = $body;
+        $crate::json_writer::body_members!(body, $($members)*);
     }};
 }
 
@@ -143,25 +143,25 @@ macro_rules! body_members {
     ($body:ident,) => {};
     ($body:ident, $name:literal : $($rest:tt)*) => {
         $body.begin(concat!("\"", $name, "\":"));
-        $crate::pen::body_value!($body, $($rest)*);
+        $crate::json_writer::body_value!($body, $($rest)*);
     };
 }
 
 macro_rules! body_value {
     ($body:ident, { $($inner:tt)* } $(, $($rest:tt)*)?) => {
-        $crate::pen::inner_value!(&mut $body.text, { $($inner)* });
+        $crate::json_writer::inner_value!(&mut $body.text, { $($inner)* });
         $body.end();
-        $crate::pen::body_members!($body, $($($rest)*)?);
+        $crate::json_writer::body_members!($body, $($($rest)*)?);
     };
     ($body:ident, [ $($inner:tt)* ] $(, $($rest:tt)*)?) => {
-        $crate::pen::inner_value!(&mut $body.text, [ $($inner)* ]);
+        $crate::json_writer::inner_value!(&mut $body.text, [ $($inner)* ]);
         $body.end();
-        $crate::pen::body_members!($body, $($($rest)*)?);
+        $crate::json_writer::body_members!($body, $($($rest)*)?);
     };
     ($body:ident, $value:expr $(, $($rest:tt)*)?) => {
-        $crate::pen::value(&mut $body.text, &$value);
+        $crate::json_writer::value(&mut $body.text, &$value);
         $body.end();
-        $crate::pen::body_members!($body, $($($rest)*)?);
+        $crate::json_writer::body_members!($body, $($($rest)*)?);
     };
 }
 
@@ -169,41 +169,41 @@ macro_rules! inner_value {
     ($out:expr, {}) => { $out.extend_from_slice(b"{}") };
     ($out:expr, { $($members:tt)* }) => {{
         let out: &mut Vec<u8> = $out;
-        $crate::pen::inner_members!(out, "{", $($members)*);
+        $crate::json_writer::inner_members!(out, "{", $($members)*);
         out.push(b'}');
     }};
     ($out:expr, []) => { $out.extend_from_slice(b"[]") };
     ($out:expr, [ $($items:tt)* ]) => {{
         let out: &mut Vec<u8> = $out;
-        $crate::pen::inner_items!(out, b'[', $($items)*);
+        $crate::json_writer::inner_items!(out, b'[', $($items)*);
         out.push(b']');
     }};
-    ($out:expr, $value:expr) => { $crate::pen::value($out, &$value) };
+    ($out:expr, $value:expr) => { $crate::json_writer::value($out, &$value) };
 }
 
 macro_rules! inner_members {
     ($out:ident, $before:literal,) => {};
     ($out:ident, $before:literal, $name:literal : { $($inner:tt)* } $(, $($rest:tt)*)?) => {
         $out.extend_from_slice(concat!($before, "\"", $name, "\":").as_bytes());
-        $crate::pen::inner_value!(&mut *$out, { $($inner)* });
-        $crate::pen::inner_members!($out, ",", $($($rest)*)?);
+        $crate::json_writer::inner_value!(&mut *$out, { $($inner)* });
+        $crate::json_writer::inner_members!($out, ",", $($($rest)*)?);
     };
     ($out:ident, $before:literal, $name:literal : [ $($inner:tt)* ] $(, $($rest:tt)*)?) => {
         $out.extend_from_slice(concat!($before, "\"", $name, "\":").as_bytes());
-        $crate::pen::inner_value!(&mut *$out, [ $($inner)* ]);
-        $crate::pen::inner_members!($out, ",", $($($rest)*)?);
+        $crate::json_writer::inner_value!(&mut *$out, [ $($inner)* ]);
+        $crate::json_writer::inner_members!($out, ",", $($($rest)*)?);
     };
     ($out:ident, $before:literal, $name:literal : $value:expr $(, $($rest:tt)*)?) => {
         $out.extend_from_slice(concat!($before, "\"", $name, "\":").as_bytes());
-        $crate::pen::value(&mut *$out, &$value);
-        $crate::pen::inner_members!($out, ",", $($($rest)*)?);
+        $crate::json_writer::value(&mut *$out, &$value);
+        $crate::json_writer::inner_members!($out, ",", $($($rest)*)?);
     };
     ($out:ident, $before:literal, [$name:expr] : $value:expr $(, $($rest:tt)*)?) => {
         $out.extend_from_slice($before.as_bytes());
-        $crate::pen::value(&mut *$out, &$name);
+        $crate::json_writer::value(&mut *$out, &$name);
         $out.push(b':');
-        $crate::pen::value(&mut *$out, &$value);
-        $crate::pen::inner_members!($out, ",", $($($rest)*)?);
+        $crate::json_writer::value(&mut *$out, &$value);
+        $crate::json_writer::inner_members!($out, ",", $($($rest)*)?);
     };
 }
 
@@ -211,13 +211,13 @@ macro_rules! inner_items {
     ($out:ident, $before:literal,) => {};
     ($out:ident, $before:literal, { $($inner:tt)* } $(, $($rest:tt)*)?) => {
         $out.push($before);
-        $crate::pen::inner_value!(&mut *$out, { $($inner)* });
-        $crate::pen::inner_items!($out, b',', $($($rest)*)?);
+        $crate::json_writer::inner_value!(&mut *$out, { $($inner)* });
+        $crate::json_writer::inner_items!($out, b',', $($($rest)*)?);
     };
     ($out:ident, $before:literal, $value:expr $(, $($rest:tt)*)?) => {
         $out.push($before);
-        $crate::pen::value(&mut *$out, &$value);
-        $crate::pen::inner_items!($out, b',', $($($rest)*)?);
+        $crate::json_writer::value(&mut *$out, &$value);
+        $crate::json_writer::inner_items!($out, b',', $($($rest)*)?);
     };
 }
 

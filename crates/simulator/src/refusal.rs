@@ -10,7 +10,8 @@ use serde_json::Value;
 #[derive(Debug)]
 pub(crate) struct Refusal {
     status: StatusCode,
-    body: Envelope<Value>,
+    /// Boxed, because most results hold none.
+    body: Box<Envelope<Value>>,
 }
 
 impl Refusal {
@@ -18,7 +19,7 @@ impl Refusal {
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,
-            body: Envelope::of_message(message),
+            body: Box::new(Envelope::of_message(message)),
         }
     }
 
@@ -31,7 +32,7 @@ impl Refusal {
     pub(crate) fn with_error(status: StatusCode, error: ApiError) -> Self {
         Self {
             status,
-            body: Envelope::of_error(error),
+            body: Box::new(Envelope::of_error(error)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{MAX_DEPTH, Token, Tokens, meaning, unescape};
+use super::tokens::{MAX_DEPTH, Token, Tokens, meaning, unescape};
 
 /// The form in which two texts are equal when they say the same: keys sorted, escapes written one way, no white space;
 /// numbers and duplicate keys as written.

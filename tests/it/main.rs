@@ -36,6 +36,7 @@ mod people;
 mod quota;
 mod reference;
 mod restart;
+mod rows;
 mod samples;
 mod scheduling;
 mod search;

@@ -77,16 +77,9 @@ impl Matches<'_> {
             Kind::Any => Spellings::read(&dictionaries, &before_value, most_terms, &steps)?,
             _ => Some(Spellings::default()),
         };
-        let Some(spellings) = spellings else {
+        let Some(mut spellings) = spellings else {
             return Ok(None);
         };
-        self.count_numbers(
-            &spellings,
-            (&before_value, &prefix),
-            &dictionaries,
-            &mut best,
-            &steps,
-        )?;
         let mut terms = Merged::new(&dictionaries, &begin)?;
         let mut n_terms = 0;
         while terms.advance() && !steps.step() {
@@ -96,7 +89,7 @@ impl Matches<'_> {
             }
             let value = String::from_utf8_lossy(&terms.key()[before_value.len()..]);
             let at_most = terms.segments().map(|term| u64::from(term.info.doc_freq));
-            if !best.has_room_for(at_most.sum(), &value) || spellings.have(&value) {
+            if spellings.take(&value, &terms) || !best.has_room_for(at_most.sum(), &value) {
                 continue;
             }
             let mut count = 0;
@@ -110,6 +103,7 @@ impl Matches<'_> {
             }
             best.take(&value, count);
         }
+        self.count_numbers(&spellings, &prefix, &dictionaries, &mut best, &steps)?;
         self.snapshot.watch.check()?;
         Ok(Some(best.into_values()))
     }

@@ -20,14 +20,17 @@ use super::stopwatch::Steps;
 use super::words;
 use crate::field::Number;
 
-/// The most bytes that the spellings of one path may take, beside the one of each number that it is counted under.
+/// The most bytes that is kept of the spellings of one path, beside the one of each number that it is counted under.
 const MAX_SPELLING_BYTES: usize = 32 * 1024 * 1024;
 
-/// About how many bytes a spelling takes beside its text.
+/// About how many bytes a spelling in a segment takes, beside its number.
 const SPELLING_BYTES: usize = 100;
 
 /// The most lists of documents that are walked side by side. More are put into one set.
 const MAX_LISTS: usize = 8;
+
+/// The longest text that is a whole number in its one spelling for sure.
+const MAX_PLAIN_LEN: usize = 40;
 
 /// The first characters of numbers.
 const FIRST: [&str; 12] = ["+", "-", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
@@ -39,17 +42,24 @@ pub(super) fn one_spelling(value: &str) -> Option<String> {
     if !may_be_number || value.len() > words::MAX_VALUE_LEN {
         return None;
     }
+    let is_plain = *first != b'0' && value.bytes().all(|byte| byte.is_ascii_digit());
+    if is_plain && value.len() <= MAX_PLAIN_LEN {
+        return None;
+    }
     let spelled = Number::plain(value)?.to_string();
     (spelled != value).then_some(spelled)
 }
 
-/// The numbers of a path that are spelled in other ways too, and these ways.
+/// A term of the segment of that number.
+type InSegment = (usize, TermInfo);
+
+/// The numbers of a path that are spelled in other ways too, and the terms that spell them.
 #[derive(Default)]
-pub(super) struct Spellings(BTreeMap<String, Vec<String>>);
+pub(super) struct Spellings(BTreeMap<String, Vec<InSegment>>);
 
 impl Spellings {
-    /// Reads the dictionaries of a path whose values' terms begin with `before_value`. `None` when there are more than
-    /// `most_terms` values to look at, or too many spellings to keep while `most_terms` says that there is another way.
+    /// Reads the other ways from the dictionaries of a path whose values' terms begin with `before_value`. `None` when there are
+    /// more than `most_terms` values to look at, or too many spellings to keep while `most_terms` says that there is another way.
     ///
     /// # Errors
     /// [`IndexError::TooLarge`] when there are too many spellings.
@@ -64,13 +74,10 @@ impl Spellings {
             let mut terms = Merged::new(dictionaries, &format!("{before_value}{first}"))?;
             while terms.advance() && !steps.step() {
                 n_terms += 1;
-                let value = &terms.key()[before_value.len()..];
-                let other = std::str::from_utf8(value).ok();
-                if let Some((value, number)) =
-                    other.and_then(|value| Some((value, one_spelling(value)?)))
-                {
-                    n_bytes += value.len() + number.len() + SPELLING_BYTES;
-                    found.0.entry(number).or_default().push(value.to_owned());
+                let value = std::str::from_utf8(&terms.key()[before_value.len()..]);
+                if let Some(number) = value.ok().and_then(one_spelling) {
+                    n_bytes += number.len() + SPELLING_BYTES * terms.segments().count();
+                    found.add(number, &terms);
                 }
                 let is_too_large = n_bytes > MAX_SPELLING_BYTES;
                 match most_terms {
@@ -83,9 +90,22 @@ impl Spellings {
         Ok(Some(found))
     }
 
-    /// Whether a value is counted with its number.
-    pub(super) fn have(&self, value: &str) -> bool {
-        !self.0.is_empty() && (self.0.contains_key(value) || one_spelling(value).is_some())
+    fn add(&mut self, number: String, terms: &Merged<'_>) {
+        let in_segments = terms.segments();
+        let in_segments = in_segments.map(|term| (term.segment, term.info.clone()));
+        self.0.entry(number).or_default().extend(in_segments);
+    }
+
+    /// Whether the present value of `terms` is counted with its number. The one spelling of a number is added to the others.
+    pub(super) fn take(&mut self, value: &str, terms: &Merged<'_>) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        if self.0.contains_key(value) {
+            self.add(value.to_owned(), terms);
+            return true;
+        }
+        one_spelling(value).is_some()
     }
 }
 
@@ -94,37 +114,30 @@ impl Matches<'_> {
     pub(super) fn count_numbers(
         &self,
         spellings: &Spellings,
-        (before_value, prefix): (&str, &str),
+        prefix: &str,
         dictionaries: &[Arc<InvertedIndexReader>],
         best: &mut Best,
         steps: &Steps,
     ) -> Result<(), IndexError> {
-        for (number, others) in &spellings.0 {
+        for (number, terms) in &spellings.0 {
             if steps.step() {
                 break;
             }
-            if !number.starts_with(prefix) {
-                continue;
-            }
-            let mut in_segments: Vec<Vec<TermInfo>> = vec![Vec::new(); dictionaries.len()];
-            for way in others.iter().chain([number]) {
-                let key = format!("{before_value}{way}");
-                for (dictionary, infos) in dictionaries.iter().zip(&mut in_segments) {
-                    let info = dictionary.terms().get(&key);
-                    infos.extend(info.map_err(TantivyError::from)?);
-                }
-            }
-            let at_most = in_segments.iter().flatten();
-            let at_most = at_most.map(|info| u64::from(info.doc_freq)).sum();
-            if !best.has_room_for(at_most, number) {
+            let at_most = terms.iter().map(|(_, info)| u64::from(info.doc_freq));
+            if !number.starts_with(prefix) || !best.has_room_for(at_most.sum(), number) {
                 continue;
             }
             let mut count = 0;
-            for (i, infos) in in_segments.iter().enumerate() {
-                count += match infos.as_slice() {
+            for (i, dictionary) in dictionaries.iter().enumerate() {
+                let here = terms.iter().filter(|(segment, _)| *segment == i);
+                let here: Vec<&TermInfo> = here.map(|(_, info)| info).collect();
+                count += match here.as_slice() {
                     [] => 0,
-                    [info] => self.count_of(i, &dictionaries[i], info, steps)?,
-                    infos => self.count_of_any(i, &dictionaries[i], infos, steps)?,
+                    [info] => self.count_of(i, dictionary, info, steps)?,
+                    infos if infos.len() > MAX_LISTS => {
+                        self.count_in_one_set(i, dictionary, infos, steps)?
+                    }
+                    infos => self.count_side_by_side(i, dictionary, infos, steps)?,
                 };
             }
             best.take(number, count);
@@ -132,44 +145,20 @@ impl Matches<'_> {
         Ok(())
     }
 
-    /// How many documents that have any of some terms are among those found in a segment.
-    fn count_of_any(
+    /// How many documents that have any of a few terms are among those found in a segment.
+    fn count_side_by_side(
         &self,
         segment: usize,
         dictionary: &InvertedIndexReader,
-        terms: &[TermInfo],
+        terms: &[&TermInfo],
         steps: &Steps,
     ) -> Result<u64, IndexError> {
-        if terms.len() > MAX_LISTS {
-            let mut docs = Bits::new(
-                self.snapshot.segments[segment].len,
-                self.snapshot.watch().memory(),
-            )?;
-            for term in terms {
-                let mut postings = dictionary
-                    .read_postings_from_terminfo(term, IndexRecordOption::Basic)
-                    .map_err(TantivyError::from)?;
-                while postings.doc() != TERMINATED && !steps.step() {
-                    docs.insert(postings.doc());
-                    postings.advance();
-                }
-            }
-            let mut count = 0;
-            docs.for_each(|doc| count += u64::from(self.found[segment].contains(doc)));
-            return Ok(count);
-        }
-        let mut lists: Vec<SegmentPostings> = terms
-            .iter()
-            .map(|term| dictionary.read_postings_from_terminfo(term, IndexRecordOption::Basic))
-            .collect::<Result<_, _>>()
-            .map_err(TantivyError::from)?;
+        let lists = terms.iter().map(|term| postings(dictionary, term));
+        let mut lists: Vec<SegmentPostings> = lists.collect::<Result<_, _>>()?;
         let mut count = 0;
         loop {
-            let doc = lists
-                .iter()
-                .map(SegmentPostings::doc)
-                .min()
-                .unwrap_or(TERMINATED);
+            let next = lists.iter().map(SegmentPostings::doc).min();
+            let doc = next.unwrap_or(TERMINATED);
             if doc == TERMINATED || steps.step() {
                 return Ok(count);
             }
@@ -181,4 +170,34 @@ impl Matches<'_> {
             }
         }
     }
+
+    /// The same for many terms, one after the other.
+    fn count_in_one_set(
+        &self,
+        segment: usize,
+        dictionary: &InvertedIndexReader,
+        terms: &[&TermInfo],
+        steps: &Steps,
+    ) -> Result<u64, IndexError> {
+        let n_docs = self.snapshot.segments[segment].len;
+        let mut docs = Bits::new(n_docs, self.snapshot.watch().memory())?;
+        for term in terms {
+            let mut list = postings(dictionary, term)?;
+            while list.doc() != TERMINATED && !steps.step() {
+                if self.found[segment].contains(list.doc()) {
+                    docs.insert(list.doc());
+                }
+                list.advance();
+            }
+        }
+        Ok(docs.len())
+    }
+}
+
+fn postings(
+    dictionary: &InvertedIndexReader,
+    term: &TermInfo,
+) -> Result<SegmentPostings, IndexError> {
+    let postings = dictionary.read_postings_from_terminfo(term, IndexRecordOption::Basic);
+    Ok(postings.map_err(TantivyError::from)?)
 }

@@ -708,24 +708,24 @@ fn a_letter_is_found_by_its_lower_case_where_that_is_two_characters() {
         r#"{"n":"İSTANBUL one","actor":{"token_name":"x İstanbul"}}"#.to_owned(),
         format!(r#"{{"n":"{small} one","actor":{{"token_name":"x {small}"}}}}"#),
     ];
-    for name in ["", "n:", "actor.token_name:"] {
-        for text in [
-            "İstanbul",
-            small,
-            "İst*",
-            "i\u{307}st*",
-            "/İstanbul.*/",
-            "/i\u{307}stanbul.*/",
-            "/[İŞ]stanbul.*/",
-        ] {
-            let question = match (name, text.starts_with('/')) {
-                ("n:", false) => format!("n:{}\\ one", text.trim_end_matches('*')),
-                ("actor.token_name:", true) => format!("{name}{}", text.replacen('/', "/x ", 1)),
-                _ => format!("{name}{text}"),
-            };
-            let expect = if question.contains("st\\ one") { 0 } else { 2 };
-            assert_eq!(found(&bodies, &question), expect, "{question}");
-        }
+    for question in [
+        "İstanbul",
+        small,
+        "İst*",
+        "i\u{307}st*",
+        "/İstanbul/",
+        "/i\u{307}stanbul/",
+        "/[İŞ]stanbul/",
+        "n:İstanbul*",
+        "n:i\u{307}stanbul*",
+        "n:/İstanbul.*/",
+        "n:/i\u{307}stanbul.*/",
+        r"n:İstanbul\ one",
+        "actor.token_name:İstanbul",
+        "actor.token_name:i\u{307}stanbul",
+        "actor.token_name:İst*",
+    ] {
+        assert_eq!(found(&bodies, question), 2, "{question}");
     }
     assert_eq!(found(&bodies, &format!("\"x {small}\"")), 2);
     assert_eq!(found(&bodies, "stanbul"), 0);

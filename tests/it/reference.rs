@@ -402,12 +402,13 @@ fn has_run<A>(found: &[String], asked: &[A], is: impl Fn((&A, &String)) -> bool)
 /// The words of a text, in lower case.
 fn words(text: &str) -> Vec<String> {
     let uuid = Regex::new(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").unwrap();
+    // The dot above, in the lower case of `İ`, belongs to its `i`.
+    let run = Regex::new(r"^(i\x{307}|[\p{Alphabetic}\p{N}])+").unwrap();
     let mut words = Vec::new();
     let text = fold(text);
     let mut rest = text.as_str();
     while let Some(start) = rest.find(char::is_alphanumeric) {
         rest = &rest[start..];
-        let run = Regex::new(r"^(i\x{307}|[\p{Alphabetic}\p{N}])+").unwrap();
         let run_len = run.find(rest).map_or(rest.len(), |run| run.end());
         let len = match uuid.find(rest) {
             Some(id) if !rest[id.end()..].starts_with(char::is_alphanumeric) => id.end(),

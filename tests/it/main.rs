@@ -38,6 +38,7 @@ mod people;
 mod quota;
 mod reference;
 mod restart;
+mod rows;
 mod samples;
 mod scheduling;
 mod search;

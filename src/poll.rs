@@ -7,14 +7,20 @@
 //! All that matters is in the log: each turn reads from there how far its source has come, so that a crash, a lost answer or
 //! another process's doing means "do the last step again" and nothing else. It does not know who follows the log.
 
+mod bad_answer;
 mod choose;
+mod claim;
+mod error;
+mod foreign;
 mod history;
 mod lane;
 mod overlap;
 mod pace;
 mod paging;
+mod recovery;
 mod roll;
 mod scan;
+mod settings;
 mod settle;
 mod shares;
 mod skew;
@@ -41,17 +47,20 @@ use crate::store::{SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::Upstream;
 
 use self::choose::{Choice, UNRELIABLE_SHARE};
+pub use self::error::TurnError;
 use self::history::Alone;
 pub use self::history::{HistoryEnd, Reached};
 use self::lane::{LONGEST_RETRY, Lane};
 pub use self::overlap::Overlap;
 use self::pace::Pace;
+use self::recovery::Patience;
 use self::roll::{Listing, Roll};
+pub use self::settings::Settings;
 use self::shares::Shares;
 use self::skew::{Now, Skew};
 use self::standing::Standing;
 use self::turn::{Hands, Scan, Work};
-pub use self::turn::{Outcome, Turn, TurnError};
+pub use self::turn::{Outcome, Turn};
 pub use self::verify::{Difference, Differs, LeftOut, Verdict, Verify, VerifyError};
 
 /// How many calls of one credential are under way at most, those included that have become slow.
@@ -68,23 +77,6 @@ const PLANNED: f64 = 0.9;
 
 /// How long a poller sleeps at most before it looks again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-
-/// How sources are polled.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The wait between the live windows of a source where something happens.
-    pub interval: TimeDelta,
-    /// The longest wait between the live windows of a quiet source.
-    pub max_interval: TimeDelta,
-    /// How far a live window reaches back over the one before it.
-    pub overlap: Overlap,
-    /// How long after its first seal a stretch is scanned again for late entries, from the shortest to the longest.
-    pub sweeps: Vec<TimeDelta>,
-    /// How far back history is read.
-    pub backfill_since: BackfillSince,
-    /// How many entries are asked for at a time.
-    pub page_size: u32,
-}
 
 /// What one credential is to follow.
 #[derive(Debug, Clone, Default)]
@@ -426,7 +418,13 @@ impl Poller {
             source: source.clone(),
             kind,
             limit: self.hands.settings.page_size,
-            unfinished: lane.unfinished(kind),
+            unfinished: lane.unfinished(kind, now),
+            patience: match self.alone {
+                Some(_) => Patience::FOREGROUND,
+                None => Patience::SERVICE,
+            },
+            alone_since: lane.alone_since(kind),
+            read_to: lane.read_to(),
             is_unreliable,
             upstream_clock: self.skew.upstream_clock(moment),
             present: self.skew.present(moment),

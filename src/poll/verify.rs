@@ -17,9 +17,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use super::Settings;
+use super::foreign::foreign_owner;
 use super::paging::{Follows, Place};
-use super::scan::{UNREADABLE_TRIES, foreign_owner};
+use super::settings::Settings;
 use super::turn::Hands;
 use crate::clock::Clock;
 use crate::event::{Arrival, Identity};
@@ -44,6 +44,7 @@ const MAX_ID_CHARS: usize = 200;
 
 /// How often the same page is asked for; each wait is twice the one before, from a second: two minutes in all.
 const MAX_TRIES: u32 = 8;
+const UNREADABLE_TRIES: u32 = 3;
 
 /// Why a stretch could not be compared.
 #[derive(Debug, thiserror::Error)]

@@ -81,6 +81,15 @@ impl Question {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return Err(Refusal::coded(status, 1001, "Service unavailable"));
         }
+        let is_in = |moment: DateTime<Utc>| since <= moment && moment < before;
+        let at = call.mischief.failing_at.iter();
+        let mut statuses = at.filter(|(moment, _)| is_in(*moment)).map(|(_, s)| *s);
+        let of_cursors = call.mischief.failing_cursors;
+        let of_cursors = of_cursors.filter(|_| given("cursor").is_some());
+        if let Some(status) = statuses.next().or(of_cursors) {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+            return Err(Refusal::coded(status, 1001, "this cannot be answered"));
+        }
         let direction = match given("direction") {
             None | Some("desc") => Direction::Descending,
             Some("asc") => Direction::Ascending,

@@ -34,6 +34,7 @@ mod pages;
 mod paging;
 mod people;
 mod quota;
+mod recovery;
 mod reference;
 mod restart;
 mod samples;

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::error::TurnError;
-use super::recovery::{self, BadAnswer, NextStep, Situation};
+use super::recovery::{self, BadAnswer, Elsewhere, NextStep, Situation};
 use super::stretch;
 use super::turn::{Did, Hands, Scan, Scanned};
 use crate::position::{Source, Window, WindowKind};
@@ -25,32 +25,22 @@ impl Hands {
         let mut at = self.situation(scan, &window, &progress, counted);
         let mut step = recovery::next_step(answer, &at, &scan.patience);
         if step == NextStep::LookElsewhere {
-            let is_answered_elsewhere = self.look_elsewhere(scan, &window, &progress).await?;
-            if is_answered_elsewhere == Some(true) {
-                let now = self.clock.steady();
-                let lasts = scan.alone_since.map(|since| now - since);
-                at.answered_elsewhere = Some(lasts.unwrap_or_default());
-                step = recovery::next_step(answer, &at, &scan.patience);
-            }
-            if matches!(step, NextStep::Retry | NextStep::LookElsewhere) {
-                let did = Did::StillFailing {
-                    error,
-                    is_answered_elsewhere,
-                };
-                return self.scanned(scan, did, None).await;
-            }
+            at.elsewhere = self.look_elsewhere(scan, &window, &progress).await?;
+            step = recovery::next_step(answer, &at, &scan.patience);
         }
-        if answer == BadAnswer::Failing && step == NextStep::HalveStretch {
-            // Perhaps it is down: the wait goes on as long as it would have.
-            self.restart(
-                &window,
-                stretch::halved(scan.kind, window.window),
-                window.limit,
-            )
-            .await?;
-            return Err(error);
+        let is_failing = at.elsewhere != Elsewhere::NotAsked;
+        match step {
+            NextStep::Retry if is_failing => {}
+            // It goes on as slowly as before: many more calls could fail.
+            NextStep::HalveStretch if is_failing => {
+                let half = stretch::halved(scan.kind, window.window);
+                self.restart(&window, half, window.limit).await?;
+            }
+            step => return self.apply(scan, window, step, error).await,
         }
-        self.apply(scan, window, step, error).await
+        let elsewhere = at.elsewhere;
+        let did = Did::StillFailing { error, elsewhere };
+        self.scanned(scan, did, None).await
     }
 
     /// What follows from a bad answer about a window that can come from no other stretch of the source.
@@ -119,20 +109,19 @@ impl Hands {
         task::blocking(move || store.restart_window(window.id, longer, now)).await
     }
 
-    /// Asks for a second of the source that was read before, if there is one and the quota allows it now. Whether it was
-    /// answered.
+    /// Asks for a second of the source that was read before, if there is one and the quota allows it now.
     async fn look_elsewhere(
         &self,
         scan: &Scan,
         window: &OpenWindow,
         progress: &Progress,
-    ) -> Result<Option<bool>, TurnError> {
+    ) -> Result<Elsewhere, TurnError> {
         let proven: Vec<Window> = progress.proven.iter().map(|piece| piece.window).collect();
         let Some(other) = recovery::elsewhere(&proven, window.window) else {
-            return Ok(None);
+            return Ok(Elsewhere::Unknown);
         };
         let Ok(permit) = self.upstream.quota().take(self.clock.steady()) else {
-            return Ok(None);
+            return Ok(Elsewhere::Unknown);
         };
         self.save(permit.to_save).await?;
         let page = self
@@ -141,10 +130,16 @@ impl Hands {
             .await;
         self.save_wait().await?;
         Ok(match page {
-            Ok(_) => Some(true),
+            Ok(_) => {
+                let now = self.clock.steady();
+                let lasts = scan.alone_since.map(|since| now - since);
+                Elsewhere::Answered(lasts.unwrap_or_default())
+            }
             // That says nothing of the source.
-            Err(UpstreamError::RateLimited { .. } | UpstreamError::NoToken(_)) => None,
-            Err(_) => Some(false),
+            Err(UpstreamError::RateLimited { .. } | UpstreamError::NoToken(_)) => {
+                Elsewhere::Unknown
+            }
+            Err(_) => Elsewhere::Down,
         })
     }
 
@@ -196,7 +191,7 @@ impl Hands {
             lasts: (self.clock.now() - counted.since).max(TimeDelta::zero()),
             unfinished: scan.unfinished,
             passed_beside: recovery::passed_beside(&progress.gaps, window.window),
-            answered_elsewhere: None,
+            elsewhere: Elsewhere::NotAsked,
         }
     }
 

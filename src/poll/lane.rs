@@ -12,6 +12,7 @@ use crate::position::{Source, WindowKind};
 use crate::store::{OpenWindow, Progress};
 
 use super::pace::{Need, Pace};
+use super::recovery::Elsewhere;
 use super::settings::Settings;
 use super::skew::Now;
 use super::stretch::next_backfill;
@@ -324,21 +325,20 @@ impl Lane {
         self.answered(now);
     }
 
-    /// The shortest window of a kind is answered with an error. `is_answered_elsewhere` says whether another stretch of the
-    /// source was answered after it, if that was looked at.
+    /// A window of a kind is still answered with an error, and another stretch was asked for after it.
     pub(super) fn still_fails(
         &mut self,
         kind: WindowKind,
-        is_answered_elsewhere: Option<bool>,
+        elsewhere: Elsewhere,
         now: DateTime<Utc>,
     ) {
-        match is_answered_elsewhere {
-            Some(true) => {
+        match elsewhere {
+            Elsewhere::Answered(_) => {
                 self.alone_since[index(kind)].get_or_insert(now);
                 self.answered(now);
             }
-            Some(false) => self.alone_since[index(kind)] = None,
-            None => {}
+            Elsewhere::Down => self.alone_since[index(kind)] = None,
+            Elsewhere::Unknown | Elsewhere::NotAsked => {}
         }
     }
 

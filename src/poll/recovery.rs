@@ -98,8 +98,6 @@ impl Patience {
         failing_tries: 7,
         failing_cursor: TimeDelta::zero(),
         failing: TimeDelta::zero(),
-        foreign_tries: 7,
-        foreign: TimeDelta::zero(),
         pass: TimeDelta::zero(),
         ..Self::SERVICE
     };
@@ -126,9 +124,21 @@ pub(super) struct Situation {
     pub(super) unfinished: (u32, TimeDelta),
     /// The length of passed stretches that touch this one: see [`passed_beside`].
     pub(super) passed_beside: TimeDelta,
-    /// For how long another stretch of the source has been answered while this one was not; `None` when that was not
-    /// looked at after this answer.
-    pub(super) answered_elsewhere: Option<TimeDelta>,
+    /// How another stretch of the source was answered after this answer.
+    pub(super) elsewhere: Elsewhere,
+}
+
+/// How another stretch of the same source was answered, after a bad answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Elsewhere {
+    /// It was not asked for.
+    NotAsked,
+    /// It could not be asked for: no other is proven, or the quota does not allow it now.
+    Unknown,
+    /// It was not answered either: the source is down.
+    Down,
+    /// It was answered, and has been for so long while this one was not.
+    Answered(TimeDelta),
 }
 
 /// What to do next.
@@ -163,13 +173,7 @@ pub(super) fn next_step(answer: BadAnswer, at: &Situation, patience: &Patience) 
         BadAnswer::NoWayOn => at.narrow_or_pass(GapCause::Unreadable, patience),
         BadAnswer::Foreign => after_foreign_entries(at, patience),
         BadAnswer::Unreadable => after_an_error(at, patience.tries, patience.unreadable, patience),
-        BadAnswer::Failing => {
-            let span = match at.has_cursor {
-                true => patience.failing_cursor,
-                false => patience.failing,
-            };
-            after_an_error(at, patience.failing_tries, span, patience)
-        }
+        BadAnswer::Failing => after_a_failure(at, patience),
     }
 }
 
@@ -196,20 +200,38 @@ fn after_foreign_entries(at: &Situation, patience: &Patience) -> NextStep {
 
 /// After an answer that may come from an upstream that is down.
 fn after_an_error(at: &Situation, tries: u32, span: TimeDelta, patience: &Patience) -> NextStep {
-    let is_long = at.is_longer_than(at.longest_passed());
-    let is_lasting = at.count >= tries && at.lasts >= span;
-    if is_long && (at.is_narrowed || is_lasting) {
-        return NextStep::HalveStretch;
+    let is_lasting = at.is_narrowed || at.count >= tries && at.lasts >= span;
+    if at.is_longer_than(at.longest_passed()) {
+        return match is_lasting {
+            true => NextStep::HalveStretch,
+            false => NextStep::Retry,
+        };
     }
-    if is_long || at.count < patience.tries || !(at.is_narrowed || is_lasting) {
+    if at.count < patience.tries || !is_lasting {
         return NextStep::Retry;
     }
-    match at.answered_elsewhere {
-        None => NextStep::LookElsewhere,
-        Some(lasts) if lasts >= patience.pass || at.is_spoiled() => {
+    match at.elsewhere {
+        Elsewhere::NotAsked => NextStep::LookElsewhere,
+        Elsewhere::Answered(lasts) if lasts >= patience.pass || at.is_spoiled() => {
             NextStep::Pass(GapCause::Unreadable)
         }
-        Some(_) => NextStep::Retry,
+        Elsewhere::Unknown | Elsewhere::Down | Elsewhere::Answered(_) => NextStep::Retry,
+    }
+}
+
+/// The same for an error instead of a page. A source that is down is not asked for less, which would only cost calls.
+fn after_a_failure(at: &Situation, patience: &Patience) -> NextStep {
+    let span = match at.has_cursor {
+        true => patience.failing_cursor,
+        false => patience.failing,
+    };
+    match (
+        after_an_error(at, patience.failing_tries, span, patience),
+        at.elsewhere,
+    ) {
+        (NextStep::HalveStretch, Elsewhere::NotAsked) => NextStep::LookElsewhere,
+        (NextStep::HalveStretch, Elsewhere::Down) => NextStep::Retry,
+        (step, _) => step,
     }
 }
 
@@ -318,7 +340,12 @@ mod tests {
     fn situation() -> impl Strategy<Value = Situation> {
         let seconds = |most: i64| (0..most).prop_map(TimeDelta::seconds);
         let span = prop_oneof![Just(1), 1..20_i64, 1..200_000_i64];
-        let elsewhere = prop::option::of(seconds(3_600));
+        let elsewhere = prop_oneof![
+            Just(Elsewhere::NotAsked),
+            Just(Elsewhere::Unknown),
+            Just(Elsewhere::Down),
+            seconds(3_600).prop_map(Elsewhere::Answered),
+        ];
         (
             (span, 1..5_u32, any::<bool>(), any::<bool>()),
             (1..20_u32, seconds(8_000), 0..12_u32, seconds(3_600)),
@@ -336,7 +363,7 @@ mod tests {
                     lasts,
                     unfinished: (times, unfinished_for),
                     passed_beside: beside.0,
-                    answered_elsewhere: beside.1,
+                    elsewhere: beside.1,
                 }
             })
     }
@@ -362,9 +389,10 @@ mod tests {
             if let NextStep::Pass(_) = step {
                 let lasts = match answer {
                     BadAnswer::CursorLost => at.unfinished.1,
-                    BadAnswer::Unreadable | BadAnswer::Failing => {
-                        at.answered_elsewhere.expect("a source that is down only waits")
-                    }
+                    BadAnswer::Unreadable | BadAnswer::Failing => match at.elsewhere {
+                        Elsewhere::Answered(lasts) => lasts,
+                        other => panic!("{other:?}: a source that is down is only waited for"),
+                    },
                     _ => at.lasts,
                 };
                 prop_assert!(lasts >= patience.pass || at.is_spoiled(), "{at:?}");
@@ -401,7 +429,7 @@ mod tests {
                 lasts: TimeDelta::zero(),
                 unfinished: (0, TimeDelta::zero()),
                 passed_beside: TimeDelta::zero(),
-                answered_elsewhere: None,
+                elsewhere: Elsewhere::NotAsked,
             };
             let minute = TimeDelta::minutes(1);
             for _ in 0..200 {
@@ -409,10 +437,10 @@ mod tests {
                 at.lasts += minute;
                 let mut step = next_step(answer, &at, &patience);
                 if step == NextStep::LookElsewhere {
-                    at.answered_elsewhere = Some(at.lasts);
+                    at.elsewhere = Elsewhere::Answered(at.lasts);
                     step = next_step(answer, &at, &patience);
                 }
-                at.answered_elsewhere = None;
+                at.elsewhere = Elsewhere::NotAsked;
                 match step {
                     NextStep::Retry | NextStep::LookElsewhere => {}
                     NextStep::StartOver => {
@@ -435,13 +463,11 @@ mod tests {
         }
 
         #[test]
-        fn a_source_that_is_down_for_any_time_is_only_waited_for(
-            at in situation(),
-            answer in prop::sample::select(vec![BadAnswer::Unreadable, BadAnswer::Failing]),
-        ) {
-            let at = Situation { answered_elsewhere: None, ..at };
-            let step = next_step(answer, &at, &Patience::SERVICE);
-            prop_assert!(!matches!(step, NextStep::Pass(_)), "{at:?}");
+        fn a_source_that_is_down_is_only_waited_for(at in situation()) {
+            let at = Situation { elsewhere: Elsewhere::Down, ..at };
+            let after = |answer| next_step(answer, &at, &Patience::SERVICE);
+            prop_assert_eq!(after(BadAnswer::Failing), NextStep::Retry);
+            prop_assert!(!matches!(after(BadAnswer::Unreadable), NextStep::Pass(_)));
         }
     }
 

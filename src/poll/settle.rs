@@ -92,10 +92,9 @@ impl Poller {
                 lane.asked_for_more(scan.kind, progress.open(scan.kind), now.steady);
                 fail_unfinished(hands, lane, scan, ours.wall);
             }
-            Did::StillFailing {
-                is_answered_elsewhere,
-                ..
-            } => lane.still_fails(scan.kind, is_answered_elsewhere, now.steady),
+            Did::StillFailing { elsewhere, .. } => {
+                lane.still_fails(scan.kind, elsewhere, now.steady);
+            }
             Did::GaveUp { window, cause } => {
                 lane.finished(scan.kind);
                 lane.sealed(scan.kind, window.before, 0, settings, now);
@@ -153,7 +152,10 @@ impl Poller {
             TurnError::Upstream(UpstreamError::Unauthorized(_) | UpstreamError::Forbidden(_)) => {
                 return self.settle_refusal(&scan.source, &error, now);
             }
-            TurnError::Upstream(UpstreamError::Unexpected(_) | UpstreamError::WindowRefused(_)) => {
+            // Unless that concerns this stretch alone.
+            TurnError::Upstream(UpstreamError::Unexpected(_) | UpstreamError::WindowRefused(_))
+                if lane.alone_since(scan.kind).is_none() =>
+            {
                 lane.wait_for_help(scan.kind, now.steady);
                 State::Failing
             }
@@ -429,7 +431,7 @@ fn fail_unfinished(hands: &Hands, lane: &Lane, scan: &Scan, at: DateTime<Utc>) {
 fn passed_because(cause: GapCause) -> &'static str {
     match cause {
         GapCause::TooLarge => "an entry is too large to take",
-        GapCause::Unreadable => "an answer is not JSON, or cannot be read to its end",
+        GapCause::Unreadable => "an answer is an error or not JSON, or cannot be read to its end",
         GapCause::Foreign => "upstream shows the entries of another log",
     }
 }

@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 use tracing::{debug, error, warn};
 
 use super::error::TurnError;
-use super::recovery::Patience;
+use super::recovery::{Elsewhere, Patience};
 use super::roll::{List, Listing};
 use super::settings::Settings;
 use crate::clock::Clock;
@@ -138,10 +138,10 @@ pub(super) enum Did {
     GaveUp { window: Window, cause: GapCause },
     /// A scan that ends there came to its end, and nothing can be claimed of it yet.
     Left { before: DateTime<Utc> },
-    /// The shortest stretch is still answered with an error. Whether another one was answered after it, if that was looked at.
+    /// A stretch is still answered with an error, and another one was asked for to find out whether the source is down.
     StillFailing {
         error: TurnError,
-        is_answered_elsewhere: Option<bool>,
+        elsewhere: Elsewhere,
     },
     /// Upstream's clock has not reached the window: it is tried again by that clock.
     TooEarly,

@@ -176,9 +176,7 @@ async fn what_was_proven_stays_proven_when_a_sweep_cannot_read_it_again() {
 
 #[tokio::test]
 async fn without_a_date_a_bad_second_does_not_hold_back_what_is_newer() {
-    let mut world = world(|_, plan| plan.settings.max_interval = TimeDelta::minutes(2)).await;
-    poll_for(&mut world, 1).await;
-    world.crash();
+    let mut world = world(|_, _| ()).await;
     let bad = start() - TimeDelta::hours(3);
     publish(&world, "GARBLED", bad, start());
     world.simulator.set_faults(Faults {
@@ -186,9 +184,9 @@ async fn without_a_date_a_bad_second_does_not_hold_back_what_is_newer() {
         no_date: 1.0,
         ..Faults::default()
     });
-    for minute in 0..(26 * 12) {
-        let time = start() + TimeDelta::minutes(minute * 5);
-        publish(&world, &minute.to_string(), time, time);
+    for n in 0..(26 * 4) {
+        let time = start() + TimeDelta::minutes(n * 15);
+        publish(&world, &n.to_string(), time, time);
     }
     // It takes a while to be sure that there is no date, and that the second is bad.
     poll_for(&mut world, 60).await;
@@ -196,7 +194,7 @@ async fn without_a_date_a_bad_second_does_not_hold_back_what_is_newer() {
     for hour in 1..26 {
         let now = world.clock.now();
         let held = ids(&mut world);
-        let due = 0..(hour * 12 - 2);
+        let due = 0..(hour * 4 - 1);
         let missing: Vec<i64> = due.filter(|n| !held.contains(&n.to_string())).collect();
         assert!(missing.is_empty(), "at {now}: {missing:?}");
         poll_for(&mut world, 60).await;

@@ -159,30 +159,11 @@ impl Poller {
             sweeps: settings.sweeps.clone(),
             backfill_since: settings.backfill_since,
         }))?;
-        let Following {
-            sources,
-            listed,
-            members_of,
-            by_themselves,
-        } = following;
-        let apart = Arc::new(by_themselves.clone());
-        let roll = |listing| {
-            let apart = Arc::clone(&apart);
-            move |organization| Roll::new(organization, listing, Arc::clone(&apart), now)
-        };
-        // No list need have an account that is configured by itself: it is read by itself, for its name.
-        let accounts = sources
-            .iter()
-            .filter(|seen| seen.source.kind() == SourceKind::Account);
-        let accounts = (0..).zip(accounts);
         let mut poller = Self {
             lanes: BTreeMap::new(),
-            rolls: (listed.iter().cloned().map(roll(Listing::Accounts)))
-                .chain(members_of.into_iter().map(roll(Listing::Members)))
-                .chain(accounts.map(|(n, seen)| Roll::of_account(&seen.source, n, now)))
-                .collect(),
+            rolls: rolls(&following, now),
             skew: Skew::default(),
-            by_themselves,
+            by_themselves: following.by_themselves,
             shared: HashSet::new(),
             shares: Shares::default(),
             pace: Pace::default(),
@@ -206,12 +187,12 @@ impl Poller {
                 clock,
             },
         };
-        for seen in &sources {
+        for seen in &following.sources {
             poller.open_lane(&seen.source, now);
         }
         // What was listed before is followed at once; the next listing puts it right.
         let rows = poller.hands.store.sources()?;
-        for organization in &listed {
+        for organization in &following.listed {
             poller.follow(organization, &rows, now);
         }
         Ok(poller)
@@ -483,6 +464,23 @@ impl Poller {
             self.hands.board.forget(&row.source);
         }
     }
+}
+
+/// What is listed: the accounts and the members of organizations, and each account that is followed by itself, for its name. No
+/// list need have such an account.
+fn rolls(following: &Following, now: DateTime<Utc>) -> Vec<Roll> {
+    let apart = Arc::new(following.by_themselves.clone());
+    let roll = |organizations: &[String], listing| -> Vec<Roll> {
+        let roll = |id: &String| Roll::new(id.clone(), listing, Arc::clone(&apart), now);
+        organizations.iter().map(roll).collect()
+    };
+    let sources = following.sources.iter().map(|seen| &seen.source);
+    let accounts = sources.filter(|source| source.kind() == SourceKind::Account);
+    let accounts = (0..).zip(accounts);
+    (roll(&following.listed, Listing::Accounts).into_iter())
+        .chain(roll(&following.members_of, Listing::Members))
+        .chain(accounts.map(|(n, source)| Roll::of_account(source, n, now)))
+        .collect()
 }
 
 /// What a service that ran before has written down already: on a full disk it starts all the same, and answers.

@@ -52,16 +52,12 @@ impl Poller {
     }
 
     fn settle_scan(&mut self, scan: &Scan, scanned: Scanned, now: Now) {
-        let Scanned {
-            did,
-            progress,
-            theirs,
-        } = scanned;
+        let (did, progress) = (scanned.did, scanned.progress);
         let is_answer = matches!(did, Did::Kept { .. } | Did::Left { .. });
         if is_answer {
             self.works(now);
         }
-        self.hear_date(theirs, is_answer, now);
+        self.hear_date(scanned.theirs, is_answer, now);
         let ours = now;
         let is_apart = self.skew.difference(now).is_some();
         // From here on by the lesser of the clocks, as the windows are; what people read is by ours.
@@ -82,10 +78,8 @@ impl Poller {
             }
             Did::Left { .. } => note_left(hands, lane, scan, now),
             Did::Restarted { ref why } => {
-                warn!(source = %scan.source, why, "A scan starts over with a smaller window.");
                 lane.restarted(scan.kind, progress.open(scan.kind), now.steady);
-                tell(hands, &scan.source, ours.wall, why.clone());
-                fail_unfinished(hands, lane, scan, ours.wall);
+                note_restart(hands, lane, scan, why, ours.wall);
             }
             Did::AskedForLess => {}
             Did::AskedForMore => {
@@ -356,6 +350,13 @@ fn note_left(hands: &Hands, lane: &mut Lane, scan: &Scan, now: Now) {
         health.failing_since = None;
         health.state = State::CatchingUp;
     });
+}
+
+/// Logs that a scan starts over, and writes it on the board.
+fn note_restart(hands: &Hands, lane: &Lane, scan: &Scan, why: &str, at: DateTime<Utc>) {
+    warn!(source = %scan.source, why, "A scan starts over with a smaller window.");
+    tell(hands, &scan.source, at, why.to_owned());
+    fail_unfinished(hands, lane, scan, at);
 }
 
 /// Without upstream's clock, notes how far what is new has been read.

@@ -372,6 +372,12 @@ impl Lane {
         self.alone_since[index(kind)] = None;
     }
 
+    /// A stretch was passed: what comes after it has not failed yet.
+    pub(super) fn passed(&mut self, kind: WindowKind, now: DateTime<Utc>) {
+        self.finished(kind);
+        self.retries[index(kind)] = Retry::none(now);
+    }
+
     /// How often in a row a scan of that kind could not be finished, although its window cannot be shorter, and for how long.
     pub(super) fn unfinished(&self, kind: WindowKind, now: DateTime<Utc>) -> (u32, TimeDelta) {
         let times = self.unfinished[index(kind)];
@@ -592,6 +598,12 @@ mod tests {
         refused.wait_for_help(WindowKind::Backfill, now.steady);
         assert!(refused.is_done_with_history());
         let mut failing = Lane::new(lane.source.clone(), &settings(), now.steady);
+        for _ in 1..MAX_FAILURES {
+            failing.back_off(WindowKind::Live, now.steady);
+            assert!(!failing.is_done_with_history());
+        }
+        // What comes after a passed stretch is not left out with it.
+        failing.passed(WindowKind::Live, now.steady);
         for _ in 1..MAX_FAILURES {
             failing.back_off(WindowKind::Live, now.steady);
             assert!(!failing.is_done_with_history());

@@ -90,7 +90,7 @@ impl Poller {
                 lane.still_fails(scan.kind, elsewhere, now.steady);
             }
             Did::GaveUp { window, cause } => {
-                lane.finished(scan.kind);
+                lane.passed(scan.kind, now.steady);
                 lane.sealed(scan.kind, window.before, 0, settings, now);
                 note_gap(hands, scan, window, cause, ours.wall);
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
-use super::turn::TurnError;
+use super::error::TurnError;
 use crate::position::Source;
 use crate::store::{AccountList, SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::{AccountsPage, MembersPage, UpstreamError};
@@ -148,7 +148,10 @@ impl Roll {
         self.failures += 1;
         let organization = &self.organization;
         let may_pass = match error {
-            TurnError::Store(_) | TurnError::Foreign { .. } | TurnError::Panicked(_) => true,
+            TurnError::Store(_)
+            | TurnError::Foreign { .. }
+            | TurnError::NoWayOn
+            | TurnError::Panicked(_) => true,
             TurnError::Upstream(error) => matches!(
                 error,
                 UpstreamError::Transient(_)

@@ -36,6 +36,7 @@ mod pages;
 mod paging;
 mod people;
 mod quota;
+mod recovery;
 mod reference;
 mod restart;
 mod rows;

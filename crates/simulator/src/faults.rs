@@ -70,6 +70,10 @@ pub struct Faults {
     pub failing_before: Option<DateTime<Utc>>,
     /// Windows that begin before this are refused with 400.
     pub refused_before: Option<DateTime<Utc>>,
+    /// Windows in which one of these moments is are answered with that status.
+    pub failing_at: Vec<(DateTime<Utc>, u16)>,
+    /// Requests with a cursor are answered with that status.
+    pub failing_cursors: Option<u16>,
     /// Answers whose `Date` is wrong by [`Faults::date_off`].
     pub wrong_date: f64,
     /// By how much; negative for a date in the past.
@@ -123,6 +127,8 @@ impl Default for Faults {
             longest_window: None,
             failing_before: None,
             refused_before: None,
+            failing_at: Vec::new(),
+            failing_cursors: None,
             wrong_date: 0.0,
             date_off: TimeDelta::zero(),
             retry_after_text: None,
@@ -170,6 +176,8 @@ pub(crate) struct RequestFaults {
     pub(crate) longest_window: Option<TimeDelta>,
     pub(crate) failing_before: Option<DateTime<Utc>>,
     pub(crate) refused_before: Option<DateTime<Utc>>,
+    pub(crate) failing_at: Vec<(DateTime<Utc>, u16)>,
+    pub(crate) failing_cursors: Option<u16>,
     pub(crate) empty_page: bool,
     pub(crate) no_cursor: bool,
     pub(crate) incomplete: bool,
@@ -208,6 +216,8 @@ impl Faults {
             longest_window: self.longest_window,
             failing_before: self.failing_before,
             refused_before: self.refused_before,
+            failing_at: self.failing_at.clone(),
+            failing_cursors: self.failing_cursors,
             empty_page: happens("empty_page", self.empty_page),
             no_cursor: happens("no_cursor", self.no_cursor),
             incomplete: happens("incomplete", self.incomplete),

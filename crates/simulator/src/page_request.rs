@@ -91,6 +91,15 @@ impl PageRequest {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             return Err(Refusal::internal(status, "Service unavailable"));
         }
+        let is_in = |moment: DateTime<Utc>| since <= moment && moment < before;
+        let at = call.faults.failing_at.iter();
+        let mut statuses = at.filter(|(moment, _)| is_in(*moment)).map(|(_, s)| *s);
+        let of_cursors = call.faults.failing_cursors;
+        let of_cursors = of_cursors.filter(|_| given(CURSOR).is_some());
+        if let Some(status) = statuses.next().or(of_cursors) {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+            return Err(Refusal::coded(status, 1001, "this cannot be answered"));
+        }
         let direction = given(DIRECTION).map_or(Some(Direction::default()), Direction::by_name);
         let direction =
             direction.ok_or_else(|| Refusal::invalid("direction must be one of: desc, asc"))?;

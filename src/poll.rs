@@ -52,7 +52,7 @@ use self::skew::{Now, Skew};
 use self::standing::Standing;
 use self::turn::{Hands, Scan, Work};
 pub use self::turn::{Outcome, Turn, TurnError};
-pub use self::verify::{Difference, Differs, LeftOut, Verdict, Verify, VerifyError};
+pub use self::verify::{Difference, Differs, LeftOut, Repair, Verdict, Verify, VerifyError};
 
 /// How many calls of one credential are under way at most, those included that have become slow.
 const MAX_UNDER_WAY_IN_ALL: usize = 48;

@@ -9,6 +9,7 @@
 
 mod address;
 mod bodies;
+mod damage;
 mod events;
 mod holdings;
 mod identity;
@@ -22,6 +23,7 @@ mod schema;
 mod scrub;
 mod sources;
 mod windows;
+mod writing;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -42,7 +44,9 @@ use crate::private;
 
 pub use self::address::announced;
 use self::bodies::Bodies;
-pub use self::events::{Appended, Page, Then};
+use self::damage::DamageSeen;
+pub use self::damage::NotRepaired;
+pub use self::events::{Page, Then};
 pub use self::holdings::{EntryKey, Held, Holding};
 pub use self::imports::Imported;
 pub use self::lateness::{Lateness, Visibility};
@@ -52,9 +56,10 @@ pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
 pub use self::reading::Damage;
 use self::schema::{VERSION, migrate, version};
-pub use self::scrub::{DamagedEvent, MAX_DAMAGED, ScrubState, Scrubbed};
+pub use self::scrub::{DamagedEvent, MAX_DAMAGED, PutBack, ScrubState, Scrubbed};
 pub use self::sources::{AccountList, AccountListRead, SourceRow, SourceSeen};
 pub use self::windows::{BadAnswers, GapCause, OpenWindow, WindowId};
+pub use self::writing::Appended;
 
 /// The log's file in the data directory.
 pub const FILE_NAME: &str = "orgtrail.db";
@@ -200,6 +205,7 @@ struct Inner {
     /// Idle reading connections.
     readers: Mutex<Vec<Connection>>,
     bodies: Bodies,
+    damage_seen: DamageSeen,
     ledgers: Ledgers,
     /// The newest event's place, announced after each commit.
     head: watch::Sender<Seq>,
@@ -268,6 +274,7 @@ impl Store {
             writer: Mutex::new(writer),
             readers: Mutex::default(),
             bodies: Bodies::new(),
+            damage_seen: DamageSeen::default(),
             ledgers: Ledgers::default(),
             breaker,
             is_closed: AtomicBool::new(false),

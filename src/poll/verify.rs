@@ -11,6 +11,8 @@
 
 mod repair;
 
+pub use self::repair::Repair;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -281,6 +283,7 @@ impl Verify {
                 resumed,
                 cursor: cursor.as_ref(),
                 empty_pages,
+                has_nameless: compared.has_nameless(),
             };
             let page = self.page(place).await?;
             let follows = place.then(&page);
@@ -427,6 +430,11 @@ impl Compared {
     /// Equal entries without an id are counted anew.
     fn begin_scan(&mut self) {
         self.twins.clear();
+    }
+
+    /// Whether this scan has shown an entry with neither id nor time.
+    fn has_nameless(&self) -> bool {
+        self.twins.values().any(|(_, time)| time.is_none())
     }
 
     /// What happened from `time` on is shown again.

@@ -52,6 +52,7 @@ struct Current {
 }
 
 /// A body as it is written to disk.
+#[derive(Clone)]
 pub(super) struct Packed {
     pub(super) dictionary: i64,
     pub(super) frame: Vec<u8>,

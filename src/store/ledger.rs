@@ -439,6 +439,7 @@ struct LedgerRow {
     limit: Option<u32>,
     resumed: Option<DateTime<Utc>>,
     empty_pages: u32,
+    has_nameless: bool,
     is_merged: bool,
     restarts: u32,
     counts: Counts,
@@ -447,7 +448,8 @@ struct LedgerRow {
 fn rows(db: &Connection, source: i64) -> Result<Vec<LedgerRow>, StoreError> {
     let mut ask = db.prepare_cached(
         "SELECT id, kind, since_s, before_s, cursor, began_us, sealed_us, waited_us, outcome, merged, restarts,
-             pages, entries, new, revisions, page_limit, resumed_s, empty_pages
+             pages, entries, new, revisions, page_limit, resumed_s, empty_pages,
+             sealed_us IS NULL AND EXISTS (SELECT 1 FROM scan_twin WHERE scan_twin.window = window.id AND time_s IS NULL)
          FROM window WHERE source = ?1 ORDER BY since_s, id",
     )?;
     let found = ask.query_map([source], |row| {
@@ -469,6 +471,7 @@ fn rows(db: &Connection, source: i64) -> Result<Vec<LedgerRow>, StoreError> {
             limit: row.get(15)?,
             resumed: resumed.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
             empty_pages: row.get(17)?,
+            has_nameless: row.get(18)?,
             is_merged: row.get(9)?,
             restarts: row.get(10)?,
             counts: Counts {
@@ -506,6 +509,7 @@ impl LedgerRow {
             resumed: self.resumed,
             limit: self.limit,
             empty_pages: self.empty_pages,
+            has_nameless: self.has_nameless,
             restarts: self.restarts,
         };
         Some((self.kind, open))

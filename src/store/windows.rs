@@ -45,6 +45,8 @@ pub struct OpenWindow {
     pub limit: Option<u32>,
     /// Empty pages with a cursor, in a row.
     pub empty_pages: u32,
+    /// Whether it has shown an entry with neither id nor time: when that is shown again, it could not be told from an equal one.
+    pub has_nameless: bool,
     /// How often the scan had to start over.
     pub restarts: u32,
 }
@@ -125,6 +127,7 @@ impl Store {
                 resumed: None,
                 limit: None,
                 empty_pages: 0,
+                has_nameless: false,
                 restarts: 0,
             })
         })

@@ -4,21 +4,30 @@ use std::collections::HashSet;
 
 use super::super::paging::{Follows, Place};
 use super::{Broken, MAX_PAGES, Verify, VerifyError};
-use crate::position::{Cursor, Seq, Window};
+use crate::position::{Cursor, Window};
+use crate::store::PutBack;
 use crate::task;
 
+/// What a repair of a stretch came to.
+#[derive(Debug, Default)]
+pub struct Repair {
+    /// Which events were put back, and which could not be written.
+    pub put_back: PutBack,
+    /// What could not be read completely.
+    pub unread: Vec<Window>,
+}
+
 impl Verify {
-    /// Reads the stretch, and puts back the bodies of the damaged events in it that upstream shows unchanged. Returns their
-    /// places.
+    /// Reads the stretch, and puts back the bodies of the damaged events in it that upstream shows unchanged.
     ///
     /// # Errors
     /// [`VerifyError`]; what was put back before stays.
-    pub async fn repair(mut self) -> Result<Vec<Seq>, VerifyError> {
-        let mut repaired = Vec::new();
+    pub async fn repair(mut self) -> Result<Repair, VerifyError> {
+        let mut repair = Repair::default();
         let mut pieces = vec![self.window];
         while let Some(piece) = pieces.pop() {
             match (
-                self.repair_piece(piece, &mut repaired).await,
+                self.repair_piece(piece, &mut repair.put_back).await,
                 piece.middle(),
             ) {
                 (Ok(()), _) => self.ask_for_more(),
@@ -35,13 +44,13 @@ impl Verify {
                     pieces.push(Window::new(middle, piece.before));
                     pieces.push(Window::new(piece.since, middle));
                 }
-                (Err(_), None) => {}
+                (Err(_), None) => repair.unread.push(piece),
             }
         }
-        Ok(repaired)
+        Ok(repair)
     }
 
-    async fn repair_piece(&mut self, piece: Window, repaired: &mut Vec<Seq>) -> Result<(), Broken> {
+    async fn repair_piece(&mut self, piece: Window, all: &mut PutBack) -> Result<(), Broken> {
         let mut cursors = HashSet::new();
         let (mut cursor, mut resumed, mut empty_pages) = (None::<Cursor>, None, 0);
         for _ in 0..MAX_PAGES {
@@ -50,29 +59,37 @@ impl Verify {
                 resumed,
                 cursor: cursor.as_ref(),
                 empty_pages,
+                // Nothing is counted here.
+                has_nameless: false,
             };
             let page = self.page(place).await?;
             let follows = place.then(&page);
-            empty_pages = if page.entries.is_empty() {
-                empty_pages + 1
-            } else {
-                0
-            };
+            let is_empty = page.entries.is_empty();
+            empty_pages = if is_empty { empty_pages + 1 } else { 0 };
             let (store, source) = (self.hands.store.clone(), self.source.clone());
             let put_back = task::blocking(move || {
                 let texts: Vec<&str> = page.entries.iter().map(|entry| entry.get()).collect();
                 store.repair(&source, &texts)
             });
-            repaired.extend(put_back.await?);
+            let put_back = put_back.await?;
+            all.repaired.extend(put_back.repaired);
+            all.unusable.extend(put_back.unusable);
             match follows {
-                Follows::Page(next) if cursors.insert(next.0.clone()) => cursor = Some(next),
+                Follows::End => return Ok(()),
+                // An empty page may lead to itself for a while.
+                Follows::Page(next)
+                    if cursors.insert(next.0.clone())
+                        || (is_empty && cursor.as_ref() == Some(&next)) =>
+                {
+                    cursor = Some(next);
+                }
                 Follows::From(time) => {
                     cursors.clear();
                     (cursor, resumed) = (None, Some(time));
                 }
-                _ => return Ok(()),
+                _ => break,
             }
         }
-        Ok(())
+        Err(Broken::Unreadable)
     }
 }

@@ -4,7 +4,7 @@
 //! when the same bytes come in again.
 
 use chrono::{DateTime, Utc};
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::bodies::Packed;
 use super::reading::{Damage, is_damage};
@@ -204,6 +204,10 @@ impl Store {
     }
 
     fn put_back(&self, seq: Seq, packed: &Packed) -> Result<(), StoreError> {
+        // Where the old body's pages cannot be followed they cannot be freed, which looks like a full disk.
+        if !self.ask(|db| can_follow(db, seq))? {
+            return Err(StoreError::Damaged(format!("the place of event {seq}")));
+        }
         // By itself: where not even its place on disk can be used, nothing else can be written in this transaction.
         self.change(Step::RepairBody, |db| {
             db.prepare_cached("UPDATE event SET dictionary = ?2, body = ?3 WHERE seq = ?1")?
@@ -220,9 +224,18 @@ impl Store {
     }
 }
 
+/// Whether the bytes of an event's body can be read from the disk, whatever they are.
+fn can_follow(db: &Connection, seq: Seq) -> Result<bool, StoreError> {
+    let mut ask = db.prepare_cached("SELECT body FROM event WHERE seq = ?1")?;
+    match ask.query_row([seq.0], |row| Ok(row.get_ref(0).map(|_| ())?)) {
+        Ok(()) => Ok(true),
+        Err(error) if is_damage(&error) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection;
     use serde_json::value::RawValue;
 
     use super::*;
@@ -437,6 +450,50 @@ mod tests {
         let source = Source::account("a").unwrap();
         let held = store.holdings(&source, &shown).unwrap();
         assert_eq!(held, [Holding::Same, Holding::Same]);
+    }
+
+    #[test]
+    fn entries_are_kept_beside_one_that_can_neither_be_read_nor_put_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        store.begin_import().unwrap();
+        // Long enough for pages of its own.
+        let mut rng = fastrand::Rng::with_seed(1);
+        let noise: String = (0..40_000).map(|_| rng.alphanumeric()).collect();
+        let long = format!(r#"{{"id":"e1","x":"{noise}"}}"#);
+        let entries = [imported(&long), imported(&body(2))];
+        store.import(&entries, from_micros(7)).unwrap();
+        store.close().unwrap();
+        drop(store);
+        let file = dir.path().join(FILE_NAME);
+        let db = Connection::open(&file).unwrap();
+        let frame: Vec<u8> = db
+            .query_row("SELECT body FROM event WHERE seq = 1", [], |row| row.get(0))
+            .unwrap();
+        drop(db);
+        let mut bytes = std::fs::read(&file).unwrap();
+        let inside = &frame[12_000..12_032];
+        let at = bytes.windows(32).position(|window| window == inside);
+        let page = at.unwrap() / 4096 * 4096;
+        bytes[page..page + 4096].fill(0xff);
+        std::fs::write(&file, bytes).unwrap();
+
+        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let found = store.scrub(Seq::ZERO, 100, usize::MAX).unwrap();
+        assert_eq!(found.damaged.len(), 1);
+        let all = (Seq::ZERO, found.upto);
+        store
+            .save_scrub(all, &found.damaged, true, from_micros(8))
+            .unwrap();
+        let other = long.replace("e1\",", "e1\",\"new\":1,");
+        let page = [imported(&long), imported(&other), imported(&body(3))];
+        store.begin_import().unwrap();
+        let kept = store.import(&page, from_micros(9)).unwrap();
+        assert_eq!((kept.new, kept.revisions, kept.held), (2, 1, 1));
+        assert_eq!(store.scrub_state().unwrap().damaged, 1);
+        let source = Source::account("a").unwrap();
+        let put_back = store.repair(&source, &[&long]).unwrap();
+        assert_eq!(put_back.unusable, [Seq(1)]);
     }
 
     #[test]

@@ -73,6 +73,9 @@ pub use self::verify::{Unverified, verify_beside};
 /// The index's directory in the data directory.
 pub const DIR_NAME: &str = "index";
 
+/// How the names of the engine's threads begin. A panic there ends one merge, or leads to a reopening; either is caught by the engine.
+pub const ENGINE_THREADS: &[&str] = &["merge_thread_", "segment_updater", "thrd-tantivy-index"];
+
 /// What went wrong with the index, by what the caller can do.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
@@ -1127,6 +1130,43 @@ mod tests {
             assert_eq!((why, count(&index.snapshot())), (None, 10));
             assert!(!dir.path().join(folder::NEW_NAME).exists());
         }
+    }
+
+    #[test]
+    fn a_merge_that_panics_is_counted_and_the_index_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let current = dir.path().join(DIR_NAME);
+        let commits: Vec<Vec<AuditEvent>> = (1..=7)
+            .map(|seq| {
+                let words: Vec<String> =
+                    (0..2_000).map(|n| format!("w{}", n * seq % 977)).collect();
+                let body = format!(r#"{{"a":"{}"}}"#, words.join(" "));
+                vec![event(seq, 7, &body)]
+            })
+            .collect();
+        drop(filled(dir.path(), &commits));
+        for name in segment_files(&current) {
+            let path = current.join(&name);
+            if name.ends_with(".pos") {
+                let mut bytes = fs::read(&path).unwrap();
+                let (begin, end) = (bytes.len() / 20, bytes.len() / 2);
+                bytes[begin..end].fill(0xff);
+                fs::write(&path, bytes).unwrap();
+            }
+        }
+        crate::task::watch_threads(ENGINE_THREADS);
+        let before = crate::task::panics();
+        let open = |head| Index::open(dir.path(), Uuid::nil(), Seq(head), Breaker::default());
+        let (index, why) = open(7).unwrap();
+        assert_eq!(why, None);
+        for seq in 8..=9 {
+            index.add(&[event(seq, 7, r#"{"a":"b"}"#)]).unwrap();
+            index.commit().unwrap();
+        }
+        index.close().unwrap();
+        assert!(crate::task::panics() > before);
+        let (index, why) = open(9).unwrap();
+        assert_eq!((why, index.checkpoint()), (None, Seq(9)));
     }
 
     #[test]

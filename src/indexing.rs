@@ -434,7 +434,11 @@ impl Indexing {
                     if let IndexingError::Index(error) = &error {
                         make_room(&index, &store, error)?;
                     }
-                    reopen(&index, &store)
+                    let reopened = reopen(&index, &store);
+                    if let Err(IndexingError::Index(error)) = &reopened {
+                        make_room(&index, &store, error)?;
+                    }
+                    reopened
                 };
                 match task::caught(go_back).await {
                     Ok(Ok(None)) => self.verify_suspicious().await,

@@ -204,7 +204,9 @@ fn empty(dir: &Path) -> io::Result<()> {
 pub(super) fn is_disk_full(dir: &Path) -> bool {
     let path = dir.join(PROBE_NAME);
     let written = fs::write(&path, vec![1; PROBE_BYTES]);
-    let _ = fs::remove_file(&path);
+    if let Err(error) = fs::remove_file(&path) {
+        debug!(error = %error, "A file that was written for a trial could not be removed.");
+    }
     written.is_err_and(|error| is_no_space_io(&error))
 }
 

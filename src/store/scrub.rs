@@ -227,7 +227,7 @@ impl Store {
 /// Whether the bytes of an event's body can be read from the disk, whatever they are.
 fn can_follow(db: &Connection, seq: Seq) -> Result<bool, StoreError> {
     let mut ask = db.prepare_cached("SELECT body FROM event WHERE seq = ?1")?;
-    match ask.query_row([seq.0], |row| Ok(row.get_ref(0).map(|_| ())?)) {
+    match ask.query_row([seq.0], |row| row.get_ref(0).map(|_| ())) {
         Ok(()) => Ok(true),
         Err(error) if is_damage(&error) => Ok(false),
         Err(error) => Err(error.into()),

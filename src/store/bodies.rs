@@ -11,7 +11,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::zstd_safe::CParameter;
 
-use super::StoreError;
+use super::error::StoreError;
 
 /// Higher levels gain a tenth of the size for several times the work.
 const LEVEL: i32 = 3;

@@ -6,9 +6,10 @@ use std::sync::Mutex;
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
+use super::error::StoreError;
 use super::reading::{Damage, Stored};
 use super::scrub::{DamagedEvent, MAX_DAMAGED};
-use super::{Store, StoreError, lock};
+use super::{Store, lock};
 use crate::durable::Step;
 use crate::ledger;
 use crate::position::Seq;

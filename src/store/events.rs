@@ -4,11 +4,13 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Transaction};
 
 use super::bodies;
+use super::error::StoreError;
 use super::lateness::Shown;
-use super::reading::is_damage;
-use super::windows::{self, Advance, GapCause, WindowId};
+use super::reading::{head, is_damage};
+use super::window_id::WindowId;
+use super::windows::{self, Advance, Then};
 use super::writing::{Appended, Writing, Written};
-use super::{Store, StoreError, ledger};
+use super::{Store, ledger};
 use crate::durable::Step;
 use crate::event::{Arrival, Identity, sha256};
 use crate::invariant;
@@ -38,21 +40,6 @@ pub struct Page {
     pub received_at: DateTime<Utc>,
     /// The present that sweeps count from, if the window is sealed by this page: never earlier than it really was.
     pub sealed_at: DateTime<Utc>,
-}
-
-/// What comes after a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Then {
-    /// Another page.
-    GoOn(Cursor),
-    /// The same from that second on, without a cursor: the page was full and had none.
-    GoOnFrom(DateTime<Utc>),
-    /// Nothing: the window is proven.
-    Seal,
-    /// Nothing that could be read: the window is passed, and is a gap.
-    GiveUp(GapCause),
-    /// Nothing can be claimed: the window is taken back.
-    Leave,
 }
 
 /// When, in events, the first dictionaries are trained: soon, and again when there is more to choose from.
@@ -225,14 +212,6 @@ impl Store {
         );
         Ok(())
     }
-}
-
-/// The newest event's place.
-pub(super) fn head(db: &Connection) -> Result<Seq, StoreError> {
-    let newest: Option<u64> = db
-        .prepare_cached("SELECT max(seq) FROM event")?
-        .query_row([], |row| row.get(0))?;
-    Ok(Seq(newest.unwrap_or(0)))
 }
 
 impl Page {

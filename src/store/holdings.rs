@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Rows, named_params};
 
 use super::bodies::Unpacker;
+use super::error::StoreError;
 use super::reading::{has_form, hash_and_origin, is_damage};
-use super::{Store, StoreError, identity};
+use super::{Store, identity};
 use crate::clock::from_micros;
 use crate::event::{Arrival, Identity, sha256};
 use crate::json::canonical;

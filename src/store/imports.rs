@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
+use super::error::StoreError;
 use super::writing::{Writing, Written};
-use super::{Appended, Store, StoreError, lock, sources};
+use super::{Appended, Store, lock, sources};
 use crate::durable::Step;
 use crate::event::{Arrival, Identity};
 use crate::position::Source;

@@ -7,11 +7,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{Connection, Row, Transaction, named_params};
+use rusqlite::{Connection, Transaction, named_params};
 
+use super::error::StoreError;
 use super::lateness::{self, Visibility};
 use super::sources::number;
-use super::{GapCause, OpenWindow, Store, StoreError, WindowId, lock};
+use super::window_id::WindowId;
+use super::windows::{GapCause, OpenWindow, as_window};
+use super::{Store, lock};
 use crate::clock::from_micros;
 use crate::durable::Step;
 use crate::invariant;
@@ -514,16 +517,4 @@ impl LedgerRow {
         };
         Some((self.kind, open))
     }
-}
-
-/// The stretch in two columns of a row, from `at` on.
-pub(super) fn as_window(row: &Row<'_>, at: usize) -> rusqlite::Result<Window> {
-    let moment = |at| -> rusqlite::Result<DateTime<Utc>> {
-        let seconds: i64 = row.get(at)?;
-        Ok(DateTime::UNIX_EPOCH + TimeDelta::try_seconds(seconds).unwrap_or_default())
-    };
-    Ok(Window {
-        since: moment(at)?,
-        before: moment(at + 1)?,
-    })
 }

@@ -11,8 +11,8 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 use serde_json::value::RawValue;
 
 use super::bodies::Unpacker;
-use super::events::head;
-use super::{Store, StoreError, identity, sources};
+use super::error::StoreError;
+use super::{Store, identity, sources};
 use crate::clock::from_micros;
 use crate::event::{AuditEvent, DAMAGED, Reading, hex, sha256};
 use crate::json::canonical;
@@ -221,6 +221,14 @@ impl Store {
             return Ok(found);
         }
     }
+}
+
+/// The newest event's place.
+pub(super) fn head(db: &Connection) -> Result<Seq, StoreError> {
+    let newest: Option<u64> = db
+        .prepare_cached("SELECT max(seq) FROM event")?
+        .query_row([], |row| row.get(0))?;
+    Ok(Seq(newest.unwrap_or(0)))
 }
 
 /// Whether events follow `seq` one by one.

@@ -6,9 +6,10 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension};
 
+use super::Store;
 use super::bodies::Packed;
+use super::error::StoreError;
 use super::reading::{Damage, is_damage};
-use super::{Store, StoreError};
 use crate::clock::from_micros;
 use crate::durable::Step;
 use crate::event::{hex, sha256};

@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Transaction, named_params};
 
 use super::bodies::{Packed, Unpacker};
+use super::error::StoreError;
 use super::lateness::{Late, Shown};
 use super::reading::{has_form, hash_and_origin};
-use super::{Store, StoreError, identity, sources};
+use super::{Store, identity, sources};
 use crate::event::{Arrival, sha256};
 use crate::json::canonical;
 use crate::position::{Seq, Window};

@@ -31,7 +31,7 @@ pub use self::matches::Matches;
 pub use self::memory::Memory;
 pub use self::recent::{Following, Recent};
 pub use self::scope::Scope;
-pub use self::values::{entry_of, values_of};
+pub use self::values::{counted, counted_values_of, entry_of, kind_of};
 pub use self::view::View;
 
 /// Which engine answers. A clone is another handle to the same one.

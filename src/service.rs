@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::config::{self, AccountsChoice, Config, CredentialSource};
 use crate::durable::Breaker;
 use crate::engine::Engine;
-use crate::engine::tantivy::Index;
+use crate::engine::tantivy::{ENGINE_THREADS, Index};
 use crate::handles;
 use crate::health::Board;
 use crate::http::{self, AppState, Limits};
@@ -178,6 +178,7 @@ async fn finish(jobs: &mut JoinSet<Result<()>>) -> Result<()> {
 }
 
 fn open_all(config: &Config, clock: Clock) -> Result<Service> {
+    task::watch_threads(ENGINE_THREADS);
     // First: everything below opens files.
     let connections = connections(config.http.max_connections);
     let store = Store::open(&config.data_dir, Breaker::default())?;

@@ -81,7 +81,8 @@ impl Matches {
         }
     }
 
-    /// The place in the log of one of the events that has a value, as [`Matches::values`] gives it.
+    /// The place in the log of one of the events that may spell a value, as [`Matches::values`] gives it, in another way than it is
+    /// compared; `None` where none does.
     ///
     /// # Errors
     /// As [`Matches::values`].

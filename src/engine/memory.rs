@@ -8,10 +8,10 @@ use super::ask::{Ask, Caller};
 use super::budget::Budget;
 use super::error::EngineError;
 use super::hit::{Hit, Order, ValueCount};
-use super::values::entry_of;
+use super::values::{counted, entry_of, has_other_spellings, kind_of};
 use crate::clock::Deadline;
 use crate::event::AuditEvent;
-use crate::field::{self, FIELDS, Kind, Origin, folded, spelled_path};
+use crate::field::{self, FIELDS, Kind, Number, Origin, folded, spelled_path};
 use crate::position::{Seq, Source};
 use crate::query::entry::leads_to;
 use crate::query::{Entry, Matcher};
@@ -40,6 +40,15 @@ impl Held {
             entry: Arc::new(entry_of(event)),
             replaced_by: None,
         }
+    }
+
+    /// The different values of a field or path, as they are counted.
+    fn counted_values(&self, name: &str) -> BTreeSet<String> {
+        let values = self.entry.values(name).into_iter();
+        let kind = kind_of(name);
+        values
+            .map(|value| counted(kind, value.to_owned()))
+            .collect()
     }
 }
 
@@ -203,21 +212,17 @@ impl Matches {
         size: usize,
     ) -> Result<Vec<ValueCount>, EngineError> {
         let prefix = folded(prefix);
-        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         for held in self.found.iter().filter(|_| !self.caller.scope.hides(name)) {
             self.caller.budget.check_time()?;
-            let mut values = held.entry.values(name);
-            values.retain(|value| value.starts_with(&prefix));
-            for value in values {
+            let values = held.counted_values(name).into_iter();
+            for value in values.filter(|value| value.starts_with(&prefix)) {
                 *counts.entry(value).or_default() += 1;
             }
         }
         let mut counts: Vec<ValueCount> = counts
             .into_iter()
-            .map(|(value, count)| ValueCount {
-                value: value.to_owned(),
-                count,
-            })
+            .map(|(value, count)| ValueCount { value, count })
             .collect();
         counts.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
         counts.truncate(size);
@@ -225,9 +230,21 @@ impl Matches {
     }
 
     pub(super) fn place_with(&self, name: &str, value: &str) -> Option<Seq> {
-        let found = self.found.iter().find(|held| {
-            held.entry.values(name).contains(&value) && !self.caller.scope.hides(name)
-        });
+        if self.caller.scope.hides(name) {
+            return None;
+        }
+        let kind = kind_of(name);
+        let as_compared = || self.first(|held| held.entry.values(name).contains(&value));
+        match Number::plain(value).filter(|_| kind == Kind::Any) {
+            None if has_other_spellings(kind, value) => as_compared(),
+            None => None,
+            Some(_) if as_compared().is_some() => None,
+            Some(_) => self.first(|held| held.counted_values(name).contains(value)),
+        }
+    }
+
+    fn first(&self, is_wanted: impl Fn(&Held) -> bool) -> Option<Seq> {
+        let found = self.found.iter().find(|held| is_wanted(held));
         found.map(|held| held.hit.seq)
     }
 }

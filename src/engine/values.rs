@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use crate::event::{AuditEvent, NOT_INDEXED, searchable};
 use crate::field::{self, Kind, Number, Origin, folded, spelled_path};
-use crate::json::Scalar;
 use crate::position::rfc3339;
 use crate::query::{Entry, EntryBuilder, words};
+use orgtrail_cloudflare::json::Scalar;
 
 /// The field that events are mostly ordered by.
 pub(super) const TIME_PATH: &str = "action.time";
@@ -76,7 +76,7 @@ pub(super) fn entry_of_row(event: &AuditEvent) -> Entry {
 
 /// Calls `visit` with each value that an event has at a field or path, as it is compared. One that is there twice is given
 /// twice.
-pub fn values_of(event: &AuditEvent, name: &str, mut visit: impl FnMut(String)) {
+fn values_of(event: &AuditEvent, name: &str, mut visit: impl FnMut(String)) {
     if let Some(own) = field::by_name(name).filter(|field| field.origin == Origin::Event) {
         let value = match own.name {
             "source" => Some(event.source.to_string()),
@@ -106,4 +106,34 @@ pub fn values_of(event: &AuditEvent, name: &str, mut visit: impl FnMut(String)) 
             visit(normal);
         }
     });
+}
+
+/// As [`values_of`], with the values as they are counted: a number has one spelling, also where the table of fields does not
+/// know it.
+pub fn counted_values_of(event: &AuditEvent, name: &str, mut visit: impl FnMut(String)) {
+    let kind = kind_of(name);
+    values_of(event, name, |value| visit(counted(kind, value)));
+}
+
+/// How the values of a field or path are compared.
+#[must_use]
+pub fn kind_of(name: &str) -> Kind {
+    field::by_name(name)
+        .filter(|field| field.origin != Origin::List)
+        .map_or(Kind::Any, |field| field.kind)
+}
+
+/// A value as it is counted.
+#[must_use]
+pub fn counted(kind: Kind, value: String) -> String {
+    match kind {
+        Kind::Any => words::one_spelling(&value).unwrap_or(value),
+        _ => value,
+    }
+}
+
+/// Whether events may spell a value in another way than it is compared.
+pub(super) fn has_other_spellings(kind: Kind, value: &str) -> bool {
+    let has_case = value.chars().any(|c| !c.to_uppercase().eq([c]));
+    has_case || (kind == Kind::Address && value.contains(':'))
 }

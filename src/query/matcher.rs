@@ -244,27 +244,22 @@ fn words_of(text: &str) -> Test {
     }
 }
 
-/// A value as a whole; a number outside the table of fields in every spelling.
+/// A value as a whole or as it is listed; a number outside the table of fields in every spelling.
 fn equals(name: &str, value: &str) -> Test {
     let path = Path::of(name);
     if value.is_empty() {
         return Test::HasEmpty(path);
     }
     let kind = path.kind();
-    let as_written = Test::Has(path.clone(), asked(kind, value));
-    let number = match kind {
-        Kind::Any => Number::with_exponent(value),
-        _ => None,
-    };
-    match number {
-        Some(number) => Test::Any(vec![
-            as_written,
-            // One that is very long is found by the hash of its one spelling.
-            Test::Has(path.clone(), words::shortened_value(number.to_string())),
-            Test::Value(path, Wanted::Number(number)),
-        ]),
-        None => as_written,
+    let mut ways = vec![Test::Has(path.clone(), asked(kind, value))];
+    ways.extend(words::listed_value(value).map(|listed| Test::Has(path.clone(), listed)));
+    if let (Kind::Any, Some(number)) = (kind, Number::plain(value)) {
+        // One that is very long is found by the hash of its one spelling.
+        let spelled = words::shortened_value(number.to_string());
+        ways.push(Test::Has(path.clone(), spelled));
+        ways.push(Test::Value(path, Wanted::Number(number)));
     }
+    Test::Any(ways)
 }
 
 /// A field of text has this value, or it has words side by side in one.
@@ -287,6 +282,9 @@ fn in_part(part: Part, text: &str) -> Test {
     if let Some(above) = part.name() {
         let value = Wanted::Text(words::shortened_value(folded(text)));
         ways.push(Test::Below(above, value));
+        if let Some(listed) = words::listed_value(text) {
+            ways.push(Test::Below(above, Wanted::Text(listed)));
+        }
         if let Some(number) = Number::with_exponent(text) {
             let spelled = words::shortened_value(number.to_string());
             ways.push(Test::Below(above, Wanted::Text(spelled)));

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+use crate::engine::{counted, kind_of};
 use crate::event::AuditEvent;
-use crate::field::{self, Kind, MAX_VALUE_LEN, Number, Origin, spelled_path};
-use crate::json::{self, Scalar};
+use crate::field::{self, MAX_VALUE_LEN, Number, spelled_path};
+use orgtrail_cloudflare::json::{self, Scalar};
 
 /// How an event spells those of some values of a field or path, as [`Matches::values`](crate::engine::Matches::values) gives them: each with its place in
 /// `values`. One that the event does not have, or that is too long to be kept whole, is left out.
@@ -19,8 +20,9 @@ pub(super) fn spellings(event: &AuditEvent, name: &str, values: &[&str]) -> Vec<
     let mut found = Vec::new();
     // `text` is what is compared, `spelling` what is shown. Says whether all values are found.
     let mut look = |text: &str, spelling: &str| -> bool {
+        let compared = counted(kind, field::normal(kind, text));
         if text.len() <= MAX_VALUE_LEN
-            && let Some(place) = wanted.remove(field::normal(kind, text).as_str())
+            && let Some(place) = wanted.remove(compared.as_str())
         {
             found.push((place, spelling.to_owned()));
         }
@@ -62,18 +64,4 @@ pub(super) fn spellings(event: &AuditEvent, name: &str, values: &[&str]) -> Vec<
         }
     });
     found
-}
-
-/// Whether events may spell a value of a field or path in another way than it is compared.
-pub(super) fn has_other_spellings(name: &str, value: &str) -> bool {
-    let kind = kind_of(name);
-    let has_case = value.chars().any(|c| !c.to_uppercase().eq([c]));
-    has_case || (kind == Kind::Address && value.contains(':'))
-}
-
-/// How the values of a field or path are compared.
-fn kind_of(name: &str) -> Kind {
-    field::by_name(name)
-        .filter(|field| field.origin != Origin::List)
-        .map_or(Kind::Any, |field| field.kind)
 }

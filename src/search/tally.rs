@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::histogram::{Histogram, Scale};
 use super::known::is_of_lists;
-use super::spelling::{has_other_spellings, spellings};
+use super::spelling::spellings;
 use super::walk::read;
 use super::{Question, SearchError, known_field, report_not_indexed};
-use crate::engine::{Caller, Matches, ValueCount, View, values_of};
+use crate::engine::{Caller, Matches, ValueCount, View, counted_values_of};
 use crate::event::AuditEvent;
 use crate::field::folded;
 use crate::position::Seq;
@@ -220,9 +220,7 @@ impl Counting<'_> {
         // In the order of the log: one event may have several of the values.
         let mut spelled_at: BTreeMap<Seq, Vec<usize>> = BTreeMap::new();
         for (i, found) in values.iter().enumerate() {
-            if has_other_spellings(field, &found.value)
-                && let Some(place) = self.matches.place_with(field, &found.value)?
-            {
+            if let Some(place) = self.matches.place_with(field, &found.value)? {
                 spelled_at.entry(place).or_default().push(i);
             }
         }
@@ -298,10 +296,10 @@ impl Reading {
         }
     }
 
-    /// Counts an event's values, as they are compared.
+    /// Counts an event's values.
     fn take(&mut self, event: &AuditEvent) {
         let mut different = BTreeSet::new();
-        values_of(event, &self.name, |value| {
+        counted_values_of(event, &self.name, |value| {
             if value.starts_with(&self.prefix) {
                 different.insert(value);
             }

@@ -8,7 +8,8 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{LOCK_NAME, Store, StoreError, unusable};
+use super::error::{StoreError, unusable};
+use super::{LOCK_NAME, Store};
 
 /// The most bytes that are read of the file: an address has fewer.
 const MAX_ADDRESS_BYTES: u64 = 128;

@@ -1,6 +1,6 @@
 //! Commands beside a running service.
 
-use orgtrail::sim::SimConfig;
+use orgtrail_simulator::SimConfig;
 
 use crate::harness::{Service, Upstream};
 

@@ -94,7 +94,7 @@ fn said(asked: &Asked, query: &Query, range: Range, field: &str) -> Said {
         over_time: matches.histogram(&EDGES),
         has_place: first.is_some_and(|value| {
             let place = matches.place_with(field, &value.value).unwrap();
-            matches.places().contains(&place.unwrap())
+            place.is_some_and(|place| matches.places().contains(&place))
         }),
         values,
     }

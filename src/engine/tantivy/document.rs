@@ -16,8 +16,8 @@ use crate::engine::hit::Hit;
 use crate::engine::values::{of_row, push_normal, text_of};
 use crate::event::{AuditEvent, NOT_INDEXED, searchable};
 use crate::field::{self, FIELDS, Kind, Origin, instant_us};
-use crate::json::Scalar;
 use crate::query::words;
+use orgtrail_cloudflare::json::Scalar;
 
 /// The most paths that are remembered between entries. Upstream has some hundreds; a hostile entry can have any.
 const MAX_PATHS: usize = 10_000;

@@ -7,7 +7,7 @@
 //!
 //! Where a field has far more values than there are events, reading the events themselves is cheaper.
 //!
-//! An event counts once for each different value it has.
+//! An event counts once for each different value it has. A number is one value, however texts spell it: see [`super::spelling`].
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -23,10 +23,11 @@ use super::matches::{Found, Matches};
 use super::merged::Merged;
 use super::schema::column_of;
 use super::snapshot::Snapshot;
+use super::spelling::Spellings;
 use crate::engine::budget::Steps;
 use crate::engine::error::EngineError;
 use crate::engine::hit::ValueCount;
-use crate::field::folded;
+use crate::field::{Kind, folded};
 
 /// Where a value's documents are this many times more than the events found, each of these is looked up among them.
 const LOOKUP_RATIO: usize = 16;
@@ -57,21 +58,30 @@ impl Matches {
         if self.snapshot.scope.hides(name) {
             return Ok(Some(Vec::new()));
         }
-        let (_, field, before_value) = self.snapshot.shape.place_of(name);
+        let (kind, field, before_value) = self.snapshot.shape.place_of(name);
         let dictionaries = self.snapshot.dictionaries(field)?;
         let counters = self.counters(name, &dictionaries)?;
-        let begin = format!("{before_value}{}", folded(prefix));
+        let prefix = folded(prefix);
+        let begin = format!("{before_value}{prefix}");
         let mut best = Best::new(size);
+        let steps = self.snapshot.budget.steps();
+        let spellings = match kind {
+            Kind::Any => Spellings::read(&dictionaries, &before_value, most_terms, &steps)?,
+            _ => Some(Spellings::default()),
+        };
+        let Some(mut spellings) = spellings else {
+            return Ok(None);
+        };
         let mut terms = Merged::new(&dictionaries, &begin)?;
         let mut n_terms = 0;
-        let steps = self.snapshot.budget.steps();
         while terms.advance() && !steps.step() {
             n_terms += 1;
             if most_terms.is_some_and(|most| n_terms > most) {
                 return Ok(None);
             }
+            let value = String::from_utf8_lossy(&terms.key()[before_value.len()..]);
             let at_most = terms.segments().map(|term| u64::from(term.info.doc_freq));
-            if !best.has_room_for(at_most.sum()) {
+            if spellings.take(&value, &terms) || !best.has_room_for(at_most.sum(), &value) {
                 continue;
             }
             let mut count = 0;
@@ -83,11 +93,9 @@ impl Matches {
                     Counter::Postings => self.count_of(i, &dictionaries[i], term.info, &steps)?,
                 };
             }
-            if best.has_room_for(count) {
-                let value = &terms.key()[before_value.len()..];
-                best.take(String::from_utf8_lossy(value).into_owned(), count);
-            }
+            best.take(&value, count);
         }
+        self.count_numbers(&spellings, &prefix, &dictionaries, &mut best, &steps)?;
         self.snapshot.budget.check()?;
         Ok(Some(best.into_values()))
     }
@@ -122,7 +130,7 @@ impl Matches {
     }
 
     /// How many of a term's documents are among those found in a segment.
-    fn count_of(
+    pub(super) fn count_of(
         &self,
         segment: usize,
         dictionary: &InvertedIndexReader,
@@ -209,7 +217,7 @@ fn count_if(
 }
 
 /// The best values so far: those that most events have, equals by value.
-struct Best {
+pub(super) struct Best {
     size: usize,
     /// The worst of them on top.
     heap: BinaryHeap<Reverse<(u64, Reverse<String>)>>,
@@ -223,18 +231,25 @@ impl Best {
         }
     }
 
-    /// Whether a value with that count would be among them. Values come in order, so an equal comes too late.
-    fn has_room_for(&self, count: u64) -> bool {
+    /// Whether a value with that count would be among them.
+    pub(super) fn has_room_for(&self, count: u64, value: &str) -> bool {
         let is_full = self.heap.len() >= self.size;
-        let worst = self.heap.peek().map_or(0, |Reverse((count, _))| *count);
-        count > if is_full { worst } else { 0 } && self.size > 0
+        let worst = self.heap.peek().filter(|_| is_full);
+        let is_better = worst.is_none_or(|Reverse((worst, Reverse(last)))| {
+            (count, Reverse(value)) > (*worst, Reverse(last.as_str()))
+        });
+        count > 0 && self.size > 0 && is_better
     }
 
-    fn take(&mut self, value: String, count: u64) {
+    /// Takes a value, if there is room for it. No value is given twice.
+    pub(super) fn take(&mut self, value: &str, count: u64) {
+        if !self.has_room_for(count, value) {
+            return;
+        }
         if self.heap.len() >= self.size {
             self.heap.pop();
         }
-        self.heap.push(Reverse((count, Reverse(value))));
+        self.heap.push(Reverse((count, Reverse(value.to_owned()))));
     }
 
     fn into_values(self) -> Vec<ValueCount> {

@@ -150,19 +150,20 @@ impl Found {
         Ok(())
     }
 
-    pub(super) fn contains(&self, doc: DocId) -> bool {
-        match self {
-            Self::Stretch(docs) => docs.contains(&doc),
-            Self::Few(few) => few.binary_search(&doc).is_ok(),
-            Self::Many(bits) => bits.contains(doc),
-        }
-    }
-
     fn count(&self) -> u64 {
         match self {
             Self::Stretch(docs) => docs.len() as u64,
             Self::Few(few) => few.len() as u64,
             Self::Many(bits) => bits.len(),
+        }
+    }
+
+    /// Whether a document is one of them.
+    pub(super) fn contains(&self, doc: DocId) -> bool {
+        match self {
+            Self::Stretch(docs) => docs.contains(&doc),
+            Self::Few(few) => few.binary_search(&doc).is_ok(),
+            Self::Many(bits) => bits.contains(doc),
         }
     }
 

@@ -6,7 +6,8 @@ use super::faults::{Faults, Work};
 use crate::query::words::Cutter;
 
 /// The name under which the rule is registered with the index.
-pub(super) const NAME: &str = "words";
+/// It changes with the rule: an index that was cut up by another one is made again.
+pub(super) const NAME: &str = "words_2";
 
 /// The rule.
 #[derive(Clone, Default)]

@@ -11,9 +11,9 @@ use tantivy::directory::error::OpenReadError;
 use tracing::debug;
 use uuid::Uuid;
 
-use super::directory::{open_beside, open_existing};
+use super::directory::open_existing;
 use super::error::IndexError;
-use super::folder::DIR_NAME;
+use super::find_beside;
 use super::proof::is_proof_read;
 use super::schema::Shape;
 use super::snapshot::Snapshot;
@@ -48,9 +48,8 @@ impl Unverified {
 /// # Errors
 /// [`IndexError::Unusable`] with what is wrong.
 pub fn verify_beside(data_dir: &Path, log_id: Uuid) -> Result<Seq, IndexError> {
-    let (dir, shape) = (data_dir.join(DIR_NAME), Shape::new());
-    let snapshot = open_beside(&dir, &shape, log_id)?;
-    let index = open_existing(&dir, &shape)?;
+    let (dir, snapshot) = find_beside(data_dir, log_id)?;
+    let index = open_existing(&dir, &Shape::new())?;
     let files = files_of(&index, &snapshot.segment_names());
     whole(damaged_of(&index, &files)?, Vec::new())?;
     Ok(snapshot.seq())

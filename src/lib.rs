@@ -18,6 +18,7 @@ pub mod invariant;
 pub mod json;
 pub mod ledger;
 pub mod member;
+pub mod owner;
 pub mod people;
 pub mod poll;
 pub mod position;

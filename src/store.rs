@@ -40,7 +40,7 @@ use crate::durable::{Breaker, Broken, Step};
 use crate::position::Seq;
 use crate::private;
 
-pub use self::address::announced;
+pub use self::address::{Holder, announced};
 use self::bodies::Bodies;
 pub use self::events::{Appended, Page, Then};
 pub use self::holdings::{EntryKey, Held, Holding};
@@ -92,9 +92,9 @@ pub enum StoreError {
     /// Start the window over: upstream gave its scan a cursor that it had given before. Nothing was kept.
     #[error("the cursor of window {0} came again, and leads in a circle")]
     Circle(WindowId),
-    /// Stop: another process serves this directory.
-    #[error("another orgtrail already uses the data directory `{}`", .0.display())]
-    InUse(PathBuf),
+    /// Stop: another process uses this directory.
+    #[error("{0}")]
+    InUse(Holder),
     /// Stop: made by a later version.
     #[error("`{}` has schema version {found}, this program knows up to {VERSION}: use a newer orgtrail", path.display())]
     Newer {
@@ -444,11 +444,14 @@ fn take_lock(dir: &Path) -> Result<File, StoreError> {
     let file = private::open_file(&path).map_err(unusable(&path))?;
     match file.try_lock() {
         Ok(()) => {
-            // What a crash left there.
+            // In place of what a crash left there. On a full disk nobody learns who it is.
             file.set_len(0).map_err(unusable(&path))?;
+            if let Err(error) = address::write_holder(&file, None) {
+                tracing::debug!(error = %error, "The lock file does not say who holds it.");
+            }
             Ok(file)
         }
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.to_owned())),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(Holder::read(dir))),
         Err(TryLockError::Error(source)) => Err(StoreError::Io { path, source }),
     }
 }

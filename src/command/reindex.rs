@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::Args as ClapArgs;
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
+use super::counted;
 use crate::clock::Clock;
 use crate::durable::Breaker;
 use crate::index::Index;
@@ -49,7 +50,10 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let (index, _) = open_index(&dir, &store, Breaker::default())?;
     index.clear(head)?;
     catch_up(store, &index)?;
-    Ok(say(format!("The index holds all {head} events."))?)
+    Ok(say(match head.0 {
+        1 => "The index holds the one event.".to_owned(),
+        events => format!("The index holds all {}.", counted(events, "event")),
+    })?)
 }
 
 /// Brings the index up to the log's head, and lets go of it.

@@ -39,9 +39,9 @@ pub(super) struct Args {
     /// Show every source and every gap, and not only the worst.
     #[arg(long, conflicts_with_all = ["json", "verify"])]
     all: bool,
-    /// Compare a stretch of this source with upstream.
+    /// Compare a range of this source's time with upstream.
     ///
-    /// Reads the stretch again now, and reports in what it differs from what is held; exit code 1 if it does. A service may be
+    /// Reads the range again now, and reports in what it differs from what is held; exit code 1 if it does. A service may be
     /// running.
     #[arg(
         long,

@@ -54,7 +54,7 @@ async fn search_beside_a_running_service_asks_it() {
     };
     for args in [&[][..], &["--all"], &["--facets", "actor.email"]] {
         let said = lacks(args);
-        assert!(said.contains("  failing: 1 stretch of 1 source"), "{said}");
+        assert!(said.contains("  failing: 1 gap in 1 source"), "{said}");
     }
     let address = service.url.trim_start_matches("http://").to_owned();
     let named = run(&["search", "--server", &address, "--limit", "1"]);

@@ -123,13 +123,13 @@ fn loss(reason: Reason, total: &MissingTotal) -> String {
         other => crate::command::word(other),
     };
     said += &match total.stretches {
-        1 => ": 1 stretch".to_owned(),
-        stretches => format!(": {} stretches", HumanCount(stretches as u64)),
+        1 => ": 1 gap".to_owned(),
+        gaps => format!(": {} gaps", HumanCount(gaps as u64)),
     };
     said += &match total.sources {
         0 => String::new(),
-        1 => " of 1 source".to_owned(),
-        sources => format!(" of {} sources", HumanCount(sources as u64)),
+        1 => " in 1 source".to_owned(),
+        sources => format!(" in {} sources", HumanCount(sources as u64)),
     };
     // The sum over several sources would be no span that anybody knows.
     if let (Some(seconds), 1) = (total.seconds, total.sources) {

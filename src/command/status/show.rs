@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::HumanCount;
 
 use super::Row;
-use crate::command::{span_text, word};
+use crate::command::{counted, span_text, word};
 use crate::coverage::{Gap, Proof, Reason};
 use crate::health::State;
 use crate::status::LastError;
@@ -285,7 +285,7 @@ impl Show {
         if by_design > 0 {
             text += &self.wrap(&format!(
                 "{by_design} further {} not asked for, or older than upstream keeps or the account; --all shows them.",
-                if by_design == 1 { "stretch is" } else { "stretches are" }
+                if by_design == 1 { "gap is" } else { "gaps are" }
             ));
             text.push('\n');
         }
@@ -369,7 +369,7 @@ fn gaps_text(gaps: &[(&Row, &Gap)]) -> String {
     let since = gaps.iter().map(|(_, gap)| gap.since.as_str()).min();
     let before = gaps.iter().map(|(_, gap)| gap.before.as_str()).max();
     format!(
-        "{of}: {reason}{detail}; {} stretches between {} and {}",
+        "{of}: {reason}{detail}; {} gaps between {} and {}",
         gaps.len(),
         since.unwrap_or_default(),
         before.unwrap_or_default()
@@ -392,12 +392,11 @@ fn line(cells: &[String; 3], source: &str) -> String {
 fn summary(rows: &[&Row]) -> String {
     let events: u64 = rows.iter().map(|row| row.status.events).sum();
     let sources = if rows.len() == 1 { "source" } else { "sources" };
-    let what = if events == 1 { "event" } else { "events" };
     format!(
-        "{} {sources}: {}. {} {what}. Times are in UTC.",
+        "{} {sources}: {}. {}. Times are in UTC.",
         rows.len(),
         states(rows),
-        HumanCount(events)
+        counted(events, "event")
     )
 }
 

@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
             ));
             bar.tick();
         });
-        verdict.await.context("the stretch could not be compared")
+        verdict.await.context("the range could not be compared")
     })?;
     bar.finish_and_clear();
     let report = Report::of(source, window, now, &verdict);
@@ -106,7 +106,7 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
     );
     ensure!(
         verdict.left_out.is_empty(),
-        "not all of the stretch could be compared"
+        "not all of the range could be compared"
     );
     Ok(())
 }

@@ -251,7 +251,7 @@ async fn an_answer_says_how_much_of_it_is_shown_and_what_it_lacks() {
             "{said}"
         );
         assert!(
-            said.contains(" of 1 source, 99d23h in all, between "),
+            said.contains(" in 1 source, 99d23h in all, between "),
             "{said}"
         );
         let (shown, said) = asked(&["nothing", "--since", "100d", "--json"]);

@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
     let clock = Clock::system();
     let now = clock.now();
     let (store, is_beside) = open(dir)?;
-    let read_before = store.progress(source)?.live_before;
+    let read_before = read_before(&store, source)?;
     let wanted = stretch(args, now, read_before)?;
     let verify = service::verify(store, &config, source.clone(), wanted, is_beside, &clock)?;
     let window = verify.window();
@@ -122,6 +122,15 @@ fn stretch(args: &Args, now: DateTime<Utc>, read_before: Option<DateTime<Utc>>) 
         end(args.since.as_ref())?,
         end(args.before.as_ref())?,
     ))
+}
+
+/// Where a source is read to; `None` of one that was never read or seen.
+fn read_before(store: &Store, source: &Source) -> Result<Option<DateTime<Utc>>> {
+    let mut rows = store.sources()?.into_iter();
+    match rows.any(|row| row.source == *source) {
+        true => Ok(store.progress(source)?.live_before),
+        false => Ok(None),
+    }
 }
 
 /// The log, to itself if no service uses it; whether one does.

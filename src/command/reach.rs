@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::owner::OwnerSecret;
 use crate::store::{Store, announced};
-use crate::terminal::note;
+use crate::terminal::{columns, note};
 use crate::wording::{quoted, root_cause};
 
 /// How long a server is waited for until it takes the call.
@@ -37,6 +37,34 @@ pub(super) struct Reach {
     /// Data directory to look into; the service that uses it is asked, if one runs.
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
+}
+
+/// A mistake in a query, and its place.
+#[derive(Debug, thiserror::Error)]
+#[error("{message} (at character {at})")]
+pub(super) struct Misread {
+    message: String,
+    /// The character, from 0.
+    at: usize,
+}
+
+impl Misread {
+    pub(super) fn new(message: impl ToString, at: usize) -> Self {
+        Self {
+            message: message.to_string(),
+            at,
+        }
+    }
+
+    /// The same, with a line of the query below it and a mark below the place. A query of several lines is not shown.
+    pub(super) fn point_into(&self, query: &str) -> String {
+        if query.is_empty() || query.chars().any(char::is_control) {
+            return self.to_string();
+        }
+        let before: String = query.chars().take(self.at).collect();
+        let mark = " ".repeat(columns(&before));
+        format!("{self}\n  {query}\n  {mark}^")
+    }
 }
 
 /// Who answers.
@@ -204,9 +232,9 @@ pub(super) async fn open(
     let Some(detail) = problem["detail"].as_str() else {
         bail!("{server} answered {status}, and does not say why: is an orgtrail there?");
     };
-    match problem["at"].as_u64() {
-        Some(at) => bail!("{detail} (at character {at})"),
-        None => bail!("{detail} ({status})"),
+    match problem["at"].as_u64().map(usize::try_from) {
+        Some(Ok(at)) => Err(Misread::new(detail, at).into()),
+        _ => bail!("{detail} ({status})"),
     }
 }
 
@@ -223,6 +251,18 @@ fn unreached(server: &Server, error: &reqwest::Error) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistake_in_a_query_is_pointed_at() {
+        let misread = Misread::new("this parenthesis is not closed", 6);
+        let said = "this parenthesis is not closed (at character 6)";
+        assert_eq!(
+            misread.point_into("東京 a (b"),
+            format!("{said}\n  東京 a (b\n          ^")
+        );
+        assert_eq!(misread.point_into(""), said);
+        assert_eq!(misread.point_into("a\nb"), said);
+    }
 
     #[test]
     fn a_server_needs_no_scheme() {

@@ -105,8 +105,8 @@ fn look_at_http(config: &Config, findings: &mut Vec<Finding>) {
     }
     if config.http.auth == Auth::Tokens {
         findings.push(warning(
-            "`auth` is \"tokens\" and there are no tokens: this version cannot make any, so nobody can ask anything. For now \
-             write `auth = \"none\"` with a loopback address",
+            "`auth` is \"tokens\" and there are no tokens: this version cannot make any, so only `orgtrail search` and \
+             `orgtrail status` on this machine are answered. For now write `auth = \"none\"` with a loopback address",
         ));
     }
 }

@@ -12,7 +12,7 @@ use super::Asked;
 use super::extent::Extent;
 use super::lines::Lines;
 use super::tail;
-use crate::command::reach::{Answerer, Reach, Server, get, open};
+use crate::command::reach::{Answerer, Misread, Reach, Server, get, open};
 use crate::coverage::{self, Verdict};
 use crate::event::AuditEvent;
 use crate::index::{IndexError, Order, Range, Snapshot};
@@ -371,5 +371,6 @@ pub(super) fn told(error: SearchError) -> anyhow::Error {
 }
 
 fn with_place(error: QueryError) -> anyhow::Error {
-    anyhow!("{error} (at character {})", error.at)
+    let at = error.at;
+    Misread::new(error, at).into()
 }

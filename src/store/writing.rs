@@ -9,7 +9,7 @@ use super::lateness::{Late, Shown};
 use super::reading::{has_form, hash_and_origin};
 use super::{Store, identity, sources};
 use crate::event::{Arrival, sha256};
-use crate::json::canonical;
+use orgtrail_cloudflare::json::canonical;
 use crate::position::{Seq, Window};
 
 /// What keeping a page came to.

@@ -22,7 +22,6 @@ mod value;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use chrono::{NaiveDate, TimeDelta};
@@ -33,6 +32,7 @@ use url::Url;
 pub use self::credential::{BadToken, CredentialError, CredentialSource};
 pub use self::error::{ConfigError, Mistake};
 use self::reader::Reader;
+use crate::access::{Auth, PrincipalLimits};
 use crate::position::Source;
 
 /// The largest configuration file that is read.
@@ -72,30 +72,8 @@ pub struct HttpConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// How long the access log is kept; at least a day.
     pub access_log: TimeDelta,
-    /// What one principal may take.
+    /// `[http.limits]`: what one principal may take.
     pub limits: PrincipalLimits,
-}
-
-/// `[http.limits]`: what one principal may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PrincipalLimits {
-    /// Requests a minute.
-    pub requests_per_minute: NonZeroU32,
-    /// Questions at once; at least 1.
-    pub questions: u32,
-    /// Exports and tails at once; at least 1.
-    pub streams: u32,
-    /// How long one question may take; at least a second.
-    pub question_time: TimeDelta,
-}
-
-/// Who may read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Auth {
-    /// Whoever has one of our tokens.
-    Tokens,
-    /// Whoever is on this machine.
-    None,
 }
 
 /// `[upstream]`

@@ -6,6 +6,7 @@
 
 mod number;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use chrono::DateTime;
@@ -274,9 +275,22 @@ pub const MAX_VALUE_LEN: usize = 2_048;
 /// The field of that name, in any letter case.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static Field> {
-    FIELDS
-        .iter()
-        .find(|field| field.name.eq_ignore_ascii_case(name))
+    let name = folded(name);
+    FIELDS.iter().find(|field| field.name == name)
+}
+
+/// The paths of the bodies of requests and answers, and of what they are about.
+const BODIES: [&str; 3] = ["resource.request", "resource.response", "resource.value"];
+
+/// Whether a path is that of a body of a request or an answer, or leads into one.
+#[must_use]
+pub fn is_body(path: &str) -> bool {
+    BODIES.iter().any(|body| {
+        let start = path.get(..body.len());
+        let rest = path.get(body.len()..).unwrap_or_default();
+        start.is_some_and(|start| start.eq_ignore_ascii_case(body))
+            && (rest.is_empty() || rest.starts_with('.'))
+    })
 }
 
 /// A text as it is compared: each character in lower case by itself, whatever stands beside it.
@@ -290,6 +304,51 @@ pub fn folded(text: &str) -> String {
         // Two forms of one letter, by its place in a word.
         .map(|c| if c == 'ς' { 'σ' } else { c })
         .collect()
+}
+
+/// Stands between a path and a value where both are in one text. No path holds it: see [`spelled_path`].
+pub const PATH_END: char = '\u{1f}';
+
+/// A path as it is compared: folded, and without [`PATH_END`].
+#[must_use]
+pub fn spelled_path(path: &str) -> Cow<'_, str> {
+    let is_plain =
+        |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase() && byte != PATH_END as u8;
+    match path.bytes().all(is_plain) {
+        true => Cow::Borrowed(path),
+        false => Cow::Owned(folded(path).replace(PATH_END, "\u{241f}")),
+    }
+}
+
+/// Whether a name is that of a field which orgtrail says, not the entry.
+#[must_use]
+pub fn is_own(name: &str) -> bool {
+    by_name(name).is_some_and(|field| field.origin == Origin::Event)
+}
+
+/// Whether the table says that words of a field's values are found.
+#[must_use]
+pub fn has_words(path: &str) -> bool {
+    by_name(path).is_some_and(|field| field.words)
+}
+
+/// The fields of a part of the entry that have values of their own.
+pub fn fields_of(part: Part) -> impl Iterator<Item = &'static Field> {
+    FIELDS.iter().filter(move |field| {
+        field.origin == Origin::Entry
+            && field.kind != Kind::Any
+            && Part::of_path(field.name) == part
+    })
+}
+
+/// The dot above, which the lower case of `İ` has behind its `i`.
+const DOT_ABOVE: char = '\u{307}';
+
+/// Whether a character behind another one belongs to the same word. A letter or a digit does; so does the dot above an `i`,
+/// lest a text be cut in another way than its lower case.
+#[must_use]
+pub fn continues_word(before: Option<char>, c: char) -> bool {
+    c.is_alphanumeric() || (c == DOT_ABOVE && matches!(before, Some('i' | 'I')))
 }
 
 /// The value of a field as it is compared: folded; an address, a number or a time in its one spelling.
@@ -327,6 +386,21 @@ mod tests {
             let found = by_name(&field.name.to_uppercase()).map(|found| found.name);
             assert_eq!(found, Some(field.name), "row {i}");
         }
+        let with_kelvin_sign = by_name("actor.to\u{212a}en_id").map(|field| field.name);
+        assert_eq!(with_kelvin_sign, Some("actor.token_id"));
+    }
+
+    #[test]
+    fn folding_twice_changes_nothing_and_keeps_words_whole() {
+        for c in '\0'..=char::MAX {
+            let once = folded(c.encode_utf8(&mut [0; 4]));
+            assert_eq!(folded(&once), once, "{c:?}");
+            if c.is_alphanumeric() {
+                let before = [None].into_iter().chain(once.chars().map(Some));
+                let mut pairs = before.zip(once.chars());
+                assert!(pairs.all(|(before, c)| continues_word(before, c)), "{c:?}");
+            }
+        }
     }
 
     #[test]
@@ -346,5 +420,13 @@ mod tests {
             "2026-08-03T08:00:00.500Z",
         );
         check(Kind::Text, "Bücher", "bücher");
+    }
+
+    #[test]
+    fn every_upstream_filter_looks_at_a_field() {
+        for filter in orgtrail_cloudflare::filter::FILTERS {
+            let field = by_name(filter.path);
+            assert!(field.is_some(), "{} looks at {}", filter.name, filter.path);
+        }
     }
 }

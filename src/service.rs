@@ -10,27 +10,31 @@ mod way;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use chrono::TimeDelta;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::config::{self, AccountsChoice, Config, CredentialSource};
 use crate::durable::Breaker;
+use crate::engine::Engine;
+use crate::engine::tantivy::{ENGINE_THREADS, Index};
 use crate::handles;
 use crate::health::Board;
-use crate::http::{self, AppState, Limits};
-use crate::index::Index;
+use crate::http::{self, Access, AccessSettings, AppState, Limits};
 use crate::indexing::{self, Indexing};
+use crate::owner::OwnerSecret;
 use crate::poll::{BackfillSince, Following, Overlap, Poller, Settings};
 use crate::position::Source;
 use crate::scrub::Scrub;
-use crate::store::{QuotaRow, SourceSeen, Store};
+use crate::store::{AccessStore, QuotaRow, SourceSeen, Store};
 use crate::task;
 use crate::upstream::{Quota, ReadToken, Saved, Timeouts, Upstream};
 
@@ -45,12 +49,16 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(4);
 
 /// The service with everything open, and nothing begun.
 pub struct Service {
+    data_dir: PathBuf,
     store: Store,
     index: Index,
     board: Board,
     pollers: Vec<Poller>,
     history: Look,
-    auth: http::Auth,
+    access: Access,
+    question_time: TimeDelta,
+    /// What proves that the owner of the data directory asks.
+    owner: OwnerSecret,
     /// How many connections clients may have.
     connections: usize,
     clock: Clock,
@@ -71,19 +79,23 @@ impl Service {
     /// When a job ends by itself, or the end is not in order.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<()> {
         let Self {
+            data_dir,
             store,
             index,
             board,
             pollers,
             history,
-            auth,
+            access,
+            question_time,
+            owner,
             connections,
             clock,
         } = self;
-        let app = AppState::new(store.clone(), index.clone(), board, clock.clone(), auth)
+        let engine = Engine::Tantivy(index.clone());
+        let app = AppState::new(store.clone(), engine, board, clock.clone(), access)
             .with_limits(Limits {
                 connections,
-                ..Limits::default()
+                ..Limits::for_questions_of(question_time)
             });
         let indexing = Indexing::new(store.clone(), index, clock.clone());
         let scrub = Scrub::new(store.clone(), clock);
@@ -113,7 +125,7 @@ impl Service {
                 .await
                 .context("indexing stopped")
         });
-        announce(&store, address).await;
+        announce(&store, &data_dir, owner, address).await;
         let stop_scrub = stop_following.clone();
         following.spawn(async move {
             scrub.run(stop_scrub).await;
@@ -140,9 +152,7 @@ impl Service {
         };
         stop_following.cancel();
         let followed = finish(&mut following).await;
-        let closed = task::blocking(move || store.close())
-            .await
-            .context("could not close the log");
+        let closed = task::blocking(move || close(&store, &data_dir)).await;
         info!("The service has stopped.");
         let early = if stop.is_cancelled() {
             Ok(())
@@ -153,13 +163,29 @@ impl Service {
     }
 }
 
-/// Saves where the service answers, for commands on the same machine. Without it they read the disk.
-async fn announce(store: &Store, address: Option<SocketAddr>) {
+/// Saves where the service answers, and what proves there who owns the data directory, for commands on the same machine.
+/// Without an address they read the disk.
+async fn announce(store: &Store, dir: &Path, owner: OwnerSecret, address: Option<SocketAddr>) {
     let Some(address) = address else { return };
-    let store = store.clone();
-    if let Err(error) = task::blocking(move || store.announce(address)).await {
+    let (store, dir) = (store.clone(), dir.to_owned());
+    let save = move || {
+        // First: whoever finds the address needs it.
+        if let Err(error) = owner.save(&dir) {
+            warn!(error = %error, "The secret for commands beside the service could not be saved; with `auth = \"tokens\"` they are refused.");
+        }
+        store.announce(address)
+    };
+    if let Err(error) = task::blocking(save).await {
         warn!(error = %error, "The service's address could not be saved; commands beside it read the disk.");
     }
+}
+
+/// Closes the log. Afterwards the directory is another process's, so its secret is removed before.
+fn close(store: &Store, dir: &Path) -> Result<()> {
+    if let Err(error) = OwnerSecret::remove(dir) {
+        debug!(error = %error, "The secret for commands beside the service could not be removed.");
+    }
+    store.close().context("could not close the log")
 }
 
 async fn finish(jobs: &mut JoinSet<Result<()>>) -> Result<()> {
@@ -171,6 +197,7 @@ async fn finish(jobs: &mut JoinSet<Result<()>>) -> Result<()> {
 }
 
 fn open_all(config: &Config, clock: Clock) -> Result<Service> {
+    task::watch_threads(ENGINE_THREADS);
     // First: everything below opens files.
     let connections = connections(config.http.max_connections);
     let store = Store::open(&config.data_dir, Breaker::default())?;
@@ -198,20 +225,35 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         pollers.push(poller);
     }
     let history = Look::new(store.clone(), board.clone(), settings, clock.clone())?;
-    let auth = match config.http.auth {
-        config::Auth::Tokens => http::Auth::Tokens,
-        config::Auth::None => http::Auth::None,
-    };
+    let owner = OwnerSecret::random();
+    let access = access(config, &owner)?;
     Ok(Service {
+        data_dir: config.data_dir.clone(),
         store,
         index,
         board,
         pollers,
         history,
-        auth,
+        access,
+        question_time: config.http.limits.question_time,
+        owner,
         connections,
         clock,
     })
+}
+
+/// Who may ask, and where their tokens and the access log are.
+fn access(config: &Config, owner: &OwnerSecret) -> Result<Access> {
+    let http = &config.http;
+    let settings = AccessSettings {
+        auth: http.auth,
+        public_url: http.public_url.clone(),
+        cors_origins: http.cors_origins.clone(),
+        trusted_proxies: http.trusted_proxies.clone(),
+        limits: http.limits,
+    };
+    let store = AccessStore::open(&config.data_dir)?;
+    Ok(Access::new(store, settings, Some(owner.clone())))
 }
 
 /// The index. Where it cannot be opened, events are collected all the same, and who feeds it tries again.

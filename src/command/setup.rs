@@ -5,7 +5,10 @@ use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::config::{self, AccountsChoice, Auth, Config, CredentialSource};
+use crate::access::Auth;
+use crate::clock::Clock;
+use crate::config::{self, AccountsChoice, Config, CredentialSource};
+use crate::store::{ACCESS_FILE_NAME, AccessStore};
 use crate::position::Source;
 use crate::service;
 
@@ -73,11 +76,24 @@ fn look_at_ids(config: &Config, findings: &mut Vec<Finding>) {
         }
     }
     sources.extend(config.accounts.iter().map(|account| &account.source));
-    for source in sources.into_iter().filter(|source| is_placeholder(source)) {
-        findings.push(never(format!(
-            "`{source}` has the id of the example configuration: write your own in its place"
-        )));
+    for source in sources {
+        if is_placeholder(source) {
+            findings.push(never(format!(
+                "`{source}` has the id of the example configuration: write your own in its place"
+            )));
+        } else if !has_an_id_of_upstream(source) {
+            findings.push(warning(format!(
+                "`{source}`: an id of Cloudflare has {ID_LEN} characters, `0` to `9` and `a` to `f`, without dashes"
+            )));
+        }
     }
+}
+
+/// Whether an id looks like all that upstream gives. Another one may be right; a misspelt one never answers.
+fn has_an_id_of_upstream(source: &Source) -> bool {
+    let id = source.id();
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    id.len() == ID_LEN && id.bytes().all(is_digit)
 }
 
 fn look_at_http(config: &Config, findings: &mut Vec<Finding>) {
@@ -90,12 +106,21 @@ fn look_at_http(config: &Config, findings: &mut Vec<Finding>) {
         ))),
         Ok(_) => {}
     }
-    if config.http.auth == Auth::Tokens {
+    if config.http.auth == Auth::Tokens && !has_tokens(&config.data_dir) {
         findings.push(warning(
-            "`auth` is \"tokens\" and there are no tokens: this version cannot make any, so nobody can ask anything. For now \
-             write `auth = \"none\"` with a loopback address",
+            "`auth` is \"tokens\" and there are no valid tokens, so only commands on this machine are answered: \
+             `orgtrail token create NAME --scope search` creates one",
         ));
     }
+}
+
+/// Whether there is a token that is answered now. Where that cannot be read, the data directory is reported by itself.
+fn has_tokens(dir: &Path) -> bool {
+    let now = Clock::system().now();
+    let is_there = dir.join(ACCESS_FILE_NAME).exists();
+    let tokens = is_there.then(|| AccessStore::open(dir)?.tokens());
+    let tokens = tokens.and_then(Result::ok).unwrap_or_default();
+    tokens.iter().any(|token| token.is_valid(now))
 }
 
 fn look_at_credential(credential: &CredentialSource, findings: &mut Vec<Finding>) {

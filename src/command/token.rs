@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::system_user;
 use crate::access::{ApiToken, Grant, Permissions};
 use crate::clock::Clock;
-use crate::position::{Source, rfc3339};
+use crate::position::rfc3339;
 use crate::span;
 use crate::store::{AccessEntry, AccessStore, NewToken, TokenRow};
 use crate::terminal::{harmless, note, say};
@@ -22,7 +22,7 @@ const MAX_NAME_LEN: usize = 100;
 const EXAMPLES: &str = "\
 Examples:
   orgtrail token create dashboard --scope search
-  orgtrail token create auditor --scope search,export --source accounts/ID --without-bodies --expires 90d
+  orgtrail token create auditor --scope search,export --expires 90d
   orgtrail token list
   orgtrail token revoke 0123456789ab";
 
@@ -62,12 +62,6 @@ struct Create {
     /// What it may do: `search`, `export`, `alerts`, `metrics`, `admin`, with commas between them.
     #[arg(long, value_name = "SCOPES")]
     scope: Permissions,
-    /// Limit it to this source, `organizations/ID` or `accounts/ID`. May be repeated.
-    #[arg(long, value_name = "SOURCE")]
-    source: Vec<Source>,
-    /// Hide the bodies of requests, responses and values.
-    #[arg(long)]
-    without_bodies: bool,
     /// When it ends by itself, such as `90d`; never unless given.
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     expires: Option<chrono::TimeDelta>,
@@ -131,17 +125,13 @@ fn create(store: &AccessStore, wanted: &Create, is_json: bool, now: DateTime<Utc
         name.chars().count() <= MAX_NAME_LEN && !name.chars().any(char::is_control),
         "the name of a token has at most {MAX_NAME_LEN} characters, and no control characters"
     );
-    let mut sources = wanted.source.clone();
-    sources.sort();
-    sources.dedup();
     let secret = ApiToken::generate()?;
     let new = NewToken {
         name: name.to_owned(),
         hash: secret.hash(),
         grant: Grant {
             permissions: wanted.scope,
-            sources,
-            bodies: !wanted.without_bodies,
+            ..Grant::everything()
         },
         expires_at: wanted.expires.map(|span| now + span),
     };

@@ -14,9 +14,10 @@ use super::credential::CredentialSource;
 use super::error::Place;
 use super::reader::{Header, Reader, Table, Taken};
 use super::{
-    AccountConfig, AccountsChoice, Auth, BackfillSince, Config, HttpConfig, OrganizationConfig,
-    Overlap, PollConfig, PrincipalLimits, UpstreamConfig, kinds,
+    AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
+    PollConfig, UpstreamConfig, kinds,
 };
+use crate::access::{Auth, PrincipalLimits};
 use crate::position::Source;
 use crate::span;
 
@@ -31,14 +32,6 @@ const MAX_CONNECTIONS: u32 = 10_000;
 
 /// The most questions or streams that one principal can be allowed at once.
 const MAX_AT_ONCE: u32 = 1_000;
-
-/// What one principal may take unless the configuration says otherwise.
-const DEFAULT_LIMITS: PrincipalLimits = PrincipalLimits {
-    requests_per_minute: NonZeroU32::new(1_200).unwrap(),
-    questions: 8,
-    streams: 16,
-    question_time: TimeDelta::seconds(30),
-};
 
 /// The shortest time between two rounds of one source.
 const SHORTEST_INTERVAL: TimeDelta = TimeDelta::seconds(1);
@@ -142,12 +135,12 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         cors_origins: cors_origins.value?,
         trusted_proxies: trusted_proxies.value?,
         access_log: access_log.value?,
-        limits: DEFAULT_LIMITS,
+        limits: PrincipalLimits::default(),
     })
 }
 
 fn read_limits(table: &mut Table<'_, '_>) -> Option<PrincipalLimits> {
-    let default = DEFAULT_LIMITS;
+    let default = PrincipalLimits::default();
     let requests = table.take(
         "requests_per_minute",
         default.requests_per_minute.get(),

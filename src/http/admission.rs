@@ -31,6 +31,9 @@ pub(super) const MAX_LONG_QUESTIONS: usize = 8;
 /// How long a question waits for its turn, and then for its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a question may wait for its turn and still have all of its time.
+const TURN_WITHIN: Duration = Duration::from_secs(10);
+
 /// How long a question's answer may be looked for: then it is cut off, and the next one has its turn.
 const TIME_LIMIT: TimeDelta = TimeDelta::seconds(10);
 
@@ -113,6 +116,20 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// With questions that may take as long as `time`.
+    #[must_use]
+    pub fn for_questions_of(time: TimeDelta) -> Self {
+        let looking = time.to_std().unwrap_or(PATIENCE);
+        Self {
+            looking: time,
+            // A question that uses all of its time may have waited for its turn before.
+            waiting: PATIENCE.max(looking + TURN_WITHIN),
+            ..Self::default()
+        }
+    }
+}
+
 impl AppState {
     /// Works a question out where it may block, in its turn. The request keeps the turn until its answer has room among the
     /// unread ones.
@@ -190,7 +207,7 @@ impl AppState {
             // What is in the log and the index is guarded by their own locks, and goes on after a panic.
             match catch_unwind(AssertUnwindSafe(|| question(&state))) {
                 Ok(answer) => {
-                    answer.map_err(|problem| problem.or_rebuilding(state.index.is_rebuilding()))
+                    answer.map_err(|problem| problem.or_rebuilding(state.engine.is_rebuilding()))
                 }
                 Err(_) => Err(state.panics.count()),
             }
@@ -358,9 +375,10 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::durable::Breaker;
+    use crate::engine::Engine;
+    use crate::engine::tantivy::Index;
     use crate::health::Board;
-    use crate::http::Auth;
-    use crate::index::Index;
+    use crate::http::Access;
     use crate::store::Store;
 
     fn app(dir: &std::path::Path) -> AppState {
@@ -368,7 +386,14 @@ mod tests {
         let breaker = Breaker::default();
         let (index, _) = Index::open(dir, store.log_id(), store.head(), breaker).unwrap();
         let clock = Clock::system();
-        AppState::new(store, index, Board::default(), clock, Auth::None).with_limits(Limits {
+        AppState::new(
+            store,
+            Engine::Tantivy(index),
+            Board::default(),
+            clock,
+            Access::open_to_this_machine(dir).unwrap(),
+        )
+        .with_limits(Limits {
             looking: TimeDelta::days(1),
             waiting: Duration::from_secs(60),
             ..Limits::default()

@@ -3,14 +3,15 @@
 //! The limits of all principals together are in [`super::admission`].
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
+use super::principal::Principal;
 use super::problem::Problem;
+use crate::access::PrincipalLimits;
 use crate::store::lock;
 
 /// The length of the stretch in which requests are counted.
@@ -21,17 +22,6 @@ const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(10);
 
 /// Principals are looked through for forgotten ones when there are more than this.
 const MANY: usize = 1_000;
-
-/// What one principal may take.
-#[derive(Debug, Clone, Copy)]
-pub struct PrincipalLimits {
-    /// Requests a minute.
-    pub requests_per_minute: NonZeroU32,
-    /// Questions at once.
-    pub questions: usize,
-    /// Exports and tails at once.
-    pub streams: usize,
-}
 
 /// What the principals have taken. A clone is the same.
 #[derive(Clone)]
@@ -50,9 +40,12 @@ struct Taken {
 }
 
 /// What an answer says of the limit of requests: `RateLimit` and `RateLimit-Policy`
-/// (draft-ietf-httpapi-ratelimit-headers).
+/// (draft-ietf-httpapi-ratelimit-headers). Nothing where there is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct RateState(Option<Rate>);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RateState {
+struct Rate {
     quota: u32,
     left: u32,
     /// Seconds until the whole quota is there again.
@@ -62,8 +55,16 @@ pub(super) struct RateState {
 impl RateState {
     /// Adds both fields.
     pub(super) fn add_to(self, headers: &mut HeaderMap) {
-        let state = format!("\"default\";r={};t={}", self.left, self.full_in);
-        let policy = format!("\"default\";q={};w={}", self.quota, WINDOW.num_seconds());
+        let Some(Rate {
+            quota,
+            left,
+            full_in,
+        }) = self.0
+        else {
+            return;
+        };
+        let state = format!("\"default\";r={left};t={full_in}");
+        let policy = format!("\"default\";q={quota};w={}", WINDOW.num_seconds());
         for (name, value) in [("ratelimit", state), ("ratelimit-policy", policy)] {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 headers.insert(HeaderName::from_static(name), value);
@@ -91,7 +92,18 @@ impl Usage {
     }
 
     /// Counts a request. `now` is the steady clock's.
-    pub(super) fn request(&self, principal: &str, now: DateTime<Utc>) -> Result<RateState, OverLimit> {
+    pub(super) fn request(
+        &self,
+        principal: &Principal,
+        now: DateTime<Utc>,
+    ) -> Result<RateState, OverLimit> {
+        if !principal.is_limited() {
+            return Ok(RateState::default());
+        }
+        self.count(principal.name(), now)
+    }
+
+    fn count(&self, principal: &str, now: DateTime<Utc>) -> Result<RateState, OverLimit> {
         self.with(principal, now, |taken, limits| {
             let quota = limits.requests_per_minute.get();
             let per_second = f64::from(quota) / WINDOW.as_seconds_f64();
@@ -103,11 +115,11 @@ impl Usage {
                 taken.left -= 1.0;
             }
             let seconds = |requests: f64| (requests / per_second).ceil().max(0.0) as i64;
-            let state = RateState {
+            let state = RateState(Some(Rate {
                 quota,
                 left: taken.left as u32,
                 full_in: seconds(f64::from(quota) - taken.left),
-            };
+            }));
             if is_over {
                 let retry_after = seconds(1.0 - taken.left).max(1);
                 return Err(OverLimit { retry_after, state });
@@ -116,32 +128,39 @@ impl Usage {
         })
     }
 
-    /// A place for another question of a principal, held until it is answered.
+    /// A place for another question of a principal, held until it is answered; `None` if it has no limits.
     pub(super) fn question(
         &self,
-        principal: &str,
+        principal: &Principal,
         now: DateTime<Utc>,
-    ) -> Result<OwnedSemaphorePermit, Problem> {
-        let (places, most) = self.with(principal, now, |taken, limits| {
-            (Arc::clone(&taken.questions), limits.questions)
-        });
-        places
-            .try_acquire_owned()
-            .map_err(|_| Problem::over_own_limit("questions", most))
+    ) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+        let most = self.limits.questions;
+        self.place(principal, now, |taken| &taken.questions)
+            .map_err(|_| Problem::over_own_limit("questions", most as usize))
     }
 
-    /// A place for another stream of a principal, held until the stream ends.
+    /// A place for another stream of a principal, held until the stream ends; `None` if it has no limits.
     pub(super) fn stream(
         &self,
-        principal: &str,
+        principal: &Principal,
         now: DateTime<Utc>,
-    ) -> Result<OwnedSemaphorePermit, Problem> {
-        let (places, most) = self.with(principal, now, |taken, limits| {
-            (Arc::clone(&taken.streams), limits.streams)
-        });
-        places
-            .try_acquire_owned()
-            .map_err(|_| Problem::over_own_limit("streams", most))
+    ) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+        let most = self.limits.streams;
+        self.place(principal, now, |taken| &taken.streams)
+            .map_err(|_| Problem::over_own_limit("streams", most as usize))
+    }
+
+    fn place(
+        &self,
+        principal: &Principal,
+        now: DateTime<Utc>,
+        which: impl FnOnce(&Taken) -> &Arc<Semaphore>,
+    ) -> Result<Option<OwnedSemaphorePermit>, TryAcquireError> {
+        if !principal.is_limited() {
+            return Ok(None);
+        }
+        let places = self.with(principal.name(), now, |taken, _| Arc::clone(which(taken)));
+        places.try_acquire_owned().map(Some)
     }
 
     fn with<T>(
@@ -160,8 +179,8 @@ impl Usage {
             .or_insert_with(|| Taken {
                 left: f64::from(self.limits.requests_per_minute.get()),
                 at: now,
-                questions: Arc::new(Semaphore::new(self.limits.questions)),
-                streams: Arc::new(Semaphore::new(self.limits.streams)),
+                questions: Arc::new(Semaphore::new(self.limits.questions as usize)),
+                streams: Arc::new(Semaphore::new(self.limits.streams as usize)),
             });
         work(taken, &self.limits)
     }
@@ -169,13 +188,15 @@ impl Usage {
 
 impl Taken {
     fn is_in_use(&self, limits: &PrincipalLimits) -> bool {
-        self.questions.available_permits() < limits.questions
-            || self.streams.available_permits() < limits.streams
+        self.questions.available_permits() < limits.questions as usize
+            || self.streams.available_permits() < limits.streams as usize
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
     use crate::clock::from_micros;
 
@@ -184,6 +205,7 @@ mod tests {
             requests_per_minute: NonZeroU32::new(requests).unwrap(),
             questions: 2,
             streams: 1,
+            ..PrincipalLimits::default()
         })
     }
 
@@ -192,41 +214,44 @@ mod tests {
         let usage = usage(60);
         let now = from_micros(0);
         for left in (0..60).rev() {
-            assert_eq!(usage.request("a", now).unwrap().left, left);
+            assert_eq!(usage.count("a", now).unwrap().0.unwrap().left, left);
         }
-        let over = usage.request("a", now).unwrap_err();
-        assert_eq!((over.retry_after, over.state.left), (1, 0));
-        assert_eq!(over.state.full_in, 60);
-        usage.request("b", now).unwrap();
-        usage.request("a", now + TimeDelta::seconds(1)).unwrap();
-        usage.request("a", now + TimeDelta::seconds(1)).unwrap_err();
+        let over = usage.count("a", now).unwrap_err();
+        let state = over.state.0.unwrap();
+        assert_eq!((over.retry_after, state.left, state.full_in), (1, 0, 60));
+        usage.count("b", now).unwrap();
+        usage.count("a", now + TimeDelta::seconds(1)).unwrap();
+        usage.count("a", now + TimeDelta::seconds(1)).unwrap_err();
         // A clock that goes back gives nothing and takes nothing.
-        usage.request("a", now).unwrap_err();
+        usage.count("a", now).unwrap_err();
     }
 
     #[test]
     fn places_are_given_back_when_they_are_dropped() {
         let usage = usage(60);
         let now = from_micros(0);
-        let first = usage.question("a", now).unwrap();
-        let _second = usage.question("a", now).unwrap();
-        usage.question("a", now).unwrap_err();
-        usage.question("b", now).unwrap();
+        let (a, b) = (Principal::with_token("a"), Principal::with_token("b"));
+        let first = usage.question(&a, now).unwrap();
+        let _second = usage.question(&a, now).unwrap();
+        usage.question(&a, now).unwrap_err();
+        usage.question(&b, now).unwrap();
         drop(first);
-        usage.question("a", now).unwrap();
-        let _stream = usage.stream("a", now).unwrap();
-        usage.stream("a", now).unwrap_err();
+        usage.question(&a, now).unwrap();
+        let _stream = usage.stream(&a, now).unwrap();
+        usage.stream(&a, now).unwrap_err();
+        let local = Principal::local();
+        assert!(usage.stream(&local, now).unwrap().is_none());
     }
 
     #[test]
     fn principals_that_ask_nothing_any_more_are_forgotten() {
         let usage = usage(60);
         let now = from_micros(0);
-        let _held = usage.stream("streams", now).unwrap();
+        let _held = usage.stream(&Principal::with_token("streams"), now).unwrap();
         for n in 0..=MANY {
-            usage.request(&n.to_string(), now).unwrap();
+            usage.count(&n.to_string(), now).unwrap();
         }
-        usage.request("new", now + FORGOTTEN_AFTER).unwrap();
+        usage.count("new", now + FORGOTTEN_AFTER).unwrap();
         assert_eq!(lock(&usage.principals).len(), 2);
     }
 
@@ -234,7 +259,7 @@ mod tests {
     fn an_answer_says_what_is_left() {
         let mut headers = HeaderMap::new();
         let usage = usage(120);
-        let state = usage.request("a", from_micros(0)).unwrap();
+        let state = usage.count("a", from_micros(0)).unwrap();
         state.add_to(&mut headers);
         assert_eq!(headers["ratelimit"], "\"default\";r=119;t=1");
         assert_eq!(headers["ratelimit-policy"], "\"default\";q=120;w=60");

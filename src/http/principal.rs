@@ -10,20 +10,11 @@ use chrono::{DateTime, Utc};
 
 use super::problem::Problem;
 use crate::access::{ApiToken, Grant, Permission, SessionKey};
-use crate::engine::Scope;
+use crate::owner::OwnerSecret;
 use crate::store::{AccessStore, TokenRow};
 
 /// The cookie of a session.
 pub(super) const COOKIE: &str = "orgtrail_session";
-
-/// Who may ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Auth {
-    /// Whoever has a token of ours.
-    Tokens,
-    /// Whoever is on this machine.
-    None,
-}
 
 /// Who sends a request. A clone costs a reference count.
 #[derive(Debug, Clone)]
@@ -34,38 +25,50 @@ struct Inner {
     /// As the access log names it.
     name: String,
     grant: Grant,
-    scope: Scope,
     /// The token that it sent, or that its session stands for.
     token: Option<TokenRow>,
+    /// Whether it may take only so much at a time.
+    is_limited: bool,
 }
 
 impl Principal {
-    fn new(name: String, grant: Grant, token: Option<TokenRow>) -> Self {
-        let scope = match grant.sources.as_slice() {
-            [] => Scope::everything(),
-            sources => Scope::of_sources(sources.iter().cloned()),
-        };
-        let scope = if grant.bodies {
-            scope
-        } else {
-            scope.without_bodies()
-        };
+    /// One that may do everything. It has no limits of its own: on this machine, one program must not lock out the others.
+    fn with_everything(name: &str) -> Self {
         Self(Arc::new(Inner {
-            name,
-            grant,
-            scope,
-            token,
+            name: name.to_owned(),
+            grant: Grant::everything(),
+            token: None,
+            is_limited: false,
         }))
     }
 
     /// Everyone on this machine.
     pub(super) fn local() -> Self {
-        Self::new("local".to_owned(), Grant::everything(), None)
+        Self::with_everything("local")
     }
 
     fn of_token(token: TokenRow) -> Self {
-        let name = format!("token:{}", token.id);
-        Self::new(name, token.grant.clone(), Some(token))
+        Self(Arc::new(Inner {
+            name: format!("token:{}", token.id),
+            grant: token.grant.clone(),
+            token: Some(token),
+            is_limited: true,
+        }))
+    }
+
+    /// One with a token of this id and every permission.
+    #[cfg(test)]
+    pub(super) fn with_token(id: &str) -> Self {
+        let created_at = crate::clock::from_micros(0);
+        Self::of_token(TokenRow {
+            id: id.to_owned(),
+            name: String::new(),
+            grant: Grant::everything(),
+            created_at,
+            expires_at: None,
+            last_used_at: None,
+            revoked_at: None,
+        })
     }
 
     /// As the access log and the limits know it.
@@ -78,9 +81,9 @@ impl Principal {
         &self.0.grant
     }
 
-    /// What its questions are about.
-    pub(super) fn scope(&self) -> &Scope {
-        &self.0.scope
+    /// Whether it may take only so much at a time.
+    pub(super) fn is_limited(&self) -> bool {
+        self.0.is_limited
     }
 
     /// The token that it sent, or that its session stands for.
@@ -103,13 +106,24 @@ impl Principal {
 /// Finds out who sends a request, where tokens are needed. Reads the database.
 pub(super) fn identify(
     access: &AccessStore,
+    owner: Option<&OwnerSecret>,
     headers: &HeaderMap,
     now: DateTime<Utc>,
 ) -> Result<Principal, Problem> {
-    let token = match (bearer(headers)?, session(headers)) {
+    let sent = bearer(headers)?;
+    if owner.zip(sent).is_some_and(|(owner, sent)| owner.is(sent)) {
+        return Ok(Principal::with_everything("system"));
+    }
+    let sent = sent.map(ApiToken::parse).transpose();
+    let sent = sent.map_err(|error| Problem::unauthorized(error.to_string()))?;
+    let token = match (sent, session(headers)) {
         (Some(token), _) => access.token_by_hash(&token.hash())?,
         (None, Some(key)) => access.token_of_session(&key.hash(), now)?,
-        (None, None) => return Err(Problem::unauthorized("a token is needed: send it as `Authorization: Bearer`")),
+        (None, None) => {
+            return Err(Problem::unauthorized(
+                "a token is needed: send it as `Authorization: Bearer TOKEN`; `orgtrail token create` creates one",
+            ));
+        }
     };
     // An unknown, a revoked and an expired token are answered alike.
     let token = token
@@ -119,8 +133,8 @@ pub(super) fn identify(
     Ok(Principal::of_token(token))
 }
 
-/// The token that a request sends.
-fn bearer(headers: &HeaderMap) -> Result<Option<ApiToken>, Problem> {
+/// The secret that a request sends.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get(header::AUTHORIZATION) else {
         return Ok(None);
     };
@@ -131,10 +145,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<ApiToken>, Problem> {
             "only `Authorization: Bearer TOKEN` is understood",
         ));
     }
-    let token = ApiToken::parse(token.trim());
-    token
-        .map(Some)
-        .map_err(|error| Problem::unauthorized(error.to_string()))
+    Ok(Some(token.trim()))
 }
 
 /// The session that a request's cookie names.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::task::JoinError;
 use tracing::error;
 
-use crate::index::IndexError;
+use crate::engine::EngineError;
 use crate::search::SearchError;
 use crate::store::StoreError;
 use crate::wording::quoted;
@@ -72,13 +72,66 @@ impl Problem {
         }
     }
 
-    pub(super) fn unauthorized() -> Self {
-        let detail = "a token is needed, and this version cannot make one yet: on this machine, `auth = \"none\"` answers without";
+    /// Nobody knows who sends the request.
+    pub(super) fn unauthorized(detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "urn:orgtrail:problem:unauthorized",
+            "Not signed in",
+            detail,
+        )
+    }
+
+    /// The principal may not do this.
+    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "urn:orgtrail:problem:forbidden",
             "Not allowed",
             detail,
+        )
+    }
+
+    /// A page of another site asks for a change.
+    pub(super) fn foreign_origin(origin: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "urn:orgtrail:problem:foreign-origin",
+            "Not for other sites",
+            format!(
+                "a page of {} asks for a change; `http.cors_origins` lists the other sites that may ask",
+                quoted(origin)
+            ),
+        )
+    }
+
+    /// A principal has sent too many requests.
+    pub(super) fn over_limit(seconds: i64) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "urn:orgtrail:problem:over-limit",
+            "Too many requests",
+            format!("this principal may send another request in {seconds} s; `http.limits` has the limits"),
+        )
+    }
+
+    /// A principal has too many questions or streams at once.
+    pub(super) fn over_own_limit(what: &str, most: usize) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "urn:orgtrail:problem:over-limit",
+            "Too many at once",
+            format!("this principal has {most} {what} open already; try again when one has ended"),
+        )
+    }
+
+    /// The access log cannot be written.
+    pub(super) fn unrecorded() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "urn:orgtrail:problem:unrecorded",
+            "The access log cannot be written",
+            "no question is answered that is not recorded; the reason is in the log of the service",
         )
     }
 
@@ -105,7 +158,8 @@ impl Problem {
     }
 
     pub(super) fn unknown_route(path: &str) -> Self {
-        Self::not_found(format!("there is nothing at {}", quoted(path)))
+        let begin = "begin with `/v1/events`, `/v1/sources` or `/readyz`";
+        Self::not_found(format!("there is nothing at {}: {begin}", quoted(path)))
     }
 
     pub(super) fn method_not_allowed() -> Self {
@@ -266,7 +320,10 @@ impl IntoResponse for Problem {
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(
+            self.status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        ) {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
@@ -298,7 +355,7 @@ impl From<SearchError> for Problem {
                 "The index is being rebuilt",
                 error.to_string(),
             ),
-            SearchError::Index(error) => error.into(),
+            SearchError::Engine(error) => error.into(),
             SearchError::Store(error) => error.into(),
         }
     }
@@ -325,19 +382,19 @@ impl From<StoreError> for Problem {
     }
 }
 
-impl From<IndexError> for Problem {
-    fn from(error: IndexError) -> Self {
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
         match error {
-            IndexError::Question(error) => SearchError::Query(error).into(),
-            IndexError::Parameter { parameter, message } => Self::parameter(parameter, message),
-            IndexError::Unavailable => Self::unavailable(),
-            IndexError::TooLarge => Self::new(
+            EngineError::Question(error) => SearchError::Query(error).into(),
+            EngineError::Parameter { parameter, message } => Self::parameter(parameter, message),
+            EngineError::Unavailable => Self::unavailable(),
+            EngineError::TooLarge => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "urn:orgtrail:problem:too-large",
                 "Too much memory",
                 error.to_string(),
             ),
-            IndexError::CutOff { .. } => Self::new(
+            EngineError::CutOff { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "urn:orgtrail:problem:too-slow",
                 "Too slow",

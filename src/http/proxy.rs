@@ -11,9 +11,9 @@ use ipnet::IpNet;
 /// The most hops that are followed.
 const MAX_HOPS: usize = 32;
 
-/// The client of a request.
+/// What is known of the client of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Client {
+pub(super) struct Requester {
     /// Its address.
     pub(super) address: IpAddr,
     /// The host that it asked for, as it or the nearest trusted proxy says.
@@ -22,7 +22,7 @@ pub(super) struct Client {
     pub(super) is_https: bool,
 }
 
-impl Client {
+impl Requester {
     /// The client of a request that came from `peer` with these headers.
     pub(super) fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
         let peer = peer.to_canonical();
@@ -131,7 +131,7 @@ mod tests {
 
     fn client(peer: &str, pairs: &[(&str, &str)]) -> String {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
-        let client = Client::of(peer.parse().unwrap(), &headers(pairs), &trusted);
+        let client = Requester::of(peer.parse().unwrap(), &headers(pairs), &trusted);
         client.address.to_string()
     }
 
@@ -181,10 +181,10 @@ mod tests {
             ("x-forwarded-proto", "https"),
         ];
         let trusted = ["10.0.0.0/8".parse().unwrap()];
-        let through = Client::of("10.1.1.1".parse().unwrap(), &headers(&pairs), &trusted);
+        let through = Requester::of("10.1.1.1".parse().unwrap(), &headers(&pairs), &trusted);
         assert_eq!(through.host.as_deref(), Some("audit.example.com"));
         assert!(through.is_https);
-        let direct = Client::of("192.0.2.1".parse().unwrap(), &headers(&pairs), &trusted);
+        let direct = Requester::of("192.0.2.1".parse().unwrap(), &headers(&pairs), &trusted);
         assert_eq!(direct.host.as_deref(), Some("127.0.0.1:7070"));
         assert!(!direct.is_https);
     }

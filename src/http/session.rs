@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::AppState;
 use super::principal::{COOKIE, Principal, session};
 use super::problem::Problem;
-use super::proxy::Client;
+use super::proxy::Requester;
 use crate::access::{ApiToken, Permissions, SessionKey};
 use crate::position::rfc3339;
 
@@ -53,7 +53,10 @@ struct EngineInfo {
 }
 
 /// `GET /v1/me`
-pub(super) async fn me(Extension(principal): Extension<Principal>) -> Json<Me> {
+pub(super) async fn me(
+    State(app): State<AppState>,
+    Extension(principal): Extension<Principal>,
+) -> Json<Me> {
     let grant = principal.grant();
     let token = principal.token();
     Json(Me {
@@ -64,8 +67,8 @@ pub(super) async fn me(Extension(principal): Extension<Principal>) -> Json<Me> {
         bodies: grant.bodies,
         expires_at: token.and_then(|token| token.expires_at).map(rfc3339),
         engine: EngineInfo {
-            name: "tantivy",
-            version: crate::engine::TANTIVY_VERSION,
+            name: app.engine.name(),
+            version: app.engine.version(),
             nodes: 1,
             lacks: Vec::new(),
         },
@@ -75,7 +78,7 @@ pub(super) async fn me(Extension(principal): Extension<Principal>) -> Json<Me> {
 /// `POST /v1/session`: a token becomes a cookie, which scripts cannot read and other sites cannot send.
 pub(super) async fn begin(
     State(app): State<AppState>,
-    Extension(client): Extension<Client>,
+    Extension(client): Extension<Requester>,
     Json(credentials): Json<Credentials>,
 ) -> Result<Response, Problem> {
     let now = app.clock.now();
@@ -85,7 +88,8 @@ pub(super) async fn begin(
     })?;
     let stored = key.clone();
     let end = app
-        .access_work(move |access| {
+        .access
+            .work(move |access| {
             let token = ApiToken::parse(&credentials.token)
                 .map_err(|error| Problem::unauthorized(error.to_string()))?;
             let token = access
@@ -106,11 +110,12 @@ pub(super) async fn begin(
 /// `DELETE /v1/session`: ends the session of the cookie, if there is one.
 pub(super) async fn end(
     State(app): State<AppState>,
-    Extension(client): Extension<Client>,
+    Extension(client): Extension<Requester>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     if let Some(key) = session(&headers).filter(|_| headers.contains_key(COOKIE_HEADER)) {
-        app.access_work(move |access| Ok(access.end_session(&key.hash())?))
+        app.access
+            .work(move |access| Ok(access.end_session(&key.hash())?))
             .await?;
     }
     let now = app.clock.now();

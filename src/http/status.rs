@@ -12,6 +12,7 @@ use super::problem::Problem;
 use crate::position::rfc3339;
 use crate::status::{self, SourceStatus};
 use crate::store::DiskProblem;
+use crate::task;
 
 /// All sources.
 #[derive(Serialize)]
@@ -47,6 +48,8 @@ pub(super) struct Alive {
     version: &'static str,
     /// How many requests ended with a panic since the start.
     panics: u64,
+    /// How many pieces of other work did, merges of the index among them.
+    background_panics: u64,
 }
 
 pub(super) async fn sources(
@@ -66,6 +69,7 @@ pub(super) async fn healthz(State(app): State<AppState>) -> Json<Alive> {
         status: "ok",
         version: env!("CARGO_PKG_VERSION"),
         panics: app.panics.so_far(),
+        background_panics: task::panics() + app.board.panics(),
     })
 }
 
@@ -73,14 +77,14 @@ pub(super) async fn healthz(State(app): State<AppState>) -> Json<Alive> {
 pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, Problem> {
     let ready = app.ask(|app| {
         app.store.event(app.store.head())?;
-        if !app.index.is_available() {
+        if !app.engine.is_available() {
             return Err(Problem::unavailable());
         }
         let state = app.store.scrub_state()?;
         Ok(Ready {
             status: "ready",
             log_id: app.store.log_id(),
-            index: IndexState::of(app, &app.index.snapshot()),
+            index: IndexState::of(app, &app.engine.view()),
             problems: problems(app),
             log: LogState {
                 damaged: state.damaged,
@@ -100,7 +104,7 @@ fn problems(app: &AppState) -> Vec<&'static str> {
     let problems = [
         is_refused.then_some("credential refused"),
         is_unreachable.then_some("upstream unreachable"),
-        app.index.is_rebuilding().then_some("rebuild"),
+        app.engine.is_rebuilding().then_some("rebuild"),
         disk.map(DiskProblem::as_str),
     ];
     problems.into_iter().flatten().collect()

@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::{BUSY_TIMEOUT, StoreError, lock, unusable};
+use super::error::{StoreError, unusable};
+use super::{BUSY_TIMEOUT, lock};
 use crate::private;
 
 pub use self::entries::{AccessEntry, AccessPage, MAX_PARAMETERS_LEN};
@@ -128,6 +129,7 @@ fn create(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
             return Err(StoreError::Newer {
                 path: path.to_owned(),
                 found,
+                known: VERSION,
             });
         }
         (0, 0) if tables == 0 => {}

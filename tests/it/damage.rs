@@ -1,20 +1,22 @@
 //! What is damaged on disk costs what is damaged, and nothing else: answers, exports, tails, the index, the start and the shell.
 
 use std::process::Command;
+use std::sync::Arc;
 
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
-use orgtrail::index::{DIR_NAME, Index};
+use orgtrail::engine::tantivy::{DIR_NAME, Index};
 use orgtrail::indexing::{Indexing, open_index};
 use orgtrail::position::Seq;
-use orgtrail::sim::SimConfig;
 use orgtrail::store::{FILE_NAME, ScrubState, Store};
+use orgtrail_simulator::SimConfig;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::backfill::Shell;
 use crate::desk::{Desk, account};
 use crate::harness::{Service, Upstream, until};
+use crate::view::Asked;
 
 /// How many entries there are.
 const ALL: u64 = 12;
@@ -240,13 +242,25 @@ async fn scrub_lists_damage_repairs_it_from_upstream_and_check_says_so() {
     let data = data.to_str().unwrap();
     let (said, code) = shell.json(&["scrub", "--data-dir", data, "--config", "nowhere.toml"]);
     assert_eq!(code, Some(1), "{said:#}");
-    let expect = json!([
-        {"seq": 3, "problem": "body_unreadable"},
-        {"seq": 5, "problem": "hash_mismatch"},
-        {"seq": 7, "problem": "dictionary_missing"},
-        {"seq": 9, "problem": "row_missing"},
-    ]);
-    assert_eq!((&said["events"], &said["damaged"]), (&json!(300), &expect));
+    let listed = |said: &Value| -> Vec<String> {
+        let listed = said["damaged"].as_array().unwrap().iter();
+        listed
+            .map(|event| format!("{} {} {}", event["seq"], event["problem"], event["reason"]))
+            .collect()
+    };
+    let expect = [
+        r#"3 "body_unreadable" "upstream_not_asked""#,
+        r#"5 "hash_mismatch" "upstream_not_asked""#,
+        r#"7 "dictionary_missing" "upstream_not_asked""#,
+        r#"9 "row_missing" "source_unknown""#,
+    ];
+    assert_eq!(listed(&said), expect, "{said:#}");
+    assert_eq!(said["events"], 300);
+    let detail = said["damaged"][0]["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("there is no usable configuration"),
+        "{detail}"
+    );
     assert!(
         check().contains("events that are damaged in the log: 4"),
         "{}",
@@ -263,7 +277,11 @@ async fn scrub_lists_damage_repairs_it_from_upstream_and_check_says_so() {
     let (said, code) = shell.json(&["scrub"]);
     assert_eq!(code, Some(1), "{said:#}");
     assert_eq!(seqs(&said["repaired"]), [3, 5, 7], "{said:#}");
-    assert_eq!(seqs(&said["damaged"]), [9], "{said:#}");
+    assert_eq!(
+        listed(&said),
+        [r#"9 "row_missing" "source_unknown""#],
+        "{said:#}"
+    );
     let now = shell.held();
     assert_eq!(
         now.iter()
@@ -273,10 +291,11 @@ async fn scrub_lists_damage_repairs_it_from_upstream_and_check_says_so() {
     );
     let store = Store::open_beside(&shell.data_dir()).unwrap();
     let snapshot = Index::open_beside(&shell.data_dir(), store.log_id()).unwrap();
+    let asked = Asked::everything(Arc::new(snapshot).into());
     let damaged = orgtrail::query::parse("problem:damaged", Clock::system().now()).unwrap();
     assert_eq!(
-        snapshot
-            .count(&damaged, orgtrail::index::Range::default())
+        asked
+            .count(&damaged, orgtrail::engine::Range::default())
             .unwrap(),
         1
     );
@@ -302,7 +321,8 @@ async fn scrub_beside_a_service_lists_and_changes_nothing() {
     for line in [
         "12 events checked.",
         "4 events are damaged:",
-        "  seq 5: hash_mismatch",
+        "  seq 5: hash_mismatch (not repaired: upstream could not be asked: a service uses this log; stop it and run \
+         `orgtrail scrub` again)",
     ] {
         assert!(said.lines().any(|found| found == line), "{line} in {said}");
     }
@@ -360,9 +380,7 @@ async fn an_older_log_that_has_grown_past_its_index_is_noticed() {
         .catch_up()
         .unwrap();
     let elsewhere = orgtrail::query::parse("elsewhere", Clock::system().now()).unwrap();
-    let found = index
-        .snapshot()
-        .count(&elsewhere, orgtrail::index::Range::default());
+    let found = Asked::index(&index).count(&elsewhere, orgtrail::engine::Range::default());
     assert_eq!(found.unwrap(), 9);
 }
 

@@ -3,14 +3,15 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
+use orgtrail::engine::Engine;
+use orgtrail::engine::tantivy::{Faults, Index};
 use orgtrail::event::{Arrival, AuditEvent};
 use orgtrail::health::Board;
-use orgtrail::http::{self, AppState, Auth, Limits};
-use orgtrail::index::{Faults, Index};
+use orgtrail::http::{self, Access, AppState, Limits};
 use orgtrail::indexing::Indexing;
 use orgtrail::position::{Seq, Source, Window, WindowKind};
-use orgtrail::sim::{SimConfig, Simulator};
 use orgtrail::store::{Page, SourceSeen, Store, Then};
+use orgtrail_simulator::{SimConfig, Simulator};
 use reqwest::StatusCode;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -57,10 +58,10 @@ impl Desk {
         let clock = Clock::system();
         let app = AppState::new(
             store.clone(),
-            index.clone(),
+            Engine::Tantivy(index.clone()),
             Board::default(),
             clock.clone(),
-            Auth::None,
+            Access::open_to_this_machine(&data).unwrap(),
         )
         .with_limits(limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -93,7 +94,7 @@ impl Desk {
             ..SimConfig::default()
         };
         let clock = Clock::system();
-        let simulator = Simulator::new(config, clock.clone());
+        let simulator = Simulator::new(config, clock.reader());
         let mut desk = Self::with_limits(limits).await;
         for source in simulator.sources() {
             desk.keep(&source, &simulator.entries(&source, clock.now()));

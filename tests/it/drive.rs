@@ -8,20 +8,23 @@ use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::Clock;
 use orgtrail::coverage::Asked;
 use orgtrail::durable::Breaker;
+use orgtrail::engine::tantivy::Index;
+use orgtrail::engine::{Hit, Order, Range};
 use orgtrail::event::Reading;
 use orgtrail::health::Board;
-use orgtrail::index::{Hit, Index, Order, Range};
 use orgtrail::indexing::{Indexing, IndexingError, Turned};
 use orgtrail::invariant::Invariant;
 use orgtrail::poll::{BackfillSince, Following, Next, Outcome, Overlap, Poller, Settings};
 use orgtrail::position::{Seq, Source};
 use orgtrail::query::Query;
 use orgtrail::search::{self, Question};
-use orgtrail::sim::{SimConfig, Simulator};
 use orgtrail::store::{SourceSeen, Store, StoreError};
 use orgtrail::upstream::{Quota, Saved, Timeouts, Upstream};
+use orgtrail_simulator::{SimConfig, Simulator};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+
+use crate::view;
 
 /// Where every clock that is moved by hand begins.
 pub(crate) fn start() -> DateTime<Utc> {
@@ -99,7 +102,7 @@ pub(crate) const CREDENTIAL: &str = "env:TEST";
 impl World {
     pub(crate) async fn new(config: SimConfig, plan: Plan) -> Self {
         let clock = Clock::manual(start());
-        let simulator = Simulator::new(config, clock.clone());
+        let simulator = Simulator::new(config, clock.reader());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}/client/v4", listener.local_addr().unwrap());
         let mut servers = JoinSet::new();
@@ -387,18 +390,18 @@ impl World {
             balance.is_empty(),
             "missing (more than 0) or held too often (less) are {balance:#?}"
         );
-        let snapshot = self.parts().index.snapshot();
-        assert_eq!(snapshot.seq(), store.head(), "the index is behind");
+        let asked = view::Asked::index(&self.parts().index);
+        assert_eq!(asked.view.seq(), store.head(), "the index is behind");
         assert_eq!(
-            snapshot.count(&Query::All, Range::default()).unwrap(),
+            asked.count(&Query::All, Range::default()).unwrap(),
             store.head().0
         );
-        let hits = snapshot.hits(
+        let hits = asked.hits(
             &Query::All,
             Range::default(),
             Order::Ascending,
             None,
-            snapshot.seq(),
+            asked.view.seq(),
             usize::MAX >> 1,
         );
         let mut expect: Vec<Hit> = events
@@ -448,7 +451,7 @@ impl World {
         lines.push(serde_json::to_string(&status).unwrap());
         let coverage = orgtrail::coverage::sources(&store, Some(&board), &Asked::default(), now);
         lines.push(serde_json::to_string(&coverage.unwrap()).unwrap());
-        let snapshot = self.parts().index.snapshot();
+        let view::Asked { view, caller } = view::Asked::index(&self.parts().index);
         for query in [
             "",
             "action.type:create",
@@ -461,7 +464,7 @@ impl World {
                 order: Order::Descending,
             };
             // A field may not occur in this history: then that is the answer.
-            match search::page(&store, &snapshot, &question, now, None, 200) {
+            match search::page(&store, &view, &caller, &question, now, None, 200) {
                 Ok(page) => lines.push(serde_json::to_string(&page.events).unwrap()),
                 Err(error) => lines.push(error.to_string()),
             }

@@ -6,10 +6,10 @@ use std::process::Command;
 
 use chrono::TimeDelta;
 use orgtrail::clock::Clock;
-use orgtrail::index::{Faults, Work};
+use orgtrail::engine::tantivy::{Faults, Work};
 use orgtrail::position::Seq;
-use orgtrail::sim::SimConfig;
 use orgtrail::store::Store;
+use orgtrail_simulator::SimConfig;
 use reqwest::StatusCode;
 use serde::Deserialize;
 

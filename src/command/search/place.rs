@@ -1,22 +1,22 @@
 //! Where the answers of `orgtrail search` come from: a running server, or a data directory beside one.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use url::Url;
 
 use super::Asked;
 use super::extent::Extent;
 use super::lines::Lines;
 use super::tail;
-use crate::command::reach::{Reach, get, open};
+use crate::command::reach::{Answerer, Misread, Reach, Server, get, open};
 use crate::coverage::{self, Verdict};
+use crate::engine::tantivy::IndexError;
+use crate::engine::{Order, Range, Scope, View};
 use crate::event::AuditEvent;
-use crate::index::{IndexError, Order, Range, Snapshot};
 use crate::indexing::{self, IndexingError};
 use crate::people;
 use crate::position::{Seq, rfc3339};
@@ -25,13 +25,8 @@ use crate::search::{self, Export, Facets, LabelledValue, MAX_SIZE, Question, Sea
 use crate::store::Store;
 use crate::terminal::harmless;
 
-/// Where to ask.
-pub(super) enum Place {
-    /// A running server.
-    Server(Url),
-    /// A data directory; a service may be using it.
-    Dir(PathBuf),
-}
+/// Where the answers come from.
+pub(super) struct Place(Answerer);
 
 /// An event, and the JSON that tells of it, with what is known of who acted.
 pub(super) struct Found {
@@ -89,16 +84,13 @@ pub(super) struct FirstPage {
 
 impl Place {
     pub(super) fn open(reach: &Reach, config: &Path) -> Result<Self> {
-        Ok(match &reach.server {
-            Some(server) => Self::Server(server.clone()),
-            None => Self::Dir(reach.data_dir(config)?),
-        })
+        reach.answerer(config).map(Self)
     }
 
     /// The first events, how many there are in all, and what is not among them.
     pub(super) fn page(&self, asked: &Asked) -> Result<FirstPage> {
-        match self {
-            Self::Server(server) => {
+        match &self.0 {
+            Answerer::Server(server) => {
                 let mut parameters = asked.filters();
                 parameters.extend(asked.order());
                 let page = ask_page(server, &parameters, &[("limit", asked.limit.to_string())])?;
@@ -123,21 +115,22 @@ impl Place {
                     events,
                 })
             }
-            Self::Dir(dir) => {
+            Answerer::Dir(dir) => {
                 let look = Look::into(dir, asked)?;
-                let (store, snapshot) = (&look.store, &look.snapshot);
+                let (store, view) = (&look.store, &look.view);
+                let caller = view.caller(Scope::everything(), None);
                 let question = asked.question()?;
                 let now = asked.when.now;
-                let page = search::page(store, snapshot, &question, now, None, asked.limit);
+                let page = search::page(store, view, &caller, &question, now, None, asked.limit);
                 let page = page.map_err(told)?;
                 let shown = page.events.len();
                 let total = match page.next_cursor {
                     None => shown as u64,
-                    Some(_) => search::count(store, snapshot, &question).map_err(told)?,
+                    Some(_) => search::count(store, view, &caller, &question).map_err(told)?,
                 };
                 Ok(FirstPage {
                     events: Found::introduce(store, page.events)?,
-                    searchable: snapshot.seq(),
+                    searchable: view.seq(),
                     extent: Extent::of_events(shown, total, look.verdict),
                 })
             }
@@ -151,8 +144,8 @@ impl Place {
         mut take: impl FnMut(Vec<Found>) -> Result<()>,
     ) -> Result<Extent> {
         let mut total = 0;
-        let verdict = match self {
-            Self::Server(server) => {
+        let verdict = match &self.0 {
+            Answerer::Server(server) => {
                 let mut parameters = asked.filters();
                 // Before the events, so that these have at least what it says.
                 let page = ask_page(server, &parameters, &[("limit", "1".to_owned())])?;
@@ -167,14 +160,14 @@ impl Place {
                     Ok(page.coverage)
                 })?
             }
-            Self::Dir(dir) => {
+            Answerer::Dir(dir) => {
                 let Look {
                     store,
-                    snapshot,
+                    view,
                     verdict,
                 } = Look::into(dir, asked)?;
-                let mut export =
-                    Export::new(store.clone(), snapshot.into(), asked.question()?).map_err(told)?;
+                let (scope, question) = (Scope::everything(), asked.question()?);
+                let mut export = Export::new(store.clone(), view, scope, question).map_err(told)?;
                 loop {
                     let events = export.next_events(None).map_err(told)?;
                     if events.is_empty() {
@@ -195,11 +188,11 @@ impl Place {
         after: Seq,
         take: impl FnMut(Vec<Found>) -> Result<()>,
     ) -> Result<()> {
-        match self {
-            Self::Server(server) => {
+        match &self.0 {
+            Answerer::Server(server) => {
                 crate::command::block_on(tail::of_server(server, &asked.filters(), after, take))
             }
-            Self::Dir(dir) => tail::of_dir(dir, &asked.question()?, after, take),
+            Answerer::Dir(dir) => tail::of_dir(dir, &asked.question()?, after, take),
         }
     }
 
@@ -232,8 +225,8 @@ impl Place {
         fields: &[String],
         size: usize,
     ) -> Result<(Values, Verdict)> {
-        match self {
-            Self::Server(server) => {
+        match &self.0 {
+            Answerer::Server(server) => {
                 let mut parameters = asked.filters();
                 parameters.push(("size", size.to_string()));
                 parameters.extend(fields.iter().map(|field| ("field", field.clone())));
@@ -246,7 +239,7 @@ impl Place {
                 let verdict = verdict.context("the server's answer cannot be read")?;
                 Ok((values.collect::<Result<_>>()?, verdict))
             }
-            Self::Dir(dir) => {
+            Answerer::Dir(dir) => {
                 let look = Look::into(dir, asked)?;
                 let facets = Facets {
                     fields: fields.to_vec(),
@@ -258,8 +251,9 @@ impl Place {
                     ..Tally::default()
                 };
                 let question = asked.question()?;
-                let upto = look.snapshot.seq();
-                let tallied = search::tally(&look.store, &look.snapshot, &question, upto, &wanted);
+                let (store, view) = (&look.store, &look.view);
+                let caller = view.caller(Scope::everything(), None);
+                let tallied = search::tally(store, view, &caller, &question, view.seq(), &wanted);
                 let values = tallied.map_err(told)?.facets;
                 Ok((values.map_or(Vec::new(), |all| all.0), look.verdict))
             }
@@ -269,7 +263,7 @@ impl Place {
 
 /// A page of a server's events.
 fn ask_page(
-    server: &Url,
+    server: &Server,
     filters: &[(&'static str, String)],
     more: &[(&'static str, String)],
 ) -> Result<Page> {
@@ -280,7 +274,7 @@ fn ask_page(
 /// What a data directory holds now, and what is proven of it.
 struct Look {
     store: Store,
-    snapshot: Snapshot,
+    view: View,
     verdict: Verdict,
 }
 
@@ -295,15 +289,15 @@ impl Look {
         // Before the index is opened, so that the answer has at least what it says.
         let verdict = coverage::verdict(&store, None, &about, asked.when.now)?;
         let head = store.head();
-        let snapshot = open_index(dir, &store)?;
-        let verdict = if snapshot.seq() < head {
+        let view = open_index(dir, &store)?;
+        let verdict = if view.seq() < head {
             verdict.from_an_index_behind(&about)
         } else {
             verdict
         };
         Ok(Self {
             store,
-            snapshot,
+            view,
             verdict,
         })
     }
@@ -351,13 +345,13 @@ pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
 }
 
 /// The log and the index as they are now.
-pub(super) fn look_into(dir: &Path) -> Result<(Store, Snapshot)> {
+pub(super) fn look_into(dir: &Path) -> Result<(Store, View)> {
     let store = Store::open_beside(dir)?;
-    let snapshot = open_index(dir, &store)?;
-    Ok((store, snapshot))
+    let view = open_index(dir, &store)?;
+    Ok((store, view))
 }
 
-fn open_index(dir: &Path, store: &Store) -> Result<Snapshot> {
+fn open_index(dir: &Path, store: &Store) -> Result<View> {
     indexing::open_beside(dir, store).map_err(|error| match error {
         IndexingError::Index(IndexError::Unusable(_)) => anyhow!(
             "{error}: `orgtrail reindex` builds it from the log, and `orgtrail serve` does when it starts"
@@ -380,5 +374,6 @@ pub(super) fn told(error: SearchError) -> anyhow::Error {
 }
 
 fn with_place(error: QueryError) -> anyhow::Error {
-    anyhow!("{error} (at character {})", error.at)
+    let at = error.at;
+    Misread::new(error, at).into()
 }

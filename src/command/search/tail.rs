@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use url::Url;
 
 use super::lines::Lines;
 use super::place::{Found, look_into, told};
-use crate::command::reach::open;
+use crate::command::reach::{Server, open};
+use crate::engine::Scope;
 use crate::position::Seq;
 use crate::search::{Question, Tail};
 
@@ -20,7 +20,7 @@ const MAX_TRIES: u32 = 60;
 
 /// Follows a server's stream from the event after `after` on; goes on after a break where it was.
 pub(super) async fn of_server(
-    server: &Url,
+    server: &Server,
     filters: &[(&'static str, String)],
     mut after: Seq,
     mut take: impl FnMut(Vec<Found>) -> Result<()>,
@@ -68,10 +68,11 @@ pub(super) fn of_dir(
     mut take: impl FnMut(Vec<Found>) -> Result<()>,
 ) -> Result<()> {
     loop {
-        let (store, snapshot) = look_into(dir)?;
+        let (store, view) = look_into(dir)?;
+        let caller = view.caller(Scope::everything(), None);
         let mut tail = Tail::new(store.clone(), question.clone(), after);
         loop {
-            let events = tail.next_events(&snapshot).map_err(told)?;
+            let events = tail.next_events(&view, &caller).map_err(told)?;
             if events.is_empty() {
                 break;
             }

@@ -5,7 +5,7 @@ use rusqlite::{Row, named_params};
 
 use super::AccessStore;
 use crate::clock::from_micros;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// The most bytes of a request's parameters that are kept.
 pub const MAX_PARAMETERS_LEN: usize = 4 * 1024;

@@ -6,7 +6,7 @@ use rusqlite::OptionalExtension;
 use super::tokens::{TokenRow, find};
 use super::AccessStore;
 use crate::access::SecretHash;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// How long a session lasts, in hours: a working day. Whoever works on signs in again.
 pub const SESSION_HOURS: i64 = 12;

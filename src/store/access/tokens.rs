@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use super::AccessStore;
 use crate::access::{Grant, SecretHash};
 use crate::clock::from_micros;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// How exact the time of the last use is: a row is written at most this often.
 const LAST_USE_WITHIN: TimeDelta = TimeDelta::minutes(1);

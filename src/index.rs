@@ -34,6 +34,7 @@ mod scan;
 mod schema;
 mod segment;
 mod sets;
+mod spelling;
 mod stopwatch;
 mod terms;
 mod tester;

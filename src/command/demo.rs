@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::service;
-use crate::sim::{Lag, SimConfig, Simulator};
 use crate::terminal::say;
+use orgtrail_simulator::{Lag, SimConfig, Simulator};
 
 /// Shown with `--help`.
 const EXAMPLES: &str = "\
@@ -81,7 +81,7 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
         quota: QUOTA,
         ..SimConfig::default()
     };
-    let simulator = Simulator::new(config, clock.clone());
+    let simulator = Simulator::new(config, clock.reader());
     let base_url = format!("http://{}/client/v4", upstream_listener.local_addr()?);
     let organization = simulator.organization_id();
     // Any token will do, but it must come from somewhere: a file, as in a real installation.

@@ -11,8 +11,8 @@ use super::{Store, StoreError, identity, ledger, scrub, sources};
 use crate::durable::Step;
 use crate::event::{Arrival, Identity, sha256};
 use crate::invariant;
-use crate::json::canonical;
 use crate::position::{Cursor, Seq, Window};
+use orgtrail_cloudflare::json::canonical;
 
 /// A page of a window's scan, ready to be kept.
 #[derive(Debug, Clone)]

@@ -8,8 +8,8 @@ use super::reading::{has_form, is_damage};
 use super::{Store, StoreError, identity};
 use crate::clock::from_micros;
 use crate::event::{Arrival, Identity, sha256};
-use crate::json::canonical;
 use crate::position::{Seq, Source, Window};
+use orgtrail_cloudflare::json::canonical;
 
 /// Tells an entry of a source from all others: the beginning of a SHA-256 of what it is known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

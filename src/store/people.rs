@@ -8,8 +8,8 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use super::{Store, StoreError, sources};
 use crate::clock::from_micros;
 use crate::durable::Step;
-use crate::member::Member;
 use crate::position::Source;
+use orgtrail_cloudflare::member::Member;
 
 /// A member as it was for some time.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,8 +15,8 @@ use super::events::head;
 use super::{Store, StoreError, identity, sources};
 use crate::clock::from_micros;
 use crate::event::{AuditEvent, DAMAGED, Reading, hex, sha256};
-use crate::json::canonical;
 use crate::position::{Seq, Source};
+use orgtrail_cloudflare::json::canonical;
 
 /// The id of the account that stands for a source that cannot be read.
 const UNKNOWN_SOURCE: &str = "unknown";

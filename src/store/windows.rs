@@ -130,7 +130,8 @@ impl Store {
         })
     }
 
-    /// Starts a scan over, over the same or another stretch: its cursor leads nowhere.
+    /// Starts a scan over, over the same or another stretch: its cursor leads nowhere. Bad answers are counted anew, and still
+    /// from when the first of them came.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when the window is not open any more, and what the database says.
@@ -157,7 +158,7 @@ impl Store {
         self.change_ledger(id.source, Step::RestartWindow, |db| {
             let mut restart = db.prepare_cached(
                 "UPDATE window SET since_s = :since, before_s = :before, cursor = NULL, began_us = :now,
-                     page_limit = :limit, resumed_s = NULL, empty_pages = 0, bad_answers = 0, bad_since_us = NULL,
+                     page_limit = :limit, resumed_s = NULL, empty_pages = 0, bad_answers = 0,
                      restarts = restarts + 1, pages = 0, entries = 0, new = 0, revisions = 0
                  WHERE id = :id AND sealed_us IS NULL",
             )?;

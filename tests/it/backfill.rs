@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use orgtrail::clock::Clock;
 use orgtrail::position::{Seq, Source};
-use orgtrail::sim::{Faults, SimConfig, Simulator};
 use orgtrail::store::Store;
+use orgtrail_simulator::{Faults, SimConfig, Simulator};
 use serde_json::Value;
 
 use crate::harness::{Service, Upstream};

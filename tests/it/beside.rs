@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use orgtrail::sim::{Faults, SimConfig};
+use orgtrail_simulator::{Faults, SimConfig};
 use serde_json::Value;
 
 use crate::harness::{Service, Upstream};

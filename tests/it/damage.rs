@@ -7,8 +7,8 @@ use orgtrail::durable::Breaker;
 use orgtrail::index::{DIR_NAME, Index};
 use orgtrail::indexing::{Indexing, open_index};
 use orgtrail::position::Seq;
-use orgtrail::sim::SimConfig;
 use orgtrail::store::{FILE_NAME, ScrubState, Store};
+use orgtrail_simulator::SimConfig;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 

@@ -12,8 +12,8 @@ use orgtrail::clock::Clock;
 use orgtrail::durable::{Break, Breaker, Step};
 use orgtrail::import::{self, Report};
 use orgtrail::position::{Seq, Source};
-use orgtrail::sim::SimConfig;
 use orgtrail::store::{Store, StoreError};
+use orgtrail_simulator::SimConfig;
 use serde_json::{Value, json};
 
 use crate::harness::{Service, Upstream};

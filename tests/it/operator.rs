@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::{SecondsFormat, TimeDelta};
 use orgtrail::clock::Clock;
 use orgtrail::config::Config;
-use orgtrail::sim::SimConfig;
+use orgtrail_simulator::SimConfig;
 use serde_json::json;
 
 use crate::desk::{Desk, account};

@@ -13,11 +13,11 @@ use super::{Args, plain_table};
 use crate::clock::Clock;
 use crate::coverage::{Gap, Reason};
 use crate::durable::Breaker;
-use crate::poll::{Difference, Differs, LeftOut, Verdict};
+use crate::poll::{Difference, Differs, LeftOut, Told, Verdict, Waiting};
 use crate::position::{Source, Window, rfc3339};
 use crate::service;
 use crate::store::{FILE_NAME, Store, StoreError};
-use crate::terminal::{harmless, say};
+use crate::terminal::{harmless, note, say};
 
 /// How many differences are listed; `--json` has more.
 const MAX_SHOWN: usize = 20;
@@ -80,15 +80,7 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
     // Shown on a terminal only.
     let bar = ProgressBar::new_spinner();
     let verdict = block_on(async {
-        let verdict = verify.run(|verdict| {
-            bar.set_message(format!(
-                "{} pages, {} entries, {} differences",
-                HumanCount(verdict.pages),
-                HumanCount(verdict.shown),
-                HumanCount(verdict.total())
-            ));
-            bar.tick();
-        });
+        let verdict = verify.run(|told| show(&bar, told));
         verdict.await.context("the range could not be compared")
     })?;
     bar.finish_and_clear();
@@ -109,6 +101,27 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
         "not all of the range could be compared"
     );
     Ok(())
+}
+
+/// Shows how far it has come, and what it waits for.
+fn show(bar: &ProgressBar, told: Told<'_>) {
+    match told {
+        Told::Page(verdict) => {
+            bar.set_message(format!(
+                "{} pages, {} entries, {} differences",
+                HumanCount(verdict.pages),
+                HumanCount(verdict.shown),
+                HumanCount(verdict.total())
+            ));
+            bar.tick();
+        }
+        Told::Waiting(Waiting { error, wait }) => bar.suspend(|| {
+            let said = harmless(&error.to_string());
+            let seconds = wait.as_secs();
+            // Nobody reads it when standard error is closed; the comparison goes on.
+            note(format!("{said}; asking again in {seconds} s")).ok();
+        }),
+    }
 }
 
 /// The stretch that was named. Without an end, it ends where the source is read to: what upstream shows of a later time is not
@@ -178,7 +191,7 @@ impl Report {
             for gap in self.left_out.iter().take(MAX_SHOWN) {
                 let why = match gap.reason {
                     Reason::EntryTooLarge => "an entry is too large to take",
-                    _ => "an answer is not JSON, or cannot be read to its end",
+                    _ => "an answer is an error or not JSON, or cannot be read to its end",
                 };
                 say(format!("  from {} to {}: {why}", gap.since, gap.before))?;
             }

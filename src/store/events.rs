@@ -14,8 +14,7 @@ use super::{Store, ledger};
 use crate::durable::Step;
 use crate::event::{Arrival, Identity, sha256};
 use crate::invariant;
-use crate::position::{Cursor, Seq, Window};
-use orgtrail_cloudflare::json::canonical;
+use crate::position::{Cursor, Seq};
 
 /// A page of a window's scan, ready to be kept.
 #[derive(Debug, Clone)]

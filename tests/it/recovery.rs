@@ -8,7 +8,7 @@ use orgtrail::coverage::{self, Asked, Gap, Reason};
 use orgtrail::health::State;
 use orgtrail::ledger::Sealed;
 use orgtrail::position::{Seq, Source};
-use orgtrail::sim::{Faults, SimConfig};
+use orgtrail_simulator::{Faults, SimConfig};
 
 use crate::drive::{Plan, World, start};
 

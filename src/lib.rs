@@ -67,6 +67,7 @@ pub mod index;
 pub mod indexing;
 pub mod invariant;
 pub mod ledger;
+pub mod owner;
 pub mod people;
 pub mod poll;
 pub mod position;

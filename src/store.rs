@@ -12,6 +12,7 @@ mod bodies;
 mod damage;
 mod error;
 mod events;
+mod holder;
 mod holdings;
 mod identity;
 mod imports;
@@ -42,7 +43,8 @@ use crate::durable::{Breaker, Step};
 use crate::position::Seq;
 use crate::private;
 
-pub use self::address::announced;
+use self::holder::LOCK_NAME;
+pub use self::holder::{Holder, announced};
 use self::bodies::Bodies;
 use self::damage::DamageSeen;
 pub use self::damage::NotRepaired;
@@ -67,8 +69,9 @@ pub use self::writing::Appended;
 /// The log's file in the data directory.
 pub const FILE_NAME: &str = "orgtrail.db";
 
-/// The file whose lock says that a service uses the data directory.
-const LOCK_NAME: &str = "orgtrail.lock";
+/// How often, and how long apart, the directory's lock is tried.
+const LOCK_TRIES: u32 = 5;
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
 
 /// SQLite before this had a bug that could corrupt a WAL database with two connections.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -226,7 +229,7 @@ impl Store {
         let folded = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         if let Some(lock) = &self.0.lock {
             // Nobody answers there any more. An address that stays leads nowhere, which harms nothing.
-            if let Err(error) = address::write(lock, "") {
+            if let Err(error) = holder::write(lock, "") {
                 tracing::debug!(error = %error, "The address in the lock file could not be removed.");
             }
             lock.unlock().map_err(unusable(&self.0.path))?;
@@ -325,18 +328,26 @@ impl Drop for Inner {
     }
 }
 
+/// Locks the directory for this process. A command that only looks who holds it ([`Holder::of`]) holds it for a moment, so
+/// a few tries are made.
 fn take_lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join(LOCK_NAME);
     let file = private::open_file(&path).map_err(unusable(&path))?;
-    match file.try_lock() {
-        Ok(()) => {
-            // What a crash left there.
-            file.set_len(0).map_err(unusable(&path))?;
-            Ok(file)
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => {
+                // In place of what a crash left there. On a full disk nobody learns who it is.
+                file.set_len(0).map_err(unusable(&path))?;
+                if let Err(error) = holder::write_holder(&file, None) {
+                    tracing::debug!(error = %error, "The lock file does not say who holds it.");
+                }
+                return Ok(file);
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_AGAIN),
+            Err(TryLockError::Error(source)) => return Err(StoreError::Io { path, source }),
         }
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.to_owned())),
-        Err(TryLockError::Error(source)) => Err(StoreError::Io { path, source }),
     }
+    Err(StoreError::InUse(Holder::read(dir)))
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {

@@ -30,7 +30,7 @@ use url::Url;
 use crate::clock::Clock;
 use crate::position::{Cursor, Source, Window, rfc3339};
 use crate::task;
-use crate::wording::causes;
+use crate::wording::{causes, root_cause};
 
 use self::envelope::{Envelope, Errors};
 pub use self::lists::{AccountsPage, MembersPage};
@@ -382,12 +382,13 @@ impl Upstream {
         let host = self.base_url.host_str().unwrap_or_default();
         let port = self.base_url.port();
         let port = port.map_or_else(String::new, |port| format!(":{port}"));
-        let what = if error.is_connect() {
-            "could not reach"
-        } else {
-            "no answer from"
-        };
-        format!("{what} {host}{port}: {}", causes(&error.without_url()))
+        match error.is_connect() {
+            true => format!("could not reach {host}{port}: {}", root_cause(&error)),
+            false => format!(
+                "no answer from {host}{port}: {}",
+                causes(&error.without_url())
+            ),
+        }
     }
 
     async fn read_token(&self) -> Result<SecretString, UpstreamError> {

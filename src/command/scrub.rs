@@ -218,7 +218,7 @@ fn reindex_repaired(dir: &Path, store: &Store) -> Result<()> {
 
 impl Report {
     fn for_people(&self) -> String {
-        let mut text = format!("{} events checked.", HumanCount(self.events));
+        let mut text = format!("{} checked.", super::counted(self.events, "event"));
         if !self.repaired.is_empty() {
             let repaired = HumanCount(self.repaired.len() as u64);
             text += &format!("\n{repaired} damaged events repaired from upstream.");

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
+use super::holder::Holder;
 use super::window_id::WindowId;
 use crate::durable::Broken;
 
@@ -28,9 +29,9 @@ pub enum StoreError {
     /// Start the window over: upstream gave its scan a cursor that it had given before. Nothing was kept.
     #[error("the cursor of window {0} came again, and leads in a circle")]
     Circle(WindowId),
-    /// Stop: another process serves this directory.
-    #[error("another orgtrail already uses the data directory `{}`", .0.display())]
-    InUse(PathBuf),
+    /// Stop: another process uses this directory.
+    #[error("{0}")]
+    InUse(Holder),
     /// Stop: made by a later version.
     #[error("`{}` has schema version {found}, this program knows up to {known}: use a newer orgtrail", path.display())]
     Newer {

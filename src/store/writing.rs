@@ -9,8 +9,8 @@ use super::lateness::{Late, Shown};
 use super::reading::{has_form, hash_and_origin};
 use super::{Store, identity, sources};
 use crate::event::{Arrival, sha256};
-use crate::position::{Seq, Window};
 use orgtrail_cloudflare::json::canonical;
+use crate::position::{Seq, Window};
 
 /// What keeping a page came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -128,6 +128,28 @@ impl Entry<'_> {
 const STRETCH_MS: i64 = 2 * 3_600 * 1_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_newer_than_what_was_read_is_no_difference() {
+    let held = Held::new(&[]).await;
+    let store = Store::open_beside(&held.shell.data_dir()).unwrap();
+    let read_before = store.progress(&held.source).unwrap().live_before.unwrap();
+    let time = read_before + TimeDelta::milliseconds(1);
+    let newer = entry("newer", 0).text(time);
+    held.upstream
+        .simulator
+        .publish(&held.source, &newer, time, time);
+    let source = held.source.to_string();
+    let (said, code) = held
+        .shell
+        .json(&["status", "--verify", &source, "--since", "1h"]);
+    assert_eq!(
+        (code, &said["differences_total"]),
+        (Some(0), &0.into()),
+        "{said:#}"
+    );
+    assert_eq!(said["before"], orgtrail::position::rfc3339(read_before));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_differs_when_all_is_well_whatever_upstream_does() {
     let twin = Entry {
         id: None,

@@ -68,8 +68,9 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
     let dir = args.reach.data_dir.as_ref().unwrap_or(&config.data_dir);
     let clock = Clock::system();
     let now = clock.now();
-    let wanted = stretch(args, now)?;
     let (store, is_beside) = open(dir)?;
+    let read_before = read_before(&store, source)?;
+    let wanted = stretch(args, now, read_before)?;
     let verify = service::verify(store, &config, source.clone(), wanted, is_beside, &clock)?;
     let window = verify.window();
     ensure!(
@@ -80,7 +81,7 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
     let bar = ProgressBar::new_spinner();
     let verdict = block_on(async {
         let verdict = verify.run(|told| show(&bar, told));
-        verdict.await.context("the stretch could not be compared")
+        verdict.await.context("the range could not be compared")
     })?;
     bar.finish_and_clear();
     let report = Report::of(source, window, now, &verdict);
@@ -90,10 +91,14 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
         report.say()?;
     }
     let total = verdict.total();
-    ensure!(total == 0, "upstream and the log differ in {total} entries");
+    let entries = if total == 1 { "entry" } else { "entries" };
+    ensure!(
+        total == 0,
+        "upstream and the log differ in {total} {entries}"
+    );
     ensure!(
         verdict.left_out.is_empty(),
-        "not all of the stretch could be compared"
+        "not all of the range could be compared"
     );
     Ok(())
 }
@@ -119,16 +124,26 @@ fn show(bar: &ProgressBar, told: Told<'_>) {
     }
 }
 
-/// The stretch that was named.
-fn stretch(args: &Args, now: DateTime<Utc>) -> Result<Window> {
+/// The stretch that was named. Without an end, it ends where the source is read to: what upstream shows of a later time is not
+/// held yet, which is no difference.
+fn stretch(args: &Args, now: DateTime<Utc>, read_before: Option<DateTime<Utc>>) -> Result<Window> {
     let end = |moment: Option<&Moment>| match moment {
         Some(moment) => moment.seen_from(now).map_err(|message| anyhow!(message)),
-        None => Ok(now),
+        None => Ok(read_before.map_or(now, |read| read.min(now))),
     };
     Ok(Window::new(
         end(args.since.as_ref())?,
         end(args.before.as_ref())?,
     ))
+}
+
+/// Where a source is read to; `None` of one that was never read or seen.
+fn read_before(store: &Store, source: &Source) -> Result<Option<DateTime<Utc>>> {
+    let mut rows = store.sources()?.into_iter();
+    match rows.any(|row| row.source == *source) {
+        true => Ok(store.progress(source)?.live_before),
+        false => Ok(None),
+    }
 }
 
 /// The log, to itself if no service uses it; whether one does.

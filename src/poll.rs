@@ -61,7 +61,9 @@ use self::skew::{Now, Skew};
 use self::standing::Standing;
 use self::turn::{Hands, Scan, Work};
 pub use self::turn::{Outcome, Turn};
-pub use self::verify::{Difference, Differs, LeftOut, Told, Verdict, Verify, VerifyError, Waiting};
+pub use self::verify::{
+    Difference, Differs, LeftOut, Repair, Told, Verdict, Verify, VerifyError, Waiting,
+};
 
 /// How many calls of one credential are under way at most, those included that have become slow.
 const MAX_UNDER_WAY_IN_ALL: usize = 48;

@@ -26,7 +26,7 @@ use crate::durable::Breaker;
 use crate::handles;
 use crate::health::Board;
 use crate::http::{self, AppState, Limits};
-use crate::index::Index;
+use crate::index::{ENGINE_THREADS, Index};
 use crate::indexing::{self, Indexing};
 use crate::owner::OwnerSecret;
 use crate::poll::{BackfillSince, Following, Overlap, Poller, Settings};
@@ -191,6 +191,7 @@ async fn finish(jobs: &mut JoinSet<Result<()>>) -> Result<()> {
 }
 
 fn open_all(config: &Config, clock: Clock) -> Result<Service> {
+    task::watch_threads(ENGINE_THREADS);
     // First: everything below opens files.
     let connections = connections(config.http.max_connections);
     let store = Store::open(&config.data_dir, Breaker::default())?;

@@ -290,5 +290,6 @@ fn place(window: &OpenWindow) -> Place<'_> {
         resumed: window.resumed,
         cursor: window.cursor.as_ref(),
         empty_pages: window.empty_pages,
+        has_nameless: window.has_nameless,
     }
 }

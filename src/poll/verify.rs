@@ -13,6 +13,8 @@ mod compare;
 mod reader;
 mod repair;
 
+pub use self::repair::Repair;
+
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -7,11 +7,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{Connection, Row, Transaction, named_params};
+use rusqlite::{Connection, Transaction, named_params};
 
+use super::error::StoreError;
 use super::lateness::{self, Visibility};
 use super::sources::number;
-use super::{GapCause, OpenWindow, Store, StoreError, WindowId, lock};
+use super::window_id::WindowId;
+use super::windows::{GapCause, OpenWindow, as_window};
+use super::{Store, lock};
 use crate::clock::from_micros;
 use crate::durable::Step;
 use crate::invariant;
@@ -460,6 +463,7 @@ struct LedgerRow {
     limit: Option<u32>,
     resumed: Option<DateTime<Utc>>,
     empty_pages: u32,
+    has_nameless: bool,
     is_merged: bool,
     restarts: u32,
     counts: Counts,
@@ -468,7 +472,8 @@ struct LedgerRow {
 fn rows(db: &Connection, source: i64) -> Result<Vec<LedgerRow>, StoreError> {
     let mut ask = db.prepare_cached(
         "SELECT id, kind, since_s, before_s, cursor, began_us, sealed_us, waited_us, outcome, merged, restarts,
-             pages, entries, new, revisions, page_limit, resumed_s, empty_pages
+             pages, entries, new, revisions, page_limit, resumed_s, empty_pages,
+             sealed_us IS NULL AND EXISTS (SELECT 1 FROM scan_twin WHERE scan_twin.window = window.id AND time_s IS NULL)
          FROM window WHERE source = ?1 ORDER BY since_s, id",
     )?;
     let found = ask.query_map([source], |row| {
@@ -490,6 +495,7 @@ fn rows(db: &Connection, source: i64) -> Result<Vec<LedgerRow>, StoreError> {
             limit: row.get(15)?,
             resumed: resumed.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
             empty_pages: row.get(17)?,
+            has_nameless: row.get(18)?,
             is_merged: row.get(9)?,
             restarts: row.get(10)?,
             counts: Counts {
@@ -527,20 +533,9 @@ impl LedgerRow {
             resumed: self.resumed,
             limit: self.limit,
             empty_pages: self.empty_pages,
+            has_nameless: self.has_nameless,
             restarts: self.restarts,
         };
         Some((self.kind, open))
     }
-}
-
-/// The stretch in two columns of a row, from `at` on.
-pub(super) fn as_window(row: &Row<'_>, at: usize) -> rusqlite::Result<Window> {
-    let moment = |at| -> rusqlite::Result<DateTime<Utc>> {
-        let seconds: i64 = row.get(at)?;
-        Ok(DateTime::UNIX_EPOCH + TimeDelta::try_seconds(seconds).unwrap_or_default())
-    };
-    Ok(Window {
-        since: moment(at)?,
-        before: moment(at + 1)?,
-    })
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{VerifyError, Waiting};
 use crate::poll::foreign::foreign_owner;
-use crate::poll::paging::{Follows, Place};
+use crate::poll::paging::{Follows, Place, has_nameless};
 use crate::poll::recovery::{self, BadAnswer, Elsewhere, NextStep, Patience, Situation};
 use crate::poll::turn::Hands;
 use crate::position::{Cursor, Source, Window};
@@ -64,6 +64,8 @@ struct Scan {
     cursor: Option<Cursor>,
     resumed: Option<DateTime<Utc>>,
     empty_pages: u32,
+    /// Whether a page so far had an entry with neither id nor time.
+    has_nameless: bool,
     /// What follows the page that was read last.
     follows: Option<Follows>,
 }
@@ -76,6 +78,7 @@ impl Scan {
             cursor: None,
             resumed: None,
             empty_pages: 0,
+            has_nameless: false,
             follows: None,
         }
     }
@@ -86,6 +89,7 @@ impl Scan {
             resumed: self.resumed,
             cursor: self.cursor.as_ref(),
             empty_pages: self.empty_pages,
+            has_nameless: self.has_nameless,
         }
     }
 }
@@ -192,6 +196,7 @@ impl Reader {
                 }
                 self.is_answered = true;
                 scan.follows = Some(follows);
+                scan.has_nameless |= has_nameless(&page);
                 let is_empty = page.entries.is_empty();
                 scan.empty_pages = if is_empty { scan.empty_pages + 1 } else { 0 };
                 Ok(Ok(page))

@@ -4,17 +4,26 @@ use tracing::{info, warn};
 
 use super::reader::{Read, Reader};
 use super::{Verify, VerifyError, Waiting};
-use crate::position::Seq;
+use crate::position::Window;
+use crate::store::PutBack;
 use crate::task;
 
+/// What a repair of a stretch came to.
+#[derive(Debug, Default)]
+pub struct Repair {
+    /// Which events were put back, and which could not be written.
+    pub put_back: PutBack,
+    /// What could not be read completely.
+    pub unread: Vec<Window>,
+}
+
 impl Verify {
-    /// Reads the stretch, and puts back the bodies of the damaged events in it that upstream shows unchanged. Returns their
-    /// places.
+    /// Reads the stretch, and puts back the bodies of the damaged events in it that upstream shows unchanged.
     ///
     /// # Errors
     /// [`VerifyError`]; what was put back before stays.
-    pub async fn repair(self) -> Result<Vec<Seq>, VerifyError> {
-        let mut repaired = Vec::new();
+    pub async fn repair(self) -> Result<Repair, VerifyError> {
+        let mut repair = Repair::default();
         let (store, source) = (self.hands.store.clone(), self.source.clone());
         let mut tell = |Waiting { error, wait }: Waiting<'_>| {
             warn!(error = %error, retry_in.seconds = wait.as_secs(), "A page for a repair could not be read; retrying.");
@@ -25,6 +34,7 @@ impl Verify {
                 Read::Begun | Read::ResumedFrom(_) => {}
                 Read::LeftOut(window, _) => {
                     info!(window.stretch = %window, "A stretch cannot be read, so nothing in it is repaired.");
+                    repair.unread.push(window);
                 }
                 Read::Page(page, _) => {
                     let (store, source) = (store.clone(), source.clone());
@@ -33,10 +43,12 @@ impl Verify {
                             page.entries.iter().map(|entry| entry.get()).collect();
                         store.repair(&source, &texts)
                     });
-                    repaired.extend(put_back.await?);
+                    let put_back = put_back.await?;
+                    repair.put_back.repaired.extend(put_back.repaired);
+                    repair.put_back.unusable.extend(put_back.unusable);
                 }
             }
         }
-        Ok(repaired)
+        Ok(repair)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use super::history::verify;
 use crate::clock::Clock;
@@ -34,13 +34,13 @@ pub async fn repair(
     damaged: &[DamagedEvent],
     clock: &Clock,
 ) -> Result<Repaired> {
-    let mut times: BTreeMap<Source, Vec<DateTime<Utc>>> = BTreeMap::new();
-    for (source, time) in damaged.iter().filter_map(|event| event.found_at.clone()) {
-        times.entry(source).or_default().push(time);
+    let mut wanted: BTreeMap<Source, Vec<Window>> = BTreeMap::new();
+    for (source, window) in damaged.iter().filter_map(|event| event.found_in.clone()) {
+        wanted.entry(source).or_default().push(window);
     }
     let mut all = Repaired::default();
-    for (source, times) in times {
-        for window in stretches(times) {
+    for (source, windows) in wanted {
+        for window in joined(windows) {
             match repair_stretch(store, config, &source, window, clock).await {
                 Ok(seqs) => all.seqs.extend(seqs),
                 // Its other stretches would fare no better.
@@ -70,16 +70,16 @@ async fn repair_stretch(
     Ok(verify.repair().await?)
 }
 
-/// Whole seconds around some times, those that are near each other in one.
-fn stretches(mut times: Vec<DateTime<Utc>>) -> Vec<Window> {
-    times.sort_unstable();
+/// Windows in order, those that are near each other in one.
+fn joined(mut windows: Vec<Window>) -> Vec<Window> {
+    windows.sort_unstable_by_key(|window| (window.since, window.before));
     let mut found: Vec<Window> = Vec::new();
-    for time in times {
-        let since = DateTime::from_timestamp(time.timestamp(), 0).unwrap_or(time);
-        let before = since + TimeDelta::seconds(1);
+    for window in windows {
         match found.last_mut() {
-            Some(last) if since <= last.before + NEAR => last.before = before,
-            _ => found.push(Window::new(since, before)),
+            Some(last) if window.since <= last.before + NEAR => {
+                last.before = last.before.max(window.before);
+            }
+            _ => found.push(window),
         }
     }
     found
@@ -91,13 +91,11 @@ mod tests {
     use crate::clock::from_micros;
 
     #[test]
-    fn near_times_are_looked_for_together() {
-        let at = |ms: i64| from_micros(1_785_000_000_000_000 + ms * 1_000);
-        let found = stretches(vec![at(200_500), at(1_500), at(30_000)]);
-        let expect = [
-            Window::new(at(1_000), at(31_000)),
-            Window::new(at(200_000), at(201_000)),
-        ];
-        assert_eq!(found, expect);
+    fn near_stretches_are_looked_through_together() {
+        let at = |seconds: i64| from_micros((1_785_000_000 + seconds) * 1_000_000);
+        let window = |since, before| Window::new(at(since), at(before));
+        let wanted = vec![window(200, 201), window(1, 90), window(30, 31)];
+        let expect = [window(1, 90), window(200, 201)];
+        assert_eq!(joined(wanted), expect);
     }
 }

@@ -1,4 +1,55 @@
 //! orgtrail keeps a Cloudflare organization's audit trail.
+//!
+//! It is one durable log in SQLite, a follower that reads the log in order and keeps the search index, and an HTTP API in
+//! front. This page is a tour: it names the modules in the order in which they are easiest to read. `ARCHITECTURE.md` has
+//! the picture, what each module may import, and what must always be true. The guide in `docs/src` is for users, and its
+//! glossary defines the words.
+//!
+//! # 1. The words
+//!
+//! Start with the values that everything else is about. They do no input or output.
+//!
+//! - [`position`]: a source, a window of its time, the `seq` of an event in the log, a cursor.
+//! - [`event`]: an entry as Cloudflare sent it, and the event that is stored of it. Identity, time and problem are read here.
+//! - [`field`] and [`filter`]: two tables. Which fields can be searched, and which filters Cloudflare has.
+//! - [`clock`]: the time as a value. Only this module reads the clock, so a test can move it.
+//! - [`mod@invariant`] and [`durable`]: what must always be true, and the steps to disk, each by name so that a test can break it.
+//!
+//! # 2. One event in
+//!
+//! Follow one page from Cloudflare to the search index.
+//!
+//! 1. [`upstream`] makes one call within the quota and returns a page.
+//! 2. [`poll`] chooses which call is next, and stores its page. Begin with [`poll::Poller::next_turn`].
+//! 3. [`store`] is the log. A page and its window's cursor are one transaction. It is the only user of SQLite.
+//! 4. [`indexing`] is the follower: it reads new events from the log and adds them to the index.
+//! 5. [`index`] is the only user of Tantivy.
+//!
+//! # 3. What is proven
+//!
+//! - [`ledger`]: arithmetic over sealed windows. What they prove, and what is to be scanned again.
+//! - [`coverage`]: the same as answers, with a reason for each gap.
+//! - [`health`] and [`status`]: how each source is doing now.
+//!
+//! # 4. One question out
+//!
+//! - [`query`]: the query language. Its grammar and meaning are in the module's documentation.
+//! - [`search`]: a question, the index, the log, an answer. Pages, counts, histories, diffs, exports and streams.
+//! - [`people`] and [`member`]: what Cloudflare's lists say about actors and accounts.
+//! - [`http`]: the routes. A handler reads the request, calls one function and wraps the result.
+//!
+//! # 5. The program around it
+//!
+//! - [`config`]: the configuration, with all mistakes reported together.
+//! - [`service`]: opens everything, starts every task, stops in order.
+//! - [`command`]: the command line.
+//! - [`import`] and [`scrub`]: entries from files, and the log compared with its hashes.
+//! - [`sim`]: the simulated upstream. Almost every test of the whole program runs against it.
+//!
+//! # Small tools
+//!
+//! [`json`], [`span`], [`wording`], [`terminal`], [`task`], [`private`] and [`handles`] do one small thing each.
+//! Read them when you meet them.
 
 pub mod clock;
 pub mod command;

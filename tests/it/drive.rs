@@ -4,24 +4,21 @@
 mod checks;
 mod damage;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::Clock;
 use orgtrail::coverage::Asked;
 use orgtrail::durable::Breaker;
-use orgtrail::event::{Reading, hex, sha256};
 use orgtrail::health::Board;
-use orgtrail::index::{Hit, Index, Order, Range};
+use orgtrail::index::{Index, Order, Range};
 use orgtrail::indexing::{Indexing, IndexingError, Turned};
-use orgtrail::invariant::Invariant;
 use orgtrail::poll::{BackfillSince, Following, Next, Outcome, Overlap, Poller, Settings};
 use orgtrail::position::{Seq, Source};
-use orgtrail::query::Query;
 use orgtrail::scrub::Scrub;
 use orgtrail::search::{self, Question};
-use orgtrail::sim::{SeenRequest, SimConfig, Simulator};
+use orgtrail::sim::{SimConfig, Simulator};
 use orgtrail::store::{SourceSeen, Store, StoreError};
 use orgtrail::upstream::{Quota, Saved, Timeouts, Upstream};
 use tokio::net::TcpListener;

@@ -20,7 +20,9 @@ mod diffs;
 #[cfg(target_os = "linux")]
 mod disk;
 mod drive;
+mod examples;
 mod freshness;
+mod guide;
 mod harness;
 mod hostile;
 mod import;

@@ -1,0 +1,38 @@
+# Tasks by name: `just` lists them.
+
+_list:
+    @just --list --unsorted
+
+# Everything that CI runs
+check:
+    .ci/run
+
+# The quick tests
+test *args:
+    cargo test --locked {{args}}
+
+# All tests
+test-slow *args:
+    ORGTRAIL_SLOW_TESTS=1 cargo test --locked {{args}}
+
+# The whole system on this machine, with a simulated upstream
+demo *args:
+    cargo run --release --locked -- demo {{args}}
+
+# The benchmarks of questions and of a page on its way in
+bench:
+    cargo bench --locked --bench ingest
+    cargo bench --locked --bench questions
+
+# Every part with that many entries; 10,000,000 take 25 minutes and 25 GB of disk
+bench-scale *sizes="1000000":
+    cargo bench --locked --bench scale -- {{sizes}}
+
+# One fuzz target, for so many seconds: document, query, upstream_reply, import_line
+fuzz target seconds="60":
+    mkdir -p fuzz/corpus/{{target}}
+    cargo +nightly fuzz run --dev {{target}} fuzz/corpus/{{target}} fuzz/seeds/{{target}} -- -max_total_time={{seconds}} -timeout=60
+
+# The guide, in target/book
+book:
+    mdbook build docs

@@ -183,7 +183,8 @@ fn publish(world: &World, rng: &mut Rng, without_ids: bool) {
 /// Gives the statuses that upstream answered with.
 async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
     tell(format!("seed {seed}; again with ORGTRAIL_SEED={seed}"));
-    let mut world = live(seed, broken, |_, _| {}).await;
+    let told = |world: &mut World, step| tell(format!("{} {step}", world.clock.now()));
+    let mut world = live(seed, broken, told).await;
     world.invariants();
     world.claims_hold(&mut Rng::with_seed(seed));
     world

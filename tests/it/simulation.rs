@@ -298,6 +298,10 @@ async fn live(seed: u64, broken: &Broken, mut watch: impl FnMut(&mut World, Stri
     *armed.lock().unwrap() = false;
     world.simulator.set_faults(Faults::default());
     world.local_clock.jump(-ahead);
+    // The repair has a credential of its own.
+    if let Some(shared) = &trouble.shared {
+        world.one_credential_reads(shared);
+    }
     if trouble.damage {
         world.repair().await;
     }
@@ -310,9 +314,6 @@ async fn live(seed: u64, broken: &Broken, mut watch: impl FnMut(&mut World, Stri
         world.others_are_called(failing).await;
         world.simulator.set_faults(Faults::default());
         world.settle().await;
-    }
-    if let Some(shared) = &trouble.shared {
-        world.one_credential_reads(shared);
     }
     world
 }

@@ -36,6 +36,7 @@ use tracing::debug;
 use crate::clock::{CallOff, Clock, Deadline};
 use crate::health::Board;
 use crate::index::{Index, Snapshot};
+use crate::owner::OwnerSecret;
 use crate::search::Pivot;
 use crate::store::Store;
 
@@ -60,6 +61,8 @@ pub struct AppState {
     board: Board,
     clock: Clock,
     auth: Auth,
+    /// What proves that the owner of the data directory asks; `None`: nothing does.
+    owner: Option<Arc<OwnerSecret>>,
     limits: Limits,
     questions: Arc<Semaphore>,
     long_questions: Arc<Semaphore>,
@@ -91,6 +94,7 @@ impl AppState {
             board,
             clock,
             auth,
+            owner: None,
             limits: Limits::default(),
             questions: at_once(MAX_QUESTIONS),
             long_questions: at_once(MAX_LONG_QUESTIONS),
@@ -104,6 +108,15 @@ impl AppState {
             panics: Panics::default(),
             stopping: CancellationToken::new(),
             call_off: CallOff::default(),
+        }
+    }
+
+    /// Whoever sends `owner` is answered without a token.
+    #[must_use]
+    pub fn with_owner(self, owner: OwnerSecret) -> Self {
+        Self {
+            owner: Some(Arc::new(owner)),
+            ..self
         }
     }
 

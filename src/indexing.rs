@@ -115,7 +115,7 @@ pub fn reopen(index: &Index, store: &Store) -> Result<Option<String>, IndexingEr
     match other_history(store, index.added(), last_hash.as_deref())? {
         None => Ok(why_anew),
         Some(why) => {
-            index.clear(head)?;
+            index.clear_unusable(head)?;
             Ok(Some(format!("the index is {why}")))
         }
     }
@@ -136,6 +136,22 @@ fn other_history(
     Ok(is_other.then(|| {
         format!("of another state of this log: event {seq} is not the one that was indexed")
     }))
+}
+
+/// When the disk is full: removes an old index that is unusable, or gives up a rebuild beside a usable one. Otherwise the disk
+/// would stay full, and the log could not be written.
+fn make_room(index: &Index, store: &Store, error: &IndexError) -> Result<(), IndexError> {
+    if !index.is_disk_full(error) {
+        return Ok(());
+    }
+    if index.remove_unusable(store.head())? {
+        warn!("The disk is full; the unusable index was removed.");
+    } else if index.give_up_rebuild()? {
+        warn!(
+            "The disk is full; the rebuild of the index is given up, and the index before it is used."
+        );
+    }
+    Ok(())
 }
 
 /// What a turn came to.
@@ -261,6 +277,13 @@ impl Indexing {
                 false => self.commit().map(|()| turned),
             });
             match result {
+                Err(IndexingError::Index(error))
+                    if self.index.is_disk_full(&error)
+                        && self.index.remove_unusable(self.store.head())? =>
+                {
+                    warn!(error = %error, "The disk is full; the unusable index was removed.");
+                    reopen(&self.index, &self.store)?;
+                }
                 Err(error)
                     if error.may_be_an_entry()
                         && self.reopened_at != Some(self.index.checkpoint()) =>
@@ -407,7 +430,17 @@ impl Indexing {
                 self.failures += 1;
                 warn!(error = %error, "The index failed; going back to its last commit.");
                 let (index, store) = (self.index.clone(), self.store.clone());
-                match task::caught(move || reopen(&index, &store)).await {
+                let go_back = move || {
+                    if let IndexingError::Index(error) = &error {
+                        make_room(&index, &store, error)?;
+                    }
+                    let reopened = reopen(&index, &store);
+                    if let Err(IndexingError::Index(error)) = &reopened {
+                        make_room(&index, &store, error)?;
+                    }
+                    reopened
+                };
+                match task::caught(go_back).await {
                     Ok(Ok(None)) => self.verify_suspicious().await,
                     Ok(Ok(Some(why))) => self.tell_rebuild(&why),
                     Ok(Err(error)) => tell_stuck(&error),
@@ -430,7 +463,7 @@ impl Indexing {
 
     async fn start_over(&self, why: &str) {
         let (index, head) = (self.index.clone(), self.store.head());
-        match task::caught(move || index.clear(head)).await {
+        match task::caught(move || index.clear_unusable(head)).await {
             Ok(Ok(())) => self.tell_rebuild(why),
             Ok(Err(error)) => tell_stuck(&error),
             Err(error) => tell_stuck(&error),

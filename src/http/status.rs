@@ -15,6 +15,7 @@ use crate::invariant::Invariant;
 use crate::position::rfc3339;
 use crate::status::{self, SourceStatus};
 use crate::store::DiskProblem;
+use crate::task;
 
 /// All sources.
 #[derive(Serialize)]
@@ -50,6 +51,8 @@ pub(super) struct Alive {
     version: &'static str,
     /// How many requests ended with a panic since the start.
     panics: u64,
+    /// How many pieces of other work did, merges of the index among them.
+    background_panics: u64,
     /// How often each invariant was broken since the start of the process; those that hold are left out.
     broken_invariants: BTreeMap<&'static str, u64>,
 }
@@ -71,6 +74,7 @@ pub(super) async fn healthz(State(app): State<AppState>) -> Json<Alive> {
         status: "ok",
         version: env!("CARGO_PKG_VERSION"),
         panics: app.panics.so_far(),
+        background_panics: task::panics() + app.board.panics(),
         broken_invariants: broken_invariants(),
     })
 }

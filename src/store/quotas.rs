@@ -6,7 +6,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::{Store, StoreError};
+use super::Store;
+use super::error::StoreError;
 use crate::clock::from_micros;
 use crate::durable::Step;
 

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use orgtrail::poll::Settings;
-use orgtrail::sim::{Faults, SimConfig};
+use orgtrail_simulator::{Faults, SimConfig};
 
 use crate::drive::{Plan, World, start};
 

@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 use fastrand::Rng;
 use orgtrail::durable::{Breaker, Step};
 use orgtrail::poll::{BackfillSince, Settings};
-use orgtrail::sim::{Faults, SimConfig};
 use orgtrail::store::{QuotaRow, Store};
+use orgtrail_simulator::{Faults, SimConfig};
 
 use crate::drive::{CREDENTIAL, Plan, Turn, World};
 use crate::tell;

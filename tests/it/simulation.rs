@@ -8,7 +8,7 @@ use fastrand::Rng;
 use orgtrail::durable::{Break, Breaker, Step};
 use orgtrail::poll::{BackfillSince, Overlap, Settings};
 use orgtrail::position::{Source, SourceKind};
-use orgtrail::sim::{Bounds, CursorForm, Faults, SimConfig};
+use orgtrail_simulator::{Bounds, CursorForm, Faults, SimConfig};
 
 use crate::drive::{Plan, World};
 use crate::{seeds, skip_slow_tests, tell};

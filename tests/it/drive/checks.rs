@@ -8,7 +8,7 @@ use orgtrail::index::{Hit, Order, Range};
 use orgtrail::invariant::Invariant;
 use orgtrail::position::{Seq, Source};
 use orgtrail::query::Query;
-use orgtrail::sim::SeenRequest;
+use orgtrail_simulator::SeenRequest;
 
 use super::World;
 

@@ -8,9 +8,9 @@ use chrono::TimeDelta;
 use libfuzzer_sys::fuzz_target;
 use orgtrail::clock::{Clock, Deadline, from_micros};
 use orgtrail::durable::Breaker;
-use orgtrail::event::{AuditEvent, Reading};
 use orgtrail::engine::tantivy::Index;
 use orgtrail::engine::{Ask, EngineError, Following, Range, Scope, View};
+use orgtrail::event::{AuditEvent, Reading, hex, sha256};
 use orgtrail::position::{Seq, Source};
 use orgtrail::query::{Matcher, parse};
 use serde_json::value::RawValue;
@@ -40,6 +40,7 @@ static INDEX: LazyLock<(Index, Following, tempfile::TempDir)> = LazyLock::new(||
             received_at: from_micros(0),
             problem: reading.problem,
             entry: RawValue::from_string(body.to_owned()).expect("JSON"),
+            sha256: Some(hex(&sha256(body.as_bytes()))),
         };
         index.add(&[event]).expect("the index takes it");
     }

@@ -10,6 +10,7 @@
 
 mod any_path;
 mod arrivals;
+mod best;
 mod bit_set_builder;
 mod bits;
 mod bounded;
@@ -176,7 +177,7 @@ impl Index {
     /// # Errors
     /// [`IndexError::Unusable`] when there is no index of this log.
     pub fn open_beside(data_dir: &Path, log_id: Uuid) -> Result<Snapshot, IndexError> {
-        Ok(find_beside(data_dir, log_id)?.1)
+        Ok(directory::find_beside(data_dir, log_id)?.1)
     }
 
     /// Whether questions can be asked: it was opened once.
@@ -474,20 +475,6 @@ impl Drop for Inner {
                 .get_mut()
                 .unwrap_or_else(PoisonError::into_inner),
         );
-    }
-}
-
-/// What can be asked now of the index in `data_dir`, and its directory. Where a rebuilt one could not be put in its place, that one
-/// holds more.
-fn find_beside(data_dir: &Path, log_id: Uuid) -> Result<(PathBuf, Snapshot), IndexError> {
-    let open = |name: &str| {
-        let dir = data_dir.join(name);
-        directory::open_beside(&dir, &Shape::new(), log_id).map(|snapshot| (dir, snapshot))
-    };
-    match (open(DIR_NAME), open(folder::NEW_NAME)) {
-        (Ok(current), Ok(new)) if new.1.seq() > current.1.seq() => Ok(new),
-        (Err(IndexError::Unusable(_)), Ok(new)) => Ok(new),
-        (current, _) => current,
     }
 }
 

@@ -108,8 +108,8 @@ fn values_of(event: &AuditEvent, name: &str, mut visit: impl FnMut(String)) {
     });
 }
 
-/// As [`values_of`], with the values as they are counted: a number has one spelling, also where the table of fields does not
-/// know it.
+/// Calls `visit` with each value that an event has at a field or path, as it is counted: a number has one spelling, also where the
+/// table of fields does not know it. A value that is there twice is given twice.
 pub fn counted_values_of(event: &AuditEvent, name: &str, mut visit: impl FnMut(String)) {
     let kind = kind_of(name);
     values_of(event, name, |value| visit(counted(kind, value)));

@@ -9,7 +9,8 @@ use regex_automata::util::{start, syntax};
 use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 
-use super::{Pattern, Piece, QueryError};
+use super::pattern::{Pattern, Piece};
+use super::tree::QueryError;
 use crate::field::folded;
 
 /// The most memory that one automaton may take, and its making as much again, in bytes.

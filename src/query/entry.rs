@@ -61,8 +61,10 @@ impl EntryBuilder {
     pub fn add(&mut self, path: &str, value: Option<&str>, is_searchable: bool) {
         let entry = &mut self.0;
         let path = spelled_path(path);
+        let is_null_of_table = value.is_none() && is_in_table(&path);
         let Some(value) = value.filter(|value| !value.is_empty()) else {
-            if is_searchable {
+            // The table of fields is known whatever entries say.
+            if is_searchable && !is_null_of_table {
                 entry.nothing.push((path.into(), value.is_none()));
             }
             return;
@@ -240,6 +242,11 @@ fn kind_of(path: &str) -> Kind {
     field::by_name(path)
         .filter(|field| field.origin == Origin::Entry)
         .map_or(Kind::Any, |field| field.kind)
+}
+
+/// Whether a path of the entry is in the table of fields.
+fn is_in_table(path: &str) -> bool {
+    field::by_name(path).is_some_and(|field| field.origin == Origin::Entry)
 }
 
 /// A value as it is asked for.

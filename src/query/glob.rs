@@ -1,6 +1,6 @@
 //! Texts with `*` as their only wildcard: they are matched without an automaton.
 
-use super::{Pattern, Piece};
+use super::pattern::{Pattern, Piece};
 use crate::field::folded;
 
 /// A text with `*` alone and nothing but ASCII besides: it needs no automaton.

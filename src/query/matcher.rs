@@ -7,8 +7,10 @@ use std::sync::Arc;
 use super::automaton::{AutomataRoom, Automaton};
 use super::entry::{Entry, Path, asked};
 use super::glob::Glob;
+use super::pattern::Pattern;
+use super::tree::{Query, QueryError};
 use super::value_test::ValueTest;
-use super::{Pattern, Query, QueryError, words};
+use super::words;
 use crate::field::{self, Kind, Number, Part, folded, has_words};
 
 /// Whether a question says yes to an event. For many events, make a [`Matcher`] once.

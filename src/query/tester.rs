@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::automaton::{AutomataRoom, Automaton};
+use super::tree::{Query, QueryError};
 use super::value_test::ValueTest;
-use super::{Query, QueryError, words};
+use super::words;
 use crate::field::{self, Kind, folded, has_words};
 
 /// What a value of one field has to be.

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::moment::{Moment, When};
+use super::pattern::Pattern;
 use super::print::moment_text;
-use super::{Bound, Interval, Pattern, Query, QueryError};
+use super::tree::{Bound, Interval, Query, QueryError};
 use crate::field::{self, Kind, Number, Origin, TWO_FACTOR, folded};
 use crate::position::Source;
 use crate::wording::quoted;

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::automaton::Automaton;
-use super::{Bound, Interval, words};
+use super::tree::{Bound, Interval};
+use super::words;
 use crate::field::{Number, folded, instant_us};
 
 /// What a value has to be.

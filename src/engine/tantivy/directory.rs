@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::fs;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::document::Paths;
 use super::error::IndexError;
-use super::folder::failed;
+use super::folder::{DIR_NAME, NEW_NAME, failed};
 use super::proof::is_proof;
 use super::schema::Shape;
 use super::snapshot::Snapshot;
@@ -131,6 +131,23 @@ pub(super) fn open_beside(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Sna
     let mut snapshot = Snapshot::take(&reader(&index)?, shape, payload.seq)?;
     snapshot.last_hash = payload.sha256.map(Into::into);
     Ok(snapshot)
+}
+
+/// What can be asked now of the index in `data_dir`, and its directory. Where a rebuilt one could not be put in its place, that one
+/// holds more.
+pub(super) fn find_beside(
+    data_dir: &Path,
+    log_id: Uuid,
+) -> Result<(PathBuf, Snapshot), IndexError> {
+    let open = |name: &str| {
+        let dir = data_dir.join(name);
+        open_beside(&dir, &Shape::new(), log_id).map(|snapshot| (dir, snapshot))
+    };
+    match (open(DIR_NAME), open(NEW_NAME)) {
+        (Ok(current), Ok(new)) if new.1.seq() > current.1.seq() => Ok(new),
+        (Err(IndexError::Unusable(_)), Ok(new)) => Ok(new),
+        (current, _) => current,
+    }
 }
 
 /// What can be asked of an index that cannot be opened: nothing.

@@ -11,8 +11,8 @@ use tantivy::postings::{SegmentPostings, TermInfo};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocSet as _, InvertedIndexReader, TERMINATED, TantivyError};
 
+use super::best::Best;
 use super::bits::Bits;
-use super::facets::Best;
 use super::matches::Matches;
 use super::merged::Merged;
 use crate::engine::budget::Steps;

@@ -11,9 +11,8 @@ use tantivy::directory::error::OpenReadError;
 use tracing::debug;
 use uuid::Uuid;
 
-use super::directory::open_existing;
+use super::directory::{find_beside, open_existing};
 use super::error::IndexError;
-use super::find_beside;
 use super::proof::is_proof_read;
 use super::schema::Shape;
 use super::snapshot::Snapshot;

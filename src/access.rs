@@ -8,5 +8,5 @@ mod secret;
 mod settings;
 
 pub use self::grant::{BadPermission, Grant, Permission, Permissions};
-pub use self::settings::{Auth, PrincipalLimits};
 pub use self::secret::{ApiToken, BadApiToken, SecretHash, SessionKey};
+pub use self::settings::{Auth, PrincipalLimits};

@@ -25,9 +25,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use comfy_table::{ContentArrangement, Table, presets};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand, ValueEnum};
+use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::HumanCount;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;

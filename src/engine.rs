@@ -67,7 +67,7 @@ impl Engine {
     #[must_use]
     pub fn version(&self) -> &'static str {
         match self {
-            Self::Tantivy(_) => tantivy::VERSION,
+            Self::Tantivy(_) => Index::VERSION,
             Self::Memory(_) => env!("CARGO_PKG_VERSION"),
         }
     }

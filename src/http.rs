@@ -4,6 +4,7 @@
 //! [`crate::search`]'s business. Whatever goes wrong leaves as `application/problem+json` (RFC 9457).
 
 mod access;
+mod access_log;
 mod admission;
 mod cors;
 mod coverage;
@@ -165,17 +166,20 @@ fn router(state: AppState) -> Router {
         routes.route_layer(middleware::from_fn_with_state(needs, guard::check))
     };
     let exports = Router::new().route("/v1/export", get(export::export));
-    let administration = Router::new().route("/v1/access-log", get(access::list));
+    let administration = Router::new().route("/v1/access-log", get(access_log::list));
     // Without a credential: whoever has none yet, and whoever runs the service.
-    let session =
-        Router::new().route("/v1/session", post(session::begin).delete(session::end));
+    let session = Router::new().route("/v1/session", post(session::begin).delete(session::end));
     let operation = Router::new()
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz));
     let panics = state.panics.clone();
     guarded(questions(), Some(Permission::Search), "search")
         .merge(guarded(exports, Some(Permission::Export), "export"))
-        .merge(guarded(administration, Some(Permission::Admin), "access-log"))
+        .merge(guarded(
+            administration,
+            Some(Permission::Admin),
+            "access-log",
+        ))
         .merge(guarded(session, None, "session"))
         .merge(operation)
         .fallback(unknown_route)

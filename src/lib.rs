@@ -81,6 +81,7 @@ pub mod service;
 pub mod span;
 pub mod status;
 pub mod store;
+pub mod sync;
 pub mod task;
 pub mod terminal;
 pub mod upstream;

@@ -56,6 +56,8 @@ pub struct Service {
     pollers: Vec<Poller>,
     history: Look,
     access: Access,
+    /// How long the access log is kept.
+    access_log: TimeDelta,
     question_time: TimeDelta,
     /// What proves that the owner of the data directory asks.
     owner: OwnerSecret,
@@ -86,18 +88,20 @@ impl Service {
             pollers,
             history,
             access,
+            access_log,
             question_time,
             owner,
             connections,
             clock,
         } = self;
         let engine = Engine::Tantivy(index.clone());
-        let app = AppState::new(store.clone(), engine, board, clock.clone(), access)
+        let app = AppState::new(store.clone(), engine, board, clock.clone(), access.clone())
             .with_limits(Limits {
                 connections,
                 ..Limits::for_questions_of(question_time)
             });
         let indexing = Indexing::new(store.clone(), index, clock.clone());
+        let clock_of_access = clock.clone();
         let scrub = Scrub::new(store.clone(), clock);
         let address = listener.local_addr().ok();
 
@@ -110,6 +114,13 @@ impl Service {
         let stop_watch = stop_taking.clone();
         taking.spawn(async move {
             watch::watch(history, stop_watch).await;
+            Ok(())
+        });
+        let (stop_forgetting, forget_clock) = (stop_taking.clone(), clock_of_access);
+        taking.spawn(async move {
+            access
+                .forget_old_lines(access_log, forget_clock, stop_forgetting)
+                .await;
             Ok(())
         });
         let stop_http = stop_taking.clone();
@@ -235,6 +246,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         pollers,
         history,
         access,
+        access_log: config.http.access_log,
         question_time: config.http.limits.question_time,
         owner,
         connections,

@@ -26,8 +26,8 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::mask::Mask;
 use crate::clock::Clock;
+use crate::mask::Mask;
 use crate::position::{Cursor, Source, Window, rfc3339};
 use crate::task;
 use crate::wording::{causes, root_cause};

@@ -231,7 +231,9 @@ mod tests {
     #[test]
     fn all_digits_occur_in_random_text() {
         let text: String = (0..200).map(|_| random_text().unwrap()).collect();
-        let missing = DIGITS.iter().filter(|digit| !text.as_bytes().contains(digit));
+        let missing = DIGITS
+            .iter()
+            .filter(|digit| !text.as_bytes().contains(digit));
         assert_eq!(missing.count(), 0);
     }
 }

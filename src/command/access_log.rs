@@ -37,7 +37,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let dir = super::data_dir(args.data_dir.as_deref(), config)?;
     let store = AccessStore::open(&dir)?;
-    let wanted = if args.limit == 0 { usize::MAX } else { args.limit };
+    let wanted = if args.limit == 0 {
+        usize::MAX
+    } else {
+        args.limit
+    };
     if args.json {
         return print_json(&store, wanted);
     }
@@ -47,7 +51,9 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
         say(for_people(entry))
     })?;
     if rest.is_some() {
-        note(format!("Only the newest {shown} are shown; --limit 0 shows all."))?;
+        note(format!(
+            "Only the newest {shown} are shown; --limit 0 shows all."
+        ))?;
     }
     Ok(())
 }
@@ -61,7 +67,10 @@ fn print_json(store: &AccessStore, wanted: usize) -> Result<()> {
         comma = ",";
         say(line)
     })?;
-    Ok(say(format!("], \"next_cursor\": {}}}", json!(rest.map(|id| id.to_string()))))?)
+    Ok(say(format!(
+        "], \"next_cursor\": {}}}",
+        json!(rest.map(|id| id.to_string()))
+    ))?)
 }
 
 /// Hands the newest `wanted` lines to `show`. Returns where the next page begins, if there is one.

@@ -8,9 +8,9 @@ use std::path::Path;
 use crate::access::Auth;
 use crate::clock::Clock;
 use crate::config::{self, AccountsChoice, Config, CredentialSource};
-use crate::store::{ACCESS_FILE_NAME, AccessStore};
 use crate::position::Source;
 use crate::service;
+use crate::store::{ACCESS_FILE_NAME, AccessStore};
 
 /// What upstream gives each user in five minutes, by its documentation.
 const UPSTREAM_QUOTA: u32 = 1_200;

@@ -187,7 +187,9 @@ fn revoke(store: &AccessStore, id: &str, is_json: bool, now: DateTime<Utc>) -> R
     }
     record(store, "token.revoke", &format!("id={id}"), now)?;
     if is_json {
-        return Ok(say(serde_json::json!({ "id": id, "revoked_at": rfc3339(now) }))?);
+        return Ok(say(
+            serde_json::json!({ "id": id, "revoked_at": rfc3339(now) }),
+        )?);
     }
     Ok(say(format!("Revoked token {id} and its sessions."))?)
 }

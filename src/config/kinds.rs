@@ -157,7 +157,11 @@ pub(super) fn public_url(value: &Value<'_>) -> Read<Option<Url>> {
     let url = Url::parse(text).ok().filter(|url| {
         let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
         let has_user = !url.username().is_empty() || url.password().is_some();
-        is_web && !has_user && url.path() == "/" && url.query().is_none() && url.fragment().is_none()
+        is_web
+            && !has_user
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
     });
     match url {
         Some(url) => Ok(Some(url)),

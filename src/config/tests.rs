@@ -86,6 +86,15 @@ fn what_is_written_is_what_is_meant() {
         listen = "[::1]:0"
         auth = "none"
         max_connections = 40
+        public_url = "https://audit.example.com/"
+        cors_origins = ["https://search.example.com"]
+        trusted_proxies = ["10.1.2.3/8", "::1"]
+        access_log = "30d"
+        [http.limits]
+        requests_per_minute = 60
+        questions = 2
+        streams = 3
+        question_time = "5s"
         [upstream]
         base_url = "http://127.0.0.1:8080/client/v4/"
         token_file = "/run/secrets/cloudflare"
@@ -116,6 +125,16 @@ fn what_is_written_is_what_is_meant() {
             listen: "[::1]:0".parse().unwrap(),
             auth: Auth::None,
             max_connections: 40,
+            public_url: Some("https://audit.example.com".parse().unwrap()),
+            cors_origins: vec!["https://search.example.com".into()],
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+            access_log: TimeDelta::days(30),
+            limits: PrincipalLimits {
+                requests_per_minute: 60.try_into().unwrap(),
+                questions: 2,
+                streams: 3,
+                question_time: TimeDelta::seconds(5),
+            },
         },
         upstream: UpstreamConfig {
             base_url: "http://127.0.0.1:8080/client/v4".parse().unwrap(),

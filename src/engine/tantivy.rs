@@ -76,9 +76,6 @@ use self::schema::Shape;
 pub use self::snapshot::Snapshot;
 pub use self::verify::{Unverified, verify_beside};
 
-/// The version of the library, as the manifest asks for it.
-pub(super) const VERSION: &str = "0.27";
-
 /// How the names of the engine's threads begin. A panic there ends one merge, or leads to a reopening; either is caught by the engine.
 pub const ENGINE_THREADS: &[&str] = &["merge_thread_", "segment_updater", "thrd-tantivy-index"];
 
@@ -109,6 +106,9 @@ struct Inner {
 }
 
 impl Index {
+    /// The version of the library, as the manifest asks for it.
+    pub(super) const VERSION: &str = "0.27";
+
     /// Opens the index in the data directory `data_dir` for the log `log_id`, whose newest event is at `head`, and says
     /// why it must be filled anew, if it must.
     ///

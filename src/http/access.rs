@@ -6,33 +6,30 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use axum::Json;
-use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
-use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use url::Url;
 
-use super::AppState;
 use super::limit::Usage;
-use super::params::{Given, bad, number};
 use super::principal::{Principal, identify};
 use super::problem::Problem;
 use crate::access::{Auth, PrincipalLimits};
+use crate::clock::Clock;
 use crate::owner::OwnerSecret;
-use crate::position::rfc3339;
-use crate::store::{AccessEntry, AccessStore, StoreError, lock};
+use crate::store::{AccessEntry, AccessStore, StoreError};
+use crate::sync::lock;
 use crate::task;
 
 /// How many lines of the access log may wait in memory for a disk that does not take them.
 const MAX_WAITING_LINES: usize = 10_000;
 
-/// How many lines a page of the access log has unless asked otherwise, and at most.
-const DEFAULT_LINES: usize = 100;
-const MAX_LINES: usize = 1_000;
+/// How often old lines of the access log are deleted.
+const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 
 /// How the service is reached, and by whom.
 #[derive(Debug, Clone)]
@@ -116,6 +113,24 @@ impl Access {
             .await
     }
 
+    /// Deletes the lines that are older than `kept`, now and every hour until `stop`.
+    pub async fn forget_old_lines(self, kept: TimeDelta, clock: Clock, stop: CancellationToken) {
+        loop {
+            let before = clock.now() - kept;
+            let forgotten = self.work(move |store| {
+                while store.forget_entries_before(before)? {}
+                Ok(())
+            });
+            if forgotten.await.is_err() {
+                warn!("Old lines of the access log could not be deleted; trying again in an hour.");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(FORGET_EVERY) => {}
+            }
+        }
+    }
+
     /// Runs `work` where it may wait for the disk.
     pub(super) async fn work<T: Send + 'static>(
         &self,
@@ -153,67 +168,4 @@ impl Access {
         })
         .await
     }
-}
-
-/// A page of the access log.
-#[derive(Serialize)]
-pub(super) struct Lines {
-    entries: Vec<Line>,
-    next_cursor: Option<String>,
-}
-
-/// A line of the access log.
-#[derive(Serialize)]
-struct Line {
-    time: String,
-    principal: String,
-    address: Option<String>,
-    action: String,
-    route: String,
-    parameters: String,
-    results: Option<u64>,
-    duration_ms: Option<u64>,
-    status: Option<u16>,
-}
-
-impl From<AccessEntry> for Line {
-    fn from(entry: AccessEntry) -> Self {
-        Self {
-            time: rfc3339(entry.time),
-            principal: entry.principal,
-            address: entry.address,
-            action: entry.action,
-            route: entry.route,
-            parameters: entry.parameters,
-            results: entry.results,
-            duration_ms: entry.duration_ms,
-            status: entry.status,
-        }
-    }
-}
-
-/// `GET /v1/access-log`: who asked what, the newest first.
-pub(super) async fn list(
-    State(app): State<AppState>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<Lines>, Problem> {
-    let given = Given::read(query.as_deref(), &["limit", "cursor"])?;
-    let limit = match given.one("limit")? {
-        None => DEFAULT_LINES,
-        Some(text) => number("limit", text, MAX_LINES)?,
-    };
-    let before = match given.one("cursor")? {
-        None => None,
-        Some(text) => Some(text.parse().map_err(|_| {
-            bad("cursor", "this is no cursor of `/v1/access-log`; leave it out to begin at the newest line")
-        })?),
-    };
-    let page = app
-        .access
-        .work(move |store| Ok(store.access_entries(before, limit)?))
-        .await?;
-    Ok(Json(Lines {
-        entries: page.entries.into_iter().map(Line::from).collect(),
-        next_cursor: page.next_before.map(|id| id.to_string()),
-    }))
 }

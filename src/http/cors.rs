@@ -1,10 +1,11 @@
 //! Pages of other origins that the configuration allows to ask (`http.cors_origins`).
 
+use axum::http::StatusCode;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HeaderMap, HeaderName, HeaderValue, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HeaderMap, HeaderName, HeaderValue,
+    VARY,
 };
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 /// What such a page may send, and may read of an answer's headers. Cookies are not sent: such a page has a token.

@@ -64,7 +64,10 @@ pub(super) async fn check(
             rate,
             _place,
         }) => {
-            let name = principal.as_ref().map_or(NOBODY, Principal::name).to_owned();
+            let name = principal
+                .as_ref()
+                .map_or(NOBODY, Principal::name)
+                .to_owned();
             if let Some(principal) = principal {
                 request.extensions_mut().insert(principal);
             }
@@ -125,10 +128,7 @@ impl Refused {
 }
 
 /// Finds out who sends a request, and whether it may be answered.
-async fn admit(
-    needs: &Needs,
-    headers: &HeaderMap,
-) -> Result<Admitted, Refused> {
+async fn admit(needs: &Needs, headers: &HeaderMap) -> Result<Admitted, Refused> {
     let app = &needs.app;
     let Some(permission) = needs.permission else {
         return Ok(Admitted::default());
@@ -202,7 +202,9 @@ impl Begun {
 /// The pattern of the route that a request is for.
 fn route(request: &Request) -> String {
     let matched = request.extensions().get::<MatchedPath>();
-    matched.map_or(request.uri().path(), MatchedPath::as_str).to_owned()
+    matched
+        .map_or(request.uri().path(), MatchedPath::as_str)
+        .to_owned()
 }
 
 /// The parameters of a request as they are recorded: those in the path too, without credentials.
@@ -219,7 +221,11 @@ fn parameters(request: &Request) -> String {
 fn client_of(app: &AppState, request: &Request) -> Requester {
     let peer = request.extensions().get::<Arc<line::Client>>();
     let peer = peer.map_or(IpAddr::from(Ipv4Addr::LOCALHOST), |client| client.address());
-    Requester::of(peer, request.headers(), &app.access.settings().trusted_proxies)
+    Requester::of(
+        peer,
+        request.headers(),
+        &app.access.settings().trusted_proxies,
+    )
 }
 
 /// A layer for all routes: refuses a request for a host that is not ours, one that a page of another site sends, and
@@ -237,7 +243,9 @@ pub(super) async fn check_origin(
     request.extensions_mut().insert(client.clone());
     let settings = app.access.settings();
     let (method, headers) = (request.method(), request.headers());
-    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let origin = headers
+        .get(header::ORIGIN)
+        .and_then(|origin| origin.to_str().ok());
     let allowed = origin.filter(|origin| settings.cors_origins.iter().any(|known| known == origin));
     let allowed = allowed.map(ToOwned::to_owned);
     if allowed.is_some() && *method == Method::OPTIONS {
@@ -285,7 +293,8 @@ fn refuse_foreign_change(
 ) -> Option<Problem> {
     let origin = origin.filter(|_| !method.is_safe() && !is_allowed)?;
     let host = origin.split_once("://").map(|(_, host)| host);
-    let is_own = host.is_some_and(|host| is_public(app, host) || client.host.as_deref() == Some(host));
+    let is_own =
+        host.is_some_and(|host| is_public(app, host) || client.host.as_deref() == Some(host));
     (!is_own).then(|| Problem::foreign_origin(origin))
 }
 
@@ -294,7 +303,9 @@ fn is_public(app: &AppState, host: &str) -> bool {
     let public = app.access.settings().public_url.as_ref();
     public.is_some_and(|url| {
         let authority = url.authority();
-        let default_port = url.port_or_known_default().map(|port| format!("{authority}:{port}"));
+        let default_port = url
+            .port_or_known_default()
+            .map(|port| format!("{authority}:{port}"));
         host.eq_ignore_ascii_case(authority)
             || default_port.is_some_and(|with_port| host.eq_ignore_ascii_case(&with_port))
     })

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use super::principal::Principal;
 use super::problem::Problem;
 use crate::access::PrincipalLimits;
-use crate::store::lock;
+use crate::sync::lock;
 
 /// The length of the stretch in which requests are counted.
 const WINDOW: TimeDelta = TimeDelta::minutes(1);
@@ -172,7 +172,8 @@ impl Usage {
         let mut principals = lock(&self.principals);
         if principals.len() > MANY {
             let limits = self.limits;
-            principals.retain(|_, taken| now - taken.at < FORGOTTEN_AFTER || taken.is_in_use(&limits));
+            principals
+                .retain(|_, taken| now - taken.at < FORGOTTEN_AFTER || taken.is_in_use(&limits));
         }
         let taken = principals
             .entry(principal.to_owned())
@@ -247,7 +248,9 @@ mod tests {
     fn principals_that_ask_nothing_any_more_are_forgotten() {
         let usage = usage(60);
         let now = from_micros(0);
-        let _held = usage.stream(&Principal::with_token("streams"), now).unwrap();
+        let _held = usage
+            .stream(&Principal::with_token("streams"), now)
+            .unwrap();
         for n in 0..=MANY {
             usage.count(&n.to_string(), now).unwrap();
         }

@@ -111,7 +111,9 @@ impl Problem {
             StatusCode::TOO_MANY_REQUESTS,
             "urn:orgtrail:problem:over-limit",
             "Too many requests",
-            format!("this principal may send another request in {seconds} s; `http.limits` has the limits"),
+            format!(
+                "this principal may send another request in {seconds} s; `http.limits` has the limits"
+            ),
         )
     }
 
@@ -163,7 +165,7 @@ impl Problem {
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        let detail = "everything here is read with GET";
+        let detail = "the route does not take this method; most are read with GET";
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "urn:orgtrail:problem:method",

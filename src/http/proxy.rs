@@ -107,9 +107,15 @@ fn parameter(element: &str, name: &str) -> Option<String> {
 fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim().trim_matches('"');
     let parsed = text.parse().ok();
-    let parsed = parsed.or_else(|| text.parse().ok().map(|socket: std::net::SocketAddr| socket.ip()));
+    let parsed = parsed.or_else(|| {
+        text.parse()
+            .ok()
+            .map(|socket: std::net::SocketAddr| socket.ip())
+    });
     let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
-    parsed.or_else(in_brackets).map(|ip: IpAddr| ip.to_canonical())
+    parsed
+        .or_else(in_brackets)
+        .map(|ip: IpAddr| ip.to_canonical())
 }
 
 #[cfg(test)]
@@ -166,10 +172,17 @@ mod tests {
             ("For=\"198.51.100.7:4711\";proto=https", "198.51.100.7"),
             ("for=\"[2001:db8::1]:4711\"", "2001:db8::1"),
             ("for=\"[2001:db8::1]\"", "2001:db8::1"),
-            ("for=203.0.113.9, for=198.51.100.7;by=10.1.1.1", "198.51.100.7"),
+            (
+                "for=203.0.113.9, for=198.51.100.7;by=10.1.1.1",
+                "198.51.100.7",
+            ),
             ("for=_hidden", "10.1.1.1"),
         ] {
-            assert_eq!(client("10.1.1.1", &[("forwarded", value)]), expected, "{value}");
+            assert_eq!(
+                client("10.1.1.1", &[("forwarded", value)]),
+                expected,
+                "{value}"
+            );
         }
     }
 

@@ -89,7 +89,7 @@ pub(super) async fn begin(
     let stored = key.clone();
     let end = app
         .access
-            .work(move |access| {
+        .work(move |access| {
             let token = ApiToken::parse(&credentials.token)
                 .map_err(|error| Problem::unauthorized(error.to_string()))?;
             let token = access

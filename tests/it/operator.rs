@@ -93,7 +93,7 @@ fn check_reports_all_problems_at_once_and_warns_of_the_rest() {
     assert_eq!(said.matches("PROBLEM").count(), PLACES.len(), "{said}");
     let warnings = [
         "`max_requests` is 2000",
-        "`auth` is \"tokens\" and there are no tokens",
+        "`auth` is \"tokens\" and there are no valid tokens",
         "the variable `ORGTRAIL_HTTP_LISTEN` has no effect, did you mean `ORGTRAIL__HTTP__LISTEN`?",
     ];
     for warning in warnings {
@@ -124,7 +124,7 @@ fn serve_refuses_what_can_never_work_in_the_words_of_check() {
         assert!(refusal.contains(problem), "{problem} is missing in\n{said}");
     }
     assert!(
-        said.contains("WARN") && said.contains("there are no tokens"),
+        said.contains("WARN") && said.contains("there are no valid tokens"),
         "{said}"
     );
 }

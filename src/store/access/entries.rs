@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Row, named_params};
 
-use super::AccessStore;
+use super::database::AccessStore;
 use crate::clock::from_micros;
 use crate::store::error::StoreError;
 

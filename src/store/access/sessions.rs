@@ -3,8 +3,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::OptionalExtension;
 
+use super::database::AccessStore;
 use super::tokens::{TokenRow, find};
-use super::AccessStore;
 use crate::access::SecretHash;
 use crate::store::error::StoreError;
 
@@ -53,14 +53,12 @@ impl AccessStore {
         now: DateTime<Utc>,
     ) -> Result<Option<TokenRow>, StoreError> {
         self.read(|db| {
-            let mut select = db.prepare_cached(
-                "SELECT token FROM session WHERE hash = ?1 AND expires_us > ?2",
-            )?;
+            let mut select =
+                db.prepare_cached("SELECT token FROM session WHERE hash = ?1 AND expires_us > ?2")?;
             let id: Option<String> = select
-                .query_row(
-                    (key.as_bytes().as_slice(), now.timestamp_micros()),
-                    |row| row.get(0),
-                )
+                .query_row((key.as_bytes().as_slice(), now.timestamp_micros()), |row| {
+                    row.get(0)
+                })
                 .optional()?;
             match id {
                 Some(id) => find(db, "id = ?1", id),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::AccessStore;
+use super::database::AccessStore;
 use crate::access::{Grant, SecretHash};
 use crate::clock::from_micros;
 use crate::store::error::StoreError;
@@ -56,9 +56,18 @@ impl AccessStore {
     ///
     /// # Errors
     /// What the database says.
-    pub fn create_token(&self, token: &NewToken, now: DateTime<Utc>) -> Result<TokenRow, StoreError> {
+    pub fn create_token(
+        &self,
+        token: &NewToken,
+        now: DateTime<Utc>,
+    ) -> Result<TokenRow, StoreError> {
         let id = new_id();
-        let sources: Vec<String> = token.grant.sources.iter().map(ToString::to_string).collect();
+        let sources: Vec<String> = token
+            .grant
+            .sources
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         self.write(|db| {
             let mut insert = db.prepare_cached(
                 "INSERT INTO token (id, name, hash, permissions, sources, bodies, created_us, expires_us)
@@ -144,9 +153,15 @@ struct Stored {
 impl Stored {
     /// Fails if a text in it is not one that this program writes: such a token must not be answered as if it had no limits.
     fn parsed(self) -> Result<TokenRow, StoreError> {
-        let damaged = |what: &str| StoreError::Damaged(format!("token `{}` has unreadable {what}", self.row.id));
+        let damaged = |what: &str| {
+            StoreError::Damaged(format!("token `{}` has unreadable {what}", self.row.id))
+        };
         let permissions = self.permissions.parse().map_err(|_| damaged("scopes"))?;
-        let sources = self.sources.lines().map(str::parse).collect::<Result<_, _>>();
+        let sources = self
+            .sources
+            .lines()
+            .map(str::parse)
+            .collect::<Result<_, _>>();
         let sources = sources.map_err(|_| damaged("sources"))?;
         let grant = Grant {
             permissions,

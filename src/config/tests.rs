@@ -51,7 +51,10 @@ fn keys_in(text: &str) -> BTreeSet<String> {
     for line in text.lines() {
         if line.starts_with('[') {
             let name = line.trim_matches(['[', ']']);
-            keys.insert(format!("{} {name}", Header::Top));
+            keys.insert(match name.split_once('.') {
+                Some((outer, inner)) => format!("in `[{outer}]` {inner}"),
+                None => format!("{} {name}", Header::Top),
+            });
             header = format!("in `{line}`");
         } else if let Some((key, _)) = line.split_once(" = ")
             && !line.starts_with('#')
@@ -294,7 +297,7 @@ fn a_syntax_error_hides_only_what_comes_after_it() {
     let text = "[http]\nport = 80\n[poll]\ninterval = 60s\noverlap = \"never\"\n[[organizations]\nid = 7\n";
     assert_snapshot!(report(text), @r#"
     3 mistakes in the configuration:
-    orgtrail.toml:2:1: unknown key `port` in `[http]`: there are `auth`, `listen`, `max_connections`
+    orgtrail.toml:2:1: unknown key `port` in `[http]`: there are `access_log`, `auth`, `cors_origins`, `limits`, `listen`, `max_connections`, `public_url`, `trusted_proxies`
     orgtrail.toml:4:12: not TOML: string values must be quoted, expected literal string
     orgtrail.toml:6:17: not TOML: unclosed array table, expected `]`
     "#);

@@ -444,7 +444,7 @@ mod tests {
     async fn a_piece_of_an_export_waits_for_its_turn_as_long_as_it_takes() {
         let dir = tempfile::tempdir().unwrap();
         let app = app(dir.path()).with_limits(Limits {
-            waiting: Duration::from_millis(20),
+            waiting: Duration::from_millis(300),
             ..Limits::default()
         });
         let turns = Arc::clone(&app.export_pieces);
@@ -452,7 +452,7 @@ mod tests {
         let others = turns.acquire_many_owned(all).await.unwrap();
         let mut piece = pin!(app.export(|app| Ok(app.store.head())));
         // Longer than a piece may take.
-        let later = tokio::time::timeout(Duration::from_millis(60), &mut piece).await;
+        let later = tokio::time::timeout(Duration::from_millis(500), &mut piece).await;
         assert!(later.is_err(), "it had no turn yet");
         drop(others);
         piece.await.unwrap();

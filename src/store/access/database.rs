@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::store::error::{StoreError, unusable};
 use crate::private;
+use crate::store::error::{StoreError, unusable};
 use crate::sync::lock;
 
 /// The file in the data directory.

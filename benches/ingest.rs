@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
-use orgtrail::index::{DIR_NAME, Index};
+use orgtrail::engine::tantivy::{DIR_NAME, Index};
 use orgtrail::indexing::Indexing;
 use orgtrail::position::Seq;
 use tempfile::TempDir;

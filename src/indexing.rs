@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,8 +16,9 @@ use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::durable::Breaker;
+use crate::engine::tantivy::{Index, IndexError, Unverified};
+use crate::engine::{Hit, View};
 use crate::event::AuditEvent;
-use crate::index::{Hit, Index, IndexError, Snapshot, Unverified};
 use crate::invariant;
 use crate::position::Seq;
 use crate::store::{Store, StoreError};
@@ -96,10 +98,10 @@ pub fn open_index(
 ///
 /// # Errors
 /// [`IndexError::Unusable`] when there is no index of this log.
-pub fn open_beside(data_dir: &Path, store: &Store) -> Result<Snapshot, IndexingError> {
+pub fn open_beside(data_dir: &Path, store: &Store) -> Result<View, IndexingError> {
     let snapshot = Index::open_beside(data_dir, store.log_id())?;
     match other_history(store, snapshot.seq(), snapshot.last_hash())? {
-        None => Ok(snapshot),
+        None => Ok(Arc::new(snapshot).into()),
         Some(why) => Err(IndexError::Unusable(why).into()),
     }
 }

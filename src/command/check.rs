@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use super::setup::{self, Severity};
 use crate::clock::Clock;
 use crate::config::{Config, CredentialSource};
-use crate::index::{IndexError, verify_beside};
+use crate::engine::tantivy::{IndexError, verify_beside};
 use crate::indexing::{IndexingError, open_beside};
 use crate::poll::Following;
 use crate::position::{Source, Window, rfc3339};

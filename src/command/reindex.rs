@@ -11,7 +11,7 @@ use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use super::counted;
 use crate::clock::Clock;
 use crate::durable::Breaker;
-use crate::index::Index;
+use crate::engine::tantivy::Index;
 use crate::indexing::{Indexing, open_index};
 use crate::store::{Store, StoreError};
 use crate::terminal::{note, say};

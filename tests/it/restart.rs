@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use orgtrail::clock::Clock;
 use orgtrail::durable::{Break, Breaker, Step};
+use orgtrail::engine::Range;
+use orgtrail::engine::tantivy::Index;
 use orgtrail::event::Arrival;
-use orgtrail::index::{Index, Range};
 use orgtrail::indexing::{Indexing, IndexingError, open_index};
 use orgtrail::position::Seq;
 use orgtrail::store::{Imported, Store};
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::desk::{Desk, account};
 use crate::harness::{Service, Upstream, until};
+use crate::view::Asked;
 
 /// A file of the index with this ending.
 fn file_of(index: &Path, ending: &str) -> PathBuf {
@@ -82,7 +84,7 @@ async fn whatever_happens_to_the_index_everything_is_found_again() {
         let log = orgtrail::store::Store::open_beside(&data).unwrap();
         let begun = Instant::now();
         loop {
-            let whole = orgtrail::index::verify_beside(&data, log.log_id());
+            let whole = orgtrail::engine::tantivy::verify_beside(&data, log.log_id());
             if whole.as_ref().is_ok_and(|seq| *seq == log.head()) {
                 break;
             }
@@ -203,7 +205,9 @@ async fn an_index_is_replaced_only_by_a_whole_one_whenever_the_process_is_killed
         let (store, index, _) = open(&data, Breaker::default());
         catch_up(&store, &index).unwrap();
         let query = orgtrail::query::parse("common", Clock::system().now()).unwrap();
-        let found = index.snapshot().count(&query, Range::default()).unwrap();
+        let found = Asked::index(&index)
+            .count(&query, Range::default())
+            .unwrap();
         assert_eq!(found, 60, "{at} {how:?}");
         assert!(!index.is_rebuilding());
         assert!(index_dir.exists() && !new_dir.exists() && !data.join("index.old").exists());

@@ -461,19 +461,19 @@ async fn sweeps_are_made_although_upstreams_date_was_years_ahead() {
         date_off: TimeDelta::days(18_262),
         ..Faults::default()
     });
-    // Its stretch is sealed while the date is wrong, and without it.
-    let happened = start() + TimeDelta::minutes(15);
-    let readable = happened + TimeDelta::minutes(40);
+    // Its stretch is sealed without it, while the wrong date is believed.
+    let happened = start() + TimeDelta::minutes(35);
+    let readable = happened + TimeDelta::minutes(50);
     world
         .simulator
         .publish(&source, &entry("late", happened), happened, readable);
-    poll_until(&mut world, start() + TimeDelta::minutes(30)).await;
+    poll_until(&mut world, start() + TimeDelta::minutes(60)).await;
+    world.simulator.set_faults(Faults::default());
+    poll_until(&mut world, happened + TimeDelta::minutes(120)).await;
     let now = world.clock.now();
     let proven = world.store().progress(&source).unwrap().proven;
     let latest = proven.iter().map(|piece| piece.first_sealed).max();
     assert!(latest.unwrap() <= now, "{proven:?}");
-    world.simulator.set_faults(Faults::default());
-    poll_until(&mut world, happened + TimeDelta::minutes(100)).await;
     assert_eq!(ids(&mut world), ["late".to_owned()].into());
     world.claims_hold(&mut fastrand::Rng::with_seed(1));
 }

@@ -33,8 +33,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
 use orgtrail::event::AuditEvent;
+use orgtrail::follow::index::Indexing;
 use orgtrail::index::{DIR_NAME, Index};
-use orgtrail::indexing::Indexing;
 use orgtrail::position::Seq;
 use orgtrail::store::Store;
 

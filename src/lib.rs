@@ -22,7 +22,7 @@
 //! 1. [`upstream`] makes one call within the quota and returns a page.
 //! 2. [`poll`] chooses which call is next, and stores its page. Begin with [`poll::Poller::next_turn`].
 //! 3. [`store`] is the log. A page and its window's cursor are one transaction. It is the only user of SQLite.
-//! 4. [`indexing`] is the follower: it reads new events from the log and adds them to the index.
+//! 4. [`follow`] has the followers. [`follow::index`] reads new events from the log and adds them to the index.
 //! 5. [`index`] is the only user of Tantivy.
 //!
 //! # 3. What is proven
@@ -59,12 +59,12 @@ pub mod durable;
 pub mod event;
 pub mod field;
 pub mod filter;
+pub mod follow;
 pub mod handles;
 pub mod health;
 pub mod http;
 pub mod import;
 pub mod index;
-pub mod indexing;
 pub mod invariant;
 pub mod json;
 pub mod ledger;

@@ -10,8 +10,8 @@ use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::clock::Clock;
 use crate::durable::Breaker;
+use crate::follow::index::{Indexing, open_index};
 use crate::index::Index;
-use crate::indexing::{Indexing, open_index};
 use crate::store::Store;
 use crate::terminal::{note, say};
 

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
+use orgtrail::follow::index::{Indexing, open_index};
 use orgtrail::index::{DIR_NAME, Index};
-use orgtrail::indexing::{Indexing, open_index};
 use orgtrail::position::Seq;
 use orgtrail::sim::SimConfig;
 use orgtrail::store::{FILE_NAME, ScrubState, Store};

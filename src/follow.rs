@@ -1,0 +1,3 @@
+//! Followers of the log: each reads it in order and keeps something that is made from it.
+
+pub mod index;

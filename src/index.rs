@@ -34,6 +34,7 @@ mod scan;
 mod schema;
 mod segment;
 mod sets;
+pub mod steps;
 mod stopwatch;
 mod terms;
 mod tester;
@@ -51,7 +52,7 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use crate::durable::{Breaker, Broken, Step};
+use crate::durable::{Breaker, Broken};
 use crate::event::AuditEvent;
 use crate::position::Seq;
 use crate::query::{Query, QueryError};
@@ -407,7 +408,7 @@ impl Index {
         let said = directory::said(self.0.log_id, writing.added, writing.last_hash.clone())?;
         self.0
             .breaker
-            .around(Step::CommitIndex, || -> Result<(), IndexError> {
+            .around(steps::COMMIT, || -> Result<(), IndexError> {
                 let mut commit = writing.writer.prepare_commit()?;
                 commit.set_payload(&said);
                 // At this point, if we crash, the index is as it was after the last commit, and the same events come again.

@@ -21,6 +21,7 @@ mod reading;
 mod schema;
 mod scrub;
 mod sources;
+pub mod steps;
 mod windows;
 
 use std::fs::{self, File, TryLockError};

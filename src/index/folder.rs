@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 
 use tracing::debug;
 
-use super::{DIR_NAME, IndexError};
-use crate::durable::{Breaker, Step};
+use super::{DIR_NAME, IndexError, steps};
+use crate::durable::Breaker;
 
 /// Where a new index is built beside an unusable one.
 pub(super) const NEW_NAME: &str = "index.new";
@@ -86,9 +86,9 @@ impl Folder {
     pub(super) fn swap(&self, breaker: &Breaker) -> Result<(), IndexError> {
         let old = self.data_dir.join(OLD_NAME);
         remove(&old).map_err(failed(&old))?;
-        breaker.around(Step::SwapIndex, || rename(&self.current(), &old))?;
+        breaker.around(steps::SWAP, || rename(&self.current(), &old))?;
         // At this point, if we crash, there is no `index`, and the next start does the next step.
-        breaker.around(Step::SwapIndex, || rename(&self.new_one(), &self.current()))?;
+        breaker.around(steps::SWAP, || rename(&self.new_one(), &self.current()))?;
         self.sync()?;
         self.remove_old();
         Ok(())

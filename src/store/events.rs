@@ -7,7 +7,7 @@ use super::bodies::{self, Packed, Unpacker};
 use super::lateness::{Late, Shown};
 use super::reading::{has_form, is_damage};
 use super::windows::{self, Advance, GapCause, WindowId};
-use super::{Store, StoreError, identity, ledger, scrub, sources};
+use super::{Store, StoreError, identity, ledger, scrub, sources, steps};
 use crate::durable::Step;
 use crate::event::{Arrival, Identity, sha256};
 use crate::invariant;
@@ -89,7 +89,7 @@ impl Store {
             .0
             .bodies
             .pack(page.arrivals.iter().map(|arrival| arrival.body.get()))?;
-        let written = self.write(Step::AppendPage, page.received_at, |db, head| {
+        let written = self.write(steps::APPEND_PAGE, page.received_at, |db, head| {
             let source = page.window.source;
             let stretch = windows::stretch(db, page.window)?;
             let mut writing = Writing::new(self, db, source, head, page.received_at);
@@ -216,7 +216,7 @@ impl Store {
             self.0.bodies.judge_anew();
             return Ok(());
         };
-        let id = self.change(Step::SaveDictionary, |db| {
+        let id = self.change(steps::SAVE_DICTIONARY, |db| {
             let mut insert = db.prepare_cached(
                 "INSERT INTO dictionary (trained_us, sample_ratio, content, sha256) VALUES (?1, ?2, ?3, ?4)",
             )?;
@@ -592,7 +592,7 @@ mod tests {
     fn a_page_counts_once_even_when_its_answer_was_lost() {
         let breaks = Mutex::new(vec![Break::After, Break::Before]);
         let breaker = Breaker::new(move |step| {
-            if step == Step::AppendPage {
+            if step == steps::APPEND_PAGE {
                 breaks.lock().unwrap().pop()
             } else {
                 None

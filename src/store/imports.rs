@@ -6,8 +6,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::events::Writing;
-use super::{Appended, Store, StoreError, lock, sources};
-use crate::durable::Step;
+use super::{Appended, Store, StoreError, lock, sources, steps};
 use crate::event::{Arrival, Identity};
 use crate::position::Source;
 
@@ -62,7 +61,7 @@ impl Store {
             let of_source = by_source.entry(&entry.source).or_default();
             of_source.push((entry, packed));
         }
-        self.write(Step::AppendImport, now, |db, mut head| {
+        self.write(steps::APPEND_IMPORT, now, |db, mut head| {
             let mut total = Appended::default();
             for (&source, entries) in &by_source {
                 let label = entries.iter().find_map(|(entry, _)| entry.label.as_deref());

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Store, StoreError, sources};
+use super::{Store, StoreError, sources, steps};
 use crate::clock::from_micros;
-use crate::durable::Step;
 use crate::member::Member;
 use crate::position::Source;
 
@@ -75,7 +74,7 @@ impl Store {
             .iter()
             .map(|member| (member.id.as_str(), member))
             .collect();
-        self.change(Step::SaveMembers, |db| {
+        self.change(steps::SAVE_MEMBERS, |db| {
             for row in members(
                 db,
                 "WHERE organization = ?1 AND until_us IS NULL",

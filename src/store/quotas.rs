@@ -6,9 +6,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, steps};
 use crate::clock::from_micros;
-use crate::durable::Step;
 
 /// A credential's budget as it was last saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +56,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn save_quota(&self, credential: &str, row: QuotaRow) -> Result<QuotaRow, StoreError> {
-        self.change(Step::SaveQuota, |db| {
+        self.change(steps::SAVE_QUOTA, |db| {
             let row = match read(db, credential)? {
                 Some(stored) => row.merged_with(stored),
                 None => row,

@@ -8,9 +8,8 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::bodies::Packed;
 use super::reading::{Damage, is_damage};
-use super::{Store, StoreError};
+use super::{Store, StoreError, steps};
 use crate::clock::from_micros;
-use crate::durable::Step;
 use crate::event::{hex, sha256};
 use crate::position::{Seq, Source};
 
@@ -91,7 +90,7 @@ impl Store {
         is_full: bool,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.change(Step::SaveScrub, |db| {
+        self.change(steps::SAVE_SCRUB, |db| {
             db.prepare_cached("DELETE FROM damaged WHERE seq > ?1 AND seq <= ?2")?
                 .execute((after.0, upto.0))?;
             let mut insert = db.prepare_cached(
@@ -192,7 +191,7 @@ impl Store {
 
     fn put_back(&self, seq: Seq, body: &str) -> Result<(), StoreError> {
         let packed = self.0.bodies.pack(std::iter::once(body))?;
-        self.change(Step::RepairBody, |db| {
+        self.change(steps::REPAIR_BODY, |db| {
             for packed in &packed {
                 put_back_if_damaged(db, seq, packed)?;
             }

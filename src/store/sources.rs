@@ -5,9 +5,8 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Store, StoreError, people};
+use super::{Store, StoreError, people, steps};
 use crate::clock::from_micros;
-use crate::durable::Step;
 use crate::invariant;
 use crate::position::Source;
 
@@ -69,7 +68,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn save_sources(&self, seen: &[SourceSeen], now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.change(Step::SaveSources, |db| {
+        self.change(steps::SAVE_SOURCES, |db| {
             seen.iter().try_for_each(|seen| save(db, seen, now))
         })
     }
@@ -86,7 +85,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let began_us = list.began_at.timestamp_micros();
-        self.change(Step::SaveSources, |db| {
+        self.change(steps::SAVE_SOURCES, |db| {
             if list.is_complete {
                 let mut mark = db.prepare_cached(
                     "UPDATE source SET
@@ -122,7 +121,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn want_account_lists(&self, organizations: &[String]) -> Result<(), StoreError> {
-        self.change(Step::SaveSources, |db| {
+        self.change(steps::SAVE_SOURCES, |db| {
             let mut want = db.prepare_cached(
                 "INSERT INTO account_list (organization, wanted) VALUES (?1, 1)
                  ON CONFLICT (organization) DO UPDATE SET wanted = 1",
@@ -138,7 +137,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn want_no_account_lists(&self) -> Result<(), StoreError> {
-        self.change(Step::SaveSources, |db| {
+        self.change(steps::SAVE_SOURCES, |db| {
             Ok(db
                 .execute("UPDATE account_list SET wanted = 0", [])
                 .map(drop)?)

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::{Clock, from_micros};
-use orgtrail::durable::{Break, Breaker, Step};
+use orgtrail::durable::{Break, Breaker};
 use orgtrail::event::Arrival;
 use orgtrail::follow::index::Indexing;
-use orgtrail::index::{Hit, Index, Order, Range};
+use orgtrail::index::{self, Hit, Index, Order, Range};
 use orgtrail::position::{Seq, Source, Window, WindowKind};
 use orgtrail::query::{Query, parse};
 use orgtrail::search::{Question, SearchError, page};
@@ -65,7 +65,7 @@ impl Process {
     fn start(data: &Path, next_break: &NextBreak) -> Self {
         let next_break = Arc::clone(next_break);
         let breaker = Breaker::new(move |step| match step {
-            Step::CommitIndex => next_break.lock().unwrap().take(),
+            index::steps::COMMIT => next_break.lock().unwrap().take(),
             _ => None,
         });
         let store = Store::open(data, Breaker::default()).unwrap();

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use orgtrail::clock::Clock;
-use orgtrail::durable::{Break, Breaker, Step};
+use orgtrail::durable::{Break, Breaker};
 use orgtrail::event::Arrival;
 use orgtrail::follow::index::{Indexing, IndexingError, open_index};
-use orgtrail::index::{Index, Range};
+use orgtrail::index::{self, Index, Range};
 use orgtrail::position::Seq;
 use orgtrail::sim::SimConfig;
 use orgtrail::store::{Imported, Store};
@@ -181,7 +181,7 @@ async fn an_index_is_replaced_only_by_a_whole_one_whenever_the_process_is_killed
         let whole = fs::read(index_dir.join("meta.json")).unwrap();
         let step = AtomicUsize::new(0);
         let breaker = Breaker::new(move |this| {
-            let is_swap = this == Step::SwapIndex;
+            let is_swap = this == index::steps::SWAP;
             (is_swap && step.fetch_add(1, Ordering::SeqCst) == at).then_some(how)
         });
         let (store, index, _) = open(&data, breaker);
@@ -261,7 +261,7 @@ async fn a_panic_while_indexing_ends_one_turn_only() {
     fs::remove_dir_all(data.join("index")).unwrap();
     let has_panicked = AtomicBool::new(false);
     let breaker = Breaker::new(move |step| {
-        let is_first = step == Step::CommitIndex && !has_panicked.swap(true, Ordering::SeqCst);
+        let is_first = step == index::steps::COMMIT && !has_panicked.swap(true, Ordering::SeqCst);
         assert!(!is_first, "on purpose");
         None
     });

@@ -342,7 +342,7 @@ impl Index {
             .is_some_and(|writing| writing.added < writing.suspected_to)
     }
 
-    /// Adds events, the next ones in the log's order. They are found after [`Index::commit`].
+    /// Adds events, the next ones in the log's order. One whose body was erased has no document. The others are found after [`Index::commit`].
     ///
     /// # Errors
     /// [`IndexError::Engine`]: what was added since the last commit is then lost.
@@ -362,15 +362,27 @@ impl Index {
         let mut writing = lock(&self.0.writing);
         let writing = open(&mut writing)?;
         for event in events {
-            let replaced = replaced.get(&event.seq).copied();
-            let document = self.document(event, replaced, writing);
-            let at_us = event.ordered_at().timestamp_micros();
-            let recent = &self.0.recent;
-            recent.take(event.seq, at_us, &document, &self.0.shape);
-            writing.writer.add_document(document)?;
+            if !event.is_erased() {
+                self.add_document(event, replaced.get(&event.seq).copied(), writing)?;
+            }
             writing.added = event.seq;
             writing.last_hash.clone_from(&event.sha256);
         }
+        Ok(())
+    }
+
+    fn add_document(
+        &self,
+        event: &AuditEvent,
+        replaced: Option<Hit>,
+        writing: &mut Writing,
+    ) -> Result<(), IndexError> {
+        let document = self.document(event, replaced, writing);
+        let at_us = event.ordered_at().timestamp_micros();
+        let recent = &self.0.recent;
+        recent.take(event.seq, at_us, &document, &self.0.shape);
+        writing.writer.add_document(document)?;
+        writing.documents += 1;
         Ok(())
     }
 
@@ -405,7 +417,8 @@ impl Index {
     pub fn commit(&self) -> Result<(), IndexError> {
         let mut slot = lock(&self.0.writing);
         let writing = open(&mut slot)?;
-        let said = directory::said(self.0.log_id, writing.added, writing.last_hash.clone())?;
+        let last_hash = writing.last_hash.clone();
+        let said = directory::said(self.0.log_id, writing.added, last_hash, writing.documents)?;
         self.0
             .breaker
             .around(steps::COMMIT, || -> Result<(), IndexError> {

@@ -158,8 +158,7 @@ pub fn page(
     )?;
     let places: Vec<Seq> = hits.iter().take(limit).map(|hit| hit.seq).collect();
     // Large entries make a shorter page.
-    let mut events = store.events(&places, MAX_PAGE_BYTES)?;
-    report_not_indexed(snapshot, &mut events)?;
+    let events = store.events(&places, MAX_PAGE_BYTES)?;
     let next_cursor = match hits.get(events.len().wrapping_sub(1)) {
         Some(after) if events.len() < hits.len() => Some(
             Place {
@@ -173,11 +172,19 @@ pub fn page(
         None if limit == 0 && !hits.is_empty() => cursor.map(ToOwned::to_owned),
         _ => None,
     };
+    let mut events = without_erased(events);
+    report_not_indexed(snapshot, &mut events)?;
     Ok(Answer {
         events,
         next_cursor,
         upto,
     })
+}
+
+/// Leaves out events whose body was erased after they were found: the index may still have their documents then.
+fn without_erased(mut events: Vec<AuditEvent>) -> Vec<AuditEvent> {
+    events.retain(|event| !event.is_erased());
+    events
 }
 
 /// Reports of which events the documents could not be made: they are found by what their rows say, and not by their entries.
@@ -194,7 +201,7 @@ pub fn report_not_indexed(
     });
     let not_indexed = snapshot.not_indexed(hits)?;
     for event in events {
-        if not_indexed.contains(&event.seq) && !event.is_damaged() {
+        if not_indexed.contains(&event.seq) && !event.is_damaged() && !event.is_erased() {
             event.problem = Some(NOT_INDEXED.to_owned());
         }
     }

@@ -9,7 +9,9 @@
 
 mod address;
 mod bodies;
+mod erased;
 mod events;
+mod followers;
 mod holdings;
 mod identity;
 mod imports;
@@ -43,7 +45,9 @@ use crate::private;
 
 pub use self::address::announced;
 use self::bodies::Bodies;
+pub use self::erased::Erased;
 pub use self::events::{Appended, Page, Then};
+pub use self::followers::Checkpoint;
 pub use self::holdings::{EntryKey, Held, Holding};
 pub use self::imports::Imported;
 pub use self::lateness::{Lateness, Visibility};
@@ -90,6 +94,9 @@ pub enum StoreError {
     /// Reload and look again: a row contradicts another one, which something else has written.
     #[error("the database refused a row that contradicts another one: {0}")]
     Conflict(rusqlite::Error),
+    /// Read the checkpoint again: the follower is not where the caller thought it was.
+    #[error("the follower `{0}` has moved on meanwhile")]
+    Overtaken(String),
     /// Start the window over: upstream gave its scan a cursor that it had given before. Nothing was kept.
     #[error("the cursor of window {0} came again, and leads in a circle")]
     Circle(WindowId),

@@ -70,6 +70,8 @@ pub struct Snapshot {
     pub(super) watch: Watch,
     /// The SHA-256 of the event at `seq`, where the commit says it and it was read beside a service.
     pub(super) last_hash: Option<Arc<str>>,
+    /// It holds no document of an event after `seq`. Beside a service the reader may be ahead.
+    pub(super) is_exact: bool,
     /// It stands for an index that cannot be opened, and answers nothing.
     pub(super) is_unavailable: bool,
     pub(super) replacements: Arc<Replacements>,
@@ -94,6 +96,7 @@ impl Snapshot {
             segments,
             watch: Watch::default(),
             last_hash: None,
+            is_exact: true,
             is_unavailable: false,
             replacements: Arc::default(),
         })
@@ -219,16 +222,15 @@ impl Snapshot {
     /// As [`Snapshot::hits`].
     pub fn count(&self, query: &Query, range: Range) -> Result<u64, IndexError> {
         let weight = self.weight(query, self.seq)?;
-        // Beside a service the reader may hold more than the snapshot's events.
-        let is_exact = self.searcher.num_docs() == self.seq.0;
         let steps = self.watch.steps();
         let mut count = 0;
         for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
             let docs = segment.docs(range, Order::Descending, None);
             count += match query {
                 _ if docs.is_empty() => 0,
-                Query::All if is_exact => docs.len() as u64,
-                _ if is_exact && docs.len() == segment.len as usize => {
+                // Every document of the stretch counts.
+                Query::All if self.is_exact && segment.is_whole() => docs.len() as u64,
+                _ if self.is_exact && segment.is_whole() && docs.len() == segment.len as usize => {
                     u64::from(weight.count(reader)?)
                 }
                 _ => {

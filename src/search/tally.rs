@@ -264,7 +264,7 @@ impl Counting<'_> {
             {
                 return Ok(values);
             }
-            for event in &events {
+            for event in events.iter().filter(|event| !event.is_erased()) {
                 self.snapshot.check_time()?;
                 reading.take(event);
             }

@@ -8,7 +8,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::known::asks_lists;
-use super::{Question, SearchError, check_names, known, report_not_indexed, resolved};
+use super::{
+    Question, SearchError, check_names, known, report_not_indexed, resolved, without_erased,
+};
 use crate::clock::Deadline;
 use crate::event::AuditEvent;
 use crate::index::{Following, Hit, Index, Matcher, Snapshot};
@@ -70,6 +72,16 @@ impl Export {
         &mut self,
         deadline: Option<Deadline>,
     ) -> Result<Vec<AuditEvent>, SearchError> {
+        loop {
+            let events = self.next_piece(deadline.as_ref())?;
+            // Every event of a piece may have been erased meanwhile: that is not the end.
+            if !events.is_empty() || self.is_over() {
+                return Ok(events);
+            }
+        }
+    }
+
+    fn next_piece(&mut self, deadline: Option<&Deadline>) -> Result<Vec<AuditEvent>, SearchError> {
         if self.places.is_empty() && !self.is_last {
             let Question {
                 query,
@@ -77,7 +89,7 @@ impl Export {
                 order,
             } = &self.question;
             let snapshot = match deadline {
-                Some(deadline) => &self.snapshot.until(deadline),
+                Some(deadline) => &self.snapshot.until(deadline.clone()),
                 None => &*self.snapshot,
             };
             let upto = snapshot.seq();
@@ -87,10 +99,17 @@ impl Export {
             self.places.extend(hits);
         }
         let places = self.places.iter().map(|hit| hit.seq);
-        let mut events = read(&self.store, places, EXPORT_BYTES)?;
+        let events = read(&self.store, places, EXPORT_BYTES)?;
+        let taken = events.len();
+        let mut events = without_erased(events);
         report_not_indexed(&self.snapshot, &mut events)?;
-        self.places.drain(..events.len());
+        self.places.drain(..taken);
         Ok(events)
+    }
+
+    /// Whether everything has been given.
+    fn is_over(&self) -> bool {
+        self.is_last && self.places.is_empty()
     }
 }
 
@@ -156,6 +175,16 @@ impl Tail {
     /// # Errors
     /// [`SearchError`]; nothing is passed over, and the same may be asked again.
     pub fn next_events(&mut self, snapshot: &Snapshot) -> Result<Vec<AuditEvent>, SearchError> {
+        loop {
+            let events = self.next_piece(snapshot)?;
+            let is_over = self.places.is_empty() && snapshot.seq() <= self.after;
+            if !events.is_empty() || is_over {
+                return Ok(events);
+            }
+        }
+    }
+
+    fn next_piece(&mut self, snapshot: &Snapshot) -> Result<Vec<AuditEvent>, SearchError> {
         if self.places.is_empty() && snapshot.seq() > self.after {
             let Question { query, range, .. } = &self.question;
             let recent = match &self.recent {
@@ -178,9 +207,11 @@ impl Tail {
             };
             self.places.extend(found);
         }
-        let mut events = read(&self.store, self.places.iter().copied(), TAIL_BYTES)?;
+        let events = read(&self.store, self.places.iter().copied(), TAIL_BYTES)?;
+        let taken = events.len();
+        let mut events = without_erased(events);
         report_not_indexed(snapshot, &mut events)?;
-        self.places.drain(..events.len());
+        self.places.drain(..taken);
         if self.places.is_empty() {
             // What it took while it was behind is given back.
             self.places = VecDeque::new();

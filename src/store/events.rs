@@ -9,7 +9,7 @@ use super::reading::{has_form, is_damage};
 use super::windows::{self, Advance, GapCause, WindowId};
 use super::{Store, StoreError, identity, ledger, scrub, sources, steps};
 use crate::durable::Step;
-use crate::event::{Arrival, Identity, sha256};
+use crate::event::{Arrival, AuditEvent, Identity, sha256};
 use crate::invariant;
 use crate::json::canonical;
 use crate::position::{Cursor, Seq, Window};
@@ -209,7 +209,8 @@ impl Store {
             .map(Seq)
             .collect();
         let events = self.events(&seqs, bodies::MAX_SAMPLE_BYTES)?;
-        let whole = events.iter().filter(|event| !event.is_damaged());
+        let has_body = |event: &&AuditEvent| !event.is_damaged() && !event.is_erased();
+        let whole = events.iter().filter(has_body);
         let samples: Vec<&str> = whole.map(|event| event.entry.get()).collect();
         let Some((content, ratio)) = bodies::train(&samples) else {
             // Not again for each page.

@@ -172,7 +172,7 @@ impl Store {
             let mut seqs = db.prepare_cached("SELECT seq FROM damaged ORDER BY seq LIMIT ?1")?;
             let mut of_source = db.prepare_cached(
                 "SELECT event.sha256 FROM event JOIN source ON source.id = event.source
-                 WHERE event.seq = ?1 AND source.name = ?2",
+                 WHERE event.seq = ?1 AND source.name = ?2 AND event.erased_us IS NULL",
             )?;
             let mut found = Vec::new();
             for seq in seqs.query_map([MAX_DAMAGED], |row| row.get::<_, u64>(0))? {
@@ -213,10 +213,16 @@ pub(super) fn put_back_if_damaged(
     // Where not even its place on disk can be used, it stays as it is, and the page that it came with is kept.
     db.execute_batch("SAVEPOINT put_back")?;
     let put_back = db
-        .prepare_cached("UPDATE event SET dictionary = ?2, body = ?3 WHERE seq = ?1")?
+        .prepare_cached(
+            "UPDATE event SET dictionary = ?2, body = ?3 WHERE seq = ?1 AND erased_us IS NULL",
+        )?
         .execute((seq.0, packed.dictionary, &packed.frame))
-        .and_then(|_| db.execute("DELETE FROM damaged WHERE seq = ?1", [seq.0]));
+        .and_then(|rows| {
+            db.execute("DELETE FROM damaged WHERE seq = ?1", [seq.0])?;
+            Ok(rows)
+        });
     match put_back {
+        Ok(0) => {}
         Ok(_) => tracing::info!(
             seq = seq.0,
             "Repaired a damaged event: the same entry came in again."

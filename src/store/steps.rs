@@ -23,6 +23,8 @@ durable::steps! {
     SAVE_DICTIONARY = "store.save_dictionary";
     /// How far the log is checked, and which events are damaged, is written down.
     SAVE_SCRUB = "store.save_scrub";
+    /// A follower's effect and checkpoint are written down.
+    ADVANCE_FOLLOWER = "store.advance_follower";
     /// The body of a damaged event is put back.
     REPAIR_BODY = "store.repair_body";
 }

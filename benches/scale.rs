@@ -295,7 +295,7 @@ fn ingest(corpus: &Corpus, dir: &Path) -> Figures {
         });
         loop {
             let was_done = is_done.load(Ordering::SeqCst);
-            let turned = indexing.turn().unwrap();
+            let turned = indexing.index_once().unwrap();
             let found = index.checkpoint();
             let mut kept = kept.lock().unwrap();
             while let Some((_, since)) = kept.pop_front_if(|(seq, _)| *seq <= found) {

@@ -34,6 +34,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::debug;
 
 use crate::clock::{CallOff, Clock, Deadline};
+use crate::follow::board::FollowerBoard;
 use crate::health::Board;
 use crate::index::{Index, Snapshot};
 use crate::search::Pivot;
@@ -58,6 +59,7 @@ pub struct AppState {
     store: Store,
     index: Index,
     board: Board,
+    followers: FollowerBoard,
     clock: Clock,
     auth: Auth,
     limits: Limits,
@@ -89,6 +91,7 @@ impl AppState {
             store,
             index,
             board,
+            followers: FollowerBoard::default(),
             clock,
             auth,
             limits: Limits::default(),
@@ -105,6 +108,12 @@ impl AppState {
             stopping: CancellationToken::new(),
             call_off: CallOff::default(),
         }
+    }
+
+    /// With the board on which the followers of the log report.
+    #[must_use]
+    pub fn with_followers(self, followers: FollowerBoard) -> Self {
+        Self { followers, ..self }
     }
 
     /// With other limits than the usual ones.

@@ -48,9 +48,10 @@
 //!
 //! # Small tools
 //!
-//! [`json`], [`span`], [`wording`], [`terminal`], [`task`], [`private`] and [`handles`] do one small thing each.
+//! [`json`], [`span`], [`wording`], [`terminal`], [`task`], [`backoff`], [`private`] and [`handles`] do one small thing each.
 //! Read them when you meet them.
 
+pub mod backoff;
 pub mod clock;
 pub mod command;
 pub mod config;

@@ -22,6 +22,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::config::{self, AccountsChoice, Config, CredentialSource};
 use crate::durable::Breaker;
+use crate::follow::board::FollowerBoard;
 use crate::follow::index::{self as indexing, Indexing};
 use crate::handles;
 use crate::health::Board;
@@ -80,11 +81,13 @@ impl Service {
             connections,
             clock,
         } = self;
+        let followers = FollowerBoard::default();
         let app = AppState::new(store.clone(), index.clone(), board, clock.clone(), auth)
             .with_limits(Limits {
                 connections,
                 ..Limits::default()
-            });
+            })
+            .with_followers(followers.clone());
         let indexing = Indexing::new(store.clone(), index, clock.clone());
         let scrub = Scrub::new(store.clone(), clock);
         let address = listener.local_addr().ok();
@@ -109,7 +112,7 @@ impl Service {
         let stop_indexing = stop_following.clone();
         following.spawn(async move {
             indexing
-                .run(stop_indexing)
+                .run(followers, stop_indexing)
                 .await
                 .context("indexing stopped")
         });

@@ -301,7 +301,7 @@ impl World {
     /// One turn of the index, and its recovery when it breaks.
     pub(crate) fn follow(&mut self) -> bool {
         let parts = self.parts();
-        match parts.indexing.turn() {
+        match parts.indexing.index_once() {
             Ok(Turned { has_more, .. }) => has_more,
             Err(IndexingError::Store(StoreError::Broken(_))) => true,
             Err(IndexingError::Index(_)) => {

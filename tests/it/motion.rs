@@ -333,7 +333,7 @@ fn a_commit_is_followed_by_a_rest_in_proportion_to_what_it_took() {
     let turn = |process: &mut Process, n_events| {
         let bodies = (0..n_events).map(|i| format!(r#"{{"at":"{}","n":{i}}}"#, clock.steady()));
         process.keep(&bodies.collect::<Vec<_>>());
-        let turned = process.follower.turn().unwrap();
+        let turned = process.follower.index_once().unwrap();
         (process.index.checkpoint(), turned.commit_in)
     };
     assert_eq!(turn(&mut process, 1), (Seq(1), None), "at once when idle");

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use orgtrail::clock::Clock;
 use orgtrail::durable::{Break, Breaker};
 use orgtrail::event::Arrival;
+use orgtrail::follow::board::FollowerBoard;
 use orgtrail::follow::index::{Indexing, IndexingError, open_index};
 use orgtrail::index::{self, Index, Range};
 use orgtrail::position::Seq;
@@ -270,7 +271,7 @@ async fn a_panic_while_indexing_ends_one_turn_only() {
     let stop = CancellationToken::new();
     let mut following = JoinSet::new();
     let follower = Indexing::new(store.clone(), index.clone(), Clock::system());
-    following.spawn(follower.run(stop.clone()));
+    following.spawn(follower.run(FollowerBoard::default(), stop.clone()));
     until("everything is indexed", || {
         index.checkpoint() == store.head()
     })

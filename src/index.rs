@@ -363,26 +363,17 @@ impl Index {
         let writing = open(&mut writing)?;
         for event in events {
             if !event.is_erased() {
-                self.add_document(event, replaced.get(&event.seq).copied(), writing)?;
+                let replaced = replaced.get(&event.seq).copied();
+                let document = self.document(event, replaced, writing);
+                let at_us = event.ordered_at().timestamp_micros();
+                let recent = &self.0.recent;
+                recent.take(event.seq, at_us, &document, &self.0.shape);
+                writing.writer.add_document(document)?;
+                writing.documents += 1;
             }
             writing.added = event.seq;
             writing.last_hash.clone_from(&event.sha256);
         }
-        Ok(())
-    }
-
-    fn add_document(
-        &self,
-        event: &AuditEvent,
-        replaced: Option<Hit>,
-        writing: &mut Writing,
-    ) -> Result<(), IndexError> {
-        let document = self.document(event, replaced, writing);
-        let at_us = event.ordered_at().timestamp_micros();
-        let recent = &self.0.recent;
-        recent.take(event.seq, at_us, &document, &self.0.shape);
-        writing.writer.add_document(document)?;
-        writing.documents += 1;
         Ok(())
     }
 
@@ -417,8 +408,7 @@ impl Index {
     pub fn commit(&self) -> Result<(), IndexError> {
         let mut slot = lock(&self.0.writing);
         let writing = open(&mut slot)?;
-        let last_hash = writing.last_hash.clone();
-        let said = directory::said(self.0.log_id, writing.added, last_hash, writing.documents)?;
+        let said = directory::said(self.0.log_id, writing)?;
         self.0
             .breaker
             .around(steps::COMMIT, || -> Result<(), IndexError> {
@@ -904,6 +894,51 @@ mod tests {
             reopen(Uuid::max(), 8),
             (0, true, "the index is missing".into())
         );
+    }
+
+    #[test]
+    fn deleted_documents_are_in_no_answer_and_a_commit_counts_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let body = |seq: u64| format!(r#"{{"action":{{"type":"t{seq}"}},"n":"all"}}"#);
+        let events: Vec<AuditEvent> = (1..=6)
+            .map(|seq| event(seq, i64::try_from(seq).unwrap(), &body(seq)))
+            .collect();
+        let index = filled(dir.path(), &[events]);
+        {
+            let mut slot = lock(&index.0.writing);
+            let writing = open(&mut slot).unwrap();
+            let shape = &index.0.shape;
+            let third = shape.value_term("action.type", "t3");
+            writing.writer.delete_term(third);
+            writing.documents -= 1;
+        }
+        index.commit().unwrap();
+        let check = |snapshot: &Snapshot| {
+            let (all, range) = (Query::All, Range::default());
+            for query in [all, parse("all").unwrap()] {
+                assert_eq!(snapshot.count(&query, range).unwrap(), 5);
+                let matches = snapshot.matches(&query, range, Seq(6)).unwrap();
+                assert_eq!(matches.count(), 5);
+                assert_eq!(matches.histogram(&[3, 4, 5]), [0, 1]);
+                for order in [Order::Ascending, Order::Descending] {
+                    assert_eq!(pages(snapshot, &query, range, order, 2).len(), 5);
+                }
+                let arrivals = snapshot.arrivals(&query, range, Seq::ZERO, 10).unwrap();
+                assert_eq!(arrivals, [1, 2, 4, 5, 6].map(Seq));
+                let values = matches.values("action.type", "", 10, None).unwrap();
+                let values = values.unwrap().into_iter().map(|found| found.value);
+                let mut values: Vec<String> = values.collect();
+                values.sort_unstable();
+                assert_eq!(values, ["t1", "t2", "t4", "t5", "t6"]);
+            }
+        };
+        check(&index.snapshot());
+        check(&Index::open_beside(dir.path(), Uuid::nil()).unwrap());
+        drop(index);
+        let (index, why) =
+            Index::open(dir.path(), Uuid::nil(), Seq(6), Breaker::default()).unwrap();
+        assert_eq!(why, None, "it is whole");
+        check(&index.snapshot());
     }
 
     #[test]

@@ -82,19 +82,14 @@ impl Payload {
     }
 }
 
-/// What a commit says when `seq` is the last event that is in, with this SHA-256, and there are so many documents.
-pub(super) fn said(
-    log_id: Uuid,
-    seq: Seq,
-    sha256: Option<String>,
-    documents: u64,
-) -> Result<String, IndexError> {
+/// What a commit of everything added says.
+pub(super) fn said(log_id: Uuid, writing: &Writing) -> Result<String, IndexError> {
     let payload = Payload {
         log_id,
-        seq,
+        seq: writing.added,
         format: FORMAT,
-        sha256,
-        documents: Some(documents),
+        sha256: writing.last_hash.clone(),
+        documents: Some(writing.documents),
     };
     serde_json::to_string(&payload).map_err(|error| IndexError::Unusable(error.to_string()))
 }
@@ -181,8 +176,9 @@ pub(super) fn make_anew(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Writi
     let reader = reader(&index)?;
     let payload = Payload::empty(log_id);
     let mut writing = start_writing(&index, reader, payload)?;
+    let empty = said(log_id, &writing)?;
     let mut commit = writing.writer.prepare_commit()?;
-    commit.set_payload(&said(log_id, Seq::ZERO, None, 0)?);
+    commit.set_payload(&empty);
     commit.commit()?;
     Ok(writing)
 }

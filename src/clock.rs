@@ -73,6 +73,12 @@ impl Clock {
         }
     }
 
+    /// Reads the present moment, for code that does not know this type: the simulated upstream.
+    pub fn reader(&self) -> impl Fn() -> DateTime<Utc> + Send + Sync + 'static {
+        let clock = self.clone();
+        move || clock.now()
+    }
+
     /// The present moment as it would be had nobody set the clock since this one was made: for waiting.
     #[must_use]
     pub fn steady(&self) -> DateTime<Utc> {

@@ -25,6 +25,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand, ValueEnum};
+use indicatif::HumanCount;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
@@ -198,6 +199,12 @@ fn word(value: impl Serialize) -> String {
     value
         .and_then(|value| Some(value.as_str()?.replace('_', " ")))
         .unwrap_or_default()
+}
+
+/// So many things, with the name of one: "1 event", "1,234 events".
+fn counted(n: u64, one: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{} {one}{s}", HumanCount(n))
 }
 
 /// A span as people read it, in its two largest units.

@@ -15,8 +15,8 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::from_micros;
 use crate::field::{self, Kind};
-use crate::json::{self, Scalar};
 use crate::position::{Seq, Source, SourceKind, rfc3339};
+use orgtrail_cloudflare::json::{self, Scalar};
 
 use self::searchable::LeftOut;
 

@@ -274,9 +274,8 @@ pub const MAX_VALUE_LEN: usize = 2_048;
 /// The field of that name, in any letter case.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static Field> {
-    FIELDS
-        .iter()
-        .find(|field| field.name.eq_ignore_ascii_case(name))
+    let name = folded(name);
+    FIELDS.iter().find(|field| field.name == name)
 }
 
 /// A text as it is compared: each character in lower case by itself, whatever stands beside it.
@@ -290,6 +289,16 @@ pub fn folded(text: &str) -> String {
         // Two forms of one letter, by its place in a word.
         .map(|c| if c == 'ς' { 'σ' } else { c })
         .collect()
+}
+
+/// The dot above, which the lower case of `İ` has behind its `i`.
+const DOT_ABOVE: char = '\u{307}';
+
+/// Whether a character behind another one belongs to the same word. A letter or a digit does; so does the dot above an `i`,
+/// lest a text be cut in another way than its lower case.
+#[must_use]
+pub fn continues_word(before: Option<char>, c: char) -> bool {
+    c.is_alphanumeric() || (c == DOT_ABOVE && matches!(before, Some('i' | 'I')))
 }
 
 /// The value of a field as it is compared: folded; an address, a number or a time in its one spelling.
@@ -327,6 +336,21 @@ mod tests {
             let found = by_name(&field.name.to_uppercase()).map(|found| found.name);
             assert_eq!(found, Some(field.name), "row {i}");
         }
+        let with_kelvin_sign = by_name("actor.to\u{212a}en_id").map(|field| field.name);
+        assert_eq!(with_kelvin_sign, Some("actor.token_id"));
+    }
+
+    #[test]
+    fn folding_twice_changes_nothing_and_keeps_words_whole() {
+        for c in '\0'..=char::MAX {
+            let once = folded(c.encode_utf8(&mut [0; 4]));
+            assert_eq!(folded(&once), once, "{c:?}");
+            if c.is_alphanumeric() {
+                let before = [None].into_iter().chain(once.chars().map(Some));
+                let mut pairs = before.zip(once.chars());
+                assert!(pairs.all(|(before, c)| continues_word(before, c)), "{c:?}");
+            }
+        }
     }
 
     #[test]
@@ -346,5 +370,13 @@ mod tests {
             "2026-08-03T08:00:00.500Z",
         );
         check(Kind::Text, "Bücher", "bücher");
+    }
+
+    #[test]
+    fn every_upstream_filter_looks_at_a_field() {
+        for filter in orgtrail_cloudflare::filter::FILTERS {
+            let field = by_name(filter.path);
+            assert!(field.is_some(), "{} looks at {}", filter.name, filter.path);
+        }
     }
 }

@@ -37,6 +37,7 @@ use crate::clock::{CallOff, Clock, Deadline};
 use crate::follow::board::FollowerBoard;
 use crate::health::Board;
 use crate::index::{Index, Snapshot};
+use crate::owner::OwnerSecret;
 use crate::search::Pivot;
 use crate::store::Store;
 
@@ -62,6 +63,8 @@ pub struct AppState {
     followers: FollowerBoard,
     clock: Clock,
     auth: Auth,
+    /// What proves that the owner of the data directory asks; `None`: nothing does.
+    owner: Option<Arc<OwnerSecret>>,
     limits: Limits,
     questions: Arc<Semaphore>,
     long_questions: Arc<Semaphore>,
@@ -94,6 +97,7 @@ impl AppState {
             followers: FollowerBoard::default(),
             clock,
             auth,
+            owner: None,
             limits: Limits::default(),
             questions: at_once(MAX_QUESTIONS),
             long_questions: at_once(MAX_LONG_QUESTIONS),
@@ -114,6 +118,15 @@ impl AppState {
     #[must_use]
     pub fn with_followers(self, followers: FollowerBoard) -> Self {
         Self { followers, ..self }
+    }
+
+    /// Whoever sends `owner` is answered without a token.
+    #[must_use]
+    pub fn with_owner(self, owner: OwnerSecret) -> Self {
+        Self {
+            owner: Some(Arc::new(owner)),
+            ..self
+        }
     }
 
     /// With other limits than the usual ones.

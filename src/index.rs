@@ -27,6 +27,7 @@ mod one_of;
 mod phrase;
 mod places;
 mod proof;
+mod rebuild;
 mod recent;
 mod replaced;
 mod runs;
@@ -34,6 +35,7 @@ mod scan;
 mod schema;
 mod segment;
 mod sets;
+mod spelling;
 pub mod steps;
 mod stopwatch;
 mod terms;
@@ -61,7 +63,7 @@ use self::directory::Writing;
 use self::document::Paths;
 pub use self::facets::{Reading, ValueCount};
 pub use self::faults::{Faults, Work};
-use self::folder::Folder;
+use self::folder::{Folder, Old};
 pub use self::matcher::Matcher;
 pub use self::matches::Matches;
 pub use self::recent::Following;
@@ -73,6 +75,9 @@ pub use self::verify::{Unverified, verify_beside};
 
 /// The index's directory in the data directory.
 pub const DIR_NAME: &str = "index";
+
+/// How the names of the engine's threads begin. A panic there ends one merge, or leads to a reopening; either is caught by the engine.
+pub const ENGINE_THREADS: &[&str] = &["merge_thread_", "segment_updater", "thrd-tantivy-index"];
 
 /// What went wrong with the index, by what the caller can do.
 #[derive(Debug, thiserror::Error)]
@@ -162,6 +167,10 @@ struct Inner {
     rebuild_to: AtomicU64,
     /// Whether it is being built in a directory beside the one that it will replace.
     is_beside: AtomicBool,
+    /// Whether it is marked as unfinished, in the directory of the one that it replaces.
+    is_marked: AtomicBool,
+    /// Whether it could not be put in the place of the one before, and is used where it is until the next start.
+    is_stuck: AtomicBool,
 }
 
 impl Index {
@@ -223,6 +232,8 @@ impl Index {
             snapshot: RwLock::new(Arc::new(snapshot)),
             rebuild_to: AtomicU64::new(0),
             is_beside: AtomicBool::new(false),
+            is_marked: AtomicBool::new(false),
+            is_stuck: AtomicBool::new(false),
         })))
     }
 
@@ -231,7 +242,7 @@ impl Index {
     /// # Errors
     /// [`IndexError::Unusable`] when there is no index of this log.
     pub fn open_beside(data_dir: &Path, log_id: Uuid) -> Result<Snapshot, IndexError> {
-        directory::open_beside(&data_dir.join(DIR_NAME), &Shape::new(), log_id)
+        Ok(find_beside(data_dir, log_id)?.1)
     }
 
     /// Whether questions can be asked: it was opened once.
@@ -435,18 +446,21 @@ impl Index {
         let_go(&mut slot);
         let why_anew = match self.open_last(head) {
             Ok((writing, snapshot)) => {
+                // An earlier process began it.
+                let is_new = self.0.is_beside.load(Ordering::SeqCst)
+                    || self.0.is_marked.load(Ordering::SeqCst);
+                let is_unfinished = is_new
+                    && self.0.rebuild_to.load(Ordering::SeqCst) == 0
+                    && snapshot.seq() < head;
                 self.show(snapshot);
                 *slot = Some(writing);
-                // An earlier process began it.
-                let is_unfinished = self.0.is_beside.load(Ordering::SeqCst)
-                    && self.0.rebuild_to.load(Ordering::SeqCst) == 0;
                 if is_unfinished {
                     self.0.rebuild_to.store(head.0, Ordering::SeqCst);
                 }
                 is_unfinished.then(|| "the last rebuild was interrupted".to_owned())
             }
             Err(error @ IndexError::Unusable(_)) => {
-                *slot = Some(self.begin_anew(head)?);
+                *slot = Some(self.begin_anew(head, Old::Unusable)?);
                 (head > Seq::ZERO).then(|| error.to_string())
             }
             Err(error) => return Err(error),
@@ -456,17 +470,6 @@ impl Index {
         }
         self.finish_rebuild(&mut slot)?;
         Ok(why_anew)
-    }
-
-    /// Begins a new index, to be filled up to `head` and beyond. The one before stays until that is done, but answers nothing.
-    ///
-    /// # Errors
-    /// When not even an empty index can be made.
-    pub fn clear(&self, head: Seq) -> Result<(), IndexError> {
-        let mut slot = lock(&self.0.writing);
-        let_go(&mut slot);
-        *slot = Some(self.begin_anew(head)?);
-        self.finish_rebuild(&mut slot)
     }
 
     /// Reads every file of the index and compares it with its checksum.
@@ -537,34 +540,9 @@ impl Index {
             }
             self.0.is_beside.store(false, Ordering::SeqCst);
         }
+        let is_marked = folder.is_unfinished()?;
+        self.0.is_marked.store(is_marked, Ordering::SeqCst);
         directory::open_whole(&folder.current(), shape, *log_id, head)
-    }
-
-    /// An empty index, shown at once.
-    fn begin_anew(&self, head: Seq) -> Result<Writing, IndexError> {
-        let dir = self.0.folder.make_room()?;
-        let is_beside = dir != self.0.folder.current();
-        let mut writing = directory::make_anew(&dir, &self.0.shape, self.0.log_id)?;
-        self.0.is_beside.store(is_beside, Ordering::SeqCst);
-        self.0.rebuild_to.store(head.0, Ordering::SeqCst);
-        self.publish(&mut writing)?;
-        Ok(writing)
-    }
-
-    /// Puts a rebuilt index in the place of the one before, once it holds what the log held when it was begun.
-    fn finish_rebuild(&self, slot: &mut Option<Writing>) -> Result<(), IndexError> {
-        if !self.0.is_beside.load(Ordering::SeqCst) || self.is_rebuilding() {
-            return Ok(());
-        }
-        let_go(slot);
-        self.0.folder.swap(&self.0.breaker)?;
-        self.0.is_beside.store(false, Ordering::SeqCst);
-        let newest = Seq(u64::MAX);
-        let current = self.0.folder.current();
-        let opened = directory::open_whole(&current, &self.0.shape, self.0.log_id, newest)?;
-        self.show(opened.1);
-        *slot = Some(opened.0);
-        Ok(())
     }
 
     fn publish(&self, writing: &mut Writing) -> Result<(), IndexError> {
@@ -593,6 +571,20 @@ impl Drop for Inner {
                 .get_mut()
                 .unwrap_or_else(PoisonError::into_inner),
         );
+    }
+}
+
+/// What can be asked now of the index in `data_dir`, and its directory. Where a rebuilt one could not be put in its place, that one
+/// holds more.
+fn find_beside(data_dir: &Path, log_id: Uuid) -> Result<(PathBuf, Snapshot), IndexError> {
+    let open = |name: &str| {
+        let dir = data_dir.join(name);
+        directory::open_beside(&dir, &Shape::new(), log_id).map(|snapshot| (dir, snapshot))
+    };
+    match (open(DIR_NAME), open(folder::NEW_NAME)) {
+        (Ok(current), Ok(new)) if new.1.seq() > current.1.seq() => Ok(new),
+        (Err(IndexError::Unusable(_)), Ok(new)) => Ok(new),
+        (current, _) => current,
     }
 }
 
@@ -881,19 +873,177 @@ mod tests {
         assert_eq!(reopen(Uuid::max(), 8), (0, true, of_another.into()));
         let interrupted = "the last rebuild was interrupted";
         assert_eq!(reopen(Uuid::max(), 8), (0, true, interrupted.into()));
-        fs::remove_dir_all(dir.path().join(folder::NEW_NAME)).unwrap();
-        fs::write(dir.path().join(DIR_NAME).join("meta.json"), "{").unwrap();
+        let (current, new) = (dir.path().join(DIR_NAME), dir.path().join(folder::NEW_NAME));
+        fs::write(current.join("meta.json"), "{").unwrap();
         assert!(
             reopen(Uuid::max(), 8)
                 .2
                 .starts_with("the index is damaged: ")
         );
-        fs::remove_dir_all(dir.path().join(folder::NEW_NAME)).unwrap();
-        fs::remove_dir_all(dir.path().join(DIR_NAME)).unwrap();
-        assert_eq!(
-            reopen(Uuid::max(), 8),
-            (0, true, "the index is missing".into())
+        fs::remove_dir_all(&current).unwrap();
+        let missing = (0, true, "the index is missing".into());
+        assert_eq!(reopen(Uuid::max(), 8), missing);
+        assert!(!new.exists(), "a disk has no room for two indexes");
+    }
+
+    fn some(count: u64) -> Vec<AuditEvent> {
+        (1..=count)
+            .map(|seq| event(seq, 7, r#"{"a":"b"}"#))
+            .collect()
+    }
+
+    /// The file names in a directory that belong to segments, sorted.
+    fn segment_files(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| name.len() > 32).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn an_unusable_index_is_removed_before_the_new_one_is_built_and_what_else_is_there_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let current = dir.path().join(DIR_NAME);
+        drop(filled(dir.path(), &[some(9)]));
+        let old = segment_files(&current);
+        assert!(!old.is_empty());
+        fs::write(current.join("lost+found"), "").unwrap();
+        let open = || Index::open(dir.path(), Uuid::max(), Seq(9), Breaker::default()).unwrap();
+        let (index, why) = open();
+        assert!(why.unwrap().contains("of another log"));
+        assert!(!dir.path().join(folder::NEW_NAME).exists());
+        assert!(
+            old.iter().all(|name| !current.join(name).exists()),
+            "the old index takes room"
         );
+        assert!(current.join("lost+found").exists());
+        index.add(&some(9)[..4]).unwrap();
+        index.commit().unwrap();
+        drop(index);
+        // Until it is whole, each start knows that it is not.
+        let (index, why) = open();
+        assert_eq!(why.as_deref(), Some("the last rebuild was interrupted"));
+        assert!(index.is_rebuilding());
+        index.add(&some(9)[4..]).unwrap();
+        index.commit().unwrap();
+        assert!(!index.is_rebuilding());
+        drop(index);
+        let (index, why) = open();
+        assert_eq!((why, index.is_rebuilding()), (None, false));
+        assert_eq!(index.checkpoint(), Seq(9));
+    }
+
+    #[test]
+    fn a_full_disk_makes_room_of_an_unusable_index_and_keeps_a_usable_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let current = dir.path().join(DIR_NAME);
+        let index = filled(dir.path(), &[some(9)]);
+        index.clear(Seq(9)).unwrap();
+        index.add(&some(4)).unwrap();
+        index.commit().unwrap();
+        assert!(!index.remove_unusable(Seq(9)).unwrap());
+        assert!(!segment_files(&current).is_empty());
+        // Nothing is left of the rebuild, and the index before it answers.
+        assert!(index.give_up_rebuild().unwrap());
+        assert!(!dir.path().join(folder::NEW_NAME).exists());
+        assert_eq!(index.reopen(Seq(9)).unwrap(), None);
+        assert_eq!((index.checkpoint(), index.is_rebuilding()), (Seq(9), false));
+        assert!(!index.give_up_rebuild().unwrap());
+
+        index.clear(Seq(9)).unwrap();
+        fs::write(current.join("meta.json"), "{").unwrap();
+        assert!(index.remove_unusable(Seq(9)).unwrap());
+        assert!(segment_files(&current).is_empty());
+        index.add(&some(9)).unwrap();
+        index.commit().unwrap();
+        assert_eq!((index.checkpoint(), index.is_rebuilding()), (Seq(9), false));
+
+        let full = || std::io::Error::from_raw_os_error(28);
+        let engine = IndexError::Engine(full().into());
+        let io = IndexError::Io {
+            path: current,
+            source: full(),
+        };
+        assert!(index.is_disk_full(&engine) && index.is_disk_full(&io));
+        assert!(!index.is_disk_full(&IndexError::Unavailable));
+        let of_a_thread = tantivy::TantivyError::ErrorInThread("a thread failed".into());
+        assert!(!index.is_disk_full(&IndexError::Engine(of_a_thread)));
+    }
+
+    #[test]
+    fn an_index_that_cannot_be_put_in_its_place_answers_from_where_it_is() {
+        // Something is in the way of one of the two renames, as a mount point would be.
+        for (at, name) in [(0, "index.old"), (1, DIR_NAME)] {
+            let dir = tempfile::tempdir().unwrap();
+            drop(filled(dir.path(), &[some(9)]));
+            let (step, in_the_way) = (AtomicU64::new(0), dir.path().join(name).join("x"));
+            let breaker = Breaker::new(move |this| {
+                if this == steps::SWAP && step.fetch_add(1, Ordering::SeqCst) == at {
+                    fs::create_dir_all(&in_the_way).unwrap();
+                }
+                None
+            });
+            let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq(9), breaker).unwrap();
+            index.clear(Seq(9)).unwrap();
+            index.add(&some(9)).unwrap();
+            index.commit().unwrap();
+            let count =
+                |snapshot: &Snapshot| snapshot.count(&Query::All, Range::default()).unwrap();
+            assert_eq!(count(&index.snapshot()), 9);
+            assert!(!index.is_rebuilding());
+            assert!(dir.path().join(folder::NEW_NAME).exists());
+            index.add(&[event(10, 7, "{}")]).unwrap();
+            index.commit().unwrap();
+            assert_eq!(count(&index.snapshot()), 10);
+            index.close().unwrap();
+            drop(index);
+            let beside = Index::open_beside(dir.path(), Uuid::nil()).unwrap();
+            assert_eq!(count(&beside), 10);
+            assert_eq!(verify_beside(dir.path(), Uuid::nil()).unwrap(), Seq(10));
+
+            let (index, why) =
+                Index::open(dir.path(), Uuid::nil(), Seq(10), Breaker::default()).unwrap();
+            assert_eq!((why, count(&index.snapshot())), (None, 10));
+            assert!(!dir.path().join(folder::NEW_NAME).exists());
+        }
+    }
+
+    #[test]
+    fn a_merge_that_panics_is_counted_and_the_index_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let current = dir.path().join(DIR_NAME);
+        let commits: Vec<Vec<AuditEvent>> = (1..=7)
+            .map(|seq| {
+                let words: Vec<String> =
+                    (0..2_000).map(|n| format!("w{}", n * seq % 977)).collect();
+                let body = format!(r#"{{"a":"{}"}}"#, words.join(" "));
+                vec![event(seq, 7, &body)]
+            })
+            .collect();
+        drop(filled(dir.path(), &commits));
+        for name in segment_files(&current) {
+            let path = current.join(&name);
+            if name.ends_with(".pos") {
+                let mut bytes = fs::read(&path).unwrap();
+                let (begin, end) = (bytes.len() / 20, bytes.len() / 2);
+                bytes[begin..end].fill(0xff);
+                fs::write(&path, bytes).unwrap();
+            }
+        }
+        crate::task::watch_threads(ENGINE_THREADS);
+        let before = crate::task::panics();
+        let open = |head| Index::open(dir.path(), Uuid::nil(), Seq(head), Breaker::default());
+        let (index, why) = open(7).unwrap();
+        assert_eq!(why, None);
+        for seq in 8..=9 {
+            index.add(&[event(seq, 7, r#"{"a":"b"}"#)]).unwrap();
+            index.commit().unwrap();
+        }
+        index.close().unwrap();
+        assert!(crate::task::panics() > before);
+        let (index, why) = open(9).unwrap();
+        assert_eq!((why, index.checkpoint()), (None, Seq(9)));
     }
 
     #[test]

@@ -31,6 +31,9 @@
 //! together, and to let them gather a sweep waits for the [`slack`] of its span. Of a stretch that was old when it was first
 //! sealed (an outage, history), the sweeps that are shorter than its age then are left out, since entries that late were there to
 //! be found; the longest is always made. What upstream keeps no more is never swept: an empty answer would prove nothing.
+//!
+//! A stretch that was passed because it could not be read is asked for again at the same ages, counted from when it was passed
+//! first ([`to_sweep`]). Read at last, it is proven like any other. What was proven before stays proven, as of its own scan.
 
 mod fold;
 
@@ -205,10 +208,14 @@ impl Sealed {
         sweeps.last().is_none_or(|last| self.waited >= *last)
     }
 
-    /// The sweep it waits for.
+    /// The sweep it waits for. What no live scan and no history has proven was passed at first: it is asked for at every age,
+    /// however old it was then.
     fn next_sweep(&self, sweeps: &[TimeDelta]) -> Option<TimeDelta> {
         let last = sweeps.last()?;
-        let age_then = self.first_sealed - self.window.before;
+        let age_then = match self.kind {
+            WindowKind::Sweep => TimeDelta::zero(),
+            WindowKind::Live | WindowKind::Backfill => self.first_sealed - self.window.before,
+        };
         sweeps
             .iter()
             .copied()
@@ -340,7 +347,7 @@ fn push(found: &mut Vec<Sealed>, piece: Sealed) {
     found.push(piece);
 }
 
-/// When the next sweep of a source should begin, if it is to be swept again at all. `proven` is its [`profile`].
+/// When the next sweep of a source should begin, if it is to be swept again at all. `proven` is what [`to_sweep`] gives.
 #[must_use]
 pub fn sweep_at(
     proven: &[Sealed],
@@ -443,34 +450,26 @@ impl Reach {
     }
 }
 
-/// What is left of a profile when some stretches hold an entry that was not taken, as was found then: a later scan may have
-/// taken it.
+/// What is to be swept again: what is proven, and what was passed without a proof, each as of when it was asked for last.
+/// `proven` is a [`profile`]; `passed` says of each stretch when it was passed.
+///
+/// Passing a stretch takes nothing from what is proven, and proves nothing. It counts as a sweep all the same, so that a
+/// stretch that stays unreadable is asked for at the ages of the sweeps only.
 #[must_use]
-pub fn without(proven: Vec<Sealed>, holes: &[(Window, DateTime<Utc>)]) -> Vec<Sealed> {
-    let mut left = proven;
-    for (hole, found_at) in holes {
-        left = left
-            .into_iter()
-            .flat_map(|piece| {
-                let part = |since: DateTime<Utc>, before: DateTime<Utc>| {
-                    (since < before).then(|| Sealed {
-                        window: Window { since, before },
-                        ..piece.clone()
-                    })
-                };
-                let Window { since, before } = piece.window;
-                if piece.scanned_at > *found_at || hole.since >= before || hole.before <= since {
-                    return [Some(piece), None];
-                }
-                [
-                    part(since, hole.since),
-                    part(hole.before.max(since), before),
-                ]
-            })
-            .flatten()
-            .collect();
+pub fn to_sweep(proven: &[Sealed], passed: &[(Window, DateTime<Utc>)]) -> Vec<Sealed> {
+    let mut tried = proven.to_vec();
+    for (window, at) in passed {
+        let again = |window| Sealed::scan(WindowKind::Sweep, window, *at, *at);
+        tried.extend(open_parts(proven, *window).into_iter().map(again));
+        // What was proven only later has its own sweeps.
+        let before_it = proven.iter().filter(|piece| piece.first_sealed <= *at);
+        let both = before_it.map(|piece| Window {
+            since: piece.window.since.max(window.since),
+            before: piece.window.before.min(window.before),
+        });
+        tried.extend(both.filter(|both| !both.is_empty()).map(again));
     }
-    left
+    profile(&tried)
 }
 
 /// The parts of `range` that `proven` leaves open, the earliest first.

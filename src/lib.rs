@@ -9,9 +9,10 @@
 //!
 //! Start with the values that everything else is about. They do no input or output.
 //!
+//! - [`orgtrail_cloudflare`], a crate of its own: the wire forms, which the simulated upstream writes and [`upstream`] reads.
 //! - [`position`]: a source, a window of its time, the `seq` of an event in the log, a cursor.
 //! - [`event`]: an entry as Cloudflare sent it, and the event that is stored of it. Identity, time and problem are read here.
-//! - [`field`] and [`filter`]: two tables. Which fields can be searched, and which filters Cloudflare has.
+//! - [`field`] and [`orgtrail_cloudflare::filter`]: two tables. Which fields can be searched, and which filters Cloudflare has.
 //! - [`clock`]: the time as a value. Only this module reads the clock, so a test can move it.
 //! - [`mod@invariant`] and [`durable`]: what must always be true, and the steps to disk, each by name so that a test can break it.
 //!
@@ -35,7 +36,7 @@
 //!
 //! - [`query`]: the query language. Its grammar and meaning are in the module's documentation.
 //! - [`search`]: a question, the index, the log, an answer. Pages, counts, histories, diffs, exports and streams.
-//! - [`people`] and [`member`]: what Cloudflare's lists say about actors and accounts.
+//! - [`people`] and [`orgtrail_cloudflare::member`]: what Cloudflare's lists say about actors and accounts.
 //! - [`http`]: the routes. A handler reads the request, calls one function and wraps the result.
 //!
 //! # 5. The program around it
@@ -44,11 +45,11 @@
 //! - [`service`]: opens everything, starts every task, stops in order.
 //! - [`command`]: the command line.
 //! - [`import`] and [`scrub`]: entries from files, and the log compared with its hashes.
-//! - [`sim`]: the simulated upstream. Almost every test of the whole program runs against it.
+//! - [`orgtrail_simulator`]: the simulated upstream, a crate of its own. Almost every test of the whole program runs against it.
 //!
 //! # Small tools
 //!
-//! [`json`], [`span`], [`wording`], [`terminal`], [`task`], [`backoff`], [`private`] and [`handles`] do one small thing each.
+//! [`orgtrail_cloudflare::json`], [`span`], [`wording`], [`terminal`], [`task`], [`backoff`], [`private`] and [`handles`] do one small thing each.
 //! Read them when you meet them.
 
 pub mod backoff;
@@ -59,7 +60,6 @@ pub mod coverage;
 pub mod durable;
 pub mod event;
 pub mod field;
-pub mod filter;
 pub mod follow;
 pub mod handles;
 pub mod health;
@@ -67,9 +67,8 @@ pub mod http;
 pub mod import;
 pub mod index;
 pub mod invariant;
-pub mod json;
 pub mod ledger;
-pub mod member;
+pub mod owner;
 pub mod people;
 pub mod poll;
 pub mod position;
@@ -78,7 +77,6 @@ pub mod query;
 pub mod scrub;
 pub mod search;
 pub mod service;
-pub mod sim;
 pub mod span;
 pub mod status;
 pub mod store;

@@ -7,10 +7,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::event::AuditEvent;
-use crate::json;
-use crate::member::Member;
 use crate::position::{Source, SourceKind, rfc3339};
 use crate::store::{Known, MemberRow, NameRow, Store, StoreError, Who};
+use orgtrail_cloudflare::json;
+use orgtrail_cloudflare::member::Member;
 
 /// How many earlier states of a member are told.
 const MAX_HISTORY: usize = 100;

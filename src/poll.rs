@@ -7,14 +7,20 @@
 //! All that matters is in the log: each turn reads from there how far its source has come, so that a crash, a lost answer or
 //! another process's doing means "do the last step again" and nothing else. It does not know who follows the log.
 
+mod bad_answer;
 mod choose;
+mod claim;
+mod error;
+mod foreign;
 mod history;
 mod lane;
 mod overlap;
 mod pace;
 mod paging;
+mod recovery;
 mod roll;
 mod scan;
+mod settings;
 mod settle;
 mod shares;
 mod skew;
@@ -41,18 +47,23 @@ use crate::store::{SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::Upstream;
 
 use self::choose::{Choice, UNRELIABLE_SHARE};
+pub use self::error::TurnError;
 use self::history::Alone;
 pub use self::history::{HistoryEnd, Reached};
 use self::lane::{LONGEST_RETRY, Lane};
 pub use self::overlap::Overlap;
 use self::pace::Pace;
+use self::recovery::Patience;
 use self::roll::{Listing, Roll};
+pub use self::settings::Settings;
 use self::shares::Shares;
 use self::skew::{Now, Skew};
 use self::standing::Standing;
 use self::turn::{Hands, Scan, Work};
-pub use self::turn::{Outcome, Turn, TurnError};
-pub use self::verify::{Difference, Differs, LeftOut, Verdict, Verify, VerifyError};
+pub use self::turn::{Outcome, Turn};
+pub use self::verify::{
+    Difference, Differs, LeftOut, Repair, Told, Verdict, Verify, VerifyError, Waiting,
+};
 
 /// How many calls of one credential are under way at most, those included that have become slow.
 const MAX_UNDER_WAY_IN_ALL: usize = 48;
@@ -68,23 +79,6 @@ const PLANNED: f64 = 0.9;
 
 /// How long a poller sleeps at most before it looks again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-
-/// How sources are polled.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The wait between the live windows of a source where something happens.
-    pub interval: TimeDelta,
-    /// The longest wait between the live windows of a quiet source.
-    pub max_interval: TimeDelta,
-    /// How far a live window reaches back over the one before it.
-    pub overlap: Overlap,
-    /// How long after its first seal a stretch is scanned again for late entries, from the shortest to the longest.
-    pub sweeps: Vec<TimeDelta>,
-    /// How far back history is read.
-    pub backfill_since: BackfillSince,
-    /// How many entries are asked for at a time.
-    pub page_size: u32,
-}
 
 /// What one credential is to follow.
 #[derive(Debug, Clone, Default)]
@@ -167,30 +161,11 @@ impl Poller {
             sweeps: settings.sweeps.clone(),
             backfill_since: settings.backfill_since,
         }))?;
-        let Following {
-            sources,
-            listed,
-            members_of,
-            by_themselves,
-        } = following;
-        let apart = Arc::new(by_themselves.clone());
-        let roll = |listing| {
-            let apart = Arc::clone(&apart);
-            move |organization| Roll::new(organization, listing, Arc::clone(&apart), now)
-        };
-        // No list need have an account that is configured by itself: it is read by itself, for its name.
-        let accounts = sources
-            .iter()
-            .filter(|seen| seen.source.kind() == SourceKind::Account);
-        let accounts = (0..).zip(accounts);
         let mut poller = Self {
             lanes: BTreeMap::new(),
-            rolls: (listed.iter().cloned().map(roll(Listing::Accounts)))
-                .chain(members_of.into_iter().map(roll(Listing::Members)))
-                .chain(accounts.map(|(n, seen)| Roll::of_account(&seen.source, n, now)))
-                .collect(),
+            rolls: rolls(&following, now),
             skew: Skew::default(),
-            by_themselves,
+            by_themselves: following.by_themselves,
             shared: HashSet::new(),
             shares: Shares::default(),
             pace: Pace::default(),
@@ -214,12 +189,12 @@ impl Poller {
                 clock,
             },
         };
-        for seen in &sources {
+        for seen in &following.sources {
             poller.open_lane(&seen.source, now);
         }
         // What was listed before is followed at once; the next listing puts it right.
         let rows = poller.hands.store.sources()?;
-        for organization in &listed {
+        for organization in &following.listed {
             poller.follow(organization, &rows, now);
         }
         Ok(poller)
@@ -426,7 +401,13 @@ impl Poller {
             source: source.clone(),
             kind,
             limit: self.hands.settings.page_size,
-            unfinished: lane.unfinished(kind),
+            unfinished: lane.unfinished(kind, now),
+            patience: match self.alone {
+                Some(_) => Patience::FOREGROUND,
+                None => Patience::SERVICE,
+            },
+            alone_since: lane.alone_since(kind),
+            read_to: lane.read_to(),
             is_unreliable,
             upstream_clock: self.skew.upstream_clock(moment),
             present: self.skew.present(moment),
@@ -485,6 +466,23 @@ impl Poller {
             self.hands.board.forget(&row.source);
         }
     }
+}
+
+/// What is listed: the accounts and the members of organizations, and each account that is followed by itself, for its name. No
+/// list need have such an account.
+fn rolls(following: &Following, now: DateTime<Utc>) -> Vec<Roll> {
+    let apart = Arc::new(following.by_themselves.clone());
+    let roll = |organizations: &[String], listing| -> Vec<Roll> {
+        let roll = |id: &String| Roll::new(id.clone(), listing, Arc::clone(&apart), now);
+        organizations.iter().map(roll).collect()
+    };
+    let sources = following.sources.iter().map(|seen| &seen.source);
+    let accounts = sources.filter(|source| source.kind() == SourceKind::Account);
+    let accounts = (0..).zip(accounts);
+    (roll(&following.listed, Listing::Accounts).into_iter())
+        .chain(roll(&following.members_of, Listing::Members))
+        .chain(accounts.map(|(n, source)| Roll::of_account(source, n, now)))
+        .collect()
 }
 
 /// What a service that ran before has written down already: on a full disk it starts all the same, and answers.

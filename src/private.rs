@@ -2,8 +2,8 @@
 //!
 //! It does not know what is kept in them. Elsewhere than on Unix they are what the system makes them.
 
-use std::fs::{DirBuilder, File};
-use std::io;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 /// Makes a directory, and those above it, unless they are there.
@@ -28,4 +28,20 @@ pub fn open_file(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+/// Makes a file that holds `content`, in place of one that is there. Whoever has that one open does not see the new one.
+///
+/// # Errors
+/// What the file system says.
+pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = File::options();
+    options.create_new(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(content)
 }

@@ -109,6 +109,7 @@ impl Scrub {
     /// # Errors
     /// What the log says.
     pub fn turn(&mut self, now: DateTime<Utc>) -> Result<Duration, StoreError> {
+        self.store.save_damage_seen(now)?;
         if self.pass.is_none() {
             let state = self.store.scrub_state()?;
             let is_due = state
@@ -145,9 +146,11 @@ impl Scrub {
         };
         for event in pass.damaged.iter().take(MAX_NAMED) {
             if !self.store.is_known_damaged(event.seq)? {
+                let why_lost = event.beyond_repair(now).map(|why| why.explanation());
                 warn!(
                     seq = event.seq.0,
                     problem = event.damage.name(),
+                    cannot_be_repaired = why_lost,
                     "An event is damaged in the log; `orgtrail scrub` lists what is damaged and repairs what upstream still has."
                 );
             }

@@ -10,6 +10,7 @@ mod way;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::config::{self, AccountsChoice, Config, CredentialSource};
@@ -27,7 +28,8 @@ use crate::follow::index::{self as indexing, Indexing};
 use crate::handles;
 use crate::health::Board;
 use crate::http::{self, AppState, Limits};
-use crate::index::Index;
+use crate::index::{ENGINE_THREADS, Index};
+use crate::owner::OwnerSecret;
 use crate::poll::{BackfillSince, Following, Overlap, Poller, Settings};
 use crate::position::Source;
 use crate::scrub::Scrub;
@@ -46,6 +48,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(4);
 
 /// The service with everything open, and nothing begun.
 pub struct Service {
+    data_dir: PathBuf,
     store: Store,
     index: Index,
     board: Board,
@@ -72,6 +75,7 @@ impl Service {
     /// When a job ends by itself, or the end is not in order.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<()> {
         let Self {
+            data_dir,
             store,
             index,
             board,
@@ -82,7 +86,9 @@ impl Service {
             clock,
         } = self;
         let followers = FollowerBoard::default();
+        let owner = OwnerSecret::random();
         let app = AppState::new(store.clone(), index.clone(), board, clock.clone(), auth)
+            .with_owner(owner.clone())
             .with_limits(Limits {
                 connections,
                 ..Limits::default()
@@ -116,7 +122,7 @@ impl Service {
                 .await
                 .context("indexing stopped")
         });
-        announce(&store, address).await;
+        announce(&store, &data_dir, owner, address).await;
         let stop_scrub = stop_following.clone();
         following.spawn(async move {
             scrub.run(stop_scrub).await;
@@ -143,9 +149,7 @@ impl Service {
         };
         stop_following.cancel();
         let followed = finish(&mut following).await;
-        let closed = task::blocking(move || store.close())
-            .await
-            .context("could not close the log");
+        let closed = task::blocking(move || close(&store, &data_dir)).await;
         info!("The service has stopped.");
         let early = if stop.is_cancelled() {
             Ok(())
@@ -156,13 +160,29 @@ impl Service {
     }
 }
 
-/// Saves where the service answers, for commands on the same machine. Without it they read the disk.
-async fn announce(store: &Store, address: Option<SocketAddr>) {
+/// Saves where the service answers, and what proves there who owns the data directory, for commands on the same machine.
+/// Without an address they read the disk.
+async fn announce(store: &Store, dir: &Path, owner: OwnerSecret, address: Option<SocketAddr>) {
     let Some(address) = address else { return };
-    let store = store.clone();
-    if let Err(error) = task::blocking(move || store.announce(address)).await {
+    let (store, dir) = (store.clone(), dir.to_owned());
+    let save = move || {
+        // First: whoever finds the address needs it.
+        if let Err(error) = owner.save(&dir) {
+            warn!(error = %error, "The secret for commands beside the service could not be saved; with `auth = \"tokens\"` they are refused.");
+        }
+        store.announce(address)
+    };
+    if let Err(error) = task::blocking(save).await {
         warn!(error = %error, "The service's address could not be saved; commands beside it read the disk.");
     }
+}
+
+/// Closes the log. Afterwards the directory is another process's, so its secret is removed before.
+fn close(store: &Store, dir: &Path) -> Result<()> {
+    if let Err(error) = OwnerSecret::remove(dir) {
+        debug!(error = %error, "The secret for commands beside the service could not be removed.");
+    }
+    store.close().context("could not close the log")
 }
 
 async fn finish(jobs: &mut JoinSet<Result<()>>) -> Result<()> {
@@ -174,6 +194,7 @@ async fn finish(jobs: &mut JoinSet<Result<()>>) -> Result<()> {
 }
 
 fn open_all(config: &Config, clock: Clock) -> Result<Service> {
+    task::watch_threads(ENGINE_THREADS);
     // First: everything below opens files.
     let connections = connections(config.http.max_connections);
     let store = Store::open(&config.data_dir, Breaker::default())?;
@@ -206,6 +227,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         config::Auth::None => http::Auth::None,
     };
     Ok(Service {
+        data_dir: config.data_dir.clone(),
         store,
         index,
         board,

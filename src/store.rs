@@ -9,9 +9,12 @@
 
 mod address;
 mod bodies;
+mod damage;
 mod erased;
+mod error;
 mod events;
 mod followers;
+mod holder;
 mod holdings;
 mod identity;
 mod imports;
@@ -24,7 +27,9 @@ mod schema;
 mod scrub;
 mod sources;
 pub mod steps;
+mod window_id;
 mod windows;
+mod writing;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -33,21 +38,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior,
-};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::durable::{Breaker, Broken, Step};
+use crate::durable::{Breaker, Step};
 use crate::position::Seq;
 use crate::private;
 
-pub use self::address::announced;
 use self::bodies::Bodies;
+use self::damage::DamageSeen;
+pub use self::damage::NotRepaired;
 pub use self::erased::Erased;
-pub use self::events::{Appended, Page, Then};
+use self::error::unusable;
+pub use self::error::{DiskProblem, StoreError};
+pub use self::events::Page;
 pub use self::followers::Checkpoint;
+use self::holder::LOCK_NAME;
+pub use self::holder::{Holder, announced};
 pub use self::holdings::{EntryKey, Held, Holding};
 pub use self::imports::Imported;
 pub use self::lateness::{Lateness, Visibility};
@@ -57,15 +65,18 @@ pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
 pub use self::reading::Damage;
 use self::schema::{VERSION, migrate, version};
-pub use self::scrub::{DamagedEvent, MAX_DAMAGED, ScrubState, Scrubbed};
+pub use self::scrub::{DamagedEvent, MAX_DAMAGED, PutBack, ScrubState, Scrubbed};
 pub use self::sources::{AccountList, AccountListRead, SourceRow, SourceSeen};
-pub use self::windows::{BadAnswers, GapCause, OpenWindow, WindowId};
+pub use self::window_id::WindowId;
+pub use self::windows::{BadAnswers, GapCause, OpenWindow, Then};
+pub use self::writing::Appended;
 
 /// The log's file in the data directory.
 pub const FILE_NAME: &str = "orgtrail.db";
 
-/// The file whose lock says that a service uses the data directory.
-const LOCK_NAME: &str = "orgtrail.lock";
+/// How often, and how long apart, the directory's lock is tried.
+const LOCK_TRIES: u32 = 5;
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
 
 /// SQLite before this had a bug that could corrupt a WAL database with two connections.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -75,127 +86,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many idle reading connections are kept.
 const MAX_IDLE_READERS: usize = 8;
-
-/// What went wrong with the log, by what the caller can do.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Try again: another process holds the database.
-    #[error("the database is locked by another process")]
-    Busy,
-    /// Wait for room: nothing was written.
-    #[error("the disk that holds the log is full")]
-    Full,
-    /// Try again later: the disk did not do what it was told.
-    #[error("the disk failed: {0}")]
-    Disk(rusqlite::Error),
-    /// Reload and look again: the window is not where the caller thought it was.
-    #[error("window {0} has moved on meanwhile")]
-    Stale(WindowId),
-    /// Reload and look again: a row contradicts another one, which something else has written.
-    #[error("the database refused a row that contradicts another one: {0}")]
-    Conflict(rusqlite::Error),
-    /// Read the checkpoint again: the follower is not where the caller thought it was.
-    #[error("the follower `{0}` has moved on meanwhile")]
-    Overtaken(String),
-    /// Start the window over: upstream gave its scan a cursor that it had given before. Nothing was kept.
-    #[error("the cursor of window {0} came again, and leads in a circle")]
-    Circle(WindowId),
-    /// Stop: another process serves this directory.
-    #[error("another orgtrail already uses the data directory `{}`", .0.display())]
-    InUse(PathBuf),
-    /// Stop: made by a later version.
-    #[error("`{}` has schema version {found}, this program knows up to {VERSION}: use a newer orgtrail", path.display())]
-    Newer {
-        /// The database file.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-    },
-    /// Stop: made by an earlier version, and only looked at here.
-    #[error("`{}` has schema version {found}, older than this program's: `orgtrail serve`, `backfill` and `import` upgrade it", path.display())]
-    Older {
-        /// The database file.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-    },
-    /// Stop: there is nothing to look at.
-    #[error("there is no log in `{}`; `orgtrail serve` and `orgtrail import` begin one", .0.display())]
-    Missing(PathBuf),
-    /// Stop: it is no log of ours, and stays as it is.
-    #[error("`{}` is another program's database", .0.display())]
-    Foreign(PathBuf),
-    /// Stop and restore a backup: what was read is not what was written.
-    #[error("the log is damaged: {0}")]
-    Damaged(String),
-    /// Stop: the directory or a file cannot be used.
-    #[error("could not use `{}`: {source}", path.display())]
-    Io {
-        /// What was touched.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// Record and go on: compression failed.
-    #[error("could not compress a body: {0}")]
-    Zstd(#[from] std::io::Error),
-    /// Stop: anything else SQLite says.
-    #[error("database: {0}")]
-    Sqlite(rusqlite::Error),
-    /// Stop: the service has.
-    #[error("the log is closed")]
-    Closed,
-    /// A test's doing.
-    #[error(transparent)]
-    Broken(#[from] Broken),
-}
-
-impl StoreError {
-    /// Whether it may pass by itself, so that trying again is of use.
-    #[must_use]
-    pub fn may_pass(&self) -> bool {
-        matches!(
-            self,
-            Self::Busy | Self::Full | Self::Disk(_) | Self::Broken(_)
-        )
-    }
-}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
-            Some(ErrorCode::DiskFull) => Self::Full,
-            Some(ErrorCode::ConstraintViolation) => Self::Conflict(error),
-            // A quota or a limit of the process looks so too.
-            Some(ErrorCode::SystemIoFailure) => Self::Disk(error),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                Self::Damaged(error.to_string())
-            }
-            _ => Self::Sqlite(error),
-        }
-    }
-}
-
-/// Why the log cannot be written at present.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DiskProblem {
-    /// The disk has no room.
-    Full,
-    /// The disk fails in another way.
-    Failing,
-}
-
-impl DiskProblem {
-    /// As `/readyz` names it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "disk full",
-            Self::Failing => "disk failing",
-        }
-    }
-}
 
 /// The log. A clone is another handle to the same one and costs a reference count.
 #[derive(Clone)]
@@ -208,6 +98,7 @@ struct Inner {
     /// Idle reading connections.
     readers: Mutex<Vec<Connection>>,
     bodies: Bodies,
+    damage_seen: DamageSeen,
     ledgers: Ledgers,
     /// The newest event's place, announced after each commit.
     head: watch::Sender<Seq>,
@@ -272,10 +163,11 @@ impl Store {
         let store = Self(Arc::new(Inner {
             path,
             log_id,
-            head: watch::Sender::new(events::head(&writer)?),
+            head: watch::Sender::new(reading::head(&writer)?),
             writer: Mutex::new(writer),
             readers: Mutex::default(),
             bodies: Bodies::new(),
+            damage_seen: DamageSeen::default(),
             ledgers: Ledgers::default(),
             breaker,
             is_closed: AtomicBool::new(false),
@@ -342,7 +234,7 @@ impl Store {
         let folded = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         if let Some(lock) = &self.0.lock {
             // Nobody answers there any more. An address that stays leads nowhere, which harms nothing.
-            if let Err(error) = address::write(lock, "") {
+            if let Err(error) = holder::write(lock, "") {
                 tracing::debug!(error = %error, "The address in the lock file could not be removed.");
             }
             lock.unlock().map_err(unusable(&self.0.path))?;
@@ -441,24 +333,26 @@ impl Drop for Inner {
     }
 }
 
-/// A file or directory could not be used.
-fn unusable(path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
-    let path = path.to_owned();
-    move |source| StoreError::Io { path, source }
-}
-
+/// Locks the directory for this process. A command that only looks who holds it ([`Holder::of`]) holds it for a moment, so
+/// a few tries are made.
 fn take_lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join(LOCK_NAME);
     let file = private::open_file(&path).map_err(unusable(&path))?;
-    match file.try_lock() {
-        Ok(()) => {
-            // What a crash left there.
-            file.set_len(0).map_err(unusable(&path))?;
-            Ok(file)
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => {
+                // In place of what a crash left there. On a full disk nobody learns who it is.
+                file.set_len(0).map_err(unusable(&path))?;
+                if let Err(error) = holder::write_holder(&file, None) {
+                    tracing::debug!(error = %error, "The lock file does not say who holds it.");
+                }
+                return Ok(file);
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_AGAIN),
+            Err(TryLockError::Error(source)) => return Err(StoreError::Io { path, source }),
         }
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.to_owned())),
-        Err(TryLockError::Error(source)) => Err(StoreError::Io { path, source }),
     }
+    Err(StoreError::InUse(Holder::read(dir)))
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {

@@ -1,5 +1,8 @@
 //! The one door from async to blocking code.
 
+use std::any::Any;
+use std::panic::PanicHookInfo;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::{Span, error};
@@ -36,16 +39,45 @@ pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     caught.map_err(|panic| {
         PANICS.fetch_add(1, Ordering::Relaxed);
-        let said = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned());
         error!(
-            panic = said.unwrap_or_default(),
+            panic = message(&*panic),
             "A piece of work panicked; this is a bug."
         );
         Panicked
     })
+}
+
+/// From now on counts and logs the panics of threads whose names begin with one of `names`: threads of a library, which catches
+/// what happens there. Later calls have no effect.
+pub fn watch_threads(names: &'static [&'static str]) {
+    static WATCHED: Once = Once::new();
+    WATCHED.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            count_panic_of(names, info);
+            before(info);
+        }));
+    });
+}
+
+fn count_panic_of(names: &[&str], info: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or_default();
+    if names.iter().any(|begin| name.starts_with(begin)) {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        error!(
+            thread = name,
+            panic = message(info.payload()),
+            "A thread of a library panicked; this is a bug. What it did is given up."
+        );
+    }
+}
+
+/// What a panic says.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or_default()
 }
 
 /// Runs `work` where it may block, inside the caller's tracing span. Dropping the future does not stop the work.

@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use orgtrail_cloudflare::error::CREDENTIAL_CODES;
+use orgtrail_cloudflare::request::{Direction, LogRequest};
 use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
@@ -28,10 +30,10 @@ use url::Url;
 use crate::clock::Clock;
 use crate::position::{Cursor, Source, Window, rfc3339};
 use crate::task;
-use crate::wording::causes;
+use crate::wording::{causes, root_cause};
 
 use self::envelope::{Envelope, Errors};
-pub use self::lists::{AccountsPage, ListedAccount, MembersPage};
+pub use self::lists::{AccountsPage, MembersPage};
 use self::mask::Mask;
 pub use self::quota::{Permit, Quota, Saved, Spent};
 
@@ -44,9 +46,6 @@ const MAX_ERROR_BYTES: usize = 64 * 1024;
 /// A page with fewer entries than this is not taken for a full one only because no other had more, or because one of that
 /// length had a cursor: it would cost quiet logs a call each time.
 const LEAST_FULL_LEN: usize = 50;
-
-/// Error codes that mean the credential, whatever the status: malformed headers come as a 400.
-const CREDENTIAL_CODES: [i64; 6] = [1000, 6003, 6103, 6111, 9109, 10000];
 
 /// How long is waited for upstream.
 #[derive(Debug, Clone, Copy)]
@@ -264,14 +263,14 @@ impl Upstream {
         limit: u32,
     ) -> Result<LogPage, UpstreamError> {
         let mut url = self.url(&[source.kind().as_str(), source.id(), "logs", "audit"]);
-        url.query_pairs_mut()
-            .append_pair("since", &rfc3339(window.since))
-            .append_pair("before", &rfc3339(window.before))
-            .append_pair("direction", "asc")
-            .append_pair("limit", &limit.to_string());
-        if let Some(Cursor(cursor)) = cursor {
-            url.query_pairs_mut().append_pair("cursor", cursor);
-        }
+        let request = LogRequest {
+            since: window.since,
+            before: window.before,
+            direction: Direction::Ascending,
+            limit,
+            cursor,
+        };
+        url.query_pairs_mut().extend_pairs(request.parameters());
         let answer = self.get(permit, url, cursor.is_some()).await?;
         let envelope = answer.envelope()?;
         let entries: Vec<Box<RawValue>> = envelope
@@ -383,12 +382,13 @@ impl Upstream {
         let host = self.base_url.host_str().unwrap_or_default();
         let port = self.base_url.port();
         let port = port.map_or_else(String::new, |port| format!(":{port}"));
-        let what = if error.is_connect() {
-            "could not reach"
-        } else {
-            "no answer from"
-        };
-        format!("{what} {host}{port}: {}", causes(&error.without_url()))
+        match error.is_connect() {
+            true => format!("could not reach {host}{port}: {}", root_cause(&error)),
+            false => format!(
+                "no answer from {host}{port}: {}",
+                causes(&error.without_url())
+            ),
+        }
     }
 
     async fn read_token(&self) -> Result<SecretString, UpstreamError> {

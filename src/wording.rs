@@ -27,6 +27,16 @@ pub fn causes(error: &dyn std::error::Error) -> String {
     said
 }
 
+/// The innermost cause of an error: of a call over the network, what the system said, without the layers between.
+#[must_use]
+pub fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut root = error;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    root.to_string()
+}
+
 /// A value in backticks, as a message shows it: on one line, cut when it is long, without control characters.
 #[must_use]
 pub fn quoted(value: &str) -> String {

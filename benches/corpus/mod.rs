@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use orgtrail::clock::Clock;
 use orgtrail::event::Arrival;
 use orgtrail::position::Source;
-use orgtrail::sim::{SimConfig, Simulator};
+use orgtrail_simulator::{SimConfig, Simulator};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -59,7 +59,7 @@ impl Corpus {
             days: 540,
             ..SimConfig::default()
         };
-        let simulator = Simulator::new(config, Clock::manual(now()));
+        let simulator = Simulator::new(config, Clock::manual(now()).reader());
         let mut file = BufWriter::new(File::create(path).unwrap());
         let mut corpus = Self {
             path: path.to_owned(),

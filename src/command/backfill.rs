@@ -25,7 +25,7 @@ use crate::span;
 use crate::store::{Store, StoreError};
 use crate::terminal::{harmless, say};
 
-/// How many sources that were not read wholly are shown to people; `--json` has all.
+/// How many sources that were not read wholly are named to people, of each reason; `--json` has all.
 const MAX_SHOWN: usize = 20;
 
 /// Shown with `--help`.
@@ -81,10 +81,12 @@ struct SourceReport {
     since: Option<String>,
     /// Where its first live window begins, and history ends.
     before: Option<String>,
-    /// From here on it is read.
+    /// From here on it is read; `null` when no stretch of it was read to its end.
     read_since: Option<String>,
     new: u64,
     done: bool,
+    /// Whether upstream refuses it to its credential.
+    refused: bool,
     /// What was in the way, of a source that is not done.
     error: Option<String>,
 }
@@ -97,9 +99,10 @@ impl From<SourceHistory> for SourceReport {
             source: source.source.to_string(),
             since: reached.map(|reached| rfc3339(reached.wanted.since)),
             before: reached.map(|reached| rfc3339(reached.wanted.before)),
-            read_since: reached.map(|reached| rfc3339(reached.since)),
+            read_since: (reached.filter(|_| source.is_begun)).map(|reached| rfc3339(reached.since)),
             new: source.new,
             done,
+            refused: source.is_refused && !done,
             error: source.trouble.filter(|_| !done),
         }
     }
@@ -152,17 +155,10 @@ impl Summary {
             HumanCount(self.sources.len() as u64),
             HumanCount(self.new),
         );
-        let not_done: Vec<_> = self.sources.iter().filter(|source| !source.done).collect();
-        for source in not_done.iter().take(MAX_SHOWN) {
-            let reached = match &source.read_since {
-                Some(since) => format!("read back to {since}"),
-                None => "not read".to_owned(),
-            };
-            let why = source.error.as_deref().map(harmless);
-            let why = why.map_or_else(String::new, |why| format!(": {why}"));
-            text += &format!("  {} is {reached}{why}\n", source.source);
+        for group in self.not_done().iter().take(MAX_SHOWN) {
+            text += &not_done_text(group);
         }
-        let more = not_done.len().saturating_sub(MAX_SHOWN);
+        let more: usize = self.not_done().iter().skip(MAX_SHOWN).map(Vec::len).sum();
         if more > 0 {
             text += &format!("  and {more} more: see --json\n");
         }
@@ -175,6 +171,21 @@ impl Summary {
             "Events in the log: {}, {searchable}.",
             HumanCount(self.events)
         )
+    }
+
+    /// The sources that are not read as far back as was asked for, those with the same error together where there are several.
+    fn not_done(&self) -> Vec<Vec<&SourceReport>> {
+        let mut groups: Vec<Vec<&SourceReport>> = Vec::new();
+        for source in self.sources.iter().filter(|source| !source.done) {
+            let same = |group: &&mut Vec<&SourceReport>| {
+                source.error.is_some() && source.read_since.is_none() && group[0].is_like(source)
+            };
+            match groups.iter_mut().find(same) {
+                Some(group) => group.push(source),
+                None => groups.push(vec![source]),
+            }
+        }
+        groups
     }
 
     /// What the exit code says.
@@ -194,11 +205,87 @@ impl Summary {
             );
         }
         let not_done = self.sources.iter().filter(|source| !source.done).count();
+        let refused = self.sources.iter().filter(|source| source.refused).count();
+        let then = match refused {
+            0 => "run it again to go on".to_owned(),
+            _ => format!(
+                "upstream refuses {refused} of them to their credential; when it may read them, run it again to go on"
+            ),
+        };
         ensure!(
             not_done == 0,
-            "{not_done} of {} sources could not be read as far back as was asked for; run it again to go on",
+            "{not_done} of {} sources could not be read as far back as was asked for: {then}",
             self.sources.len()
         );
         Ok(())
+    }
+}
+
+impl SourceReport {
+    /// Whether two sources are not read at all, for the same reason.
+    fn is_like(&self, other: &Self) -> bool {
+        self.read_since == other.read_since && self.error == other.error
+    }
+}
+
+/// What is said of sources that are not read for the same reason.
+fn not_done_text(group: &[&SourceReport]) -> String {
+    let Some(first) = group.first() else {
+        return String::new();
+    };
+    let reached = match &first.read_since {
+        Some(since) => format!("read back to {since}"),
+        None => "not read".to_owned(),
+    };
+    let why = first.error.as_deref().map(harmless);
+    let why = why.map_or_else(String::new, |why| format!(": {why}"));
+    if group.len() == 1 {
+        return format!("  {} is {reached}{why}\n", first.source);
+    }
+    let mut text = format!("  {} sources are {reached}{why}\n", group.len());
+    for source in group.iter().take(MAX_SHOWN) {
+        text += &format!("    {}\n", source.source);
+    }
+    let more = group.len().saturating_sub(MAX_SHOWN);
+    if more > 0 {
+        text += &format!("    and {more} more: see --json\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_that_are_refused_are_told_of_together() {
+        let source = |n: usize, error: Option<&str>, read_since: Option<&str>| SourceReport {
+            source: format!("accounts/{n}"),
+            since: Some("2026-01-01T00:00:00Z".to_owned()),
+            before: Some("2026-08-03T12:00:00Z".to_owned()),
+            read_since: read_since.map(str::to_owned),
+            new: 0,
+            done: error.is_none(),
+            refused: error.is_some_and(|error| error.contains("403")),
+            error: error.map(str::to_owned),
+        };
+        let refused = Some("upstream answered 403 Forbidden");
+        let mut sources: Vec<_> = (0..25).map(|n| source(n, refused, None)).collect();
+        let part = Some("2026-03-01T00:00:00Z");
+        sources.push(source(25, Some("upstream answered 502 Bad Gateway"), part));
+        sources.push(source(26, None, part));
+        let summary = Summary {
+            sources,
+            new: 7,
+            events: 7,
+            all_searchable: true,
+            done: false,
+        };
+        let end = HistoryEnd {
+            refused: Vec::new(),
+            unlisted: Vec::new(),
+        };
+        let judged = summary.judge(&end, &CancellationToken::new()).unwrap_err();
+        insta::assert_snapshot!(format!("{}\n{judged}", summary.for_people()));
     }
 }

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::service;
-use crate::sim::{Lag, SimConfig, Simulator};
 use crate::terminal::say;
+use orgtrail_simulator::{Lag, SimConfig, Simulator};
 
 /// Shown with `--help`.
 const EXAMPLES: &str = "\
@@ -81,7 +81,7 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
         quota: QUOTA,
         ..SimConfig::default()
     };
-    let simulator = Simulator::new(config, clock.clone());
+    let simulator = Simulator::new(config, clock.reader());
     let base_url = format!("http://{}/client/v4", upstream_listener.local_addr()?);
     let organization = simulator.organization_id();
     // Any token will do, but it must come from somewhere: a file, as in a real installation.
@@ -98,7 +98,9 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
     let config = Config::parse(&text, "the demo's configuration", std::iter::empty())?;
 
     let service = service::open(config, clock).await?;
+    let program = std::env::args().next();
     say(what_to_try(
+        program.as_deref().unwrap_or("orgtrail"),
         listener.local_addr()?,
         &base_url,
         &organization,
@@ -157,7 +159,8 @@ id = "{organization}"
     ))
 }
 
-fn what_to_try(listen: SocketAddr, base_url: &str, organization: &str) -> String {
+/// What a person can do next. `program` is the name that the program was started by: it need not be installed.
+fn what_to_try(program: &str, listen: SocketAddr, base_url: &str, organization: &str) -> String {
     format!(
         r#"orgtrail is polling a simulated Cloudflare organization and its accounts: {DAYS} days of history, newest first,
 and a few new entries a minute. They become visible after two seconds; Cloudflare's take three to eight minutes.
@@ -174,7 +177,7 @@ Try:
   curl -s 'http://{listen}/v1/histogram?interval=7d'
   curl -sN 'http://{listen}/v1/events/stream'
   curl -s 'http://{listen}/v1/sources'
-  orgtrail search --server http://{listen} 'resource.product:members'
+  {program} search --server http://{listen} 'resource.product:members'
 
 Add a member to the organization, and find who did it a few seconds later:
 

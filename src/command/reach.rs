@@ -1,17 +1,21 @@
-//! Where a command finds what it asks: a running server, or a data directory.
+//! Where a command finds what it asks: a server that was named, the service that uses a data directory, or the directory itself.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args as ClapArgs;
+use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
-use crate::store::announced;
+use crate::owner::OwnerSecret;
+use crate::store::{Store, announced};
+use crate::terminal::{columns, note};
+use crate::wording::{quoted, root_cause};
 
 /// How long a server is waited for until it takes the call.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -19,50 +23,177 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long it may say nothing; a tail without events says so more often.
 const SPEAK_WITHIN: Duration = Duration::from_secs(90);
 
+/// How long the service of a data directory is waited for until it says that it is there.
+const PROBE_WITHIN: Duration = Duration::from_secs(5);
+
 /// Where to ask. Without either, the data directory of the configuration.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Reach {
     /// Server to ask, such as `http://127.0.0.1:7070`.
-    #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
+    ///
+    /// Without `http://` or `https://`, it is `http://`.
+    #[arg(long, value_name = "URL", conflicts_with = "data_dir", value_parser = server_url)]
     pub(super) server: Option<Url>,
-    /// Data directory to look into; a service may be using it.
+    /// Data directory to look into; the service that uses it is asked, if one runs.
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
 }
 
+/// A mistake in a query, and its place.
+#[derive(Debug, thiserror::Error)]
+#[error("{message} (at character {at})")]
+pub(super) struct Misread {
+    message: String,
+    /// The character, from 0.
+    at: usize,
+}
+
+impl Misread {
+    pub(super) fn new(message: impl ToString, at: usize) -> Self {
+        Self {
+            message: message.to_string(),
+            at,
+        }
+    }
+
+    /// The same, with a line of the query below it and a mark below the place. A query of several lines is not shown.
+    pub(super) fn point_into(&self, query: &str) -> String {
+        if query.is_empty() || query.chars().any(char::is_control) {
+            return self.to_string();
+        }
+        let before: String = query.chars().take(self.at).collect();
+        let mark = " ".repeat(columns(&before));
+        format!("{self}\n  {query}\n  {mark}^")
+    }
+}
+
+/// Who answers.
+pub(super) enum Answerer {
+    /// A server.
+    Server(Server),
+    /// Nobody: the data directory is read.
+    Dir(PathBuf),
+}
+
 impl Reach {
-    /// The data directory to look into, when no server was named.
-    pub(super) fn data_dir(&self, config: &Path) -> Result<PathBuf> {
-        match &self.data_dir {
-            Some(dir) => Ok(dir.clone()),
-            None => Ok(super::load(config)
-                .context("name a `--server` or a `--data-dir`, or give the configuration")?
-                .data_dir),
+    /// Who is to be asked.
+    ///
+    /// # Errors
+    /// When there is no log in the data directory, or the configuration cannot be read that names it.
+    pub(super) fn answerer(&self, config: &Path) -> Result<Answerer> {
+        if let Some(url) = &self.server {
+            return Ok(Answerer::Server(Server {
+                url: url.clone(),
+                home: None,
+            }));
+        }
+        let dir = match &self.data_dir {
+            Some(dir) => dir.clone(),
+            None => {
+                super::load(config)
+                    .context("name a `--server` or a `--data-dir`, or give the configuration")?
+                    .data_dir
+            }
+        };
+        let log_id = Store::open_beside(&dir)?.log_id();
+        Ok(match running(&dir, log_id)? {
+            Some(server) => Answerer::Server(server),
+            None => Answerer::Dir(dir),
+        })
+    }
+}
+
+/// A server's address as people write it.
+fn server_url(text: &str) -> Result<Url, String> {
+    let example = "write it as in `http://127.0.0.1:7070`";
+    let whole = match text.contains("://") {
+        true => text.to_owned(),
+        false => format!("http://{text}"),
+    };
+    let url: Url = whole
+        .parse()
+        .map_err(|error| format!("{} is not an address: {error}: {example}", quoted(text)))?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        other => Err(format!(
+            "a server is not asked by {}: {example}",
+            quoted(other)
+        )),
+    }
+}
+
+/// A server that is asked.
+pub(super) struct Server {
+    url: Url,
+    /// Of the service of a data directory: where it is, and the address that it had. Its owner needs no token.
+    home: Option<(PathBuf, SocketAddr)>,
+}
+
+impl Server {
+    /// The request with what proves that the owner of the data directory asks, as long as the service of that directory answers
+    /// at this address.
+    fn prove(&self, request: RequestBuilder) -> RequestBuilder {
+        let home = self.home.as_ref();
+        let home = home.filter(|(dir, address)| announced(dir) == Some(*address));
+        match home.and_then(|(dir, _)| OwnerSecret::read(dir)) {
+            Some(secret) => request.bearer_auth(secret.expose()),
+            None => request,
         }
     }
 }
 
+impl std::fmt::Display for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.url.as_str().trim_end_matches('/'))
+    }
+}
+
 /// The service that uses a data directory, if one answers: at the address in the directory's lock file, and from the same log.
-pub(super) fn running(dir: &Path, log_id: Uuid) -> Option<Url> {
+fn running(dir: &Path, log_id: Uuid) -> Result<Option<Server>> {
     #[derive(Deserialize)]
     struct Ready {
         log_id: Uuid,
     }
-    let mut address = announced(dir)?;
+    let Some(address) = announced(dir) else {
+        return Ok(None);
+    };
+    let mut reached = address;
     // It listens everywhere; from here it is reached on this machine.
     match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        IpAddr::V4(ip) if ip.is_unspecified() => reached.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => reached.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
-    let server: Url = format!("http://{address}").parse().ok()?;
-    let ready = get(&server, "/readyz", &[]).ok()?;
-    let ready: Ready = serde_json::from_str(&ready).ok()?;
-    (ready.log_id == log_id).then_some(server)
+    let unproven = Server {
+        url: format!("http://{reached}").parse()?,
+        home: None,
+    };
+    let asked = super::block_on(async {
+        let ready = async {
+            let answer = open(&unproven, "/readyz", &[]).await?;
+            answer.text().await.context("the answer broke off")
+        };
+        Ok(tokio::time::timeout(PROBE_WITHIN, ready).await)
+    })?;
+    let Ok(answer) = asked else {
+        note(format!(
+            "The service that uses `{}` does not answer at {unproven}; this is what the disk says.",
+            dir.display()
+        ))?;
+        return Ok(None);
+    };
+    // After a crash nobody answers there, or another program.
+    let ready = answer.ok();
+    let ready = ready.and_then(|text| serde_json::from_str::<Ready>(&text).ok());
+    let is_ours = ready.is_some_and(|ready| ready.log_id == log_id);
+    Ok(is_ours.then(|| Server {
+        home: Some((dir.to_owned(), address)),
+        ..unproven
+    }))
 }
 
 /// What a server answers to a question, as text.
-pub(super) fn get(server: &Url, path: &str, parameters: &[(&str, &str)]) -> Result<String> {
+pub(super) fn get(server: &Server, path: &str, parameters: &[(&str, &str)]) -> Result<String> {
     super::block_on(async {
         let answer = open(server, path, parameters).await?;
         answer.text().await.context("the answer broke off")
@@ -71,11 +202,12 @@ pub(super) fn get(server: &Url, path: &str, parameters: &[(&str, &str)]) -> Resu
 
 /// A server's answer to a question, its body still to be read.
 pub(super) async fn open(
-    server: &Url,
+    server: &Server,
     path: &str,
     parameters: &[(&str, &str)],
 ) -> Result<reqwest::Response> {
     let mut url = server
+        .url
         .join(path)
         .context("the server's address cannot be used")?;
     if !parameters.is_empty() {
@@ -86,22 +218,69 @@ pub(super) async fn open(
         .read_timeout(SPEAK_WITHIN)
         .build()
         .context("could not start a client")?;
-    let answer = client
-        .get(url)
+    let answer = server
+        .prove(client.get(url))
         .send()
         .await
-        .with_context(|| format!("could not reach {server}"))?;
+        .map_err(|error| unreached(server, &error))?;
     let status = answer.status();
     if status.is_success() {
         return Ok(answer);
     }
     let body = answer.text().await.context("the answer broke off")?;
     let problem: Value = serde_json::from_str(&body).unwrap_or_default();
-    let detail = problem["detail"]
-        .as_str()
-        .unwrap_or("the server does not say why");
-    match problem["at"].as_u64() {
-        Some(at) => bail!("{detail} (at character {at})"),
-        None => bail!("{detail} ({status})"),
+    let Some(detail) = problem["detail"].as_str() else {
+        bail!("{server} answered {status}, and does not say why: is an orgtrail there?");
+    };
+    match problem["at"].as_u64().map(usize::try_from) {
+        Some(Ok(at)) => Err(Misread::new(detail, at).into()),
+        _ => bail!("{detail} ({status})"),
+    }
+}
+
+/// That no answer came, and what may be the cause.
+fn unreached(server: &Server, error: &reqwest::Error) -> anyhow::Error {
+    let hint = match (error.is_connect(), server.url.scheme()) {
+        (true, "https") => ": does it speak TLS? Else write `http://`",
+        (true, _) => ": is the service running, and at this address?",
+        (false, _) => "",
+    };
+    anyhow!("could not reach {server}: {}{hint}", root_cause(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_in_a_query_is_pointed_at() {
+        let misread = Misread::new("this parenthesis is not closed", 6);
+        let said = "this parenthesis is not closed (at character 6)";
+        assert_eq!(
+            misread.point_into("東京 a (b"),
+            format!("{said}\n  東京 a (b\n          ^")
+        );
+        assert_eq!(misread.point_into(""), said);
+        assert_eq!(misread.point_into("a\nb"), said);
+    }
+
+    #[test]
+    fn a_server_needs_no_scheme() {
+        for (text, url) in [
+            ("127.0.0.1:7070", "http://127.0.0.1:7070/"),
+            ("localhost:7070", "http://localhost:7070/"),
+            ("[::1]:7070", "http://[::1]:7070/"),
+            ("http://127.0.0.1:7070", "http://127.0.0.1:7070/"),
+            ("https://log.example.com", "https://log.example.com/"),
+        ] {
+            assert_eq!(server_url(text).unwrap().as_str(), url, "{text}");
+        }
+        for wrong in ["", "ftp://127.0.0.1", "http://", "127.0.0.1:70700", "a b"] {
+            let refused = server_url(wrong).unwrap_err();
+            assert!(
+                refused.contains("`http://127.0.0.1:7070`"),
+                "{wrong}: {refused}"
+            );
+        }
     }
 }

@@ -4,15 +4,16 @@ use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args as ClapArgs;
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
+use super::counted;
 use crate::clock::Clock;
 use crate::durable::Breaker;
 use crate::follow::index::{Indexing, open_index};
 use crate::index::Index;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::terminal::{note, say};
 
 /// How often a line says how far it is where no bar can be shown.
@@ -37,12 +38,22 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let dir = super::data_dir(args.data_dir.as_deref(), config)?;
     // Where there is no log, none is to be made.
     drop(Store::open_beside(&dir)?);
-    let store = Store::open(&dir, Breaker::default())?;
+    let store = match Store::open(&dir, Breaker::default()) {
+        Err(error @ StoreError::InUse(_)) => {
+            return Err(error).context(
+                "the index can be built again only while no service runs: stop the service first",
+            );
+        }
+        opened => opened?,
+    };
     let head = store.head();
     let (index, _) = open_index(&dir, &store, Breaker::default())?;
     index.clear(head)?;
     catch_up(store, &index)?;
-    Ok(say(format!("The index holds all {head} events."))?)
+    Ok(say(match head.0 {
+        1 => "The index holds the one event.".to_owned(),
+        events => format!("The index holds all {}.", counted(events, "event")),
+    })?)
 }
 
 /// Brings the index up to the log's head, and lets go of it.

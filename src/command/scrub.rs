@@ -18,7 +18,7 @@ use crate::index::Range;
 use crate::position::Seq;
 use crate::query;
 use crate::service::{self, Repaired};
-use crate::store::{DamagedEvent, MAX_DAMAGED, Store, StoreError};
+use crate::store::{DamagedEvent, MAX_DAMAGED, NotRepaired, Store, StoreError};
 use crate::terminal::{harmless, say};
 
 /// The most events that are checked at once.
@@ -65,13 +65,21 @@ struct Report {
 struct DamagedReport {
     seq: u64,
     problem: &'static str,
+    /// Why it was not repaired, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// The same for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
 }
 
-impl From<&DamagedEvent> for DamagedReport {
-    fn from(event: &DamagedEvent) -> Self {
+impl DamagedReport {
+    fn of(event: &DamagedEvent, why: Option<&NotRepaired>) -> Self {
         Self {
             seq: event.seq.0,
             problem: event.damage.name(),
+            reason: why.map(NotRepaired::name),
+            detail: why.map(|why| harmless(&why.explanation()).to_string()),
         }
     }
 }
@@ -106,8 +114,12 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<()> {
     let report = Report {
         events: found.events,
         damaged_total: found.total - mended.len() as u64,
-        damaged: damaged.into_iter().map(DamagedReport::from).collect(),
-        repaired: mended.into_iter().map(DamagedReport::from).collect(),
+        damaged: (damaged.into_iter())
+            .map(|event| DamagedReport::of(event, repaired.not_repaired.get(&event.seq)))
+            .collect(),
+        repaired: (mended.into_iter())
+            .map(|event| DamagedReport::of(event, None))
+            .collect(),
     };
     if args.json {
         say(serde_json::to_string(&report)?)?;
@@ -165,7 +177,8 @@ fn repair(
 ) -> Result<Repaired> {
     if is_beside {
         warn!("A service uses this log, so nothing is repaired: stop it and run this again.");
-        return Ok(Repaired::default());
+        let why = "a service uses this log; stop it and run `orgtrail scrub` again";
+        return Ok(Repaired::nothing(why, damaged, clock.now()));
     }
     let config: Config = match super::load(path) {
         Ok(config) => config,
@@ -174,7 +187,8 @@ fn repair(
                 error = format!("{error:#}"),
                 "Nothing is repaired from upstream without a configuration."
             );
-            return Ok(Repaired::default());
+            let why = format!("there is no usable configuration: {error:#}");
+            return Ok(Repaired::nothing(&why, damaged, clock.now()));
         }
     };
     let repaired = super::block_on(service::repair(store, &config, damaged, clock))?;
@@ -204,7 +218,7 @@ fn reindex_repaired(dir: &Path, store: &Store) -> Result<()> {
 
 impl Report {
     fn for_people(&self) -> String {
-        let mut text = format!("{} events checked.", HumanCount(self.events));
+        let mut text = format!("{} checked.", super::counted(self.events, "event"));
         if !self.repaired.is_empty() {
             let repaired = HumanCount(self.repaired.len() as u64);
             text += &format!("\n{repaired} damaged events repaired from upstream.");
@@ -215,6 +229,9 @@ impl Report {
         text += &format!("\n{} events are damaged:", HumanCount(self.damaged_total));
         for event in self.damaged.iter().take(MAX_SHOWN) {
             text += &format!("\n  seq {}: {}", event.seq, event.problem);
+            if let Some(why) = &event.detail {
+                text += &format!(" (not repaired: {why})");
+            }
         }
         let more = self.damaged_total - self.damaged.len().min(MAX_SHOWN) as u64;
         if more > 0 {

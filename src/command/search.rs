@@ -16,7 +16,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use self::place::{FirstPage, Place};
 use self::show::{Form, Show};
 use super::moment::Moment;
-use super::reach::Reach;
+use super::reach::{Misread, Reach};
 use crate::clock::Clock;
 use crate::index::Order;
 use crate::query::When;
@@ -114,6 +114,13 @@ struct Asked {
 }
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
+    search(args, config).map_err(|error| match error.downcast_ref::<Misread>() {
+        Some(misread) => anyhow!(misread.point_into(&args.query)),
+        None => error,
+    })
+}
+
+fn search(args: &Args, config: &Path) -> Result<()> {
     let now = Clock::system().now();
     let order = if args.oldest_first {
         Order::Ascending

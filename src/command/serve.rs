@@ -1,8 +1,9 @@
 //! `orgtrail serve`
 
+use std::io;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
@@ -12,6 +13,7 @@ use super::signals::Signals;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::service;
+use crate::store::{Holder, StoreError};
 use crate::terminal::say;
 
 pub(super) async fn run(path: &Path, signals: Signals) -> Result<()> {
@@ -20,9 +22,13 @@ pub(super) async fn run(path: &Path, signals: Signals) -> Result<()> {
     let listen = config.http.listen;
     let listener = TcpListener::bind(listen)
         .await
-        .with_context(|| format!("could not listen on {listen}"))?;
+        .map_err(|error| not_listening(&config, &error))?;
     let address = listener.local_addr()?;
-    let service = service::open(config.clone(), Clock::system()).await?;
+    let opened = service::open(config.clone(), Clock::system()).await;
+    let service = opened.map_err(|error| match error.downcast_ref() {
+        Some(StoreError::InUse(holder)) => in_use(holder),
+        _ => error,
+    })?;
     say(format!("orgtrail answers on http://{address}"))?;
     let running = service.run(listener, signals.stop.clone());
     tokio::pin!(running);
@@ -32,6 +38,25 @@ pub(super) async fn run(path: &Path, signals: Signals) -> Result<()> {
             () = signals.reload.notified() => reload(path, &config),
         }
     }
+}
+
+/// Why the address cannot be had: mostly because a service runs already.
+fn not_listening(config: &Config, error: &io::Error) -> anyhow::Error {
+    let listen = config.http.listen;
+    if error.kind() != io::ErrorKind::AddrInUse {
+        return anyhow!("could not listen on {listen}: {error}");
+    }
+    match Holder::of(&config.data_dir) {
+        Some(holder) => in_use(&holder),
+        None => anyhow!(
+            "could not listen on {listen}: another program does; stop that one, or write another `listen` in `[http]`"
+        ),
+    }
+}
+
+/// That a second service was started, and what to do.
+fn in_use(holder: &Holder) -> anyhow::Error {
+    anyhow!("{holder}; stop that one first, or write another `data_dir` in this configuration")
 }
 
 /// What can never work is refused in the words of `orgtrail check`; all else that is wrong is logged.

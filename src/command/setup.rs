@@ -73,11 +73,24 @@ fn look_at_ids(config: &Config, findings: &mut Vec<Finding>) {
         }
     }
     sources.extend(config.accounts.iter().map(|account| &account.source));
-    for source in sources.into_iter().filter(|source| is_placeholder(source)) {
-        findings.push(never(format!(
-            "`{source}` has the id of the example configuration: write your own in its place"
-        )));
+    for source in sources {
+        if is_placeholder(source) {
+            findings.push(never(format!(
+                "`{source}` has the id of the example configuration: write your own in its place"
+            )));
+        } else if !has_an_id_of_upstream(source) {
+            findings.push(warning(format!(
+                "`{source}`: an id of Cloudflare has {ID_LEN} characters, `0` to `9` and `a` to `f`, without dashes"
+            )));
+        }
     }
+}
+
+/// Whether an id looks like all that upstream gives. Another one may be right; a misspelt one never answers.
+fn has_an_id_of_upstream(source: &Source) -> bool {
+    let id = source.id();
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    id.len() == ID_LEN && id.bytes().all(is_digit)
 }
 
 fn look_at_http(config: &Config, findings: &mut Vec<Finding>) {
@@ -92,8 +105,8 @@ fn look_at_http(config: &Config, findings: &mut Vec<Finding>) {
     }
     if config.http.auth == Auth::Tokens {
         findings.push(warning(
-            "`auth` is \"tokens\" and there are no tokens: this version cannot make any, so nobody can ask anything. For now \
-             write `auth = \"none\"` with a loopback address",
+            "`auth` is \"tokens\" and there are no tokens: this version cannot make any, so only `orgtrail search` and \
+             `orgtrail status` on this machine are answered. For now write `auth = \"none\"` with a loopback address",
         ));
     }
 }

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::position::Source;
-use crate::sim::{CursorForm, Faults, Lag, SimConfig, Simulator};
 use crate::span;
 use crate::terminal::say;
+use orgtrail_simulator::{CursorForm, Faults, Lag, SimConfig, Simulator};
 
 /// Shown with `--help`.
 const EXAMPLES: &str = "\
@@ -195,7 +195,7 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
         },
         ..SimConfig::default()
     };
-    let simulator = Simulator::new(config, Clock::system());
+    let simulator = Simulator::new(config, Clock::system().reader());
     simulator.set_faults(args.faults());
     let base_url = format!("http://{}/client/v4", listener.local_addr()?);
     say(what_to_try(&simulator, &base_url, args.lag))?;

@@ -10,17 +10,16 @@ use anyhow::{Context, Result};
 use clap::Args as ClapArgs;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use self::show::Show;
 use super::moment::Moment;
-use super::reach::{Reach, get, running};
+use super::reach::{Answerer, Reach, Server, get};
 use crate::clock::Clock;
 use crate::coverage::{self, Asked, Gap, Interval, SourceCoverage};
 use crate::position::Source;
 use crate::status::{self, SourceStatus};
 use crate::store::Store;
-use crate::terminal::{harmless_json, note, say};
+use crate::terminal::{harmless_json, say};
 
 /// Shown with `--help`.
 const EXAMPLES: &str = "\
@@ -40,9 +39,9 @@ pub(super) struct Args {
     /// Show every source and every gap, and not only the worst.
     #[arg(long, conflicts_with_all = ["json", "verify"])]
     all: bool,
-    /// Compare a stretch of this source with upstream.
+    /// Compare a range of this source's time with upstream.
     ///
-    /// Reads the stretch again now, and reports in what it differs from what is held; exit code 1 if it does. A service may be
+    /// Reads the range again now, and reports in what it differs from what is held; exit code 1 if it does. A service may be
     /// running.
     #[arg(
         long,
@@ -54,7 +53,7 @@ pub(super) struct Args {
     /// With `--verify`: from here on (`7d`, a date, a time).
     #[arg(long, value_name = "TIME", requires = "verify", value_parser = Moment::read)]
     since: Option<Moment>,
-    /// With `--verify`: up to here; now, unless given.
+    /// With `--verify`: up to here; unless given, up to where the source is read.
     #[arg(long, value_name = "TIME", requires = "verify", value_parser = Moment::read)]
     before: Option<Moment>,
     #[command(flatten)]
@@ -85,9 +84,9 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     if let Some(source) = &args.verify {
         return verify::run(args, source, config);
     }
-    let (sources, coverage) = match &args.reach.server {
-        Some(server) => ask(server)?,
-        None => look(&args.reach.data_dir(config)?)?,
+    let (sources, coverage) = match args.reach.answerer(config)? {
+        Answerer::Server(server) => ask(&server)?,
+        Answerer::Dir(dir) => look(&dir)?,
     };
     let rows = join(sources, coverage);
     if args.json {
@@ -102,18 +101,9 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     Show::new(args.all, Clock::system().now()).say(rows)
 }
 
-/// What the service says that uses the data directory; when none does, what is on the disk.
+/// What is on the disk.
 fn look(dir: &Path) -> Result<(Vec<SourceStatus>, Vec<SourceCoverage>)> {
     let store = Store::open_beside(dir)?;
-    if let Some(server) = running(dir, store.log_id()) {
-        match ask(&server) {
-            Ok(found) => return Ok(found),
-            Err(error) => note(format!(
-                "A service uses this data directory, and could not be asked at {server}: {error:#}. This is what the disk says; \
-                 `stopped` means that it was read from there."
-            ))?,
-        }
-    }
     let now = Clock::system().now();
     Ok((
         status::sources(&store, None, now)?,
@@ -121,7 +111,7 @@ fn look(dir: &Path) -> Result<(Vec<SourceStatus>, Vec<SourceCoverage>)> {
     ))
 }
 
-fn ask(server: &Url) -> Result<(Vec<SourceStatus>, Vec<SourceCoverage>)> {
+fn ask(server: &Server) -> Result<(Vec<SourceStatus>, Vec<SourceCoverage>)> {
     let unreadable = "the server's answer cannot be read";
     let sources: Sources =
         serde_json::from_str(&get(server, "/v1/sources", &[])?).context(unreadable)?;

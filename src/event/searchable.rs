@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use crate::field::{self, Kind, Origin};
-use crate::json::{self, Scalar};
+use orgtrail_cloudflare::json::{self, Scalar};
 
 /// About the most different paths of one entry that can be searched, those above them included.
 pub const MAX_PATHS: usize = 10_000;

@@ -103,10 +103,26 @@ pub fn reopen(index: &Index, store: &Store) -> Result<Option<String>, IndexingEr
     match other_history(store, index.added(), last_hash.as_deref())? {
         None => Ok(why_anew),
         Some(why) => {
-            index.clear(head)?;
+            index.clear_unusable(head)?;
             Ok(Some(format!("the index is {why}")))
         }
     }
+}
+
+/// When the disk is full: removes an old index that is unusable, or gives up a rebuild beside a usable one. Otherwise the disk
+/// would stay full, and the log could not be written.
+fn make_room(index: &Index, store: &Store, error: &IndexError) -> Result<(), IndexError> {
+    if !index.is_disk_full(error) {
+        return Ok(());
+    }
+    if index.remove_unusable(store.head())? {
+        warn!("The disk is full; the unusable index was removed.");
+    } else if index.give_up_rebuild()? {
+        warn!(
+            "The disk is full; the rebuild of the index is given up, and the index before it is used."
+        );
+    }
+    Ok(())
 }
 
 /// What a turn came to.
@@ -202,6 +218,13 @@ impl Indexing {
                 false => self.commit().map(|()| turned),
             });
             match result {
+                Err(IndexingError::Index(error))
+                    if self.index.is_disk_full(&error)
+                        && self.index.remove_unusable(self.store.head())? =>
+                {
+                    warn!(error = %error, "The disk is full; the unusable index was removed.");
+                    reopen(&self.index, &self.store)?;
+                }
                 Err(error)
                     if error.may_be_an_entry()
                         && self.reopened_at != Some(self.index.checkpoint()) =>
@@ -325,8 +348,20 @@ impl Indexing {
         }
     }
 
+    /// Reopens the index at its last commit; makes room first, and after a failure, when the disk is full.
+    fn go_back(&self, error: &IndexingError) -> Result<Option<String>, IndexingError> {
+        if let IndexingError::Index(error) = error {
+            make_room(&self.index, &self.store, error)?;
+        }
+        let reopened = reopen(&self.index, &self.store);
+        if let Err(IndexingError::Index(error)) = &reopened {
+            make_room(&self.index, &self.store, error)?;
+        }
+        reopened
+    }
+
     fn start_over(&self, why: &str) {
-        match self.index.clear(self.store.head()) {
+        match self.index.clear_unusable(self.store.head()) {
             Ok(()) => self.tell_rebuild(why),
             Err(error) => tell_stuck(&error),
         }
@@ -372,7 +407,7 @@ impl Follower for Indexing {
             return;
         }
         self.failures += 1;
-        match reopen(&self.index, &self.store) {
+        match self.go_back(&error) {
             Ok(None) => self.verify_suspicious(),
             Ok(Some(why)) => self.tell_rebuild(&why),
             Err(error) => tell_stuck(&error),

@@ -19,11 +19,11 @@ use super::line::Client;
 use super::params::{FILTERS, Given, bad, order, question};
 use super::problem::Problem;
 use crate::event::AuditEvent;
-use crate::json;
 use crate::people::{self, KnownEvent};
 use crate::search::{Export, csv};
 use crate::store::Store;
 use crate::wording::quoted;
+use orgtrail_cloudflare::json;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {

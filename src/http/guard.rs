@@ -16,7 +16,7 @@ const SEC_FETCH_SITE: &str = "sec-fetch-site";
 /// Who may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
-    /// Whoever has a token of ours. There is no way to make one yet, so nobody.
+    /// Whoever has a token of ours, which cannot be made yet, and the commands of the data directory's owner.
     Tokens,
     /// Whoever is on this machine.
     None,
@@ -26,8 +26,17 @@ pub enum Auth {
 pub(super) async fn check(State(state): State<AppState>, request: Request, next: Next) -> Response {
     match state.auth {
         Auth::None => next.run(request).await,
+        Auth::Tokens if is_owner(&state, &request) => next.run(request).await,
         Auth::Tokens => Problem::unauthorized().into_response(),
     }
+}
+
+/// Whether a request proves that it comes from the owner of the data directory.
+fn is_owner(state: &AppState, request: &Request) -> bool {
+    let sent = request.headers().get(header::AUTHORIZATION);
+    let sent = sent.and_then(|sent| sent.to_str().ok()?.strip_prefix("Bearer "));
+    let owner = state.owner.as_ref();
+    owner.zip(sent).is_some_and(|(owner, sent)| owner.is(sent))
 }
 
 /// Without tokens, a page from elsewhere must not reach us through a name that it has pointed at this machine: the host

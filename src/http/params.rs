@@ -12,12 +12,12 @@ use url::form_urlencoded;
 use super::problem::Problem;
 use super::tally::{self, TALLY};
 use crate::field::{Part, folded};
-use crate::filter::{self, Filter, PRODUCT_CATEGORY};
 use crate::index::{Order, Range};
 use crate::position::Source;
 use crate::query::{self, Query, When, read_time};
 use crate::search::{DEFAULT_LIMIT, MAX_LIMIT, Question, Tally, asked_at, parse_zone};
 use crate::wording::{nearest, quoted};
+use orgtrail_cloudflare::filter::{self, Filter, PRODUCT_CATEGORY};
 
 /// The most parameters a request may have.
 const MAX_PARAMETERS: usize = 100;
@@ -26,7 +26,7 @@ const MAX_PARAMETERS: usize = 100;
 pub(super) const MAX_VALUE_LEN: usize = 4 * 1024;
 
 /// The filters that are ours: which events. The same on every route that has any, as are upstream's
-/// ([`crate::filter::FILTERS`]).
+/// ([`orgtrail_cloudflare::filter::FILTERS`]).
 pub(super) const FILTERS: [&str; 9] = [
     "q", "since", "before", "tz", "actor", "action", "resource", "source", "revision",
 ];

@@ -165,7 +165,8 @@ impl Problem {
     }
 
     pub(super) fn unknown_route(path: &str) -> Self {
-        Self::not_found(format!("there is nothing at {}", quoted(path)))
+        let begin = "begin with `/v1/events`, `/v1/sources` or `/readyz`";
+        Self::not_found(format!("there is nothing at {}: {begin}", quoted(path)))
     }
 
     pub(super) fn method_not_allowed() -> Self {

@@ -13,6 +13,7 @@ use crate::follow::board::FollowerState;
 use crate::position::{Seq, rfc3339};
 use crate::status::{self, SourceStatus};
 use crate::store::DiskProblem;
+use crate::task;
 
 /// All sources.
 #[derive(Serialize)]
@@ -72,6 +73,8 @@ pub(super) struct Alive {
     version: &'static str,
     /// How many requests ended with a panic since the start.
     panics: u64,
+    /// How many pieces of other work did, merges of the index among them.
+    background_panics: u64,
 }
 
 pub(super) async fn sources(
@@ -91,6 +94,7 @@ pub(super) async fn healthz(State(app): State<AppState>) -> Json<Alive> {
         status: "ok",
         version: env!("CARGO_PKG_VERSION"),
         panics: app.panics.so_far(),
+        background_panics: task::panics() + app.board.panics(),
     })
 }
 

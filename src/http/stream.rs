@@ -21,11 +21,11 @@ use super::line::Client;
 use super::params::{FILTERS, Given, bad, question};
 use super::problem::Problem;
 use crate::index::Order;
-use crate::json;
 use crate::people::{self, KnownEvent};
 use crate::position::Seq;
 use crate::search::{self, Question, Tail};
 use crate::wording::quoted;
+use orgtrail_cloudflare::json;
 
 /// How often something is said when there is nothing to tell, so that both ends know that the line is good.
 const HEARTBEAT: Duration = Duration::from_secs(15);

@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 
 use super::logpush::{self, Version};
 use crate::event::{Arrival, DAMAGED};
-use crate::json;
 use crate::position::{Source, SourceKind};
 use crate::store::Imported;
 use crate::wording::quoted;
+use orgtrail_cloudflare::json;
 
 /// Members of the API's entry. Every one is optional; an entry has at least one of them.
 const ENTRY_MEMBERS: [&str; 8] = [

@@ -11,8 +11,8 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 
-use crate::json;
 use crate::position::rfc3339;
+use orgtrail_cloudflare::json;
 
 /// The dataset's name upstream.
 const DATASET: &str = "audit_logs_v2";

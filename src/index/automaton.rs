@@ -5,6 +5,7 @@ use regex_automata::nfa::thompson;
 use regex_automata::util::primitives::StateID;
 use regex_automata::util::{start, syntax};
 use regex_automata::{Anchored, MatchKind};
+use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 
 use super::stopwatch::Steps;
 use super::words::HASH_MARK;
@@ -52,11 +53,14 @@ impl Automaton {
         let threads = thompson::Config::new()
             .nfa_size_limit(Some(MAX_AUTOMATON_BYTES))
             .which_captures(thompson::WhichCaptures::None);
+        let hir = syntax::parse_with(regex, &reading).map_err(|_| TooLarge)?;
+        let nfa = thompson::Compiler::new()
+            .configure(threads)
+            .build_from_hir(&in_lower_case(hir))
+            .map_err(|_| TooLarge)?;
         let dfa = dense::Builder::new()
             .configure(config)
-            .syntax(reading)
-            .thompson(threads)
-            .build(regex)
+            .build_from_nfa(&nfa)
             .map_err(|_| TooLarge)?;
         let start = dfa
             .start_state(&start::Config::new().anchored(Anchored::Yes))
@@ -107,6 +111,51 @@ impl Automaton {
         let state = StateID::new(state).ok();
         state.is_some_and(|state| self.dfa.is_match_state(self.dfa.next_eoi_state(state)))
     }
+}
+
+/// The letter whose lower case is two characters, and these. All others an expression compares in both letter cases by itself.
+const LONG_LETTER: char = 'İ';
+const LONG_LETTER_IN_LOWER_CASE: &str = "i\u{307}";
+
+/// An expression for texts in lower case: where it asks for `İ`, by name or in a short list of letters, it asks for what that
+/// letter is there.
+fn in_lower_case(hir: Hir) -> Hir {
+    let all = |parts: Vec<Hir>| parts.into_iter().map(in_lower_case).collect();
+    match hir.into_kind() {
+        HirKind::Empty => Hir::empty(),
+        HirKind::Look(look) => Hir::look(look),
+        HirKind::Literal(literal) => match std::str::from_utf8(&literal.0) {
+            Ok(text) => Hir::literal(
+                text.replace(LONG_LETTER, LONG_LETTER_IN_LOWER_CASE)
+                    .into_bytes(),
+            ),
+            Err(_) => Hir::literal(literal.0),
+        },
+        HirKind::Class(class) if names_long_letter(&class) => Hir::alternation(vec![
+            Hir::class(class),
+            Hir::literal(LONG_LETTER_IN_LOWER_CASE.as_bytes()),
+        ]),
+        HirKind::Class(class) => Hir::class(class),
+        HirKind::Repetition(repetition) => Hir::repetition(Repetition {
+            sub: Box::new(in_lower_case(*repetition.sub)),
+            ..repetition
+        }),
+        HirKind::Capture(capture) => in_lower_case(*capture.sub),
+        HirKind::Concat(parts) => Hir::concat(all(parts)),
+        HirKind::Alternation(parts) => Hir::alternation(all(parts)),
+    }
+}
+
+/// Whether a class of characters has `İ`, and is no class of nearly everything: those have `i` as well.
+fn names_long_letter(class: &Class) -> bool {
+    let Class::Unicode(class) = class else {
+        return false;
+    };
+    let has = |c: char| {
+        let mut ranges = class.ranges().iter();
+        ranges.any(|range| (range.start()..=range.end()).contains(&c))
+    };
+    has(LONG_LETTER) && !has('i')
 }
 
 /// A walk through the part of a dictionary that begins with `prefix`, for what an automaton matches after it.

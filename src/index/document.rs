@@ -17,8 +17,8 @@ use super::schema::{Mark, PATH_END, Shape, TIME_PATH, column_of, sort_key, spell
 use super::words;
 use crate::event::{AuditEvent, NOT_INDEXED, searchable};
 use crate::field::{self, FIELDS, Kind, Number, Origin, Part, folded, instant_us};
-use crate::json::Scalar;
 use crate::position::rfc3339;
+use orgtrail_cloudflare::json::Scalar;
 
 /// The most paths that are remembered between entries. Upstream has some hundreds; a hostile entry can have any.
 const MAX_PATHS: usize = 10_000;

@@ -7,7 +7,7 @@
 //!
 //! Where a field has far more values than there are events, reading the events themselves is cheaper: see [`Reading`].
 //!
-//! An event counts once for each different value it has.
+//! An event counts once for each different value it has. A number is one value, however texts spell it: see [`super::spelling`].
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
@@ -26,9 +26,10 @@ use super::matches::{Found, Matches};
 use super::merged::Merged;
 use super::scan::Snapshot;
 use super::schema::{Shape, column_of};
+use super::spelling::{Spellings, one_spelling};
 use super::stopwatch::Steps;
 use crate::event::AuditEvent;
-use crate::field::folded;
+use crate::field::{Kind, folded};
 
 /// Where a value's documents are this many times more than the events found, each of these is looked up among them.
 const LOOKUP_RATIO: usize = 16;
@@ -65,21 +66,30 @@ impl Matches<'_> {
         size: usize,
         most_terms: Option<u64>,
     ) -> Result<Option<Vec<ValueCount>>, IndexError> {
-        let (_, field, before_value) = self.snapshot.shape.place_of(name);
+        let (kind, field, before_value) = self.snapshot.shape.place_of(name);
         let dictionaries = self.snapshot.dictionaries(field)?;
         let counters = self.counters(name, &dictionaries)?;
-        let begin = format!("{before_value}{}", folded(prefix));
+        let prefix = folded(prefix);
+        let begin = format!("{before_value}{prefix}");
         let mut best = Best::new(size);
+        let steps = self.snapshot.watch.steps();
+        let spellings = match kind {
+            Kind::Any => Spellings::read(&dictionaries, &before_value, most_terms, &steps)?,
+            _ => Some(Spellings::default()),
+        };
+        let Some(mut spellings) = spellings else {
+            return Ok(None);
+        };
         let mut terms = Merged::new(&dictionaries, &begin)?;
         let mut n_terms = 0;
-        let steps = self.snapshot.watch.steps();
         while terms.advance() && !steps.step() {
             n_terms += 1;
             if most_terms.is_some_and(|most| n_terms > most) {
                 return Ok(None);
             }
+            let value = String::from_utf8_lossy(&terms.key()[before_value.len()..]);
             let at_most = terms.segments().map(|term| u64::from(term.info.doc_freq));
-            if !best.has_room_for(at_most.sum()) {
+            if spellings.take(&value, &terms) || !best.has_room_for(at_most.sum(), &value) {
                 continue;
             }
             let mut count = 0;
@@ -91,11 +101,9 @@ impl Matches<'_> {
                     Counter::Postings => self.count_of(i, &dictionaries[i], term.info, &steps)?,
                 };
             }
-            if best.has_room_for(count) {
-                let value = &terms.key()[before_value.len()..];
-                best.take(String::from_utf8_lossy(value).into_owned(), count);
-            }
+            best.take(&value, count);
         }
+        self.count_numbers(&spellings, &prefix, &dictionaries, &mut best, &steps)?;
         self.snapshot.watch.check()?;
         Ok(Some(best.into_values()))
     }
@@ -130,7 +138,7 @@ impl Matches<'_> {
     }
 
     /// How many of a term's documents are among those found in a segment.
-    fn count_of(
+    pub(super) fn count_of(
         &self,
         segment: usize,
         dictionary: &InvertedIndexReader,
@@ -184,6 +192,7 @@ fn count_by(column: &StrColumn, found: &Found) -> Vec<u32> {
 /// The values of a field, counted by reading events: for few events and a field of very many values.
 pub struct Reading<'s> {
     shape: &'s Shape,
+    kind: Kind,
     name: String,
     prefix: String,
     counts: HashMap<String, u64>,
@@ -194,6 +203,11 @@ impl Reading<'_> {
     pub fn take(&mut self, event: &AuditEvent) {
         let mut different = BTreeSet::new();
         self.shape.values_of(event, &self.name, |value| {
+            let number = match self.kind {
+                Kind::Any => one_spelling(&value),
+                _ => None,
+            };
+            let value = number.unwrap_or(value);
             if value.starts_with(&self.prefix) {
                 different.insert(value);
             }
@@ -252,6 +266,7 @@ impl Snapshot {
     pub fn reading(&self, name: &str, prefix: &str) -> Reading<'_> {
         Reading {
             shape: &self.shape,
+            kind: self.shape.place_of(name).0,
             name: name.to_owned(),
             prefix: folded(prefix),
             counts: HashMap::new(),
@@ -299,7 +314,7 @@ fn count_if(
 }
 
 /// The best values so far: those that most events have, equals by value.
-struct Best {
+pub(super) struct Best {
     size: usize,
     /// The worst of them on top.
     heap: BinaryHeap<Reverse<(u64, Reverse<String>)>>,
@@ -313,18 +328,25 @@ impl Best {
         }
     }
 
-    /// Whether a value with that count would be among them. Values come in order, so an equal comes too late.
-    fn has_room_for(&self, count: u64) -> bool {
+    /// Whether a value with that count would be among them.
+    pub(super) fn has_room_for(&self, count: u64, value: &str) -> bool {
         let is_full = self.heap.len() >= self.size;
-        let worst = self.heap.peek().map_or(0, |Reverse((count, _))| *count);
-        count > if is_full { worst } else { 0 } && self.size > 0
+        let worst = self.heap.peek().filter(|_| is_full);
+        let is_better = worst.is_none_or(|Reverse((worst, Reverse(last)))| {
+            (count, Reverse(value)) > (*worst, Reverse(last.as_str()))
+        });
+        count > 0 && self.size > 0 && is_better
     }
 
-    fn take(&mut self, value: String, count: u64) {
+    /// Takes a value, if there is room for it. No value is given twice.
+    pub(super) fn take(&mut self, value: &str, count: u64) {
+        if !self.has_room_for(count, value) {
+            return;
+        }
         if self.heap.len() >= self.size {
             self.heap.pop();
         }
-        self.heap.push(Reverse((count, Reverse(value))));
+        self.heap.push(Reverse((count, Reverse(value.to_owned()))));
     }
 
     fn into_values(self) -> Vec<ValueCount> {

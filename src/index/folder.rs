@@ -1,12 +1,14 @@
 //! The index's directories in the data directory, and how a rebuilt index takes the place of the one before it.
 //!
-//! A new index is built in `index.new` beside an unusable one in `index`; when it is whole they change places. Where there is no
-//! `index`, it is built there at once. A crash can leave these states, and each start goes on from any of them:
+//! An index that is proven to be unusable is emptied, and the new one is built in its place: a small disk has no room for two. A
+//! usable one stays in `index` while the new one is built beside it in `index.new`; when that is whole they change places. Where
+//! they cannot, because `index` is a mount point for example, the new one stays in `index.new` and is used there. A crash can leave
+//! these states, and each start goes on from any of them:
 //!
 //! | `index` | `index.new` | `index.old` | the next start |
 //! | --- | --- | --- | --- |
-//! | yes |  |  | opens `index` |
-//! | yes | yes |  | goes on building `index.new`; an unusable one is removed |
+//! | yes |  |  | opens `index`, and goes on building it if it is marked as unfinished; an unusable one is emptied and built anew |
+//! | yes | yes |  | goes on with `index.new`; an unusable one is removed |
 //! |  | yes | yes | the swap was half done: renames `index.new` to `index`, removes `index.old` |
 //! | yes |  | yes | the swap was done: removes `index.old` |
 //! |  | yes |  | `index` was deleted during a rebuild: renames `index.new` to `index` and goes on there |
@@ -17,16 +19,39 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use tracing::debug;
+use tracing::{debug, warn};
 
+use super::proof::is_no_space_io;
 use super::{DIR_NAME, IndexError, steps};
 use crate::durable::Breaker;
+use crate::private;
 
 /// Where a new index is built beside an unusable one.
 pub(super) const NEW_NAME: &str = "index.new";
 
 /// Where the unusable index is for a moment, until it is deleted.
 const OLD_NAME: &str = "index.old";
+
+/// The file that says which segments an index has.
+const META_NAME: &str = "meta.json";
+
+/// The file that says that an index in `index` is not whole yet.
+const UNFINISHED_NAME: &str = "unfinished";
+
+/// The file that is written to see whether the disk is full.
+const PROBE_NAME: &str = "probe";
+
+/// How long it is.
+const PROBE_BYTES: usize = 1024 * 1024;
+
+/// What is known of an index that is to be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Old {
+    /// Questions can be answered from it.
+    Usable,
+    /// It is proven that it cannot be used.
+    Unusable,
+}
 
 /// The index's directories.
 pub(super) struct Folder {
@@ -50,25 +75,58 @@ impl Folder {
         self.data_dir.join(NEW_NAME)
     }
 
-    /// Finishes a swap that a crash interrupted.
+    /// Finishes a swap that a crash interrupted. Where that is not possible, the new index stays where it is.
     pub(super) fn recover(&self) -> Result<(), IndexError> {
         if !exists(&self.current())? && exists(&self.new_one())? {
-            rename(&self.new_one(), &self.current())?;
-            self.sync()?;
+            match rename(&self.new_one(), &self.current()) {
+                Ok(()) => self.sync()?,
+                Err(error) => debug!(error = %error, "The new index cannot be renamed."),
+            }
         }
         self.remove_old();
         Ok(())
     }
 
-    /// Where the next index is to be built: beside the one that is there, or in its place where there is none. Nothing is left
-    /// of an earlier attempt.
-    pub(super) fn make_room(&self) -> Result<PathBuf, IndexError> {
-        let new = self.new_one();
+    /// Where the next index is to be built: in the place of one that is proven to be unusable, which is emptied, or of none; beside
+    /// a usable one. Nothing is left of an earlier attempt.
+    pub(super) fn make_room(&self, old: Old) -> Result<PathBuf, IndexError> {
+        let (current, new) = (self.current(), self.new_one());
         remove(&new).map_err(failed(&new))?;
-        match exists(&self.current())? {
-            true => Ok(new),
-            false => Ok(self.current()),
+        match (exists(&current)?, old) {
+            (false, _) => Ok(current),
+            (true, Old::Usable) => Ok(new),
+            (true, Old::Unusable) => match self.empty_current() {
+                Ok(()) => Ok(current),
+                Err(error) => {
+                    warn!(error = %error, "The unusable index cannot be removed; a new one is built beside it.");
+                    Ok(new)
+                }
+            },
         }
+    }
+
+    /// Notes in `index` that the index there is being built.
+    pub(super) fn mark_unfinished(&self) -> Result<(), IndexError> {
+        let mark = self.current().join(UNFINISHED_NAME);
+        private::open_file(&mark).map_err(failed(&mark))?;
+        Ok(())
+    }
+
+    /// Whether the index in `index` is still being built.
+    pub(super) fn is_unfinished(&self) -> Result<bool, IndexError> {
+        exists(&self.current().join(UNFINISHED_NAME))
+    }
+
+    /// The index in `index` is whole.
+    pub(super) fn mark_finished(&self) -> Result<(), IndexError> {
+        let mark = self.current().join(UNFINISHED_NAME);
+        remove(&mark).map_err(failed(&mark))
+    }
+
+    /// Removes the files of the index in `index`. The directory stays, and what else is in it: it may be a mount point.
+    pub(super) fn empty_current(&self) -> Result<(), IndexError> {
+        let current = self.current();
+        empty(&current).map_err(failed(&current))
     }
 
     /// Whether an index is being built beside another one.
@@ -82,13 +140,19 @@ impl Folder {
         remove(&new).map_err(failed(&new))
     }
 
-    /// Puts the new index in the place of the old one, which is deleted. Neither may be open for writing.
+    /// Puts the new index in the place of the old one, which is deleted. Neither may be open for writing. After an error both are
+    /// where they were, as far as possible.
     pub(super) fn swap(&self, breaker: &Breaker) -> Result<(), IndexError> {
         let old = self.data_dir.join(OLD_NAME);
         remove(&old).map_err(failed(&old))?;
         breaker.around(steps::SWAP, || rename(&self.current(), &old))?;
         // At this point, if we crash, there is no `index`, and the next start does the next step.
-        breaker.around(steps::SWAP, || rename(&self.new_one(), &self.current()))?;
+        let swapped = breaker.around(steps::SWAP, || rename(&self.new_one(), &self.current()));
+        if let Err(error @ IndexError::Io { .. }) = swapped {
+            rename(&old, &self.current())?;
+            return Err(error);
+        }
+        swapped?;
         self.sync()?;
         self.remove_old();
         Ok(())
@@ -122,6 +186,36 @@ fn exists(path: &Path) -> Result<bool, IndexError> {
 
 fn rename(from: &Path, to: &Path) -> Result<(), IndexError> {
     fs::rename(from, to).map_err(failed(from))
+}
+
+/// Removes the files of an index from its directory. The first to go is the one without which no other counts.
+fn empty(dir: &Path) -> io::Result<()> {
+    remove(&dir.join(META_NAME))?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if is_of_an_index(&entry.file_name().to_string_lossy()) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether not even a small file has room beside those of an index.
+pub(super) fn is_disk_full(dir: &Path) -> bool {
+    let path = dir.join(PROBE_NAME);
+    let written = fs::write(&path, vec![1; PROBE_BYTES]);
+    if let Err(error) = fs::remove_file(&path) {
+        debug!(error = %error, "A file that was written for a trial could not be removed.");
+    }
+    written.is_err_and(|error| is_no_space_io(&error))
+}
+
+/// Whether a file of that name belongs to an index: a segment's, the engine's own, or the list of files that were verified.
+fn is_of_an_index(name: &str) -> bool {
+    let segment = name.split('.').next().unwrap_or_default();
+    let is_segment = segment.len() == 32 && segment.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let others = [".managed.json", "closed.json", UNFINISHED_NAME, PROBE_NAME];
+    is_segment || others.contains(&name) || name.starts_with(".tantivy")
 }
 
 /// Removes a directory, or a link to one, if it is there.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tantivy::Term;
 use tantivy::schema::Field;
 
 use super::automaton::{Automaton, MAX_AUTOMATA_BYTES, TooLarge};
@@ -206,6 +207,9 @@ impl Making<'_> {
             let leaves = self.shape.paths();
             let value = Wanted::Text(words::shortened_value(folded(text)));
             ways.push(Test::Below(leaves, above, value));
+            if let Some(listed) = words::listed_value(text) {
+                ways.push(Test::Below(leaves, above, Wanted::Text(listed)));
+            }
             if let Some(number) = Number::with_exponent(text) {
                 let spelled = words::shortened_value(number.to_string());
                 ways.push(Test::Below(leaves, above, Wanted::Text(spelled)));
@@ -268,25 +272,18 @@ impl Making<'_> {
     }
 
     fn equals(&self, path: &str, value: &str) -> Test {
-        let has = |value: &str| {
-            let term = self.shape.value_term(path, value);
+        let has = |term: Term| {
             let text = term.value().as_str().unwrap_or_default().to_owned();
             Test::Has(term.field(), text)
         };
-        let as_written = has(value);
+        let mut ways = vec![has(self.shape.value_term(path, value))];
+        ways.extend(self.shape.listed_term(path, value).map(has));
         let (kind, ..) = self.shape.place_of(path);
-        let number = match kind {
-            Kind::Any if !value.is_empty() => Number::with_exponent(value),
-            _ => None,
-        };
-        match number {
-            Some(number) => Test::Any(vec![
-                as_written,
-                has(&number.to_string()),
-                self.value(path, Wanted::Number(number)),
-            ]),
-            None => as_written,
+        if let (Kind::Any, Some(number)) = (kind, Number::plain(value)) {
+            ways.push(has(self.shape.value_term(path, &number.to_string())));
+            ways.push(self.value(path, Wanted::Number(number)));
         }
+        Test::Any(ways)
     }
 
     fn value(&self, path: &str, wanted: Wanted) -> Test {

@@ -161,6 +161,15 @@ impl Found {
         }
     }
 
+    /// Whether a document is one of them.
+    pub(super) fn contains(&self, doc: DocId) -> bool {
+        match self {
+            Self::Stretch(docs) => docs.contains(&doc),
+            Self::Few(few) => few.binary_search(&doc).is_ok(),
+            Self::Many(bits) => bits.contains(doc),
+        }
+    }
+
     /// Calls `visit` with each document, in order.
     pub(super) fn for_each(&self, visit: impl FnMut(DocId)) {
         match self {

@@ -4,7 +4,7 @@
 use std::io::{self, ErrorKind};
 
 use tantivy::TantivyError;
-use tantivy::directory::error::{OpenDirectoryError, OpenReadError};
+use tantivy::directory::error::{OpenDirectoryError, OpenReadError, OpenWriteError};
 
 /// Whether the error proves that the index is damaged, missing or of another version.
 pub(super) fn is_proof(error: &TantivyError) -> bool {
@@ -28,7 +28,27 @@ pub(super) fn is_proof(error: &TantivyError) -> bool {
     }
 }
 
-/// The same for a file that was to be read.
+/// Whether an error says that the disk is full.
+pub(super) fn is_no_space(error: &TantivyError) -> bool {
+    match error {
+        TantivyError::IoError(error) => is_no_space_io(error),
+        TantivyError::OpenWriteError(OpenWriteError::IoError { io_error, .. })
+        | TantivyError::OpenDirectoryError(OpenDirectoryError::IoError { io_error, .. }) => {
+            is_no_space_io(io_error)
+        }
+        _ => false,
+    }
+}
+
+/// The same for an error of the operating system.
+pub(super) fn is_no_space_io(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
+}
+
+/// The same as [`is_proof`] for a file that was to be read.
 pub(super) fn is_proof_read(error: &OpenReadError) -> bool {
     match error {
         OpenReadError::FileDoesNotExist(_) | OpenReadError::IncompatibleIndex(_) => true,

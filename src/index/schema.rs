@@ -102,14 +102,15 @@ impl Shape {
 
     /// Where the values of `path` stand: their kind, their field, and how their terms begin.
     pub(super) fn place_of(&self, path: &str) -> (Kind, Field, String) {
+        let path = spelled(path);
         for (field, indexed) in FIELDS.iter().zip(&self.values) {
             if let Some(indexed) = indexed
-                && field.name.eq_ignore_ascii_case(path)
+                && field.name == path
             {
                 return (field.kind, *indexed, String::new());
             }
         }
-        (Kind::Any, self.leaf, leaf_text(&spelled(path), ""))
+        (Kind::Any, self.leaf, leaf_text(&path, ""))
     }
 
     /// The term that stands for `path` having `value`, an empty text included.
@@ -120,6 +121,13 @@ impl Shape {
         let (kind, field, prefix) = self.place_of(path);
         let value = words::shortened_value(field::normal(kind, value));
         Term::from_field_text(field, &(prefix + &value))
+    }
+
+    /// The term of the values of `path` that are listed as `value`, if that is how a very long one is: its beginning and its hash.
+    pub(super) fn listed_term(&self, path: &str, value: &str) -> Option<Term> {
+        let listed = words::listed_value(value)?;
+        let (_, field, prefix) = self.place_of(path);
+        Some(Term::from_field_text(field, &(prefix + &listed)))
     }
 
     /// The term that stands for what else is known of an event.

@@ -15,7 +15,7 @@ use super::directory::open_existing;
 use super::proof::is_proof_read;
 use super::scan::Snapshot;
 use super::schema::Shape;
-use super::{DIR_NAME, Index, IndexError};
+use super::{IndexError, find_beside};
 use crate::position::Seq;
 use crate::private;
 
@@ -47,8 +47,8 @@ impl Unverified {
 /// # Errors
 /// [`IndexError::Unusable`] with what is wrong.
 pub fn verify_beside(data_dir: &Path, log_id: Uuid) -> Result<Seq, IndexError> {
-    let snapshot = Index::open_beside(data_dir, log_id)?;
-    let index = open_existing(&data_dir.join(DIR_NAME), &Shape::new())?;
+    let (dir, snapshot) = find_beside(data_dir, log_id)?;
+    let index = open_existing(&dir, &Shape::new())?;
     let files = files_of(&index, &snapshot.segment_names());
     whole(damaged_of(&index, &files)?, Vec::new())?;
     Ok(snapshot.seq())

@@ -146,15 +146,59 @@ fn a_sweep_is_cut_where_many_entries_are_expected_and_where_upstream_keeps_no_mo
 }
 
 #[test]
-fn a_hole_is_left_until_a_later_scan() {
+fn a_passed_stretch_is_asked_for_again_at_the_ages_of_the_sweeps_until_it_is_read() {
+    let (minute, hour, day) = (60, 3_600, 24 * 3_600);
+    // Within a scan, between two scans, and before them: in history, long ago.
+    let beside = window(-40 * day, 1 - 40 * day);
+    for gap in [window(40, 41), window(100, 110), beside] {
+        let mut scans = vec![scan(0, 100, 100, 101), scan(110, 200, 200, 201)];
+        let mut passed = vec![(gap, at(300))];
+        let mut asked_at = Vec::new();
+        for now in (300..20 * day).step_by(60) {
+            let tried = to_sweep(&profile(&scans), &passed);
+            let Some(due) = next_sweep(&tried, &sweeps(), 1_000, at(now)) else {
+                continue;
+            };
+            // All but the gap can be read.
+            let hole = Sealed::scan(WindowKind::Live, gap, at(now), at(now));
+            for part in open_parts(&[hole], due) {
+                scans.push(Sealed::scan(WindowKind::Sweep, part, at(now), at(now + 1)));
+            }
+            if due.contains(gap.since) {
+                asked_at.push(now);
+                passed.push((gap, at(now)));
+            }
+        }
+        let ages = [15 * minute, hour, day, 7 * day];
+        assert_eq!(asked_at.len(), ages.len(), "{gap}: {asked_at:?}");
+        for (at, age) in asked_at.iter().zip(ages) {
+            let slack = slack(TimeDelta::seconds(age)).num_seconds();
+            let late = at - 300 - age;
+            assert!(
+                (-200..=slack + minute).contains(&late),
+                "{gap}: {asked_at:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_was_proven_before_a_stretch_was_passed_stays_proven_and_is_no_more_complete() {
+    let week = 7 * 24 * 3_600;
     let proven = profile(&[scan(0, 100, 100, 101)]);
-    let hole = (window(40, 41), at(200));
-    assert_eq!(
-        open_parts(&without(proven, &[hole]), window(0, 100)),
-        [window(40, 41)]
-    );
-    let again = profile(&[scan(0, 100, 100, 101), scan(0, 100, 300, 301)]);
-    assert_eq!(open_parts(&without(again, &[hole]), window(0, 100)), []);
+    let passed = [(window(40, 41), at(101 + 2 * week))];
+    let tried = to_sweep(&proven, &passed);
+    assert_eq!(open_parts(&proven, window(0, 100)), []);
+    assert!(!proven[0].is_complete(&sweeps()));
+    // Nothing is due of the second, and the sweep of what is beside it.
+    let due = next_sweep(&tried, &sweeps(), 1_000, at(101 + 3 * week)).unwrap();
+    assert!(!due.contains(at(40)), "{due}");
+    // Read at last, it has its own sweeps from then on.
+    let read = 101 + 3 * week;
+    let healed = profile(&[scan(0, 40, 100, 101), scan(40, 41, read, read + 1)]);
+    let tried = to_sweep(&healed, &passed);
+    let due = next_sweep(&tried, &sweeps(), 1_000, at(read + 2 * week)).unwrap();
+    assert!(due.contains(at(40)), "{due}");
 }
 
 /// Years of live windows and sweeps, folded as the service does, and the longest ledger met.

@@ -8,11 +8,13 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
+use super::error::TurnError;
 use super::lane::{Lane, Wants};
 use super::roll::{Listing, Roll};
+use super::settings::Settings;
 use super::skew;
 use super::stretch;
-use super::{BackfillSince, Poller, Settings, TurnError};
+use super::{BackfillSince, Poller};
 use crate::position::{Source, Window};
 use crate::store::{Progress, StoreError};
 

@@ -11,8 +11,9 @@ use crate::ledger;
 use crate::position::{Source, WindowKind};
 use crate::store::{OpenWindow, Progress};
 
-use super::Settings;
 use super::pace::{Need, Pace};
+use super::recovery::Elsewhere;
+use super::settings::Settings;
 use super::skew::Now;
 use super::stretch::next_backfill;
 
@@ -75,6 +76,12 @@ pub(super) struct Lane {
     was_slow: bool,
     /// How often in a row a scan of each kind could not be finished, although its window cannot be shorter.
     unfinished: [u32; 3],
+    /// When the first of those scans started over.
+    unfinished_since: [DateTime<Utc>; 3],
+    /// Since when another stretch of the source has been answered while a window of each kind was not.
+    alone_since: [Option<DateTime<Utc>>; 3],
+    /// Without upstream's clock: how far what is new has been read, if that is not the present.
+    read_to: Option<DateTime<Utc>>,
     /// Whether a turn is under way.
     pub(super) is_busy: bool,
     /// When its last turn began, so that sources take turns.
@@ -162,6 +169,9 @@ impl Lane {
             answered_at: None,
             was_slow: false,
             unfinished: [0; 3],
+            unfinished_since: [now; 3],
+            alone_since: [None; 3],
+            read_to: None,
             is_busy: false,
             last_turn: now,
         }
@@ -301,7 +311,7 @@ impl Lane {
         let until = |due: DateTime<Utc>| now.steady + (due - now.wall);
         self.sweep_due = match progress.open(WindowKind::Sweep) {
             Some(_) => Some(now.steady),
-            None => ledger::sweep_at(&progress.proven, &settings.sweeps, now.wall).map(until),
+            None => ledger::sweep_at(&progress.to_sweep, &settings.sweeps, now.wall).map(until),
         };
         self.has_backfill = progress.open(WindowKind::Backfill).is_some()
             || next_backfill(&progress, settings, now.wall).is_some();
@@ -311,17 +321,72 @@ impl Lane {
     /// A page of a window of that kind was kept.
     pub(super) fn went_well(&mut self, kind: WindowKind, now: DateTime<Utc>) {
         self.retries[index(kind)] = Retry::none(now);
+        self.alone_since[index(kind)] = None;
         self.answered(now);
+    }
+
+    /// A window of a kind is still answered with an error, and another stretch was asked for after it.
+    pub(super) fn still_fails(
+        &mut self,
+        kind: WindowKind,
+        elsewhere: Elsewhere,
+        now: DateTime<Utc>,
+    ) {
+        match elsewhere {
+            Elsewhere::Answered(_) => {
+                self.alone_since[index(kind)].get_or_insert(now);
+                self.answered(now);
+            }
+            Elsewhere::Down => self.alone_since[index(kind)] = None,
+            Elsewhere::Unknown | Elsewhere::NotAsked => {}
+        }
+    }
+
+    /// Since when another stretch of the source has been answered while a window of that kind was not.
+    pub(super) fn alone_since(&self, kind: WindowKind) -> Option<DateTime<Utc>> {
+        self.alone_since[index(kind)]
+    }
+
+    /// Without upstream's clock: how far what is new has been read, if that is not the present.
+    pub(super) fn read_to(&self) -> Option<DateTime<Utc>> {
+        self.read_to
+    }
+
+    /// What is new has been read up to there, and cannot be claimed yet. What follows is read at once.
+    pub(super) fn has_read_to(&mut self, before: DateTime<Utc>, settings: &Settings, now: Now) {
+        let is_short = now.wall - before >= settings.interval + NEAR;
+        self.read_to = is_short.then_some(before);
+        if is_short {
+            (self.live_due, self.live_by) = (now.steady, now.steady);
+        }
+    }
+
+    /// Upstream's clock is known.
+    pub(super) fn forget_read_to(&mut self) {
+        self.read_to = None;
     }
 
     /// A scan of that kind is over, whatever came of it.
     pub(super) fn finished(&mut self, kind: WindowKind) {
         self.unfinished[index(kind)] = 0;
+        self.alone_since[index(kind)] = None;
     }
 
-    /// How often in a row a scan of that kind could not be finished, although its window cannot be shorter.
-    pub(super) fn unfinished(&self, kind: WindowKind) -> u32 {
-        self.unfinished[index(kind)]
+    /// A stretch was passed: what comes after it has not failed yet.
+    pub(super) fn passed(&mut self, kind: WindowKind, now: DateTime<Utc>) {
+        self.finished(kind);
+        self.retries[index(kind)] = Retry::none(now);
+    }
+
+    /// How often in a row a scan of that kind could not be finished, although its window cannot be shorter, and for how long.
+    pub(super) fn unfinished(&self, kind: WindowKind, now: DateTime<Utc>) -> (u32, TimeDelta) {
+        let times = self.unfinished[index(kind)];
+        (times, now - self.unfinished_since[index(kind)])
+    }
+
+    /// Whether a scan of that kind could not be finished more than once in a row.
+    pub(super) fn has_unfinished(&self, kind: WindowKind) -> bool {
+        self.unfinished[index(kind)] > 1
     }
 
     /// Upstream answered with what was asked for: the source is not refused.
@@ -381,7 +446,7 @@ impl Lane {
         window: Option<&OpenWindow>,
         now: DateTime<Utc>,
     ) {
-        if self.asked_for_more(kind, window) {
+        if self.asked_for_more(kind, window, now) {
             let doublings = self.unfinished[index(kind)].min(16);
             self.retries[index(kind)].not_before =
                 now + (FIRST_RETRY * (1 << doublings)).min(LONGEST_RETRY);
@@ -389,9 +454,17 @@ impl Lane {
     }
 
     /// A scan started over with a larger limit. Says whether its window cannot be shorter: that is counted.
-    pub(super) fn asked_for_more(&mut self, kind: WindowKind, window: Option<&OpenWindow>) -> bool {
+    pub(super) fn asked_for_more(
+        &mut self,
+        kind: WindowKind,
+        window: Option<&OpenWindow>,
+        now: DateTime<Utc>,
+    ) -> bool {
         let is_shortest = window.is_some_and(|window| window.window.middle().is_none());
         let unfinished = &mut self.unfinished[index(kind)];
+        if *unfinished == 0 {
+            self.unfinished_since[index(kind)] = now;
+        }
         *unfinished = match is_shortest {
             true => unfinished.saturating_add(1),
             false => 0,
@@ -525,6 +598,12 @@ mod tests {
         refused.wait_for_help(WindowKind::Backfill, now.steady);
         assert!(refused.is_done_with_history());
         let mut failing = Lane::new(lane.source.clone(), &settings(), now.steady);
+        for _ in 1..MAX_FAILURES {
+            failing.back_off(WindowKind::Live, now.steady);
+            assert!(!failing.is_done_with_history());
+        }
+        // What comes after a passed stretch is not left out with it.
+        failing.passed(WindowKind::Live, now.steady);
         for _ in 1..MAX_FAILURES {
             failing.back_off(WindowKind::Live, now.steady);
             assert!(!failing.is_done_with_history());

@@ -27,6 +27,8 @@ pub(super) struct Place<'a> {
     pub(super) cursor: Option<&'a Cursor>,
     /// Empty pages in a row before this one.
     pub(super) empty_pages: u32,
+    /// Whether a page before this one had an entry with neither id nor time.
+    pub(super) has_nameless: bool,
 }
 
 /// What follows a page.
@@ -40,8 +42,8 @@ pub(super) enum Follows {
     End,
     /// It cannot be known; the scan must start over with a shorter stretch.
     Unknown(&'static str),
-    /// There is no way on without a cursor: more entries are in a second than fit on a page, or it is not known when they
-    /// happened.
+    /// There is no way on without a cursor: more entries are in a second than fit on a page, it is not known when they
+    /// happened, or they are not in the order of time.
     NoWay,
 }
 
@@ -100,41 +102,48 @@ impl Place<'_> {
         let readings: Vec<Reading> = (page.entries.iter())
             .map(|entry| Reading::of(entry.get()))
             .collect();
-        // An entry with neither id nor time could not be told from an equal one when it is shown again.
-        let is_nameless = |reading: &Reading| reading.id.is_none() && reading.time.is_none();
-        if readings.iter().any(is_nameless) {
+        // It could not be told from an equal one when it is shown again.
+        if self.has_nameless || readings.iter().any(is_nameless) {
             return Follows::NoWay;
         }
         let asked = self.asked();
         // An entry may state a time that was not asked for, and such a time says nothing of where the page ends.
         let times = readings.iter().filter_map(|reading| reading.time);
-        let times: Vec<DateTime<Utc>> = times.filter(|time| *time <= asked.before).collect();
-        let mut backwards = times.iter().rev().map(|time| time.trunc_subsecs(0));
-        let Some(mut last) = backwards.next() else {
+        let seconds: Vec<DateTime<Utc>> = (times.filter(|time| *time <= asked.before))
+            .map(|time| time.trunc_subsecs(0))
+            .collect();
+        let Some(last) = seconds.last().copied() else {
             return Follows::NoWay;
         };
-        // What is asked for from a second on begins a second before it.
-        let from = self.resumed.unwrap_or(asked.since);
-        if last >= self.window.before {
-            if times.is_sorted() {
-                return Follows::End;
-            }
-            // Where times are not in order, one of them does not show that the page reaches the end.
-            let Some(inside) = backwards.find(|time| *time < self.window.before) else {
-                return Follows::NoWay;
-            };
-            last = inside;
-        }
         if last < asked.since {
             return Follows::Unknown(
                 "a full page has no cursor, and ends with an entry from before what was asked for",
             );
         }
-        if last <= from {
+        // Where times are not in order, the last of them does not show that all before it were shown.
+        if !seconds.is_sorted() {
+            return Follows::NoWay;
+        }
+        if last >= self.window.before {
+            return Follows::End;
+        }
+        // What is asked for from a second on begins a second before it.
+        if last <= self.resumed.unwrap_or(asked.since) {
             return Follows::NoWay;
         }
         Follows::From(last)
     }
+}
+
+/// Whether a page has an entry with neither id nor time.
+pub(super) fn has_nameless(page: &LogPage) -> bool {
+    let entries = page.entries.iter();
+    let mut readings = entries.map(|entry| Reading::of(entry.get()));
+    readings.any(|reading| is_nameless(&reading))
+}
+
+fn is_nameless(reading: &Reading) -> bool {
+    reading.id.is_none() && reading.time.is_none()
 }
 
 #[cfg(test)]
@@ -173,6 +182,7 @@ mod tests {
             resumed: None,
             cursor,
             empty_pages: 0,
+            has_nameless: false,
         }
     }
 
@@ -208,11 +218,9 @@ mod tests {
             Follows::From(at(20))
         );
         assert_eq!(start.then(&page(&[1, 60], None, true)), Follows::End);
-        // A time far beyond what was asked for, and times that are not in order, do not show the end.
-        for odd in [&[1, 20, 900][..], &[1, 60, 20, 60], &[30, 1, 20, 60]] {
-            let follows = start.then(&page(odd, None, true));
-            assert_eq!(follows, Follows::From(at(20)), "{odd:?}");
-        }
+        // A time far beyond what was asked for does not show the end.
+        let odd = start.then(&page(&[1, 20, 900], None, true));
+        assert_eq!(odd, Follows::From(at(20)));
         assert_eq!(start.then(&page(&[900], None, true)), Follows::NoWay);
         let resumed = Place {
             resumed: Some(at(20)),
@@ -235,10 +243,49 @@ mod tests {
         let mut nameless = page(&[21, 22], None, true);
         nameless.entries[0] = RawValue::from_string("[7]".to_owned()).unwrap();
         assert_eq!(resumed.then(&nameless), Follows::NoWay);
+        let after_a_nameless = Place {
+            has_nameless: true,
+            ..resumed
+        };
+        let full = page(&[20, 21], None, true);
+        assert_eq!(after_a_nameless.then(&full), Follows::NoWay);
+        let with_cursor = page(&[20, 21], Some("next"), true);
+        let by_cursor = Follows::Page(Cursor("next".to_owned()));
+        assert_eq!(after_a_nameless.then_by_time(&with_cursor), by_cursor);
         for strange in [page(&[], None, false), page(&[20, -900], None, true)] {
             let follows = resumed.then(&strange);
             assert!(matches!(follows, Follows::Unknown(_)), "{follows:?}");
         }
+    }
+
+    #[test]
+    fn where_times_are_not_in_order_no_scan_goes_on_by_time() {
+        let start = place(None);
+        for odd in [
+            &[30, 1, 20][..],
+            &[1, 40, 20],
+            &[1, 60, 20, 60],
+            &[30, 1, 20, 60],
+        ] {
+            let full = page(odd, None, true);
+            assert_eq!(start.then(&full), Follows::NoWay, "{odd:?}");
+            let perhaps = LogPage {
+                fullness: Fullness::Perhaps,
+                ..page(odd, None, false)
+            };
+            assert_eq!(start.then(&perhaps), Follows::End, "{odd:?}");
+            let with_cursor = page(odd, Some("next"), true);
+            let by_cursor = Follows::Page(Cursor("next".to_owned()));
+            assert_eq!(start.then_by_time(&with_cursor), by_cursor, "{odd:?}");
+        }
+        // Within a second any order will do: all of the second is asked for again.
+        let mut in_one_second = page(&[1, 20, 20], None, true);
+        for (n, entry) in in_one_second.entries.iter_mut().enumerate().skip(1) {
+            let time = (at(20) + chrono::TimeDelta::milliseconds(900 / n as i64)).to_rfc3339();
+            let text = format!(r#"{{"action":{{"time":"{time}"}}}}"#);
+            *entry = RawValue::from_string(text).unwrap();
+        }
+        assert_eq!(start.then(&in_one_second), Follows::From(at(20)));
     }
 
     /// An upstream that misleads: `lies` says of each answer whether it is an empty page in mid-scan, or lacks its cursor.

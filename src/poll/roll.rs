@@ -6,11 +6,12 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
-use super::turn::TurnError;
-use crate::member::Member;
+use super::error::TurnError;
 use crate::position::Source;
 use crate::store::{AccountList, SourceRow, SourceSeen, Store, StoreError};
-use crate::upstream::{AccountsPage, ListedAccount, MembersPage, UpstreamError};
+use crate::upstream::{AccountsPage, MembersPage, UpstreamError};
+use orgtrail_cloudflare::account::ListedAccount;
+use orgtrail_cloudflare::member::Member;
 
 /// The most pages of a list that are followed. Upstream allows 500 accounts.
 const MAX_PAGES: usize = 1_000;
@@ -147,7 +148,10 @@ impl Roll {
         self.failures += 1;
         let organization = &self.organization;
         let may_pass = match error {
-            TurnError::Store(_) | TurnError::Foreign { .. } | TurnError::Panicked(_) => true,
+            TurnError::Store(_)
+            | TurnError::Foreign { .. }
+            | TurnError::NoWayOn
+            | TurnError::Panicked(_) => true,
             TurnError::Upstream(error) => matches!(
                 error,
                 UpstreamError::Transient(_)

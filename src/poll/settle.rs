@@ -3,16 +3,18 @@
 use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
+use super::error::TurnError;
 use super::lane::{LONGEST_RETRY, Lane};
 use super::roll::Listing;
+use super::settings::Settings;
 use super::skew::{self, Now};
 use super::standing::Judgement;
 use super::stretch;
-use super::turn::{Did, Hands, Listed, Outcome, Scan, Scanned, TurnError, Went};
+use super::turn::{Did, Hands, Listed, Outcome, Scan, Scanned, UpstreamClock, Went};
 use super::{Poller, Refused};
 use crate::health::{LastError, State};
-use crate::position::{Source, WindowKind};
-use crate::store::GapCause;
+use crate::position::{Source, Window, WindowKind};
+use crate::store::{GapCause, Progress};
 use crate::upstream::UpstreamError;
 
 impl Poller {
@@ -50,76 +52,52 @@ impl Poller {
     }
 
     fn settle_scan(&mut self, scan: &Scan, scanned: Scanned, now: Now) {
-        let Scanned {
-            did,
-            progress,
-            theirs,
-        } = scanned;
-        let is_answer = matches!(did, Did::Kept { .. } | Did::Left);
+        let (did, progress) = (scanned.did, scanned.progress);
+        let is_answer = matches!(did, Did::Kept { .. } | Did::Left { .. });
         if is_answer {
             self.works(now);
         }
-        self.hear_date(theirs, is_answer, now);
-        let difference = self.skew.difference(now);
+        self.hear_date(scanned.theirs, is_answer, now);
+        let ours = now;
+        let is_apart = self.skew.difference(now).is_some();
         // From here on by the lesser of the clocks, as the windows are; what people read is by ours.
-        let (ours, now) = (
-            now.wall,
-            Now {
-                wall: self.skew.present(now),
-                ..now
-            },
-        );
-        let hands = &self.hands;
-        let settings = &hands.settings;
+        let now = Now {
+            wall: self.skew.present(now),
+            ..now
+        };
+        let (hands, settings) = (&self.hands, &self.hands.settings);
         let Some(lane) = self.lanes.get_mut(&scan.source) else {
             return;
         };
+        let is_early = matches!(did, Did::Nothing | Did::TooEarly | Did::Left { .. });
         match did {
-            Did::Nothing => {
-                let sealed_before = progress
-                    .live_before
-                    .filter(|_| scan.kind == WindowKind::Live);
-                if sealed_before.is_some_and(|before| skew::is_behind(now.wall, before)) {
-                    let why = "a clock is behind what was read before";
-                    wait_for_clock(hands, &scan.source, why, ours);
-                }
-            }
+            Did::Nothing => note_nothing_to_do(hands, scan, &progress, now, ours.wall),
             Did::TooEarly => {
                 let why = "upstream's clock has not reached the time that is due";
-                wait_for_clock(hands, &scan.source, why, ours);
+                wait_for_clock(hands, &scan.source, why, ours.wall);
             }
-            Did::Left => {
-                lane.went_well(scan.kind, now.steady);
-                lane.finished(scan.kind);
-                hands.board.write(&scan.source, |health| {
-                    health.failing_since = None;
-                    health.state = State::CatchingUp;
-                });
-            }
+            Did::Left { .. } => note_left(hands, lane, scan, now),
             Did::Restarted { ref why } => {
-                warn!(source = %scan.source, why, "A scan starts over with a smaller window.");
                 lane.restarted(scan.kind, progress.open(scan.kind), now.steady);
-                tell(hands, &scan.source, ours, why.clone());
-                fail_unfinished(hands, lane, scan, ours);
+                note_restart(hands, lane, scan, why, ours.wall);
             }
             Did::AskedForLess => {}
             Did::AskedForMore => {
-                lane.asked_for_more(scan.kind, progress.open(scan.kind));
-                fail_unfinished(hands, lane, scan, ours);
+                lane.asked_for_more(scan.kind, progress.open(scan.kind), now.steady);
+                fail_unfinished(hands, lane, scan, ours.wall);
+            }
+            Did::StillFailing { elsewhere, .. } => {
+                lane.still_fails(scan.kind, elsewhere, now.steady);
             }
             Did::GaveUp { window, cause } => {
-                let why = passed_because(cause);
-                lane.finished(scan.kind);
-                warn!(source = %scan.source, window.stretch = %window, why, "A stretch was passed; it is a gap.");
+                lane.passed(scan.kind, now.steady);
                 lane.sealed(scan.kind, window.before, 0, settings, now);
-                tell(
-                    hands,
-                    &scan.source,
-                    ours,
-                    format!("{why}; {window} is a gap"),
-                );
+                note_gap(hands, scan, window, cause, ours.wall);
             }
-            Did::Kept { appended, sealed } => {
+            Did::Kept {
+                ref appended,
+                sealed,
+            } => {
                 lane.went_well(scan.kind, now.steady);
                 if let Some(before) = sealed {
                     lane.finished(scan.kind);
@@ -127,35 +105,17 @@ impl Poller {
                     lane.sealed(scan.kind, before, appended.new, settings, now);
                 }
                 let is_behind = stretch::is_behind(&progress, settings, now.wall);
-                let is_failing = lane.is_failing();
-                hands.board.write(&scan.source, |health| {
-                    // Another kind of its windows fails.
-                    if is_failing {
-                        health.state = State::Failing;
-                        return;
-                    }
-                    if health.failing_since.take().is_some() {
-                        info!(source = %scan.source, "A source answers again.");
-                    }
-                    health.state = if difference.is_some() {
-                        State::Clock
-                    } else if is_behind {
-                        State::CatchingUp
-                    } else {
-                        State::Live
-                    };
-                });
+                note_page(hands, lane, scan, is_apart, is_behind);
             }
         }
-        let is_done = stretch::is_backfilled(&progress, settings, now.wall);
-        hands.board.write(&scan.source, |health| {
-            health.backfilled_to = progress.backfilled_to;
-            health.backfill_done = is_done;
-            health.overlap = Some(settings.overlap.of(&progress.visibility));
-        });
+        note_progress(hands, scan, &progress, now);
         lane.came_to(progress, settings, now);
-        if matches!(did, Did::Nothing | Did::TooEarly | Did::Left) {
+        if is_early {
             lane.look_again(scan.kind, settings, now);
+        }
+        note_read_to(lane, scan, &did, settings, now);
+        if let Did::StillFailing { error, .. } = did {
+            self.settle_failure(scan, error, ours);
         }
     }
 
@@ -186,13 +146,17 @@ impl Poller {
             TurnError::Upstream(UpstreamError::Unauthorized(_) | UpstreamError::Forbidden(_)) => {
                 return self.settle_refusal(&scan.source, &error, now);
             }
-            TurnError::Upstream(UpstreamError::Unexpected(_) | UpstreamError::WindowRefused(_)) => {
+            // Unless that concerns this stretch alone.
+            TurnError::Upstream(UpstreamError::Unexpected(_) | UpstreamError::WindowRefused(_))
+                if lane.alone_since(scan.kind).is_none() =>
+            {
                 lane.wait_for_help(scan.kind, now.steady);
                 State::Failing
             }
             TurnError::Upstream(_)
             | TurnError::Store(_)
             | TurnError::Foreign { .. }
+            | TurnError::NoWayOn
             | TurnError::Panicked(_) => {
                 lane.back_off(scan.kind, now.steady);
                 State::Failing
@@ -362,9 +326,102 @@ fn wait_for_clock(hands: &Hands, source: &Source, why: &str, at: DateTime<Utc>) 
     }
 }
 
+/// Writes on the board that a clock is behind what was read before, if that is why there is nothing to do.
+fn note_nothing_to_do(
+    hands: &Hands,
+    scan: &Scan,
+    progress: &Progress,
+    now: Now,
+    ours: DateTime<Utc>,
+) {
+    let is_live = scan.kind == WindowKind::Live;
+    let sealed_before = progress.live_before.filter(|_| is_live);
+    if sealed_before.is_some_and(|before| skew::is_behind(now.wall, before)) {
+        let why = "a clock is behind what was read before";
+        wait_for_clock(hands, &scan.source, why, ours);
+    }
+}
+
+/// A scan came to its end, and nothing can be claimed of it yet.
+fn note_left(hands: &Hands, lane: &mut Lane, scan: &Scan, now: Now) {
+    lane.went_well(scan.kind, now.steady);
+    lane.finished(scan.kind);
+    hands.board.write(&scan.source, |health| {
+        health.failing_since = None;
+        health.state = State::CatchingUp;
+    });
+}
+
+/// Logs that a scan starts over, and writes it on the board.
+fn note_restart(hands: &Hands, lane: &Lane, scan: &Scan, why: &str, at: DateTime<Utc>) {
+    warn!(source = %scan.source, why, "A scan starts over with a smaller window.");
+    tell(hands, &scan.source, at, why.to_owned());
+    fail_unfinished(hands, lane, scan, at);
+}
+
+/// Without upstream's clock, notes how far what is new has been read.
+fn note_read_to(lane: &mut Lane, scan: &Scan, did: &Did, settings: &Settings, now: Now) {
+    if scan.kind != WindowKind::Live {
+        return;
+    }
+    if scan.upstream_clock != UpstreamClock::Silent {
+        return lane.forget_read_to();
+    }
+    match did {
+        Did::Left { before }
+        | Did::Kept {
+            sealed: Some(before),
+            ..
+        } => lane.has_read_to(*before, settings, now),
+        Did::GaveUp { window, .. } => lane.has_read_to(window.before, settings, now),
+        _ => {}
+    }
+}
+
+/// Logs that a stretch was passed, and writes it on the board.
+fn note_gap(hands: &Hands, scan: &Scan, window: Window, cause: GapCause, at: DateTime<Utc>) {
+    let why = passed_because(cause);
+    warn!(source = %scan.source, window.stretch = %window, why, "A stretch was passed; it is a gap until it can be read.");
+    let message = format!("{why}; {window} is a gap");
+    tell(hands, &scan.source, at, message);
+}
+
+/// Writes on the board how a source is doing whose page was kept.
+fn note_page(hands: &Hands, lane: &Lane, scan: &Scan, is_apart: bool, is_behind: bool) {
+    let is_failing = lane.is_failing();
+    hands.board.write(&scan.source, |health| {
+        // Another kind of its windows fails.
+        if is_failing {
+            health.state = State::Failing;
+            return;
+        }
+        if health.failing_since.take().is_some() {
+            info!(source = %scan.source, "A source answers again.");
+        }
+        health.state = if is_apart {
+            State::Clock
+        } else if is_behind {
+            State::CatchingUp
+        } else {
+            State::Live
+        };
+    });
+}
+
+/// Writes on the board how far a source has come.
+fn note_progress(hands: &Hands, scan: &Scan, progress: &Progress, now: Now) {
+    let settings = &hands.settings;
+    let is_done = stretch::is_backfilled(progress, settings, now.wall);
+    hands.board.write(&scan.source, |health| {
+        health.backfilled_to = progress.backfilled_to;
+        health.backfill_done = is_done;
+        health.overlap = Some(settings.overlap.of(&progress.visibility));
+    });
+}
+
 /// Writes on the board that a source fails when the shortest window could not be read again.
 fn fail_unfinished(hands: &Hands, lane: &Lane, scan: &Scan, at: DateTime<Utc>) {
-    if lane.unfinished(scan.kind) > 1 {
+    if lane.has_unfinished(scan.kind) {
         hands.board.write(&scan.source, |health| {
             health.state = State::Failing;
             health.failing_since.get_or_insert(at);
@@ -375,7 +432,7 @@ fn fail_unfinished(hands: &Hands, lane: &Lane, scan: &Scan, at: DateTime<Utc>) {
 fn passed_because(cause: GapCause) -> &'static str {
     match cause {
         GapCause::TooLarge => "an entry is too large to take",
-        GapCause::Unreadable => "an answer is not JSON, or cannot be read to its end",
+        GapCause::Unreadable => "an answer is an error or not JSON, or cannot be read to its end",
         GapCause::Foreign => "upstream shows the entries of another log",
     }
 }

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 
-use super::Settings;
+use super::claim::UNCERTAIN_PRESENT;
+use super::settings::Settings;
 use crate::ledger;
 use crate::position::{Window, WindowKind};
 use crate::store::{LastBackfill, LastLive, Progress};
@@ -44,9 +45,12 @@ pub(super) fn next_window(
 ) -> Option<Window> {
     match kind {
         WindowKind::Live => next_live(progress, settings, now),
-        WindowKind::Sweep => {
-            ledger::next_sweep(&progress.proven, &settings.sweeps, settings.page_size, now)
-        }
+        WindowKind::Sweep => ledger::next_sweep(
+            &progress.to_sweep,
+            &settings.sweeps,
+            settings.page_size,
+            now,
+        ),
         WindowKind::Backfill => next_backfill(progress, settings, now),
     }
 }
@@ -69,11 +73,58 @@ fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Op
     let passed = progress.gaps.iter().map(|(gap, _)| gap.before);
     let passed = passed.filter(|end| *end <= last.before).max();
     let since = passed.map_or(since, |end| since.max(end));
+    // Without upstream's clock, what was passed may be newer than all that was claimed.
+    let since = first_unread(progress, now).map_or(since, |unread| since.min(unread));
     // After a very long outage there is a part that upstream keeps no longer.
     let kept = ledger::claimable_since(now);
     let piece = live_piece(&last, settings.overlap.of(&progress.visibility), settings);
     let window = Window::new(since.max(kept), now.min(last.before.max(kept) + piece));
     (window.before > last.before).then_some(window)
+}
+
+/// Where the first stretch begins, among the live windows that are done with, that is neither proven nor passed.
+fn first_unread(progress: &Progress, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let since = progress.live_since?.max(ledger::claimable_since(now));
+    let done = Window::new(since, progress.live_before?);
+    let open = ledger::open_parts(&progress.proven, done);
+    open.into_iter().find_map(|part| {
+        let from = after_passed(progress, part.since);
+        (from < part.before).then_some(from)
+    })
+}
+
+/// A moment, or where the passed stretches end that it is in.
+fn after_passed(progress: &Progress, moment: DateTime<Utc>) -> DateTime<Utc> {
+    let mut from = moment;
+    while let Some((gap, _)) = progress.gaps.iter().find(|(gap, _)| gap.contains(from)) {
+        from = gap.before;
+    }
+    from
+}
+
+/// The live window to scan next while upstream sends no `Date`. Only what is older than a day will be sealed, so that much is
+/// read again each time; and a scan that ended at `read_to`, before the present, is gone on with there. What was passed is
+/// not asked for: it would hold back what is newer for as long again each time.
+pub(super) fn next_silent(
+    progress: &Progress,
+    settings: &Settings,
+    read_to: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Option<Window> {
+    let since = match read_to {
+        Some(read_to) => read_to,
+        None => {
+            let reach = UNCERTAIN_PRESENT + settings.overlap.of(&progress.visibility);
+            next_live(progress, settings, now)?.since.min(now - reach)
+        }
+    };
+    let since = after_passed(progress, Window::new(since, now).since);
+    let passed = progress.gaps.iter().map(|(gap, _)| gap.since);
+    let before = passed
+        .filter(|begin| *begin > since)
+        .fold(now, DateTime::min);
+    let window = Window::new(since, before);
+    (!window.is_empty()).then_some(window)
 }
 
 /// How long the piece after that live window may be.

@@ -10,8 +10,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt as _;
 use tracing::{debug, error, warn};
 
-use super::Settings;
+use super::error::TurnError;
+use super::recovery::{Elsewhere, Patience};
 use super::roll::{List, Listing};
+use super::settings::Settings;
 use crate::clock::Clock;
 use crate::health::Board;
 use crate::position::{Source, Window, WindowKind, rfc3339};
@@ -54,8 +56,14 @@ pub(super) struct Scan {
     pub(super) source: Source,
     pub(super) kind: WindowKind,
     pub(super) limit: u32,
-    /// How often in a row such a scan could not be finished, although its window cannot be shorter.
-    pub(super) unfinished: u32,
+    /// How often in a row such a scan could not be finished, although its window cannot be shorter, and for how long.
+    pub(super) unfinished: (u32, TimeDelta),
+    /// How long it bears with bad answers.
+    pub(super) patience: Patience,
+    /// Since when another stretch of the source has been answered while this kind of window was not, by the steady clock.
+    pub(super) alone_since: Option<DateTime<Utc>>,
+    /// Without upstream's clock: how far what is new has been read, if that is not the present.
+    pub(super) read_to: Option<DateTime<Utc>>,
     /// Whether the last call for such a window failed or was slow.
     pub(super) is_unreliable: bool,
     /// The lesser of our present and upstream's.
@@ -128,47 +136,15 @@ pub(super) enum Did {
     AskedForLess,
     /// The source goes on past a stretch that cannot be read.
     GaveUp { window: Window, cause: GapCause },
-    /// A scan came to its end, and nothing can be claimed of it yet.
-    Left,
+    /// A scan that ends there came to its end, and nothing can be claimed of it yet.
+    Left { before: DateTime<Utc> },
+    /// A stretch is still answered with an error, and another one was asked for to find out whether the source is down.
+    StillFailing {
+        error: TurnError,
+        elsewhere: Elsewhere,
+    },
     /// Upstream's clock has not reached the window: it is tried again by that clock.
     TooEarly,
-}
-
-/// Why a turn failed.
-#[derive(Debug, thiserror::Error)]
-pub enum TurnError {
-    /// Upstream gave no page.
-    #[error(transparent)]
-    Upstream(#[from] UpstreamError),
-    /// The log could not be read or written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A page was not of the log that was asked for. Nothing of it was kept.
-    #[error("upstream answered with the entries of {owner}; nothing of them was kept")]
-    Foreign {
-        /// Whose they are, as the entries say.
-        owner: String,
-    },
-    /// The turn panicked: a defect of this program. Nothing else is affected.
-    #[error("internal error while a page was read or stored: {0}")]
-    Panicked(String),
-}
-
-impl TurnError {
-    /// Whether no later turn can do better. Damage is not fatal: it is in one place of the file, and the other sources go on.
-    pub(super) fn is_fatal(&self) -> bool {
-        match self {
-            Self::Upstream(_) | Self::Foreign { .. } | Self::Panicked(_) => false,
-            Self::Store(
-                StoreError::Stale(_)
-                | StoreError::Conflict(_)
-                | StoreError::Zstd(_)
-                | StoreError::Damaged(_)
-                | StoreError::Sqlite(_),
-            ) => false,
-            Self::Store(error) => !error.may_pass(),
-        }
-    }
 }
 
 impl Turn {

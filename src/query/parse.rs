@@ -2,7 +2,7 @@
 
 mod text;
 
-use super::value::{End, Name};
+use super::value::{End, Name, is_mark_or_joiner};
 use super::{Pattern, Query, QueryError, When};
 use crate::wording::quoted;
 
@@ -237,7 +237,8 @@ impl Reader {
         let mut at = start;
         while let Some(&c) = self.chars.get(at) {
             let escaped = self.chars.get(at + 1).filter(|_| c == '\\');
-            let is_name = c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '@');
+            let is_name =
+                c.is_alphanumeric() || is_mark_or_joiner(c) || matches!(c, '_' | '-' | '.' | '@');
             path.push(match escaped {
                 Some(escaped) => *escaped,
                 None if is_name => c,
@@ -351,7 +352,7 @@ impl Reader {
         if pattern.is_empty() && at == self.at {
             return Err(QueryError::new(start, "this range misses an end"));
         }
-        end(&pattern, at)
+        end(&pattern, at, self.has_quotes(at))
     }
 
     fn comparison(&mut self, name: &Name) -> Result<Query, QueryError> {
@@ -365,7 +366,7 @@ impl Reader {
         let pattern = self.text()?;
         let bound = End {
             is_included,
-            ..end(&pattern, at)?
+            ..end(&pattern, at, self.has_quotes(at))?
         };
         if bound.text.is_none() {
             return Err(QueryError::new(at, "a comparison needs a value"));
@@ -432,7 +433,7 @@ impl Reader {
     }
 }
 
-fn end(pattern: &Pattern, at: usize) -> Result<End, QueryError> {
+fn end(pattern: &Pattern, at: usize, is_quoted: bool) -> Result<End, QueryError> {
     let text = match pattern.as_text() {
         Some(text) => Some(text.to_owned()),
         None if pattern.is_anything() => None,
@@ -442,6 +443,7 @@ fn end(pattern: &Pattern, at: usize) -> Result<End, QueryError> {
         text,
         at,
         is_included: true,
+        is_quoted,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::print::write_escaped;
+use crate::field::continues_word;
 
 /// A text with wildcards: pieces in order, which together are the whole of what they match.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -73,8 +74,9 @@ impl Pattern {
                 words.push(word);
                 continue;
             };
+            let mut before = None;
             for c in text.chars() {
-                if c.is_alphanumeric() {
+                if continues_word(before.replace(c), c) {
                     let mut word = current(&mut words);
                     word.push_char(c);
                     words.push(word);
@@ -135,5 +137,6 @@ mod tests {
         check("*-?", &["?"]);
         check("* *", &[]);
         check("a**b", &["a*b"]);
+        check("i\u{307}st*", &["i\\\u{307}st*"]);
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct End {
     pub(super) text: Option<String>,
     pub(super) at: usize,
     pub(super) is_included: bool,
+    /// Whether any of it was in quotes.
+    pub(super) is_quoted: bool,
 }
 
 impl End {
@@ -34,6 +36,7 @@ impl End {
             text: None,
             at,
             is_included: true,
+            is_quoted: false,
         }
     }
 }
@@ -75,24 +78,22 @@ impl Name {
             let Self { path, at } = self.clone();
             return Ok(Query::Like { path, pattern, at });
         };
-        if value.is_empty() {
-            return Ok(self.equals(value));
-        }
-        match self.meant(value, value_at, is_quoted, when) {
-            // In quotes, a value that the field should not have is a text like any other.
-            Err(_) if is_quoted && may_have_any_text(&self.path) => Ok(self.equals(value)),
-            meant => meant,
+        match is_quoted || value.is_empty() {
+            true => self.is_exactly(value, value_at),
+            false => self.meant(value, value_at, when),
         }
     }
 
-    /// As [`Name::is`], for a text that is not empty and has no wildcards.
-    fn meant(
-        &self,
-        value: &str,
-        value_at: usize,
-        is_quoted: bool,
-        when: When,
-    ) -> Result<Query, QueryError> {
+    /// The field has this value as a whole: a date is no day there, and a network no addresses. An entry may have any text.
+    fn is_exactly(&self, value: &str, value_at: usize) -> Result<Query, QueryError> {
+        if !value.is_empty() && !may_have_any_text(&self.path) {
+            check_value(&self.path, value).map_err(|message| QueryError::new(value_at, message))?;
+        }
+        Ok(self.equals(value))
+    }
+
+    /// As [`Name::is`], for a text without quotes and wildcards.
+    fn meant(&self, value: &str, value_at: usize, when: When) -> Result<Query, QueryError> {
         let wrong = |message| QueryError::new(value_at, message);
         match self.kind() {
             Kind::Time => self.happened(value, value_at, when),
@@ -101,14 +102,25 @@ impl Name {
                     network(value).map_err(|message| wrong(or_in_quotes(&self.path, message)))?;
                 Ok(self.within(network))
             }
-            _ if self.has_words() && !is_quoted && is_one_word(value) => {
+            _ if self.has_words() && is_one_word(value) => {
                 let (Self { path, at }, text) = (self.clone(), value.to_owned());
                 Ok(Query::Contains { path, text, at })
             }
+            Kind::Any => Ok(self.is_text_or_number(value)),
             _ => {
                 check_value(&self.path, value).map_err(wrong)?;
                 Ok(self.equals(value))
             }
+        }
+    }
+
+    /// The field is this text; or, where it is a number with an exponent, that number. A text in an entry is none then: an id
+    /// such as `12e45` stays itself.
+    fn is_text_or_number(&self, value: &str) -> Query {
+        let as_written = self.equals(value);
+        match (Number::plain(value), Number::with_exponent(value)) {
+            (None, Some(number)) => Query::Or(vec![as_written, self.equals(&number.to_string())]),
+            _ => as_written,
         }
     }
 
@@ -239,7 +251,7 @@ const CONNECTORS: [char; 10] = ['_', '‿', '⁀', '⁔', '︳', '︴', '﹍', '
 
 /// Whether a character is no letter and no digit, but belongs to the one before it: a combining mark, or one of the invisible
 /// joiners.
-fn is_mark_or_joiner(c: char) -> bool {
+pub(super) fn is_mark_or_joiner(c: char) -> bool {
     !c.is_alphanumeric()
         && !CONNECTORS.contains(&c)
         && regex_syntax::try_is_word_character(c).unwrap_or(false)
@@ -443,7 +455,7 @@ fn bound(end: End, kind: Kind, when: When) -> Result<Bound, QueryError> {
             ),
         ));
     }
-    let text = match Moment::is_relative(&text, when) {
+    let text = match !end.is_quoted && Moment::is_relative(&text, when) {
         true => Moment::read(&text, when).map_or(text, |moment| moment_text(moment.since_us)),
         false => text,
     };

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use crate::event::AuditEvent;
 use crate::field::{FIELDS, Field, Kind, Origin};
-use crate::json::{self, Scalar};
 use crate::position::rfc3339;
+use orgtrail_cloudflare::json::{self, Scalar};
 
 /// The columns that are ours, before those of the entry.
 const OWN: [&str; 6] = [

@@ -24,8 +24,8 @@ use serde_json::value::RawValue;
 use self::leaves::Leaves;
 use super::SearchError;
 use crate::event::AuditEvent;
-use crate::json;
 use crate::position::{Seq, rfc3339};
+use orgtrail_cloudflare::json;
 
 pub(super) use self::leaves::Clock;
 

@@ -18,7 +18,7 @@ use crate::wording::quoted;
 /// The most stretches of one histogram.
 pub const MAX_BUCKETS: usize = 10_000;
 
-/// The most stretches when the interval is chosen here.
+/// About the most stretches when the interval is chosen here: those at both ends may reach beyond what is asked.
 const MAX_AUTO_BUCKETS: i64 = 100;
 
 /// What is chosen from, in seconds: what people read off a clock or a calendar.
@@ -81,12 +81,22 @@ pub struct Bucket {
     /// When it begins.
     #[serde(serialize_with = "as_time")]
     pub time: DateTime<Utc>,
+    /// The first moment after it; `None` where that is beyond the years that can be written.
+    #[serde(serialize_with = "as_optional_time")]
+    pub end: Option<DateTime<Utc>>,
     /// How many events are in it.
     pub count: u64,
 }
 
 fn as_time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*time))
+}
+
+fn as_optional_time<S: Serializer>(
+    time: &Option<DateTime<Utc>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    time.map(rfc3339).serialize(serializer)
 }
 
 /// The time zone of that IANA name: `Europe/Berlin`.
@@ -139,8 +149,9 @@ impl Scale {
             _ => (self.interval.unwrap_or(TimeDelta::days(1)), Vec::new()),
         };
         let counts = matches.histogram(&edges);
-        let buckets = edges.iter().zip(counts).map(|(edge, count)| Bucket {
-            time: from_micros(*edge),
+        let buckets = edges.windows(2).zip(counts).map(|(edge, count)| Bucket {
+            time: from_micros(edge[0]),
+            end: (edge[1] <= LAST_YEAR_US).then(|| from_micros(edge[1])),
             count,
         });
         Ok(Histogram {

@@ -63,7 +63,7 @@ pub(super) fn is_of_lists(path: &str) -> bool {
 
 /// Whether a path is that of all that is known of a member.
 pub(super) fn is_member(path: &str) -> bool {
-    path.eq_ignore_ascii_case(MEMBER)
+    folded(path) == MEMBER
 }
 
 fn is_of_members(path: &str) -> bool {
@@ -71,7 +71,7 @@ fn is_of_members(path: &str) -> bool {
 }
 
 fn is_account(path: &str) -> bool {
-    path.eq_ignore_ascii_case(ACCOUNT)
+    folded(path) == ACCOUNT
 }
 
 /// What the lists said last.
@@ -198,8 +198,8 @@ fn one_of(path: &str, values: Vec<String>) -> Query {
 /// What is shown of a member under a field's name.
 fn value_of(row: &MemberRow, path: &str) -> Option<String> {
     let member = &row.member;
-    let name = path.get(MEMBER.len() + 1..)?.to_ascii_lowercase();
-    match name.as_str() {
+    let path = folded(path);
+    match path.get(MEMBER.len() + 1..)? {
         "organization" => Some(row.organization.clone()),
         "id" => Some(member.id.clone()),
         "user_id" => member.user_id.clone(),

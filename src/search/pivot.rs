@@ -9,10 +9,10 @@ use super::{Question, SearchError, check_names, equals};
 use crate::clock::from_micros;
 use crate::event::AuditEvent;
 use crate::index::{Order, Range, Snapshot};
-use crate::json;
 use crate::position::rfc3339;
 use crate::query::Query;
 use crate::store::Store;
+use orgtrail_cloudflare::json;
 
 /// What a search turns around.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

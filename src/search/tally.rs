@@ -213,9 +213,7 @@ impl Counting<'_> {
         // In the order of the log: one event may have several of the values.
         let mut spelled_at: BTreeMap<Seq, Vec<usize>> = BTreeMap::new();
         for (i, found) in values.iter().enumerate() {
-            if self.snapshot.has_other_spellings(field, &found.value)
-                && let Some(place) = self.matches.place_with(field, &found.value)?
-            {
+            if let Some(place) = self.matches.place_with(field, &found.value)? {
                 spelled_at.entry(place).or_default().push(i);
             }
         }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{credentials, settings, upstream};
 use crate::clock::Clock;
 use crate::config::{BackfillSince, Config, CredentialSource};
-use crate::health::Board;
+use crate::health::{Board, State};
 use crate::poll::{HistoryEnd, Poller, Reached, Settings, Verify};
 use crate::position::{Source, Window};
 use crate::store::{SourceRow, Store};
@@ -44,10 +44,14 @@ pub struct SourceHistory {
     pub source: Source,
     /// How far back it is read; `None` when its first live window has not begun.
     pub reached: Option<Reached>,
+    /// Whether any of its windows was read to its end.
+    pub is_begun: bool,
     /// Events that are new since the beginning.
     pub new: u64,
     /// What was in the way last.
     pub trouble: Option<String>,
+    /// Whether upstream refuses it to its credential.
+    pub is_refused: bool,
 }
 
 impl SourceHistory {
@@ -228,7 +232,9 @@ impl Look {
             let count = |events: &HashMap<Source, u64>| events.get(&source).copied().unwrap_or(0);
             Ok(SourceHistory {
                 reached: Reached::of(&progress, &self.settings, now),
+                is_begun: progress.last_live.is_some() || progress.backfilled_to.is_some(),
                 new: count(&events).saturating_sub(count(&self.held)),
+                is_refused: health.state == State::Refused,
                 trouble: health.last_error.map(|error| error.message),
                 source,
             })

@@ -3,23 +3,29 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::history::verify;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::poll::Repair;
 use crate::position::{Seq, Source, Window};
-use crate::store::{DamagedEvent, Store};
+use crate::store::{DamagedEvent, NotRepaired, PutBack, Store};
 
 /// Damaged events that are no further apart are looked for in one stretch.
 const NEAR: TimeDelta = TimeDelta::seconds(60);
 
+/// A damaged event, with its time.
+type Wanted = (DateTime<Utc>, Seq);
+
 /// What a repair came to.
 #[derive(Debug, Default)]
 pub struct Repaired {
-    /// The events whose bodies were put back.
+    /// The events whose bodies were put back, in order.
     pub seqs: Vec<Seq>,
-    /// What was in the way, a line for each source.
+    /// Why the others were not repaired.
+    pub not_repaired: BTreeMap<Seq, NotRepaired>,
+    /// Why upstream could not be asked, a line for each source.
     pub troubles: Vec<String>,
 }
 
@@ -34,26 +40,76 @@ pub async fn repair(
     damaged: &[DamagedEvent],
     clock: &Clock,
 ) -> Result<Repaired> {
-    let mut times: BTreeMap<Source, Vec<DateTime<Utc>>> = BTreeMap::new();
-    for (source, time) in damaged.iter().filter_map(|event| event.found_at.clone()) {
-        times.entry(source).or_default().push(time);
+    let (mut all, now) = (Repaired::default(), clock.now());
+    let mut by_source: BTreeMap<&Source, Vec<Wanted>> = BTreeMap::new();
+    for event in damaged {
+        match (event.beyond_repair(now), &event.found_at) {
+            (Some(why), _) => {
+                all.not_repaired.insert(event.seq, why);
+            }
+            (None, Some((source, time))) => {
+                let wanted = by_source.entry(source).or_default();
+                wanted.push((*time, event.seq));
+            }
+            (None, None) => {}
+        }
     }
-    let mut all = Repaired::default();
-    for (source, times) in times {
-        for window in stretches(times) {
-            match repair_stretch(store, config, &source, window, clock).await {
-                Ok(seqs) => all.seqs.extend(seqs),
-                // Its other stretches would fare no better.
-                Err(error) => {
-                    all.troubles.push(format!("{source}: {error:#}"));
-                    break;
+    for (source, wanted) in by_source {
+        let mut trouble = None;
+        for (window, wanted) in stretches(wanted) {
+            if trouble.is_none() {
+                match repair_stretch(store, config, source, window, clock).await {
+                    Ok(repair) => all.take_in(&repair, &wanted),
+                    Err(error) => trouble = Some(format!("{error:#}")),
                 }
             }
+            // Its other stretches would fare no better.
+            if let Some(why) = &trouble {
+                all.not_asked(why, wanted.iter().map(|(_, seq)| *seq));
+            }
         }
+        all.troubles
+            .extend(trouble.map(|why| format!("{source}: {why}")));
     }
     all.seqs.sort_unstable();
     all.seqs.dedup();
     Ok(all)
+}
+
+impl Repaired {
+    /// That nothing was repaired, because upstream was not asked, for this reason.
+    #[must_use]
+    pub fn nothing(why: &str, damaged: &[DamagedEvent], now: DateTime<Utc>) -> Self {
+        let mut all = Self::default();
+        for event in damaged {
+            match event.beyond_repair(now) {
+                Some(why) => drop(all.not_repaired.insert(event.seq, why)),
+                None => all.not_asked(why, std::iter::once(event.seq)),
+            }
+        }
+        all
+    }
+
+    fn not_asked(&mut self, why: &str, seqs: impl Iterator<Item = Seq>) {
+        self.not_repaired
+            .extend(seqs.map(|seq| (seq, NotRepaired::NotAsked(why.to_owned()))));
+    }
+
+    /// What came of the events `wanted` in a stretch.
+    fn take_in(&mut self, repair: &Repair, wanted: &[Wanted]) {
+        let PutBack { repaired, unusable } = &repair.put_back;
+        self.seqs.extend(repaired);
+        for (time, seq) in wanted {
+            let is_unread = || repair.unread.iter().any(|window| window.contains(*time));
+            let why = match () {
+                () if repaired.contains(seq) => continue,
+                () if unusable.contains(seq) => NotRepaired::PlaceUnusable,
+                () if is_unread() => NotRepaired::Unreadable,
+                () => NotRepaired::NotShown,
+            };
+            self.not_repaired.insert(*seq, why);
+        }
+    }
 }
 
 async fn repair_stretch(
@@ -62,24 +118,27 @@ async fn repair_stretch(
     source: &Source,
     window: Window,
     clock: &Clock,
-) -> Result<Vec<Seq>> {
+) -> Result<Repair> {
     let verify = verify(store.clone(), config, source.clone(), window, false, clock)?;
     if verify.window().is_empty() {
-        return Ok(Vec::new());
+        return Ok(Repair::default());
     }
     Ok(verify.repair().await?)
 }
 
-/// Whole seconds around some times, those that are near each other in one.
-fn stretches(mut times: Vec<DateTime<Utc>>) -> Vec<Window> {
-    times.sort_unstable();
-    let mut found: Vec<Window> = Vec::new();
-    for time in times {
-        let since = DateTime::from_timestamp(time.timestamp(), 0).unwrap_or(time);
+/// Whole seconds around the times of some events, those that are near each other in one, each with its events.
+fn stretches(mut wanted: Vec<Wanted>) -> Vec<(Window, Vec<Wanted>)> {
+    wanted.sort_unstable();
+    let mut found: Vec<(Window, Vec<Wanted>)> = Vec::new();
+    for one in wanted {
+        let since = one.0.trunc_subsecs(0);
         let before = since + TimeDelta::seconds(1);
         match found.last_mut() {
-            Some(last) if since <= last.before + NEAR => last.before = before,
-            _ => found.push(Window::new(since, before)),
+            Some((window, of_window)) if since <= window.before + NEAR => {
+                window.before = before;
+                of_window.push(one);
+            }
+            _ => found.push((Window::new(since, before), vec![one])),
         }
     }
     found
@@ -91,12 +150,56 @@ mod tests {
     use crate::clock::from_micros;
 
     #[test]
+    fn each_event_that_is_not_repaired_has_its_reason() {
+        let now = from_micros(1_785_000_000_000_000);
+        let at = |days: i64| now - TimeDelta::days(days);
+        let event = |seq: u64, days: Option<i64>| DamagedEvent {
+            seq: Seq(seq),
+            damage: crate::store::Damage::HashMismatch,
+            found_at: days.map(|days| (Source::account("a").unwrap(), at(days))),
+        };
+        let damaged = [event(1, None), event(2, Some(700)), event(3, Some(7))];
+        let all = Repaired::nothing("no way", &damaged, now);
+        let reasons: Vec<NotRepaired> = all.not_repaired.into_values().collect();
+        let not_asked = NotRepaired::NotAsked("no way".to_owned());
+        let expect = [NotRepaired::SourceUnknown, NotRepaired::TooOld, not_asked];
+        assert_eq!(reasons, expect);
+
+        let repair = Repair {
+            put_back: PutBack {
+                repaired: vec![Seq(4)],
+                unusable: vec![Seq(5)],
+            },
+            unread: vec![Window::new(at(6), at(5))],
+        };
+        let mut all = Repaired::default();
+        let wanted = [
+            (at(4), Seq(4)),
+            (at(4), Seq(5)),
+            (at(6), Seq(6)),
+            (at(4), Seq(7)),
+        ];
+        all.take_in(&repair, &wanted);
+        let reasons: Vec<(Seq, NotRepaired)> = all.not_repaired.into_iter().collect();
+        let expect = [
+            (Seq(5), NotRepaired::PlaceUnusable),
+            (Seq(6), NotRepaired::Unreadable),
+            (Seq(7), NotRepaired::NotShown),
+        ];
+        assert_eq!((all.seqs, reasons), (vec![Seq(4)], expect.to_vec()));
+    }
+
+    #[test]
     fn near_times_are_looked_for_together() {
         let at = |ms: i64| from_micros(1_785_000_000_000_000 + ms * 1_000);
-        let found = stretches(vec![at(200_500), at(1_500), at(30_000)]);
+        let wanted = |ms: i64| (at(ms), Seq(ms.unsigned_abs()));
+        let found = stretches(vec![wanted(200_500), wanted(1_500), wanted(30_000)]);
         let expect = [
-            Window::new(at(1_000), at(31_000)),
-            Window::new(at(200_000), at(201_000)),
+            (
+                Window::new(at(1_000), at(31_000)),
+                vec![wanted(1_500), wanted(30_000)],
+            ),
+            (Window::new(at(200_000), at(201_000)), vec![wanted(200_500)]),
         ];
         assert_eq!(found, expect);
     }

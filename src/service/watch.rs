@@ -145,6 +145,8 @@ mod tests {
             }),
             new: days as u64,
             trouble: None,
+            is_begun: true,
+            is_refused: false,
         }
     }
 

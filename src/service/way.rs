@@ -184,6 +184,8 @@ mod tests {
             }),
             new: (read * a_day) as u64,
             trouble: None,
+            is_begun: true,
+            is_refused: false,
         }
     }
 

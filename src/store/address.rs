@@ -1,17 +1,10 @@
-//! Where the service answers that uses a data directory: its address, in the file that it locks.
-//!
-//! The lock says that somebody uses the directory; the address says where to ask. An address that a crash left behind leads
-//! nowhere, or to another program, so whoever reads it compares the log's id before believing the answers.
+//! Where the service answers that uses a data directory, in the file that it locks.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::SocketAddr;
-use std::path::Path;
 
-use super::{LOCK_NAME, Store, StoreError, unusable};
-
-/// The most bytes that are read of the file: an address has fewer.
-const MAX_ADDRESS_BYTES: u64 = 128;
+use super::Store;
+use super::error::{StoreError, unusable};
+use super::holder::{LOCK_NAME, write_holder};
 
 impl Store {
     /// Saves where the service answers that opened this log for writing.
@@ -23,32 +16,15 @@ impl Store {
             return Ok(());
         };
         let path = self.0.path.with_file_name(LOCK_NAME);
-        write(lock, &format!("{address}\n")).map_err(unusable(&path))
+        write_holder(lock, Some(address)).map_err(unusable(&path))
     }
-}
-
-/// Where the service said it answers that uses this data directory, or used it last; `None` when none did.
-#[must_use]
-pub fn announced(dir: &Path) -> Option<SocketAddr> {
-    let file = File::open(dir.join(LOCK_NAME)).ok()?;
-    let mut text = String::new();
-    file.take(MAX_ADDRESS_BYTES)
-        .read_to_string(&mut text)
-        .ok()?;
-    text.trim_end().parse().ok()
-}
-
-/// Replaces what the file holds.
-pub(super) fn write(mut file: &File, text: &str) -> std::io::Result<()> {
-    file.set_len(0)?;
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(text.as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::durable::Breaker;
+    use crate::store::{Holder, announced};
 
     #[test]
     fn the_address_is_there_while_the_log_is_open() {
@@ -71,5 +47,33 @@ mod tests {
             std::fs::write(dir.path().join(LOCK_NAME), strange).unwrap();
             assert_eq!(announced(dir.path()), None);
         }
+    }
+
+    #[test]
+    fn who_comes_second_is_told_who_was_first() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Holder::of(dir.path()), None);
+        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let refused = || {
+            Store::open(dir.path(), Breaker::default())
+                .err()
+                .unwrap()
+                .to_string()
+        };
+        let pid = format!(": process {}", std::process::id());
+        assert!(
+            refused().contains(&format!("{pid}, since 20")),
+            "{}",
+            refused()
+        );
+        store.announce("127.0.0.1:7070".parse().unwrap()).unwrap();
+        let answers = format!("{pid}, which answers on 127.0.0.1:7070, since 20");
+        assert!(refused().contains(&answers), "{}", refused());
+        assert_eq!(Holder::of(dir.path()).unwrap().to_string(), refused());
+        // As an earlier version writes it.
+        std::fs::write(dir.path().join(LOCK_NAME), "127.0.0.1:7070\n").unwrap();
+        assert!(!refused().contains("process"), "{}", refused());
+        store.close().unwrap();
+        assert_eq!(Holder::of(dir.path()), None);
     }
 }

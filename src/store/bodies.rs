@@ -11,7 +11,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::zstd_safe::CParameter;
 
-use super::StoreError;
+use super::error::StoreError;
 
 /// Higher levels gain a tenth of the size for several times the work.
 const LEVEL: i32 = 3;
@@ -52,6 +52,7 @@ struct Current {
 }
 
 /// A body as it is written to disk.
+#[derive(Clone)]
 pub(super) struct Packed {
     pub(super) dictionary: i64,
     pub(super) frame: Vec<u8>,

@@ -1,18 +1,20 @@
-//! Events kept, a page at a time; and the dictionaries trained from those that are.
+//! Pages of events kept, each in one transaction; and the dictionaries trained from the events.
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, Transaction, named_params};
+use rusqlite::{Connection, Transaction};
 
-use super::bodies::{self, Packed, Unpacker};
-use super::lateness::{Late, Shown};
-use super::reading::{has_form, is_damage};
-use super::windows::{self, Advance, GapCause, WindowId};
-use super::{Store, StoreError, identity, ledger, scrub, sources, steps};
+use super::bodies;
+use super::error::StoreError;
+use super::lateness::Shown;
+use super::reading::{head, is_damage};
+use super::window_id::WindowId;
+use super::windows::{self, Advance, Then};
+use super::writing::{Appended, Writing, Written};
+use super::{Store, ledger, steps};
 use crate::durable::Step;
 use crate::event::{Arrival, AuditEvent, Identity, sha256};
 use crate::invariant;
-use crate::json::canonical;
-use crate::position::{Cursor, Seq, Window};
+use crate::position::{Cursor, Seq};
 
 /// A page of a window's scan, ready to be kept.
 #[derive(Debug, Clone)]
@@ -40,32 +42,6 @@ pub struct Page {
     pub sealed_at: DateTime<Utc>,
 }
 
-/// What comes after a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Then {
-    /// Another page.
-    GoOn(Cursor),
-    /// The same from that second on, without a cursor: the page was full and had none.
-    GoOnFrom(DateTime<Utc>),
-    /// Nothing: the window is proven.
-    Seal,
-    /// Nothing that could be read: the window is passed, and is a gap.
-    GiveUp(GapCause),
-    /// Nothing can be claimed: the window is taken back.
-    Leave,
-}
-
-/// What keeping a page came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Appended {
-    /// Entries that were not held before.
-    pub new: usize,
-    /// Of those, entries whose id was held with other content.
-    pub revisions: usize,
-    /// Entries that were held already.
-    pub held: usize,
-}
-
 /// When, in events, the first dictionaries are trained: soon, and again when there is more to choose from.
 const TRAIN_AT: [u64; 2] = [1_000, 20_000];
 
@@ -89,10 +65,10 @@ impl Store {
             .0
             .bodies
             .pack(page.arrivals.iter().map(|arrival| arrival.body.get()))?;
-        let written = self.write(steps::APPEND_PAGE, page.received_at, |db, head| {
+        let written = self.write(steps::APPEND_PAGE, page.received_at, |db, held, head| {
             let source = page.window.source;
             let stretch = windows::stretch(db, page.window)?;
-            let mut writing = Writing::new(self, db, source, head, page.received_at);
+            let mut writing = Writing::new(self, (db, held), source, head, page.received_at);
             writing.sealed = ledger::sealed_within(db, source, stretch.widened())?;
             writing.shown = Shown::by(db, page.window)?;
             for (arrival, packed) in page.arrivals.iter().zip(&packed) {
@@ -109,16 +85,17 @@ impl Store {
                 };
                 writing.keep(arrival, packed, twin)?;
             }
-            let (appended, head) = writing.finish()?;
-            page.advance(db, appended)?;
-            Ok((appended, head))
+            let written = writing.finish()?;
+            page.advance(db, written.appended)?;
+            Ok(written)
         });
         self.forget_ledger(page.window.source);
         written
     }
 
-    /// Changes the log by new events, all or nothing; then announces the new head. `write` is given the head before, and
-    /// gives the head after.
+    /// Changes the log by new events, all or nothing; then announces the new head, and puts back the bodies of damaged events
+    /// that came in again. `write` is given a connection on which what is held already is read (see [`Writing`]), and the head
+    /// before.
     ///
     /// When the file turns out to be damaged, the index of identities is made again from the rows, once, and the change is
     /// tried again.
@@ -126,19 +103,21 @@ impl Store {
         &self,
         step: Step,
         now: DateTime<Utc>,
-        mut write: impl FnMut(&Transaction<'_>, Seq) -> Result<(Appended, Seq), StoreError>,
+        mut write: impl FnMut(&Transaction<'_>, &Connection, Seq) -> Result<Written, StoreError>,
     ) -> Result<Appended, StoreError> {
         let mut try_write = || {
-            self.change(step, |db| {
-                let before = head(db)?;
-                let (appended, after) = write(db, before)?;
-                invariant!(
-                    SeqHasNoHoles,
-                    after.0 == before.0 + appended.new as u64 && head(db)? == after,
-                    "{} new events moved the head from {before} to {after}",
-                    appended.new
-                );
-                Ok((appended, before, after))
+            self.ask(|held| {
+                self.change(step, |db| {
+                    let before = head(db)?;
+                    let written = write(db, held, before)?;
+                    let (new, after) = (written.appended.new, written.head);
+                    invariant!(
+                        SeqHasNoHoles,
+                        after.0 == before.0 + new as u64 && head(db)? == after,
+                        "{new} new events moved the head from {before} to {after}"
+                    );
+                    Ok((before, written))
+                })
             })
         };
         let kept = match try_write() {
@@ -147,7 +126,7 @@ impl Store {
         };
         // A commit whose answer was lost has moved the head all the same: then the file is asked.
         let head = match &kept {
-            Ok((.., head)) => *head,
+            Ok((_, written)) => written.head,
             Err(_) => self.ask(head)?,
         };
         // Another one's commit, later, may have been announced before this one.
@@ -156,11 +135,12 @@ impl Store {
             *newest = head.max(*newest);
             is_newer
         });
-        let (appended, before, head) = kept?;
+        let (before, written) = kept?;
+        self.put_back_all(written.to_put_back);
         if self.should_train(before, head) {
             self.train_dictionary(now)?;
         }
-        Ok(appended)
+        Ok(written.appended)
     }
 
     /// Takes the dictionaries into use that are not known here yet. One that cannot be read is left out: the bodies that need
@@ -235,14 +215,6 @@ impl Store {
     }
 }
 
-/// The newest event's place.
-pub(super) fn head(db: &Connection) -> Result<Seq, StoreError> {
-    let newest: Option<u64> = db
-        .prepare_cached("SELECT max(seq) FROM event")?
-        .query_row([], |row| row.get(0))?;
-    Ok(Seq(newest.unwrap_or(0)))
-}
-
 impl Page {
     /// Moves its window on, or ends it.
     fn advance(&self, db: &Connection, appended: Appended) -> Result<(), StoreError> {
@@ -263,171 +235,6 @@ impl Page {
     }
 }
 
-/// Entries of one source being written, inside their transaction.
-pub(super) struct Writing<'a> {
-    store: &'a Store,
-    db: &'a Transaction<'a>,
-    source: i64,
-    head: Seq,
-    received_at: DateTime<Utc>,
-    appended: Appended,
-    newest_us: Option<i64>,
-    /// What was sealed before this scan, of its stretch and the second at its ends. Of a file nothing is late.
-    sealed: Vec<Window>,
-    late: Late,
-    /// What the scan says of how late entries become visible; a file says nothing.
-    shown: Option<Shown>,
-}
-
-impl<'a> Writing<'a> {
-    /// Entries of the source with this number, to be kept after `head`.
-    pub(super) fn new(
-        store: &'a Store,
-        db: &'a Transaction<'a>,
-        source: i64,
-        head: Seq,
-        received_at: DateTime<Utc>,
-    ) -> Self {
-        Self {
-            store,
-            db,
-            source,
-            head,
-            received_at,
-            appended: Appended::default(),
-            newest_us: None,
-            sealed: Vec::new(),
-            late: Late::default(),
-            shown: None,
-        }
-    }
-
-    /// Keeps an entry, unless it is held. Without an id it is the `twin`-th equal one that its scan shows.
-    pub(super) fn keep(
-        &mut self,
-        arrival: &Arrival,
-        packed: &Packed,
-        twin: u32,
-    ) -> Result<(), StoreError> {
-        let key = identity::key(&arrival.identity, twin);
-        let hash = sha256(arrival.body.get().as_bytes());
-        if self.insert(arrival, packed, &key, &hash, 0)? {
-            self.appended.new += 1;
-            self.note_lateness(arrival);
-            return Ok(());
-        }
-        match self.next_revision(&key, &hash, arrival, packed)? {
-            None => self.appended.held += 1,
-            Some(revision) => {
-                self.insert(arrival, packed, &key, &hash, revision)?;
-                self.appended.new += 1;
-                self.appended.revisions += 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts an entry whose moment was sealed without it.
-    fn note_lateness(&mut self, arrival: &Arrival) {
-        let Some(time) = arrival.time else { return };
-        let begun = self.sealed.partition_point(|window| window.since <= time);
-        let last = self.sealed[..begun].last();
-        let was_sealed = last.is_some_and(|window| time < window.before);
-        let lateness = self.received_at - time;
-        if was_sealed {
-            self.late.count(lateness);
-        }
-        if let Some(shown) = &mut self.shown {
-            shown.count(time, was_sealed, lateness);
-        }
-    }
-
-    /// Counts the source's new events; gives what it came to, and the head now.
-    pub(super) fn finish(self) -> Result<(Appended, Seq), StoreError> {
-        self.late.save(self.db, self.source)?;
-        if let Some(shown) = &self.shown {
-            shown.save(self.db, self.source)?;
-        }
-        sources::count_events(self.db, self.source, self.appended.new, self.newest_us)?;
-        Ok((self.appended, self.head))
-    }
-
-    /// Gives the entry the next place, unless that revision of it is held. Says whether it did.
-    fn insert(
-        &mut self,
-        arrival: &Arrival,
-        packed: &Packed,
-        key: &[u8],
-        hash: &[u8; 32],
-        revision: u32,
-    ) -> Result<bool, StoreError> {
-        let seq = self.head.next();
-        let mut insert = self.db.prepare_cached(
-            "INSERT INTO event (seq, source, identity, revision, time_us, received_us, problem, from_logpush, sha256, dictionary, body)
-             VALUES (:seq, :source, :identity, :revision, :time, :received, :problem, :from_logpush, :sha256, :dictionary, :body)
-             ON CONFLICT (source, identity, revision) DO NOTHING",
-        )?;
-        let inserted = insert.execute(named_params! {
-            ":seq": seq.0,
-            ":source": self.source,
-            ":identity": key,
-            ":revision": revision,
-            ":time": arrival.time.map(|time| time.timestamp_micros()),
-            ":received": self.received_at.timestamp_micros(),
-            ":problem": arrival.problem,
-            ":from_logpush": arrival.from_logpush,
-            ":sha256": hash,
-            ":dictionary": packed.dictionary,
-            ":body": packed.frame,
-        })? == 1;
-        if inserted {
-            self.head = seq;
-            self.newest_us = self
-                .newest_us
-                .max(arrival.time.map(|time| time.timestamp_micros()));
-        }
-        Ok(inserted)
-    }
-
-    /// The revision that content new under its id gets; `None` when the content is held, or when an entry made from a
-    /// Logpush line can add nothing to what the API sent.
-    fn next_revision(
-        &self,
-        key: &[u8],
-        hash: &[u8; 32],
-        arrival: &Arrival,
-        packed: &Packed,
-    ) -> Result<Option<u32>, StoreError> {
-        // Without bodies: one that cannot be read must not be in the way of what comes in.
-        let mut ask = self.db.prepare_cached(
-            "SELECT seq, revision, sha256, from_logpush FROM event WHERE source = ?1 AND identity = ?2 ORDER BY revision",
-        )?;
-        let mut rows = ask.query((self.source, key))?;
-        let decoders = self.store.0.bodies.decoders();
-        let mut unpacker = Unpacker::new(&decoders);
-        let mut form = None;
-        let mut next = 0;
-        while let Some(row) = rows.next()? {
-            let seq = Seq(row.get(0)?);
-            if row.get_ref(2)?.as_bytes().ok() == Some(hash.as_slice()) {
-                scrub::put_back_if_damaged(self.db, seq, packed)?;
-                return Ok(None);
-            }
-            if arrival.from_logpush && !row.get::<_, bool>(3)? {
-                return Ok(None);
-            }
-            // Other bytes may say the same: only the content counts. A damaged body does not tell, and the entry is kept
-            // rather than lost.
-            let form = form.get_or_insert_with(|| canonical(arrival.body.get()));
-            if has_form(self.db, &mut unpacker, seq, form)? {
-                return Ok(None);
-            }
-            next = row.get::<_, u32>(1)? + 1;
-        }
-        Ok(Some(next))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -439,7 +246,7 @@ mod tests {
     use super::*;
     use crate::clock::from_micros;
     use crate::durable::{Break, Breaker};
-    use crate::position::{Source, WindowKind};
+    use crate::position::{Source, Window, WindowKind};
     use crate::store::SourceSeen;
 
     /// A log with one source, and scans of it by hand.
@@ -556,6 +363,28 @@ mod tests {
             .append(&Log::page(window, &[entry, entry], Then::Seal))
             .unwrap();
         assert_eq!((appended.new, appended.held), (0, 2));
+    }
+
+    #[test]
+    fn a_scan_knows_that_it_has_shown_an_entry_with_neither_id_nor_time() {
+        let log = Log::new(Breaker::default());
+        let has_nameless = || {
+            let progress = log.store.progress(&log.source).unwrap();
+            let open = progress.open(WindowKind::Live).cloned();
+            open.map(|open| open.has_nameless)
+        };
+        let window = log.begin();
+        let timed = r#"{"a":1,"action":{"time":"2026-07-25T17:00:00Z"}}"#;
+        let mut page = Log::page(window, &[timed], Then::GoOn(Cursor("1".into())));
+        log.store.append(&page).unwrap();
+        assert_eq!(has_nameless(), Some(false));
+        page = Log::page(window, &[r#"{"a":1}"#], Then::GoOn(Cursor("2".into())));
+        page.asked = Some(Cursor("1".into()));
+        log.store.append(&page).unwrap();
+        assert_eq!(has_nameless(), Some(true));
+        let stretch = Window::new(now() - TimeDelta::minutes(1), now());
+        log.store.restart_window(window, stretch, now()).unwrap();
+        assert_eq!(has_nameless(), Some(false));
     }
 
     /// Damages the pages of the index of identities in the file of a log that is closed.

@@ -4,12 +4,13 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Rows, named_params};
 
 use super::bodies::Unpacker;
-use super::reading::{has_form, is_damage};
-use super::{Store, StoreError, identity};
+use super::error::StoreError;
+use super::reading::{has_form, hash_and_origin, is_damage};
+use super::{Store, identity};
 use crate::clock::from_micros;
 use crate::event::{Arrival, Identity, sha256};
-use crate::json::canonical;
 use crate::position::{Seq, Source, Window};
+use orgtrail_cloudflare::json::canonical;
 
 /// Tells an entry of a source from all others: the beginning of a SHA-256 of what it is known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,23 +86,27 @@ impl Store {
         key: &[u8],
         body: &str,
     ) -> Result<Holding, StoreError> {
+        // From the index alone: a row that cannot be read must not be in the way of the others.
         let mut ask = db.prepare_cached(
-            "SELECT seq, sha256 FROM event WHERE source = ?1 AND identity = ?2 ORDER BY revision",
+            "SELECT seq FROM event WHERE source = ?1 AND identity = ?2 ORDER BY revision",
         )?;
         let mut rows = ask.query((source, key))?;
         let decoders = self.0.bodies.decoders();
         let mut unpacker = Unpacker::new(&decoders);
+        let hash = sha256(body.as_bytes());
         let (mut found, mut form) = (Holding::Nothing, None);
         while let Some(row) = rows.next()? {
-            if row.get_ref(1)?.as_bytes().ok() == Some(sha256(body.as_bytes()).as_slice()) {
-                return Ok(Holding::Same);
-            }
-            // Other bytes may say the same: only the content counts. A damaged body does not tell.
+            let seq = Seq(row.get(0)?);
+            found = Holding::Other(seq);
+            // A damaged row or body does not tell.
+            let Some((held, _)) = hash_and_origin(db, seq)? else {
+                continue;
+            };
+            // Other bytes may say the same: only the content counts.
             let form = form.get_or_insert_with(|| canonical(body));
-            if has_form(db, &mut unpacker, Seq(row.get(0)?), form)? {
+            if held == hash || has_form(db, &mut unpacker, seq, form)? {
                 return Ok(Holding::Same);
             }
-            found = Holding::Other(Seq(row.get(0)?));
         }
         Ok(found)
     }

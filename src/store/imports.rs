@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
-use super::events::Writing;
-use super::{Appended, Store, StoreError, lock, sources, steps};
+use super::error::StoreError;
+use super::writing::{Writing, Written};
+use super::{Appended, Store, lock, sources, steps};
 use crate::event::{Arrival, Identity};
 use crate::position::Source;
 
@@ -61,13 +62,17 @@ impl Store {
             let of_source = by_source.entry(&entry.source).or_default();
             of_source.push((entry, packed));
         }
-        self.write(steps::APPEND_IMPORT, now, |db, mut head| {
-            let mut total = Appended::default();
+        self.write(steps::APPEND_IMPORT, now, |db, held, head| {
+            let mut total = Written {
+                appended: Appended::default(),
+                head,
+                to_put_back: Vec::new(),
+            };
             for (&source, entries) in &by_source {
                 let label = entries.iter().find_map(|(entry, _)| entry.label.as_deref());
                 sources::mention(db, source, label, now)?;
                 let source = sources::number(db, source)?;
-                let mut writing = Writing::new(self, db, source, head, now);
+                let mut writing = Writing::new(self, (db, held), source, total.head, now);
                 for (entry, packed) in entries {
                     let twin = match &entry.arrival.identity {
                         Identity::Id(_) => 1,
@@ -75,13 +80,9 @@ impl Store {
                     };
                     writing.keep(&entry.arrival, packed, twin)?;
                 }
-                let appended;
-                (appended, head) = writing.finish()?;
-                total.new += appended.new;
-                total.revisions += appended.revisions;
-                total.held += appended.held;
+                total.add(writing.finish()?);
             }
-            Ok((total, head))
+            Ok(total)
         })
     }
 }

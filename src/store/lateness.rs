@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::windows::WindowId;
-use super::{Store, StoreError};
+use super::Store;
+use super::error::StoreError;
+use super::window_id::WindowId;
 use crate::clock::from_micros;
 use crate::position::Source;
 use crate::position::WindowKind;

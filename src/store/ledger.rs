@@ -7,15 +7,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{Connection, Row, Transaction, named_params};
+use rusqlite::{Connection, Transaction, named_params};
 
+use super::error::StoreError;
 use super::lateness::{self, Visibility};
 use super::sources::number;
-use super::{GapCause, OpenWindow, Store, StoreError, WindowId, lock, steps};
+use super::window_id::WindowId;
+use super::windows::{GapCause, OpenWindow, as_window};
+use super::{Store, lock, steps};
 use crate::clock::from_micros;
 use crate::durable::Step;
 use crate::invariant;
-use crate::ledger::{self, Aims, BackfillSince, Counts, Sealed, profile, without};
+use crate::ledger::{self, Aims, BackfillSince, Counts, Sealed, profile, to_sweep};
 use crate::position::{Cursor, Source, Window, WindowKind};
 use crate::span;
 
@@ -45,8 +48,12 @@ pub struct Progress {
     pub last_backfill: Option<LastBackfill>,
     /// What is proven: stretches without overlap, the earliest first.
     pub proven: Arc<[Sealed]>,
+    /// What is to be swept again: the same, and what was passed.
+    pub to_sweep: Arc<[Sealed]>,
     /// Stretches that were passed without a proof, and why.
     pub gaps: Arc<[(Window, GapCause)]>,
+    /// How often the scan of the sweep that was done with last had to start over.
+    pub last_sweep_restarts: u32,
     /// New entries a second, over its latest day.
     pub rate: f64,
     /// How many sealed scans could be merged.
@@ -97,6 +104,18 @@ impl Progress {
         found.map(|(_, window)| window)
     }
 
+    /// Whether the scan of a kind that was done with last had to start over with a smaller stretch, so that what comes next
+    /// may be the rest of the same trouble.
+    #[must_use]
+    pub fn was_halved(&self, kind: WindowKind) -> bool {
+        let restarts = match kind {
+            WindowKind::Live => self.last_live.map(|last| last.restarts),
+            WindowKind::Sweep => Some(self.last_sweep_restarts),
+            WindowKind::Backfill => self.last_backfill.map(|last| last.restarts),
+        };
+        restarts.is_some_and(|restarts| restarts > 0)
+    }
+
     /// Whether the ledger should be folded.
     #[must_use]
     pub fn is_long(&self) -> bool {
@@ -106,15 +125,15 @@ impl Progress {
     fn of(rows: &[LedgerRow]) -> Self {
         let done = || rows.iter().filter(|row| row.sealed.is_some());
         let of = |kind| done().filter(move |row| row.kind == kind);
-        let proven: Vec<Sealed> = rows.iter().filter_map(LedgerRow::as_sealed).collect();
-        let holes: Vec<(Window, DateTime<Utc>)> = rows
+        let sealed: Vec<Sealed> = rows.iter().filter_map(LedgerRow::as_sealed).collect();
+        let passed: Vec<(Window, DateTime<Utc>)> = rows
             .iter()
             .filter_map(|row| Some((row.window, row.sealed.filter(|_| !row.is_proof)?)))
             .collect();
         let gaps = rows.iter().filter_map(|row| Some((row.window, row.gap?)));
-        let sealed = proven;
-        let proven = without(profile(&sealed), &holes);
+        let proven: Arc<[Sealed]> = profile(&sealed).into();
         check(rows, &sealed, &proven);
+        let last_sweep = of(WindowKind::Sweep).max_by_key(|row| row.number);
         let live_before = of(WindowKind::Live).map(|row| row.window.before).max();
         let earliest = of(WindowKind::Backfill).min_by_key(|row| row.window.since);
         Self {
@@ -133,8 +152,13 @@ impl Progress {
                 entries: row.counts.entries,
             }),
             rate: live_before.map_or(0.0, |end| rate(&proven, end)),
-            proven: proven.into(),
+            to_sweep: match passed.is_empty() {
+                true => Arc::clone(&proven),
+                false => to_sweep(&proven, &passed).into(),
+            },
+            proven,
             gaps: gaps.collect(),
+            last_sweep_restarts: last_sweep.map_or(0, |row| row.restarts),
             unmerged: done()
                 .filter(|row| row.is_proof && !row.is_merged)
                 .count()
@@ -439,6 +463,7 @@ struct LedgerRow {
     limit: Option<u32>,
     resumed: Option<DateTime<Utc>>,
     empty_pages: u32,
+    has_nameless: bool,
     is_merged: bool,
     restarts: u32,
     counts: Counts,
@@ -447,7 +472,8 @@ struct LedgerRow {
 fn rows(db: &Connection, source: i64) -> Result<Vec<LedgerRow>, StoreError> {
     let mut ask = db.prepare_cached(
         "SELECT id, kind, since_s, before_s, cursor, began_us, sealed_us, waited_us, outcome, merged, restarts,
-             pages, entries, new, revisions, page_limit, resumed_s, empty_pages
+             pages, entries, new, revisions, page_limit, resumed_s, empty_pages,
+             sealed_us IS NULL AND EXISTS (SELECT 1 FROM scan_twin WHERE scan_twin.window = window.id AND time_s IS NULL)
          FROM window WHERE source = ?1 ORDER BY since_s, id",
     )?;
     let found = ask.query_map([source], |row| {
@@ -469,6 +495,7 @@ fn rows(db: &Connection, source: i64) -> Result<Vec<LedgerRow>, StoreError> {
             limit: row.get(15)?,
             resumed: resumed.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
             empty_pages: row.get(17)?,
+            has_nameless: row.get(18)?,
             is_merged: row.get(9)?,
             restarts: row.get(10)?,
             counts: Counts {
@@ -506,20 +533,9 @@ impl LedgerRow {
             resumed: self.resumed,
             limit: self.limit,
             empty_pages: self.empty_pages,
+            has_nameless: self.has_nameless,
             restarts: self.restarts,
         };
         Some((self.kind, open))
     }
-}
-
-/// The stretch in two columns of a row, from `at` on.
-pub(super) fn as_window(row: &Row<'_>, at: usize) -> rusqlite::Result<Window> {
-    let moment = |at| -> rusqlite::Result<DateTime<Utc>> {
-        let seconds: i64 = row.get(at)?;
-        Ok(DateTime::UNIX_EPOCH + TimeDelta::try_seconds(seconds).unwrap_or_default())
-    };
-    Ok(Window {
-        since: moment(at)?,
-        before: moment(at + 1)?,
-    })
 }

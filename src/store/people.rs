@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Store, StoreError, sources, steps};
+use super::error::StoreError;
+use super::{Store, sources, steps};
 use crate::clock::from_micros;
-use crate::member::Member;
 use crate::position::Source;
+use orgtrail_cloudflare::member::Member;
 
 /// A member as it was for some time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,28 +210,6 @@ impl Store {
             Ok(known)
         })
     }
-}
-
-/// Notes the name that a list gives a source, if it is not the one it had. The source is written down.
-pub(super) fn note_label(
-    db: &Connection,
-    source: &Source,
-    label: &str,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    let mut note = db.prepare_cached(
-        "INSERT INTO source_label (source, since_us, label)
-         SELECT id, :now, :label FROM source
-         WHERE name = :name AND :label IS NOT (
-             SELECT label FROM source_label WHERE source = source.id ORDER BY since_us DESC LIMIT 1)
-         ON CONFLICT (source, since_us) DO UPDATE SET label = excluded.label",
-    )?;
-    note.execute(named_params! {
-        ":now": now.timestamp_micros(),
-        ":label": label,
-        ":name": source.to_string(),
-    })?;
-    Ok(())
 }
 
 /// The member is no longer as it was.

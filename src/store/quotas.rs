@@ -6,7 +6,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::{Store, StoreError, steps};
+use super::error::StoreError;
+use super::{Store, steps};
 use crate::clock::from_micros;
 
 /// A credential's budget as it was last saved.

@@ -11,18 +11,18 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 use serde_json::value::RawValue;
 
 use super::bodies::Unpacker;
-use super::events::head;
-use super::{Store, StoreError, identity, sources};
+use super::error::StoreError;
+use super::{Store, identity, sources};
 use crate::clock::from_micros;
 use crate::event::{AuditEvent, DAMAGED, ERASED, Reading, hex, sha256};
-use crate::json::canonical;
 use crate::position::{Seq, Source};
+use orgtrail_cloudflare::json::canonical;
 
 /// The id of the account that stands for a source that cannot be read.
 const UNKNOWN_SOURCE: &str = "unknown";
 
 /// What is wrong with an event on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Damage {
     /// There is no row at its place.
     RowMissing,
@@ -87,6 +87,7 @@ impl Store {
                 .filter_map(|seq| row_at(db, *seq, &mut newest).transpose());
             self.stored_of(rows, max_bytes)
         })?;
+        self.note_damage(&stored);
         Ok(stored.into_iter().map(|stored| stored.event).collect())
     }
 
@@ -102,6 +103,7 @@ impl Store {
         max_bytes: usize,
     ) -> Result<Vec<AuditEvent>, StoreError> {
         let stored = self.ask(|db| self.stored_after(db, seq, limit, max_bytes))?;
+        self.note_damage(&stored);
         Ok(stored.into_iter().map(|stored| stored.event).collect())
     }
 
@@ -221,6 +223,14 @@ impl Store {
     }
 }
 
+/// The newest event's place.
+pub(super) fn head(db: &Connection) -> Result<Seq, StoreError> {
+    let newest: Option<u64> = db
+        .prepare_cached("SELECT max(seq) FROM event")?
+        .query_row([], |row| row.get(0))?;
+    Ok(Seq(newest.unwrap_or(0)))
+}
+
 /// Whether events follow `seq` one by one.
 fn has_no_gap(stored: &[Stored], seq: Seq) -> bool {
     let expected = seq.0.saturating_add(1)..;
@@ -242,6 +252,20 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     is_column || error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt)
 }
 
+/// The SHA-256 in the row at a place, and whether its entry was made from a line of Logpush; `None` when the row cannot be read.
+pub(super) fn hash_and_origin(
+    db: &Connection,
+    seq: Seq,
+) -> Result<Option<([u8; 32], bool)>, StoreError> {
+    let mut ask = db.prepare_cached("SELECT sha256, from_logpush FROM event WHERE seq = ?1")?;
+    let read = ask.query_row([seq.0], |row| Ok((row.get(0)?, row.get(1)?)));
+    match read.optional() {
+        Ok(read) => Ok(read),
+        Err(error) if is_damage(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Whether the body at a place has this canonical form, or had it before it was erased. A body that cannot be read has not.
 pub(super) fn has_form(
     db: &Connection,
@@ -255,9 +279,10 @@ pub(super) fn has_form(
         let erased: Option<Vec<u8>> = row.get(2)?;
         Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?, erased))
     });
-    let (dictionary, body) = match read {
-        Ok((.., Some(hash))) => return Ok(hash == sha256(form.as_bytes())),
-        Ok((dictionary, body, None)) => (dictionary, body),
+    let (dictionary, body) = match read.optional() {
+        Ok(Some((.., Some(hash)))) => return Ok(hash == sha256(form.as_bytes())),
+        Ok(Some((dictionary, body, None))) => (dictionary, body),
+        Ok(None) => return Ok(false),
         Err(error) if is_damage(&error) => return Ok(false),
         Err(error) => return Err(error.into()),
     };

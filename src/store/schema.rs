@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior};
 use uuid::Uuid;
 
-use super::StoreError;
+use super::error::StoreError;
 
 /// Marks our files (`PRAGMA application_id`): "`OrgT`".
 const APPLICATION_ID: i64 = 0x4f72_6754;
@@ -34,6 +34,7 @@ pub(super) fn version(db: &Connection, path: &Path) -> Result<i64, StoreError> {
         return Err(StoreError::Newer {
             path: path.to_owned(),
             found,
+            known: VERSION,
         });
     }
     let has_tables = || {

@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::bodies::Packed;
+use super::error::StoreError;
 use super::reading::{Damage, is_damage};
-use super::{Store, StoreError, steps};
+use super::{Store, steps};
 use crate::clock::from_micros;
 use crate::event::{hex, sha256};
 use crate::position::{Seq, Source};
@@ -47,6 +48,15 @@ pub struct ScrubState {
     pub full_at: Option<DateTime<Utc>>,
     /// How many events are known to be damaged.
     pub damaged: u64,
+}
+
+/// What putting bodies back came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PutBack {
+    /// The places of the events that are whole again.
+    pub repaired: Vec<Seq>,
+    /// The places that cannot be written.
+    pub unusable: Vec<Seq>,
 }
 
 impl Store {
@@ -107,16 +117,20 @@ impl Store {
             )?
             .execute((position.0, full_us))?;
             Ok(())
-        })
+        })?;
+        self.0.damage_seen.forget(after.next(), upto);
+        Ok(())
     }
 
-    /// How far passes have come, and how many events they found damaged.
+    /// How far passes have come, and how many events they and other reads found damaged.
     ///
     /// # Errors
     /// What the database says.
     pub fn scrub_state(&self) -> Result<ScrubState, StoreError> {
         self.ask(|db| {
-            let damaged = db.query_row("SELECT count(*) FROM damaged", [], |row| row.get(0))?;
+            let written: u64 =
+                db.query_row("SELECT count(*) FROM damaged", [], |row| row.get(0))?;
+            let damaged = written + self.0.damage_seen.len();
             let mut ask = db.prepare_cached("SELECT position, full_us FROM scrub")?;
             let saved = ask.query_row([], |row| {
                 Ok(ScrubState {
@@ -132,38 +146,29 @@ impl Store {
         })
     }
 
-    /// Whether an event is known to be damaged.
+    /// Puts back the bodies of a source's damaged events whose SHA-256 is that of one of these texts.
     ///
     /// # Errors
     /// What the database says.
-    pub fn is_known_damaged(&self, seq: Seq) -> Result<bool, StoreError> {
-        self.ask(|db| {
-            let mut ask = db.prepare_cached("SELECT count(*) > 0 FROM damaged WHERE seq = ?1")?;
-            Ok(ask.query_row([seq.0], |row| row.get(0))?)
-        })
-    }
-
-    /// Puts back the bodies of a source's damaged events whose SHA-256 is that of one of these texts. Returns their places.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn repair(&self, source: &Source, bodies: &[&str]) -> Result<Vec<Seq>, StoreError> {
+    pub fn repair(&self, source: &Source, bodies: &[&str]) -> Result<PutBack, StoreError> {
         let wanted = self.damaged_of(source)?;
-        let mut repaired = Vec::new();
+        let mut outcome = PutBack::default();
         for body in bodies {
             let hash = hex(&sha256(body.as_bytes()));
             for (seq, _) in wanted.iter().filter(|(_, wanted)| *wanted == hash) {
-                match self.put_back(*seq, body) {
-                    Ok(()) => repaired.push(*seq),
+                let packed = self.0.bodies.pack(std::iter::once(*body))?;
+                match packed
+                    .iter()
+                    .try_for_each(|packed| self.put_back(*seq, packed))
+                {
+                    Ok(()) => outcome.repaired.push(*seq),
                     // Not even its place on disk can be used.
-                    Err(StoreError::Damaged(why)) => {
-                        tracing::warn!(seq = seq.0, why, "A damaged event could not be repaired.");
-                    }
+                    Err(StoreError::Damaged(_)) => outcome.unusable.push(*seq),
                     Err(error) => return Err(error),
                 }
             }
         }
-        Ok(repaired)
+        Ok(outcome)
     }
 
     /// The damaged events of a source, each with the SHA-256 that it should have.
@@ -189,48 +194,46 @@ impl Store {
         })
     }
 
-    fn put_back(&self, seq: Seq, body: &str) -> Result<(), StoreError> {
-        let packed = self.0.bodies.pack(std::iter::once(body))?;
-        self.change(steps::REPAIR_BODY, |db| {
-            for packed in &packed {
-                put_back_if_damaged(db, seq, packed)?;
+    /// Puts back the bodies of damaged events, because the same bytes came in again. One that cannot be put back stays as it is.
+    pub(super) fn put_back_all(&self, bodies: Vec<(Seq, Packed)>) {
+        for (seq, packed) in bodies {
+            if let Err(error) = self.put_back(seq, &packed) {
+                tracing::warn!(seq = seq.0, error = %error, "A damaged event could not be repaired.");
             }
+        }
+    }
+
+    fn put_back(&self, seq: Seq, packed: &Packed) -> Result<(), StoreError> {
+        // Where the old body's pages cannot be followed they cannot be freed, which looks like a full disk.
+        if !self.ask(|db| can_follow(db, seq))? {
+            return Err(StoreError::Damaged(format!("the place of event {seq}")));
+        }
+        // By itself: where not even its place on disk can be used, nothing else can be written in this transaction.
+        self.change(steps::REPAIR_BODY, |db| {
+            db.prepare_cached(
+                "UPDATE event SET dictionary = ?2, body = ?3 WHERE seq = ?1 AND erased_us IS NULL",
+            )?
+            .execute((seq.0, packed.dictionary, &packed.frame))?;
+            db.execute("DELETE FROM damaged WHERE seq = ?1", [seq.0])?;
             Ok(())
-        })
+        })?;
+        self.0.damage_seen.forget(seq, seq);
+        tracing::info!(
+            seq = seq.0,
+            "Repaired a damaged event: the same entry came in again."
+        );
+        Ok(())
     }
 }
 
-/// Puts back the body of an event that is known to be damaged, because the same bytes came in again.
-pub(super) fn put_back_if_damaged(
-    db: &Connection,
-    seq: Seq,
-    packed: &Packed,
-) -> Result<(), StoreError> {
-    let mut known = db.prepare_cached("SELECT 1 FROM damaged WHERE seq = ?1")?;
-    if !known.exists([seq.0])? {
-        return Ok(());
+/// Whether the bytes of an event's body can be read from the disk, whatever they are.
+fn can_follow(db: &Connection, seq: Seq) -> Result<bool, StoreError> {
+    let mut ask = db.prepare_cached("SELECT body FROM event WHERE seq = ?1")?;
+    match ask.query_row([seq.0], |row| row.get_ref(0).map(|_| ())) {
+        Ok(()) => Ok(true),
+        Err(error) if is_damage(&error) => Ok(false),
+        Err(error) => Err(error.into()),
     }
-    // Where not even its place on disk can be used, it stays as it is, and the page that it came with is kept.
-    db.execute_batch("SAVEPOINT put_back")?;
-    let put_back = db
-        .prepare_cached(
-            "UPDATE event SET dictionary = ?2, body = ?3 WHERE seq = ?1 AND erased_us IS NULL",
-        )?
-        .execute((seq.0, packed.dictionary, &packed.frame))
-        .and_then(|rows| {
-            db.execute("DELETE FROM damaged WHERE seq = ?1", [seq.0])?;
-            Ok(rows)
-        });
-    match put_back {
-        Ok(0) => {}
-        Ok(_) => tracing::info!(
-            seq = seq.0,
-            "Repaired a damaged event: the same entry came in again."
-        ),
-        Err(error) if is_damage(&error) => db.execute_batch("ROLLBACK TO put_back")?,
-        Err(error) => return Err(error.into()),
-    }
-    Ok(db.execute_batch("RELEASE put_back")?)
 }
 
 #[cfg(test)]
@@ -240,7 +243,7 @@ mod tests {
     use super::*;
     use crate::durable::Breaker;
     use crate::event::{Arrival, DAMAGED};
-    use crate::store::{FILE_NAME, Imported};
+    use crate::store::{FILE_NAME, Holding, Imported};
 
     fn body(n: u64) -> String {
         format!(r#"{{"id":"e{n}","action":{{"time":"2026-08-03T08:00:0{n}Z"}},"n":{n}}}"#)
@@ -336,7 +339,8 @@ mod tests {
         assert_eq!(store.import(&same, from_micros(10)).unwrap().held, 1);
         let source = Source::account("a").unwrap();
         let (two, other) = (body(2), body(3).replace(":3}", ":4}"));
-        assert_eq!(store.repair(&source, &[&two, &other]).unwrap(), [Seq(2)]);
+        let put_back = store.repair(&source, &[&two, &other]).unwrap();
+        assert_eq!(put_back.repaired, [Seq(2)]);
         for n in 1..=2 {
             let event = store.event(Seq(n)).unwrap().unwrap();
             assert_eq!(event.entry.get(), body(n));
@@ -344,6 +348,36 @@ mod tests {
         }
         assert_eq!(store.scrub_state().unwrap().damaged, 3);
         assert!(store.is_known_damaged(Seq(3)).unwrap());
+    }
+
+    #[test]
+    fn damage_that_a_read_meets_counts_at_once_and_is_written_down_by_the_next_turn() {
+        let (dir, store) = damaged_by(EVERY_KIND);
+        let damaged = |store: &Store| store.scrub_state().unwrap().damaged;
+        assert_eq!(damaged(&store), 0);
+        for _ in 0..2 {
+            store.events(&[Seq(2), Seq(6)], usize::MAX).unwrap();
+            assert_eq!(damaged(&store), 1);
+        }
+        store.events_after(Seq::ZERO, 100, usize::MAX).unwrap();
+        assert_eq!(damaged(&store), 5);
+        store.save_damage_seen(from_micros(8)).unwrap();
+        assert_eq!(damaged(&store), 5);
+        let beside = Store::open_beside(dir.path()).unwrap();
+        assert_eq!(damaged(&beside), 5);
+        // The same bytes repair what only a read has found, and a pass that finds an event whole ends it.
+        let (_dir, store) = damaged_by(EVERY_KIND);
+        store.event(Seq(1)).unwrap();
+        store.begin_import().unwrap();
+        let same = [imported(&body(1))];
+        assert_eq!(store.import(&same, from_micros(10)).unwrap().held, 1);
+        assert_eq!(damaged(&store), 0);
+        assert!(!store.event(Seq(1)).unwrap().unwrap().is_damaged());
+        store.event(Seq(2)).unwrap();
+        store
+            .save_scrub((Seq(1), Seq(2)), &[], false, from_micros(9))
+            .unwrap();
+        assert_eq!(damaged(&store), 0);
     }
 
     #[test]
@@ -400,6 +434,68 @@ mod tests {
             .import(&[imported(&entry(59))], from_micros(8))
             .unwrap();
         assert_eq!(again.held, 1);
+        // What came to a page that cannot be read is kept again, once, with what came beside it.
+        let beside = entry(61);
+        let both = [imported(&entry(30)), imported(&beside)];
+        store.begin_import().unwrap();
+        let kept = store.import(&both, from_micros(9)).unwrap();
+        assert_eq!((kept.new, kept.revisions, kept.held), (2, 1, 0));
+        assert_eq!(
+            store.event(Seq(61)).unwrap().unwrap().entry.get(),
+            entry(30)
+        );
+        store.begin_import().unwrap();
+        let kept = store.import(&both, from_micros(10)).unwrap();
+        assert_eq!((kept.new, kept.held), (0, 2));
+        let shown: Vec<Arrival> = both.map(|imported| imported.arrival).into();
+        let shown: Vec<(&Arrival, u32)> = shown.iter().map(|arrival| (arrival, 1)).collect();
+        let source = Source::account("a").unwrap();
+        let held = store.holdings(&source, &shown).unwrap();
+        assert_eq!(held, [Holding::Same, Holding::Same]);
+    }
+
+    #[test]
+    fn entries_are_kept_beside_one_that_can_neither_be_read_nor_put_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        store.begin_import().unwrap();
+        // Long enough for pages of its own.
+        let mut rng = fastrand::Rng::with_seed(1);
+        let noise: String = (0..40_000).map(|_| rng.alphanumeric()).collect();
+        let long = format!(r#"{{"id":"e1","x":"{noise}"}}"#);
+        let entries = [imported(&long), imported(&body(2))];
+        store.import(&entries, from_micros(7)).unwrap();
+        store.close().unwrap();
+        drop(store);
+        let file = dir.path().join(FILE_NAME);
+        let db = Connection::open(&file).unwrap();
+        let frame: Vec<u8> = db
+            .query_row("SELECT body FROM event WHERE seq = 1", [], |row| row.get(0))
+            .unwrap();
+        drop(db);
+        let mut bytes = std::fs::read(&file).unwrap();
+        let inside = &frame[12_000..12_032];
+        let at = bytes.windows(32).position(|window| window == inside);
+        let page = at.unwrap() / 4096 * 4096;
+        bytes[page..page + 4096].fill(0xff);
+        std::fs::write(&file, bytes).unwrap();
+
+        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let found = store.scrub(Seq::ZERO, 100, usize::MAX).unwrap();
+        assert_eq!(found.damaged.len(), 1);
+        let all = (Seq::ZERO, found.upto);
+        store
+            .save_scrub(all, &found.damaged, true, from_micros(8))
+            .unwrap();
+        let other = long.replace("e1\",", "e1\",\"new\":1,");
+        let page = [imported(&long), imported(&other), imported(&body(3))];
+        store.begin_import().unwrap();
+        let kept = store.import(&page, from_micros(9)).unwrap();
+        assert_eq!((kept.new, kept.revisions, kept.held), (2, 1, 1));
+        assert_eq!(store.scrub_state().unwrap().damaged, 1);
+        let source = Source::account("a").unwrap();
+        let put_back = store.repair(&source, &[&long]).unwrap();
+        assert_eq!(put_back.unusable, [Seq(1)]);
     }
 
     #[test]

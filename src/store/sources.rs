@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::{Store, StoreError, people, steps};
+use super::error::StoreError;
+use super::{Store, steps};
 use crate::clock::from_micros;
 use crate::invariant;
 use crate::position::Source;
@@ -210,7 +211,7 @@ fn save(db: &Connection, seen: &SourceSeen, now: DateTime<Utc>) -> Result<(), St
         ":now": now.timestamp_micros(),
     })?;
     match &seen.label {
-        Some(label) => people::note_label(db, &seen.source, label, now),
+        Some(label) => note_label(db, &seen.source, label, now),
         None => Ok(()),
     }
 }
@@ -264,6 +265,28 @@ pub(super) fn number(db: &Connection, source: &Source) -> Result<i64, StoreError
         .query_row([source.to_string()], |row| row.get(0))
         .optional()?;
     found.ok_or_else(|| StoreError::Damaged(format!("the source {source} is not written down")))
+}
+
+/// Notes the name that a list gives a source, if it is not the one it had. The source is written down.
+fn note_label(
+    db: &Connection,
+    source: &Source,
+    label: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let mut note = db.prepare_cached(
+        "INSERT INTO source_label (source, since_us, label)
+         SELECT id, :now, :label FROM source
+         WHERE name = :name AND :label IS NOT (
+             SELECT label FROM source_label WHERE source = source.id ORDER BY since_us DESC LIMIT 1)
+         ON CONFLICT (source, since_us) DO UPDATE SET label = excluded.label",
+    )?;
+    note.execute(named_params! {
+        ":now": now.timestamp_micros(),
+        ":label": label,
+        ":name": source.to_string(),
+    })?;
+    Ok(())
 }
 
 /// A source's name as it was written down.

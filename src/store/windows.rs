@@ -2,31 +2,15 @@
 //!
 //! What the sealed ones prove is not known here: see [`crate::ledger`].
 
-use std::fmt;
+use chrono::{DateTime, TimeDelta, Utc};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension, named_params};
-
-use super::events::Then;
-use super::ledger::as_window;
-use super::{Store, StoreError, steps};
+use super::error::StoreError;
+use super::window_id::WindowId;
+use super::{Store, steps};
 use crate::clock::from_micros;
 use crate::event::sha256;
 use crate::position::{Cursor, Source, Window, WindowKind};
-
-/// A window's number in the ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct WindowId {
-    pub(super) number: i64,
-    /// The number of its source.
-    pub(super) source: i64,
-}
-
-impl fmt::Display for WindowId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.number.fmt(f)
-    }
-}
 
 /// A scan to go on with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +28,8 @@ pub struct OpenWindow {
     pub limit: Option<u32>,
     /// Empty pages with a cursor, in a row.
     pub empty_pages: u32,
+    /// Whether it has shown an entry with neither id nor time: when that is shown again, it could not be told from an equal one.
+    pub has_nameless: bool,
     /// How often the scan had to start over.
     pub restarts: u32,
 }
@@ -78,6 +64,21 @@ impl GapCause {
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|cause| cause.as_str() == name)
     }
+}
+
+/// What comes after a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Then {
+    /// Another page.
+    GoOn(Cursor),
+    /// The same from that second on, without a cursor: the page was full and had none.
+    GoOnFrom(DateTime<Utc>),
+    /// Nothing: the window is proven.
+    Seal,
+    /// Nothing that could be read: the window is passed, and is a gap.
+    GiveUp(GapCause),
+    /// Nothing can be claimed: the window is taken back.
+    Leave,
 }
 
 /// Answers about an open window that could not be used, in a row.
@@ -124,12 +125,14 @@ impl Store {
                 resumed: None,
                 limit: None,
                 empty_pages: 0,
+                has_nameless: false,
                 restarts: 0,
             })
         })
     }
 
-    /// Starts a scan over, over the same or another stretch: its cursor leads nowhere.
+    /// Starts a scan over, over the same or another stretch: its cursor leads nowhere. Bad answers are counted anew, and still
+    /// from when the first of them came.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when the window is not open any more, and what the database says.
@@ -156,7 +159,7 @@ impl Store {
         self.change_ledger(id.source, steps::RESTART_WINDOW, |db| {
             let mut restart = db.prepare_cached(
                 "UPDATE window SET since_s = :since, before_s = :before, cursor = NULL, began_us = :now,
-                     page_limit = :limit, resumed_s = NULL, empty_pages = 0, bad_answers = 0, bad_since_us = NULL,
+                     page_limit = :limit, resumed_s = NULL, empty_pages = 0, bad_answers = 0,
                      restarts = restarts + 1, pages = 0, entries = 0, new = 0, revisions = 0
                  WHERE id = :id AND sealed_us IS NULL",
             )?;
@@ -367,4 +370,16 @@ pub(super) fn stretch(db: &Connection, id: WindowId) -> Result<Window, StoreErro
     ask.query_row([id.number], |row| as_window(row, 0))
         .optional()?
         .ok_or(StoreError::Stale(id))
+}
+
+/// The stretch in two columns of a row, from `at` on.
+pub(super) fn as_window(row: &Row<'_>, at: usize) -> rusqlite::Result<Window> {
+    let moment = |at| -> rusqlite::Result<DateTime<Utc>> {
+        let seconds: i64 = row.get(at)?;
+        Ok(DateTime::UNIX_EPOCH + TimeDelta::try_seconds(seconds).unwrap_or_default())
+    };
+    Ok(Window {
+        since: moment(at)?,
+        before: moment(at + 1)?,
+    })
 }

@@ -4,12 +4,13 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer};
+use orgtrail_cloudflare::envelope::{BadResult, NoEnvelope, Received, Success};
+use orgtrail_cloudflare::error::ApiError;
+use orgtrail_cloudflare::paging::NotText;
 use serde_json::value::RawValue;
 
 use super::UpstreamError;
 use super::mask::Mask;
-use crate::json;
 use crate::position::Cursor;
 
 /// How much of what upstream says is repeated in an error, in characters.
@@ -18,22 +19,11 @@ const MAX_SAID_CHARS: usize = 200;
 /// How much of a body that could not be read is searched for words, in bytes.
 const MAX_LOOKED_AT_BYTES: usize = 64 * 1024;
 
-/// The envelope around every result. Its members may be missing, null, or of another type: what that means is said by
-/// whoever needs them.
-#[derive(Deserialize)]
+/// The envelope around every result, whose failures say what the caller does about them.
 pub(super) struct Envelope<'a> {
-    /// `None` when it is missing; the text `null` when it is null.
-    #[serde(borrow, default, deserialize_with = "present")]
-    result: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    result_info: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    success: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    errors: Option<&'a RawValue>,
+    received: Received<'a>,
     /// Hides credentials in what is repeated of it.
-    #[serde(skip)]
-    mask: Option<&'a Mask>,
+    mask: &'a Mask,
 }
 
 impl<'a> Envelope<'a> {
@@ -43,39 +33,18 @@ impl<'a> Envelope<'a> {
     /// [`UpstreamError::Unreadable`] when the answer is an object that breaks JSON's rules before its end;
     /// [`UpstreamError::Transient`] when it is cut, something else than an object, or reports a failure.
     pub(super) fn read(body: &'a [u8], mask: &'a Mask) -> Result<Self, UpstreamError> {
-        let is_object = body.trim_ascii_start().starts_with(b"{");
-        let envelope: Self = serde_json::from_slice(body).map_err(|error| {
-            let why = format!(
-                "the answer is not whole, or not JSON: {}{}",
-                mask.hide(&error.to_string()),
-                Beginning(body, mask)
-            );
-            if is_object && error.is_syntax() {
-                UpstreamError::Unreadable(why)
-            } else {
-                UpstreamError::Transient(why)
-            }
-        })?;
-        // An array is read like an object whose members come in order.
-        if !is_object {
-            let why = "the answer is JSON, but not an object".to_owned();
-            return Err(UpstreamError::Transient(why));
-        }
-        let envelope = Self {
-            mask: Some(mask),
-            ..envelope
+        let received = Received::read(body).map_err(|error| no_envelope(&error, body, mask))?;
+        let envelope = Self { received, mask };
+        let word = match envelope.received.success() {
+            Success::Yes | Success::Unsaid => return Ok(envelope),
+            Success::No => "false",
+            // Anything but a short word is not repeated.
+            Success::Strange => "…",
         };
-        match envelope.success.map(RawValue::get) {
-            None | Some("null" | "true") => Ok(envelope),
-            Some(success) => {
-                // Anything but a short word is not repeated.
-                let word = if success == "false" { success } else { "…" };
-                let said = envelope.said();
-                Err(UpstreamError::Transient(format!(
-                    "upstream answered 200 with `success: {word}`{said}"
-                )))
-            }
-        }
+        let said = envelope.said();
+        Err(UpstreamError::Transient(format!(
+            "upstream answered 200 with `success: {word}`{said}"
+        )))
     }
 
     /// The list that is the result. An answer without a result, and an empty one beside errors, proves nothing: taken for an
@@ -85,100 +54,78 @@ impl<'a> Envelope<'a> {
     /// [`UpstreamError::Transient`] when the answer lacks what it must have, [`UpstreamError::Unexpected`] when the result is
     /// no list.
     pub(super) fn result(&self) -> Result<Vec<&'a RawValue>, UpstreamError> {
-        let incomplete = |what: &str| {
-            let said = self.said();
-            UpstreamError::Transient(format!("upstream answered 200 {what}{said}"))
-        };
-        let result = self
-            .result
-            .ok_or_else(|| incomplete("without a `result`"))?;
-        let list: Option<Vec<&RawValue>> = serde_json::from_str(result.get())
-            .map_err(|_| UpstreamError::Unexpected("the answer's `result` is not a list".into()))?;
-        match list {
-            Some(list) if !list.is_empty() => Ok(list),
-            _ if self.has_errors() => Err(incomplete("with errors and without entries")),
-            Some(list) => Ok(list),
-            None if self.success.is_some_and(|success| success.get() == "true") => Ok(Vec::new()),
-            None => Err(incomplete(
-                "with `result: null` and without `success: true`",
-            )),
-        }
+        self.received
+            .entries()
+            .map_err(|error| self.bad_list(error))
     }
 
-    /// Whether it reports an error, in whatever form.
-    fn has_errors(&self) -> bool {
-        self.errors.map(RawValue::get).is_some_and(|errors| {
-            let list = serde_json::from_str::<Option<Vec<&RawValue>>>(errors);
-            !list.is_ok_and(|list| list.is_none_or(|list| list.is_empty()))
-        })
+    fn bad_list(&self, error: BadResult) -> UpstreamError {
+        let what = match error {
+            BadResult::Missing => "without a `result`",
+            BadResult::EmptyWithErrors => "with errors and without entries",
+            BadResult::NullWithoutSuccess => "with `result: null` and without `success: true`",
+            BadResult::WrongType => {
+                return UpstreamError::Unexpected("the answer's `result` is not a list".into());
+            }
+        };
+        let said = self.said();
+        UpstreamError::Transient(format!("upstream answered 200 {what}{said}"))
     }
 
     fn said(&self) -> Errors {
-        match (self.errors, self.mask) {
-            (Some(errors), Some(mask)) => Errors::of(errors.get().as_bytes(), mask),
-            _ => Errors::default(),
-        }
+        Errors::of(&self.received.errors(), self.mask)
     }
 
     /// The cursor, where the reference has it or where the official clients look for it.
     pub(super) fn cursor(&self) -> Result<Option<Cursor>, UpstreamError> {
-        let found = match self.what_follows(&["cursor"])? {
-            None => self.what_follows(&["cursors", "after"])?,
-            found => found,
-        };
-        Ok(found.map(Cursor))
+        self.received.info().cursor().map_err(not_text)
     }
 
     pub(super) fn next_page_token(&self) -> Result<Option<String>, UpstreamError> {
-        self.what_follows(&["next_page_token"])
+        self.received.info().next_page_token().map_err(not_text)
     }
 
     /// The items of a page of a list. A list that is null, or not there at all, is not an empty one.
     pub(super) fn items(&self) -> Result<Vec<&'a RawValue>, UpstreamError> {
-        match self.result.filter(|result| result.get() != "null") {
-            Some(_) => self.result(),
-            None => Err(UpstreamError::Unexpected(
-                "the answer has no `result`".into(),
-            )),
-        }
+        self.received.items().map_err(|error| match error {
+            BadResult::Missing => UpstreamError::Unexpected("the answer has no `result`".into()),
+            error => self.bad_list(error),
+        })
     }
 
     /// How many items a list has on all its pages, if the answer says so.
     pub(super) fn total_size(&self) -> Option<u64> {
-        let info = self.result_info.map_or("", RawValue::get);
-        let value = json::member(info, &["total_size"])?;
-        // Upstream writes other counts as text.
-        value.trim_matches('"').parse().ok()
+        self.received.info().total_size()
     }
 
     /// The one thing that was requested.
     pub(super) fn item(&self) -> Result<&'a RawValue, UpstreamError> {
-        let object = self.result.filter(|result| result.get().starts_with('{'));
-        object.ok_or_else(|| {
-            UpstreamError::Unexpected("the answer's `result` is not an object".into())
-        })
-    }
-
-    /// A text in `result_info` that leads on. One that cannot be read is an error: taken for none, a page in the middle
-    /// would pass for the last one.
-    fn what_follows(&self, path: &[&str]) -> Result<Option<String>, UpstreamError> {
-        let info = self.result_info.map_or("", RawValue::get);
-        let Some(value) = json::member(info, path).filter(|value| *value != "null") else {
-            return Ok(None);
-        };
-        match serde_json::from_str::<String>(value) {
-            Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
-            Err(_) => Err(UpstreamError::Unexpected(format!(
-                "the answer's `result_info.{}` is not text",
-                path.join(".")
-            ))),
-        }
+        self.received
+            .item()
+            .map_err(|_| UpstreamError::Unexpected("the answer's `result` is not an object".into()))
     }
 }
 
-/// A member that is there, even if it is null.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(from).map(Some)
+/// Taken for none, a cursor that cannot be read would make a page in the middle pass for the last one.
+fn not_text(error: NotText) -> UpstreamError {
+    UpstreamError::Unexpected(error.to_string())
+}
+
+fn no_envelope(error: &NoEnvelope, body: &[u8], mask: &Mask) -> UpstreamError {
+    let why = || {
+        format!(
+            "the answer is not whole, or not JSON: {}{}",
+            mask.hide(&error.to_string()),
+            Beginning(body, mask)
+        )
+    };
+    match error {
+        NoEnvelope::Malformed(_) => UpstreamError::Unreadable(why()),
+        NoEnvelope::Incomplete(_) => UpstreamError::Transient(why()),
+        NoEnvelope::NotAnObject => {
+            UpstreamError::Transient("the answer is JSON, but not an object".to_owned())
+        }
+    }
 }
 
 /// What upstream said went wrong.
@@ -189,11 +136,11 @@ pub(super) struct Errors {
 }
 
 impl Errors {
+    /// Reads the body of a failure. One that is no envelope is repeated as it is.
     pub(super) fn read(body: &[u8], mask: &Mask) -> Self {
-        match serde_json::from_slice::<Envelope<'_>>(body) {
-            Ok(envelope) => envelope.errors.map_or_else(Self::default, |errors| {
-                Self::of(errors.get().as_bytes(), mask)
-            }),
+        match Received::read(body) {
+            Ok(envelope) => Self::of(&envelope.errors(), mask),
+            Err(NoEnvelope::NotAnObject) => Self::default(),
             Err(_) => Self {
                 codes: Vec::new(),
                 messages: vec![plain(&String::from_utf8_lossy(body), mask)],
@@ -201,18 +148,13 @@ impl Errors {
         }
     }
 
-    fn of(errors: &[u8], mask: &Mask) -> Self {
-        let list: Vec<serde_json::Value> = serde_json::from_slice(errors).unwrap_or_default();
-        let mut said = Self::default();
-        for error in &list {
-            let chain = error["error_chain"].as_array().into_iter().flatten();
-            for error in std::iter::once(error).chain(chain) {
-                said.codes.extend(error["code"].as_i64());
-                let message = error["message"].as_str();
-                said.messages.extend(message.map(|text| plain(text, mask)));
-            }
+    fn of(errors: &[ApiError], mask: &Mask) -> Self {
+        let errors = || errors.iter().flat_map(ApiError::with_causes);
+        let messages = errors().filter_map(|error| error.message.as_deref());
+        Self {
+            codes: errors().filter_map(|error| error.code).collect(),
+            messages: messages.map(|text| plain(text, mask)).collect(),
         }
-        said
     }
 }
 

@@ -3,13 +3,12 @@
 //! A page says what it has, how many items it could not read, and how many the whole list has. Whether a list is complete is
 //! for the caller to say, who has all its pages.
 
-use chrono::{DateTime, Utc};
-use serde_json::value::RawValue;
+use orgtrail_cloudflare::account::ListedAccount;
+use orgtrail_cloudflare::member::Member;
+use orgtrail_cloudflare::request::{PAGE_SIZE, PAGE_TOKEN};
 use url::Url;
 
 use super::{Permit, Upstream, UpstreamError};
-use crate::json;
-use crate::member::Member;
 
 /// How many accounts are asked for at a time. Upstream's reference names no upper limit; 50 is what its own pages use.
 const ACCOUNTS_PAGE_SIZE: u32 = 50;
@@ -28,17 +27,6 @@ pub struct AccountsPage {
     pub total: Option<u64>,
     /// The token of the next page.
     pub next: Option<String>,
-}
-
-/// An account as its organization lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedAccount {
-    /// Its id.
-    pub id: String,
-    /// What it is called.
-    pub name: Option<String>,
-    /// When it was made.
-    pub created_at: Option<DateTime<Utc>>,
 }
 
 /// One page of an organization's members.
@@ -70,7 +58,11 @@ impl Upstream {
         let answer = self.get(permit, url, page_token.is_some()).await?;
         let envelope = answer.envelope()?;
         let items = envelope.items()?;
-        let mut accounts: Vec<ListedAccount> = items.iter().copied().filter_map(account).collect();
+        let mut accounts: Vec<ListedAccount> = items
+            .iter()
+            .copied()
+            .filter_map(ListedAccount::read)
+            .collect();
         for account in &mut accounts {
             account.name = account.name.take().map(|name| answer.mask.hide(&name));
         }
@@ -120,7 +112,8 @@ impl Upstream {
     ) -> Result<ListedAccount, UpstreamError> {
         let url = self.url(&["accounts", id]);
         let answer = self.get(permit, url, false).await?;
-        let found = account(answer.envelope()?.item()?).filter(|account| account.id == id);
+        let found =
+            ListedAccount::read(answer.envelope()?.item()?).filter(|account| account.id == id);
         let mut found = found.ok_or_else(|| {
             UpstreamError::Unexpected("the answer is not about the requested account".into())
         })?;
@@ -132,36 +125,10 @@ impl Upstream {
     fn list_url(&self, path: &[&str], page_size: u32, page_token: Option<&str>) -> Url {
         let mut url = self.url(path);
         url.query_pairs_mut()
-            .append_pair("page_size", &page_size.to_string());
+            .append_pair(PAGE_SIZE, &page_size.to_string());
         if let Some(token) = page_token {
-            url.query_pairs_mut().append_pair("page_token", token);
+            url.query_pairs_mut().append_pair(PAGE_TOKEN, token);
         }
         url
-    }
-}
-
-fn account(item: &RawValue) -> Option<ListedAccount> {
-    let text = |name| json::text_of(item.get(), name);
-    let created = text("created_on");
-    Some(ListedAccount {
-        id: text("id")?,
-        name: text("name"),
-        created_at: created
-            .and_then(|text| Some(DateTime::parse_from_rfc3339(&text).ok()?.to_utc())),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_account_is_followed_however_strange_the_rest_of_it_is() {
-        let item = RawValue::from_string(r#"{"id":"a","name":"x\ud800","n":1e999}"#.to_owned());
-        let found = account(&item.unwrap()).unwrap();
-        assert_eq!(
-            (&*found.id, found.name.as_deref()),
-            ("a", Some("x\u{fffd}"))
-        );
     }
 }

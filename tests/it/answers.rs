@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use chrono::{DateTime, NaiveDate, TimeZone as _, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use orgtrail::event::AuditEvent;
 use orgtrail::field::{self, FIELDS, Origin};
@@ -90,12 +90,12 @@ fn shortened(before: &str, value: &str) -> String {
 /// Every plain value of an entry with its path; of duplicate members all, so the reader is not serde's.
 fn leaves(event: &AuditEvent) -> Vec<(String, String)> {
     let mut leaves = Vec::new();
-    orgtrail::json::walk(event.entry.get(), |path, value| {
+    orgtrail_cloudflare::json::walk(event.entry.get(), |path, value| {
         let text = match value {
-            orgtrail::json::Scalar::Text(text) => text.into_owned(),
-            orgtrail::json::Scalar::Number(number) => number.to_owned(),
-            orgtrail::json::Scalar::Bool(value) => value.to_string(),
-            orgtrail::json::Scalar::Null => return,
+            orgtrail_cloudflare::json::Scalar::Text(text) => text.into_owned(),
+            orgtrail_cloudflare::json::Scalar::Number(number) => number.to_owned(),
+            orgtrail_cloudflare::json::Scalar::Bool(value) => value.to_string(),
+            orgtrail_cloudflare::json::Scalar::Null => return,
         };
         leaves.push((path.to_owned(), text));
     });
@@ -306,7 +306,7 @@ async fn hours_and_the_interval_that_fits_hold_everything() {
     let empty = desk
         .get("/v1/histogram?since=2026-01-01&before=2026-01-04&interval=1d")
         .await;
-    let day = |n| json!({"time": Utc.with_ymd_and_hms(2026, 1, n, 0, 0, 0).unwrap().to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true), "count": 0});
+    let day = |n| json!({"time": format!("2026-01-0{n}T00:00:00Z"), "end": format!("2026-01-0{}T00:00:00Z", n + 1), "count": 0});
     assert_eq!(empty["buckets"], json!([day(1), day(2), day(3)]));
 }
 

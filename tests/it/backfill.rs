@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use orgtrail::clock::Clock;
 use orgtrail::position::{Seq, Source};
-use orgtrail::sim::{Faults, SimConfig, Simulator};
 use orgtrail::store::Store;
+use orgtrail_simulator::{Faults, SimConfig, Simulator};
 use serde_json::Value;
 
 use crate::harness::{Service, Upstream};
@@ -224,10 +224,19 @@ async fn what_cannot_be_read_is_named_and_the_rest_is_read() {
         let is_forbidden = source["source"] == forbidden.to_string();
         assert_eq!(source["done"], !is_forbidden, "{source}");
         assert_eq!(source["error"].is_string(), is_forbidden, "{source}");
+        assert_eq!(source["refused"], is_forbidden, "{source}");
+        // Of a log that was never read nothing is claimed.
+        assert_eq!(source["read_since"].is_null(), is_forbidden, "{source}");
     }
     let told = shell.run(&["backfill"]);
     assert!(
-        text(&told.stdout).contains(&format!("{forbidden} is ")),
+        text(&told.stdout).contains(&format!(
+            "{forbidden} is not read: the credential may not read"
+        )),
+        "{told:?}"
+    );
+    assert!(
+        text(&told.stderr).contains("upstream refuses 1 of them to their credential"),
         "{told:?}"
     );
     assert!(

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
-use orgtrail::sim::SimConfig;
 use orgtrail::store::Store;
+use orgtrail_simulator::SimConfig;
 
 use crate::harness::{Service, Upstream};
 

@@ -9,7 +9,7 @@ use orgtrail::event::Reading;
 use orgtrail::health::State;
 use orgtrail::poll::{BackfillSince, Settings};
 use orgtrail::position::{Seq, Source, WindowKind};
-use orgtrail::sim::SimConfig;
+use orgtrail_simulator::SimConfig;
 
 use crate::drive::{Plan, Turn, World, start};
 use crate::harness::{Service, Upstream, configuration};

@@ -12,8 +12,8 @@ use orgtrail::index::{Index, Range};
 use orgtrail::ledger::{Sealed, open_parts};
 use orgtrail::position::{Seq, Window};
 use orgtrail::query::Query;
-use orgtrail::sim::{Faults, SeenRequest, SimConfig, Simulator};
 use orgtrail::store::Store;
+use orgtrail_simulator::{Faults, SeenRequest, SimConfig, Simulator};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -114,7 +114,7 @@ async fn run(seed: u64) -> Seen {
         ..SimConfig::default()
     };
     let page_size = rng.u32(20..60);
-    let simulator = Simulator::new(config, Clock::system());
+    let simulator = Simulator::new(config, Clock::system().reader());
     let mut share = |most: f64| rng.f64() * most;
     simulator.set_faults(Faults {
         seed,

@@ -7,8 +7,8 @@ use orgtrail::durable::Breaker;
 use orgtrail::follow::index::{Indexing, open_index};
 use orgtrail::index::{DIR_NAME, Index};
 use orgtrail::position::Seq;
-use orgtrail::sim::SimConfig;
 use orgtrail::store::{FILE_NAME, ScrubState, Store};
+use orgtrail_simulator::SimConfig;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -240,13 +240,25 @@ async fn scrub_lists_damage_repairs_it_from_upstream_and_check_says_so() {
     let data = data.to_str().unwrap();
     let (said, code) = shell.json(&["scrub", "--data-dir", data, "--config", "nowhere.toml"]);
     assert_eq!(code, Some(1), "{said:#}");
-    let expect = json!([
-        {"seq": 3, "problem": "body_unreadable"},
-        {"seq": 5, "problem": "hash_mismatch"},
-        {"seq": 7, "problem": "dictionary_missing"},
-        {"seq": 9, "problem": "row_missing"},
-    ]);
-    assert_eq!((&said["events"], &said["damaged"]), (&json!(300), &expect));
+    let listed = |said: &Value| -> Vec<String> {
+        let listed = said["damaged"].as_array().unwrap().iter();
+        listed
+            .map(|event| format!("{} {} {}", event["seq"], event["problem"], event["reason"]))
+            .collect()
+    };
+    let expect = [
+        r#"3 "body_unreadable" "upstream_not_asked""#,
+        r#"5 "hash_mismatch" "upstream_not_asked""#,
+        r#"7 "dictionary_missing" "upstream_not_asked""#,
+        r#"9 "row_missing" "source_unknown""#,
+    ];
+    assert_eq!(listed(&said), expect, "{said:#}");
+    assert_eq!(said["events"], 300);
+    let detail = said["damaged"][0]["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("there is no usable configuration"),
+        "{detail}"
+    );
     assert!(
         check().contains("events that are damaged in the log: 4"),
         "{}",
@@ -263,7 +275,11 @@ async fn scrub_lists_damage_repairs_it_from_upstream_and_check_says_so() {
     let (said, code) = shell.json(&["scrub"]);
     assert_eq!(code, Some(1), "{said:#}");
     assert_eq!(seqs(&said["repaired"]), [3, 5, 7], "{said:#}");
-    assert_eq!(seqs(&said["damaged"]), [9], "{said:#}");
+    assert_eq!(
+        listed(&said),
+        [r#"9 "row_missing" "source_unknown""#],
+        "{said:#}"
+    );
     let now = shell.held();
     assert_eq!(
         now.iter()
@@ -302,7 +318,8 @@ async fn scrub_beside_a_service_lists_and_changes_nothing() {
     for line in [
         "12 events checked.",
         "4 events are damaged:",
-        "  seq 5: hash_mismatch",
+        "  seq 5: hash_mismatch (not repaired: upstream could not be asked: a service uses this log; stop it and run \
+         `orgtrail scrub` again)",
     ] {
         assert!(said.lines().any(|found| found == line), "{line} in {said}");
     }

@@ -9,8 +9,8 @@ use orgtrail::health::Board;
 use orgtrail::http::{self, AppState, Auth, Limits};
 use orgtrail::index::{Faults, Index};
 use orgtrail::position::{Seq, Source, Window, WindowKind};
-use orgtrail::sim::{SimConfig, Simulator};
 use orgtrail::store::{Page, SourceSeen, Store, Then};
+use orgtrail_simulator::{SimConfig, Simulator};
 use reqwest::StatusCode;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -93,7 +93,7 @@ impl Desk {
             ..SimConfig::default()
         };
         let clock = Clock::system();
-        let simulator = Simulator::new(config, clock.clone());
+        let simulator = Simulator::new(config, clock.reader());
         let mut desk = Self::with_limits(limits).await;
         for source in simulator.sources() {
             desk.keep(&source, &simulator.entries(&source, clock.now()));

@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use orgtrail::position::Seq;
-use orgtrail::sim::SimConfig;
 use orgtrail::store::Store;
+use orgtrail_simulator::SimConfig;
 use serde_json::Value;
 
 use crate::backfill::{Shell, shown};

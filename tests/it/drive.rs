@@ -17,9 +17,9 @@ use orgtrail::poll::{BackfillSince, Following, Next, Outcome, Overlap, Poller, S
 use orgtrail::position::{Seq, Source};
 use orgtrail::query::Query;
 use orgtrail::search::{self, Question};
-use orgtrail::sim::{SimConfig, Simulator};
 use orgtrail::store::{SourceSeen, Store, StoreError};
 use orgtrail::upstream::{Quota, Saved, Timeouts, Upstream};
+use orgtrail_simulator::{SimConfig, Simulator};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -99,7 +99,7 @@ pub(crate) const CREDENTIAL: &str = "env:TEST";
 impl World {
     pub(crate) async fn new(config: SimConfig, plan: Plan) -> Self {
         let clock = Clock::manual(start());
-        let simulator = Simulator::new(config, clock.clone());
+        let simulator = Simulator::new(config, clock.reader());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}/client/v4", listener.local_addr().unwrap());
         let mut servers = JoinSet::new();

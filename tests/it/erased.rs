@@ -8,10 +8,10 @@ use orgtrail::durable::Breaker;
 use orgtrail::event::{Arrival, hex, sha256};
 use orgtrail::follow::index::{Indexing, open_index};
 use orgtrail::index::{DIR_NAME, Range};
-use orgtrail::json::canonical;
 use orgtrail::position::Seq;
 use orgtrail::query::Query;
 use orgtrail::store::{Appended, Checkpoint, FILE_NAME, Imported, Store};
+use orgtrail_cloudflare::json::canonical;
 use reqwest::StatusCode;
 use rusqlite::Connection;
 use serde_json::value::RawValue;
@@ -206,7 +206,13 @@ fn what_was_erased_comes_in_again_only_with_other_content() {
     assert_eq!((again.new, again.held), (0, 12));
     let spaced = entry(7).replace(',', " , ");
     assert_eq!(import(&[spaced]).held, 1, "the same content in other bytes");
-    assert!(store.repair(&account(), &[&entry(3)]).unwrap().is_empty());
+    assert!(
+        store
+            .repair(&account(), &[&entry(3)])
+            .unwrap()
+            .repaired
+            .is_empty()
+    );
     for seq in ERASED {
         assert!(store.event(Seq(seq)).unwrap().unwrap().is_erased());
     }

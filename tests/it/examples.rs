@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use chrono::Days;
 use orgtrail::clock::Clock;
 use orgtrail::config::Config;
-use orgtrail::sim::SimConfig;
+use orgtrail_simulator::SimConfig;
 
 use crate::harness::{Service, Upstream};
 use crate::newcomer::shell;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::poll::{BackfillSince, Overlap};
 use orgtrail::position::Seq;
-use orgtrail::sim::{Lag, SimConfig};
+use orgtrail_simulator::{Lag, SimConfig};
 
 use crate::drive::{Plan, World, start};
 use crate::tell;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use orgtrail::clock::Clock;
 use orgtrail::config::Config;
 use orgtrail::service;
-use orgtrail::sim::{SimConfig, Simulator};
+use orgtrail_simulator::{SimConfig, Simulator};
 use reqwest::StatusCode;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -40,7 +40,7 @@ impl Upstream {
                 quota: 1_000_000,
                 ..config
             },
-            Clock::system(),
+            Clock::system().reader(),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}/client/v4", listener.local_addr().unwrap());

@@ -8,8 +8,8 @@ use chrono::TimeDelta;
 use orgtrail::clock::Clock;
 use orgtrail::index::{Faults, Work};
 use orgtrail::position::Seq;
-use orgtrail::sim::SimConfig;
 use orgtrail::store::Store;
+use orgtrail_simulator::SimConfig;
 use reqwest::StatusCode;
 use serde::Deserialize;
 

@@ -10,8 +10,8 @@ use orgtrail::durable::Breaker;
 use orgtrail::health::State;
 use orgtrail::poll::{BackfillSince, Next, Settings};
 use orgtrail::position::{Source, Window, WindowKind};
-use orgtrail::sim::{Faults, SimConfig};
 use orgtrail::store::{self, StoreError};
+use orgtrail_simulator::{Faults, SimConfig};
 
 use crate::drive::{Plan, World, start};
 use crate::harness::{Service, Upstream, configuration};
@@ -114,7 +114,7 @@ async fn a_credential_is_called_refused_after_half_a_minute_without_an_answer() 
         ..Faults::default()
     });
     let before = world.simulator.requests().len();
-    let is_refused = |request: &orgtrail::sim::SeenRequest| request.status == 401;
+    let is_refused = |request: &orgtrail_simulator::SeenRequest| request.status == 401;
     while !world.simulator.requests().last().is_some_and(is_refused) {
         world.poll().await;
     }

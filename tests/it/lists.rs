@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::coverage::{self, Asked, Reason, Verdict, VerdictState};
 use orgtrail::poll::Next;
 use orgtrail::position::Source;
-use orgtrail::sim::{Faults, SimConfig};
 use orgtrail::store::{AccountList, SourceSeen};
+use orgtrail_simulator::{Faults, SimConfig};
 
 use crate::drive::{Plan, World, start};
 use crate::harness::{Service, Upstream, configuration};

@@ -15,7 +15,7 @@ use orgtrail::search::check_names;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::reference::{Entry, matches, now, values};
+use crate::reference::{Entry, counted_values, matches, now};
 
 /// An index of some entries, committed after each of the given numbers of them.
 pub(crate) fn indexed(dir: &Path, entries: &[Entry], cuts: &[usize]) -> Index {
@@ -90,7 +90,7 @@ pub(crate) fn by_value(
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for found in expected(query, entries, range, Order::Ascending) {
         let entry = entries.iter().find(|entry| hit(entry) == found).unwrap();
-        for value in values(entry, field) {
+        for value in counted_values(entry, field) {
             *counts.entry(value).or_default() += 1;
         }
     }
@@ -698,6 +698,51 @@ fn the_long_s_is_a_letter_of_its_own_but_for_patterns() {
         ("n:/secret/", 1),
     ] {
         assert_eq!(found(&bodies, question), expect, "{question}");
+    }
+}
+
+#[test]
+fn a_letter_is_found_by_its_lower_case_where_that_is_two_characters() {
+    let small = "i\u{307}stanbul";
+    let bodies = [
+        r#"{"n":"İSTANBUL one","actor":{"token_name":"x İstanbul"}}"#.to_owned(),
+        format!(r#"{{"n":"{small} one","actor":{{"token_name":"x {small}"}}}}"#),
+    ];
+    for question in [
+        "İstanbul",
+        small,
+        "İst*",
+        "i\u{307}st*",
+        "/İstanbul/",
+        "/i\u{307}stanbul/",
+        "/[İŞ]stanbul/",
+        "n:İstanbul*",
+        "n:i\u{307}stanbul*",
+        "n:/İstanbul.*/",
+        "n:/i\u{307}stanbul.*/",
+        r"n:İstanbul\ one",
+        "actor.token_name:İstanbul",
+        "actor.token_name:i\u{307}stanbul",
+        "actor.token_name:İst*",
+    ] {
+        assert_eq!(found(&bodies, question), 2, "{question}");
+    }
+    assert_eq!(found(&bodies, &format!("\"x {small}\"")), 2);
+    assert_eq!(found(&bodies, "stanbul"), 0);
+}
+
+#[test]
+fn names_are_read_with_their_marks_and_in_any_letter_case() {
+    let bodies = [r#"{"नमस्ते":"x","i̇d":"x","actor":{"token_id":"x"}}"#.to_owned()];
+    for question in [
+        "नमस्ते:x",
+        "İD:x",
+        "i̇d:x",
+        "_exists_:नमस्ते",
+        "actor.to\u{212a}en_id:x",
+        "actor.to\u{212a}en_id:*",
+    ] {
+        assert_eq!(found(&bodies, question), 1, "{question}");
     }
 }
 

@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use flate2::{Compression, write::GzEncoder};
 use orgtrail::clock::Clock;
 use orgtrail::http::Limits;
-use orgtrail::sim::{CursorForm, SimConfig};
+use orgtrail_simulator::{CursorForm, SimConfig};
 
 use crate::desk::Desk;
 use crate::guide::{Block, page, pages};

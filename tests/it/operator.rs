@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::{SecondsFormat, TimeDelta};
 use orgtrail::clock::Clock;
 use orgtrail::config::Config;
-use orgtrail::sim::SimConfig;
+use orgtrail_simulator::SimConfig;
 use serde_json::json;
 
 use crate::desk::{Desk, account};
@@ -55,6 +55,24 @@ const PLACES: [&str; 6] = [
     "the environment variable `CLOUDFLARE_API_TOKEN` is not set",
     "could not read `nowhere`",
 ];
+
+#[test]
+fn check_warns_of_an_id_that_upstream_does_not_give() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("orgtrail.toml");
+    let warned = |id: &str| {
+        let config =
+            format!("[upstream]\nbase_url = \"http://127.0.0.1:9\"\n[[accounts]]\nid = \"{id}\"\n");
+        std::fs::write(&path, config).unwrap();
+        let checked = orgtrail().current_dir(dir.path()).arg("check").output();
+        text(&checked.unwrap().stdout).contains(&format!(
+            "WARNING  `accounts/{id}`: an id of Cloudflare has 32 characters"
+        ))
+    };
+    assert!(warned("03c2e6e1-5416-bd9c-fd66-ec25e5d2acf9"));
+    assert!(warned("03C2E6E15416BD9CFD66EC25E5D2ACF9"));
+    assert!(!warned("03c2e6e15416bd9cfd66ec25e5d2acf9"));
+}
 
 #[test]
 fn check_reports_all_problems_at_once_and_warns_of_the_rest() {
@@ -251,7 +269,7 @@ async fn an_answer_says_how_much_of_it_is_shown_and_what_it_lacks() {
             "{said}"
         );
         assert!(
-            said.contains(" of 1 source, 99d23h in all, between "),
+            said.contains(" in 1 source, 99d23h in all, between "),
             "{said}"
         );
         let (shown, said) = asked(&["nothing", "--since", "100d", "--json"]);

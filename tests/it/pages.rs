@@ -7,7 +7,7 @@ use orgtrail::coverage::{self, Asked, Gap, Reason};
 use orgtrail::health::State;
 use orgtrail::poll::BackfillSince;
 use orgtrail::position::{Seq, Source, WindowKind};
-use orgtrail::sim::{Faults, SimConfig};
+use orgtrail_simulator::{Faults, SimConfig};
 
 use crate::drive::{Plan, World, start};
 
@@ -309,7 +309,7 @@ async fn foreign_entries_alone_hold_back_no_older_history_and_are_a_gap() {
 }
 
 #[tokio::test]
-async fn a_sweep_that_sees_foreign_entries_alone_ends_as_a_gap() {
+async fn a_sweep_that_sees_foreign_entries_alone_ends_and_takes_nothing_from_what_was_proven() {
     let mut world = world(|_, plan| plan.settings.sweeps = vec![TimeDelta::minutes(15)]).await;
     let source = account(&world);
     poll_for(&mut world, 10).await;
@@ -324,9 +324,13 @@ async fn a_sweep_that_sees_foreign_entries_alone_ends_as_a_gap() {
     poll_for(&mut world, 4 * 60).await;
     assert_eq!(ids(&mut world), ["ours".to_owned()].into());
     assert_eq!(world.board().read(&source).state, State::Live);
-    let found = gaps(&mut world, start(), start() + TimeDelta::hours(3));
-    assert_eq!(found.len(), 1, "{found:#?}");
-    assert_eq!(found[0].reason, Reason::ForeignEntries);
+    // As of before they could be seen. Nothing later is claimed, so it is never complete.
+    assert_eq!(gaps(&mut world, start(), start() + TimeDelta::hours(3)), []);
+    let proven = world.store().progress(&source).unwrap().proven;
+    let piece = proven.iter().find(|piece| piece.window.contains(strange));
+    let piece = piece.expect("it was proven");
+    assert!(piece.scanned_at <= visible, "{piece:?}");
+    assert!(!piece.is_complete(&[TimeDelta::minutes(15)]), "{piece:?}");
     let calls = world.simulator.requests().len();
     poll_for(&mut world, 60).await;
     let calls = world.simulator.requests().len() - calls;

@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 use fastrand::Rng;
 use orgtrail::durable::Breaker;
 use orgtrail::poll::{BackfillSince, Settings};
-use orgtrail::sim::{Faults, SimConfig};
 use orgtrail::store::{self, QuotaRow, Store};
+use orgtrail_simulator::{Faults, SimConfig};
 
 use crate::drive::{CREDENTIAL, Plan, Turn, World};
 use crate::tell;

@@ -257,7 +257,9 @@ pub(crate) fn matches(query: &Query, entry: &Entry) -> bool {
             let paths: BTreeSet<&str> = entry.leaves.iter().map(|(path, _)| &**path).collect();
             let mut of_part = paths.into_iter().filter(|path| part_of(path) == *part);
             of_part.any(|path| {
-                is_value(entry, path, text) || (has_words(path) && contains(entry, path, text))
+                is_value(entry, path, text)
+                    || is_number(entry, path, number_asked(text))
+                    || (has_words(path) && contains(entry, path, text))
             })
         }
         Query::Contains { path, text, .. } => {
@@ -311,12 +313,15 @@ pub(crate) fn matches(query: &Query, entry: &Entry) -> bool {
 /// Whether some value at a path is this one.
 fn is_value(entry: &Entry, path: &str, value: &str) -> bool {
     let kind = kind(path);
-    any_value(entry, path, |found| {
-        found == normal(kind, value)
-            || (kind == Kind::Any
-                && number(found).is_some()
-                && number(found) == number_asked(value))
-    })
+    any_value(entry, path, |found| found == normal(kind, value))
+        || is_number(entry, path, number(value))
+}
+
+/// Whether some value at a path that the table of fields does not know is this number.
+fn is_number(entry: &Entry, path: &str, asked: Option<Number>) -> bool {
+    kind(path) == Kind::Any
+        && asked.is_some()
+        && any_value(entry, path, |found| number(found) == asked)
 }
 
 /// Whether the words of a text are side by side in some value at a path, both in lower case.
@@ -362,6 +367,16 @@ pub(crate) fn values(entry: &Entry, path: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// The different values at a path as they are counted: a number has one spelling, also where the table of fields does not know it.
+pub(crate) fn counted_values(entry: &Entry, path: &str) -> BTreeSet<String> {
+    let values = values(entry, path).into_iter();
+    let counted = values.map(|value| match kind(path) {
+        Kind::Any => number(&value).map_or(value, |number| number.spelled()),
+        _ => value,
+    });
+    counted.collect()
+}
+
 /// Whether some value at a path, in its normal form, is as asked.
 fn any_value(entry: &Entry, path: &str, is_asked: impl Fn(&str) -> bool) -> bool {
     values(entry, path).iter().any(|value| is_asked(value))
@@ -387,13 +402,14 @@ fn has_run<A>(found: &[String], asked: &[A], is: impl Fn((&A, &String)) -> bool)
 /// The words of a text, in lower case.
 fn words(text: &str) -> Vec<String> {
     let uuid = Regex::new(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").unwrap();
+    // The dot above, in the lower case of `İ`, belongs to its `i`.
+    let run = Regex::new(r"^(i\x{307}|[\p{Alphabetic}\p{N}])+").unwrap();
     let mut words = Vec::new();
-    let mut rest = text;
+    let text = fold(text);
+    let mut rest = text.as_str();
     while let Some(start) = rest.find(char::is_alphanumeric) {
         rest = &rest[start..];
-        let run_len = rest
-            .find(|c: char| !c.is_alphanumeric())
-            .unwrap_or(rest.len());
+        let run_len = run.find(rest).map_or(rest.len(), |run| run.end());
         let len = match uuid.find(rest) {
             Some(id) if !rest[id.end()..].starts_with(char::is_alphanumeric) => id.end(),
             _ => run_len,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::poll::{BackfillSince, Settings};
 use orgtrail::position::{Seq, Source};
-use orgtrail::sim::SimConfig;
+use orgtrail_simulator::SimConfig;
 
 use crate::drive::{Plan, World, start};
 use crate::{skip_slow_tests, tell};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use chrono::TimeDelta;
 use orgtrail::clock::Clock;
-use orgtrail::sim::SimConfig;
+use orgtrail_simulator::SimConfig;
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -235,8 +235,8 @@ async fn upstream_filters_keep_and_drop_by_their_own_names() {
     let all = service.count("").await;
     let events = service.get("/v1/events?limit=1000").await;
     let events = events["events"].as_array().unwrap();
-    for filter in orgtrail::filter::FILTERS {
-        if filter.name == orgtrail::filter::PRODUCT_CATEGORY {
+    for filter in orgtrail_cloudflare::filter::FILTERS {
+        if filter.name == orgtrail_cloudflare::filter::PRODUCT_CATEGORY {
             continue;
         }
         let value_of = |event: &Value| -> Option<String> {

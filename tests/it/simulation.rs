@@ -8,8 +8,8 @@ use fastrand::Rng;
 use orgtrail::durable::{Break, Breaker, Step};
 use orgtrail::index;
 use orgtrail::poll::{BackfillSince, Overlap, Settings};
-use orgtrail::sim::{Bounds, CursorForm, Faults, SimConfig};
 use orgtrail::store;
+use orgtrail_simulator::{Bounds, CursorForm, Faults, SimConfig};
 
 use crate::drive::{Plan, World};
 use crate::{seeds, skip_slow_tests, tell};

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use orgtrail::clock::Clock;
-use orgtrail::poll::{Differs, Verify};
+use orgtrail::poll::{Differs, Told, Verify, Waiting};
 use orgtrail::position::{Source, Window};
-use orgtrail::sim::{Faults, SimConfig};
 use orgtrail::store::{FILE_NAME, GapCause, Store};
 use orgtrail::upstream::{Quota, Timeouts, Upstream as Client};
+use orgtrail_simulator::{Faults, SimConfig};
 use serde_json::Value;
 
 use crate::backfill::Shell;
@@ -126,6 +126,28 @@ impl Entry<'_> {
 }
 
 const STRETCH_MS: i64 = 2 * 3_600 * 1_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_newer_than_what_was_read_is_no_difference() {
+    let held = Held::new(&[]).await;
+    let store = Store::open_beside(&held.shell.data_dir()).unwrap();
+    let read_before = store.progress(&held.source).unwrap().live_before.unwrap();
+    let time = read_before + TimeDelta::milliseconds(1);
+    let newer = entry("newer", 0).text(time);
+    held.upstream
+        .simulator
+        .publish(&held.source, &newer, time, time);
+    let source = held.source.to_string();
+    let (said, code) = held
+        .shell
+        .json(&["status", "--verify", &source, "--since", "1h"]);
+    assert_eq!(
+        (code, &said["differences_total"]),
+        (Some(0), &0.into()),
+        "{said:#}"
+    );
+    assert_eq!(said["before"], orgtrail::position::rfc3339(read_before));
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_differs_when_all_is_well_whatever_upstream_does() {
@@ -434,4 +456,67 @@ fn client(upstream: &Upstream) -> Client {
         Timeouts::default(),
     )
     .unwrap()
+}
+
+/// A comparison of what is held, with upstream as it is now.
+fn comparison(held: &Held) -> Verify {
+    Verify::new(
+        Store::open_beside(&held.shell.data_dir()).unwrap(),
+        client(&held.upstream),
+        "file:token".into(),
+        Plan::default().settings,
+        Clock::system(),
+        (held.source.clone(), Window::new(held.since, held.before)),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_waited_for_is_told() {
+    let held = Held::new(&[entry("before", 57_000)]).await;
+    held.upstream.simulator.set_faults(Faults {
+        server_error: 1.0,
+        ..Faults::default()
+    });
+    let simulator = held.upstream.simulator.clone();
+    let mut waits = Vec::new();
+    let verdict = comparison(&held).run(|told| {
+        if let Told::Waiting(Waiting { error, wait }) = told {
+            waits.push((error.to_string(), wait.as_secs()));
+            if waits.len() == 2 {
+                simulator.set_faults(Faults::default());
+            }
+        }
+    });
+    assert_eq!(verdict.await.unwrap().total(), 0);
+    let [(first, 1), (_, 2)] = &waits[..] else {
+        panic!("{waits:?}");
+    };
+    assert!(first.contains("upstream answered 5"), "{first}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_whose_cursor_comes_again_is_left_out() {
+    let crowd: Vec<String> = (0..300).map(|n| format!("crowd {n}")).collect();
+    let mut entries: Vec<Entry<'_>> = crowd.iter().map(|id| entry(id, 60_000)).collect();
+    entries.push(entry("before", 50_000));
+    entries.push(entry("after", 70_000));
+    let held = Held::new(&entries).await;
+    held.upstream.simulator.set_faults(Faults {
+        cursor_loop: 1.0,
+        ..Faults::default()
+    });
+    held.publish(&[entry("late", 75_000)]);
+    let verdict = comparison(&held).run(|_| ()).await.unwrap();
+    let [left_out] = verdict.left_out[..] else {
+        panic!("{:?}", verdict.left_out);
+    };
+    assert_eq!(left_out.cause, GapCause::Unreadable);
+    let second = held.since + TimeDelta::seconds(60);
+    assert!(left_out.window.contains(second), "{left_out:?}");
+    assert!(
+        left_out.window.span() <= TimeDelta::seconds(4),
+        "{left_out:?}"
+    );
+    let ids = verdict.differences.iter().map(|one| one.id.as_deref());
+    assert_eq!(ids.collect::<Vec<_>>(), [Some("late")]);
 }

@@ -238,11 +238,15 @@ async fn values_that_should_not_occur_are_found_in_quotes() {
         ("raw.status_code:\"ABC\"", 1),
         ("action.time:\"yesterday\"", 1),
         ("action.time:\"7d\"", 1),
-        // In quotes, a value that can occur means what it means without.
+        // An address, a number and a time in any spelling; no network and no day.
         ("actor.ip_address:\"2001:db8:0::1\"", 3),
-        ("actor.ip_address:\"2001:db8::/32\"", 3),
+        ("actor.ip_address:2001:db8::/32", 3),
+        ("actor.ip_address:\"2001:db8::/32\"", 0),
         ("raw.status_code:\"200.0\"", 3),
-        ("action.time:\"2026-08-01\"", 1),
+        ("action.time:\"2026-08-02T01:30:00+02:00\"", 1),
+        ("action.time:2026-08-01", 1),
+        ("action.time:\"2026-08-01\"", 0),
+        ("action.time:[\"2026-08-01\" TO \"2026-08-02\"]", 2),
         ("action.time:\"now/d\"", 0),
     ] {
         assert_eq!(count(&desk, "q", query).await, expect, "{query}");

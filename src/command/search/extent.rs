@@ -123,15 +123,16 @@ fn loss(reason: Reason, total: &MissingTotal) -> String {
         other => crate::command::word(other),
     };
     said += &match total.stretches {
-        1 => ": 1 stretch of time".to_owned(),
-        stretches => format!(": {} stretches of time", HumanCount(stretches as u64)),
+        1 => ": 1 gap".to_owned(),
+        gaps => format!(": {} gaps", HumanCount(gaps as u64)),
     };
     said += &match total.sources {
         0 => String::new(),
-        1 => " of 1 source".to_owned(),
-        sources => format!(" of {} sources", HumanCount(sources as u64)),
+        1 => " in 1 source".to_owned(),
+        sources => format!(" in {} sources", HumanCount(sources as u64)),
     };
-    if let Some(seconds) = total.seconds {
+    // The sum over several sources would be no span that anybody knows.
+    if let (Some(seconds), 1) = (total.seconds, total.sources) {
         said += &format!(", {} in all", crate::command::span_text(seconds));
     }
     if let (Some(since), Some(before)) = (&total.since, &total.before) {

@@ -1,19 +1,18 @@
 //! Where the answers of `orgtrail search` come from: a running server, or a data directory beside one.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use url::Url;
 
 use super::Asked;
 use super::extent::Extent;
 use super::lines::Lines;
 use super::tail;
-use crate::command::reach::{Reach, get, open};
+use crate::command::reach::{Answerer, Misread, Reach, Server, get, open};
 use crate::coverage::{self, Verdict};
 use crate::event::AuditEvent;
 use crate::follow::index::{self as indexing, IndexingError};
@@ -25,13 +24,8 @@ use crate::search::{self, Export, Facets, LabelledValue, MAX_SIZE, Question, Sea
 use crate::store::Store;
 use crate::terminal::harmless;
 
-/// Where to ask.
-pub(super) enum Place {
-    /// A running server.
-    Server(Url),
-    /// A data directory; a service may be using it.
-    Dir(PathBuf),
-}
+/// Where the answers come from.
+pub(super) struct Place(Answerer);
 
 /// An event, and the JSON that tells of it, with what is known of who acted.
 pub(super) struct Found {
@@ -89,16 +83,13 @@ pub(super) struct FirstPage {
 
 impl Place {
     pub(super) fn open(reach: &Reach, config: &Path) -> Result<Self> {
-        Ok(match &reach.server {
-            Some(server) => Self::Server(server.clone()),
-            None => Self::Dir(reach.data_dir(config)?),
-        })
+        reach.answerer(config).map(Self)
     }
 
     /// The first events, how many there are in all, and what is not among them.
     pub(super) fn page(&self, asked: &Asked) -> Result<FirstPage> {
-        match self {
-            Self::Server(server) => {
+        match &self.0 {
+            Answerer::Server(server) => {
                 let mut parameters = asked.filters();
                 parameters.extend(asked.order());
                 let page = ask_page(server, &parameters, &[("limit", asked.limit.to_string())])?;
@@ -123,7 +114,7 @@ impl Place {
                     events,
                 })
             }
-            Self::Dir(dir) => {
+            Answerer::Dir(dir) => {
                 let look = Look::into(dir, asked)?;
                 let (store, snapshot) = (&look.store, &look.snapshot);
                 let question = asked.question()?;
@@ -151,8 +142,8 @@ impl Place {
         mut take: impl FnMut(Vec<Found>) -> Result<()>,
     ) -> Result<Extent> {
         let mut total = 0;
-        let verdict = match self {
-            Self::Server(server) => {
+        let verdict = match &self.0 {
+            Answerer::Server(server) => {
                 let mut parameters = asked.filters();
                 // Before the events, so that these have at least what it says.
                 let page = ask_page(server, &parameters, &[("limit", "1".to_owned())])?;
@@ -167,7 +158,7 @@ impl Place {
                     Ok(page.coverage)
                 })?
             }
-            Self::Dir(dir) => {
+            Answerer::Dir(dir) => {
                 let Look {
                     store,
                     snapshot,
@@ -195,11 +186,11 @@ impl Place {
         after: Seq,
         take: impl FnMut(Vec<Found>) -> Result<()>,
     ) -> Result<()> {
-        match self {
-            Self::Server(server) => {
+        match &self.0 {
+            Answerer::Server(server) => {
                 crate::command::block_on(tail::of_server(server, &asked.filters(), after, take))
             }
-            Self::Dir(dir) => tail::of_dir(dir, &asked.question()?, after, take),
+            Answerer::Dir(dir) => tail::of_dir(dir, &asked.question()?, after, take),
         }
     }
 
@@ -232,8 +223,8 @@ impl Place {
         fields: &[String],
         size: usize,
     ) -> Result<(Values, Verdict)> {
-        match self {
-            Self::Server(server) => {
+        match &self.0 {
+            Answerer::Server(server) => {
                 let mut parameters = asked.filters();
                 parameters.push(("size", size.to_string()));
                 parameters.extend(fields.iter().map(|field| ("field", field.clone())));
@@ -246,7 +237,7 @@ impl Place {
                 let verdict = verdict.context("the server's answer cannot be read")?;
                 Ok((values.collect::<Result<_>>()?, verdict))
             }
-            Self::Dir(dir) => {
+            Answerer::Dir(dir) => {
                 let look = Look::into(dir, asked)?;
                 let facets = Facets {
                     fields: fields.to_vec(),
@@ -269,7 +260,7 @@ impl Place {
 
 /// A page of a server's events.
 fn ask_page(
-    server: &Url,
+    server: &Server,
     filters: &[(&'static str, String)],
     more: &[(&'static str, String)],
 ) -> Result<Page> {
@@ -380,5 +371,6 @@ pub(super) fn told(error: SearchError) -> anyhow::Error {
 }
 
 fn with_place(error: QueryError) -> anyhow::Error {
-    anyhow!("{error} (at character {})", error.at)
+    let at = error.at;
+    Misread::new(error, at).into()
 }

@@ -14,10 +14,10 @@ use serde_json::json;
 use super::Colors;
 use super::place::{Found, Values};
 use crate::event::AuditEvent;
-use crate::json::{self, Scalar};
 use crate::position::{SourceKind, rfc3339};
 use crate::search::csv;
 use crate::terminal::{self, columns, harmless, harmless_json, say};
+use orgtrail_cloudflare::json::{self, Scalar};
 
 /// The columns of a table of events.
 const HEADER: [&str; N_COLUMNS] = [

@@ -4,11 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use url::Url;
 
 use super::lines::Lines;
 use super::place::{Found, look_into, told};
-use crate::command::reach::open;
+use crate::command::reach::{Server, open};
 use crate::position::Seq;
 use crate::search::{Question, Tail};
 
@@ -20,7 +19,7 @@ const MAX_TRIES: u32 = 60;
 
 /// Follows a server's stream from the event after `after` on; goes on after a break where it was.
 pub(super) async fn of_server(
-    server: &Url,
+    server: &Server,
     filters: &[(&'static str, String)],
     mut after: Seq,
     mut take: impl FnMut(Vec<Found>) -> Result<()>,

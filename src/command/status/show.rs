@@ -7,9 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::HumanCount;
 
 use super::Row;
-use crate::command::{span_text, word};
+use crate::command::{counted, span_text, word};
 use crate::coverage::{Gap, Proof, Reason};
 use crate::health::State;
+use crate::status::LastError;
 use crate::terminal::{columns, harmless, say, width, wrapped};
 
 /// How many sources are shown unless all are asked for.
@@ -17,6 +18,12 @@ const MAX_SOURCES: usize = 8;
 
 /// How many gaps are listed below them unless all are asked for.
 const MAX_GAPS: usize = 8;
+
+/// How many sources with the same error, or gaps with the same reason, are told of together unless all are asked for.
+const MIN_GROUP: usize = 3;
+
+/// How many sources of a group are named.
+const MAX_NAMED: usize = 3;
 
 /// How long lines are where no terminal says how long they may be.
 const DEFAULT_WIDTH: usize = 80;
@@ -52,18 +59,24 @@ impl Show {
 
     fn text(&self, mut rows: Vec<Row>) -> String {
         rows.sort_by_cached_key(|row| self.badness(row));
-        let mut text = self.wrap(&summary(&rows)) + "\n\n";
+        let all: Vec<&Row> = rows.iter().collect();
+        let mut text = self.wrap(&summary(&all)) + "\n\n";
         text += &line(&["STATE".into(), "EVENTS".into(), "LAG".into()], "SOURCE");
-        let shown = if self.is_all { rows.len() } else { MAX_SOURCES };
-        for row in rows.iter().take(shown) {
-            text += &self.source(row);
+        let groups = self.groups(&rows);
+        let shown = if self.is_all {
+            groups.len()
+        } else {
+            MAX_SOURCES
+        };
+        for group in groups.iter().take(shown) {
+            text += &self.group(group);
         }
-        if rows.len() > shown {
-            let rest = &rows[shown..];
+        let rest: Vec<&Row> = groups.iter().skip(shown).flatten().copied().collect();
+        if !rest.is_empty() {
             text += &self.wrap(&format!(
                 "… and {} more: {}; --all shows them",
                 rest.len(),
-                states(rest)
+                states(&rest)
             ));
             text.push('\n');
         }
@@ -110,6 +123,73 @@ impl Show {
         !is_by_design && !self.is_newest(gap)
     }
 
+    /// The sources, those with the same state and error together where there are several.
+    fn groups<'a>(&self, rows: &'a [Row]) -> Vec<Vec<&'a Row>> {
+        let error = |row: &'a Row| {
+            let error = row.status.last_error.as_ref()?;
+            let is_failing = row.status.failing_since.is_some();
+            is_failing.then(|| (word(row.status.state), error.message.as_str()))
+        };
+        let mut groups: Vec<Vec<&Row>> = Vec::new();
+        for row in rows {
+            let same =
+                |group: &&mut Vec<&'a Row>| error(row).is_some() && error(group[0]) == error(row);
+            match groups.iter_mut().find(same) {
+                Some(group) => group.push(row),
+                None => groups.push(vec![row]),
+            }
+        }
+        let apart = |group: Vec<&'a Row>| match self.is_all || group.len() < MIN_GROUP {
+            true => group.into_iter().map(|row| vec![row]).collect(),
+            false => vec![group],
+        };
+        groups.into_iter().flat_map(apart).collect()
+    }
+
+    fn group(&self, group: &[&Row]) -> String {
+        let (Some(first), true) = (group.first(), group.len() > 1) else {
+            return group.iter().map(|row| self.source(row)).collect();
+        };
+        let events: u64 = group.iter().map(|row| row.status.events).sum();
+        let lag = group.iter().filter_map(|row| row.status.lag_seconds).max();
+        let mut text = line(
+            &[
+                word(first.status.state),
+                HumanCount(events).to_string(),
+                lag.map_or_else(|| "–".to_owned(), span_text),
+            ],
+            &format!("{} sources", group.len()),
+        );
+        let since = group
+            .iter()
+            .filter_map(|row| row.status.failing_since.as_ref())
+            .min();
+        let last = group
+            .iter()
+            .filter_map(|row| row.status.last_error.as_ref());
+        let last = last.max_by_key(|error| error.at.as_str());
+        text += &self.below(last.map(|error| trouble(since, error)).unwrap_or_default());
+        for row in group.iter().take(MAX_NAMED) {
+            let name = row.status.name.as_ref();
+            let name = name.map_or_else(String::new, |name| format!(" {name}"));
+            text += &self.below(format!("{}{name}", row.status.source));
+        }
+        let more = group.len().saturating_sub(MAX_NAMED);
+        if more > 0 {
+            text += &self.below(format!("… and {more} more like them; --all shows them"));
+        }
+        text
+    }
+
+    /// Something that is said below a source.
+    fn below(&self, said: String) -> String {
+        let said = wrapped(&harmless(&said), self.width.saturating_sub(INDENT), 0);
+        let lines = said.lines();
+        lines
+            .map(|line| format!("{}{line}\n", " ".repeat(INDENT)))
+            .collect()
+    }
+
     fn source(&self, row: &Row) -> String {
         let status = &row.status;
         let lag = status.lag_seconds.map_or_else(|| "–".to_owned(), span_text);
@@ -119,10 +199,7 @@ impl Show {
             &harmless(&status.source),
         );
         for said in self.about(row) {
-            let said = wrapped(&said, self.width.saturating_sub(INDENT), 0);
-            for line in said.lines() {
-                text += &format!("{}{line}\n", " ".repeat(INDENT));
-            }
+            text += &self.below(said);
         }
         text
     }
@@ -164,12 +241,7 @@ impl Show {
             )));
         }
         if let Some(error) = &status.last_error {
-            let since = status.failing_since.as_ref();
-            let since = since.map_or_else(String::new, |since| format!(", failing since {since}"));
-            said.push(harmless(&format!(
-                "last error {}{since}: {}",
-                error.at, error.message
-            )));
+            said.push(trouble(status.failing_since.as_ref(), error));
         }
         said
     }
@@ -177,28 +249,26 @@ impl Show {
     fn gaps(&self, rows: &[Row]) -> String {
         let all = rows
             .iter()
-            .flat_map(|row| row.gaps.iter().map(|gap| (&row.status.source, gap)));
+            .flat_map(|row| row.gaps.iter().map(move |gap| (row, gap)));
         let (told, others): (Vec<_>, Vec<_>) =
             all.partition(|(_, gap)| self.is_all || self.is_worth_telling(gap));
         let mut text = String::new();
         if !told.is_empty() {
             text += "\nNot proven:\n";
         }
+        let told = self.alike(told);
         let shown = if self.is_all { told.len() } else { MAX_GAPS };
-        for (source, gap) in told.iter().take(shown) {
-            let detail = gap.detail.as_ref();
-            let detail = detail.map_or_else(String::new, |detail| format!(", {detail}"));
-            let said = format!(
-                "{source}: {}{detail}; from {} to {}",
-                reason(gap.reason),
-                gap.since,
-                gap.before
+        for gaps in told.iter().take(shown) {
+            let said = wrapped(
+                &harmless(&gaps_text(gaps)),
+                self.width.saturating_sub(2),
+                INDENT,
             );
-            let said = wrapped(&harmless(&said), self.width.saturating_sub(2), INDENT);
             text += &format!("  {said}\n");
         }
-        if told.len() > shown {
-            text += &format!("  … and {} more: --all shows them\n", told.len() - shown);
+        let more: usize = told.iter().skip(shown).map(Vec::len).sum();
+        if more > 0 {
+            text += &format!("  … and {more} more: --all shows them\n");
         }
         let newest = others.iter().filter(|(_, gap)| self.is_newest(gap)).count();
         let by_design = others.len() - newest;
@@ -215,16 +285,95 @@ impl Show {
         if by_design > 0 {
             text += &self.wrap(&format!(
                 "{by_design} further {} not asked for, or older than upstream keeps or the account; --all shows them.",
-                if by_design == 1 { "stretch is" } else { "stretches are" }
+                if by_design == 1 { "gap is" } else { "gaps are" }
             ));
             text.push('\n');
         }
         text
     }
 
+    /// Gaps, those with the same reason together where there are several.
+    fn alike<'a>(&self, gaps: Vec<(&'a Row, &'a Gap)>) -> Vec<Vec<(&'a Row, &'a Gap)>> {
+        let mut groups: Vec<Vec<(&Row, &Gap)>> = Vec::new();
+        for gap in gaps {
+            let said = detail(gap.0, gap.1);
+            let same = |group: &&mut Vec<(&'a Row, &'a Gap)>| {
+                let (row, first) = group[0];
+                first.reason == gap.1.reason && detail(row, first) == said
+            };
+            match groups.iter_mut().find(same) {
+                Some(group) => group.push(gap),
+                None => groups.push(vec![gap]),
+            }
+        }
+        let apart = |group: Vec<(&'a Row, &'a Gap)>| match self.is_all || group.len() < MIN_GROUP {
+            true => group.into_iter().map(|gap| vec![gap]).collect(),
+            false => vec![group],
+        };
+        groups.into_iter().flat_map(apart).collect()
+    }
+
     fn wrap(&self, text: &str) -> String {
         wrapped(text, self.width, 2)
     }
+}
+
+/// What went wrong last, and since when it does.
+fn trouble(since: Option<&String>, error: &LastError) -> String {
+    let at = minute(&error.at);
+    match since {
+        Some(since) => format!(
+            "failing since {}, last at {at}: {}",
+            minute(since),
+            error.message
+        ),
+        None => format!("last error, at {at}: {}", error.message),
+    }
+}
+
+/// What is said of a gap besides its reason; nothing where it is what the source's last error says.
+fn detail<'a>(row: &Row, gap: &'a Gap) -> &'a str {
+    let detail = gap.detail.as_deref().unwrap_or_default();
+    let error = row.status.last_error.as_ref();
+    match error.is_some_and(|error| detail.ends_with(&error.message)) {
+        true => "",
+        false => detail,
+    }
+}
+
+/// Gaps with the same reason.
+fn gaps_text(gaps: &[(&Row, &Gap)]) -> String {
+    let Some((row, first)) = gaps.first() else {
+        return String::new();
+    };
+    let detail = match detail(row, first) {
+        "" => String::new(),
+        detail => format!(", {detail}"),
+    };
+    let reason = reason(first.reason);
+    if gaps.len() == 1 {
+        return format!(
+            "{}: {reason}{detail}; from {} to {}",
+            row.status.source, first.since, first.before
+        );
+    }
+    let mut sources: Vec<&str> = gaps
+        .iter()
+        .map(|(row, _)| row.status.source.as_str())
+        .collect();
+    sources.dedup();
+    let of = match sources.as_slice() {
+        [one] => (*one).to_owned(),
+        several => format!("{} sources", several.len()),
+    };
+    let since = gaps.iter().map(|(_, gap)| gap.since.as_str()).min();
+    let before = gaps.iter().map(|(_, gap)| gap.before.as_str()).max();
+    format!(
+        "{of}: {reason}{detail}; {} gaps between {} and {}",
+        gaps.len(),
+        since.unwrap_or_default(),
+        before.unwrap_or_default()
+    )
 }
 
 /// A line of the table.
@@ -240,19 +389,19 @@ fn line(cells: &[String; 3], source: &str) -> String {
 }
 
 /// How many sources there are, and how they are.
-fn summary(rows: &[Row]) -> String {
+fn summary(rows: &[&Row]) -> String {
     let events: u64 = rows.iter().map(|row| row.status.events).sum();
     let sources = if rows.len() == 1 { "source" } else { "sources" };
     format!(
-        "{} {sources}: {}. {} events.",
+        "{} {sources}: {}. {}. Times are in UTC.",
         rows.len(),
         states(rows),
-        HumanCount(events)
+        counted(events, "event")
     )
 }
 
 /// How many sources are in which state, in the order of the rows.
-fn states(rows: &[Row]) -> String {
+fn states(rows: &[&Row]) -> String {
     let mut counts: BTreeMap<usize, (String, usize)> = BTreeMap::new();
     for (n, row) in rows.iter().enumerate() {
         let state = word(row.status.state);
@@ -286,7 +435,7 @@ fn reason(reason: Reason) -> String {
 mod tests {
     use super::*;
     use crate::coverage::Interval;
-    use crate::status::{LastError, SourceStatus};
+    use crate::status::SourceStatus;
 
     fn row(n: usize, state: State) -> Row {
         let text = |text: &str| Some(text.to_owned());
@@ -378,5 +527,24 @@ mod tests {
         for n in 0..41 {
             assert!(all.contains(&format!("organizations/{n:032x}")), "{n}");
         }
+    }
+
+    #[test]
+    fn sources_with_the_same_error_are_told_of_together() {
+        let failing = |n| {
+            let mut row = row(n, State::Refused);
+            let message = "the credential may not read this log: upstream answered 403 Forbidden";
+            row.status.last_error = Some(LastError {
+                at: format!("2026-08-03T11:{n:02}:58Z"),
+                message: message.to_owned(),
+            });
+            row.gaps[0].detail = Some(format!("since 2026-08-01T00:00:{n:02}Z: {message}"));
+            row
+        };
+        let mut rows: Vec<Row> = (0..12).map(failing).collect();
+        rows.extend((12..41).map(|n| row(n, State::Live)));
+        // One with another error stands by itself.
+        rows.push(row(41, State::Failing));
+        insta::assert_snapshot!(show(false).text(rows));
     }
 }

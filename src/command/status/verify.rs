@@ -13,11 +13,11 @@ use super::{Args, plain_table};
 use crate::clock::Clock;
 use crate::coverage::{Gap, Reason};
 use crate::durable::Breaker;
-use crate::poll::{Difference, Differs, LeftOut, Verdict};
+use crate::poll::{Difference, Differs, LeftOut, Told, Verdict, Waiting};
 use crate::position::{Source, Window, rfc3339};
 use crate::service;
 use crate::store::{FILE_NAME, Store, StoreError};
-use crate::terminal::{harmless, say};
+use crate::terminal::{harmless, note, say};
 
 /// How many differences are listed; `--json` has more.
 const MAX_SHOWN: usize = 20;
@@ -68,8 +68,9 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
     let dir = args.reach.data_dir.as_ref().unwrap_or(&config.data_dir);
     let clock = Clock::system();
     let now = clock.now();
-    let wanted = stretch(args, now)?;
     let (store, is_beside) = open(dir)?;
+    let read_before = read_before(&store, source)?;
+    let wanted = stretch(args, now, read_before)?;
     let verify = service::verify(store, &config, source.clone(), wanted, is_beside, &clock)?;
     let window = verify.window();
     ensure!(
@@ -79,16 +80,8 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
     // Shown on a terminal only.
     let bar = ProgressBar::new_spinner();
     let verdict = block_on(async {
-        let verdict = verify.run(|verdict| {
-            bar.set_message(format!(
-                "{} pages, {} entries, {} differences",
-                HumanCount(verdict.pages),
-                HumanCount(verdict.shown),
-                HumanCount(verdict.total())
-            ));
-            bar.tick();
-        });
-        verdict.await.context("the stretch could not be compared")
+        let verdict = verify.run(|told| show(&bar, told));
+        verdict.await.context("the range could not be compared")
     })?;
     bar.finish_and_clear();
     let report = Report::of(source, window, now, &verdict);
@@ -98,24 +91,59 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
         report.say()?;
     }
     let total = verdict.total();
-    ensure!(total == 0, "upstream and the log differ in {total} entries");
+    let entries = if total == 1 { "entry" } else { "entries" };
+    ensure!(
+        total == 0,
+        "upstream and the log differ in {total} {entries}"
+    );
     ensure!(
         verdict.left_out.is_empty(),
-        "not all of the stretch could be compared"
+        "not all of the range could be compared"
     );
     Ok(())
 }
 
-/// The stretch that was named.
-fn stretch(args: &Args, now: DateTime<Utc>) -> Result<Window> {
+/// Shows how far it has come, and what it waits for.
+fn show(bar: &ProgressBar, told: Told<'_>) {
+    match told {
+        Told::Page(verdict) => {
+            bar.set_message(format!(
+                "{} pages, {} entries, {} differences",
+                HumanCount(verdict.pages),
+                HumanCount(verdict.shown),
+                HumanCount(verdict.total())
+            ));
+            bar.tick();
+        }
+        Told::Waiting(Waiting { error, wait }) => bar.suspend(|| {
+            let said = harmless(&error.to_string());
+            let seconds = wait.as_secs();
+            // Nobody reads it when standard error is closed; the comparison goes on.
+            note(format!("{said}; asking again in {seconds} s")).ok();
+        }),
+    }
+}
+
+/// The stretch that was named. Without an end, it ends where the source is read to: what upstream shows of a later time is not
+/// held yet, which is no difference.
+fn stretch(args: &Args, now: DateTime<Utc>, read_before: Option<DateTime<Utc>>) -> Result<Window> {
     let end = |moment: Option<&Moment>| match moment {
         Some(moment) => moment.seen_from(now).map_err(|message| anyhow!(message)),
-        None => Ok(now),
+        None => Ok(read_before.map_or(now, |read| read.min(now))),
     };
     Ok(Window::new(
         end(args.since.as_ref())?,
         end(args.before.as_ref())?,
     ))
+}
+
+/// Where a source is read to; `None` of one that was never read or seen.
+fn read_before(store: &Store, source: &Source) -> Result<Option<DateTime<Utc>>> {
+    let mut rows = store.sources()?.into_iter();
+    match rows.any(|row| row.source == *source) {
+        true => Ok(store.progress(source)?.live_before),
+        false => Ok(None),
+    }
 }
 
 /// The log, to itself if no service uses it; whether one does.
@@ -163,7 +191,7 @@ impl Report {
             for gap in self.left_out.iter().take(MAX_SHOWN) {
                 let why = match gap.reason {
                     Reason::EntryTooLarge => "an entry is too large to take",
-                    _ => "an answer is not JSON, or cannot be read to its end",
+                    _ => "an answer is an error or not JSON, or cannot be read to its end",
                 };
                 say(format!("  from {} to {}: {why}", gap.since, gap.before))?;
             }

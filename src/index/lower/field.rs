@@ -32,19 +32,20 @@ pub(in crate::index) fn fields_of(part: Part) -> impl Iterator<Item = &'static f
 }
 
 impl Lowering<'_> {
-    /// A value, as a whole; a number outside the table of fields in every spelling.
+    /// A value, as a whole or as it is listed; a number outside the table of fields in every spelling.
     pub(super) fn equals(&self, path: &str, value: &str, at: usize) -> Result<Lowered, IndexError> {
-        let as_written = self.term(self.shape.value_term(path, value));
+        let mut ways = vec![self.term(self.shape.value_term(path, value))];
+        let listed = self.shape.listed_term(path, value);
+        ways.extend(listed.map(|term| self.term(term)));
         let (kind, ..) = self.shape.place_of(path);
         let number = match kind {
-            Kind::Any => Number::with_exponent(value),
+            Kind::Any => Number::plain(value),
             _ => None,
         };
         let Some(number) = number else {
-            return Ok(as_written);
+            return Ok(self.any(ways));
         };
         let spelled = number.to_string();
-        let mut ways = vec![as_written];
         if spelled != value {
             // One that is too long for a pattern is found by the hash of its one spelling.
             ways.push(self.term(self.shape.value_term(path, &spelled)));
@@ -107,6 +108,9 @@ impl Lowering<'_> {
                     spellings,
                 }))
             };
+            if let Some(listed) = words::listed_value(text) {
+                ways.push(at_any_path(listed, None));
+            }
             let as_written = words::shortened_value(folded(text));
             let mut spellings = None;
             if let Some(number) = Number::with_exponent(text) {

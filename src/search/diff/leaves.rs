@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::{Diff, Difference, MAX_DEPTH, MAX_DIFF_BYTES, MAX_DIFFERENCES, MAX_STATE_BYTES, Shown};
-use crate::json::{self, Token, Tokens};
 use crate::search::SearchError;
+use orgtrail_cloudflare::json::{self, Token, Tokens};
 
 /// How many steps are taken between two looks at the clock.
 const STEPS_BETWEEN_LOOKS: usize = 256;

@@ -1,0 +1,220 @@
+//! The tokens of a JSON text, and the meaning of its strings.
+
+use std::borrow::Cow;
+
+/// Deeper than this, [`walk`](super::walk) no longer lengthens the path, and [`canonical()`](super::canonical()) no longer sorts keys.
+pub const MAX_DEPTH: usize = 128;
+
+/// One token. Texts are still escaped: see [`unescape`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token<'a> {
+    /// `{`
+    BeginObject,
+    /// `}`
+    EndObject,
+    /// `[`
+    BeginArray,
+    /// `]`
+    EndArray,
+    /// A member's name, without its quotes, escapes as written.
+    Key(&'a str),
+    /// A string, without its quotes, escapes as written.
+    Text(&'a str),
+    /// A number, as written.
+    Number(&'a str),
+    /// `true` or `false`.
+    Bool(bool),
+    /// `null`
+    Null,
+}
+
+/// The tokens of a JSON text, in order.
+#[derive(Debug, Clone)]
+pub struct Tokens<'a> {
+    text: &'a str,
+    at: usize,
+    open: Vec<Open>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Array,
+    ObjectBeforeKey,
+    ObjectBeforeValue,
+}
+
+impl<'a> Tokens<'a> {
+    /// Reads `text` from its start.
+    #[must_use]
+    pub fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            open: Vec::new(),
+        }
+    }
+
+    /// How many objects and arrays are open after the last token.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Skips the next value, whole, and gives its text.
+    pub(super) fn value(&mut self) -> Option<&'a str> {
+        let rest = self.text.get(self.at..)?;
+        let skipped = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r' | ',' | ':');
+        let start = self.text.len() - rest.trim_start_matches(skipped).len();
+        let depth = self.depth();
+        self.next()?;
+        while self.depth() > depth {
+            self.next()?;
+        }
+        self.text.get(start..self.at)
+    }
+
+    fn string(&mut self) -> Option<&'a str> {
+        let start = self.at + 1;
+        let bytes = self.text.as_bytes();
+        let mut end = start;
+        while *bytes.get(end)? != b'"' {
+            end += if bytes[end] == b'\\' { 2 } else { 1 };
+        }
+        self.at = end + 1;
+        self.text.get(start..end)
+    }
+
+    fn literal(&mut self) -> Option<Token<'a>> {
+        let rest = self.text.get(self.at..)?;
+        let ends = |c: char| matches!(c, ',' | '}' | ']' | ' ' | '\t' | '\n' | '\r');
+        let word = &rest[..rest.find(ends).unwrap_or(rest.len())];
+        self.at += word.len();
+        match word {
+            "true" => Some(Token::Bool(true)),
+            "false" => Some(Token::Bool(false)),
+            "null" => Some(Token::Null),
+            "" => None,
+            number => Some(Token::Number(number)),
+        }
+    }
+
+    fn begin(&mut self, open: Open, token: Token<'a>) -> Option<Token<'a>> {
+        self.value_follows();
+        self.open.push(open);
+        self.at += 1;
+        Some(token)
+    }
+
+    fn end(&mut self, token: Token<'a>) -> Option<Token<'a>> {
+        self.open.pop();
+        self.at += 1;
+        Some(token)
+    }
+
+    /// Notes that the innermost object's next string is a key again, since its value is here.
+    fn value_follows(&mut self) {
+        if let Some(open @ Open::ObjectBeforeValue) = self.open.last_mut() {
+            *open = Open::ObjectBeforeKey;
+        }
+    }
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        let bytes = self.text.as_bytes();
+        while matches!(
+            bytes.get(self.at)?,
+            b' ' | b'\t' | b'\n' | b'\r' | b',' | b':'
+        ) {
+            self.at += 1;
+        }
+        match bytes[self.at] {
+            b'{' => self.begin(Open::ObjectBeforeKey, Token::BeginObject),
+            b'[' => self.begin(Open::Array, Token::BeginArray),
+            b'}' => self.end(Token::EndObject),
+            b']' => self.end(Token::EndArray),
+            b'"' => {
+                let string = self.string()?;
+                if let Some(open @ Open::ObjectBeforeKey) = self.open.last_mut() {
+                    *open = Open::ObjectBeforeValue;
+                    return Some(Token::Key(string));
+                }
+                self.value_follows();
+                Some(Token::Text(string))
+            }
+            _ => {
+                self.value_follows();
+                self.literal()
+            }
+        }
+    }
+}
+
+/// A string's meaning. A surrogate without its other half becomes U+FFFD, and `Err` holds the result.
+///
+/// # Errors
+/// When the text holds such a surrogate, or an escape JSON does not have: the meaning is then not the whole of it.
+pub fn unescape(raw: &str) -> Result<Cow<'_, str>, String> {
+    let Some(first) = raw.find('\\') else {
+        return Ok(Cow::Borrowed(raw));
+    };
+    let mut text = String::with_capacity(raw.len());
+    text.push_str(&raw[..first]);
+    let mut exact = true;
+    let mut rest = &raw[first..];
+    while let Some(at) = rest.find('\\') {
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (c, len) = escaped(rest);
+        exact &= c.is_some();
+        text.push(c.unwrap_or(char::REPLACEMENT_CHARACTER));
+        rest = rest.get(len..).unwrap_or("");
+    }
+    text.push_str(rest);
+    if exact {
+        Ok(Cow::Owned(text))
+    } else {
+        Err(text)
+    }
+}
+
+/// The character that the escape at the start of `rest` stands for, and the escape's length in bytes.
+fn escaped(rest: &str) -> (Option<char>, usize) {
+    let simple = |c| (Some(c), 2);
+    match rest.as_bytes().get(1) {
+        Some(b'n') => simple('\n'),
+        Some(b't') => simple('\t'),
+        Some(b'r') => simple('\r'),
+        Some(b'b') => simple('\u{8}'),
+        Some(b'f') => simple('\u{c}'),
+        Some(c @ (b'"' | b'\\' | b'/')) => simple(char::from(*c)),
+        Some(b'u') => escaped_unit(rest),
+        _ => (None, rest.chars().take(2).map(char::len_utf8).sum()),
+    }
+}
+
+fn escaped_unit(rest: &str) -> (Option<char>, usize) {
+    let unit = |at: usize| u16::from_str_radix(rest.get(at..at + 4)?, 16).ok();
+    let Some(first) = unit(2) else {
+        return (None, 2);
+    };
+    let second = if rest.get(6..8) == Some("\\u") {
+        unit(8)
+    } else {
+        None
+    };
+    let units = [first, second.unwrap_or(0)];
+    match char::decode_utf16(units).next() {
+        Some(Ok(c)) if c.len_utf16() == 2 => (Some(c), 12),
+        Some(Ok(c)) => (Some(c), 6),
+        _ => (None, 6),
+    }
+}
+
+/// What a string says, as well as it can be read.
+#[must_use]
+pub fn meaning(raw: &str) -> Cow<'_, str> {
+    unescape(raw).unwrap_or_else(Cow::Owned)
+}

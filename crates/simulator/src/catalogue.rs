@@ -1,0 +1,100 @@
+//! The products whose changes the logs tell of, in tables: one row for each kind of resource.
+//!
+//! `product` says what a row has, and makes changes from it.
+
+mod account;
+mod categories;
+mod organization;
+mod platform;
+mod product;
+mod zone;
+
+pub(crate) use categories::{CATEGORIES, label_of};
+pub(crate) use organization::ORGANIZATION_PRODUCTS;
+pub(crate) use product::{CatalogueChange, Product, Scene};
+
+/// The products of accounts and their zones.
+pub(crate) fn account_products() -> impl Iterator<Item = &'static Product> + Clone {
+    zone::PRODUCTS
+        .iter()
+        .chain(account::PRODUCTS)
+        .chain(platform::PRODUCTS)
+}
+
+/// The names of the products in a category, whatever the case of its letters; none when there is no such category.
+pub(crate) fn products_in(category: &str) -> impl Iterator<Item = &'static str> {
+    account_products()
+        .filter(move |product| product.category.eq_ignore_ascii_case(category))
+        .map(|product| product.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::chance::Seed;
+    use super::super::people::Person;
+    use super::super::world::Zone;
+    use super::product::RESOURCES;
+    use super::*;
+
+    #[test]
+    fn every_product_writes_every_kind_of_call() {
+        let person = Person::new(Seed(1), 1);
+        let zone = Zone {
+            id: "0".repeat(32),
+            name: "example.com".to_owned(),
+        };
+        let mut rng = Seed(3).rng();
+        let products: Vec<_> = account_products().chain(ORGANIZATION_PRODUCTS).collect();
+        assert!(products.len() >= 34, "{}", products.len());
+        for product in products {
+            for _ in 0..40 {
+                let change = product.change(Scene {
+                    rng: &mut rng,
+                    log_seed: Seed(4),
+                    account_id: "account",
+                    organization_id: "organization",
+                    zone: (product.scope == "zones").then_some(&zone),
+                    person: &person,
+                    now: "2026-08-03T12:00:00Z",
+                });
+                assert!(!change.uri.contains(['{', '}']), "{}", change.uri);
+                assert!(!change.uri.contains("//"), "{}", change.uri);
+                assert!(!change.resource_id.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_resource_changes_more_than_once() {
+        let person = Person::new(Seed(1), 1);
+        let product = account_products().next().unwrap();
+        let mut rng = Seed(3).rng();
+        let mut ids: Vec<_> = (0..500)
+            .map(|_| {
+                let scene = Scene {
+                    rng: &mut rng,
+                    log_seed: Seed(4),
+                    account_id: "account",
+                    organization_id: "organization",
+                    zone: None,
+                    person: &person,
+                    now: "",
+                };
+                product.change(scene).resource_id
+            })
+            .collect();
+        ids.sort();
+        ids.dedup();
+        assert!(
+            (40..=RESOURCES as usize).contains(&ids.len()),
+            "{}",
+            ids.len()
+        );
+    }
+
+    #[test]
+    fn categories_are_found_in_any_case() {
+        assert!(products_in("ZeroTrust").any(|name| name == "access"));
+        assert_eq!(products_in("nonsense").count(), 0);
+    }
+}

@@ -1,0 +1,228 @@
+//! What a scan makes of its window after a bad answer, as [`super::recovery`] decides: counted, restarted smaller, or passed.
+
+use chrono::TimeDelta;
+
+use super::error::TurnError;
+use super::recovery::{self, BadAnswer, Elsewhere, NextStep, Situation};
+use super::stretch;
+use super::turn::{Did, Hands, Scan, Scanned};
+use crate::position::{Source, Window, WindowKind};
+use crate::store::{BadAnswers, GapCause, OpenWindow, Progress, StoreError};
+use crate::task;
+use crate::upstream::UpstreamError;
+
+impl Hands {
+    /// Does what follows from a bad answer about a window. `error` is what it came to, if nothing can be done but wait.
+    pub(super) async fn cope(
+        &self,
+        scan: &Scan,
+        window: OpenWindow,
+        answer: BadAnswer,
+        error: TurnError,
+    ) -> Result<Scanned, TurnError> {
+        let progress = self.progress(&scan.source).await?;
+        let counted = self.count(scan, &window, answer).await?;
+        let mut at = self.situation(scan, &window, &progress, counted);
+        let mut step = recovery::next_step(answer, &at, &scan.patience);
+        if step == NextStep::LookElsewhere {
+            at.elsewhere = self.look_elsewhere(scan, &window, &progress).await?;
+            step = recovery::next_step(answer, &at, &scan.patience);
+        }
+        let is_failing = at.elsewhere != Elsewhere::NotAsked;
+        match step {
+            NextStep::Retry if is_failing => {}
+            // It goes on as slowly as before: many more calls could fail.
+            NextStep::HalveStretch if is_failing => {
+                let half = stretch::halved(scan.kind, window.window);
+                self.restart(&window, half, window.limit).await?;
+            }
+            step => return self.apply(scan, window, step, error).await,
+        }
+        let elsewhere = at.elsewhere;
+        let did = Did::StillFailing { error, elsewhere };
+        self.scanned(scan, did, None).await
+    }
+
+    /// What follows from a bad answer about a window that can come from no other stretch of the source.
+    pub(super) async fn decide(
+        &self,
+        scan: &Scan,
+        window: &OpenWindow,
+        answer: BadAnswer,
+    ) -> Result<NextStep, StoreError> {
+        let progress = self.progress(&scan.source).await?;
+        let counted = self.count(scan, window, answer).await?;
+        let at = self.situation(scan, window, &progress, counted);
+        Ok(recovery::next_step(answer, &at, &scan.patience))
+    }
+
+    /// Does what was decided.
+    pub(super) async fn apply(
+        &self,
+        scan: &Scan,
+        window: OpenWindow,
+        step: NextStep,
+        error: TurnError,
+    ) -> Result<Scanned, TurnError> {
+        let (whole, limit) = (window.window, window.limit.unwrap_or(scan.limit));
+        let half = stretch::halved(scan.kind, whole);
+        let (smaller, limit, did) = match step {
+            NextStep::Retry | NextStep::LookElsewhere => return Err(error),
+            NextStep::Pass(cause) => return self.give_up(scan, window, cause).await,
+            NextStep::StartOver => (whole, limit, Did::Restarted { why: why(error) }),
+            NextStep::HalveStretch => (half, limit, Did::Restarted { why: why(error) }),
+            // So it takes about as many pages as before.
+            NextStep::HalveLimit => (half, limit / 2, Did::AskedForLess),
+            NextStep::DoubleLimit => {
+                let more = limit.saturating_mul(2).min(self.settings.page_size);
+                (whole, more, Did::AskedForMore)
+            }
+        };
+        self.restart(&window, smaller, Some(limit)).await?;
+        self.scanned(scan, did, None).await
+    }
+
+    /// Nothing is kept of a page with foreign entries alone. It is asked for again; a sweep or a backfill that sees nothing else
+    /// for long passes what it cannot read, so that it does not hold back what is older. A live window never does.
+    pub(super) async fn refuse_foreign(
+        &self,
+        scan: &Scan,
+        window: OpenWindow,
+        owner: String,
+    ) -> Result<Scanned, TurnError> {
+        let error = TurnError::Foreign { owner };
+        if scan.kind == WindowKind::Live {
+            self.reach_on(scan, window).await?;
+            return Err(error);
+        }
+        self.cope(scan, window, BadAnswer::Foreign, error).await
+    }
+
+    /// Has a live window reach to the present when it is asked for again: an entry of our own, once there is one in it, shows
+    /// that the strange ones stand in our log. Otherwise a quiet source would wait for ever at the same stretch.
+    async fn reach_on(&self, scan: &Scan, window: OpenWindow) -> Result<(), StoreError> {
+        if scan.present <= window.window.before {
+            return Ok(());
+        }
+        let (store, now) = (self.store.clone(), self.clock.now().min(scan.present));
+        let longer = Window::new(window.window.since, scan.present);
+        task::blocking(move || store.restart_window(window.id, longer, now)).await
+    }
+
+    /// Asks for a second of the source that was read before, if there is one and the quota allows it now.
+    async fn look_elsewhere(
+        &self,
+        scan: &Scan,
+        window: &OpenWindow,
+        progress: &Progress,
+    ) -> Result<Elsewhere, TurnError> {
+        let proven: Vec<Window> = progress.proven.iter().map(|piece| piece.window).collect();
+        let Some(other) = recovery::elsewhere(&proven, window.window) else {
+            return Ok(Elsewhere::Unknown);
+        };
+        let Ok(permit) = self.upstream.quota().take(self.clock.steady()) else {
+            return Ok(Elsewhere::Unknown);
+        };
+        self.save(permit.to_save).await?;
+        let page = self
+            .upstream
+            .fetch_log_page(permit, &scan.source, other.widened(), None, 1)
+            .await;
+        self.save_wait().await?;
+        Ok(match page {
+            Ok(_) => {
+                let now = self.clock.steady();
+                let lasts = scan.alone_since.map(|since| now - since);
+                Elsewhere::Answered(lasts.unwrap_or_default())
+            }
+            // That says nothing of the source.
+            Err(UpstreamError::RateLimited { .. } | UpstreamError::NoToken(_)) => {
+                Elsewhere::Unknown
+            }
+            Err(_) => Elsewhere::Down,
+        })
+    }
+
+    async fn progress(&self, source: &Source) -> Result<Progress, StoreError> {
+        let (store, source) = (self.store.clone(), source.clone());
+        task::blocking(move || store.progress(&source)).await
+    }
+
+    /// Counts a bad answer with its window; one after which a smaller scan follows at once needs no count.
+    async fn count(
+        &self,
+        scan: &Scan,
+        window: &OpenWindow,
+        answer: BadAnswer,
+    ) -> Result<BadAnswers, StoreError> {
+        let (store, id, now) = (self.store.clone(), window.id, self.clock.now());
+        let limit = window.limit.unwrap_or(scan.limit);
+        match answer {
+            BadAnswer::CursorLost | BadAnswer::Refused => {}
+            BadAnswer::TooLarge if limit > 1 => {}
+            BadAnswer::TooLarge
+            | BadAnswer::Unreadable
+            | BadAnswer::NoWayOn
+            | BadAnswer::Foreign
+            | BadAnswer::Failing => {
+                return task::blocking(move || store.count_bad_answer(id, now)).await;
+            }
+        }
+        Ok(BadAnswers {
+            count: 1,
+            since: now,
+        })
+    }
+
+    fn situation(
+        &self,
+        scan: &Scan,
+        window: &OpenWindow,
+        progress: &Progress,
+        counted: BadAnswers,
+    ) -> Situation {
+        Situation {
+            window: window.window,
+            limit: window.limit.unwrap_or(scan.limit),
+            page_size: self.settings.page_size,
+            has_cursor: window.cursor.is_some(),
+            is_narrowed: window.restarts > 0 || progress.was_halved(scan.kind),
+            count: counted.count,
+            lasts: (self.clock.now() - counted.since).max(TimeDelta::zero()),
+            unfinished: scan.unfinished,
+            passed_beside: recovery::passed_beside(&progress.gaps, window.window),
+            elsewhere: Elsewhere::NotAsked,
+        }
+    }
+
+    async fn restart(
+        &self,
+        window: &OpenWindow,
+        stretch: Window,
+        limit: Option<u32>,
+    ) -> Result<(), StoreError> {
+        let (store, id, now) = (self.store.clone(), window.id, self.clock.now());
+        task::blocking(move || store.restart_with_limit(id, stretch, limit, now)).await
+    }
+
+    async fn give_up(
+        &self,
+        scan: &Scan,
+        window: OpenWindow,
+        cause: GapCause,
+    ) -> Result<Scanned, TurnError> {
+        let (store, now, id) = (self.store.clone(), self.clock.now(), window.id);
+        task::blocking(move || store.give_up_window(id, cause, now)).await?;
+        let window = window.window;
+        self.scanned(scan, Did::GaveUp { window, cause }, None)
+            .await
+    }
+}
+
+/// Why a scan starts over.
+fn why(error: TurnError) -> String {
+    match error {
+        TurnError::Upstream(UpstreamError::CursorRefused(why)) => why,
+        error => error.to_string(),
+    }
+}

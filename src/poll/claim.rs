@@ -1,0 +1,104 @@
+//! What a scan may claim when its last page has come: no more than upstream's own clock and what upstream keeps allow.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::skew;
+use super::turn::{Hands, Scan, UpstreamClock};
+use crate::ledger;
+use crate::position::{Window, WindowKind};
+use crate::upstream::LogPage;
+
+/// When upstream never sent its time, so much of what is newest is not claimed: our own clock may be wrong.
+pub(super) const UNCERTAIN_PRESENT: TimeDelta = TimeDelta::days(1);
+
+impl Hands {
+    /// Upstream's present, which is what claims go by: as this answer says, or as the last one that said so.
+    fn upstream_now(&self, scan: &Scan, page: &LogPage) -> Option<DateTime<Utc>> {
+        match (page.date, scan.upstream_clock) {
+            (Some(date), _) => Some(date),
+            (None, UpstreamClock::Ahead(ahead)) => Some(self.clock.steady() + ahead),
+            (None, UpstreamClock::Silent | UpstreamClock::NotHeard) => None,
+        }
+    }
+
+    /// The part of a window that can be claimed when its last page has come.
+    pub(super) fn claim(
+        &self,
+        scan: &Scan,
+        window: Window,
+        page: &LogPage,
+        took: TimeDelta,
+    ) -> Claim {
+        let (theirs, ours) = (self.upstream_now(scan, page), self.clock.now());
+        // One answer's date may be years ahead.
+        let known = match scan.upstream_clock {
+            UpstreamClock::Ahead(ahead) => Some(self.clock.steady() + ahead),
+            UpstreamClock::Silent | UpstreamClock::NotHeard => None,
+        };
+        Claim {
+            window,
+            // What upstream kept when the last page came was kept when the others did.
+            since: ledger::claimable_since(known.map_or(theirs.unwrap_or(ours), |known| {
+                theirs.map_or(known, |theirs| theirs.min(known))
+            })),
+            // What upstream had not reached when it was asked is not claimed, whatever our clock says.
+            before: theirs.unwrap_or(ours - UNCERTAIN_PRESENT) - took,
+            kind: scan.kind,
+            // Our own clock may be wrong by more than a day. A missing date counts only when it is usual, and a sweep that
+            // went by our clock alone would end the search for late entries too early.
+            is_certain: theirs.is_some()
+                || scan.upstream_clock == UpstreamClock::Silent && scan.kind != WindowKind::Sweep,
+            known,
+        }
+    }
+}
+
+/// What a scan that has come to its end may claim.
+pub(super) struct Claim {
+    window: Window,
+    /// Nothing before this.
+    pub(super) since: DateTime<Utc>,
+    /// Nothing from this on.
+    pub(super) before: DateTime<Utc>,
+    kind: WindowKind,
+    /// Whether enough is known of upstream's clock to claim anything.
+    is_certain: bool,
+    /// Upstream's present, as earlier answers have confirmed it.
+    known: Option<DateTime<Utc>>,
+}
+
+impl Claim {
+    /// Whether the window should be sealed. History goes on before a sealed window, so one of history is sealed to its end.
+    pub(super) fn is_worth_sealing(&self) -> bool {
+        let claimed = Window::new(
+            self.since.max(self.window.since),
+            self.before.min(self.window.before),
+        );
+        let is_whole = claimed.before == self.window.before;
+        self.is_certain && !claimed.is_empty() && (is_whole || self.kind != WindowKind::Backfill)
+    }
+
+    /// The present that sweeps count from. It must not be too early, or a sweep would claim to have waited longer than it did;
+    /// nor too late, or early sweeps would be left out. Upstream's clock is used if it is known and this answer agrees. If they
+    /// differ, the later of the clocks is used, but not one date that may be years ahead.
+    pub(super) fn sealed_at(
+        &self,
+        theirs: Option<DateTime<Utc>>,
+        ours: DateTime<Utc>,
+    ) -> DateTime<Utc> {
+        match (self.known, theirs) {
+            (Some(known), Some(theirs)) if skew::agree(known, theirs) => known.max(theirs),
+            (Some(known), None) => known,
+            (Some(known), Some(_)) => ours.max(known).max(self.before.min(self.window.before)),
+            (None, _) => ours.max(self.before),
+        }
+    }
+
+    /// How far the scan has come: if upstream did not say what time it was, all was read that there is.
+    pub(super) fn reached(&self, theirs: Option<DateTime<Utc>>) -> DateTime<Utc> {
+        match theirs {
+            Some(_) => self.before.min(self.window.before),
+            None => self.window.before,
+        }
+    }
+}

@@ -179,8 +179,12 @@ async fn turn_blocking<F: Follower>(mut follower: F) -> (F, Result<Turned, F::Er
 
 async fn recover_blocking<F: Follower>(mut follower: F, error: F::Error) -> F {
     task::blocking(move || {
-        // A panic here was logged and counted; the next turn fails again, or does not.
-        let _: Result<(), Panicked> = task::catch(|| follower.recover(error));
+        if task::catch(|| follower.recover(error)).is_err() {
+            warn!(
+                follower = follower.name(),
+                "A follower of the log could not recover; its next turn begins where it is."
+            );
+        }
         follower
     })
     .await

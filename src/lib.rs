@@ -49,7 +49,7 @@
 //!
 //! # Small tools
 //!
-//! [`orgtrail_cloudflare::json`], [`span`], [`wording`], [`terminal`], [`task`], [`backoff`], [`private`] and [`handles`] do one small thing each.
+//! [`orgtrail_cloudflare::json`], [`span`], [`wording`], [`terminal`], [`task`], [`backoff`], [`private`], [`owner`] and [`handles`] do one small thing each.
 //! Read them when you meet them.
 
 pub mod backoff;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub struct Step(&'static str);
 
 impl Step {
-    /// A step with this name, which no other step has: `store.append_page`. Use [`steps!`](crate::durable::steps).
+    /// A step with this name, which no other step has: `store.append_page`. The macro `steps!` declares them.
     #[must_use]
     pub const fn named(name: &'static str) -> Self {
         Self(name)

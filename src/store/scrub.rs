@@ -209,15 +209,20 @@ impl Store {
             return Err(StoreError::Damaged(format!("the place of event {seq}")));
         }
         // By itself: where not even its place on disk can be used, nothing else can be written in this transaction.
-        self.change(steps::REPAIR_BODY, |db| {
-            db.prepare_cached(
-                "UPDATE event SET dictionary = ?2, body = ?3 WHERE seq = ?1 AND erased_us IS NULL",
-            )?
-            .execute((seq.0, packed.dictionary, &packed.frame))?;
+        let repaired = self.change(steps::REPAIR_BODY, |db| {
+            let repaired = db
+                .prepare_cached(
+                    "UPDATE event SET dictionary = ?2, body = ?3 WHERE seq = ?1 AND erased_us IS NULL",
+                )?
+                .execute((seq.0, packed.dictionary, &packed.frame))?;
             db.execute("DELETE FROM damaged WHERE seq = ?1", [seq.0])?;
-            Ok(())
+            Ok(repaired)
         })?;
         self.0.damage_seen.forget(seq, seq);
+        // What was erased meanwhile stays so.
+        if repaired == 0 {
+            return Ok(());
+        }
         tracing::info!(
             seq = seq.0,
             "Repaired a damaged event: the same entry came in again."

@@ -30,7 +30,8 @@ bench-scale *sizes="1000000":
 
 # One fuzz target, for so many seconds: document, query, upstream_reply, import_line
 fuzz target seconds="60":
-    cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
+    mkdir -p fuzz/corpus/{{target}}
+    cargo +nightly fuzz run --dev {{target}} fuzz/corpus/{{target}} fuzz/seeds/{{target}} -- -max_total_time={{seconds}} -timeout=60
 
 # The guide, in target/book
 book:

@@ -7,7 +7,7 @@ use std::sync::{LazyLock, Mutex};
 use libfuzzer_sys::fuzz_target;
 use orgtrail::clock::from_micros;
 use orgtrail::durable::Breaker;
-use orgtrail::event::{Arrival, AuditEvent, Identity};
+use orgtrail::event::{Arrival, AuditEvent, Identity, hex, sha256};
 use orgtrail::index::{Hit, Index, Range};
 use orgtrail::position::{Seq, Source};
 use orgtrail::query::Query;
@@ -60,6 +60,7 @@ fuzz_target!(|text: &str| {
         time: arrival.time,
         received_at: from_micros(0),
         problem: arrival.problem,
+        sha256: Some(hex(&sha256(arrival.body.get().as_bytes()))),
         entry: arrival.body,
     };
     let hit = Hit {

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use libfuzzer_sys::fuzz_target;
 use orgtrail::clock::{Clock, Deadline, from_micros};
 use orgtrail::durable::Breaker;
-use orgtrail::event::{AuditEvent, Reading};
+use orgtrail::event::{AuditEvent, Reading, hex, sha256};
 use orgtrail::index::{Following, Index, IndexError, Range};
 use orgtrail::position::{Seq, Source};
 use orgtrail::query::parse;
@@ -39,6 +39,7 @@ static INDEX: LazyLock<(Index, Following, tempfile::TempDir)> = LazyLock::new(||
             received_at: from_micros(0),
             problem: reading.problem,
             entry: RawValue::from_string(body.to_owned()).expect("JSON"),
+            sha256: Some(hex(&sha256(body.as_bytes()))),
         };
         index.add(&[event]).expect("the index takes it");
     }

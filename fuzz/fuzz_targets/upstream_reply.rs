@@ -11,7 +11,7 @@ use orgtrail::event::Arrival;
 use orgtrail::position::{Source, Window};
 use orgtrail::upstream::{Quota, ReadToken, Timeouts, Upstream};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
 /// What the server answers next.
@@ -27,12 +27,8 @@ static UPSTREAM: LazyLock<(Runtime, Upstream, Clock)> = LazyLock::new(|| {
         listener.local_addr().expect("an address")
     );
     runtime.spawn(async move {
-        while let Ok((mut line, _)) = listener.accept().await {
-            let mut request = vec![0; 8_192];
-            // The request is small and comes at once.
-            line.read(&mut request).await.unwrap_or_default();
-            let answer = ANSWER.lock().expect("an answer").clone();
-            line.write_all(&answer).await.unwrap_or_default();
+        while let Ok((line, _)) = listener.accept().await {
+            tokio::spawn(answer_all(line));
         }
     });
     let clock = Clock::system();
@@ -48,6 +44,17 @@ static UPSTREAM: LazyLock<(Runtime, Upstream, Clock)> = LazyLock::new(|| {
     (runtime, upstream.expect("a client"), clock)
 });
 
+/// Answers one request after the other. Each is small and comes at once.
+async fn answer_all(mut line: TcpStream) {
+    let mut request = vec![0; 8_192];
+    while line.read(&mut request).await.is_ok_and(|read| read > 0) {
+        let answer = ANSWER.lock().expect("an answer").clone();
+        if line.write_all(&answer).await.is_err() {
+            return;
+        }
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     let (runtime, upstream, clock) = &*UPSTREAM;
     let Some((first, body)) = data.split_first() else {
@@ -61,7 +68,7 @@ fuzz_target!(|data: &[u8]| {
         "502 Bad Gateway",
     ][usize::from(first % 4)];
     let mut answer = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     )
     .into_bytes();

@@ -1,5 +1,7 @@
 //! `/v1/sources`, `/healthz`, `/readyz`.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
@@ -10,6 +12,7 @@ use super::events::IndexState;
 use super::params::Given;
 use super::problem::Problem;
 use crate::follow::board::FollowerState;
+use crate::invariant::Invariant;
 use crate::position::{Seq, rfc3339};
 use crate::status::{self, SourceStatus};
 use crate::store::DiskProblem;
@@ -75,6 +78,8 @@ pub(super) struct Alive {
     panics: u64,
     /// How many pieces of other work did, merges of the index among them.
     background_panics: u64,
+    /// How often each invariant was broken since the start of the process; those that hold are left out.
+    broken_invariants: BTreeMap<&'static str, u64>,
 }
 
 pub(super) async fn sources(
@@ -95,7 +100,13 @@ pub(super) async fn healthz(State(app): State<AppState>) -> Json<Alive> {
         version: env!("CARGO_PKG_VERSION"),
         panics: app.panics.so_far(),
         background_panics: task::panics() + app.board.panics(),
+        broken_invariants: broken_invariants(),
     })
+}
+
+fn broken_invariants() -> BTreeMap<&'static str, u64> {
+    let counts = Invariant::ALL.map(|invariant| (invariant.id(), invariant.violations()));
+    counts.into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
 /// Ready means that questions can be answered: the log can be read, and the index is open. Upstream has no say in it.
@@ -139,4 +150,22 @@ fn problems(app: &AppState) -> Vec<&'static str> {
         disk.map(DiskProblem::as_str),
     ];
     problems.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broken_invariants_are_counted_by_their_names() {
+        let name = Invariant::SealedByACompleteReply.id();
+        assert_eq!(broken_invariants().get(name), None);
+        for _ in 0..2 {
+            std::panic::catch_unwind(|| {
+                crate::invariant!(SealedByACompleteReply, 1 + 1 == 3, "a test's doing");
+            })
+            .unwrap_err();
+        }
+        assert_eq!(broken_invariants().get(name), Some(&2));
+    }
 }

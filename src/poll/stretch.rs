@@ -57,9 +57,7 @@ pub(super) fn next_window(
 
 fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Option<Window> {
     let Some(last) = progress.last_live else {
-        let reach = settings.overlap.of(&progress.visibility);
-        let reach = reach.max(SHORTEST_LIVE_WINDOW);
-        return Some(Window::new(now - reach, now));
+        return Some(first_live(progress, settings, now));
     };
     // What a halved scan left of its window begins where it ended: taking the overlap again each time would keep a source
     // that can only take small windows in one place. Once the present is reached, it is taken for all of them: what
@@ -80,6 +78,18 @@ fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Op
     let piece = live_piece(&last, settings.overlap.of(&progress.visibility), settings);
     let window = Window::new(since.max(kept), now.min(last.before.max(kept) + piece));
     (window.before > last.before).then_some(window)
+}
+
+/// The first live window. One that was begun before may have been given up, after history was read from its beginning back:
+/// what lies between is of no other window.
+fn first_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Window {
+    let reach = settings.overlap.of(&progress.visibility);
+    let reach = reach.max(SHORTEST_LIVE_WINDOW);
+    let since = progress
+        .history_before
+        .map_or(now - reach, |history| history.min(now - reach))
+        .max(ledger::claimable_since(now));
+    Window::new(since, now.min(since + reach.max(FIRST_LIVE_PIECE)))
 }
 
 /// Where the first stretch begins, among the live windows that are done with, that is neither proven nor passed.
@@ -260,6 +270,16 @@ mod tests {
         assert_eq!(
             live(&progress, "03T10:00:00.7"),
             "[2026-08-03T09:58:00Z, 2026-08-03T10:00:00Z)"
+        );
+        // The one before it was given up, after history was read up to it.
+        progress.history_before = Some(at("03T09:50:00"));
+        assert_eq!(
+            live(&progress, "03T10:00:00"),
+            "[2026-08-03T09:50:00Z, 2026-08-03T10:00:00Z)"
+        );
+        assert_eq!(
+            live(&progress, "03T18:00:00"),
+            "[2026-08-03T09:50:00Z, 2026-08-03T10:50:00Z)"
         );
         progress.last_live = last("03T10:00:00", 0);
         assert_eq!(

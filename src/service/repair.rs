@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::history::verify;
 use crate::clock::Clock;
@@ -15,8 +15,8 @@ use crate::store::{DamagedEvent, NotRepaired, PutBack, Store};
 /// Damaged events that are no further apart are looked for in one stretch.
 const NEAR: TimeDelta = TimeDelta::seconds(60);
 
-/// A damaged event, with its time.
-type Wanted = (DateTime<Utc>, Seq);
+/// A damaged event, with the stretch in which upstream may show it.
+type Wanted = (Window, Seq);
 
 /// What a repair came to.
 #[derive(Debug, Default)]
@@ -43,13 +43,13 @@ pub async fn repair(
     let (mut all, now) = (Repaired::default(), clock.now());
     let mut by_source: BTreeMap<&Source, Vec<Wanted>> = BTreeMap::new();
     for event in damaged {
-        match (event.beyond_repair(now), &event.found_at) {
+        match (event.beyond_repair(now), &event.found_in) {
             (Some(why), _) => {
                 all.not_repaired.insert(event.seq, why);
             }
-            (None, Some((source, time))) => {
+            (None, Some((source, stretch))) => {
                 let wanted = by_source.entry(source).or_default();
-                wanted.push((*time, event.seq));
+                wanted.push((*stretch, event.seq));
             }
             (None, None) => {}
         }
@@ -99,8 +99,10 @@ impl Repaired {
     fn take_in(&mut self, repair: &Repair, wanted: &[Wanted]) {
         let PutBack { repaired, unusable } = &repair.put_back;
         self.seqs.extend(repaired);
-        for (time, seq) in wanted {
-            let is_unread = || repair.unread.iter().any(|window| window.contains(*time));
+        for (stretch, seq) in wanted {
+            let overlaps =
+                |unread: &Window| unread.since < stretch.before && stretch.since < unread.before;
+            let is_unread = || repair.unread.iter().any(overlaps);
             let why = match () {
                 () if repaired.contains(seq) => continue,
                 () if unusable.contains(seq) => NotRepaired::PlaceUnusable,
@@ -126,16 +128,15 @@ async fn repair_stretch(
     Ok(verify.repair().await?)
 }
 
-/// Whole seconds around the times of some events, those that are near each other in one, each with its events.
+/// The stretches of some events, those that are near each other in one, each with its events.
 fn stretches(mut wanted: Vec<Wanted>) -> Vec<(Window, Vec<Wanted>)> {
-    wanted.sort_unstable();
+    wanted.sort_unstable_by_key(|(stretch, seq)| (stretch.since, stretch.before, *seq));
     let mut found: Vec<(Window, Vec<Wanted>)> = Vec::new();
     for one in wanted {
-        let since = one.0.trunc_subsecs(0);
-        let before = since + TimeDelta::seconds(1);
+        let Window { since, before } = one.0;
         match found.last_mut() {
             Some((window, of_window)) if since <= window.before + NEAR => {
-                window.before = before;
+                window.before = window.before.max(before);
                 of_window.push(one);
             }
             _ => found.push((Window::new(since, before), vec![one])),
@@ -149,6 +150,10 @@ mod tests {
     use super::*;
     use crate::clock::from_micros;
 
+    fn second(time: DateTime<Utc>) -> Window {
+        Window::new(time, time + TimeDelta::seconds(1))
+    }
+
     #[test]
     fn each_event_that_is_not_repaired_has_its_reason() {
         let now = from_micros(1_785_000_000_000_000);
@@ -156,7 +161,7 @@ mod tests {
         let event = |seq: u64, days: Option<i64>| DamagedEvent {
             seq: Seq(seq),
             damage: crate::store::Damage::HashMismatch,
-            found_at: days.map(|days| (Source::account("a").unwrap(), at(days))),
+            found_in: days.map(|days| (Source::account("a").unwrap(), second(at(days)))),
         };
         let damaged = [event(1, None), event(2, Some(700)), event(3, Some(7))];
         let all = Repaired::nothing("no way", &damaged, now);
@@ -174,10 +179,10 @@ mod tests {
         };
         let mut all = Repaired::default();
         let wanted = [
-            (at(4), Seq(4)),
-            (at(4), Seq(5)),
-            (at(6), Seq(6)),
-            (at(4), Seq(7)),
+            (second(at(4)), Seq(4)),
+            (second(at(4)), Seq(5)),
+            (second(at(6)), Seq(6)),
+            (second(at(4)), Seq(7)),
         ];
         all.take_in(&repair, &wanted);
         let reasons: Vec<(Seq, NotRepaired)> = all.not_repaired.into_iter().collect();
@@ -192,7 +197,7 @@ mod tests {
     #[test]
     fn near_times_are_looked_for_together() {
         let at = |ms: i64| from_micros(1_785_000_000_000_000 + ms * 1_000);
-        let wanted = |ms: i64| (at(ms), Seq(ms.unsigned_abs()));
+        let wanted = |ms: i64| (second(at(ms)), Seq(ms.unsigned_abs()));
         let found = stretches(vec![wanted(200_500), wanted(1_500), wanted(30_000)]);
         let expect = [
             (

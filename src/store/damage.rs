@@ -67,9 +67,11 @@ impl DamagedEvent {
     /// Why upstream need not be asked for it, if that is known at `now`.
     #[must_use]
     pub fn beyond_repair(&self, now: DateTime<Utc>) -> Option<NotRepaired> {
-        match &self.found_at {
+        match &self.found_in {
             None => Some(NotRepaired::SourceUnknown),
-            Some((_, time)) if *time < ledger::kept_since(now) => Some(NotRepaired::TooOld),
+            Some((_, stretch)) if stretch.before <= ledger::kept_since(now) => {
+                Some(NotRepaired::TooOld)
+            }
             Some(_) => None,
         }
     }

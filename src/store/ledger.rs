@@ -42,6 +42,8 @@ pub struct Progress {
     pub live_before: Option<DateTime<Utc>>,
     /// The live window that was done with last.
     pub last_live: Option<LastLive>,
+    /// Where the latest backfill window ends, open or not.
+    pub history_before: Option<DateTime<Utc>>,
     /// Where the earliest backfill window begins that is done with.
     pub backfilled_to: Option<DateTime<Utc>>,
     /// That window.
@@ -145,6 +147,11 @@ impl Progress {
                 .min(),
             live_before,
             last_live: last_live(of(WindowKind::Live).collect()),
+            history_before: rows
+                .iter()
+                .filter(|row| row.kind == WindowKind::Backfill)
+                .map(|row| row.window.before)
+                .max(),
             backfilled_to: earliest.map(|row| row.window.since),
             last_backfill: earliest.map(|row| LastBackfill {
                 window: row.window,

@@ -3,19 +3,22 @@
 //! A pass goes through the log in steps, and how far it has come is saved with what it found. It reads; a body is only put back
 //! when the same bytes come in again.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::bodies::Packed;
 use super::error::StoreError;
-use super::reading::{Damage, is_damage};
+use super::reading::{Damage, Stored, is_damage};
 use super::{Store, steps};
 use crate::clock::from_micros;
 use crate::event::{hex, sha256};
-use crate::position::{Seq, Source};
+use crate::position::{Seq, Source, Window};
 
 /// The most damaged events that are returned at once.
 pub const MAX_DAMAGED: usize = 10_000;
+
+/// How far from the moment at which it was received an entry without a time is looked for.
+const ABOUT: TimeDelta = TimeDelta::days(1);
 
 /// A damaged event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +27,8 @@ pub struct DamagedEvent {
     pub seq: Seq,
     /// What is wrong with it.
     pub damage: Damage,
-    /// Its source and its time, where its row tells both.
-    pub found_at: Option<(Source, DateTime<Utc>)>,
+    /// Its source and the stretch in which upstream may show it, where its row can be read.
+    pub found_in: Option<(Source, Window)>,
 }
 
 /// What a step of a pass found.
@@ -71,14 +74,14 @@ impl Store {
         max_bytes: usize,
     ) -> Result<Scrubbed, StoreError> {
         let stored = self.ask(|db| self.stored_after(db, after, limit, max_bytes))?;
-        let damaged = stored.iter().filter_map(|stored| {
-            let damage = stored.damage?;
-            let event = &stored.event;
+        let damaged = stored.iter().enumerate().filter_map(|(at, one)| {
+            let damage = one.damage?;
+            let event = &one.event;
             let is_row_known = !matches!(damage, Damage::RowMissing | Damage::RowUnreadable);
             Some(DamagedEvent {
                 seq: event.seq,
                 damage,
-                found_at: is_row_known.then(|| (event.source.clone(), event.ordered_at())),
+                found_in: is_row_known.then(|| (event.source.clone(), stretch_of(&stored, at))),
             })
         });
         Ok(Scrubbed {
@@ -231,6 +234,27 @@ impl Store {
     }
 }
 
+/// The stretch in which upstream may show an event: the second of its time. One without a readable time stands between its
+/// neighbours on the page that it came with, oldest first; without them, upstream has shown it about when it was received.
+fn stretch_of(stored: &[Stored], at: usize) -> Window {
+    let event = &stored[at].event;
+    let second = TimeDelta::seconds(1);
+    if let Some(time) = event.time {
+        return Window::new(time, time + second);
+    }
+    let is_of_its_page = |other: &&Stored| {
+        other.event.source == event.source && other.event.received_at == event.received_at
+    };
+    let (earlier, later) = (&stored[..at], &stored[at + 1..]);
+    let earlier = earlier.iter().rev().take_while(is_of_its_page);
+    let later = later.iter().take_while(is_of_its_page);
+    let since = earlier.filter_map(|other| other.event.time).next();
+    let before = later.filter_map(|other| other.event.time).next();
+    let since = since.unwrap_or(event.received_at - ABOUT);
+    let before = before.unwrap_or(event.received_at + ABOUT);
+    Window::new(since.min(before), since.max(before) + second)
+}
+
 /// Whether the bytes of an event's body can be read from the disk, whatever they are.
 fn can_follow(db: &Connection, seq: Seq) -> Result<bool, StoreError> {
     let mut ask = db.prepare_cached("SELECT body FROM event WHERE seq = ?1")?;
@@ -299,6 +323,33 @@ mod tests {
             (5, Damage::RowUnreadable),
         ];
         assert_eq!(places, expect);
+    }
+
+    #[test]
+    fn damaged_entry_without_a_time_is_looked_for_between_its_neighbours_or_about_when_it_was_received()
+     {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        store.begin_import().unwrap();
+        let received = from_micros(1_785_000_000_000_000);
+        let timeless = |id: &str| imported(&format!(r#"{{"id":"{id}"}}"#));
+        let page = [imported(&body(1)), timeless("x"), imported(&body(3))];
+        store.import(&page, received).unwrap();
+        store.import(&[timeless("y")], from_micros(7)).unwrap();
+        let other = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+        other
+            .execute_batch("UPDATE event SET body = x'00'")
+            .unwrap();
+        let found = store.scrub(Seq::ZERO, 100, usize::MAX).unwrap();
+        let stretch = |event: &DamagedEvent| event.found_in.clone().unwrap().1;
+        let found: Vec<Window> = found.damaged.iter().map(stretch).collect();
+        let at = |second| format!("2026-08-03T08:00:0{second}Z").parse().unwrap();
+        let window = |since, before| Window::new(at(since), at(before));
+        let alone = Window::new(
+            from_micros(7) - ABOUT,
+            from_micros(7) + ABOUT + TimeDelta::seconds(1),
+        );
+        assert_eq!(found, [window(1, 2), window(1, 4), window(3, 4), alone]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod harness;
 mod hostile;
 mod import;
 mod isolation;
+mod junction;
 mod lists;
 mod meaning;
 mod motion;

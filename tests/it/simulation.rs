@@ -8,6 +8,7 @@ use fastrand::Rng;
 use orgtrail::durable::{Break, Breaker, Step};
 use orgtrail::index;
 use orgtrail::poll::{BackfillSince, Overlap, Settings};
+use orgtrail::position::{Source, SourceKind};
 use orgtrail::store;
 use orgtrail_simulator::{Bounds, CursorForm, Faults, SimConfig};
 
@@ -38,11 +39,9 @@ fn breaker(seed: u64, armed: &Arc<Mutex<bool>>, broken: &Broken) -> Breaker {
             store::steps::FOLD_LEDGER => 0.3,
             store::steps::BEGIN_WINDOW | index::steps::COMMIT => 0.1,
             store::steps::APPEND_PAGE => 0.05,
-            // Nothing is imported here: see `import`. Nothing is damaged: see `damage`.
-            store::steps::APPEND_IMPORT
-            | store::steps::SAVE_SCRUB
-            | store::steps::REPAIR_BODY
-            | index::steps::SWAP => 0.0,
+            store::steps::SAVE_SCRUB => 0.3,
+            // Nothing is imported here: see `import`. A repair comes when all is over: see `damage`.
+            store::steps::APPEND_IMPORT | store::steps::REPAIR_BODY | index::steps::SWAP => 0.0,
             // No follower of the service keeps its checkpoint in the log yet: see `src/follow.rs`.
             store::steps::ADVANCE_FOLLOWER => 0.0,
             step => panic!("no share for {step:?}: say how often it is broken"),
@@ -94,6 +93,53 @@ fn faults(rng: &mut Rng) -> Faults {
         max_lateness: TimeDelta::minutes(40),
         seed: rng.u64(..),
         ..Faults::default()
+    }
+}
+
+/// What befalls a seed's world besides broken steps and single bad answers. Each of these may cost what it befalls, and
+/// nothing else; once it is over, all that upstream has published is held once and found once.
+#[derive(Debug)]
+struct Trouble {
+    /// Bits of stored bodies are flipped on disk, while it runs and while it is down. The start, the index, pages and exports go
+    /// on; a scrub puts back every body.
+    damage: bool,
+    /// For some time, answers have a `Date` that is wrong by so much. Nothing is claimed that upstream had not reached.
+    date_off: Option<TimeDelta>,
+    /// An account that two credentials follow. One of them reads its log, until the next start.
+    shared: Option<Source>,
+    /// A source whose calls are always answered with that status. The other sources are not called later for it.
+    failing: Option<(Source, u16)>,
+}
+
+impl Trouble {
+    /// Drawn apart, so that the rest of a seed's history stays. A machine whose clock is ahead cannot tell when upstream's is, too.
+    fn of(seed: u64, sources: &[Source], clock_is_set: bool) -> Self {
+        let mut rng = Rng::with_seed(seed ^ 0x7072_6f62);
+        let damage = rng.bool();
+        let off = [TimeDelta::hours(1), TimeDelta::days(18_262)][rng.usize(..2)];
+        let off = if clock_is_set || rng.bool() {
+            -off
+        } else {
+            off
+        };
+        let accounts: Vec<&Source> = sources
+            .iter()
+            .filter(|source| source.kind() == SourceKind::Account)
+            .collect();
+        let shared = accounts[rng.usize(..accounts.len())].clone();
+        let failing = sources[rng.usize(..sources.len())].clone();
+        let status = [500, 502, 503, 504][rng.usize(..4)];
+        Self {
+            damage,
+            date_off: rng.bool().then_some(off),
+            shared: rng.bool().then_some(shared),
+            failing: rng.bool().then_some((failing, status)),
+        }
+    }
+
+    /// What always fails, as the simulator's faults say it.
+    fn statuses(&self) -> Vec<(Source, u16)> {
+        self.failing.iter().cloned().collect()
     }
 }
 
@@ -149,7 +195,8 @@ fn publish(world: &World, rng: &mut Rng, without_ids: bool) {
 /// Gives the statuses that upstream answered with.
 async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
     tell(format!("seed {seed}; again with ORGTRAIL_SEED={seed}"));
-    let mut world = live(seed, broken, |_, _| {}).await;
+    let told = |world: &mut World, step| tell(format!("{} {step}", world.clock.now()));
+    let mut world = live(seed, broken, told).await;
     world.invariants();
     world.claims_hold(&mut Rng::with_seed(seed));
     world
@@ -183,7 +230,7 @@ async fn live(seed: u64, broken: &Broken, mut watch: impl FnMut(&mut World, Stri
         bounds: [Bounds::HalfOpen, Bounds::Closed, Bounds::Open][rng.usize(..3)],
         ..SimConfig::default()
     };
-    let plan = Plan {
+    let mut plan = Plan {
         settings: Settings {
             overlap: match rng.i64(0..10) {
                 0 => Overlap::Auto,
@@ -197,10 +244,10 @@ async fn live(seed: u64, broken: &Broken, mut watch: impl FnMut(&mut World, Stri
         breaker: breaker(rng.u64(..), &armed, broken),
         ..Plan::default()
     };
-    let mut world = World::new(config, plan).await;
     let faults = faults(&mut rng);
     // An entry without an id that a page repeats cannot be told from its twin.
     let without_ids = faults.repeat_across_pages == 0.0;
+    let mut world = World::new(config, plan.clone()).await;
     let sources = world.simulator.sources();
     // In every second world one log can never be read, until the faults end.
     let forbidden = &sources[rng.usize(..sources.len())];
@@ -209,12 +256,22 @@ async fn live(seed: u64, broken: &Broken, mut watch: impl FnMut(&mut World, Stri
     } else {
         Vec::new()
     };
-    world.simulator.set_faults(Faults {
-        forbidden,
-        ..faults
-    });
     // The machine's clock is set now and then, forward and back.
     let clock_is_set = rng.bool();
+    let trouble = Trouble::of(seed, &sources, clock_is_set);
+    tell(format!("{trouble:?}"));
+    plan.second = trouble.shared.iter().cloned().collect();
+    // The first credential finds it in a list or is told of it.
+    plan.also = plan.second.clone();
+    plan.also.truncate(usize::from(seed.is_multiple_of(2)));
+    world.plan = plan;
+    let faults = Faults {
+        forbidden,
+        statuses: trouble.statuses(),
+        ..faults
+    };
+    world.simulator.set_faults(faults.clone());
+    let mut chance = Rng::with_seed(!seed);
     let mut ahead = TimeDelta::zero();
     for _ in 0..rng.u32(150..400) {
         let turn = world.poll().await;
@@ -243,6 +300,9 @@ async fn live(seed: u64, broken: &Broken, mut watch: impl FnMut(&mut World, Stri
             ahead = next;
             watch(&mut world, format!("the clock is {ahead} ahead"));
         }
+        if let Some(step) = befall(&mut world, &trouble, &faults, &mut chance) {
+            watch(&mut world, step);
+        }
         if rng.u8(..60) == 0 {
             world.claims_hold(&mut rng);
         }
@@ -250,8 +310,61 @@ async fn live(seed: u64, broken: &Broken, mut watch: impl FnMut(&mut World, Stri
     *armed.lock().unwrap() = false;
     world.simulator.set_faults(Faults::default());
     world.local_clock.jump(-ahead);
+    // The repair has a credential of its own.
+    if let Some(shared) = &trouble.shared {
+        world.one_credential_reads(shared);
+    }
+    if trouble.damage {
+        world.repair().await;
+    }
     world.settle().await;
+    if let Some((failing, _)) = &trouble.failing {
+        world.simulator.set_faults(Faults {
+            statuses: trouble.statuses(),
+            ..Faults::default()
+        });
+        world.others_are_called(failing).await;
+        world.simulator.set_faults(Faults::default());
+        world.settle().await;
+    }
     world
+}
+
+/// One step of a seed's trouble, now and then; gives its name.
+fn befall(
+    world: &mut World,
+    trouble: &Trouble,
+    faults: &Faults,
+    chance: &mut Rng,
+) -> Option<String> {
+    match (chance.u8(..40), trouble.date_off) {
+        (0 | 1, Some(date_off)) => {
+            // None, some or all.
+            let wrong_date = [0.0, 0.3, 1.0][chance.usize(..3)];
+            world.simulator.set_faults(Faults {
+                wrong_date,
+                date_off,
+                ..faults.clone()
+            });
+            Some(format!("of all dates, {wrong_date} are wrong"))
+        }
+        (2..=4, _) if trouble.damage => {
+            if chance.bool() {
+                world.crash();
+            }
+            let damaged = world.damage(chance);
+            Some(format!("damaged {damaged:?}"))
+        }
+        (5, _) if trouble.damage => {
+            let damaged = world.reads_everything();
+            Some(format!("read, {damaged} damaged"))
+        }
+        (6 | 7, _) => {
+            world.scrub();
+            Some("scrubbed".to_owned())
+        }
+        _ => None,
+    }
 }
 
 /// Two runs of one seed, compared line by line: each step with the time and how far log and index were, each request that
@@ -306,7 +419,6 @@ async fn every_entry_is_held_exactly_once_whatever_breaks() {
         }
         let elsewhere = [
             store::steps::APPEND_IMPORT,
-            store::steps::SAVE_SCRUB,
             store::steps::REPAIR_BODY,
             store::steps::ADVANCE_FOLLOWER,
             index::steps::SWAP,

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
+use orgtrail::engine::tantivy::{DIR_NAME, Index};
 use orgtrail::follow::index::Indexing;
-use orgtrail::index::{DIR_NAME, Index};
 use orgtrail::position::Seq;
 use tempfile::TempDir;
 

@@ -17,8 +17,9 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
+use orgtrail::engine::tantivy::Index;
+use orgtrail::engine::{Ask, Caller, Hit, Order, Range, Scope, View};
 use orgtrail::follow::index::Indexing;
-use orgtrail::index::{Hit, Index, Order, Range, Snapshot};
 use orgtrail::position::Seq;
 use orgtrail::query::Query;
 use orgtrail::search::{self, Question, Tally};
@@ -36,7 +37,8 @@ const ENTRIES: u64 = 100_000;
 /// A log and its index, and the index as the engine alone sees it.
 struct Held {
     store: Store,
-    snapshot: Snapshot,
+    view: View,
+    caller: Caller,
     bare: Bare,
     _dir: TempDir,
 }
@@ -56,8 +58,10 @@ impl Held {
             .catch_up()
             .unwrap();
         index.close().unwrap();
+        let view = View::from(index.snapshot());
         Self {
-            snapshot: (*index.snapshot()).clone(),
+            caller: view.caller(Scope::everything(), None),
+            view,
             bare: Bare::open(dir.path()),
             store,
             _dir: dir,
@@ -83,7 +87,10 @@ fn questions(c: &mut Criterion) {
 
 fn newest(group: &mut BenchmarkGroup<'_, WallTime>, held: &Held, kind: &Kind) {
     let Held {
-        store, snapshot, ..
+        store,
+        view,
+        caller,
+        ..
     } = held;
     bound(group, held, kind, |question| {
         held.bare.front(&question.query, question.range, LIMIT + 1)
@@ -92,7 +99,7 @@ fn newest(group: &mut BenchmarkGroup<'_, WallTime>, held: &Held, kind: &Kind) {
         hits(held, &question.query, question.range, None)
     });
     each(group, "with its events", kind, |question| {
-        search::page(store, snapshot, question, now(), None, LIMIT).unwrap()
+        search::page(store, view, caller, question, now(), None, LIMIT).unwrap()
     });
 }
 
@@ -101,13 +108,16 @@ fn count(group: &mut BenchmarkGroup<'_, WallTime>, held: &Held, kind: &Kind) {
         held.bare.whole(&question.query, question.range)
     });
     each(group, "counted", kind, |question| {
-        search::count(&held.store, &held.snapshot, question).unwrap()
+        search::count(&held.store, &held.view, &held.caller, question).unwrap()
     });
 }
 
 fn tallied(group: &mut BenchmarkGroup<'_, WallTime>, held: &Held, kind: &Kind, wanted: &Tally) {
     let Held {
-        store, snapshot, ..
+        store,
+        view,
+        caller,
+        ..
     } = held;
     bound(
         group,
@@ -119,7 +129,7 @@ fn tallied(group: &mut BenchmarkGroup<'_, WallTime>, held: &Held, kind: &Kind, w
         },
     );
     each(group, "counted", kind, |question| {
-        search::tally(store, snapshot, question, snapshot.seq(), wanted).unwrap()
+        search::tally(store, view, caller, question, view.seq(), wanted).unwrap()
     });
 }
 
@@ -142,11 +152,14 @@ fn deep(group: &mut BenchmarkGroup<'_, WallTime>, held: &Held) {
 }
 
 fn hits(held: &Held, query: &Query, range: Range, after: Option<Hit>) -> Vec<Hit> {
-    let Held { snapshot, .. } = held;
-    let (order, upto) = (Order::Descending, snapshot.seq());
-    snapshot
-        .hits(query, range, order, after, upto, LIMIT + 1)
-        .unwrap()
+    let Held { view, caller, .. } = held;
+    let ask = Ask {
+        query,
+        range,
+        caller,
+    };
+    let (order, upto) = (Order::Descending, view.seq());
+    view.hits(&ask, order, after, upto, LIMIT + 1).unwrap()
 }
 
 /// What the engine alone takes, once it has been seen to find as many events.
@@ -158,13 +171,14 @@ fn bound(
 ) {
     let Held {
         store,
-        snapshot,
+        view,
+        caller,
         bare,
         ..
     } = held;
     for question in &kind.questions {
         let whole = bare.whole(&question.query, question.range);
-        let count = search::count(store, snapshot, question).unwrap();
+        let count = search::count(store, view, caller, question).unwrap();
         assert_eq!(bare.read(&whole), count, "{}", question.query);
     }
     let readings: Vec<Reading> = kind.questions.iter().map(reading).collect();

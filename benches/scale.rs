@@ -32,9 +32,9 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
+use orgtrail::engine::tantivy::{DIR_NAME, Index};
 use orgtrail::event::AuditEvent;
 use orgtrail::follow::index::Indexing;
-use orgtrail::index::{DIR_NAME, Index};
 use orgtrail::position::Seq;
 use orgtrail::store::Store;
 

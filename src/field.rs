@@ -6,6 +6,7 @@
 
 mod number;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use chrono::DateTime;
@@ -278,6 +279,20 @@ pub fn by_name(name: &str) -> Option<&'static Field> {
     FIELDS.iter().find(|field| field.name == name)
 }
 
+/// The paths of the bodies of requests and answers, and of what they are about.
+const BODIES: [&str; 3] = ["resource.request", "resource.response", "resource.value"];
+
+/// Whether a path is that of a body of a request or an answer, or leads into one.
+#[must_use]
+pub fn is_body(path: &str) -> bool {
+    BODIES.iter().any(|body| {
+        let start = path.get(..body.len());
+        let rest = path.get(body.len()..).unwrap_or_default();
+        start.is_some_and(|start| start.eq_ignore_ascii_case(body))
+            && (rest.is_empty() || rest.starts_with('.'))
+    })
+}
+
 /// A text as it is compared: each character in lower case by itself, whatever stands beside it.
 #[must_use]
 pub fn folded(text: &str) -> String {
@@ -289,6 +304,41 @@ pub fn folded(text: &str) -> String {
         // Two forms of one letter, by its place in a word.
         .map(|c| if c == 'ς' { 'σ' } else { c })
         .collect()
+}
+
+/// Stands between a path and a value where both are in one text. No path holds it: see [`spelled_path`].
+pub const PATH_END: char = '\u{1f}';
+
+/// A path as it is compared: folded, and without [`PATH_END`].
+#[must_use]
+pub fn spelled_path(path: &str) -> Cow<'_, str> {
+    let is_plain =
+        |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase() && byte != PATH_END as u8;
+    match path.bytes().all(is_plain) {
+        true => Cow::Borrowed(path),
+        false => Cow::Owned(folded(path).replace(PATH_END, "\u{241f}")),
+    }
+}
+
+/// Whether a name is that of a field which orgtrail says, not the entry.
+#[must_use]
+pub fn is_own(name: &str) -> bool {
+    by_name(name).is_some_and(|field| field.origin == Origin::Event)
+}
+
+/// Whether the table says that words of a field's values are found.
+#[must_use]
+pub fn has_words(path: &str) -> bool {
+    by_name(path).is_some_and(|field| field.words)
+}
+
+/// The fields of a part of the entry that have values of their own.
+pub fn fields_of(part: Part) -> impl Iterator<Item = &'static Field> {
+    FIELDS.iter().filter(move |field| {
+        field.origin == Origin::Entry
+            && field.kind != Kind::Any
+            && Part::of_path(field.name) == part
+    })
 }
 
 /// The dot above, which the lower case of `İ` has behind its `i`.

@@ -34,9 +34,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::debug;
 
 use crate::clock::{CallOff, Clock, Deadline};
+use crate::engine::{Caller, Engine, Scope, View};
 use crate::follow::board::FollowerBoard;
 use crate::health::Board;
-use crate::index::{Index, Snapshot};
 use crate::owner::OwnerSecret;
 use crate::search::Pivot;
 use crate::store::Store;
@@ -58,7 +58,7 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct AppState {
     store: Store,
-    index: Index,
+    engine: Engine,
     board: Board,
     followers: FollowerBoard,
     clock: Clock,
@@ -86,13 +86,13 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// What is asked is answered from `store` and `index`; how the sources are doing, from `board`.
+    /// What is asked is answered from `store` and `engine`; how the sources are doing, from `board`.
     #[must_use]
-    pub fn new(store: Store, index: Index, board: Board, clock: Clock, auth: Auth) -> Self {
+    pub fn new(store: Store, engine: Engine, board: Board, clock: Clock, auth: Auth) -> Self {
         let at_once = |n| Arc::new(Semaphore::new(n));
         Self {
             store,
-            index,
+            engine,
             board,
             followers: FollowerBoard::default(),
             clock,
@@ -147,9 +147,20 @@ impl AppState {
         }
     }
 
-    /// What can be asked now, by one question, which is cut off when it takes too long.
-    fn snapshot(&self) -> Snapshot {
-        self.index.snapshot().until(self.deadline())
+    /// What can be asked now, and by whom: by one question, which is cut off when it takes too long.
+    fn asking(&self) -> (View, Caller) {
+        let view = self.engine.view();
+        let caller = view.caller(self.scope(), Some(self.deadline()));
+        (view, caller)
+    }
+
+    /// What whoever asks may see.
+    #[expect(
+        clippy::unused_self,
+        reason = "it follows from the request's credential, once there are any"
+    )]
+    fn scope(&self) -> Scope {
+        Scope::everything()
     }
 
     /// When what is begun now is cut off.

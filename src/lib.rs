@@ -24,7 +24,7 @@
 //! 2. [`poll`] chooses which call is next, and stores its page. Begin with [`poll::Poller::next_turn`].
 //! 3. [`store`] is the log. A page and its window's cursor are one transaction. It is the only user of SQLite.
 //! 4. [`follow`] has the followers. [`follow::index`] reads new events from the log and adds them to the index.
-//! 5. [`index`] is the only user of Tantivy.
+//! 5. [`engine`] finds events. What is asked goes through one view, and [`engine::tantivy`] is the only user of Tantivy.
 //!
 //! # 3. What is proven
 //!
@@ -58,6 +58,7 @@ pub mod command;
 pub mod config;
 pub mod coverage;
 pub mod durable;
+pub mod engine;
 pub mod event;
 pub mod field;
 pub mod follow;
@@ -65,7 +66,6 @@ pub mod handles;
 pub mod health;
 pub mod http;
 pub mod import;
-pub mod index;
 pub mod invariant;
 pub mod ledger;
 pub mod owner;

@@ -12,6 +12,7 @@ mod histogram;
 mod history;
 mod known;
 mod pivot;
+mod spelling;
 mod tally;
 mod walk;
 
@@ -21,9 +22,9 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::clock::from_micros;
+use crate::engine::{Ask, Caller, EngineError, Hit, Order, Range, View};
 use crate::event::{AuditEvent, NOT_INDEXED, sha256};
 use crate::field;
-use crate::index::{Hit, IndexError, Order, Range, Snapshot};
 use crate::position::Seq;
 use crate::query::{Query, QueryError};
 use crate::store::{Store, StoreError};
@@ -57,6 +58,17 @@ pub struct Question {
     pub range: Range,
     /// In which order.
     pub order: Order,
+}
+
+impl Question {
+    /// As an engine is asked, for a caller.
+    fn ask<'a>(&'a self, caller: &'a Caller) -> Ask<'a> {
+        Ask {
+            query: &self.query,
+            range: self.range,
+            caller,
+        }
+    }
 }
 
 /// One page of an answer.
@@ -109,7 +121,7 @@ pub enum SearchError {
     },
     /// The index failed.
     #[error(transparent)]
-    Index(#[from] IndexError),
+    Engine(#[from] EngineError),
     /// The log failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -123,7 +135,8 @@ pub enum SearchError {
 /// [`SearchError`], named by whose fault it is.
 pub fn page(
     store: &Store,
-    snapshot: &Snapshot,
+    view: &View,
+    caller: &Caller,
     question: &Question,
     asked_at: DateTime<Utc>,
     cursor: Option<&str>,
@@ -132,30 +145,28 @@ pub fn page(
     let place = cursor
         .map(|cursor| Place::read(cursor, question, store.log_id()))
         .transpose()?;
-    let upto = place.as_ref().map_or(snapshot.seq(), |place| place.upto);
-    if upto > store.head().max(snapshot.seq()) {
+    let upto = place.as_ref().map_or(view.seq(), |place| place.upto);
+    if upto > store.head().max(view.seq()) {
         return Err(SearchError::Cursor(
             "this cursor is of events that this log does not have: start from the first page",
         ));
     }
-    if upto > snapshot.seq() {
+    if upto > view.seq() {
         return Err(SearchError::Behind {
-            has: snapshot.seq(),
+            has: view.seq(),
             needs: upto,
         });
     }
-    check_names(&question.query, snapshot)?;
+    check_names(&question.query, view, caller)?;
     let query = known::resolved(store, &question.query)?;
     let after = place.map(|place| place.after);
     // One more than asked for tells whether there is another page.
-    let hits = snapshot.hits(
-        &query,
-        question.range,
-        question.order,
-        after,
-        upto,
-        limit + 1,
-    )?;
+    let ask = Ask {
+        query: &query,
+        range: question.range,
+        caller,
+    };
+    let hits = view.hits(&ask, question.order, after, upto, limit + 1)?;
     let places: Vec<Seq> = hits.iter().take(limit).map(|hit| hit.seq).collect();
     // Large entries make a shorter page.
     let events = store.events(&places, MAX_PAGE_BYTES)?;
@@ -173,7 +184,7 @@ pub fn page(
         _ => None,
     };
     let mut events = without_erased(events);
-    report_not_indexed(snapshot, &mut events)?;
+    report_not_indexed(view, &mut events)?;
     Ok(Answer {
         events,
         next_cursor,
@@ -190,16 +201,13 @@ fn without_erased(mut events: Vec<AuditEvent>) -> Vec<AuditEvent> {
 /// Reports of which events the documents could not be made: they are found by what their rows say, and not by their entries.
 ///
 /// # Errors
-/// [`SearchError::Index`] when the index cannot be read.
-pub fn report_not_indexed(
-    snapshot: &Snapshot,
-    events: &mut [AuditEvent],
-) -> Result<(), SearchError> {
+/// [`SearchError::Engine`] when the index cannot be read.
+pub fn report_not_indexed(view: &View, events: &mut [AuditEvent]) -> Result<(), SearchError> {
     let hits = events.iter().map(|event| Hit {
         at_us: event.ordered_at().timestamp_micros(),
         seq: event.seq,
     });
-    let not_indexed = snapshot.not_indexed(hits)?;
+    let not_indexed = view.not_indexed(hits)?;
     for event in events {
         if not_indexed.contains(&event.seq) && !event.is_damaged() && !event.is_erased() {
             event.problem = Some(NOT_INDEXED.to_owned());
@@ -212,10 +220,20 @@ pub fn report_not_indexed(
 ///
 /// # Errors
 /// [`SearchError`], named by whose fault it is.
-pub fn count(store: &Store, snapshot: &Snapshot, question: &Question) -> Result<u64, SearchError> {
-    check_names(&question.query, snapshot)?;
+pub fn count(
+    store: &Store,
+    view: &View,
+    caller: &Caller,
+    question: &Question,
+) -> Result<u64, SearchError> {
+    check_names(&question.query, view, caller)?;
     let query = known::resolved(store, &question.query)?;
-    Ok(snapshot.count(&query, question.range)?)
+    let ask = Ask {
+        query: &query,
+        range: question.range,
+        caller,
+    };
+    Ok(view.count(&ask)?)
 }
 
 /// The moment for which a cursor's question was read: relative times mean the same on each of its pages. `None` for what is no
@@ -230,42 +248,50 @@ pub fn asked_at(cursor: &str) -> Option<DateTime<Utc>> {
 ///
 /// # Errors
 /// [`SearchError::UnknownField`] with the first such path; what the index says.
-pub fn check_names(query: &Query, snapshot: &Snapshot) -> Result<(), SearchError> {
+pub fn check_names(query: &Query, view: &View, caller: &Caller) -> Result<(), SearchError> {
     let mut paths = Vec::new();
     query.paths(&mut |path, at| paths.push((path, at)));
     for (path, at) in paths {
-        let is_known = field::by_name(path).is_some() || known::is_member(path);
-        if is_known || snapshot.knows_path(path)? {
+        if known::is_member(path) || is_known_field(path, view, caller)? {
             continue;
         }
-        return Err(unknown_field(snapshot, path, "q", Some(at)));
+        return Err(unknown_field(view, caller, path, "q", Some(at)));
     }
     Ok(())
 }
 
 /// As [`check_names`], for a field that a parameter names.
 fn known_field(
-    snapshot: &Snapshot,
+    view: &View,
+    caller: &Caller,
     name: &str,
     parameter: &'static str,
 ) -> Result<(), SearchError> {
-    if field::by_name(name).is_some() || snapshot.knows_path(name)? {
-        return Ok(());
+    match is_known_field(name, view, caller)? {
+        true => Ok(()),
+        false => Err(unknown_field(view, caller, name, parameter, None)),
     }
-    Err(unknown_field(snapshot, name, parameter, None))
+}
+
+/// Whether the table of fields or an entry has a field, as far as the caller may see.
+fn is_known_field(name: &str, view: &View, caller: &Caller) -> Result<bool, EngineError> {
+    let is_in_table = field::by_name(name).is_some() && !caller.scope.hides(name);
+    Ok(is_in_table || view.knows_path(name, caller)?)
 }
 
 fn unknown_field(
-    snapshot: &Snapshot,
+    view: &View,
+    caller: &Caller,
     path: &str,
     parameter: &'static str,
     at: Option<usize>,
 ) -> SearchError {
-    let known = match snapshot.all_paths() {
+    let known = match view.all_paths(caller) {
         Ok(known) => known,
         Err(error) => return error.into(),
     };
     let names = field::FIELDS.iter().map(|field| field.name);
+    let names = names.filter(|name| !caller.scope.hides(name));
     let hint = match nearest(path, names.chain(known.iter().map(String::as_str))) {
         Some(name) => format!("did you mean {}?", quoted(name)),
         None => "no entry has it either".to_owned(),

@@ -23,12 +23,13 @@ use tracing::{debug, info, warn};
 use crate::clock::Clock;
 use crate::config::{self, AccountsChoice, Config, CredentialSource};
 use crate::durable::Breaker;
+use crate::engine::Engine;
+use crate::engine::tantivy::{ENGINE_THREADS, Index};
 use crate::follow::board::FollowerBoard;
 use crate::follow::index::{self as indexing, Indexing};
 use crate::handles;
 use crate::health::Board;
 use crate::http::{self, AppState, Limits};
-use crate::index::{ENGINE_THREADS, Index};
 use crate::owner::OwnerSecret;
 use crate::poll::{BackfillSince, Following, Overlap, Poller, Settings};
 use crate::position::Source;
@@ -87,7 +88,8 @@ impl Service {
         } = self;
         let followers = FollowerBoard::default();
         let owner = OwnerSecret::random();
-        let app = AppState::new(store.clone(), index.clone(), board, clock.clone(), auth)
+        let engine = Engine::Tantivy(index.clone());
+        let app = AppState::new(store.clone(), engine, board, clock.clone(), auth)
             .with_owner(owner.clone())
             .with_limits(Limits {
                 connections,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
-use orgtrail::index::{Order, Range};
+use orgtrail::engine::{Order, Range};
 use orgtrail::position::Seq;
 use orgtrail::query::parse;
 use orgtrail::search::{Facets, Question, Scale, Tally, parse_zone};

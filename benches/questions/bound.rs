@@ -5,8 +5,9 @@ use std::hint::black_box;
 use std::ops::Range as Stretch;
 use std::path::Path;
 
+use orgtrail::engine::Range;
+use orgtrail::engine::tantivy::DIR_NAME;
 use orgtrail::field::{FIELDS, Kind, Part};
-use orgtrail::index::{DIR_NAME, Range};
 use orgtrail::query::{Pattern, Piece, Query};
 use tantivy::columnar::Column;
 use tantivy::query::{AllQuery, BooleanQuery, EnableScoring, PhraseQuery, RegexQuery, TermQuery};

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use orgtrail::durable::Breaker;
-use orgtrail::index::Index;
+use orgtrail::engine::tantivy::Index;
+use orgtrail::engine::{Ask, Scope, View};
 use orgtrail::search::{self, Question};
 use orgtrail::store::Store;
 
@@ -17,8 +18,9 @@ use crate::{Figures, days_before_end, percentile};
 pub(crate) fn ask(dir: &Path) -> Figures {
     let store = Store::open(dir, Breaker::default()).unwrap();
     let (index, _) = Index::open(dir, store.log_id(), store.head(), Breaker::default()).unwrap();
-    let snapshot = &index.snapshot();
-    let upto = snapshot.seq();
+    let view = &View::from(index.snapshot());
+    let caller = &view.caller(Scope::everything(), None);
+    let upto = view.seq();
     let mut figures = Figures::new();
     for kind in &kinds(&store, days_before_end(0)) {
         let name = kind.name;
@@ -30,19 +32,22 @@ pub(crate) fn ask(dir: &Path) -> Figures {
                         range,
                         order,
                     } = question;
-                    snapshot
-                        .hits(query, *range, *order, None, upto, LIMIT + 1)
-                        .unwrap();
+                    let ask = Ask {
+                        query,
+                        range: *range,
+                        caller,
+                    };
+                    view.hits(&ask, *order, None, upto, LIMIT + 1).unwrap();
                 });
                 time(&mut figures, name, kind, |question| {
-                    search::page(&store, snapshot, question, now(), None, LIMIT).unwrap();
+                    search::page(&store, view, caller, question, now(), None, LIMIT).unwrap();
                 });
             }
             Wanted::Count => time(&mut figures, name, kind, |question| {
-                search::count(&store, snapshot, question).unwrap();
+                search::count(&store, view, caller, question).unwrap();
             }),
             Wanted::Tally(wanted) => time(&mut figures, name, kind, |question| {
-                search::tally(&store, snapshot, question, upto, wanted).unwrap();
+                search::tally(&store, view, caller, question, upto, wanted).unwrap();
             }),
         }
     }

@@ -7,8 +7,9 @@ use std::sync::{LazyLock, Mutex};
 use libfuzzer_sys::fuzz_target;
 use orgtrail::clock::from_micros;
 use orgtrail::durable::Breaker;
+use orgtrail::engine::tantivy::Index;
+use orgtrail::engine::{Ask, Hit, Range, Scope, View};
 use orgtrail::event::{Arrival, AuditEvent, Identity, hex, sha256};
-use orgtrail::index::{Hit, Index, Range};
 use orgtrail::position::{Seq, Source};
 use orgtrail::query::Query;
 use orgtrail::search::csv;
@@ -71,12 +72,15 @@ fuzz_target!(|text: &str| {
         .add(std::slice::from_ref(&event))
         .expect("the index takes it");
     log.index.commit().expect("the index commits it");
-    let snapshot = log.index.snapshot();
-    assert!(snapshot.not_indexed([hit]).expect("an answer").is_empty());
+    let view = View::from(log.index.snapshot());
+    assert!(view.not_indexed([hit]).expect("an answer").is_empty());
     assert_eq!(
-        snapshot
-            .count(&Query::All, Range::default())
-            .expect("a number"),
+        view.count(&Ask {
+            query: &Query::All,
+            range: Range::default(),
+            caller: &view.caller(Scope::everything(), None),
+        })
+        .expect("a number"),
         log.seq.0
     );
     csv::rows([&event]).expect("a row");

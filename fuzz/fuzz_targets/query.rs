@@ -8,10 +8,11 @@ use chrono::TimeDelta;
 use libfuzzer_sys::fuzz_target;
 use orgtrail::clock::{Clock, Deadline, from_micros};
 use orgtrail::durable::Breaker;
+use orgtrail::engine::tantivy::Index;
+use orgtrail::engine::{Ask, EngineError, Following, Range, Scope, View};
 use orgtrail::event::{AuditEvent, Reading, hex, sha256};
-use orgtrail::index::{Following, Index, IndexError, Range};
 use orgtrail::position::{Seq, Source};
-use orgtrail::query::parse;
+use orgtrail::query::{Matcher, parse};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -27,7 +28,7 @@ static INDEX: LazyLock<(Index, Following, tempfile::TempDir)> = LazyLock::new(||
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (index, _) =
         Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).expect("an index");
-    let following = index.follow();
+    let following = index.recent().follow();
     for (seq, body) in (1..).zip(ENTRIES) {
         let reading = Reading::of(body);
         let event = AuditEvent {
@@ -57,14 +58,22 @@ fuzz_target!(|text: &str| {
     };
     let index = &INDEX.0;
     let deadline = Deadline::after(&Clock::system(), TimeDelta::seconds(5));
-    let snapshot = index.snapshot().until(deadline);
-    let found = match snapshot.count(&query, Range::default()) {
+    let view = View::from(index.snapshot());
+    let caller = view.caller(Scope::everything(), Some(deadline));
+    let ask = Ask {
+        query: &query,
+        range: Range::default(),
+        caller: &caller,
+    };
+    let found = match view.count(&ask) {
         Ok(found) => found,
-        Err(IndexError::Question(_)) => return,
+        Err(EngineError::Question(_)) => return,
         Err(error) => panic!("{error}"),
     };
-    if let Some(matcher) = index.matcher(&query) {
-        let in_memory = index.recent_arrivals(&matcher, Range::default(), Seq::ZERO, &snapshot);
+    if let Ok(matcher) = Matcher::of(&query, true) {
+        let (range, upto) = (Range::default(), view.seq());
+        let recent = index.recent();
+        let in_memory = recent.arrivals(&matcher, range, &caller, Seq::ZERO, upto);
         let in_memory = in_memory
             .expect("an answer")
             .map(|found| found.len() as u64);

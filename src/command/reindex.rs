@@ -11,8 +11,8 @@ use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use super::counted;
 use crate::clock::Clock;
 use crate::durable::Breaker;
+use crate::engine::tantivy::Index;
 use crate::follow::index::{Indexing, open_index};
-use crate::index::Index;
 use crate::store::{Store, StoreError};
 use crate::terminal::{note, say};
 

@@ -13,8 +13,8 @@ use super::reindex;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::durable::Breaker;
+use crate::engine::{Ask, Range, Scope};
 use crate::follow::index::{open_beside, open_index};
-use crate::index::Range;
 use crate::position::Seq;
 use crate::query;
 use crate::service::{self, Repaired};
@@ -204,11 +204,17 @@ fn repair(
 /// Makes repaired events searchable by their content again, if the index was made while they were damaged.
 fn reindex_repaired(dir: &Path, store: &Store) -> Result<()> {
     // Without an index there is nothing to correct.
-    let Ok(snapshot) = open_beside(dir, store) else {
+    let Ok(view) = open_beside(dir, store) else {
         return Ok(());
     };
     let question = query::parse("problem:damaged", Clock::system().now())?;
-    if snapshot.count(&question, Range::default())? == 0 {
+    let caller = view.caller(Scope::everything(), None);
+    let ask = Ask {
+        query: &question,
+        range: Range::default(),
+        caller: &caller,
+    };
+    if view.count(&ask)? == 0 {
         return Ok(());
     }
     let (index, _) = open_index(dir, store, Breaker::default())?;

@@ -18,7 +18,7 @@ use self::show::{Form, Show};
 use super::moment::Moment;
 use super::reach::{Misread, Reach};
 use crate::clock::Clock;
-use crate::index::Order;
+use crate::engine::Order;
 use crate::query::When;
 use crate::search::{MAX_SIZE, parse_zone};
 

@@ -16,10 +16,11 @@ use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::durable::Breaker;
+use crate::engine::tantivy::{Index, IndexError};
+use crate::engine::{Hit, View};
 use crate::event::AuditEvent;
 use crate::follow::board::FollowerBoard;
 use crate::follow::{self, Follower, Wake, other_history};
-use crate::index::{Hit, Index, IndexError, Snapshot};
 use crate::invariant;
 use crate::position::Seq;
 use crate::store::{Store, StoreError};
@@ -84,10 +85,10 @@ pub fn open_index(
 ///
 /// # Errors
 /// [`IndexError::Unusable`] when there is no index of this log.
-pub fn open_beside(data_dir: &Path, store: &Store) -> Result<Snapshot, IndexingError> {
+pub fn open_beside(data_dir: &Path, store: &Store) -> Result<View, IndexingError> {
     let snapshot = Index::open_beside(data_dir, store.log_id())?;
     match other_history(store, snapshot.seq(), snapshot.last_hash())? {
-        None => Ok(snapshot),
+        None => Ok(Arc::new(snapshot).into()),
         Some(why) => Err(IndexError::Unusable(why).into()),
     }
 }

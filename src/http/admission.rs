@@ -190,7 +190,7 @@ impl AppState {
             // What is in the log and the index is guarded by their own locks, and goes on after a panic.
             match catch_unwind(AssertUnwindSafe(|| question(&state))) {
                 Ok(answer) => {
-                    answer.map_err(|problem| problem.or_rebuilding(state.index.is_rebuilding()))
+                    answer.map_err(|problem| problem.or_rebuilding(state.engine.is_rebuilding()))
                 }
                 Err(_) => Err(state.panics.count()),
             }
@@ -358,9 +358,10 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::durable::Breaker;
+    use crate::engine::Engine;
+    use crate::engine::tantivy::Index;
     use crate::health::Board;
     use crate::http::Auth;
-    use crate::index::Index;
     use crate::store::Store;
 
     fn app(dir: &std::path::Path) -> AppState {
@@ -368,7 +369,14 @@ mod tests {
         let breaker = Breaker::default();
         let (index, _) = Index::open(dir, store.log_id(), store.head(), breaker).unwrap();
         let clock = Clock::system();
-        AppState::new(store, index, Board::default(), clock, Auth::None).with_limits(Limits {
+        AppState::new(
+            store,
+            Engine::Tantivy(index),
+            Board::default(),
+            clock,
+            Auth::None,
+        )
+        .with_limits(Limits {
             looking: TimeDelta::days(1),
             waiting: Duration::from_secs(60),
             ..Limits::default()

@@ -9,8 +9,8 @@ use super::coverage::{self, Proven};
 use super::params::{Given, ListParams, Named, read_filters};
 use super::problem::Problem;
 use crate::coverage::{Asked, Verdict};
+use crate::engine::{Range, View};
 use crate::event::AuditEvent;
-use crate::index::{Range, Snapshot};
 use crate::people::{self, KnownEvent};
 use crate::position::Seq;
 use crate::search::{self, FieldValues, Histogram, Question};
@@ -33,7 +33,7 @@ impl EventsPage {
     /// `asked` is what it is about, for what is proven of it.
     pub(super) fn make(app: &AppState, list: &ListParams, asked: Asked) -> Result<Self, Problem> {
         let proven = Proven::look(app, asked)?;
-        let snapshot = app.snapshot();
+        let (view, caller) = app.asking();
         let ListParams {
             question,
             limit,
@@ -42,15 +42,16 @@ impl EventsPage {
             tally,
         } = list;
         let cursor = cursor.as_deref();
-        let answer = search::page(&app.store, &snapshot, question, *asked_at, cursor, *limit)?;
-        let tallied = search::tally(&app.store, &snapshot, question, answer.upto, tally)?;
+        let store = &app.store;
+        let answer = search::page(store, &view, &caller, question, *asked_at, cursor, *limit)?;
+        let tallied = search::tally(store, &view, &caller, question, answer.upto, tally)?;
         Ok(Self {
             events: people::introduce(&app.store, answer.events)?,
             next_cursor: answer.next_cursor,
             count: tallied.count,
             facets: tallied.facets,
             histogram: tallied.histogram,
-            index: IndexState::of(app, &snapshot),
+            index: IndexState::of(app, &view),
             // What arrived since the first page is on none of them.
             coverage: proven.of_answer(answer.upto),
         })
@@ -74,11 +75,11 @@ pub(super) struct IndexState {
 }
 
 impl IndexState {
-    pub(super) fn of(app: &AppState, snapshot: &Snapshot) -> Self {
-        let (searchable, held) = (snapshot.seq(), app.store.head());
-        let state = match app.index.is_rebuilding() {
+    pub(super) fn of(app: &AppState, view: &View) -> Self {
+        let (searchable, held) = (view.seq(), app.store.head());
+        let state = match app.engine.is_rebuilding() {
             true => "rebuilding",
-            false if !app.index.is_available() => "unavailable",
+            false if !app.engine.is_available() => "unavailable",
             false if searchable < held => "behind",
             false => "current",
         };
@@ -150,7 +151,7 @@ pub(super) fn event_at(app: &AppState, place: Seq) -> Result<AuditEvent, Problem
         let erased = app.store.erased(place)?.ok_or_else(Problem::internal)?;
         return Err(Problem::gone(&event, erased));
     }
-    search::report_not_indexed(&app.snapshot(), std::slice::from_mut(&mut event))?;
+    search::report_not_indexed(&app.engine.view(), std::slice::from_mut(&mut event))?;
     Ok(event)
 }
 
@@ -162,11 +163,11 @@ pub(super) async fn count(
         let question = read_filters(query.as_deref(), app.clock.now())?;
         let asked = asked(query.as_deref(), &question);
         let proven = Proven::look(app, asked)?;
-        let snapshot = app.snapshot();
+        let (view, caller) = app.asking();
         Ok(Count {
-            count: search::count(&app.store, &snapshot, &question)?,
-            index: IndexState::of(app, &snapshot),
-            coverage: proven.of_answer(snapshot.seq()),
+            count: search::count(&app.store, &view, &caller, &question)?,
+            index: IndexState::of(app, &view),
+            coverage: proven.of_answer(view.seq()),
         })
     });
     Ok(Json(count.await?))

@@ -114,10 +114,10 @@ pub(super) async fn export(
         &[&FILTERS[..], &["format", "order"]].concat(),
     )?;
     let (format, order) = (Format::read(&given)?, order(&given)?);
-    if app.index.is_rebuilding() {
+    if app.engine.is_rebuilding() {
         return Err(Problem::rebuilding());
     }
-    if !app.index.is_available() {
+    if !app.engine.is_available() {
         return Err(Problem::unavailable());
     }
     let client = client.map(|Extension(client)| client);
@@ -125,8 +125,9 @@ pub(super) async fn export(
     let of_all_pieces = app.clone();
     let exporting = app.export(move |app| {
         let question = question(&given, order, app.clock.now())?;
+        let view = app.engine.view();
         let mut exporting = Exporting {
-            export: Export::new(app.store.clone(), app.index.snapshot(), question)?,
+            export: Export::new(app.store.clone(), view, app.scope(), question)?,
             format,
             piece: format.head()?,
             place,

@@ -11,8 +11,8 @@ use url::form_urlencoded;
 
 use super::problem::Problem;
 use super::tally::{self, TALLY};
+use crate::engine::{Order, Range};
 use crate::field::{Part, folded};
-use crate::index::{Order, Range};
 use crate::position::Source;
 use crate::query::{self, Query, When, read_time};
 use crate::search::{DEFAULT_LIMIT, MAX_LIMIT, Question, Tally, asked_at, parse_zone};

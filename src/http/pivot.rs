@@ -16,7 +16,7 @@ use super::params::{
 use super::problem::Problem;
 use super::tally::size;
 use crate::coverage::{Asked, Verdict};
-use crate::index::Order;
+use crate::engine::Order;
 use crate::people::{self, KnownEvent};
 use crate::query::{Query, check_value};
 use crate::search::{self, Against, Diff, Difference, FoundBy, Pivot, Profile, Tally, Which};
@@ -97,13 +97,13 @@ async fn profile(
         let asked = asked(query.as_deref(), &question);
         question.query = Query::and(vec![by.query(&value), question.query]);
         let proven = Proven::look(app, asked)?;
-        let snapshot = app.snapshot();
+        let (view, caller) = app.asking();
         Ok(ProfileAnswer {
             by: name_of(by),
             value,
-            profile: search::profile(&app.store, &snapshot, &question, size)?,
-            index: IndexState::of(app, &snapshot),
-            coverage: proven.of_answer(snapshot.seq()),
+            profile: search::profile(&app.store, &view, &caller, &question, size)?,
+            index: IndexState::of(app, &view),
+            coverage: proven.of_answer(view.seq()),
         })
     });
     Ok(Json(answer.await?))
@@ -141,13 +141,14 @@ pub(super) async fn history(
                 ..Asked::default()
             },
         )?;
-        let snapshot = app.snapshot();
+        let (view, caller) = app.asking();
         let which = match &cursor {
             Some(cursor) => Which::At(cursor),
             None if is_around => Which::Around,
             None => Which::First,
         };
-        let history = search::history(&app.store, &snapshot, &event, order, which, limit)?;
+        let store = &app.store;
+        let history = search::history(store, &view, &caller, &event, order, which, limit)?;
         let history = history.ok_or_else(|| {
             let detail = format!("event {place} has no `resource.id`: its resource is not known");
             Problem::not_found(detail)
@@ -164,7 +165,7 @@ pub(super) async fn history(
                 .collect(),
             next_cursor: history.next_cursor,
             previous_cursor: history.previous_cursor,
-            index: IndexState::of(app, &snapshot),
+            index: IndexState::of(app, &view),
             coverage: proven.of_answer(history.upto),
         })
     });
@@ -180,7 +181,8 @@ pub(super) async fn diff(
     Given::read(query.as_deref(), &[])?;
     let answer = app.ask(move |app| {
         let event = event_at(app, place)?;
-        Ok(search::diff(&app.store, &app.snapshot(), &event)?)
+        let (view, caller) = app.asking();
+        Ok(search::diff(&app.store, &view, &caller, &event)?)
     });
     Ok(Json(answer.await?))
 }

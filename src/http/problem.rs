@@ -13,8 +13,8 @@ use serde::Serialize;
 use tokio::task::JoinError;
 use tracing::error;
 
+use crate::engine::EngineError;
 use crate::event::AuditEvent;
-use crate::index::IndexError;
 use crate::position::{Seq, rfc3339};
 use crate::search::SearchError;
 use crate::store::{Erased, StoreError};
@@ -359,7 +359,7 @@ impl From<SearchError> for Problem {
                 "The index is being rebuilt",
                 error.to_string(),
             ),
-            SearchError::Index(error) => error.into(),
+            SearchError::Engine(error) => error.into(),
             SearchError::Store(error) => error.into(),
         }
     }
@@ -386,19 +386,19 @@ impl From<StoreError> for Problem {
     }
 }
 
-impl From<IndexError> for Problem {
-    fn from(error: IndexError) -> Self {
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
         match error {
-            IndexError::Question(error) => SearchError::Query(error).into(),
-            IndexError::Parameter { parameter, message } => Self::parameter(parameter, message),
-            IndexError::Unavailable => Self::unavailable(),
-            IndexError::TooLarge => Self::new(
+            EngineError::Question(error) => SearchError::Query(error).into(),
+            EngineError::Parameter { parameter, message } => Self::parameter(parameter, message),
+            EngineError::Unavailable => Self::unavailable(),
+            EngineError::TooLarge => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "urn:orgtrail:problem:too-large",
                 "Too much memory",
                 error.to_string(),
             ),
-            IndexError::CutOff { .. } => Self::new(
+            EngineError::CutOff { .. } => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "urn:orgtrail:problem:too-slow",
                 "Too slow",

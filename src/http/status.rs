@@ -113,14 +113,14 @@ fn broken_invariants() -> BTreeMap<&'static str, u64> {
 pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, Problem> {
     let ready = app.ask(|app| {
         app.store.event(app.store.head())?;
-        if !app.index.is_available() {
+        if !app.engine.is_available() {
             return Err(Problem::unavailable());
         }
         let state = app.store.scrub_state()?;
         Ok(Ready {
             status: "ready",
             log_id: app.store.log_id(),
-            index: IndexState::of(app, &app.index.snapshot()),
+            index: IndexState::of(app, &app.engine.view()),
             problems: problems(app),
             log: LogState {
                 damaged: state.damaged,
@@ -146,7 +146,7 @@ fn problems(app: &AppState) -> Vec<&'static str> {
     let problems = [
         is_refused.then_some("credential refused"),
         is_unreachable.then_some("upstream unreachable"),
-        app.index.is_rebuilding().then_some("rebuild"),
+        app.engine.is_rebuilding().then_some("rebuild"),
         disk.map(DiskProblem::as_str),
     ];
     problems.into_iter().flatten().collect()

@@ -20,7 +20,7 @@ use super::AppState;
 use super::line::Client;
 use super::params::{FILTERS, Given, bad, question};
 use super::problem::Problem;
-use crate::index::Order;
+use crate::engine::Order;
 use crate::people::{self, KnownEvent};
 use crate::position::Seq;
 use crate::search::{self, Question, Tail};
@@ -61,7 +61,7 @@ pub(super) async fn tail(
     let after = last_event_id(&app, &headers, &given)?;
     let place = app.tails.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::too_many("tails", app.limits.tails))?;
-    let commits = app.index.commits();
+    let commits = app.engine.commits();
     let tail = app.tail(move |app| {
         let question = question(&given, Order::Ascending, app.clock.now())?;
         let mut tail = begin(app, question, after)?;
@@ -113,9 +113,9 @@ fn last_event_id(
 }
 
 fn begin(app: &AppState, question: Question, after: Option<Seq>) -> Result<Tail, Problem> {
-    let snapshot = app.snapshot();
-    search::check_names(&question.query, &snapshot)?;
-    let after = after.unwrap_or(snapshot.seq());
+    let (view, caller) = app.asking();
+    search::check_names(&question.query, &view, &caller)?;
+    let after = after.unwrap_or(view.seq());
     Ok(Tail::new(app.store.clone(), question, after))
 }
 
@@ -123,12 +123,12 @@ fn begin(app: &AppState, question: Question, after: Option<Seq>) -> Result<Tail,
 /// the tail searches the index: it is slower, and finds the same.
 fn match_in_memory(app: &AppState, tail: &mut Tail) -> Option<OwnedSemaphorePermit> {
     let spare = app.tail_patterns.available_permits() * 1024;
-    let bytes = tail.match_in_memory(&app.index, spare);
+    let bytes = tail.match_in_memory(&app.engine, &app.scope(), spare);
     let kib = u32::try_from(bytes.div_ceil(1024)).ok()?;
     let room = app.tail_patterns.clone().try_acquire_many_owned(kib).ok();
     if room.is_none() {
         // Another one was faster.
-        tail.match_in_memory(&app.index, 0);
+        tail.match_in_memory(&app.engine, &app.scope(), 0);
     }
     room
 }
@@ -146,7 +146,8 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
         // Registered before looking: what is announced meanwhile wakes the next look.
         tailing.commits.mark_unchanged();
         let piece = app.tail(move |app| {
-            let events = tailing.tail.next_events(&app.snapshot())?;
+            let (view, caller) = app.asking();
+            let events = tailing.tail.next_events(&view, &caller)?;
             let events = people::introduce(&app.store, events)?;
             Ok((messages(&events)?, tailing))
         });

@@ -10,8 +10,8 @@ use super::events::{IndexState, asked};
 use super::params::{FILTERS, Given, Named, bad, flag, number, question, zone};
 use super::problem::Problem;
 use crate::coverage::Verdict;
+use crate::engine::{Order, Scope};
 use crate::field::{FIELDS, Kind, Origin};
-use crate::index::Order;
 use crate::search::{
     self, DEFAULT_SIZE, Facets, FieldValues, LabelledValue, MAX_SIZE, SearchError, Tallied, Tally,
 };
@@ -121,10 +121,10 @@ async fn counted(
         let question = question(&given, Order::Descending, app.clock.now())?;
         let asked = asked(query.as_deref(), &question);
         let proven = Proven::look(app, asked)?;
-        let snapshot = app.snapshot();
-        let upto = snapshot.seq();
-        let tallied = search::tally(&app.store, &snapshot, &question, upto, &wanted)?;
-        let index = IndexState::of(app, &snapshot);
+        let (view, caller) = app.asking();
+        let upto = view.seq();
+        let tallied = search::tally(&app.store, &view, &caller, &question, upto, &wanted)?;
+        let index = IndexState::of(app, &view);
         Ok((tallied, index, proven.of_answer(upto)))
     })
     .await
@@ -141,16 +141,16 @@ pub(super) async fn fields(
         Some(text) => number("limit", text, MAX_PATHS)?,
     };
     let answer = app.ask(move |app| {
-        let snapshot = app.snapshot();
+        let (view, caller) = app.asking();
         // One more than asked for tells whether there are more.
-        let mut paths = snapshot.paths(&prefix, limit + 1)?;
+        let mut paths = view.paths(&prefix, limit + 1, &caller)?;
         let more_paths = paths.len() > limit;
         paths.truncate(limit);
         Ok(FieldsAnswer {
-            fields: known_fields(&prefix),
+            fields: known_fields(&prefix, &caller.scope),
             paths,
             more_paths,
-            index: IndexState::of(app, &snapshot),
+            index: IndexState::of(app, &view),
         })
     });
     Ok(Json(answer.await?))
@@ -169,8 +169,9 @@ pub(super) async fn values(
     let size = size(&given, "size")?;
     let answer = app.ask(move |app| {
         let question = question(&given, Order::Descending, app.clock.now())?;
-        let snapshot = app.snapshot();
-        let values = search::completions(&app.store, &snapshot, &question, &name, &prefix, size);
+        let (view, caller) = app.asking();
+        let store = &app.store;
+        let values = search::completions(store, &view, &caller, &question, &name, &prefix, size);
         // Here the field is a part of the path: a wrong one is a place where there is nothing.
         let values = values.map_err(|error| match error {
             SearchError::UnknownField {
@@ -183,7 +184,7 @@ pub(super) async fn values(
         Ok(ValuesAnswer {
             field: name,
             values,
-            index: IndexState::of(app, &snapshot),
+            index: IndexState::of(app, &view),
         })
     });
     Ok(Json(answer.await?))
@@ -236,11 +237,11 @@ fn scale(given: &Given, interval: &str, parameter: &'static str) -> Result<searc
         .map_err(|message| bad(parameter, message))
 }
 
-fn known_fields(prefix: &str) -> Vec<FieldAnswer> {
+fn known_fields(prefix: &str, scope: &Scope) -> Vec<FieldAnswer> {
     let prefix = prefix.to_lowercase();
     let fields = FIELDS
         .iter()
-        .filter(|field| field.name.starts_with(&prefix));
+        .filter(|field| field.name.starts_with(&prefix) && !scope.hides(field.name));
     fields
         .map(|field| FieldAnswer {
             name: field.name,

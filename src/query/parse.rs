@@ -2,8 +2,10 @@
 
 mod text;
 
+use super::moment::When;
+use super::pattern::Pattern;
+use super::tree::{Query, QueryError};
 use super::value::{End, Name, is_mark_or_joiner};
-use super::{Pattern, Query, QueryError, When};
 use crate::wording::quoted;
 
 /// The longest question that is read, in bytes.

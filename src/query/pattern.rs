@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::print::write_escaped;
+use super::escape::write_escaped;
 use crate::field::continues_word;
 
 /// A text with wildcards: pieces in order, which together are the whole of what they match.

@@ -4,7 +4,8 @@ use std::fmt::{self, Display, Formatter, Write as _};
 
 use chrono::{DateTime, Utc};
 
-use super::{Bound, Interval, Query};
+use super::escape::write_escaped;
+use super::tree::{Bound, Interval, Query};
 use crate::clock::from_micros;
 use crate::position::rfc3339;
 
@@ -149,17 +150,6 @@ fn write_quoted(f: &mut Formatter<'_>, text: &str) -> fmt::Result {
         f.write_char(c)?;
     }
     f.write_char('"')
-}
-
-/// A text outside quotes, in which nothing has a meaning of its own.
-pub(super) fn write_escaped(f: &mut Formatter<'_>, text: &str) -> fmt::Result {
-    for c in text.chars() {
-        if !c.is_alphanumeric() {
-            f.write_char('\\')?;
-        }
-        f.write_char(c)?;
-    }
-    Ok(())
 }
 
 fn write_regex(f: &mut Formatter<'_>, regex: &str) -> fmt::Result {

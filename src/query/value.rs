@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::moment::{Moment, When};
+use super::pattern::Pattern;
 use super::print::moment_text;
-use super::{Bound, Interval, Pattern, Query, QueryError};
+use super::tree::{Bound, Interval, Query, QueryError};
 use crate::field::{self, Kind, Number, Origin, TWO_FACTOR, folded};
 use crate::position::Source;
 use crate::wording::quoted;
@@ -60,7 +61,7 @@ impl Name {
 
     /// Whether the table says that words of its values are found.
     pub(super) fn has_words(&self) -> bool {
-        field::by_name(&self.path).is_some_and(|field| field.words)
+        field::has_words(&self.path)
     }
 
     /// The field is as this text, which stands at `value_at`, or looks like it; in quotes it is the whole value.

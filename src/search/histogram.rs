@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::SearchError;
 use crate::clock::from_micros;
-use crate::index::{Matches, Range};
+use crate::engine::{Matches, Range};
 use crate::position::rfc3339;
 use crate::span;
 use crate::wording::quoted;
@@ -137,7 +137,7 @@ impl Scale {
     /// [`SearchError::Counting`] when there would be more than [`MAX_BUCKETS`].
     pub(super) fn histogram(
         &self,
-        matches: &Matches<'_>,
+        matches: &Matches,
         range: Range,
     ) -> Result<Histogram, SearchError> {
         let extent = matches.extent();

@@ -11,8 +11,8 @@ use serde::{Serialize, Serializer};
 use super::diff::{Diff, States};
 use super::pivot::text_at;
 use super::{Answer, MAX_PAGE_BYTES, Place, Question, SearchError, equals, page};
+use crate::engine::{Caller, Hit, Order, Range, View};
 use crate::event::AuditEvent;
-use crate::index::{Hit, Order, Range, Snapshot};
 use crate::position::Seq;
 use crate::query::Query;
 use crate::store::Store;
@@ -98,7 +98,8 @@ pub enum Which<'a> {
 /// [`SearchError`], named by whose fault it is.
 pub fn history(
     store: &Store,
-    snapshot: &Snapshot,
+    view: &View,
+    caller: &Caller,
     event: &AuditEvent,
     order: Order,
     which: Which<'_>,
@@ -114,17 +115,17 @@ pub fn history(
     };
     // Nothing in the question depends on when it is asked.
     let asked_at = event.received_at;
-    let get = |cursor, limit| page(store, snapshot, &question, asked_at, cursor, limit);
+    let get = |cursor, limit| page(store, view, caller, &question, asked_at, cursor, limit);
     let (mut answer, previous_cursor) = match which {
         Which::First => (get(None, limit)?, None),
         Which::At(cursor) => (get(Some(cursor), limit)?, None),
-        Which::Around => around_event(store, snapshot, event, &question, limit)?,
+        Which::Around => around_event(store, view, caller, event, &question, limit)?,
     };
     if order == Order::Descending {
         answer.events.reverse();
     }
     let mut states = match answer.events.first() {
-        Some(first) => states_before(store, snapshot, &question, first, answer.upto)?,
+        Some(first) => states_before(store, view, caller, &question, first, answer.upto)?,
         None => States::default(),
     };
     let kept = match (which, order) {
@@ -133,7 +134,7 @@ pub fn history(
         (_, Order::Descending) => answer.events.len().checked_sub(1),
     };
     let told = fitting(answer.events, kept.unwrap_or_default(), |event| {
-        states.take(event, &|| Ok(snapshot.check_time()?))
+        states.take(event, &|| Ok(caller.budget.check_time()?))
     })?;
     let cursor = |order, at: Option<&Change>| {
         let place = Place {
@@ -220,7 +221,12 @@ fn hit_of(event: &AuditEvent) -> Hit {
 ///
 /// # Errors
 /// [`SearchError`], named by whose fault it is.
-pub fn diff(store: &Store, snapshot: &Snapshot, event: &AuditEvent) -> Result<Diff, SearchError> {
+pub fn diff(
+    store: &Store,
+    view: &View,
+    caller: &Caller,
+    event: &AuditEvent,
+) -> Result<Diff, SearchError> {
     let mut states = match FoundBy::of(event) {
         Some(found_by) => {
             let question = Question {
@@ -228,17 +234,18 @@ pub fn diff(store: &Store, snapshot: &Snapshot, event: &AuditEvent) -> Result<Di
                 range: Range::default(),
                 order: Order::Ascending,
             };
-            states_before(store, snapshot, &question, event, snapshot.seq())?
+            states_before(store, view, caller, &question, event, view.seq())?
         }
         None => States::default(),
     };
-    states.take(event, &|| Ok(snapshot.check_time()?))
+    states.take(event, &|| Ok(caller.budget.check_time()?))
 }
 
 /// The changes before, at and after an event, in the question's order; where the page before them goes on, too.
 fn around_event(
     store: &Store,
-    snapshot: &Snapshot,
+    view: &View,
+    caller: &Caller,
     event: &AuditEvent,
     question: &Question,
     limit: usize,
@@ -253,12 +260,20 @@ fn around_event(
     let asked_at = event.received_at;
     let at_event = Place {
         asked_at_us: asked_at.timestamp_micros(),
-        upto: snapshot.seq(),
+        upto: view.seq(),
         after: hit_of(event),
     };
     let from_event = |question: &Question, limit| {
         let cursor = at_event.write(question, store.log_id());
-        page(store, snapshot, question, asked_at, Some(&cursor), limit)
+        page(
+            store,
+            view,
+            caller,
+            question,
+            asked_at,
+            Some(&cursor),
+            limit,
+        )
     };
     let n_before = limit.saturating_sub(1) / 2;
     let before = from_event(&opposite, n_before)?;
@@ -277,26 +292,20 @@ fn around_event(
 /// What is known of the resource before an event, from the changes of the question before it.
 fn states_before(
     store: &Store,
-    snapshot: &Snapshot,
+    view: &View,
+    caller: &Caller,
     question: &Question,
     first: &AuditEvent,
     upto: Seq,
 ) -> Result<States, SearchError> {
     let first = hit_of(first);
     let order = Order::Descending;
-    let hits = snapshot.hits(
-        &question.query,
-        question.range,
-        order,
-        Some(first),
-        upto,
-        LOOK_BACK,
-    )?;
+    let hits = view.hits(&question.ask(caller), order, Some(first), upto, LOOK_BACK)?;
     let places: Vec<Seq> = hits.iter().map(|hit| hit.seq).collect();
     let earlier = store.events(&places, LOOK_BACK_BYTES)?;
     let mut states = States::default();
     for event in earlier.iter().rev() {
-        states.take(event, &|| Ok(snapshot.check_time()?))?;
+        states.take(event, &|| Ok(caller.budget.check_time()?))?;
     }
     Ok(states)
 }

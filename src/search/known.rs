@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use super::tally::{Counting, LabelledValue};
 use super::{SearchError, equals};
+use crate::engine::Ask;
 use crate::field::{self, Kind, Origin, folded, normal};
-use crate::index::ValueTester;
 use crate::position::rfc3339;
-use crate::query::{Query, QueryError};
+use crate::query::{Query, QueryError, ValueTester};
 use crate::store::{MemberRow, Store};
 
 /// The most states of members that are read for a question, and the most accounts.
@@ -252,7 +252,7 @@ impl Counting<'_> {
                 add(found.label, found.count);
             }
             for name in names.into_values() {
-                self.snapshot.check_time()?;
+                self.caller.budget.check_time()?;
                 let named = lists.resolve(&equals(ACCOUNT, &name))?;
                 add(name, self.count_among(named)?);
             }
@@ -265,9 +265,7 @@ impl Counting<'_> {
                 (by_email, "actor.email", &lists.by_email),
             ] {
                 let query = Query::And(vec![self.question.query.clone(), query]);
-                let found = self
-                    .snapshot
-                    .matches(&query, self.question.range, self.upto)?;
+                let found = self.view.matches(&self.ask(&query), self.upto)?;
                 let most = rows.len().saturating_mul(VALUES_OF_ONE);
                 for counted in found.values(path, "", most, None)?.unwrap_or_default() {
                     let value = rows
@@ -288,9 +286,16 @@ impl Counting<'_> {
     /// How many of the question's events another question means, too.
     fn count_among(&self, query: Query) -> Result<u64, SearchError> {
         let query = Query::And(vec![self.question.query.clone(), query]);
-        let found = self
-            .snapshot
-            .matches(&query, self.question.range, self.upto)?;
+        let found = self.view.matches(&self.ask(&query), self.upto)?;
         Ok(found.count())
+    }
+
+    /// Another query in the question's stretch of time.
+    fn ask<'q>(&'q self, query: &'q Query) -> Ask<'q> {
+        Ask {
+            query,
+            range: self.question.range,
+            caller: self.caller,
+        }
     }
 }

@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer};
 use super::tally::{Counting, LabelledValue};
 use super::{Question, SearchError, check_names, equals};
 use crate::clock::from_micros;
+use crate::engine::{Caller, Order, Range, View};
 use crate::event::AuditEvent;
-use crate::index::{Order, Range, Snapshot};
 use crate::position::rfc3339;
 use crate::query::Query;
 use crate::store::Store;
@@ -127,19 +127,21 @@ fn as_optional_time<S: Serializer>(
 /// [`SearchError`], named by whose fault it is.
 pub fn profile(
     store: &Store,
-    snapshot: &Snapshot,
+    view: &View,
+    caller: &Caller,
     question: &Question,
     size: usize,
 ) -> Result<Profile, SearchError> {
-    check_names(&question.query, snapshot)?;
+    check_names(&question.query, view, caller)?;
     let question = &super::resolved(store, question)?;
-    let matches = snapshot.matches(&question.query, question.range, snapshot.seq())?;
+    let matches = view.matches(&question.ask(caller), view.seq())?;
     let extent = matches.extent();
     let counting = Counting {
         store,
-        snapshot,
+        view,
+        caller,
         question,
-        upto: snapshot.seq(),
+        upto: view.seq(),
         matches: &matches,
     };
     let values = |field| counting.values(field, "", size);

@@ -1,15 +1,17 @@
 //! What is counted beside a page, or alone: how many, which values, and when. All of it is of one snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::histogram::{Histogram, Scale};
 use super::known::is_of_lists;
+use super::spelling::spellings;
 use super::walk::read;
 use super::{Question, SearchError, known_field, report_not_indexed};
+use crate::engine::{Caller, Matches, ValueCount, View, counted_values_of};
 use crate::event::AuditEvent;
-use crate::index::{Matches, Snapshot, ValueCount};
+use crate::field::folded;
 use crate::position::Seq;
 use crate::store::Store;
 
@@ -91,23 +93,25 @@ impl Serialize for FieldValues {
 /// [`SearchError`], named by whose fault it is.
 pub fn tally(
     store: &Store,
-    snapshot: &Snapshot,
+    view: &View,
+    caller: &Caller,
     question: &Question,
     upto: Seq,
     wanted: &Tally,
 ) -> Result<Tallied, SearchError> {
-    super::check_names(&question.query, snapshot)?;
+    super::check_names(&question.query, view, caller)?;
     if !wanted.count && wanted.facets.is_none() && wanted.histogram.is_none() {
         return Ok(Tallied::default());
     }
     if let Some(facets) = &wanted.facets {
-        check_fields(snapshot, facets)?;
+        check_fields(view, caller, facets)?;
     }
     let question = &super::resolved(store, question)?;
-    let matches = snapshot.matches(&question.query, question.range, upto)?;
+    let matches = view.matches(&question.ask(caller), upto)?;
     let counting = Counting {
         store,
-        snapshot,
+        view,
+        caller,
         question,
         upto,
         matches: &matches,
@@ -129,27 +133,29 @@ pub fn tally(
 /// As [`tally`].
 pub fn completions(
     store: &Store,
-    snapshot: &Snapshot,
+    view: &View,
+    caller: &Caller,
     question: &Question,
     field: &str,
     prefix: &str,
     size: usize,
 ) -> Result<Vec<LabelledValue>, SearchError> {
-    super::check_names(&question.query, snapshot)?;
-    known_field(snapshot, field, "name")?;
+    super::check_names(&question.query, view, caller)?;
+    known_field(view, caller, field, "name")?;
     let question = &super::resolved(store, question)?;
-    let matches = snapshot.matches(&question.query, question.range, snapshot.seq())?;
+    let matches = view.matches(&question.ask(caller), view.seq())?;
     let counting = Counting {
         store,
-        snapshot,
+        view,
+        caller,
         question,
-        upto: snapshot.seq(),
+        upto: view.seq(),
         matches: &matches,
     };
     counting.values(field, prefix, size)
 }
 
-fn check_fields(snapshot: &Snapshot, facets: &Facets) -> Result<(), SearchError> {
+fn check_fields(view: &View, caller: &Caller, facets: &Facets) -> Result<(), SearchError> {
     if facets.fields.len() > MAX_FACETS {
         return Err(SearchError::Counting {
             parameter: facets.parameter,
@@ -157,17 +163,18 @@ fn check_fields(snapshot: &Snapshot, facets: &Facets) -> Result<(), SearchError>
         });
     }
     let mut fields = facets.fields.iter();
-    fields.try_for_each(|field| known_field(snapshot, field, facets.parameter))
+    fields.try_for_each(|field| known_field(view, caller, field, facets.parameter))
 }
 
 /// Where values are counted.
 pub(super) struct Counting<'a> {
     pub(super) store: &'a Store,
-    pub(super) snapshot: &'a Snapshot,
+    pub(super) view: &'a View,
+    pub(super) caller: &'a Caller,
     /// Without fields of lists.
     pub(super) question: &'a Question,
     pub(super) upto: Seq,
-    pub(super) matches: &'a Matches<'a>,
+    pub(super) matches: &'a Matches,
 }
 
 impl Counting<'_> {
@@ -220,14 +227,14 @@ impl Counting<'_> {
         let places: Vec<Seq> = spelled_at.keys().copied().collect();
         let mut rest = places.as_slice();
         while !rest.is_empty() {
-            self.snapshot.check_time()?;
+            self.caller.budget.check_time()?;
             let events = read(self.store, rest.iter().copied(), READ_BYTES)?;
             for event in &events {
-                self.snapshot.check_time()?;
+                self.caller.budget.check_time()?;
                 // One entry may have all the values, and is long then: it is read once for all of them.
                 let places = spelled_at.get(&event.seq).map_or(&[][..], Vec::as_slice);
                 let wanted: Vec<&str> = places.iter().map(|i| &*values[*i].value).collect();
-                for (at, spelling) in self.snapshot.spellings(event, field, &wanted) {
+                for (at, spelling) in spellings(event, field, &wanted) {
                     values[places[at]].label = spelling;
                 }
             }
@@ -248,14 +255,14 @@ impl Counting<'_> {
         if let Some(values) = self.matches.values(field, prefix, size, most_terms)? {
             return Ok(values);
         }
-        let mut reading = self.snapshot.reading(field, prefix);
+        let mut reading = Reading::of(field, prefix);
         let places = self.matches.places();
         let mut rest = places.as_slice();
         while !rest.is_empty() {
-            self.snapshot.check_time()?;
+            self.caller.budget.check_time()?;
             let mut events = read(self.store, rest.iter().copied(), READ_BYTES)?;
             // What the index does not have of an entry is not counted here either.
-            report_not_indexed(self.snapshot, &mut events)?;
+            report_not_indexed(self.view, &mut events)?;
             // The index still knows the values that a damaged entry had.
             if events.iter().any(AuditEvent::is_damaged)
                 && let Some(values) = self.matches.values(field, prefix, size, None)?
@@ -263,11 +270,53 @@ impl Counting<'_> {
                 return Ok(values);
             }
             for event in events.iter().filter(|event| !event.is_erased()) {
-                self.snapshot.check_time()?;
+                self.caller.budget.check_time()?;
                 reading.take(event);
             }
             rest = &rest[events.len()..];
         }
         Ok(reading.into_values(size))
+    }
+}
+
+/// The values of a field, counted by reading events: for few events and a field of very many values.
+struct Reading {
+    name: String,
+    prefix: String,
+    counts: HashMap<String, u64>,
+}
+
+impl Reading {
+    /// Of the values of a field or path that begin with `prefix`.
+    fn of(name: &str, prefix: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            prefix: folded(prefix),
+            counts: HashMap::new(),
+        }
+    }
+
+    /// Counts an event's values.
+    fn take(&mut self, event: &AuditEvent) {
+        let mut different = BTreeSet::new();
+        counted_values_of(event, &self.name, |value| {
+            if value.starts_with(&self.prefix) {
+                different.insert(value);
+            }
+        });
+        for value in different {
+            *self.counts.entry(value).or_default() += 1;
+        }
+    }
+
+    /// The `size` values that most of the events have: most first, equals by value.
+    fn into_values(self, size: usize) -> Vec<ValueCount> {
+        let counts = self.counts.into_iter();
+        let mut values: Vec<ValueCount> = counts
+            .map(|(value, count)| ValueCount { value, count })
+            .collect();
+        values.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
+        values.truncate(size);
+        values
     }
 }

@@ -5,16 +5,16 @@
 //! events there are.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::known::asks_lists;
 use super::{
     Question, SearchError, check_names, known, report_not_indexed, resolved, without_erased,
 };
 use crate::clock::Deadline;
+use crate::engine::{Ask, Caller, Engine, Following, Hit, Recent, Scope, View};
 use crate::event::AuditEvent;
-use crate::index::{Following, Hit, Index, Matcher, Snapshot};
 use crate::position::Seq;
+use crate::query::Matcher;
 use crate::store::{Store, StoreError};
 
 /// How many places of an export are looked up at once.
@@ -35,7 +35,8 @@ const TAIL_BYTES: usize = 64 * 1024;
 /// Every event that a question has in one snapshot, in the question's order.
 pub struct Export {
     store: Store,
-    snapshot: Arc<Snapshot>,
+    view: View,
+    scope: Scope,
     question: Question,
     places: VecDeque<Hit>,
     after: Option<Hit>,
@@ -49,14 +50,17 @@ impl Export {
     /// When the question asks for what no entry has.
     pub fn new(
         store: Store,
-        snapshot: Arc<Snapshot>,
+        view: View,
+        scope: Scope,
         question: Question,
     ) -> Result<Self, SearchError> {
-        check_names(&question.query, &snapshot)?;
+        let caller = view.caller(scope.clone(), None);
+        check_names(&question.query, &view, &caller)?;
         let question = resolved(&store, &question)?;
         Ok(Self {
             store,
-            snapshot,
+            view,
+            scope,
             question,
             places: VecDeque::new(),
             after: None,
@@ -83,17 +87,10 @@ impl Export {
 
     fn next_piece(&mut self, deadline: Option<&Deadline>) -> Result<Vec<AuditEvent>, SearchError> {
         if self.places.is_empty() && !self.is_last {
-            let Question {
-                query,
-                range,
-                order,
-            } = &self.question;
-            let snapshot = match deadline {
-                Some(deadline) => &self.snapshot.until(deadline.clone()),
-                None => &*self.snapshot,
-            };
-            let upto = snapshot.seq();
-            let hits = snapshot.hits(query, *range, *order, self.after, upto, MAX_PLACES)?;
+            let caller = self.view.caller(self.scope.clone(), deadline.cloned());
+            let ask = self.question.ask(&caller);
+            let (order, upto) = (self.question.order, self.view.seq());
+            let hits = self.view.hits(&ask, order, self.after, upto, MAX_PLACES)?;
             self.is_last = hits.len() < MAX_PLACES;
             self.after = hits.last().copied().or(self.after);
             self.places.extend(hits);
@@ -102,7 +99,7 @@ impl Export {
         let events = read(&self.store, places, EXPORT_BYTES)?;
         let taken = events.len();
         let mut events = without_erased(events);
-        report_not_indexed(&self.snapshot, &mut events)?;
+        report_not_indexed(&self.view, &mut events)?;
         self.places.drain(..taken);
         Ok(events)
     }
@@ -126,7 +123,7 @@ pub struct Tail {
 
 /// Where a tail finds new events in memory.
 struct RecentEvents {
-    index: Index,
+    recent: Recent,
     matcher: Matcher,
     _following: Following,
 }
@@ -144,20 +141,23 @@ impl Tail {
         }
     }
 
-    /// From here on, events that `index` takes in are held against the question in memory, if that takes no more than
+    /// From here on, events that `engine` takes in are held against the question in memory, if that takes no more than
     /// `spare` bytes. Says how many it takes.
-    pub fn match_in_memory(&mut self, index: &Index, spare: usize) -> usize {
+    pub fn match_in_memory(&mut self, engine: &Engine, scope: &Scope, spare: usize) -> usize {
+        let query = &self.question.query;
         // Lists change while it goes on: each time the index is asked, they are read.
-        if asks_lists(&self.question.query).is_some() {
+        if asks_lists(query).is_some() || query.asks_of_others() {
             return 0;
         }
-        self.recent = index
-            .matcher(&self.question.query)
-            .filter(|matcher| matcher.size() <= spare)
-            .map(|matcher| RecentEvents {
-                index: index.clone(),
+        let matcher = Matcher::of(&scope.narrowed(query), scope.has_bodies());
+        let matcher = matcher.ok().filter(|matcher| matcher.size() <= spare);
+        self.recent = engine
+            .recent()
+            .zip(matcher)
+            .map(|(recent, matcher)| RecentEvents {
+                recent: recent.clone(),
                 matcher,
-                _following: index.follow(),
+                _following: recent.follow(),
             });
         self.recent
             .as_ref()
@@ -170,27 +170,31 @@ impl Tail {
         self.after
     }
 
-    /// The next events that `snapshot` has; none when there are no more in it.
+    /// The next events that `view` has for `caller`; none when there are no more in it.
     ///
     /// # Errors
     /// [`SearchError`]; nothing is passed over, and the same may be asked again.
-    pub fn next_events(&mut self, snapshot: &Snapshot) -> Result<Vec<AuditEvent>, SearchError> {
+    pub fn next_events(
+        &mut self,
+        view: &View,
+        caller: &Caller,
+    ) -> Result<Vec<AuditEvent>, SearchError> {
         loop {
-            let events = self.next_piece(snapshot)?;
-            let is_over = self.places.is_empty() && snapshot.seq() <= self.after;
+            let events = self.next_piece(view, caller)?;
+            let is_over = self.places.is_empty() && view.seq() <= self.after;
             if !events.is_empty() || is_over {
                 return Ok(events);
             }
         }
     }
 
-    fn next_piece(&mut self, snapshot: &Snapshot) -> Result<Vec<AuditEvent>, SearchError> {
-        if self.places.is_empty() && snapshot.seq() > self.after {
+    fn next_piece(&mut self, view: &View, caller: &Caller) -> Result<Vec<AuditEvent>, SearchError> {
+        if self.places.is_empty() && view.seq() > self.after {
             let Question { query, range, .. } = &self.question;
             let recent = match &self.recent {
-                Some(RecentEvents { index, matcher, .. }) => {
-                    index.recent_arrivals(matcher, *range, self.after, snapshot)?
-                }
+                Some(RecentEvents {
+                    recent, matcher, ..
+                }) => recent.arrivals(matcher, *range, caller, self.after, view.seq())?,
                 None => None,
             };
             let is_whole = recent.is_some();
@@ -198,19 +202,24 @@ impl Tail {
                 Some(found) => found,
                 None => {
                     let query = known::resolved(&self.store, query)?;
-                    snapshot.arrivals(&query, *range, self.after, MAX_TAIL_PLACES)?
+                    let ask = Ask {
+                        query: &query,
+                        range: *range,
+                        caller,
+                    };
+                    view.arrivals(&ask, self.after, MAX_TAIL_PLACES)?
                 }
             };
             self.after = match found.last() {
                 Some(last) if !is_whole && found.len() == MAX_TAIL_PLACES => *last,
-                _ => snapshot.seq(),
+                _ => view.seq(),
             };
             self.places.extend(found);
         }
         let events = read(&self.store, self.places.iter().copied(), TAIL_BYTES)?;
         let taken = events.len();
         let mut events = without_erased(events);
-        report_not_indexed(snapshot, &mut events)?;
+        report_not_indexed(view, &mut events)?;
         self.places.drain(..taken);
         if self.places.is_empty() {
             // What it took while it was behind is given back.

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use futures_util::future::join_all;
 use orgtrail::clock::Clock;
-use orgtrail::index::{Index, Range};
+use orgtrail::engine::Range;
+use orgtrail::engine::tantivy::Index;
 use orgtrail::ledger::{Sealed, open_parts};
 use orgtrail::position::{Seq, Window};
 use orgtrail::query::Query;
@@ -18,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::harness::until;
+use crate::view::Asked;
 use crate::{seeds, tell};
 
 /// How often the process of each seed is killed.
@@ -222,13 +225,14 @@ async fn run(seed: u64) -> Seen {
         );
     }
     let snapshot = Index::open_beside(&data, store.log_id()).unwrap();
+    let asked = Asked::everything(Arc::new(snapshot).into());
     assert_eq!(
-        snapshot.seq(),
+        asked.view.seq(),
         store.head(),
         "the index was not brought up to date by the orderly stop"
     );
     assert_eq!(
-        snapshot.count(&Query::All, Range::default()).unwrap(),
+        asked.count(&Query::All, Range::default()).unwrap(),
         store.head().0
     );
     let waits = no_call_but_those_under_way(&simulator.requests(), &killed_at);

@@ -1,11 +1,12 @@
 //! What is damaged on disk costs what is damaged, and nothing else: answers, exports, tails, the index, the start and the shell.
 
 use std::process::Command;
+use std::sync::Arc;
 
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
+use orgtrail::engine::tantivy::{DIR_NAME, Index};
 use orgtrail::follow::index::{Indexing, open_index};
-use orgtrail::index::{DIR_NAME, Index};
 use orgtrail::position::Seq;
 use orgtrail::store::{FILE_NAME, ScrubState, Store};
 use orgtrail_simulator::SimConfig;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use crate::backfill::Shell;
 use crate::desk::{Desk, account};
 use crate::harness::{Service, Upstream, until};
+use crate::view::Asked;
 
 /// How many entries there are.
 const ALL: u64 = 12;
@@ -289,10 +291,11 @@ async fn scrub_lists_damage_repairs_it_from_upstream_and_check_says_so() {
     );
     let store = Store::open_beside(&shell.data_dir()).unwrap();
     let snapshot = Index::open_beside(&shell.data_dir(), store.log_id()).unwrap();
+    let asked = Asked::everything(Arc::new(snapshot).into());
     let damaged = orgtrail::query::parse("problem:damaged", Clock::system().now()).unwrap();
     assert_eq!(
-        snapshot
-            .count(&damaged, orgtrail::index::Range::default())
+        asked
+            .count(&damaged, orgtrail::engine::Range::default())
             .unwrap(),
         1
     );
@@ -377,9 +380,7 @@ async fn an_older_log_that_has_grown_past_its_index_is_noticed() {
         .catch_up()
         .unwrap();
     let elsewhere = orgtrail::query::parse("elsewhere", Clock::system().now()).unwrap();
-    let found = index
-        .snapshot()
-        .count(&elsewhere, orgtrail::index::Range::default());
+    let found = Asked::index(&index).count(&elsewhere, orgtrail::engine::Range::default());
     assert_eq!(found.unwrap(), 9);
 }
 

@@ -3,11 +3,12 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
+use orgtrail::engine::Engine;
+use orgtrail::engine::tantivy::{Faults, Index};
 use orgtrail::event::{Arrival, AuditEvent};
 use orgtrail::follow::index::Indexing;
 use orgtrail::health::Board;
 use orgtrail::http::{self, AppState, Auth, Limits};
-use orgtrail::index::{Faults, Index};
 use orgtrail::position::{Seq, Source, Window, WindowKind};
 use orgtrail::store::{Page, SourceSeen, Store, Then};
 use orgtrail_simulator::{SimConfig, Simulator};
@@ -57,7 +58,7 @@ impl Desk {
         let clock = Clock::system();
         let app = AppState::new(
             store.clone(),
-            index.clone(),
+            Engine::Tantivy(index.clone()),
             Board::default(),
             clock.clone(),
             Auth::None,

@@ -228,6 +228,6 @@ async fn an_index_without_room_is_filled_when_there_is_some() {
     assert_eq!(cramped.client.count("").await, 2_500);
     cramped.stop();
     let log_id = Store::open_beside(&shell.data_dir()).unwrap().log_id();
-    let whole = orgtrail::index::verify_beside(&shell.data_dir(), log_id);
+    let whole = orgtrail::engine::tantivy::verify_beside(&shell.data_dir(), log_id);
     assert_eq!(whole.unwrap(), Seq(2_500));
 }

@@ -11,9 +11,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::Clock;
 use orgtrail::coverage::Asked;
 use orgtrail::durable::Breaker;
+use orgtrail::engine::tantivy::Index;
+use orgtrail::engine::{Order, Range};
 use orgtrail::follow::index::{Indexing, IndexingError, Turned};
 use orgtrail::health::Board;
-use orgtrail::index::{Index, Order, Range};
 use orgtrail::poll::{BackfillSince, Following, Next, Outcome, Overlap, Poller, Settings};
 use orgtrail::position::{Seq, Source};
 use orgtrail::scrub::Scrub;
@@ -23,6 +24,8 @@ use orgtrail::upstream::{Quota, Saved, Timeouts, Upstream};
 use orgtrail_simulator::{SimConfig, Simulator};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+
+use crate::view;
 
 /// Where every clock that is moved by hand begins.
 pub(crate) fn start() -> DateTime<Utc> {
@@ -446,7 +449,7 @@ impl World {
         lines.push(serde_json::to_string(&status).unwrap());
         let coverage = orgtrail::coverage::sources(&store, Some(&board), &Asked::default(), now);
         lines.push(serde_json::to_string(&coverage.unwrap()).unwrap());
-        let snapshot = self.parts().index.snapshot();
+        let view::Asked { view, caller } = view::Asked::index(&self.parts().index);
         for query in [
             "",
             "action.type:create",
@@ -459,7 +462,7 @@ impl World {
                 order: Order::Descending,
             };
             // A field may not occur in this history: then that is the answer.
-            match search::page(&store, &snapshot, &question, now, None, 200) {
+            match search::page(&store, &view, &caller, &question, now, None, 200) {
                 Ok(page) => lines.push(serde_json::to_string(&page.events).unwrap()),
                 Err(error) => lines.push(error.to_string()),
             }

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
+use orgtrail::engine::Range;
+use orgtrail::engine::tantivy::DIR_NAME;
 use orgtrail::event::{Arrival, hex, sha256};
 use orgtrail::follow::index::{Indexing, open_index};
-use orgtrail::index::{DIR_NAME, Range};
 use orgtrail::position::Seq;
 use orgtrail::query::Query;
 use orgtrail::store::{Appended, Checkpoint, FILE_NAME, Imported, Store};

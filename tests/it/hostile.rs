@@ -6,7 +6,7 @@ use std::process::Command;
 
 use chrono::TimeDelta;
 use orgtrail::clock::Clock;
-use orgtrail::index::{Faults, Work};
+use orgtrail::engine::tantivy::{Faults, Work};
 use orgtrail::position::Seq;
 use orgtrail::store::Store;
 use orgtrail_simulator::SimConfig;

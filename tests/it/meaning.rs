@@ -7,15 +7,19 @@ use std::path::Path;
 use chrono::TimeDelta;
 use orgtrail::clock::{Clock, Deadline, from_micros};
 use orgtrail::durable::Breaker;
+use orgtrail::engine::tantivy::Index;
+use orgtrail::engine::{
+    Engine, EngineError, Hit, Memory, Order, Range, Scope, ValueCount, entry_of,
+};
 use orgtrail::field::Part;
-use orgtrail::index::{Hit, Index, IndexError, Order, Range, Snapshot, ValueCount};
 use orgtrail::position::Seq;
-use orgtrail::query::{Query, parse};
+use orgtrail::query::{Matcher, Query, parse};
 use orgtrail::search::check_names;
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use crate::reference::{Entry, counted_values, matches, now};
+use crate::view::{Asked, in_memory};
 
 /// An index of some entries, committed after each of the given numbers of them.
 pub(crate) fn indexed(dir: &Path, entries: &[Entry], cuts: &[usize]) -> Index {
@@ -31,6 +35,22 @@ pub(crate) fn indexed(dir: &Path, entries: &[Entry], cuts: &[usize]) -> Index {
     index.add(rest).unwrap();
     index.commit().unwrap();
     index
+}
+
+/// Each engine with some entries, and its name: the index, committed after each of the given numbers of them, and the plain one.
+pub(crate) fn engines(
+    dir: &Path,
+    entries: &[Entry],
+    cuts: &[usize],
+) -> [(&'static str, Engine); 2] {
+    let index = indexed(dir, entries, cuts);
+    [
+        ("tantivy", Engine::Tantivy(index)),
+        (
+            "memory",
+            in_memory(entries.iter().map(|entry| &entry.event)),
+        ),
+    ]
 }
 
 pub(crate) fn hit(entry: &Entry) -> Hit {
@@ -105,7 +125,7 @@ pub(crate) fn by_value(
 
 /// What the index answers, page by page.
 pub(crate) fn walked(
-    snapshot: &Snapshot,
+    asked: &Asked,
     query: &Query,
     range: Range,
     order: Order,
@@ -115,9 +135,7 @@ pub(crate) fn walked(
     loop {
         let after = found.last().copied();
         let upto = Seq(u64::MAX);
-        let page = snapshot
-            .hits(query, range, order, after, upto, size)
-            .unwrap();
+        let page = asked.hits(query, range, order, after, upto, size).unwrap();
         if page.is_empty() {
             return found;
         }
@@ -188,7 +206,7 @@ const TIMES: [&str; 12] = [
     r#""2026-08-02T00:00:00-11:00""#,
 ];
 
-fn any_value() -> impl Strategy<Value = String> {
+pub(crate) fn any_value() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         6 => prop::sample::select(TEXTS.to_vec()).prop_map(|text| serde_json::to_string(text).unwrap()),
         2 => prop::sample::select(vec!["300", "300.0", "3e2", "200", "404", "-1.5", "0", "-0.0", "15e-1", "1e400", "10E+399", "-1e400", "1e-400", "-15.0e-51", "1e41", "1e40"]).prop_map(String::from),
@@ -368,14 +386,14 @@ fn in_some_part(text: &str) -> Query {
 }
 
 /// More cases when there is time for them.
-fn cases() -> u32 {
+pub(crate) fn cases() -> u32 {
     if crate::skip_slow_tests() { 40 } else { 500 }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 400, ..ProptestConfig::default() })]
     #[test]
-    fn the_index_answers_what_the_reference_says(
+    fn each_engine_answers_what_the_reference_says(
         bodies in prop::collection::vec(any_entry(), 1..40),
         cuts in prop::collection::vec(1..25_usize, 0..3),
         questions in prop::collection::vec(prop_oneof![8 => any_question(), 1 => in_a_part()], 30),
@@ -385,8 +403,7 @@ proptest! {
     ) {
         let entries: Vec<Entry> = (1..).zip(&bodies).map(|(seq, body)| Entry::new(seq, body)).collect();
         let dir = tempfile::tempdir().unwrap();
-        let index = indexed(dir.path(), &entries, &cuts);
-        let snapshot = index.snapshot();
+        let engines = engines(dir.path(), &entries, &cuts);
         // Midnight of the day of most entries, and hours after it.
         let since_us = since.map(|hours| 1_785_715_200_000_000 + hours * 4 * 3_600_000_000);
         let range = Range { since_us, before_us: None };
@@ -399,19 +416,50 @@ proptest! {
                     Err(_) => continue,
                 },
             };
-            for order in [Order::Descending, Order::Ascending] {
-                let expect = expected(&query, &entries, range, order);
-                prop_assert_eq!(walked(&snapshot, &query, range, order, size), expect, "{} means {:?}", question, query);
+            for (name, engine) in &engines {
+                let asked = Asked::everything(engine.view());
+                for order in [Order::Descending, Order::Ascending] {
+                    let expect = expected(&query, &entries, range, order);
+                    prop_assert_eq!(walked(&asked, &query, range, order, size), expect, "{}: {} means {:?}", name, question, query);
+                }
+                let mut expect: Vec<Seq> = expected(&query, &entries, range, Order::Ascending).iter().map(|hit| hit.seq).collect();
+                expect.sort_unstable();
+                prop_assert_eq!(asked.arrivals(&query, range, Seq::ZERO, 1_000).unwrap(), expect, "{}: {}", name, question);
+                let matches = asked.matches(&query, range, Seq(u64::MAX)).unwrap();
+                prop_assert_eq!(matches.histogram(&EDGES), over_time(&query, &entries, range), "{}: {} over time", name, question);
+                for size in [2, 1_000] {
+                    let found = matches.values(&field, "", size, None).unwrap().unwrap();
+                    let expect = by_value(&query, &entries, range, &field, size);
+                    prop_assert_eq!(found, expect, "{}: {} by {}", name, question, field);
+                }
+                let all = expected(&query, &entries, Range::default(), Order::Descending).len() as u64;
+                prop_assert_eq!(asked.count(&query, Range::default()).unwrap(), all, "{}: {} means {:?}", name, question, query);
             }
-            let matches = snapshot.matches(&query, range, Seq(u64::MAX)).unwrap();
-            prop_assert_eq!(matches.histogram(&EDGES), over_time(&query, &entries, range), "{} over time", question);
-            for size in [2, 1_000] {
-                let found = matches.values(&field, "", size, None).unwrap().unwrap();
-                let expect = by_value(&query, &entries, range, &field, size);
-                prop_assert_eq!(found, expect, "{} by {}", question, field);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases() * 4, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn a_query_matches_one_event_when_the_reference_says_so(
+        bodies in prop::collection::vec(any_entry(), 1..6),
+        questions in prop::collection::vec(prop_oneof![8 => any_question(), 1 => in_a_part()], 30),
+    ) {
+        for body in &bodies {
+            let entry = Entry::new(1, body);
+            let as_asked = entry_of(&entry.event);
+            for question in &questions {
+                let query = match question.strip_prefix("part ") {
+                    Some(text) => in_some_part(text),
+                    None => match parse(question, now()) {
+                        Ok(query) => query,
+                        Err(_) => continue,
+                    },
+                };
+                let found = orgtrail::query::matches(&query, &as_asked).unwrap();
+                prop_assert_eq!(found, matches(&query, &entry), "{} means {:?}", question, query);
             }
-            let all = expected(&query, &entries, Range::default(), Order::Descending).len() as u64;
-            prop_assert_eq!(snapshot.count(&query, Range::default()).unwrap(), all, "{} means {:?}", question, query);
         }
     }
 }
@@ -429,28 +477,29 @@ proptest! {
         let entries: Vec<Entry> = (1..).zip(&bodies).map(|(seq, body)| Entry::new(seq, body)).collect();
         let dir = tempfile::tempdir().unwrap();
         let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).unwrap();
-        let following = index.follow();
+        let following = index.recent().follow();
         let events: Vec<_> = entries.iter().map(|entry| entry.event.clone()).collect();
         let (committed, later) = events.split_at(cut.min(events.len()));
         index.add(committed).unwrap();
         index.commit().unwrap();
         // What is not committed is not found yet.
         index.add(later).unwrap();
-        let (snapshot, after) = (index.snapshot(), after.min(committed.len() as u64));
+        let (asked, after) = (Asked::index(&index), after.min(committed.len() as u64));
+        let upto = asked.view.seq();
         let since_us = since.map(|hours| 1_785_715_200_000_000 + hours * 4 * 3_600_000_000);
         let range = Range { since_us, before_us: None };
         for question in questions {
             let Ok(query) = parse(&question, now()) else { continue };
-            let matcher = index.matcher(&query).unwrap();
-            let found = index.recent_arrivals(&matcher, range, Seq(after), &snapshot).unwrap();
+            let matcher = Matcher::of(&query, true).unwrap();
+            let found = index.recent().arrivals(&matcher, range, &asked.caller, Seq(after), upto).unwrap();
             let expect = expected(&query, &entries[..committed.len()], range, Order::Ascending);
             let mut expect: Vec<Seq> = expect.iter().map(|hit| hit.seq).filter(|seq| seq.0 > after).collect();
             expect.sort_unstable();
             prop_assert_eq!(found.unwrap_or_default(), expect, "{} means {:?}", question, query);
         }
         drop(following);
-        let everything = index.matcher(&Query::All).unwrap();
-        let found = index.recent_arrivals(&everything, range, Seq(after), &snapshot).unwrap();
+        let everything = Matcher::of(&Query::All, true).unwrap();
+        let found = index.recent().arrivals(&everything, range, &asked.caller, Seq(after), upto).unwrap();
         prop_assert_eq!(found, None, "nobody follows any more");
     }
 }
@@ -484,21 +533,30 @@ fn the_last_revision_is_the_last_of_those_asked_about() {
             .unwrap();
         index.commit().unwrap();
     }
-    let snapshot = index.snapshot();
-    let latest = |upto: u64| -> Vec<u64> {
-        let (range, order) = (Range::default(), Order::Ascending);
-        let hits = snapshot
-            .hits(&Query::Latest, range, order, None, Seq(upto), 10)
-            .unwrap();
-        let mut found: Vec<u64> = hits.iter().map(|hit| hit.seq.0).collect();
-        found.sort_unstable();
-        found
-    };
-    assert_eq!(latest(3), [1, 2, 3]);
-    assert_eq!(latest(4), [1, 3, 4]);
-    assert_eq!(latest(5), [1, 3, 5]);
-    assert_eq!(latest(6), [1, 5, 6]);
-    assert_eq!(snapshot.count(&Query::Latest, Range::default()).unwrap(), 3);
+    let memory = Memory::default();
+    memory.add_all(entries.iter().map(|entry| {
+        let older = replaces
+            .get(&entry.event.seq.0)
+            .map(|older| Seq(*older as u64));
+        (&entry.event, older)
+    }));
+    for engine in [Engine::Tantivy(index), Engine::Memory(memory)] {
+        let asked = Asked::everything(engine.view());
+        let latest = |upto: u64| -> Vec<u64> {
+            let (range, order) = (Range::default(), Order::Ascending);
+            let hits = asked
+                .hits(&Query::Latest, range, order, None, Seq(upto), 10)
+                .unwrap();
+            let mut found: Vec<u64> = hits.iter().map(|hit| hit.seq.0).collect();
+            found.sort_unstable();
+            found
+        };
+        assert_eq!(latest(3), [1, 2, 3]);
+        assert_eq!(latest(4), [1, 3, 4]);
+        assert_eq!(latest(5), [1, 3, 5]);
+        assert_eq!(latest(6), [1, 5, 6]);
+        assert_eq!(asked.count(&Query::Latest, Range::default()).unwrap(), 3);
+    }
 }
 
 #[test]
@@ -511,7 +569,7 @@ fn a_question_that_takes_too_long_is_cut_off_and_harms_no_other() {
         .map(|(seq, body)| Entry::new(seq, &body))
         .collect();
     let dir = tempfile::tempdir().unwrap();
-    let index = indexed(dir.path(), &entries, &[]);
+    let engines = engines(dir.path(), &entries, &[]);
     let clock = Clock::manual(from_micros(0));
     let questions = [
         "actor.email:*r1*",
@@ -524,33 +582,37 @@ fn a_question_that_takes_too_long_is_cut_off_and_harms_no_other() {
         "example",
         "a OR b OR c OR d OR example",
     ];
-    for question in questions {
-        let query = parse(question, now()).unwrap();
-        let ask = |snapshot: &Snapshot| {
-            let (range, order) = (Range::default(), Order::Descending);
-            snapshot.hits(&query, range, order, None, Seq(u64::MAX), 5_000)
-        };
-        let snapshot = index
-            .snapshot()
-            .until(Deadline::after(&clock, TimeDelta::seconds(10)));
-        assert!(!ask(&snapshot).unwrap().is_empty(), "{question} has time");
-        clock.advance(TimeDelta::seconds(11));
-        let error = ask(&snapshot).unwrap_err();
-        assert!(
-            matches!(error, IndexError::CutOff { seconds: 10 }),
-            "{question}: {error}"
-        );
-        assert!(
-            ask(&index.snapshot()).is_ok(),
-            "{question} without a limit, afterwards"
-        );
+    for (name, engine) in &engines {
+        for question in questions {
+            let query = parse(question, now()).unwrap();
+            let ask = |asked: &Asked| {
+                let (range, order) = (Range::default(), Order::Descending);
+                asked.hits(&query, range, order, None, Seq(u64::MAX), 5_000)
+            };
+            let deadline = Deadline::after(&clock, TimeDelta::seconds(10));
+            let asked = Asked::of(engine.view(), Scope::everything(), Some(deadline));
+            assert!(
+                !ask(&asked).unwrap().is_empty(),
+                "{name}: {question} has time"
+            );
+            clock.advance(TimeDelta::seconds(11));
+            let error = ask(&asked).unwrap_err();
+            assert!(
+                matches!(error, EngineError::CutOff { seconds: 10 }),
+                "{name}: {question}: {error}"
+            );
+            assert!(
+                ask(&Asked::everything(engine.view())).is_ok(),
+                "{name}: {question} without a limit, afterwards"
+            );
+        }
     }
 }
 
 #[test]
 fn a_pattern_that_would_grow_without_bound_is_refused_with_its_place() {
     let dir = tempfile::tempdir().unwrap();
-    let index = indexed(dir.path(), &[Entry::new(1, r#"{"a":"b"}"#)], &[]);
+    let engines = engines(dir.path(), &[Entry::new(1, r#"{"a":"b"}"#)], &[]);
     for question in [
         r"x a:/(\w{90}){90}/",
         r"x a:/.*a.{60}b.*/",
@@ -558,9 +620,11 @@ fn a_pattern_that_would_grow_without_bound_is_refused_with_its_place() {
         r"x a:/(\pL\d){400}/",
     ] {
         let query = parse(question, now()).unwrap();
-        match index.snapshot().count(&query, Range::default()) {
-            Err(IndexError::Question(error)) => assert_eq!(error.at, 2, "{error}"),
-            other => panic!("{question}: {other:?}"),
+        for (name, engine) in &engines {
+            match Asked::everything(engine.view()).count(&query, Range::default()) {
+                Err(EngineError::Question(error)) => assert_eq!(error.at, 2, "{error}"),
+                other => panic!("{name}: {question}: {other:?}"),
+            }
         }
     }
 }
@@ -578,22 +642,27 @@ fn found_by(bodies: &[String], query: &Query) -> u64 {
         .collect();
     let dir = tempfile::tempdir().unwrap();
     let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).unwrap();
-    let following = index.follow();
+    let following = index.recent().follow();
     for entry in &entries {
         index.add(std::slice::from_ref(&entry.event)).unwrap();
     }
     index.commit().unwrap();
-    let (snapshot, range) = (index.snapshot(), Range::default());
-    check_names(query, &snapshot).unwrap();
-    let found = snapshot.count(query, range).unwrap();
-    let matcher = index.matcher(query).unwrap();
-    let in_memory = index.recent_arrivals(&matcher, range, Seq::ZERO, &snapshot);
-    let in_memory = in_memory.unwrap().unwrap().len() as u64;
+    let (asked, range) = (Asked::index(&index), Range::default());
+    check_names(query, &asked.view, &asked.caller).unwrap();
+    let found = asked.count(query, range).unwrap();
+    let matcher = Matcher::of(query, true).unwrap();
+    let upto = asked.view.seq();
+    let recent = index
+        .recent()
+        .arrivals(&matcher, range, &asked.caller, Seq::ZERO, upto);
+    let recent = recent.unwrap().unwrap().len() as u64;
     drop(following);
+    let memory = in_memory(entries.iter().map(|entry| &entry.event));
+    let in_memory = Asked::everything(memory.view()).count(query, range);
     assert_eq!(
-        in_memory,
-        found,
-        "{:.80} in memory, and in the index",
+        (recent, in_memory.unwrap()),
+        (found, found),
+        "{:.80} for tails and in memory, and in the index",
         query.to_string()
     );
     found
@@ -759,8 +828,13 @@ fn a_path_is_known_where_all_its_values_are_empty_or_null() {
     check("y.z:\"\"", 1);
     let entries = [Entry::new(1, &bodies[0])];
     let dir = tempfile::tempdir().unwrap();
-    let snapshot = indexed(dir.path(), &entries, &[]).snapshot();
-    for unknown in ["commen", "comment.x", "othe", "y.z.a"] {
-        assert!(!snapshot.knows_path(unknown).unwrap(), "{unknown}");
+    for (name, engine) in engines(dir.path(), &entries, &[]) {
+        let asked = Asked::everything(engine.view());
+        for known in ["comment", "other", "other.x", "y", "y.z"] {
+            assert!(asked.knows_path(known), "{name}: {known}");
+        }
+        for unknown in ["commen", "comment.x", "othe", "y.z.a"] {
+            assert!(!asked.knows_path(unknown), "{name}: {unknown}");
+        }
     }
 }

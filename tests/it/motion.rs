@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::{Clock, from_micros};
 use orgtrail::durable::{Break, Breaker};
+use orgtrail::engine::tantivy::{self, Index};
+use orgtrail::engine::{Hit, Order, Range};
 use orgtrail::event::Arrival;
 use orgtrail::follow::index::Indexing;
-use orgtrail::index::{self, Hit, Index, Order, Range};
 use orgtrail::position::{Seq, Source, Window, WindowKind};
 use orgtrail::query::{Query, parse};
 use orgtrail::search::{Question, SearchError, page};
@@ -22,6 +23,7 @@ use crate::meaning::{
     EDGES, NAMES, any_entry, any_question, by_value, expected, over_time, walked,
 };
 use crate::reference::{Entry, now};
+use crate::view::Asked;
 
 /// What happens to a log and its index.
 #[derive(Debug, Clone)]
@@ -65,7 +67,7 @@ impl Process {
     fn start(data: &Path, next_break: &NextBreak) -> Self {
         let next_break = Arc::clone(next_break);
         let breaker = Breaker::new(move |step| match step {
-            index::steps::COMMIT => next_break.lock().unwrap().take(),
+            tantivy::steps::COMMIT => next_break.lock().unwrap().take(),
             _ => None,
         });
         let store = Store::open(data, Breaker::default()).unwrap();
@@ -155,12 +157,13 @@ impl Walk {
             range: Range::default(),
             order,
         };
-        let snapshot = process.index.snapshot();
-        let answer = match page(&process.store, &snapshot, &question, now(), None, PAGE) {
+        let Asked { view, caller } = Asked::index(&process.index);
+        let store = &process.store;
+        let answer = match page(store, &view, &caller, &question, now(), None, PAGE) {
             Err(SearchError::UnknownField { .. }) => return None,
             answer => answer.unwrap(),
         };
-        let held = &entries[..snapshot.seq().0 as usize];
+        let held = &entries[..view.seq().0 as usize];
         let expect = expected(query, held, question.range, order);
         Some(Self {
             question,
@@ -176,17 +179,18 @@ impl Walk {
         let Some(cursor) = &self.cursor else {
             return false;
         };
-        let snapshot = process.index.snapshot();
+        let Asked { view, caller } = Asked::index(&process.index);
         let cursor = Some(cursor.as_str());
         match page(
             &process.store,
-            &snapshot,
+            &view,
+            &caller,
             &self.question,
             now(),
             cursor,
             PAGE,
         ) {
-            Err(SearchError::Behind { .. }) => assert!(snapshot.seq() < self.upto),
+            Err(SearchError::Behind { .. }) => assert!(view.seq() < self.upto),
             answer => {
                 let answer = answer.unwrap();
                 self.found
@@ -223,16 +227,17 @@ fn check(
     queries: &[Query],
     field: &str,
 ) -> Result<(), TestCaseError> {
-    let snapshot = process.index.snapshot();
-    let held = &mut entries[..snapshot.seq().0 as usize];
+    let asked = Asked::index(&process.index);
+    let upto = asked.view.seq();
+    let held = &mut entries[..upto.0 as usize];
     mark_replaced(held);
     let range = Range::default();
     for query in queries {
         for order in [Order::Descending, Order::Ascending] {
-            let found = walked(&snapshot, query, range, order, 5);
+            let found = walked(&asked, query, range, order, 5);
             prop_assert_eq!(found, expected(query, held, range, order), "{:?}", query);
         }
-        let matches = snapshot.matches(query, range, snapshot.seq()).unwrap();
+        let matches = asked.matches(query, range, upto).unwrap();
         prop_assert_eq!(matches.histogram(&EDGES), over_time(query, held, range));
         let values = matches.values(field, "", 5, None).unwrap().unwrap();
         prop_assert_eq!(
@@ -243,7 +248,7 @@ fn check(
             field
         );
         let count = expected(query, held, range, Order::Descending).len() as u64;
-        prop_assert_eq!(snapshot.count(query, range).unwrap(), count, "{:?}", query);
+        prop_assert_eq!(asked.count(query, range).unwrap(), count, "{:?}", query);
     }
     Ok(())
 }

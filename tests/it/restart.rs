@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use orgtrail::clock::Clock;
 use orgtrail::durable::{Break, Breaker};
+use orgtrail::engine::Range;
+use orgtrail::engine::tantivy::{self, Index};
 use orgtrail::event::Arrival;
 use orgtrail::follow::board::FollowerBoard;
 use orgtrail::follow::index::{Indexing, IndexingError, open_index};
-use orgtrail::index::{self, Index, Range};
 use orgtrail::position::Seq;
 use orgtrail::store::{Imported, Store};
 use orgtrail_simulator::SimConfig;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::desk::{Desk, account};
 use crate::harness::{Service, Upstream, until};
+use crate::view::Asked;
 
 /// A file of the index with this ending.
 fn file_of(index: &Path, ending: &str) -> PathBuf {
@@ -83,7 +85,7 @@ async fn whatever_happens_to_the_index_everything_is_found_again() {
         let log = orgtrail::store::Store::open_beside(&data).unwrap();
         let begun = Instant::now();
         loop {
-            let whole = orgtrail::index::verify_beside(&data, log.log_id());
+            let whole = orgtrail::engine::tantivy::verify_beside(&data, log.log_id());
             if whole.as_ref().is_ok_and(|seq| *seq == log.head()) {
                 break;
             }
@@ -182,7 +184,7 @@ async fn an_index_is_replaced_only_by_a_whole_one_whenever_the_process_is_killed
         let whole = fs::read(index_dir.join("meta.json")).unwrap();
         let step = AtomicUsize::new(0);
         let breaker = Breaker::new(move |this| {
-            let is_swap = this == index::steps::SWAP;
+            let is_swap = this == tantivy::steps::SWAP;
             (is_swap && step.fetch_add(1, Ordering::SeqCst) == at).then_some(how)
         });
         let (store, index, _) = open(&data, breaker);
@@ -204,7 +206,9 @@ async fn an_index_is_replaced_only_by_a_whole_one_whenever_the_process_is_killed
         let (store, index, _) = open(&data, Breaker::default());
         catch_up(&store, &index).unwrap();
         let query = orgtrail::query::parse("common", Clock::system().now()).unwrap();
-        let found = index.snapshot().count(&query, Range::default()).unwrap();
+        let found = Asked::index(&index)
+            .count(&query, Range::default())
+            .unwrap();
         assert_eq!(found, 60, "{at} {how:?}");
         assert!(!index.is_rebuilding());
         assert!(index_dir.exists() && !new_dir.exists() && !data.join("index.old").exists());
@@ -262,7 +266,7 @@ async fn a_panic_while_indexing_ends_one_turn_only() {
     fs::remove_dir_all(data.join("index")).unwrap();
     let has_panicked = AtomicBool::new(false);
     let breaker = Breaker::new(move |step| {
-        let is_first = step == index::steps::COMMIT && !has_panicked.swap(true, Ordering::SeqCst);
+        let is_first = step == tantivy::steps::COMMIT && !has_panicked.swap(true, Ordering::SeqCst);
         assert!(!is_first, "on purpose");
         None
     });

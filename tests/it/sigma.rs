@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use orgtrail::index::{Order, Range};
+use orgtrail::engine::{Order, Range};
 use orgtrail::position::Seq;
 use orgtrail::query::parse;
 use serde_json::value::RawValue;
 
 use crate::meaning::indexed;
 use crate::reference::{Entry, matches, now};
+use crate::view::Asked;
 
 /// A rule's entries.
 #[derive(serde::Deserialize)]
@@ -69,15 +70,13 @@ fn converted_sigma_rules_hit_what_they_should_and_nothing_else() {
     }
     let dir = tempfile::tempdir().unwrap();
     let index = indexed(dir.path(), &entries, &[40]);
-    let snapshot = index.snapshot();
+    let asked = Asked::index(&index);
     for (rule, (hits, misses)) in of_rule {
         assert!(!hits.is_empty() && !misses.is_empty(), "{rule} has both");
         let text = fs::read_to_string(folder("queries").join(format!("{rule}.txt"))).unwrap();
         let query = parse(text.trim_end(), now()).unwrap_or_else(|error| panic!("{rule}: {error}"));
         let (range, order, upto) = (Range::default(), Order::Ascending, Seq(u64::MAX));
-        let found = snapshot
-            .hits(&query, range, order, None, upto, 1_000)
-            .unwrap();
+        let found = asked.hits(&query, range, order, None, upto, 1_000).unwrap();
         let is_found = |place: &usize| found.iter().any(|hit| hit.seq.0 == *place as u64 + 1);
         for place in &hits {
             assert!(

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use chrono::TimeDelta;
 use fastrand::Rng;
 use orgtrail::durable::{Break, Breaker, Step};
-use orgtrail::index;
+use orgtrail::engine::tantivy;
 use orgtrail::poll::{BackfillSince, Overlap, Settings};
 use orgtrail::position::{Source, SourceKind};
 use orgtrail::store;
@@ -20,7 +20,7 @@ type Broken = Arc<Mutex<BTreeMap<(String, String), u32>>>;
 
 /// The durable steps of all modules; `tidy` holds that none is left out.
 pub(crate) fn all_steps() -> Vec<Step> {
-    [store::steps::ALL, index::steps::ALL].concat()
+    [store::steps::ALL, tantivy::steps::ALL].concat()
 }
 
 /// Breaks each step now and then, while `armed`.
@@ -37,11 +37,11 @@ fn breaker(seed: u64, armed: &Arc<Mutex<bool>>, broken: &Broken) -> Breaker {
                 0.25
             }
             store::steps::FOLD_LEDGER => 0.3,
-            store::steps::BEGIN_WINDOW | index::steps::COMMIT => 0.1,
+            store::steps::BEGIN_WINDOW | tantivy::steps::COMMIT => 0.1,
             store::steps::APPEND_PAGE => 0.05,
             store::steps::SAVE_SCRUB => 0.3,
             // Nothing is imported here: see `import`. A repair comes when all is over: see `damage`.
-            store::steps::APPEND_IMPORT | store::steps::REPAIR_BODY | index::steps::SWAP => 0.0,
+            store::steps::APPEND_IMPORT | store::steps::REPAIR_BODY | tantivy::steps::SWAP => 0.0,
             // No follower of the service keeps its checkpoint in the log yet: see `src/follow.rs`.
             store::steps::ADVANCE_FOLLOWER => 0.0,
             step => panic!("no share for {step:?}: say how often it is broken"),
@@ -421,7 +421,7 @@ async fn every_entry_is_held_exactly_once_whatever_breaks() {
             store::steps::APPEND_IMPORT,
             store::steps::REPAIR_BODY,
             store::steps::ADVANCE_FOLLOWER,
-            index::steps::SWAP,
+            tantivy::steps::SWAP,
         ];
         let steps = all_steps().into_iter();
         for step in steps.filter(|step| !elsewhere.contains(step)) {

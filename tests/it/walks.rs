@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use orgtrail::engine::{Order, Range, Scope};
 use orgtrail::event::AuditEvent;
-use orgtrail::index::{Order, Range};
 use orgtrail::position::Seq;
 use orgtrail::query::Query;
 use orgtrail::search::{self, Export, Question, SearchError, Tail};
@@ -15,6 +15,7 @@ use reqwest::StatusCode;
 
 use crate::desk::{Desk, account};
 use crate::reference::now;
+use crate::view::Asked;
 use crate::{skip_slow_tests, tell};
 
 /// How long anything may take before a test gives up.
@@ -61,10 +62,11 @@ async fn a_cursor_shows_each_event_held_at_the_first_page_once_in_order_while_ot
         let mut shown: Vec<(i64, u64)> = Vec::new();
         let mut cursor = None;
         loop {
-            let snapshot = desk.index.snapshot();
+            let Asked { view, caller } = Asked::index(&desk.index);
             let page = search::page(
                 &desk.store,
-                &snapshot,
+                &view,
+                &caller,
                 &question,
                 now(),
                 cursor.as_deref(),
@@ -101,11 +103,11 @@ fn whole_walks(desk: &Desk, n: u64) {
         range: Range::default(),
         order: Order::Ascending,
     };
-    let snapshot = desk.index.snapshot();
+    let Asked { view, caller } = Asked::index(&desk.index);
     let mut tail = Tail::new(desk.store.clone(), question.clone(), Seq(0));
-    let tailed = pieces(|| tail.next_events(&snapshot));
+    let tailed = pieces(|| tail.next_events(&view, &caller));
     assert_eq!(tailed, (1..=n).collect::<Vec<_>>());
-    let mut export = Export::new(desk.store.clone(), snapshot, question).unwrap();
+    let mut export = Export::new(desk.store.clone(), view, Scope::everything(), question).unwrap();
     let mut exported = pieces(|| export.next_events(None));
     exported.sort_unstable();
     assert_eq!(exported, tailed);

@@ -14,9 +14,10 @@ use super::lines::Lines;
 use super::tail;
 use crate::command::reach::{Answerer, Misread, Reach, Server, get, open};
 use crate::coverage::{self, Verdict};
+use crate::engine::tantivy::IndexError;
+use crate::engine::{Order, Range, Scope, View};
 use crate::event::AuditEvent;
 use crate::follow::index::{self as indexing, IndexingError};
-use crate::index::{IndexError, Order, Range, Snapshot};
 use crate::people;
 use crate::position::{Seq, rfc3339};
 use crate::query::{self, QueryError};
@@ -116,19 +117,20 @@ impl Place {
             }
             Answerer::Dir(dir) => {
                 let look = Look::into(dir, asked)?;
-                let (store, snapshot) = (&look.store, &look.snapshot);
+                let (store, view) = (&look.store, &look.view);
+                let caller = view.caller(Scope::everything(), None);
                 let question = asked.question()?;
                 let now = asked.when.now;
-                let page = search::page(store, snapshot, &question, now, None, asked.limit);
+                let page = search::page(store, view, &caller, &question, now, None, asked.limit);
                 let page = page.map_err(told)?;
                 let shown = page.events.len();
                 let total = match page.next_cursor {
                     None => shown as u64,
-                    Some(_) => search::count(store, snapshot, &question).map_err(told)?,
+                    Some(_) => search::count(store, view, &caller, &question).map_err(told)?,
                 };
                 Ok(FirstPage {
                     events: Found::introduce(store, page.events)?,
-                    searchable: snapshot.seq(),
+                    searchable: view.seq(),
                     extent: Extent::of_events(shown, total, look.verdict),
                 })
             }
@@ -161,11 +163,11 @@ impl Place {
             Answerer::Dir(dir) => {
                 let Look {
                     store,
-                    snapshot,
+                    view,
                     verdict,
                 } = Look::into(dir, asked)?;
-                let mut export =
-                    Export::new(store.clone(), snapshot.into(), asked.question()?).map_err(told)?;
+                let (scope, question) = (Scope::everything(), asked.question()?);
+                let mut export = Export::new(store.clone(), view, scope, question).map_err(told)?;
                 loop {
                     let events = export.next_events(None).map_err(told)?;
                     if events.is_empty() {
@@ -249,8 +251,9 @@ impl Place {
                     ..Tally::default()
                 };
                 let question = asked.question()?;
-                let upto = look.snapshot.seq();
-                let tallied = search::tally(&look.store, &look.snapshot, &question, upto, &wanted);
+                let (store, view) = (&look.store, &look.view);
+                let caller = view.caller(Scope::everything(), None);
+                let tallied = search::tally(store, view, &caller, &question, view.seq(), &wanted);
                 let values = tallied.map_err(told)?.facets;
                 Ok((values.map_or(Vec::new(), |all| all.0), look.verdict))
             }
@@ -271,7 +274,7 @@ fn ask_page(
 /// What a data directory holds now, and what is proven of it.
 struct Look {
     store: Store,
-    snapshot: Snapshot,
+    view: View,
     verdict: Verdict,
 }
 
@@ -286,15 +289,15 @@ impl Look {
         // Before the index is opened, so that the answer has at least what it says.
         let verdict = coverage::verdict(&store, None, &about, asked.when.now)?;
         let head = store.head();
-        let snapshot = open_index(dir, &store)?;
-        let verdict = if snapshot.seq() < head {
+        let view = open_index(dir, &store)?;
+        let verdict = if view.seq() < head {
             verdict.from_an_index_behind(&about)
         } else {
             verdict
         };
         Ok(Self {
             store,
-            snapshot,
+            view,
             verdict,
         })
     }
@@ -342,13 +345,13 @@ pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
 }
 
 /// The log and the index as they are now.
-pub(super) fn look_into(dir: &Path) -> Result<(Store, Snapshot)> {
+pub(super) fn look_into(dir: &Path) -> Result<(Store, View)> {
     let store = Store::open_beside(dir)?;
-    let snapshot = open_index(dir, &store)?;
-    Ok((store, snapshot))
+    let view = open_index(dir, &store)?;
+    Ok((store, view))
 }
 
-fn open_index(dir: &Path, store: &Store) -> Result<Snapshot> {
+fn open_index(dir: &Path, store: &Store) -> Result<View> {
     indexing::open_beside(dir, store).map_err(|error| match error {
         IndexingError::Index(IndexError::Unusable(_)) => anyhow!(
             "{error}: `orgtrail reindex` builds it from the log, and `orgtrail serve` does when it starts"

@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::lines::Lines;
 use super::place::{Found, look_into, told};
 use crate::command::reach::{Server, open};
+use crate::engine::Scope;
 use crate::position::Seq;
 use crate::search::{Question, Tail};
 
@@ -67,10 +68,11 @@ pub(super) fn of_dir(
     mut take: impl FnMut(Vec<Found>) -> Result<()>,
 ) -> Result<()> {
     loop {
-        let (store, snapshot) = look_into(dir)?;
+        let (store, view) = look_into(dir)?;
+        let caller = view.caller(Scope::everything(), None);
         let mut tail = Tail::new(store.clone(), question.clone(), after);
         loop {
-            let events = tail.next_events(&snapshot).map_err(told)?;
+            let events = tail.next_events(&view, &caller).map_err(told)?;
             if events.is_empty() {
                 break;
             }

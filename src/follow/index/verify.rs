@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
-use crate::index::{Index, IndexError, Unverified};
+use crate::engine::tantivy::{Index, IndexError, Unverified};
 use crate::task::{self, Panicked};
 
 /// After a file was verified, the next one waits this many times as long as that took.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
+use orgtrail::engine::{Hit, Order, Range};
 use orgtrail::event::{Reading, hex, sha256};
-use orgtrail::index::{Hit, Order, Range};
 use orgtrail::invariant::Invariant;
 use orgtrail::position::{Seq, Source};
 use orgtrail::query::Query;
@@ -37,18 +37,18 @@ impl World {
             balance.is_empty(),
             "missing (more than 0) or held too often (less) are {balance:#?}"
         );
-        let snapshot = self.parts().index.snapshot();
-        assert_eq!(snapshot.seq(), store.head(), "the index is behind");
+        let asked = crate::view::Asked::index(&self.parts().index);
+        assert_eq!(asked.view.seq(), store.head(), "the index is behind");
         assert_eq!(
-            snapshot.count(&Query::All, Range::default()).unwrap(),
+            asked.count(&Query::All, Range::default()).unwrap(),
             store.head().0
         );
-        let hits = snapshot.hits(
+        let hits = asked.hits(
             &Query::All,
             Range::default(),
             Order::Ascending,
             None,
-            snapshot.seq(),
+            asked.view.seq(),
             usize::MAX >> 1,
         );
         let mut expect: Vec<Hit> = events

@@ -1,8 +1,8 @@
 //! Damage to the bodies of a world's log, what must go on all the same, and the repair.
 
 use fastrand::Rng;
+use orgtrail::engine::{Order, Range, Scope};
 use orgtrail::follow::index::Indexing;
-use orgtrail::index::{Order, Range};
 use orgtrail::poll::Verify;
 use orgtrail::position::Seq;
 use orgtrail::query::Query;
@@ -13,6 +13,7 @@ use orgtrail::upstream::Quota;
 use rusqlite::Connection;
 
 use super::World;
+use crate::view;
 
 /// The name of the credential that a repair uses.
 const REPAIR: &str = "env:REPAIR";
@@ -51,7 +52,7 @@ impl World {
     /// Every event of the index is listed and exported, the damaged ones as such. Gives how many are damaged.
     pub(crate) fn reads_everything(&mut self) -> usize {
         let (store, now) = (self.store(), self.clock.now());
-        let snapshot = self.parts().index.snapshot();
+        let view::Asked { view, caller } = view::Asked::index(&self.parts().index);
         let question = Question {
             query: Query::All,
             range: Range::default(),
@@ -60,8 +61,15 @@ impl World {
         let mut listed = Vec::new();
         let mut cursor = None;
         loop {
-            let page =
-                orgtrail::search::page(&store, &snapshot, &question, now, cursor.as_deref(), 500);
+            let page = orgtrail::search::page(
+                &store,
+                &view,
+                &caller,
+                &question,
+                now,
+                cursor.as_deref(),
+                500,
+            );
             let page = page.unwrap();
             listed.extend(page.events.into_iter().map(|event| event.seq));
             cursor = page.next_cursor;
@@ -69,7 +77,7 @@ impl World {
                 break;
             }
         }
-        let mut export = Export::new(store, snapshot.clone(), question).unwrap();
+        let mut export = Export::new(store, view.clone(), Scope::everything(), question).unwrap();
         let (mut exported, mut damaged) = (Vec::new(), 0);
         loop {
             let events = export.next_events(None).unwrap();
@@ -79,7 +87,7 @@ impl World {
             damaged += events.iter().filter(|event| event.is_damaged()).count();
             exported.extend(events.into_iter().map(|event| event.seq));
         }
-        assert_eq!(listed.len() as u64, snapshot.seq().0);
+        assert_eq!(listed.len() as u64, view.seq().0);
         assert_eq!(listed, exported);
         damaged
     }
@@ -114,16 +122,16 @@ impl World {
         let clock = self.local_clock.clone();
         let parts = self.parts();
         let damaged = orgtrail::query::parse("problem:damaged", clock.now()).unwrap();
-        let snapshot = parts.index.snapshot();
+        let asked = view::Asked::index(&parts.index);
         // Without any problem there is no such field.
-        if !matches!(snapshot.count(&damaged, Range::default()), Ok(1..)) {
+        if !matches!(asked.count(&damaged, Range::default()), Ok(1..)) {
             return;
         }
         parts.index.clear(parts.store.head()).unwrap();
         let mut indexing = Indexing::new(parts.store.clone(), parts.index.clone(), clock);
         indexing.catch_up().unwrap();
-        let snapshot = parts.index.snapshot();
-        let left = snapshot.count(&damaged, Range::default());
+        let asked = view::Asked::index(&parts.index);
+        let left = asked.count(&damaged, Range::default());
         assert!(!matches!(left, Ok(1..)), "{left:?}");
     }
 }

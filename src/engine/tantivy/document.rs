@@ -1,0 +1,319 @@
+//! The document an event becomes.
+//!
+//! Each text is indexed once by its words, in the field of its part of the entry; each value once as a whole, in its normal
+//! form; each path once, with those above it. Entries have few paths and say them again and again, so what a path comes to
+//! is worked out once ([`Paths`]), and the paths above it are shared. Which values can be searched by their path is decided
+//! in [`searchable`]: a document takes memory in proportion to its entry.
+
+use std::collections::HashMap;
+
+use tantivy::TantivyDocument;
+use tantivy::schema::Field;
+
+use super::faults::{NoDocument, Work};
+use super::schema::{Mark, PATH_END, Shape, column_of, sort_key, spelled};
+use crate::engine::hit::Hit;
+use crate::engine::values::{of_row, push_normal, text_of};
+use crate::event::{AuditEvent, NOT_INDEXED, searchable};
+use crate::field::{self, FIELDS, Kind, Origin, instant_us};
+use crate::query::words;
+use orgtrail_cloudflare::json::Scalar;
+
+/// The most paths that are remembered between entries. Upstream has some hundreds; a hostile entry can have any.
+const MAX_PATHS: usize = 10_000;
+
+/// The most bytes of paths that are remembered between entries.
+const MAX_PATH_BYTES: usize = 1024 * 1024;
+
+/// What is known of the paths that entries have had.
+#[derive(Default)]
+pub(super) struct Paths {
+    /// The number of each path, as entries spell it.
+    as_written: HashMap<String, usize>,
+    /// The number of each path, as it stands in the index.
+    numbers: HashMap<String, usize>,
+    /// By number.
+    known: Vec<Known>,
+    /// The length of all paths.
+    n_bytes: usize,
+    /// How many documents there have been.
+    documents: u64,
+}
+
+/// A path.
+struct Known {
+    /// As it stands in the index.
+    path: String,
+    /// Its kind, when it is in the table of fields.
+    kind: Option<Kind>,
+    /// The field of its values, and how their terms begin.
+    values: (Field, String),
+    /// The field of its words.
+    words: Field,
+    /// The number of the path above it.
+    above: Option<usize>,
+    /// Whether documents are marked with it: what orgtrail says of an event has marks of its own.
+    has_mark: bool,
+    /// Whether a column says which documents have a value at it.
+    has_column: bool,
+    /// The last document that has its mark, and a mark for each path above it.
+    marked: u64,
+    /// The last document that is marked as having an empty text at it.
+    marked_empty: u64,
+    /// The last document that is marked as having `null` at it.
+    marked_null: u64,
+}
+
+impl Paths {
+    /// Begins another document.
+    fn begin(&mut self) {
+        if self.known.len() > MAX_PATHS || self.n_bytes > MAX_PATH_BYTES {
+            *self = Self {
+                documents: self.documents,
+                ..Self::default()
+            };
+        }
+        self.documents += 1;
+    }
+
+    /// The number of a path, as an entry spells it.
+    fn get(&mut self, path: &str, shape: &Shape) -> usize {
+        if let Some(number) = self.as_written.get(path) {
+            return *number;
+        }
+        let number = self.number(&spelled(path), shape);
+        self.as_written.insert(path.to_owned(), number);
+        self.n_bytes += path.len();
+        number
+    }
+
+    /// The number of a path as it stands in the index. Those above it get theirs first.
+    fn number(&mut self, path: &str, shape: &Shape) -> usize {
+        let mut new = Vec::new();
+        let mut next = Some(path);
+        let mut above = None;
+        while let Some(path) = next {
+            above = self.numbers.get(path).copied();
+            if above.is_some() {
+                break;
+            }
+            new.push(path);
+            next = path.rsplit_once('.').map(|(above, _)| above);
+            next = next.filter(|path| !path.is_empty());
+        }
+        for path in new.into_iter().rev() {
+            let number = self.known.len();
+            self.n_bytes += 2 * path.len();
+            self.known.push(Known::new(path, above, shape));
+            self.numbers.insert(path.to_owned(), number);
+            above = Some(number);
+        }
+        above.unwrap_or_default()
+    }
+}
+
+impl Known {
+    fn new(path: &str, above: Option<usize>, shape: &Shape) -> Self {
+        let known = shape.known(path, Origin::Entry);
+        let values = match known {
+            Some((_, Some(field))) => (field, String::new()),
+            _ => {
+                let mut prefix = words::shortened_value(path.to_owned());
+                prefix.push(PATH_END);
+                (shape.leaf, prefix)
+            }
+        };
+        let is_own = FIELDS
+            .iter()
+            .any(|field| field.origin == Origin::Event && field.name == path);
+        Self {
+            path: path.to_owned(),
+            kind: known.map(|(kind, _)| kind),
+            values,
+            words: shape.words_at(path),
+            above,
+            has_mark: !is_own && !path.is_empty(),
+            has_column: column_of(path).is_some(),
+            marked: 0,
+            marked_empty: 0,
+            marked_null: 0,
+        }
+    }
+}
+
+impl Shape {
+    /// The document an event becomes; `replaced` is the revision before it, if it has one.
+    ///
+    /// # Errors
+    /// [`NoDocument`] when a test says so.
+    pub(super) fn document(
+        &self,
+        event: &AuditEvent,
+        replaced: Option<Hit>,
+        paths: &mut Paths,
+    ) -> Result<TantivyDocument, NoDocument> {
+        self.faults.check(Work::MakeDocument, event.entry.get())?;
+        let mut entry = Entry::begin(self, event, paths);
+        if let Some(problem) = &event.problem {
+            entry.add_own("problem", problem);
+        }
+        searchable::walk(event.entry.get(), |path, value, is_searchable| {
+            entry.add(path, &value, is_searchable);
+        });
+        Ok(entry.end(event, replaced))
+    }
+
+    /// The document of an event whose entry makes none: what its row says.
+    pub(super) fn document_of_row(
+        &self,
+        event: &AuditEvent,
+        replaced: Option<Hit>,
+    ) -> TantivyDocument {
+        let mut paths = Paths::default();
+        let mut entry = Entry::begin(self, event, &mut paths);
+        entry.add_own("problem", NOT_INDEXED);
+        for (path, value) in of_row(event) {
+            entry.add(path, &Scalar::Text(value.into()), true);
+        }
+        entry.end(event, replaced)
+    }
+}
+
+/// An entry becoming a document.
+struct Entry<'a> {
+    shape: &'a Shape,
+    document: TantivyDocument,
+    paths: &'a mut Paths,
+    /// What `action.time` says, mostly once.
+    times: Vec<String>,
+    /// Room for a term.
+    text: String,
+}
+
+impl<'a> Entry<'a> {
+    /// With what stands in the event's row.
+    fn begin(shape: &'a Shape, event: &AuditEvent, paths: &'a mut Paths) -> Self {
+        let mut document = TantivyDocument::new();
+        let at_us = event.ordered_at().timestamp_micros();
+        document.add_u64(shape.at, sort_key(at_us));
+        document.add_u64(shape.seq, event.seq.0);
+        paths.begin();
+        let mut entry = Self {
+            shape,
+            document,
+            paths,
+            times: Vec::new(),
+            text: String::new(),
+        };
+        entry.add_own("source", &event.source.to_string());
+        entry
+    }
+
+    fn end(mut self, event: &AuditEvent, replaced: Option<Hit>) -> TantivyDocument {
+        self.add_times(event.ordered_at().timestamp_micros());
+        if let Some(replaced) = replaced {
+            self.add_mark(&Mark::Replaces(replaced));
+        }
+        self.document
+    }
+
+    /// Adds what orgtrail says of the event, beside the entry.
+    fn add_own(&mut self, name: &str, value: &str) {
+        if let Some((kind, Some(indexed))) = self.shape.known(name, Origin::Event) {
+            let value = words::shortened_value(field::normal(kind, value));
+            self.document.add_text(indexed, value);
+            if column_of(name).is_none() {
+                self.add_mark(&Mark::Path(name));
+            }
+        }
+    }
+
+    /// Adds a leaf of the entry; by its words alone, when it is not searchable by its path.
+    fn add(&mut self, path: &str, value: &Scalar<'_>, is_searchable: bool) {
+        let text = text_of(value);
+        if !is_searchable {
+            if let Some(text) = text {
+                let words = self.shape.words_at(path);
+                self.document.add_text(words, text);
+            }
+            return;
+        }
+        let number = self.paths.get(path, self.shape);
+        match text {
+            Some(text) => self.add_value(number, &text),
+            None => self.add_nothing(number, *value == Scalar::Null),
+        }
+    }
+
+    fn add_value(&mut self, number: usize, value: &str) {
+        self.mark_path(number);
+        let known = &self.paths.known[number];
+        let (field, prefix) = &known.values;
+        self.text.clear();
+        self.text.push_str(prefix);
+        push_normal(&mut self.text, known.kind, value);
+        self.document.add_text(*field, &self.text);
+        let as_whole_only = match known.kind {
+            Some(Kind::Time) => {
+                self.times.push(value.to_owned());
+                true
+            }
+            Some(Kind::Id) => words::is_opaque(value),
+            _ => false,
+        };
+        if !as_whole_only {
+            self.document.add_text(known.words, value);
+        }
+    }
+
+    /// Marks the document as having a value at a path, and below those above it.
+    fn mark_path(&mut self, number: usize) {
+        let mut next = Some(number);
+        while let Some(at) = next {
+            let known = &mut self.paths.known[at];
+            next = known.above;
+            // Of values at the path itself the column tells.
+            if at == number && known.has_column {
+                continue;
+            }
+            if std::mem::replace(&mut known.marked, self.paths.documents) == self.paths.documents {
+                return;
+            }
+            if known.has_mark {
+                let mark = Mark::Path(&known.path).text();
+                self.document.add_text(self.shape.path, mark);
+            }
+        }
+    }
+
+    /// Notes that there is an empty text at a path, or `null`.
+    fn add_nothing(&mut self, number: usize, is_null: bool) {
+        let document = self.paths.documents;
+        let known = &mut self.paths.known[number];
+        let mark = match is_null {
+            // The table of fields is known whatever entries say.
+            true if known.kind.is_some() => return,
+            true if std::mem::replace(&mut known.marked_null, document) == document => return,
+            true => Mark::Null(&known.path),
+            false if std::mem::replace(&mut known.marked_empty, document) == document => return,
+            false => Mark::Empty(&known.path),
+        };
+        self.document.add_text(self.shape.path, mark.text());
+    }
+
+    /// Notes it when the order of events does not say what `action.time` does.
+    fn add_times(&mut self, at_us: i64) {
+        let is_ordered_by_it = |time: &String| instant_us(time) == Some(at_us);
+        if !self.times.is_empty() && self.times.iter().all(is_ordered_by_it) {
+            return;
+        }
+        self.add_mark(&Mark::HasOtherTimes);
+        for time in std::mem::take(&mut self.times) {
+            self.add_mark(&Mark::OtherTime(&field::normal(Kind::Time, &time)));
+        }
+    }
+
+    fn add_mark(&mut self, mark: &Mark<'_>) {
+        self.document.add_text(self.shape.path, mark.text());
+    }
+}

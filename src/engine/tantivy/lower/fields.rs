@@ -1,0 +1,169 @@
+//! A field's values: exact, by their looks, or between two ends.
+
+use std::sync::Arc;
+
+use tantivy::query::{BooleanQuery, Occur};
+
+use super::{Lowered, Lowering};
+use crate::engine::error::EngineError;
+use crate::engine::tantivy::any_path::AnyPath;
+use crate::engine::tantivy::one_of::OneOf;
+use crate::engine::tantivy::places::Places;
+use crate::engine::tantivy::schema::{Mark, OTHER_TIME};
+use crate::engine::tantivy::sets::Set;
+use crate::engine::values::TIME_PATH;
+use crate::field::{Kind, MAX_VALUE_LEN, Number, Part, fields_of, folded};
+use crate::query::Interval;
+use crate::query::automaton::Automaton;
+use crate::query::value_test::ValueTest;
+use crate::query::words;
+
+impl Lowering<'_> {
+    /// A value, as a whole or as it is listed; a number outside the table of fields in every spelling.
+    pub(super) fn equals(
+        &self,
+        path: &str,
+        value: &str,
+        at: usize,
+    ) -> Result<Lowered, EngineError> {
+        let mut ways = vec![self.term(self.shape.value_term(path, value))];
+        let listed = self.shape.listed_term(path, value);
+        ways.extend(listed.map(|term| self.term(term)));
+        let (kind, ..) = self.shape.place_of(path);
+        let number = match kind {
+            Kind::Any => Number::plain(value),
+            _ => None,
+        };
+        let Some(number) = number else {
+            return Ok(self.any(ways));
+        };
+        let spelled = number.to_string();
+        if spelled != value {
+            // One that is too long for a pattern is found by the hash of its one spelling.
+            ways.push(self.term(self.shape.value_term(path, &spelled)));
+        }
+        if spelled.len() <= MAX_VALUE_LEN {
+            let spellings = self.of_regex(&number.spellings(), at)?;
+            let (_, field, prefix) = self.shape.place_of(path);
+            let whole = ValueTest::Whole;
+            let terms = self.terms(field, prefix, vec![spellings], whole);
+            ways.push(self.gathered(Set::Terms(terms)));
+        }
+        Ok(self.any(ways))
+    }
+
+    /// One of many values, as a whole.
+    pub(super) fn one_of(&self, path: &str, values: &[String]) -> Lowered {
+        let (_, field, _) = self.shape.place_of(path);
+        let terms = values.iter().filter(|value| !value.is_empty());
+        self.gathered(Set::OneOf(OneOf {
+            field,
+            terms: terms
+                .map(|value| self.shape.value_term(path, value))
+                .collect(),
+        }))
+    }
+
+    /// A value as a whole, or words side by side in it.
+    pub(super) fn contains(&self, path: &str, text: &str) -> Lowered {
+        let (_, field, prefix) = self.shape.place_of(path);
+        let words = words::of(&folded(text)).into();
+        let by_words = self.terms(field, prefix, Vec::new(), ValueTest::Words(words));
+        self.any(vec![
+            self.term(self.shape.value_term(path, text)),
+            self.gathered(Set::Terms(by_words)),
+        ])
+    }
+
+    /// A word of a value that looks so as a whole.
+    pub(super) fn has_word_like(&self, path: &str, automaton: Automaton) -> Lowered {
+        let (_, field, prefix) = self.shape.place_of(path);
+        let test = ValueTest::AnyWord(Arc::new(automaton));
+        self.gathered(Set::Terms(self.terms(field, prefix, Vec::new(), test)))
+    }
+
+    /// A value of a part of the entry, as a whole, or words of its fields that have words.
+    pub(super) fn in_part(&self, part: Part, text: &str) -> Result<Lowered, EngineError> {
+        let mut ways = Vec::new();
+        for field in fields_of(part) {
+            ways.push(match field.words {
+                true => self.contains(field.name, text),
+                false => self.equals(field.name, text, 0)?,
+            });
+        }
+        if let Some(name) = part.name() {
+            let at_any_path = |value: String, spellings| {
+                self.gathered(Set::AnyPath(AnyPath {
+                    field: self.shape.paths(),
+                    above: name,
+                    has_bodies: self.snapshot.scope.has_bodies(),
+                    value,
+                    spellings,
+                }))
+            };
+            if let Some(listed) = words::listed_value(text) {
+                ways.push(at_any_path(listed, None));
+            }
+            let as_written = words::shortened_value(folded(text));
+            let mut spellings = None;
+            if let Some(number) = Number::with_exponent(text) {
+                let spelled = number.to_string();
+                if spelled.len() <= MAX_VALUE_LEN {
+                    let made = self.of_regex(&number.spellings(), 0);
+                    let made = made.map_err(|error| error.in_parameter(name))?;
+                    spellings = Some(Arc::new(made));
+                } else {
+                    // One that is too long for a pattern is found by the hash of its one spelling.
+                    let spelled = words::shortened_value(spelled);
+                    if spelled != as_written {
+                        ways.push(at_any_path(spelled, None));
+                    }
+                }
+            }
+            ways.push(at_any_path(as_written, spellings));
+        }
+        Ok(self.any(ways))
+    }
+
+    /// A value that one of some automata matches.
+    pub(super) fn matches(&self, path: &str, automata: Vec<Automaton>) -> Lowered {
+        let (_, field, prefix) = self.shape.place_of(path);
+        self.gathered(Set::Terms(self.terms(
+            field,
+            prefix,
+            automata,
+            ValueTest::Any,
+        )))
+    }
+
+    pub(super) fn within(&self, path: &str, interval: &Interval) -> Lowered {
+        if let Interval::Time {
+            since_us,
+            before_us,
+        } = interval
+            && path.eq_ignore_ascii_case(TIME_PATH)
+        {
+            return self.happened(*since_us, *before_us);
+        }
+        let test = ValueTest::within(interval);
+        let (_, field, prefix) = self.shape.place_of(path);
+        self.gathered(Set::Terms(self.terms(field, prefix, Vec::new(), test)))
+    }
+
+    /// `action.time` in a stretch: mostly what events are ordered by, and for the others their own values.
+    fn happened(&self, since_us: Option<i64>, before_us: Option<i64>) -> Lowered {
+        let stretch = Places::new(self.snapshot.stretches(since_us, before_us));
+        let others = || self.term(self.shape.mark(&Mark::HasOtherTimes));
+        let ordered = BooleanQuery::new(vec![
+            (Occur::Must, Box::new(stretch)),
+            (Occur::MustNot, others()),
+        ]);
+        let values = self.terms(
+            self.shape.path,
+            OTHER_TIME.to_owned(),
+            Vec::new(),
+            ValueTest::Time(since_us, before_us),
+        );
+        self.any(vec![Box::new(ordered), self.gathered(Set::Terms(values))])
+    }
+}

@@ -1,0 +1,322 @@
+//! The shape of the index, made from the table of fields, and how names and values are spelled in it.
+//!
+//! Nothing is stored but an event's place and its order: the log has the rest.
+
+use tantivy::schema::{
+    Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions,
+};
+use tantivy::{Order, Term};
+
+use super::faults::Faults;
+use super::tokenizer;
+use crate::engine::hit::Hit;
+use crate::engine::scope::Scope;
+use crate::field::{self, FIELDS, Kind, Origin, Part, folded};
+pub(super) use crate::field::{PATH_END, spelled_path as spelled};
+use crate::position::Seq;
+use crate::query::words;
+
+/// The sort key: an event's time, as a number in the order of time.
+pub(super) const AT: &str = "_at";
+
+/// An event's place in the log.
+pub(super) const SEQ: &str = "_seq";
+
+/// Values of paths that are not in the table of fields: the path, [`PATH_END`], the value.
+const LEAF: &str = "_leaf";
+
+/// The paths at which an entry has values, and what else is known of an event: see [`Mark`].
+const PATH: &str = "_path";
+
+/// The schema and its fields by their use.
+#[derive(Clone)]
+pub(super) struct Shape {
+    pub(super) schema: Schema,
+    pub(super) at: Field,
+    pub(super) seq: Field,
+    pub(super) leaf: Field,
+    pub(super) path: Field,
+    /// By [`Part::ALL`], without the words of bodies.
+    words: [Field; 4],
+    /// The words of the bodies of requests and answers: not everybody may look into them.
+    body_words: Field,
+    /// By [`FIELDS`]; `None` for those whose members are searched by their own paths.
+    values: Vec<Option<Field>>,
+    /// What a test makes fail.
+    pub(super) faults: Faults,
+}
+
+impl Shape {
+    pub(super) fn new() -> Self {
+        let mut builder = Schema::builder();
+        let column = NumericOptions::default().set_fast();
+        let at = builder.add_u64_field(AT, column.clone());
+        let seq = builder.add_u64_field(SEQ, column);
+        let leaf = builder.add_text_field(LEAF, whole());
+        let path = builder.add_text_field(PATH, whole());
+        let words = Part::ALL.map(|part| builder.add_text_field(words_name(part), by_words()));
+        let body_words = builder.add_text_field("_words_body", by_words());
+        let values = FIELDS
+            .iter()
+            .map(|field| {
+                let options = if has_column(field) {
+                    whole().set_fast("raw")
+                } else {
+                    whole()
+                };
+                let is_indexed = field.kind != Kind::Any && field.origin != Origin::List;
+                is_indexed.then(|| builder.add_text_field(field.name, options))
+            })
+            .collect();
+        Self {
+            schema: builder.build(),
+            at,
+            seq,
+            leaf,
+            path,
+            words,
+            body_words,
+            values,
+            faults: Faults::default(),
+        }
+    }
+
+    /// The index's order: newest first.
+    pub(super) fn order() -> tantivy::IndexSortByField {
+        tantivy::IndexSortByField {
+            field: AT.to_owned(),
+            order: Order::Desc,
+        }
+    }
+
+    /// The field that holds the words of the values at a path.
+    pub(super) fn words_at(&self, path: &str) -> Field {
+        match field::is_body(path) {
+            true => self.body_words,
+            false => self.words[Part::of_path(path) as usize],
+        }
+    }
+
+    /// The fields that hold words, with or without those of bodies.
+    pub(super) fn words_in(&self, scope: &Scope) -> impl Iterator<Item = Field> + use<> {
+        let bodies = scope.has_bodies().then_some(self.body_words);
+        self.words.into_iter().chain(bodies)
+    }
+
+    /// How much of a longer term's text is kept before its hash, in bytes.
+    pub(super) fn kept_len(&self, field: Field) -> usize {
+        match self.words.contains(&field) || field == self.body_words {
+            true => words::MAX_TERM_LEN,
+            false => words::MAX_VALUE_LEN,
+        }
+    }
+
+    /// Where the values of `path` stand: their kind, their field, and how their terms begin.
+    pub(super) fn place_of(&self, path: &str) -> (Kind, Field, String) {
+        let path = spelled(path);
+        for (field, indexed) in FIELDS.iter().zip(&self.values) {
+            if let Some(indexed) = indexed
+                && field.name == path
+            {
+                return (field.kind, *indexed, String::new());
+            }
+        }
+        (Kind::Any, self.leaf, leaf_text(&path, ""))
+    }
+
+    /// The term that stands for `path` having `value`, an empty text included.
+    pub(super) fn value_term(&self, path: &str, value: &str) -> Term {
+        if value.is_empty() {
+            return self.mark(&Mark::Empty(&spelled(path)));
+        }
+        let (kind, field, prefix) = self.place_of(path);
+        let value = words::shortened_value(field::normal(kind, value));
+        Term::from_field_text(field, &(prefix + &value))
+    }
+
+    /// The term of the values of `path` that are listed as `value`, if that is how a very long one is: its beginning and its hash.
+    pub(super) fn listed_term(&self, path: &str, value: &str) -> Option<Term> {
+        let listed = words::listed_value(value)?;
+        let (_, field, prefix) = self.place_of(path);
+        Some(Term::from_field_text(field, &(prefix + &listed)))
+    }
+
+    /// The term that stands for what else is known of an event.
+    pub(super) fn mark(&self, mark: &Mark<'_>) -> Term {
+        Term::from_field_text(self.path, &mark.text())
+    }
+
+    /// The fields of opaque ids.
+    pub(super) fn id_fields(&self) -> impl Iterator<Item = (&'static field::Field, Field)> {
+        FIELDS
+            .iter()
+            .zip(&self.values)
+            .filter(|(field, _)| field.kind == Kind::Id && field.origin == Origin::Entry)
+            .filter_map(|(field, indexed)| Some((field, (*indexed)?)))
+    }
+
+    /// The path that a term of [`Shape::paths`] begins with.
+    pub(super) fn path_of(term: &str) -> Option<&str> {
+        Some(term.split_once(PATH_END)?.0)
+    }
+
+    /// How the terms of the values at `path` begin.
+    pub(super) fn before_values(path: &str) -> String {
+        format!("{path}{PATH_END}")
+    }
+
+    /// The first text after every term of `path`.
+    pub(super) fn after_path(path: &str) -> String {
+        let mut next = path.to_owned();
+        next.push(' ');
+        next
+    }
+
+    /// The field whose terms begin with a path.
+    pub(super) fn paths(&self) -> Field {
+        self.leaf
+    }
+
+    /// The kind of a field of the table, and the field of its values.
+    pub(super) fn known(&self, name: &str, origin: Origin) -> Option<(Kind, Option<Field>)> {
+        let at = FIELDS
+            .iter()
+            .position(|field| field.name == name && field.origin == origin)?;
+        Some((FIELDS[at].kind, self.values[at]))
+    }
+}
+
+/// What is known of an event beside its values, as terms of one field.
+pub(super) enum Mark<'a> {
+    /// It has a value at this path, or below it. Where a column has the values at the path, it is said of those below it alone.
+    Path(&'a str),
+    /// It has an empty text at this path.
+    Empty(&'a str),
+    /// It has `null` at this path, and the path is not in the table of fields.
+    Null(&'a str),
+    /// The values of its `action.time` are not just the time it is ordered by.
+    HasOtherTimes,
+    /// One of those values, in its normal form.
+    OtherTime(&'a str),
+    /// It is the next revision of the event there.
+    Replaces(Hit),
+}
+
+/// How the terms of [`Mark::Empty`] begin.
+pub(super) const EMPTY: &str = "\u{1f}empty ";
+
+/// How the terms of [`Mark::Null`] begin.
+pub(super) const NULL: &str = "\u{1f}null ";
+
+/// How the terms of [`Mark::OtherTime`] begin.
+pub(super) const OTHER_TIME: &str = "\u{1f}time ";
+
+/// How the terms of [`Mark::Replaces`] begin.
+pub(super) const REPLACES: &str = "\u{1f}replaces ";
+
+impl Mark<'_> {
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Path(path) => words::shortened_value((*path).to_owned()),
+            Self::Empty(path) => {
+                format!("{EMPTY}{}", words::shortened_value((*path).to_owned()))
+            }
+            Self::Null(path) => {
+                format!("{NULL}{}", words::shortened_value((*path).to_owned()))
+            }
+            Self::HasOtherTimes => "\u{1f}times".to_owned(),
+            Self::OtherTime(time) => {
+                format!("{OTHER_TIME}{}", words::shortened_value((*time).to_owned()))
+            }
+            Self::Replaces(Hit { at_us, seq }) => {
+                format!("{REPLACES}{:016x} {:016x}", sort_key(*at_us), seq.0)
+            }
+        }
+    }
+
+    /// The event that a term which begins with [`REPLACES`] names.
+    pub(super) fn replaced(term: &[u8]) -> Option<Hit> {
+        let (at, seq) = std::str::from_utf8(term)
+            .ok()?
+            .strip_prefix(REPLACES)?
+            .split_once(' ')?;
+        let number = |digits| u64::from_str_radix(digits, 16).ok();
+        Some(Hit {
+            at_us: micros_of(number(at)?),
+            seq: Seq(number(seq)?),
+        })
+    }
+}
+
+/// The term of a value at a path that is not in the table of fields.
+fn leaf_text(path: &str, value: &str) -> String {
+    let path = words::shortened_value(path.to_owned());
+    let value = words::shortened_value(folded(value));
+    format!("{path}{PATH_END}{value}")
+}
+
+/// Whether a field's values are kept by document too, to be counted for any few documents. It costs a byte or two where many
+/// entries share a value; where nearly each has its own, its dictionary would be stored twice.
+fn has_column(field: &field::Field) -> bool {
+    let has_own_values = [
+        "id",
+        "action.time",
+        "raw.cf_ray_id",
+        "raw.uri",
+        "resource.id",
+        "problem",
+    ];
+    field.kind != Kind::Any && field.origin != Origin::List && !has_own_values.contains(&field.name)
+}
+
+/// The name of the column that has the values of `path` by document, if there is one: it also says which documents have any.
+pub(super) fn column_of(path: &str) -> Option<&'static str> {
+    let field = field::by_name(path).filter(|field| has_column(field))?;
+    Some(field.name)
+}
+
+fn words_name(part: Part) -> &'static str {
+    match part {
+        Part::Actor => "_words_actor",
+        Part::Action => "_words_action",
+        Part::Resource => "_words_resource",
+        Part::Other => "_words_other",
+    }
+}
+
+fn whole() -> TextOptions {
+    let indexing = TextFieldIndexing::default()
+        .set_tokenizer("raw")
+        .set_fieldnorms(false);
+    TextOptions::default().set_indexing_options(indexing.set_index_option(IndexRecordOption::Basic))
+}
+
+fn by_words() -> TextOptions {
+    let indexing = TextFieldIndexing::default()
+        .set_tokenizer(tokenizer::NAME)
+        .set_fieldnorms(false);
+    TextOptions::default()
+        .set_indexing_options(indexing.set_index_option(IndexRecordOption::WithFreqsAndPositions))
+}
+
+/// A time in microseconds as a number that keeps its order without a sign.
+pub(super) fn sort_key(micros: i64) -> u64 {
+    micros.cast_unsigned() ^ (1 << 63)
+}
+
+/// The time a sort key was made of.
+pub(super) fn micros_of(key: u64) -> i64 {
+    (key ^ (1 << 63)).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sort_keys_keep_the_order_of_time() {
+        let times = [i64::MIN, -1, 0, 1, 1_785_000_000_000_000, i64::MAX];
+        assert!(times.map(sort_key).is_sorted());
+        assert_eq!(times.map(sort_key).map(micros_of), times);
+    }
+}

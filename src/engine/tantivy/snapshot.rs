@@ -1,0 +1,156 @@
+//! The index as it was after one commit: its segments, opened for reading.
+
+use std::sync::Arc;
+
+use tantivy::index::SegmentId;
+use tantivy::{IndexReader, Searcher};
+
+use super::replacements::Replacements;
+use super::schema::Shape;
+use super::segment::{Docs, Segment};
+use crate::clock::Deadline;
+use crate::engine::ask::Caller;
+use crate::engine::budget::Budget;
+use crate::engine::error::EngineError;
+use crate::engine::hit::{Order, Range};
+use crate::engine::scope::Scope;
+use crate::position::Seq;
+
+/// The index as it was after one commit. It stays the same while events arrive. A clone is another handle to the same one.
+#[derive(Clone)]
+pub struct Snapshot {
+    pub(super) searcher: Searcher,
+    pub(super) shape: Arc<Shape>,
+    pub(super) seq: Seq,
+    pub(super) segments: Arc<[Segment]>,
+    /// What a question may cost.
+    pub(super) budget: Budget,
+    /// What a question may find.
+    pub(super) scope: Scope,
+    /// The SHA-256 of the event at `seq`, where the commit says it and it was read beside a service.
+    pub(super) last_hash: Option<Arc<str>>,
+    /// It holds no document of an event after `seq`. Beside a service the reader may be ahead.
+    pub(super) is_exact: bool,
+    /// It stands for an index that cannot be opened, and answers nothing.
+    pub(super) is_unavailable: bool,
+    pub(super) replacements: Arc<Replacements>,
+}
+
+impl Snapshot {
+    pub(super) fn take(reader: &IndexReader, shape: &Shape, seq: Seq) -> tantivy::Result<Self> {
+        reader.reload()?;
+        let searcher = reader.searcher();
+        let segments = searcher
+            .segment_readers()
+            .iter()
+            .map(Segment::open)
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            searcher,
+            shape: Arc::new(shape.clone()),
+            seq,
+            segments,
+            budget: Budget::default(),
+            scope: Scope::everything(),
+            last_hash: None,
+            is_exact: true,
+            is_unavailable: false,
+            replacements: Arc::default(),
+        })
+    }
+
+    /// The same snapshot for one question of `caller`.
+    #[must_use]
+    pub fn of_caller(&self, caller: &Caller) -> Self {
+        Self {
+            budget: caller.budget.clone(),
+            scope: caller.scope.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// What another question to this snapshot may cost, which is cut off at `deadline`.
+    #[must_use]
+    pub fn budget_until(&self, deadline: Option<Deadline>) -> Budget {
+        self.budget.of_another(deadline)
+    }
+
+    pub(super) fn check_time(&self) -> Result<(), EngineError> {
+        self.budget.check_time()
+    }
+
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// The SHA-256 of the last event that can be found, where the index says it and was opened beside a service.
+    #[must_use]
+    pub fn last_hash(&self) -> Option<&str> {
+        self.last_hash.as_deref()
+    }
+
+    /// That there is an index to ask.
+    pub(super) fn check_available(&self) -> Result<(), EngineError> {
+        match self.is_unavailable {
+            true => Err(EngineError::Unavailable),
+            false => Ok(()),
+        }
+    }
+
+    /// The last event that can be found, with all before it.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// How many documents it has.
+    #[must_use]
+    pub fn documents(&self) -> u64 {
+        self.searcher.num_docs()
+    }
+
+    /// The documents of the events that are ordered into a stretch of time.
+    pub(super) fn stretches(
+        &self,
+        since_us: Option<i64>,
+        before_us: Option<i64>,
+    ) -> impl Iterator<Item = (SegmentId, Docs)> + use<'_> {
+        let range = Range {
+            since_us,
+            before_us,
+        };
+        let readers = self.searcher.segment_readers();
+        self.segments
+            .iter()
+            .zip(readers)
+            .map(move |(segment, reader)| {
+                let docs = segment.docs(range, Order::Descending, None);
+                (reader.segment_id(), docs)
+            })
+    }
+
+    /// How the files of this snapshot's segments begin.
+    pub(super) fn segment_names(&self) -> Vec<String> {
+        self.searcher
+            .segment_readers()
+            .iter()
+            .map(|reader| reader.segment_id().uuid_string())
+            .collect()
+    }
+
+    /// The snapshot that follows this one: what is known of segments goes on, and so does the memory of questions.
+    pub(super) fn followed_by(&self, next: Self) -> Self {
+        let ids = next.searcher.segment_readers().iter();
+        let ids = ids.map(tantivy::SegmentReader::segment_id).collect();
+        self.replacements.retain(&ids);
+        Self {
+            replacements: Arc::clone(&self.replacements),
+            budget: self.budget.clone(),
+            ..next
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The log at one place, as an engine has it: all questions go through here.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::ask::{Ask, Caller};
+use super::error::EngineError;
+use super::hit::{Hit, Order};
+use super::matches::Matches;
+use super::memory;
+use super::scope::Scope;
+use super::tantivy::Snapshot;
+use crate::clock::Deadline;
+use crate::position::Seq;
+
+/// The log at one place. It stays the same while events arrive. A clone is another handle to the same one.
+///
+/// Every method that looks for events or names takes whoever asks: what is not in their scope does not exist for the answer, and
+/// it ends with their time.
+#[derive(Clone)]
+pub struct View(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Tantivy(Arc<Snapshot>),
+    Memory(Arc<memory::Snapshot>),
+}
+
+impl From<Arc<Snapshot>> for View {
+    fn from(snapshot: Arc<Snapshot>) -> Self {
+        Self(Kind::Tantivy(snapshot))
+    }
+}
+
+impl From<Arc<memory::Snapshot>> for View {
+    fn from(snapshot: Arc<memory::Snapshot>) -> Self {
+        Self(Kind::Memory(snapshot))
+    }
+}
+
+impl View {
+    /// Whoever asks one question of this view: what they may see, and by when they need the answer.
+    #[must_use]
+    pub fn caller(&self, scope: Scope, deadline: Option<Deadline>) -> Caller {
+        let budget = match &self.0 {
+            Kind::Tantivy(snapshot) => snapshot.budget_until(deadline),
+            Kind::Memory(snapshot) => snapshot.budget_until(deadline),
+        };
+        Caller { scope, budget }
+    }
+
+    /// The last event that can be found, with all before it.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        match &self.0 {
+            Kind::Tantivy(snapshot) => snapshot.seq(),
+            Kind::Memory(snapshot) => snapshot.seq(),
+        }
+    }
+
+    /// The first `limit` answers after `after`, of the events up to `upto`, in order.
+    ///
+    /// # Errors
+    /// [`EngineError::CutOff`] when it takes too long, [`EngineError::TooLarge`] and [`EngineError::Question`] when it would
+    /// take too much memory, [`EngineError::Failed`] when the engine fails.
+    pub fn hits(
+        &self,
+        ask: &Ask<'_>,
+        order: Order,
+        after: Option<Hit>,
+        upto: Seq,
+        limit: usize,
+    ) -> Result<Vec<Hit>, EngineError> {
+        let query = ask.caller.scope.narrowed(ask.query);
+        match &self.0 {
+            Kind::Tantivy(snapshot) => {
+                let snapshot = snapshot.of_caller(ask.caller);
+                snapshot.hits(&query, ask.range, order, after, upto, limit)
+            }
+            Kind::Memory(snapshot) => {
+                let found = snapshot.matches(ask, upto)?;
+                Ok(found.hits(order, after, limit))
+            }
+        }
+    }
+
+    /// The first `limit` events after the place `after` that a question means, in the order of arrival.
+    ///
+    /// # Errors
+    /// As [`View::hits`].
+    pub fn arrivals(
+        &self,
+        ask: &Ask<'_>,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Seq>, EngineError> {
+        let query = ask.caller.scope.narrowed(ask.query);
+        match &self.0 {
+            Kind::Tantivy(snapshot) => {
+                let snapshot = snapshot.of_caller(ask.caller);
+                snapshot.arrivals(&query, ask.range, after, limit)
+            }
+            Kind::Memory(snapshot) => {
+                let found = snapshot.matches(ask, self.seq())?;
+                Ok(found.arrivals(after, limit))
+            }
+        }
+    }
+
+    /// How many events a question means, exactly.
+    ///
+    /// # Errors
+    /// As [`View::hits`].
+    pub fn count(&self, ask: &Ask<'_>) -> Result<u64, EngineError> {
+        let query = ask.caller.scope.narrowed(ask.query);
+        match &self.0 {
+            Kind::Tantivy(snapshot) => snapshot.of_caller(ask.caller).count(&query, ask.range),
+            Kind::Memory(snapshot) => Ok(snapshot.matches(ask, self.seq())?.count()),
+        }
+    }
+
+    /// The events up to `upto` that a question means, to be counted in several ways.
+    ///
+    /// # Errors
+    /// As [`View::hits`].
+    pub fn matches(&self, ask: &Ask<'_>, upto: Seq) -> Result<Matches, EngineError> {
+        let query = ask.caller.scope.narrowed(ask.query);
+        match &self.0 {
+            Kind::Tantivy(snapshot) => {
+                let snapshot = snapshot.of_caller(ask.caller);
+                Ok(snapshot.matches(&query, ask.range, upto)?.into())
+            }
+            Kind::Memory(snapshot) => Ok(snapshot.matches(ask, upto)?.into()),
+        }
+    }
+
+    /// Whether any entry has a value, an empty text or `null` at a path that is not in the table of fields, or below it.
+    ///
+    /// # Errors
+    /// As [`View::hits`].
+    pub fn knows_path(&self, path: &str, caller: &Caller) -> Result<bool, EngineError> {
+        match &self.0 {
+            Kind::Tantivy(snapshot) => snapshot.of_caller(caller).knows_path(path),
+            Kind::Memory(snapshot) => Ok(snapshot.knows_path(path, caller)),
+        }
+    }
+
+    /// The paths at which entries have values, or below which they have, in lower case and in order; 10,000 at most.
+    ///
+    /// # Errors
+    /// As [`View::hits`].
+    pub fn all_paths(&self, caller: &Caller) -> Result<Vec<String>, EngineError> {
+        match &self.0 {
+            Kind::Tantivy(snapshot) => snapshot.of_caller(caller).all_paths(),
+            Kind::Memory(snapshot) => Ok(snapshot.all_paths(caller)),
+        }
+    }
+
+    /// The paths that entries have and the table of fields has not, those that begin with `prefix`: the first `limit` by
+    /// name.
+    ///
+    /// # Errors
+    /// As [`View::hits`].
+    pub fn paths(
+        &self,
+        prefix: &str,
+        limit: usize,
+        caller: &Caller,
+    ) -> Result<Vec<String>, EngineError> {
+        match &self.0 {
+            Kind::Tantivy(snapshot) => snapshot.of_caller(caller).paths(prefix, limit),
+            Kind::Memory(snapshot) => Ok(snapshot.paths(prefix, limit, caller)),
+        }
+    }
+
+    /// Those of some events that are found by what their row says alone, because the engine could not take their entries in.
+    ///
+    /// # Errors
+    /// As [`View::hits`].
+    pub fn not_indexed(
+        &self,
+        hits: impl IntoIterator<Item = Hit> + Clone,
+    ) -> Result<HashSet<Seq>, EngineError> {
+        match &self.0 {
+            Kind::Tantivy(snapshot) => snapshot.not_indexed(hits),
+            Kind::Memory(_) => Ok(HashSet::new()),
+        }
+    }
+}

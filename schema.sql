@@ -78,6 +78,13 @@ CREATE TABLE dictionary (
     sha256        BLOB                     -- of `content`; NULL when it was trained by version 1 of this schema
 ) STRICT;
 
+-- The retention policies that bodies were erased by, one row for each source and span.
+CREATE TABLE erasure_policy (
+    id      INTEGER PRIMARY KEY,
+    source  TEXT,                          -- the source it is for; NULL: every source without one of its own
+    events  TEXT NOT NULL                  -- how long bodies are kept, as configured: `30d`
+) STRICT;
+
 -- Every entry upstream ever showed, in the order of arrival. Rows are lean and have no index for searching: questions go
 -- to the search index, and come back as a list of `seq`.
 CREATE TABLE event (
@@ -91,11 +98,21 @@ CREATE TABLE event (
     from_logpush INTEGER NOT NULL,         -- 1 when the entry was made from a line of Logpush; 0 when the API sent it
     sha256       BLOB NOT NULL,            -- of the entry's bytes
     dictionary   INTEGER NOT NULL,         -- for `body`; 0 for none
-    body         BLOB NOT NULL             -- the entry's bytes, exactly as the API sent them, one zstd frame
+    body         BLOB NOT NULL,            -- the entry's bytes, exactly as the API sent them, one zstd frame; empty when it was erased
+    erased_us    INTEGER,                  -- when the body was erased; NULL while it is held
+    erased_by    INTEGER REFERENCES erasure_policy (id), -- the policy that it was erased by
+    canonical_sha256 BLOB                  -- of the erased entry's canonical form: other bytes with that content are no revision; NULL while the body is held
 ) STRICT;
 
 -- Is this entry held already? Asked for every entry that arrives.
 CREATE UNIQUE INDEX event_identity ON event (source, identity, revision);
+
+-- The followers of the log that keep their checkpoint in this file. It is saved in the transaction of their effect.
+CREATE TABLE follower (
+    name    TEXT PRIMARY KEY,
+    seq     INTEGER NOT NULL,              -- the last event that it has finished
+    sha256  BLOB                           -- of that event's bytes; NULL when its row could not be read
+) STRICT, WITHOUT ROWID;
 
 -- Events that were found damaged, with what is wrong: see src/store/scrub.rs. A row goes when the event is found whole again.
 CREATE TABLE damaged (

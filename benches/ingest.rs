@@ -15,7 +15,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
 use orgtrail::engine::tantivy::{DIR_NAME, Index};
-use orgtrail::indexing::Indexing;
+use orgtrail::follow::index::Indexing;
 use orgtrail::position::Seq;
 use tempfile::TempDir;
 

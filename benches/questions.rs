@@ -19,7 +19,7 @@ use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
 use orgtrail::engine::tantivy::Index;
 use orgtrail::engine::{Ask, Caller, Hit, Order, Range, Scope, View};
-use orgtrail::indexing::Indexing;
+use orgtrail::follow::index::Indexing;
 use orgtrail::position::Seq;
 use orgtrail::query::Query;
 use orgtrail::search::{self, Question, Tally};

@@ -34,7 +34,7 @@ use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
 use orgtrail::engine::tantivy::{DIR_NAME, Index};
 use orgtrail::event::AuditEvent;
-use orgtrail::indexing::Indexing;
+use orgtrail::follow::index::Indexing;
 use orgtrail::position::Seq;
 use orgtrail::store::Store;
 
@@ -295,7 +295,7 @@ fn ingest(corpus: &Corpus, dir: &Path) -> Figures {
         });
         loop {
             let was_done = is_done.load(Ordering::SeqCst);
-            let turned = indexing.turn().unwrap();
+            let turned = indexing.index_once().unwrap();
             let found = index.checkpoint();
             let mut kept = kept.lock().unwrap();
             while let Some((_, since)) = kept.pop_front_if(|(seq, _)| *seq <= found) {

@@ -1,4 +1,6 @@
-//! The steps whose effect outlives a crash, each with a name, so that a test can break them.
+//! Steps whose effect outlives a crash, each with a name, so that a test can break them.
+//!
+//! It does not know which steps there are: the module that does a step names it.
 //!
 //! Every such step runs through [`Breaker::around`]. In service the breaker is never closed and costs a null check; a
 //! test makes a step fail, or fail after it took effect: the two things a crash, a full disk or a lost answer can look like
@@ -7,55 +9,38 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A step whose effect outlives a crash.
+/// A step whose effect outlives a crash. The module that does it names it, in its `steps`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// Sources are written down.
-    SaveSources,
-    /// An organization's members are written down.
-    SaveMembers,
-    /// A window is opened.
-    BeginWindow,
-    /// A window's scan starts over, or is given up.
-    RestartWindow,
-    /// A page is kept: its new events, the window's cursor and counts.
-    AppendPage,
-    /// Old sealed windows are merged.
-    FoldLedger,
-    /// Entries from a file are kept.
-    AppendImport,
-    /// A credential's spent budget and wait are written down.
-    SaveQuota,
-    /// A trained dictionary is written down.
-    SaveDictionary,
-    /// How far the log is checked, and which events are damaged, is written down.
-    SaveScrub,
-    /// The body of a damaged event is put back.
-    RepairBody,
-    /// Documents and progress are committed to the index.
-    CommitIndex,
-    /// A rebuilt index takes the place of the one before it.
-    SwapIndex,
-}
+pub struct Step(&'static str);
 
 impl Step {
-    /// All of them.
-    pub const ALL: [Self; 13] = [
-        Self::SaveSources,
-        Self::SaveMembers,
-        Self::BeginWindow,
-        Self::RestartWindow,
-        Self::AppendPage,
-        Self::FoldLedger,
-        Self::AppendImport,
-        Self::SaveQuota,
-        Self::SaveDictionary,
-        Self::SaveScrub,
-        Self::RepairBody,
-        Self::CommitIndex,
-        Self::SwapIndex,
-    ];
+    /// A step with this name, which no other step has: `store.append_page`. The macro `steps!` declares them.
+    #[must_use]
+    pub const fn named(name: &'static str) -> Self {
+        Self(name)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.0
+    }
 }
+
+/// Declares the steps of a module as constants, and `ALL` of them, so that a test can walk over them.
+macro_rules! steps {
+    ($($(#[$doc:meta])* $constant:ident = $name:literal;)+) => {
+        $(
+            $(#[$doc])*
+            pub const $constant: $crate::durable::Step = $crate::durable::Step::named($name);
+        )+
+
+        /// All steps of this module.
+        pub const ALL: &[$crate::durable::Step] = &[$($constant),+];
+    };
+}
+
+pub(crate) use steps;
 
 /// How a step breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +57,7 @@ pub struct Breaker(Option<Arc<dyn Fn(Step) -> Option<Break> + Send + Sync>>);
 
 /// A step was broken on purpose.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the step {0:?} was broken on purpose")]
+#[error("the step `{}` was broken on purpose", .0.name())]
 pub struct Broken(pub Step);
 
 impl Breaker {

@@ -93,7 +93,16 @@ pub struct AuditEvent {
 /// The problem of an event whose stored bytes are no longer those that upstream sent. No entry has this problem by itself.
 pub const DAMAGED: &str = "damaged";
 
+/// The problem of an event whose body was erased. No answer has it: lists leave such events out, and one by itself is gone.
+pub const ERASED: &str = "erased";
+
 impl AuditEvent {
+    /// Whether its body was erased: it keeps its place in the log, and is in no list, count or document.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.problem.as_deref() == Some(ERASED)
+    }
+
     /// Whether its row or its body is damaged in the log.
     #[must_use]
     pub fn is_damaged(&self) -> bool {

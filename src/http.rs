@@ -42,6 +42,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::access::Permission;
 use crate::clock::{CallOff, Clock, Deadline};
 use crate::engine::{Caller, Engine, Scope, View};
+use crate::follow::board::FollowerBoard;
 use crate::health::Board;
 use crate::search::Pivot;
 use crate::store::Store;
@@ -66,6 +67,7 @@ pub struct AppState {
     store: Store,
     engine: Engine,
     board: Board,
+    followers: FollowerBoard,
     clock: Clock,
     access: Access,
     limits: Limits,
@@ -97,6 +99,7 @@ impl AppState {
             store,
             engine,
             board,
+            followers: FollowerBoard::default(),
             clock,
             access,
             limits: Limits::default(),
@@ -113,6 +116,12 @@ impl AppState {
             stopping: CancellationToken::new(),
             call_off: CallOff::default(),
         }
+    }
+
+    /// With the board on which the followers of the log report.
+    #[must_use]
+    pub fn with_followers(self, followers: FollowerBoard) -> Self {
+        Self { followers, ..self }
     }
 
     /// With other limits than the usual ones.

@@ -23,7 +23,7 @@
 //! 1. [`upstream`] makes one call within the quota and returns a page.
 //! 2. [`poll`] chooses which call is next, and stores its page. Begin with [`poll::Poller::next_turn`].
 //! 3. [`store`] is the log. A page and its window's cursor are one transaction. It is the only user of SQLite.
-//! 4. [`indexing`] is the follower: it reads new events from the log and adds them to the index.
+//! 4. [`follow`] has the followers. [`follow::index`] reads new events from the log and adds them to the index.
 //! 5. [`engine`] finds events. What is asked goes through one view, and [`engine::tantivy`] is the only user of Tantivy.
 //!
 //! # 3. What is proven
@@ -49,10 +49,11 @@
 //!
 //! # Small tools
 //!
-//! [`orgtrail_cloudflare::json`], [`span`], [`wording`], [`terminal`], [`task`], [`private`], [`owner`] and [`handles`] do one small thing each.
+//! [`orgtrail_cloudflare::json`], [`span`], [`wording`], [`terminal`], [`task`], [`backoff`], [`private`], [`owner`] and [`handles`] do one small thing each.
 //! Read them when you meet them.
 
 pub mod access;
+pub mod backoff;
 pub mod clock;
 pub mod command;
 pub mod config;
@@ -61,11 +62,11 @@ pub mod durable;
 pub mod engine;
 pub mod event;
 pub mod field;
+pub mod follow;
 pub mod handles;
 pub mod health;
 pub mod http;
 pub mod import;
-pub mod indexing;
 pub mod invariant;
 pub mod ledger;
 pub mod mask;

@@ -169,8 +169,7 @@ pub fn page(
     let hits = view.hits(&ask, question.order, after, upto, limit + 1)?;
     let places: Vec<Seq> = hits.iter().take(limit).map(|hit| hit.seq).collect();
     // Large entries make a shorter page.
-    let mut events = store.events(&places, MAX_PAGE_BYTES)?;
-    report_not_indexed(view, &mut events)?;
+    let events = store.events(&places, MAX_PAGE_BYTES)?;
     let next_cursor = match hits.get(events.len().wrapping_sub(1)) {
         Some(after) if events.len() < hits.len() => Some(
             Place {
@@ -184,11 +183,19 @@ pub fn page(
         None if limit == 0 && !hits.is_empty() => cursor.map(ToOwned::to_owned),
         _ => None,
     };
+    let mut events = without_erased(events);
+    report_not_indexed(view, &mut events)?;
     Ok(Answer {
         events,
         next_cursor,
         upto,
     })
+}
+
+/// Leaves out events whose body was erased after they were found: the index may still have their documents then.
+fn without_erased(mut events: Vec<AuditEvent>) -> Vec<AuditEvent> {
+    events.retain(|event| !event.is_erased());
+    events
 }
 
 /// Reports of which events the documents could not be made: they are found by what their rows say, and not by their entries.
@@ -202,7 +209,7 @@ pub fn report_not_indexed(view: &View, events: &mut [AuditEvent]) -> Result<(), 
     });
     let not_indexed = view.not_indexed(hits)?;
     for event in events {
-        if not_indexed.contains(&event.seq) && !event.is_damaged() {
+        if not_indexed.contains(&event.seq) && !event.is_damaged() && !event.is_erased() {
             event.problem = Some(NOT_INDEXED.to_owned());
         }
     }

@@ -26,10 +26,11 @@ use crate::config::{self, AccountsChoice, Config, CredentialSource};
 use crate::durable::Breaker;
 use crate::engine::Engine;
 use crate::engine::tantivy::{ENGINE_THREADS, Index};
+use crate::follow::board::FollowerBoard;
+use crate::follow::index::{self as indexing, Indexing};
 use crate::handles;
 use crate::health::Board;
 use crate::http::{self, Access, AccessSettings, AppState, Limits};
-use crate::indexing::{self, Indexing};
 use crate::owner::OwnerSecret;
 use crate::poll::{BackfillSince, Following, Overlap, Poller, Settings};
 use crate::position::Source;
@@ -94,12 +95,14 @@ impl Service {
             connections,
             clock,
         } = self;
+        let followers = FollowerBoard::default();
         let engine = Engine::Tantivy(index.clone());
         let app = AppState::new(store.clone(), engine, board, clock.clone(), access.clone())
             .with_limits(Limits {
                 connections,
                 ..Limits::for_questions_of(question_time)
-            });
+            })
+            .with_followers(followers.clone());
         let indexing = Indexing::new(store.clone(), index, clock.clone());
         let clock_of_access = clock.clone();
         let scrub = Scrub::new(store.clone(), clock);
@@ -132,7 +135,7 @@ impl Service {
         let stop_indexing = stop_following.clone();
         following.spawn(async move {
             indexing
-                .run(stop_indexing)
+                .run(followers, stop_indexing)
                 .await
                 .context("indexing stopped")
         });

@@ -17,7 +17,7 @@ use super::reindex::catch_up_while;
 use crate::clock::Clock;
 use crate::config::BackfillSince;
 use crate::durable::Breaker;
-use crate::indexing::open_index;
+use crate::follow::index::open_index;
 use crate::poll::HistoryEnd;
 use crate::position::{Source, rfc3339};
 use crate::service::{History, SourceHistory};

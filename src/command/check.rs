@@ -9,7 +9,7 @@ use super::setup::{self, Severity};
 use crate::clock::Clock;
 use crate::config::{Config, CredentialSource};
 use crate::engine::tantivy::{IndexError, verify_beside};
-use crate::indexing::{IndexingError, open_beside};
+use crate::follow::index::{IndexingError, open_beside};
 use crate::poll::Following;
 use crate::position::{Source, Window, rfc3339};
 use crate::service;

@@ -12,7 +12,7 @@ use super::counted;
 use crate::clock::Clock;
 use crate::durable::Breaker;
 use crate::engine::tantivy::Index;
-use crate::indexing::{Indexing, open_index};
+use crate::follow::index::{Indexing, open_index};
 use crate::store::{Store, StoreError};
 use crate::terminal::{note, say};
 

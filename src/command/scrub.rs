@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::durable::Breaker;
 use crate::engine::{Ask, Range, Scope};
-use crate::indexing::{open_beside, open_index};
+use crate::follow::index::{open_beside, open_index};
 use crate::position::Seq;
 use crate::query;
 use crate::service::{self, Repaired};

@@ -42,6 +42,7 @@ mod segment;
 mod sets;
 mod snapshot;
 mod spelling;
+pub mod steps;
 mod terms;
 mod tokenizer;
 mod verify;
@@ -57,7 +58,7 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use crate::durable::{Breaker, Step};
+use crate::durable::Breaker;
 use crate::event::AuditEvent;
 use crate::position::Seq;
 
@@ -253,7 +254,7 @@ impl Index {
             .is_some_and(|writing| writing.added < writing.suspected_to)
     }
 
-    /// Adds events, the next ones in the log's order. They are found after [`Index::commit`].
+    /// Adds events, the next ones in the log's order. One whose body was erased has no document. The others are found after [`Index::commit`].
     ///
     /// # Errors
     /// [`IndexError::Engine`]: what was added since the last commit is then lost.
@@ -273,17 +274,20 @@ impl Index {
         let mut writing = lock(&self.0.writing);
         let writing = open(&mut writing)?;
         for event in events {
-            let replaced = replaced.get(&event.seq).copied();
-            let (document, is_whole) = self.document(event, replaced, writing);
-            let hit = Hit {
-                at_us: event.ordered_at().timestamp_micros(),
-                seq: event.seq,
-            };
-            self.0.recent.take(hit, &event.source, || match is_whole {
-                true => entry_of(event),
-                false => entry_of_row(event),
-            });
-            writing.writer.add_document(document)?;
+            if !event.is_erased() {
+                let replaced = replaced.get(&event.seq).copied();
+                let (document, is_whole) = self.document(event, replaced, writing);
+                let hit = Hit {
+                    at_us: event.ordered_at().timestamp_micros(),
+                    seq: event.seq,
+                };
+                self.0.recent.take(hit, &event.source, || match is_whole {
+                    true => entry_of(event),
+                    false => entry_of_row(event),
+                });
+                writing.writer.add_document(document)?;
+                writing.documents += 1;
+            }
             writing.added = event.seq;
             writing.last_hash.clone_from(&event.sha256);
         }
@@ -323,10 +327,10 @@ impl Index {
     pub fn commit(&self) -> Result<(), IndexError> {
         let mut slot = lock(&self.0.writing);
         let writing = open(&mut slot)?;
-        let said = directory::said(self.0.log_id, writing.added, writing.last_hash.clone())?;
+        let said = directory::said(self.0.log_id, writing)?;
         self.0
             .breaker
-            .around(Step::CommitIndex, || -> Result<(), IndexError> {
+            .around(steps::COMMIT, || -> Result<(), IndexError> {
                 let mut commit = writing.writer.prepare_commit()?;
                 commit.set_payload(&said);
                 // At this point, if we crash, the index is as it was after the last commit, and the same events come again.
@@ -871,7 +875,7 @@ mod tests {
             drop(filled(dir.path(), &[some(9)]));
             let (step, in_the_way) = (AtomicU64::new(0), dir.path().join(name).join("x"));
             let breaker = Breaker::new(move |this| {
-                if this == Step::SwapIndex && step.fetch_add(1, Ordering::SeqCst) == at {
+                if this == steps::SWAP && step.fetch_add(1, Ordering::SeqCst) == at {
                     fs::create_dir_all(&in_the_way).unwrap();
                 }
                 None
@@ -936,6 +940,51 @@ mod tests {
         assert!(crate::task::panics() > before);
         let (index, why) = open(9).unwrap();
         assert_eq!((why, index.checkpoint()), (None, Seq(9)));
+    }
+
+    #[test]
+    fn deleted_documents_are_in_no_answer_and_a_commit_counts_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let body = |seq: u64| format!(r#"{{"action":{{"type":"t{seq}"}},"n":"all"}}"#);
+        let events: Vec<AuditEvent> = (1..=6)
+            .map(|seq| event(seq, i64::try_from(seq).unwrap(), &body(seq)))
+            .collect();
+        let index = filled(dir.path(), &[events]);
+        {
+            let mut slot = lock(&index.0.writing);
+            let writing = open(&mut slot).unwrap();
+            let shape = &index.0.shape;
+            let third = shape.value_term("action.type", "t3");
+            writing.writer.delete_term(third);
+            writing.documents -= 1;
+        }
+        index.commit().unwrap();
+        let check = |snapshot: &Snapshot| {
+            let (all, range) = (Query::All, Range::default());
+            for query in [all, parse("all").unwrap()] {
+                assert_eq!(snapshot.count(&query, range).unwrap(), 5);
+                let matches = snapshot.matches(&query, range, Seq(6)).unwrap();
+                assert_eq!(matches.count(), 5);
+                assert_eq!(matches.histogram(&[3, 4, 5]), [0, 1]);
+                for order in [Order::Ascending, Order::Descending] {
+                    assert_eq!(pages(snapshot, &query, range, order, 2).len(), 5);
+                }
+                let arrivals = snapshot.arrivals(&query, range, Seq::ZERO, 10).unwrap();
+                assert_eq!(arrivals, [1, 2, 4, 5, 6].map(Seq));
+                let values = matches.values("action.type", "", 10, None).unwrap();
+                let values = values.unwrap().into_iter().map(|found| found.value);
+                let mut values: Vec<String> = values.collect();
+                values.sort_unstable();
+                assert_eq!(values, ["t1", "t2", "t4", "t5", "t6"]);
+            }
+        };
+        check(&index.snapshot());
+        check(&Index::open_beside(dir.path(), Uuid::nil()).unwrap());
+        drop(index);
+        let (index, why) =
+            Index::open(dir.path(), Uuid::nil(), Seq(6), Breaker::default()).unwrap();
+        assert_eq!(why, None, "it is whole");
+        check(&index.snapshot());
     }
 
     #[test]

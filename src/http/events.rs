@@ -142,7 +142,7 @@ pub(super) fn place(seq: &str) -> Result<Seq, Problem> {
     }
 }
 
-/// The event at a place, or that there is none.
+/// The event at a place; that there is none, or that its body was erased.
 pub(super) fn event_at(app: &AppState, place: Seq) -> Result<AuditEvent, Problem> {
     let mut event = app.store.event(place)?.ok_or_else(|| {
         Problem::not_found(format!(
@@ -150,6 +150,10 @@ pub(super) fn event_at(app: &AppState, place: Seq) -> Result<AuditEvent, Problem
             app.store.head()
         ))
     })?;
+    if event.is_erased() {
+        let erased = app.store.erased(place)?.ok_or_else(Problem::internal)?;
+        return Err(Problem::gone(&event, erased));
+    }
     search::report_not_indexed(&app.engine.view(), std::slice::from_mut(&mut event))?;
     Ok(event)
 }

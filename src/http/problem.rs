@@ -14,8 +14,10 @@ use tokio::task::JoinError;
 use tracing::error;
 
 use crate::engine::EngineError;
+use crate::event::AuditEvent;
+use crate::position::{Seq, rfc3339};
 use crate::search::SearchError;
-use crate::store::StoreError;
+use crate::store::{Erased, StoreError};
 use crate::wording::quoted;
 
 /// A failed request's answer.
@@ -31,9 +33,52 @@ pub(super) struct Problem {
     parameter: Option<String>,
     /// The character of the query it is about, counted from 0.
     at: Option<usize>,
+    /// What is left of an event whose body was erased.
+    #[serde(flatten)]
+    gone: Option<Box<Gone>>,
     /// Whether it is that no entry has a field, as far as the index has come.
     #[serde(skip)]
     is_of_unknown_field: bool,
+}
+
+/// What is left of an event whose body was erased.
+#[derive(Debug, Serialize)]
+struct Gone {
+    seq: Seq,
+    source: String,
+    id: Option<String>,
+    revision: u32,
+    time: Option<String>,
+    received_at: String,
+    sha256: Option<String>,
+    erased_at: String,
+    policy: Policy,
+}
+
+/// A retention policy.
+#[derive(Debug, Serialize)]
+struct Policy {
+    source: Option<String>,
+    events: Option<String>,
+}
+
+impl Gone {
+    fn of(event: &AuditEvent, erased: Erased) -> Self {
+        Self {
+            seq: event.seq,
+            source: event.source.to_string(),
+            id: event.id.clone(),
+            revision: event.revision,
+            time: event.time.map(rfc3339),
+            received_at: rfc3339(event.received_at),
+            sha256: event.sha256.clone(),
+            erased_at: rfc3339(erased.at),
+            policy: Policy {
+                source: erased.source,
+                events: erased.events,
+            },
+        }
+    }
 }
 
 fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -54,7 +99,22 @@ impl Problem {
             detail: detail.into(),
             parameter: None,
             at: None,
+            gone: None,
             is_of_unknown_field: false,
+        }
+    }
+
+    /// The body of the event was erased.
+    pub(super) fn gone(event: &AuditEvent, erased: Erased) -> Self {
+        let problem = Self::new(
+            StatusCode::GONE,
+            "urn:orgtrail:problem:erased",
+            "Erased",
+            format!("event {} was erased by retention", event.seq),
+        );
+        Self {
+            gone: Some(Box::new(Gone::of(event, erased))),
+            ..problem
         }
     }
 

@@ -11,8 +11,9 @@ use super::AppState;
 use super::events::IndexState;
 use super::params::Given;
 use super::problem::Problem;
+use crate::follow::board::FollowerState;
 use crate::invariant::Invariant;
-use crate::position::rfc3339;
+use crate::position::{Seq, rfc3339};
 use crate::status::{self, SourceStatus};
 use crate::store::DiskProblem;
 use crate::task;
@@ -33,6 +34,30 @@ pub(super) struct Ready {
     /// What an operator should look at although questions are answered.
     problems: Vec<&'static str>,
     log: LogState,
+    /// Those that have made a turn since the start.
+    followers: Vec<FollowerLag>,
+}
+
+/// How far a follower of the log has come.
+#[derive(Serialize)]
+struct FollowerLag {
+    name: &'static str,
+    checkpoint: Seq,
+    /// How many events it is behind the newest one.
+    lag: u64,
+    /// Since when its turns fail, if they do. The error is in the log of the service: it may name files.
+    failing_since: Option<String>,
+}
+
+impl From<FollowerState> for FollowerLag {
+    fn from(state: FollowerState) -> Self {
+        Self {
+            name: state.name,
+            checkpoint: state.checkpoint,
+            lag: state.lag(),
+            failing_since: state.failure.map(|failure| rfc3339(failure.since)),
+        }
+    }
 }
 
 /// What is known of the log's bodies.
@@ -101,9 +126,15 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, P
                 damaged: state.damaged,
                 verified_at: state.full_at.map(rfc3339),
             },
+            followers: followers(app),
         })
     });
     Ok(Json(ready.await?))
+}
+
+fn followers(app: &AppState) -> Vec<FollowerLag> {
+    let states = app.followers.states(app.store.head());
+    states.into_iter().map(FollowerLag::from).collect()
 }
 
 /// What an operator should look at, without the names of what is concerned.

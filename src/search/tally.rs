@@ -269,7 +269,7 @@ impl Counting<'_> {
             {
                 return Ok(values);
             }
-            for event in &events {
+            for event in events.iter().filter(|event| !event.is_erased()) {
                 self.caller.budget.check_time()?;
                 reading.take(event);
             }

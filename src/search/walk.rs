@@ -7,7 +7,9 @@
 use std::collections::VecDeque;
 
 use super::known::asks_lists;
-use super::{Question, SearchError, check_names, known, report_not_indexed, resolved};
+use super::{
+    Question, SearchError, check_names, known, report_not_indexed, resolved, without_erased,
+};
 use crate::clock::Deadline;
 use crate::engine::{Ask, Caller, Engine, Following, Hit, Recent, Scope, View};
 use crate::event::AuditEvent;
@@ -74,8 +76,18 @@ impl Export {
         &mut self,
         deadline: Option<Deadline>,
     ) -> Result<Vec<AuditEvent>, SearchError> {
+        loop {
+            let events = self.next_piece(deadline.as_ref())?;
+            // Every event of a piece may have been erased meanwhile: that is not the end.
+            if !events.is_empty() || self.is_over() {
+                return Ok(events);
+            }
+        }
+    }
+
+    fn next_piece(&mut self, deadline: Option<&Deadline>) -> Result<Vec<AuditEvent>, SearchError> {
         if self.places.is_empty() && !self.is_last {
-            let caller = self.view.caller(self.scope.clone(), deadline);
+            let caller = self.view.caller(self.scope.clone(), deadline.cloned());
             let ask = self.question.ask(&caller);
             let (order, upto) = (self.question.order, self.view.seq());
             let hits = self.view.hits(&ask, order, self.after, upto, MAX_PLACES)?;
@@ -84,10 +96,17 @@ impl Export {
             self.places.extend(hits);
         }
         let places = self.places.iter().map(|hit| hit.seq);
-        let mut events = read(&self.store, places, EXPORT_BYTES)?;
+        let events = read(&self.store, places, EXPORT_BYTES)?;
+        let taken = events.len();
+        let mut events = without_erased(events);
         report_not_indexed(&self.view, &mut events)?;
-        self.places.drain(..events.len());
+        self.places.drain(..taken);
         Ok(events)
+    }
+
+    /// Whether everything has been given.
+    fn is_over(&self) -> bool {
+        self.is_last && self.places.is_empty()
     }
 }
 
@@ -160,6 +179,16 @@ impl Tail {
         view: &View,
         caller: &Caller,
     ) -> Result<Vec<AuditEvent>, SearchError> {
+        loop {
+            let events = self.next_piece(view, caller)?;
+            let is_over = self.places.is_empty() && view.seq() <= self.after;
+            if !events.is_empty() || is_over {
+                return Ok(events);
+            }
+        }
+    }
+
+    fn next_piece(&mut self, view: &View, caller: &Caller) -> Result<Vec<AuditEvent>, SearchError> {
         if self.places.is_empty() && view.seq() > self.after {
             let Question { query, range, .. } = &self.question;
             let recent = match &self.recent {
@@ -187,9 +216,11 @@ impl Tail {
             };
             self.places.extend(found);
         }
-        let mut events = read(&self.store, self.places.iter().copied(), TAIL_BYTES)?;
+        let events = read(&self.store, self.places.iter().copied(), TAIL_BYTES)?;
+        let taken = events.len();
+        let mut events = without_erased(events);
         report_not_indexed(view, &mut events)?;
-        self.places.drain(..events.len());
+        self.places.drain(..taken);
         if self.places.is_empty() {
             // What it took while it was behind is given back.
             self.places = VecDeque::new();

@@ -9,8 +9,7 @@ use rusqlite::Connection;
 use super::error::StoreError;
 use super::reading::{Damage, Stored};
 use super::scrub::{DamagedEvent, MAX_DAMAGED};
-use super::{Store, lock};
-use crate::durable::Step;
+use super::{Store, lock, steps};
 use crate::ledger;
 use crate::position::Seq;
 
@@ -145,7 +144,7 @@ impl Store {
         if seen.is_empty() {
             return Ok(());
         }
-        self.change(Step::SaveScrub, |db| {
+        self.change(steps::SAVE_SCRUB, |db| {
             let mut insert = db.prepare_cached(
                 "INSERT OR IGNORE INTO damaged (seq, problem, found_us) VALUES (?1, ?2, ?3)",
             )?;

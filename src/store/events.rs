@@ -10,9 +10,9 @@ use super::reading::{head, is_damage};
 use super::window_id::WindowId;
 use super::windows::{self, Advance, Then};
 use super::writing::{Appended, Writing, Written};
-use super::{Store, ledger};
+use super::{Store, ledger, steps};
 use crate::durable::Step;
-use crate::event::{Arrival, Identity, sha256};
+use crate::event::{Arrival, AuditEvent, Identity, sha256};
 use crate::invariant;
 use crate::position::{Cursor, Seq};
 
@@ -65,7 +65,7 @@ impl Store {
             .0
             .bodies
             .pack(page.arrivals.iter().map(|arrival| arrival.body.get()))?;
-        let written = self.write(Step::AppendPage, page.received_at, |db, held, head| {
+        let written = self.write(steps::APPEND_PAGE, page.received_at, |db, held, head| {
             let source = page.window.source;
             let stretch = windows::stretch(db, page.window)?;
             let mut writing = Writing::new(self, (db, held), source, head, page.received_at);
@@ -189,14 +189,15 @@ impl Store {
             .map(Seq)
             .collect();
         let events = self.events(&seqs, bodies::MAX_SAMPLE_BYTES)?;
-        let whole = events.iter().filter(|event| !event.is_damaged());
+        let has_body = |event: &&AuditEvent| !event.is_damaged() && !event.is_erased();
+        let whole = events.iter().filter(has_body);
         let samples: Vec<&str> = whole.map(|event| event.entry.get()).collect();
         let Some((content, ratio)) = bodies::train(&samples) else {
             // Not again for each page.
             self.0.bodies.judge_anew();
             return Ok(());
         };
-        let id = self.change(Step::SaveDictionary, |db| {
+        let id = self.change(steps::SAVE_DICTIONARY, |db| {
             let mut insert = db.prepare_cached(
                 "INSERT INTO dictionary (trained_us, sample_ratio, content, sha256) VALUES (?1, ?2, ?3, ?4)",
             )?;
@@ -421,7 +422,7 @@ mod tests {
     fn a_page_counts_once_even_when_its_answer_was_lost() {
         let breaks = Mutex::new(vec![Break::After, Break::Before]);
         let breaker = Breaker::new(move |step| {
-            if step == Step::AppendPage {
+            if step == steps::APPEND_PAGE {
                 breaks.lock().unwrap().pop()
             } else {
                 None

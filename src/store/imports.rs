@@ -7,8 +7,7 @@ use rusqlite::Connection;
 
 use super::error::StoreError;
 use super::writing::{Writing, Written};
-use super::{Appended, Store, lock, sources};
-use crate::durable::Step;
+use super::{Appended, Store, lock, sources, steps};
 use crate::event::{Arrival, Identity};
 use crate::position::Source;
 
@@ -63,7 +62,7 @@ impl Store {
             let of_source = by_source.entry(&entry.source).or_default();
             of_source.push((entry, packed));
         }
-        self.write(Step::AppendImport, now, |db, held, head| {
+        self.write(steps::APPEND_IMPORT, now, |db, held, head| {
             let mut total = Written {
                 appended: Appended::default(),
                 head,

@@ -14,7 +14,7 @@ use super::lateness::{self, Visibility};
 use super::sources::number;
 use super::window_id::WindowId;
 use super::windows::{GapCause, OpenWindow, as_window};
-use super::{Store, lock};
+use super::{Store, lock, steps};
 use crate::clock::from_micros;
 use crate::durable::Step;
 use crate::invariant;
@@ -294,7 +294,7 @@ impl Store {
     /// What the database says.
     pub fn fold_ledger(&self, source: &Source, sweeps: &[TimeDelta]) -> Result<(), StoreError> {
         let source = self.number_of(source)?;
-        self.change_ledger(source, Step::FoldLedger, |db| fold(db, source, sweeps))
+        self.change_ledger(source, steps::FOLD_LEDGER, |db| fold(db, source, sweeps))
     }
 
     /// Writes down what the service means to do, which says what is complete.
@@ -311,7 +311,7 @@ impl Store {
             BackfillSince::Span(span) => span::format(span),
             BackfillSince::Date(date) => date.to_string(),
         };
-        self.change(Step::SaveSources, |db| {
+        self.change(steps::SAVE_SOURCES, |db| {
             let mut save = db.prepare_cached(
                 "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
             )?;

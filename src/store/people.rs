@@ -6,9 +6,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::error::StoreError;
-use super::{Store, sources};
+use super::{Store, sources, steps};
 use crate::clock::from_micros;
-use crate::durable::Step;
 use crate::position::Source;
 use orgtrail_cloudflare::member::Member;
 
@@ -76,7 +75,7 @@ impl Store {
             .iter()
             .map(|member| (member.id.as_str(), member))
             .collect();
-        self.change(Step::SaveMembers, |db| {
+        self.change(steps::SAVE_MEMBERS, |db| {
             for row in members(
                 db,
                 "WHERE organization = ?1 AND until_us IS NULL",

@@ -6,10 +6,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::Store;
 use super::error::StoreError;
+use super::{Store, steps};
 use crate::clock::from_micros;
-use crate::durable::Step;
 
 /// A credential's budget as it was last saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +57,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn save_quota(&self, credential: &str, row: QuotaRow) -> Result<QuotaRow, StoreError> {
-        self.change(Step::SaveQuota, |db| {
+        self.change(steps::SAVE_QUOTA, |db| {
             let row = match read(db, credential)? {
                 Some(stored) => row.merged_with(stored),
                 None => row,

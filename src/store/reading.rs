@@ -1,7 +1,7 @@
 //! Events read back, by their place.
 //!
 //! Whatever is damaged on disk, each place that the log has given out yields an event: what cannot be read is left out of it,
-//! and its problem is [`DAMAGED`]. Who reads a page, an export or the next events to index is never stopped by one of them.
+//! and its problem is [`DAMAGED`]. One whose body was erased has the problem [`ERASED`]. Who reads a page, an export or the next events to index is never stopped by one of them.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use super::bodies::Unpacker;
 use super::error::StoreError;
 use super::{Store, identity, sources};
 use crate::clock::from_micros;
-use crate::event::{AuditEvent, DAMAGED, Reading, hex, sha256};
+use crate::event::{AuditEvent, DAMAGED, ERASED, Reading, hex, sha256};
 use crate::position::{Seq, Source};
 use orgtrail_cloudflare::json::canonical;
 
@@ -266,17 +266,22 @@ pub(super) fn hash_and_origin(
     }
 }
 
-/// Whether the body at a place can be read, and has this canonical form.
+/// Whether the body at a place has this canonical form, or had it before it was erased. A body that cannot be read has not.
 pub(super) fn has_form(
     db: &Connection,
     unpacker: &mut Unpacker<'_>,
     seq: Seq,
     form: &str,
 ) -> Result<bool, StoreError> {
-    let mut ask = db.prepare_cached("SELECT dictionary, body FROM event WHERE seq = ?1")?;
-    let read = ask.query_row([seq.0], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)));
+    let mut ask =
+        db.prepare_cached("SELECT dictionary, body, canonical_sha256 FROM event WHERE seq = ?1")?;
+    let read = ask.query_row([seq.0], |row| {
+        let erased: Option<Vec<u8>> = row.get(2)?;
+        Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?, erased))
+    });
     let (dictionary, body) = match read.optional() {
-        Ok(Some(read)) => read,
+        Ok(Some((.., Some(hash)))) => return Ok(hash == sha256(form.as_bytes())),
+        Ok(Some((dictionary, body, None))) => (dictionary, body),
         Ok(None) => return Ok(false),
         Err(error) if is_damage(&error) => return Ok(false),
         Err(error) => return Err(error.into()),
@@ -292,7 +297,7 @@ pub(super) fn has_form(
 fn select(body: &str) -> String {
     format!(
         "SELECT event.seq, source.name, event.identity, event.revision, event.time_us, event.received_us, event.problem,
-             event.sha256, event.dictionary, {body}
+             event.sha256, event.dictionary, event.erased_us, {body}
          FROM event LEFT JOIN source ON source.id = event.source"
     )
 }
@@ -340,6 +345,7 @@ struct EventRow {
     problem: Option<String>,
     sha256: Option<[u8; 32]>,
     dictionary: i64,
+    is_erased: bool,
     body: Option<Vec<u8>>,
     damage: Option<Damage>,
 }
@@ -361,7 +367,10 @@ impl EventRow {
             problem: column(row, 6, &mut is_whole).flatten(),
             sha256: column(row, 7, &mut is_whole),
             dictionary: column(row, 8, &mut is_whole).unwrap_or(0),
-            body: row.get(9).ok(),
+            is_erased: column::<Option<i64>>(row, 9, &mut is_whole)
+                .flatten()
+                .is_some(),
+            body: row.get(10).ok(),
             damage: None,
         };
         Self {
@@ -382,6 +391,7 @@ impl EventRow {
             problem: None,
             sha256: None,
             dictionary: 0,
+            is_erased: false,
             body: None,
             damage: Some(damage),
         }
@@ -397,9 +407,13 @@ fn column<T: FromSql>(row: &Row<'_>, at: usize, is_whole: &mut bool) -> Option<T
 
 /// The event that a row stands for, compared with its hash.
 fn stored_of_row(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<Stored, StoreError> {
-    let (entry, damage) = match entry_of(&row, unpacker)? {
-        Ok(entry) => (entry, row.damage),
-        Err(damage) => (RawValue::NULL.to_owned(), row.damage.or(Some(damage))),
+    let (entry, damage) = match row.is_erased {
+        // Without a body there is nothing to compare.
+        true => (RawValue::NULL.to_owned(), row.damage),
+        false => match entry_of(&row, unpacker)? {
+            Ok(entry) => (entry, row.damage),
+            Err(damage) => (RawValue::NULL.to_owned(), row.damage.or(Some(damage))),
+        },
     };
     let source = match row.source {
         Some(source) => source,
@@ -410,13 +424,14 @@ fn stored_of_row(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<Stored, S
         seq: row.seq,
         source,
         id: match damage {
-            None => Reading::of(entry.get()).id,
-            Some(_) => identity::id(&row.identity),
+            None if !row.is_erased => Reading::of(entry.get()).id,
+            _ => identity::id(&row.identity),
         },
         revision: row.revision,
         time: row.time_us.map(from_micros),
         received_at: from_micros(row.received_us),
         problem: match damage {
+            _ if row.is_erased => Some(ERASED.to_owned()),
             None => row.problem,
             Some(_) => Some(DAMAGED.to_owned()),
         },

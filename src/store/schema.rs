@@ -56,8 +56,14 @@ pub(super) fn version(db: &Connection, path: &Path) -> Result<i64, StoreError> {
 /// Brings the file to [`VERSION`] in one transaction: from nothing, or from any older version.
 pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     // Nothing to write, which a full disk would not take: what is held can be asked for all the same.
-    if version(db, path)? == VERSION {
+    let found = version(db, path)?;
+    if found == VERSION {
         return Ok(());
+    }
+    if found == 0 {
+        // Works only before the first table, and not inside a transaction. An older file keeps what it has: changing it
+        // would rewrite the whole file.
+        db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     // An upgrade may make a table anew that others refer to. This has no effect inside a transaction.
     db.pragma_update(None, "foreign_keys", false)?;

@@ -6,12 +6,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::Store;
 use super::bodies::Packed;
 use super::error::StoreError;
 use super::reading::{Damage, Stored, is_damage};
+use super::{Store, steps};
 use crate::clock::from_micros;
-use crate::durable::Step;
 use crate::event::{hex, sha256};
 use crate::position::{Seq, Source, Window};
 
@@ -104,7 +103,7 @@ impl Store {
         is_full: bool,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.change(Step::SaveScrub, |db| {
+        self.change(steps::SAVE_SCRUB, |db| {
             db.prepare_cached("DELETE FROM damaged WHERE seq > ?1 AND seq <= ?2")?
                 .execute((after.0, upto.0))?;
             let mut insert = db.prepare_cached(
@@ -181,7 +180,7 @@ impl Store {
             let mut seqs = db.prepare_cached("SELECT seq FROM damaged ORDER BY seq LIMIT ?1")?;
             let mut of_source = db.prepare_cached(
                 "SELECT event.sha256 FROM event JOIN source ON source.id = event.source
-                 WHERE event.seq = ?1 AND source.name = ?2",
+                 WHERE event.seq = ?1 AND source.name = ?2 AND event.erased_us IS NULL",
             )?;
             let mut found = Vec::new();
             for seq in seqs.query_map([MAX_DAMAGED], |row| row.get::<_, u64>(0))? {
@@ -213,13 +212,20 @@ impl Store {
             return Err(StoreError::Damaged(format!("the place of event {seq}")));
         }
         // By itself: where not even its place on disk can be used, nothing else can be written in this transaction.
-        self.change(Step::RepairBody, |db| {
-            db.prepare_cached("UPDATE event SET dictionary = ?2, body = ?3 WHERE seq = ?1")?
+        let repaired = self.change(steps::REPAIR_BODY, |db| {
+            let repaired = db
+                .prepare_cached(
+                    "UPDATE event SET dictionary = ?2, body = ?3 WHERE seq = ?1 AND erased_us IS NULL",
+                )?
                 .execute((seq.0, packed.dictionary, &packed.frame))?;
             db.execute("DELETE FROM damaged WHERE seq = ?1", [seq.0])?;
-            Ok(())
+            Ok(repaired)
         })?;
         self.0.damage_seen.forget(seq, seq);
+        // What was erased meanwhile stays so.
+        if repaired == 0 {
+            return Ok(());
+        }
         tracing::info!(
             seq = seq.0,
             "Repaired a damaged event: the same entry came in again."

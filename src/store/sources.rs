@@ -5,10 +5,9 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::Store;
 use super::error::StoreError;
+use super::{Store, steps};
 use crate::clock::from_micros;
-use crate::durable::Step;
 use crate::invariant;
 use crate::position::Source;
 
@@ -70,7 +69,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn save_sources(&self, seen: &[SourceSeen], now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.change(Step::SaveSources, |db| {
+        self.change(steps::SAVE_SOURCES, |db| {
             seen.iter().try_for_each(|seen| save(db, seen, now))
         })
     }
@@ -87,7 +86,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let began_us = list.began_at.timestamp_micros();
-        self.change(Step::SaveSources, |db| {
+        self.change(steps::SAVE_SOURCES, |db| {
             if list.is_complete {
                 let mut mark = db.prepare_cached(
                     "UPDATE source SET
@@ -123,7 +122,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn want_account_lists(&self, organizations: &[String]) -> Result<(), StoreError> {
-        self.change(Step::SaveSources, |db| {
+        self.change(steps::SAVE_SOURCES, |db| {
             let mut want = db.prepare_cached(
                 "INSERT INTO account_list (organization, wanted) VALUES (?1, 1)
                  ON CONFLICT (organization) DO UPDATE SET wanted = 1",
@@ -139,7 +138,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn want_no_account_lists(&self) -> Result<(), StoreError> {
-        self.change(Step::SaveSources, |db| {
+        self.change(steps::SAVE_SOURCES, |db| {
             Ok(db
                 .execute("UPDATE account_list SET wanted = 0", [])
                 .map(drop)?)

@@ -5,11 +5,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::Store;
 use super::error::StoreError;
 use super::window_id::WindowId;
+use super::{Store, steps};
 use crate::clock::from_micros;
-use crate::durable::Step;
 use crate::event::sha256;
 use crate::position::{Cursor, Source, Window, WindowKind};
 
@@ -104,7 +103,7 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<OpenWindow, StoreError> {
         let source = self.number_of(source)?;
-        self.change_ledger(source, Step::BeginWindow, |db| {
+        self.change_ledger(source, steps::BEGIN_WINDOW, |db| {
             let mut insert = db.prepare_cached(
                 "INSERT INTO window (source, kind, since_s, before_s, began_us)
                  VALUES (:source, :kind, :since, :before, :now)",
@@ -157,7 +156,7 @@ impl Store {
         limit: Option<u32>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.change_ledger(id.source, Step::RestartWindow, |db| {
+        self.change_ledger(id.source, steps::RESTART_WINDOW, |db| {
             let mut restart = db.prepare_cached(
                 "UPDATE window SET since_s = :since, before_s = :before, cursor = NULL, began_us = :now,
                      page_limit = :limit, resumed_s = NULL, empty_pages = 0, bad_answers = 0,
@@ -185,7 +184,7 @@ impl Store {
         id: WindowId,
         now: DateTime<Utc>,
     ) -> Result<BadAnswers, StoreError> {
-        self.change_ledger(id.source, Step::RestartWindow, |db| {
+        self.change_ledger(id.source, steps::RESTART_WINDOW, |db| {
             let mut count = db.prepare_cached(
                 "UPDATE window SET bad_answers = bad_answers + 1, bad_since_us = coalesce(bad_since_us, :now)
                  WHERE id = :id AND sealed_us IS NULL RETURNING bad_answers, bad_since_us",
@@ -208,7 +207,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn abandon_window(&self, id: WindowId) -> Result<(), StoreError> {
-        self.change_ledger(id.source, Step::RestartWindow, |db| delete_window(db, id))
+        self.change_ledger(id.source, steps::RESTART_WINDOW, |db| delete_window(db, id))
     }
 
     /// Goes on past a stretch that cannot be read as a whole: what was kept of it stays, and nothing proves it.
@@ -221,7 +220,7 @@ impl Store {
         cause: GapCause,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.change_ledger(id.source, Step::RestartWindow, |db| {
+        self.change_ledger(id.source, steps::RESTART_WINDOW, |db| {
             let mut give_up = db.prepare_cached(
                 "UPDATE window SET sealed_us = :now, outcome = :outcome, cursor = NULL
                  WHERE id = :id AND sealed_us IS NULL",

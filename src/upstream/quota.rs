@@ -10,6 +10,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::backoff::Backoff;
 use crate::invariant;
 use chrono::{DateTime, TimeDelta, Utc};
 use governor::RateLimiter;
@@ -115,8 +116,8 @@ struct State {
     taken_in: Option<(DateTime<Utc>, TimeDelta)>,
     /// The end of the wait that followed the last 429.
     refused_until: Option<DateTime<Utc>>,
-    /// How many 429 have followed each other without another answer between.
-    waits_in_a_row: u32,
+    /// The 429s that have followed each other without another answer between.
+    waits: Backoff,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -154,7 +155,7 @@ impl Quota {
             saved_wait,
             taken_in: saved.map(|saved| saved.mark),
             refused_until: None,
-            waits_in_a_row: 0,
+            waits: Backoff::new(MIN_WAIT, DEFAULT_WAIT),
         };
         if let Some(saved) = saved {
             state.spend_saved(saved.spent_for, burst, now);
@@ -215,10 +216,9 @@ impl Quota {
         let mut state = self.lock();
         // Calls that were under way together are refused together: that is one wait.
         if state.refused_until.is_none_or(|until| asked_at >= until) {
-            state.waits_in_a_row = state.waits_in_a_row.saturating_add(1);
+            state.waits.fail();
         }
-        let doublings = state.waits_in_a_row.saturating_sub(1).min(16);
-        let least = (MIN_WAIT * (1 << doublings)).min(DEFAULT_WAIT);
+        let least = state.waits.wait();
         state.block(said.unwrap_or(DEFAULT_WAIT).max(least), now);
         state.refused_until = Some(state.blocked_until);
         state.blocked_until
@@ -226,7 +226,7 @@ impl Quota {
 
     /// Takes in that a call was answered, and not with a 429.
     pub(super) fn answered(&self) {
-        self.lock().waits_in_a_row = 0;
+        self.lock().waits.reset();
     }
 
     /// Takes in what is saved, also by another process with the same credential: its wait holds for us too. What has been

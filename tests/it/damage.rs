@@ -6,7 +6,7 @@ use std::sync::Arc;
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
 use orgtrail::engine::tantivy::{DIR_NAME, Index};
-use orgtrail::indexing::{Indexing, open_index};
+use orgtrail::follow::index::{Indexing, open_index};
 use orgtrail::position::Seq;
 use orgtrail::store::{FILE_NAME, ScrubState, Store};
 use orgtrail_simulator::SimConfig;

@@ -201,7 +201,7 @@ async fn an_index_without_room_is_filled_when_there_is_some() {
     let cramped = Cramped::serve(&shell, 64 * 1024);
     until("the index has failed twice", || {
         cramped
-            .told("The index failed; going back to its last commit")
+            .told("A follower of the log failed; retrying with backoff")
             .len()
             >= 2
     })

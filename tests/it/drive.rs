@@ -13,8 +13,8 @@ use orgtrail::coverage::Asked;
 use orgtrail::durable::Breaker;
 use orgtrail::engine::tantivy::Index;
 use orgtrail::engine::{Order, Range};
+use orgtrail::follow::index::{Indexing, IndexingError, Turned};
 use orgtrail::health::Board;
-use orgtrail::indexing::{Indexing, IndexingError, Turned};
 use orgtrail::poll::{BackfillSince, Following, Next, Outcome, Overlap, Poller, Settings};
 use orgtrail::position::{Seq, Source};
 use orgtrail::scrub::Scrub;
@@ -352,7 +352,7 @@ impl World {
     /// One turn of the index, and its recovery when it breaks.
     pub(crate) fn follow(&mut self) -> bool {
         let parts = self.parts();
-        match parts.indexing.turn() {
+        match parts.indexing.index_once() {
             Ok(Turned { has_more, .. }) => has_more,
             Err(IndexingError::Store(StoreError::Broken(_))) => true,
             Err(IndexingError::Index(_)) => {

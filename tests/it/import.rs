@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use orgtrail::clock::Clock;
-use orgtrail::durable::{Break, Breaker, Step};
+use orgtrail::durable::{Break, Breaker};
 use orgtrail::import::{self, Report};
 use orgtrail::position::{Seq, Source};
-use orgtrail::store::{Store, StoreError};
+use orgtrail::store::{self, Store, StoreError};
 use orgtrail_simulator::SimConfig;
 use serde_json::{Value, json};
 
@@ -487,9 +487,13 @@ fn whatever_breaks_a_second_run_makes_it_whole() {
     let entries = many(4_500);
     let content = lines(&entries);
     // Each of the five batches breaks, in both ways, and the dictionary that is trained on the way.
-    for step in [Step::AppendImport, Step::SaveDictionary] {
+    for step in [store::steps::APPEND_IMPORT, store::steps::SAVE_DICTIONARY] {
         for how in [Break::Before, Break::After] {
-            for at in 0..if step == Step::AppendImport { 5 } else { 1 } {
+            for at in 0..if step == store::steps::APPEND_IMPORT {
+                5
+            } else {
+                1
+            } {
                 let dir = tempfile::tempdir().unwrap();
                 let left = Arc::new(Mutex::new(at + 1));
                 let breaker = Breaker::new(move |met| {

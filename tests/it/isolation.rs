@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::coverage::{self, Asked, Reason};
-use orgtrail::durable::{Breaker, Step};
+use orgtrail::durable::Breaker;
 use orgtrail::health::State;
 use orgtrail::poll::{BackfillSince, Next, Settings};
 use orgtrail::position::{Source, Window, WindowKind};
-use orgtrail::store::StoreError;
+use orgtrail::store::{self, StoreError};
 use orgtrail_simulator::{Faults, SimConfig};
 
 use crate::drive::{Plan, World, start};
@@ -338,7 +338,7 @@ async fn a_panic_in_a_turn_ends_that_turn_only() {
     let mut world = world(|_, plan| {
         plan.breaker = Breaker::new(move |step| {
             let take = |left: u32| left.checked_sub(1);
-            let is_hit = step == Step::AppendPage
+            let is_hit = step == store::steps::APPEND_PAGE
                 && left
                     .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
                     .is_ok();

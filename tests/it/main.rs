@@ -21,6 +21,7 @@ mod diffs;
 #[cfg(target_os = "linux")]
 mod disk;
 mod drive;
+mod erased;
 mod examples;
 mod freshness;
 mod guide;

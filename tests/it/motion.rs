@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::{Clock, from_micros};
-use orgtrail::durable::{Break, Breaker, Step};
-use orgtrail::engine::tantivy::Index;
+use orgtrail::durable::{Break, Breaker};
+use orgtrail::engine::tantivy::{self, Index};
 use orgtrail::engine::{Hit, Order, Range};
 use orgtrail::event::Arrival;
-use orgtrail::indexing::Indexing;
+use orgtrail::follow::index::Indexing;
 use orgtrail::position::{Seq, Source, Window, WindowKind};
 use orgtrail::query::{Query, parse};
 use orgtrail::search::{Question, SearchError, page};
@@ -67,7 +67,7 @@ impl Process {
     fn start(data: &Path, next_break: &NextBreak) -> Self {
         let next_break = Arc::clone(next_break);
         let breaker = Breaker::new(move |step| match step {
-            Step::CommitIndex => next_break.lock().unwrap().take(),
+            tantivy::steps::COMMIT => next_break.lock().unwrap().take(),
             _ => None,
         });
         let store = Store::open(data, Breaker::default()).unwrap();
@@ -338,7 +338,7 @@ fn a_commit_is_followed_by_a_rest_in_proportion_to_what_it_took() {
     let turn = |process: &mut Process, n_events| {
         let bodies = (0..n_events).map(|i| format!(r#"{{"at":"{}","n":{i}}}"#, clock.steady()));
         process.keep(&bodies.collect::<Vec<_>>());
-        let turned = process.follower.turn().unwrap();
+        let turned = process.follower.index_once().unwrap();
         (process.index.checkpoint(), turned.commit_in)
     };
     assert_eq!(turn(&mut process, 1), (Seq(1), None), "at once when idle");

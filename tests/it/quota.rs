@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::TimeDelta;
 use fastrand::Rng;
-use orgtrail::durable::{Breaker, Step};
+use orgtrail::durable::Breaker;
 use orgtrail::poll::{BackfillSince, Settings};
-use orgtrail::store::{QuotaRow, Store};
+use orgtrail::store::{self, QuotaRow, Store};
 use orgtrail_simulator::{Faults, SimConfig};
 
 use crate::drive::{CREDENTIAL, Plan, Turn, World};
@@ -116,7 +116,10 @@ async fn a_healthy_upstream_costs_one_write_of_the_budget_in_several_calls() {
     let count = Arc::clone(&writes);
     let plan = Plan {
         breaker: Breaker::new(move |step| {
-            count.fetch_add(usize::from(step == Step::SaveQuota), Ordering::SeqCst);
+            count.fetch_add(
+                usize::from(step == store::steps::SAVE_QUOTA),
+                Ordering::SeqCst,
+            );
             None
         }),
         ..Plan::default()

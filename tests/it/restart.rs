@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use orgtrail::clock::Clock;
-use orgtrail::durable::{Break, Breaker, Step};
+use orgtrail::durable::{Break, Breaker};
 use orgtrail::engine::Range;
-use orgtrail::engine::tantivy::Index;
+use orgtrail::engine::tantivy::{self, Index};
 use orgtrail::event::Arrival;
-use orgtrail::indexing::{Indexing, IndexingError, open_index};
+use orgtrail::follow::board::FollowerBoard;
+use orgtrail::follow::index::{Indexing, IndexingError, open_index};
 use orgtrail::position::Seq;
 use orgtrail::store::{Imported, Store};
 use orgtrail_simulator::SimConfig;
@@ -183,7 +184,7 @@ async fn an_index_is_replaced_only_by_a_whole_one_whenever_the_process_is_killed
         let whole = fs::read(index_dir.join("meta.json")).unwrap();
         let step = AtomicUsize::new(0);
         let breaker = Breaker::new(move |this| {
-            let is_swap = this == Step::SwapIndex;
+            let is_swap = this == tantivy::steps::SWAP;
             (is_swap && step.fetch_add(1, Ordering::SeqCst) == at).then_some(how)
         });
         let (store, index, _) = open(&data, breaker);
@@ -265,7 +266,7 @@ async fn a_panic_while_indexing_ends_one_turn_only() {
     fs::remove_dir_all(data.join("index")).unwrap();
     let has_panicked = AtomicBool::new(false);
     let breaker = Breaker::new(move |step| {
-        let is_first = step == Step::CommitIndex && !has_panicked.swap(true, Ordering::SeqCst);
+        let is_first = step == tantivy::steps::COMMIT && !has_panicked.swap(true, Ordering::SeqCst);
         assert!(!is_first, "on purpose");
         None
     });
@@ -274,7 +275,7 @@ async fn a_panic_while_indexing_ends_one_turn_only() {
     let stop = CancellationToken::new();
     let mut following = JoinSet::new();
     let follower = Indexing::new(store.clone(), index.clone(), Clock::system());
-    following.spawn(follower.run(stop.clone()));
+    following.spawn(follower.run(FollowerBoard::default(), stop.clone()));
     until("everything is indexed", || {
         index.checkpoint() == store.head()
     })

@@ -292,6 +292,23 @@ fn no_technology_of_an_engine_leaks() {
 }
 
 #[test]
+fn every_durable_step_is_among_those_that_the_simulation_breaks() {
+    let mut declared = 0;
+    for file in source_files() {
+        let steps = file.code.split("durable::steps! {").nth(1);
+        let steps = steps.and_then(|rest| rest.split('}').next()).unwrap_or("");
+        declared += steps.matches(" = \"").count();
+    }
+    let all = crate::simulation::all_steps();
+    let names: BTreeSet<&str> = all.iter().map(|step| step.name()).collect();
+    assert_eq!(
+        (names.len(), all.len()),
+        (declared, declared),
+        "`all_steps` has the steps of every module, each with a name of its own"
+    );
+}
+
+#[test]
 fn every_file_says_what_it_is_for() {
     for file in source_files() {
         assert!(

@@ -17,7 +17,7 @@ use crate::coverage::{self, Verdict};
 use crate::engine::tantivy::IndexError;
 use crate::engine::{Order, Range, Scope, View};
 use crate::event::AuditEvent;
-use crate::indexing::{self, IndexingError};
+use crate::follow::index::{self as indexing, IndexingError};
 use crate::people;
 use crate::position::{Seq, rfc3339};
 use crate::query::{self, QueryError};

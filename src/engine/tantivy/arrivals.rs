@@ -44,7 +44,7 @@ impl Snapshot {
                 && !steps.step()
             {
                 let seq = Seq(segment.seq.get_val(doc));
-                if seq > after && seq <= self.seq {
+                if segment.is_alive(doc) && seq > after && seq <= self.seq {
                     earliest.push(seq);
                 }
                 if earliest.len() > limit {

@@ -46,6 +46,8 @@ pub(super) struct Writing {
     pub(super) suspected_to: Seq,
     /// The SHA-256 of that event, where it is known.
     pub(super) last_hash: Option<String>,
+    /// How many documents it has, those that are not committed included.
+    pub(super) documents: u64,
     pub(super) paths: Paths,
 }
 
@@ -60,15 +62,36 @@ struct Payload {
     /// another event there.
     #[serde(default)]
     sha256: Option<String>,
+    /// How many documents are in. Fewer than `seq` when events had no body; as many in a commit that does not say it.
+    #[serde(default)]
+    documents: Option<u64>,
 }
 
-/// What a commit says when `seq` is the last event that is in, with this SHA-256.
-pub(super) fn said(log_id: Uuid, seq: Seq, sha256: Option<String>) -> Result<String, IndexError> {
+impl Payload {
+    /// That of an empty index.
+    fn empty(log_id: Uuid) -> Self {
+        Self {
+            log_id,
+            seq: Seq::ZERO,
+            format: FORMAT,
+            sha256: None,
+            documents: Some(0),
+        }
+    }
+
+    fn documents(&self) -> u64 {
+        self.documents.unwrap_or(self.seq.0)
+    }
+}
+
+/// What a commit of everything added says.
+pub(super) fn said(log_id: Uuid, writing: &Writing) -> Result<String, IndexError> {
     let payload = Payload {
         log_id,
-        seq,
+        seq: writing.added,
         format: FORMAT,
-        sha256,
+        sha256: writing.last_hash.clone(),
+        documents: Some(writing.documents),
     };
     serde_json::to_string(&payload).map_err(|error| IndexError::Unusable(error.to_string()))
 }
@@ -111,15 +134,13 @@ fn open_writing(dir: &Path, shape: &Shape, log_id: Uuid, head: Seq) -> Result<Wr
         )));
     }
     let reader = reader(&index)?;
-    // Places have no holes, so their last is their number.
-    let found = reader.searcher().num_docs();
-    if found != payload.seq.0 {
+    let (found, claimed) = (reader.searcher().num_docs(), payload.documents());
+    if found != claimed {
         return Err(IndexError::Unusable(format!(
-            "damaged: it holds {found} events and claims {}",
-            payload.seq
+            "damaged: it holds {found} events and claims {claimed}"
         )));
     }
-    start_writing(&index, reader, payload.seq, payload.sha256)
+    start_writing(&index, reader, payload)
 }
 
 /// What can be asked of the index of a log, which somebody else may be writing.
@@ -129,6 +150,8 @@ pub(super) fn open_beside(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Sna
     let payload = payload(&index)?;
     check_payload(&payload, log_id)?;
     let mut snapshot = Snapshot::take(&reader(&index)?, shape, payload.seq)?;
+    // With another commit meanwhile the reader may hold more.
+    snapshot.is_exact = self::payload(&index)? == payload;
     snapshot.last_hash = payload.sha256.map(Into::into);
     Ok(snapshot)
 }
@@ -170,9 +193,11 @@ pub(super) fn make_anew(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Writi
         .create_in_dir(dir)?;
     register_words(&index, shape);
     let reader = reader(&index)?;
-    let mut writing = start_writing(&index, reader, Seq::ZERO, None)?;
+    let payload = Payload::empty(log_id);
+    let mut writing = start_writing(&index, reader, payload)?;
+    let empty = said(log_id, &writing)?;
     let mut commit = writing.writer.prepare_commit()?;
-    commit.set_payload(&said(log_id, Seq::ZERO, None)?);
+    commit.set_payload(&empty);
     commit.commit()?;
     Ok(writing)
 }
@@ -180,8 +205,7 @@ pub(super) fn make_anew(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Writi
 fn start_writing(
     index: &tantivy::Index,
     reader: IndexReader,
-    added: Seq,
-    last_hash: Option<String>,
+    payload: Payload,
 ) -> Result<Writing, IndexError> {
     let options = IndexWriterOptions::builder()
         .memory_budget_per_thread(WRITER_BYTES)
@@ -195,9 +219,10 @@ fn start_writing(
     Ok(Writing {
         reader,
         writer,
-        added,
+        added: payload.seq,
         suspected_to: Seq::ZERO,
-        last_hash,
+        documents: payload.documents(),
+        last_hash: payload.sha256,
         paths: Paths::default(),
     })
 }

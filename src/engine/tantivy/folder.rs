@@ -23,7 +23,8 @@ use tracing::{debug, warn};
 
 use super::error::IndexError;
 use super::proof::is_no_space_io;
-use crate::durable::{Breaker, Step};
+use super::steps;
+use crate::durable::Breaker;
 use crate::private;
 
 /// The index's directory in the data directory.
@@ -148,9 +149,9 @@ impl Folder {
     pub(super) fn swap(&self, breaker: &Breaker) -> Result<(), IndexError> {
         let old = self.data_dir.join(OLD_NAME);
         remove(&old).map_err(failed(&old))?;
-        breaker.around(Step::SwapIndex, || rename(&self.current(), &old))?;
+        breaker.around(steps::SWAP, || rename(&self.current(), &old))?;
         // At this point, if we crash, there is no `index`, and the next start does the next step.
-        let swapped = breaker.around(Step::SwapIndex, || rename(&self.new_one(), &self.current()));
+        let swapped = breaker.around(steps::SWAP, || rename(&self.new_one(), &self.current()));
         if let Err(error @ IndexError::Io { .. }) = swapped {
             rename(&old, &self.current())?;
             return Err(error);

@@ -42,16 +42,15 @@ impl Snapshot {
     pub fn matches(&self, query: &Query, range: Range, upto: Seq) -> Result<Matches, EngineError> {
         let upto = upto.min(self.seq);
         let weight = self.weight(query, upto)?;
-        // Beside a service the reader may hold more than the snapshot's events.
-        let is_whole = upto == self.seq && self.searcher.num_docs() == self.seq.0;
+        let is_exact = upto == self.seq && self.is_exact;
         let mut found = Vec::new();
         for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
             let docs = segment.docs(range, Order::Descending, None);
             found.push(match query {
                 _ if docs.is_empty() => Found::Few(Vec::new()),
-                Query::All if is_whole => Found::Stretch(docs),
+                Query::All if is_exact && segment.is_whole() => Found::Stretch(docs),
                 _ => {
-                    let limit = if is_whole { None } else { Some(upto) };
+                    let limit = if is_exact { None } else { Some(upto) };
                     Found::collect(segment, reader, weight.as_ref(), &docs, limit, &self.budget)?
                 }
             });
@@ -126,7 +125,7 @@ impl Found {
         while let Some(doc) = next
             && !steps.step()
         {
-            if upto.is_none_or(|upto| segment.seq.get_val(doc) <= upto.0) {
+            if segment.is_alive(doc) && upto.is_none_or(|upto| segment.seq.get_val(doc) <= upto.0) {
                 found.push(doc, segment.len, budget)?;
             }
             next = within(scorer.advance(), docs);

@@ -83,16 +83,15 @@ impl Snapshot {
     /// As [`Snapshot::hits`].
     pub fn count(&self, query: &Query, range: Range) -> Result<u64, EngineError> {
         let weight = self.weight(query, self.seq)?;
-        // Beside a service the reader may hold more than the snapshot's events.
-        let is_exact = self.searcher.num_docs() == self.seq.0;
         let steps = self.budget.steps();
         let mut count = 0;
         for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
             let docs = segment.docs(range, Order::Descending, None);
             count += match query {
                 _ if docs.is_empty() => 0,
-                Query::All if is_exact => docs.len() as u64,
-                _ if is_exact && docs.len() == segment.len as usize => {
+                // Every document of the stretch counts.
+                Query::All if self.is_exact && segment.is_whole() => docs.len() as u64,
+                _ if self.is_exact && segment.is_whole() && docs.len() == segment.len as usize => {
                     u64::from(weight.count(reader)?)
                 }
                 _ => {

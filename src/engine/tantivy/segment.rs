@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use tantivy::columnar::ColumnValues;
+use tantivy::fastfield::AliveBitSet;
 use tantivy::query::{Scorer, Weight};
 use tantivy::{DocId, DocSet, SegmentReader, TERMINATED};
 
@@ -17,7 +18,10 @@ pub(super) struct Segment {
     /// Sort keys, descending.
     at: Arc<dyn ColumnValues<u64>>,
     pub(super) seq: Arc<dyn ColumnValues<u64>>,
+    /// How many documents it has, deleted ones included: how far their numbers go.
     pub(super) len: DocId,
+    /// Which of them are not deleted; `None` when none is.
+    alive: Option<AliveBitSet>,
 }
 
 /// Some documents of a segment that stand side by side.
@@ -30,7 +34,18 @@ impl Segment {
             at: columns.u64(AT)?.values,
             seq: columns.u64(SEQ)?.values,
             len: reader.max_doc(),
+            alive: reader.alive_bitset().cloned(),
         })
+    }
+
+    /// Whether none of its documents is deleted.
+    pub(super) fn is_whole(&self) -> bool {
+        self.alive.is_none()
+    }
+
+    /// Whether a document is not deleted. The engine's own walks pass over none.
+    pub(super) fn is_alive(&self, doc: DocId) -> bool {
+        self.alive.as_ref().is_none_or(|alive| alive.is_alive(doc))
     }
 
     pub(super) fn at_us(&self, doc: DocId) -> i64 {
@@ -179,7 +194,17 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn next(&mut self, weight: &dyn Weight) -> Result<Option<Hit>, EngineError> {
-        let doc = match &mut self.way {
+        loop {
+            let doc = self.next_doc(weight)?;
+            if doc.is_none_or(|doc| self.segment.is_alive(doc)) {
+                return Ok(doc.map(|doc| self.segment.hit(doc)));
+            }
+        }
+    }
+
+    /// The next match, deleted ones included.
+    fn next_doc(&mut self, weight: &dyn Weight) -> Result<Option<DocId>, EngineError> {
+        Ok(match &mut self.way {
             Way::Forward(Some(scorer)) => within(scorer.advance(), &self.docs),
             Way::Forward(scorer) => {
                 let opened = scorer.insert(weight.scorer(self.reader, 1.0)?);
@@ -194,8 +219,7 @@ impl<'a> Walk<'a> {
                 }
                 block.pop()
             }
-        };
-        Ok(doc.map(|doc| self.segment.hit(doc)))
+        })
     }
 }
 

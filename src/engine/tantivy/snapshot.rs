@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub(super) scope: Scope,
     /// The SHA-256 of the event at `seq`, where the commit says it and it was read beside a service.
     pub(super) last_hash: Option<Arc<str>>,
+    /// It holds no document of an event after `seq`. Beside a service the reader may be ahead.
+    pub(super) is_exact: bool,
     /// It stands for an index that cannot be opened, and answers nothing.
     pub(super) is_unavailable: bool,
     pub(super) replacements: Arc<Replacements>,
@@ -51,6 +53,7 @@ impl Snapshot {
             budget: Budget::default(),
             scope: Scope::everything(),
             last_hash: None,
+            is_exact: true,
             is_unavailable: false,
             replacements: Arc::default(),
         })

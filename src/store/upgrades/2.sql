@@ -80,3 +80,21 @@ SELECT credential, now_us, max(0, min(spent_us - now_us, 300000000)), max(0, min
 FROM quota, (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now_us);
 DROP TABLE quota;
 ALTER TABLE quota_2 RENAME TO quota;
+
+-- Bodies may be erased; their rows stay. Only new files return their space page by page (auto_vacuum): an older one would have
+-- to be rewritten as a whole for that.
+CREATE TABLE erasure_policy (
+    id      INTEGER PRIMARY KEY,
+    source  TEXT,
+    events  TEXT NOT NULL
+) STRICT;
+ALTER TABLE event ADD COLUMN erased_us INTEGER;
+ALTER TABLE event ADD COLUMN erased_by INTEGER REFERENCES erasure_policy (id);
+ALTER TABLE event ADD COLUMN canonical_sha256 BLOB;
+
+-- Checkpoints of followers.
+CREATE TABLE follower (
+    name    TEXT PRIMARY KEY,
+    seq     INTEGER NOT NULL,
+    sha256  BLOB
+) STRICT, WITHOUT ROWID;

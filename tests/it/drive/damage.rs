@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use orgtrail::engine::{Order, Range, Scope};
-use orgtrail::indexing::Indexing;
+use orgtrail::follow::index::Indexing;
 use orgtrail::poll::Verify;
 use orgtrail::position::Seq;
 use orgtrail::query::Query;

@@ -1,14 +1,14 @@
-//! Log to index: the first follower.
+//! Log to index: adds the events of the log to the search index.
 //!
-//! It reads events after the last one it added, in order, and adds them. With nothing more to read it commits at once, unless
-//! it did so just now: each commit leaves a segment to be merged, and one for each page would cost more than indexing does.
-//! Its progress is the index's own, so a crash anywhere means that the same events come again.
-//! Announcements of a new head only wake it: one that is missed is found at the next look.
+//! With nothing more to read it commits at once, unless it did so just now: each commit leaves a segment to be merged, and one
+//! for each page would cost more than indexing does. Its checkpoint is the index's own, saved in each commit.
+
+mod verify;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
@@ -16,9 +16,11 @@ use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::durable::Breaker;
-use crate::engine::tantivy::{Index, IndexError, Unverified};
+use crate::engine::tantivy::{Index, IndexError};
 use crate::engine::{Hit, View};
 use crate::event::AuditEvent;
+use crate::follow::board::FollowerBoard;
+use crate::follow::{self, Follower, Wake, other_history};
 use crate::invariant;
 use crate::position::Seq;
 use crate::store::{Store, StoreError};
@@ -40,24 +42,9 @@ const RESTS: i32 = 5;
 /// How often the log is looked at without an announcement.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// How long a stop waits for events that are not in yet; the rest comes in after the next start.
-const FINISH_WITHIN: TimeDelta = TimeDelta::seconds(5);
-
-/// How long to wait after a failure; twice as long after each that follows it at once, up to [`LONGEST_RETRY`].
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-
-/// The longest wait after a failure. A full disk must not fill up with lines that tell of it.
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
-
 /// How many times in a row the index may fail before all of its files are verified: a damage that shows only when they are
 /// merged would else come back for ever.
 const SUSPICIOUS_FAILURES: u32 = 3;
-
-/// After a file was verified in the background, the next one waits this many times as long as that took.
-const VERIFY_RESTS: u32 = 20;
-
-/// How long to wait before files are verified again that could not be read.
-const VERIFY_RETRY: Duration = Duration::from_secs(60);
 
 /// Why a turn failed.
 #[derive(Debug, thiserror::Error)]
@@ -123,23 +110,6 @@ pub fn reopen(index: &Index, store: &Store) -> Result<Option<String>, IndexingEr
     }
 }
 
-/// Whether the log has another event where an index ends: then it is an older copy of that log, which has grown since in another
-/// way.
-fn other_history(
-    store: &Store,
-    seq: Seq,
-    last_hash: Option<&str>,
-) -> Result<Option<String>, StoreError> {
-    let Some(indexed) = last_hash else {
-        return Ok(None);
-    };
-    let stored = store.hash_at(seq)?;
-    let is_other = stored.is_some_and(|stored| stored != indexed);
-    Ok(is_other.then(|| {
-        format!("of another state of this log: event {seq} is not the one that was indexed")
-    }))
-}
-
 /// When the disk is full: removes an old index that is unusable, or gives up a rebuild beside a usable one. Otherwise the disk
 /// would stay full, and the log could not be written.
 fn make_room(index: &Index, store: &Store, error: &IndexError) -> Result<(), IndexError> {
@@ -179,6 +149,8 @@ pub struct Indexing {
     reopened_at: Option<Seq>,
     /// How many times in a row the index has failed.
     failures: u32,
+    /// What the verification of its files found damaged, until the next turn.
+    damage: Arc<Mutex<Option<String>>>,
 }
 
 impl Indexing {
@@ -193,87 +165,55 @@ impl Indexing {
             last_commit,
             reopened_at: None,
             failures: 0,
+            damage: Arc::default(),
         }
     }
 
-    /// Follows until told to stop, then takes in and commits what came in last.
+    /// Follows until told to stop, and verifies the index's files meanwhile.
     ///
     /// # Errors
     /// At the end, when what came in last could not be committed.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), IndexingError> {
-        let mut heads = self.store.heads();
-        let verify = self.verify();
-        tokio::pin!(verify);
-        let mut is_verified = false;
-        let mut next_retry = FIRST_RETRY;
-        while !stop.is_cancelled() {
-            // Registered before looking: what is announced meanwhile wakes the next look.
-            heads.mark_unchanged();
-            let result;
-            (self, result) = self.turn_blocking().await;
-            let nap = match result {
-                Ok(Turned { has_more: true, .. }) => continue,
-                Ok(Turned { commit_in, .. }) => {
-                    next_retry = FIRST_RETRY;
-                    self.failures = 0;
-                    commit_in.map_or(LOOK_EVERY, |wait| wait.to_std().unwrap_or_default())
-                }
-                Err(error) => {
-                    self.recover(error).await;
-                    let retry = next_retry;
-                    next_retry = (retry * 2).min(LONGEST_RETRY);
-                    retry
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => break,
-                Ok(()) = heads.changed() => {}
-                damage = &mut verify, if !is_verified => {
-                    is_verified = true;
-                    if let Some(why) = damage {
-                        self.start_over(&why).await;
-                    }
-                }
-                () = tokio::time::sleep(nap) => {}
+    pub async fn run(
+        self,
+        board: FollowerBoard,
+        stop: CancellationToken,
+    ) -> Result<(), IndexingError> {
+        let wake = Wake::on_heads(&self.store, LOOK_EVERY);
+        let (nudge, damage) = (wake.nudge(), Arc::clone(&self.damage));
+        let (index, clock) = (self.index.clone(), self.clock.clone());
+        let verifying = async move {
+            if let Some(why) = verify::verify(index).await {
+                *damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+                nudge.notify_one();
             }
+        };
+        let following = follow::run(self, wake, board, clock, stop);
+        tokio::pin!(following);
+        tokio::select! {
+            ended = &mut following => return ended,
+            () = verifying => {}
         }
-        task::caught(move || self.finish()).await?
-    }
-
-    /// A turn, where it may block.
-    async fn turn_blocking(mut self) -> (Self, Result<Turned, IndexingError>) {
-        task::blocking(move || {
-            let result = self.turn();
-            (self, result)
-        })
-        .await
-    }
-
-    /// Takes in what came in last, as far as there is time, and lets go of the index.
-    fn finish(&mut self) -> Result<(), IndexingError> {
-        let until = self.clock.steady() + FINISH_WITHIN;
-        while self.turn()?.has_more && self.clock.steady() < until {}
-        self.commit()?;
-        Ok(self.index.close()?)
+        following.await
     }
 
     /// Takes in all that the log holds, and commits it.
     ///
     /// # Errors
-    /// As [`Indexing::turn`].
+    /// As [`Indexing::index_once`].
     pub fn catch_up(&mut self) -> Result<(), IndexingError> {
         while self.steady_turn()?.has_more {}
         Ok(())
     }
 
-    /// As [`Indexing::turn`], and commits when there is no more. When the index fails, goes back to its last commit and tries
+    /// As [`Indexing::index_once`], and commits when there is no more. When the index fails, goes back to its last commit and tries
     /// each event by itself, once: an entry that makes it fail is then indexed by what its row says.
     ///
     /// # Errors
-    /// As [`Indexing::turn`].
+    /// As [`Indexing::index_once`].
     pub fn steady_turn(&mut self) -> Result<Turned, IndexingError> {
         loop {
-            let turned = self.turn();
+            let turned =
+                task::catch(|| self.index_once()).unwrap_or_else(|panicked| Err(panicked.into()));
             let result = turned.and_then(|turned| match turned.has_more {
                 true => Ok(turned),
                 false => self.commit().map(|()| turned),
@@ -303,12 +243,7 @@ impl Indexing {
     ///
     /// # Errors
     /// [`IndexingError`]; then [`Index::reopen`] leads back to the last commit.
-    pub fn turn(&mut self) -> Result<Turned, IndexingError> {
-        // Whatever a panic leaves half done is the index's, which is then reopened.
-        task::catch(|| self.uncaught_turn())?
-    }
-
-    fn uncaught_turn(&mut self) -> Result<Turned, IndexingError> {
+    pub fn index_once(&mut self) -> Result<Turned, IndexingError> {
         self.index.check_open()?;
         let head = self.store.head();
         let is_suspicious = self.index.is_suspicious();
@@ -347,7 +282,7 @@ impl Indexing {
     /// Commits what was added, if anything was.
     ///
     /// # Errors
-    /// As [`Indexing::turn`].
+    /// As [`Indexing::index_once`].
     pub fn commit(&mut self) -> Result<(), IndexingError> {
         if !self.is_ahead() {
             return Ok(());
@@ -398,76 +333,37 @@ impl Indexing {
         Ok(self.index.add_revisions(events, &replaced)?)
     }
 
-    /// Compares the index's files with their checksums, once, while questions are answered: the new ones at once, the others one
-    /// by one with rests between. Gives what is damaged.
-    fn verify(&self) -> impl Future<Output = Option<String>> + use<> {
-        let index = self.index.clone();
-        async move {
-            loop {
-                match verify_gently(&index).await {
-                    Ok(damage) => return damage,
-                    Err(Unverifiable::Panicked) => {
-                        warn!(
-                            "Verifying the index panicked; this is a bug. Its files are not verified until the next start."
-                        );
-                        return None;
-                    }
-                    Err(Unverifiable::Index(error)) => {
-                        debug!(error = %error, "The index could not be verified; trying again.");
-                        tokio::time::sleep(VERIFY_RETRY).await;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Goes back to where the next turn can begin. The log is never given up: who writes it knows better whether it still can
-    /// be used.
-    async fn recover(&mut self, error: IndexingError) {
-        match error {
-            IndexingError::Store(error) => {
-                warn!(error = %error, "The log could not be read for the index; trying again.");
-            }
-            error => {
-                self.failures += 1;
-                warn!(error = %error, "The index failed; going back to its last commit.");
-                let (index, store) = (self.index.clone(), self.store.clone());
-                let go_back = move || {
-                    if let IndexingError::Index(error) = &error {
-                        make_room(&index, &store, error)?;
-                    }
-                    let reopened = reopen(&index, &store);
-                    if let Err(IndexingError::Index(error)) = &reopened {
-                        make_room(&index, &store, error)?;
-                    }
-                    reopened
-                };
-                match task::caught(go_back).await {
-                    Ok(Ok(None)) => self.verify_suspicious().await,
-                    Ok(Ok(Some(why))) => self.tell_rebuild(&why),
-                    Ok(Err(error)) => tell_stuck(&error),
-                    Err(error) => tell_stuck(&error),
-                }
-            }
-        }
+    /// What the verification found damaged, once.
+    fn take_damage(&self) -> Option<String> {
+        let mut damage = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
+        damage.take()
     }
 
     /// After several failures in a row, all files are verified: a damaged one leads to a rebuild.
-    async fn verify_suspicious(&self) {
+    fn verify_suspicious(&self) {
         if self.failures < SUSPICIOUS_FAILURES {
             return;
         }
-        let index = self.index.clone();
-        if let Ok(Err(IndexError::Unusable(why))) = task::caught(move || index.verify()).await {
-            self.start_over(&why).await;
+        if let Err(IndexError::Unusable(why)) = self.index.verify() {
+            self.start_over(&why);
         }
     }
 
-    async fn start_over(&self, why: &str) {
-        let (index, head) = (self.index.clone(), self.store.head());
-        match task::caught(move || index.clear_unusable(head)).await {
-            Ok(Ok(())) => self.tell_rebuild(why),
-            Ok(Err(error)) => tell_stuck(&error),
+    /// Reopens the index at its last commit; makes room first, and after a failure, when the disk is full.
+    fn go_back(&self, error: &IndexingError) -> Result<Option<String>, IndexingError> {
+        if let IndexingError::Index(error) = error {
+            make_room(&self.index, &self.store, error)?;
+        }
+        let reopened = reopen(&self.index, &self.store);
+        if let Err(IndexingError::Index(error)) = &reopened {
+            make_room(&self.index, &self.store, error)?;
+        }
+        reopened
+    }
+
+    fn start_over(&self, why: &str) {
+        match self.index.clear_unusable(self.store.head()) {
+            Ok(()) => self.tell_rebuild(why),
             Err(error) => tell_stuck(&error),
         }
     }
@@ -481,41 +377,48 @@ impl Indexing {
     }
 }
 
-/// Why the files of the index could not be compared with their checksums.
-enum Unverifiable {
-    Index(IndexError),
-    Panicked,
-}
+impl Follower for Indexing {
+    type Error = IndexingError;
 
-impl From<IndexError> for Unverifiable {
-    fn from(error: IndexError) -> Self {
-        Self::Index(error)
+    fn name(&self) -> &'static str {
+        "index"
     }
-}
 
-impl From<Panicked> for Unverifiable {
-    fn from(_: Panicked) -> Self {
-        Self::Panicked
+    fn checkpoint(&self) -> Seq {
+        self.index.checkpoint()
     }
-}
 
-async fn verify_gently(index: &Index) -> Result<Option<String>, Unverifiable> {
-    let of = index.clone();
-    let Unverified { new, rest } = task::caught(move || of.unverified()).await??;
-    let pieces = std::iter::once(new).chain(rest.into_iter().map(|file| vec![file]));
-    for files in pieces {
-        let of = index.clone();
-        let begun = Instant::now();
-        let damaged = task::caught(move || of.verify_files(&files)).await??;
-        if !damaged.is_empty() {
-            return Ok(Some(format!(
-                "the index is damaged in {}",
-                damaged.join(", ")
-            )));
+    fn turn_once(&mut self) -> Result<follow::Turned, IndexingError> {
+        if let Some(why) = self.take_damage() {
+            self.start_over(&why);
         }
-        tokio::time::sleep(begun.elapsed() * VERIFY_RESTS).await;
+        let turned = self.index_once()?;
+        if !turned.has_more {
+            self.failures = 0;
+        }
+        Ok(follow::Turned {
+            has_more: turned.has_more,
+            next_in: turned.commit_in,
+        })
     }
-    Ok(None)
+
+    /// Goes back to the index's last commit. The log is never given up: its writer knows better whether it can still be used.
+    fn recover(&mut self, error: IndexingError) {
+        if matches!(error, IndexingError::Store(_)) {
+            return;
+        }
+        self.failures += 1;
+        match self.go_back(&error) {
+            Ok(None) => self.verify_suspicious(),
+            Ok(Some(why)) => self.tell_rebuild(&why),
+            Err(error) => tell_stuck(&error),
+        }
+    }
+
+    fn close(&mut self) -> Result<(), IndexingError> {
+        self.commit()?;
+        Ok(self.index.close()?)
+    }
 }
 
 /// The next turn fails, and leads here again: the log goes on meanwhile, and answers come from what was indexed last.

@@ -1,0 +1,30 @@
+//! The durable steps of the log: each is one transaction.
+
+use crate::durable;
+
+durable::steps! {
+    /// Sources are written down.
+    SAVE_SOURCES = "store.save_sources";
+    /// An organization's members are written down.
+    SAVE_MEMBERS = "store.save_members";
+    /// A window is opened.
+    BEGIN_WINDOW = "store.begin_window";
+    /// A window's scan starts over, or is given up.
+    RESTART_WINDOW = "store.restart_window";
+    /// A page is kept: its new events, the window's cursor and counts.
+    APPEND_PAGE = "store.append_page";
+    /// Old sealed windows are merged.
+    FOLD_LEDGER = "store.fold_ledger";
+    /// Entries from a file are kept.
+    APPEND_IMPORT = "store.append_import";
+    /// A credential's spent budget and wait are written down.
+    SAVE_QUOTA = "store.save_quota";
+    /// A trained dictionary is written down.
+    SAVE_DICTIONARY = "store.save_dictionary";
+    /// How far the log is checked, and which events are damaged, is written down.
+    SAVE_SCRUB = "store.save_scrub";
+    /// A follower's effect and checkpoint are written down.
+    ADVANCE_FOLLOWER = "store.advance_follower";
+    /// The body of a damaged event is put back.
+    REPAIR_BODY = "store.repair_body";
+}

@@ -11,6 +11,9 @@ use crate::store::{BadAnswers, GapCause, OpenWindow, Progress, StoreError};
 use crate::task;
 use crate::upstream::UpstreamError;
 
+/// After so many foreign pages in a row, a live window reaches further.
+const FOREIGN_TRIES: u32 = 3;
+
 impl Hands {
     /// Does what follows from a bad answer about a window. `error` is what it came to, if nothing can be done but wait.
     pub(super) async fn cope(
@@ -92,21 +95,31 @@ impl Hands {
     ) -> Result<Scanned, TurnError> {
         let error = TurnError::Foreign { owner };
         if scan.kind == WindowKind::Live {
-            self.reach_on(scan, window).await?;
+            // A mixed-up answer in mid-scan is asked for again as it was.
+            let is_at_start = window.cursor.is_none() && window.resumed.is_none();
+            if is_at_start {
+                let counted = self.count(scan, &window, BadAnswer::Foreign).await?;
+                if counted.count >= FOREIGN_TRIES {
+                    self.reach_on(scan, window).await?;
+                }
+            }
             return Err(error);
         }
         self.cope(scan, window, BadAnswer::Foreign, error).await
     }
 
-    /// Has a live window reach to the present when it is asked for again: an entry of our own, once there is one in it, shows
+    /// Has a live window reach further, up to the present in the end, when it is asked for again: an entry of our own, once there is one in it, shows
     /// that the strange ones stand in our log. Otherwise a quiet source would wait for ever at the same stretch.
     async fn reach_on(&self, scan: &Scan, window: OpenWindow) -> Result<(), StoreError> {
         if scan.present <= window.window.before {
             return Ok(());
         }
         let (store, now) = (self.store.clone(), self.clock.now().min(scan.present));
-        let longer = Window::new(window.window.since, scan.present);
-        task::blocking(move || store.restart_window(window.id, longer, now)).await
+        let Window { since, before } = window.window;
+        let longest = stretch::FIRST_LIVE_PIECE.max((before - since) * 2);
+        let longer = Window::new(since, scan.present.min(since + longest));
+        let limit = window.limit;
+        task::blocking(move || store.restart_with_limit(window.id, longer, limit, now)).await
     }
 
     /// Asks for a second of the source that was read before, if there is one and the quota allows it now.

@@ -71,6 +71,8 @@ pub(super) struct List {
     /// When its reading began.
     pub(super) began: Option<DateTime<Utc>>,
     pub(super) page_token: Option<String>,
+    /// The tokens of the pages so far: one that comes again leads in a circle.
+    page_tokens: HashSet<String>,
     /// The ids that it has shown: an item may be on two pages.
     ids: HashSet<String>,
     /// How many items it has, as its last page says.
@@ -211,6 +213,7 @@ impl List {
             by_themselves: Arc::clone(by_themselves),
             began: None,
             page_token: None,
+            page_tokens: HashSet::new(),
             ids: HashSet::new(),
             total: None,
             flaw: None,
@@ -324,11 +327,13 @@ impl List {
 
     fn turn_page(&mut self, next: Option<String>) -> Result<bool, UpstreamError> {
         self.pages += 1;
-        let is_endless = self.pages == MAX_PAGES || next == self.page_token;
-        if next.is_some() && is_endless {
-            return Err(UpstreamError::Unexpected(
-                "the list leads in a circle".into(),
-            ));
+        if let Some(token) = &next {
+            let is_new = self.page_tokens.insert(token.clone());
+            if !is_new || self.pages == MAX_PAGES {
+                return Err(UpstreamError::Unexpected(
+                    "the list leads in a circle".into(),
+                ));
+            }
         }
         self.page_token = next;
         Ok(self.page_token.is_some())
@@ -443,5 +448,9 @@ mod tests {
         let mut circle = list();
         assert_eq!(circle.take_members(page(Some("a"))), Ok(true));
         assert!(circle.take_members(page(Some("a"))).is_err());
+        let mut circle_of_two = list();
+        assert_eq!(circle_of_two.take_members(page(Some("a"))), Ok(true));
+        assert_eq!(circle_of_two.take_members(page(Some("b"))), Ok(true));
+        assert!(circle_of_two.take_members(page(Some("a"))).is_err());
     }
 }

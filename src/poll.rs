@@ -420,6 +420,7 @@ impl Poller {
                 None => Patience::SERVICE,
             },
             alone_since: lane.alone_since(kind),
+            look: lane.look(kind),
             read_to: lane.read_to(),
             is_unreliable,
             upstream_clock: self.skew.upstream_clock(moment),

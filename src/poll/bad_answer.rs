@@ -5,11 +5,11 @@ use chrono::TimeDelta;
 use super::error::TurnError;
 use super::recovery::{self, BadAnswer, Elsewhere, NextStep, Situation};
 use super::stretch;
-use super::turn::{Did, Hands, Scan, Scanned};
+use super::turn::{Did, Hands, Look, Scan, Scanned};
 use crate::position::{Source, Window, WindowKind};
 use crate::store::{BadAnswers, GapCause, OpenWindow, Progress, StoreError};
 use crate::task;
-use crate::upstream::UpstreamError;
+use crate::upstream::{Permit, UpstreamError};
 
 /// After so many foreign pages in a row, a live window reaches further.
 const FOREIGN_TRIES: u32 = 3;
@@ -133,9 +133,37 @@ impl Hands {
         let Some(other) = recovery::elsewhere(&proven, window.window) else {
             return Ok(Elsewhere::Unknown);
         };
+        // A turn of its own has found out since the last bad answer.
+        match scan.look {
+            Look::Made(Elsewhere::Answered(_)) => return Ok(self.answered_elsewhere(scan)),
+            Look::Made(elsewhere) => return Ok(elsewhere),
+            Look::NotNeeded | Look::Wanted => {}
+        }
+        // With a short quota there is no second call for a turn: the next turn looks.
         let Ok(permit) = self.upstream.quota().take(self.clock.steady()) else {
-            return Ok(Elsewhere::Unknown);
+            return Ok(Elsewhere::NoCall);
         };
+        self.ask_elsewhere(permit, scan, other).await
+    }
+
+    /// A second of the source that was read before, if there is one.
+    pub(super) async fn other_stretch(
+        &self,
+        scan: &Scan,
+        window: &OpenWindow,
+    ) -> Result<Option<Window>, StoreError> {
+        let progress = self.progress(&scan.source).await?;
+        let proven: Vec<Window> = progress.proven.iter().map(|piece| piece.window).collect();
+        Ok(recovery::elsewhere(&proven, window.window))
+    }
+
+    /// Asks for another stretch of the source.
+    pub(super) async fn ask_elsewhere(
+        &self,
+        permit: Permit,
+        scan: &Scan,
+        other: Window,
+    ) -> Result<Elsewhere, TurnError> {
         self.save(permit.to_save).await?;
         let page = self
             .upstream
@@ -143,17 +171,19 @@ impl Hands {
             .await;
         self.save_wait().await?;
         Ok(match page {
-            Ok(_) => {
-                let now = self.clock.steady();
-                let lasts = scan.alone_since.map(|since| now - since);
-                Elsewhere::Answered(lasts.unwrap_or_default())
-            }
+            Ok(_) => self.answered_elsewhere(scan),
             // That says nothing of the source.
             Err(UpstreamError::RateLimited { .. } | UpstreamError::NoToken(_)) => {
                 Elsewhere::Unknown
             }
             Err(_) => Elsewhere::Down,
         })
+    }
+
+    fn answered_elsewhere(&self, scan: &Scan) -> Elsewhere {
+        let now = self.clock.steady();
+        let lasts = scan.alone_since.map(|since| now - since);
+        Elsewhere::Answered(lasts.unwrap_or_default())
     }
 
     async fn progress(&self, source: &Source) -> Result<Progress, StoreError> {

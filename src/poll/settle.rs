@@ -60,11 +60,12 @@ impl Poller {
             Did::StillFailing {
                 elsewhere: Elsewhere::Answered(_),
                 ..
-            } => self.works(now),
+            }
+            | Did::LookedElsewhere(Elsewhere::Answered(_)) => self.works(now),
             Did::Restarted { .. } | Did::AskedForMore | Did::AskedForLess | Did::GaveUp { .. } => {
                 self.is_not_refused(now)
             }
-            Did::StillFailing { .. } | Did::Nothing | Did::TooEarly => {}
+            Did::StillFailing { .. } | Did::LookedElsewhere(_) | Did::Nothing | Did::TooEarly => {}
         }
         self.hear_date(scanned.theirs, is_answer, now);
         let ours = now;
@@ -98,6 +99,7 @@ impl Poller {
             Did::StillFailing { elsewhere, .. } => {
                 lane.still_fails(scan.kind, elsewhere, now.steady);
             }
+            Did::LookedElsewhere(elsewhere) => lane.looked(scan.kind, elsewhere, now.steady),
             Did::GaveUp { window, cause } => {
                 lane.passed(scan.kind, now.steady);
                 lane.sealed(scan.kind, window.before, 0, settings, now);

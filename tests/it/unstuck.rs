@@ -153,3 +153,45 @@ async fn a_mixed_up_answer_in_mid_scan_costs_one_call() {
     let stretch = orgtrail::position::Window::new(begun, begun + TimeDelta::minutes(1));
     assert_eq!(orgtrail::ledger::open_parts(&progress.proven, stretch), []);
 }
+
+/// Waits until what is new goes on after a second that cannot be read.
+async fn pass_a_second(mut world: World, hours: i64) {
+    let source = world.simulator.sources().remove(1);
+    poll_for(&mut world, 30).await;
+    let bad = world.clock.now();
+    publish(&world, &source, "GARBLED", bad, None);
+    let later = bad + TimeDelta::minutes(10);
+    publish(&world, &source, "later", later, None);
+    world.simulator.set_faults(Faults {
+        garbled: vec!["GARBLED".to_owned()],
+        ..Faults::default()
+    });
+    let is_passed = |world: &mut World| {
+        let progress = world.store().progress(&source).unwrap();
+        progress.live_before.is_some_and(|before| before > later)
+    };
+    while !is_passed(&mut world) {
+        world.poll().await;
+        assert!(world.clock.now() < bad + TimeDelta::hours(hours));
+    }
+    let gaps = world.store().progress(&source).unwrap().gaps;
+    let passed = gaps.iter().map(|(gap, _)| gap.span());
+    let passed = passed.fold(TimeDelta::zero(), |sum, span| sum + span);
+    assert!(passed <= TimeDelta::seconds(5), "{gaps:?}");
+}
+
+#[tokio::test]
+async fn a_bad_second_is_passed_with_a_budget_of_ten_calls() {
+    pass_a_second(world(|_, plan| plan.max_requests = 10).await, 4).await;
+}
+
+#[tokio::test]
+async fn a_bad_second_is_passed_while_history_uses_all_of_the_quota() {
+    let crowded = world(|config, plan| {
+        config.events = 20_000;
+        plan.max_requests = 40;
+        plan.settings.page_size = 10;
+        plan.settings.backfill_since = BackfillSince::Span(TimeDelta::days(3));
+    });
+    pass_a_second(crowded.await, 3).await;
+}

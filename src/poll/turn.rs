@@ -216,7 +216,8 @@ impl Hands {
         task::blocking(move || hands.heed_others()).await?;
         let now = self.clock.now();
         list.began.get_or_insert(now);
-        let (organization, page_token) = (list.organization.clone(), list.page_token.clone());
+        let organization = list.organization.clone();
+        let page_token = list.page_token().map(ToOwned::to_owned);
         let page_token = page_token.as_deref();
         let upstream = &self.upstream;
         let has_more = match list.listing {

@@ -3,6 +3,7 @@
 //! Output for people goes to standard output, progress and logs to standard error. Exit codes: 0 done, 1 failed, 2 wrong
 //! usage.
 
+mod access_log;
 mod backfill;
 mod check;
 mod demo;
@@ -17,6 +18,7 @@ mod setup;
 mod signals;
 mod simulate;
 mod status;
+mod token;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand, ValueEnum};
+use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::HumanCount;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
@@ -114,6 +117,10 @@ enum Command {
     /// Lists what is damaged. What upstream still has with the same hash is put back; beside a running service it only lists. The
     /// exit code is 1 if damage remains.
     Scrub(scrub::Args),
+    /// Create, list and revoke API tokens. The service may be running.
+    Token(token::Args),
+    /// Say who asked what, the newest first.
+    AccessLog(access_log::Args),
     /// Check configuration, credentials, log, index and permissions, and report every problem.
     ///
     /// Each line is `ok`, `WARNING` (it works, and perhaps not as wanted) or `PROBLEM`. The exit code is 1 if there is any
@@ -156,6 +163,8 @@ impl Cli {
             Command::Import(args) => import::run(&args, &self.config),
             Command::Reindex(args) => reindex::run(&args, &self.config),
             Command::Scrub(args) => scrub::run(&args, &self.config),
+            Command::Token(args) => token::run(&args, &self.config),
+            Command::AccessLog(args) => access_log::run(&args, &self.config),
             Command::Check => block_on(check::run(&self.config)),
             Command::Config => Ok(say(Config::example().trim_end())?),
         }
@@ -216,6 +225,27 @@ fn span_text(seconds: i64) -> String {
         (0, hours, minutes) => format!("{hours}h{minutes:02}m"),
         (days, hours, _) => format!("{days}d{hours:02}h"),
     }
+}
+
+/// A table without lines, as wide as the terminal.
+fn plain_table() -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    table
+}
+
+/// The user of the system who runs this command, as the access log names them.
+fn system_user() -> String {
+    #[cfg(unix)]
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid())
+        .ok()
+        .flatten()
+        .map(|user| user.name);
+    #[cfg(not(unix))]
+    let user = std::env::var("USERNAME").ok();
+    user.map_or("system".to_owned(), |name| format!("system:{name}"))
 }
 
 fn load(path: &Path) -> Result<Config> {

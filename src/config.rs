@@ -25,12 +25,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use chrono::{NaiveDate, TimeDelta};
+use ipnet::IpNet;
 use toml::de::DeTable;
 use url::Url;
 
 pub use self::credential::{BadToken, CredentialError, CredentialSource};
 pub use self::error::{ConfigError, Mistake};
 use self::reader::Reader;
+use crate::access::{Auth, PrincipalLimits};
 use crate::position::Source;
 
 /// The largest configuration file that is read.
@@ -62,15 +64,16 @@ pub struct HttpConfig {
     pub auth: Auth,
     /// The most connections at once; at least 1. Fewer are served where few files may be open.
     pub max_connections: u32,
-}
-
-/// Who may read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Auth {
-    /// Whoever has one of our tokens.
-    Tokens,
-    /// Whoever is on this machine.
-    None,
+    /// The address that people use, without the slash at its end: its host is answered; `None` if it is `listen`.
+    pub public_url: Option<Url>,
+    /// Other origins whose pages may ask, such as `https://search.example.com`.
+    pub cors_origins: Vec<String>,
+    /// The networks of proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long the access log is kept; at least a day.
+    pub access_log: TimeDelta,
+    /// `[http.limits]`: what one principal may take.
+    pub limits: PrincipalLimits,
 }
 
 /// `[upstream]`

@@ -54,6 +54,24 @@ impl Engine {
         }
     }
 
+    /// The engine's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Tantivy(_) => "tantivy",
+            Self::Memory(_) => "memory",
+        }
+    }
+
+    /// The version of its software.
+    #[must_use]
+    pub fn version(&self) -> &'static str {
+        match self {
+            Self::Tantivy(_) => Index::VERSION,
+            Self::Memory(_) => env!("CARGO_PKG_VERSION"),
+        }
+    }
+
     /// Whether questions can be asked: it was opened once.
     #[must_use]
     pub fn is_available(&self) -> bool {

@@ -3,16 +3,23 @@
 //! A handler takes the request apart, calls one function, and wraps what comes back; the questions themselves are
 //! [`crate::search`]'s business. Whatever goes wrong leaves as `application/problem+json` (RFC 9457).
 
+mod access;
+mod access_log;
 mod admission;
+mod cors;
 mod coverage;
 mod events;
 mod export;
 mod guard;
+mod limit;
 mod line;
 mod params;
 mod people;
 mod pivot;
+mod principal;
 mod problem;
+mod proxy;
+mod session;
 mod status;
 mod stream;
 mod tally;
@@ -23,29 +30,29 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderValue, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::debug;
 
+use crate::access::Permission;
 use crate::clock::{CallOff, Clock, Deadline};
 use crate::engine::{Caller, Engine, Scope, View};
 use crate::health::Board;
-use crate::owner::OwnerSecret;
 use crate::search::Pivot;
 use crate::store::Store;
 
+pub use self::access::{Access, AccessSettings};
 pub use self::admission::Limits;
 use self::admission::{
     Exports, MAX_LONG_QUESTIONS, MAX_PIECES, MAX_QUESTIONS, MAX_TAIL_PATTERNS_KIB, MAX_WAITING,
     SPARE_CONNECTIONS,
 };
-pub use self::guard::Auth;
+use self::guard::Needs;
 use self::line::Patience;
 use self::problem::{Panics, Problem};
 use self::unread::Unread;
@@ -60,9 +67,7 @@ pub struct AppState {
     engine: Engine,
     board: Board,
     clock: Clock,
-    auth: Auth,
-    /// What proves that the owner of the data directory asks; `None`: nothing does.
-    owner: Option<Arc<OwnerSecret>>,
+    access: Access,
     limits: Limits,
     questions: Arc<Semaphore>,
     long_questions: Arc<Semaphore>,
@@ -86,15 +91,14 @@ pub struct AppState {
 impl AppState {
     /// What is asked is answered from `store` and `engine`; how the sources are doing, from `board`.
     #[must_use]
-    pub fn new(store: Store, engine: Engine, board: Board, clock: Clock, auth: Auth) -> Self {
+    pub fn new(store: Store, engine: Engine, board: Board, clock: Clock, access: Access) -> Self {
         let at_once = |n| Arc::new(Semaphore::new(n));
         Self {
             store,
             engine,
             board,
             clock,
-            auth,
-            owner: None,
+            access,
             limits: Limits::default(),
             questions: at_once(MAX_QUESTIONS),
             long_questions: at_once(MAX_LONG_QUESTIONS),
@@ -108,15 +112,6 @@ impl AppState {
             panics: Panics::default(),
             stopping: CancellationToken::new(),
             call_off: CallOff::default(),
-        }
-    }
-
-    /// Whoever sends `owner` is answered without a token.
-    #[must_use]
-    pub fn with_owner(self, owner: OwnerSecret) -> Self {
-        Self {
-            owner: Some(Arc::new(owner)),
-            ..self
         }
     }
 
@@ -162,15 +157,55 @@ impl AppState {
 
 /// All routes.
 fn router(state: AppState) -> Router {
-    // For whoever may read: the questions.
-    let questions = Router::new()
+    let guarded = |routes: Router<AppState>, permission, action| {
+        let needs = Needs {
+            app: state.clone(),
+            permission,
+            action,
+        };
+        routes.route_layer(middleware::from_fn_with_state(needs, guard::check))
+    };
+    let exports = Router::new().route("/v1/export", get(export::export));
+    let administration = Router::new().route("/v1/access-log", get(access_log::list));
+    // Without a credential: whoever has none yet, and whoever runs the service.
+    let session = Router::new().route("/v1/session", post(session::begin).delete(session::end));
+    let operation = Router::new()
+        .route("/healthz", get(status::healthz))
+        .route("/readyz", get(status::readyz));
+    let panics = state.panics.clone();
+    guarded(questions(), Some(Permission::Search), "search")
+        .merge(guarded(exports, Some(Permission::Export), "export"))
+        .merge(guarded(
+            administration,
+            Some(Permission::Admin),
+            "access-log",
+        ))
+        .merge(guarded(session, None, "session"))
+        .merge(operation)
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            guard::check_origin,
+        ))
+        .layer(CatchPanicLayer::custom(move |_| panics.answer()))
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            unread::hold_answer,
+        ))
+        .layer(middleware::from_fn(finish))
+        .with_state(state)
+}
+
+/// The routes of questions.
+fn questions() -> Router<AppState> {
+    Router::new()
         .route("/v1/events", get(events::list))
         .route("/v1/events/stream", get(stream::tail))
         .route("/v1/events/{seq}", get(events::one))
         .route("/v1/events/{seq}/history", get(pivot::history))
         .route("/v1/events/{seq}/diff", get(pivot::diff))
         .route("/v1/events/{seq}/around", get(pivot::around))
-        .route("/v1/export", get(export::export))
         .route("/v1/count", get(events::count))
         .route("/v1/facets", get(tally::facets))
         .route("/v1/histogram", get(tally::histogram))
@@ -184,27 +219,7 @@ fn router(state: AppState) -> Router {
         .route("/v1/coverage", get(coverage::list))
         .route("/v1/members", get(people::members))
         .route("/v1/accounts", get(people::accounts))
-        .route_layer(middleware::from_fn_with_state(state.clone(), guard::check));
-    // For whoever runs the service.
-    let operation = Router::new()
-        .route("/healthz", get(status::healthz))
-        .route("/readyz", get(status::readyz));
-    let panics = state.panics.clone();
-    questions
-        .merge(operation)
-        .fallback(unknown_route)
-        .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .layer(middleware::from_fn_with_state(
-            state.clone(),
-            guard::check_host,
-        ))
-        .layer(CatchPanicLayer::custom(move |_| panics.answer()))
-        .layer(middleware::from_fn_with_state(
-            state.clone(),
-            unread::hold_answer,
-        ))
-        .layer(middleware::from_fn(finish))
-        .with_state(state)
+        .route("/v1/me", get(session::me))
 }
 
 /// Answers on `listener` until `stop`; what is being answered then is finished, as far as that takes no longer than a few
@@ -245,16 +260,22 @@ async fn unknown_route(uri: Uri) -> Problem {
     Problem::unknown_route(uri.path())
 }
 
-/// Logs the request, and says on every answer that it is nobody else's.
+/// Says on every answer that it is nobody else's.
 async fn finish(request: Request, next: Next) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
-    debug!(http.method = %method, http.path = path, http.status = response.status().as_u16(), "Answered a request.");
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    headers.insert(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
     );
     response
 }

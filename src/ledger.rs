@@ -32,6 +32,8 @@
 //! sealed (an outage, history), the sweeps that are shorter than its age then are left out, since entries that late were there to
 //! be found; the longest is always made. What upstream keeps no more is never swept: an empty answer would prove nothing.
 //!
+//! A stretch whose first seal is in the future, because a clock was wrong, is swept at once, and then counts from that sweep.
+//!
 //! A stretch that was passed because it could not be read is asked for again at the same ages, counted from when it was passed
 //! first ([`to_sweep`]). Read at last, it is proven like any other. What was proven before stays proven, as of its own scan.
 
@@ -70,6 +72,9 @@ const SLACK_PART: i32 = 8;
 
 /// The longest that a sweep waits for neighbours.
 const LONGEST_SLACK: TimeDelta = TimeDelta::hours(6);
+
+/// A seal that is later than the present by more than this was made while a clock was wrong.
+const LONGEST_AHEAD: TimeDelta = TimeDelta::days(1);
 
 /// How far back history is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,9 +227,13 @@ impl Sealed {
             .find(|sweep| self.waited < *sweep && (sweep == last || age_then < *sweep))
     }
 
-    /// When its next sweep is due, and until when that waits for neighbours.
-    fn due(&self, sweeps: &[TimeDelta]) -> Option<Due> {
+    /// When its next sweep is due, and until when that waits for neighbours. What was sealed in the future is due now: the
+    /// seal of that sweep is the earlier one then, and later sweeps count from it.
+    fn due(&self, sweeps: &[TimeDelta], now: DateTime<Utc>) -> Option<Due> {
         let sweep = self.next_sweep(sweeps)?;
+        if self.first_sealed - now > LONGEST_AHEAD {
+            return Some(Due { at: now, by: now });
+        }
         let at = self.first_sealed + sweep;
         Some(Due {
             at,
@@ -241,8 +250,13 @@ impl Sealed {
         };
         let (first_sealed, scanned_at) =
             (earlier.first_sealed, self.scanned_at.max(other.scanned_at));
+        // A sweep is the earlier one only if the clock was wrong at the first seal, or after a gap.
+        let kind = match (earlier.kind, self.kind) {
+            (WindowKind::Sweep, WindowKind::Sweep) => other.kind,
+            (WindowKind::Sweep, kind) | (kind, _) => kind,
+        };
         Self {
-            kind: earlier.kind,
+            kind,
             window: self.window,
             first_sealed,
             scanned_at,
@@ -358,7 +372,7 @@ pub fn sweep_at(
     proven
         .iter()
         .filter(|piece| piece.window.before > kept)
-        .filter_map(|piece| piece.due(sweeps))
+        .filter_map(|piece| piece.due(sweeps, now))
         .map(|due| due.by)
         .min()
 }
@@ -377,7 +391,7 @@ pub fn next_sweep(
         .iter()
         .map(|piece| {
             piece
-                .due(sweeps)
+                .due(sweeps, now)
                 .filter(|due| due.at <= now && piece.window.before > kept)
         })
         .collect();

@@ -52,6 +52,7 @@
 //! [`orgtrail_cloudflare::json`], [`span`], [`wording`], [`terminal`], [`task`], [`private`], [`owner`] and [`handles`] do one small thing each.
 //! Read them when you meet them.
 
+pub mod access;
 pub mod clock;
 pub mod command;
 pub mod config;
@@ -67,6 +68,7 @@ pub mod import;
 pub mod indexing;
 pub mod invariant;
 pub mod ledger;
+pub mod mask;
 pub mod owner;
 pub mod people;
 pub mod poll;
@@ -79,6 +81,7 @@ pub mod service;
 pub mod span;
 pub mod status;
 pub mod store;
+pub mod sync;
 pub mod task;
 pub mod terminal;
 pub mod upstream;

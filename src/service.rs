@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use chrono::TimeDelta;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -27,13 +28,13 @@ use crate::engine::Engine;
 use crate::engine::tantivy::{ENGINE_THREADS, Index};
 use crate::handles;
 use crate::health::Board;
-use crate::http::{self, AppState, Limits};
+use crate::http::{self, Access, AccessSettings, AppState, Limits};
 use crate::indexing::{self, Indexing};
 use crate::owner::OwnerSecret;
 use crate::poll::{BackfillSince, Following, Overlap, Poller, Settings};
 use crate::position::Source;
 use crate::scrub::Scrub;
-use crate::store::{QuotaRow, SourceSeen, Store};
+use crate::store::{AccessStore, QuotaRow, SourceSeen, Store};
 use crate::task;
 use crate::upstream::{Quota, ReadToken, Saved, Timeouts, Upstream};
 
@@ -54,7 +55,12 @@ pub struct Service {
     board: Board,
     pollers: Vec<Poller>,
     history: Look,
-    auth: http::Auth,
+    access: Access,
+    /// How long the access log is kept.
+    access_log: TimeDelta,
+    question_time: TimeDelta,
+    /// What proves that the owner of the data directory asks.
+    owner: OwnerSecret,
     /// How many connections clients may have.
     connections: usize,
     clock: Clock,
@@ -81,19 +87,21 @@ impl Service {
             board,
             pollers,
             history,
-            auth,
+            access,
+            access_log,
+            question_time,
+            owner,
             connections,
             clock,
         } = self;
-        let owner = OwnerSecret::random();
         let engine = Engine::Tantivy(index.clone());
-        let app = AppState::new(store.clone(), engine, board, clock.clone(), auth)
-            .with_owner(owner.clone())
+        let app = AppState::new(store.clone(), engine, board, clock.clone(), access.clone())
             .with_limits(Limits {
                 connections,
-                ..Limits::default()
+                ..Limits::for_questions_of(question_time)
             });
         let indexing = Indexing::new(store.clone(), index, clock.clone());
+        let clock_of_access = clock.clone();
         let scrub = Scrub::new(store.clone(), clock);
         let address = listener.local_addr().ok();
 
@@ -106,6 +114,13 @@ impl Service {
         let stop_watch = stop_taking.clone();
         taking.spawn(async move {
             watch::watch(history, stop_watch).await;
+            Ok(())
+        });
+        let (stop_forgetting, forget_clock) = (stop_taking.clone(), clock_of_access);
+        taking.spawn(async move {
+            access
+                .forget_old_lines(access_log, forget_clock, stop_forgetting)
+                .await;
             Ok(())
         });
         let stop_http = stop_taking.clone();
@@ -221,10 +236,8 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         pollers.push(poller);
     }
     let history = Look::new(store.clone(), board.clone(), settings, clock.clone())?;
-    let auth = match config.http.auth {
-        config::Auth::Tokens => http::Auth::Tokens,
-        config::Auth::None => http::Auth::None,
-    };
+    let owner = OwnerSecret::random();
+    let access = access(config, &owner)?;
     Ok(Service {
         data_dir: config.data_dir.clone(),
         store,
@@ -232,10 +245,27 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         board,
         pollers,
         history,
-        auth,
+        access,
+        access_log: config.http.access_log,
+        question_time: config.http.limits.question_time,
+        owner,
         connections,
         clock,
     })
+}
+
+/// Who may ask, and where their tokens and the access log are.
+fn access(config: &Config, owner: &OwnerSecret) -> Result<Access> {
+    let http = &config.http;
+    let settings = AccessSettings {
+        auth: http.auth,
+        public_url: http.public_url.clone(),
+        cors_origins: http.cors_origins.clone(),
+        trusted_proxies: http.trusted_proxies.clone(),
+        limits: http.limits,
+    };
+    let store = AccessStore::open(&config.data_dir)?;
+    Ok(Access::new(store, settings, Some(owner.clone())))
 }
 
 /// The index. Where it cannot be opened, events are collected all the same, and who feeds it tries again.

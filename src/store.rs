@@ -7,6 +7,7 @@
 //!
 //! It does not know of HTTP, of the search index, or of the clock: times are handed in.
 
+mod access;
 mod address;
 mod bodies;
 mod damage;
@@ -32,7 +33,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
@@ -42,7 +43,12 @@ use uuid::Uuid;
 use crate::durable::{Breaker, Step};
 use crate::position::Seq;
 use crate::private;
+use crate::sync::lock;
 
+pub use self::access::{
+    ACCESS_FILE_NAME, AccessEntry, AccessPage, AccessStore, MAX_PARAMETERS_LEN, NewToken,
+    SESSION_HOURS, TokenRow,
+};
 use self::bodies::Bodies;
 use self::damage::DamageSeen;
 pub use self::damage::NotRepaired;
@@ -312,11 +318,6 @@ impl Store {
         }
         Ok(answer)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic inside a transaction rolls it back; the connection stays good.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Inner {

@@ -9,7 +9,6 @@
 
 mod envelope;
 mod lists;
-mod mask;
 mod quota;
 
 use std::fmt;
@@ -28,13 +27,13 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::clock::Clock;
+use crate::mask::Mask;
 use crate::position::{Cursor, Source, Window, rfc3339};
 use crate::task;
 use crate::wording::{causes, root_cause};
 
 use self::envelope::{Envelope, Errors};
 pub use self::lists::{AccountsPage, MembersPage};
-use self::mask::Mask;
 pub use self::quota::{Permit, Quota, Saved, Spent};
 
 /// The most that is read of one answer, in bytes, decompressed.

@@ -85,7 +85,7 @@ fuzz_target!(|data: &[u8]| {
     let page = runtime.block_on(upstream.fetch_log_page(permit, &source, window, None, 1_000));
     if let Ok(page) = page {
         for entry in page.entries {
-            Arrival::read(entry);
+            let _ = Arrival::read(entry);
         }
     }
 });

@@ -5,9 +5,12 @@ use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::config::{self, AccountsChoice, Auth, Config, CredentialSource};
+use crate::access::Auth;
+use crate::clock::Clock;
+use crate::config::{self, AccountsChoice, Config, CredentialSource};
 use crate::position::Source;
 use crate::service;
+use crate::store::{ACCESS_FILE_NAME, AccessStore};
 
 /// What upstream gives each user in five minutes, by its documentation.
 const UPSTREAM_QUOTA: u32 = 1_200;
@@ -103,12 +106,21 @@ fn look_at_http(config: &Config, findings: &mut Vec<Finding>) {
         ))),
         Ok(_) => {}
     }
-    if config.http.auth == Auth::Tokens {
+    if config.http.auth == Auth::Tokens && !has_tokens(&config.data_dir) {
         findings.push(warning(
-            "`auth` is \"tokens\" and there are no tokens: this version cannot make any, so only `orgtrail search` and \
-             `orgtrail status` on this machine are answered. For now write `auth = \"none\"` with a loopback address",
+            "`auth` is \"tokens\" and there are no valid tokens, so only commands on this machine are answered: \
+             `orgtrail token create NAME --scope search` creates one",
         ));
     }
+}
+
+/// Whether there is a token that is answered now. Where that cannot be read, the data directory is reported by itself.
+fn has_tokens(dir: &Path) -> bool {
+    let now = Clock::system().now();
+    let is_there = dir.join(ACCESS_FILE_NAME).exists();
+    let tokens = is_there.then(|| AccessStore::open(dir)?.tokens());
+    let tokens = tokens.and_then(Result::ok).unwrap_or_default();
+    tokens.iter().any(|token| token.is_valid(now))
 }
 
 fn look_at_credential(credential: &CredentialSource, findings: &mut Vec<Finding>) {

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::Args as ClapArgs;
-use comfy_table::{ContentArrangement, Table, presets};
 use serde::{Deserialize, Serialize};
 
 use self::show::Show;
@@ -154,12 +153,4 @@ fn join(sources: Vec<SourceStatus>, coverage: Vec<SourceCoverage>) -> Vec<Row> {
         }
     };
     sources.into_iter().map(row).collect()
-}
-
-fn plain_table() -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    table
 }

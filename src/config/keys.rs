@@ -4,6 +4,7 @@
 //! `kinds`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 
 use chrono::TimeDelta;
 use toml::de::DeTable;
@@ -13,9 +14,10 @@ use super::credential::CredentialSource;
 use super::error::Place;
 use super::reader::{Header, Reader, Table, Taken};
 use super::{
-    AccountConfig, AccountsChoice, Auth, BackfillSince, Config, HttpConfig, OrganizationConfig,
-    Overlap, PollConfig, UpstreamConfig, kinds,
+    AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
+    PollConfig, UpstreamConfig, kinds,
 };
+use crate::access::{Auth, PrincipalLimits};
 use crate::position::Source;
 use crate::span;
 
@@ -27,6 +29,9 @@ const MAX_REQUESTS: u32 = 1_000_000;
 
 /// The most connections that can be allowed.
 const MAX_CONNECTIONS: u32 = 10_000;
+
+/// The most questions or streams that one principal can be allowed at once.
+const MAX_AT_ONCE: u32 = 1_000;
 
 /// The shortest time between two rounds of one source.
 const SHORTEST_INTERVAL: TimeDelta = TimeDelta::seconds(1);
@@ -45,7 +50,12 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
     });
     let (data_dir, http, upstream, poll, organizations, accounts) = top;
 
-    let http = reader.read(Header::Table("http"), http, read_http);
+    let (http, limits) = reader.read(Header::Table("http"), http, |table| {
+        (read_http(table), table.table("limits"))
+    });
+    let limits = reader.read(Header::Table("http.limits"), limits, read_limits);
+    let http = http.zip(limits);
+    let http = http.map(|(http, limits)| HttpConfig { limits, ..http });
     let upstream = reader.read(Header::Table("upstream"), upstream, read_upstream);
     let poll = reader.read(Header::Table("poll"), poll, read_poll);
     if organizations.as_ref().is_some_and(Vec::is_empty)
@@ -97,6 +107,15 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         v.whole_number(1..=MAX_CONNECTIONS)
     });
 
+    let public_url = table.take("public_url", None, kinds::public_url);
+    let cors_origins = table.take("cors_origins", Vec::new(), kinds::origins);
+    let trusted_proxies = table.take("trusted_proxies", Vec::new(), kinds::networks);
+    let access_log = table.take(
+        "access_log",
+        TimeDelta::days(400),
+        kinds::span_from(TimeDelta::days(1)),
+    );
+
     if let (Some(address), Some(Auth::None)) = (listen.value, auth.value)
         && !kinds::is_loopback(address.ip())
     {
@@ -112,6 +131,37 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         listen: listen.value?,
         auth: auth.value?,
         max_connections: max_connections.value?,
+        public_url: public_url.value?,
+        cors_origins: cors_origins.value?,
+        trusted_proxies: trusted_proxies.value?,
+        access_log: access_log.value?,
+        limits: PrincipalLimits::default(),
+    })
+}
+
+fn read_limits(table: &mut Table<'_, '_>) -> Option<PrincipalLimits> {
+    let default = PrincipalLimits::default();
+    let requests = table.take(
+        "requests_per_minute",
+        default.requests_per_minute.get(),
+        |v| v.whole_number(1..=MAX_REQUESTS),
+    );
+    let questions = table.take("questions", default.questions, |v| {
+        v.whole_number(1..=MAX_AT_ONCE)
+    });
+    let streams = table.take("streams", default.streams, |v| {
+        v.whole_number(1..=MAX_AT_ONCE)
+    });
+    let question_time = table.take(
+        "question_time",
+        default.question_time,
+        kinds::span_from(TimeDelta::seconds(1)),
+    );
+    Some(PrincipalLimits {
+        requests_per_minute: NonZeroU32::new(requests.value?)?,
+        questions: questions.value?,
+        streams: streams.value?,
+        question_time: question_time.value?,
     })
 }
 

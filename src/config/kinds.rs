@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use chrono::{NaiveDate, TimeDelta};
+use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::error::{Finding, Place, Read};
@@ -20,6 +21,10 @@ const MAX_SWEEPS: usize = 32;
 
 /// The most accounts that one organization can list by hand.
 const MAX_LISTED_ACCOUNTS: usize = 10_000;
+
+/// The most origins and the most networks that can be listed.
+const MAX_ORIGINS: usize = 100;
+const MAX_NETWORKS: usize = 1_000;
 
 /// A single word of this length or more, where a path is wanted, is taken for the token itself.
 const TOKEN_LEN: usize = 32;
@@ -141,6 +146,69 @@ pub(super) fn base_url(value: &Value<'_>) -> Read<Url> {
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
     Ok(url)
+}
+
+/// The address that people use, without the slash at its end; empty text: none.
+pub(super) fn public_url(value: &Value<'_>) -> Read<Option<Url>> {
+    let text = value.text("an address in quotes, such as `\"https://audit.example.com\"`")?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let url = Url::parse(text).ok().filter(|url| {
+        let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        is_web
+            && !has_user
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    match url {
+        Some(url) => Ok(Some(url)),
+        None => value.refuse(format!(
+            "{} is not the address of a server: write `https://`, its name, and nothing behind it",
+            quoted(text)
+        )),
+    }
+}
+
+/// Origins of pages, each as browsers send it: scheme, host, and the port if it is not the scheme's own.
+pub(super) fn origins(value: &Value<'_>) -> Read<Vec<String>> {
+    let wanted = "a list of origins, such as `[\"https://search.example.com\"]`";
+    let origins = value.list(wanted, MAX_ORIGINS, origin)?;
+    Ok(origins.into_iter().map(|(origin, _)| origin).collect())
+}
+
+fn origin(value: &Value<'_>) -> Read<String> {
+    let text = value.text("an origin in quotes, such as `\"https://search.example.com\"`")?;
+    let origin = Url::parse(text).map(|url| url.origin().ascii_serialization());
+    match origin {
+        Ok(origin) if origin == text => Ok(origin),
+        _ => value.refuse(format!(
+            "{} is not an origin: write the scheme, the host, and the port if it is not the usual one, in small letters, without a slash at the end; `*` is not taken",
+            quoted(text)
+        )),
+    }
+}
+
+/// Networks, or single addresses.
+pub(super) fn networks(value: &Value<'_>) -> Read<Vec<IpNet>> {
+    let wanted = "a list of networks, such as `[\"10.0.0.0/8\", \"::1\"]`";
+    let networks = value.list(wanted, MAX_NETWORKS, network)?;
+    Ok(networks.into_iter().map(|(network, _)| network).collect())
+}
+
+fn network(value: &Value<'_>) -> Read<IpNet> {
+    let text = value.text("a network in quotes, such as `\"10.0.0.0/8\"`")?;
+    let network = text.parse::<IpNet>().ok();
+    let network = network.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    match network {
+        Some(network) => Ok(network.trunc()),
+        None => value.refuse(format!(
+            "{} is not a network: write one such as `10.0.0.0/8`, or an address",
+            quoted(text)
+        )),
+    }
 }
 
 fn is_this_machine(url: &Url) -> bool {

@@ -24,7 +24,7 @@ pub(super) const LIKE_OURS: &str = "ORGTRAIL_";
 pub(super) enum Header {
     /// What comes before the first header.
     Top,
-    /// `[name]`.
+    /// `[name]`, or `[name.inner]`.
     Table(&'static str),
     /// `[[name]]`, as often as there are such things. Its keys have no environment variables.
     Each(&'static str),
@@ -35,7 +35,7 @@ impl Header {
     fn variable(self, key: &str) -> Option<String> {
         let name = match self {
             Self::Top => key.to_owned(),
-            Self::Table(table) => format!("{table}__{key}"),
+            Self::Table(table) => format!("{}__{key}", table.replace('.', "__")),
             Self::Each(_) => return None,
         };
         Some(format!("{VARIABLE_PREFIX}{}", name.to_ascii_uppercase()))

@@ -51,7 +51,10 @@ fn keys_in(text: &str) -> BTreeSet<String> {
     for line in text.lines() {
         if line.starts_with('[') {
             let name = line.trim_matches(['[', ']']);
-            keys.insert(format!("{} {name}", Header::Top));
+            keys.insert(match name.split_once('.') {
+                Some((outer, inner)) => format!("in `[{outer}]` {inner}"),
+                None => format!("{} {name}", Header::Top),
+            });
             header = format!("in `{line}`");
         } else if let Some((key, _)) = line.split_once(" = ")
             && !line.starts_with('#')
@@ -86,6 +89,15 @@ fn what_is_written_is_what_is_meant() {
         listen = "[::1]:0"
         auth = "none"
         max_connections = 40
+        public_url = "https://audit.example.com/"
+        cors_origins = ["https://search.example.com"]
+        trusted_proxies = ["10.1.2.3/8", "::1"]
+        access_log = "30d"
+        [http.limits]
+        requests_per_minute = 60
+        questions = 2
+        streams = 3
+        question_time = "5s"
         [upstream]
         base_url = "http://127.0.0.1:8080/client/v4/"
         token_file = "/run/secrets/cloudflare"
@@ -116,6 +128,16 @@ fn what_is_written_is_what_is_meant() {
             listen: "[::1]:0".parse().unwrap(),
             auth: Auth::None,
             max_connections: 40,
+            public_url: Some("https://audit.example.com".parse().unwrap()),
+            cors_origins: vec!["https://search.example.com".into()],
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+            access_log: TimeDelta::days(30),
+            limits: PrincipalLimits {
+                requests_per_minute: 60.try_into().unwrap(),
+                questions: 2,
+                streams: 3,
+                question_time: TimeDelta::seconds(5),
+            },
         },
         upstream: UpstreamConfig {
             base_url: "http://127.0.0.1:8080/client/v4".parse().unwrap(),
@@ -275,7 +297,7 @@ fn a_syntax_error_hides_only_what_comes_after_it() {
     let text = "[http]\nport = 80\n[poll]\ninterval = 60s\noverlap = \"never\"\n[[organizations]\nid = 7\n";
     assert_snapshot!(report(text), @r#"
     3 mistakes in the configuration:
-    orgtrail.toml:2:1: unknown key `port` in `[http]`: there are `auth`, `listen`, `max_connections`
+    orgtrail.toml:2:1: unknown key `port` in `[http]`: there are `access_log`, `auth`, `cors_origins`, `limits`, `listen`, `max_connections`, `public_url`, `trusted_proxies`
     orgtrail.toml:4:12: not TOML: string values must be quoted, expected literal string
     orgtrail.toml:6:17: not TOML: unclosed array table, expected `]`
     "#);

@@ -106,6 +106,9 @@ struct Inner {
 }
 
 impl Index {
+    /// The version of the library, as the manifest asks for it.
+    pub(super) const VERSION: &str = "0.27";
+
     /// Opens the index in the data directory `data_dir` for the log `log_id`, whose newest event is at `head`, and says
     /// why it must be filled anew, if it must.
     ///

@@ -31,6 +31,9 @@ pub(super) const MAX_LONG_QUESTIONS: usize = 8;
 /// How long a question waits for its turn, and then for its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a question may wait for its turn and still have all of its time.
+const TURN_WITHIN: Duration = Duration::from_secs(10);
+
 /// How long a question's answer may be looked for: then it is cut off, and the next one has its turn.
 const TIME_LIMIT: TimeDelta = TimeDelta::seconds(10);
 
@@ -109,6 +112,20 @@ impl Default for Limits {
             room_within: ROOM_WITHIN,
             slow_export: SLOW_EXPORT,
             stretches: super::coverage::MAX_STRETCHES,
+        }
+    }
+}
+
+impl Limits {
+    /// With questions that may take as long as `time`.
+    #[must_use]
+    pub fn for_questions_of(time: TimeDelta) -> Self {
+        let looking = time.to_std().unwrap_or(PATIENCE);
+        Self {
+            looking: time,
+            // A question that uses all of its time may have waited for its turn before.
+            waiting: PATIENCE.max(looking + TURN_WITHIN),
+            ..Self::default()
         }
     }
 }
@@ -361,7 +378,7 @@ mod tests {
     use crate::engine::Engine;
     use crate::engine::tantivy::Index;
     use crate::health::Board;
-    use crate::http::Auth;
+    use crate::http::Access;
     use crate::store::Store;
 
     fn app(dir: &std::path::Path) -> AppState {
@@ -374,7 +391,7 @@ mod tests {
             Engine::Tantivy(index),
             Board::default(),
             clock,
-            Auth::None,
+            Access::open_to_this_machine(dir).unwrap(),
         )
         .with_limits(Limits {
             looking: TimeDelta::days(1),
@@ -427,7 +444,7 @@ mod tests {
     async fn a_piece_of_an_export_waits_for_its_turn_as_long_as_it_takes() {
         let dir = tempfile::tempdir().unwrap();
         let app = app(dir.path()).with_limits(Limits {
-            waiting: Duration::from_millis(20),
+            waiting: Duration::from_millis(300),
             ..Limits::default()
         });
         let turns = Arc::clone(&app.export_pieces);
@@ -435,7 +452,7 @@ mod tests {
         let others = turns.acquire_many_owned(all).await.unwrap();
         let mut piece = pin!(app.export(|app| Ok(app.store.head())));
         // Longer than a piece may take.
-        let later = tokio::time::timeout(Duration::from_millis(60), &mut piece).await;
+        let later = tokio::time::timeout(Duration::from_millis(500), &mut piece).await;
         assert!(later.is_err(), "it had no turn yet");
         drop(others);
         piece.await.unwrap();

@@ -1,10 +1,11 @@
 //! `/v1/events`, `/v1/events/{seq}`, `/v1/count`.
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
+use axum::{Extension, Json};
 use serde::Serialize;
 
 use super::AppState;
+use super::access::Results;
 use super::coverage::{self, Proven};
 use super::params::{Given, ListParams, Named, read_filters};
 use super::problem::Problem;
@@ -103,13 +104,15 @@ pub(super) fn asked(query: Option<&str>, question: &Question) -> Asked {
 pub(super) async fn list(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
-) -> Result<Json<EventsPage>, Problem> {
+) -> Result<(Extension<Results>, Json<EventsPage>), Problem> {
     let page = app.ask(move |app| {
         let list = ListParams::read(query.as_deref(), app.clock.now())?;
         let asked = asked(query.as_deref(), &list.question);
         EventsPage::make(app, &list, asked)
     });
-    Ok(Json(page.await?))
+    let page = page.await?;
+    let results = Results(page.events.len() as u64);
+    Ok((Extension(results), Json(page)))
 }
 
 pub(super) async fn one(
@@ -154,7 +157,7 @@ pub(super) fn event_at(app: &AppState, place: Seq) -> Result<AuditEvent, Problem
 pub(super) async fn count(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Count>, Problem> {
+) -> Result<(Extension<Results>, Json<Count>), Problem> {
     let count = app.ask(move |app| {
         let question = read_filters(query.as_deref(), app.clock.now())?;
         let asked = asked(query.as_deref(), &question);
@@ -166,5 +169,6 @@ pub(super) async fn count(
             coverage: proven.of_answer(view.seq()),
         })
     });
-    Ok(Json(count.await?))
+    let count = count.await?;
+    Ok((Extension(Results(count.count)), Json(count)))
 }

@@ -12,11 +12,13 @@ use axum::extract::{RawQuery, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::AppState;
 use super::admission::ExportPlace;
 use super::line::Client;
 use super::params::{FILTERS, Given, bad, order, question};
+use super::principal::Principal;
 use super::problem::Problem;
 use crate::event::AuditEvent;
 use crate::people::{self, KnownEvent};
@@ -91,6 +93,8 @@ struct Exporting {
     /// What is made, and not sent yet.
     piece: Vec<u8>,
     place: ExportPlace,
+    /// One of the principal's own streams.
+    _stream: Option<OwnedSemaphorePermit>,
     client: Option<Arc<Client>>,
 }
 
@@ -106,6 +110,7 @@ impl Exporting {
 
 pub(super) async fn export(
     State(app): State<AppState>,
+    Extension(principal): Extension<Principal>,
     client: Option<Extension<Arc<Client>>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
@@ -121,6 +126,7 @@ pub(super) async fn export(
         return Err(Problem::unavailable());
     }
     let client = client.map(|Extension(client)| client);
+    let own = app.access.usage().stream(&principal, app.clock.steady())?;
     let place = app.exports.begin(client.clone(), app.limits.slow_export)?;
     let of_all_pieces = app.clone();
     let exporting = app.export(move |app| {
@@ -131,6 +137,7 @@ pub(super) async fn export(
             format,
             piece: format.head()?,
             place,
+            _stream: own,
             client,
             app: of_all_pieces,
         };

@@ -9,6 +9,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
@@ -74,8 +75,8 @@ pub(super) async fn answer(
             }
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) if is_of_client(&error) => continue,
             Err(error) => {
                 if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
@@ -104,7 +105,7 @@ pub(super) async fn answer(
         if let Err(error) = stream.set_nodelay(true) {
             debug!(error = %error, "A client's line sends in its own time.");
         }
-        let client = clients.add(cut.child_token());
+        let client = clients.add(address.ip(), cut.child_token());
         let line = Line::new(stream, patience.stalling, &client.close);
         let answering = answer_one(line, router.clone(), client, patience, stop.clone());
         lines.spawn(answering);
@@ -168,8 +169,9 @@ async fn answer_one(
 struct Clients(Mutex<Vec<Weak<Client>>>);
 
 impl Clients {
-    fn add(&self, close: CancellationToken) -> Arc<Client> {
+    fn add(&self, address: IpAddr, close: CancellationToken) -> Arc<Client> {
         let client = Arc::new(Client {
+            address,
             close,
             use_: Mutex::new(Use {
                 requests: 0,
@@ -199,6 +201,7 @@ impl Clients {
 
 /// One connection, as those see it who answer on it.
 pub(super) struct Client {
+    address: IpAddr,
     close: CancellationToken,
     use_: Mutex<Use>,
 }
@@ -211,6 +214,11 @@ struct Use {
 }
 
 impl Client {
+    /// Where it is connected from.
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// Closes the connection at once; what is being answered is called off.
     pub(super) fn close(&self) {
         self.close.cancel();

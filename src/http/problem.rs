@@ -72,13 +72,68 @@ impl Problem {
         }
     }
 
-    pub(super) fn unauthorized() -> Self {
-        let detail = "a token is needed, and this version cannot make one yet: on this machine, `auth = \"none\"` answers without";
+    /// Nobody knows who sends the request.
+    pub(super) fn unauthorized(detail: impl Into<String>) -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "urn:orgtrail:problem:unauthorized",
+            "Not signed in",
+            detail,
+        )
+    }
+
+    /// The principal may not do this.
+    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "urn:orgtrail:problem:forbidden",
             "Not allowed",
             detail,
+        )
+    }
+
+    /// A page of another site asks for a change.
+    pub(super) fn foreign_origin(origin: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "urn:orgtrail:problem:foreign-origin",
+            "Not for other sites",
+            format!(
+                "a page of {} asks for a change; `http.cors_origins` lists the other sites that may ask",
+                quoted(origin)
+            ),
+        )
+    }
+
+    /// A principal has sent too many requests.
+    pub(super) fn over_limit(seconds: i64) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "urn:orgtrail:problem:over-limit",
+            "Too many requests",
+            format!(
+                "this principal may send another request in {seconds} s; `http.limits` has the limits"
+            ),
+        )
+    }
+
+    /// A principal has too many questions or streams at once.
+    pub(super) fn over_own_limit(what: &str, most: usize) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "urn:orgtrail:problem:over-limit",
+            "Too many at once",
+            format!("this principal has {most} {what} open already; try again when one has ended"),
+        )
+    }
+
+    /// The access log cannot be written.
+    pub(super) fn unrecorded() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "urn:orgtrail:problem:unrecorded",
+            "The access log cannot be written",
+            "no question is answered that is not recorded; the reason is in the log of the service",
         )
     }
 
@@ -110,7 +165,7 @@ impl Problem {
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        let detail = "everything here is read with GET";
+        let detail = "the route does not take this method; most are read with GET";
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "urn:orgtrail:problem:method",
@@ -267,7 +322,10 @@ impl IntoResponse for Problem {
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(
+            self.status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+        ) {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));

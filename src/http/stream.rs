@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::AppState;
 use super::line::Client;
 use super::params::{FILTERS, Given, bad, question};
+use super::principal::Principal;
 use super::problem::Problem;
 use crate::engine::Order;
 use crate::people::{self, KnownEvent};
@@ -43,6 +44,8 @@ struct Tailing {
     commits: watch::Receiver<Seq>,
     has_greeted: bool,
     _place: OwnedSemaphorePermit,
+    /// One of the principal's own streams.
+    _stream: Option<OwnedSemaphorePermit>,
     /// Of the memory for the patterns of all tails.
     _patterns: Option<OwnedSemaphorePermit>,
     client: Option<Arc<Client>>,
@@ -50,6 +53,7 @@ struct Tailing {
 
 pub(super) async fn tail(
     State(app): State<AppState>,
+    Extension(principal): Extension<Principal>,
     client: Option<Extension<Arc<Client>>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
@@ -59,6 +63,7 @@ pub(super) async fn tail(
         &[&FILTERS[..], &LAST_EVENT_ID[1..]].concat(),
     )?;
     let after = last_event_id(&app, &headers, &given)?;
+    let own = app.access.usage().stream(&principal, app.clock.steady())?;
     let place = app.tails.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::too_many("tails", app.limits.tails))?;
     let commits = app.engine.commits();
@@ -75,6 +80,7 @@ pub(super) async fn tail(
         _patterns: patterns,
         has_greeted: false,
         _place: place,
+        _stream: own,
         client: client.map(|Extension(client)| client),
         app,
     };

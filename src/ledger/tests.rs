@@ -128,6 +128,37 @@ fn history_that_was_old_when_it_was_sealed_is_swept_once() {
 }
 
 #[test]
+fn what_was_sealed_in_the_future_is_swept_at_once_and_then_as_usual() {
+    let years = 50 * 365 * 24 * 3_600;
+    let mut scans = vec![scan(0, 60, 60, 61 + years), scan(60, 120, 120, 121)];
+    let due = |scans: &[Sealed], now| next_sweep(&profile(scans), &sweeps(), 1_000, at(now));
+    assert_eq!(
+        sweep_at(&profile(&scans), &sweeps(), at(200)),
+        Some(at(200))
+    );
+    assert_eq!(due(&scans, 200), Some(window(0, 60)));
+    let sweep = |began, sealed| {
+        let (began, sealed) = (at(began), at(sealed));
+        Sealed::scan(WindowKind::Sweep, window(0, 60), began, sealed)
+    };
+    scans.push(sweep(200, 210));
+    let piece = &profile(&scans)[0];
+    assert_eq!(
+        (piece.kind, piece.first_sealed),
+        (WindowKind::Live, at(210))
+    );
+    assert_eq!(due(&scans, 211), None);
+    for age in [15 * 60, 3_600, 24 * 3_600, 7 * 24 * 3_600] {
+        assert!(!profile(&scans)[0].is_complete(&sweeps()));
+        assert!(due(&scans, 210 + 2 * age).is_some(), "{age}");
+        scans.push(sweep(210 + age, 220 + age));
+    }
+    assert!(profile(&scans)[0].is_complete(&sweeps()));
+    // A clock that was set back by less only makes sweeps late.
+    assert_eq!(due(&[scan(0, 60, 60, 3_661)], 61), None);
+}
+
+#[test]
 fn a_sweep_is_cut_where_many_entries_are_expected_and_where_upstream_keeps_no_more() {
     let day = 24 * 3_600;
     let mut crowded = scan(-40 * day, -10 * day, 0, 10);

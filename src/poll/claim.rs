@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::skew;
 use super::turn::{Hands, Scan, UpstreamClock};
 use crate::ledger;
 use crate::position::{Window, WindowKind};
@@ -78,20 +77,16 @@ impl Claim {
         self.is_certain && !claimed.is_empty() && (is_whole || self.kind != WindowKind::Backfill)
     }
 
-    /// The present that sweeps count from. It must not be too early, or a sweep would claim to have waited longer than it did;
-    /// nor too late, or early sweeps would be left out. Upstream's clock is used if it is known and this answer agrees. If they
-    /// differ, the later of the clocks is used, but not one date that may be years ahead.
+    /// The present that sweeps count from: the earlier of our clock and upstream's, because either may be years ahead, and a
+    /// sweep would then never be due. One date alone is not believed when upstream's clock is known. It is no earlier than what
+    /// is claimed ends, so an entry is at least as old as its stretch has waited.
     pub(super) fn sealed_at(
         &self,
         theirs: Option<DateTime<Utc>>,
         ours: DateTime<Utc>,
     ) -> DateTime<Utc> {
-        match (self.known, theirs) {
-            (Some(known), Some(theirs)) if skew::agree(known, theirs) => known.max(theirs),
-            (Some(known), None) => known,
-            (Some(known), Some(_)) => ours.max(known).max(self.before.min(self.window.before)),
-            (None, _) => ours.max(self.before),
-        }
+        let upstream = self.known.or(theirs).unwrap_or(ours);
+        ours.min(upstream).max(self.before.min(self.window.before))
     }
 
     /// How far the scan has come: if upstream did not say what time it was, all was read that there is.

@@ -134,11 +134,6 @@ impl Skew {
     }
 }
 
-/// Whether two readings of one clock are so close that they count as the same.
-pub(super) fn agree(one: DateTime<Utc>, other: DateTime<Utc>) -> bool {
-    (one - other).abs() <= WRONG
-}
-
 /// Whether a log that reaches to `sealed_before` is ahead of the present: a clock is behind.
 pub(super) fn is_behind(present: DateTime<Utc>, sealed_before: DateTime<Utc>) -> bool {
     sealed_before - present > WRONG

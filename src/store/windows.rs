@@ -267,7 +267,7 @@ pub(super) struct Advance<'a> {
 /// Moves a window on by one page, or ends it.
 pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreError> {
     let mut update = db.prepare_cached(
-        "UPDATE window SET cursor = :next, sealed_us = :sealed, pages = pages + 1,
+        "UPDATE window SET cursor = :next, sealed_us = max(:sealed, min(began_us, :claim_us)), pages = pages + 1,
              outcome = :outcome, page_limit = :limit, resumed_s = :resume,
              empty_pages = iif(:entries = 0 AND :next IS NOT NULL, empty_pages + 1, 0), bad_answers = 0, bad_since_us = NULL,
              since_s = iif(:outcome IS 'sealed', max(since_s, :claim_since), since_s),

@@ -10,7 +10,7 @@ use orgtrail_cloudflare::paging::NotText;
 use serde_json::value::RawValue;
 
 use super::UpstreamError;
-use super::mask::Mask;
+use crate::mask::Mask;
 use crate::position::Cursor;
 
 /// How much of what upstream says is repeated in an error, in characters.

@@ -9,7 +9,7 @@ use orgtrail::event::Reading;
 use orgtrail::health::State;
 use orgtrail::poll::{BackfillSince, Settings};
 use orgtrail::position::{Seq, Source, WindowKind};
-use orgtrail_simulator::SimConfig;
+use orgtrail_simulator::{Faults, SimConfig};
 
 use crate::drive::{Plan, Turn, World, start};
 use crate::harness::{Service, Upstream, configuration};
@@ -449,6 +449,33 @@ async fn early_sweeps_are_made_though_the_local_clock_is_ahead() {
         assert_eq!(ids(&mut world), ["late".to_owned()].into(), "{ahead}");
         world.claims_hold(&mut fastrand::Rng::with_seed(1));
     }
+}
+
+#[tokio::test]
+async fn sweeps_are_made_although_upstreams_date_was_years_ahead() {
+    let mut world = world(|_, _| ()).await;
+    let source = account(&world);
+    poll_until(&mut world, start() + TimeDelta::minutes(5)).await;
+    world.simulator.set_faults(Faults {
+        wrong_date: 1.0,
+        date_off: TimeDelta::days(18_262),
+        ..Faults::default()
+    });
+    // Its stretch is sealed without it, while the wrong date is believed.
+    let happened = start() + TimeDelta::minutes(35);
+    let readable = happened + TimeDelta::minutes(50);
+    world
+        .simulator
+        .publish(&source, &entry("late", happened), happened, readable);
+    poll_until(&mut world, start() + TimeDelta::minutes(60)).await;
+    world.simulator.set_faults(Faults::default());
+    poll_until(&mut world, happened + TimeDelta::minutes(120)).await;
+    let now = world.clock.now();
+    let proven = world.store().progress(&source).unwrap().proven;
+    let latest = proven.iter().map(|piece| piece.first_sealed).max();
+    assert!(latest.unwrap() <= now, "{proven:?}");
+    assert_eq!(ids(&mut world), ["late".to_owned()].into());
+    world.claims_hold(&mut fastrand::Rng::with_seed(1));
 }
 
 #[tokio::test]

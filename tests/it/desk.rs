@@ -7,7 +7,7 @@ use orgtrail::engine::Engine;
 use orgtrail::engine::tantivy::{Faults, Index};
 use orgtrail::event::{Arrival, AuditEvent};
 use orgtrail::health::Board;
-use orgtrail::http::{self, AppState, Auth, Limits};
+use orgtrail::http::{self, Access, AppState, Limits};
 use orgtrail::indexing::Indexing;
 use orgtrail::position::{Seq, Source, Window, WindowKind};
 use orgtrail::store::{Page, SourceSeen, Store, Then};
@@ -61,7 +61,7 @@ impl Desk {
             Engine::Tantivy(index.clone()),
             Board::default(),
             clock.clone(),
-            Auth::None,
+            Access::open_to_this_machine(&data).unwrap(),
         )
         .with_limits(limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

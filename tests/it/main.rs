@@ -5,6 +5,7 @@
     reason = "in a test, what cannot be unwrapped is a failure"
 )]
 
+mod access;
 mod answers;
 mod asked;
 mod backfill;

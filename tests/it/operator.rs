@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::{SecondsFormat, TimeDelta};
+use indicatif::HumanCount;
 use orgtrail::clock::Clock;
 use orgtrail::config::Config;
 use orgtrail_simulator::SimConfig;
@@ -93,7 +94,7 @@ fn check_reports_all_problems_at_once_and_warns_of_the_rest() {
     assert_eq!(said.matches("PROBLEM").count(), PLACES.len(), "{said}");
     let warnings = [
         "`max_requests` is 2000",
-        "`auth` is \"tokens\" and there are no tokens",
+        "`auth` is \"tokens\" and there are no valid tokens",
         "the variable `ORGTRAIL_HTTP_LISTEN` has no effect, did you mean `ORGTRAIL__HTTP__LISTEN`?",
     ];
     for warning in warnings {
@@ -124,7 +125,7 @@ fn serve_refuses_what_can_never_work_in_the_words_of_check() {
         assert!(refusal.contains(problem), "{problem} is missing in\n{said}");
     }
     assert!(
-        said.contains("WARN") && said.contains("there are no tokens"),
+        said.contains("WARN") && said.contains("there are no valid tokens"),
         "{said}"
     );
 }
@@ -460,6 +461,21 @@ impl Served {
         }
     }
 
+    /// Asks until so many events are found. What is read is searchable only after the index's next commit.
+    fn until_found(&self, events: usize) {
+        let begun = Instant::now();
+        let wanted = format!("1 of {} results.", HumanCount(events as u64));
+        loop {
+            let found = run(&["search", "--server", &self.url, "--limit", "1"]);
+            let said = text(&found.stderr);
+            if said.starts_with(&wanted) {
+                return;
+            }
+            assert!(said.contains("not searchable yet"), "{found:?}");
+            assert!(begun.elapsed() < Duration::from_secs(120), "{found:?}");
+        }
+    }
+
     fn stop(mut self) {
         self.signal("-TERM");
         let status = self.child.wait().unwrap();
@@ -502,11 +518,7 @@ async fn a_service_logs_its_history_and_goes_on_after_sighup() {
         served.signal("-HUP");
         served.until("The service goes on with what it has.");
         // It answers still.
-        let counted = run(&["search", "--server", &served.url, "--limit", "1"]);
-        assert!(
-            text(&counted.stderr).starts_with("1 of 2,000 results."),
-            "{counted:?}"
-        );
+        served.until_found(2_000);
         let log = served.log.lock().unwrap().clone();
         assert!(!log.contains("Upstream said to wait"), "{log}");
         served.stop();

@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::super::moment::Moment;
 use super::super::{block_on, load, word};
-use super::{Args, plain_table};
+use super::Args;
 use crate::clock::Clock;
+use crate::command::plain_table;
 use crate::coverage::{Gap, Reason};
 use crate::durable::Breaker;
 use crate::poll::{Difference, Differs, LeftOut, Told, Verdict, Waiting};

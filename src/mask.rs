@@ -1,9 +1,9 @@
 //! Hides credentials in texts that come from upstream, before they are shown, logged or cut.
 //!
 //! An error may repeat the credential of its request: a proxy prints the header, a page for people shows the request. So every
-//! text of upstream that leaves this module's parent passes [`Mask::hide`]. It finds the token in the forms in which programs
+//! text of upstream that leaves [`crate::upstream`] passes [`Mask::hide`], and so do the parameters in the access log. It finds the token in the forms in which programs
 //! write texts: percent-encoded, with escapes of JSON and HTML, in base64, in another case, with separators inside, or a
-//! part of it. It also finds what looks like any token of Cloudflare's.
+//! part of it. It also finds what looks like any token of Cloudflare's, or of ours.
 
 use std::fmt;
 
@@ -23,15 +23,15 @@ const SHORT_LEN: usize = 8;
 /// The shortest run of base64 that is decoded, in characters.
 const ENCODED_LEN: usize = 12;
 
-/// How Cloudflare's tokens begin: a global key's, a user's and an account's.
-const PREFIXES: [&str; 3] = ["cfk", "cfut", "cfat"];
+/// How Cloudflare's tokens begin (a global key's, a user's and an account's), and ours.
+const PREFIXES: [&str; 4] = ["cfk", "cfut", "cfat", "otr"];
 
 /// The most characters of a text that are searched. The rest is left out.
-pub(super) const MAX_SEARCHED_CHARS: usize = 4_096;
+pub const MAX_SEARCHED_CHARS: usize = 4_096;
 
 /// Hides one credential, and what looks like others.
 #[derive(Clone, Default)]
-pub(super) struct Mask {
+pub struct Mask {
     /// The letters and digits of the token, in lower case.
     token: Vec<char>,
 }
@@ -44,7 +44,7 @@ impl fmt::Debug for Mask {
 
 impl Mask {
     /// Hides `token`, which may be empty.
-    pub(super) fn new(token: &str) -> Self {
+    pub fn new(token: &str) -> Self {
         let letters = token.chars().filter(char::is_ascii_alphanumeric);
         Self {
             token: letters.map(|c| c.to_ascii_lowercase()).collect(),
@@ -52,7 +52,7 @@ impl Mask {
     }
 
     /// The first [`MAX_SEARCHED_CHARS`] of a text, without credentials.
-    pub(super) fn hide(&self, text: &str) -> String {
+    pub fn hide(&self, text: &str) -> String {
         let end = text
             .char_indices()
             .nth(MAX_SEARCHED_CHARS)

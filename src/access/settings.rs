@@ -1,0 +1,38 @@
+//! Who may ask, and how much one principal may take.
+
+use std::num::NonZeroU32;
+
+use chrono::TimeDelta;
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Whoever has a token of ours.
+    Tokens,
+    /// Whoever is on this machine.
+    None,
+}
+
+/// What one principal may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrincipalLimits {
+    /// Requests a minute.
+    pub requests_per_minute: NonZeroU32,
+    /// Questions at once; at least 1.
+    pub questions: u32,
+    /// Exports and tails at once; at least 1.
+    pub streams: u32,
+    /// How long one question may take; at least a second.
+    pub question_time: TimeDelta,
+}
+
+impl Default for PrincipalLimits {
+    fn default() -> Self {
+        Self {
+            requests_per_minute: const { NonZeroU32::new(1_200).unwrap() },
+            questions: 8,
+            streams: 16,
+            question_time: TimeDelta::seconds(30),
+        }
+    }
+}

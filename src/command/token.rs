@@ -1,0 +1,245 @@
+//! `orgtrail token`: API tokens are created, listed and revoked, also while the service runs.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail, ensure};
+use chrono::{DateTime, Utc};
+use clap::{Args as ClapArgs, Subcommand};
+use serde::Serialize;
+
+use super::system_user;
+use crate::access::{ApiToken, Grant, Permissions};
+use crate::clock::Clock;
+use crate::position::rfc3339;
+use crate::span;
+use crate::store::{AccessEntry, AccessStore, NewToken, TokenRow};
+use crate::terminal::{harmless, note, say};
+
+/// The longest name of a token, in characters.
+const MAX_NAME_LEN: usize = 100;
+
+/// Shown with `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  orgtrail token create dashboard --scope search
+  orgtrail token create auditor --scope search,export --expires 90d
+  orgtrail token list
+  orgtrail token revoke 0123456789ab";
+
+/// What to do with tokens.
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+    /// The data directory, instead of the configuration's.
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// JSON instead of lines for people.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Create a token, and print it once.
+    ///
+    /// It is sent as `Authorization: Bearer TOKEN`. Only its hash is stored.
+    Create(Create),
+    /// List all tokens, with their last use.
+    List,
+    /// End a token, and the sessions that were begun with it, at once.
+    Revoke {
+        /// The token's id, as `token list` shows it.
+        id: String,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+struct Create {
+    /// What the token is for.
+    name: String,
+    /// What it may do: `search`, `export`, `alerts`, `metrics`, `admin`, with commas between them.
+    #[arg(long, value_name = "SCOPES")]
+    scope: Permissions,
+    /// When it ends by itself, such as `90d`; never unless given.
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    expires: Option<chrono::TimeDelta>,
+}
+
+/// A token as `token list --json` shows it.
+#[derive(Serialize)]
+struct Token {
+    id: String,
+    name: String,
+    scopes: Permissions,
+    sources: Vec<String>,
+    bodies: bool,
+    created_at: String,
+    expires_at: Option<String>,
+    last_used_at: Option<String>,
+    revoked_at: Option<String>,
+}
+
+/// A token as `token create --json` shows it, the one time that the secret is known.
+#[derive(Serialize)]
+struct CreatedToken<'a> {
+    #[serde(flatten)]
+    token: Token,
+    #[serde(rename = "token")]
+    secret: &'a str,
+}
+
+impl From<TokenRow> for Token {
+    fn from(row: TokenRow) -> Self {
+        let sources = row.grant.sources.iter().map(ToString::to_string);
+        Self {
+            id: row.id,
+            name: row.name,
+            scopes: row.grant.permissions,
+            sources: sources.collect(),
+            bodies: row.grant.bodies,
+            created_at: rfc3339(row.created_at),
+            expires_at: row.expires_at.map(rfc3339),
+            last_used_at: row.last_used_at.map(rfc3339),
+            revoked_at: row.revoked_at.map(rfc3339),
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
+    let dir = super::data_dir(args.data_dir.as_deref(), config)?;
+    let store = AccessStore::open(&dir)?;
+    let now = Clock::system().now();
+    match &args.action {
+        Action::Create(wanted) => create(&store, wanted, args.json, now),
+        Action::List => list(store.tokens()?, args.json, now),
+        Action::Revoke { id } => revoke(&store, id, args.json, now),
+    }
+}
+
+fn create(store: &AccessStore, wanted: &Create, is_json: bool, now: DateTime<Utc>) -> Result<()> {
+    let name = wanted.name.trim();
+    ensure!(!name.is_empty(), "the name of the token is empty");
+    ensure!(
+        name.chars().count() <= MAX_NAME_LEN && !name.chars().any(char::is_control),
+        "the name of a token has at most {MAX_NAME_LEN} characters, and no control characters"
+    );
+    let secret = ApiToken::generate()?;
+    let new = NewToken {
+        name: name.to_owned(),
+        hash: secret.hash(),
+        grant: Grant {
+            permissions: wanted.scope,
+            ..Grant::everything()
+        },
+        expires_at: wanted.expires.map(|span| now + span),
+    };
+    let row = store.create_token(&new, now)?;
+    record(store, "token.create", &describe(&row), now)?;
+    if is_json {
+        let token = CreatedToken {
+            token: row.into(),
+            secret: secret.reveal(),
+        };
+        return Ok(say(serde_json::to_string(&token)?)?);
+    }
+    note(format!(
+        "Created token {} ({}). It is shown this once:",
+        row.id,
+        harmless(&row.name)
+    ))?;
+    Ok(say(secret.reveal())?)
+}
+
+fn list(rows: Vec<TokenRow>, is_json: bool, now: DateTime<Utc>) -> Result<()> {
+    if is_json {
+        let tokens: Vec<Token> = rows.into_iter().map(Token::from).collect();
+        return Ok(say(serde_json::json!({ "tokens": tokens }))?);
+    }
+    if rows.is_empty() {
+        return Ok(say(
+            "There are no tokens. `orgtrail token create NAME --scope search` creates one.",
+        )?);
+    }
+    let mut table = super::plain_table();
+    table.set_header(["ID", "NAME", "SCOPES", "SEES", "STATE", "LAST USED"]);
+    for row in rows {
+        let last_used = row.last_used_at.map_or("never".to_owned(), rfc3339);
+        table.add_row([
+            row.id.clone(),
+            harmless(&row.name),
+            row.grant.permissions.to_string(),
+            visible(&row.grant),
+            state(&row, now),
+            last_used,
+        ]);
+    }
+    Ok(say(table)?)
+}
+
+fn revoke(store: &AccessStore, id: &str, is_json: bool, now: DateTime<Utc>) -> Result<()> {
+    if !store.revoke_token(id, now)? {
+        bail!(
+            "there is no valid token with the id `{}`: `orgtrail token list` shows them",
+            harmless(id)
+        );
+    }
+    record(store, "token.revoke", &format!("id={id}"), now)?;
+    if is_json {
+        return Ok(say(
+            serde_json::json!({ "id": id, "revoked_at": rfc3339(now) }),
+        )?);
+    }
+    Ok(say(format!("Revoked token {id} and its sessions."))?)
+}
+
+/// Adds a line to the access log.
+fn record(store: &AccessStore, action: &str, parameters: &str, now: DateTime<Utc>) -> Result<()> {
+    store.record(&AccessEntry {
+        time: now,
+        principal: system_user(),
+        address: None,
+        action: action.to_owned(),
+        route: "orgtrail token".to_owned(),
+        parameters: parameters.to_owned(),
+        results: None,
+        duration_ms: None,
+        status: None,
+    })?;
+    Ok(())
+}
+
+fn describe(row: &TokenRow) -> String {
+    let mut text = format!(
+        "id={} name={} scopes={} bodies={}",
+        row.id, row.name, row.grant.permissions, row.grant.bodies
+    );
+    for source in &row.grant.sources {
+        text += &format!(" source={source}");
+    }
+    text
+}
+
+/// What a token may see, in a few words.
+fn visible(grant: &Grant) -> String {
+    let sources = match grant.sources.as_slice() {
+        [] => "everything".to_owned(),
+        [one] => one.to_string(),
+        many => format!("{} sources", many.len()),
+    };
+    if grant.bodies {
+        sources
+    } else {
+        format!("{sources}, no bodies")
+    }
+}
+
+fn state(row: &TokenRow, now: DateTime<Utc>) -> String {
+    match (row.revoked_at, row.expires_at) {
+        (Some(_), _) => "revoked".to_owned(),
+        (None, Some(end)) if end <= now => "expired".to_owned(),
+        (None, Some(end)) => format!("until {}", end.format("%Y-%m-%d")),
+        (None, None) => "valid".to_owned(),
+    }
+}

@@ -1,0 +1,171 @@
+//! Access: who may ask, how much, and what was asked.
+//!
+//! A request is recorded before its answer is sent. When the record cannot be written because the disk is full or busy, it is
+//! kept in memory and written with the next one; when many wait, nothing more is answered.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use chrono::{DateTime, TimeDelta, Utc};
+use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+use url::Url;
+
+use super::limit::Usage;
+use super::principal::{Principal, identify};
+use super::problem::Problem;
+use crate::access::{Auth, PrincipalLimits};
+use crate::clock::Clock;
+use crate::owner::OwnerSecret;
+use crate::store::{AccessEntry, AccessStore, StoreError};
+use crate::sync::lock;
+use crate::task;
+
+/// How many lines of the access log may wait in memory for a disk that does not take them.
+const MAX_WAITING_LINES: usize = 10_000;
+
+/// How often old lines of the access log are deleted.
+const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+
+/// How the service is reached, and by whom.
+#[derive(Debug, Clone)]
+pub struct AccessSettings {
+    /// Who may ask.
+    pub auth: Auth,
+    /// The address that people use, if it is not the one that is listened on.
+    pub public_url: Option<Url>,
+    /// Other origins whose pages may ask.
+    pub cors_origins: Vec<String>,
+    /// The networks of proxies whose headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What one principal may take.
+    pub limits: PrincipalLimits,
+}
+
+/// How many things an answer has, for the access log. Handlers add it to their answers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Results(pub(super) u64);
+
+/// Who may ask, how much, and what was asked. A clone costs a few reference counts.
+#[derive(Clone)]
+pub struct Access {
+    store: AccessStore,
+    settings: Arc<AccessSettings>,
+    usage: Usage,
+    /// What proves that the owner of the data directory asks; `None`: nothing does.
+    owner: Option<Arc<OwnerSecret>>,
+    /// Lines that could not be written yet.
+    waiting: Arc<Mutex<VecDeque<AccessEntry>>>,
+}
+
+impl Access {
+    /// Tokens and the access log are in `store`. Who sends `owner` has every permission.
+    #[must_use]
+    pub fn new(store: AccessStore, settings: AccessSettings, owner: Option<OwnerSecret>) -> Self {
+        Self {
+            store,
+            usage: Usage::new(settings.limits),
+            settings: Arc::new(settings),
+            owner: owner.map(Arc::new),
+            waiting: Arc::default(),
+        }
+    }
+
+    /// Everyone on this machine may ask everything. The access log is in `dir`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the access log cannot be opened.
+    pub fn open_to_this_machine(dir: &Path) -> Result<Self, StoreError> {
+        let settings = AccessSettings {
+            auth: Auth::None,
+            public_url: None,
+            cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            limits: PrincipalLimits::default(),
+        };
+        Ok(Self::new(AccessStore::open(dir)?, settings, None))
+    }
+
+    pub(super) fn settings(&self) -> &AccessSettings {
+        &self.settings
+    }
+
+    pub(super) fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// Who sends a request.
+    pub(super) async fn identify(
+        &self,
+        headers: &HeaderMap,
+        now: DateTime<Utc>,
+    ) -> Result<Principal, Problem> {
+        if self.settings.auth == Auth::None {
+            return Ok(Principal::local());
+        }
+        let headers = headers.clone();
+        let owner = self.owner.clone();
+        self.work(move |store| identify(store, owner.as_deref(), &headers, now))
+            .await
+    }
+
+    /// Deletes the lines that are older than `kept`, now and every hour until `stop`.
+    pub async fn forget_old_lines(self, kept: TimeDelta, clock: Clock, stop: CancellationToken) {
+        loop {
+            let before = clock.now() - kept;
+            let forgotten = self.work(move |store| {
+                while store.forget_entries_before(before)? {}
+                Ok(())
+            });
+            if forgotten.await.is_err() {
+                warn!("Old lines of the access log could not be deleted; trying again in an hour.");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(FORGET_EVERY) => {}
+            }
+        }
+    }
+
+    /// Runs `work` where it may wait for the disk.
+    pub(super) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&AccessStore) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let store = self.store.clone();
+        task::blocking(move || work(&store)).await
+    }
+
+    /// Adds a line to the access log, after those that wait. The line waits with them when the disk does not take it.
+    pub(super) async fn record(&self, entry: AccessEntry) -> Result<(), Problem> {
+        let (store, waiting) = (self.store.clone(), Arc::clone(&self.waiting));
+        task::blocking(move || {
+            // Held while lines are written, so that they are written in order, each once.
+            let mut waiting = lock(&waiting);
+            if waiting.len() >= MAX_WAITING_LINES {
+                return Err(Problem::unrecorded());
+            }
+            waiting.push_back(entry);
+            while let Some(entry) = waiting.front() {
+                match store.record(entry) {
+                    Ok(_) => drop(waiting.pop_front()),
+                    Err(problem) if problem.may_pass() => {
+                        warn!(error = %problem, waiting = waiting.len(), "The access log cannot be written; its lines wait in memory.");
+                        return Ok(());
+                    }
+                    Err(problem) => {
+                        waiting.pop_front();
+                        error!(error = %problem, "A request could not be recorded in the access log, and is not answered.");
+                        return Err(Problem::unrecorded());
+                    }
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,81 @@
+//! `/v1/access-log`: who asked what, the newest first.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use serde::Serialize;
+
+use super::AppState;
+use super::params::{Given, bad, number};
+use super::problem::Problem;
+use crate::position::rfc3339;
+use crate::store::AccessEntry;
+
+/// How many lines a page has unless asked otherwise, and at most.
+const DEFAULT_LINES: usize = 100;
+const MAX_LINES: usize = 1_000;
+
+/// A page of the access log.
+#[derive(Serialize)]
+pub(super) struct Lines {
+    entries: Vec<Line>,
+    next_cursor: Option<String>,
+}
+
+/// A line of the access log.
+#[derive(Serialize)]
+struct Line {
+    time: String,
+    principal: String,
+    address: Option<String>,
+    action: String,
+    route: String,
+    parameters: String,
+    results: Option<u64>,
+    duration_ms: Option<u64>,
+    status: Option<u16>,
+}
+
+impl From<AccessEntry> for Line {
+    fn from(entry: AccessEntry) -> Self {
+        Self {
+            time: rfc3339(entry.time),
+            principal: entry.principal,
+            address: entry.address,
+            action: entry.action,
+            route: entry.route,
+            parameters: entry.parameters,
+            results: entry.results,
+            duration_ms: entry.duration_ms,
+            status: entry.status,
+        }
+    }
+}
+
+/// `GET /v1/access-log`: who asked what, the newest first.
+pub(super) async fn list(
+    State(app): State<AppState>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Lines>, Problem> {
+    let given = Given::read(query.as_deref(), &["limit", "cursor"])?;
+    let limit = match given.one("limit")? {
+        None => DEFAULT_LINES,
+        Some(text) => number("limit", text, MAX_LINES)?,
+    };
+    let before = match given.one("cursor")? {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| {
+            bad(
+                "cursor",
+                "this is no cursor of `/v1/access-log`; leave it out to begin at the newest line",
+            )
+        })?),
+    };
+    let page = app
+        .access
+        .work(move |store| Ok(store.access_entries(before, limit)?))
+        .await?;
+    Ok(Json(Lines {
+        entries: page.entries.into_iter().map(Line::from).collect(),
+        next_cursor: page.next_before.map(|id| id.to_string()),
+    }))
+}

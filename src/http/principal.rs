@@ -1,0 +1,160 @@
+//! Who sends a request, and what they may do.
+//!
+//! A request proves it by a token (`Authorization: Bearer`), by the cookie of a session, or by the secret that only the
+//! owner of the data directory can read. With `auth = "none"` everyone on this machine is one principal.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, header};
+use chrono::{DateTime, Utc};
+
+use super::problem::Problem;
+use crate::access::{ApiToken, Grant, Permission, SessionKey};
+use crate::owner::OwnerSecret;
+use crate::store::{AccessStore, TokenRow};
+
+/// The cookie of a session.
+pub(super) const COOKIE: &str = "orgtrail_session";
+
+/// Who sends a request. A clone costs a reference count.
+#[derive(Debug, Clone)]
+pub(super) struct Principal(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// As the access log names it.
+    name: String,
+    grant: Grant,
+    /// The token that it sent, or that its session stands for.
+    token: Option<TokenRow>,
+    /// Whether it may take only so much at a time.
+    is_limited: bool,
+}
+
+impl Principal {
+    /// One that may do everything. It has no limits of its own: on this machine, one program must not lock out the others.
+    fn with_everything(name: &str) -> Self {
+        Self(Arc::new(Inner {
+            name: name.to_owned(),
+            grant: Grant::everything(),
+            token: None,
+            is_limited: false,
+        }))
+    }
+
+    /// Everyone on this machine.
+    pub(super) fn local() -> Self {
+        Self::with_everything("local")
+    }
+
+    fn of_token(token: TokenRow) -> Self {
+        Self(Arc::new(Inner {
+            name: format!("token:{}", token.id),
+            grant: token.grant.clone(),
+            token: Some(token),
+            is_limited: true,
+        }))
+    }
+
+    /// One with a token of this id and every permission.
+    #[cfg(test)]
+    pub(super) fn with_token(id: &str) -> Self {
+        let created_at = crate::clock::from_micros(0);
+        Self::of_token(TokenRow {
+            id: id.to_owned(),
+            name: String::new(),
+            grant: Grant::everything(),
+            created_at,
+            expires_at: None,
+            last_used_at: None,
+            revoked_at: None,
+        })
+    }
+
+    /// As the access log and the limits know it.
+    pub(super) fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// What it may do and see.
+    pub(super) fn grant(&self) -> &Grant {
+        &self.0.grant
+    }
+
+    /// Whether it may take only so much at a time.
+    pub(super) fn is_limited(&self) -> bool {
+        self.0.is_limited
+    }
+
+    /// The token that it sent, or that its session stands for.
+    pub(super) fn token(&self) -> Option<&TokenRow> {
+        self.0.token.as_ref()
+    }
+
+    /// Fails unless it may do this.
+    pub(super) fn require(&self, permission: Permission) -> Result<(), Problem> {
+        if self.0.grant.permissions.contains(permission) {
+            return Ok(());
+        }
+        Err(Problem::forbidden(format!(
+            "this needs the scope `{}`, which the token does not have",
+            permission.as_str()
+        )))
+    }
+}
+
+/// Finds out who sends a request, where tokens are needed. Reads the database.
+pub(super) fn identify(
+    access: &AccessStore,
+    owner: Option<&OwnerSecret>,
+    headers: &HeaderMap,
+    now: DateTime<Utc>,
+) -> Result<Principal, Problem> {
+    let sent = bearer(headers)?;
+    if owner.zip(sent).is_some_and(|(owner, sent)| owner.is(sent)) {
+        return Ok(Principal::with_everything("system"));
+    }
+    let sent = sent.map(ApiToken::parse).transpose();
+    let sent = sent.map_err(|error| Problem::unauthorized(error.to_string()))?;
+    let token = match (sent, session(headers)) {
+        (Some(token), _) => access.token_by_hash(&token.hash())?,
+        (None, Some(key)) => access.token_of_session(&key.hash(), now)?,
+        (None, None) => {
+            return Err(Problem::unauthorized(
+                "a token is needed: send it as `Authorization: Bearer TOKEN`; `orgtrail token create` creates one",
+            ));
+        }
+    };
+    // An unknown, a revoked and an expired token are answered alike.
+    let token = token
+        .filter(|token| token.is_valid(now))
+        .ok_or_else(|| Problem::unauthorized("the token is unknown, revoked or expired"))?;
+    access.note_use(&token, now)?;
+    Ok(Principal::of_token(token))
+}
+
+/// The secret that a request sends.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default();
+    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Problem::unauthorized(
+            "only `Authorization: Bearer TOKEN` is understood",
+        ));
+    }
+    Ok(Some(token.trim()))
+}
+
+/// The session that a request's cookie names.
+pub(super) fn session(headers: &HeaderMap) -> Option<SessionKey> {
+    let cookies = headers.get_all(header::COOKIE).iter();
+    let cookies = cookies.filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
+    let (_, value) = pairs.find(|(name, _)| *name == COOKIE)?;
+    SessionKey::parse(value)
+}

@@ -1,0 +1,13 @@
+//! Tokens, sessions and the access log, in a file beside the log: `access.db`.
+//!
+//! Why it is a file of its own is explained in `access/schema.sql`.
+
+mod database;
+mod entries;
+mod sessions;
+mod tokens;
+
+pub use self::database::{ACCESS_FILE_NAME, AccessStore};
+pub use self::entries::{AccessEntry, AccessPage, MAX_PARAMETERS_LEN};
+pub use self::sessions::SESSION_HOURS;
+pub use self::tokens::{NewToken, TokenRow};

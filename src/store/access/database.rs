@@ -1,0 +1,183 @@
+//! The file `access.db`: opened by the service, and by commands beside it.
+//!
+//! A commit survives the end of the process; a few seconds of it may be lost when the machine loses power
+//! (`synchronous = NORMAL`), because a question waits for its record.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use crate::private;
+use crate::store::error::{StoreError, unusable};
+use crate::sync::lock;
+
+/// The file in the data directory.
+pub const ACCESS_FILE_NAME: &str = "access.db";
+
+/// Marks our files (`PRAGMA application_id`): "`OrgA`".
+const APPLICATION_ID: i64 = 0x4f72_6741;
+
+/// The schema of a new file.
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// The version of the file that this program reads and writes.
+const VERSION: i64 = 1;
+
+/// How long a statement waits for another process's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many idle connections are kept.
+const MAX_IDLE: usize = 8;
+
+/// Tokens, sessions and the access log. A clone is another handle to the same file and costs a reference count.
+#[derive(Clone)]
+pub struct AccessStore(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl AccessStore {
+    /// Opens the file in `dir`; creates it as needed. Other processes may have it open.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] if a later version created it, [`StoreError::Foreign`] if it is another program's, and what
+    /// the file system says.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        private::make_dir(dir).map_err(unusable(dir))?;
+        let path = dir.join(ACCESS_FILE_NAME);
+        // SQLite gives its other files the permissions of this one.
+        private::open_file(&path).map_err(unusable(&path))?;
+        let mut db = connect(&path)?;
+        create(&mut db, &path)?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        Ok(Self(Arc::new(Inner {
+            path,
+            idle: Mutex::new(vec![db]),
+        })))
+    }
+
+    /// Runs `work` in one transaction that writes.
+    pub(super) fn write<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.with_connection(TransactionBehavior::Immediate, work)
+    }
+
+    /// Runs `work` on one snapshot.
+    pub(super) fn read<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.with_connection(TransactionBehavior::Deferred, work)
+    }
+
+    fn with_connection<T>(
+        &self,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let idle = lock(&self.0.idle).pop();
+        let mut db = match idle {
+            Some(db) => db,
+            None => connect(&self.0.path)?,
+        };
+        let transaction = db.transaction_with_behavior(behavior)?;
+        let done = work(&transaction)?;
+        transaction.commit()?;
+        let mut idle = lock(&self.0.idle);
+        if idle.len() < MAX_IDLE {
+            idle.push(db);
+        }
+        Ok(done)
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.pragma_update(None, "synchronous", "NORMAL")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    db.pragma_update(None, "trusted_schema", false)?;
+    // What is deleted by retention must not stay readable in free pages.
+    db.pragma_update(None, "secure_delete", true)?;
+    db.set_prepared_statement_cache_capacity(32);
+    Ok(db)
+}
+
+/// Gives an empty file its tables, and refuses what this program cannot read.
+fn create(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    // Immediate: of two processes that find an empty file, one creates the tables.
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let application: i64 = transaction.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let tables: i64 =
+        transaction.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+    match (application, found) {
+        (APPLICATION_ID, VERSION) => return Ok(()),
+        (APPLICATION_ID, _) => {
+            return Err(StoreError::Newer {
+                path: path.to_owned(),
+                found,
+                known: VERSION,
+            });
+        }
+        (0, 0) if tables == 0 => {}
+        _ => return Err(StoreError::Foreign(path.to_owned())),
+    }
+    transaction.execute_batch(SCHEMA)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    Ok(transaction.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_processes_open_one_file_and_a_foreign_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = AccessStore::open(dir.path()).unwrap();
+        let second = AccessStore::open(dir.path()).unwrap();
+        drop((first, second));
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(ACCESS_FILE_NAME);
+        let db = Connection::open(&path).unwrap();
+        db.execute_batch("CREATE TABLE theirs (x)").unwrap();
+        drop(db);
+        let refused = AccessStore::open(dir.path()).err().unwrap();
+        assert!(matches!(refused, StoreError::Foreign(_)), "{refused}");
+    }
+
+    #[test]
+    fn a_newer_file_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(AccessStore::open(dir.path()).unwrap());
+        let db = Connection::open(dir.path().join(ACCESS_FILE_NAME)).unwrap();
+        db.pragma_update(None, "user_version", VERSION + 1).unwrap();
+        drop(db);
+        let refused = AccessStore::open(dir.path()).err().unwrap();
+        assert!(refused.to_string().contains("newer"), "{refused}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_file_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let dir = tempfile::tempdir().unwrap();
+        let store = AccessStore::open(dir.path()).unwrap();
+        store.read(|_| Ok(())).unwrap();
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            let mode = entry.unwrap().metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+}

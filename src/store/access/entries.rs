@@ -1,0 +1,212 @@
+//! The access log: who asked what, when, from where, and how much was answered.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Row, named_params};
+
+use super::database::AccessStore;
+use crate::clock::from_micros;
+use crate::store::error::StoreError;
+
+/// The most bytes of a request's parameters that are kept.
+pub const MAX_PARAMETERS_LEN: usize = 4 * 1024;
+
+/// How many old rows are deleted in one transaction: a question that is recorded meanwhile waits only briefly.
+const DELETED_AT_ONCE: usize = 5_000;
+
+/// One line of the access log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessEntry {
+    /// When the request began.
+    pub time: DateTime<Utc>,
+    /// Who asked: `token:ID`, `access:E-MAIL`, `local`, `system`, or `nobody`.
+    pub principal: String,
+    /// The client's address; `None` for commands.
+    pub address: Option<String>,
+    /// What was done: `search`, `export`, `token.create`, `refused` …
+    pub action: String,
+    /// The pattern of the route, or the command.
+    pub route: String,
+    /// The parameters as they were sent, credentials masked.
+    pub parameters: String,
+    /// How many things the answer has.
+    pub results: Option<u64>,
+    /// How long it took; `None` while an answer is streamed.
+    pub duration_ms: Option<u64>,
+    /// The status of HTTP; `None` for commands.
+    pub status: Option<u16>,
+}
+
+/// Lines of the access log, the newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessPage {
+    /// The lines.
+    pub entries: Vec<AccessEntry>,
+    /// The id before which the next page begins; `None` at the end.
+    pub next_before: Option<i64>,
+}
+
+impl AccessStore {
+    /// Adds a line, and returns its id.
+    ///
+    /// # Errors
+    /// What the database says. A question whose line cannot be written must not be answered.
+    pub fn record(&self, entry: &AccessEntry) -> Result<i64, StoreError> {
+        self.write(|db| {
+            let mut insert = db.prepare_cached(
+                "INSERT INTO access (time_us, principal, address, action, route, parameters, results, duration_ms, status)
+                 VALUES (:time, :principal, :address, :action, :route, :parameters, :results, :duration, :status)",
+            )?;
+            insert.execute(named_params! {
+                ":time": entry.time.timestamp_micros(),
+                ":principal": entry.principal,
+                ":address": entry.address,
+                ":action": entry.action,
+                ":route": entry.route,
+                ":parameters": cut(&entry.parameters),
+                ":results": entry.results,
+                ":duration": entry.duration_ms,
+                ":status": entry.status,
+            })?;
+            Ok(db.last_insert_rowid())
+        })
+    }
+
+    /// Completes the line of an answer that was streamed: what it had in all, and how long it took.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn complete(&self, id: i64, results: u64, duration_ms: u64) -> Result<(), StoreError> {
+        self.write(|db| {
+            db.execute(
+                "UPDATE access SET results = ?2, duration_ms = ?3 WHERE id = ?1 AND duration_ms IS NULL",
+                (id, results, duration_ms),
+            )?;
+            Ok(())
+        })
+    }
+
+    /// The newest lines, at most `limit`, of those with an id below `before`.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn access_entries(
+        &self,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<AccessPage, StoreError> {
+        self.read(|db| {
+            let mut select = db.prepare_cached(
+                "SELECT id, time_us, principal, address, action, route, parameters, results, duration_ms, status
+                 FROM access WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+            )?;
+            // One more than asked for says whether there is another page.
+            let rows = select.query_map((before.unwrap_or(i64::MAX), limit + 1), read_row)?;
+            let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
+            let has_more = rows.len() > limit;
+            rows.truncate(limit);
+            let last = rows.last().map(|(id, _)| *id).filter(|_| has_more);
+            Ok(AccessPage {
+                entries: rows.into_iter().map(|(_, entry)| entry).collect(),
+                next_before: last,
+            })
+        })
+    }
+
+    /// Deletes some of the lines from before `time`. Returns whether there are more of them.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn forget_entries_before(&self, time: DateTime<Utc>) -> Result<bool, StoreError> {
+        self.write(|db| {
+            let deleted = db.execute(
+                "DELETE FROM access WHERE id IN (SELECT id FROM access WHERE time_us < ?1 ORDER BY time_us LIMIT ?2)",
+                (time.timestamp_micros(), DELETED_AT_ONCE),
+            )?;
+            Ok(deleted == DELETED_AT_ONCE)
+        })
+    }
+}
+
+/// The beginning of a text, at most [`MAX_PARAMETERS_LEN`] bytes of it.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_PARAMETERS_LEN)]
+}
+
+fn read_row(row: &Row<'_>) -> rusqlite::Result<(i64, AccessEntry)> {
+    let entry = AccessEntry {
+        time: from_micros(row.get(1)?),
+        principal: row.get(2)?,
+        address: row.get(3)?,
+        action: row.get(4)?,
+        route: row.get(5)?,
+        parameters: row.get(6)?,
+        results: row.get(7)?,
+        duration_ms: row.get(8)?,
+        status: row.get(9)?,
+    };
+    Ok((row.get(0)?, entry))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(n: u32) -> AccessEntry {
+        AccessEntry {
+            time: from_micros(i64::from(n) * 1_000_000),
+            principal: "token:0123456789ab".into(),
+            address: Some("192.0.2.1".into()),
+            action: "search".into(),
+            route: "/v1/events".into(),
+            parameters: format!("q=number:{n}"),
+            results: Some(n.into()),
+            duration_ms: Some(1),
+            status: Some(200),
+        }
+    }
+
+    #[test]
+    fn lines_are_paged_newest_first_while_others_are_added() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = AccessStore::open(dir.path()).unwrap();
+        for n in 0..7 {
+            store.record(&entry(n)).unwrap();
+        }
+        let mut before = None;
+        let mut seen = Vec::new();
+        loop {
+            let page = store.access_entries(before, 3).unwrap();
+            seen.extend(page.entries);
+            store.record(&entry(100)).unwrap();
+            before = page.next_before;
+            if before.is_none() {
+                break;
+            }
+        }
+        let expected: Vec<_> = (0..7).rev().map(entry).collect();
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn old_lines_are_deleted_and_a_streamed_answer_is_completed_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = AccessStore::open(dir.path()).unwrap();
+        for n in 0..4 {
+            store.record(&entry(n)).unwrap();
+        }
+        let streamed = AccessEntry {
+            results: None,
+            duration_ms: None,
+            parameters: "ü".repeat(MAX_PARAMETERS_LEN),
+            ..entry(9)
+        };
+        let id = store.record(&streamed).unwrap();
+        store.complete(id, 12, 34).unwrap();
+        store.complete(id, 99, 99).unwrap();
+        assert!(!store.forget_entries_before(from_micros(3_000_000)).unwrap());
+        let left = store.access_entries(None, 10).unwrap().entries;
+        assert_eq!(left.len(), 2);
+        assert_eq!((left[0].results, left[0].duration_ms), (Some(12), Some(34)));
+        assert!(left[0].parameters.len() <= MAX_PARAMETERS_LEN);
+    }
+}

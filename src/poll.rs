@@ -129,6 +129,8 @@ struct Refused {
     token: Option<[u8; 32]>,
     /// When it is tried again all the same.
     until: DateTime<Utc>,
+    /// How often it was tried with this token.
+    tries: u32,
 }
 
 /// What is to be done next.
@@ -252,6 +254,7 @@ impl Poller {
             Ok(permit) => permit,
             Err(until) => return Next::Wait(until),
         };
+        self.count_try(now);
         let work = match choice {
             Choice::List(at) => self.rolls[at].begin().map(Work::List),
             Choice::Scan(source, kind) => {
@@ -280,14 +283,24 @@ impl Poller {
         if !is_other && now < refused.until {
             return Some(refused.until.min(now + LOOK_FOR_TOKEN_EVERY));
         }
-        // One call finds out; the others go on waiting.
-        *refused = Refused {
-            token,
-            until: now + LONGEST_RETRY,
-        };
+        if is_other {
+            *refused = Refused {
+                token,
+                until: now,
+                tries: 0,
+            };
+        }
         self.lanes.values_mut().for_each(|lane| lane.try_again(now));
         self.rolls.iter_mut().for_each(|roll| roll.try_again(now));
         None
+    }
+
+    /// A refused credential is tried with one call, which is now begun; the others go on waiting.
+    fn count_try(&mut self, now: DateTime<Utc>) {
+        if let Some(refused) = &mut self.refused {
+            refused.until = now + LONGEST_RETRY;
+            refused.tries = refused.tries.saturating_add(1);
+        }
     }
 
     /// Looks, now and then, whether the token has changed since a source was refused: all that are refused are then tried
@@ -407,6 +420,7 @@ impl Poller {
                 None => Patience::SERVICE,
             },
             alone_since: lane.alone_since(kind),
+            look: lane.look(kind),
             read_to: lane.read_to(),
             is_unreliable,
             upstream_clock: self.skew.upstream_clock(moment),

@@ -5,11 +5,14 @@ use chrono::TimeDelta;
 use super::error::TurnError;
 use super::recovery::{self, BadAnswer, Elsewhere, NextStep, Situation};
 use super::stretch;
-use super::turn::{Did, Hands, Scan, Scanned};
+use super::turn::{Did, Hands, Look, Scan, Scanned};
 use crate::position::{Source, Window, WindowKind};
 use crate::store::{BadAnswers, GapCause, OpenWindow, Progress, StoreError};
 use crate::task;
-use crate::upstream::UpstreamError;
+use crate::upstream::{Permit, UpstreamError};
+
+/// After so many foreign pages in a row, a live window reaches further.
+const FOREIGN_TRIES: u32 = 3;
 
 impl Hands {
     /// Does what follows from a bad answer about a window. `error` is what it came to, if nothing can be done but wait.
@@ -92,21 +95,31 @@ impl Hands {
     ) -> Result<Scanned, TurnError> {
         let error = TurnError::Foreign { owner };
         if scan.kind == WindowKind::Live {
-            self.reach_on(scan, window).await?;
+            // A mixed-up answer in mid-scan is asked for again as it was.
+            let is_at_start = window.cursor.is_none() && window.resumed.is_none();
+            if is_at_start {
+                let counted = self.count(scan, &window, BadAnswer::Foreign).await?;
+                if counted.count >= FOREIGN_TRIES {
+                    self.reach_on(scan, window).await?;
+                }
+            }
             return Err(error);
         }
         self.cope(scan, window, BadAnswer::Foreign, error).await
     }
 
-    /// Has a live window reach to the present when it is asked for again: an entry of our own, once there is one in it, shows
+    /// Has a live window reach further, up to the present in the end, when it is asked for again: an entry of our own, once there is one in it, shows
     /// that the strange ones stand in our log. Otherwise a quiet source would wait for ever at the same stretch.
     async fn reach_on(&self, scan: &Scan, window: OpenWindow) -> Result<(), StoreError> {
         if scan.present <= window.window.before {
             return Ok(());
         }
         let (store, now) = (self.store.clone(), self.clock.now().min(scan.present));
-        let longer = Window::new(window.window.since, scan.present);
-        task::blocking(move || store.restart_window(window.id, longer, now)).await
+        let Window { since, before } = window.window;
+        let longest = stretch::FIRST_LIVE_PIECE.max((before - since) * 2);
+        let longer = Window::new(since, scan.present.min(since + longest));
+        let limit = window.limit;
+        task::blocking(move || store.restart_with_limit(window.id, longer, limit, now)).await
     }
 
     /// Asks for a second of the source that was read before, if there is one and the quota allows it now.
@@ -120,9 +133,37 @@ impl Hands {
         let Some(other) = recovery::elsewhere(&proven, window.window) else {
             return Ok(Elsewhere::Unknown);
         };
+        // A turn of its own has found out since the last bad answer.
+        match scan.look {
+            Look::Made(Elsewhere::Answered(_)) => return Ok(self.answered_elsewhere(scan)),
+            Look::Made(elsewhere) => return Ok(elsewhere),
+            Look::NotNeeded | Look::Wanted => {}
+        }
+        // With a short quota there is no second call for a turn: the next turn looks.
         let Ok(permit) = self.upstream.quota().take(self.clock.steady()) else {
-            return Ok(Elsewhere::Unknown);
+            return Ok(Elsewhere::NoCall);
         };
+        self.ask_elsewhere(permit, scan, other).await
+    }
+
+    /// A second of the source that was read before, if there is one.
+    pub(super) async fn other_stretch(
+        &self,
+        scan: &Scan,
+        window: &OpenWindow,
+    ) -> Result<Option<Window>, StoreError> {
+        let progress = self.progress(&scan.source).await?;
+        let proven: Vec<Window> = progress.proven.iter().map(|piece| piece.window).collect();
+        Ok(recovery::elsewhere(&proven, window.window))
+    }
+
+    /// Asks for another stretch of the source.
+    pub(super) async fn ask_elsewhere(
+        &self,
+        permit: Permit,
+        scan: &Scan,
+        other: Window,
+    ) -> Result<Elsewhere, TurnError> {
         self.save(permit.to_save).await?;
         let page = self
             .upstream
@@ -130,17 +171,19 @@ impl Hands {
             .await;
         self.save_wait().await?;
         Ok(match page {
-            Ok(_) => {
-                let now = self.clock.steady();
-                let lasts = scan.alone_since.map(|since| now - since);
-                Elsewhere::Answered(lasts.unwrap_or_default())
-            }
+            Ok(_) => self.answered_elsewhere(scan),
             // That says nothing of the source.
             Err(UpstreamError::RateLimited { .. } | UpstreamError::NoToken(_)) => {
                 Elsewhere::Unknown
             }
             Err(_) => Elsewhere::Down,
         })
+    }
+
+    fn answered_elsewhere(&self, scan: &Scan) -> Elsewhere {
+        let now = self.clock.steady();
+        let lasts = scan.alone_since.map(|since| now - since);
+        Elsewhere::Answered(lasts.unwrap_or_default())
     }
 
     async fn progress(&self, source: &Source) -> Result<Progress, StoreError> {

@@ -45,12 +45,8 @@ impl Poller {
     ///
     /// Windows whose last call failed or was slow come first when their share is due, and after everything else otherwise.
     pub(super) fn most_urgent(&mut self, now: DateTime<Utc>) -> Option<(Choice, Option<Waiting>)> {
-        // A refused credential is tried with the source that was answered last: a list may be refused for reasons of its own.
-        if self.refused.is_some() && self.alone.is_none() {
-            let idle = self.lanes.values().filter(|lane| !lane.is_busy);
-            if let Some(witness) = idle.max_by_key(|lane| lane.answered_at) {
-                return Some((Choice::Scan(witness.source.clone(), WindowKind::Live), None));
-            }
+        if let Some(witness) = self.witness(now) {
+            return Some((witness, None));
         }
         let roll = self
             .rolls
@@ -90,6 +86,22 @@ impl Poller {
             self.unreliable_due = now + spacing;
         }
         Some((Choice::Scan(chosen.source, chosen.kind), chosen.waiting))
+    }
+
+    /// What a refused credential is tried with. First, and then every other time, that is a source that was answered before,
+    /// each in turn; in between it is a list, or any source, because those sources may all be down or gone.
+    fn witness(&self, now: DateTime<Utc>) -> Option<Choice> {
+        let refused = self.refused.as_ref().filter(|_| self.alone.is_none())?;
+        let is_other = !refused.tries.is_multiple_of(2);
+        let is_due = |roll: &Roll| roll.due().is_some_and(|due| due <= now);
+        let list = self.rolls.iter().position(is_due);
+        if let Some(at) = list.filter(|_| is_other) {
+            return Some(Choice::List(at));
+        }
+        let idle = self.lanes.values().filter(|lane| !lane.is_busy);
+        let in_turn = |lane: &&Lane| (!is_other && lane.answered_at.is_none(), lane.last_turn);
+        let witness = idle.min_by_key(in_turn)?;
+        Some(Choice::Scan(witness.source.clone(), WindowKind::Live))
     }
 
     pub(super) fn wake_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {

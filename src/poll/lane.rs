@@ -16,6 +16,7 @@ use super::recovery::Elsewhere;
 use super::settings::Settings;
 use super::skew::Now;
 use super::stretch::next_backfill;
+use super::turn::Look;
 
 /// A window that ends this close to the present has reached it: whole seconds, upstream's clock and the way of the answer
 /// take a few seconds off its end.
@@ -80,6 +81,8 @@ pub(super) struct Lane {
     unfinished_since: [DateTime<Utc>; 3],
     /// Since when another stretch of the source has been answered while a window of each kind was not.
     alone_since: [Option<DateTime<Utc>>; 3],
+    /// Whether another stretch is asked for with a turn of its own, for each kind.
+    looks: [Look; 3],
     /// Without upstream's clock: how far what is new has been read, if that is not the present.
     read_to: Option<DateTime<Utc>>,
     /// Whether a turn is under way.
@@ -171,6 +174,7 @@ impl Lane {
             unfinished: [0; 3],
             unfinished_since: [now; 3],
             alone_since: [None; 3],
+            looks: [Look::NotNeeded; 3],
             read_to: None,
             is_busy: false,
             last_turn: now,
@@ -322,6 +326,7 @@ impl Lane {
     pub(super) fn went_well(&mut self, kind: WindowKind, now: DateTime<Utc>) {
         self.retries[index(kind)] = Retry::none(now);
         self.alone_since[index(kind)] = None;
+        self.looks[index(kind)] = Look::NotNeeded;
         self.answered(now);
     }
 
@@ -332,13 +337,32 @@ impl Lane {
         elsewhere: Elsewhere,
         now: DateTime<Utc>,
     ) {
+        self.looks[index(kind)] = match elsewhere {
+            Elsewhere::NoCall => Look::Wanted,
+            _ => Look::NotNeeded,
+        };
+        self.heard_elsewhere(kind, elsewhere, now);
+    }
+
+    /// Another stretch was asked for with a turn of its own, because a window of that kind is answered with an error.
+    pub(super) fn looked(&mut self, kind: WindowKind, elsewhere: Elsewhere, now: DateTime<Utc>) {
+        self.looks[index(kind)] = Look::Made(elsewhere);
+        self.heard_elsewhere(kind, elsewhere, now);
+    }
+
+    /// Whether another stretch is asked for with a turn of its own.
+    pub(super) fn look(&self, kind: WindowKind) -> Look {
+        self.looks[index(kind)]
+    }
+
+    fn heard_elsewhere(&mut self, kind: WindowKind, elsewhere: Elsewhere, now: DateTime<Utc>) {
         match elsewhere {
             Elsewhere::Answered(_) => {
                 self.alone_since[index(kind)].get_or_insert(now);
                 self.answered(now);
             }
             Elsewhere::Down => self.alone_since[index(kind)] = None,
-            Elsewhere::Unknown | Elsewhere::NotAsked => {}
+            Elsewhere::Unknown | Elsewhere::NoCall | Elsewhere::NotAsked => {}
         }
     }
 
@@ -370,6 +394,7 @@ impl Lane {
     pub(super) fn finished(&mut self, kind: WindowKind) {
         self.unfinished[index(kind)] = 0;
         self.alone_since[index(kind)] = None;
+        self.looks[index(kind)] = Look::NotNeeded;
     }
 
     /// A stretch was passed: what comes after it has not failed yet.

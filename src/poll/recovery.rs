@@ -133,8 +133,10 @@ pub(super) struct Situation {
 pub(super) enum Elsewhere {
     /// It was not asked for.
     NotAsked,
-    /// It could not be asked for: no other is proven, or the quota does not allow it now.
+    /// It could not be asked for: no other is proven.
     Unknown,
+    /// It could not be asked for with the same turn, because the quota allows no second call now.
+    NoCall,
     /// It was not answered either: the source is down.
     Down,
     /// It was answered, and has been for so long while this one was not.
@@ -215,7 +217,9 @@ fn after_an_error(at: &Situation, tries: u32, span: TimeDelta, patience: &Patien
         Elsewhere::Answered(lasts) if lasts >= patience.pass || at.is_spoiled() => {
             NextStep::Pass(GapCause::Unreadable)
         }
-        Elsewhere::Unknown | Elsewhere::Down | Elsewhere::Answered(_) => NextStep::Retry,
+        Elsewhere::Unknown | Elsewhere::NoCall | Elsewhere::Down | Elsewhere::Answered(_) => {
+            NextStep::Retry
+        }
     }
 }
 

@@ -70,7 +70,8 @@ pub(super) struct List {
     pub(super) by_themselves: Arc<HashSet<Source>>,
     /// When its reading began.
     pub(super) began: Option<DateTime<Utc>>,
-    pub(super) page_token: Option<String>,
+    /// The tokens of the pages so far, the next page's last: one that comes again leads in a circle.
+    page_tokens: Vec<String>,
     /// The ids that it has shown: an item may be on two pages.
     ids: HashSet<String>,
     /// How many items it has, as its last page says.
@@ -210,12 +211,17 @@ impl List {
             members: Vec::new(),
             by_themselves: Arc::clone(by_themselves),
             began: None,
-            page_token: None,
+            page_tokens: Vec::new(),
             ids: HashSet::new(),
             total: None,
             flaw: None,
             pages: 0,
         }
+    }
+
+    /// The token of the next page, if it is not the first.
+    pub(super) fn page_token(&self) -> Option<&str> {
+        self.page_tokens.last().map(String::as_str)
     }
 
     /// Takes in a page of accounts; says whether another follows.
@@ -324,14 +330,16 @@ impl List {
 
     fn turn_page(&mut self, next: Option<String>) -> Result<bool, UpstreamError> {
         self.pages += 1;
-        let is_endless = self.pages == MAX_PAGES || next == self.page_token;
-        if next.is_some() && is_endless {
+        if let Some(token) = &next
+            && (self.page_tokens.contains(token) || self.pages == MAX_PAGES)
+        {
             return Err(UpstreamError::Unexpected(
                 "the list leads in a circle".into(),
             ));
         }
-        self.page_token = next;
-        Ok(self.page_token.is_some())
+        let has_more = next.is_some();
+        self.page_tokens.extend(next);
+        Ok(has_more)
     }
 }
 
@@ -443,5 +451,9 @@ mod tests {
         let mut circle = list();
         assert_eq!(circle.take_members(page(Some("a"))), Ok(true));
         assert!(circle.take_members(page(Some("a"))).is_err());
+        let mut circle_of_two = list();
+        assert_eq!(circle_of_two.take_members(page(Some("a"))), Ok(true));
+        assert_eq!(circle_of_two.take_members(page(Some("b"))), Ok(true));
+        assert!(circle_of_two.take_members(page(Some("a"))).is_err());
     }
 }

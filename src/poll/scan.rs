@@ -12,7 +12,7 @@ use super::foreign::foreign_owner;
 use super::paging::{Follows, Place};
 use super::recovery::{BadAnswer, NextStep};
 use super::stretch;
-use super::turn::{Did, Hands, Scan, Scanned, UpstreamClock};
+use super::turn::{Did, Hands, Look, Scan, Scanned, UpstreamClock};
 use crate::event::Arrival;
 use crate::invariant;
 use crate::ledger;
@@ -27,6 +27,14 @@ impl Hands {
         let Some(window) = open else {
             return self.scanned(scan, Did::Nothing, None).await;
         };
+        if scan.look == Look::Wanted {
+            let other = self.other_stretch(scan, &window).await?;
+            if let Some(other) = other {
+                let elsewhere = self.ask_elsewhere(permit, scan, other).await?;
+                let did = Did::LookedElsewhere(elsewhere);
+                return self.scanned(scan, did, None).await;
+            }
+        }
         // The budget is written down before it is spent: a crash from here on loses calls, never counts them twice.
         self.save(permit.to_save).await?;
         let asked_at = self.clock.steady();

@@ -5,6 +5,7 @@ use tracing::{info, warn};
 
 use super::error::TurnError;
 use super::lane::{LONGEST_RETRY, Lane};
+use super::recovery::Elsewhere;
 use super::roll::Listing;
 use super::settings::Settings;
 use super::skew::{self, Now};
@@ -54,8 +55,17 @@ impl Poller {
     fn settle_scan(&mut self, scan: &Scan, scanned: Scanned, now: Now) {
         let (did, progress) = (scanned.did, scanned.progress);
         let is_answer = matches!(did, Did::Kept { .. } | Did::Left { .. });
-        if is_answer {
-            self.works(now);
+        match &did {
+            Did::Kept { .. } | Did::Left { .. } => self.works(now),
+            Did::StillFailing {
+                elsewhere: Elsewhere::Answered(_),
+                ..
+            }
+            | Did::LookedElsewhere(Elsewhere::Answered(_)) => self.works(now),
+            Did::Restarted { .. } | Did::AskedForMore | Did::AskedForLess | Did::GaveUp { .. } => {
+                self.is_not_refused(now)
+            }
+            Did::StillFailing { .. } | Did::LookedElsewhere(_) | Did::Nothing | Did::TooEarly => {}
         }
         self.hear_date(scanned.theirs, is_answer, now);
         let ours = now;
@@ -89,6 +99,7 @@ impl Poller {
             Did::StillFailing { elsewhere, .. } => {
                 lane.still_fails(scan.kind, elsewhere, now.steady);
             }
+            Did::LookedElsewhere(elsewhere) => lane.looked(scan.kind, elsewhere, now.steady),
             Did::GaveUp { window, cause } => {
                 lane.passed(scan.kind, now.steady);
                 lane.sealed(scan.kind, window.before, 0, settings, now);
@@ -137,6 +148,7 @@ impl Poller {
 
     fn settle_failure(&mut self, scan: &Scan, error: TurnError, now: Now) {
         self.note_reach(&error, now);
+        self.hear_of_credential(&error, now);
         let Some(lane) = self.lanes.get_mut(&scan.source) else {
             return;
         };
@@ -188,6 +200,37 @@ impl Poller {
         }
     }
 
+    /// Takes in what a failure says of a refused credential. An answer that only a credential that works is given lets the
+    /// others go on, whatever is wrong with its source.
+    fn hear_of_credential(&mut self, error: &TurnError, now: Now) {
+        match error {
+            TurnError::Foreign { .. } | TurnError::NoWayOn => self.is_not_refused(now),
+            TurnError::Upstream(
+                UpstreamError::Forbidden(_)
+                | UpstreamError::Unexpected(_)
+                | UpstreamError::CursorRefused(_)
+                | UpstreamError::WindowRefused(_)
+                | UpstreamError::PageTooLarge,
+            ) => self.is_not_refused(now),
+            // Not a try: it is made when the wait is over.
+            TurnError::Upstream(UpstreamError::RateLimited { .. }) => {
+                if let Some(refused) = &mut self.refused {
+                    refused.until = refused.until.min(now.steady);
+                    refused.tries = refused.tries.saturating_sub(1);
+                }
+            }
+            // A server that fails, or somebody else who answers in its place, says nothing of the credential.
+            TurnError::Upstream(
+                UpstreamError::Transient(_)
+                | UpstreamError::Unreadable(_)
+                | UpstreamError::NoToken(_)
+                | UpstreamError::Unauthorized(_),
+            )
+            | TurnError::Store(_)
+            | TurnError::Panicked(_) => {}
+        }
+    }
+
     /// A source was refused. While other sources of the credential are answered, that is its own failure.
     fn settle_refusal(&mut self, source: &Source, error: &TurnError, now: Now) {
         let Some(lane) = self.lanes.get_mut(source) else {
@@ -211,7 +254,7 @@ impl Poller {
         hands.board.refused(&hands.credential, since);
         // What a credential may not read is no reason to stop what it may.
         let is_credential = matches!(error, TurnError::Upstream(UpstreamError::Unauthorized(_)));
-        if !is_credential && self.refused.is_none() {
+        if !is_credential {
             return;
         }
         match self.standing.judge(self.lanes.values(), now.steady) {
@@ -233,6 +276,13 @@ impl Poller {
         self.hands.board.answered(&self.hands.credential);
     }
 
+    /// A source was answered in a way that speaks of the source alone: if the credential counted as refused, its sources go on.
+    fn is_not_refused(&mut self, now: Now) {
+        if self.refused.is_some() {
+            self.is_accepted(now);
+        }
+    }
+
     /// Upstream accepts the credential, at least for a list: what was stopped goes on.
     fn is_accepted(&mut self, now: Now) {
         self.standing.answered();
@@ -250,6 +300,7 @@ impl Poller {
         self.refused = Some(Refused {
             token: self.hands.upstream.token_mark(),
             until: now.steady + LONGEST_RETRY,
+            tries: self.refused.as_ref().map_or(0, |refused| refused.tries),
         });
         for source in self.lanes.keys() {
             fail(&self.hands, source, State::Refused, error, now);
@@ -263,6 +314,9 @@ impl Poller {
         result: Result<Listed, TurnError>,
         now: Now,
     ) {
+        if let Err(error @ TurnError::Upstream(UpstreamError::RateLimited { .. })) = &result {
+            self.hear_of_credential(error, now);
+        }
         let is_accepted = matches!(
             &result,
             Ok(Listed::More(_) | Listed::Kept { lacks: None, .. })

@@ -10,7 +10,7 @@ use crate::store::{LastBackfill, LastLive, Progress};
 
 /// After an outage, the first piece of what was missed is at most this long. While pieces are almost empty, each is twice
 /// as long as the one before.
-const FIRST_LIVE_PIECE: TimeDelta = TimeDelta::hours(1);
+pub(super) const FIRST_LIVE_PIECE: TimeDelta = TimeDelta::hours(1);
 
 /// The longest piece.
 const LONGEST_LIVE_PIECE: TimeDelta = TimeDelta::days(30);

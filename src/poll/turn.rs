@@ -62,6 +62,8 @@ pub(super) struct Scan {
     pub(super) patience: Patience,
     /// Since when another stretch of the source has been answered while this kind of window was not, by the steady clock.
     pub(super) alone_since: Option<DateTime<Utc>>,
+    /// Whether another stretch of the source is asked for with a turn of its own.
+    pub(super) look: Look,
     /// Without upstream's clock: how far what is new has been read, if that is not the present.
     pub(super) read_to: Option<DateTime<Utc>>,
     /// Whether the last call for such a window failed or was slow.
@@ -70,6 +72,18 @@ pub(super) struct Scan {
     pub(super) present: DateTime<Utc>,
     /// What is known of upstream's present.
     pub(super) upstream_clock: UpstreamClock,
+}
+
+/// Whether another stretch of the source is asked for with a turn of its own, as a short quota has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Look {
+    /// There is no need.
+    #[default]
+    NotNeeded,
+    /// The next turn does so.
+    Wanted,
+    /// One did since the last bad answer, and came to this.
+    Made(Elsewhere),
 }
 
 /// What is known of upstream's clock.
@@ -143,6 +157,8 @@ pub(super) enum Did {
         error: TurnError,
         elsewhere: Elsewhere,
     },
+    /// Another stretch was asked for, to find out whether the source is down.
+    LookedElsewhere(Elsewhere),
     /// Upstream's clock has not reached the window: it is tried again by that clock.
     TooEarly,
 }
@@ -200,7 +216,8 @@ impl Hands {
         task::blocking(move || hands.heed_others()).await?;
         let now = self.clock.now();
         list.began.get_or_insert(now);
-        let (organization, page_token) = (list.organization.clone(), list.page_token.clone());
+        let organization = list.organization.clone();
+        let page_token = list.page_token().map(ToOwned::to_owned);
         let page_token = page_token.as_deref();
         let upstream = &self.upstream;
         let has_more = match list.listing {

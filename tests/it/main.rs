@@ -52,6 +52,7 @@ mod sigma;
 mod simulation;
 mod tails;
 mod tidy;
+mod unstuck;
 mod verify;
 mod view;
 mod walks;

@@ -140,12 +140,16 @@ impl Hands {
             task::blocking(move || store.abandon_window(id)).await?;
             return self.scanned(scan, Did::TooEarly, theirs).await;
         }
+        let mut why = "it came again, and leads in a circle";
         let then = match follows(scan, &window, &page) {
             Follows::Page(cursor) => Then::GoOn(cursor),
             Follows::From(time) => Then::GoOnFrom(time),
             Follows::End if claim.is_worth_sealing() => Then::Seal,
             Follows::End => Then::Leave,
-            Follows::Unknown(why) => return self.lose_cursor(scan, window, why).await,
+            Follows::Unknown(reason) => {
+                why = reason;
+                Then::StartOver
+            }
             Follows::NoWay => {
                 let step = self.decide(scan, &window, BadAnswer::NoWayOn).await?;
                 match step {
@@ -156,19 +160,13 @@ impl Hands {
             }
         };
         let sealed_at = claim.sealed_at(theirs, received_at);
-        match self
-            .append(&window, page, &then, &claim, (received_at, sealed_at))
-            .await
-        {
-            Err(StoreError::Circle(_)) => {
-                let why = "it came again, and leads in a circle";
-                self.lose_cursor(scan, window, why).await
-            }
-            appended => {
-                let did = kept(scan, &window, &then, &claim, appended?, theirs);
-                self.scanned(scan, did, theirs).await
-            }
+        let times = (received_at, sealed_at);
+        let appended = self.append(&window, page, &then, &claim, times).await?;
+        if appended.leads_in_circle || then == Then::StartOver {
+            return self.lose_cursor(scan, window, why).await;
         }
+        let did = kept(scan, &window, &then, &claim, appended, theirs);
+        self.scanned(scan, did, theirs).await
     }
 
     /// Keeps a page, and what becomes of its window, in one transaction. The times are when it came, and the present that
@@ -279,7 +277,9 @@ fn kept(
         Then::Leave => Did::Left {
             before: window.window.before,
         },
-        Then::GoOn(_) | Then::GoOnFrom(_) | Then::Seal => Did::Kept { appended, sealed },
+        Then::GoOn(_) | Then::GoOnFrom(_) | Then::StartOver | Then::Seal => {
+            Did::Kept { appended, sealed }
+        }
     }
 }
 

@@ -26,9 +26,6 @@ pub enum StoreError {
     /// Reload and look again: a row contradicts another one, which something else has written.
     #[error("the database refused a row that contradicts another one: {0}")]
     Conflict(rusqlite::Error),
-    /// Start the window over: upstream gave its scan a cursor that it had given before. Nothing was kept.
-    #[error("the cursor of window {0} came again, and leads in a circle")]
-    Circle(WindowId),
     /// Stop: another process uses this directory.
     #[error("{0}")]
     InUse(Holder),

@@ -500,6 +500,21 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_answer_counted_while_the_clock_was_ahead_holds_nothing_back() {
+        let log = Log::new(Breaker::default());
+        let window = log.begin();
+        let count = |at| log.store.count_bad_answer(window, at).unwrap();
+        count(now() + TimeDelta::days(1));
+        count(now());
+        let later = now() + TimeDelta::minutes(10);
+        let counted = count(later);
+        assert_eq!(
+            (counted.count, later - counted.since),
+            (3, TimeDelta::minutes(10))
+        );
+    }
+
+    #[test]
     fn an_odd_time_on_a_resumed_page_is_kept() {
         let log = Log::new(Breaker::default());
         let window = log.begin();

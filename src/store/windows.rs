@@ -178,7 +178,8 @@ impl Store {
         })
     }
 
-    /// Counts an answer about an open window that could not be used; gives how many there have been in a row.
+    /// Counts an answer about an open window that could not be used; gives how many there have been in a row. `now` is by the
+    /// steady clock; a first one that seems to have come later than now was counted by a clock that was ahead, and came now.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when the window is not open any more, and what the database says.
@@ -189,7 +190,7 @@ impl Store {
     ) -> Result<BadAnswers, StoreError> {
         self.change_ledger(id.source, Step::RestartWindow, |db| {
             let mut count = db.prepare_cached(
-                "UPDATE window SET bad_answers = bad_answers + 1, bad_since_us = coalesce(bad_since_us, :now)
+                "UPDATE window SET bad_answers = bad_answers + 1, bad_since_us = min(coalesce(bad_since_us, :now), :now)
                  WHERE id = :id AND sealed_us IS NULL RETURNING bad_answers, bad_since_us",
             )?;
             let counted = count.query_row(

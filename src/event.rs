@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::from_micros;
 use crate::field::{self, Kind};
-use crate::position::{Seq, Source, SourceKind, rfc3339};
+use crate::position::{Seq, Source, SourceKind, Window, rfc3339};
 use orgtrail_cloudflare::json::{self, Scalar};
 
 use self::searchable::LeftOut;
@@ -60,6 +60,16 @@ impl Arrival {
             from_logpush: false,
             body,
         }
+    }
+
+    /// Whether a scan that goes on without a cursor, from the second `resumed` on, has shown it before: it asks for a second
+    /// more than that. An entry from still earlier was not asked for; it states an odd time, and is shown for the first time.
+    #[must_use]
+    pub(crate) fn was_shown_before(&self, resumed: Option<DateTime<Utc>>) -> bool {
+        let (Some(time), Some(resumed)) = (self.time, resumed) else {
+            return false;
+        };
+        time < resumed && time >= Window::new(resumed, resumed).widened().since
     }
 }
 

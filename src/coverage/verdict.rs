@@ -16,6 +16,9 @@ const MAX_MISSING: usize = 20;
 /// How old an organization's list of accounts may be. With an older one, there may be accounts that are not followed yet.
 const LIST_GOOD_FOR: TimeDelta = TimeDelta::days(1);
 
+/// A list may be so much younger than a question: a question keeps its present from page to page.
+const LIST_AHEAD: TimeDelta = TimeDelta::hours(1);
+
 /// Whether an answer about a stretch of time is made of all there was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -122,7 +125,10 @@ pub fn accounts_unknown(
         return Ok(Vec::new());
     }
     let mut lists = store.account_lists()?;
-    lists.retain(|(_, read_at)| read_at.is_none_or(|read_at| now - read_at > LIST_GOOD_FOR));
+    // A list that was read later than now was read while the clock was ahead: how old it is is not known.
+    lists.retain(|(_, read_at)| {
+        read_at.is_none_or(|read_at| now - read_at > LIST_GOOD_FOR || read_at - now > LIST_AHEAD)
+    });
     Ok(lists.into_iter().map(|(source, _)| source).collect())
 }
 

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::error::TurnError;
 use super::recovery::{self, BadAnswer, Elsewhere, NextStep, Situation};
 use super::stretch;
-use super::turn::{Did, Hands, Look, Scan, Scanned};
+use super::turn::{Did, Hands, Look, Scan, Scanned, UpstreamClock};
 use crate::position::{Source, Window, WindowKind};
 use crate::store::{BadAnswers, GapCause, OpenWindow, Progress, StoreError};
 use crate::task;
@@ -28,7 +28,9 @@ impl Hands {
         let mut at = self.situation(scan, &window, &progress, counted);
         let mut step = recovery::next_step(answer, &at, &scan.patience);
         if step == NextStep::LookElsewhere {
-            at.elsewhere = self.look_elsewhere(scan, &window, &progress).await?;
+            at.elsewhere = self
+                .look_elsewhere(scan, &window, &progress, counted.count)
+                .await?;
             step = recovery::next_step(answer, &at, &scan.patience);
         }
         let is_failing = at.elsewhere != Elsewhere::NotAsked;
@@ -122,17 +124,18 @@ impl Hands {
         task::blocking(move || store.restart_with_limit(window.id, longer, limit, now)).await
     }
 
-    /// Asks for a second of the source that was read before, if there is one and the quota allows it now.
+    /// Asks for a second of the source that was read before, or for one of long before if there is none, if the quota allows
+    /// it now.
     async fn look_elsewhere(
         &self,
         scan: &Scan,
         window: &OpenWindow,
         progress: &Progress,
+        tries: u32,
     ) -> Result<Elsewhere, TurnError> {
         let proven: Vec<Window> = progress.proven.iter().map(|piece| piece.window).collect();
-        let Some(other) = recovery::elsewhere(&proven, window.window) else {
-            return Ok(Elsewhere::Unknown);
-        };
+        let other = recovery::elsewhere(&proven, window.window)
+            .unwrap_or_else(|| recovery::long_before(window.window, tries));
         // A turn of its own has found out since the last bad answer.
         match scan.look {
             Look::Made(Elsewhere::Answered(_)) => return Ok(self.answered_elsewhere(scan)),
@@ -146,15 +149,18 @@ impl Hands {
         self.ask_elsewhere(permit, scan, other).await
     }
 
-    /// A second of the source that was read before, if there is one.
+    /// A second of the source that was read before, or one of long before if there is none: another one every few minutes.
     pub(super) async fn other_stretch(
         &self,
         scan: &Scan,
         window: &OpenWindow,
-    ) -> Result<Option<Window>, StoreError> {
+    ) -> Result<Window, StoreError> {
         let progress = self.progress(&scan.source).await?;
         let proven: Vec<Window> = progress.proven.iter().map(|piece| piece.window).collect();
-        Ok(recovery::elsewhere(&proven, window.window))
+        let minutes = self.clock.steady().timestamp().unsigned_abs() / 60;
+        let tries = u32::try_from(minutes).unwrap_or_default();
+        let other = recovery::elsewhere(&proven, window.window);
+        Ok(other.unwrap_or_else(|| recovery::long_before(window.window, tries)))
     }
 
     /// Asks for another stretch of the source.
@@ -198,7 +204,7 @@ impl Hands {
         window: &OpenWindow,
         answer: BadAnswer,
     ) -> Result<BadAnswers, StoreError> {
-        let (store, id, now) = (self.store.clone(), window.id, self.clock.now());
+        let (store, id, now) = (self.store.clone(), window.id, self.clock.steady());
         let limit = window.limit.unwrap_or(scan.limit);
         match answer {
             BadAnswer::CursorLost | BadAnswer::Refused => {}
@@ -231,7 +237,7 @@ impl Hands {
             has_cursor: window.cursor.is_some(),
             is_narrowed: window.restarts > 0 || progress.was_halved(scan.kind),
             count: counted.count,
-            lasts: (self.clock.now() - counted.since).max(TimeDelta::zero()),
+            lasts: (self.clock.steady() - counted.since).max(TimeDelta::zero()),
             unfinished: scan.unfinished,
             passed_beside: recovery::passed_beside(&progress.gaps, window.window),
             elsewhere: Elsewhere::NotAsked,
@@ -254,7 +260,12 @@ impl Hands {
         window: OpenWindow,
         cause: GapCause,
     ) -> Result<Scanned, TurnError> {
-        let (store, now, id) = (self.store.clone(), self.clock.now(), window.id);
+        // Its sweeps count from then, as from a seal: by upstream's clock where that is known.
+        let now = match scan.upstream_clock {
+            UpstreamClock::Ahead(ahead) => self.clock.steady() + ahead,
+            UpstreamClock::Silent | UpstreamClock::NotHeard => self.clock.now(),
+        };
+        let (store, id) = (self.store.clone(), window.id);
         task::blocking(move || store.give_up_window(id, cause, now)).await?;
         let window = window.window;
         self.scanned(scan, Did::GaveUp { window, cause }, None)

@@ -23,6 +23,9 @@ const SPOILED_BY_ONE_ENTRY: TimeDelta = TimeDelta::seconds(3);
 /// From this length of passed stretches side by side on, longer stretches are passed, or a bad hour would take weeks.
 const CROWDED: TimeDelta = TimeDelta::seconds(8);
 
+/// So often the same second long before a stretch is asked for, then another one.
+const TRIES_AT_ONE_PLACE: u32 = 4;
+
 /// The longest stretch that is passed as a whole.
 const LONGEST_PASSED: TimeDelta = TimeDelta::days(1);
 
@@ -326,6 +329,21 @@ pub(super) fn elsewhere(proven: &[Window], window: Window) -> Option<Window> {
             })
         }
         (None, None) => None,
+    }
+}
+
+/// A second long before a stretch, for a source of which nothing is proven: any answer shows that upstream is there for it.
+/// An hour before may be just as bad as the stretch, so that after a few tries it is a day, and then a month.
+pub(super) fn long_before(window: Window, tries: u32) -> Window {
+    let earlier = match tries / TRIES_AT_ONE_PLACE % 3 {
+        0 => TimeDelta::hours(1),
+        1 => TimeDelta::days(1),
+        _ => TimeDelta::days(30),
+    };
+    let before = window.since - earlier;
+    Window {
+        since: before - SECOND,
+        before,
     }
 }
 

@@ -29,11 +29,9 @@ impl Hands {
         };
         if scan.look == Look::Wanted {
             let other = self.other_stretch(scan, &window).await?;
-            if let Some(other) = other {
-                let elsewhere = self.ask_elsewhere(permit, scan, other).await?;
-                let did = Did::LookedElsewhere(elsewhere);
-                return self.scanned(scan, did, None).await;
-            }
+            let elsewhere = self.ask_elsewhere(permit, scan, other).await?;
+            let did = Did::LookedElsewhere(elsewhere);
+            return self.scanned(scan, did, None).await;
         }
         // The budget is written down before it is spent: a crash from here on loses calls, never counts them twice.
         self.save(permit.to_save).await?;
@@ -148,12 +146,16 @@ impl Hands {
             task::blocking(move || store.abandon_window(id)).await?;
             return self.scanned(scan, Did::TooEarly, theirs).await;
         }
+        let mut why = "it came again, and leads in a circle";
         let then = match follows(scan, &window, &page) {
             Follows::Page(cursor) => Then::GoOn(cursor),
             Follows::From(time) => Then::GoOnFrom(time),
             Follows::End if claim.is_worth_sealing() => Then::Seal,
             Follows::End => Then::Leave,
-            Follows::Unknown(why) => return self.lose_cursor(scan, window, why).await,
+            Follows::Unknown(reason) => {
+                why = reason;
+                Then::StartOver
+            }
             Follows::NoWay => {
                 let step = self.decide(scan, &window, BadAnswer::NoWayOn).await?;
                 match step {
@@ -164,19 +166,13 @@ impl Hands {
             }
         };
         let sealed_at = claim.sealed_at(theirs, received_at);
-        match self
-            .append(&window, page, &then, &claim, (received_at, sealed_at))
-            .await
-        {
-            Err(StoreError::Circle(_)) => {
-                let why = "it came again, and leads in a circle";
-                self.lose_cursor(scan, window, why).await
-            }
-            appended => {
-                let did = kept(scan, &window, &then, &claim, appended?, theirs);
-                self.scanned(scan, did, theirs).await
-            }
+        let times = (received_at, sealed_at);
+        let appended = self.append(&window, page, &then, &claim, times).await?;
+        if appended.leads_in_circle || then == Then::StartOver {
+            return self.lose_cursor(scan, window, why).await;
         }
+        let did = kept(scan, &window, &then, &claim, appended, theirs);
+        self.scanned(scan, did, theirs).await
     }
 
     /// Keeps a page, and what becomes of its window, in one transaction. The times are when it came, and the present that
@@ -287,7 +283,9 @@ fn kept(
         Then::Leave => Did::Left {
             before: window.window.before,
         },
-        Then::GoOn(_) | Then::GoOnFrom(_) | Then::Seal => Did::Kept { appended, sealed },
+        Then::GoOn(_) | Then::GoOnFrom(_) | Then::StartOver | Then::Seal => {
+            Did::Kept { appended, sealed }
+        }
     }
 }
 

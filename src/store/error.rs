@@ -29,9 +29,6 @@ pub enum StoreError {
     /// Read the checkpoint again: the follower is not where the caller thought it was.
     #[error("the follower `{0}` has moved on meanwhile")]
     Overtaken(String),
-    /// Start the window over: upstream gave its scan a cursor that it had given before. Nothing was kept.
-    #[error("the cursor of window {0} came again, and leads in a circle")]
-    Circle(WindowId),
     /// Stop: another process uses this directory.
     #[error("{0}")]
     InUse(Holder),

@@ -54,11 +54,10 @@ const MAX_SAMPLES: u64 = 6_000;
 
 impl Store {
     /// Keeps a page: its new events with their places, its window's cursor and counts, all or nothing; then announces the
-    /// new head.
+    /// new head. When the page's next cursor was given before, its entries are kept all the same, and its scan starts over.
     ///
     /// # Errors
-    /// [`StoreError::Stale`] when the page was kept already or its scan started over, [`StoreError::Circle`] when its next
-    /// cursor was given before; otherwise what the database says.
+    /// [`StoreError::Stale`] when the page was kept already or its scan started over; otherwise what the database says.
     pub fn append(&self, page: &Page) -> Result<Appended, StoreError> {
         // Outside the lock: the other sources go on meanwhile.
         let packed = self
@@ -71,22 +70,28 @@ impl Store {
             let mut writing = Writing::new(self, (db, held), source, head, page.received_at);
             writing.sealed = ledger::sealed_within(db, source, stretch.widened())?;
             writing.shown = Shown::by(db, page.window)?;
+            let (then, leads_in_circle) = match page.leads_in_circle(db)? {
+                true => (&Then::StartOver, true),
+                false => (&page.then, false),
+            };
+            if *then == Then::StartOver {
+                // It may repeat an earlier page, so that equal entries without an id are counted in this page alone.
+                windows::forget_scan(db, page.window)?;
+            }
             for (arrival, packed) in page.arrivals.iter().zip(&packed) {
-                let was_shown = page
-                    .resumed
-                    .is_some_and(|resumed| arrival.time.is_some_and(|time| time < resumed));
                 let twin = match &arrival.identity {
                     Identity::Id(_) => 1,
                     // Counted by the page before, and asked for again only because bounds may exclude.
-                    Identity::Content(_) if was_shown => continue,
+                    Identity::Content(_) if arrival.was_shown_before(page.resumed) => continue,
                     Identity::Content(hash) => {
                         windows::count_twin(db, page.window, hash, arrival.time)?
                     }
                 };
                 writing.keep(arrival, packed, twin)?;
             }
-            let written = writing.finish()?;
-            page.advance(db, written.appended)?;
+            let mut written = writing.finish()?;
+            written.appended.leads_in_circle = leads_in_circle;
+            page.advance(db, then, written.appended)?;
             Ok(written)
         });
         self.forget_ledger(page.window.source);
@@ -216,14 +221,26 @@ impl Store {
 }
 
 impl Page {
+    /// Whether its next cursor was given before. An empty page that leads to itself is the end of the log, or a slip: whoever
+    /// scans asks again.
+    fn leads_in_circle(&self, db: &Connection) -> Result<bool, StoreError> {
+        match &self.then {
+            Then::GoOn(next) if self.arrivals.is_empty() && self.asked.as_ref() == Some(next) => {
+                Ok(false)
+            }
+            Then::GoOn(next) => windows::was_given(db, self.window, next),
+            _ => Ok(false),
+        }
+    }
+
     /// Moves its window on, or ends it.
-    fn advance(&self, db: &Connection, appended: Appended) -> Result<(), StoreError> {
+    fn advance(&self, db: &Connection, then: &Then, appended: Appended) -> Result<(), StoreError> {
         let advance = Advance {
             id: self.window,
             asked: self.asked.as_ref(),
             resumed: self.resumed,
             limit: self.limit,
-            then: &self.then,
+            then,
             claim_since: self.claim_since,
             claim_before: self.claim_before,
             entries: self.arrivals.len(),
@@ -456,15 +473,68 @@ mod tests {
         }
         page.asked = Some(Cursor("49".into()));
         page.then = Then::GoOn(Cursor("7".into()));
-        assert!(matches!(
-            log.store.append(&page),
-            Err(StoreError::Circle(_))
-        ));
+        assert!(log.store.append(&page).unwrap().leads_in_circle);
+        assert!(matches!(log.store.append(&page), Err(StoreError::Stale(_))));
+    }
+
+    #[test]
+    fn what_a_page_shows_is_kept_although_its_cursor_comes_again() {
+        let log = Log::new(Breaker::default());
+        let window = log.begin();
+        let cursor = |text: &str| Some(Cursor(text.to_owned()));
+        for (asked, entries, next) in [
+            (None, ["1", "2"], "a"),
+            (cursor("a"), ["3", "4"], "b"),
+            (cursor("b"), ["5", "1"], "a"),
+        ] {
+            // Without ids: an entry that an earlier page has shown is no second one.
+            let entries = entries.map(|n| format!(r#"{{"n":{n}}}"#));
+            let entries = [entries[0].as_str(), entries[1].as_str()];
+            let mut page = Log::page(window, &entries, Then::GoOn(Cursor(next.to_owned())));
+            page.asked = asked;
+            log.store.append(&page).unwrap();
+        }
+        assert_eq!(log.bodies().len(), 5);
+        let progress = log.store.progress(&log.source).unwrap();
+        let open = progress.open(WindowKind::Live).unwrap();
+        assert_eq!((&open.cursor, open.resumed), (&None, None));
+    }
+
+    #[test]
+    fn a_bad_answer_counted_while_the_clock_was_ahead_holds_nothing_back() {
+        let log = Log::new(Breaker::default());
+        let window = log.begin();
+        let count = |at| log.store.count_bad_answer(window, at).unwrap();
+        count(now() + TimeDelta::days(1));
+        count(now());
+        let later = now() + TimeDelta::minutes(10);
+        let counted = count(later);
         assert_eq!(
-            log.bodies().len(),
-            50,
-            "of a page that leads in a circle nothing is kept"
+            (counted.count, later - counted.since),
+            (3, TimeDelta::minutes(10))
         );
+    }
+
+    #[test]
+    fn an_odd_time_on_a_resumed_page_is_kept() {
+        let log = Log::new(Breaker::default());
+        let window = log.begin();
+        let at = |second: i64| {
+            let time = match second {
+                0 => DateTime::UNIX_EPOCH,
+                second => now() - TimeDelta::minutes(30) + TimeDelta::seconds(second),
+            };
+            format!(r#"{{"action":{{"time":"{}"}}}}"#, time.to_rfc3339())
+        };
+        let resumed = now() - TimeDelta::minutes(30) + TimeDelta::seconds(20);
+        let keep = |seconds: &[i64], resumed, then| {
+            let entries: Vec<String> = seconds.iter().map(|second| at(*second)).collect();
+            let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+            let page = Log::page(window, &entries, then);
+            log.store.append(&Page { resumed, ..page }).unwrap().new
+        };
+        assert_eq!(keep(&[18, 19, 20], None, Then::GoOnFrom(resumed)), 3);
+        assert_eq!(keep(&[19, 20, 21, 0, 22], Some(resumed), Then::Seal), 3);
     }
 
     #[test]

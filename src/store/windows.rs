@@ -75,6 +75,8 @@ pub enum Then {
     GoOnFrom(DateTime<Utc>),
     /// Nothing: the window is proven.
     Seal,
+    /// The scan from its beginning: there is no way on from the page.
+    StartOver,
     /// Nothing that could be read: the window is passed, and is a gap.
     GiveUp(GapCause),
     /// Nothing can be claimed: the window is taken back.
@@ -175,7 +177,8 @@ impl Store {
         })
     }
 
-    /// Counts an answer about an open window that could not be used; gives how many there have been in a row.
+    /// Counts an answer about an open window that could not be used; gives how many there have been in a row. `now` is by the
+    /// steady clock; a first one that seems to have come later than now was counted by a clock that was ahead, and came now.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when the window is not open any more, and what the database says.
@@ -186,7 +189,7 @@ impl Store {
     ) -> Result<BadAnswers, StoreError> {
         self.change_ledger(id.source, steps::RESTART_WINDOW, |db| {
             let mut count = db.prepare_cached(
-                "UPDATE window SET bad_answers = bad_answers + 1, bad_since_us = coalesce(bad_since_us, :now)
+                "UPDATE window SET bad_answers = bad_answers + 1, bad_since_us = min(coalesce(bad_since_us, :now), :now)
                  WHERE id = :id AND sealed_us IS NULL RETURNING bad_answers, bad_since_us",
             )?;
             let counted = count.query_row(
@@ -278,6 +281,7 @@ pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreErro
     let (next, resume, outcome) = match by.then {
         Then::GoOn(cursor) => (Some(cursor), by.resumed, None),
         Then::GoOnFrom(time) => (None, Some(*time), None),
+        Then::StartOver => (None, None, None),
         Then::Leave => (None, by.resumed, None),
         Then::Seal => (None, by.resumed, Some("sealed")),
         Then::GiveUp(cause) => (None, by.resumed, Some(cause.as_str())),
@@ -302,11 +306,10 @@ pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreErro
         return Err(StoreError::Stale(by.id));
     }
     match by.then {
-        // An empty page that leads to itself is the end of the log, or a slip: whoever scans asks again.
         Then::GoOn(cursor) if by.entries == 0 && by.asked == Some(cursor) => Ok(()),
         Then::GoOn(cursor) => note_cursor(db, by.id, cursor),
         Then::GoOnFrom(time) => forget_from(db, by.id, *time),
-        Then::Seal | Then::GiveUp(_) => forget_scan(db, by.id),
+        Then::Seal | Then::GiveUp(_) | Then::StartOver => forget_scan(db, by.id),
         Then::Leave => delete_window(db, by.id),
     }
 }
@@ -343,7 +346,7 @@ fn delete_window(db: &Connection, id: WindowId) -> Result<(), StoreError> {
 }
 
 /// Forgets what a scan has shown so far: it is over, or starts over.
-fn forget_scan(db: &Connection, id: WindowId) -> Result<(), StoreError> {
+pub(super) fn forget_scan(db: &Connection, id: WindowId) -> Result<(), StoreError> {
     db.prepare_cached("DELETE FROM scan_twin WHERE window = ?1")?
         .execute([id.number])?;
     db.prepare_cached("DELETE FROM scan_cursor WHERE window = ?1")?
@@ -351,15 +354,22 @@ fn forget_scan(db: &Connection, id: WindowId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Notes the cursor that a scan goes on with; one that was noted before is an error.
+/// Notes the cursor that a scan goes on with.
 fn note_cursor(db: &Connection, id: WindowId, cursor: &Cursor) -> Result<(), StoreError> {
-    let mut note = db.prepare_cached(
-        "INSERT INTO scan_cursor (window, cursor) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-    )?;
-    match note.execute((id.number, &sha256(cursor.0.as_bytes())[..16]))? {
-        1 => Ok(()),
-        _ => Err(StoreError::Circle(id)),
-    }
+    db.prepare_cached("INSERT INTO scan_cursor (window, cursor) VALUES (?1, ?2)")?
+        .execute((id.number, &sha256(cursor.0.as_bytes())[..16]))?;
+    Ok(())
+}
+
+/// Whether a scan has noted that cursor before.
+pub(super) fn was_given(
+    db: &Connection,
+    id: WindowId,
+    cursor: &Cursor,
+) -> Result<bool, StoreError> {
+    let mut ask =
+        db.prepare_cached("SELECT 1 FROM scan_cursor WHERE window = ?1 AND cursor = ?2")?;
+    Ok(ask.exists((id.number, &sha256(cursor.0.as_bytes())[..16]))?)
 }
 
 /// The stretch of an open window.

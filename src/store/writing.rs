@@ -21,6 +21,8 @@ pub struct Appended {
     pub revisions: usize,
     /// Entries that were held already.
     pub held: usize,
+    /// Whether the page's next cursor was given before, so that its scan starts over.
+    pub leads_in_circle: bool,
 }
 
 /// What writing entries came to.

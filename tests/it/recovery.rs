@@ -265,6 +265,21 @@ async fn a_second_that_is_always_answered_with_an_error_is_passed() {
 }
 
 #[tokio::test]
+async fn a_source_whose_first_second_is_unreadable_begins_all_the_same() {
+    let mut world = world(|_, _| ()).await;
+    publish(&world, "GARBLED", start(), start());
+    world.simulator.set_faults(Faults {
+        garbled: vec!["GARBLED".to_owned()],
+        ..Faults::default()
+    });
+    let later = start() + TimeDelta::minutes(5);
+    publish(&world, "later", later, later);
+    poll_for(&mut world, 4 * 60).await;
+    assert!(ids(&mut world).contains("later"));
+    assert_eq!(state(&mut world), State::Live);
+}
+
+#[tokio::test]
 async fn a_source_that_is_down_for_a_day_is_only_waited_for() {
     for status in [404, 422, 500] {
         println!("status {status}");

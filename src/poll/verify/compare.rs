@@ -70,11 +70,8 @@ impl Compared {
             if arrival.time.is_some_and(|time| !self.window.contains(time)) {
                 continue;
             }
-            let was_shown = arrival
-                .time
-                .zip(resumed)
-                .is_some_and(|(time, from)| time < from);
-            if was_shown && matches!(arrival.identity, Identity::Content(_)) {
+            let is_nameless = matches!(arrival.identity, Identity::Content(_));
+            if is_nameless && arrival.was_shown_before(resumed) {
                 continue;
             }
             let twin = self.twin(arrival);

@@ -244,6 +244,7 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
         stalling: state.limits.stalling,
     };
     let (most, panics) = (state.limits.connections, state.panics.clone());
+    let access = state.access.clone();
     let router = router(state);
     let answering = line::answer(
         listener,
@@ -263,6 +264,7 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
         () = answering => {}
         () = last_call => {}
     }
+    access.write_waiting().await;
 }
 
 async fn unknown_route(uri: Uri) -> Problem {

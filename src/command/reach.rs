@@ -216,8 +216,13 @@ pub(super) async fn open(
     let client = reqwest::Client::builder()
         .connect_timeout(CONNECT_WITHIN)
         .read_timeout(SPEAK_WITHIN)
-        .build()
-        .context("could not start a client")?;
+        .redirect(reqwest::redirect::Policy::none());
+    // The owner's secret goes to the service of this machine alone.
+    let client = match &server.home {
+        Some(_) => client.no_proxy(),
+        None => client,
+    };
+    let client = client.build().context("could not start a client")?;
     let answer = server
         .prove(client.get(url))
         .send()

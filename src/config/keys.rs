@@ -116,6 +116,18 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         kinds::span_from(TimeDelta::days(1)),
     );
 
+    let is_behind_a_proxy = trusted_proxies.value.iter().any(|all| !all.is_empty());
+    let is_public = public_url
+        .value
+        .iter()
+        .flatten()
+        .any(|url| !kinds::is_this_machine(url));
+    if auth.value == Some(Auth::None) && (is_behind_a_proxy || is_public) {
+        table.object(
+            auth.place.clone(),
+            "`auth` is `none`, and `public_url` or `trusted_proxies` let others in: write `auth = \"tokens\"`",
+        );
+    }
     if let (Some(address), Some(Auth::None)) = (listen.value, auth.value)
         && !kinds::is_loopback(address.ip())
     {

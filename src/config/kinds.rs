@@ -211,7 +211,8 @@ fn network(value: &Value<'_>) -> Read<IpNet> {
     }
 }
 
-fn is_this_machine(url: &Url) -> bool {
+/// Whether a URL names this machine by address or as `localhost`.
+pub(super) fn is_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(ip)) => is_loopback(ip.into()),

@@ -82,12 +82,28 @@ fn the_example_shows_every_key_and_no_other() {
 }
 
 #[test]
+fn without_tokens_nothing_lets_other_machines_in() {
+    for line in [
+        "public_url = \"https://audit.example.com\"",
+        "trusted_proxies = [\"10.0.0.0/8\"]",
+    ] {
+        let told = report_on("[http]", &format!("auth = \"none\"\n{line}"));
+        assert!(
+            told.contains("let others in: write `auth = \"tokens\"`"),
+            "{told}"
+        );
+    }
+    let local = "[http]\nauth = \"none\"\npublic_url = \"http://localhost:7070\"\n";
+    assert!(parse(&format!("{local}{LEAST}")).is_ok());
+}
+
+#[test]
 fn what_is_written_is_what_is_meant() {
     let text = r#"
         data_dir = "/var/lib/orgtrail"
         [http]
         listen = "[::1]:0"
-        auth = "none"
+        auth = "tokens"
         max_connections = 40
         public_url = "https://audit.example.com/"
         cors_origins = ["https://search.example.com"]
@@ -126,7 +142,7 @@ fn what_is_written_is_what_is_meant() {
         data_dir: "/var/lib/orgtrail".into(),
         http: HttpConfig {
             listen: "[::1]:0".parse().unwrap(),
-            auth: Auth::None,
+            auth: Auth::Tokens,
             max_connections: 40,
             public_url: Some("https://audit.example.com".parse().unwrap()),
             cors_origins: vec!["https://search.example.com".into()],

@@ -140,32 +140,59 @@ impl Access {
         task::blocking(move || work(&store)).await
     }
 
-    /// Adds a line to the access log, after those that wait. The line waits with them when the disk does not take it.
+    /// Adds a line to the access log, after those that wait. The line waits with them when the disk does not take it, unless
+    /// many wait already.
     pub(super) async fn record(&self, entry: AccessEntry) -> Result<(), Problem> {
-        let (store, waiting) = (self.store.clone(), Arc::clone(&self.waiting));
+        let access = self.clone();
         task::blocking(move || {
             // Held while lines are written, so that they are written in order, each once.
-            let mut waiting = lock(&waiting);
-            if waiting.len() >= MAX_WAITING_LINES {
-                return Err(Problem::unrecorded());
-            }
+            let mut waiting = lock(&access.waiting);
             waiting.push_back(entry);
-            while let Some(entry) = waiting.front() {
-                match store.record(entry) {
-                    Ok(_) => drop(waiting.pop_front()),
-                    Err(problem) if problem.may_pass() => {
-                        warn!(error = %problem, waiting = waiting.len(), "The access log cannot be written; its lines wait in memory.");
-                        return Ok(());
-                    }
-                    Err(problem) => {
-                        waiting.pop_front();
-                        error!(error = %problem, "A request could not be recorded in the access log, and is not answered.");
-                        return Err(Problem::unrecorded());
-                    }
+            let written = access.write_all(&mut waiting);
+            let has_room = waiting.len() <= MAX_WAITING_LINES;
+            match written {
+                Ok(()) => Ok(()),
+                Err(error) if error.may_pass() && has_room => {
+                    warn!(error = %error, waiting = waiting.len(), "The access log cannot be written; its lines wait in memory.");
+                    Ok(())
+                }
+                Err(error) => {
+                    // The newest line is that of this request, which is not answered.
+                    waiting.pop_back();
+                    error!(error = %error, "A request could not be recorded in the access log, and is not answered.");
+                    Err(Problem::unrecorded())
                 }
             }
-            Ok(())
         })
         .await
+    }
+
+    /// Writes the lines that wait, at the end of the service.
+    pub(super) async fn write_waiting(&self) {
+        let access = self.clone();
+        task::blocking(move || {
+            let mut waiting = lock(&access.waiting);
+            if let Err(error) = access.write_all(&mut waiting) {
+                error!(error = %error, lost = waiting.len(), "The last lines of the access log could not be written.");
+            }
+        })
+        .await;
+    }
+
+    /// Writes the lines that wait, the oldest first, as far as the disk takes them.
+    fn write_all(&self, waiting: &mut VecDeque<AccessEntry>) -> Result<(), StoreError> {
+        while let Some(entry) = waiting.front() {
+            self.store.record(entry)?;
+            waiting.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Whether a principal would be answered now: its token may have been revoked or its session have ended while an answer
+    /// is streamed. Not if that cannot be found out.
+    pub(super) async fn still_answers(&self, principal: &Principal, now: DateTime<Utc>) -> bool {
+        let principal = principal.clone();
+        let still = self.work(move |store| Ok(principal.is_valid(store, now)?));
+        still.await.unwrap_or_default()
     }
 }

@@ -96,6 +96,7 @@ struct Exporting {
     /// One of the principal's own streams.
     _stream: Option<OwnedSemaphorePermit>,
     client: Option<Arc<Client>>,
+    principal: Principal,
 }
 
 impl Exporting {
@@ -139,6 +140,7 @@ pub(super) async fn export(
             place,
             _stream: own,
             client,
+            principal,
             app: of_all_pieces,
         };
         // Before anything is sent: what goes wrong at once can still be told.
@@ -157,6 +159,10 @@ pub(super) async fn export(
 async fn next_piece(mut exporting: Exporting) -> io::Result<Option<(Bytes, Exporting)>> {
     exporting.place.note(false);
     let app = exporting.app.clone();
+    let now = app.clock.now();
+    if !app.access.still_answers(&exporting.principal, now).await {
+        return Err(io::Error::other("the token or session has ended"));
+    }
     if exporting.piece.is_empty() {
         let piece = app.export(move |app| {
             exporting.make_piece(app)?;

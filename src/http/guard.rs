@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
@@ -118,10 +118,8 @@ impl Refused {
             rate.add_to(response.headers_mut());
         }
         if let Some(seconds) = self.retry_after {
-            let seconds = seconds.to_string().parse();
-            response
-                .headers_mut()
-                .extend(seconds.ok().map(|seconds| (header::RETRY_AFTER, seconds)));
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

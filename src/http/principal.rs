@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
 use chrono::{DateTime, Utc};
+use tracing::debug;
 
 use super::problem::Problem;
-use crate::access::{ApiToken, Grant, Permission, SessionKey};
+use crate::access::{ApiToken, Grant, Permission, SecretHash, SessionKey};
 use crate::owner::OwnerSecret;
-use crate::store::{AccessStore, TokenRow};
+use crate::store::{AccessStore, StoreError, TokenRow};
 
 /// The cookie of a session.
 pub(super) const COOKIE: &str = "orgtrail_session";
@@ -27,6 +28,8 @@ struct Inner {
     grant: Grant,
     /// The token that it sent, or that its session stands for.
     token: Option<TokenRow>,
+    /// The session that it sent.
+    session: Option<SecretHash>,
     /// Whether it may take only so much at a time.
     is_limited: bool,
 }
@@ -38,6 +41,7 @@ impl Principal {
             name: name.to_owned(),
             grant: Grant::everything(),
             token: None,
+            session: None,
             is_limited: false,
         }))
     }
@@ -47,11 +51,12 @@ impl Principal {
         Self::with_everything("local")
     }
 
-    fn of_token(token: TokenRow) -> Self {
+    fn of_token(token: TokenRow, session: Option<SecretHash>) -> Self {
         Self(Arc::new(Inner {
             name: format!("token:{}", token.id),
             grant: token.grant.clone(),
             token: Some(token),
+            session,
             is_limited: true,
         }))
     }
@@ -60,7 +65,7 @@ impl Principal {
     #[cfg(test)]
     pub(super) fn with_token(id: &str) -> Self {
         let created_at = crate::clock::from_micros(0);
-        Self::of_token(TokenRow {
+        let token = TokenRow {
             id: id.to_owned(),
             name: String::new(),
             grant: Grant::everything(),
@@ -68,7 +73,8 @@ impl Principal {
             expires_at: None,
             last_used_at: None,
             revoked_at: None,
-        })
+        };
+        Self::of_token(token, None)
     }
 
     /// As the access log and the limits know it.
@@ -89,6 +95,20 @@ impl Principal {
     /// The token that it sent, or that its session stands for.
     pub(super) fn token(&self) -> Option<&TokenRow> {
         self.0.token.as_ref()
+    }
+
+    /// Whether its token and its session are still valid. Reads the database.
+    pub(super) fn is_valid(
+        &self,
+        access: &AccessStore,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let token = match (&self.0.session, &self.0.token) {
+            (Some(session), _) => access.token_of_session(session, now)?,
+            (None, Some(token)) => access.token(&token.id)?,
+            (None, None) => return Ok(true),
+        };
+        Ok(token.is_some_and(|token| token.is_valid(now)))
     }
 
     /// Fails unless it may do this.
@@ -116,9 +136,10 @@ pub(super) fn identify(
     }
     let sent = sent.map(ApiToken::parse).transpose();
     let sent = sent.map_err(|error| Problem::unauthorized(error.to_string()))?;
-    let token = match (sent, session(headers)) {
-        (Some(token), _) => access.token_by_hash(&token.hash())?,
-        (None, Some(key)) => access.token_of_session(&key.hash(), now)?,
+    let session = session(headers).map(|key| key.hash());
+    let (token, session) = match (sent, session) {
+        (Some(token), _) => (access.token_by_hash(&token.hash())?, None),
+        (None, Some(key)) => (access.token_of_session(&key, now)?, Some(key)),
         (None, None) => {
             return Err(Problem::unauthorized(
                 "a token is needed: send it as `Authorization: Bearer TOKEN`; `orgtrail token create` creates one",
@@ -129,8 +150,11 @@ pub(super) fn identify(
     let token = token
         .filter(|token| token.is_valid(now))
         .ok_or_else(|| Problem::unauthorized("the token is unknown, revoked or expired"))?;
-    access.note_use(&token, now)?;
-    Ok(Principal::of_token(token))
+    // Only for `token list`: a full disk must not keep a valid token out.
+    if let Err(error) = access.note_use(&token, now) {
+        debug!(error = %error, "The last use of a token could not be saved.");
+    }
+    Ok(Principal::of_token(token, session))
 }
 
 /// The secret that a request sends.

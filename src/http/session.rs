@@ -1,6 +1,9 @@
 //! Who is asking, and sessions: a token becomes a cookie for the page.
 
+use std::time::Duration;
+
 use axum::Json;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, State};
 use axum::http::header::{COOKIE as COOKIE_HEADER, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
@@ -14,6 +17,9 @@ use super::problem::Problem;
 use super::proxy::Requester;
 use crate::access::{ApiToken, Permissions, SessionKey};
 use crate::position::rfc3339;
+
+/// The most bytes of a body that are read: a token has 50.
+const MAX_BODY_BYTES: usize = 1_024;
 
 /// The body of `POST /v1/session`.
 #[derive(Deserialize)]
@@ -79,8 +85,9 @@ pub(super) async fn me(
 pub(super) async fn begin(
     State(app): State<AppState>,
     Extension(client): Extension<Requester>,
-    Json(credentials): Json<Credentials>,
+    body: Body,
 ) -> Result<Response, Problem> {
+    let credentials = read_credentials(body, app.limits.hearing).await?;
     let now = app.clock.now();
     let key = SessionKey::generate().map_err(|error| {
         tracing::error!(error = %error, "The system gives no random numbers; sessions cannot begin.");
@@ -100,11 +107,20 @@ pub(super) async fn begin(
             Ok(access.begin_session(&token, &stored.hash(), now)?)
         })
         .await?;
-    let cookie = cookie(key.reveal(), end, now, client.is_https);
+    let cookie = cookie(key.reveal(), end, now, is_https(&app, &client));
     let body = Json(Begun {
         expires_at: rfc3339(end),
     });
     Ok((StatusCode::CREATED, [(SET_COOKIE, cookie)], body).into_response())
+}
+
+/// Reads the body of a request that signs in. Errors say nothing of what is in it: it may be a token.
+async fn read_credentials(body: Body, within: Duration) -> Result<Credentials, Problem> {
+    let read = tokio::time::timeout(within, to_bytes(body, MAX_BODY_BYTES)).await;
+    let bytes = read.ok().and_then(Result::ok);
+    let credentials = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    credentials
+        .ok_or_else(|| Problem::parameter("token", "the body is `{\"token\": \"otr_…\"}` in JSON"))
 }
 
 /// `DELETE /v1/session`: ends the session of the cookie, if there is one.
@@ -119,8 +135,14 @@ pub(super) async fn end(
             .await?;
     }
     let now = app.clock.now();
-    let cookie = cookie("", now, now, client.is_https);
+    let cookie = cookie("", now, now, is_https(&app, &client));
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())
+}
+
+/// Whether people reach the service by https, through a proxy.
+fn is_https(app: &AppState, client: &Requester) -> bool {
+    let public = app.access.settings().public_url.as_ref();
+    client.is_https || public.is_some_and(|url| url.scheme() == "https")
 }
 
 /// The value of `Set-Cookie`; an `end` that is not after `now` removes the cookie.

@@ -49,6 +49,7 @@ struct Tailing {
     /// Of the memory for the patterns of all tails.
     _patterns: Option<OwnedSemaphorePermit>,
     client: Option<Arc<Client>>,
+    principal: Principal,
 }
 
 pub(super) async fn tail(
@@ -82,6 +83,7 @@ pub(super) async fn tail(
         _place: place,
         _stream: own,
         client: client.map(|Extension(client)| client),
+        principal,
         app,
     };
     let headers = [
@@ -149,6 +151,10 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
     }
     let app = tailing.app.clone();
     loop {
+        let now = app.clock.now();
+        if !app.access.still_answers(&tailing.principal, now).await {
+            return None;
+        }
         // Registered before looking: what is announced meanwhile wakes the next look.
         tailing.commits.mark_unchanged();
         let piece = app.tail(move |app| {

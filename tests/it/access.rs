@@ -146,7 +146,7 @@ async fn a_session_stands_for_its_token_and_other_sites_cannot_use_it() {
     assert_eq!(begun.status(), StatusCode::CREATED);
     let cookie = begun.headers()[SET_COOKIE].to_str().unwrap().to_owned();
     assert!(
-        cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"),
+        cookie.ends_with("HttpOnly; SameSite=Strict; Secure"),
         "{cookie}"
     );
     let cookie = cookie.split(';').next().unwrap().to_owned();
@@ -166,6 +166,47 @@ async fn a_session_stands_for_its_token_and_other_sites_cannot_use_it() {
         .header(COOKIE, cookie.split(';').next().unwrap());
     let revoked = request.send().await.unwrap().status();
     assert_eq!(revoked, StatusCode::UNAUTHORIZED);
+    guarded.service.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_ends_when_its_token_is_revoked() {
+    let guarded = Guarded::start("").await;
+    let (id, token) = guarded.token("search");
+    let request = guarded.get("/v1/events/stream?last_event_id=0");
+    let mut stream = request.bearer_auth(&token).send().await.unwrap();
+    assert_eq!(stream.status(), StatusCode::OK);
+    stream.chunk().await.unwrap().unwrap();
+    guarded.command(&["token", "revoke", &id]);
+    // What was made before may still come; then it ends, at the next heartbeat at the latest.
+    while stream.chunk().await.unwrap().is_some() {}
+    guarded.service.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_sign_in_is_told_nothing_of_what_it_sent() {
+    let guarded = Guarded::start("").await;
+    let url = format!("{}/v1/session", guarded.service.url);
+    let secret = "otr_secretsecretsecret";
+    let long = format!("{{\"token\": \"{}\"}}", secret.repeat(100));
+    for body in [
+        secret,
+        &format!("\"{secret}\""),
+        &format!("{{\"{secret}\": 1}}"),
+        &long,
+        "",
+    ] {
+        let answer = guarded
+            .http
+            .post(&url)
+            .body(body.to_owned())
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        let answer = problem(answer).await;
+        assert!(!answer.to_string().contains("secret"), "{answer}");
+    }
     guarded.service.stop().await.unwrap();
 }
 
@@ -278,5 +319,26 @@ async fn pages_of_listed_origins_may_ask_and_read() {
         of(&asked.await.unwrap()).unwrap(),
         "https://search.example.com"
     );
+    guarded.service.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_that_the_disk_does_not_take_is_written_later() {
+    let guarded = Guarded::start("").await;
+    let (_, token) = guarded.token("search");
+    // Its last use is written once, so that the next request only reads.
+    guarded.status("/v1/count", &token).await;
+    let busy = rusqlite::Connection::open(guarded.dir.path().join("data/access.db")).unwrap();
+    busy.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let answered = guarded.status("/v1/count?q=while", &token).await;
+    assert_eq!(answered, StatusCode::OK);
+    busy.execute_batch("ROLLBACK").unwrap();
+    guarded.status("/v1/count?q=afterwards", &token).await;
+    let log = guarded.access_log();
+    let parameters: Vec<&str> = log[..2]
+        .iter()
+        .filter_map(|line| line["parameters"].as_str())
+        .collect();
+    assert_eq!(parameters, ["?q=afterwards", "?q=while"]);
     guarded.service.stop().await.unwrap();
 }

@@ -25,8 +25,8 @@ const SCHEMA: &str = include_str!("schema.sql");
 /// The version of the file that this program reads and writes.
 const VERSION: i64 = 1;
 
-/// How long a statement waits for another process's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a statement waits for another process's lock. Requests wait for each other's records, so it is short.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// How many idle connections are kept.
 const MAX_IDLE: usize = 8;

@@ -99,6 +99,14 @@ impl AccessStore {
         })
     }
 
+    /// The token with this id, valid or not.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn token(&self, id: &str) -> Result<Option<TokenRow>, StoreError> {
+        self.read(|db| find(db, "id = ?1", id))
+    }
+
     /// The token whose secret has this hash, valid or not.
     ///
     /// # Errors

@@ -37,6 +37,7 @@
 //! - [`query`]: the query language. Its grammar and meaning are in the module's documentation.
 //! - [`search`]: a question, the index, the log, an answer. Pages, counts, histories, diffs, exports and streams.
 //! - [`people`] and [`orgtrail_cloudflare::member`]: what Cloudflare's lists say about actors and accounts.
+//! - [`access`]: who may ask: the form of tokens, permissions, grants.
 //! - [`http`]: the routes. A handler reads the request, calls one function and wraps the result.
 //!
 //! # 5. The program around it
@@ -49,7 +50,7 @@
 //!
 //! # Small tools
 //!
-//! [`orgtrail_cloudflare::json`], [`span`], [`wording`], [`terminal`], [`task`], [`backoff`], [`private`], [`owner`] and [`handles`] do one small thing each.
+//! [`orgtrail_cloudflare::json`], [`span`], [`wording`], [`terminal`], [`task`], [`backoff`], [`sync`], [`mask`], [`private`], [`owner`] and [`handles`] do one small thing each.
 //! Read them when you meet them.
 
 pub mod access;

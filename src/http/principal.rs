@@ -150,6 +150,12 @@ pub(super) fn identify(
     let token = token
         .filter(|token| token.is_valid(now))
         .ok_or_else(|| Problem::unauthorized("the token is unknown, revoked or expired"))?;
+    // No such token can be created yet, and none may be answered as if it had no limits.
+    if !token.grant.sees_everything() {
+        return Err(Problem::forbidden(
+            "this version cannot limit a token to sources, or hide bodies from it",
+        ));
+    }
     // Only for `token list`: a full disk must not keep a valid token out.
     if let Err(error) = access.note_use(&token, now) {
         debug!(error = %error, "The last use of a token could not be saved.");

@@ -36,7 +36,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::health::{Board, State};
@@ -76,6 +76,9 @@ const WORK_OUT_PACE_EVERY: TimeDelta = TimeDelta::minutes(1);
 
 /// The part of the calls for what is new that is planned with; the rest is for what nobody foresees.
 const PLANNED: f64 = 0.9;
+
+/// The wall clock was set when it has moved by this against the steady one.
+const CLOCK_WAS_SET: TimeDelta = TimeDelta::seconds(1);
 
 /// How long a poller sleeps at most before it looks again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -121,6 +124,8 @@ pub struct Poller {
     refused_token: Option<[u8; 32]>,
     /// Set when history is read and nothing else.
     alone: Option<Alone>,
+    /// How far the wall clock was ahead of the steady one when a wait was last known to be stored by it.
+    wall_ahead: TimeDelta,
 }
 
 /// A credential that does not work.
@@ -182,6 +187,7 @@ impl Poller {
             token_due: now,
             refused_token: None,
             alone: None,
+            wall_ahead: clock.now() - now,
             hands: Hands {
                 store,
                 upstream,
@@ -236,6 +242,7 @@ impl Poller {
 
     /// What is most urgent now, with leave to do it. `now` is by the steady clock.
     pub fn next_turn(&mut self, now: DateTime<Utc>) -> Next {
+        self.store_wait_again();
         if let Some(until) = self.wait_for_token(now) {
             return Next::Wait(until);
         }
@@ -272,6 +279,24 @@ impl Poller {
             })),
             None => Next::Wait(now),
         }
+    }
+
+    /// A wait is stored as a length from the time of the wall clock. When that clock was set, the wait is stored again, so that
+    /// after a restart what is left of it still holds. That is rare, so the disk is waited for here.
+    fn store_wait_again(&mut self) {
+        let clock = &self.hands.clock;
+        let (steady, quota) = (clock.steady(), self.hands.upstream.quota());
+        let ahead = clock.now() - steady;
+        if (ahead - self.wall_ahead).abs() < CLOCK_WAS_SET {
+            return;
+        }
+        if quota.blocked_until(steady).is_some()
+            && let Err(error) = self.hands.save_here(quota.spent())
+        {
+            debug!(error = %error, "A wait could not be stored by the clock as it was set; trying again.");
+            return;
+        }
+        self.wall_ahead = ahead;
     }
 
     /// Until when nothing is tried because the credential was refused. It is tried again when its token has changed, and now

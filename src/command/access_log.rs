@@ -50,6 +50,9 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
         shown += 1;
         say(for_people(entry))
     })?;
+    if shown == 0 {
+        say("The access log is empty.")?;
+    }
     if rest.is_some() {
         note(format!(
             "Only the newest {shown} are shown; --limit 0 shows all."

@@ -272,14 +272,19 @@ impl Hands {
     /// Writes the budget down, if it is time to. What could not be written is due again with the next call.
     pub(super) async fn save(&self, spent: Option<Spent>) -> Result<(), StoreError> {
         let Some(spent) = spent else { return Ok(()) };
-        let (store, credential) = (self.store.clone(), self.credential.clone());
+        let hands = self.clone();
+        task::blocking(move || hands.save_here(spent)).await
+    }
+
+    /// The same, where it may wait for the disk.
+    pub(super) fn save_here(&self, spent: Spent) -> Result<(), StoreError> {
         let now = self.clock.steady();
         let row = QuotaRow {
             saved_at: self.clock.now(),
             spent_for: spent.spent_until - now,
             wait: (spent.blocked_until - now).max(TimeDelta::zero()),
         };
-        let kept = task::blocking(move || store.save_quota(&credential, row)).await?;
+        let kept = self.store.save_quota(&self.credential, row)?;
         // Another process may have saved a longer wait since its row was last read.
         self.take_in(kept);
         self.upstream.quota().saved(spent);

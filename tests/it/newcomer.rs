@@ -100,6 +100,11 @@ fn run_line(line: &str, dir: &Path) {
     tell(format!("{line}\n{beginning}"));
 }
 
+/// The part of a URL without its scheme.
+fn host(url: &str) -> &str {
+    url.trim_start_matches("http://")
+}
+
 /// The guide's blocks that are run in such a place.
 fn blocks_run_in(place: &str) -> Vec<Block> {
     let blocks = pages().into_iter().flat_map(|page| page.blocks());
@@ -187,6 +192,7 @@ async fn the_guides_lines_beside_a_service_do_what_it_says() {
     assert!(blocks.len() >= 4);
     for line in blocks.iter().flat_map(Block::commands) {
         let line = line.replace(SERVICE_URL, &desk.url);
+        let line = line.replace(host(SERVICE_URL), host(&desk.url));
         run_line(&line.replace("accounts/ID", &account), work.path());
     }
     desk.stop().await;

@@ -295,6 +295,13 @@ impl World {
         Turn::Waited(wait)
     }
 
+    /// Whether every poller waits now. No time passes.
+    pub(crate) fn all_wait(&mut self) -> bool {
+        let now = self.clock.now();
+        let mut pollers = self.parts().pollers.iter_mut();
+        pollers.all(|poller| matches!(poller.next_turn(now), Next::Wait(_)))
+    }
+
     /// As [`World::poll`], with many calls under way at once: those of sources that hang end 30 seconds later. The clock
     /// does not move further than to `end`.
     pub(crate) async fn poll_beside(&mut self, hanging: &[Source], end: DateTime<Utc>) {

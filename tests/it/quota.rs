@@ -111,6 +111,36 @@ async fn a_wait_holds_every_call_of_the_credential_and_outlives_restarts() {
 }
 
 #[tokio::test]
+async fn a_wait_outlives_a_restart_although_the_clock_was_set_meanwhile() {
+    for hours in [-5, 5] {
+        let config = SimConfig {
+            events: 20,
+            accounts: 0,
+            ..SimConfig::default()
+        };
+        let mut world = World::new(config, Plan::default()).await;
+        world.simulator.set_faults(Faults {
+            rate_limited: 1.0,
+            retry_after_seconds: 600,
+            ..Faults::default()
+        });
+        while refusals(&world) == 0 {
+            world.poll().await;
+        }
+        world.simulator.set_faults(Faults::default());
+        world.local_clock.jump(TimeDelta::hours(hours));
+        // The next turn notices it; then the process is killed.
+        assert!(world.all_wait());
+        world.crash();
+        assert!(world.all_wait(), "{hours} hours");
+        for _ in 0..20 {
+            world.poll().await;
+        }
+        world.no_call_that_should_not_have_been();
+    }
+}
+
+#[tokio::test]
 async fn a_healthy_upstream_costs_one_write_of_the_budget_in_several_calls() {
     let writes = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&writes);

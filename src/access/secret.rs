@@ -61,7 +61,7 @@ impl SecretHash {
     }
 }
 
-/// Does not show the hash: whoever reads a log needs no list of hashes to try tokens against.
+/// Does not print the hash: a log must not contain hashes that stolen tokens could be compared with.
 impl fmt::Debug for SecretHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretHash")

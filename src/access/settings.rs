@@ -7,9 +7,9 @@ use chrono::TimeDelta;
 /// Who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auth {
-    /// Whoever has a token of ours.
+    /// Clients that send a valid token.
     Tokens,
-    /// Whoever is on this machine.
+    /// Every client on this machine.
     None,
 }
 

@@ -71,7 +71,7 @@ impl Misread {
 pub(super) enum Answerer {
     /// A server.
     Server(Server),
-    /// Nobody: the data directory is read.
+    /// No service: the data directory is read.
     Dir(PathBuf),
 }
 
@@ -182,7 +182,7 @@ fn running(dir: &Path, log_id: Uuid) -> Result<Option<Server>> {
         ))?;
         return Ok(None);
     };
-    // After a crash nobody answers there, or another program.
+    // After a crash, no program listens at that address, or another one.
     let ready = answer.ok();
     let ready = ready.and_then(|text| serde_json::from_str::<Ready>(&text).ok());
     let is_ours = ready.is_some_and(|ready| ready.log_id == log_id);

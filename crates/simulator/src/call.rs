@@ -23,7 +23,7 @@ pub struct SeenRequest {
     pub while_told_to_wait: bool,
 }
 
-/// What a route is told of the request it serves.
+/// The request that a route answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     /// Which request of the simulator's life it is.

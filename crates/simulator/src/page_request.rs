@@ -184,7 +184,7 @@ impl PageRequest {
         let is_full = page.entries.len() >= self.limit;
         let (place, empty_pages) = match self.from {
             Some(from) if faults.cursor_loop => (Some(from), self.empty_pages),
-            // Nobody could tell a page that is shorter than was asked for from the last one.
+            // A client takes a page that is shorter than requested for the last one.
             _ if page.has_more && is_full && self.is_limit_as_asked && faults.no_cursor => {
                 (None, 0)
             }

@@ -50,7 +50,7 @@ struct Inner {
     started: DateTime<Utc>,
     /// How many requests there have been.
     n_requests: AtomicU64,
-    // Each lock is held for a few lines and never across an await. Whoever needs two takes `directory` first.
+    // Each lock is held for a few lines and never across an await. Code that needs both locks takes `directory` first.
     directory: Mutex<Directory>,
     quota: Mutex<SimQuota>,
     faults: Mutex<Faults>,

@@ -12,10 +12,12 @@ use url::Url;
 
 use super::credential::CredentialSource;
 use super::error::Place;
-use super::reader::{Header, Reader, Table, Taken};
-use super::{
+use super::header::Header;
+use super::kinds;
+use super::reader::{Reader, Table, Taken};
+use super::values::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
-    PollConfig, UpstreamConfig, kinds,
+    PollConfig, UpstreamConfig,
 };
 use crate::access::{Auth, PrincipalLimits};
 use crate::position::Source;

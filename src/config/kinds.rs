@@ -11,7 +11,7 @@ use url::{Host, Url};
 
 use super::error::{Finding, Place, Read};
 use super::value::Value;
-use super::{AccountsChoice, BackfillSince, Overlap};
+use super::values::{AccountsChoice, BackfillSince, Overlap};
 use crate::position::{BadSource, MAX_SOURCE_ID_LEN, Source};
 use crate::span;
 use crate::wording::quoted;

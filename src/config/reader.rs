@@ -4,54 +4,14 @@
 //! misspelt one are what was asked for, and are written down nowhere else. Which keys those are is not known here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Finding, Place, Read};
+use super::header::{Header, LIKE_OURS, VARIABLE_PREFIX};
 use super::stranger::{Known, Stranger, unknown_variable, unused_variable};
 use super::value::{Value, kind_of};
 use crate::position::Source;
-
-/// What the names of the environment variables that stand for keys begin with.
-pub(super) const VARIABLE_PREFIX: &str = "ORGTRAIL__";
-
-/// What the names of variables begin with whose second underscore was perhaps forgotten.
-pub(super) const LIKE_OURS: &str = "ORGTRAIL_";
-
-/// A part of the file that has keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Header {
-    /// What comes before the first header.
-    Top,
-    /// `[name]`, or `[name.inner]`.
-    Table(&'static str),
-    /// `[[name]]`, as often as there are such things. Its keys have no environment variables.
-    Each(&'static str),
-}
-
-impl Header {
-    /// The environment variable that stands for a key here.
-    fn variable(self, key: &str) -> Option<String> {
-        let name = match self {
-            Self::Top => key.to_owned(),
-            Self::Table(table) => format!("{}__{key}", table.replace('.', "__")),
-            Self::Each(_) => return None,
-        };
-        Some(format!("{VARIABLE_PREFIX}{}", name.to_ascii_uppercase()))
-    }
-}
-
-/// Prints where that is, as the end of a sentence.
-impl fmt::Display for Header {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Top => write!(f, "at the top of the file"),
-            Self::Table(name) => write!(f, "in `[{name}]`"),
-            Self::Each(name) => write!(f, "in `[[{name}]]`"),
-        }
-    }
-}
 
 /// What was given for a key, if anything.
 pub(super) struct Taken<T> {

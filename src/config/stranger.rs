@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::DeValue;
 
 use super::error::Place;
-use super::reader::{Header, LIKE_OURS, VARIABLE_PREFIX};
+use super::header::{Header, LIKE_OURS, VARIABLE_PREFIX};
 use crate::wording::{nearest, quoted};
 
 /// Names under which people write the secret itself.

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use chrono::TimeDelta;
 use insta::assert_snapshot;
 use proptest::prelude::*;
 
-use super::reader::{Header, Reader};
+use super::header::Header;
+use super::reader::Reader;
 use super::*;
+use crate::access::{Auth, PrincipalLimits};
+use crate::position::Source;
 
 /// The least that is a configuration.
 const LEAST: &str = "[[organizations]]\nid = \"00000000000000000000000000000000\"\n";

@@ -14,7 +14,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use self::point::Point;
-use super::MAX_VALUE_LEN;
+use super::limits::MAX_VALUE_LEN;
 
 /// The most zeros that plain digits may add between a number's own digits and its point.
 const MAX_ZEROS: usize = 40;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Sealed, profile, slack};
+use super::sealed::{Sealed, profile, slack};
 use crate::invariant;
 
 /// Complete stretches are merged within so much of a source's time.

@@ -5,12 +5,14 @@ use rusqlite::{Connection, Transaction};
 
 use super::bodies;
 use super::error::StoreError;
+use super::handle::{Store, newest_seq};
 use super::lateness::Shown;
-use super::reading::{head, is_damage};
+use super::open_window::Then;
+use super::reading::is_damage;
 use super::window_id::WindowId;
-use super::windows::{self, Advance, Then};
+use super::windows::{self, Advance};
 use super::writing::{Appended, Writing, Written};
-use super::{Store, ledger, steps};
+use super::{ledger_rows, steps};
 use crate::durable::Step;
 use crate::event::{Arrival, AuditEvent, Identity, sha256};
 use crate::invariant;
@@ -68,7 +70,7 @@ impl Store {
             let source = page.window.source;
             let stretch = windows::stretch(db, page.window)?;
             let mut writing = Writing::new(self, (db, held), source, head, page.received_at);
-            writing.sealed = ledger::sealed_within(db, source, stretch.widened())?;
+            writing.sealed = ledger_rows::sealed_within(db, source, stretch.widened())?;
             writing.shown = Shown::by(db, page.window)?;
             let (then, leads_in_circle) = match page.leads_in_circle(db)? {
                 true => (&Then::StartOver, true),
@@ -113,12 +115,12 @@ impl Store {
         let mut try_write = || {
             self.ask(|held| {
                 self.change(step, |db| {
-                    let before = head(db)?;
+                    let before = newest_seq(db)?;
                     let written = write(db, held, before)?;
                     let (new, after) = (written.appended.new, written.head);
                     invariant!(
                         SeqHasNoHoles,
-                        after.0 == before.0 + new as u64 && head(db)? == after,
+                        after.0 == before.0 + new as u64 && newest_seq(db)? == after,
                         "{new} new events moved the head from {before} to {after}"
                     );
                     Ok((before, written))
@@ -132,7 +134,7 @@ impl Store {
         // A commit whose answer was lost has moved the head all the same: then the file is asked.
         let head = match &kept {
             Ok((_, written)) => written.head,
-            Err(_) => self.ask(head)?,
+            Err(_) => self.ask(newest_seq)?,
         };
         // Another one's commit, later, may have been announced before this one.
         self.0.head.send_if_modified(|newest| {

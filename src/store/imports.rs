@@ -6,10 +6,12 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::error::StoreError;
-use super::writing::{Writing, Written};
-use super::{Appended, Store, lock, sources, steps};
+use super::handle::Store;
+use super::writing::{Appended, Writing, Written};
+use super::{sources, steps};
 use crate::event::{Arrival, Identity};
 use crate::position::Source;
+use crate::sync::lock;
 
 /// An entry from a file, ready to be kept.
 #[derive(Debug, Clone)]

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::error::StoreError;
-use super::{Store, sources, steps};
+use super::handle::Store;
+use super::{sources, steps};
 use crate::clock::from_micros;
 use crate::position::Source;
 use orgtrail_cloudflare::member::Member;

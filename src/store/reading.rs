@@ -11,8 +11,10 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 use serde_json::value::RawValue;
 
 use super::bodies::Unpacker;
+use super::damage::Damage;
 use super::error::StoreError;
-use super::{Store, identity, sources};
+use super::handle::{Store, newest_seq};
+use super::{identity, sources};
 use crate::clock::from_micros;
 use crate::event::{AuditEvent, DAMAGED, ERASED, Reading, hex, sha256};
 use crate::position::{Seq, Source};
@@ -20,44 +22,6 @@ use orgtrail_cloudflare::json::canonical;
 
 /// The id of the account that stands for a source that cannot be read.
 const UNKNOWN_SOURCE: &str = "unknown";
-
-/// What is wrong with an event on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Damage {
-    /// There is no row at its place.
-    RowMissing,
-    /// Its row, or some of its columns, cannot be read.
-    RowUnreadable,
-    /// The dictionary that its body needs is missing or cannot be loaded.
-    DictionaryMissing,
-    /// Its body cannot be read or decompressed.
-    BodyUnreadable,
-    /// Its body is not the one that was stored: the SHA-256 differs.
-    HashMismatch,
-}
-
-impl Damage {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::RowMissing,
-        Self::RowUnreadable,
-        Self::DictionaryMissing,
-        Self::BodyUnreadable,
-        Self::HashMismatch,
-    ];
-
-    /// Its name in answers and in the log's file.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::RowMissing => "row_missing",
-            Self::RowUnreadable => "row_unreadable",
-            Self::DictionaryMissing => "dictionary_missing",
-            Self::BodyUnreadable => "body_unreadable",
-            Self::HashMismatch => "hash_mismatch",
-        }
-    }
-}
 
 /// An event as it is stored, and what is wrong with it.
 pub(super) struct Stored {
@@ -137,7 +101,7 @@ impl Store {
             Ok(_) | Err(StoreError::Damaged(_)) => {}
             Err(error) => return Err(error),
         }
-        let head = head(db)?;
+        let head = newest_seq(db)?;
         let last = seq.0.saturating_add(limit as u64).min(head.0);
         let mut newest = Some(head);
         let rows = (seq.0.saturating_add(1)..=last)
@@ -221,14 +185,6 @@ impl Store {
             return Ok(found);
         }
     }
-}
-
-/// The newest event's place.
-pub(super) fn head(db: &Connection) -> Result<Seq, StoreError> {
-    let newest: Option<u64> = db
-        .prepare_cached("SELECT max(seq) FROM event")?
-        .query_row([], |row| row.get(0))?;
-    Ok(Seq(newest.unwrap_or(0)))
 }
 
 /// Whether events follow `seq` one by one.
@@ -325,7 +281,7 @@ fn row_at(
     }
     let newest = match newest {
         Some(newest) => *newest,
-        None => *newest.insert(head(db)?),
+        None => *newest.insert(newest_seq(db)?),
     };
     Ok(match is_unreadable {
         true => Some(EventRow::lost(seq, Damage::RowUnreadable)),

@@ -7,15 +7,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::bodies::Packed;
+use super::damage::{Damage, MAX_DAMAGED, NotRepaired};
 use super::error::StoreError;
-use super::reading::{Damage, Stored, is_damage};
-use super::{Store, steps};
+use super::handle::Store;
+use super::reading::{Stored, is_damage};
+use super::steps;
 use crate::clock::from_micros;
 use crate::event::{hex, sha256};
+use crate::ledger;
 use crate::position::{Seq, Source, Window};
-
-/// The most damaged events that are returned at once.
-pub const MAX_DAMAGED: usize = 10_000;
 
 /// How far from the moment at which it was received an entry without a time is looked for.
 const ABOUT: TimeDelta = TimeDelta::days(1);
@@ -29,6 +29,20 @@ pub struct DamagedEvent {
     pub damage: Damage,
     /// Its source and the stretch in which upstream may show it, where its row can be read.
     pub found_in: Option<(Source, Window)>,
+}
+
+impl DamagedEvent {
+    /// Why upstream need not be asked for it, if that is known at `now`.
+    #[must_use]
+    pub fn beyond_repair(&self, now: DateTime<Utc>) -> Option<NotRepaired> {
+        match &self.found_in {
+            None => Some(NotRepaired::SourceUnknown),
+            Some((_, stretch)) if stretch.before <= ledger::kept_since(now) => {
+                Some(NotRepaired::TooOld)
+            }
+            Some(_) => None,
+        }
+    }
 }
 
 /// What a step of a pass found.

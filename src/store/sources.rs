@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::error::StoreError;
-use super::{Store, steps};
+use super::handle::Store;
+use super::steps;
 use crate::clock::from_micros;
 use crate::invariant;
 use crate::position::Source;

@@ -5,9 +5,10 @@ use rusqlite::{Connection, Transaction, named_params};
 
 use super::bodies::{Packed, Unpacker};
 use super::error::StoreError;
+use super::handle::Store;
 use super::lateness::{Late, Shown};
 use super::reading::{has_form, hash_and_origin};
-use super::{Store, identity, sources};
+use super::{identity, sources};
 use crate::event::{Arrival, sha256};
 use crate::position::{Seq, Window};
 use orgtrail_cloudflare::json::canonical;

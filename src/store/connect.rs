@@ -1,0 +1,75 @@
+//! Connections to the log's file, and the lock of its directory.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use uuid::Uuid;
+
+use super::error::{StoreError, unusable};
+use super::holder::{self, Holder, LOCK_NAME};
+use crate::private;
+
+/// How often, and how long apart, the directory's lock is tried.
+const LOCK_TRIES: u32 = 5;
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
+
+/// SQLite before this had a bug that could corrupt a WAL database with two connections.
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// How long a statement waits for another process's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Locks the directory for this process. A command that only looks who holds it ([`Holder::of`]) holds it for a moment, so
+/// a few tries are made.
+pub(super) fn take_lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join(LOCK_NAME);
+    let file = private::open_file(&path).map_err(unusable(&path))?;
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => {
+                // In place of what a crash left there. On a full disk nobody learns who it is.
+                file.set_len(0).map_err(unusable(&path))?;
+                if let Err(error) = holder::write_holder(&file, None) {
+                    tracing::debug!(error = %error, "The lock file does not say who holds it.");
+                }
+                return Ok(file);
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_AGAIN),
+            Err(TryLockError::Error(source)) => return Err(StoreError::Io { path, source }),
+        }
+    }
+    Err(StoreError::InUse(Holder::read(dir)))
+}
+
+pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        return Err(StoreError::Damaged(format!(
+            "SQLite {} is too old to be trusted with it",
+            rusqlite::version()
+        )));
+    }
+    let db = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    db.pragma_update(None, "trusted_schema", false)?;
+    db.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    db.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+    // In KiB when negative.
+    db.pragma_update(None, "cache_size", -16 * 1024)?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(db)
+}
+
+pub(super) fn log_id(db: &Connection) -> Result<Uuid, StoreError> {
+    let found: Option<String> = db
+        .query_row("SELECT value FROM meta WHERE name = 'log_id'", [], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    found
+        .and_then(|id| Uuid::try_parse(&id).ok())
+        .ok_or_else(|| StoreError::Damaged("it has no id".into()))
+}

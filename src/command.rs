@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod import;
 mod moment;
+mod print;
 mod reach;
 mod reindex;
 mod scrub;
@@ -17,31 +18,26 @@ mod serve;
 mod setup;
 mod signals;
 mod simulate;
+mod start;
 mod status;
 mod token;
 
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand, ValueEnum};
-use comfy_table::{ContentArrangement, Table, presets};
-use indicatif::HumanCount;
-use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 use self::signals::{Hangup, listen};
-use crate::config::{self, Config};
+use self::start::block_on;
+use crate::config::Config;
 use crate::handles;
 use crate::terminal::say;
 
 /// The version, with the commit and the day it is made of where they are known; see `build.rs`.
 const VERSION: &str = env!("ORGTRAIL_VERSION");
-
-/// How long the end of the process waits for work that nobody waits for any more.
-const LAST_WORK_WITHIN: Duration = Duration::from_secs(1);
 
 /// Keeps a Cloudflare organization's audit trail, finds it, and says what it does not hold.
 #[derive(Debug, Parser)]
@@ -191,77 +187,6 @@ impl Cli {
     }
 }
 
-/// The data directory that was named, or the configuration's.
-fn data_dir(named: Option<&Path>, config: &Path) -> Result<PathBuf> {
-    match named {
-        Some(dir) => Ok(dir.to_owned()),
-        None => {
-            let config = load(config).context("name a `--data-dir`, or give the configuration")?;
-            Ok(config.data_dir)
-        }
-    }
-}
-
-/// A word of an answer as people write it.
-fn word(value: impl Serialize) -> String {
-    let value = serde_json::to_value(value).ok();
-    value
-        .and_then(|value| Some(value.as_str()?.replace('_', " ")))
-        .unwrap_or_default()
-}
-
-/// So many things, with the name of one: "1 event", "1,234 events".
-fn counted(n: u64, one: &str) -> String {
-    let s = if n == 1 { "" } else { "s" };
-    format!("{} {one}{s}", HumanCount(n))
-}
-
-/// A span as people read it, in its two largest units.
-fn span_text(seconds: i64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, minutes) => format!("{minutes}m{:02}s", seconds % 60),
-        (0, hours, minutes) => format!("{hours}h{minutes:02}m"),
-        (days, hours, _) => format!("{days}d{hours:02}h"),
-    }
-}
-
-/// A table without lines, as wide as the terminal.
-fn plain_table() -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    table
-}
-
-/// The user of the system who runs this command, as the access log names them.
-fn system_user() -> String {
-    #[cfg(unix)]
-    let user = nix::unistd::User::from_uid(nix::unistd::getuid())
-        .ok()
-        .flatten()
-        .map(|user| user.name);
-    #[cfg(not(unix))]
-    let user = std::env::var("USERNAME").ok();
-    user.map_or("system".to_owned(), |name| format!("system:{name}"))
-}
-
-fn load(path: &Path) -> Result<Config> {
-    Ok(Config::load(path, config::environment())?)
-}
-
-fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("could not start the runtime")?;
-    let done = runtime.block_on(work);
-    runtime.shutdown_timeout(LAST_WORK_WITHIN);
-    done
-}
-
 /// What to say of a query that was taken for an option because it begins with `-`, as those do that exclude something.
 fn query_hint(error: &clap::Error, args: impl Iterator<Item = String>) -> Option<ContextValue> {
     let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg) else {
@@ -304,17 +229,6 @@ mod tests {
     #[test]
     fn what_can_be_said() {
         insta::assert_snapshot!(Cli::command().term_width(100).render_long_help());
-    }
-
-    #[test]
-    fn spans_have_their_two_largest_units() {
-        let spans = [0, 59, 60, 3_599, 3_600, 86_399, 86_400, 900_000].map(span_text);
-        assert_eq!(
-            spans,
-            [
-                "0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d00h", "10d10h"
-            ]
-        );
     }
 
     #[test]

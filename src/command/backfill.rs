@@ -109,7 +109,7 @@ impl From<SourceHistory> for SourceReport {
 }
 
 pub(super) fn run(args: Args, config: &Path, stop: &CancellationToken) -> Result<()> {
-    let config = super::load(config)?;
+    let config = super::start::load(config)?;
     let store = match Store::open(&config.data_dir, Breaker::default()) {
         Err(error @ StoreError::InUse(_)) => {
             return Err(error).context(
@@ -123,7 +123,7 @@ pub(super) fn run(args: Args, config: &Path, stop: &CancellationToken) -> Result
     let mut history = History::open(store.clone(), &config, args.since, sources, &clock)?;
     let mut progress = Progress::new(clock)?;
     let every = progress.every();
-    let end = super::block_on(history.read(stop, every, |sources| progress.show(sources)))?;
+    let end = super::start::block_on(history.read(stop, every, |sources| progress.show(sources)))?;
     let fared = history.sources()?;
     progress.finish(&fared);
 

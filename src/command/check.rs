@@ -21,7 +21,7 @@ use crate::upstream::{Permit, Upstream, UpstreamError};
 const PATIENCE: TimeDelta = TimeDelta::seconds(30);
 
 pub(super) async fn run(path: &Path) -> Result<()> {
-    let config = super::load(path)?;
+    let config = super::start::load(path)?;
     let mut report = Report::default();
     report.good(format!(
         "the configuration `{}` can be read",

@@ -72,7 +72,7 @@ struct FileReport {
 }
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
-    let dir = super::data_dir(args.data_dir.as_deref(), config)?;
+    let dir = super::start::data_dir(args.data_dir.as_deref(), config)?;
     let store = match Store::open(&dir, Breaker::default()) {
         Err(error @ StoreError::InUse(_)) => {
             return Err(error).context("an import needs the log to itself: stop the service first");

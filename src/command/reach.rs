@@ -90,7 +90,7 @@ impl Reach {
         let dir = match &self.data_dir {
             Some(dir) => dir.clone(),
             None => {
-                super::load(config)
+                super::start::load(config)
                     .context("name a `--server` or a `--data-dir`, or give the configuration")?
                     .data_dir
             }
@@ -168,7 +168,7 @@ fn running(dir: &Path, log_id: Uuid) -> Result<Option<Server>> {
         url: format!("http://{reached}").parse()?,
         home: None,
     };
-    let asked = super::block_on(async {
+    let asked = super::start::block_on(async {
         let ready = async {
             let answer = open(&unproven, "/readyz", &[]).await?;
             answer.text().await.context("the answer broke off")
@@ -194,7 +194,7 @@ fn running(dir: &Path, log_id: Uuid) -> Result<Option<Server>> {
 
 /// What a server answers to a question, as text.
 pub(super) fn get(server: &Server, path: &str, parameters: &[(&str, &str)]) -> Result<String> {
-    super::block_on(async {
+    super::start::block_on(async {
         let answer = open(server, path, parameters).await?;
         answer.text().await.context("the answer broke off")
     })

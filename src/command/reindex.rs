@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::Args as ClapArgs;
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
-use super::counted;
+use super::print::counted;
 use crate::clock::Clock;
 use crate::durable::Breaker;
 use crate::engine::tantivy::Index;
@@ -35,7 +35,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
-    let dir = super::data_dir(args.data_dir.as_deref(), config)?;
+    let dir = super::start::data_dir(args.data_dir.as_deref(), config)?;
     // Where there is no log, none is to be made.
     drop(Store::open_beside(&dir)?);
     let store = match Store::open(&dir, Breaker::default()) {

@@ -92,7 +92,7 @@ struct Found {
 }
 
 pub(super) fn run(args: &Args, path: &Path) -> Result<()> {
-    let dir = super::data_dir(args.data_dir.as_deref(), path)?;
+    let dir = super::start::data_dir(args.data_dir.as_deref(), path)?;
     // Where there is no log, none is to be made.
     drop(Store::open_beside(&dir)?);
     let (store, is_beside) = match Store::open(&dir, Breaker::default()) {
@@ -180,7 +180,7 @@ fn repair(
         let why = "a service uses this log; stop it and run `orgtrail scrub` again";
         return Ok(Repaired::nothing(why, damaged, clock.now()));
     }
-    let config: Config = match super::load(path) {
+    let config: Config = match super::start::load(path) {
         Ok(config) => config,
         Err(error) => {
             warn!(
@@ -191,7 +191,7 @@ fn repair(
             return Ok(Repaired::nothing(&why, damaged, clock.now()));
         }
     };
-    let repaired = super::block_on(service::repair(store, &config, damaged, clock))?;
+    let repaired = super::start::block_on(service::repair(store, &config, damaged, clock))?;
     for trouble in &repaired.troubles {
         warn!(
             error = harmless(trouble),
@@ -224,7 +224,7 @@ fn reindex_repaired(dir: &Path, store: &Store) -> Result<()> {
 
 impl Report {
     fn for_people(&self) -> String {
-        let mut text = format!("{} checked.", super::counted(self.events, "event"));
+        let mut text = format!("{} checked.", super::print::counted(self.events, "event"));
         if !self.repaired.is_empty() {
             let repaired = HumanCount(self.repaired.len() as u64);
             text += &format!("\n{repaired} damaged events repaired from upstream.");

@@ -1,6 +1,8 @@
 //! `orgtrail search`: what was asked on the command line, and how its answer is shown.
 
+mod asked;
 mod extent;
+mod found;
 mod lines;
 mod place;
 mod show;
@@ -9,10 +11,10 @@ mod tail;
 use std::path::Path;
 
 use anyhow::{Result, anyhow, ensure};
-use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 
+use self::asked::{Asked, Colors};
 use self::place::{FirstPage, Place};
 use self::show::{Form, Show};
 use super::moment::Moment;
@@ -91,26 +93,6 @@ pub(super) struct Args {
     color: Colors,
     #[command(flatten)]
     reach: Reach,
-}
-
-/// When colours are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Colors {
-    Auto,
-    Always,
-    Never,
-}
-
-/// What is asked, wherever the answer comes from.
-#[derive(Debug)]
-struct Asked {
-    /// When: what `now` is in the query, where it is read here, and the time zone of its dates.
-    when: When,
-    query: String,
-    since: Option<DateTime<Utc>>,
-    before: Option<DateTime<Utc>>,
-    order: Order,
-    limit: usize,
 }
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {

@@ -7,9 +7,9 @@ use anyhow::{Result, anyhow, bail};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use super::load;
 use super::setup::{self, Severity};
 use super::signals::Signals;
+use super::start::load;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::service;

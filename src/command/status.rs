@@ -1,5 +1,6 @@
 //! `orgtrail status`: how each source is doing, and what is proven of it.
 
+mod row;
 mod show;
 mod verify;
 
@@ -8,13 +9,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::Args as ClapArgs;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use self::row::Row;
 use self::show::Show;
 use super::moment::Moment;
 use super::reach::{Answerer, Reach, Server, get};
 use crate::clock::Clock;
-use crate::coverage::{self, Asked, Gap, Interval, SourceCoverage};
+use crate::coverage::{self, Asked, SourceCoverage};
 use crate::position::Source;
 use crate::status::{self, SourceStatus};
 use crate::store::Store;
@@ -70,18 +72,16 @@ struct Coverage {
     next_cursor: Option<String>,
 }
 
-/// A source with what is proven of it.
-#[derive(Serialize)]
-struct Row {
-    #[serde(flatten)]
-    status: SourceStatus,
-    intervals: Vec<Interval>,
-    gaps: Vec<Gap>,
-}
-
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     if let Some(source) = &args.verify {
-        return verify::run(args, source, config);
+        let request = verify::Request {
+            source,
+            since: args.since.as_ref(),
+            before: args.before.as_ref(),
+            data_dir: args.reach.data_dir.as_deref(),
+            is_json: args.json,
+        };
+        return verify::run(&request, config);
     }
     let (sources, coverage) = match args.reach.answerer(config)? {
         Answerer::Server(server) => ask(&server)?,

@@ -6,13 +6,14 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::ask::Caller;
 use super::error::EngineError;
 use super::hit::{Hit, Range};
 use crate::position::{Seq, Source};
 use crate::query::{Entry, Matcher};
+use crate::sync::lock;
 
 /// About the most bytes of events that are kept.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -142,6 +143,6 @@ impl Recent {
     }
 
     fn newest(&self) -> MutexGuard<'_, Newest> {
-        self.0.newest.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.newest)
     }
 }

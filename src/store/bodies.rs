@@ -5,13 +5,14 @@
 //! they need.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::zstd_safe::CParameter;
 
 use super::error::StoreError;
+use crate::sync::lock;
 
 /// Higher levels gain a tenth of the size for several times the work.
 const LEVEL: i32 = 3;
@@ -159,7 +160,7 @@ impl Bodies {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -120,7 +120,7 @@ fn is_newest(reason: Reason, total: &MissingTotal, now: DateTime<Utc>) -> bool {
 fn loss(reason: Reason, total: &MissingTotal) -> String {
     let mut said = match reason {
         Reason::NotYet => "not scanned yet".to_owned(),
-        other => crate::command::word(other),
+        other => crate::command::print::word(other),
     };
     said += &match total.stretches {
         1 => ": 1 gap".to_owned(),
@@ -133,7 +133,7 @@ fn loss(reason: Reason, total: &MissingTotal) -> String {
     };
     // The sum over several sources would be no span that anybody knows.
     if let (Some(seconds), 1) = (total.seconds, total.sources) {
-        said += &format!(", {} in all", crate::command::span_text(seconds));
+        said += &format!(", {} in all", crate::command::print::span_text(seconds));
     }
     if let (Some(since), Some(before)) = (&total.since, &total.before) {
         said += &format!(", between {since} and {before}");

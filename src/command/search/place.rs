@@ -2,59 +2,26 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
-use chrono_tz::Tz;
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Asked;
+use super::asked::Asked;
 use super::extent::Extent;
+use super::found::{Found, open_index, read, told};
 use super::lines::Lines;
 use super::tail;
-use crate::command::reach::{Answerer, Misread, Reach, Server, get, open};
+use crate::command::reach::{Answerer, Reach, Server, get, open};
 use crate::coverage::{self, Verdict};
-use crate::engine::tantivy::IndexError;
-use crate::engine::{Order, Range, Scope, View};
-use crate::event::AuditEvent;
-use crate::follow::index::{self as indexing, IndexingError};
-use crate::people;
-use crate::position::{Seq, rfc3339};
-use crate::query::{self, QueryError};
-use crate::search::{self, Export, Facets, LabelledValue, MAX_SIZE, Question, SearchError, Tally};
+use crate::engine::{Scope, View};
+use crate::position::Seq;
+use crate::search::{self, Export, Facets, LabelledValue, MAX_SIZE, Tally};
 use crate::store::Store;
 use crate::terminal::harmless;
 
 /// Where the answers come from.
 pub(super) struct Place(Answerer);
-
-/// An event, and the JSON that tells of it, with what is known of who acted.
-pub(super) struct Found {
-    pub(super) event: AuditEvent,
-    pub(super) json: String,
-}
-
-impl Found {
-    /// As a server said it.
-    pub(super) fn read(json: &str) -> Result<Self> {
-        Ok(Self {
-            event: read(json)?,
-            json: json.to_owned(),
-        })
-    }
-
-    /// As a server would say it.
-    pub(super) fn introduce(store: &Store, events: Vec<AuditEvent>) -> Result<Vec<Self>> {
-        let known = people::introduce(store, events)?.into_iter();
-        let found = known.map(|known| {
-            Ok(Self {
-                json: serde_json::to_string(&known)?,
-                event: known.event,
-            })
-        });
-        found.collect()
-    }
-}
 
 /// As much of an answer as is shown.
 #[derive(Deserialize)]
@@ -150,7 +117,7 @@ impl Place {
                 // Before the events, so that these have at least what it says.
                 let page = ask_page(server, &parameters, &[("limit", "1".to_owned())])?;
                 parameters.extend(asked.order());
-                crate::command::block_on(async {
+                crate::command::start::block_on(async {
                     let answer = open(server, "/v1/export", &borrowed(&parameters)).await?;
                     let mut lines = Lines::new(answer);
                     while let Some(line) = lines.next().await? {
@@ -189,9 +156,12 @@ impl Place {
         take: impl FnMut(Vec<Found>) -> Result<()>,
     ) -> Result<()> {
         match &self.0 {
-            Answerer::Server(server) => {
-                crate::command::block_on(tail::of_server(server, &asked.filters(), after, take))
-            }
+            Answerer::Server(server) => crate::command::start::block_on(tail::of_server(
+                server,
+                &asked.filters(),
+                after,
+                take,
+            )),
             Answerer::Dir(dir) => tail::of_dir(dir, &asked.question()?, after, take),
         }
     }
@@ -303,77 +273,9 @@ impl Look {
     }
 }
 
-impl Asked {
-    /// The filters, as a server takes them.
-    fn filters(&self) -> Vec<(&'static str, String)> {
-        let mut parameters = vec![("q", self.query.clone())];
-        parameters.extend(self.since.map(|since| ("since", rfc3339(since))));
-        parameters.extend(self.before.map(|before| ("before", rfc3339(before))));
-        if self.when.zone != Tz::UTC {
-            parameters.push(("tz", self.when.zone.name().to_owned()));
-        }
-        parameters
-    }
-
-    fn order(&self) -> Option<(&'static str, String)> {
-        (self.order == Order::Ascending).then(|| ("order", "asc".to_owned()))
-    }
-
-    fn question(&self) -> Result<Question> {
-        let range = Range {
-            since_us: self.since.map(|time| time.timestamp_micros()),
-            before_us: self.before.map(|time| time.timestamp_micros()),
-        };
-        Ok(Question {
-            query: query::parse(&self.query, self.when).map_err(with_place)?,
-            range,
-            order: self.order,
-        })
-    }
-}
-
 fn borrowed<'a>(parameters: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
     let parameters = parameters.iter();
     parameters
         .map(|(name, value)| (*name, value.as_str()))
         .collect()
-}
-
-/// What a server said, as what it should be.
-pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
-    serde_json::from_str(text).context("the server's answer cannot be read")
-}
-
-/// The log and the index as they are now.
-pub(super) fn look_into(dir: &Path) -> Result<(Store, View)> {
-    let store = Store::open_beside(dir)?;
-    let view = open_index(dir, &store)?;
-    Ok((store, view))
-}
-
-fn open_index(dir: &Path, store: &Store) -> Result<View> {
-    indexing::open_beside(dir, store).map_err(|error| match error {
-        IndexingError::Index(IndexError::Unusable(_)) => anyhow!(
-            "{error}: `orgtrail reindex` builds it from the log, and `orgtrail serve` does when it starts"
-        ),
-        error => error.into(),
-    })
-}
-
-/// An error with the place in the query that it is about.
-pub(super) fn told(error: SearchError) -> anyhow::Error {
-    match error {
-        SearchError::Query(error) => with_place(error),
-        SearchError::UnknownField {
-            at: Some(at),
-            message,
-            ..
-        } => with_place(QueryError { at, message }),
-        error => error.into(),
-    }
-}
-
-fn with_place(error: QueryError) -> anyhow::Error {
-    let at = error.at;
-    Misread::new(error, at).into()
 }

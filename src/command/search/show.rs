@@ -11,8 +11,9 @@ use comfy_table::{
 use crossterm::style::Stylize as _;
 use serde_json::json;
 
-use super::Colors;
-use super::place::{Found, Values};
+use super::asked::Colors;
+use super::found::Found;
+use super::place::Values;
 use crate::event::AuditEvent;
 use crate::position::{SourceKind, rfc3339};
 use crate::search::csv;

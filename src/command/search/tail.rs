@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::found::{Found, look_into, told};
 use super::lines::Lines;
-use super::place::{Found, look_into, told};
 use crate::command::reach::{Server, open};
 use crate::engine::Scope;
 use crate::position::Seq;

@@ -6,8 +6,9 @@ use tracing::warn;
 
 use super::directory::{self, Writing};
 use super::folder::{self, Old};
-use super::{Index, IndexError, let_go, lock, proof};
+use super::{Index, IndexError, close_writer, proof};
 use crate::position::Seq;
+use crate::sync::lock;
 
 impl Index {
     /// Begins a new index, to be filled up to `head` and beyond. The one before stays until that is done, but answers nothing.
@@ -28,7 +29,7 @@ impl Index {
 
     fn replace(&self, head: Seq, old: Old) -> Result<(), IndexError> {
         let mut slot = lock(&self.0.writing);
-        let_go(&mut slot);
+        close_writer(&mut slot);
         *slot = Some(self.begin_anew(head, old)?);
         self.finish_rebuild(&mut slot)
     }
@@ -80,7 +81,7 @@ impl Index {
         {
             return Ok(false);
         }
-        let_go(&mut slot);
+        close_writer(&mut slot);
         folder.remove_new()?;
         self.0.is_beside.store(false, Ordering::SeqCst);
         self.0.rebuild_to.store(0, Ordering::SeqCst);
@@ -117,7 +118,7 @@ impl Index {
         if !self.0.is_beside.load(Ordering::SeqCst) || is_stuck {
             return Ok(());
         }
-        let_go(slot);
+        close_writer(slot);
         match self.0.folder.swap(&self.0.breaker) {
             Ok(()) => self.0.is_beside.store(false, Ordering::SeqCst),
             Err(error @ IndexError::Io { .. }) => {

@@ -1,13 +1,14 @@
 //! What is remembered of replaced events between questions: which document of one segment a document of another one replaces.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tantivy::DocId;
 use tantivy::index::SegmentId;
 
 use super::bits::Bits;
 use crate::position::Seq;
+use crate::sync::lock;
 
 /// The most replacements that are remembered: 32 MiB. With more, each question works them out for itself.
 const MAX_REMEMBERED: usize = 4_000_000;
@@ -52,6 +53,6 @@ impl Replacements {
     }
 
     pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Remembered> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }

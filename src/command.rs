@@ -1,4 +1,4 @@
-//! The command line: what can be said, and who does it.
+//! The command line: its commands and options, and the function of each command.
 //!
 //! Output for people goes to standard output, progress and logs to standard error. Exit codes: 0 done, 1 failed, 2 wrong
 //! usage.
@@ -56,14 +56,14 @@ pub struct Cli {
     log_format: LogFormat,
     /// Log more.
     ///
-    /// Once for what is done, twice for everything. `RUST_LOG` says it more exactly.
+    /// Once for debug lines of orgtrail, twice for everything. `RUST_LOG` overrides it.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
     command: Command,
 }
 
-/// What to begin with.
+/// Shown with `--help`.
 const EXAMPLES: &str = "\
 Examples:
   orgtrail demo                              try it, without a credential
@@ -94,7 +94,7 @@ enum Command {
     Simulate(simulate::Args),
     /// Search from the shell, on a running server or in a data directory.
     Search(search::Args),
-    /// Say how each source is doing, what is proven of it, and what is not.
+    /// Show the state and the coverage of each source.
     Status(status::Args),
     /// Read history from upstream in the foreground.
     ///
@@ -115,7 +115,7 @@ enum Command {
     Scrub(scrub::Args),
     /// Create, list and revoke API tokens. The service may be running.
     Token(token::Args),
-    /// Say who asked what, the newest first.
+    /// Show who asked what, the newest first.
     AccessLog(access_log::Args),
     /// Check configuration, credentials, log, index and permissions, and report every problem.
     ///
@@ -139,10 +139,10 @@ impl Cli {
         })
     }
 
-    /// Does what was said.
+    /// Runs the command.
     ///
     /// # Errors
-    /// Whatever a person must be told.
+    /// An error for the user, with its causes.
     pub fn run(self) -> Result<()> {
         self.start_logging();
         // An index that is built opens many files.
@@ -168,7 +168,7 @@ impl Cli {
 
     fn start_logging(&self) {
         let default = match (self.verbose, &self.command) {
-            // Who waits for a bar does not want lines between.
+            // Log lines would break a progress bar.
             (0, Command::Demo(_) | Command::Backfill(_)) => "warn",
             (0, _) => "info",
             (1, _) => "info,orgtrail=debug",
@@ -179,7 +179,7 @@ impl Cli {
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
             .with_ansi(std::io::stderr().is_terminal());
-        // Only the first caller in a process sets the log up; a second one, in a test, goes on with it.
+        // Only the first call in a process sets logging up; tests call it more than once.
         let _first_or_not = match self.log_format {
             LogFormat::Text => logging.try_init(),
             LogFormat::Json => logging.json().try_init(),

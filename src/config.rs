@@ -1,13 +1,13 @@
 //! The configuration: one TOML file, with environment variables over it, as values that cannot be wrong.
 //!
 //! All mistakes are reported together, each with its file, line and column or its variable. Secrets are not part of it:
-//! it says where one is, and [`CredentialSource::read`] fetches it. What the values do is known by those who get them.
+//! it says where one is, and [`CredentialSource::read`] fetches it.
 //!
-//! Inside, `keys` asks for each key, `reader` finds it and notices what nobody asked for, `value` and `kinds` turn what
-//! was given into what is meant, `stranger` guesses what was meant instead, and `error` is the report.
+//! Inside, `keys` asks for each key, `reader` finds it and reports unknown ones, `value` and `kinds` parse values,
+//! `stranger` suggests the key that was meant, `values` are the result, and `error` is the report.
 //!
-//! `ORGTRAIL__HTTP__LISTEN=0.0.0.0:7070` stands for `listen` in `[http]`, and wins over the file. It is taken as it is
-//! where text is wanted, and as TOML elsewhere: `ORGTRAIL__POLL__SWEEPS='["1h"]'`.
+//! `ORGTRAIL__HTTP__LISTEN=0.0.0.0:7070` sets `listen` in `[http]`, and wins over the file. Its value is the text itself
+//! where the key is a text, and TOML elsewhere: `ORGTRAIL__POLL__SWEEPS='["1h"]'`.
 
 mod credential;
 mod error;
@@ -93,8 +93,8 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// What is to be said of variables that begin like ours and stand for no key: they have no effect. Those that begin as keys do
-/// are mistakes already, see [`Config::load`]; those that the configuration names for a token are used.
+/// Warnings about variables that begin with `ORGTRAIL_` and set no key: they have no effect. An unknown variable that begins
+/// with `ORGTRAIL__` is a mistake already, see [`Config::load`]. Variables that hold a configured token are used.
 #[must_use]
 pub fn unknown_variables(
     config: &Config,
@@ -102,7 +102,7 @@ pub fn unknown_variables(
 ) -> Vec<String> {
     let nothing = DeTable::new();
     let mut reader = Reader::new("", std::iter::empty());
-    // To read is to know the keys, whatever the values are.
+    // Reading declares the keys; the values do not matter.
     drop(keys::read(&mut reader, &nothing));
     let used = |name: &str| {
         let own = config.organizations.iter().map(|one| &one.credential);

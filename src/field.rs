@@ -291,7 +291,7 @@ pub fn is_body(path: &str) -> bool {
     })
 }
 
-/// A text as it is compared: each character in lower case by itself, whatever stands beside it.
+/// A text as it is compared: each character in lower case by itself, independent of its neighbours.
 #[must_use]
 pub fn folded(text: &str) -> String {
     if text.is_ascii() {

@@ -19,7 +19,7 @@
 //! A ledger of years would be long, so old windows are folded ([`fold()`]): cut where they overlap, then neighbours put together.
 //! A merged stretch says three things of all its moments at once: they were first sealed *no later* than it says, last
 //! scanned *no earlier*, and waited *at least* so long. Each of these bounds can only make a claim weaker, or leave it as it
-//! was. `waited` is kept for its own sake because the difference of two bounds would say less than was known.
+//! was. `waited` is stored separately because the difference of two bounds would say less than was known.
 //!
 //! Only neighbours that are alike are put together: settling ones when they were first sealed, and last scanned, within
 //! the [`slack`] of their next sweep; complete ones within the same seven days of a source's time, when their last scans began within

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// What stands in the place of a credential.
+/// The text that replaces a credential.
 const HIDDEN: &str = "[credential]";
 
 /// A part of the token of so many letters and digits is hidden, too: a text may have been cut in it.
@@ -79,14 +79,14 @@ impl Mask {
     }
 
     /// Where credentials are, as they are or with escapes.
-    fn find(&self, units: &[Unit]) -> Vec<(usize, usize)> {
+    fn find(&self, units: &[DecodedChar]) -> Vec<(usize, usize)> {
         let mut found = self.find_token(units);
         found.extend(find_by_form(units));
         found
     }
 
     /// Where the token or a part of it is. Only letters and digits count.
-    fn find_token(&self, units: &[Unit]) -> Vec<(usize, usize)> {
+    fn find_token(&self, units: &[DecodedChar]) -> Vec<(usize, usize)> {
         let letters: Vec<usize> = (0..units.len())
             .filter(|at| units[*at].c.is_ascii_alphanumeric())
             .collect();
@@ -124,7 +124,7 @@ impl Mask {
     }
 
     /// Runs of base64 that have a credential inside.
-    fn find_encoded(&self, units: &[Unit]) -> Vec<(usize, usize)> {
+    fn find_encoded(&self, units: &[DecodedChar]) -> Vec<(usize, usize)> {
         let is_base64 = |c: char| c.is_ascii_alphanumeric() || "+/-_=".contains(c);
         let runs = units.chunk_by(|a, b| is_base64(a.c) && is_base64(b.c));
         let runs = runs.filter(|run| run.len() >= ENCODED_LEN);
@@ -157,14 +157,14 @@ impl Mask {
 
 /// A character as it is meant, and where it is written.
 #[derive(Debug, Clone, Copy)]
-struct Unit {
+struct DecodedChar {
     c: char,
     start: usize,
     end: usize,
 }
 
 /// A text's characters, with escapes resolved and without those that cannot be seen.
-fn units(text: &str) -> Vec<Unit> {
+fn units(text: &str) -> Vec<DecodedChar> {
     let mut units = Vec::with_capacity(text.len());
     let mut start = 0;
     while let Some(c) = text[start..].chars().next() {
@@ -176,7 +176,7 @@ fn units(text: &str) -> Vec<Unit> {
                 '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}'
             );
         if !is_unseen {
-            units.push(Unit { c, start, end });
+            units.push(DecodedChar { c, start, end });
         }
         start = end;
     }
@@ -218,8 +218,8 @@ fn escape(text: &str) -> Option<(char, usize)> {
 }
 
 /// Where something has the form of a token of Cloudflare's.
-fn find_by_form(units: &[Unit]) -> Vec<(usize, usize)> {
-    let is_token = |unit: &&Unit| unit.c.is_ascii_alphanumeric() || "_-".contains(unit.c);
+fn find_by_form(units: &[DecodedChar]) -> Vec<(usize, usize)> {
+    let is_token = |unit: &&DecodedChar| unit.c.is_ascii_alphanumeric() || "_-".contains(unit.c);
     let is_at = |at: usize, prefix: &str| {
         let letters = units[at..].iter().map(|unit| unit.c.to_ascii_lowercase());
         letters.take(prefix.len()).eq(prefix.chars())

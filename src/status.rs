@@ -93,7 +93,7 @@ pub struct LastError {
     pub message: String,
 }
 
-/// How every source is doing, in the order of their names. Without a board nobody is polling.
+/// The status of every source, by name. `board` is `None` when no service polls.
 ///
 /// # Errors
 /// What the log says.

@@ -22,7 +22,7 @@ const PATIENCE: TimeDelta = TimeDelta::seconds(30);
 
 pub(super) async fn run(path: &Path) -> Result<()> {
     let config = super::start::load(path)?;
-    let mut report = Report::default();
+    let mut report = CheckReport::default();
     report.good(format!(
         "the configuration `{}` can be read",
         path.display()
@@ -53,7 +53,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     }
 }
 
-fn check_data(config: &Config, report: &mut Report) -> Result<Option<Store>> {
+fn check_data(config: &Config, report: &mut CheckReport) -> Result<Option<Store>> {
     let dir = &config.data_dir;
     if !dir.join(FILE_NAME).exists() {
         report.good(format!(
@@ -78,7 +78,7 @@ fn check_data(config: &Config, report: &mut Report) -> Result<Option<Store>> {
     Ok(Some(store))
 }
 
-fn check_log(store: &Store, report: &mut Report) -> Result<()> {
+fn check_log(store: &Store, report: &mut CheckReport) -> Result<()> {
     match store.check() {
         Ok(()) => report.good(format!(
             "the structure of the log is whole: {} events (SQLite's quick_check; bodies were not read)",
@@ -110,7 +110,7 @@ fn check_log(store: &Store, report: &mut Report) -> Result<()> {
     }
 }
 
-fn check_index(dir: &Path, store: &Store, report: &mut Report) -> Result<()> {
+fn check_index(dir: &Path, store: &Store, report: &mut CheckReport) -> Result<()> {
     let checked = open_beside(dir, store).and_then(|_| Ok(verify_beside(dir, store.log_id())?));
     match checked {
         Ok(seq) => report.good(format!(
@@ -129,7 +129,7 @@ async fn check_credential(
     following: &Following,
     store: Option<&Store>,
     clock: &Clock,
-    report: &mut Report,
+    report: &mut CheckReport,
 ) -> Result<()> {
     // That it cannot be read was said before.
     if credential.read().is_err() {
@@ -180,7 +180,7 @@ async fn permit(
     upstream: &Upstream,
     credential: &CredentialSource,
     clock: &Clock,
-    report: &mut Report,
+    report: &mut CheckReport,
 ) -> Result<Option<Permit>> {
     let give_up = clock.steady() + PATIENCE;
     loop {
@@ -201,11 +201,11 @@ async fn permit(
 }
 
 #[derive(Default)]
-struct Report {
+struct CheckReport {
     problems: usize,
 }
 
-impl Report {
+impl CheckReport {
     #[expect(clippy::unused_self, reason = "all kinds of line are the report's")]
     fn good(&self, line: impl std::fmt::Display) -> Result<()> {
         Ok(say(format!("ok       {line}"))?)

@@ -28,7 +28,7 @@ const PROBE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where to ask. Without either, the data directory of the configuration.
 #[derive(Debug, ClapArgs)]
-pub(super) struct Reach {
+pub(super) struct TargetArgs {
     /// Server to ask, such as `http://127.0.0.1:7070`.
     ///
     /// Without `http://` or `https://`, it is `http://`.
@@ -75,7 +75,7 @@ pub(super) enum Answerer {
     Dir(PathBuf),
 }
 
-impl Reach {
+impl TargetArgs {
     /// Who is to be asked.
     ///
     /// # Errors
@@ -151,7 +151,7 @@ impl std::fmt::Display for Server {
 /// The service that uses a data directory, if one answers: at the address in the directory's lock file, and from the same log.
 fn running(dir: &Path, log_id: Uuid) -> Result<Option<Server>> {
     #[derive(Deserialize)]
-    struct Ready {
+    struct ReadyAnswer {
         log_id: Uuid,
     }
     let Some(address) = announced(dir) else {
@@ -184,7 +184,7 @@ fn running(dir: &Path, log_id: Uuid) -> Result<Option<Server>> {
     };
     // After a crash, no program listens at that address, or another one.
     let ready = answer.ok();
-    let ready = ready.and_then(|text| serde_json::from_str::<Ready>(&text).ok());
+    let ready = ready.and_then(|text| serde_json::from_str::<ReadyAnswer>(&text).ok());
     let is_ours = ready.is_some_and(|ready| ready.log_id == log_id);
     Ok(is_ours.then(|| Server {
         home: Some((dir.to_owned(), address)),

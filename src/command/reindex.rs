@@ -56,12 +56,12 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     })?)
 }
 
-/// Brings the index up to the log's head, and lets go of it.
+/// Indexes up to the log's head, and closes the index.
 pub(super) fn catch_up(store: Store, index: &Index) -> Result<()> {
     catch_up_while(store, index, || true).map(|_| ())
 }
 
-/// The same, as long as somebody wants to wait for it. Says whether it is up.
+/// The same, unless it is interrupted. Returns whether the index is up to date.
 pub(super) fn catch_up_while(
     store: Store,
     index: &Index,

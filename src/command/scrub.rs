@@ -50,7 +50,7 @@ pub(super) struct Args {
 
 /// What came of it.
 #[derive(Serialize)]
-struct Report {
+struct ScrubReport {
     /// How many events were checked.
     events: u64,
     /// How many of them are damaged.
@@ -85,7 +85,7 @@ impl DamagedReport {
 }
 
 /// What a pass found.
-struct Found {
+struct PassResult {
     events: u64,
     total: u64,
     damaged: Vec<DamagedEvent>,
@@ -111,7 +111,7 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<()> {
     }
     let is_repaired = |event: &&DamagedEvent| repaired.seqs.binary_search(&event.seq).is_ok();
     let (mended, damaged): (Vec<_>, Vec<_>) = found.damaged.iter().partition(is_repaired);
-    let report = Report {
+    let report = ScrubReport {
         events: found.events,
         damaged_total: found.total - mended.len() as u64,
         damaged: (damaged.into_iter())
@@ -136,12 +136,12 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<()> {
 }
 
 /// Checks every event that the log holds now. The result is saved, unless a service has the log.
-fn check_all(store: &Store, is_beside: bool, now: DateTime<Utc>) -> Result<Found> {
+fn check_all(store: &Store, is_beside: bool, now: DateTime<Utc>) -> Result<PassResult> {
     let head = store.head();
     let bar = ProgressBar::new(head.0).with_style(ProgressStyle::with_template(
         "{bar:30} {human_pos} of {human_len} events  {per_sec}  {eta} left",
     )?);
-    let mut found = Found {
+    let mut found = PassResult {
         events: 0,
         total: 0,
         damaged: Vec::new(),
@@ -222,7 +222,7 @@ fn reindex_repaired(dir: &Path, store: &Store) -> Result<()> {
     reindex::catch_up(store.clone(), &index)
 }
 
-impl Report {
+impl ScrubReport {
     fn for_people(&self) -> String {
         let mut text = format!("{} checked.", super::print::counted(self.events, "event"));
         if !self.repaired.is_empty() {

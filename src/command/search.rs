@@ -14,11 +14,11 @@ use anyhow::{Result, anyhow, ensure};
 use chrono_tz::Tz;
 use clap::Args as ClapArgs;
 
-use self::asked::{Asked, Colors};
-use self::place::{FirstPage, Place};
-use self::show::{Form, Show};
-use super::moment::Moment;
-use super::reach::{Misread, Reach};
+use self::asked::{Colors, SearchRequest};
+use self::place::{FirstPage, SearchTarget};
+use self::show::{EventPrinter, Form};
+use super::moment::MomentArg;
+use super::reach::{Misread, TargetArgs};
 use crate::clock::Clock;
 use crate::engine::Order;
 use crate::query::When;
@@ -50,11 +50,11 @@ pub(super) struct Args {
     ///
     /// `7d` or `now-7d` is seven days ago, `now/d` the midnight with which today begins, `2026-08-03` the midnight with which
     /// that day begins, and `2026-08-03T08:00:00Z` itself.
-    #[arg(long, value_name = "TIME", value_parser = Moment::read)]
-    since: Option<Moment>,
+    #[arg(long, value_name = "TIME", value_parser = MomentArg::read)]
+    since: Option<MomentArg>,
     /// Only what happened before this time.
-    #[arg(long, value_name = "TIME", value_parser = Moment::read)]
-    before: Option<Moment>,
+    #[arg(long, value_name = "TIME", value_parser = MomentArg::read)]
+    before: Option<MomentArg>,
     /// Time zone of dates and of `now/d`, such as `Europe/Berlin`.
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = parse_zone)]
     tz: Tz,
@@ -67,7 +67,7 @@ pub(super) struct Args {
     /// Oldest first.
     #[arg(long)]
     oldest_first: bool,
-    /// Newest events, and then each that comes.
+    /// Show the newest events, then follow new ones.
     #[arg(long, conflicts_with_all = ["all", "oldest_first", "before"])]
     follow: bool,
     /// This field's most frequent values instead of events; repeatable.
@@ -92,7 +92,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
     color: Colors,
     #[command(flatten)]
-    reach: Reach,
+    reach: TargetArgs,
 }
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
@@ -110,11 +110,11 @@ fn search(args: &Args, config: &Path) -> Result<()> {
         Order::Descending
     };
     let when = When { now, zone: args.tz };
-    let time = |moment: &Option<Moment>| {
+    let time = |moment: &Option<MomentArg>| {
         let time = moment.as_ref().map(|moment| moment.seen_from(when));
         time.transpose().map_err(|message| anyhow!(message))
     };
-    let asked = Asked {
+    let asked = SearchRequest {
         when,
         query: args.query.clone(),
         since: time(&args.since)?,
@@ -127,13 +127,13 @@ fn search(args: &Args, config: &Path) -> Result<()> {
         ends.is_none_or(|(since, before)| since < before),
         "`--before` is not after `--since`"
     );
-    let place = Place::open(&args.reach, config)?;
+    let place = SearchTarget::open(&args.reach, config)?;
     let form = match (args.json, args.csv) {
         (true, _) => Form::Json,
         (_, true) => Form::Csv,
         _ => Form::Table,
     };
-    let show = Show::new(form, args.color, args.utc);
+    let show = EventPrinter::new(form, args.color, args.utc);
     if !args.facets.is_empty() {
         let size = asked.limit.min(MAX_SIZE);
         let (values, extent) = place.facets(&asked, &args.facets, size)?;

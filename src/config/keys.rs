@@ -1,7 +1,6 @@
-//! The keys of the configuration: every one with its default and its kind, and what they must be to each other.
+//! Every key of the configuration with its default and its type, and the rules about several keys.
 //!
-//! This is the only place that names them. How they are found and refused is in `reader`, what their values can be in
-//! `kinds`.
+//! Only this file names the keys. `reader` finds them and reports unknown ones; `kinds` parses their values.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;

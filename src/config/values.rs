@@ -11,20 +11,20 @@ use super::credential::CredentialSource;
 use crate::access::{Auth, PrincipalLimits};
 use crate::position::Source;
 
-/// Everything that an operator decides.
+/// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where the store and the index are, absolute or from the working directory.
+    /// The directory of the log and the index, absolute or relative to the working directory.
     pub data_dir: PathBuf,
-    /// The face towards the people who search.
+    /// The HTTP server.
     pub http: HttpConfig,
-    /// The face towards Cloudflare.
+    /// Cloudflare's API.
     pub upstream: UpstreamConfig,
-    /// When what is asked for.
+    /// When sources are polled.
     pub poll: PollConfig,
-    /// The organizations whose logs are kept, each with the accounts in it.
+    /// The organizations whose logs are collected, with their accounts.
     pub organizations: Vec<OrganizationConfig>,
-    /// The accounts that are kept by themselves. No source occurs twice, here and above together.
+    /// Single accounts. No source occurs twice, here and above together.
     pub accounts: Vec<AccountConfig>,
 }
 

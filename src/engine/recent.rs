@@ -1,7 +1,7 @@
 //! The newest events as they were indexed, for those who follow: each is held against a question in memory, so that many
 //! tails do not each search the index after every commit.
 //!
-//! Nothing is kept while nobody follows. It does not know which engine the events are in.
+//! Without a follower it keeps nothing. It does not depend on the engine.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,12 +34,12 @@ struct Inner {
 /// Events without a hole between them, the oldest first.
 #[derive(Default)]
 struct Newest {
-    events: VecDeque<Arc<Held>>,
+    events: VecDeque<Arc<RecentEvent>>,
     bytes: usize,
 }
 
 /// An event that is kept.
-struct Held {
+struct RecentEvent {
     hit: Hit,
     source: Source,
     entry: Entry,
@@ -74,7 +74,7 @@ impl Recent {
             *self.newest() = Newest::default();
             return;
         };
-        let held = Held {
+        let held = RecentEvent {
             hit,
             source: source.clone(),
             entry,
@@ -125,7 +125,7 @@ impl Recent {
     }
 
     /// The events after one place, up to another; `None` when not all of them are kept.
-    fn between(&self, after: Seq, upto: Seq) -> Option<Vec<Arc<Held>>> {
+    fn between(&self, after: Seq, upto: Seq) -> Option<Vec<Arc<RecentEvent>>> {
         let newest = self.newest();
         let first = newest.events.front()?.hit.seq.0;
         let last = newest.events.back()?.hit.seq;

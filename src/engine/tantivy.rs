@@ -2,11 +2,11 @@
 //!
 //! The only user of Tantivy. What it has taken in is said by its own commits: each carries the log's id and the place of
 //! the last event in it, so that effect and progress are saved together. Lost, damaged, ahead of the log, or built by
-//! another schema, a new one is built, and whoever feeds it starts from zero with the same code. An index that cannot be opened
+//! another schema, a new one is built, and the follower feeds it from the first event with the same code. An index that cannot be opened
 //! for another reason stays as it is, and is tried again.
 //!
 //! Segments are sorted newest first, so the newest answers are read from the front and nothing else is touched.
-//! It does not know where events come from, nor what people may ask.
+//! It does not depend on the sources of events or on the HTTP parameters.
 
 mod any_path;
 mod arrivals;
@@ -67,18 +67,18 @@ use super::hit::Hit;
 use super::recent::Recent;
 use super::values::{entry_of, entry_of_row};
 
-use self::directory::Writing;
+use self::directory::OpenWriter;
 use self::document::Paths;
 pub use self::error::IndexError;
 pub use self::faults::{Faults, Work};
 pub use self::folder::DIR_NAME;
 use self::folder::{Folder, Old};
-pub use self::matches::Matches;
+pub use self::matches::IndexMatches;
 use self::schema::Shape;
 pub use self::snapshot::Snapshot;
 pub use self::verify::{Unverified, verify_beside};
 
-/// How the names of the engine's threads begin. A panic there ends one merge, or leads to a reopening; either is caught by the engine.
+/// The prefixes of the names of Tantivy's threads. The engine handles a panic in one of them: a merge ends, or the index is reopened.
 pub const ENGINE_THREADS: &[&str] = &["merge_thread_", "segment_updater", "thrd-tantivy-index"];
 
 /// The index. A clone is another handle to the same one and costs a reference count.
@@ -90,20 +90,20 @@ struct Inner {
     log_id: Uuid,
     shape: Shape,
     breaker: Breaker,
-    writing: Mutex<Option<Writing>>,
-    /// The newest events, for those who follow.
+    writing: Mutex<Option<OpenWriter>>,
+    /// The newest events, for tails.
     recent: Recent,
-    /// What questions are answered from; replaced after each commit.
+    /// The snapshot that questions read; replaced after each commit.
     snapshot: RwLock<Arc<Snapshot>>,
     /// The last event that can be found, announced after each commit.
     found: watch::Sender<Seq>,
-    /// The log's head when a rebuild was begun: until it is reached, answers are not whole.
+    /// The log's head when a rebuild began. Until the rebuild reaches it, answers are incomplete.
     rebuild_to: AtomicU64,
     /// Whether it is being built in a directory beside the one that it will replace.
     is_beside: AtomicBool,
     /// Whether it is marked as unfinished, in the directory of the one that it replaces.
     is_marked: AtomicBool,
-    /// Whether it could not be put in the place of the one before, and is used where it is until the next start.
+    /// Whether the new index could not be moved to its final place. It is used where it is until the next start.
     is_stuck: AtomicBool,
 }
 
@@ -233,13 +233,13 @@ impl Index {
         open(&mut lock(&self.0.writing)).map(|_| ())
     }
 
-    /// The newest events, for those who follow.
+    /// The newest events, for tails.
     #[must_use]
     pub fn recent(&self) -> &Recent {
         &self.0.recent
     }
 
-    /// The last event added, committed or not: whoever feeds the index goes on after it.
+    /// The last event added, committed or not. The next event to add comes after it.
     #[must_use]
     pub fn added(&self) -> Seq {
         lock(&self.0.writing)
@@ -247,7 +247,7 @@ impl Index {
             .map_or(Seq::ZERO, |writing| writing.added)
     }
 
-    /// Whether one of the next events may be what made the index fail before: each is then tried by itself.
+    /// Whether one of the next events may have made the index fail before. Each is then added and committed alone.
     #[must_use]
     pub fn is_suspicious(&self) -> bool {
         lock(&self.0.writing)
@@ -301,7 +301,7 @@ impl Index {
         &self,
         event: &AuditEvent,
         replaced: Option<Hit>,
-        writing: &mut Writing,
+        writing: &mut OpenWriter,
     ) -> (TantivyDocument, bool) {
         let shape = &self.0.shape;
         let paths = &mut writing.paths;
@@ -411,7 +411,7 @@ impl Index {
         verify::damaged_of(&index, files)
     }
 
-    /// Waits for merges under way, and lets go of the directory.
+    /// Waits for running merges, and closes the directory.
     ///
     /// # Errors
     /// When a merge failed; nothing that was committed is lost.
@@ -432,7 +432,7 @@ impl Index {
     }
 
     /// The index at its last commit: the one that is being built, if there is one.
-    fn open_last(&self, head: Seq) -> Result<(Writing, Snapshot), IndexError> {
+    fn open_last(&self, head: Seq) -> Result<(OpenWriter, Snapshot), IndexError> {
         let Inner {
             folder,
             shape,
@@ -454,7 +454,7 @@ impl Index {
         directory::open_whole(&folder.current(), shape, *log_id, head)
     }
 
-    fn publish(&self, writing: &mut Writing) -> Result<(), IndexError> {
+    fn publish(&self, writing: &mut OpenWriter) -> Result<(), IndexError> {
         let snapshot = Snapshot::take(&writing.reader, &self.0.shape, writing.added)?;
         self.show(snapshot);
         Ok(())
@@ -481,7 +481,7 @@ impl Drop for Inner {
 
 /// Closes the writer, so that the directory can be opened again. It waits for running merges: they delete files, which would
 /// break a reader that opens the directory next. A failed merge loses nothing that was committed.
-fn close_writer(slot: &mut Option<Writing>) {
+fn close_writer(slot: &mut Option<OpenWriter>) {
     if let Some(Err(error)) = slot
         .take()
         .map(|writing| writing.writer.wait_merging_threads())
@@ -490,7 +490,7 @@ fn close_writer(slot: &mut Option<Writing>) {
     }
 }
 
-fn open(writing: &mut Option<Writing>) -> Result<&mut Writing, IndexError> {
+fn open(writing: &mut Option<OpenWriter>) -> Result<&mut OpenWriter, IndexError> {
     writing.as_mut().ok_or(IndexError::Unavailable)
 }
 

@@ -13,12 +13,12 @@ const LONGEST_SLACK: TimeDelta = TimeDelta::hours(6);
 /// A seal that is later than the present by more than this was made while a clock was wrong.
 const LONGEST_AHEAD: TimeDelta = TimeDelta::days(1);
 
-/// A sealed window, or what several of them prove of a stretch. Each bound holds for every moment of it.
+/// A sealed window, or what several of them prove about a range. Each bound holds for every moment of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
     /// How it was first sealed; [`WindowKind::Sweep`] only for a scan by itself.
     pub kind: WindowKind,
-    /// The stretch.
+    /// The range.
     pub window: Window,
     /// It was first sealed no later than this.
     pub first_sealed: DateTime<Utc>,
@@ -26,20 +26,20 @@ pub struct Sealed {
     pub scanned_at: DateTime<Utc>,
     /// Its last scan began at least so long after its first seal.
     pub waited: TimeDelta,
-    /// What its scans showed and came to, all together.
+    /// The sum over its scans.
     pub counts: Counts,
 }
 
-/// What scans showed and came to.
+/// The numbers of scans.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Pages.
     pub pages: u64,
     /// Entries, as often as they were shown.
     pub entries: u64,
-    /// Of those, entries that were not held before.
+    /// Of those, entries that were not stored before.
     pub new: u64,
-    /// Of those, other content under an id that was held.
+    /// Of those, other content under an id that was stored.
     pub revisions: u64,
 }
 
@@ -187,7 +187,7 @@ pub fn profile(sealed: &[Sealed]) -> Vec<Sealed> {
         let mut counts = Counts::default();
         while let Some(at) = waiting.next_if(|at| sealed[*at].window.since <= window.since) {
             covering.push(at);
-            // What a scan came to is told once, where it begins.
+            // The counts of a scan are added once, where it begins.
             counts.add(sealed[at].counts);
         }
         let together = covering

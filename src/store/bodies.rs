@@ -31,10 +31,10 @@ pub(super) const NO_DICTIONARY: i64 = 0;
 
 /// All dictionaries of one log, and which of them new bodies use.
 pub(super) struct Bodies {
-    state: Mutex<State>,
+    state: Mutex<Dictionaries>,
 }
 
-struct State {
+struct Dictionaries {
     decoders: Decoders,
     current: Option<Arc<Current>>,
     /// Since the current dictionary was taken into use, for [`Bodies::falls_short`].
@@ -67,7 +67,7 @@ const WORSE: f64 = 1.3;
 
 impl Bodies {
     pub(super) fn new() -> Self {
-        let state = State {
+        let state = Dictionaries {
             decoders: Decoders::default(),
             current: None,
             raw_bytes: 0,
@@ -159,7 +159,7 @@ impl Bodies {
         self.lock().decoders.clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Dictionaries> {
         lock(&self.state)
     }
 }

@@ -21,18 +21,18 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Locks the directory for this process. A command that only looks who holds it ([`Holder::of`]) holds it for a moment, so
-/// a few tries are made.
+/// Locks the directory for this process. [`Holder::of`] takes the lock for a moment to find out who has it, so a few tries
+/// are made.
 pub(super) fn take_lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join(LOCK_NAME);
     let file = private::open_file(&path).map_err(unusable(&path))?;
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
             Ok(()) => {
-                // In place of what a crash left there. On a full disk nobody learns who it is.
+                // Replaces what a crash left there. On a full disk the file stays empty, and other processes cannot name the holder.
                 file.set_len(0).map_err(unusable(&path))?;
                 if let Err(error) = holder::write_holder(&file, None) {
-                    tracing::debug!(error = %error, "The lock file does not say who holds it.");
+                    tracing::debug!(error = %error, "Writing the holder into the lock file failed.");
                 }
                 return Ok(file);
             }

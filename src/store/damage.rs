@@ -60,7 +60,7 @@ pub enum NotRepaired {
     Unreadable,
     /// Upstream shows no entry with its SHA-256.
     NotShown,
-    /// Upstream shows the entry, and it cannot be written in the place on disk where the event stands.
+    /// Upstream shows the entry, but its place on disk cannot be written.
     PlaceUnusable,
 }
 

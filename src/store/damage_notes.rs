@@ -5,14 +5,14 @@ use rusqlite::Connection;
 
 use super::error::StoreError;
 use super::handle::Store;
-use super::reading::Stored;
+use super::reading::StoredEvent;
 use super::steps;
 use crate::position::Seq;
 use crate::sync::lock;
 
 impl Store {
     /// Remembers which of the events that were just read are damaged.
-    pub(super) fn note_damage(&self, read: &[Stored]) {
+    pub(super) fn note_damage(&self, read: &[StoredEvent]) {
         for stored in read {
             let (Some(damage), seq) = (stored.damage, stored.event.seq) else {
                 continue;

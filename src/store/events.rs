@@ -6,12 +6,12 @@ use rusqlite::{Connection, Transaction};
 use super::bodies;
 use super::error::StoreError;
 use super::handle::{Store, newest_seq};
-use super::lateness::Shown;
+use super::lateness::FirstSightings;
 use super::open_window::Then;
 use super::reading::is_damage;
 use super::window_id::WindowId;
 use super::windows::{self, Advance};
-use super::writing::{Appended, Writing, Written};
+use super::writing::{Appended, EventWriter, WriteResult};
 use super::{ledger_rows, steps};
 use crate::durable::Step;
 use crate::event::{Arrival, AuditEvent, Identity, sha256};
@@ -69,9 +69,9 @@ impl Store {
         let written = self.write(steps::APPEND_PAGE, page.received_at, |db, held, head| {
             let source = page.window.source;
             let stretch = windows::stretch(db, page.window)?;
-            let mut writing = Writing::new(self, (db, held), source, head, page.received_at);
+            let mut writing = EventWriter::new(self, (db, held), source, head, page.received_at);
             writing.sealed = ledger_rows::sealed_within(db, source, stretch.widened())?;
-            writing.shown = Shown::by(db, page.window)?;
+            writing.shown = FirstSightings::by(db, page.window)?;
             let (then, leads_in_circle) = match page.leads_in_circle(db)? {
                 true => (&Then::StartOver, true),
                 false => (&page.then, false),
@@ -101,7 +101,7 @@ impl Store {
     }
 
     /// Changes the log by new events, all or nothing; then announces the new head, and puts back the bodies of damaged events
-    /// that came in again. `write` is given a connection on which what is held already is read (see [`Writing`]), and the head
+    /// that came in again. `write` is given a connection on which what is held already is read (see [`EventWriter`]), and the head
     /// before.
     ///
     /// When the file turns out to be damaged, the index of identities is made again from the rows, once, and the change is
@@ -110,7 +110,7 @@ impl Store {
         &self,
         step: Step,
         now: DateTime<Utc>,
-        mut write: impl FnMut(&Transaction<'_>, &Connection, Seq) -> Result<Written, StoreError>,
+        mut write: impl FnMut(&Transaction<'_>, &Connection, Seq) -> Result<WriteResult, StoreError>,
     ) -> Result<Appended, StoreError> {
         let mut try_write = || {
             self.ask(|held| {

@@ -45,11 +45,11 @@ pub(super) struct Inner {
     /// The newest event's place, announced after each commit.
     pub(super) head: watch::Sender<Seq>,
     pub(super) breaker: Breaker,
-    /// Nothing is written any more. Set and read under the writer's lock.
+    /// Whether writing has ended. Set and read under the writer's lock.
     pub(super) is_closed: AtomicBool,
-    /// Whether the index of identities was made again, or that was tried.
+    /// Whether a rebuild of the index of identities was tried.
     pub(super) has_rebuilt_identities: AtomicBool,
-    /// Which step the disk did not take, and why, until that step succeeds: a smaller one may succeed before.
+    /// The step that failed because of the disk, and why. It stays until the same step succeeds: a smaller step may succeed earlier.
     pub(super) disk_problem: Mutex<Option<(Step, DiskProblem)>>,
     /// Held as long as the store is open for writing.
     pub(super) lock: Option<File>,
@@ -144,7 +144,7 @@ impl Store {
         self.0.head.subscribe()
     }
 
-    /// Has SQLite look at its own file.
+    /// Runs SQLite's own check of the file.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] with what it found.
@@ -165,8 +165,8 @@ impl Store {
         }
     }
 
-    /// Ends all writing: whoever writes now is waited for, the write-ahead log is folded into the database, and the directory
-    /// is free for another process, even while a handle to this log is left somewhere.
+    /// Ends all writing: waits for the running change, moves the write-ahead log into the database, and unlocks the directory for
+    /// other processes, even while another handle to this log exists.
     ///
     /// # Errors
     /// What SQLite or the file system says.
@@ -175,9 +175,9 @@ impl Store {
         self.0.is_closed.store(true, Ordering::SeqCst);
         let folded = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         if let Some(lock) = &self.0.lock {
-            // Nobody answers there any more. An address that stays leads nowhere, which harms nothing.
+            // The service has stopped. An address that stays in the file does no harm: readers compare the id of the log.
             if let Err(error) = holder::write(lock, "") {
-                tracing::debug!(error = %error, "The address in the lock file could not be removed.");
+                tracing::debug!(error = %error, "Removing the address from the lock file failed.");
             }
             lock.unlock().map_err(unusable(&self.0.path))?;
         }
@@ -211,8 +211,8 @@ impl Store {
         changed
     }
 
-    /// Makes the index of identities again from the rows of `event`: nothing but it may be damaged. Once in the life of this
-    /// handle, because a file that is damaged elsewhere stays so; returns whether it was done.
+    /// Rebuilds the index of identities from the rows of `event`, in case only the index is damaged. Tried once for each
+    /// handle, since damage elsewhere in the file would remain. Returns whether it succeeded.
     pub(super) fn rebuild_identities(&self) -> bool {
         if self.0.has_rebuilt_identities.swap(true, Ordering::SeqCst) {
             return false;
@@ -222,18 +222,18 @@ impl Store {
         match rebuilt {
             Ok(()) => {
                 tracing::warn!(
-                    "The index of identities was damaged. It was made again from the rows."
+                    "The index of identities was damaged and has been rebuilt from the rows."
                 );
                 true
             }
             Err(error) => {
-                tracing::warn!(error = %error, "The log is damaged, and its index of identities could not be made again.");
+                tracing::warn!(error = %error, "The log is damaged: rebuilding its index of identities failed.");
                 false
             }
         }
     }
 
-    /// Why the log cannot be written at present, when the disk is the cause.
+    /// Why the disk does not allow writing now; `None` when it does.
     #[must_use]
     pub fn disk_problem(&self) -> Option<DiskProblem> {
         lock(&self.0.disk_problem).map(|(_, problem)| problem)
@@ -265,7 +265,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Closing the file is not enough: a child process that is being started holds it open a moment longer.
         if let Some(Err(error)) = self.lock.as_ref().map(File::unlock) {
-            tracing::debug!(error = %error, "The lock of the data directory could not be let go.");
+            tracing::debug!(error = %error, "Releasing the lock of the data directory failed.");
         }
     }
 }

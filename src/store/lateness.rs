@@ -29,7 +29,7 @@ const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(2);
 
 /// Entries that one scan is the first to show.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(super) struct FirstSightings {
     /// `live` or `sweep`.
     found: WindowKind,
     /// From here on no scan before this one has looked; nothing when that is not known.
@@ -37,7 +37,7 @@ pub(super) struct Shown {
     late: Late,
 }
 
-impl Shown {
+impl FirstSightings {
     /// What a scan can tell of lateness; nothing when it reads history, or comes after too long a pause.
     pub(super) fn by(db: &Connection, window: WindowId) -> Result<Option<Self>, StoreError> {
         let mut ask = db.prepare_cached("SELECT kind, began_us FROM window WHERE id = ?1")?;
@@ -112,7 +112,7 @@ pub(super) fn visibility(db: &Connection, source: i64) -> Result<Visibility, Sto
         "SELECT found, entries, longest_us FROM visibility WHERE source = ?1 ORDER BY bucket",
     )?;
     let found = ask.query_map([source], |row| {
-        let bucket = Bucket {
+        let bucket = LatenessBucket {
             entries: row.get(1)?,
             longest_us: row.get(2)?,
         };
@@ -137,10 +137,10 @@ pub(super) fn visibility(db: &Connection, source: i64) -> Result<Visibility, Sto
 
 /// Entries that were late, before they are added to the histogram.
 #[derive(Debug, Default)]
-pub(super) struct Late(BTreeMap<i64, Bucket>);
+pub(super) struct Late(BTreeMap<i64, LatenessBucket>);
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Bucket {
+struct LatenessBucket {
     entries: u64,
     longest_us: i64,
 }
@@ -175,12 +175,12 @@ impl Store {
     /// What the database says, also when the source was never written down.
     pub fn lateness(&self, source: &Source) -> Result<Option<Lateness>, StoreError> {
         let source = self.number_of(source)?;
-        let buckets: Vec<Bucket> = self.ask(|db| {
+        let buckets: Vec<LatenessBucket> = self.ask(|db| {
             let mut ask = db.prepare_cached(
                 "SELECT entries, longest_us FROM lateness WHERE source = ?1 ORDER BY bucket",
             )?;
             let found = ask.query_map([source], |row| {
-                Ok(Bucket {
+                Ok(LatenessBucket {
                     entries: row.get(0)?,
                     longest_us: row.get(1)?,
                 })
@@ -191,7 +191,7 @@ impl Store {
     }
 }
 
-fn summary(buckets: &[Bucket]) -> Option<Lateness> {
+fn summary(buckets: &[LatenessBucket]) -> Option<Lateness> {
     let last = buckets.last()?;
     let entries: u64 = buckets.iter().map(|bucket| bucket.entries).sum();
     let at = |hundredths: u64| {

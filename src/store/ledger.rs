@@ -1,7 +1,7 @@
 //! A source's ledger, read as a whole: how far it has come, and what is proven.
 //!
 //! A ledger is short (see [`crate::ledger`]), asked for often, and changed a page at a time, so it is kept in memory
-//! until its source's windows change. Only the process that writes the log may do so; who looks on reads the file.
+//! until its source's windows change. Only the process that writes the log may cache it; other processes read the file each time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -27,17 +27,17 @@ const BUSY_SPAN: TimeDelta = TimeDelta::days(1);
 /// How far a source has come.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
-    /// The scans to go on with, at most one of each kind.
+    /// The open scans, at most one of each kind.
     pub open: Vec<(WindowKind, OpenWindow)>,
     /// Where the first live window began.
     pub live_since: Option<DateTime<Utc>>,
-    /// Where the live windows end that are done with.
+    /// Where the last finished live window ends.
     pub live_before: Option<DateTime<Utc>>,
-    /// The live window that was done with last.
+    /// The last finished live window.
     pub last_live: Option<LastLive>,
     /// Where the latest backfill window ends, open or not.
     pub history_before: Option<DateTime<Utc>>,
-    /// Where the earliest backfill window begins that is done with.
+    /// Where the earliest finished backfill window begins.
     pub backfilled_to: Option<DateTime<Utc>>,
     /// That window.
     pub last_backfill: Option<LastBackfill>,
@@ -47,7 +47,7 @@ pub struct Progress {
     pub to_sweep: Arc<[Sealed]>,
     /// Stretches that were passed without a proof, and why.
     pub gaps: Arc<[(Window, GapCause)]>,
-    /// How often the scan of the sweep that was done with last had to start over.
+    /// How often the scan of the last finished sweep had to start over.
     pub last_sweep_restarts: u32,
     /// New entries a second, over its latest day.
     pub rate: f64,
@@ -57,7 +57,7 @@ pub struct Progress {
     pub visibility: Visibility,
 }
 
-/// The live window that was done with last.
+/// The last finished live window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastLive {
     /// Where it begins.
@@ -244,11 +244,11 @@ fn last_live(mut rows: Vec<&LedgerRow>) -> Option<LastLive> {
 
 /// What is remembered of the ledgers, by the numbers of their sources.
 #[derive(Default)]
-pub(super) struct Ledgers(pub(super) Mutex<Remembered>);
+pub(super) struct Ledgers(pub(super) Mutex<CachedLedgers>);
 
 /// The remembered ledgers.
 #[derive(Default)]
-pub(super) struct Remembered {
+pub(super) struct CachedLedgers {
     pub(super) numbers: HashMap<Source, i64>,
     pub(super) progress: HashMap<i64, Progress>,
     /// Counts changes, so that what was read before one is not remembered after it.

@@ -53,7 +53,7 @@ impl Store {
         self.change_ledger(source, steps::FOLD_LEDGER, |db| fold(db, source, sweeps))
     }
 
-    /// Writes down what the service means to do, which says what is complete.
+    /// Saves the configured sweeps and backfill, which define when a range is complete.
     ///
     /// # Errors
     /// What the database says.
@@ -77,7 +77,7 @@ impl Store {
         })
     }
 
-    /// What the service last meant to do; `None` when none has run yet.
+    /// The saved sweeps and backfill; `None` when no service has run yet.
     ///
     /// # Errors
     /// What the database says, also when what it holds is not what was written.

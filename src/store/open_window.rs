@@ -5,14 +5,14 @@ use chrono::{DateTime, Utc};
 use super::window_id::WindowId;
 use crate::position::{Cursor, Window};
 
-/// A scan to go on with.
+/// A scan that is not finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenWindow {
     /// Its number.
     pub id: WindowId,
     /// The stretch that will be proven.
     pub window: Window,
-    /// Where the scan goes on; `None` at its start.
+    /// The cursor of the next page; `None` at the start.
     pub cursor: Option<Cursor>,
     /// From when on it is asked for, when the scan goes on without a cursor from the last time that was shown; `None`: from its
     /// beginning.
@@ -27,7 +27,7 @@ pub struct OpenWindow {
     pub restarts: u32,
 }
 
-/// Why a stretch was passed without a proof.
+/// Why a range became a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GapCause {
     /// An entry in it is too large to take.
@@ -68,15 +68,15 @@ pub enum Then {
     GoOnFrom(DateTime<Utc>),
     /// Nothing: the window is proven.
     Seal,
-    /// The scan from its beginning: there is no way on from the page.
+    /// The scan starts over: the page gives no way to continue.
     StartOver,
-    /// Nothing that could be read: the window is passed, and is a gap.
+    /// The window cannot be read and becomes a gap.
     GiveUp(GapCause),
-    /// Nothing can be claimed: the window is taken back.
+    /// Nothing can be claimed: the window is deleted.
     Leave,
 }
 
-/// Answers about an open window that could not be used, in a row.
+/// Unusable answers about an open window, in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadAnswers {
     /// How many.

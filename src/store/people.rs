@@ -19,7 +19,7 @@ pub struct MemberRow {
     pub organization: String,
     /// The member, as it was then.
     pub member: Member,
-    /// When a list first told of it so.
+    /// When a list first showed this state.
     pub since: DateTime<Utc>,
     /// When a list no longer did; `None` while it does.
     pub until: Option<DateTime<Utc>>,
@@ -71,7 +71,7 @@ impl Store {
         is_complete: bool,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        // Somebody who joins while the list is read may stand on two pages of it.
+        // A member who joins while the list is read may be on two of its pages.
         let listed: BTreeMap<&str, &Member> = listed
             .iter()
             .map(|member| (member.id.as_str(), member))
@@ -187,7 +187,7 @@ impl Store {
     }
 
     /// What is known of some people, in that order. An actor is a member by its id, or else by its e-mail address; of several
-    /// memberships one that lasts is told before one that ended.
+    /// memberships an active one comes before one that ended.
     ///
     /// # Errors
     /// What the database says.

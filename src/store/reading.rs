@@ -20,11 +20,11 @@ use crate::event::{AuditEvent, DAMAGED, ERASED, Reading, hex, sha256};
 use crate::position::{Seq, Source};
 use orgtrail_cloudflare::json::canonical;
 
-/// The id of the account that stands for a source that cannot be read.
+/// The account id of events whose source cannot be read.
 const UNKNOWN_SOURCE: &str = "unknown";
 
 /// An event as it is stored, and what is wrong with it.
-pub(super) struct Stored {
+pub(super) struct StoredEvent {
     pub(super) event: AuditEvent,
     pub(super) damage: Option<Damage>,
 }
@@ -94,7 +94,7 @@ impl Store {
         seq: Seq,
         limit: usize,
         max_bytes: usize,
-    ) -> Result<Vec<Stored>, StoreError> {
+    ) -> Result<Vec<StoredEvent>, StoreError> {
         match self.scan_after(db, seq, limit, max_bytes) {
             Ok(stored) if has_no_gap(&stored, seq) => return Ok(stored),
             // Place by place, what can be read is read.
@@ -115,7 +115,7 @@ impl Store {
         seq: Seq,
         limit: usize,
         max_bytes: usize,
-    ) -> Result<Vec<Stored>, StoreError> {
+    ) -> Result<Vec<StoredEvent>, StoreError> {
         let mut ask = db.prepare_cached(&format!(
             "{} WHERE event.seq > ?1 ORDER BY event.seq LIMIT ?2",
             select("event.body")
@@ -156,7 +156,7 @@ impl Store {
         &self,
         rows: impl Iterator<Item = Result<EventRow, StoreError>>,
         max_bytes: usize,
-    ) -> Result<Vec<Stored>, StoreError> {
+    ) -> Result<Vec<StoredEvent>, StoreError> {
         // The snapshot begins with its first row: taken after it, the dictionaries are all that it can need.
         let mut rows = rows.peekable();
         rows.peek();
@@ -188,7 +188,7 @@ impl Store {
 }
 
 /// Whether events follow `seq` one by one.
-fn has_no_gap(stored: &[Stored], seq: Seq) -> bool {
+fn has_no_gap(stored: &[StoredEvent], seq: Seq) -> bool {
     let expected = seq.0.saturating_add(1)..;
     let mut found = stored.iter().zip(expected);
     found.all(|(stored, expected)| stored.event.seq.0 == expected)
@@ -361,8 +361,8 @@ fn column<T: FromSql>(row: &Row<'_>, at: usize, is_whole: &mut bool) -> Option<T
     value
 }
 
-/// The event that a row stands for, compared with its hash.
-fn stored_of_row(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<Stored, StoreError> {
+/// The event of a row, after its hash was checked.
+fn stored_of_row(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<StoredEvent, StoreError> {
     let (entry, damage) = match row.is_erased {
         // Without a body there is nothing to compare.
         true => (RawValue::NULL.to_owned(), row.damage),
@@ -394,7 +394,7 @@ fn stored_of_row(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<Stored, S
         entry,
         sha256: row.sha256.map(|hash| hex(&hash)),
     };
-    Ok(Stored { event, damage })
+    Ok(StoredEvent { event, damage })
 }
 
 /// The entry in a row, or why it cannot be given.

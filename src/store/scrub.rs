@@ -10,7 +10,7 @@ use super::bodies::Packed;
 use super::damage::{Damage, MAX_DAMAGED, NotRepaired};
 use super::error::StoreError;
 use super::handle::Store;
-use super::reading::{Stored, is_damage};
+use super::reading::{StoredEvent, is_damage};
 use super::steps;
 use crate::clock::from_micros;
 use crate::event::{hex, sha256};
@@ -250,13 +250,13 @@ impl Store {
 
 /// The stretch in which upstream may show an event: the second of its time. One without a readable time stands between its
 /// neighbours on the page that it came with, oldest first; without them, upstream has shown it about when it was received.
-fn stretch_of(stored: &[Stored], at: usize) -> Window {
+fn stretch_of(stored: &[StoredEvent], at: usize) -> Window {
     let event = &stored[at].event;
     let second = TimeDelta::seconds(1);
     if let Some(time) = event.time {
         return Window::new(time, time + second);
     }
-    let is_of_its_page = |other: &&Stored| {
+    let is_of_its_page = |other: &&StoredEvent| {
         other.event.source == event.source && other.event.received_at == event.received_at
     };
     let (earlier, later) = (&stored[..at], &stored[at + 1..]);

@@ -104,7 +104,7 @@ impl Store {
                 )?
                 .execute((list.organization, began_us))?;
             }
-            // Whoever is listed has not left: `save` takes the marks off again.
+            // An account in the list has not left: `save` clears the marks again.
             list.accounts
                 .iter()
                 .try_for_each(|seen| save(db, seen, now))?;

@@ -1,6 +1,6 @@
-//! Scans on their way: opened, moved on page by page, started over, sealed or given up.
+//! Open scans: begun, advanced page by page, restarted, sealed, or recorded as a gap.
 //!
-//! What the sealed ones prove is not known here: see [`crate::ledger`].
+//! [`crate::ledger`] computes what sealed scans prove.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
@@ -127,7 +127,7 @@ impl Store {
         })
     }
 
-    /// Gives a scan up that proved nothing yet.
+    /// Deletes an open window.
     ///
     /// # Errors
     /// What the database says.
@@ -135,7 +135,7 @@ impl Store {
         self.change_ledger(id.source, steps::RESTART_WINDOW, |db| delete_window(db, id))
     }
 
-    /// Goes on past a stretch that cannot be read as a whole: what was kept of it stays, and nothing proves it.
+    /// Records a window that cannot be read as a gap. Entries that were stored from it stay.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when the window is not open any more, and what the database says.
@@ -188,7 +188,7 @@ pub(super) struct Advance<'a> {
     pub(super) sealed_at: DateTime<Utc>,
 }
 
-/// Moves a window on by one page, or ends it.
+/// Advances a window by one page, or ends it.
 pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreError> {
     let mut update = db.prepare_cached(
         "UPDATE window SET cursor = :next, sealed_us = max(:sealed, min(began_us, :claim_us)), pages = pages + 1,

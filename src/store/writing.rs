@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction, named_params};
 use super::bodies::{Packed, Unpacker};
 use super::error::StoreError;
 use super::handle::Store;
-use super::lateness::{Late, Shown};
+use super::lateness::{FirstSightings, Late};
 use super::reading::{has_form, hash_and_origin};
 use super::{identity, sources};
 use crate::event::{Arrival, sha256};
@@ -27,7 +27,7 @@ pub struct Appended {
 }
 
 /// What writing entries came to.
-pub(super) struct Written {
+pub(super) struct WriteResult {
     pub(super) appended: Appended,
     /// The newest event's place after it.
     pub(super) head: Seq,
@@ -35,7 +35,7 @@ pub(super) struct Written {
     pub(super) to_put_back: Vec<(Seq, Packed)>,
 }
 
-impl Written {
+impl WriteResult {
     /// With what came next.
     pub(super) fn add(&mut self, next: Self) {
         self.appended.new += next.appended.new;
@@ -50,7 +50,7 @@ impl Written {
 ///
 /// A transaction in which SQLite met a damaged page can write nothing more. So the rows of events held before are read on another
 /// connection; which there are is known from the index of identities.
-pub(super) struct Writing<'a> {
+pub(super) struct EventWriter<'a> {
     store: &'a Store,
     db: &'a Transaction<'a>,
     held: &'a Connection,
@@ -65,11 +65,11 @@ pub(super) struct Writing<'a> {
     pub(super) sealed: Vec<Window>,
     late: Late,
     /// What the scan says of how late entries become visible; a file says nothing.
-    pub(super) shown: Option<Shown>,
+    pub(super) shown: Option<FirstSightings>,
     to_put_back: Vec<(Seq, Packed)>,
 }
 
-impl<'a> Writing<'a> {
+impl<'a> EventWriter<'a> {
     /// Entries of the source with this number, to be kept after `head` on the first connection, what is held being read on the
     /// second.
     pub(super) fn new(
@@ -137,13 +137,13 @@ impl<'a> Writing<'a> {
     }
 
     /// Counts the source's new events; gives what it came to.
-    pub(super) fn finish(self) -> Result<Written, StoreError> {
+    pub(super) fn finish(self) -> Result<WriteResult, StoreError> {
         self.late.save(self.db, self.source)?;
         if let Some(shown) = &self.shown {
             shown.save(self.db, self.source)?;
         }
         sources::count_events(self.db, self.source, self.appended.new, self.newest_us)?;
-        Ok(Written {
+        Ok(WriteResult {
             appended: self.appended,
             head: self.head,
             to_put_back: self.to_put_back,

@@ -1,6 +1,7 @@
 //! The house rules, as a test. The import table is read from ARCHITECTURE.md, so that it cannot say anything else.
 
 mod circles;
+mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -30,7 +30,7 @@ struct FilterTest {
 #[derive(Debug)]
 struct FilterValue {
     value: String,
-    /// The value as it stands in a JSON text, apart from quotation marks.
+    /// The value as it is in a JSON text, without quotation marks.
     needle: String,
 }
 
@@ -142,7 +142,7 @@ impl FilterTest {
     }
 }
 
-/// What a value stands for: itself, or the products of a category.
+/// The meaning of a value: itself, or the products of a category.
 fn values(filter: &Filter, value: &str) -> Result<Vec<String>, String> {
     if filter.name != PRODUCT_CATEGORY {
         return Ok(vec![value.to_owned()]);

@@ -21,7 +21,7 @@ pub(super) enum Colors {
 
 /// What is asked, wherever the answer comes from.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct SearchRequest {
     /// When: what `now` is in the query, where it is read here, and the time zone of its dates.
     pub(super) when: When,
     pub(super) query: String,
@@ -31,7 +31,7 @@ pub(super) struct Asked {
     pub(super) limit: usize,
 }
 
-impl Asked {
+impl SearchRequest {
     /// The filters, as a server takes them.
     pub(super) fn filters(&self) -> Vec<(&'static str, String)> {
         let mut parameters = vec![("q", self.query.clone())];

@@ -15,14 +15,14 @@ use crate::query::QueryError;
 use crate::search::SearchError;
 use crate::store::Store;
 
-/// An event, and the JSON that tells of it, with what is known of who acted.
-pub(super) struct Found {
+/// An event and its JSON, with what is known about its actor.
+pub(super) struct FoundEvent {
     pub(super) event: AuditEvent,
     pub(super) json: String,
 }
 
-impl Found {
-    /// As a server said it.
+impl FoundEvent {
+    /// Reads an event from a server's answer.
     pub(super) fn read(json: &str) -> Result<Self> {
         Ok(Self {
             event: read(json)?,
@@ -30,7 +30,7 @@ impl Found {
         })
     }
 
-    /// As a server would say it.
+    /// Makes the JSON that a server would answer.
     pub(super) fn introduce(store: &Store, events: Vec<AuditEvent>) -> Result<Vec<Self>> {
         let known = people::introduce(store, events)?.into_iter();
         let found = known.map(|known| {
@@ -43,12 +43,12 @@ impl Found {
     }
 }
 
-/// What a server said, as what it should be.
+/// Reads a server's answer.
 pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
     serde_json::from_str(text).context("the server's answer cannot be read")
 }
 
-/// The log and the index as they are now.
+/// Opens the log and the index of a data directory.
 pub(super) fn look_into(dir: &Path) -> Result<(Store, View)> {
     let store = Store::open_beside(dir)?;
     let view = open_index(dir, &store)?;
@@ -64,7 +64,7 @@ pub(super) fn open_index(dir: &Path, store: &Store) -> Result<View> {
     })
 }
 
-/// An error with the place in the query that it is about.
+/// Adds the position in the query to an error.
 pub(super) fn told(error: SearchError) -> anyhow::Error {
     match error {
         SearchError::Query(error) => with_place(error),

@@ -7,12 +7,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::asked::Asked;
+use super::asked::SearchRequest;
 use super::extent::Extent;
-use super::found::{Found, open_index, read, told};
+use super::found::{FoundEvent, open_index, read, told};
 use super::lines::Lines;
 use super::tail;
-use crate::command::reach::{Answerer, Reach, Server, get, open};
+use crate::command::reach::{Answerer, Server, TargetArgs, get, open};
 use crate::coverage::{self, Verdict};
 use crate::engine::{Scope, View};
 use crate::position::Seq;
@@ -20,21 +20,21 @@ use crate::search::{self, Export, Facets, LabelledValue, MAX_SIZE, Tally};
 use crate::store::Store;
 use crate::terminal::harmless;
 
-/// Where the answers come from.
-pub(super) struct Place(Answerer);
+/// A running server, or a data directory.
+pub(super) struct SearchTarget(Answerer);
 
-/// As much of an answer as is shown.
+/// The parts of a server's page that are used.
 #[derive(Deserialize)]
-struct Page {
+struct ServerPage {
     events: Vec<Box<RawValue>>,
     next_cursor: Option<String>,
     count: Option<u64>,
-    index: IndexState,
+    index: ServerIndexState,
     coverage: Verdict,
 }
 
 #[derive(Deserialize)]
-struct IndexState {
+struct ServerIndexState {
     searchable: Seq,
 }
 
@@ -43,26 +43,29 @@ pub(super) type Values = Vec<(String, Vec<LabelledValue>)>;
 
 /// The first events of an answer.
 pub(super) struct FirstPage {
-    pub(super) events: Vec<Found>,
+    pub(super) events: Vec<FoundEvent>,
     /// How far the index had come.
     pub(super) searchable: Seq,
     pub(super) extent: Extent,
 }
 
-impl Place {
-    pub(super) fn open(reach: &Reach, config: &Path) -> Result<Self> {
+impl SearchTarget {
+    pub(super) fn open(reach: &TargetArgs, config: &Path) -> Result<Self> {
         reach.answerer(config).map(Self)
     }
 
     /// The first events, how many there are in all, and what is not among them.
-    pub(super) fn page(&self, asked: &Asked) -> Result<FirstPage> {
+    pub(super) fn page(&self, asked: &SearchRequest) -> Result<FirstPage> {
         match &self.0 {
             Answerer::Server(server) => {
                 let mut parameters = asked.filters();
                 parameters.extend(asked.order());
                 let page = ask_page(server, &parameters, &[("limit", asked.limit.to_string())])?;
-                let events = page.events.iter().map(|event| Found::read(event.get()));
-                let events: Vec<Found> = events.collect::<Result<_>>()?;
+                let events = page
+                    .events
+                    .iter()
+                    .map(|event| FoundEvent::read(event.get()));
+                let events: Vec<FoundEvent> = events.collect::<Result<_>>()?;
                 // Of the same snapshot. It costs more than a page, so only an answer that goes on is counted.
                 let total = match page.next_cursor {
                     None => events.len() as u64,
@@ -83,7 +86,7 @@ impl Place {
                 })
             }
             Answerer::Dir(dir) => {
-                let look = Look::into(dir, asked)?;
+                let look = OpenDir::into(dir, asked)?;
                 let (store, view) = (&look.store, &look.view);
                 let caller = view.caller(Scope::everything(), None);
                 let question = asked.question()?;
@@ -96,7 +99,7 @@ impl Place {
                     Some(_) => search::count(store, view, &caller, &question).map_err(told)?,
                 };
                 Ok(FirstPage {
-                    events: Found::introduce(store, page.events)?,
+                    events: FoundEvent::introduce(store, page.events)?,
                     searchable: view.seq(),
                     extent: Extent::of_events(shown, total, look.verdict),
                 })
@@ -107,8 +110,8 @@ impl Place {
     /// Every event, piece by piece; how many there were, and what is not among them.
     pub(super) fn all(
         &self,
-        asked: &Asked,
-        mut take: impl FnMut(Vec<Found>) -> Result<()>,
+        asked: &SearchRequest,
+        mut take: impl FnMut(Vec<FoundEvent>) -> Result<()>,
     ) -> Result<Extent> {
         let mut total = 0;
         let verdict = match &self.0 {
@@ -122,17 +125,17 @@ impl Place {
                     let mut lines = Lines::new(answer);
                     while let Some(line) = lines.next().await? {
                         total += 1;
-                        take(vec![Found::read(&line)?])?;
+                        take(vec![FoundEvent::read(&line)?])?;
                     }
                     Ok(page.coverage)
                 })?
             }
             Answerer::Dir(dir) => {
-                let Look {
+                let OpenDir {
                     store,
                     view,
                     verdict,
-                } = Look::into(dir, asked)?;
+                } = OpenDir::into(dir, asked)?;
                 let (scope, question) = (Scope::everything(), asked.question()?);
                 let mut export = Export::new(store.clone(), view, scope, question).map_err(told)?;
                 loop {
@@ -141,7 +144,7 @@ impl Place {
                         break verdict;
                     }
                     total += events.len();
-                    take(Found::introduce(&store, events)?)?;
+                    take(FoundEvent::introduce(&store, events)?)?;
                 }
             }
         };
@@ -151,9 +154,9 @@ impl Place {
     /// Each event that comes after `after`, until the process is interrupted.
     pub(super) fn follow(
         &self,
-        asked: &Asked,
+        asked: &SearchRequest,
         after: Seq,
-        take: impl FnMut(Vec<Found>) -> Result<()>,
+        take: impl FnMut(Vec<FoundEvent>) -> Result<()>,
     ) -> Result<()> {
         match &self.0 {
             Answerer::Server(server) => crate::command::start::block_on(tail::of_server(
@@ -169,7 +172,7 @@ impl Place {
     /// The most frequent values of some fields, at most `size` of each.
     pub(super) fn facets(
         &self,
-        asked: &Asked,
+        asked: &SearchRequest,
         fields: &[String],
         size: usize,
     ) -> Result<(Values, Extent)> {
@@ -191,7 +194,7 @@ impl Place {
 
     fn all_facets(
         &self,
-        asked: &Asked,
+        asked: &SearchRequest,
         fields: &[String],
         size: usize,
     ) -> Result<(Values, Verdict)> {
@@ -210,7 +213,7 @@ impl Place {
                 Ok((values.collect::<Result<_>>()?, verdict))
             }
             Answerer::Dir(dir) => {
-                let look = Look::into(dir, asked)?;
+                let look = OpenDir::into(dir, asked)?;
                 let facets = Facets {
                     fields: fields.to_vec(),
                     size,
@@ -236,20 +239,20 @@ fn ask_page(
     server: &Server,
     filters: &[(&'static str, String)],
     more: &[(&'static str, String)],
-) -> Result<Page> {
+) -> Result<ServerPage> {
     let parameters = [filters, more].concat();
     read(&get(server, "/v1/events", &borrowed(&parameters))?)
 }
 
-/// What a data directory holds now, and what is proven of it.
-struct Look {
+/// An opened data directory, and the coverage of the question.
+struct OpenDir {
     store: Store,
     view: View,
     verdict: Verdict,
 }
 
-impl Look {
-    fn into(dir: &Path, asked: &Asked) -> Result<Self> {
+impl OpenDir {
+    fn into(dir: &Path, asked: &SearchRequest) -> Result<Self> {
         let store = Store::open_beside(dir)?;
         let about = coverage::Asked {
             since: asked.since,

@@ -7,7 +7,7 @@ use crate::status::SourceStatus;
 
 /// A source with what is proven of it.
 #[derive(Serialize)]
-pub(super) struct Row {
+pub(super) struct StatusRow {
     #[serde(flatten)]
     pub(super) status: SourceStatus,
     pub(super) intervals: Vec<Interval>,

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use indicatif::{HumanCount, ProgressBar};
 use serde::Serialize;
 
-use super::super::moment::Moment;
+use super::super::moment::MomentArg;
 use crate::clock::Clock;
 use crate::command::print::plain_table;
 use crate::command::print::word;
@@ -25,7 +25,7 @@ const MAX_SHOWN: usize = 20;
 
 /// What came of it.
 #[derive(Serialize)]
-struct Report {
+struct VerifyReport {
     source: String,
     since: String,
     before: String,
@@ -67,8 +67,8 @@ enum DiffersReport {
 /// What to compare, and how to print the result.
 pub(super) struct Request<'a> {
     pub(super) source: &'a Source,
-    pub(super) since: Option<&'a Moment>,
-    pub(super) before: Option<&'a Moment>,
+    pub(super) since: Option<&'a MomentArg>,
+    pub(super) before: Option<&'a MomentArg>,
     pub(super) data_dir: Option<&'a Path>,
     pub(super) is_json: bool,
 }
@@ -95,7 +95,7 @@ pub(super) fn run(request: &Request<'_>, path: &Path) -> Result<()> {
         verdict.await.context("the range could not be compared")
     })?;
     bar.finish_and_clear();
-    let report = Report::of(source, window, now, &verdict);
+    let report = VerifyReport::of(source, window, now, &verdict);
     if request.is_json {
         say(serde_json::to_string(&report)?)?;
     } else {
@@ -142,7 +142,7 @@ fn stretch(
     now: DateTime<Utc>,
     read_before: Option<DateTime<Utc>>,
 ) -> Result<Window> {
-    let end = |moment: Option<&Moment>| match moment {
+    let end = |moment: Option<&MomentArg>| match moment {
         Some(moment) => moment.seen_from(now).map_err(|message| anyhow!(message)),
         None => Ok(read_before.map_or(now, |read| read.min(now))),
     };
@@ -170,7 +170,7 @@ fn open(dir: &Path) -> Result<(Store, bool)> {
     Ok((Store::open_beside(dir)?, true))
 }
 
-impl Report {
+impl VerifyReport {
     fn of(source: &Source, window: Window, scanned_at: DateTime<Utc>, verdict: &Verdict) -> Self {
         Self {
             source: source.to_string(),
@@ -295,7 +295,7 @@ mod tests {
             ..Verdict::default()
         };
         let source = Source::account("a").unwrap();
-        let report = Report::of(&source, Window::new(at(0), at(3_600)), at(7_200), &verdict);
+        let report = VerifyReport::of(&source, Window::new(at(0), at(3_600)), at(7_200), &verdict);
         let told = serde_json::to_value(&report).unwrap();
         let second = json!([{
             "since": "2026-07-25T17:21:00Z", "before": "2026-07-25T17:21:01Z",

@@ -9,7 +9,7 @@ use tantivy::TantivyError;
 use crate::durable::Broken;
 use crate::engine::error::{EngineError, OutOfMemory};
 
-/// What went wrong with the index, by what whoever feeds it can do.
+/// An error of the index. The variants differ in what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
     /// Rebuild: it cannot be used, for this reason.

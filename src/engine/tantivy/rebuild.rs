@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use tracing::warn;
 
-use super::directory::{self, Writing};
+use super::directory::{self, OpenWriter};
 use super::folder::{self, Old};
 use super::{Index, IndexError, close_writer, proof};
 use crate::position::Seq;
@@ -89,7 +89,7 @@ impl Index {
     }
 
     /// An empty index, shown at once.
-    pub(super) fn begin_anew(&self, head: Seq, old: Old) -> Result<Writing, IndexError> {
+    pub(super) fn begin_anew(&self, head: Seq, old: Old) -> Result<OpenWriter, IndexError> {
         let dir = self.0.folder.make_room(old)?;
         let is_beside = dir != self.0.folder.current();
         let mut writing = directory::make_anew(&dir, &self.0.shape, self.0.log_id)?;
@@ -107,7 +107,7 @@ impl Index {
 
     /// Puts a rebuilt index in the place of the one before, once it holds what the log held when it was begun. Where that is not
     /// possible, it is used where it is.
-    pub(super) fn finish_rebuild(&self, slot: &mut Option<Writing>) -> Result<(), IndexError> {
+    pub(super) fn finish_rebuild(&self, slot: &mut Option<OpenWriter>) -> Result<(), IndexError> {
         if self.is_rebuilding() {
             return Ok(());
         }

@@ -9,7 +9,7 @@ use super::runs::WordRun;
 use super::terms::Terms;
 use super::*;
 use crate::clock::from_micros;
-use crate::engine::budget::{Budget, Memory};
+use crate::engine::budget::{Budget, MemoryBudget};
 use crate::engine::error::EngineError;
 use crate::engine::hit::{Order, Range};
 use crate::event::Reading;
@@ -162,7 +162,7 @@ fn however_many_wildcards_a_question_has_it_takes_the_memory_of_a_few_sets() {
     let index = filled(dir.path(), &[(1..=n_docs).map(event).collect()]);
     let set = usize::try_from(n_docs).unwrap() / 8;
     let ask = |question: &str, n_sets: usize| {
-        let memory = Memory::of(n_sets * set);
+        let memory = MemoryBudget::of(n_sets * set);
         let snapshot = Snapshot {
             budget: Budget::with_memory(memory.clone()),
             ..Snapshot::clone(&index.snapshot())

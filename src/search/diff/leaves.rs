@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Diff, Difference, MAX_DEPTH, MAX_DIFF_BYTES, MAX_DIFFERENCES, MAX_STATE_BYTES, Shown};
 use crate::search::SearchError;
-use orgtrail_cloudflare::json::{self, Token, Tokens};
+use orgtrail_cloudflare::json::{self, JsonToken, Tokens};
 
 /// How many steps are taken between two looks at the clock.
 const STEPS_BETWEEN_LOOKS: usize = 256;
@@ -101,19 +101,19 @@ impl Leaves {
         let mut open: Vec<(usize, bool)> = Vec::new();
         for token in Tokens::new(text) {
             steps.step()?;
-            let is_end = matches!(token, Token::EndObject | Token::EndArray);
+            let is_end = matches!(token, JsonToken::EndObject | JsonToken::EndArray);
             if !is_end && let Some((_, has_any)) = open.last_mut() {
                 *has_any = true;
             }
             let shown = match token {
-                Token::BeginObject | Token::BeginArray => {
+                JsonToken::BeginObject | JsonToken::BeginArray => {
                     open.push((path.len(), false));
                     if open.len() > MAX_DEPTH {
                         return Ok(None);
                     }
                     continue;
                 }
-                Token::Key(key) => {
+                JsonToken::Key(key) => {
                     let outer = open.last().map_or(0, |(outer, _)| *outer);
                     path.truncate(outer);
                     if outer > 0 {
@@ -125,7 +125,7 @@ impl Leaves {
                     }
                     continue;
                 }
-                Token::EndObject | Token::EndArray => {
+                JsonToken::EndObject | JsonToken::EndArray => {
                     let (outer, has_any) = open.pop().unwrap_or_default();
                     path.truncate(outer);
                     // What is all there is of the body says nothing when it is empty.
@@ -133,16 +133,16 @@ impl Leaves {
                         continue;
                     }
                     match token {
-                        Token::EndObject => "{}".to_owned(),
+                        JsonToken::EndObject => "{}".to_owned(),
                         _ => "[]".to_owned(),
                     }
                 }
-                Token::Text(raw) => {
+                JsonToken::Text(raw) => {
                     serde_json::Value::from(json::meaning(raw).as_ref()).to_string()
                 }
-                Token::Number(number) => number.to_owned(),
-                Token::Bool(value) => value.to_string(),
-                Token::Null => "null".to_owned(),
+                JsonToken::Number(number) => number.to_owned(),
+                JsonToken::Bool(value) => value.to_string(),
+                JsonToken::Null => "null".to_owned(),
             };
             n_bytes += path.len() + shown.len() + VALUE_OVERHEAD;
             if n_bytes > MAX_STATE_BYTES {

@@ -4,7 +4,7 @@ use super::*;
 use crate::coverage::Interval;
 use crate::status::SourceStatus;
 
-fn row(n: usize, state: State) -> Row {
+fn row(n: usize, state: State) -> StatusRow {
     let text = |text: &str| Some(text.to_owned());
     let is_bad = matches!(state, State::Failing | State::Refused | State::Clock);
     let gap = |since: &str, before: &str, reason| Gap {
@@ -28,7 +28,7 @@ fn row(n: usize, state: State) -> Row {
             ),
         );
     }
-    Row {
+    StatusRow {
         status: SourceStatus {
             source: format!("organizations/{n:032x}"),
             name: text("Example株式会社 - Production\u{1b}[2J"),
@@ -67,16 +67,16 @@ fn row(n: usize, state: State) -> Row {
     }
 }
 
-fn show(is_all: bool) -> Show {
-    Show {
+fn show(is_all: bool) -> StatusPrinter {
+    StatusPrinter {
         width: 80,
         is_all,
         now: "2026-08-03T12:00:00Z".parse().unwrap(),
     }
 }
 
-fn rows() -> Vec<Row> {
-    let mut rows: Vec<Row> = (0..39).map(|n| row(n, State::Live)).collect();
+fn rows() -> Vec<StatusRow> {
+    let mut rows: Vec<StatusRow> = (0..39).map(|n| row(n, State::Live)).collect();
     rows.push(row(39, State::Failing));
     rows.push(row(40, State::Refused));
     rows
@@ -108,7 +108,7 @@ fn sources_with_the_same_error_are_told_of_together() {
         row.gaps[0].detail = Some(format!("since 2026-08-01T00:00:{n:02}Z: {message}"));
         row
     };
-    let mut rows: Vec<Row> = (0..12).map(failing).collect();
+    let mut rows: Vec<StatusRow> = (0..12).map(failing).collect();
     rows.extend((12..41).map(|n| row(n, State::Live)));
     // One with another error stands by itself.
     rows.push(row(41, State::Failing));

@@ -41,7 +41,7 @@ pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
         PANICS.fetch_add(1, Ordering::Relaxed);
         error!(
             panic = message(&*panic),
-            "A piece of work panicked; this is a bug."
+            "A task panicked. This is a bug; please report it."
         );
         Panicked
     })

@@ -1,7 +1,8 @@
 //! Words, numbers and tables as commands print them.
 
 use comfy_table::{ContentArrangement, Table, presets};
-use indicatif::HumanCount;
+use indicatif::style::TemplateError;
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 /// A name from JSON in words: `too_large` is "too large".
@@ -27,6 +28,12 @@ pub(super) fn span_text(seconds: i64) -> String {
         (0, hours, minutes) => format!("{hours}h{minutes:02}m"),
         (days, hours, _) => format!("{days}d{hours:02}h"),
     }
+}
+
+/// A progress bar over the events of the log. It is shown on a terminal only.
+pub(super) fn event_bar(events: u64) -> Result<ProgressBar, TemplateError> {
+    let style = "{bar:30} {human_pos} of {human_len} events  {per_sec}  {eta} left";
+    Ok(ProgressBar::new(events).with_style(ProgressStyle::with_template(style)?))
 }
 
 /// A table without lines, as wide as the terminal.

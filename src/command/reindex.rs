@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::Args as ClapArgs;
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration};
 
 use super::print::counted;
 use crate::clock::Clock;
@@ -68,9 +68,7 @@ pub(super) fn catch_up_while(
     is_wanted: impl Fn() -> bool,
 ) -> Result<bool> {
     let head = store.head();
-    let bar = ProgressBar::new(head.0).with_style(ProgressStyle::with_template(
-        "{bar:30} {human_pos} of {human_len} events  {per_sec}  {eta} left",
-    )?);
+    let bar = super::print::event_bar(head.0)?;
     let mut indexing = Indexing::new(store, index.clone(), Clock::system());
     let mut is_up = index.checkpoint() == head;
     let is_terminal = io::stderr().is_terminal();

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use chrono::{DateTime, Utc};
 use clap::Args as ClapArgs;
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::HumanCount;
 use serde::Serialize;
 use tracing::warn;
 
@@ -138,9 +138,7 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<()> {
 /// Checks every event that the log holds now. The result is saved, unless a service has the log.
 fn check_all(store: &Store, is_beside: bool, now: DateTime<Utc>) -> Result<PassResult> {
     let head = store.head();
-    let bar = ProgressBar::new(head.0).with_style(ProgressStyle::with_template(
-        "{bar:30} {human_pos} of {human_len} events  {per_sec}  {eta} left",
-    )?);
+    let bar = super::print::event_bar(head.0)?;
     let mut found = PassResult {
         events: 0,
         total: 0,
@@ -185,7 +183,7 @@ fn repair(
         Err(error) => {
             warn!(
                 error = format!("{error:#}"),
-                "Nothing is repaired from upstream without a configuration."
+                "Reading the configuration failed; nothing is repaired from upstream."
             );
             let why = format!("there is no usable configuration: {error:#}");
             return Ok(Repaired::nothing(&why, damaged, clock.now()));
@@ -195,7 +193,7 @@ fn repair(
     for trouble in &repaired.troubles {
         warn!(
             error = harmless(trouble),
-            "Upstream could not be asked for damaged events."
+            "Reading damaged events from upstream failed."
         );
     }
     Ok(repaired)

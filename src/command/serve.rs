@@ -83,7 +83,9 @@ fn refuse_what_cannot_work(config: &Config) -> Result<()> {
 fn reload(path: &Path, running: &Config) {
     match load(path) {
         Ok(config) if config == *running => {
-            info!("SIGHUP: nothing needs a reload. Token files are read again when they change.");
+            info!(
+                "SIGHUP: the configuration is unchanged. Token files are read again when they change."
+            );
         }
         Ok(_) => warn!(
             config = %path.display(),
@@ -92,7 +94,7 @@ fn reload(path: &Path, running: &Config) {
         Err(error) => warn!(
             config = %path.display(),
             error = %error,
-            "SIGHUP: the configuration cannot be read. The service goes on with what it has."
+            "SIGHUP: reading the configuration failed. The service continues with the old one."
         ),
     }
 }

@@ -217,7 +217,7 @@ fn read_poll(table: &mut Table<'_, '_>) -> Option<PollConfig> {
         table.object(
             max_interval.place.or(interval.place),
             format!(
-                "`max_interval` is `{}`: it is at least `interval`, which is `{}`",
+                "`max_interval` is `{}`: it must be at least `interval`, which is `{}`",
                 span::format(longer),
                 span::format(shorter)
             ),

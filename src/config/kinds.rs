@@ -71,7 +71,7 @@ pub(super) fn path(value: &Value<'_>) -> Read<PathBuf> {
     }
     if text.starts_with(['~', '$']) || text.contains("${") {
         return value.refuse(format!(
-            "{} is taken as it is written, and neither `~` nor `$` is replaced: write the whole path",
+            "`~` and `$` are not expanded in {}: write the full path",
             quoted(text)
         ));
     }

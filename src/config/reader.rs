@@ -199,7 +199,7 @@ impl<'t> Table<'_, 't> {
     ) -> Taken<T> {
         let taken = self.find(key, read);
         if taken.place.is_none() {
-            let message = format!("there is no `{key}` {}: add it", self.header);
+            let message = format!("`{key}` is missing {}: add it", self.header);
             self.object(None, message);
         }
         taken
@@ -274,7 +274,7 @@ impl<'t> Table<'_, 't> {
         if items.is_none() {
             self.object(
                 Some(place),
-                format!("`{name}` can be several: write `[[{name}]]` with two brackets, and the `id` of one below"),
+                format!("`{name}` is a list of tables: write `[[{name}]]` with two brackets, and an `id` below it"),
             );
         }
         items

@@ -48,8 +48,8 @@ impl Stranger {
         let name = &self.name;
         if SECRETS.contains(&name.to_ascii_lowercase().as_str()) {
             return format!(
-                "unknown key {}: a secret has no place in this file, name its environment variable in `token_env` or \
-                 its file in `token_file`",
+                "unknown key {}: secrets are not allowed in this file; name an environment variable in `token_env` or \
+                 a file in `token_file`",
                 quoted(name)
             );
         }

@@ -6,14 +6,14 @@ use crate::query::QueryError;
 
 /// No memory is left for the sets of documents of a question.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("no memory is left for the documents of a question")]
+#[error("out of memory for the document sets of this question")]
 pub struct OutOfMemory;
 
 /// Why there is no answer, by what the caller can do.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// Report to the caller: no index is available now; it is being reopened.
-    #[error("the search index cannot be opened at the moment")]
+    #[error("the search index cannot be opened now; try again later")]
     Unavailable,
     /// Report to the caller: a part of the query would take too much memory.
     #[error(transparent)]

@@ -315,7 +315,7 @@ impl Index {
         }
         warn!(
             event.seq = event.seq.0,
-            "The document of an event could not be made; the event is indexed by its source, id and time only."
+            "Making the document of an event failed; the event is indexed by its source, id and time only."
         );
         writing.paths = Paths::default();
         (shape.document_of_row(event, replaced), false)

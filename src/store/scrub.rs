@@ -215,7 +215,7 @@ impl Store {
     pub(super) fn put_back_all(&self, bodies: Vec<(Seq, Packed)>) {
         for (seq, packed) in bodies {
             if let Err(error) = self.put_back(seq, &packed) {
-                tracing::warn!(seq = seq.0, error = %error, "A damaged event could not be repaired.");
+                tracing::warn!(seq = seq.0, error = %error, "Repairing a damaged event failed.");
             }
         }
     }

@@ -16,7 +16,7 @@ pub enum IndexError {
     #[error("the index is {0}")]
     Unusable(String),
     /// Open it first.
-    #[error("the search index cannot be opened at the moment")]
+    #[error("the search index cannot be opened now; try again later")]
     Unavailable,
     /// Reopen, which takes it back to its last commit; later again when that fails too.
     #[error("the index failed: {0}")]

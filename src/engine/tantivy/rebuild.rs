@@ -127,7 +127,7 @@ impl Index {
                     error = %error,
                     old = %self.0.folder.current().display(),
                     new = %self.0.folder.new_one().display(),
-                    "The rebuilt index could not be put in the place of the one before; it answers from where it is. To finish this: \
+                    "Moving the rebuilt index into place failed; it is used where it is. To finish this: \
                      stop orgtrail, delete or unmount the old directory, start again."
                 );
             }

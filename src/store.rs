@@ -1,11 +1,11 @@
-//! The log: one SQLite file that holds every entry, how far each source is proven complete, and what has been spent.
+//! The log: one SQLite file with every entry, the scanned windows of each source, and the calls that were spent.
 //!
 //! Plain synchronous Rust. One connection writes, inside immediate transactions; others read, each question a snapshot
 //! (WAL). A commit is on disk before it returns (`synchronous = FULL`). Every change goes through `Store::change` as
-//! a named [`Step`], so that what must happen together does, and a test can break it. All SQL of the project lives in
+//! a named step: it is one transaction, and a test can make it fail. All SQL of the project lives in
 //! this module and below it.
 //!
-//! It does not know of HTTP, of the search index, or of the clock: times are handed in.
+//! It does not depend on HTTP, on the search index, or on the clock: times are arguments.
 
 mod access;
 mod address;

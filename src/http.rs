@@ -5,11 +5,15 @@
 
 mod access;
 mod access_log;
+mod access_writer;
 mod admission;
+mod bucket;
 mod cors;
+mod counted;
 mod coverage;
 mod events;
 mod export;
+mod fair;
 mod guard;
 mod limit;
 mod line;
@@ -19,8 +23,10 @@ mod pivot;
 mod principal;
 mod problem;
 mod proxy;
+mod recording;
 mod session;
 mod status;
+mod strangers;
 mod stream;
 mod tally;
 mod unread;
@@ -30,6 +36,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::handler::Handler as _;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
@@ -53,7 +60,7 @@ use self::admission::{
     Exports, MAX_LONG_QUESTIONS, MAX_PIECES, MAX_QUESTIONS, MAX_TAIL_PATTERNS_KIB, MAX_WAITING,
     SPARE_CONNECTIONS,
 };
-use self::guard::Needs;
+use self::guard::{Needs, Required};
 use self::line::Patience;
 use self::problem::{Panics, Problem};
 use self::unread::Unread;
@@ -166,14 +173,19 @@ impl AppState {
 
 /// All routes.
 fn router(state: AppState) -> Router {
-    let guarded = |routes: Router<AppState>, permission, action| {
-        let needs = Needs {
-            app: state.clone(),
-            permission,
-            action,
-        };
+    let needs = |credential, action| Needs {
+        app: state.clone(),
+        credential,
+        action,
+    };
+    let guarded = |routes: Router<AppState>, credential, action| {
+        let needs = needs(credential, action);
         routes.route_layer(middleware::from_fn_with_state(needs, guard::check))
     };
+    let unknown = middleware::from_fn_with_state(
+        needs(Required::Any, recording::REFUSED),
+        guard::check_unknown,
+    );
     let exports = Router::new().route("/v1/export", get(export::export));
     let administration = Router::new().route("/v1/access-log", get(access_log::list));
     // Without a credential: whoever has none yet, and whoever runs the service.
@@ -182,17 +194,21 @@ fn router(state: AppState) -> Router {
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz));
     let panics = state.panics.clone();
-    guarded(questions(), Some(Permission::Search), "search")
-        .merge(guarded(exports, Some(Permission::Export), "export"))
+    guarded(questions(), Required::With(Permission::Search), "search")
+        .merge(guarded(
+            exports,
+            Required::With(Permission::Export),
+            "export",
+        ))
         .merge(guarded(
             administration,
-            Some(Permission::Admin),
+            Required::With(Permission::Admin),
             "access-log",
         ))
-        .merge(guarded(session, None, "session"))
+        .merge(guarded(session, Required::Nothing, "session"))
         .merge(operation)
-        .fallback(unknown_route)
-        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .fallback(unknown_route.layer(unknown.clone()))
+        .method_not_allowed_fallback(method_not_allowed.layer(unknown))
         .layer(middleware::from_fn_with_state(
             state.clone(),
             guard::check_origin,
@@ -244,7 +260,7 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
         stalling: state.limits.stalling,
     };
     let (most, panics) = (state.limits.connections, state.panics.clone());
-    let access = state.access.clone();
+    let (access, clock) = (state.access.clone(), state.clock.clone());
     let router = router(state);
     let answering = line::answer(
         listener,
@@ -260,15 +276,23 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
         cut.cancel();
         std::future::pending().await
     };
-    tokio::select! {
-        () = answering => {}
-        () = last_call => {}
-    }
-    access.write_waiting().await;
+    let answered = CancellationToken::new();
+    let answering = async {
+        tokio::select! {
+            () = answering => {}
+            () = last_call => {}
+        }
+        answered.cancel();
+    };
+    tokio::join!(answering, access.write_log(&clock, answered.clone()));
 }
 
 async fn unknown_route(uri: Uri) -> Problem {
     Problem::unknown_route(uri.path())
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::method_not_allowed()
 }
 
 /// Says on every answer that it is nobody else's.

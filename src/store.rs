@@ -49,8 +49,8 @@ use crate::private;
 use crate::sync::lock;
 
 pub use self::access::{
-    ACCESS_FILE_NAME, AccessEntry, AccessPage, AccessStore, MAX_PARAMETERS_LEN, NewToken,
-    SESSION_HOURS, TokenRow,
+    ACCESS_FILE_NAME, AccessChange, AccessEntry, AccessLine, AccessPage, AccessStore,
+    MAX_PARAMETERS_LEN, NewToken, SESSION_HOURS, TokenRow,
 };
 use self::bodies::Bodies;
 use self::damage::DamageSeen;

@@ -46,6 +46,11 @@ impl Principal {
         }))
     }
 
+    /// The owner of the data directory.
+    pub(super) fn system() -> Self {
+        Self::with_everything("system")
+    }
+
     /// Everyone on this machine.
     pub(super) fn local() -> Self {
         Self::with_everything("local")
@@ -53,7 +58,7 @@ impl Principal {
 
     fn of_token(token: TokenRow, session: Option<SecretHash>) -> Self {
         Self(Arc::new(Inner {
-            name: format!("token:{}", token.id),
+            name: principal_name(&token.id),
             grant: token.grant.clone(),
             token: Some(token),
             session,
@@ -123,44 +128,76 @@ impl Principal {
     }
 }
 
-/// Finds out who sends a request, where tokens are needed. Reads the database.
-pub(super) fn identify(
-    access: &AccessStore,
-    owner: Option<&OwnerSecret>,
-    headers: &HeaderMap,
-    now: DateTime<Utc>,
-) -> Result<Principal, Problem> {
-    let sent = bearer(headers)?;
-    if owner.zip(sent).is_some_and(|(owner, sent)| owner.is(sent)) {
-        return Ok(Principal::with_everything("system"));
-    }
-    let sent = sent.map(ApiToken::parse).transpose();
-    let sent = sent.map_err(|error| Problem::unauthorized(error.to_string()))?;
-    let session = session(headers).map(|key| key.hash());
-    let (token, session) = match (sent, session) {
-        (Some(token), _) => (access.token_by_hash(&token.hash())?, None),
-        (None, Some(key)) => (access.token_of_session(&key, now)?, Some(key)),
-        (None, None) => {
-            return Err(Problem::unauthorized(
+/// The principal with the token of this id, as the access log names it.
+pub(super) fn principal_name(token_id: &str) -> String {
+    format!("token:{token_id}")
+}
+
+/// What a request sends to prove who sends it. Nothing has been looked up for it.
+pub(super) enum Credential {
+    /// The secret of the owner of the data directory.
+    Owner,
+    Token(ApiToken),
+    Session(SessionKey),
+}
+
+impl Credential {
+    /// Reads the credential of a request.
+    pub(super) fn read(owner: Option<&OwnerSecret>, headers: &HeaderMap) -> Result<Self, Problem> {
+        let sent = bearer(headers)?;
+        if owner.zip(sent).is_some_and(|(owner, sent)| owner.is(sent)) {
+            return Ok(Self::Owner);
+        }
+        let token = sent.map(ApiToken::parse).transpose();
+        let token = token.map_err(|error| Problem::unauthorized(error.to_string()))?;
+        let token = token.map(Self::Token);
+        let session = || session(headers).map(Self::Session);
+        token.or_else(session).ok_or_else(|| {
+            Problem::unauthorized(
                 "a token is needed: send it as `Authorization: Bearer TOKEN`; `orgtrail token create` creates one",
+            )
+        })
+    }
+
+    /// The hash of a token or of a session's key.
+    pub(super) fn hash(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Owner => None,
+            Self::Token(token) => Some(*token.hash().as_bytes()),
+            Self::Session(key) => Some(*key.hash().as_bytes()),
+        }
+    }
+
+    /// Looks up whose it is. Reads the database.
+    pub(super) fn principal(
+        &self,
+        access: &AccessStore,
+        now: DateTime<Utc>,
+    ) -> Result<Principal, Problem> {
+        let (token, session) = match self {
+            Self::Owner => return Ok(Principal::system()),
+            Self::Token(token) => (access.token_by_hash(&token.hash())?, None),
+            Self::Session(key) => {
+                let key = key.hash();
+                (access.token_of_session(&key, now)?, Some(key))
+            }
+        };
+        // An unknown, a revoked and an expired token are answered alike.
+        let token = token
+            .filter(|token| token.is_valid(now))
+            .ok_or_else(|| Problem::unauthorized("the token is unknown, revoked or expired"))?;
+        // No such token can be created yet, and none may be answered as if it had no limits.
+        if !token.grant.sees_everything() {
+            return Err(Problem::forbidden(
+                "this version cannot limit a token to sources, or hide bodies from it",
             ));
         }
-    };
-    // An unknown, a revoked and an expired token are answered alike.
-    let token = token
-        .filter(|token| token.is_valid(now))
-        .ok_or_else(|| Problem::unauthorized("the token is unknown, revoked or expired"))?;
-    // No such token can be created yet, and none may be answered as if it had no limits.
-    if !token.grant.sees_everything() {
-        return Err(Problem::forbidden(
-            "this version cannot limit a token to sources, or hide bodies from it",
-        ));
+        // Only for `token list`: a full disk must not keep a valid token out.
+        if let Err(error) = access.note_use(&token, now) {
+            debug!(error = %error, "The last use of a token could not be saved.");
+        }
+        Ok(Principal::of_token(token, session))
     }
-    // Only for `token list`: a full disk must not keep a valid token out.
-    if let Err(error) = access.note_use(&token, now) {
-        debug!(error = %error, "The last use of a token could not be saved.");
-    }
-    Ok(Principal::of_token(token, session))
 }
 
 /// The secret that a request sends.

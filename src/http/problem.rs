@@ -39,6 +39,9 @@ pub(super) struct Problem {
     /// Whether it is that no entry has a field, as far as the index has come.
     #[serde(skip)]
     is_of_unknown_field: bool,
+    /// After how many seconds to try again, if that is known.
+    #[serde(skip)]
+    retry_after: Option<i64>,
 }
 
 /// What is left of an event whose body was erased.
@@ -101,6 +104,15 @@ impl Problem {
             at: None,
             gone: None,
             is_of_unknown_field: false,
+            retry_after: None,
+        }
+    }
+
+    /// With the seconds after which to try again.
+    fn retry_after(self, seconds: i64) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..self
         }
     }
 
@@ -175,6 +187,29 @@ impl Problem {
                 "this principal may send another request in {seconds} s; `http.limits` has the limits"
             ),
         )
+        .retry_after(seconds)
+    }
+
+    /// Too many requests without a valid credential came from an address, or from all addresses.
+    pub(super) fn too_many_strangers(seconds: i64) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "urn:orgtrail:problem:over-limit",
+            "Too many requests",
+            format!("too many requests without a valid credential; try again in {seconds} s"),
+        )
+        .retry_after(seconds)
+    }
+
+    /// A token has begun too many sessions.
+    pub(super) fn too_many_sign_ins(seconds: i64) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "urn:orgtrail:problem:over-limit",
+            "Too many sign-ins",
+            format!("this token has begun many sessions; it may begin another in {seconds} s"),
+        )
+        .retry_after(seconds)
     }
 
     /// A principal has too many questions or streams at once.
@@ -386,9 +421,8 @@ impl IntoResponse for Problem {
             self.status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
         ) {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            let seconds = HeaderValue::from(self.retry_after.unwrap_or(5));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
     }

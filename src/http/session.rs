@@ -5,14 +5,16 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, State};
-use axum::http::header::{COOKIE as COOKIE_HEADER, SET_COOKIE};
+use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::AppState;
-use super::principal::{COOKIE, Principal, session};
+use super::access::SignedIn;
+use super::counted::{Counted, counted};
+use super::principal::{COOKIE, Principal, principal_name, session};
 use super::problem::Problem;
 use super::proxy::Requester;
 use crate::access::{ApiToken, Permissions, SessionKey};
@@ -62,10 +64,10 @@ struct EngineInfo {
 pub(super) async fn me(
     State(app): State<AppState>,
     Extension(principal): Extension<Principal>,
-) -> Json<Me> {
+) -> Counted<Me> {
     let grant = principal.grant();
     let token = principal.token();
-    Json(Me {
+    let me = Me {
         principal: principal.name().to_owned(),
         name: token.map(|token| token.name.clone()),
         scopes: grant.permissions,
@@ -78,7 +80,8 @@ pub(super) async fn me(
             nodes: 1,
             lacks: Vec::new(),
         },
-    })
+    };
+    counted(1_u64, me)
 }
 
 /// `POST /v1/session`: a token becomes a cookie, which scripts cannot read and other sites cannot send.
@@ -94,24 +97,38 @@ pub(super) async fn begin(
         Problem::internal()
     })?;
     let stored = key.clone();
-    let end = app
+    let refused = |problem| {
+        app.access
+            .count_stranger(client.address, &app.clock, problem)
+    };
+    let token = ApiToken::parse(&credentials.token);
+    let token = token.map_err(|error| refused(Problem::unauthorized(error.to_string())))?;
+    let (strangers, steady) = (app.access.strangers().clone(), app.clock.steady());
+    let permit = strangers.lookup(client.address).await;
+    let begun = app
         .access
         .work(move |access| {
-            let token = ApiToken::parse(&credentials.token)
-                .map_err(|error| Problem::unauthorized(error.to_string()))?;
+            let _permit = permit;
             let token = access
                 .token_by_hash(&token.hash())?
                 .filter(|token| token.is_valid(now))
                 .ok_or_else(|| Problem::unauthorized("the token is unknown, revoked or expired"))?;
+            let allowed = strangers.sign_in(&token.id, steady);
+            allowed.map_err(Problem::too_many_sign_ins)?;
             access.note_use(&token, now)?;
-            Ok(access.begin_session(&token, &stored.hash(), now)?)
+            Ok((
+                token.id.clone(),
+                access.begin_session(&token, &stored.hash(), now)?,
+            ))
         })
-        .await?;
+        .await;
+    let (id, end) = begun.map_err(refused)?;
     let cookie = cookie(key.reveal(), end, now, is_https(&app, &client));
     let body = Json(Begun {
         expires_at: rfc3339(end),
     });
-    Ok((StatusCode::CREATED, [(SET_COOKIE, cookie)], body).into_response())
+    let signed_in = Extension(SignedIn(principal_name(&id)));
+    Ok((StatusCode::CREATED, [(SET_COOKIE, cookie)], signed_in, body).into_response())
 }
 
 /// Reads the body of a request that signs in. Errors say nothing of what is in it: it may be a token.
@@ -129,14 +146,22 @@ pub(super) async fn end(
     Extension(client): Extension<Requester>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if let Some(key) = session(&headers).filter(|_| headers.contains_key(COOKIE_HEADER)) {
-        app.access
-            .work(move |access| Ok(access.end_session(&key.hash())?))
-            .await?;
-    }
     let now = app.clock.now();
+    let mut ended = None;
+    if let Some(key) = session(&headers) {
+        let end = app.access.work(move |access| {
+            let token = access.token_of_session(&key.hash(), now)?;
+            access.end_session(&key.hash())?;
+            Ok(token)
+        });
+        ended = end.await?;
+    }
     let cookie = cookie("", now, now, is_https(&app, &client));
-    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())
+    let answer = (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]);
+    Ok(match ended {
+        Some(token) => (Extension(SignedIn(principal_name(&token.id))), answer).into_response(),
+        None => answer.into_response(),
+    })
 }
 
 /// Whether people reach the service by https, through a proxy.

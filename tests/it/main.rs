@@ -24,6 +24,7 @@ mod drive;
 mod erased;
 mod examples;
 mod freshness;
+mod guard;
 mod guide;
 mod harness;
 mod hostile;

@@ -265,6 +265,7 @@ fn access(config: &Config, owner: &OwnerSecret) -> Result<Access> {
         public_url: http.public_url.clone(),
         cors_origins: http.cors_origins.clone(),
         trusted_proxies: http.trusted_proxies.clone(),
+        forwarded_header: http.forwarded_header,
         limits: http.limits,
     };
     let store = AccessStore::open(&config.data_dir)?;

@@ -20,7 +20,7 @@ use super::principal::{Credential, Principal};
 use super::problem::Problem;
 use super::proxy::Requester;
 use super::strangers::Strangers;
-use crate::access::{Auth, PrincipalLimits};
+use crate::access::{Auth, ForwardedHeader, PrincipalLimits};
 use crate::clock::Clock;
 use crate::owner::OwnerSecret;
 use crate::store::{AccessChange, AccessLine, AccessStore, StoreError};
@@ -43,6 +43,8 @@ pub struct AccessSettings {
     pub cors_origins: Vec<String>,
     /// The networks of proxies whose headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Which headers of these proxies are believed.
+    pub forwarded_header: ForwardedHeader,
     /// What one principal may take.
     pub limits: PrincipalLimits,
 }
@@ -91,6 +93,7 @@ impl Access {
             public_url: None,
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
             limits: PrincipalLimits::default(),
         };
         Ok(Self::new(AccessStore::open(dir)?, settings, None))

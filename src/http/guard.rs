@@ -164,10 +164,12 @@ async fn admit(
 fn client_of(app: &AppState, request: &Request) -> Requester {
     let peer = request.extensions().get::<Arc<line::Client>>();
     let peer = peer.map_or(IpAddr::from(Ipv4Addr::LOCALHOST), |client| client.address());
+    let settings = app.access.settings();
     Requester::of(
         peer,
         request.headers(),
-        &app.access.settings().trusted_proxies,
+        &settings.trusted_proxies,
+        settings.forwarded_header,
     )
 }
 

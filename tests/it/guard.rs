@@ -229,3 +229,24 @@ async fn many_clients_are_recorded_together() {
     let recorded = log.iter().filter(|line| line["route"] == "/v1/me");
     assert_eq!(recorded.count() as u64, answered);
 }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_header_of_the_other_family_does_not_change_the_address() {
+    let proxies = "trusted_proxies = [\"127.0.0.0/8\"]\n";
+    for (setting, x_forwarded_for, forwarded) in [
+        ("", "198.51.100.7", "203.0.113.9"),
+        (
+            "forwarded_header = \"forwarded\"\n",
+            "203.0.113.9",
+            "198.51.100.7",
+        ),
+    ] {
+        let guarded = Guarded::start(&format!("{proxies}{setting}")).await;
+        let (_, token) = guarded.token("search");
+        let request = guarded.get("/v1/count").bearer_auth(&token);
+        let request = request.header("x-forwarded-for", x_forwarded_for);
+        let request = request.header("forwarded", format!("for={forwarded}"));
+        request.send().await.unwrap();
+        assert_eq!(guarded.access_log()[0]["address"], "198.51.100.7");
+        guarded.service.stop().await.unwrap();
+    }
+}

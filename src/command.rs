@@ -10,6 +10,7 @@ mod demo;
 mod import;
 mod moment;
 mod reach;
+mod record;
 mod reindex;
 mod scrub;
 mod search;
@@ -236,8 +237,8 @@ fn plain_table() -> Table {
     table
 }
 
-/// The user of the system who runs this command, as the access log names them.
-fn system_user() -> String {
+/// The name of the user of the system who runs this command.
+fn system_user() -> Option<String> {
     #[cfg(unix)]
     let user = nix::unistd::User::from_uid(nix::unistd::getuid())
         .ok()
@@ -245,7 +246,7 @@ fn system_user() -> String {
         .map(|user| user.name);
     #[cfg(not(unix))]
     let user = std::env::var("USERNAME").ok();
-    user.map_or("system".to_owned(), |name| format!("system:{name}"))
+    user
 }
 
 fn load(path: &Path) -> Result<Config> {

@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args as ClapArgs;
 use reqwest::RequestBuilder;
+use reqwest::header::HeaderValue;
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
-use crate::owner::OwnerSecret;
+use crate::owner::{OwnerSecret, USER_HEADER};
 use crate::store::{Store, announced};
 use crate::terminal::{columns, note};
 use crate::wording::{quoted, root_cause};
@@ -136,7 +137,14 @@ impl Server {
         let home = self.home.as_ref();
         let home = home.filter(|(dir, address)| announced(dir) == Some(*address));
         match home.and_then(|(dir, _)| OwnerSecret::read(dir)) {
-            Some(secret) => request.bearer_auth(secret.expose()),
+            Some(secret) => {
+                let user = super::system_user().unwrap_or_default();
+                // The service checks it, too. A name that no header can have is left out.
+                let user = HeaderValue::from_str(&user).unwrap_or(HeaderValue::from_static(""));
+                request
+                    .bearer_auth(secret.expose())
+                    .header(USER_HEADER, user)
+            }
             None => request,
         }
     }

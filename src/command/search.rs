@@ -17,6 +17,7 @@ use self::place::{FirstPage, Place};
 use self::show::{Form, Show};
 use super::moment::Moment;
 use super::reach::{Misread, Reach};
+use super::record::Recorded;
 use crate::clock::Clock;
 use crate::engine::Order;
 use crate::query::When;
@@ -146,6 +147,23 @@ fn search(args: &Args, config: &Path) -> Result<()> {
         "`--before` is not after `--since`"
     );
     let place = Place::open(&args.reach, config)?;
+    let recorded = match place.dir() {
+        Some(dir) => Some(Recorded::begin(
+            dir,
+            args.action(),
+            "search",
+            &args.to_parameters(),
+            now,
+        )?),
+        None => None,
+    };
+    let results = answer(args, &asked, &place)?;
+    recorded.map_or(Ok(()), |recorded| recorded.end(results))
+}
+
+/// Shows the answer. Returns how many results were shown.
+fn answer(args: &Args, asked: &Asked, place: &Place) -> Result<u64> {
+    let now = asked.when.now;
     let form = match (args.json, args.csv) {
         (true, _) => Form::Json,
         (_, true) => Form::Csv,
@@ -154,26 +172,61 @@ fn search(args: &Args, config: &Path) -> Result<()> {
     let show = Show::new(form, args.color, args.utc);
     if !args.facets.is_empty() {
         let size = asked.limit.min(MAX_SIZE);
-        let (values, extent) = place.facets(&asked, &args.facets, size)?;
+        let (values, extent) = place.facets(asked, &args.facets, size)?;
         show.values(&values)?;
-        return extent.say(now);
+        extent.say(now)?;
+        let shown = values.iter().map(|(_, values)| values.len() as u64);
+        return Ok(shown.sum());
     }
+    let mut shown = 0;
     if args.all {
         let mut lines = show.in_pieces()?;
-        return place.all(&asked, |events| lines.add(&events))?.say(now);
+        let extent = place.all(asked, |events| {
+            shown += events.len() as u64;
+            lines.add(&events)
+        })?;
+        extent.say(now)?;
+        return Ok(shown);
     }
     let FirstPage {
         mut events,
         searchable,
         extent,
-    } = place.page(&asked)?;
+    } = place.page(asked)?;
+    shown += events.len() as u64;
     if !args.follow {
         show.events(&events, extent.has_loss(now))?;
-        return extent.say(now);
+        extent.say(now)?;
+        return Ok(shown);
     }
     events.reverse();
     let mut lines = show.in_pieces()?;
     lines.add(&events)?;
     extent.say(now)?;
-    place.follow(&asked, searchable, |events| lines.add(&events))
+    place.follow(asked, searchable, |events| {
+        shown += events.len() as u64;
+        lines.add(&events)
+    })?;
+    Ok(shown)
+}
+
+impl Args {
+    /// What is done, as the access log names it.
+    fn action(&self) -> &'static str {
+        if self.all { "export" } else { "search" }
+    }
+
+    /// The question, as the access log has the parameters of one over HTTP.
+    fn to_parameters(&self) -> String {
+        let mut parameters = format!("q={}", self.query);
+        for (name, moment) in [("since", &self.since), ("before", &self.before)] {
+            if let Some(moment) = moment {
+                parameters += &format!(" {name}={moment}");
+            }
+        }
+        for field in &self.facets {
+            parameters += &format!(" facet={field}");
+        }
+        parameters
+    }
 }

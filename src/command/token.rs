@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::system_user;
 use crate::access::{ApiToken, Grant, Permissions};
 use crate::clock::Clock;
+use crate::owner::system_principal;
 use crate::position::rfc3339;
 use crate::span;
 use crate::store::{AccessEntry, AccessStore, NewToken, TokenRow};
@@ -198,7 +199,7 @@ fn revoke(store: &AccessStore, id: &str, is_json: bool, now: DateTime<Utc>) -> R
 fn record(store: &AccessStore, action: &str, parameters: &str, now: DateTime<Utc>) -> Result<()> {
     store.record(&AccessEntry {
         time: now,
-        principal: system_user(),
+        principal: system_principal(system_user().as_deref()),
         address: None,
         action: action.to_owned(),
         route: "orgtrail token".to_owned(),

@@ -122,9 +122,11 @@ impl Access {
             return Ok(Principal::local());
         }
         let refused = |problem| self.count_stranger(client.address, clock, problem);
-        let credential = Credential::read(self.owner.as_deref(), headers).map_err(refused)?;
+        let is_https = self.is_https(client);
+        let credential = Credential::read(self.owner.as_deref(), headers, is_https);
+        let credential = credential.map_err(refused)?;
         let Some(hash) = credential.hash() else {
-            return Ok(Principal::system());
+            return Ok(Principal::system(headers));
         };
         let is_known = self.strangers.knows(&hash);
         let _permit = match is_known {
@@ -140,6 +142,12 @@ impl Access {
         found.map_err(refused)
     }
 
+    /// Whether people reach the service by https.
+    pub(super) fn is_https(&self, client: &Requester) -> bool {
+        let public = self.settings.public_url.as_ref();
+        client.is_https || public.is_some_and(|url| url.scheme() == "https")
+    }
+
     /// Counts a request without a valid credential, and gives what it is answered: `problem`, or that there were too many.
     pub(super) fn count_stranger(
         &self,
@@ -153,16 +161,20 @@ impl Access {
         }
     }
 
-    /// Deletes the lines that are older than `kept`, now and every hour until `stop`.
+    /// Deletes the sessions that have ended and the lines that are older than `kept`, now and every hour until `stop`.
     pub async fn forget_old_lines(self, kept: TimeDelta, clock: Clock, stop: CancellationToken) {
         loop {
-            let before = clock.now() - kept;
+            let now = clock.now();
+            let before = now - kept;
             let forgotten = self.work(move |store| {
+                store.forget_ended_sessions(now)?;
                 while store.forget_entries_before(before)? {}
                 Ok(())
             });
             if forgotten.await.is_err() {
-                warn!("Old lines of the access log could not be deleted; trying again in an hour.");
+                warn!(
+                    "Ended sessions and old lines of the access log could not be deleted; trying again in an hour."
+                );
             }
             tokio::select! {
                 () = stop.cancelled() => return,

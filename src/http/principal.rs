@@ -11,11 +11,16 @@ use tracing::debug;
 
 use super::problem::Problem;
 use crate::access::{ApiToken, Grant, Permission, SecretHash, SessionKey};
-use crate::owner::OwnerSecret;
+use crate::owner::{OwnerSecret, USER_HEADER, system_principal};
 use crate::store::{AccessStore, StoreError, TokenRow};
 
-/// The cookie of a session.
-pub(super) const COOKIE: &str = "orgtrail_session";
+/// The name of a session's cookie. By https, browsers take a name with this prefix from this host alone, with `Secure`.
+pub(super) fn cookie_name(is_https: bool) -> &'static str {
+    match is_https {
+        true => "__Host-orgtrail_session",
+        false => "orgtrail_session",
+    }
+}
 
 /// Who sends a request. A clone costs a reference count.
 #[derive(Debug, Clone)]
@@ -46,9 +51,11 @@ impl Principal {
         }))
     }
 
-    /// The owner of the data directory.
-    pub(super) fn system() -> Self {
-        Self::with_everything("system")
+    /// The owner of the data directory, by a command of theirs that names its user.
+    pub(super) fn system(headers: &HeaderMap) -> Self {
+        let user = headers.get(USER_HEADER);
+        let user = user.and_then(|user| user.to_str().ok());
+        Self::with_everything(&system_principal(user))
     }
 
     /// Everyone on this machine.
@@ -143,7 +150,11 @@ pub(super) enum Credential {
 
 impl Credential {
     /// Reads the credential of a request.
-    pub(super) fn read(owner: Option<&OwnerSecret>, headers: &HeaderMap) -> Result<Self, Problem> {
+    pub(super) fn read(
+        owner: Option<&OwnerSecret>,
+        headers: &HeaderMap,
+        is_https: bool,
+    ) -> Result<Self, Problem> {
         let sent = bearer(headers)?;
         if owner.zip(sent).is_some_and(|(owner, sent)| owner.is(sent)) {
             return Ok(Self::Owner);
@@ -151,7 +162,7 @@ impl Credential {
         let token = sent.map(ApiToken::parse).transpose();
         let token = token.map_err(|error| Problem::unauthorized(error.to_string()))?;
         let token = token.map(Self::Token);
-        let session = || session(headers).map(Self::Session);
+        let session = || session(headers, is_https).map(Self::Session);
         token.or_else(session).ok_or_else(|| {
             Problem::unauthorized(
                 "a token is needed: send it as `Authorization: Bearer TOKEN`; `orgtrail token create` creates one",
@@ -175,7 +186,7 @@ impl Credential {
         now: DateTime<Utc>,
     ) -> Result<Principal, Problem> {
         let (token, session) = match self {
-            Self::Owner => return Ok(Principal::system()),
+            Self::Owner => return Ok(Principal::system(&HeaderMap::new())),
             Self::Token(token) => (access.token_by_hash(&token.hash())?, None),
             Self::Session(key) => {
                 let key = key.hash();
@@ -216,12 +227,13 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 }
 
 /// The session that a request's cookie names.
-pub(super) fn session(headers: &HeaderMap) -> Option<SessionKey> {
+pub(super) fn session(headers: &HeaderMap, is_https: bool) -> Option<SessionKey> {
     let cookies = headers.get_all(header::COOKIE).iter();
     let cookies = cookies.filter_map(|value| value.to_str().ok());
     let mut pairs = cookies
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.find(|(name, _)| *name == COOKIE)?;
+    let cookie = cookie_name(is_https);
+    let (_, value) = pairs.find(|(name, _)| *name == cookie)?;
     SessionKey::parse(value)
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::AppState;
 use super::access::SignedIn;
 use super::counted::{Counted, counted};
-use super::principal::{COOKIE, Principal, principal_name, session};
+use super::principal::{Principal, cookie_name, principal_name, session};
 use super::problem::Problem;
 use super::proxy::Requester;
 use crate::access::{ApiToken, Permissions, SessionKey};
@@ -123,7 +123,7 @@ pub(super) async fn begin(
         })
         .await;
     let (id, end) = begun.map_err(refused)?;
-    let cookie = cookie(key.reveal(), end, now, is_https(&app, &client));
+    let cookie = cookie(key.reveal(), end, now, app.access.is_https(&client));
     let body = Json(Begun {
         expires_at: rfc3339(end),
     });
@@ -148,7 +148,7 @@ pub(super) async fn end(
 ) -> Result<Response, Problem> {
     let now = app.clock.now();
     let mut ended = None;
-    if let Some(key) = session(&headers) {
+    if let Some(key) = session(&headers, app.access.is_https(&client)) {
         let end = app.access.work(move |access| {
             let token = access.token_of_session(&key.hash(), now)?;
             access.end_session(&key.hash())?;
@@ -156,7 +156,7 @@ pub(super) async fn end(
         });
         ended = end.await?;
     }
-    let cookie = cookie("", now, now, is_https(&app, &client));
+    let cookie = cookie("", now, now, app.access.is_https(&client));
     let answer = (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]);
     Ok(match ended {
         Some(token) => (Extension(SignedIn(principal_name(&token.id))), answer).into_response(),
@@ -164,17 +164,12 @@ pub(super) async fn end(
     })
 }
 
-/// Whether people reach the service by https, through a proxy.
-fn is_https(app: &AppState, client: &Requester) -> bool {
-    let public = app.access.settings().public_url.as_ref();
-    client.is_https || public.is_some_and(|url| url.scheme() == "https")
-}
-
 /// The value of `Set-Cookie`; an `end` that is not after `now` removes the cookie.
 fn cookie(value: &str, end: DateTime<Utc>, now: DateTime<Utc>, is_https: bool) -> String {
     let seconds = (end - now).num_seconds().max(0);
     let secure = if is_https { "; Secure" } else { "" };
-    format!("{COOKIE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
+    let name = cookie_name(is_https);
+    format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 
 #[cfg(test)]
@@ -187,8 +182,9 @@ mod tests {
         let (now, end) = (from_micros(0), from_micros(60_000_000));
         assert_eq!(
             cookie("k", end, now, true),
-            "orgtrail_session=k; Path=/; Max-Age=60; HttpOnly; SameSite=Strict; Secure"
+            "__Host-orgtrail_session=k; Path=/; Max-Age=60; HttpOnly; SameSite=Strict; Secure"
         );
-        assert!(cookie("", now, now, false).contains("Max-Age=0"));
+        let removed = cookie("", now, now, false);
+        assert!(removed.starts_with("orgtrail_session=; ") && removed.contains("Max-Age=0"));
     }
 }

@@ -87,6 +87,14 @@ impl Place {
         reach.answerer(config).map(Self)
     }
 
+    /// The data directory, if no service answers.
+    pub(super) fn dir(&self) -> Option<&Path> {
+        match &self.0 {
+            Answerer::Server(_) => None,
+            Answerer::Dir(dir) => Some(dir),
+        }
+    }
+
     /// The first events, how many there are in all, and what is not among them.
     pub(super) fn page(&self, asked: &Asked) -> Result<FirstPage> {
         match &self.0 {

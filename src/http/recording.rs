@@ -261,5 +261,5 @@ fn parameters(request: &Request) -> String {
     let is_plain = matched.is_some_and(|matched| matched.as_str() == uri.path());
     let path = if is_plain { "" } else { uri.path() };
     let query = uri.query().map(|query| format!("?{query}"));
-    Mask::default().hide(&format!("{path}{}", query.unwrap_or_default()))
+    Mask::default().hide_parameters(&format!("{path}{}", query.unwrap_or_default()))
 }

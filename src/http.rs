@@ -60,6 +60,7 @@ use self::admission::{
     Exports, MAX_LONG_QUESTIONS, MAX_PIECES, MAX_QUESTIONS, MAX_TAIL_PATTERNS_KIB, MAX_WAITING,
     SPARE_CONNECTIONS,
 };
+use self::fair::FairPermits;
 use self::guard::{Needs, Required};
 use self::line::Patience;
 use self::problem::{Panics, Problem};
@@ -78,7 +79,7 @@ pub struct AppState {
     clock: Clock,
     access: Access,
     limits: Limits,
-    questions: Arc<Semaphore>,
+    questions: FairPermits,
     long_questions: Arc<Semaphore>,
     /// The questions that wait for their turn or have one.
     waiting: Arc<Semaphore>,
@@ -110,7 +111,7 @@ impl AppState {
             clock,
             access,
             limits: Limits::default(),
-            questions: at_once(MAX_QUESTIONS),
+            questions: FairPermits::new(MAX_QUESTIONS),
             long_questions: at_once(MAX_LONG_QUESTIONS),
             waiting: at_once(MAX_WAITING),
             export_pieces: at_once(MAX_PIECES),

@@ -5,17 +5,20 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::AppState;
+use super::fair::FairPermit;
 use super::line::Client;
+use super::principal::Principal;
 use super::problem::Problem;
 use super::unread::{MAX_UNREAD_BYTES, ROOM_WITHIN, SLOW_AFTER};
 use crate::clock::CallOff;
+use crate::sync::lock;
 use crate::task;
 
 /// How many questions are worked on at once; more wait for their turn.
@@ -43,6 +46,9 @@ pub(super) const MAX_PIECES: usize = 2;
 
 /// The most exports at once.
 const MAX_EXPORTS: usize = 8;
+
+/// The most exports of one principal with a token: the others are left for other principals.
+const MAX_EXPORTS_OF_ONE: usize = 4;
 
 /// The most tails at once.
 const MAX_TAILS: usize = 500;
@@ -144,7 +150,8 @@ impl AppState {
         KeptTurn::give_back();
         let waiting = self.limits.waiting;
         let work = async {
-            let turn = Turn::of(Arc::clone(&self.questions).acquire_owned().await.ok());
+            let permit = self.questions.acquire(&principal()).await;
+            let turn = Turn::of(Permit::Fair(permit));
             let answer = self
                 .work(turn.clone(), Some(&self.long_questions), question)
                 .await;
@@ -179,7 +186,9 @@ impl AppState {
         turns: &Arc<Semaphore>,
         piece: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let turn = Turn::of(Arc::clone(turns).acquire_owned().await.ok());
+        let permit = Arc::clone(turns).acquire_owned().await;
+        // The semaphore is never closed.
+        let turn = Turn::of(Permit::Plain(permit.map_err(|_| Problem::internal())?));
         let waiting = self.limits.waiting;
         tokio::time::timeout(waiting, self.work(turn, None, piece))
             .await
@@ -218,10 +227,10 @@ impl AppState {
                 () = tokio::time::sleep(self.limits.quick) => {}
             }
             if let Ok(long) = Arc::clone(long_turns).try_acquire_owned() {
-                turn.give_for(long);
+                turn.give_for(Permit::Plain(long));
                 break;
             }
-            if self.questions.available_permits() == 0 {
+            if self.questions.is_exhausted() {
                 return Err(Problem::too_many("long questions", MAX_LONG_QUESTIONS));
             }
         }
@@ -231,22 +240,44 @@ impl AppState {
 
 /// A turn, shared by the work and by whoever waits for it.
 #[derive(Clone)]
-struct Turn(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+struct Turn(Arc<Mutex<Permit>>);
+
+/// What a turn is held by. It is returned when it is dropped.
+enum Permit {
+    Fair(#[expect(dead_code, reason = "held")] FairPermit),
+    Plain(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit),
+}
 
 impl Turn {
-    fn of(permit: Option<OwnedSemaphorePermit>) -> Self {
+    fn of(permit: Permit) -> Self {
         Self(Arc::new(Mutex::new(permit)))
     }
 
     /// Gives the turn to the next in the row, having another instead.
-    fn give_for(&self, other: OwnedSemaphorePermit) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(other);
+    fn give_for(&self, other: Permit) {
+        let previous = std::mem::replace(&mut *lock(&self.0), other);
+        drop(previous);
     }
 }
 
 tokio::task_local! {
     /// The turn of the question of the request that this task answers.
     static KEPT_TURN: Mutex<Option<Turn>>;
+
+    /// The name of the principal whose request this task answers.
+    static PRINCIPAL: Arc<str>;
+}
+
+/// Runs a request of a principal: its questions wait for their turns under this name.
+pub(super) async fn of_principal<T>(name: &str, request: impl Future<Output = T>) -> T {
+    PRINCIPAL.scope(name.into(), request).await
+}
+
+/// The name of the principal whose request this task answers; empty outside of one.
+fn principal() -> Arc<str> {
+    PRINCIPAL
+        .try_with(Arc::clone)
+        .unwrap_or_else(|_| Arc::default())
 }
 
 /// The turn of a request's question, kept after the question is worked out: until its answer is written and counted.
@@ -269,12 +300,7 @@ impl KeptTurn {
 
     fn replace(turn: Option<Turn>) {
         // Outside of a request there is nothing to keep it for.
-        let _previous = KEPT_TURN.try_with(|kept| {
-            std::mem::replace(
-                &mut *kept.lock().unwrap_or_else(PoisonError::into_inner),
-                turn,
-            )
-        });
+        let _previous = KEPT_TURN.try_with(|kept| std::mem::replace(&mut *lock(kept), turn));
     }
 }
 
@@ -299,20 +325,29 @@ struct Open {
 
 struct Place {
     id: u64,
+    principal: Principal,
     client: Option<Arc<Client>>,
     /// Since when its client has had a piece without asking for the next; `None` while one is made.
     given: Option<Instant>,
 }
 
 impl Exports {
-    /// A place for another export. When all are taken, the one whose client has been slowest is closed for it, if that has had
+    /// A place for another export of a principal, which may have only some of them. When all are taken, the one whose client has been slowest is closed for it, if that has had
     /// its last piece for longer than `slow`.
     pub(super) fn begin(
         &self,
+        principal: &Principal,
         client: Option<Arc<Client>>,
         slow: Duration,
     ) -> Result<ExportPlace, Problem> {
         let mut open = self.open();
+        let own = open
+            .places
+            .iter()
+            .filter(|place| place.principal.name() == principal.name());
+        if principal.is_limited() && own.count() >= MAX_EXPORTS_OF_ONE {
+            return Err(Problem::over_own_limit("exports", MAX_EXPORTS_OF_ONE));
+        }
         if open.places.len() >= MAX_EXPORTS {
             let waits = |place: &Place| place.given.map_or(Duration::ZERO, |at| at.elapsed());
             let slowest = (0..open.places.len()).max_by_key(|i| waits(&open.places[*i]));
@@ -329,6 +364,7 @@ impl Exports {
         open.next += 1;
         open.places.push(Place {
             id,
+            principal: principal.clone(),
             client,
             given: None,
         });
@@ -339,7 +375,7 @@ impl Exports {
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -459,17 +495,31 @@ mod tests {
     }
 
     #[test]
+    fn one_principal_leaves_exports_for_the_others() {
+        let exports = Exports::default();
+        let (greedy, other) = (Principal::with_token("a"), Principal::with_token("b"));
+        let begin = |principal| exports.begin(principal, None, SLOW_EXPORT);
+        let places: Vec<_> = (0..MAX_EXPORTS_OF_ONE)
+            .map(|_| begin(&greedy).unwrap())
+            .collect();
+        assert!(begin(&greedy).is_err());
+        let _other = begin(&other).unwrap();
+        drop(places);
+        assert!(begin(&greedy).is_ok());
+    }
+
+    #[test]
     fn a_slow_export_keeps_its_place_until_another_needs_it() {
         let exports = Exports::default();
         let slow = Duration::from_millis(1);
-        let places: Vec<_> = (0..MAX_EXPORTS)
-            .map(|_| exports.begin(None, slow).unwrap())
-            .collect();
-        assert!(exports.begin(None, slow).is_err(), "all are being made");
+        let principal = Principal::local();
+        let begin = || exports.begin(&principal, None, slow);
+        let places: Vec<_> = (0..MAX_EXPORTS).map(|_| begin().unwrap()).collect();
+        assert!(begin().is_err(), "all are being made");
         places[3].note(true);
         std::thread::sleep(slow * 2);
-        let another = exports.begin(None, slow).unwrap();
-        assert!(exports.begin(None, slow).is_err(), "only one was slow");
+        let another = begin().unwrap();
+        assert!(begin().is_err(), "only one was slow");
         drop(places);
         assert_eq!(exports.open().places.len(), 1);
         drop(another);

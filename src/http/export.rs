@@ -133,7 +133,9 @@ pub(super) async fn export(
     }
     let client = client.map(|Extension(client)| client);
     let own = app.access.usage().stream(&principal, app.clock.steady())?;
-    let place = app.exports.begin(client.clone(), app.limits.slow_export)?;
+    let place = app
+        .exports
+        .begin(&principal, client.clone(), app.limits.slow_export)?;
     let streamed = Streamed::default();
     let (of_all_pieces, of_the_line) = (app.clone(), streamed.clone());
     let exporting = app.export(move |app| {

@@ -15,6 +15,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::AppState;
+use super::admission::of_principal;
 use super::cors;
 use super::limit::RateState;
 use super::line;
@@ -64,12 +65,14 @@ pub(super) async fn check(
             _place,
         }) => {
             let name = principal.as_ref().map_or(NOBODY, Principal::name);
-            recording.admit(name, needs.action);
+            let name = name.to_owned();
+            recording.admit(&name, needs.action);
             if let Some(principal) = principal {
                 request.extensions_mut().insert(principal);
             }
             // Caught here, so that it is recorded.
-            let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+            let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+            let answer = of_principal(&name, answer).await;
             let mut response = answer.unwrap_or_else(|_| app.panics.answer());
             rate.add_to(response.headers_mut());
             response

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use orgtrail::access::ApiToken;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{COOKIE, RETRY_AFTER, SET_COOKIE};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -249,4 +249,85 @@ async fn a_header_of_the_other_family_does_not_change_the_address() {
         assert_eq!(guarded.access_log()[0]["address"], "198.51.100.7");
         guarded.service.stop().await.unwrap();
     }
+}
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sign_ins_are_recorded_with_their_token_and_the_oldest_of_many_sessions_ends() {
+    let guarded = Guarded::start("public_url = \"https://audit.example.com\"\n").await;
+    let (id, token) = guarded.token("search");
+    let url = format!("{}/v1/session", guarded.service.url);
+    let sign_in = async || {
+        let begin = guarded.http.post(&url).json(&json!({ "token": token }));
+        begin.send().await.unwrap()
+    };
+    let cookie = |answer: &reqwest::Response| {
+        let cookie = answer.headers()[SET_COOKIE].to_str().unwrap();
+        cookie.split(';').next().unwrap().to_owned()
+    };
+    let first = cookie(&sign_in().await);
+    assert!(first.starts_with("__Host-orgtrail_session="), "{first}");
+    let newest = guarded.access_log().remove(0);
+    assert_eq!(newest["principal"], format!("token:{id}"), "{newest}");
+    let status = async |cookie: &str| {
+        let request = guarded.get("/v1/me").header(COOKIE, cookie);
+        request.send().await.unwrap().status()
+    };
+    assert_eq!(status(&first).await, StatusCode::OK);
+    let mut last = first.clone();
+    for _ in 0..20 {
+        last = cookie(&sign_in().await);
+    }
+    assert_eq!(status(&first).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(&last).await, StatusCode::OK);
+    let mut limited = StatusCode::CREATED;
+    for _ in 0..40 {
+        limited = sign_in().await.status();
+    }
+    assert_eq!(limited, StatusCode::TOO_MANY_REQUESTS);
+    guarded.service.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_are_recorded_with_the_name_of_the_user() {
+    let guarded = Guarded::start("").await;
+    guarded.command(&["search", "--limit", "1", "--json"]);
+    let asked = guarded.access_log().remove(0);
+    let user = asked["principal"].as_str().unwrap().to_owned();
+    assert!(
+        user.starts_with("system:") && user.len() > "system:".len(),
+        "{user}"
+    );
+    let data = guarded.dir.path().join("data");
+    guarded.service.stop().await.unwrap();
+    // Without a service the commands read the data directory.
+    command(&data, &["search", "action.type:create", "--limit", "1"]);
+    command(&data, &["status"]);
+    let log = command(&data, &["access-log", "--limit", "2", "--json"]);
+    let log: Value = serde_json::from_str(&log).unwrap();
+    let [status, search] = [&log["entries"][0], &log["entries"][1]];
+    for (line, route) in [(status, "orgtrail status"), (search, "orgtrail search")] {
+        assert_eq!(line["principal"], user, "{line}");
+        assert_eq!(line["route"], route, "{line}");
+    }
+    let parameters = search["parameters"].as_str().unwrap();
+    assert!(parameters.contains("action.type:create"), "{search}");
+}
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_in_parameters_are_not_recorded() {
+    let guarded = Guarded::start("").await;
+    let (_, token) = guarded.token("search");
+    for parameters in [
+        "password=hunter2hunter2",
+        "api_key=hunter2hunter2",
+        "access%5Ftoken=hunter2hunter2",
+        "q=Bearer+hunter2hunter2",
+        "q=Authorization:%20bearer%20hunter2hunter2",
+        "q=orgtrail_session=hunter2hunter2",
+    ] {
+        guarded
+            .status(&format!("/v1/count?{parameters}"), &token)
+            .await;
+    }
+    let log = Value::from(guarded.access_log()).to_string();
+    assert!(!log.contains("hunter2"), "{log}");
+    guarded.service.stop().await.unwrap();
 }

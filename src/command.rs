@@ -237,18 +237,6 @@ fn plain_table() -> Table {
     table
 }
 
-/// The name of the user of the system who runs this command.
-fn system_user() -> Option<String> {
-    #[cfg(unix)]
-    let user = nix::unistd::User::from_uid(nix::unistd::getuid())
-        .ok()
-        .flatten()
-        .map(|user| user.name);
-    #[cfg(not(unix))]
-    let user = std::env::var("USERNAME").ok();
-    user
-}
-
 fn load(path: &Path) -> Result<Config> {
     Ok(Config::load(path, config::environment())?)
 }

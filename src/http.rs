@@ -24,6 +24,7 @@ mod principal;
 mod problem;
 mod proxy;
 mod recording;
+mod request_body;
 mod session;
 mod status;
 mod strangers;

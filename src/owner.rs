@@ -35,6 +35,19 @@ pub fn system_principal(user: Option<&str>) -> String {
         .map_or("system".to_owned(), |name| format!("system:{name}"))
 }
 
+/// The name of the user of the system who runs this process.
+#[must_use]
+pub fn system_user() -> Option<String> {
+    #[cfg(unix)]
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid())
+        .ok()
+        .flatten()
+        .map(|user| user.name);
+    #[cfg(not(unix))]
+    let user = std::env::var("USERNAME").ok();
+    user
+}
+
 /// The secret of one run of a service. `Debug` does not show it.
 #[derive(Debug, Clone)]
 pub struct OwnerSecret(SecretString);

@@ -13,7 +13,7 @@ use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
-use crate::owner::{OwnerSecret, USER_HEADER};
+use crate::owner::{OwnerSecret, USER_HEADER, system_user};
 use crate::store::{Store, announced};
 use crate::terminal::{columns, note};
 use crate::wording::{quoted, root_cause};
@@ -138,7 +138,7 @@ impl Server {
         let home = home.filter(|(dir, address)| announced(dir) == Some(*address));
         match home.and_then(|(dir, _)| OwnerSecret::read(dir)) {
             Some(secret) => {
-                let user = super::system_user().unwrap_or_default();
+                let user = system_user().unwrap_or_default();
                 // The service checks it, too. A name that no header can have is left out.
                 let user = HeaderValue::from_str(&user).unwrap_or(HeaderValue::from_static(""));
                 request

@@ -6,9 +6,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 
-use super::system_user;
 use crate::mask::Mask;
-use crate::owner::system_principal;
+use crate::owner::{system_principal, system_user};
 use crate::store::{AccessChange, AccessEntry, AccessLine, AccessStore};
 
 /// The line of a command in the access log.

@@ -7,10 +7,9 @@ use chrono::{DateTime, Utc};
 use clap::{Args as ClapArgs, Subcommand};
 use serde::Serialize;
 
-use super::system_user;
 use crate::access::{ApiToken, Grant, Permissions};
 use crate::clock::Clock;
-use crate::owner::system_principal;
+use crate::owner::{system_principal, system_user};
 use crate::position::rfc3339;
 use crate::span;
 use crate::store::{AccessEntry, AccessStore, NewToken, TokenRow};

@@ -23,6 +23,7 @@ use super::principal::Principal;
 use super::problem::Problem;
 use super::proxy::Requester;
 use super::recording::{REFUSED, Recording};
+use super::request_body;
 use super::strangers::NOBODY;
 use crate::access::{Auth, Permission};
 
@@ -70,10 +71,15 @@ pub(super) async fn check(
             if let Some(principal) = principal {
                 request.extensions_mut().insert(principal);
             }
-            // Caught here, so that it is recorded.
-            let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
-            let answer = of_principal(&name, answer).await;
-            let mut response = answer.unwrap_or_else(|_| app.panics.answer());
+            let mut response = match request_body::read(request, app.limits.hearing).await {
+                Ok(request) => {
+                    // Caught here, so that it is recorded.
+                    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+                    let answer = of_principal(&name, answer).await;
+                    answer.unwrap_or_else(|_| app.panics.answer())
+                }
+                Err(problem) => problem.into_response(),
+            };
             rate.add_to(response.headers_mut());
             response
         }

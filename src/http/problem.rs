@@ -3,6 +3,7 @@
 //! A person's mistake is told with its place. Our own failures are logged whole here, the one place they end, and told in
 //! a few words.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -39,9 +40,9 @@ pub(super) struct Problem {
     /// Whether it is that no entry has a field, as far as the index has come.
     #[serde(skip)]
     is_of_unknown_field: bool,
-    /// After how many seconds to try again, if that is known.
+    /// After how many seconds to try again, if that is known. It is small, because each handler returns a `Problem`.
     #[serde(skip)]
-    retry_after: Option<i64>,
+    retry_after: Option<NonZeroU16>,
 }
 
 /// What is left of an event whose body was erased.
@@ -89,6 +90,11 @@ fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result
 }
 
 impl Problem {
+    #[cfg(test)]
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     fn new(
         status: StatusCode,
         kind: &'static str,
@@ -111,7 +117,7 @@ impl Problem {
     /// With the seconds after which to try again.
     fn retry_after(self, seconds: i64) -> Self {
         Self {
-            retry_after: Some(seconds),
+            retry_after: NonZeroU16::new(u16::try_from(seconds).unwrap_or(u16::MAX)),
             ..self
         }
     }
@@ -360,6 +366,29 @@ impl Problem {
         )
     }
 
+    /// The body of a request is larger than is read.
+    pub(super) fn too_large_a_body(most: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "urn:orgtrail:problem:body-too-large",
+            "The body is too large",
+            format!("at most {most} bytes of a request's body are read"),
+        )
+    }
+
+    /// The body of a request did not come in time.
+    pub(super) fn too_slow_a_body(within: Duration) -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "urn:orgtrail:problem:body-too-slow",
+            "The body came too slowly",
+            format!(
+                "the whole body of a request must come within {} seconds",
+                within.as_secs()
+            ),
+        )
+    }
+
     pub(super) fn internal() -> Self {
         let detail = "the reason is in the log of the service";
         Self::new(
@@ -421,7 +450,8 @@ impl IntoResponse for Problem {
             self.status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
         ) {
-            let seconds = HeaderValue::from(self.retry_after.unwrap_or(5));
+            let seconds = self.retry_after.map_or(5, NonZeroU16::get);
+            let seconds = HeaderValue::from(seconds);
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response

@@ -1,9 +1,7 @@
 //! Who is asking, and sessions: a token becomes a cookie for the page.
 
-use std::time::Duration;
-
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::Bytes;
 use axum::extract::{Extension, State};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode};
@@ -88,9 +86,9 @@ pub(super) async fn me(
 pub(super) async fn begin(
     State(app): State<AppState>,
     Extension(client): Extension<Requester>,
-    body: Body,
+    body: Bytes,
 ) -> Result<Response, Problem> {
-    let credentials = read_credentials(body, app.limits.hearing).await?;
+    let credentials = read_credentials(&body)?;
     let now = app.clock.now();
     let key = SessionKey::generate().map_err(|error| {
         tracing::error!(error = %error, "The system gives no random numbers; sessions cannot begin.");
@@ -132,10 +130,9 @@ pub(super) async fn begin(
 }
 
 /// Reads the body of a request that signs in. Errors say nothing of what is in it: it may be a token.
-async fn read_credentials(body: Body, within: Duration) -> Result<Credentials, Problem> {
-    let read = tokio::time::timeout(within, to_bytes(body, MAX_BODY_BYTES)).await;
-    let bytes = read.ok().and_then(Result::ok);
-    let credentials = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+fn read_credentials(body: &[u8]) -> Result<Credentials, Problem> {
+    let body = Some(body).filter(|body| body.len() <= MAX_BODY_BYTES);
+    let credentials = body.and_then(|body| serde_json::from_slice(body).ok());
     credentials
         .ok_or_else(|| Problem::parameter("token", "the body is `{\"token\": \"otr_…\"}` in JSON"))
 }

@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use orgtrail::access::ApiToken;
+use orgtrail::http::Limits;
 use reqwest::header::{COOKIE, RETRY_AFTER, SET_COOKIE};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::access::{Guarded, command};
+use crate::desk::Desk;
 use crate::{skip_slow_tests, tell};
 
 /// The lines of the access log after an orderly stop, the newest first.
@@ -330,4 +332,42 @@ async fn secrets_in_parameters_are_not_recorded() {
     let log = Value::from(guarded.access_log()).to_string();
     assert!(!log.contains("hunter2"), "{log}");
     guarded.service.stop().await.unwrap();
+}
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_body_that_is_too_large_or_never_ends_is_refused() {
+    let guarded = Guarded::start("").await;
+    let (_, token) = guarded.token("search");
+    let large = guarded
+        .http
+        .post(format!("{}/v1/count", guarded.service.url));
+    let large = large.bearer_auth(&token).body("x".repeat(200_000));
+    assert!(!large.send().await.unwrap().status().is_success());
+    // The answer comes before the body has ended.
+    let address = guarded.service.url.trim_start_matches("http://").to_owned();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = "POST /v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    guarded.service.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_idle_is_closed_after_a_while() {
+    let limits = Limits {
+        hearing: Duration::from_millis(500),
+        ..Limits::default()
+    };
+    let mut desk = Desk::with_limits(limits).await;
+    let address = desk.url.trim_start_matches("http://").to_owned();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let closed = stream.read_to_end(&mut answer);
+    let closed = tokio::time::timeout(Duration::from_secs(60), closed).await;
+    assert!(closed.is_ok(), "it is still open");
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    desk.stop().await;
 }

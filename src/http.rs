@@ -8,6 +8,7 @@ mod access_log;
 mod access_writer;
 mod admission;
 mod bucket;
+mod connection;
 mod cors;
 mod counted;
 mod coverage;
@@ -16,7 +17,6 @@ mod export;
 mod fair;
 mod guard;
 mod limit;
-mod line;
 mod params;
 mod people;
 mod pivot;
@@ -25,12 +25,12 @@ mod problem;
 mod proxy;
 mod recording;
 mod request_body;
+mod response_memory;
 mod session;
 mod status;
 mod strangers;
 mod stream;
 mod tally;
-mod unread;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::Permission;
-use crate::clock::{CallOff, Clock, Deadline};
+use crate::clock::{Cancel, Clock, Deadline};
 use crate::engine::{Caller, Engine, Scope, View};
 use crate::follow::board::FollowerBoard;
 use crate::health::Board;
@@ -61,11 +61,11 @@ use self::admission::{
     Exports, MAX_LONG_QUESTIONS, MAX_PIECES, MAX_QUESTIONS, MAX_TAIL_PATTERNS_KIB, MAX_WAITING,
     SPARE_CONNECTIONS,
 };
+use self::connection::Timeouts;
 use self::fair::FairPermits;
 use self::guard::{Needs, Required};
-use self::line::Patience;
 use self::problem::{Panics, Problem};
-use self::unread::Unread;
+use self::response_memory::ResponseMemory;
 
 /// How long a stop waits for answers under way.
 const GRACE: Duration = Duration::from_secs(5);
@@ -90,13 +90,12 @@ pub struct AppState {
     tails: Arc<Semaphore>,
     /// The memory for the patterns of all tails, in KiB.
     tail_patterns: Arc<Semaphore>,
-    /// The memory of answers that are not read yet.
-    unread: Unread,
+    response_memory: ResponseMemory,
     panics: Panics,
-    /// Cancelled when the service stops: whatever goes on and on then ends.
+    /// Cancelled when the service stops: exports and tails then end.
     stopping: CancellationToken,
-    /// In the hands of the work for one request: calls it off when nobody waits for it.
-    call_off: CallOff,
+    /// Cancels the work for one request when its client is gone.
+    cancel: Cancel,
 }
 
 impl AppState {
@@ -120,10 +119,10 @@ impl AppState {
             exports: Exports::default(),
             tails: at_once(Limits::default().tails),
             tail_patterns: at_once(MAX_TAIL_PATTERNS_KIB),
-            unread: Unread::default(),
+            response_memory: ResponseMemory::default(),
             panics: Panics::default(),
             stopping: CancellationToken::new(),
-            call_off: CallOff::default(),
+            cancel: Cancel::default(),
         }
     }
 
@@ -146,7 +145,7 @@ impl AppState {
             limits,
             waiting: Arc::new(Semaphore::new(MAX_WAITING.min(spare))),
             tails: Arc::new(Semaphore::new(limits.tails)),
-            unread: Unread::new(limits.unread, limits.slow, limits.room_within),
+            response_memory: ResponseMemory::new(limits.unread, limits.slow, limits.room_within),
             ..self
         }
     }
@@ -158,7 +157,7 @@ impl AppState {
         (view, caller)
     }
 
-    /// What whoever asks may see.
+    /// What the caller may see.
     #[expect(
         clippy::unused_self,
         reason = "it follows from the request's credential, once there are any"
@@ -169,7 +168,7 @@ impl AppState {
 
     /// When what is begun now is cut off.
     fn deadline(&self) -> Deadline {
-        Deadline::after(&self.clock, self.limits.looking).or(self.call_off.clone())
+        Deadline::after(&self.clock, self.limits.looking).or(self.cancel.clone())
     }
 }
 
@@ -190,7 +189,7 @@ fn router(state: AppState) -> Router {
     );
     let exports = Router::new().route("/v1/export", get(export::export));
     let administration = Router::new().route("/v1/access-log", get(access_log::list));
-    // Without a credential: whoever has none yet, and whoever runs the service.
+    // Without a credential: for clients that have none yet, and for operators.
     let session = Router::new().route("/v1/session", post(session::begin).delete(session::end));
     let operation = Router::new()
         .route("/healthz", get(status::healthz))
@@ -218,7 +217,7 @@ fn router(state: AppState) -> Router {
         .layer(CatchPanicLayer::custom(move |_| panics.answer()))
         .layer(middleware::from_fn_with_state(
             state.clone(),
-            unread::hold_answer,
+            response_memory::hold_answer,
         ))
         .layer(middleware::from_fn(finish))
         .with_state(state)
@@ -257,17 +256,17 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
         ..state
     };
     let cut = CancellationToken::new();
-    let patience = Patience {
-        hearing: state.limits.hearing,
-        stalling: state.limits.stalling,
+    let timeouts = Timeouts {
+        request_header: state.limits.request_header,
+        write_stall: state.limits.write_stall,
     };
     let (most, panics) = (state.limits.connections, state.panics.clone());
     let (access, clock) = (state.access.clone(), state.clock.clone());
     let router = router(state);
-    let answering = line::answer(
+    let answering = connection::answer(
         listener,
         router,
-        (patience, most),
+        (timeouts, most),
         panics,
         stop.clone(),
         cut.clone(),
@@ -297,7 +296,7 @@ async fn method_not_allowed() -> Problem {
     Problem::method_not_allowed()
 }
 
-/// Says on every answer that it is nobody else's.
+/// Adds the security headers to every response.
 async fn finish(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

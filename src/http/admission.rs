@@ -12,12 +12,12 @@ use chrono::TimeDelta;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::AppState;
+use super::connection::Client;
 use super::fair::FairPermit;
-use super::line::Client;
 use super::principal::Principal;
 use super::problem::Problem;
-use super::unread::{MAX_UNREAD_BYTES, ROOM_WITHIN, SLOW_AFTER};
-use crate::clock::CallOff;
+use super::response_memory::{MAX_UNREAD_BYTES, ROOM_WITHIN, SLOW_AFTER};
+use crate::clock::Cancel;
 use crate::sync::lock;
 use crate::task;
 
@@ -27,12 +27,12 @@ pub(super) const MAX_QUESTIONS: usize = 8;
 /// How long a question has a turn among the others: then it makes room for the next one, and goes on as a long one.
 const QUICK: Duration = Duration::from_secs(1);
 
-/// How many long questions are worked on beside the others. One more keeps its turn as long as nobody waits for that, and is
-/// then called off.
+/// How many long questions are worked on beside the others. An extra one keeps its permit until another question waits for
+/// one; then it is cancelled.
 pub(super) const MAX_LONG_QUESTIONS: usize = 8;
 
 /// How long a question waits for its turn, and then for its answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long a question may wait for its turn and still have all of its time.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
@@ -68,11 +68,11 @@ const SLOW_EXPORT: Duration = Duration::from_secs(60);
 /// The most memory for the patterns of all tails, in KiB. A tail for whose patterns there is none searches the index instead.
 pub(super) const MAX_TAIL_PATTERNS_KIB: usize = 64 * 1024;
 
-/// How long a client may take to say what it asks; and how long its line is kept when it asks nothing.
-const HEARING: Duration = Duration::from_secs(60);
+/// Timeout for receiving a request; also closes idle connections.
+const REQUEST_HEADER: Duration = Duration::from_secs(60);
 
-/// How long a client may take nothing of what it is sent.
-const STALL: Duration = Duration::from_secs(30);
+/// Timeout of a write during which the client reads nothing.
+const WRITE_STALL: Duration = Duration::from_secs(30);
 
 /// How long questions and clients have, and how many may stay.
 #[derive(Debug, Clone, Copy)]
@@ -83,10 +83,10 @@ pub struct Limits {
     pub quick: Duration,
     /// How long a question waits for its turn, and then for its answer.
     pub waiting: Duration,
-    /// How long a client may take to say what it asks, from when the line is free for it.
-    pub hearing: Duration,
-    /// How long a client may take nothing of what it is sent.
-    pub stalling: Duration,
+    /// Timeout for receiving a request, from the end of the answer before it.
+    pub request_header: Duration,
+    /// Timeout of a write during which the client reads nothing.
+    pub write_stall: Duration,
     /// How many tails may be open.
     pub tails: usize,
     /// How many connections may be open; at the limit the one that is idle longest is closed.
@@ -108,9 +108,9 @@ impl Default for Limits {
         Self {
             looking: TIME_LIMIT,
             quick: QUICK,
-            waiting: PATIENCE,
-            hearing: HEARING,
-            stalling: STALL,
+            waiting: ANSWER_WITHIN,
+            request_header: REQUEST_HEADER,
+            write_stall: WRITE_STALL,
             tails: MAX_TAILS,
             connections: MAX_CONNECTIONS,
             unread: MAX_UNREAD_BYTES,
@@ -126,11 +126,11 @@ impl Limits {
     /// With questions that may take as long as `time`.
     #[must_use]
     pub fn for_questions_of(time: TimeDelta) -> Self {
-        let looking = time.to_std().unwrap_or(PATIENCE);
+        let looking = time.to_std().unwrap_or(ANSWER_WITHIN);
         Self {
             looking: time,
             // A question that uses all of its time may have waited for its turn before.
-            waiting: PATIENCE.max(looking + TURN_WITHIN),
+            waiting: ANSWER_WITHIN.max(looking + TURN_WITHIN),
             ..Self::default()
         }
     }
@@ -196,22 +196,21 @@ impl AppState {
     }
 
     /// Works something out in its turn. Where there are turns for long work, one that takes long goes on in one of these; when
-    /// there is none and somebody waits, it is called off. So is what nobody waits for any more, it being too late or the
-    /// client gone.
+    /// there is none and another question waits, it is cancelled. So is work whose time is over or whose client is gone.
     async fn work<T: Send + 'static>(
         &self,
         turn: Turn,
         long_turns: Option<&Arc<Semaphore>>,
         question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let waited_for = WaitedFor(CallOff::default());
+        let waited_for = WaitedFor(Cancel::default());
         let state = Self {
-            call_off: waited_for.0.clone(),
+            cancel: waited_for.0.clone(),
             ..self.clone()
         };
         let held = turn.clone();
         let mut working = pin!(task::blocking(move || {
-            // Held until the work is done, also when nobody waits for it any more.
+            // Held until the work is done, also when nothing waits for it any more.
             let _held = held;
             // What is in the log and the index is guarded by their own locks, and goes on after a panic.
             match catch_unwind(AssertUnwindSafe(|| question(&state))) {
@@ -238,7 +237,7 @@ impl AppState {
     }
 }
 
-/// A turn, shared by the work and by whoever waits for it.
+/// A turn, shared by the work and by the request that waits for it.
 #[derive(Clone)]
 struct Turn(Arc<Mutex<Permit>>);
 
@@ -304,12 +303,12 @@ impl KeptTurn {
     }
 }
 
-/// Calls work off when it is no longer waited for.
-struct WaitedFor(CallOff);
+/// Cancels work when nothing waits for it any more.
+struct WaitedFor(Cancel);
 
 impl Drop for WaitedFor {
     fn drop(&mut self) {
-        self.0.call_off();
+        self.0.cancel();
     }
 }
 

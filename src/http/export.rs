@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::AppState;
 use super::admission::ExportPlace;
-use super::line::Client;
+use super::connection::Client;
 use super::params::{FILTERS, Given, bad, order, question};
 use super::principal::Principal;
 use super::problem::Problem;
@@ -187,7 +187,9 @@ async fn next_piece(mut exporting: Exporting) -> io::Result<Option<(Bytes, Expor
     if piece.is_empty() {
         return Ok(None);
     }
-    let held = app.unread.hold(piece.into(), exporting.client.as_ref());
+    let held = app
+        .response_memory
+        .hold(piece.into(), exporting.client.as_ref());
     let piece = held
         .await
         .ok_or_else(|| io::Error::other("other answers are not read"))?;

@@ -16,9 +16,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::AppState;
 use super::admission::of_principal;
+use super::connection;
 use super::cors;
 use super::limit::RateState;
-use super::line;
 use super::principal::Principal;
 use super::problem::Problem;
 use super::proxy::Requester;
@@ -71,7 +71,7 @@ pub(super) async fn check(
             if let Some(principal) = principal {
                 request.extensions_mut().insert(principal);
             }
-            let mut response = match request_body::read(request, app.limits.hearing).await {
+            let mut response = match request_body::read(request, app.limits.request_header).await {
                 Ok(request) => {
                     // Caught here, so that it is recorded.
                     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
@@ -117,7 +117,7 @@ struct Refused {
 }
 
 impl Refused {
-    fn nobody(problem: Problem) -> Self {
+    fn unknown(problem: Problem) -> Self {
         Self {
             principal: NOBODY.to_owned(),
             problem,
@@ -147,10 +147,10 @@ async fn admit(
     let principal = access
         .identify(headers, client, &app.clock)
         .await
-        .map_err(Refused::nobody)?;
+        .map_err(Refused::unknown)?;
     let refused = |problem| Refused {
         principal: principal.name().to_owned(),
-        ..Refused::nobody(problem)
+        ..Refused::unknown(problem)
     };
     let counted = access.usage().request(&principal, app.clock.steady());
     let rate = counted.map_err(|over| Refused {
@@ -171,7 +171,7 @@ async fn admit(
 
 /// The client of a request.
 fn client_of(app: &AppState, request: &Request) -> Requester {
-    let peer = request.extensions().get::<Arc<line::Client>>();
+    let peer = request.extensions().get::<Arc<connection::Client>>();
     let peer = peer.map_or(IpAddr::from(Ipv4Addr::LOCALHOST), |client| client.address());
     let settings = app.access.settings();
     Requester::of(

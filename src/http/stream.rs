@@ -17,7 +17,7 @@ use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::AppState;
-use super::line::Client;
+use super::connection::Client;
 use super::params::{FILTERS, Given, bad, question};
 use super::principal::Principal;
 use super::problem::Problem;
@@ -173,7 +173,9 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
         };
         if !messages.is_empty() {
             // Without room the tail ends: the client comes back and goes on where it was.
-            let held = app.unread.hold(messages.into(), resting.client.as_ref());
+            let held = app
+                .response_memory
+                .hold(messages.into(), resting.client.as_ref());
             let held = held.await?;
             resting.streamed.add(n);
             return Some((Ok(held), resting));

@@ -356,7 +356,7 @@ async fn a_request_body_that_is_too_large_or_never_ends_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_is_idle_is_closed_after_a_while() {
     let limits = Limits {
-        hearing: Duration::from_millis(500),
+        request_header: Duration::from_millis(500),
         ..Limits::default()
     };
     let mut desk = Desk::with_limits(limits).await;

@@ -16,7 +16,7 @@ const MAX_SESSIONS: usize = 20;
 
 impl AccessStore {
     /// Begins a session for a token, and returns when it ends: with its token, or after [`SESSION_HOURS`]. Ends the oldest
-    /// sessions of the token beyond [`MAX_SESSIONS`].
+    /// sessions of the token when it has too many.
     ///
     /// # Errors
     /// What the database says.

@@ -291,6 +291,8 @@ async fn sign_ins_are_recorded_with_their_token_and_the_oldest_of_many_sessions_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_are_recorded_with_the_name_of_the_user() {
     let guarded = Guarded::start("").await;
+    // The command asks the service only when it answers.
+    guarded.get("/readyz").send().await.unwrap();
     guarded.command(&["search", "--limit", "1", "--json"]);
     let asked = guarded.access_log().remove(0);
     let user = asked["principal"].as_str().unwrap().to_owned();

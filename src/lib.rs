@@ -37,6 +37,7 @@
 //! - [`query`]: the query language. Its grammar and meaning are in the module's documentation.
 //! - [`search`]: a question, the index, the log, an answer. Pages, counts, histories, diffs, exports and streams.
 //! - [`people`] and [`orgtrail_cloudflare::member`]: what Cloudflare's lists say about actors and accounts.
+//! - [`mod@summary`]: one plain sentence about an entry.
 //! - [`access`]: who may ask: the form of tokens, permissions, grants.
 //! - [`http`]: the routes. A handler reads the request, calls one function and wraps the result.
 //!
@@ -83,6 +84,7 @@ pub mod service;
 pub mod span;
 pub mod status;
 pub mod store;
+pub mod summary;
 pub mod sync;
 pub mod task;
 pub mod terminal;

@@ -486,25 +486,37 @@ pub fn to_sweep(proven: &[Sealed], passed: &[(Window, DateTime<Utc>)]) -> Vec<Se
     profile(&tried)
 }
 
+/// The parts of a passed stretch that no scan has read since it was passed, the earliest first. `proven` is a [`profile`].
+#[must_use]
+pub fn unread_parts(proven: &[Sealed], passed: Window, at: DateTime<Utc>) -> Vec<Window> {
+    let since_then = proven.iter().filter(|piece| piece.scanned_at >= at);
+    parts_between(since_then.map(|piece| piece.window), passed)
+}
+
 /// The parts of `range` that `proven` leaves open, the earliest first.
 #[must_use]
 pub fn open_parts(proven: &[Sealed], range: Window) -> Vec<Window> {
+    parts_between(proven.iter().map(|piece| piece.window), range)
+}
+
+/// The parts of `range` that are in none of `windows`, which do not overlap and have the earliest first.
+fn parts_between(windows: impl Iterator<Item = Window>, range: Window) -> Vec<Window> {
     let mut parts = Vec::new();
     let mut from = range.since;
-    for piece in proven {
-        if piece.window.before <= from {
+    for window in windows {
+        if window.before <= from {
             continue;
         }
-        if piece.window.since >= range.before {
+        if window.since >= range.before {
             break;
         }
-        if piece.window.since > from {
+        if window.since > from {
             parts.push(Window {
                 since: from,
-                before: piece.window.since,
+                before: window.since,
             });
         }
-        from = piece.window.before;
+        from = window.before;
     }
     if from < range.before {
         parts.push(Window {

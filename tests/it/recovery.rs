@@ -130,6 +130,9 @@ async fn a_second_that_was_passed_is_read_when_upstream_answers_again() {
     let since = start() - TimeDelta::hours(40);
     assert_eq!(gaps(&mut world, since, before), []);
     assert_eq!(ids(&mut world).len(), 2);
+    // What was read at last does not count as passed any more.
+    let source = account(&world);
+    assert_eq!(*world.store().progress(&source).unwrap().gaps, []);
 }
 
 #[tokio::test]

@@ -447,6 +447,7 @@ impl Poller {
             alone_since: lane.alone_since(kind),
             look: lane.look(kind),
             read_to: lane.read_to(),
+            swept_to: lane.swept_to(),
             is_unreliable,
             upstream_clock: self.skew.upstream_clock(moment),
             present: self.skew.present(moment),

@@ -59,6 +59,11 @@ pub(super) struct Lane {
     interval: TimeDelta,
     /// When the next sweep is due.
     sweep_due: Option<DateTime<Utc>>,
+    /// No sweep begins before this, although one is due.
+    sweep_not_before: DateTime<Utc>,
+    /// Without upstream's clock no sweep can be sealed, and all stay due: where the last one ended, so that the next one
+    /// goes on there.
+    swept_to: Option<DateTime<Utc>>,
     /// Whether history is to be read.
     has_backfill: bool,
     /// The failures of each kind of window, in the order of [`WindowKind::ALL`].
@@ -163,6 +168,8 @@ impl Lane {
             wanted_interval: settings.interval,
             interval: settings.interval,
             sweep_due: None,
+            sweep_not_before: now,
+            swept_to: None,
             has_backfill: false,
             retries: [Retry::none(now); 3],
             help: Retry::none(now),
@@ -317,6 +324,7 @@ impl Lane {
             Some(_) => Some(now.steady),
             None => ledger::sweep_at(&progress.to_sweep, &settings.sweeps, now.wall).map(until),
         };
+        self.sweep_due = self.sweep_due.map(|due| due.max(self.sweep_not_before));
         self.has_backfill = progress.open(WindowKind::Backfill).is_some()
             || next_backfill(&progress, settings, now.wall).is_some();
         self.progress = Some(progress);
@@ -383,6 +391,16 @@ impl Lane {
         if is_short {
             (self.live_due, self.live_by) = (now.steady, now.steady);
         }
+    }
+
+    /// Where the last sweep ended that could not be sealed; `None` when sweeps are sealed.
+    pub(super) fn swept_to(&self) -> Option<DateTime<Utc>> {
+        self.swept_to
+    }
+
+    /// A sweep ended there: one that could not be sealed is followed by what comes after it.
+    pub(super) fn has_swept_to(&mut self, before: DateTime<Utc>, is_sealed: bool) {
+        self.swept_to = (!is_sealed).then_some(before);
     }
 
     /// Upstream's clock is known.
@@ -457,8 +475,8 @@ impl Lane {
             WindowKind::Live => (self.live_due, self.live_by) = (later, later),
             // Nobody waits for a sweep.
             WindowKind::Sweep => {
-                let later = now.steady + settings.max_interval;
-                self.sweep_due = self.sweep_due.map(|due| due.max(later));
+                self.sweep_not_before = now.steady + settings.max_interval;
+                self.sweep_due = self.sweep_due.map(|due| due.max(self.sweep_not_before));
             }
             WindowKind::Backfill => self.has_backfill = false,
         }

@@ -69,7 +69,8 @@ impl Hands {
     /// The window to go on with, or a new one if it is time for one.
     async fn open_window(&self, scan: &Scan) -> Result<Option<OpenWindow>, StoreError> {
         let (hands, source) = (self.clone(), scan.source.clone());
-        let (kind, present, read_to) = (scan.kind, scan.present, scan.read_to);
+        let (kind, present) = (scan.kind, scan.present);
+        let (read_to, swept_to) = (scan.read_to, scan.swept_to);
         let is_silent = scan.upstream_clock == UpstreamClock::Silent;
         task::blocking(move || {
             hands.heed_others()?;
@@ -80,11 +81,14 @@ impl Hands {
                 }
                 progress = hands.store.progress(&source)?;
             }
-            let next = match kind {
-                WindowKind::Live if is_silent => {
+            let next = match (kind, swept_to) {
+                (WindowKind::Live, _) if is_silent => {
                     stretch::next_silent(&progress, &hands.settings, read_to, present)
                 }
-                kind => stretch::next_window(kind, &progress, &hands.settings, present),
+                (WindowKind::Sweep, Some(swept_to)) => {
+                    stretch::next_sweep_after(&progress, &hands.settings, swept_to, present)
+                }
+                (kind, _) => stretch::next_window(kind, &progress, &hands.settings, present),
             };
             let Some(window) = next else {
                 return Ok(None);

@@ -86,7 +86,7 @@ impl Poller {
                 let why = "upstream's clock has not reached the time that is due";
                 wait_for_clock(hands, &scan.source, why, ours.wall);
             }
-            Did::Left { .. } => note_left(hands, lane, scan, now),
+            Did::Left { before } => note_left(hands, lane, scan, before, now),
             Did::Restarted { ref why } => {
                 lane.restarted(scan.kind, progress.open(scan.kind), now.steady);
                 note_restart(hands, lane, scan, why, ours.wall);
@@ -112,6 +112,9 @@ impl Poller {
                 lane.went_well(scan.kind, now.steady);
                 if let Some(before) = sealed {
                     lane.finished(scan.kind);
+                    if scan.kind == WindowKind::Sweep {
+                        lane.has_swept_to(before, true);
+                    }
                     self.live_sealed += u32::from(scan.kind == WindowKind::Live);
                     lane.sealed(scan.kind, before, appended.new, settings, now);
                 }
@@ -397,9 +400,12 @@ fn note_nothing_to_do(
 }
 
 /// A scan came to its end, and nothing can be claimed of it yet.
-fn note_left(hands: &Hands, lane: &mut Lane, scan: &Scan, now: Now) {
+fn note_left(hands: &Hands, lane: &mut Lane, scan: &Scan, before: DateTime<Utc>, now: Now) {
     lane.went_well(scan.kind, now.steady);
     lane.finished(scan.kind);
+    if scan.kind == WindowKind::Sweep {
+        lane.has_swept_to(before, false);
+    }
     hands.board.write(&scan.source, |health| {
         health.failing_since = None;
         health.state = State::CatchingUp;

@@ -66,6 +66,8 @@ pub(super) struct Scan {
     pub(super) look: Look,
     /// Without upstream's clock: how far what is new has been read, if that is not the present.
     pub(super) read_to: Option<DateTime<Utc>>,
+    /// Where the last sweep ended, if it could not be sealed.
+    pub(super) swept_to: Option<DateTime<Utc>>,
     /// Whether the last call for such a window failed or was slow.
     pub(super) is_unreliable: bool,
     /// The lesser of our present and upstream's.

@@ -46,7 +46,7 @@ use crate::position::{Source, SourceKind, WindowKind};
 use crate::store::{SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::Upstream;
 
-use self::choose::{Choice, UNRELIABLE_SHARE};
+use self::choose::{Choice, LIST_SHARE, UNRELIABLE_SHARE};
 pub use self::error::TurnError;
 use self::history::Alone;
 pub use self::history::{HistoryEnd, Reached};
@@ -118,6 +118,9 @@ pub struct Poller {
     /// Unreliable calls under way, and when the next one may be made before the others.
     unreliable: usize,
     unreliable_due: DateTime<Utc>,
+    /// When the next page of a list may be requested before a scan, and how many were since the pace was worked out.
+    list_due: DateTime<Utc>,
+    list_calls: u32,
     /// When it is looked next whether the token has changed.
     token_due: DateTime<Utc>,
     /// The token when a source was refused last.
@@ -184,6 +187,8 @@ impl Poller {
             standing: Standing::default(),
             unreliable: 0,
             unreliable_due: now,
+            list_due: DateTime::UNIX_EPOCH,
+            list_calls: 0,
             token_due: now,
             refused_token: None,
             alone: None,
@@ -263,7 +268,7 @@ impl Poller {
         };
         self.count_try(now);
         let work = match choice {
-            Choice::List(at) => self.rolls[at].begin().map(Work::List),
+            Choice::List(at) => self.begin_list(at, now).map(Work::List),
             Choice::Scan(source, kind) => {
                 if let Some(waiting) = waiting {
                     self.shares.count(kind, waiting);
@@ -363,12 +368,13 @@ impl Poller {
         let needs: Vec<_> = (self.lanes.values().filter(is_planned))
             .map(Lane::need)
             .collect();
-        let planned = if needs.len() < self.lanes.len() {
-            PLANNED - UNRELIABLE_SHARE
-        } else {
-            PLANNED
-        };
-        let calls = calls_a_second * planned * self.shares.live_part(calls_a_second * passed);
+        let possible = calls_a_second * passed;
+        let lists = f64::from(std::mem::take(&mut self.list_calls)) / possible.max(1.0);
+        let mut planned = PLANNED - lists.min(LIST_SHARE);
+        if needs.len() < self.lanes.len() {
+            planned -= UNRELIABLE_SHARE;
+        }
+        let calls = calls_a_second * planned * self.shares.live_part(possible);
         let calls_a_window = f64::from(self.live_calls.max(1)) / f64::from(self.live_sealed.max(1));
         (self.live_calls, self.live_sealed) = (0, 0);
         let longest = self.hands.settings.max_interval;

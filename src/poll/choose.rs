@@ -1,12 +1,13 @@
 //! Which call of a credential is next: the most urgent list or scan, as far as there is a place for it.
 //!
 //! Windows whose last call failed or was slow have a small share of the places and of the calls, so that hundreds of sources
-//! that fail or do not answer slow no healthy one. It makes no calls.
+//! that fail or do not answer slow no healthy one. Lists have a share of the calls too: a long one delays no log for long, and
+//! is read to its end while logs want all calls. It makes no calls.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::lane::{Lane, SLOW, Wants};
-use super::roll::Roll;
+use super::roll::{List, Roll};
 use super::shares::{Shares, Waiting};
 use super::{LONGEST_SLEEP, Poller};
 use crate::position::{Source, WindowKind};
@@ -19,6 +20,13 @@ const MAX_UNRELIABLE: usize = 2;
 
 /// The part of the calls that such windows have for sure; they also get what the others leave.
 pub(super) const UNRELIABLE_SHARE: f64 = 0.1;
+
+/// The part of the calls that lists have for sure; they also get what the others leave.
+pub(super) const LIST_SHARE: f64 = 0.15;
+
+/// So many pages of lists are read at once after a pause, beyond their share: most lists are no longer than that, and accounts
+/// are followed only when they are known.
+const LIST_BURST: i32 = 10;
 
 /// What to call.
 pub(super) enum Choice {
@@ -48,13 +56,46 @@ impl Poller {
         if let Some(witness) = self.witness(now) {
             return Some((witness, None));
         }
-        let roll = self
-            .rolls
-            .iter()
-            .position(|roll| roll.due().is_some_and(|due| due <= now));
-        if let Some(at) = roll {
+        let list = self.next_list(now);
+        if let Some(at) = list.filter(|_| now >= self.list_due) {
             return Some((Choice::List(at), None));
         }
+        let scan = self.next_scan(now);
+        if let (Some(at), None | Some(Chosen { is_due: false, .. })) = (list, &scan) {
+            return Some((Choice::List(at), None));
+        }
+        let scan = scan?;
+        if scan.is_unreliable {
+            self.unreliable_due = now + self.spacing(UNRELIABLE_SHARE);
+        }
+        Some((Choice::Scan(scan.source, scan.kind), scan.waiting))
+    }
+
+    /// The list whose next page is due: each in turn.
+    fn next_list(&self, now: DateTime<Utc>) -> Option<usize> {
+        let lists = self.rolls.iter().enumerate();
+        lists
+            .filter(|(_, roll)| roll.due().is_some_and(|due| due <= now))
+            .min_by_key(|(_, roll)| roll.last_page)
+            .map(|(at, _)| at)
+    }
+
+    /// Takes the next page of a list, and counts it against the share of lists.
+    pub(super) fn begin_list(&mut self, at: usize, now: DateTime<Utc>) -> Option<List> {
+        let spacing = self.spacing(LIST_SHARE);
+        self.list_due = self.list_due.max(now - spacing * LIST_BURST) + spacing;
+        self.list_calls += 1;
+        self.rolls[at].begin(now)
+    }
+
+    /// How far apart calls are that have so small a part of all calls.
+    fn spacing(&self, share: f64) -> TimeDelta {
+        let calls_a_second = self.hands.upstream.quota().calls_a_second() * share;
+        TimeDelta::milliseconds((1_000.0 / calls_a_second.max(0.001)) as i64)
+    }
+
+    /// The most urgent scan.
+    fn next_scan(&self, now: DateTime<Utc>) -> Option<Chosen> {
         let wants: Vec<_> = self
             .lanes
             .values()
@@ -75,17 +116,11 @@ impl Poller {
         let unreliable = may_fail.then(|| choose(&split(true), None)).flatten();
         let is_due = |chosen: &Chosen| chosen.is_due;
         let first = unreliable.as_ref().filter(|_| now >= self.unreliable_due);
-        let chosen = first
+        first
             .cloned()
             .or_else(|| reliable.clone().filter(is_due))
             .or(unreliable)
-            .or(reliable)?;
-        if chosen.is_unreliable {
-            let share = self.hands.upstream.quota().calls_a_second() * UNRELIABLE_SHARE;
-            let spacing = TimeDelta::milliseconds((1_000.0 / share.max(0.001)) as i64);
-            self.unreliable_due = now + spacing;
-        }
-        Some((Choice::Scan(chosen.source, chosen.kind), chosen.waiting))
+            .or(reliable)
     }
 
     /// What a refused credential is tried with. First, and then every other time, that is a source that was answered before,

@@ -49,6 +49,8 @@ pub(super) struct Roll {
     pub(super) organization: String,
     pub(super) listing: Listing,
     due: DateTime<Utc>,
+    /// When its last page was requested, so that lists take turns.
+    pub(super) last_page: DateTime<Utc>,
     /// The list as far as it has been read; a turn that reads on takes it away with it.
     list: Option<List>,
     /// Whether it was logged that the credential may not read it.
@@ -93,6 +95,7 @@ impl Roll {
             organization,
             listing,
             due: now,
+            last_page: DateTime::UNIX_EPOCH,
             list,
             is_refused: false,
             by_themselves,
@@ -117,8 +120,9 @@ impl Roll {
         self.list.as_ref().map(|_| self.due)
     }
 
-    /// The list, to read on.
-    pub(super) fn begin(&mut self) -> Option<List> {
+    /// The list, to read its next page now.
+    pub(super) fn begin(&mut self, now: DateTime<Utc>) -> Option<List> {
+        self.last_page = now;
         self.list.take()
     }
 
@@ -371,7 +375,7 @@ mod tests {
             let mut roll = roll(listing);
             let error = error.into();
             let waits = (0..6).map(|_| {
-                roll.begin();
+                roll.begin(now);
                 assert_eq!(roll.due(), None, "a turn is under way");
                 roll.failed(&error, now);
                 (roll.due().unwrap() - now).num_minutes()
@@ -411,7 +415,7 @@ mod tests {
     #[test]
     fn a_list_is_complete_only_with_as_many_items_as_it_says() {
         let lacks = |pages: Vec<AccountsPage>| {
-            let mut list = roll(Listing::Accounts).begin().unwrap();
+            let mut list = roll(Listing::Accounts).begin(DateTime::UNIX_EPOCH).unwrap();
             for page in pages {
                 list.take_accounts(page).unwrap();
             }
@@ -446,7 +450,7 @@ mod tests {
             total: Some(0),
             next: next.map(Into::into),
         };
-        let list = || roll(Listing::Members).begin().unwrap();
+        let list = || roll(Listing::Members).begin(DateTime::UNIX_EPOCH).unwrap();
         assert!(list().take_members(page(None)).is_err());
         let mut circle = list();
         assert_eq!(circle.take_members(page(Some("a"))), Ok(true));

@@ -425,6 +425,14 @@ impl Poller {
             .write(source, |health| health.interval = interval);
     }
 
+    /// A moment of the steady clock, by both clocks.
+    fn moment(&self, steady: DateTime<Utc>) -> Now {
+        Now {
+            wall: self.hands.clock.now(),
+            steady,
+        }
+    }
+
     fn begin_scan(
         &mut self,
         source: &Source,
@@ -437,10 +445,8 @@ impl Poller {
         let is_unreliable = lane.is_unreliable(kind);
         self.unreliable += usize::from(is_unreliable);
         self.live_calls += u32::from(kind == WindowKind::Live && !is_unreliable);
-        let moment = Now {
-            wall: self.hands.clock.now(),
-            steady: now,
-        };
+        let moment = self.moment(now);
+        let lane = self.lanes.get(source)?;
         Some(Scan {
             source: source.clone(),
             kind,

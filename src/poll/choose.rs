@@ -85,7 +85,9 @@ impl Poller {
         let spacing = self.spacing(LIST_SHARE);
         self.list_due = self.list_due.max(now - spacing * LIST_BURST) + spacing;
         self.list_calls += 1;
-        self.rolls[at].begin(now)
+        let mut list = self.rolls[at].begin(now)?;
+        list.request(self.skew.present(self.moment(now)));
+        Some(list)
     }
 
     /// How far apart calls are that have so small a part of all calls.

@@ -70,8 +70,8 @@ pub(super) struct List {
     pub(super) members: Vec<Member>,
     /// Accounts that are configured by themselves: the list has no say in them.
     pub(super) by_themselves: Arc<HashSet<Source>>,
-    /// When its reading began.
-    pub(super) began: Option<DateTime<Utc>>,
+    /// When its reading began, by the earlier of our clock and upstream's.
+    began: Option<DateTime<Utc>>,
     /// The tokens of the pages so far, the next page's last: one that comes again leads in a circle.
     page_tokens: Vec<String>,
     /// The ids that it has shown: an item may be on two pages.
@@ -226,6 +226,17 @@ impl List {
     /// The token of the next page, if it is not the first.
     pub(super) fn page_token(&self) -> Option<&str> {
         self.page_tokens.last().map(String::as_str)
+    }
+
+    /// A page is about to be requested, at that present: the first one begins the list.
+    pub(super) fn request(&mut self, present: DateTime<Utc>) {
+        self.began.get_or_insert(present);
+    }
+
+    /// What upstream's clock said on a page that took so long: the list did not begin later. Our own clock may be ahead.
+    pub(super) fn began_at_most(&mut self, date: Option<DateTime<Utc>>, took: TimeDelta) {
+        let theirs = date.map(|date| date - took);
+        self.began = [self.began, theirs].into_iter().flatten().min();
     }
 
     /// Takes in a page of accounts; says whether another follows.
@@ -409,6 +420,7 @@ mod tests {
             unreadable: 0,
             total,
             next: next.map(Into::into),
+            date: None,
         }
     }
 

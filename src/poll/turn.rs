@@ -216,8 +216,7 @@ impl Hands {
         self.save(permit.to_save).await?;
         let hands = self.clone();
         task::blocking(move || hands.heed_others()).await?;
-        let now = self.clock.now();
-        list.began.get_or_insert(now);
+        let asked_at = self.clock.steady();
         let organization = list.organization.clone();
         let page_token = list.page_token().map(ToOwned::to_owned);
         let page_token = page_token.as_deref();
@@ -226,7 +225,10 @@ impl Hands {
             Listing::Accounts => upstream
                 .fetch_accounts_page(permit, &organization, page_token)
                 .await
-                .and_then(|page| list.take_accounts(page)),
+                .and_then(|page| {
+                    list.began_at_most(page.date, self.clock.steady() - asked_at);
+                    list.take_accounts(page)
+                }),
             Listing::Members => upstream
                 .fetch_members_page(permit, &organization, page_token)
                 .await

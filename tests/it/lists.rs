@@ -152,6 +152,24 @@ async fn a_list_that_was_complete_is_good_for_a_day() {
     }
 }
 
+#[tokio::test]
+async fn a_list_that_was_read_while_the_clock_was_ahead_is_good_for_no_longer() {
+    let ahead = TimeDelta::hours(20);
+    let mut world = world().await;
+    world.local_clock.jump(ahead);
+    poll_for(&mut world, TimeDelta::minutes(30)).await;
+    world.local_clock.jump(-ahead);
+    world.simulator.set_faults(Faults {
+        list_forbidden: 1.0,
+        ..Faults::default()
+    });
+    poll_for(&mut world, TimeDelta::hours(23)).await;
+    let before = start() + TimeDelta::minutes(1);
+    assert!(!is_unknown(&verdict(&mut world, &[], before)));
+    poll_for(&mut world, TimeDelta::hours(2)).await;
+    assert!(is_unknown(&verdict(&mut world, &[], before)));
+}
+
 /// An organization with so many members, and one account with a long history, on a small quota.
 async fn crowded(members: usize) -> World {
     let config = SimConfig {

@@ -295,14 +295,13 @@ impl Reader {
         }
     }
 
-    /// Asks for a second near a piece that was read before.
+    /// Requests a second near a piece that was read before, or one of long before if there is none.
     async fn look_elsewhere(&mut self, piece: Window) -> Result<Elsewhere, VerifyError> {
         let (store, source) = (self.hands.store.clone(), self.source.clone());
         let progress = task::blocking(move || store.progress(&source)).await?;
         let proven: Vec<Window> = progress.proven.iter().map(|one| one.window).collect();
-        let Some(other) = recovery::elsewhere(&proven, piece) else {
-            return Ok(Elsewhere::Unknown);
-        };
+        let other = recovery::elsewhere(&proven, piece)
+            .unwrap_or_else(|| recovery::long_before(piece, self.count));
         Ok(match self.fetch(other.widened(), None, 1).await? {
             Ok(_) => Elsewhere::Answered(TimeDelta::zero()),
             Err(_) => Elsewhere::Down,

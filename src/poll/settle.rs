@@ -440,7 +440,7 @@ fn note_read_to(lane: &mut Lane, scan: &Scan, did: &Did, settings: &Settings, no
 
 /// Logs that a stretch was passed, and writes it on the board.
 fn note_gap(hands: &Hands, scan: &Scan, window: Window, cause: GapCause, at: DateTime<Utc>) {
-    let why = passed_because(cause);
+    let why = cause.explanation();
     warn!(source = %scan.source, window.stretch = %window, why, "A stretch was passed; it is a gap until it can be read.");
     let message = format!("{why}; {window} is a gap");
     tell(hands, &scan.source, at, message);
@@ -486,14 +486,6 @@ fn fail_unfinished(hands: &Hands, lane: &Lane, scan: &Scan, at: DateTime<Utc>) {
             health.state = State::Failing;
             health.failing_since.get_or_insert(at);
         });
-    }
-}
-
-fn passed_because(cause: GapCause) -> &'static str {
-    match cause {
-        GapCause::TooLarge => "an entry is too large to take",
-        GapCause::Unreadable => "an answer is an error or not JSON, or cannot be read to its end",
-        GapCause::Foreign => "upstream shows the entries of another log",
     }
 }
 

@@ -8,7 +8,7 @@ use indicatif::HumanCount;
 
 use super::Row;
 use crate::command::{counted, span_text, word};
-use crate::coverage::{Gap, Proof, Reason};
+use crate::coverage::{Gap, Proof, Weight};
 use crate::health::State;
 use crate::status::LastError;
 use crate::terminal::{columns, harmless, say, width, wrapped};
@@ -105,22 +105,19 @@ impl Show {
         )
     }
 
+    /// Whether a gap is only what happened a moment ago.
     fn is_newest(&self, gap: &Gap) -> bool {
         let since = gap.since.parse::<DateTime<Utc>>();
-        gap.reason == Reason::NotYet && since.is_ok_and(|since| since >= self.now - NEWEST)
+        match gap.reason.weight() {
+            Weight::Held => true,
+            Weight::OnItsWay => since.is_ok_and(|since| since >= self.now - NEWEST),
+            Weight::ByDesign | Weight::Loss => false,
+        }
     }
 
     /// Whether a gap says that something is missing that was asked for and may still come.
     fn is_worth_telling(&self, gap: &Gap) -> bool {
-        let is_by_design = matches!(
-            gap.reason,
-            Reason::NotAskedFor
-                | Reason::OlderThanUpstreamKeeps
-                | Reason::BeforeUpstreamKept
-                | Reason::BeforeTheAccountExisted
-                | Reason::Left
-        );
-        !is_by_design && !self.is_newest(gap)
+        gap.reason.weight() != Weight::ByDesign && !self.is_newest(gap)
     }
 
     /// The sources, those with the same state and error together where there are several.
@@ -350,7 +347,7 @@ fn gaps_text(gaps: &[(&Row, &Gap)]) -> String {
         "" => String::new(),
         detail => format!(", {detail}"),
     };
-    let reason = reason(first.reason);
+    let reason = first.reason.words();
     if gaps.len() == 1 {
         return format!(
             "{}: {reason}{detail}; from {} to {}",
@@ -423,18 +420,10 @@ fn minute(time: &str) -> String {
     time.get(..16).unwrap_or(time).replace('T', " ")
 }
 
-/// A reason as people say it.
-fn reason(reason: Reason) -> String {
-    match reason {
-        Reason::NotYet => "not scanned yet".to_owned(),
-        other => word(other),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coverage::Interval;
+    use crate::coverage::{Interval, Reason};
     use crate::status::SourceStatus;
 
     fn row(n: usize, state: State) -> Row {

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args as ClapArgs;
-use reqwest::RequestBuilder;
+use reqwest::{RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
+use super::WrongUsage;
 use crate::owner::OwnerSecret;
 use crate::store::{Store, announced};
 use crate::terminal::{columns, note};
@@ -239,6 +240,7 @@ pub(super) async fn open(
     };
     match problem["at"].as_u64().map(usize::try_from) {
         Some(Ok(at)) => Err(Misread::new(detail, at).into()),
+        _ if status == StatusCode::BAD_REQUEST => Err(WrongUsage(detail.to_owned()).into()),
         _ => bail!("{detail} ({status})"),
     }
 }

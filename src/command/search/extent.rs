@@ -27,6 +27,14 @@ impl Extent {
         Self { shown, verdict }
     }
 
+    /// The same without how much is shown.
+    pub(super) fn without_counts(self) -> Self {
+        Self {
+            shown: Vec::new(),
+            ..self
+        }
+    }
+
     /// Whether something is missing that is not merely new.
     pub(super) fn has_loss(&self, now: DateTime<Utc>) -> bool {
         self.verdict.state == VerdictState::Partial

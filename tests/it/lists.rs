@@ -292,7 +292,7 @@ async fn an_account_that_moved_is_followed_with_the_credential_of_its_new_organi
     let end = world.clock.now() + TimeDelta::minutes(30);
     while world.clock.now() < end {
         if let Next::Turn(turn) = other.next_turn(world.clock.now()) {
-            other.settle(turn.perform().await).unwrap();
+            other.record_outcome(turn.perform().await).unwrap();
         }
         world.poll().await;
     }

@@ -12,7 +12,7 @@ use super::{VerifyError, Waiting};
 use crate::poll::foreign::foreign_owner;
 use crate::poll::paging::{Follows, Place, has_nameless};
 use crate::poll::recovery::{self, BadAnswer, Elsewhere, NextStep, Patience, Situation};
-use crate::poll::turn::Hands;
+use crate::poll::turn::PollContext;
 use crate::position::{Cursor, Source, Window};
 use crate::store::{GapCause, StoreError};
 use crate::task;
@@ -39,7 +39,7 @@ pub(super) enum Read {
 
 /// Reads a stretch, oldest first.
 pub(super) struct Reader {
-    hands: Hands,
+    context: PollContext,
     source: Source,
     whole: Window,
     /// What is still to be read, the earliest last.
@@ -95,10 +95,10 @@ impl Scan {
 }
 
 impl Reader {
-    pub(super) fn new(hands: Hands, source: Source, window: Window) -> Self {
+    pub(super) fn new(context: PollContext, source: Source, window: Window) -> Self {
         Self {
-            limit: hands.settings.page_size,
-            hands,
+            limit: context.settings.page_size,
+            context,
             source,
             whole: window,
             pieces: vec![window],
@@ -170,7 +170,7 @@ impl Reader {
     }
 
     fn most(&self, limit: u32) -> u32 {
-        limit.min(self.hands.settings.page_size)
+        limit.min(self.context.settings.page_size)
     }
 
     /// One page, and what follows it, or why it cannot be used.
@@ -183,7 +183,7 @@ impl Reader {
         let page = page.and_then(|page| match foreign_owner(&self.source, &page) {
             None => Ok(page),
             Some(owner) => {
-                let owner = self.hands.upstream.hide_credentials(&owner);
+                let owner = self.context.upstream.hide_credentials(&owner);
                 Err(VerifyError::Foreign(owner))
             }
         });
@@ -284,7 +284,7 @@ impl Reader {
         Situation {
             window: scan.piece,
             limit: self.limit,
-            page_size: self.hands.settings.page_size,
+            page_size: self.context.settings.page_size,
             has_cursor: scan.cursor.is_some(),
             is_narrowed: scan.piece != self.whole,
             count: self.count,
@@ -297,7 +297,7 @@ impl Reader {
 
     /// Requests a second near a piece that was read before, or one of long before if there is none.
     async fn look_elsewhere(&mut self, piece: Window) -> Result<Elsewhere, VerifyError> {
-        let (store, source) = (self.hands.store.clone(), self.source.clone());
+        let (store, source) = (self.context.store.clone(), self.source.clone());
         let progress = task::blocking(move || store.progress(&source)).await?;
         let proven: Vec<Window> = progress.proven.iter().map(|one| one.window).collect();
         let other = recovery::elsewhere(&proven, piece)
@@ -315,11 +315,11 @@ impl Reader {
         limit: u32,
     ) -> Result<Result<LogPage, UpstreamError>, StoreError> {
         let permit = self.permit().await?;
-        let upstream = &self.hands.upstream;
+        let upstream = &self.context.upstream;
         let page = upstream
             .fetch_log_page(permit, &self.source, asked, cursor, limit)
             .await;
-        self.hands.save_wait().await?;
+        self.context.save_wait().await?;
         Ok(page)
     }
 
@@ -345,14 +345,14 @@ impl Reader {
     /// Leave to make a call, when there is some; the budget is written down before it is spent. What a service beside us was
     /// told to wait holds for us too.
     async fn permit(&self) -> Result<Permit, StoreError> {
-        let quota = self.hands.upstream.quota();
+        let quota = self.context.upstream.quota();
         loop {
-            let hands = self.hands.clone();
-            task::blocking(move || hands.heed_others()).await?;
-            let now = self.hands.clock.steady();
+            let context = self.context.clone();
+            task::blocking(move || context.heed_others()).await?;
+            let now = self.context.clock.steady();
             match quota.take(now) {
                 Ok(permit) => {
-                    self.hands.save(permit.to_save).await?;
+                    self.context.save(permit.to_save).await?;
                     return Ok(permit);
                 }
                 Err(until) => {

@@ -44,7 +44,7 @@ pub(super) enum Listing {
 }
 
 /// One list of an organization, between its turns.
-pub(super) struct Roll {
+pub(super) struct ListSchedule {
     /// The id of the organization, or of the account that is read by itself.
     pub(super) organization: String,
     pub(super) listing: Listing,
@@ -83,7 +83,7 @@ pub(super) struct List {
     pages: usize,
 }
 
-impl Roll {
+impl ListSchedule {
     pub(super) fn new(
         organization: String,
         listing: Listing,
@@ -375,21 +375,21 @@ fn seen(
 mod tests {
     use super::*;
 
-    fn roll(listing: Listing) -> Roll {
-        Roll::new("o".into(), listing, Arc::default(), DateTime::UNIX_EPOCH)
+    fn schedule(listing: Listing) -> ListSchedule {
+        ListSchedule::new("o".into(), listing, Arc::default(), DateTime::UNIX_EPOCH)
     }
 
     #[test]
     fn lists_that_may_not_be_read_are_requested_hourly_and_other_failures_soon_again() {
         let now = DateTime::UNIX_EPOCH;
         let waits_after = |listing, error: UpstreamError| {
-            let mut roll = roll(listing);
+            let mut schedule = schedule(listing);
             let error = error.into();
             let waits = (0..6).map(|_| {
-                roll.begin(now);
-                assert_eq!(roll.due(), None, "a turn is under way");
-                roll.failed(&error, now);
-                (roll.due().unwrap() - now).num_minutes()
+                schedule.begin(now);
+                assert_eq!(schedule.due(), None, "a turn is under way");
+                schedule.failed(&error, now);
+                (schedule.due().unwrap() - now).num_minutes()
             });
             waits.collect::<Vec<_>>()
         };
@@ -427,7 +427,9 @@ mod tests {
     #[test]
     fn a_list_is_complete_only_with_as_many_items_as_it_says() {
         let lacks = |pages: Vec<AccountsPage>| {
-            let mut list = roll(Listing::Accounts).begin(DateTime::UNIX_EPOCH).unwrap();
+            let mut list = schedule(Listing::Accounts)
+                .begin(DateTime::UNIX_EPOCH)
+                .unwrap();
             for page in pages {
                 list.take_accounts(page).unwrap();
             }
@@ -462,7 +464,11 @@ mod tests {
             total: Some(0),
             next: next.map(Into::into),
         };
-        let list = || roll(Listing::Members).begin(DateTime::UNIX_EPOCH).unwrap();
+        let list = || {
+            schedule(Listing::Members)
+                .begin(DateTime::UNIX_EPOCH)
+                .unwrap()
+        };
         assert!(list().take_members(page(None)).is_err());
         let mut circle = list();
         assert_eq!(circle.take_members(page(Some("a"))), Ok(true));

@@ -3,15 +3,17 @@
 use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
+use super::credential_health::CredentialVerdict;
 use super::error::TurnError;
-use super::lane::{LONGEST_RETRY, Lane};
+use super::list_schedule::Listing;
+use super::next_window;
 use super::recovery::Elsewhere;
-use super::roll::Listing;
+use super::schedule::{LONGEST_RETRY, SourceSchedule};
 use super::settings::Settings;
 use super::skew::{self, Now};
-use super::standing::Judgement;
-use super::stretch;
-use super::turn::{Did, Hands, Listed, Outcome, Scan, Scanned, UpstreamClock, Went};
+use super::turn::{
+    Listed, Outcome, PollContext, Scan, ScanOutcome, Scanned, TurnOutcome, UpstreamClock,
+};
 use super::{Poller, Refused};
 use crate::health::{LastError, State};
 use crate::position::{Source, Window, WindowKind};
@@ -23,49 +25,53 @@ impl Poller {
     ///
     /// # Errors
     /// The turn's own error, when no later turn can do better.
-    pub fn settle(&mut self, outcome: Outcome) -> Result<(), TurnError> {
+    pub fn record_outcome(&mut self, outcome: Outcome) -> Result<(), TurnError> {
         let now = Now {
-            wall: self.hands.clock.now(),
-            steady: self.hands.clock.steady(),
+            wall: self.context.clock.now(),
+            steady: self.context.clock.steady(),
         };
         match outcome.0 {
-            Went::Scanned { scan, result } => {
+            TurnOutcome::Scanned { scan, result } => {
                 self.unreliable -= usize::from(scan.is_unreliable);
-                if let Some(lane) = self.lanes.get_mut(&scan.source) {
-                    lane.is_busy = false;
+                if let Some(schedule) = self.schedules.get_mut(&scan.source) {
+                    schedule.is_busy = false;
                 }
                 match *result {
-                    Ok(scanned) => self.settle_scan(&scan, scanned, now),
+                    Ok(scanned) => self.record_scan(&scan, scanned, now),
                     Err(error) if error.is_fatal() => return Err(error),
-                    Err(error) => self.settle_failure(&scan, error, now),
+                    Err(error) => self.record_failure(&scan, error, now),
                 }
             }
-            Went::Listed {
+            TurnOutcome::Listed {
                 organization,
                 listing,
                 result,
             } => match result {
                 Err(error) if error.is_fatal() => return Err(error),
-                result => self.settle_list(&organization, listing, result, now),
+                result => self.record_list(&organization, listing, result, now),
             },
         }
         Ok(())
     }
 
-    fn settle_scan(&mut self, scan: &Scan, scanned: Scanned, now: Now) {
-        let (did, progress) = (scanned.did, scanned.progress);
-        let is_answer = matches!(did, Did::Kept { .. } | Did::Left { .. });
-        match &did {
-            Did::Kept { .. } | Did::Left { .. } => self.works(now),
-            Did::StillFailing {
+    fn record_scan(&mut self, scan: &Scan, scanned: Scanned, now: Now) {
+        let (outcome, progress) = (scanned.outcome, scanned.progress);
+        let is_answer = matches!(outcome, ScanOutcome::Kept { .. } | ScanOutcome::Left { .. });
+        match &outcome {
+            ScanOutcome::Kept { .. } | ScanOutcome::Left { .. } => self.works(now),
+            ScanOutcome::StillFailing {
                 elsewhere: Elsewhere::Answered(_),
                 ..
             }
-            | Did::LookedElsewhere(Elsewhere::Answered(_)) => self.works(now),
-            Did::Restarted { .. } | Did::AskedForMore | Did::AskedForLess | Did::GaveUp { .. } => {
-                self.is_not_refused(now)
-            }
-            Did::StillFailing { .. } | Did::LookedElsewhere(_) | Did::Nothing | Did::TooEarly => {}
+            | ScanOutcome::LookedElsewhere(Elsewhere::Answered(_)) => self.works(now),
+            ScanOutcome::Restarted { .. }
+            | ScanOutcome::AskedForMore
+            | ScanOutcome::AskedForLess
+            | ScanOutcome::GaveUp { .. } => self.is_not_refused(now),
+            ScanOutcome::StillFailing { .. }
+            | ScanOutcome::LookedElsewhere(_)
+            | ScanOutcome::Nothing
+            | ScanOutcome::TooEarly => {}
         }
         self.hear_date(scanned.theirs, is_answer, now);
         let ours = now;
@@ -75,61 +81,66 @@ impl Poller {
             wall: self.skew.present(now),
             ..now
         };
-        let (hands, settings) = (&self.hands, &self.hands.settings);
-        let Some(lane) = self.lanes.get_mut(&scan.source) else {
+        let (context, settings) = (&self.context, &self.context.settings);
+        let Some(schedule) = self.schedules.get_mut(&scan.source) else {
             return;
         };
-        let is_early = matches!(did, Did::Nothing | Did::TooEarly | Did::Left { .. });
-        match did {
-            Did::Nothing => note_nothing_to_do(hands, scan, &progress, now, ours.wall),
-            Did::TooEarly => {
+        let is_early = matches!(
+            outcome,
+            ScanOutcome::Nothing | ScanOutcome::TooEarly | ScanOutcome::Left { .. }
+        );
+        match outcome {
+            ScanOutcome::Nothing => note_nothing_to_do(context, scan, &progress, now, ours.wall),
+            ScanOutcome::TooEarly => {
                 let why = "upstream's clock has not reached the time that is due";
-                wait_for_clock(hands, &scan.source, why, ours.wall);
+                wait_for_clock(context, &scan.source, why, ours.wall);
             }
-            Did::Left { before } => note_left(hands, lane, scan, before, now),
-            Did::Restarted { ref why } => {
-                lane.restarted(scan.kind, progress.open(scan.kind), now.steady);
-                note_restart(hands, lane, scan, why, ours.wall);
+            ScanOutcome::Left { before } => note_left(context, schedule, scan, before, now),
+            ScanOutcome::Restarted { ref why } => {
+                schedule.restarted(scan.kind, progress.open(scan.kind), now.steady);
+                note_restart(context, schedule, scan, why, ours.wall);
             }
-            Did::AskedForLess => {}
-            Did::AskedForMore => {
-                lane.asked_for_more(scan.kind, progress.open(scan.kind), now.steady);
-                fail_unfinished(hands, lane, scan, ours.wall);
+            ScanOutcome::AskedForLess => {}
+            ScanOutcome::AskedForMore => {
+                schedule.asked_for_more(scan.kind, progress.open(scan.kind), now.steady);
+                fail_unfinished(context, schedule, scan, ours.wall);
             }
-            Did::StillFailing { elsewhere, .. } => {
-                lane.still_fails(scan.kind, elsewhere, now.steady);
+            ScanOutcome::StillFailing { elsewhere, .. } => {
+                schedule.still_fails(scan.kind, elsewhere, now.steady);
             }
-            Did::LookedElsewhere(elsewhere) => lane.looked(scan.kind, elsewhere, now.steady),
-            Did::GaveUp { window, cause } => {
-                lane.passed(scan.kind, now.steady);
-                lane.sealed(scan.kind, window.before, 0, settings, now);
-                note_gap(hands, scan, window, cause, ours.wall);
+            ScanOutcome::LookedElsewhere(elsewhere) => {
+                schedule.looked(scan.kind, elsewhere, now.steady)
             }
-            Did::Kept {
+            ScanOutcome::GaveUp { window, cause } => {
+                schedule.passed(scan.kind, now.steady);
+                schedule.sealed(scan.kind, window.before, 0, settings, now);
+                note_gap(context, scan, window, cause, ours.wall);
+            }
+            ScanOutcome::Kept {
                 ref appended,
                 sealed,
             } => {
-                lane.went_well(scan.kind, now.steady);
+                schedule.record_success(scan.kind, now.steady);
                 if let Some(before) = sealed {
-                    lane.finished(scan.kind);
+                    schedule.finished(scan.kind);
                     if scan.kind == WindowKind::Sweep {
-                        lane.has_swept_to(before, true);
+                        schedule.set_swept_to(before, true);
                     }
                     self.live_sealed += u32::from(scan.kind == WindowKind::Live);
-                    lane.sealed(scan.kind, before, appended.new, settings, now);
+                    schedule.sealed(scan.kind, before, appended.new, settings, now);
                 }
-                let is_behind = stretch::is_behind(&progress, settings, now.wall);
-                note_page(hands, lane, scan, is_apart, is_behind);
+                let is_behind = next_window::is_behind(&progress, settings, now.wall);
+                note_page(context, schedule, scan, is_apart, is_behind);
             }
         }
-        note_progress(hands, scan, &progress, now);
-        lane.came_to(progress, settings, now);
+        note_progress(context, scan, &progress, now);
+        schedule.set_progress(progress, settings, now);
         if is_early {
-            lane.look_again(scan.kind, settings, now);
+            schedule.look_again(scan.kind, settings, now);
         }
-        note_read_to(lane, scan, &did, settings, now);
-        if let Did::StillFailing { error, .. } = did {
-            self.settle_failure(scan, error, ours);
+        note_read_to(schedule, scan, &outcome, settings, now);
+        if let ScanOutcome::StillFailing { error, .. } = outcome {
+            self.record_failure(scan, error, ours);
         }
     }
 
@@ -149,23 +160,23 @@ impl Poller {
         }
     }
 
-    fn settle_failure(&mut self, scan: &Scan, error: TurnError, now: Now) {
+    fn record_failure(&mut self, scan: &Scan, error: TurnError, now: Now) {
         self.note_reach(&error, now);
         self.hear_of_credential(&error, now);
-        let Some(lane) = self.lanes.get_mut(&scan.source) else {
+        let Some(schedule) = self.schedules.get_mut(&scan.source) else {
             return;
         };
         let state = match &error {
             // The quota holds everybody back; the source itself is well.
             TurnError::Upstream(UpstreamError::RateLimited { .. }) => return,
             TurnError::Upstream(UpstreamError::Unauthorized(_) | UpstreamError::Forbidden(_)) => {
-                return self.settle_refusal(&scan.source, &error, now);
+                return self.record_refusal(&scan.source, &error, now);
             }
             // Unless that concerns this stretch alone.
             TurnError::Upstream(UpstreamError::Unexpected(_) | UpstreamError::WindowRefused(_))
-                if lane.alone_since(scan.kind).is_none() =>
+                if schedule.answered_elsewhere_since(scan.kind).is_none() =>
             {
-                lane.wait_for_help(scan.kind, now.steady);
+                schedule.wait_for_help(scan.kind, now.steady);
                 State::Failing
             }
             TurnError::Upstream(_)
@@ -173,11 +184,11 @@ impl Poller {
             | TurnError::Foreign { .. }
             | TurnError::NoWayOn
             | TurnError::Panicked(_) => {
-                lane.back_off(scan.kind, now.steady);
+                schedule.back_off(scan.kind, now.steady);
                 State::Failing
             }
         };
-        if fail(&self.hands, &scan.source, state, &error, now) {
+        if fail(&self.context, &scan.source, state, &error, now) {
             warn!(source = %scan.source, error = %error, "A source fails; it is tried again, later each time.");
         }
     }
@@ -190,7 +201,7 @@ impl Poller {
         match error {
             // Also when somebody else answers in its place.
             UpstreamError::Transient(_) | UpstreamError::Unreadable(_) => {
-                self.hands.board.not_reached(now.steady);
+                self.context.board.not_reached(now.steady);
             }
             UpstreamError::NoToken(_) => {}
             UpstreamError::RateLimited { .. }
@@ -199,7 +210,7 @@ impl Poller {
             | UpstreamError::PageTooLarge
             | UpstreamError::Unauthorized(_)
             | UpstreamError::Forbidden(_)
-            | UpstreamError::Unexpected(_) => self.hands.board.reached(),
+            | UpstreamError::Unexpected(_) => self.context.board.reached(),
         }
     }
 
@@ -235,16 +246,16 @@ impl Poller {
     }
 
     /// A source was refused. While other sources of the credential are answered, that is its own failure.
-    fn settle_refusal(&mut self, source: &Source, error: &TurnError, now: Now) {
-        let Some(lane) = self.lanes.get_mut(source) else {
+    fn record_refusal(&mut self, source: &Source, error: &TurnError, now: Now) {
+        let Some(schedule) = self.schedules.get_mut(source) else {
             return;
         };
-        let state = match lane.refuse(now.steady) {
+        let state = match schedule.refuse(now.steady) {
             true => State::Refused,
             false => State::Failing,
         };
-        self.refused_token = self.hands.upstream.token_mark();
-        if fail(&self.hands, source, state, error, now) {
+        self.refused_token = self.context.upstream.token_mark();
+        if fail(&self.context, source, state, error, now) {
             warn!(source = %source, error = %error, "A source fails; it is tried again, later each time.");
         }
         self.judge(error, now);
@@ -252,31 +263,35 @@ impl Poller {
 
     /// Finds out, after a refusal, whether the credential itself is refused.
     fn judge(&mut self, error: &TurnError, now: Now) {
-        let since = self.standing.refused(now.steady);
-        let hands = &self.hands;
-        hands.board.refused(&hands.credential, since);
+        let since = self.credential_health.refused(now.steady);
+        let context = &self.context;
+        context.board.refused(&context.credential, since);
         // What a credential may not read is no reason to stop what it may.
         let is_credential = matches!(error, TurnError::Upstream(UpstreamError::Unauthorized(_)));
         if !is_credential {
             return;
         }
-        match self.standing.judge(self.lanes.values(), now.steady) {
-            Judgement::Open => {}
-            Judgement::AskAWitness => {
-                let lanes = self.lanes.values_mut();
-                let lanes = lanes.filter(|lane| lane.refused_since.is_none() && !lane.is_busy);
-                if let Some(witness) = lanes.max_by_key(|lane| lane.answered_at) {
+        match self
+            .credential_health
+            .judge(self.schedules.values(), now.steady)
+        {
+            CredentialVerdict::Open => {}
+            CredentialVerdict::AskAWitness => {
+                let schedules = self.schedules.values_mut();
+                let schedules = schedules
+                    .filter(|schedule| schedule.refused_since.is_none() && !schedule.is_busy);
+                if let Some(witness) = schedules.max_by_key(|schedule| schedule.answered_at) {
                     witness.call_now(now.steady);
                 }
             }
-            Judgement::Refused => self.refuse(error, now),
+            CredentialVerdict::Refused => self.refuse(error, now),
         }
     }
 
     /// A source of the credential was answered: it works.
     fn works(&mut self, now: Now) {
         self.is_accepted(now);
-        self.hands.board.answered(&self.hands.credential);
+        self.context.board.answered(&self.context.credential);
     }
 
     /// A source was answered in a way that speaks of the source alone: if the credential counted as refused, its sources go on.
@@ -288,29 +303,29 @@ impl Poller {
 
     /// Upstream accepts the credential, at least for a list: what was stopped goes on.
     fn is_accepted(&mut self, now: Now) {
-        self.standing.answered();
+        self.credential_health.answered();
         if self.refused.take().is_some() {
-            let lanes = self.lanes.values_mut();
-            lanes.for_each(|lane| lane.call_now(now.steady));
+            let schedules = self.schedules.values_mut();
+            schedules.for_each(|schedule| schedule.call_now(now.steady));
         }
     }
 
     /// The credential does not work: all its sources stop, and say so.
     fn refuse(&mut self, error: &TurnError, now: Now) {
         if self.refused.is_none() {
-            warn!(credential = self.hands.credential, error = %error, "Polling stopped: credential refused. Its sources wait until it works, or its token changes.");
+            warn!(credential = self.context.credential, error = %error, "Polling stopped: credential refused. Its sources wait until it works, or its token changes.");
         }
         self.refused = Some(Refused {
-            token: self.hands.upstream.token_mark(),
+            token: self.context.upstream.token_mark(),
             until: now.steady + LONGEST_RETRY,
             tries: self.refused.as_ref().map_or(0, |refused| refused.tries),
         });
-        for source in self.lanes.keys() {
-            fail(&self.hands, source, State::Refused, error, now);
+        for source in self.schedules.keys() {
+            fail(&self.context, source, State::Refused, error, now);
         }
     }
 
-    fn settle_list(
+    fn record_list(
         &mut self,
         organization: &str,
         listing: Listing,
@@ -327,21 +342,21 @@ impl Poller {
         if is_accepted {
             self.is_accepted(now);
         }
-        let Some(roll) = self
-            .rolls
+        let Some(schedule) = self
+            .lists
             .iter_mut()
-            .find(|roll| roll.organization == organization && roll.listing == listing)
+            .find(|schedule| schedule.organization == organization && schedule.listing == listing)
         else {
             return;
         };
         let (sources, error) = match result {
-            Ok(Listed::More(list)) => return roll.go_on(list),
+            Ok(Listed::More(list)) => return schedule.go_on(list),
             Ok(Listed::Kept { sources, lacks }) => (sources, lacks.map(TurnError::from)),
             Err(error) => (Vec::new(), Some(error)),
         };
         match &error {
-            None => roll.done(now.steady),
-            Some(error) => roll.failed(error, now.steady),
+            None => schedule.done(now.steady),
+            Some(error) => schedule.failed(error, now.steady),
         }
         if listing != Listing::Accounts {
             return;
@@ -356,9 +371,9 @@ impl Poller {
     /// An organization's accounts could not be listed, or not completely. That is the organization's trouble.
     fn tell_unlisted(&mut self, organization: &str, error: &TurnError, now: Now) {
         let source = Source::organization(organization);
-        if let Some(source) = source.ok().filter(|one| self.lanes.contains_key(one)) {
+        if let Some(source) = source.ok().filter(|one| self.schedules.contains_key(one)) {
             let message = format!("its accounts could not be listed completely: {error}");
-            tell(&self.hands, &source, now.wall, message);
+            tell(&self.context, &source, now.wall, message);
         }
         // A credential that may not read members or names may read logs all the same.
         if matches!(error, TurnError::Upstream(UpstreamError::Unauthorized(_))) {
@@ -368,9 +383,9 @@ impl Poller {
 }
 
 /// Writes on the board that a source waits for a clock to be set right, and reports it once.
-fn wait_for_clock(hands: &Hands, source: &Source, why: &str, at: DateTime<Utc>) {
+fn wait_for_clock(context: &PollContext, source: &Source, why: &str, at: DateTime<Utc>) {
     let mut is_news = false;
-    hands.board.write(source, |health| {
+    context.board.write(source, |health| {
         is_news = health.state != State::Clock;
         health.state = State::Clock;
         health.last_error = Some(LastError {
@@ -385,7 +400,7 @@ fn wait_for_clock(hands: &Hands, source: &Source, why: &str, at: DateTime<Utc>) 
 
 /// Writes on the board that a clock is behind what was read before, if that is why there is nothing to do.
 fn note_nothing_to_do(
-    hands: &Hands,
+    context: &PollContext,
     scan: &Scan,
     progress: &Progress,
     now: Now,
@@ -395,61 +410,91 @@ fn note_nothing_to_do(
     let sealed_before = progress.live_before.filter(|_| is_live);
     if sealed_before.is_some_and(|before| skew::is_behind(now.wall, before)) {
         let why = "a clock is behind what was read before";
-        wait_for_clock(hands, &scan.source, why, ours);
+        wait_for_clock(context, &scan.source, why, ours);
     }
 }
 
 /// A scan came to its end, and nothing can be claimed of it yet.
-fn note_left(hands: &Hands, lane: &mut Lane, scan: &Scan, before: DateTime<Utc>, now: Now) {
-    lane.went_well(scan.kind, now.steady);
-    lane.finished(scan.kind);
+fn note_left(
+    context: &PollContext,
+    schedule: &mut SourceSchedule,
+    scan: &Scan,
+    before: DateTime<Utc>,
+    now: Now,
+) {
+    schedule.record_success(scan.kind, now.steady);
+    schedule.finished(scan.kind);
     if scan.kind == WindowKind::Sweep {
-        lane.has_swept_to(before, false);
+        schedule.set_swept_to(before, false);
     }
-    hands.board.write(&scan.source, |health| {
+    context.board.write(&scan.source, |health| {
         health.failing_since = None;
         health.state = State::CatchingUp;
     });
 }
 
 /// Logs that a scan starts over, and writes it on the board.
-fn note_restart(hands: &Hands, lane: &Lane, scan: &Scan, why: &str, at: DateTime<Utc>) {
+fn note_restart(
+    context: &PollContext,
+    schedule: &SourceSchedule,
+    scan: &Scan,
+    why: &str,
+    at: DateTime<Utc>,
+) {
     warn!(source = %scan.source, why, "A scan starts over with a smaller window.");
-    tell(hands, &scan.source, at, why.to_owned());
-    fail_unfinished(hands, lane, scan, at);
+    tell(context, &scan.source, at, why.to_owned());
+    fail_unfinished(context, schedule, scan, at);
 }
 
 /// Without upstream's clock, notes how far what is new has been read.
-fn note_read_to(lane: &mut Lane, scan: &Scan, did: &Did, settings: &Settings, now: Now) {
+fn note_read_to(
+    schedule: &mut SourceSchedule,
+    scan: &Scan,
+    outcome: &ScanOutcome,
+    settings: &Settings,
+    now: Now,
+) {
     if scan.kind != WindowKind::Live {
         return;
     }
     if scan.upstream_clock != UpstreamClock::Silent {
-        return lane.forget_read_to();
+        return schedule.forget_read_to();
     }
-    match did {
-        Did::Left { before }
-        | Did::Kept {
+    match outcome {
+        ScanOutcome::Left { before }
+        | ScanOutcome::Kept {
             sealed: Some(before),
             ..
-        } => lane.has_read_to(*before, settings, now),
-        Did::GaveUp { window, .. } => lane.has_read_to(window.before, settings, now),
+        } => schedule.set_read_to(*before, settings, now),
+        ScanOutcome::GaveUp { window, .. } => schedule.set_read_to(window.before, settings, now),
         _ => {}
     }
 }
 
 /// Logs that a stretch was passed, and writes it on the board.
-fn note_gap(hands: &Hands, scan: &Scan, window: Window, cause: GapCause, at: DateTime<Utc>) {
+fn note_gap(
+    context: &PollContext,
+    scan: &Scan,
+    window: Window,
+    cause: GapCause,
+    at: DateTime<Utc>,
+) {
     let why = cause.explanation();
     warn!(source = %scan.source, window.stretch = %window, why, "A stretch was passed; it is a gap until it can be read.");
     let message = format!("{why}; {window} is a gap");
-    tell(hands, &scan.source, at, message);
+    tell(context, &scan.source, at, message);
 }
 
 /// Writes on the board how a source is doing whose page was kept.
-fn note_page(hands: &Hands, lane: &Lane, scan: &Scan, is_apart: bool, is_behind: bool) {
-    let is_failing = lane.is_failing();
-    hands.board.write(&scan.source, |health| {
+fn note_page(
+    context: &PollContext,
+    schedule: &SourceSchedule,
+    scan: &Scan,
+    is_apart: bool,
+    is_behind: bool,
+) {
+    let is_failing = schedule.is_failing();
+    context.board.write(&scan.source, |health| {
         // Another kind of its windows fails.
         if is_failing {
             health.state = State::Failing;
@@ -469,10 +514,10 @@ fn note_page(hands: &Hands, lane: &Lane, scan: &Scan, is_apart: bool, is_behind:
 }
 
 /// Writes on the board how far a source has come.
-fn note_progress(hands: &Hands, scan: &Scan, progress: &Progress, now: Now) {
-    let settings = &hands.settings;
-    let is_done = stretch::is_backfilled(progress, settings, now.wall);
-    hands.board.write(&scan.source, |health| {
+fn note_progress(context: &PollContext, scan: &Scan, progress: &Progress, now: Now) {
+    let settings = &context.settings;
+    let is_done = next_window::is_backfilled(progress, settings, now.wall);
+    context.board.write(&scan.source, |health| {
         health.backfilled_to = progress.backfilled_to;
         health.backfill_done = is_done;
         health.overlap = Some(settings.overlap.of(&progress.visibility));
@@ -480,9 +525,14 @@ fn note_progress(hands: &Hands, scan: &Scan, progress: &Progress, now: Now) {
 }
 
 /// Writes on the board that a source fails when the shortest window could not be read again.
-fn fail_unfinished(hands: &Hands, lane: &Lane, scan: &Scan, at: DateTime<Utc>) {
-    if lane.has_unfinished(scan.kind) {
-        hands.board.write(&scan.source, |health| {
+fn fail_unfinished(
+    context: &PollContext,
+    schedule: &SourceSchedule,
+    scan: &Scan,
+    at: DateTime<Utc>,
+) {
+    if schedule.has_unfinished(scan.kind) {
+        context.board.write(&scan.source, |health| {
             health.state = State::Failing;
             health.failing_since.get_or_insert(at);
         });
@@ -490,17 +540,17 @@ fn fail_unfinished(hands: &Hands, lane: &Lane, scan: &Scan, at: DateTime<Utc>) {
 }
 
 /// Writes on the board what went wrong with a source that is well.
-fn tell(hands: &Hands, source: &Source, at: DateTime<Utc>, message: String) {
+fn tell(context: &PollContext, source: &Source, at: DateTime<Utc>, message: String) {
     let error = LastError { at, message };
-    hands
+    context
         .board
         .write(source, |health| health.last_error = Some(error));
 }
 
 /// Writes on the board that a source fails; says whether that is news.
-fn fail(hands: &Hands, source: &Source, state: State, error: &TurnError, now: Now) -> bool {
+fn fail(context: &PollContext, source: &Source, state: State, error: &TurnError, now: Now) -> bool {
     let mut is_news = false;
-    hands.board.write(source, |health| {
+    context.board.write(source, |health| {
         is_news = health.failing_since.is_none();
         health.state = state;
         health.failing_since.get_or_insert(now.wall);

@@ -68,13 +68,13 @@ pub use self::verify::{
 /// How many calls of one credential are under way at most, those included that have become slow.
 const MAX_UNDER_WAY_IN_ALL: usize = 48;
 
-/// How often is looked whether a token that was refused has changed.
+/// Interval for checking whether a refused token changed.
 const LOOK_FOR_TOKEN_EVERY: TimeDelta = TimeDelta::seconds(10);
 
-/// How often is worked out how often each source is asked.
+/// Interval for recomputing poll intervals.
 const WORK_OUT_PACE_EVERY: TimeDelta = TimeDelta::minutes(1);
 
-/// The part of the calls for what is new that is planned with; the rest is for what nobody foresees.
+/// The share of live calls that is planned; the rest is reserve.
 const PLANNED: f64 = 0.9;
 
 /// The wall clock was set when it has moved by this against the steady one.
@@ -303,7 +303,7 @@ impl Poller {
         if quota.blocked_until(steady).is_some()
             && let Err(error) = self.context.save_here(quota.spent())
         {
-            debug!(error = %error, "A wait could not be stored by the clock as it was set; trying again.");
+            debug!(error = %error, "Saving the rate-limit wait after a clock change failed; retrying.");
             return;
         }
         self.wall_ahead = ahead;
@@ -402,12 +402,12 @@ impl Poller {
                 credential = self.context.credential,
                 sources = needs.len(),
                 interval.seconds = self.pace.longest().num_seconds(),
-                "The quota is too small to ask each source as often as `max_interval` says; all are asked less often."
+                "The quota is too small to poll every source within `max_interval`; all are polled less often."
             );
         } else if was_too_slow && !is_too_slow {
             info!(
                 credential = self.context.credential,
-                "The quota allows again to ask each source as often as `max_interval` says."
+                "The quota is large enough again: every source is polled within `max_interval`."
             );
         }
     }
@@ -550,7 +550,7 @@ fn lists(following: &Following, now: DateTime<Utc>) -> Vec<ListSchedule> {
 fn if_it_can(written: Result<(), StoreError>) -> Result<(), StoreError> {
     match written {
         Err(error @ (StoreError::Full | StoreError::Disk(_))) => {
-            warn!(error = %error, "What is followed could not be written down again.");
+            warn!(error = %error, "The list of followed sources could not be saved.");
             Ok(())
         }
         written => written,

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
 use super::error::TurnError;
+use crate::backoff::wait_after;
 use crate::position::Source;
 use crate::store::{AccountList, SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::{AccountsPage, MembersPage, UpstreamError};
@@ -166,16 +167,16 @@ impl ListSchedule {
                     | UpstreamError::CursorRefused(_)
             ),
         };
-        let doublings = (self.failures - 1).min(16);
-        let soon = LIST_AGAIN * (1 << doublings);
+        let failures = self.failures;
+        let soon = |longest| wait_after(failures, LIST_AGAIN, longest);
         let again = match self.listing {
             Listing::Accounts => {
-                let again = soon.min(LONGEST_LIST_AGAIN);
+                let again = soon(LONGEST_LIST_AGAIN);
                 warn!(organization, error = %error, retry_in.seconds = again.num_seconds(), "The accounts of an organization could not be listed completely; retrying. Answers over all sources are partial once the last complete list is a day old.");
                 again
             }
             Listing::Members if may_pass => {
-                let again = soon.min(LIST_EVERY);
+                let again = soon(LIST_EVERY);
                 warn!(organization, error = %error, retry_in.seconds = again.num_seconds(), "The members of an organization could not be listed; retrying.");
                 again
             }
@@ -186,7 +187,7 @@ impl ListSchedule {
                 self.is_refused = true;
                 LIST_EVERY
             }
-            Listing::Account if may_pass => soon.min(LIST_EVERY),
+            Listing::Account if may_pass => soon(LIST_EVERY),
             Listing::Account => {
                 if !self.is_refused {
                     warn!(account = organization, error = %error, "The name of an account cannot be read; retrying each day.");

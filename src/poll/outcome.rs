@@ -54,10 +54,47 @@ impl Poller {
         Ok(())
     }
 
-    fn record_scan(&mut self, scan: &Scan, scanned: Scanned, now: Now) {
+    fn record_scan(&mut self, scan: &Scan, scanned: Scanned, ours: Now) {
         let (outcome, progress) = (scanned.outcome, scanned.progress);
+        self.hear_of_scan(&outcome, ours);
         let is_answer = matches!(outcome, ScanOutcome::Kept { .. } | ScanOutcome::Left { .. });
-        match &outcome {
+        self.hear_date(scanned.theirs, is_answer, ours);
+        if scan.kind == WindowKind::Live && is_sealed(&outcome) {
+            self.live_sealed += 1;
+        }
+        let times = Times {
+            // Scheduling uses the earlier of the two clocks; the status that people read uses ours.
+            now: Now {
+                wall: self.skew.present(ours),
+                ..ours
+            },
+            ours: ours.wall,
+            are_apart: self.skew.difference(ours).is_some(),
+        };
+        let now = times.now;
+        let (context, settings) = (&self.context, &self.context.settings);
+        let Some(schedule) = self.schedules.get_mut(&scan.source) else {
+            return;
+        };
+        note_outcome(context, schedule, scan, (&outcome, &progress), times);
+        note_progress(context, scan, &progress, now);
+        schedule.set_progress(progress, settings, now);
+        let is_early = matches!(
+            outcome,
+            ScanOutcome::Nothing | ScanOutcome::TooEarly | ScanOutcome::Left { .. }
+        );
+        if is_early {
+            schedule.look_again(scan.kind, settings, now);
+        }
+        note_read_to(schedule, scan, &outcome, settings, now);
+        if let ScanOutcome::StillFailing { error, .. } = outcome {
+            self.record_failure(scan, error, ours);
+        }
+    }
+
+    /// Takes in what a scan says of the credential.
+    fn hear_of_scan(&mut self, outcome: &ScanOutcome, now: Now) {
+        match outcome {
             ScanOutcome::Kept { .. } | ScanOutcome::Left { .. } => self.works(now),
             ScanOutcome::StillFailing {
                 elsewhere: Elsewhere::Answered(_),
@@ -73,75 +110,6 @@ impl Poller {
             | ScanOutcome::Nothing
             | ScanOutcome::TooEarly => {}
         }
-        self.hear_date(scanned.theirs, is_answer, now);
-        let ours = now;
-        let is_apart = self.skew.difference(now).is_some();
-        // From here on by the lesser of the clocks, as the windows are; what people read is by ours.
-        let now = Now {
-            wall: self.skew.present(now),
-            ..now
-        };
-        let (context, settings) = (&self.context, &self.context.settings);
-        let Some(schedule) = self.schedules.get_mut(&scan.source) else {
-            return;
-        };
-        let is_early = matches!(
-            outcome,
-            ScanOutcome::Nothing | ScanOutcome::TooEarly | ScanOutcome::Left { .. }
-        );
-        match outcome {
-            ScanOutcome::Nothing => note_nothing_to_do(context, scan, &progress, now, ours.wall),
-            ScanOutcome::TooEarly => {
-                let why = "upstream's clock has not reached the time that is due";
-                wait_for_clock(context, &scan.source, why, ours.wall);
-            }
-            ScanOutcome::Left { before } => note_left(context, schedule, scan, before, now),
-            ScanOutcome::Restarted { ref why } => {
-                schedule.restarted(scan.kind, progress.open(scan.kind), now.steady);
-                note_restart(context, schedule, scan, why, ours.wall);
-            }
-            ScanOutcome::AskedForLess => {}
-            ScanOutcome::AskedForMore => {
-                schedule.asked_for_more(scan.kind, progress.open(scan.kind), now.steady);
-                fail_unfinished(context, schedule, scan, ours.wall);
-            }
-            ScanOutcome::StillFailing { elsewhere, .. } => {
-                schedule.still_fails(scan.kind, elsewhere, now.steady);
-            }
-            ScanOutcome::LookedElsewhere(elsewhere) => {
-                schedule.looked(scan.kind, elsewhere, now.steady)
-            }
-            ScanOutcome::GaveUp { window, cause } => {
-                schedule.passed(scan.kind, now.steady);
-                schedule.sealed(scan.kind, window.before, 0, settings, now);
-                note_gap(context, scan, window, cause, ours.wall);
-            }
-            ScanOutcome::Kept {
-                ref appended,
-                sealed,
-            } => {
-                schedule.record_success(scan.kind, now.steady);
-                if let Some(before) = sealed {
-                    schedule.finished(scan.kind);
-                    if scan.kind == WindowKind::Sweep {
-                        schedule.set_swept_to(before, true);
-                    }
-                    self.live_sealed += u32::from(scan.kind == WindowKind::Live);
-                    schedule.sealed(scan.kind, before, appended.new, settings, now);
-                }
-                let is_behind = next_window::is_behind(&progress, settings, now.wall);
-                note_page(context, schedule, scan, is_apart, is_behind);
-            }
-        }
-        note_progress(context, scan, &progress, now);
-        schedule.set_progress(progress, settings, now);
-        if is_early {
-            schedule.look_again(scan.kind, settings, now);
-        }
-        note_read_to(schedule, scan, &outcome, settings, now);
-        if let ScanOutcome::StillFailing { error, .. } = outcome {
-            self.record_failure(scan, error, ours);
-        }
     }
 
     /// Takes in what an answer said of upstream's clock, if it said anything.
@@ -153,7 +121,7 @@ impl Poller {
                 if let Some(ahead) = self.skew.heard(theirs, now) {
                     warn!(
                         ahead.seconds = ahead.num_seconds(),
-                        "This machine's clock and upstream's differ; what is claimed is by the one that is behind."
+                        "This machine's clock differs from upstream's; coverage uses the earlier of the two."
                     );
                 }
             }
@@ -189,7 +157,7 @@ impl Poller {
             }
         };
         if fail(&self.context, &scan.source, state, &error, now) {
-            warn!(source = %scan.source, error = %error, "A source fails; it is tried again, later each time.");
+            warn!(source = %scan.source, error = %error, "Polling a source failed; retrying with backoff.");
         }
     }
 
@@ -256,7 +224,7 @@ impl Poller {
         };
         self.refused_token = self.context.upstream.token_mark();
         if fail(&self.context, source, state, error, now) {
-            warn!(source = %source, error = %error, "A source fails; it is tried again, later each time.");
+            warn!(source = %source, error = %error, "Polling a source failed; retrying with backoff.");
         }
         self.judge(error, now);
     }
@@ -382,6 +350,92 @@ impl Poller {
     }
 }
 
+/// When a scan ended.
+#[derive(Clone, Copy)]
+struct Times {
+    /// By the earlier of our clock and upstream's.
+    now: Now,
+    /// By our clock.
+    ours: DateTime<Utc>,
+    /// Whether the two clocks differ by more than they may.
+    are_apart: bool,
+}
+
+/// Notes what a scan came to: when its kind is due again, and what the board says of its source.
+fn note_outcome(
+    context: &PollContext,
+    schedule: &mut SourceSchedule,
+    scan: &Scan,
+    (outcome, progress): (&ScanOutcome, &Progress),
+    times: Times,
+) {
+    let (kind, now, ours) = (scan.kind, times.now, times.ours);
+    match *outcome {
+        ScanOutcome::Nothing => note_nothing_to_do(context, scan, progress, now, ours),
+        ScanOutcome::TooEarly => {
+            let why = "upstream's clock has not reached the time that is due";
+            wait_for_clock(context, &scan.source, why, ours);
+        }
+        ScanOutcome::Left { before } => note_left(context, schedule, scan, before, now),
+        ScanOutcome::Restarted { ref why } => {
+            schedule.restarted(kind, progress.open(kind), now.steady);
+            note_restart(context, schedule, scan, why, ours);
+        }
+        ScanOutcome::AskedForLess => {}
+        ScanOutcome::AskedForMore => {
+            schedule.asked_for_more(kind, progress.open(kind), now.steady);
+            fail_unfinished(context, schedule, scan, ours);
+        }
+        ScanOutcome::StillFailing { elsewhere, .. } => {
+            schedule.still_fails(kind, elsewhere, now.steady);
+        }
+        ScanOutcome::LookedElsewhere(elsewhere) => schedule.looked(kind, elsewhere, now.steady),
+        ScanOutcome::GaveUp { window, cause } => {
+            schedule.passed(kind, now.steady);
+            schedule.sealed(kind, window.before, 0, &context.settings, now);
+            note_gap(context, scan, window, cause, ours);
+        }
+        ScanOutcome::Kept {
+            ref appended,
+            sealed,
+        } => {
+            schedule.record_success(kind, now.steady);
+            if let Some(before) = sealed {
+                note_sealed(schedule, scan, before, appended.new, &context.settings, now);
+            }
+            let is_behind = next_window::is_behind(progress, &context.settings, now.wall);
+            note_page(context, schedule, scan, times.are_apart, is_behind);
+        }
+    }
+}
+
+/// Whether a window was sealed.
+fn is_sealed(outcome: &ScanOutcome) -> bool {
+    matches!(
+        outcome,
+        ScanOutcome::Kept {
+            sealed: Some(_),
+            ..
+        }
+    )
+}
+
+/// A window was sealed that ends at `before`.
+fn note_sealed(
+    schedule: &mut SourceSchedule,
+    scan: &Scan,
+    before: DateTime<Utc>,
+    new: usize,
+    settings: &Settings,
+    now: Now,
+) {
+    schedule.finished(scan.kind);
+    if scan.kind == WindowKind::Sweep {
+        schedule.set_swept_to(before, true);
+    }
+    schedule.sealed(scan.kind, before, new, settings, now);
+}
+
 /// Writes on the board that a source waits for a clock to be set right, and reports it once.
 fn wait_for_clock(context: &PollContext, source: &Source, why: &str, at: DateTime<Utc>) {
     let mut is_news = false;
@@ -480,7 +534,7 @@ fn note_gap(
     at: DateTime<Utc>,
 ) {
     let why = cause.explanation();
-    warn!(source = %scan.source, window.stretch = %window, why, "A stretch was passed; it is a gap until it can be read.");
+    warn!(source = %scan.source, window.stretch = %window, why, "A time range could not be read and is now a gap; it will be retried.");
     let message = format!("{why}; {window} is a gap");
     tell(context, &scan.source, at, message);
 }

@@ -277,7 +277,7 @@ fn kept(
     let sealed = (*then == Then::Seal).then(|| claim.reached(theirs));
     debug!(
         source = %scan.source, window.kind = scan.kind.as_str(), window.sealed = sealed.is_some(),
-        new = appended.new, held = appended.held, "Kept a page."
+        new = appended.new, held = appended.held, "Stored a page."
     );
     match *then {
         Then::GiveUp(cause) => ScanOutcome::GaveUp {

@@ -6,6 +6,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::backoff::wait_after;
 use crate::health::REFUSED_AFTER;
 use crate::ledger;
 use crate::position::{Source, WindowKind};
@@ -113,9 +114,8 @@ impl Retry {
 
     /// Another failure: the wait doubles from `first`, up to `longest`.
     fn fail(&mut self, first: TimeDelta, longest: TimeDelta, now: DateTime<Utc>) {
-        let doublings = self.failures.min(16);
         self.failures = self.failures.saturating_add(1);
-        self.not_before = now + (first * (1 << doublings)).min(longest);
+        self.not_before = now + wait_after(self.failures, first, longest);
     }
 }
 
@@ -153,7 +153,7 @@ impl Wants {
 pub(super) struct Live {
     /// How many of its intervals have passed since its last turn.
     pub(super) urgency: f64,
-    /// Whether it is due; otherwise it is welcome while nothing else is.
+    /// Due now. If false, it is scanned only when nothing else is due.
     pub(super) is_due: bool,
 }
 
@@ -287,7 +287,7 @@ impl SourceSchedule {
         self.is_stuck() || is_read
     }
 
-    /// Whether whoever waits in front of it should go on without it.
+    /// Whether a foreground backfill should continue without this source.
     fn is_stuck(&self) -> bool {
         let mut retries = self.retries.iter();
         self.needs_help || retries.any(|retry| retry.failures >= MAX_FAILURES)
@@ -473,7 +473,6 @@ impl SourceSchedule {
         let later = now.steady + settings.interval;
         match kind {
             WindowKind::Live => (self.live_due, self.live_by) = (later, later),
-            // Nobody waits for a sweep.
             WindowKind::Sweep => {
                 self.sweep_not_before = now.steady + settings.max_interval;
                 self.sweep_due = self.sweep_due.map(|due| due.max(self.sweep_not_before));
@@ -490,9 +489,9 @@ impl SourceSchedule {
         now: DateTime<Utc>,
     ) {
         if self.asked_for_more(kind, window, now) {
-            let doublings = self.unfinished[index(kind)].min(16);
+            let failures = self.unfinished[index(kind)].saturating_add(1);
             self.retries[index(kind)].not_before =
-                now + (FIRST_RETRY * (1 << doublings)).min(LONGEST_RETRY);
+                now + wait_after(failures, FIRST_RETRY, LONGEST_RETRY);
         }
     }
 

@@ -38,7 +38,7 @@ pub(super) struct PollContext {
     pub(super) clock: Clock,
 }
 
-/// One call to make, with leave to make it.
+/// One call, with its quota permit.
 pub struct Turn {
     pub(super) context: PollContext,
     pub(super) permit: Permit,
@@ -58,7 +58,7 @@ pub(super) struct Scan {
     pub(super) limit: u32,
     /// How often in a row such a scan could not be finished, although its window cannot be shorter, and for how long.
     pub(super) unfinished: (u32, TimeDelta),
-    /// How long it bears with bad answers.
+    /// Limits for bad answers.
     pub(super) patience: Patience,
     /// Since when another stretch of the source has been answered while this kind of window was not, by the steady clock.
     pub(super) answered_elsewhere_since: Option<DateTime<Utc>>,
@@ -76,7 +76,7 @@ pub(super) struct Scan {
     pub(super) upstream_clock: UpstreamClock,
 }
 
-/// Whether another stretch of the source is asked for with a turn of its own, as a short quota has it.
+/// Whether a separate call tests another time range, because the quota did not allow a second call in this turn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Look {
     /// There is no need.
@@ -91,7 +91,7 @@ pub(super) enum Look {
 /// What is known of upstream's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum UpstreamClock {
-    /// Too few answers have come to know.
+    /// Not enough answers yet.
     NotHeard,
     /// Many answers have come over some time, and none had a date that can be read.
     Silent,
@@ -310,7 +310,7 @@ impl PollContext {
             match self.save(wait).await {
                 Ok(()) => return Ok(()),
                 Err(error) => {
-                    debug!(error = %error, "A wait could not be written down; trying again.")
+                    debug!(error = %error, "Saving the rate-limit wait failed; retrying.")
                 }
             }
         }

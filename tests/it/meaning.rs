@@ -851,7 +851,7 @@ fn what_orgtrail_says_of_an_event_is_found_by_value_range_and_pattern() {
     let entries: Vec<Entry> = (1..=20)
         .map(|seq| {
             let mut entry = Entry::new(seq, r#"{"seq":99,"received_at":"never"}"#);
-            entry.event.revision = u32::from(seq > 15).into();
+            entry.event.revision = u32::from(seq > 15);
             entry.event.received_at = from_micros(1_785_744_000_000_000 + seq as i64 * 60_000_000);
             entry
         })

@@ -4,11 +4,11 @@
 //! so nothing is lost by what is left out, and nobody is made to wait long for it.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{VerifyError, Waiting};
+use crate::backoff::wait_after;
 use crate::poll::foreign::foreign_owner;
 use crate::poll::paging::{Follows, Place, has_nameless};
 use crate::poll::recovery::{self, BadAnswer, Elsewhere, NextStep, Patience, Situation};
@@ -24,6 +24,12 @@ pub(super) const MAX_PAGES: u64 = 100_000;
 /// How many bad answers in a row, about any stretch, end it: each wait is twice the one before, from a second, so two minutes
 /// in all.
 const MAX_TRIES: u32 = 8;
+
+/// The wait after the first of them.
+const FIRST_WAIT: TimeDelta = TimeDelta::seconds(1);
+
+/// The longest wait.
+const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(2);
 
 /// What is read next.
 pub(super) enum Read {
@@ -332,8 +338,9 @@ impl Reader {
         if self.waits + 1 >= MAX_TRIES {
             return Err(error);
         }
-        let wait = Duration::from_secs(1 << self.waits);
         self.waits += 1;
+        let wait = wait_after(self.waits, FIRST_WAIT, LONGEST_WAIT);
+        let wait = wait.to_std().unwrap_or_default();
         tell(Waiting {
             error: &error,
             wait,

@@ -33,7 +33,7 @@ impl Verify {
             match read {
                 Read::Begun | Read::ResumedFrom(_) => {}
                 Read::LeftOut(window, _) => {
-                    info!(window.stretch = %window, "A stretch cannot be read, so nothing in it is repaired.");
+                    info!(window.stretch = %window, "A time range cannot be read, so nothing in it is repaired.");
                     repair.unread.push(window);
                 }
                 Read::Page(page, _) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args as ClapArgs;
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
@@ -240,7 +240,7 @@ pub(super) async fn open(
     };
     match problem["at"].as_u64().map(usize::try_from) {
         Some(Ok(at)) => Err(Misread::new(detail, at).into()),
-        _ if status == StatusCode::BAD_REQUEST => Err(WrongUsage(detail.to_owned()).into()),
+        _ if problem["parameter"].is_string() => Err(WrongUsage(detail.to_owned()).into()),
         _ => bail!("{detail} ({status})"),
     }
 }

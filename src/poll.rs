@@ -10,6 +10,7 @@
 mod bad_answer;
 mod choose;
 mod claim;
+mod credential;
 mod credential_health;
 mod error;
 mod foreign;

@@ -121,6 +121,11 @@ CREATE TABLE damaged (
     found_us  INTEGER NOT NULL
 ) STRICT;
 
+-- Events whose body was put back, until the index has made their documents again.
+CREATE TABLE repaired (
+    seq       INTEGER PRIMARY KEY
+) STRICT;
+
 -- How far the log has been checked against its hashes. At most one row.
 CREATE TABLE scrub (
     id        INTEGER PRIMARY KEY CHECK (id = 1),

@@ -131,6 +131,20 @@ enum Command {
     Config,
 }
 
+/// A question that cannot be asked as it was written.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WrongUsage(String);
+
+/// The exit code of a command that ended with an error: 2 for wrong usage, and 1.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    match error.is::<WrongUsage>() {
+        true => 2,
+        false => 1,
+    }
+}
+
 impl Cli {
     /// Reads the command line. What cannot be read ends the process with what to do instead, and so do `--help` and
     /// `--version`.

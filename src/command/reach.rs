@@ -13,6 +13,7 @@ use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
+use super::WrongUsage;
 use crate::owner::{OwnerSecret, USER_HEADER, system_user};
 use crate::store::{Store, announced};
 use crate::terminal::{columns, note};
@@ -247,6 +248,7 @@ pub(super) async fn open(
     };
     match problem["at"].as_u64().map(usize::try_from) {
         Some(Ok(at)) => Err(Misread::new(detail, at).into()),
+        _ if problem["parameter"].is_string() => Err(WrongUsage(detail.to_owned()).into()),
         _ => bail!("{detail} ({status})"),
     }
 }

@@ -8,18 +8,20 @@ mod tail;
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use clap::{Args as ClapArgs, ValueEnum};
 
 use self::place::{FirstPage, Place};
 use self::show::{Form, Show};
+use super::WrongUsage;
 use super::moment::Moment;
 use super::reach::{Misread, Reach};
 use super::record::Recorded;
 use crate::clock::Clock;
 use crate::engine::Order;
+use crate::position::Source;
 use crate::query::When;
 use crate::search::{MAX_SIZE, parse_zone};
 
@@ -54,6 +56,9 @@ pub(super) struct Args {
     /// Only what happened before this time.
     #[arg(long, value_name = "TIME", value_parser = Moment::read)]
     before: Option<Moment>,
+    /// Only events of this source, such as `accounts/ID`; repeatable.
+    #[arg(long, value_name = "SOURCE")]
+    source: Vec<Source>,
     /// Time zone of dates and of `now/d`, such as `Europe/Berlin`.
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = parse_zone)]
     tz: Tz,
@@ -108,6 +113,8 @@ struct Asked {
     /// When: what `now` is in the query, where it is read here, and the time zone of its dates.
     when: When,
     query: String,
+    /// Of which sources; of all if none is named.
+    sources: Vec<Source>,
     since: Option<DateTime<Utc>>,
     before: Option<DateTime<Utc>>,
     order: Order,
@@ -116,7 +123,7 @@ struct Asked {
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     search(args, config).map_err(|error| match error.downcast_ref::<Misread>() {
-        Some(misread) => anyhow!(misread.point_into(&args.query)),
+        Some(misread) => WrongUsage(misread.point_into(&args.query)).into(),
         None => error,
     })
 }
@@ -131,21 +138,21 @@ fn search(args: &Args, config: &Path) -> Result<()> {
     let when = When { now, zone: args.tz };
     let time = |moment: &Option<Moment>| {
         let time = moment.as_ref().map(|moment| moment.seen_from(when));
-        time.transpose().map_err(|message| anyhow!(message))
+        time.transpose().map_err(WrongUsage)
     };
     let asked = Asked {
         when,
         query: args.query.clone(),
+        sources: args.source.clone(),
         since: time(&args.since)?,
         before: time(&args.before)?,
         order,
         limit: args.limit.into(),
     };
     let ends = asked.since.zip(asked.before);
-    ensure!(
-        ends.is_none_or(|(since, before)| since < before),
-        "`--before` is not after `--since`"
-    );
+    if ends.is_some_and(|(since, before)| since >= before) {
+        return Err(WrongUsage("`--before` is not after `--since`".into()).into());
+    }
     let place = Place::open(&args.reach, config)?;
     let recorded = match place.dir() {
         Some(dir) => Some(Recorded::begin(
@@ -196,6 +203,11 @@ fn answer(args: &Args, asked: &Asked, place: &Place) -> Result<u64> {
     shown += events.len() as u64;
     if !args.follow {
         show.events(&events, extent.has_loss(now))?;
+        // The table says that it has nothing.
+        let extent = match (form, events.as_slice()) {
+            (Form::Table, []) => extent.without_counts(),
+            _ => extent,
+        };
         extent.say(now)?;
         return Ok(shown);
     }

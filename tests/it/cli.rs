@@ -351,7 +351,7 @@ async fn a_data_directory_is_searched_described_and_indexed_anew_from_the_shell(
     let found = run(&["search", "--data-dir", &data, "--json", "--limit", "1000"]);
     assert_eq!(text(&found.stdout).lines().count(), 201);
     let wrong = run(&["search", "--data-dir", &data, "actor.mail:x"]);
-    assert_eq!(wrong.status.code(), Some(1));
+    assert_eq!(wrong.status.code(), Some(2));
     assert!(
         text(&wrong.stderr).contains("did you mean `actor.email`?"),
         "{wrong:?}"

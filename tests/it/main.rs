@@ -33,6 +33,7 @@ mod isolation;
 mod junction;
 mod lists;
 mod meaning;
+mod mended;
 mod motion;
 mod newcomer;
 mod operator;

@@ -28,6 +28,10 @@ bench:
 bench-scale *sizes="1000000":
     cargo bench --locked --bench scale -- {{sizes}}
 
+# Backup and restore of that many events, and what the poller notices
+bench-backup size="1000000":
+    cargo bench --locked --bench backup -- {{size}}
+
 # One fuzz target, for so many seconds: document, query, upstream_reply, import_line
 fuzz target seconds="60":
     mkdir -p fuzz/corpus/{{target}}

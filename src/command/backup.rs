@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
 use clap::Args as ClapArgs;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use tracing::warn;
@@ -12,7 +13,7 @@ use tracing::warn;
 use super::{VERSION, counted};
 use crate::backup::{self, Manifest, Stage};
 use crate::clock::Clock;
-use crate::store::{AccessStore, Store};
+use crate::store::{AccessStore, Store, StoreError};
 use crate::terminal::{harmless, note, say};
 
 /// How often a line says how far it is where no bar can be shown.
@@ -70,17 +71,29 @@ fn for_people(manifest: &Manifest, to: &Path) -> String {
     )
 }
 
-/// Records a backup or a restore in the access log before it is done.
-pub(super) fn record(
-    dir: &Path,
-    action: &str,
-    path: &Path,
-    now: chrono::DateTime<chrono::Utc>,
-) -> Result<()> {
-    let access = AccessStore::open(dir).context("could not open the access log")?;
+/// Records a backup or a restore in the access log. A full disk prevents neither: a backup may be what is needed then.
+pub(super) fn record(dir: &Path, action: &str, path: &Path, now: DateTime<Utc>) -> Result<()> {
     let parameters = format!("path={}", path.display());
-    super::record(&access, action, action, &parameters, now)
-        .context("could not record this in the access log")
+    let recorded = AccessStore::open(dir)
+        .map_err(anyhow::Error::from)
+        .and_then(|access| super::record(&access, action, action, &parameters, now));
+    match recorded {
+        Err(error) if is_disk_problem(&error) => {
+            warn!(
+                action,
+                "The disk is full or fails, so this is not in the access log."
+            );
+            Ok(())
+        }
+        recorded => recorded.context("could not record this in the access log"),
+    }
+}
+
+fn is_disk_problem(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref(),
+        Some(StoreError::Full | StoreError::Disk(_))
+    )
 }
 
 /// Shows on standard error how far it is: a bar on a terminal, and otherwise a line now and then.

@@ -400,6 +400,9 @@ async fn the_service_manager_hears_of_readiness_progress_and_the_stop() {
             let next = tokio::task::block_in_place(heard);
             assert!(next.starts_with("WATCHDOG=1\nSTATUS="), "{next}");
         }
+        let health = || shell.run(&["health"]);
+        let asked = tokio::task::block_in_place(health);
+        assert!(asked.status.success(), "{}", said(&asked));
         let id = running.id().to_string();
         assert!(Command::new("kill").arg(id).status().unwrap().success());
         let mut last = tokio::task::block_in_place(heard);
@@ -412,5 +415,7 @@ async fn the_service_manager_hears_of_readiness_progress_and_the_stop() {
                 .unwrap()
                 .success()
         );
+        let gone = tokio::task::block_in_place(health);
+        assert_eq!(gone.status.code(), Some(1), "{}", said(&gone));
     }
 }

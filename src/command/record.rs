@@ -8,7 +8,36 @@ use chrono::{DateTime, Utc};
 
 use crate::mask::Mask;
 use crate::owner::{system_principal, system_user};
-use crate::store::{AccessChange, AccessEntry, AccessLine, AccessStore};
+use crate::store::{AccessChange, AccessEntry, AccessLine, AccessStore, StoreError};
+
+/// Records a command that changes the data directory, in one line.
+///
+/// # Errors
+/// When the line cannot be written.
+pub(super) fn record(
+    store: &AccessStore,
+    command: &str,
+    action: &str,
+    parameters: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    store.record(&entry_of(command, action, parameters, now))
+}
+
+/// The line of a command, without its results.
+fn entry_of(command: &str, action: &str, parameters: &str, now: DateTime<Utc>) -> AccessEntry {
+    AccessEntry {
+        time: now,
+        principal: system_principal(system_user().as_deref()),
+        address: None,
+        action: action.to_owned(),
+        route: format!("orgtrail {command}"),
+        parameters: Mask::default().hide(parameters),
+        results: None,
+        duration_ms: None,
+        status: None,
+    }
+}
 
 /// The line of a command in the access log.
 pub(super) struct Recorded {
@@ -31,17 +60,7 @@ impl Recorded {
     ) -> Result<Self> {
         let store = AccessStore::open(dir)?;
         let line = AccessLine::default();
-        let entry = AccessEntry {
-            time: now,
-            principal: system_principal(system_user().as_deref()),
-            address: None,
-            action: action.to_owned(),
-            route: format!("orgtrail {command}"),
-            parameters: Mask::default().hide(parameters),
-            results: None,
-            duration_ms: None,
-            status: None,
-        };
+        let entry = entry_of(command, action, parameters, now);
         store
             .apply_changes(&[AccessChange::Add(entry, line.clone())])
             .context("could not record this command in the access log")?;

@@ -9,6 +9,7 @@ mod access;
 mod answers;
 mod asked;
 mod backfill;
+mod backup;
 mod beside;
 mod cli;
 #[cfg(target_os = "linux")]
@@ -16,6 +17,7 @@ mod clients;
 mod completeness;
 mod crash;
 mod damage;
+mod deploy;
 mod desk;
 mod diffs;
 #[cfg(target_os = "linux")]

@@ -226,9 +226,7 @@ impl Poller {
         let mut under_way = FuturesUnordered::new();
         while !(under_way.is_empty() && self.is_over()) {
             let now = self.context.clock.steady();
-            self.context
-                .board
-                .takes_turn(&self.context.credential, now);
+            self.context.board.takes_turn(&self.context.credential, now);
             let mut wake_at = now + LONGEST_SLEEP;
             while under_way.len() < MAX_UNDER_WAY_IN_ALL {
                 match self.next_turn(now) {

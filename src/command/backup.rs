@@ -10,10 +10,10 @@ use clap::Args as ClapArgs;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use tracing::warn;
 
+use super::record;
 use super::{VERSION, counted};
 use crate::backup::{self, Manifest, Stage};
 use crate::clock::Clock;
-use super::record;
 use crate::store::{AccessStore, Store, StoreError};
 use crate::terminal::{harmless, note, say};
 
@@ -77,7 +77,7 @@ pub(super) fn record(dir: &Path, action: &str, path: &Path, now: DateTime<Utc>) 
     let parameters = format!("path={}", path.display());
     let recorded = AccessStore::open(dir)
         .map_err(anyhow::Error::from)
-        .and_then(|access| record::record(&access, action, action, &parameters, now));
+        .and_then(|access| Ok(record::record(&access, action, action, &parameters, now)?));
     match recorded {
         Err(error) if is_disk_problem(&error) => {
             warn!(

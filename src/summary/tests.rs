@@ -1,3 +1,5 @@
+//! Sentences about entries of every kind.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

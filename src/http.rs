@@ -19,6 +19,7 @@ mod pivot;
 mod principal;
 mod problem;
 mod proxy;
+mod scoped;
 mod session;
 mod status;
 mod stream;
@@ -41,7 +42,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::Permission;
 use crate::clock::{CallOff, Clock, Deadline};
-use crate::engine::{Caller, Engine, Scope, View};
+use crate::engine::Engine;
 use crate::follow::board::FollowerBoard;
 use crate::health::Board;
 use crate::search::Pivot;
@@ -140,22 +141,6 @@ impl AppState {
             unread: Unread::new(limits.unread, limits.slow, limits.room_within),
             ..self
         }
-    }
-
-    /// What can be asked now, and by whom: by one question, which is cut off when it takes too long.
-    fn asking(&self) -> (View, Caller) {
-        let view = self.engine.view();
-        let caller = view.caller(self.scope(), Some(self.deadline()));
-        (view, caller)
-    }
-
-    /// What whoever asks may see.
-    #[expect(
-        clippy::unused_self,
-        reason = "it follows from the request's credential, once there are any"
-    )]
-    fn scope(&self) -> Scope {
-        Scope::everything()
     }
 
     /// When what is begun now is cut off.

@@ -1,14 +1,14 @@
 //! `/v1/facets`, `/v1/histogram`, `/v1/fields`, `/v1/fields/{name}/values`; and what may be counted beside a page.
 
 use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use serde::Serialize;
 
-use super::AppState;
 use super::coverage::Proven;
 use super::events::{IndexState, asked};
 use super::params::{FILTERS, Given, Named, bad, flag, number, question, zone};
 use super::problem::Problem;
+use super::scoped::ScopedApp;
 use crate::coverage::Verdict;
 use crate::engine::{Order, Scope};
 use crate::field::{FIELDS, Kind, Origin};
@@ -70,7 +70,7 @@ pub(super) struct ValuesAnswer {
 }
 
 pub(super) async fn facets(
-    State(app): State<AppState>,
+    app: ScopedApp,
     RawQuery(query): RawQuery,
 ) -> Result<Json<FacetsAnswer>, Problem> {
     let given = Given::read(
@@ -92,7 +92,7 @@ pub(super) async fn facets(
 }
 
 pub(super) async fn histogram(
-    State(app): State<AppState>,
+    app: ScopedApp,
     RawQuery(query): RawQuery,
 ) -> Result<Json<HistogramAnswer>, Problem> {
     let given = Given::read(query.as_deref(), &[&FILTERS[..], &["interval"]].concat())?;
@@ -112,7 +112,7 @@ pub(super) async fn histogram(
 
 /// What is wanted of a question's events, as they are now. The question is in what was `given`, which was read from `query`.
 async fn counted(
-    app: &AppState,
+    app: &ScopedApp,
     query: Option<String>,
     given: Given,
     wanted: Tally,
@@ -124,14 +124,14 @@ async fn counted(
         let (view, caller) = app.asking();
         let upto = view.seq();
         let tallied = search::tally(&app.store, &view, &caller, &question, upto, &wanted)?;
-        let index = IndexState::of(app, &view);
+        let index = IndexState::of(app, &view)?;
         Ok((tallied, index, proven.of_answer(upto)))
     })
     .await
 }
 
 pub(super) async fn fields(
-    State(app): State<AppState>,
+    app: ScopedApp,
     RawQuery(query): RawQuery,
 ) -> Result<Json<FieldsAnswer>, Problem> {
     let given = Given::read(query.as_deref(), &["prefix", "limit"])?;
@@ -150,14 +150,14 @@ pub(super) async fn fields(
             fields: known_fields(&prefix, &caller.scope),
             paths,
             more_paths,
-            index: IndexState::of(app, &view),
+            index: IndexState::of(app, &view)?,
         })
     });
     Ok(Json(answer.await?))
 }
 
 pub(super) async fn values(
-    State(app): State<AppState>,
+    app: ScopedApp,
     Named(name): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Json<ValuesAnswer>, Problem> {
@@ -184,7 +184,7 @@ pub(super) async fn values(
         Ok(ValuesAnswer {
             field: name,
             values,
-            index: IndexState::of(app, &view),
+            index: IndexState::of(app, &view)?,
         })
     });
     Ok(Json(answer.await?))

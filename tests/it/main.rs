@@ -45,6 +45,7 @@ mod restart;
 mod rows;
 mod samples;
 mod scheduling;
+mod scoped;
 mod scopes;
 mod search;
 mod shell;

@@ -277,9 +277,15 @@ fn known_field(
     }
 }
 
+/// Whether a field is unknown to a scope. The stored reasons why an entry cannot be understood are about its bodies too.
+#[must_use]
+pub fn is_hidden(scope: &Scope, name: &str) -> bool {
+    scope.hides(name) || (!scope.has_bodies() && name.eq_ignore_ascii_case("problem"))
+}
+
 /// Whether the table of fields or an entry has a field, as far as the caller may see.
 fn is_known_field(name: &str, view: &View, caller: &Caller) -> Result<bool, EngineError> {
-    let is_in_table = field::by_name(name).is_some() && !caller.scope.hides(name);
+    let is_in_table = field::by_name(name).is_some() && !is_hidden(&caller.scope, name);
     Ok(is_in_table || view.knows_path(name, caller)?)
 }
 
@@ -295,7 +301,7 @@ fn unknown_field(
         Err(error) => return error.into(),
     };
     let names = field::FIELDS.iter().map(|field| field.name);
-    let names = names.filter(|name| !caller.scope.hides(name));
+    let names = names.filter(|name| !is_hidden(&caller.scope, name));
     let hint = match nearest(path, names.chain(known.iter().map(String::as_str))) {
         Some(name) => format!("did you mean {}?", quoted(name)),
         None => "no entry has it either".to_owned(),

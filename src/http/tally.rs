@@ -241,7 +241,7 @@ fn known_fields(prefix: &str, scope: &Scope) -> Vec<FieldAnswer> {
     let prefix = prefix.to_lowercase();
     let fields = FIELDS
         .iter()
-        .filter(|field| field.name.starts_with(&prefix) && !scope.hides(field.name));
+        .filter(|field| field.name.starts_with(&prefix) && !search::is_hidden(scope, field.name));
     fields
         .map(|field| FieldAnswer {
             name: field.name,

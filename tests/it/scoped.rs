@@ -377,6 +377,7 @@ fn without_times(value: &mut Value) {
                     "upstream_lag",
                     "lateness",
                     "proven_at",
+                    "intervals",
                 ];
                 if is_of_the_log.contains(&name.as_str()) && !value.is_null() {
                     *value = Value::from("left out");

@@ -301,8 +301,9 @@ fn unknown_field(
         Err(error) => return error.into(),
     };
     let names = field::FIELDS.iter().map(|field| field.name);
-    let names = names.filter(|name| !is_hidden(&caller.scope, name));
-    let hint = match nearest(path, names.chain(known.iter().map(String::as_str))) {
+    let names = names.chain(known.iter().map(String::as_str));
+    let visible = names.filter(|name| !is_hidden(&caller.scope, name));
+    let hint = match nearest(path, visible) {
         Some(name) => format!("did you mean {}?", quoted(name)),
         None => "no entry has it either".to_owned(),
     };

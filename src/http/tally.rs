@@ -142,8 +142,9 @@ pub(super) async fn fields(
     };
     let answer = app.ask(move |app| {
         let (view, caller) = app.asking();
-        // One more than asked for tells whether there are more.
-        let mut paths = view.paths(&prefix, limit + 1, &caller)?;
+        // One more than asked for tells whether there are more; one may be a field that is hidden.
+        let mut paths = view.paths(&prefix, limit + 2, &caller)?;
+        paths.retain(|path| !search::is_hidden(&caller.scope, path));
         let more_paths = paths.len() > limit;
         paths.truncate(limit);
         Ok(FieldsAnswer {

@@ -9,4 +9,4 @@ mod settings;
 
 pub use self::grant::{BadPermission, Grant, Permission, Permissions};
 pub use self::secret::{ApiToken, BadApiToken, SecretHash, SessionKey};
-pub use self::settings::{Auth, PrincipalLimits};
+pub use self::settings::{Auth, ForwardedHeader, PrincipalLimits};

@@ -10,6 +10,7 @@ use crate::engine::Scope;
 use crate::event::AuditEvent;
 use crate::position::{Source, SourceKind, rfc3339};
 use crate::store::{Known, MemberRow, NameRow, Store, StoreError, Who};
+use crate::summary::summary;
 use orgtrail_cloudflare::json;
 use orgtrail_cloudflare::member::Member;
 
@@ -26,6 +27,8 @@ pub struct KnownEvent {
     pub actor_known: Option<KnownMember>,
     /// What the account is called now; `None` when the event is of no account, or no list named it.
     pub account_name: Option<String>,
+    /// One plain sentence about the event, see [`summary`].
+    pub summary: String,
 }
 
 /// A member, as known now. Times are RFC 3339.
@@ -103,6 +106,7 @@ pub fn introduce(
             account_name,
         } = known;
         KnownEvent {
+            summary: summary(event.entry.get(), account_name.as_deref()),
             event,
             actor_known: member.map(as_known),
             account_name,

@@ -13,7 +13,7 @@ use crate::follow::index::{IndexingError, open_beside};
 use crate::poll::Following;
 use crate::position::{Source, Window, rfc3339};
 use crate::service;
-use crate::store::{FILE_NAME, QuotaRow, SourceSeen, Store, StoreError};
+use crate::store::{FILE_NAME, Holder, QuotaRow, SourceSeen, Store, StoreError};
 use crate::terminal::{harmless, say};
 use crate::upstream::{Permit, Upstream, UpstreamError};
 
@@ -33,6 +33,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
             Severity::Warning => report.warn(finding.message)?,
         }
     }
+    check_user(&config, &mut report)?;
     let store = check_data(&config, &mut report)?;
     let clock = Clock::system();
     for (credential, following) in service::credentials(&config) {
@@ -50,6 +51,16 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         0 => Ok(()),
         1 => bail!("there is 1 problem"),
         problems => bail!("there are {problems} problems"),
+    }
+}
+
+/// Says who uses the data directory, if a process does.
+fn check_user(config: &Config, report: &mut Report) -> Result<()> {
+    match Holder::of(&config.data_dir) {
+        Some(holder) => report.good(format!(
+            "{holder}; its log and index are checked as they are now"
+        )),
+        None => Ok(()),
     }
 }
 

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
+use axum::{Extension, Json};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::AppState;
+use super::counted::{Counted, counted};
 use super::events::IndexState;
 use super::params::Given;
 use super::principal::Principal;
 use super::problem::Problem;
+use super::proxy::Requester;
 use super::scoped::ScopedApp;
 use crate::follow::board::FollowerState;
 use crate::invariant::Invariant;
@@ -92,7 +94,7 @@ pub(super) struct Alive {
 pub(super) async fn sources(
     app: ScopedApp,
     RawQuery(query): RawQuery,
-) -> Result<Json<Sources>, Problem> {
+) -> Result<Counted<Sources>, Problem> {
     Given::read(query.as_deref(), &[])?;
     let now = app.clock.now();
     let sources = app.ask(move |app| {
@@ -103,9 +105,8 @@ pub(super) async fn sources(
             now,
         )?)
     });
-    Ok(Json(Sources {
-        sources: sources.await?,
-    }))
+    let sources = sources.await?;
+    Ok(counted(sources.len(), Sources { sources }))
 }
 
 pub(super) async fn healthz(State(app): State<AppState>) -> Json<Alive> {
@@ -127,9 +128,11 @@ fn broken_invariants() -> BTreeMap<&'static str, u64> {
 /// It needs no credential, and says no more of the log than its id to those who may not see all of it.
 pub(super) async fn readyz(
     State(app): State<AppState>,
+    Extension(client): Extension<Requester>,
     headers: HeaderMap,
 ) -> Result<Json<Ready>, Problem> {
-    let principal = app.access.identify(&headers, app.clock.now()).await.ok();
+    let access = &app.access;
+    let principal = access.identify_if_sent(&headers, &client, &app.clock).await;
     let sees_everything = |principal: &Principal| principal.grant().sees_everything();
     let principal = principal.filter(sees_everything);
     let ready = app.ask(move |app| {

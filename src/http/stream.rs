@@ -17,10 +17,11 @@ use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
-use super::line::Client;
+use super::connection::Client;
 use super::params::{FILTERS, Given, bad, question};
 use super::principal::Principal;
 use super::problem::Problem;
+use super::recording::Streamed;
 use super::scoped::ScopedApp;
 use crate::engine::Order;
 use crate::people::{self, KnownEvent};
@@ -55,6 +56,7 @@ struct Tailing {
     _patterns: Option<OwnedSemaphorePermit>,
     client: Option<Arc<Client>>,
     principal: Principal,
+    streamed: Streamed,
 }
 
 pub(super) async fn tail(
@@ -80,6 +82,7 @@ pub(super) async fn tail(
         Ok((tail, patterns))
     });
     let (tail, patterns) = tail.await?;
+    let streamed = Streamed::default();
     let tailing = Tailing {
         tail,
         commits,
@@ -91,6 +94,7 @@ pub(super) async fn tail(
         _stream: own,
         client: client.map(|Extension(client)| client),
         principal,
+        streamed: streamed.clone(),
         app,
     };
     let headers = [
@@ -99,7 +103,7 @@ pub(super) async fn tail(
         ("x-accel-buffering", "no"),
     ];
     let body = Body::from_stream(stream::unfold(tailing, next_piece));
-    Ok((headers, body).into_response())
+    Ok((headers, Extension(streamed), body).into_response())
 }
 
 /// Where the client says it has come to.
@@ -171,17 +175,21 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
             if events.is_empty() {
                 tailing.at = app.newest(tailing.tail.at())?;
             }
-            Ok((messages(&events)?, tailing))
+            Ok((messages(&events)?, events.len(), tailing))
         });
-        let (messages, mut resting) = tokio::select! {
+        let (messages, n, mut resting) = tokio::select! {
             piece = piece => piece.ok()?,
             () = app.stopping.cancelled() => return None,
         };
         if !messages.is_empty() {
             // Without room the tail ends: the client comes back and goes on where it was.
             resting.heartbeat = Instant::now() + HEARTBEAT;
-            let held = app.unread.hold(messages.into(), resting.client.as_ref());
-            return Some((Ok(held.await?), resting));
+            let held = app
+                .response_memory
+                .hold(messages.into(), resting.client.as_ref());
+            let held = held.await?;
+            resting.streamed.add(n);
+            return Some((Ok(held), resting));
         }
         tokio::select! {
             () = app.stopping.cancelled() => return None,

@@ -224,6 +224,7 @@ fn access(data: &Path, auth: Auth) -> Access {
         public_url: None,
         cors_origins: Vec::new(),
         trusted_proxies: Vec::new(),
+        forwarded_header: orgtrail::access::ForwardedHeader::default(),
         limits,
     };
     Access::new(AccessStore::open(data).unwrap(), settings, None)

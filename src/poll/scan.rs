@@ -150,7 +150,7 @@ impl Hands {
         let then = match follows(scan, &window, &page) {
             Follows::Page(cursor) => Then::GoOn(cursor),
             Follows::From(time) => Then::GoOnFrom(time),
-            Follows::End if claim.is_worth_sealing() => Then::Seal,
+            Follows::End if claim.is_worth_sealing() => claim.seal(),
             Follows::End => Then::Leave,
             Follows::Unknown(reason) => {
                 why = reason;
@@ -187,7 +187,7 @@ impl Hands {
     ) -> Result<Appended, StoreError> {
         invariant!(
             SealedByACompleteReply,
-            *then != Then::Seal || page.next.is_none() || page.entries.is_empty(),
+            !then.seals() || page.next.is_none() || page.entries.is_empty(),
             "{} would be sealed by a page that has another after it",
             window.window
         );
@@ -270,7 +270,7 @@ fn kept(
     appended: Appended,
     theirs: Option<DateTime<Utc>>,
 ) -> Did {
-    let sealed = (*then == Then::Seal).then(|| claim.reached(theirs));
+    let sealed = then.seals().then(|| claim.reached(theirs));
     debug!(
         source = %scan.source, window.kind = scan.kind.as_str(), window.sealed = sealed.is_some(),
         new = appended.new, held = appended.held, "Kept a page."
@@ -283,7 +283,7 @@ fn kept(
         Then::Leave => Did::Left {
             before: window.window.before,
         },
-        Then::GoOn(_) | Then::GoOnFrom(_) | Then::StartOver | Then::Seal => {
+        Then::GoOn(_) | Then::GoOnFrom(_) | Then::StartOver | Then::Seal | Then::SealPart(_) => {
             Did::Kept { appended, sealed }
         }
     }

@@ -4,6 +4,7 @@
 //! nothing could be proven even by an empty answer (upstream keeps no more, kept nothing yet, or the account did not exist),
 //! there is a gap whatever was scanned.
 
+mod stretches;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use self::stretches::stretches;
 pub use self::verdict::{Missing, MissingTotal, Verdict, VerdictState, accounts_unknown, verdict};
 use crate::health::{Board, Health, State};
 use crate::invariant;

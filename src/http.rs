@@ -24,6 +24,7 @@ mod status;
 mod stream;
 mod tally;
 mod unread;
+mod v4;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,7 @@ use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
+use orgtrail_cloudflare::request::BASE_PATH;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -182,28 +184,33 @@ fn router(state: AppState) -> Router {
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz));
     let panics = state.panics.clone();
-    guarded(questions(), Some(Permission::Search), "search")
-        .merge(guarded(exports, Some(Permission::Export), "export"))
-        .merge(guarded(
-            administration,
-            Some(Permission::Admin),
-            "access-log",
-        ))
-        .merge(guarded(session, None, "session"))
-        .merge(operation)
-        .fallback(unknown_route)
-        .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .layer(middleware::from_fn_with_state(
-            state.clone(),
-            guard::check_origin,
-        ))
-        .layer(CatchPanicLayer::custom(move |_| panics.answer()))
-        .layer(middleware::from_fn_with_state(
-            state.clone(),
-            unread::hold_answer,
-        ))
-        .layer(middleware::from_fn(finish))
-        .with_state(state)
+    guarded(
+        questions().merge(v4::routes()),
+        Some(Permission::Search),
+        "search",
+    )
+    .merge(guarded(exports, Some(Permission::Export), "export"))
+    .merge(guarded(
+        administration,
+        Some(Permission::Admin),
+        "access-log",
+    ))
+    .merge(guarded(session, None, "session"))
+    .merge(operation)
+    .fallback(unknown_route)
+    .method_not_allowed_fallback(async || Problem::method_not_allowed())
+    .layer(middleware::from_fn_with_state(
+        state.clone(),
+        guard::check_origin,
+    ))
+    .layer(CatchPanicLayer::custom(move |_| panics.answer()))
+    .layer(middleware::from_fn_with_state(
+        state.clone(),
+        unread::hold_answer,
+    ))
+    .layer(middleware::from_fn(v4::wrap_errors))
+    .layer(middleware::from_fn(finish))
+    .with_state(state)
 }
 
 /// The routes of questions.
@@ -268,7 +275,10 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
 }
 
 async fn unknown_route(uri: Uri) -> Problem {
-    Problem::unknown_route(uri.path())
+    match uri.path().strip_prefix(BASE_PATH) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => Problem::no_route(),
+        _ => Problem::unknown_route(uri.path()),
+    }
 }
 
 /// Says on every answer that it is nobody else's.

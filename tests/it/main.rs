@@ -53,6 +53,7 @@ mod simulation;
 mod tails;
 mod tidy;
 mod unstuck;
+mod v4;
 mod verify;
 mod view;
 mod walks;

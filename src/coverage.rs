@@ -4,7 +4,6 @@
 //! nothing could be proven even by an empty answer (upstream keeps no more, kept nothing yet, or the account did not exist),
 //! there is a gap whatever was scanned.
 
-mod stretches;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -12,8 +11,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use self::stretches::stretches;
-pub use self::verdict::{Missing, MissingTotal, Verdict, VerdictState, accounts_unknown, verdict};
+pub use self::verdict::{
+    Missing, MissingTotal, Verdict, VerdictState, accounts_unknown, stretches, verdict,
+};
 use crate::health::{Board, Health, State};
 use crate::invariant;
 use crate::ledger::{self, Aims, Sealed};

@@ -11,15 +11,15 @@ use serde_json::{Value, json};
 use crate::harness::{Service, Upstream};
 
 /// A service that asks for tokens, and its data directory.
-struct Guarded {
-    service: Service,
+pub(crate) struct Guarded {
+    pub(crate) service: Service,
     dir: tempfile::TempDir,
     http: reqwest::Client,
     _upstream: Upstream,
 }
 
 impl Guarded {
-    async fn start(extra: &str) -> Self {
+    pub(crate) async fn start(extra: &str) -> Self {
         let upstream = Upstream::new(SimConfig {
             events: 20,
             accounts: 1,
@@ -44,14 +44,14 @@ impl Guarded {
     }
 
     /// A new token with these scopes: its id, and the token.
-    fn token(&self, scopes: &str) -> (String, String) {
+    pub(crate) fn token(&self, scopes: &str) -> (String, String) {
         let args = ["token", "create", "test", "--scope", scopes, "--json"];
         let created: Value = serde_json::from_str(&self.command(&args)).unwrap();
         let text = |name: &str| created[name].as_str().unwrap().to_owned();
         (text("id"), text("token"))
     }
 
-    fn get(&self, path: &str) -> RequestBuilder {
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
         self.http.get(format!("{}{path}", self.service.url))
     }
 
@@ -67,7 +67,7 @@ impl Guarded {
     }
 }
 
-fn command(data: &Path, args: &[&str]) -> String {
+pub(crate) fn command(data: &Path, args: &[&str]) -> String {
     let run = Command::new(env!("CARGO_BIN_EXE_orgtrail"))
         .args(args)
         .arg("--data-dir")

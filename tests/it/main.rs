@@ -34,6 +34,7 @@ mod lists;
 mod meaning;
 mod motion;
 mod newcomer;
+mod official;
 mod operator;
 mod pages;
 mod paging;

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use crate::access::Guarded;
 use crate::desk::{Desk, account};
 use crate::harness::{Client, Service, Upstream, configuration};
 
@@ -679,4 +680,29 @@ async fn a_list_that_was_not_read_yet_is_not_answered() {
         assert_eq!(told["success"], false, "{told}");
     }
     desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_ask_is_told_so_in_cloudflares_envelope() {
+    let guarded = Guarded::start("[http.limits]\nrequests_per_minute = 2\n").await;
+    let path = "/client/v4/user/tokens/verify";
+    let ask = async |token: &str| {
+        let answer = guarded.get(path).bearer_auth(token).send().await.unwrap();
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let told: Value = answer.json().await.unwrap();
+        assert_eq!(told["success"], status == StatusCode::OK, "{told}");
+        (status.as_u16(), told["errors"][0]["code"].clone(), headers)
+    };
+    let (status, code, headers) = ask("otr_nonsense").await;
+    assert_eq!((status, code), (401, json!(1000)));
+    assert!(headers.contains_key("www-authenticate"));
+    let (status, code, _) = ask(&guarded.token("export").1).await;
+    assert_eq!((status, code), (403, json!(10_000)));
+    let (_, token) = guarded.token("search");
+    assert_eq!(ask(&token).await.0, 200);
+    assert_eq!(ask(&token).await.0, 200);
+    let (status, code, headers) = ask(&token).await;
+    assert_eq!((status, code), (429, json!(971)));
+    assert!(headers.contains_key("retry-after"));
+    guarded.service.stop().await.unwrap();
 }

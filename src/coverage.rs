@@ -13,7 +13,9 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::reason::{Reason, Weight};
-pub use self::verdict::{Missing, MissingTotal, Verdict, VerdictState, accounts_unknown, verdict};
+pub use self::verdict::{
+    Missing, MissingTotal, Verdict, VerdictState, accounts_unknown, stretches, verdict,
+};
 use crate::engine::Scope;
 use crate::health::{Board, Health, State};
 use crate::invariant;

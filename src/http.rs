@@ -32,6 +32,7 @@ mod status;
 mod strangers;
 mod stream;
 mod tally;
+mod v4;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,7 @@ use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
+use orgtrail_cloudflare::request::BASE_PATH;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -180,7 +182,8 @@ fn router(state: AppState) -> Router {
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz));
     let panics = state.panics.clone();
-    guarded(questions(), Required::With(Permission::Search), "search")
+    let questions = questions().merge(v4::routes());
+    guarded(questions, Required::With(Permission::Search), "search")
         .merge(guarded(
             exports,
             Required::With(Permission::Export),
@@ -204,6 +207,7 @@ fn router(state: AppState) -> Router {
             state.clone(),
             response_memory::hold_answer,
         ))
+        .layer(middleware::from_fn(v4::wrap_errors))
         .layer(middleware::from_fn(finish))
         .with_state(state)
 }
@@ -274,7 +278,10 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
 }
 
 async fn unknown_route(uri: Uri) -> Problem {
-    Problem::unknown_route(uri.path())
+    match uri.path().strip_prefix(BASE_PATH) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => Problem::no_route(),
+        _ => Problem::unknown_route(uri.path()),
+    }
 }
 
 async fn method_not_allowed() -> Problem {

@@ -33,7 +33,7 @@ use crate::wording::{nearest, quoted};
 
 pub use self::diff::{Against, Diff, Difference, MAX_DIFFERENCES, Shown};
 pub use self::histogram::{Bucket, Histogram, MAX_BUCKETS, Scale, parse_zone};
-pub use self::history::{Change, FoundBy, History, Which, diff, history};
+pub use self::history::{Change, FoundBy, History, Which, diff, history, same_resource};
 pub use self::pivot::{Pivot, Profile, around, profile};
 pub use self::tally::{
     DEFAULT_SIZE, Facets, FieldValues, LabelledValue, MAX_FACETS, MAX_SIZE, Tallied, Tally,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Asked, Found, Reason, look};
 use crate::engine::Scope;
 use crate::health::Board;
-use crate::position::{Source, rfc3339};
+use crate::position::{Source, Window, rfc3339};
 use crate::store::{Store, StoreError};
 
 /// How many missing stretches an answer names; it says how many there are.
@@ -134,6 +134,32 @@ pub fn accounts_unknown(
         read_at.is_none_or(|read_at| now - read_at > LIST_GOOD_FOR || read_at - now > LIST_AHEAD)
     });
     Ok(lists.into_iter().map(|(source, _)| source).collect())
+}
+
+/// The unbroken stretches of what is asked about that are proven, the earliest first; the question names one source.
+///
+/// # Errors
+/// What the log says.
+pub fn stretches(
+    store: &Store,
+    board: Option<&Board>,
+    scope: &Scope,
+    asked: &Asked,
+    now: DateTime<Utc>,
+) -> Result<Vec<Window>, StoreError> {
+    let mut joined: Vec<Window> = Vec::new();
+    look(store, board, scope, asked, None, now, |found| {
+        for piece in &found.proven {
+            match joined.last_mut() {
+                Some(last) if last.before >= piece.window.since => {
+                    last.before = last.before.max(piece.window.before);
+                }
+                _ => joined.push(piece.window),
+            }
+        }
+        None::<()>
+    })?;
+    Ok(joined)
 }
 
 impl Verdict {

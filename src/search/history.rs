@@ -71,6 +71,12 @@ impl Serialize for FoundBy {
     }
 }
 
+/// The events that are changes of the resource that an event is about; `None` when it does not say which resource that is.
+#[must_use]
+pub fn same_resource(event: &AuditEvent) -> Option<Query> {
+    Some(FoundBy::of(event)?.query())
+}
+
 /// One change.
 #[derive(Debug)]
 pub struct Change {

@@ -142,6 +142,15 @@ impl Store {
         })
     }
 
+    /// An organization's members as they are now, by their membership.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn present_members(&self, organization: &str) -> Result<Vec<MemberRow>, StoreError> {
+        let which = "WHERE organization = ?1 AND until_us IS NULL ORDER BY id";
+        self.ask(|db| members(db, which, &[&organization]))
+    }
+
     /// What all members were last, those who left included: what lasts first, then the latest; at most `limit` states.
     ///
     /// # Errors

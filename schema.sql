@@ -25,7 +25,8 @@ CREATE TABLE source (
     left_us         INTEGER,               -- when its organization no longer listed it, as two complete lists say; NULL while it does
     newest_us       INTEGER,               -- the latest `time_us` among its events
     events          INTEGER NOT NULL DEFAULT 0,
-    unlisted_us     INTEGER                -- when the first complete list of its organization without it was read; NULL while it is listed
+    unlisted_us     INTEGER,               -- when the first complete list of its organization without it was read; NULL while it is listed
+    newest_seq      INTEGER                -- the last place among its events; NULL until one comes, after an upgrade too
 ) STRICT;
 
 -- The organizations' lists of accounts. Until one was read completely, nobody knows which sources there are.

@@ -13,7 +13,10 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::reason::{Reason, Weight};
-pub use self::verdict::{Missing, MissingTotal, Verdict, VerdictState, accounts_unknown, verdict};
+pub use self::verdict::{
+    Missing, MissingTotal, Verdict, VerdictState, accounts_unknown, stretches, verdict,
+};
+use crate::engine::Scope;
 use crate::health::{Board, Health, State};
 use crate::invariant;
 use crate::ledger::{self, Aims, Sealed};
@@ -107,10 +110,11 @@ pub struct Page {
 pub fn sources(
     store: &Store,
     board: Option<&Board>,
+    scope: &Scope,
     asked: &Asked,
     now: DateTime<Utc>,
 ) -> Result<Vec<SourceCoverage>, StoreError> {
-    Ok(page(store, board, asked, None, usize::MAX, now)?.sources)
+    Ok(page(store, board, scope, asked, None, usize::MAX, now)?.sources)
 }
 
 /// A page of the same: at most `max` intervals and gaps, from `from` on. One source at a time is looked at.
@@ -120,6 +124,7 @@ pub fn sources(
 pub fn page(
     store: &Store,
     board: Option<&Board>,
+    scope: &Scope,
     asked: &Asked,
     from: Option<&Start>,
     max: usize,
@@ -127,7 +132,7 @@ pub fn page(
 ) -> Result<Page, StoreError> {
     let mut left = max;
     let mut sources = Vec::new();
-    let next = look(store, board, asked, from, now, |found| {
+    let next = look(store, board, scope, asked, from, now, |found| {
         if left == 0 {
             return Some(found.source.clone().into());
         }
@@ -203,6 +208,7 @@ impl Found {
 fn look<T>(
     store: &Store,
     board: Option<&Board>,
+    scope: &Scope,
     asked: &Asked,
     from: Option<&Start>,
     now: DateTime<Utc>,
@@ -214,7 +220,9 @@ fn look<T>(
         .iter()
         .map(|source| (source.clone(), None))
         .collect();
-    for row in store.sources()? {
+    // A source outside the scope is answered as one that was never followed.
+    let followed = store.sources()?.into_iter();
+    for row in followed.filter(|row| scope.has_source(&row.source)) {
         if asked.sources.is_empty() || rows.contains_key(&row.source) {
             rows.insert(row.source.clone(), Some(row));
         }

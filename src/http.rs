@@ -26,11 +26,13 @@ mod proxy;
 mod recording;
 mod request_body;
 mod response_memory;
+mod scoped;
 mod session;
 mod status;
 mod strangers;
 mod stream;
 mod tally;
+mod v4;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +44,7 @@ use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
+use orgtrail_cloudflare::request::BASE_PATH;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -49,7 +52,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::Permission;
 use crate::clock::{Cancel, Clock, Deadline};
-use crate::engine::{Caller, Engine, Scope, View};
+use crate::engine::Engine;
 use crate::follow::board::FollowerBoard;
 use crate::health::Board;
 use crate::search::Pivot;
@@ -150,22 +153,6 @@ impl AppState {
         }
     }
 
-    /// What can be asked now, and by whom: by one question, which is cut off when it takes too long.
-    fn asking(&self) -> (View, Caller) {
-        let view = self.engine.view();
-        let caller = view.caller(self.scope(), Some(self.deadline()));
-        (view, caller)
-    }
-
-    /// What the caller may see.
-    #[expect(
-        clippy::unused_self,
-        reason = "it follows from the request's credential, once there are any"
-    )]
-    fn scope(&self) -> Scope {
-        Scope::everything()
-    }
-
     /// When what is begun now is cut off.
     fn deadline(&self) -> Deadline {
         Deadline::after(&self.clock, self.limits.looking).or(self.cancel.clone())
@@ -195,7 +182,8 @@ fn router(state: AppState) -> Router {
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz));
     let panics = state.panics.clone();
-    guarded(questions(), Required::With(Permission::Search), "search")
+    let questions = questions().merge(v4::routes());
+    guarded(questions, Required::With(Permission::Search), "search")
         .merge(guarded(
             exports,
             Required::With(Permission::Export),
@@ -219,6 +207,7 @@ fn router(state: AppState) -> Router {
             state.clone(),
             response_memory::hold_answer,
         ))
+        .layer(middleware::from_fn(v4::wrap_errors))
         .layer(middleware::from_fn(finish))
         .with_state(state)
 }
@@ -289,7 +278,10 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
 }
 
 async fn unknown_route(uri: Uri) -> Problem {
-    Problem::unknown_route(uri.path())
+    match uri.path().strip_prefix(BASE_PATH) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => Problem::no_route(),
+        _ => Problem::unknown_route(uri.path()),
+    }
 }
 
 async fn method_not_allowed() -> Problem {

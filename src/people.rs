@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::engine::Scope;
 use crate::event::AuditEvent;
 use crate::position::{Source, SourceKind, rfc3339};
 use crate::store::{Known, MemberRow, NameRow, Store, StoreError, Who};
@@ -88,13 +89,17 @@ pub struct NameSince {
     pub since: String,
 }
 
-/// Puts beside each event what is known of who acted.
+/// Puts beside each event what is known of who acted, as far as `scope` has the organization or the account.
 ///
 /// # Errors
 /// What the log says.
-pub fn introduce(store: &Store, events: Vec<AuditEvent>) -> Result<Vec<KnownEvent>, StoreError> {
+pub fn introduce(
+    store: &Store,
+    scope: &Scope,
+    events: Vec<AuditEvent>,
+) -> Result<Vec<KnownEvent>, StoreError> {
     let people: Vec<Who> = events.iter().map(who).collect();
-    let known = store.known(&people)?;
+    let known = store.known(scope.sources(), &people)?;
     let introduced = events.into_iter().zip(known).map(|(event, known)| {
         let Known {
             member,
@@ -117,11 +122,12 @@ pub fn introduce(store: &Store, events: Vec<AuditEvent>) -> Result<Vec<KnownEven
 /// What the log says.
 pub fn members(
     store: &Store,
+    scope: &Scope,
     after: (&str, &str),
     limit: usize,
 ) -> Result<Vec<MemberHistory>, StoreError> {
     let mut members: Vec<MemberHistory> = Vec::new();
-    for row in store.members(after, limit)? {
+    for row in store.members(scope.sources(), after, limit)? {
         let is_of = |last: &&mut MemberHistory| {
             last.known.organization == row.organization && last.known.member.id == row.member.id
         };
@@ -147,13 +153,18 @@ pub fn members(
 ///
 /// # Errors
 /// What the log says.
-pub fn accounts(store: &Store, after: &str, limit: usize) -> Result<Vec<AccountNames>, StoreError> {
+pub fn accounts(
+    store: &Store,
+    scope: &Scope,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<AccountNames>, StoreError> {
     let mut accounts: Vec<AccountNames> = Vec::new();
     for NameRow {
         source,
         name,
         since,
-    } in store.account_names(after, limit)?
+    } in store.account_names(scope.sources(), after, limit)?
     {
         let source = source.to_string();
         let named = NameSince {

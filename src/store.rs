@@ -28,6 +28,7 @@ mod reading;
 mod restored;
 mod schema;
 mod scrub;
+mod shown;
 mod sources;
 pub mod steps;
 mod window_id;

@@ -16,6 +16,7 @@ use super::reach::{Answerer, Reach, Server, get};
 use super::record::Recorded;
 use crate::clock::Clock;
 use crate::coverage::{self, Asked, Gap, Interval, SourceCoverage};
+use crate::engine::Scope;
 use crate::position::Source;
 use crate::status::{self, SourceStatus};
 use crate::store::Store;
@@ -115,8 +116,8 @@ fn look(dir: &Path) -> Result<(Vec<SourceStatus>, Vec<SourceCoverage>)> {
     let store = Store::open_beside(dir)?;
     let now = Clock::system().now();
     Ok((
-        status::sources(&store, None, now)?,
-        coverage::sources(&store, None, &Asked::default(), now)?,
+        status::sources(&store, None, &Scope::everything(), now)?,
+        coverage::sources(&store, None, &Scope::everything(), &Asked::default(), now)?,
     ))
 }
 

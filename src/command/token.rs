@@ -8,9 +8,9 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde::Serialize;
 
 use super::record::record;
-use crate::access::{ApiToken, Grant, Permissions};
+use crate::access::{ApiToken, Grant, Permission, Permissions};
 use crate::clock::Clock;
-use crate::position::rfc3339;
+use crate::position::{Source, rfc3339};
 use crate::span;
 use crate::store::{AccessStore, NewToken, TokenRow};
 use crate::terminal::{harmless, note, say};
@@ -23,6 +23,7 @@ const EXAMPLES: &str = "\
 Examples:
   orgtrail token create dashboard --scope search
   orgtrail token create auditor --scope search,export --expires 90d
+  orgtrail token create zones --scope search --source accounts/ID --without-bodies
   orgtrail token list
   orgtrail token revoke 0123456789ab";
 
@@ -62,6 +63,12 @@ struct Create {
     /// What it may do: `search`, `export`, `alerts`, `metrics`, `admin`, with commas between them.
     #[arg(long, value_name = "SCOPES")]
     scope: Permissions,
+    /// A source that it may see, as `accounts/ID` or `organizations/ID`; repeat it for more. All of them unless given.
+    #[arg(long, value_name = "SOURCE", value_parser = source)]
+    source: Vec<Source>,
+    /// Hide `resource.request`, `resource.response` and `resource.value` from it.
+    #[arg(long)]
+    without_bodies: bool,
     /// When it ends by itself, such as `90d`; never unless given.
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     expires: Option<chrono::TimeDelta>,
@@ -125,13 +132,19 @@ fn create(store: &AccessStore, wanted: &Create, is_json: bool, now: DateTime<Utc
         name.chars().count() <= MAX_NAME_LEN && !name.chars().any(char::is_control),
         "the name of a token has at most {MAX_NAME_LEN} characters, and no control characters"
     );
+    let is_limited = wanted.without_bodies || !wanted.source.is_empty();
+    ensure!(
+        !(is_limited && wanted.scope.contains(Permission::Admin)),
+        "`admin` reads what everyone asked: a token with it can be limited neither by `--source` nor by `--without-bodies`"
+    );
     let secret = ApiToken::generate()?;
     let new = NewToken {
         name: name.to_owned(),
         hash: secret.hash(),
         grant: Grant {
             permissions: wanted.scope,
-            ..Grant::everything()
+            sources: wanted.source.clone(),
+            bodies: !wanted.without_bodies,
         },
         expires_at: wanted.expires.map(|span| now + span),
     };
@@ -150,6 +163,12 @@ fn create(store: &AccessStore, wanted: &Create, is_json: bool, now: DateTime<Utc
         harmless(&row.name)
     ))?;
     Ok(say(secret.reveal())?)
+}
+
+/// A source, as a user writes it.
+fn source(text: &str) -> Result<Source, String> {
+    let source = text.parse::<Source>();
+    source.map_err(|_| "write `organizations/ID` or `accounts/ID`".to_owned())
 }
 
 fn list(rows: Vec<TokenRow>, is_json: bool, now: DateTime<Utc>) -> Result<()> {

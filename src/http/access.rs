@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
@@ -140,6 +140,23 @@ impl Access {
             self.strangers.remember(hash, found.is_ok());
         }
         found.map_err(refused)
+    }
+
+    /// Who sends a request to a route that needs no credential; `None` when it sends no valid one.
+    /// A request that sends none is not counted: it is not refused.
+    pub(super) async fn identify_if_sent(
+        &self,
+        headers: &HeaderMap,
+        client: &Requester,
+        clock: &Clock,
+    ) -> Option<Principal> {
+        let sends_one = [header::AUTHORIZATION, header::COOKIE]
+            .iter()
+            .any(|name| headers.contains_key(name));
+        if self.settings.auth == Auth::Tokens && !sends_one {
+            return None;
+        }
+        self.identify(headers, client, clock).await.ok()
     }
 
     /// Whether people reach the service by https.

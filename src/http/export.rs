@@ -8,19 +8,20 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::AppState;
 use super::admission::ExportPlace;
 use super::connection::Client;
 use super::params::{FILTERS, Given, bad, order, question};
 use super::principal::Principal;
 use super::problem::Problem;
 use super::recording::Streamed;
+use super::scoped::ScopedApp;
+use crate::engine::Scope;
 use crate::event::AuditEvent;
 use crate::people::{self, KnownEvent};
 use crate::search::{Export, csv};
@@ -68,9 +69,14 @@ impl Format {
         }
     }
 
-    fn lines(self, store: &Store, events: Vec<AuditEvent>) -> Result<Vec<u8>, Problem> {
+    fn lines(
+        self,
+        store: &Store,
+        scope: &Scope,
+        events: Vec<AuditEvent>,
+    ) -> Result<Vec<u8>, Problem> {
         match self {
-            Self::Ndjson => ndjson(&people::introduce(store, events)?),
+            Self::Ndjson => ndjson(&people::introduce(store, scope, events)?),
             Self::Csv => Ok(csv::rows(&events)?),
         }
     }
@@ -88,7 +94,7 @@ fn ndjson(events: &[KnownEvent]) -> Result<Vec<u8>, Problem> {
 
 /// An export under way.
 struct Exporting {
-    app: AppState,
+    app: ScopedApp,
     export: Export,
     format: Format,
     /// What is made, and not sent yet.
@@ -105,17 +111,17 @@ struct Exporting {
 
 impl Exporting {
     /// Adds the next events to what is sent next; nothing when there are no more.
-    fn make_piece(&mut self, app: &AppState) -> Result<(), Problem> {
+    fn make_piece(&mut self, app: &ScopedApp) -> Result<(), Problem> {
         let events = self.export.next_events(Some(app.deadline()))?;
         self.events += events.len();
-        let lines = self.format.lines(&app.store, events)?;
+        let lines = self.format.lines(&app.store, app.scope(), events)?;
         self.piece.extend(lines);
         Ok(())
     }
 }
 
 pub(super) async fn export(
-    State(app): State<AppState>,
+    app: ScopedApp,
     Extension(principal): Extension<Principal>,
     client: Option<Extension<Arc<Client>>>,
     RawQuery(query): RawQuery,
@@ -142,7 +148,7 @@ pub(super) async fn export(
         let question = question(&given, order, app.clock.now())?;
         let view = app.engine.view();
         let mut exporting = Exporting {
-            export: Export::new(app.store.clone(), view, app.scope(), question)?,
+            export: Export::new(app.store.clone(), view, app.scope().clone(), question)?,
             format,
             piece: format.head()?,
             place,

@@ -91,9 +91,10 @@ pub(super) async fn check(
     recording.finish(response).await
 }
 
-/// Answers a request that no route takes. Under `/v1` it needs a credential, and is recorded.
+/// Answers a request that no route takes. Under `/v1` and `/client/v4` it needs a credential, and is recorded.
 pub(super) async fn check_unknown(needs: State<Needs>, request: Request, next: Next) -> Response {
-    match request.uri().path().starts_with("/v1/") {
+    let path = request.uri().path();
+    match path.starts_with("/v1/") || path.starts_with("/client/v4/") {
         true => check(needs, request, next).await,
         false => next.run(request).await,
     }

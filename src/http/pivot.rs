@@ -1,7 +1,7 @@
 //! From one value or one event to what belongs to it: `/v1/actors/…`, `/v1/tokens/…`, `/v1/ips/…`, `/v1/resources/…`,
 //! `/v1/events/{seq}/history`, `/v1/events/{seq}/around`.
 
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::routing::{MethodRouter, get};
 use chrono::TimeDelta;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use super::params::{
     FILTERS, Given, ListParams, MAX_VALUE_LEN, Named, PAGING, bad, flag, order, paging, question,
 };
 use super::problem::Problem;
+use super::scoped::ScopedApp;
 use super::tally::size;
 use crate::coverage::{Asked, Verdict};
 use crate::engine::Order;
@@ -79,7 +80,7 @@ pub(super) fn seen_with(by: Pivot) -> MethodRouter<AppState> {
 
 async fn profile(
     by: Pivot,
-    State(app): State<AppState>,
+    app: ScopedApp,
     Named(value): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Counted<ProfileAnswer>, Problem> {
@@ -102,7 +103,7 @@ async fn profile(
             by: name_of(by),
             value,
             profile: search::profile(&app.store, &view, &caller, &question, size)?,
-            index: IndexState::of(app, &view),
+            index: IndexState::of(app, &view)?,
             coverage: proven.of_answer(view.seq()),
         })
     });
@@ -116,7 +117,7 @@ fn name_of(by: Pivot) -> &'static str {
 }
 
 pub(super) async fn history(
-    State(app): State<AppState>,
+    app: ScopedApp,
     Named(seq): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Counted<HistoryAnswer>, Problem> {
@@ -157,7 +158,7 @@ pub(super) async fn history(
         let changes = history.changes.into_iter();
         let (events, diffs): (Vec<_>, Vec<_>) =
             changes.map(|change| (change.event, change.diff)).unzip();
-        let events = people::introduce(&app.store, events)?;
+        let events = people::introduce(&app.store, app.scope(), events)?;
         let changes = events.into_iter().zip(diffs);
         Ok(HistoryAnswer {
             found_by: history.found_by,
@@ -166,7 +167,7 @@ pub(super) async fn history(
                 .collect(),
             next_cursor: history.next_cursor,
             previous_cursor: history.previous_cursor,
-            index: IndexState::of(app, &view),
+            index: IndexState::of(app, &view)?,
             coverage: proven.of_answer(history.upto),
         })
     });
@@ -175,7 +176,7 @@ pub(super) async fn history(
 }
 
 pub(super) async fn diff(
-    State(app): State<AppState>,
+    app: ScopedApp,
     Named(seq): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Counted<Diff>, Problem> {
@@ -193,7 +194,7 @@ pub(super) async fn diff(
 }
 
 pub(super) async fn around(
-    State(app): State<AppState>,
+    app: ScopedApp,
     Named(seq): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Counted<EventsPage>, Problem> {

@@ -11,6 +11,7 @@ use tracing::debug;
 
 use super::problem::Problem;
 use crate::access::{ApiToken, Grant, Permission, SecretHash, SessionKey};
+use crate::engine::Scope;
 use crate::owner::{OwnerSecret, USER_HEADER, system_principal};
 use crate::store::{AccessStore, StoreError, TokenRow};
 
@@ -99,6 +100,21 @@ impl Principal {
         &self.0.grant
     }
 
+    /// Which part of the log it may see.
+    pub(super) fn scope(&self) -> Scope {
+        let Grant {
+            sources, bodies, ..
+        } = &self.0.grant;
+        let scope = match sources.as_slice() {
+            [] => Scope::everything(),
+            sources => Scope::of_sources(sources.iter().cloned()),
+        };
+        match bodies {
+            true => scope,
+            false => scope.without_bodies(),
+        }
+    }
+
     /// Whether it may take only so much at a time.
     pub(super) fn is_limited(&self) -> bool {
         self.0.is_limited
@@ -125,6 +141,12 @@ impl Principal {
 
     /// Fails unless it may do this.
     pub(super) fn require(&self, permission: Permission) -> Result<(), Problem> {
+        // What everyone asked is not for those who may see a part of the log only.
+        if permission == Permission::Admin && !self.0.grant.sees_everything() {
+            return Err(Problem::forbidden(
+                "this needs a token that may see the whole log",
+            ));
+        }
         if self.0.grant.permissions.contains(permission) {
             return Ok(());
         }
@@ -197,12 +219,6 @@ impl Credential {
         let token = token
             .filter(|token| token.is_valid(now))
             .ok_or_else(|| Problem::unauthorized("the token is unknown, revoked or expired"))?;
-        // No such token can be created yet, and none may be answered as if it had no limits.
-        if !token.grant.sees_everything() {
-            return Err(Problem::forbidden(
-                "this version cannot limit a token to sources, or hide bodies from it",
-            ));
-        }
         // Only for `token list`: a full disk must not keep a valid token out.
         if let Err(error) = access.note_use(&token, now) {
             debug!(error = %error, "The last use of a token could not be saved.");

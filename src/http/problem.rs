@@ -45,6 +45,16 @@ pub(super) struct Problem {
     retry_after: Option<NonZeroU16>,
 }
 
+/// The kind of a path under `/client/v4` that is of nothing that is known here.
+pub(super) const NO_ROUTE: &str = "urn:orgtrail:problem:no-route";
+
+/// What an answer tells of a problem, for those who give it another form.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) kind: &'static str,
+    pub(super) detail: String,
+}
+
 /// What is left of an event whose body was erased.
 #[derive(Debug, Serialize)]
 struct Gone {
@@ -260,6 +270,26 @@ impl Problem {
         )
     }
 
+    /// Nothing under `/client/v4` is at the path, as far as the principal may know.
+    pub(super) fn no_route() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            NO_ROUTE,
+            "Not found",
+            "No route for the URI.",
+        )
+    }
+
+    /// A list of Cloudflare's was not read completely yet.
+    pub(super) fn list_not_read(what: &str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "urn:orgtrail:problem:list-not-read",
+            "Not read yet",
+            format!("the list of {what} was not read completely yet; try again soon"),
+        )
+    }
+
     pub(super) fn unknown_route(path: &str) -> Self {
         let begin = "begin with `/v1/events`, `/v1/sources` or `/readyz`";
         Self::not_found(format!("there is nothing at {}: {begin}", quoted(path)))
@@ -441,6 +471,10 @@ impl IntoResponse for Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         let mut response = (self.status, [content_type], body).into_response();
+        response.extensions_mut().insert(Told {
+            kind: self.kind,
+            detail: self.detail,
+        });
         if self.status == StatusCode::UNAUTHORIZED {
             response
                 .headers_mut()

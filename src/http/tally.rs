@@ -1,14 +1,14 @@
 //! `/v1/facets`, `/v1/histogram`, `/v1/fields`, `/v1/fields/{name}/values`; and what may be counted beside a page.
 
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use serde::Serialize;
 
-use super::AppState;
 use super::counted::{Counted, counted};
 use super::coverage::Proven;
 use super::events::{IndexState, asked};
 use super::params::{FILTERS, Given, Named, bad, flag, number, question, zone};
 use super::problem::Problem;
+use super::scoped::ScopedApp;
 use crate::coverage::Verdict;
 use crate::engine::{Order, Scope};
 use crate::field::{FIELDS, Kind, Origin};
@@ -70,7 +70,7 @@ pub(super) struct ValuesAnswer {
 }
 
 pub(super) async fn facets(
-    State(app): State<AppState>,
+    app: ScopedApp,
     RawQuery(query): RawQuery,
 ) -> Result<Counted<FacetsAnswer>, Problem> {
     let given = Given::read(
@@ -95,7 +95,7 @@ pub(super) async fn facets(
 }
 
 pub(super) async fn histogram(
-    State(app): State<AppState>,
+    app: ScopedApp,
     RawQuery(query): RawQuery,
 ) -> Result<Counted<HistogramAnswer>, Problem> {
     let given = Given::read(query.as_deref(), &[&FILTERS[..], &["interval"]].concat())?;
@@ -117,7 +117,7 @@ pub(super) async fn histogram(
 
 /// What is wanted of a question's events, as they are now. The question is in what was `given`, which was read from `query`.
 async fn tallied(
-    app: &AppState,
+    app: &ScopedApp,
     query: Option<String>,
     given: Given,
     wanted: Tally,
@@ -129,14 +129,14 @@ async fn tallied(
         let (view, caller) = app.asking();
         let upto = view.seq();
         let tallied = search::tally(&app.store, &view, &caller, &question, upto, &wanted)?;
-        let index = IndexState::of(app, &view);
+        let index = IndexState::of(app, &view)?;
         Ok((tallied, index, proven.of_answer(upto)))
     })
     .await
 }
 
 pub(super) async fn fields(
-    State(app): State<AppState>,
+    app: ScopedApp,
     RawQuery(query): RawQuery,
 ) -> Result<Counted<FieldsAnswer>, Problem> {
     let given = Given::read(query.as_deref(), &["prefix", "limit"])?;
@@ -147,15 +147,16 @@ pub(super) async fn fields(
     };
     let answer = app.ask(move |app| {
         let (view, caller) = app.asking();
-        // One more than asked for tells whether there are more.
-        let mut paths = view.paths(&prefix, limit + 1, &caller)?;
+        // One more than asked for tells whether there are more; one may be a field that is hidden.
+        let mut paths = view.paths(&prefix, limit + 2, &caller)?;
+        paths.retain(|path| !search::is_hidden(&caller.scope, path));
         let more_paths = paths.len() > limit;
         paths.truncate(limit);
         Ok(FieldsAnswer {
             fields: known_fields(&prefix, &caller.scope),
             paths,
             more_paths,
-            index: IndexState::of(app, &view),
+            index: IndexState::of(app, &view)?,
         })
     });
     let answer = answer.await?;
@@ -163,7 +164,7 @@ pub(super) async fn fields(
 }
 
 pub(super) async fn values(
-    State(app): State<AppState>,
+    app: ScopedApp,
     Named(name): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Counted<ValuesAnswer>, Problem> {
@@ -190,7 +191,7 @@ pub(super) async fn values(
         Ok(ValuesAnswer {
             field: name,
             values,
-            index: IndexState::of(app, &view),
+            index: IndexState::of(app, &view)?,
         })
     });
     let answer = answer.await?;
@@ -248,7 +249,7 @@ fn known_fields(prefix: &str, scope: &Scope) -> Vec<FieldAnswer> {
     let prefix = prefix.to_lowercase();
     let fields = FIELDS
         .iter()
-        .filter(|field| field.name.starts_with(&prefix) && !scope.hides(field.name));
+        .filter(|field| field.name.starts_with(&prefix) && !search::is_hidden(scope, field.name));
     fields
         .map(|field| FieldAnswer {
             name: field.name,

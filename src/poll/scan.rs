@@ -154,7 +154,7 @@ impl PollContext {
         let then = match follows(scan, &window, &page) {
             Follows::Page(cursor) => Then::GoOn(cursor),
             Follows::From(time) => Then::GoOnFrom(time),
-            Follows::End if claim.is_worth_sealing() => Then::Seal,
+            Follows::End if claim.is_worth_sealing() => claim.seal(),
             Follows::End => Then::Leave,
             Follows::Unknown(reason) => {
                 why = reason;
@@ -191,7 +191,7 @@ impl PollContext {
     ) -> Result<Appended, StoreError> {
         invariant!(
             SealedByACompleteReply,
-            *then != Then::Seal || page.next.is_none() || page.entries.is_empty(),
+            !then.seals() || page.next.is_none() || page.entries.is_empty(),
             "{} would be sealed by a page that has another after it",
             window.window
         );
@@ -274,7 +274,7 @@ fn kept(
     appended: Appended,
     theirs: Option<DateTime<Utc>>,
 ) -> ScanOutcome {
-    let sealed = (*then == Then::Seal).then(|| claim.reached(theirs));
+    let sealed = then.seals().then(|| claim.reached(theirs));
     debug!(
         source = %scan.source, window.kind = scan.kind.as_str(), window.sealed = sealed.is_some(),
         new = appended.new, held = appended.held, "Stored a page."
@@ -287,7 +287,7 @@ fn kept(
         Then::Leave => ScanOutcome::Left {
             before: window.window.before,
         },
-        Then::GoOn(_) | Then::GoOnFrom(_) | Then::StartOver | Then::Seal => {
+        Then::GoOn(_) | Then::GoOnFrom(_) | Then::StartOver | Then::Seal | Then::SealPart(_) => {
             ScanOutcome::Kept { appended, sealed }
         }
     }

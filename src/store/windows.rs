@@ -85,12 +85,22 @@ pub enum Then {
     GoOnFrom(DateTime<Utc>),
     /// Nothing: the window is proven.
     Seal,
+    /// Nothing: this part of the window is proven, and it is cut to it.
+    SealPart(Window),
     /// The scan from its beginning: there is no way on from the page.
     StartOver,
     /// Nothing that could be read: the window is passed, and is a gap.
     GiveUp(GapCause),
     /// Nothing can be claimed: the window is taken back.
     Leave,
+}
+
+impl Then {
+    /// Whether something is proven with the page.
+    #[must_use]
+    pub fn seals(&self) -> bool {
+        matches!(self, Self::Seal | Self::SealPart(_))
+    }
 }
 
 /// Answers about an open window that could not be used, in a row.
@@ -293,8 +303,15 @@ pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreErro
         Then::GoOnFrom(time) => (None, Some(*time), None),
         Then::StartOver => (None, None, None),
         Then::Leave => (None, by.resumed, None),
-        Then::Seal => (None, by.resumed, Some("sealed")),
+        Then::Seal | Then::SealPart(_) => (None, by.resumed, Some("sealed")),
         Then::GiveUp(cause) => (None, by.resumed, Some(cause.as_str())),
+    };
+    let (claim_since, claim_before) = match by.then {
+        Then::SealPart(part) => (
+            by.claim_since.max(part.since),
+            by.claim_before.min(part.before),
+        ),
+        _ => (by.claim_since, by.claim_before),
     };
     let changed = update.execute(named_params! {
         ":id": by.id.number,
@@ -304,8 +321,8 @@ pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreErro
         ":resume": resume.map(|time| time.timestamp()),
         ":outcome": outcome,
         ":limit": by.limit,
-        ":claim_since": by.claim_since.timestamp(),
-        ":claim": by.claim_before.timestamp(),
+        ":claim_since": claim_since.timestamp(),
+        ":claim": claim_before.timestamp(),
         ":claim_us": by.claim_before.timestamp_micros(),
         ":sealed": outcome.map(|_| by.sealed_at.timestamp_micros()),
         ":entries": by.entries,
@@ -319,7 +336,9 @@ pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreErro
         Then::GoOn(cursor) if by.entries == 0 && by.asked == Some(cursor) => Ok(()),
         Then::GoOn(cursor) => note_cursor(db, by.id, cursor),
         Then::GoOnFrom(time) => forget_from(db, by.id, *time),
-        Then::Seal | Then::GiveUp(_) | Then::StartOver => forget_scan(db, by.id),
+        Then::Seal | Then::SealPart(_) | Then::GiveUp(_) | Then::StartOver => {
+            forget_scan(db, by.id)
+        }
         Then::Leave => delete_window(db, by.id),
     }
 }

@@ -499,7 +499,12 @@ async fn an_export_is_the_whole_answer_in_order() {
                 expect.reverse();
             }
             let expect: Vec<AuditEvent> = expect.into_iter().cloned().collect();
-            let expect = orgtrail::people::introduce(&desk.store, expect).unwrap();
+            let expect = orgtrail::people::introduce(
+                &desk.store,
+                &orgtrail::engine::Scope::everything(),
+                expect,
+            )
+            .unwrap();
             let lines: Vec<String> = expect
                 .iter()
                 .map(|event| {

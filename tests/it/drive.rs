@@ -401,7 +401,12 @@ impl World {
                 return;
             }
         }
-        let state = orgtrail::status::sources(&self.store(), None, self.clock.now());
+        let state = orgtrail::status::sources(
+            &self.store(),
+            None,
+            &orgtrail::engine::Scope::everything(),
+            self.clock.now(),
+        );
         panic!("not settled after 20,000 turns: {state:#?}");
     }
 
@@ -452,9 +457,21 @@ impl World {
             lines.push(format!("{:?}", store.quota(credential).unwrap()));
         }
         let board = self.board();
-        let status = orgtrail::status::sources(&store, Some(&board), now).unwrap();
+        let status = orgtrail::status::sources(
+            &store,
+            Some(&board),
+            &orgtrail::engine::Scope::everything(),
+            now,
+        )
+        .unwrap();
         lines.push(serde_json::to_string(&status).unwrap());
-        let coverage = orgtrail::coverage::sources(&store, Some(&board), &Asked::default(), now);
+        let coverage = orgtrail::coverage::sources(
+            &store,
+            Some(&board),
+            &orgtrail::engine::Scope::everything(),
+            &Asked::default(),
+            now,
+        );
         lines.push(serde_json::to_string(&coverage.unwrap()).unwrap());
         let view::Asked { view, caller } = view::Asked::index(&self.parts().index);
         for query in [

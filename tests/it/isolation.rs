@@ -515,7 +515,14 @@ fn newest_gap(world: &mut World, source: &Source) -> Reason {
         before: Some(now),
         sources: vec![source.clone()],
     };
-    let mut found = coverage::sources(&store, Some(&board), &asked, now).unwrap();
+    let mut found = coverage::sources(
+        &store,
+        Some(&board),
+        &orgtrail::engine::Scope::everything(),
+        &asked,
+        now,
+    )
+    .unwrap();
     found.remove(0).gaps.pop().unwrap().reason
 }
 

@@ -38,7 +38,14 @@ fn verdict(world: &mut World, sources: &[Source], before: DateTime<Utc>) -> Verd
         sources: sources.to_vec(),
     };
     let (store, board, now) = (world.store(), world.board(), world.clock.now());
-    coverage::verdict(&store, Some(&board), &asked, now).unwrap()
+    coverage::verdict(
+        &store,
+        Some(&board),
+        &orgtrail::engine::Scope::everything(),
+        &asked,
+        now,
+    )
+    .unwrap()
 }
 
 fn is_unknown(verdict: &Verdict) -> bool {
@@ -143,7 +150,12 @@ async fn a_list_that_was_complete_is_good_for_a_day() {
         let found = verdict(&mut world, &[], before);
         assert!(is_unknown(&found), "{name}: {found:?}");
         assert_eq!(left(&mut world), 0, "{name}: nobody has left");
-        let sources = orgtrail::status::sources(&world.store(), None, world.clock.now());
+        let sources = orgtrail::status::sources(
+            &world.store(),
+            None,
+            &orgtrail::engine::Scope::everything(),
+            world.clock.now(),
+        );
         let own = sources
             .unwrap()
             .into_iter()
@@ -216,7 +228,7 @@ async fn a_long_list_leaves_calls_for_logs_and_is_read_to_its_end_beside_them() 
     // While it was read, no log waited long.
     let longest = logs.windows(2).map(|pair| pair[1] - pair[0]).max();
     assert!(longest < Some(TimeDelta::seconds(60)), "{longest:?}");
-    let kept = world.store().members(("", ""), 10_000).unwrap();
+    let kept = world.store().members(None, ("", ""), 10_000).unwrap();
     assert!(kept.len() > 9_000, "{} members are kept", kept.len());
     // History is not over, so all of it had to share.
     let own = world.simulator.sources().remove(1);
@@ -322,12 +334,12 @@ async fn an_account_that_moved_is_followed_with_the_credential_of_its_new_organi
 async fn a_list_of_members_that_is_cut_makes_nobody_leave() {
     let mut world = world().await;
     poll_for(&mut world, TimeDelta::minutes(5)).await;
-    let members = world.store().members(("", ""), 1_000).unwrap();
+    let members = world.store().members(None, ("", ""), 1_000).unwrap();
     assert!(members.len() > 10);
     for (name, faults) in failures() {
         world.simulator.set_faults(faults);
         poll_for(&mut world, TimeDelta::hours(3)).await;
-        let now = world.store().members(("", ""), 1_000).unwrap();
+        let now = world.store().members(None, ("", ""), 1_000).unwrap();
         let gone = now.iter().filter(|row| row.until.is_some()).count();
         assert_eq!((now.len(), gone), (members.len(), 0), "{name}");
     }

@@ -46,7 +46,7 @@ impl Found {
 
     /// As a server would say it.
     pub(super) fn introduce(store: &Store, events: Vec<AuditEvent>) -> Result<Vec<Self>> {
-        let known = people::introduce(store, events)?.into_iter();
+        let known = people::introduce(store, &Scope::everything(), events)?.into_iter();
         let found = known.map(|known| {
             Ok(Self {
                 json: serde_json::to_string(&known)?,
@@ -296,7 +296,8 @@ impl Look {
             sources: asked.sources.clone(),
         };
         // Before the index is opened, so that the answer has at least what it says.
-        let verdict = coverage::verdict(&store, None, &about, asked.when.now)?;
+        let verdict =
+            coverage::verdict(&store, None, &Scope::everything(), &about, asked.when.now)?;
         let head = store.head();
         let view = open_index(dir, &store)?;
         let verdict = if view.seq() < head {

@@ -53,6 +53,7 @@ CREATE TABLE scrub (
 ALTER TABLE scan_twin ADD COLUMN time_s INTEGER;
 -- An account has left after two complete lists without it.
 ALTER TABLE source ADD COLUMN unlisted_us INTEGER;
+ALTER TABLE source ADD COLUMN newest_seq INTEGER;
 UPDATE source SET unlisted_us = left_us;
 CREATE TABLE account_list (
     organization  TEXT PRIMARY KEY,

@@ -6,6 +6,7 @@
 mod access;
 mod access_log;
 mod admission;
+mod assertion;
 mod cors;
 mod coverage;
 mod events;

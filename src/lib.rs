@@ -37,7 +37,7 @@
 //! - [`query`]: the query language. Its grammar and meaning are in the module's documentation.
 //! - [`search`]: a question, the index, the log, an answer. Pages, counts, histories, diffs, exports and streams.
 //! - [`people`] and [`orgtrail_cloudflare::member`]: what Cloudflare's lists say about actors and accounts.
-//! - [`access`]: who may ask: the form of tokens, permissions, grants.
+//! - [`access`]: who may ask: the form of tokens, assertions of Cloudflare Access, permissions, grants. [`keyring`] has the keys.
 //! - [`http`]: the routes. A handler reads the request, calls one function and wraps the result.
 //!
 //! # 5. The program around it
@@ -69,6 +69,7 @@ pub mod health;
 pub mod http;
 pub mod import;
 pub mod invariant;
+pub mod keyring;
 pub mod ledger;
 pub mod mask;
 pub mod owner;

@@ -15,7 +15,7 @@ use super::error::Place;
 use super::reader::{Header, Reader, Table, Taken};
 use super::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
-    PollConfig, UpstreamConfig, kinds,
+    PollConfig, UpstreamConfig, access, kinds,
 };
 use crate::access::{Auth, PrincipalLimits};
 use crate::position::Source;
@@ -50,12 +50,21 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
     });
     let (data_dir, http, upstream, poll, organizations, accounts) = top;
 
-    let (http, limits) = reader.read(Header::Table("http"), http, |table| {
-        (read_http(table), table.table("limits"))
+    let (http, limits, access) = reader.read(Header::Table("http"), http, |table| {
+        (
+            read_http(table),
+            table.table("limits"),
+            table.table("access"),
+        )
     });
     let limits = reader.read(Header::Table("http.limits"), limits, read_limits);
-    let http = http.zip(limits);
-    let http = http.map(|(http, limits)| HttpConfig { limits, ..http });
+    let access = access::read(reader, access, http.as_ref().map(|http| http.auth));
+    let http = http.zip(limits).zip(access);
+    let http = http.map(|((http, limits), access)| HttpConfig {
+        limits,
+        access,
+        ..http
+    });
     let upstream = reader.read(Header::Table("upstream"), upstream, read_upstream);
     let poll = reader.read(Header::Table("poll"), poll, read_poll);
     if organizations.as_ref().is_some_and(Vec::is_empty)
@@ -148,6 +157,7 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         trusted_proxies: trusted_proxies.value?,
         access_log: access_log.value?,
         limits: PrincipalLimits::default(),
+        access: None,
     })
 }
 

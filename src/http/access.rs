@@ -9,17 +9,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
 use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use url::Url;
 
+use super::assertion;
 use super::limit::Usage;
-use super::principal::{Principal, identify};
+use super::principal::{Principal, identify, session};
 use super::problem::Problem;
-use crate::access::{Auth, PrincipalLimits};
+use crate::access::{Auth, CloudflareAccess, PrincipalLimits};
 use crate::clock::Clock;
+use crate::keyring::Keyring;
 use crate::owner::OwnerSecret;
 use crate::store::{AccessEntry, AccessStore, StoreError};
 use crate::sync::lock;
@@ -44,6 +48,8 @@ pub struct AccessSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// What one principal may take.
     pub limits: PrincipalLimits,
+    /// Whose assertions of Cloudflare Access are believed, and the keys that sign them.
+    pub cloudflare: Option<(CloudflareAccess, Keyring)>,
 }
 
 /// How many things an answer has, for the access log. Handlers add it to their answers.
@@ -54,12 +60,18 @@ pub(super) struct Results(pub(super) u64);
 #[derive(Clone)]
 pub struct Access {
     store: AccessStore,
-    settings: Arc<AccessSettings>,
-    usage: Usage,
+    current: Arc<watch::Sender<Current>>,
     /// What proves that the owner of the data directory asks; `None`: nothing does.
     owner: Option<Arc<OwnerSecret>>,
     /// Lines that could not be written yet.
     waiting: Arc<Mutex<VecDeque<AccessEntry>>>,
+}
+
+/// What can be changed while the service runs. A clone is the same.
+#[derive(Clone)]
+struct Current {
+    settings: Arc<AccessSettings>,
+    usage: Usage,
 }
 
 impl Access {
@@ -68,8 +80,10 @@ impl Access {
     pub fn new(store: AccessStore, settings: AccessSettings, owner: Option<OwnerSecret>) -> Self {
         Self {
             store,
-            usage: Usage::new(settings.limits),
-            settings: Arc::new(settings),
+            current: Arc::new(watch::Sender::new(Current {
+                usage: Usage::new(settings.limits),
+                settings: Arc::new(settings),
+            })),
             owner: owner.map(Arc::new),
             waiting: Arc::default(),
         }
@@ -86,16 +100,56 @@ impl Access {
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             limits: PrincipalLimits::default(),
+            cloudflare: None,
         };
         Ok(Self::new(AccessStore::open(dir)?, settings, None))
     }
 
-    pub(super) fn settings(&self) -> &AccessSettings {
-        &self.settings
+    /// The settings as they are now.
+    #[must_use]
+    pub fn settings(&self) -> Arc<AccessSettings> {
+        Arc::clone(&self.current.borrow().settings)
     }
 
-    pub(super) fn usage(&self) -> &Usage {
-        &self.usage
+    /// Uses other settings from now on. With other limits, what the principals have taken is forgotten.
+    pub fn change(&self, settings: AccessSettings) {
+        self.current.send_modify(|current| {
+            if current.settings.limits != settings.limits {
+                current.usage = Usage::new(settings.limits);
+            }
+            current.settings = Arc::new(settings);
+        });
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.current.borrow().usage.clone()
+    }
+
+    /// Keeps the keys of Cloudflare Access, of whatever team the settings name, until `stop`.
+    pub async fn keep_keys(self, stop: CancellationToken) {
+        let mut changes = self.current.subscribe();
+        loop {
+            let settings = Arc::clone(&changes.borrow_and_update().settings);
+            let keeping = async {
+                match &settings.cloudflare {
+                    Some((_, keyring)) => keyring.keep(stop.clone()).await,
+                    None => stop.cancelled().await,
+                }
+            };
+            let other_keys = async {
+                let url = |settings: &AccessSettings| {
+                    let cloudflare = settings.cloudflare.as_ref();
+                    cloudflare.map(|(_, keyring)| keyring.url().clone())
+                };
+                let before = url(&settings);
+                let changed = changes.wait_for(|now| url(&now.settings) != before).await;
+                changed.is_ok()
+            };
+            tokio::select! {
+                () = keeping => return,
+                _ = other_keys => {}
+            }
+        }
     }
 
     /// Who sends a request.
@@ -104,9 +158,29 @@ impl Access {
         headers: &HeaderMap,
         now: DateTime<Utc>,
     ) -> Result<Principal, Problem> {
-        if self.settings.auth == Auth::None {
+        let settings = self.settings();
+        if settings.auth == Auth::None {
             return Ok(Principal::local());
         }
+        // A token that is sent wins over the assertion that a proxy adds.
+        let is_assertion_used = assertion::is_sent(headers) && !headers.contains_key(AUTHORIZATION);
+        let cloudflare = settings.cloudflare.as_ref();
+        let Some((settings, keyring)) = cloudflare.filter(|_| is_assertion_used) else {
+            return self.identify_by_token(headers, now).await;
+        };
+        if session(headers).is_some()
+            && let Ok(principal) = self.identify_by_token(headers, now).await
+        {
+            return Ok(principal);
+        }
+        assertion::identify((settings, keyring), headers, now).await
+    }
+
+    async fn identify_by_token(
+        &self,
+        headers: &HeaderMap,
+        now: DateTime<Utc>,
+    ) -> Result<Principal, Problem> {
         let headers = headers.clone();
         let owner = self.owner.clone();
         self.work(move |store| identify(store, owner.as_deref(), &headers, now))
@@ -189,8 +263,14 @@ impl Access {
     }
 
     /// Whether a principal would be answered now: its token may have been revoked or its session have ended while an answer
-    /// is streamed. Not if that cannot be found out.
+    /// is streamed. Its assertion may have expired, or its grant have changed. Not if that cannot be found out.
     pub(super) async fn still_answers(&self, principal: &Principal, now: DateTime<Utc>) -> bool {
+        if let Some(identity) = principal.identity() {
+            let settings = self.settings();
+            let cloudflare = settings.cloudflare.as_ref();
+            let grant = cloudflare.and_then(|(settings, _)| settings.grant_of(identity));
+            return now < identity.expires_at && grant == Some(principal.grant());
+        }
         let principal = principal.clone();
         let still = self.work(move |store| Ok(principal.is_valid(store, now)?));
         still.await.unwrap_or_default()

@@ -1,7 +1,7 @@
 //! Who sends a request, and what they may do.
 //!
-//! A request proves it by a token (`Authorization: Bearer`), by the cookie of a session, or by the secret that only the
-//! owner of the data directory can read. With `auth = "none"` everyone on this machine is one principal.
+//! A request proves it by a token (`Authorization: Bearer`), by the cookie of a session, by an assertion of Cloudflare Access,
+//! or by the secret that only the owner of the data directory can read. With `auth = "none"` everyone on this machine is one principal.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use tracing::debug;
 
 use super::problem::Problem;
-use crate::access::{ApiToken, Grant, Permission, SecretHash, SessionKey};
+use crate::access::{ApiToken, Grant, Identity, Permission, Permissions, SecretHash, SessionKey};
 use crate::owner::OwnerSecret;
 use crate::store::{AccessStore, StoreError, TokenRow};
 
@@ -30,6 +30,8 @@ struct Inner {
     token: Option<TokenRow>,
     /// The session that it sent.
     session: Option<SecretHash>,
+    /// Who is signed in at Cloudflare Access.
+    identity: Option<Identity>,
     /// Whether it may take only so much at a time.
     is_limited: bool,
 }
@@ -42,6 +44,7 @@ impl Principal {
             grant: Grant::everything(),
             token: None,
             session: None,
+            identity: None,
             is_limited: false,
         }))
     }
@@ -57,8 +60,27 @@ impl Principal {
             grant: token.grant.clone(),
             token: Some(token),
             session,
+            identity: None,
             is_limited: true,
         }))
+    }
+
+    /// Who is signed in at Cloudflare Access, and what they may do; `None`: nothing.
+    pub(super) fn of_identity(identity: Identity, grant: Option<Grant>) -> Result<Self, Problem> {
+        let nothing = Grant {
+            permissions: Permissions::default(),
+            ..Grant::everything()
+        };
+        let grant = grant.unwrap_or(nothing);
+        require_all_of_the_log(&grant)?;
+        Ok(Self(Arc::new(Inner {
+            name: identity.principal_name(),
+            grant,
+            token: None,
+            session: None,
+            identity: Some(identity),
+            is_limited: true,
+        })))
     }
 
     /// One with a token of this id and every permission.
@@ -97,6 +119,17 @@ impl Principal {
         self.0.token.as_ref()
     }
 
+    /// Who is signed in at Cloudflare Access.
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        self.0.identity.as_ref()
+    }
+
+    /// When what it sent expires.
+    pub(super) fn expires_at(&self) -> Option<DateTime<Utc>> {
+        let of_token = self.token().and_then(|token| token.expires_at);
+        of_token.or(self.identity().map(|identity| identity.expires_at))
+    }
+
     /// Whether its token and its session are still valid. Reads the database.
     pub(super) fn is_valid(
         &self,
@@ -116,8 +149,13 @@ impl Principal {
         if self.0.grant.permissions.contains(permission) {
             return Ok(());
         }
+        let lacks = match (&self.0.identity, self.0.grant.permissions.is_empty()) {
+            (None, _) => "the token does not have",
+            (Some(_), false) => "its grant in `[[http.access.grants]]` does not have",
+            (Some(_), true) => "no grant in `[[http.access.grants]]` gives to this identity",
+        };
         Err(Problem::forbidden(format!(
-            "this needs the scope `{}`, which the token does not have",
+            "this needs the scope `{}`, which {lacks}",
             permission.as_str()
         )))
     }
@@ -150,17 +188,22 @@ pub(super) fn identify(
     let token = token
         .filter(|token| token.is_valid(now))
         .ok_or_else(|| Problem::unauthorized("the token is unknown, revoked or expired"))?;
-    // No such token can be created yet, and none may be answered as if it had no limits.
-    if !token.grant.sees_everything() {
-        return Err(Problem::forbidden(
-            "this version cannot limit a token to sources, or hide bodies from it",
-        ));
-    }
+    require_all_of_the_log(&token.grant)?;
     // Only for `token list`: a full disk must not keep a valid token out.
     if let Err(error) = access.note_use(&token, now) {
         debug!(error = %error, "The last use of a token could not be saved.");
     }
     Ok(Principal::of_token(token, session))
+}
+
+/// Refuses a grant that is limited to sources or sees no bodies: none may be answered as if it had no limits.
+fn require_all_of_the_log(grant: &Grant) -> Result<(), Problem> {
+    if grant.sees_everything() {
+        return Ok(());
+    }
+    Err(Problem::forbidden(
+        "this version cannot limit a principal to sources, or hide bodies from it",
+    ))
 }
 
 /// The secret that a request sends.

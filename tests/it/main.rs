@@ -13,6 +13,7 @@ mod beside;
 mod cli;
 #[cfg(target_os = "linux")]
 mod clients;
+mod cloudflare_access;
 mod completeness;
 mod crash;
 mod damage;

@@ -10,10 +10,12 @@
 //! where text is wanted, and as TOML elsewhere: `ORGTRAIL__POLL__SWEEPS='["1h"]'`.
 
 mod access;
+pub mod changes;
 mod credential;
 mod error;
 mod keys;
 mod kinds;
+mod local;
 mod reader;
 mod stranger;
 #[cfg(test)]

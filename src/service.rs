@@ -69,6 +69,25 @@ pub struct Service {
     clock: Clock,
 }
 
+/// Changes a service while it runs.
+pub struct Reloading {
+    access: Access,
+    clock: Clock,
+}
+
+impl Reloading {
+    /// Uses what can be changed of `config`: see [`Config::take_over`].
+    ///
+    /// # Errors
+    /// When the machine's TLS roots cannot be read. Then nothing is changed.
+    pub fn apply(&self, config: &Config) -> Result<()> {
+        let before = self.access.settings();
+        let settings = access_settings(&config.http, Some(&before), &self.clock)?;
+        self.access.change(settings);
+        Ok(())
+    }
+}
+
 /// Opens the service that `config` describes.
 ///
 /// # Errors
@@ -78,6 +97,15 @@ pub async fn open(config: Config, clock: Clock) -> Result<Service> {
 }
 
 impl Service {
+    /// What changes it while it runs.
+    #[must_use]
+    pub fn reloading(&self) -> Reloading {
+        Reloading {
+            access: self.access.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
     /// Runs it, answering on `listener`, until `stop`.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::error::{Place, Read};
-use super::kinds;
+use super::local;
 use super::reader::{Entry, Header, Reader, Table};
 use super::value::Value;
 use crate::access::{AccessGrant, Auth, CloudflareAccess, Grant, Permission, Permissions};
@@ -148,7 +148,7 @@ fn keys_url(value: &Value<'_>) -> Read<Option<Url>> {
         return Ok(None);
     }
     let url = Url::parse(text).ok().filter(|url| {
-        let is_safe = url.scheme() == "https" || kinds::is_this_machine(url);
+        let is_safe = url.scheme() == "https" || local::is_this_machine(url);
         let has_user = !url.username().is_empty() || url.password().is_some();
         matches!(url.scheme(), "http" | "https") && url.has_host() && is_safe && !has_user
     });

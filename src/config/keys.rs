@@ -15,7 +15,7 @@ use super::error::Place;
 use super::reader::{Header, Reader, Table, Taken};
 use super::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
-    PollConfig, UpstreamConfig, access, kinds,
+    PollConfig, UpstreamConfig, access, kinds, local,
 };
 use crate::access::{Auth, PrincipalLimits};
 use crate::position::Source;
@@ -130,7 +130,7 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         .value
         .iter()
         .flatten()
-        .any(|url| !kinds::is_this_machine(url));
+        .any(|url| !local::is_this_machine(url));
     if auth.value == Some(Auth::None) && (is_behind_a_proxy || is_public) {
         table.object(
             auth.place.clone(),
@@ -138,7 +138,7 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         );
     }
     if let (Some(address), Some(Auth::None)) = (listen.value, auth.value)
-        && !kinds::is_loopback(address.ip())
+        && !local::is_loopback(address.ip())
     {
         table.object(
             auth.place,

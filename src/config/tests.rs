@@ -376,9 +376,9 @@ fn a_table_in_the_wrong_brackets_is_recognised() {
     assert_snapshot!(report("http = 1\n[organizations]\nid = \"a\"\n[[upstream]]\n[accounts]\n"), @r#"
     4 mistakes in the configuration:
     orgtrail.toml:1:8: `http` is a table, not a whole number: write `[http]` on a line of its own and its keys below
-    orgtrail.toml:2:1: `organizations` can be several: write `[[organizations]]` with two brackets, and the `id` of one below
+    orgtrail.toml:2:1: `organizations` can be several: write `[[organizations]]` with two brackets, and the keys of one below
     orgtrail.toml:4:1: `upstream` is a table, not a list: write `[upstream]` on a line of its own and its keys below
-    orgtrail.toml:5:1: `accounts` can be several: write `[[accounts]]` with two brackets, and the `id` of one below
+    orgtrail.toml:5:1: `accounts` can be several: write `[[accounts]]` with two brackets, and the keys of one below
     "#);
 }
 
@@ -387,7 +387,7 @@ fn a_syntax_error_hides_only_what_comes_after_it() {
     let text = "[http]\nport = 80\n[poll]\ninterval = 60s\noverlap = \"never\"\n[[organizations]\nid = 7\n";
     assert_snapshot!(report(text), @r#"
     3 mistakes in the configuration:
-    orgtrail.toml:2:1: unknown key `port` in `[http]`: there are `access_log`, `auth`, `cors_origins`, `limits`, `listen`, `max_connections`, `public_url`, `trusted_proxies`
+    orgtrail.toml:2:1: unknown key `port` in `[http]`: there are `access`, `access_log`, `auth`, `cors_origins`, `limits`, `listen`, `max_connections`, `public_url`, `trusted_proxies`
     orgtrail.toml:4:12: not TOML: string values must be quoted, expected literal string
     orgtrail.toml:6:17: not TOML: unclosed array table, expected `]`
     "#);

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use orgtrail::clock::Clock;
 use orgtrail::keyring::{Keyring, NoKey, key_names};
 use orgtrail_simulator::SimConfig;
@@ -80,7 +80,7 @@ fn unsigned(header: &Value, claims: &Value) -> String {
 }
 
 fn claims() -> Value {
-    let now = Utc::now().timestamp();
+    let now = Clock::system().now().timestamp();
     json!({
         "iss": format!("https://{TEAM}"), "aud": [AUDIENCE], "type": "app", "sub": "7335d417",
         "exp": now + 600, "iat": now - 10, "nbf": now - 10, "email": "Alice@Example.com", "country": "US",
@@ -288,7 +288,7 @@ async fn an_assertion_that_is_wrong_in_any_way_is_refused() {
     let (status, _) = guarded.ask("/v1/me", &signer.sign(&claims())).await;
     assert_eq!(status, StatusCode::OK);
 
-    let now = Utc::now().timestamp();
+    let now = Clock::system().now().timestamp();
     for (key, value, why) in [
         (
             "iss",
@@ -437,7 +437,7 @@ async fn a_page_of_another_site_cannot_use_the_assertion_of_a_browser() {
 async fn unknown_keys_are_asked_for_once_a_minute_and_a_rotation_is_noticed() {
     let (first, second) = (Signer::new("first"), Signer::new("second"));
     let keys = KeysServer::start(&[&first]).await;
-    let clock = Clock::manual(Utc::now());
+    let clock = Clock::manual(Clock::system().now());
     let (keyring, _keeping) = keys.keyring(&clock).await;
     assert_eq!(keys.asked(), 1);
     keyring.find("first").await.unwrap();
@@ -478,7 +478,7 @@ async fn unknown_keys_are_asked_for_once_a_minute_and_a_rotation_is_noticed() {
 async fn keys_are_used_for_a_day_while_their_server_does_not_answer_well() {
     let signer = Signer::new("a");
     let keys = KeysServer::start(&[&signer]).await;
-    let clock = Clock::manual(Utc::now());
+    let clock = Clock::manual(Clock::system().now());
     let (keyring, _keeping) = keys.keyring(&clock).await;
     for answer in [
         Answer::Status(StatusCode::INTERNAL_SERVER_ERROR),
@@ -535,4 +535,19 @@ async fn a_check_says_why_there_are_no_keys() {
         let error = key_names(&url).await.unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_ends_when_its_assertion_has_expired() {
+    let signer = Signer::new("a");
+    let keys = KeysServer::start(&[&signer]).await;
+    let guarded = Guarded::start(&keys, EVERYONE).await;
+    // It is still accepted, because clocks may differ.
+    let late = signer.sign(&with("exp", Clock::system().now().timestamp() - 5));
+    let stream = guarded.get("/v1/events/stream?last_event_id=0", &late);
+    let mut stream = stream.send().await.unwrap();
+    assert_eq!(stream.status(), StatusCode::OK);
+    // At the next heartbeat at the latest.
+    while stream.chunk().await.unwrap().is_some() {}
+    guarded.service.stop().await.unwrap();
 }

@@ -42,6 +42,7 @@ mod people;
 mod quota;
 mod recovery;
 mod reference;
+mod reload;
 mod restart;
 mod rows;
 mod samples;

@@ -13,4 +13,4 @@ pub use self::assertion::{Assertion, AssertionKey, BadAssertion};
 pub use self::cloudflare::{AccessGrant, CloudflareAccess, Identity};
 pub use self::grant::{BadPermission, Grant, Permission, Permissions};
 pub use self::secret::{ApiToken, BadApiToken, SecretHash, SessionKey};
-pub use self::settings::{Auth, PrincipalLimits};
+pub use self::settings::{Auth, ForwardedHeader, PrincipalLimits};

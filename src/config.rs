@@ -35,7 +35,7 @@ use url::Url;
 pub use self::credential::{BadToken, CredentialError, CredentialSource};
 pub use self::error::{ConfigError, Mistake};
 use self::reader::Reader;
-use crate::access::{Auth, CloudflareAccess, PrincipalLimits};
+use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
 use crate::position::Source;
 
 /// The largest configuration file that is read.
@@ -71,8 +71,10 @@ pub struct HttpConfig {
     pub public_url: Option<Url>,
     /// Other origins whose pages may ask, such as `https://search.example.com`.
     pub cors_origins: Vec<String>,
-    /// The networks of proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
+    /// The networks of proxies whose headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Which of their headers are.
+    pub forwarded_header: ForwardedHeader,
     /// How long the access log is kept; at least a day.
     pub access_log: TimeDelta,
     /// `[http.limits]`: what one principal may take.

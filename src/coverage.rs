@@ -4,6 +4,7 @@
 //! nothing could be proven even by an empty answer (upstream keeps no more, kept nothing yet, or the account did not exist),
 //! there is a gap whatever was scanned.
 
+mod reason;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -11,12 +12,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use self::reason::{Reason, Weight};
 pub use self::verdict::{Missing, MissingTotal, Verdict, VerdictState, accounts_unknown, verdict};
 use crate::health::{Board, Health, State};
 use crate::invariant;
 use crate::ledger::{self, Aims, Sealed};
 use crate::position::{Source, Window, rfc3339};
-use crate::store::{GapCause, Progress, SourceRow, Store, StoreError};
+use crate::store::{Progress, SourceRow, Store, StoreError};
 
 /// What is asked about. Moments are widened to whole seconds.
 #[derive(Debug, Clone, Default)]
@@ -78,53 +80,6 @@ pub struct Gap {
     pub reason: Reason,
     /// More of the reason, for a person.
     pub detail: Option<String>,
-}
-
-/// Why nothing is proven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// It will be scanned.
-    NotYet,
-    /// It is older than the configuration asks for.
-    NotAskedFor,
-    /// The source fails.
-    Failing,
-    /// The credential was refused.
-    CredentialRefused,
-    /// This machine's clock and upstream's differ, or a clock is behind what was read before.
-    Clock,
-    /// An entry in it is too large to take.
-    EntryTooLarge,
-    /// An answer about it is not JSON, or there is no way to read all of it.
-    Unreadable,
-    /// Upstream shows entries of another log there, and none of this one.
-    ForeignEntries,
-    /// Upstream keeps entries for 18 months, and this is older.
-    OlderThanUpstreamKeeps,
-    /// Upstream did not keep such logs then.
-    BeforeUpstreamKept,
-    /// Upstream says that the account was made later.
-    BeforeTheAccountExisted,
-    /// The account had left its organization.
-    Left,
-    /// No such source is followed.
-    NotFollowed,
-    /// The organization's list of accounts was not read completely within the last day: it may have accounts that are not
-    /// followed.
-    AccountsUnknown,
-    /// It is held, and not in this answer: the index is behind, or it arrived after the answer's first page.
-    NotSearchableYet,
-}
-
-impl From<GapCause> for Reason {
-    fn from(cause: GapCause) -> Self {
-        match cause {
-            GapCause::TooLarge => Self::EntryTooLarge,
-            GapCause::Unreadable => Self::Unreadable,
-            GapCause::Foreign => Self::ForeignEntries,
-        }
-    }
 }
 
 /// Where a page of the answer begins: with what this source has from that moment on.

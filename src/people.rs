@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::event::AuditEvent;
 use crate::position::{Source, SourceKind, rfc3339};
 use crate::store::{Known, MemberRow, NameRow, Store, StoreError, Who};
+use crate::summary::summary;
 use orgtrail_cloudflare::json;
 use orgtrail_cloudflare::member::Member;
 
@@ -25,6 +26,8 @@ pub struct KnownEvent {
     pub actor_known: Option<KnownMember>,
     /// What the account is called now; `None` when the event is of no account, or no list named it.
     pub account_name: Option<String>,
+    /// One plain sentence about the event, see [`summary`].
+    pub summary: String,
 }
 
 /// A member, as known now. Times are RFC 3339.
@@ -98,6 +101,7 @@ pub fn introduce(store: &Store, events: Vec<AuditEvent>) -> Result<Vec<KnownEven
             account_name,
         } = known;
         KnownEvent {
+            summary: summary(event.entry.get(), account_name.as_deref()),
             event,
             actor_known: member.map(as_known),
             account_name,

@@ -30,6 +30,19 @@ pub fn open_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Makes what was created, renamed or removed in a directory outlive a crash. Elsewhere than on Unix the system does so by
+/// itself.
+///
+/// # Errors
+/// What the file system says.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(path)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
 /// Makes a file that holds `content`, in place of one that is there. Whoever has that one open does not see the new one.
 ///
 /// # Errors

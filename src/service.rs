@@ -6,6 +6,7 @@
 mod history;
 mod repair;
 mod watch;
+mod watchdog;
 mod way;
 
 use std::collections::BTreeMap;
@@ -38,12 +39,14 @@ use crate::poll::{BackfillSince, Following, Overlap, Poller, Settings};
 use crate::position::Source;
 use crate::scrub::Scrub;
 use crate::store::{AccessStore, QuotaRow, SourceSeen, Store};
+use crate::supervisor::Supervisor;
 use crate::task;
 use crate::upstream::{Quota, ReadToken, Saved, Timeouts, Upstream};
 
 use self::history::Look;
 pub use self::history::{History, SourceHistory, verify};
 pub use self::repair::{Repaired, repair};
+use self::watchdog::Watchdog;
 pub use self::way::{Reach, Way};
 
 /// How long a stop waits for requests that are being answered. A client that has only begun to ask, or does not take its
@@ -127,6 +130,13 @@ impl Service {
         } = self;
         let followers = FollowerBoard::default();
         let engine = Engine::Tantivy(index.clone());
+        let watchdog = Watchdog {
+            supervisor: Supervisor::from_environment(),
+            store: store.clone(),
+            board: board.clone(),
+            followers: followers.clone(),
+            clock: clock.clone(),
+        };
         let app = AppState::new(store.clone(), engine, board, clock.clone(), access.clone())
             .with_limits(Limits {
                 connections,
@@ -175,6 +185,11 @@ impl Service {
                 .context("indexing stopped")
         });
         announce(&store, &data_dir, owner, address).await;
+        let stop_watchdog = stop_taking.clone();
+        taking.spawn(async move {
+            watchdog.run(stop_watchdog).await;
+            Ok(())
+        });
         let stop_scrub = stop_following.clone();
         following.spawn(async move {
             scrub.run(stop_scrub).await;
@@ -321,6 +336,7 @@ fn access_settings(
         public_url: http.public_url.clone(),
         cors_origins: http.cors_origins.clone(),
         trusted_proxies: http.trusted_proxies.clone(),
+        forwarded_header: http.forwarded_header,
         limits: http.limits,
         cloudflare,
     })

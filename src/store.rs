@@ -10,6 +10,7 @@
 mod access;
 mod address;
 mod bodies;
+mod copy;
 mod damage;
 mod erased;
 mod error;
@@ -24,6 +25,7 @@ mod ledger;
 mod people;
 mod quotas;
 mod reading;
+mod restored;
 mod schema;
 mod scrub;
 mod sources;
@@ -49,10 +51,11 @@ use crate::private;
 use crate::sync::lock;
 
 pub use self::access::{
-    ACCESS_FILE_NAME, AccessEntry, AccessPage, AccessStore, MAX_PARAMETERS_LEN, NewToken,
-    SESSION_HOURS, TokenRow,
+    ACCESS_FILE_NAME, AccessChange, AccessEntry, AccessLine, AccessPage, AccessStore,
+    MAX_PARAMETERS_LEN, NewToken, SESSION_HOURS, TokenRow,
 };
 use self::bodies::Bodies;
+pub use self::copy::CopyProgress;
 use self::damage::DamageSeen;
 pub use self::damage::NotRepaired;
 pub use self::erased::Erased;
@@ -70,6 +73,7 @@ pub use self::ledger::{LastBackfill, LastLive, Progress};
 pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
 pub use self::reading::Damage;
+pub use self::restored::{PARTIAL_NAME, RestoreDir};
 use self::schema::{VERSION, migrate, version};
 pub use self::scrub::{DamagedEvent, MAX_DAMAGED, PutBack, ScrubState, Scrubbed};
 pub use self::sources::{AccountList, AccountListRead, SourceRow, SourceSeen};
@@ -128,6 +132,7 @@ impl Store {
     pub fn open(dir: &Path, breaker: Breaker) -> Result<Self, StoreError> {
         private::make_dir(dir).map_err(unusable(dir))?;
         let lock = take_lock(dir)?;
+        restored::refuse_half_restored(dir)?;
         let path = dir.join(FILE_NAME);
         // SQLite gives its other files the permissions of this one.
         private::open_file(&path).map_err(unusable(&path))?;
@@ -143,6 +148,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`], and when there is no log in `dir`.
     pub fn open_beside(dir: &Path) -> Result<Self, StoreError> {
+        restored::refuse_half_restored(dir)?;
         let path = dir.join(FILE_NAME);
         fs::metadata(&path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => StoreError::Missing(dir.to_owned()),

@@ -14,7 +14,7 @@ use crate::keyring;
 use crate::poll::Following;
 use crate::position::{Source, Window, rfc3339};
 use crate::service;
-use crate::store::{FILE_NAME, QuotaRow, SourceSeen, Store, StoreError};
+use crate::store::{FILE_NAME, Holder, QuotaRow, SourceSeen, Store, StoreError};
 use crate::terminal::{harmless, say};
 use crate::upstream::{Permit, Upstream, UpstreamError};
 
@@ -35,6 +35,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         }
     }
     check_access(&config, &mut report).await?;
+    check_user(&config, &mut report)?;
     let store = check_data(&config, &mut report)?;
     let clock = Clock::system();
     for (credential, following) in service::credentials(&config) {
@@ -71,6 +72,16 @@ async fn check_access(config: &Config, report: &mut Report) -> Result<()> {
             "the keys of Cloudflare Access could not be fetched from {url}: {}; is `team_domain` right?",
             harmless(&error.to_string())
         )),
+    }
+}
+
+/// Says who uses the data directory, if a process does.
+fn check_user(config: &Config, report: &mut Report) -> Result<()> {
+    match Holder::of(&config.data_dir) {
+        Some(holder) => report.good(format!(
+            "{holder}; its log and index are checked as they are now"
+        )),
+        None => Ok(()),
     }
 }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use self::show::Show;
 use super::moment::Moment;
 use super::reach::{Answerer, Reach, Server, get};
+use super::record::Recorded;
 use crate::clock::Clock;
 use crate::coverage::{self, Asked, Gap, Interval, SourceCoverage};
 use crate::position::Source;
@@ -85,7 +86,7 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     }
     let (sources, coverage) = match args.reach.answerer(config)? {
         Answerer::Server(server) => ask(&server)?,
-        Answerer::Dir(dir) => look(&dir)?,
+        Answerer::Dir(dir) => look_recorded(&dir)?,
     };
     let rows = join(sources, coverage);
     if args.json {
@@ -98,6 +99,15 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
         return Ok(say("No source has been followed yet.")?);
     }
     Show::new(args.all, Clock::system().now()).say(rows)
+}
+
+/// What is on the disk. The access log has who read it.
+fn look_recorded(dir: &Path) -> Result<(Vec<SourceStatus>, Vec<SourceCoverage>)> {
+    let now = Clock::system().now();
+    let recorded = Recorded::begin(dir, "search", "status", "", now)?;
+    let found = look(dir)?;
+    recorded.end(found.0.len() as u64)?;
+    Ok(found)
 }
 
 /// What is on the disk.

@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 use clap::{Args as ClapArgs, Subcommand};
 use serde::Serialize;
 
-use super::system_user;
+use super::record::record;
 use crate::access::{ApiToken, Grant, Permissions};
 use crate::clock::Clock;
 use crate::position::rfc3339;
 use crate::span;
-use crate::store::{AccessEntry, AccessStore, NewToken, TokenRow};
+use crate::store::{AccessStore, NewToken, TokenRow};
 use crate::terminal::{harmless, note, say};
 
 /// The longest name of a token, in characters.
@@ -136,7 +136,7 @@ fn create(store: &AccessStore, wanted: &Create, is_json: bool, now: DateTime<Utc
         expires_at: wanted.expires.map(|span| now + span),
     };
     let row = store.create_token(&new, now)?;
-    record(store, "token.create", &describe(&row), now)?;
+    record(store, "token", "token.create", &describe(&row), now)?;
     if is_json {
         let token = CreatedToken {
             token: row.into(),
@@ -185,29 +185,13 @@ fn revoke(store: &AccessStore, id: &str, is_json: bool, now: DateTime<Utc>) -> R
             harmless(id)
         );
     }
-    record(store, "token.revoke", &format!("id={id}"), now)?;
+    record(store, "token", "token.revoke", &format!("id={id}"), now)?;
     if is_json {
         return Ok(say(
             serde_json::json!({ "id": id, "revoked_at": rfc3339(now) }),
         )?);
     }
     Ok(say(format!("Revoked token {id} and its sessions."))?)
-}
-
-/// Adds a line to the access log.
-fn record(store: &AccessStore, action: &str, parameters: &str, now: DateTime<Utc>) -> Result<()> {
-    store.record(&AccessEntry {
-        time: now,
-        principal: system_user(),
-        address: None,
-        action: action.to_owned(),
-        route: "orgtrail token".to_owned(),
-        parameters: parameters.to_owned(),
-        results: None,
-        duration_ms: None,
-        status: None,
-    })?;
-    Ok(())
 }
 
 fn describe(row: &TokenRow) -> String {

@@ -38,6 +38,8 @@ impl Config {
             );
             let proxies = (&mut ours.trusted_proxies, &new.trusted_proxies);
             changes.take("http.trusted_proxies", proxies.0, proxies.1);
+            let header = (&mut ours.forwarded_header, &new.forwarded_header);
+            changes.take("http.forwarded_header", header.0, header.1);
             changes.take("http.access", &mut ours.access, &new.access);
             let (limits, new) = (&mut ours.limits, &new.limits);
             let requests = (&mut limits.requests_per_minute, &new.requests_per_minute);
@@ -86,6 +88,7 @@ fn differences_of_http(http: &HttpConfig, newer: &HttpConfig) -> Vec<Difference>
         public_url,
         cors_origins,
         trusted_proxies,
+        forwarded_header,
         access_log,
         limits,
         access,
@@ -108,6 +111,10 @@ fn differences_of_http(http: &HttpConfig, newer: &HttpConfig) -> Vec<Difference>
         (
             "http.trusted_proxies",
             *trusted_proxies != newer.trusted_proxies,
+        ),
+        (
+            "http.forwarded_header",
+            *forwarded_header != newer.forwarded_header,
         ),
         ("http.access_log", *access_log != newer.access_log),
         ("http.access", *access != newer.access),

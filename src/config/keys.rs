@@ -17,7 +17,7 @@ use super::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
     PollConfig, UpstreamConfig, access, kinds, local,
 };
-use crate::access::{Auth, PrincipalLimits};
+use crate::access::{Auth, ForwardedHeader, PrincipalLimits};
 use crate::position::Source;
 use crate::span;
 
@@ -107,6 +107,10 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
 }
 
 fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
+    const FORWARDED: &[(&str, ForwardedHeader)] = &[
+        ("x-forwarded-for", ForwardedHeader::XForwardedFor),
+        ("forwarded", ForwardedHeader::Forwarded),
+    ];
     const AUTH: &[(&str, Auth)] = &[("tokens", Auth::Tokens), ("none", Auth::None)];
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 7070));
 
@@ -119,6 +123,11 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
     let public_url = table.take("public_url", None, kinds::public_url);
     let cors_origins = table.take("cors_origins", Vec::new(), kinds::origins);
     let trusted_proxies = table.take("trusted_proxies", Vec::new(), kinds::networks);
+    let forwarded_header = table.take(
+        "forwarded_header",
+        ForwardedHeader::default(),
+        kinds::one_of(FORWARDED),
+    );
     let access_log = table.take(
         "access_log",
         TimeDelta::days(400),
@@ -155,6 +164,7 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         public_url: public_url.value?,
         cors_origins: cors_origins.value?,
         trusted_proxies: trusted_proxies.value?,
+        forwarded_header: forwarded_header.value?,
         access_log: access_log.value?,
         limits: PrincipalLimits::default(),
         access: None,

@@ -156,6 +156,7 @@ fn what_is_written_is_what_is_meant() {
         public_url = "https://audit.example.com/"
         cors_origins = ["https://search.example.com"]
         trusted_proxies = ["10.1.2.3/8", "::1"]
+        forwarded_header = "forwarded"
         access_log = "30d"
         [http.limits]
         requests_per_minute = 60
@@ -204,6 +205,7 @@ fn what_is_written_is_what_is_meant() {
             public_url: Some("https://audit.example.com".parse().unwrap()),
             cors_origins: vec!["https://search.example.com".into()],
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+            forwarded_header: ForwardedHeader::Forwarded,
             access_log: TimeDelta::days(30),
             limits: PrincipalLimits {
                 requests_per_minute: 60.try_into().unwrap(),
@@ -387,7 +389,7 @@ fn a_syntax_error_hides_only_what_comes_after_it() {
     let text = "[http]\nport = 80\n[poll]\ninterval = 60s\noverlap = \"never\"\n[[organizations]\nid = 7\n";
     assert_snapshot!(report(text), @r#"
     3 mistakes in the configuration:
-    orgtrail.toml:2:1: unknown key `port` in `[http]`: there are `access`, `access_log`, `auth`, `cors_origins`, `limits`, `listen`, `max_connections`, `public_url`, `trusted_proxies`
+    orgtrail.toml:2:1: unknown key `port` in `[http]`: there are `access`, `access_log`, `auth`, `cors_origins`, `forwarded_header`, `limits`, `listen`, `max_connections`, `public_url`, `trusted_proxies`
     orgtrail.toml:4:12: not TOML: string values must be quoted, expected literal string
     orgtrail.toml:6:17: not TOML: unclosed array table, expected `]`
     "#);

@@ -1,6 +1,5 @@
 //! `/v1/coverage`, and what answers about events say of their own stretch of time.
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,6 +10,7 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::AppState;
+use super::counted::{Counted, counted};
 use super::problem::Problem;
 use crate::coverage::{self, Asked, SourceCoverage, Start, Verdict};
 use crate::event::sha256;
@@ -40,7 +40,7 @@ pub(super) struct Coverage {
 pub(super) async fn list(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Coverage>, Problem> {
+) -> Result<Counted<Coverage>, Problem> {
     let now = app.clock.now();
     let now = first_asked_at(query.as_deref()).unwrap_or(now);
     let (asked, cursor) = read(query.as_deref(), now)?;
@@ -62,7 +62,8 @@ pub(super) async fn list(
             next_cursor: next.map(|next| next.write(&asked, log_id)).transpose()?,
         })
     });
-    Ok(Json(page.await?))
+    let page = page.await?;
+    Ok(counted(page.sources.len(), page))
 }
 
 /// Where the next page begins. It is good for the same parameters and the same log.

@@ -1,11 +1,10 @@
 //! `/v1/events`, `/v1/events/{seq}`, `/v1/count`.
 
 use axum::extract::{RawQuery, State};
-use axum::{Extension, Json};
 use serde::Serialize;
 
 use super::AppState;
-use super::access::Results;
+use super::counted::{Counted, counted};
 use super::coverage::{self, Proven};
 use super::params::{Given, ListParams, Named, read_filters};
 use super::problem::Problem;
@@ -30,6 +29,11 @@ pub(super) struct EventsPage {
 }
 
 impl EventsPage {
+    /// How many events are on it.
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
+    }
+
     /// The page that was asked for, and what is to be counted beside it, of the same snapshot.
     /// `asked` is what it is about, for what is proven of it.
     pub(super) fn make(app: &AppState, list: &ListParams, asked: Asked) -> Result<Self, Problem> {
@@ -104,29 +108,29 @@ pub(super) fn asked(query: Option<&str>, question: &Question) -> Asked {
 pub(super) async fn list(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
-) -> Result<(Extension<Results>, Json<EventsPage>), Problem> {
+) -> Result<Counted<EventsPage>, Problem> {
     let page = app.ask(move |app| {
         let list = ListParams::read(query.as_deref(), app.clock.now())?;
         let asked = asked(query.as_deref(), &list.question);
         EventsPage::make(app, &list, asked)
     });
     let page = page.await?;
-    let results = Results(page.events.len() as u64);
-    Ok((Extension(results), Json(page)))
+    Ok(counted(page.len(), page))
 }
 
 pub(super) async fn one(
     State(app): State<AppState>,
     Named(seq): Named,
     RawQuery(query): RawQuery,
-) -> Result<Json<KnownEvent>, Problem> {
+) -> Result<Counted<KnownEvent>, Problem> {
     let place = place(&seq)?;
     Given::read(query.as_deref(), &[])?;
     let event = app.ask(move |app| {
         let event = event_at(app, place)?;
         Ok(people::introduce(&app.store, vec![event])?.pop())
     });
-    event.await?.map(Json).ok_or_else(Problem::internal)
+    let event = event.await?.ok_or_else(Problem::internal)?;
+    Ok(counted(1_u64, event))
 }
 
 /// The place that a path names.
@@ -161,7 +165,7 @@ pub(super) fn event_at(app: &AppState, place: Seq) -> Result<AuditEvent, Problem
 pub(super) async fn count(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
-) -> Result<(Extension<Results>, Json<Count>), Problem> {
+) -> Result<Counted<Count>, Problem> {
     let count = app.ask(move |app| {
         let question = read_filters(query.as_deref(), app.clock.now())?;
         let asked = asked(query.as_deref(), &question);
@@ -174,5 +178,5 @@ pub(super) async fn count(
         })
     });
     let count = count.await?;
-    Ok((Extension(Results(count.count)), Json(count)))
+    Ok(counted(count.count, count))
 }

@@ -16,10 +16,11 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::AppState;
 use super::admission::ExportPlace;
-use super::line::Client;
+use super::connection::Client;
 use super::params::{FILTERS, Given, bad, order, question};
 use super::principal::Principal;
 use super::problem::Problem;
+use super::recording::Streamed;
 use crate::event::AuditEvent;
 use crate::people::{self, KnownEvent};
 use crate::search::{Export, csv};
@@ -97,12 +98,16 @@ struct Exporting {
     _stream: Option<OwnedSemaphorePermit>,
     client: Option<Arc<Client>>,
     principal: Principal,
+    streamed: Streamed,
+    /// The events in `piece`.
+    events: usize,
 }
 
 impl Exporting {
     /// Adds the next events to what is sent next; nothing when there are no more.
     fn make_piece(&mut self, app: &AppState) -> Result<(), Problem> {
         let events = self.export.next_events(Some(app.deadline()))?;
+        self.events += events.len();
         let lines = self.format.lines(&app.store, events)?;
         self.piece.extend(lines);
         Ok(())
@@ -128,8 +133,11 @@ pub(super) async fn export(
     }
     let client = client.map(|Extension(client)| client);
     let own = app.access.usage().stream(&principal, app.clock.steady())?;
-    let place = app.exports.begin(client.clone(), app.limits.slow_export)?;
-    let of_all_pieces = app.clone();
+    let place = app
+        .exports
+        .begin(&principal, client.clone(), app.limits.slow_export)?;
+    let streamed = Streamed::default();
+    let (of_all_pieces, of_the_line) = (app.clone(), streamed.clone());
     let exporting = app.export(move |app| {
         let question = question(&given, order, app.clock.now())?;
         let view = app.engine.view();
@@ -141,6 +149,8 @@ pub(super) async fn export(
             _stream: own,
             client,
             principal,
+            streamed: of_the_line,
+            events: 0,
             app: of_all_pieces,
         };
         // Before anything is sent: what goes wrong at once can still be told.
@@ -153,7 +163,7 @@ pub(super) async fn export(
         (header::CONTENT_DISPOSITION, format.file_name()),
     ];
     let body = Body::from_stream(stream::try_unfold(exporting, next_piece));
-    Ok((headers, body).into_response())
+    Ok((headers, Extension(streamed), body).into_response())
 }
 
 async fn next_piece(mut exporting: Exporting) -> io::Result<Option<(Bytes, Exporting)>> {
@@ -177,10 +187,15 @@ async fn next_piece(mut exporting: Exporting) -> io::Result<Option<(Bytes, Expor
     if piece.is_empty() {
         return Ok(None);
     }
-    let held = app.unread.hold(piece.into(), exporting.client.as_ref());
+    let held = app
+        .response_memory
+        .hold(piece.into(), exporting.client.as_ref());
     let piece = held
         .await
         .ok_or_else(|| io::Error::other("other answers are not read"))?;
     exporting.place.note(true);
+    exporting
+        .streamed
+        .add(std::mem::take(&mut exporting.events));
     Ok(Some((piece, exporting)))
 }

@@ -1,13 +1,13 @@
 //! From one value or one event to what belongs to it: `/v1/actors/…`, `/v1/tokens/…`, `/v1/ips/…`, `/v1/resources/…`,
 //! `/v1/events/{seq}/history`, `/v1/events/{seq}/around`.
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::routing::{MethodRouter, get};
 use chrono::TimeDelta;
 use serde::Serialize;
 
 use super::AppState;
+use super::counted::{Counted, counted};
 use super::coverage::Proven;
 use super::events::{EventsPage, IndexState, asked, event_at, place};
 use super::params::{
@@ -82,7 +82,7 @@ async fn profile(
     State(app): State<AppState>,
     Named(value): Named,
     RawQuery(query): RawQuery,
-) -> Result<Json<ProfileAnswer>, Problem> {
+) -> Result<Counted<ProfileAnswer>, Problem> {
     if value.len() > MAX_VALUE_LEN {
         let detail = format!("longer than the {MAX_VALUE_LEN} bytes that are looked for");
         return Err(bad(name_of(by), detail));
@@ -106,7 +106,8 @@ async fn profile(
             coverage: proven.of_answer(view.seq()),
         })
     });
-    Ok(Json(answer.await?))
+    let answer = answer.await?;
+    Ok(counted(answer.profile.count, answer))
 }
 
 fn name_of(by: Pivot) -> &'static str {
@@ -118,7 +119,7 @@ pub(super) async fn history(
     State(app): State<AppState>,
     Named(seq): Named,
     RawQuery(query): RawQuery,
-) -> Result<Json<HistoryAnswer>, Problem> {
+) -> Result<Counted<HistoryAnswer>, Problem> {
     let place = place(&seq)?;
     let given = Given::read(query.as_deref(), &[&["around"], &PAGING[..]].concat())?;
     let (_, limit, cursor) = paging(&given)?;
@@ -169,14 +170,15 @@ pub(super) async fn history(
             coverage: proven.of_answer(history.upto),
         })
     });
-    Ok(Json(answer.await?))
+    let answer = answer.await?;
+    Ok(counted(answer.changes.len(), answer))
 }
 
 pub(super) async fn diff(
     State(app): State<AppState>,
     Named(seq): Named,
     RawQuery(query): RawQuery,
-) -> Result<Json<Diff>, Problem> {
+) -> Result<Counted<Diff>, Problem> {
     let place = place(&seq)?;
     Given::read(query.as_deref(), &[])?;
     let answer = app.ask(move |app| {
@@ -184,14 +186,17 @@ pub(super) async fn diff(
         let (view, caller) = app.asking();
         Ok(search::diff(&app.store, &view, &caller, &event)?)
     });
-    Ok(Json(answer.await?))
+    let answer = answer.await?;
+    let differences = [&answer.added, &answer.removed, &answer.changed];
+    let differences: usize = differences.map(Vec::len).into_iter().sum();
+    Ok(counted(differences, answer))
 }
 
 pub(super) async fn around(
     State(app): State<AppState>,
     Named(seq): Named,
     RawQuery(query): RawQuery,
-) -> Result<Json<EventsPage>, Problem> {
+) -> Result<Counted<EventsPage>, Problem> {
     let place = place(&seq)?;
     let given = Given::read(query.as_deref(), &[&["by", "within"], &PAGING[..]].concat())?;
     let (by, within) = (by(&given)?, within(&given)?);
@@ -213,7 +218,8 @@ pub(super) async fn around(
         };
         EventsPage::make(app, &list, about)
     });
-    Ok(Json(page.await?))
+    let page = page.await?;
+    Ok(counted(page.len(), page))
 }
 
 /// What events around another one have in common with it; `None` for all events.

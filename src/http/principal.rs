@@ -11,11 +11,16 @@ use tracing::debug;
 
 use super::problem::Problem;
 use crate::access::{ApiToken, Grant, Identity, Permission, Permissions, SecretHash, SessionKey};
-use crate::owner::OwnerSecret;
+use crate::owner::{OwnerSecret, USER_HEADER, system_principal};
 use crate::store::{AccessStore, StoreError, TokenRow};
 
-/// The cookie of a session.
-pub(super) const COOKIE: &str = "orgtrail_session";
+/// The name of a session's cookie. By https, browsers take a name with this prefix from this host alone, with `Secure`.
+pub(super) fn cookie_name(is_https: bool) -> &'static str {
+    match is_https {
+        true => "__Host-orgtrail_session",
+        false => "orgtrail_session",
+    }
+}
 
 /// Who sends a request. A clone costs a reference count.
 #[derive(Debug, Clone)]
@@ -49,6 +54,13 @@ impl Principal {
         }))
     }
 
+    /// The owner of the data directory, by a command of theirs that names its user.
+    pub(super) fn system(headers: &HeaderMap) -> Self {
+        let user = headers.get(USER_HEADER);
+        let user = user.and_then(|user| user.to_str().ok());
+        Self::with_everything(&system_principal(user))
+    }
+
     /// Everyone on this machine.
     pub(super) fn local() -> Self {
         Self::with_everything("local")
@@ -56,7 +68,7 @@ impl Principal {
 
     fn of_token(token: TokenRow, session: Option<SecretHash>) -> Self {
         Self(Arc::new(Inner {
-            name: format!("token:{}", token.id),
+            name: principal_name(&token.id),
             grant: token.grant.clone(),
             token: Some(token),
             session,
@@ -161,39 +173,75 @@ impl Principal {
     }
 }
 
-/// Finds out who sends a request, where tokens are needed. Reads the database.
-pub(super) fn identify(
-    access: &AccessStore,
-    owner: Option<&OwnerSecret>,
-    headers: &HeaderMap,
-    now: DateTime<Utc>,
-) -> Result<Principal, Problem> {
-    let sent = bearer(headers)?;
-    if owner.zip(sent).is_some_and(|(owner, sent)| owner.is(sent)) {
-        return Ok(Principal::with_everything("system"));
-    }
-    let sent = sent.map(ApiToken::parse).transpose();
-    let sent = sent.map_err(|error| Problem::unauthorized(error.to_string()))?;
-    let session = session(headers).map(|key| key.hash());
-    let (token, session) = match (sent, session) {
-        (Some(token), _) => (access.token_by_hash(&token.hash())?, None),
-        (None, Some(key)) => (access.token_of_session(&key, now)?, Some(key)),
-        (None, None) => {
-            return Err(Problem::unauthorized(
-                "a token is needed: send it as `Authorization: Bearer TOKEN`; `orgtrail token create` creates one",
-            ));
+/// The principal with the token of this id, as the access log names it.
+pub(super) fn principal_name(token_id: &str) -> String {
+    format!("token:{token_id}")
+}
+
+/// What a request sends to prove who sends it. Nothing has been looked up for it.
+pub(super) enum Credential {
+    /// The secret of the owner of the data directory.
+    Owner,
+    Token(ApiToken),
+    Session(SessionKey),
+}
+
+impl Credential {
+    /// Reads the credential of a request.
+    pub(super) fn read(
+        owner: Option<&OwnerSecret>,
+        headers: &HeaderMap,
+        is_https: bool,
+    ) -> Result<Self, Problem> {
+        let sent = bearer(headers)?;
+        if owner.zip(sent).is_some_and(|(owner, sent)| owner.is(sent)) {
+            return Ok(Self::Owner);
         }
-    };
-    // An unknown, a revoked and an expired token are answered alike.
-    let token = token
-        .filter(|token| token.is_valid(now))
-        .ok_or_else(|| Problem::unauthorized("the token is unknown, revoked or expired"))?;
-    require_all_of_the_log(&token.grant)?;
-    // Only for `token list`: a full disk must not keep a valid token out.
-    if let Err(error) = access.note_use(&token, now) {
-        debug!(error = %error, "The last use of a token could not be saved.");
+        let token = sent.map(ApiToken::parse).transpose();
+        let token = token.map_err(|error| Problem::unauthorized(error.to_string()))?;
+        let token = token.map(Self::Token);
+        let session = || session(headers, is_https).map(Self::Session);
+        token.or_else(session).ok_or_else(|| {
+            Problem::unauthorized(
+                "a token is needed: send it as `Authorization: Bearer TOKEN`; `orgtrail token create` creates one",
+            )
+        })
     }
-    Ok(Principal::of_token(token, session))
+
+    /// The hash of a token or of a session's key.
+    pub(super) fn hash(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Owner => None,
+            Self::Token(token) => Some(*token.hash().as_bytes()),
+            Self::Session(key) => Some(*key.hash().as_bytes()),
+        }
+    }
+
+    /// Looks up whose it is. Reads the database.
+    pub(super) fn principal(
+        &self,
+        access: &AccessStore,
+        now: DateTime<Utc>,
+    ) -> Result<Principal, Problem> {
+        let (token, session) = match self {
+            Self::Owner => return Ok(Principal::system(&HeaderMap::new())),
+            Self::Token(token) => (access.token_by_hash(&token.hash())?, None),
+            Self::Session(key) => {
+                let key = key.hash();
+                (access.token_of_session(&key, now)?, Some(key))
+            }
+        };
+        // An unknown, a revoked and an expired token are answered alike.
+        let token = token
+            .filter(|token| token.is_valid(now))
+            .ok_or_else(|| Problem::unauthorized("the token is unknown, revoked or expired"))?;
+        require_all_of_the_log(&token.grant)?;
+        // Only for `token list`: a full disk must not keep a valid token out.
+        if let Err(error) = access.note_use(&token, now) {
+            debug!(error = %error, "The last use of a token could not be saved.");
+        }
+        Ok(Principal::of_token(token, session))
+    }
 }
 
 /// Refuses a grant that is limited to sources or sees no bodies: none may be answered as if it had no limits.
@@ -222,12 +270,13 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 }
 
 /// The session that a request's cookie names.
-pub(super) fn session(headers: &HeaderMap) -> Option<SessionKey> {
+pub(super) fn session(headers: &HeaderMap, is_https: bool) -> Option<SessionKey> {
     let cookies = headers.get_all(header::COOKIE).iter();
     let cookies = cookies.filter_map(|value| value.to_str().ok());
     let mut pairs = cookies
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.find(|(name, _)| *name == COOKIE)?;
+    let cookie = cookie_name(is_https);
+    let (_, value) = pairs.find(|(name, _)| *name == cookie)?;
     SessionKey::parse(value)
 }

@@ -3,6 +3,7 @@
 //! A person's mistake is told with its place. Our own failures are logged whole here, the one place they end, and told in
 //! a few words.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -39,6 +40,9 @@ pub(super) struct Problem {
     /// Whether it is that no entry has a field, as far as the index has come.
     #[serde(skip)]
     is_of_unknown_field: bool,
+    /// After how many seconds to try again, if that is known. It is small, because each handler returns a `Problem`.
+    #[serde(skip)]
+    retry_after: Option<NonZeroU16>,
 }
 
 /// What is left of an event whose body was erased.
@@ -86,6 +90,11 @@ fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result
 }
 
 impl Problem {
+    #[cfg(test)]
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     fn new(
         status: StatusCode,
         kind: &'static str,
@@ -101,6 +110,15 @@ impl Problem {
             at: None,
             gone: None,
             is_of_unknown_field: false,
+            retry_after: None,
+        }
+    }
+
+    /// With the seconds after which to try again.
+    fn retry_after(self, seconds: i64) -> Self {
+        Self {
+            retry_after: NonZeroU16::new(u16::try_from(seconds).unwrap_or(u16::MAX)),
+            ..self
         }
     }
 
@@ -175,6 +193,29 @@ impl Problem {
                 "this principal may send another request in {seconds} s; `http.limits` has the limits"
             ),
         )
+        .retry_after(seconds)
+    }
+
+    /// Too many requests without a valid credential came from an address, or from all addresses.
+    pub(super) fn too_many_strangers(seconds: i64) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "urn:orgtrail:problem:over-limit",
+            "Too many requests",
+            format!("too many requests without a valid credential; try again in {seconds} s"),
+        )
+        .retry_after(seconds)
+    }
+
+    /// A token has begun too many sessions.
+    pub(super) fn too_many_sign_ins(seconds: i64) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "urn:orgtrail:problem:over-limit",
+            "Too many sign-ins",
+            format!("this token has begun many sessions; it may begin another in {seconds} s"),
+        )
+        .retry_after(seconds)
     }
 
     /// A principal has too many questions or streams at once.
@@ -335,6 +376,29 @@ impl Problem {
         )
     }
 
+    /// The body of a request is larger than is read.
+    pub(super) fn too_large_a_body(most: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "urn:orgtrail:problem:body-too-large",
+            "The body is too large",
+            format!("at most {most} bytes of a request's body are read"),
+        )
+    }
+
+    /// The body of a request did not come in time.
+    pub(super) fn too_slow_a_body(within: Duration) -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "urn:orgtrail:problem:body-too-slow",
+            "The body came too slowly",
+            format!(
+                "the whole body of a request must come within {} seconds",
+                within.as_secs()
+            ),
+        )
+    }
+
     pub(super) fn internal() -> Self {
         let detail = "the reason is in the log of the service";
         Self::new(
@@ -396,9 +460,9 @@ impl IntoResponse for Problem {
             self.status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
         ) {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            let seconds = self.retry_after.map_or(5, NonZeroU16::get);
+            let seconds = HeaderValue::from(seconds);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
     }

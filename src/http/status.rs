@@ -8,6 +8,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::AppState;
+use super::counted::{Counted, counted};
 use super::events::IndexState;
 use super::params::Given;
 use super::problem::Problem;
@@ -85,13 +86,12 @@ pub(super) struct Alive {
 pub(super) async fn sources(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Sources>, Problem> {
+) -> Result<Counted<Sources>, Problem> {
     Given::read(query.as_deref(), &[])?;
     let now = app.clock.now();
     let sources = app.ask(move |app| Ok(status::sources(&app.store, Some(&app.board), now)?));
-    Ok(Json(Sources {
-        sources: sources.await?,
-    }))
+    let sources = sources.await?;
+    Ok(counted(sources.len(), Sources { sources }))
 }
 
 pub(super) async fn healthz(State(app): State<AppState>) -> Json<Alive> {

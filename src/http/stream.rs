@@ -17,10 +17,11 @@ use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::AppState;
-use super::line::Client;
+use super::connection::Client;
 use super::params::{FILTERS, Given, bad, question};
 use super::principal::Principal;
 use super::problem::Problem;
+use super::recording::Streamed;
 use crate::engine::Order;
 use crate::people::{self, KnownEvent};
 use crate::position::Seq;
@@ -50,6 +51,7 @@ struct Tailing {
     _patterns: Option<OwnedSemaphorePermit>,
     client: Option<Arc<Client>>,
     principal: Principal,
+    streamed: Streamed,
 }
 
 pub(super) async fn tail(
@@ -75,6 +77,7 @@ pub(super) async fn tail(
         Ok((tail, patterns))
     });
     let (tail, patterns) = tail.await?;
+    let streamed = Streamed::default();
     let tailing = Tailing {
         tail,
         commits,
@@ -84,6 +87,7 @@ pub(super) async fn tail(
         _stream: own,
         client: client.map(|Extension(client)| client),
         principal,
+        streamed: streamed.clone(),
         app,
     };
     let headers = [
@@ -92,7 +96,7 @@ pub(super) async fn tail(
         ("x-accel-buffering", "no"),
     ];
     let body = Body::from_stream(stream::unfold(tailing, next_piece));
-    Ok((headers, body).into_response())
+    Ok((headers, Extension(streamed), body).into_response())
 }
 
 /// Where the client says it has come to.
@@ -161,16 +165,20 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
             let (view, caller) = app.asking();
             let events = tailing.tail.next_events(&view, &caller)?;
             let events = people::introduce(&app.store, events)?;
-            Ok((messages(&events)?, tailing))
+            Ok((messages(&events)?, events.len(), tailing))
         });
-        let (messages, mut resting) = tokio::select! {
+        let (messages, n, mut resting) = tokio::select! {
             piece = piece => piece.ok()?,
             () = app.stopping.cancelled() => return None,
         };
         if !messages.is_empty() {
             // Without room the tail ends: the client comes back and goes on where it was.
-            let held = app.unread.hold(messages.into(), resting.client.as_ref());
-            return Some((Ok(held.await?), resting));
+            let held = app
+                .response_memory
+                .hold(messages.into(), resting.client.as_ref());
+            let held = held.await?;
+            resting.streamed.add(n);
+            return Some((Ok(held), resting));
         }
         tokio::select! {
             () = app.stopping.cancelled() => return None,

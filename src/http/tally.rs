@@ -1,10 +1,10 @@
 //! `/v1/facets`, `/v1/histogram`, `/v1/fields`, `/v1/fields/{name}/values`; and what may be counted beside a page.
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
 
 use super::AppState;
+use super::counted::{Counted, counted};
 use super::coverage::Proven;
 use super::events::{IndexState, asked};
 use super::params::{FILTERS, Given, Named, bad, flag, number, question, zone};
@@ -72,7 +72,7 @@ pub(super) struct ValuesAnswer {
 pub(super) async fn facets(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
-) -> Result<Json<FacetsAnswer>, Problem> {
+) -> Result<Counted<FacetsAnswer>, Problem> {
     let given = Given::read(
         query.as_deref(),
         &[&FILTERS[..], &["field", "size"]].concat(),
@@ -83,18 +83,21 @@ pub(super) async fn facets(
         facets: Some(facets),
         ..Tally::default()
     };
-    let (tallied, index, coverage) = counted(&app, query, given, wanted).await?;
-    Ok(Json(FacetsAnswer {
-        facets: tallied.facets.unwrap_or(FieldValues(Vec::new())),
+    let (tallied, index, coverage) = tallied(&app, query, given, wanted).await?;
+    let facets = tallied.facets.unwrap_or(FieldValues(Vec::new()));
+    let answer = FacetsAnswer {
+        facets,
         index,
         coverage,
-    }))
+    };
+    let values = answer.facets.0.iter().map(|(_, values)| values.len());
+    Ok(counted(values.sum::<usize>(), answer))
 }
 
 pub(super) async fn histogram(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
-) -> Result<Json<HistogramAnswer>, Problem> {
+) -> Result<Counted<HistogramAnswer>, Problem> {
     let given = Given::read(query.as_deref(), &[&FILTERS[..], &["interval"]].concat())?;
     let interval = given.one("interval")?.unwrap_or("auto");
     let scale = scale(&given, interval, "interval")?;
@@ -102,16 +105,18 @@ pub(super) async fn histogram(
         histogram: Some(scale),
         ..Tally::default()
     };
-    let (tallied, index, coverage) = counted(&app, query, given, wanted).await?;
-    Ok(Json(HistogramAnswer {
-        histogram: tallied.histogram.ok_or_else(Problem::internal)?,
+    let (tallied, index, coverage) = tallied(&app, query, given, wanted).await?;
+    let histogram = tallied.histogram.ok_or_else(Problem::internal)?;
+    let answer = HistogramAnswer {
+        histogram,
         index,
         coverage,
-    }))
+    };
+    Ok(counted(answer.histogram.buckets.len(), answer))
 }
 
 /// What is wanted of a question's events, as they are now. The question is in what was `given`, which was read from `query`.
-async fn counted(
+async fn tallied(
     app: &AppState,
     query: Option<String>,
     given: Given,
@@ -133,7 +138,7 @@ async fn counted(
 pub(super) async fn fields(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
-) -> Result<Json<FieldsAnswer>, Problem> {
+) -> Result<Counted<FieldsAnswer>, Problem> {
     let given = Given::read(query.as_deref(), &["prefix", "limit"])?;
     let prefix = given.one("prefix")?.unwrap_or_default().to_owned();
     let limit = match given.one("limit")? {
@@ -153,14 +158,15 @@ pub(super) async fn fields(
             index: IndexState::of(app, &view),
         })
     });
-    Ok(Json(answer.await?))
+    let answer = answer.await?;
+    Ok(counted(answer.fields.len() + answer.paths.len(), answer))
 }
 
 pub(super) async fn values(
     State(app): State<AppState>,
     Named(name): Named,
     RawQuery(query): RawQuery,
-) -> Result<Json<ValuesAnswer>, Problem> {
+) -> Result<Counted<ValuesAnswer>, Problem> {
     let given = Given::read(
         query.as_deref(),
         &[&FILTERS[..], &["prefix", "size"]].concat(),
@@ -187,7 +193,8 @@ pub(super) async fn values(
             index: IndexState::of(app, &view),
         })
     });
-    Ok(Json(answer.await?))
+    let answer = answer.await?;
+    Ok(counted(answer.values.len(), answer))
 }
 
 /// What is to be counted beside a page.

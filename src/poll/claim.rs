@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::turn::{Hands, Scan, UpstreamClock};
+use super::turn::{PollContext, Scan, UpstreamClock};
 use crate::ledger;
 use crate::position::{Window, WindowKind};
 use crate::upstream::LogPage;
@@ -10,7 +10,7 @@ use crate::upstream::LogPage;
 /// When upstream never sent its time, so much of what is newest is not claimed: our own clock may be wrong.
 pub(super) const UNCERTAIN_PRESENT: TimeDelta = TimeDelta::days(1);
 
-impl Hands {
+impl PollContext {
     /// Upstream's present, which is what claims go by: as this answer says, or as the last one that said so.
     fn upstream_now(&self, scan: &Scan, page: &LogPage) -> Option<DateTime<Utc>> {
         match (page.date, scan.upstream_clock) {

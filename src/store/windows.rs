@@ -59,6 +59,16 @@ impl GapCause {
         }
     }
 
+    /// What happened, for people.
+    #[must_use]
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::TooLarge => "an entry is too large to take",
+            Self::Unreadable => "an answer is an error or not JSON, or cannot be read to its end",
+            Self::Foreign => "upstream shows the entries of another log",
+        }
+    }
+
     /// The cause of that name in the ledger.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {

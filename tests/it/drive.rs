@@ -284,7 +284,7 @@ impl World {
             match self.parts().pollers[at].next_turn(now) {
                 Next::Turn(turn) => {
                     let outcome = turn.perform().await;
-                    self.parts().pollers[at].settle(outcome).unwrap();
+                    self.parts().pollers[at].record_outcome(outcome).unwrap();
                     return Turn::Called;
                 }
                 Next::Wait(until) => wake_at = wake_at.min(until),
@@ -309,7 +309,7 @@ impl World {
         let due = self.unanswered.iter().position(|(at, _)| *at <= now);
         if let Some(due) = due {
             let (_, outcome) = self.unanswered.remove(due);
-            self.parts().pollers[0].settle(outcome).unwrap();
+            self.parts().pollers[0].record_outcome(outcome).unwrap();
             return;
         }
         match self.parts().pollers[0].next_turn(now) {
@@ -323,7 +323,7 @@ impl World {
                     self.unanswered
                         .push((now + TimeDelta::seconds(30), outcome));
                 } else {
-                    self.parts().pollers[0].settle(outcome).unwrap();
+                    self.parts().pollers[0].record_outcome(outcome).unwrap();
                 }
             }
             Next::Wait(until) => {

@@ -153,6 +153,77 @@ async fn a_list_that_was_complete_is_good_for_a_day() {
 }
 
 #[tokio::test]
+async fn a_list_that_was_read_while_the_clock_was_ahead_is_good_for_no_longer() {
+    let ahead = TimeDelta::hours(20);
+    let mut world = world().await;
+    world.local_clock.jump(ahead);
+    poll_for(&mut world, TimeDelta::minutes(30)).await;
+    world.local_clock.jump(-ahead);
+    world.simulator.set_faults(Faults {
+        list_forbidden: 1.0,
+        ..Faults::default()
+    });
+    poll_for(&mut world, TimeDelta::hours(23)).await;
+    let before = start() + TimeDelta::minutes(1);
+    assert!(!is_unknown(&verdict(&mut world, &[], before)));
+    poll_for(&mut world, TimeDelta::hours(2)).await;
+    assert!(is_unknown(&verdict(&mut world, &[], before)));
+}
+
+/// An organization with so many members, and one account with a long history, on a small quota.
+async fn crowded(members: usize) -> World {
+    let config = SimConfig {
+        events: 100_000,
+        accounts: 1,
+        days: 3,
+        ..SimConfig::default()
+    };
+    let plan = Plan {
+        max_requests: 60,
+        ..Plan::default()
+    };
+    let world = World::new(config, plan).await;
+    let organization = world.simulator.organization_id();
+    let member = |n: usize| serde_json::json!({"user": {"email": format!("m{n}@example.com")}});
+    let url = format!(
+        "{}/organizations/{organization}/members:batchCreate",
+        world.base_url
+    );
+    let (http, all) = (reqwest::Client::new(), (0..members).collect::<Vec<_>>());
+    for some in all.chunks(500) {
+        let some: Vec<_> = some.iter().copied().map(member).collect();
+        let join = http.post(&url).bearer_auth("another");
+        let joined = join.json(&serde_json::json!({"members": some})).send();
+        let status = joined.await.unwrap().status();
+        assert!(status.is_success(), "{status}");
+    }
+    world
+}
+
+#[tokio::test]
+async fn a_long_list_leaves_calls_for_logs_and_is_read_to_its_end_beside_them() {
+    let mut world = crowded(9_000).await;
+    poll_for(&mut world, TimeDelta::minutes(75)).await;
+    let requests = world.simulator.requests();
+    let of = |part: &str| -> Vec<DateTime<Utc>> {
+        let calls = requests
+            .iter()
+            .filter(|call| call.method == "GET" && call.path_and_query.contains(part));
+        calls.map(|call| call.at).collect()
+    };
+    let (members, logs) = (of("/members?"), of("/logs/"));
+    assert!(members.len() >= 91, "{} pages of members", members.len());
+    // While it was read, no log waited long.
+    let longest = logs.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(longest < Some(TimeDelta::seconds(60)), "{longest:?}");
+    let kept = world.store().members(("", ""), 10_000).unwrap();
+    assert!(kept.len() > 9_000, "{} members are kept", kept.len());
+    // History is not over, so all of it had to share.
+    let own = world.simulator.sources().remove(1);
+    assert!(!world.board().read(&own).backfill_done);
+}
+
+#[tokio::test]
 async fn an_account_leaves_after_two_complete_lists_without_it_and_may_come_back() {
     let mut world = world().await;
     poll_for(&mut world, TimeDelta::minutes(30)).await;
@@ -221,7 +292,7 @@ async fn an_account_that_moved_is_followed_with_the_credential_of_its_new_organi
     let end = world.clock.now() + TimeDelta::minutes(30);
     while world.clock.now() < end {
         if let Next::Turn(turn) = other.next_turn(world.clock.now()) {
-            other.settle(turn.perform().await).unwrap();
+            other.record_outcome(turn.perform().await).unwrap();
         }
         world.poll().await;
     }

@@ -12,6 +12,7 @@ use super::Asked;
 use super::extent::Extent;
 use super::lines::Lines;
 use super::tail;
+use crate::command::WrongUsage;
 use crate::command::reach::{Answerer, Misread, Reach, Server, get, open};
 use crate::coverage::{self, Verdict};
 use crate::engine::tantivy::IndexError;
@@ -19,8 +20,8 @@ use crate::engine::{Order, Range, Scope, View};
 use crate::event::AuditEvent;
 use crate::follow::index::{self as indexing, IndexingError};
 use crate::people;
-use crate::position::{Seq, rfc3339};
-use crate::query::{self, QueryError};
+use crate::position::{Seq, Source, rfc3339};
+use crate::query::{self, Query, QueryError};
 use crate::search::{self, Export, Facets, LabelledValue, MAX_SIZE, Question, SearchError, Tally};
 use crate::store::Store;
 use crate::terminal::harmless;
@@ -85,6 +86,14 @@ pub(super) struct FirstPage {
 impl Place {
     pub(super) fn open(reach: &Reach, config: &Path) -> Result<Self> {
         reach.answerer(config).map(Self)
+    }
+
+    /// The data directory, if no service answers.
+    pub(super) fn dir(&self) -> Option<&Path> {
+        match &self.0 {
+            Answerer::Server(_) => None,
+            Answerer::Dir(dir) => Some(dir),
+        }
     }
 
     /// The first events, how many there are in all, and what is not among them.
@@ -284,7 +293,7 @@ impl Look {
         let about = coverage::Asked {
             since: asked.since,
             before: asked.before,
-            sources: Vec::new(),
+            sources: asked.sources.clone(),
         };
         // Before the index is opened, so that the answer has at least what it says.
         let verdict = coverage::verdict(&store, None, &about, asked.when.now)?;
@@ -307,6 +316,8 @@ impl Asked {
     /// The filters, as a server takes them.
     fn filters(&self) -> Vec<(&'static str, String)> {
         let mut parameters = vec![("q", self.query.clone())];
+        let sources = self.sources.iter();
+        parameters.extend(sources.map(|source| ("source", source.to_string())));
         parameters.extend(self.since.map(|since| ("since", rfc3339(since))));
         parameters.extend(self.before.map(|before| ("before", rfc3339(before))));
         if self.when.zone != Tz::UTC {
@@ -324,11 +335,23 @@ impl Asked {
             since_us: self.since.map(|time| time.timestamp_micros()),
             before_us: self.before.map(|time| time.timestamp_micros()),
         };
+        let mut parts = vec![query::parse(&self.query, self.when).map_err(with_place)?];
+        if !self.sources.is_empty() {
+            parts.push(Query::or(self.sources.iter().map(of_source).collect()));
+        }
         Ok(Question {
-            query: query::parse(&self.query, self.when).map_err(with_place)?,
+            query: Query::and(parts),
             range,
             order: self.order,
         })
+    }
+}
+
+fn of_source(source: &Source) -> Query {
+    Query::Equals {
+        path: "source".into(),
+        value: source.to_string(),
+        at: 0,
     }
 }
 
@@ -369,6 +392,9 @@ pub(super) fn told(error: SearchError) -> anyhow::Error {
             message,
             ..
         } => with_place(QueryError { at, message }),
+        error @ (SearchError::UnknownField { .. } | SearchError::Counting { .. }) => {
+            WrongUsage(error.to_string()).into()
+        }
         error => error.into(),
     }
 }

@@ -42,6 +42,9 @@ CREATE TABLE damaged (
     problem   TEXT NOT NULL,
     found_us  INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE repaired (
+    seq       INTEGER PRIMARY KEY
+) STRICT;
 CREATE TABLE scrub (
     id        INTEGER PRIMARY KEY CHECK (id = 1),
     position  INTEGER NOT NULL,

@@ -9,10 +9,13 @@
 //! `ORGTRAIL__HTTP__LISTEN=0.0.0.0:7070` stands for `listen` in `[http]`, and wins over the file. It is taken as it is
 //! where text is wanted, and as TOML elsewhere: `ORGTRAIL__POLL__SWEEPS='["1h"]'`.
 
+mod access;
+pub mod changes;
 mod credential;
 mod error;
 mod keys;
 mod kinds;
+mod local;
 mod reader;
 mod stranger;
 #[cfg(test)]
@@ -32,7 +35,7 @@ use url::Url;
 pub use self::credential::{BadToken, CredentialError, CredentialSource};
 pub use self::error::{ConfigError, Mistake};
 use self::reader::Reader;
-use crate::access::{Auth, ForwardedHeader, PrincipalLimits};
+use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
 use crate::position::Source;
 
 /// The largest configuration file that is read.
@@ -76,6 +79,8 @@ pub struct HttpConfig {
     pub access_log: TimeDelta,
     /// `[http.limits]`: what one principal may take.
     pub limits: PrincipalLimits,
+    /// `[http.access]`: Cloudflare Access in front; only together with [`Auth::Tokens`].
+    pub access: Option<CloudflareAccess>,
 }
 
 /// `[upstream]`

@@ -7,6 +7,7 @@ mod access;
 mod access_log;
 mod access_writer;
 mod admission;
+mod assertion;
 mod bucket;
 mod connection;
 mod cors;

@@ -38,7 +38,7 @@
 //! - [`search`]: a question, the index, the log, an answer. Pages, counts, histories, diffs, exports and streams.
 //! - [`people`] and [`orgtrail_cloudflare::member`]: what Cloudflare's lists say about actors and accounts.
 //! - [`mod@summary`]: one plain sentence about an entry.
-//! - [`access`]: who may ask: the form of tokens, permissions, grants.
+//! - [`access`]: who may ask: the form of tokens, assertions of Cloudflare Access, permissions, grants. [`keyring`] has the keys.
 //! - [`http`]: the routes. A handler reads the request, calls one function and wraps the result.
 //!
 //! # 5. The program around it
@@ -71,6 +71,7 @@ pub mod health;
 pub mod http;
 pub mod import;
 pub mod invariant;
+pub mod keyring;
 pub mod ledger;
 pub mod mask;
 pub mod owner;

@@ -15,7 +15,7 @@ use super::error::Place;
 use super::reader::{Header, Reader, Table, Taken};
 use super::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
-    PollConfig, UpstreamConfig, kinds,
+    PollConfig, UpstreamConfig, access, kinds, local,
 };
 use crate::access::{Auth, ForwardedHeader, PrincipalLimits};
 use crate::position::Source;
@@ -50,12 +50,21 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
     });
     let (data_dir, http, upstream, poll, organizations, accounts) = top;
 
-    let (http, limits) = reader.read(Header::Table("http"), http, |table| {
-        (read_http(table), table.table("limits"))
+    let (http, limits, access) = reader.read(Header::Table("http"), http, |table| {
+        (
+            read_http(table),
+            table.table("limits"),
+            table.table("access"),
+        )
     });
     let limits = reader.read(Header::Table("http.limits"), limits, read_limits);
-    let http = http.zip(limits);
-    let http = http.map(|(http, limits)| HttpConfig { limits, ..http });
+    let access = access::read(reader, access, http.as_ref().map(|http| http.auth));
+    let http = http.zip(limits).zip(access);
+    let http = http.map(|((http, limits), access)| HttpConfig {
+        limits,
+        access,
+        ..http
+    });
     let upstream = reader.read(Header::Table("upstream"), upstream, read_upstream);
     let poll = reader.read(Header::Table("poll"), poll, read_poll);
     if organizations.as_ref().is_some_and(Vec::is_empty)
@@ -130,7 +139,7 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         .value
         .iter()
         .flatten()
-        .any(|url| !kinds::is_this_machine(url));
+        .any(|url| !local::is_this_machine(url));
     if auth.value == Some(Auth::None) && (is_behind_a_proxy || is_public) {
         table.object(
             auth.place.clone(),
@@ -138,7 +147,7 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         );
     }
     if let (Some(address), Some(Auth::None)) = (listen.value, auth.value)
-        && !kinds::is_loopback(address.ip())
+        && !local::is_loopback(address.ip())
     {
         table.object(
             auth.place,
@@ -158,6 +167,7 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         forwarded_header: forwarded_header.value?,
         access_log: access_log.value?,
         limits: PrincipalLimits::default(),
+        access: None,
     })
 }
 

@@ -31,6 +31,14 @@ pub(super) enum Header {
 }
 
 impl Header {
+    /// What the header of a table inside this part is.
+    fn path(self, name: &str) -> String {
+        match self {
+            Self::Top => name.to_owned(),
+            Self::Table(outer) | Self::Each(outer) => format!("{outer}.{name}"),
+        }
+    }
+
     /// The environment variable that stands for a key here.
     fn variable(self, key: &str) -> Option<String> {
         let name = match self {
@@ -285,7 +293,7 @@ impl<'t> Table<'_, 't> {
                 let found = kind_of(other);
                 self.object(
                     Some(place),
-                    format!("`{name}` is a table, not {found}: write `[{name}]` on a line of its own and its keys below"),
+                    format!("`{name}` is a table, not {found}: write `[{}]` on a line of its own and its keys below", self.header.path(name)),
                 );
                 None
             }
@@ -314,7 +322,7 @@ impl<'t> Table<'_, 't> {
         if items.is_none() {
             self.object(
                 Some(place),
-                format!("`{name}` can be several: write `[[{name}]]` with two brackets, and the `id` of one below"),
+                format!("`{name}` can be several: write `[[{}]]` with two brackets, and the keys of one below", self.header.path(name)),
             );
         }
         items

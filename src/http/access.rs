@@ -7,21 +7,25 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, COOKIE};
 use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use url::Url;
 
 use super::access_writer::AccessWriter;
+use super::assertion;
 use super::limit::Usage;
-use super::principal::{Credential, Principal};
+use super::principal::{Credential, Principal, session};
 use super::problem::Problem;
 use super::proxy::Requester;
 use super::strangers::Strangers;
-use crate::access::{Auth, ForwardedHeader, PrincipalLimits};
+use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
 use crate::clock::Clock;
+use crate::keyring::Keyring;
 use crate::owner::OwnerSecret;
 use crate::store::{AccessChange, AccessLine, AccessStore, StoreError};
 use crate::task;
@@ -47,6 +51,8 @@ pub struct AccessSettings {
     pub forwarded_header: ForwardedHeader,
     /// What one principal may take.
     pub limits: PrincipalLimits,
+    /// Whose assertions of Cloudflare Access are believed, and the keys that sign them.
+    pub cloudflare: Option<(CloudflareAccess, Keyring)>,
 }
 
 /// How many things an answer has, for the access log. Handlers add it to their answers.
@@ -61,12 +67,18 @@ pub(super) struct SignedIn(pub(super) String);
 #[derive(Clone)]
 pub struct Access {
     store: AccessStore,
-    settings: Arc<AccessSettings>,
-    usage: Usage,
+    current: Arc<watch::Sender<Current>>,
     /// What proves that the owner of the data directory asks; `None`: nothing does.
     owner: Option<Arc<OwnerSecret>>,
     strangers: Strangers,
     writer: AccessWriter,
+}
+
+/// What can be changed while the service runs. A clone is the same.
+#[derive(Clone)]
+struct Current {
+    settings: Arc<AccessSettings>,
+    usage: Usage,
 }
 
 impl Access {
@@ -74,8 +86,10 @@ impl Access {
     #[must_use]
     pub fn new(store: AccessStore, settings: AccessSettings, owner: Option<OwnerSecret>) -> Self {
         Self {
-            usage: Usage::new(settings.limits),
-            settings: Arc::new(settings),
+            current: Arc::new(watch::Sender::new(Current {
+                usage: Usage::new(settings.limits),
+                settings: Arc::new(settings),
+            })),
             owner: owner.map(Arc::new),
             strangers: Strangers::new(),
             writer: AccessWriter::new(store.clone()),
@@ -95,16 +109,56 @@ impl Access {
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::default(),
             limits: PrincipalLimits::default(),
+            cloudflare: None,
         };
         Ok(Self::new(AccessStore::open(dir)?, settings, None))
     }
 
-    pub(super) fn settings(&self) -> &AccessSettings {
-        &self.settings
+    /// The settings as they are now.
+    #[must_use]
+    pub fn settings(&self) -> Arc<AccessSettings> {
+        Arc::clone(&self.current.borrow().settings)
     }
 
-    pub(super) fn usage(&self) -> &Usage {
-        &self.usage
+    /// Uses other settings from now on. With other limits, what the principals have taken is forgotten.
+    pub fn change(&self, settings: AccessSettings) {
+        self.current.send_modify(|current| {
+            if current.settings.limits != settings.limits {
+                current.usage = Usage::new(settings.limits);
+            }
+            current.settings = Arc::new(settings);
+        });
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.current.borrow().usage.clone()
+    }
+
+    /// Keeps the keys of Cloudflare Access, of whatever team the settings name, until `stop`.
+    pub async fn keep_keys(self, stop: CancellationToken) {
+        let mut changes = self.current.subscribe();
+        loop {
+            let settings = Arc::clone(&changes.borrow_and_update().settings);
+            let keeping = async {
+                match &settings.cloudflare {
+                    Some((_, keyring)) => keyring.keep(stop.clone()).await,
+                    None => stop.cancelled().await,
+                }
+            };
+            let other_keys = async {
+                let url = |settings: &AccessSettings| {
+                    let cloudflare = settings.cloudflare.as_ref();
+                    cloudflare.map(|(_, keyring)| keyring.url().clone())
+                };
+                let before = url(&settings);
+                let changed = changes.wait_for(|now| url(&now.settings) != before).await;
+                changed.is_ok()
+            };
+            tokio::select! {
+                () = keeping => return,
+                _ = other_keys => {}
+            }
+        }
     }
 
     /// Who sends a request.
@@ -118,13 +172,36 @@ impl Access {
         client: &Requester,
         clock: &Clock,
     ) -> Result<Principal, Problem> {
-        if self.settings.auth == Auth::None {
+        let settings = self.settings();
+        if settings.auth == Auth::None {
             return Ok(Principal::local());
         }
         let refused = |problem| self.count_stranger(client.address, clock, problem);
+        // A token that is sent wins over the assertion that a proxy adds.
+        let is_assertion_used = assertion::is_sent(headers) && !headers.contains_key(AUTHORIZATION);
+        let cloudflare = settings.cloudflare.as_ref();
+        let Some((settings, keyring)) = cloudflare.filter(|_| is_assertion_used) else {
+            let found = self.identify_by_credential(headers, client, clock).await;
+            return found.map_err(refused);
+        };
+        if session(headers, self.is_https(client)).is_some()
+            && let Ok(principal) = self.identify_by_credential(headers, client, clock).await
+        {
+            return Ok(principal);
+        }
+        let found = assertion::identify((settings, keyring), headers, clock.now()).await;
+        found.map_err(refused)
+    }
+
+    /// Who sends a token, a session's cookie or the owner's secret. A refusal is not counted here.
+    async fn identify_by_credential(
+        &self,
+        headers: &HeaderMap,
+        client: &Requester,
+        clock: &Clock,
+    ) -> Result<Principal, Problem> {
         let is_https = self.is_https(client);
-        let credential = Credential::read(self.owner.as_deref(), headers, is_https);
-        let credential = credential.map_err(refused)?;
+        let credential = Credential::read(self.owner.as_deref(), headers, is_https)?;
         let Some(hash) = credential.hash() else {
             return Ok(Principal::system(headers));
         };
@@ -139,7 +216,7 @@ impl Access {
         if found.is_ok() != is_known {
             self.strangers.remember(hash, found.is_ok());
         }
-        found.map_err(refused)
+        found
     }
 
     /// Who sends a request to a route that needs no credential; `None` when it sends no valid one.
@@ -150,10 +227,10 @@ impl Access {
         client: &Requester,
         clock: &Clock,
     ) -> Option<Principal> {
-        let sends_one = [header::AUTHORIZATION, header::COOKIE]
+        let sends_one = [AUTHORIZATION, COOKIE, assertion::HEADER]
             .iter()
             .any(|name| headers.contains_key(name));
-        if self.settings.auth == Auth::Tokens && !sends_one {
+        if self.settings().auth == Auth::Tokens && !sends_one {
             return None;
         }
         self.identify(headers, client, clock).await.ok()
@@ -161,7 +238,8 @@ impl Access {
 
     /// Whether people reach the service by https.
     pub(super) fn is_https(&self, client: &Requester) -> bool {
-        let public = self.settings.public_url.as_ref();
+        let settings = self.settings();
+        let public = settings.public_url.as_ref();
         client.is_https || public.is_some_and(|url| url.scheme() == "https")
     }
 
@@ -242,8 +320,14 @@ impl Access {
     }
 
     /// Whether a principal would be answered now: its token may have been revoked or its session have ended while an answer
-    /// is streamed. Not if that cannot be found out.
+    /// is streamed. Its assertion may have expired, or its grant have changed. Not if that cannot be found out.
     pub(super) async fn still_answers(&self, principal: &Principal, now: DateTime<Utc>) -> bool {
+        if let Some(identity) = principal.identity() {
+            let settings = self.settings();
+            let cloudflare = settings.cloudflare.as_ref();
+            let grant = cloudflare.and_then(|(settings, _)| settings.grant_of(identity));
+            return now < identity.expires_at && grant == Some(principal.grant());
+        }
         let principal = principal.clone();
         let still = self.work(move |store| Ok(principal.is_valid(store, now)?));
         still.await.unwrap_or_default()

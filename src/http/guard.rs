@@ -16,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::AppState;
 use super::admission::of_principal;
+use super::assertion;
 use super::connection;
 use super::cors;
 use super::limit::RateState;
@@ -153,6 +154,10 @@ async fn admit(
         principal: principal.name().to_owned(),
         ..Refused::unknown(problem)
     };
+    let may_ask = |origin: &str| is_allowed(app, origin) || is_own_origin(app, client, origin);
+    if principal.identity().is_some() && assertion::is_foreign(headers, may_ask) {
+        return Err(refused(Problem::foreign_page()));
+    }
     let counted = access.usage().request(&principal, app.clock.steady());
     let rate = counted.map_err(|over| Refused {
         rate: Some(over.state),
@@ -201,7 +206,7 @@ pub(super) async fn check_origin(
     let origin = headers
         .get(header::ORIGIN)
         .and_then(|origin| origin.to_str().ok());
-    let allowed = origin.filter(|origin| settings.cors_origins.iter().any(|known| known == origin));
+    let allowed = origin.filter(|origin| is_allowed(&app, origin));
     let allowed = allowed.map(ToOwned::to_owned);
     if allowed.is_some() && *method == Method::OPTIONS {
         return cors::preflight(allowed.as_deref());
@@ -248,16 +253,25 @@ fn refuse_foreign_change(
     is_allowed: bool,
 ) -> Option<Problem> {
     let origin = origin.filter(|_| !method.is_safe() && !is_allowed)?;
+    (!is_own_origin(app, client, origin)).then(|| Problem::foreign_origin(origin))
+}
+
+/// Whether pages of an origin may ask, by `cors_origins`.
+fn is_allowed(app: &AppState, origin: &str) -> bool {
+    let settings = app.access.settings();
+    settings.cors_origins.iter().any(|known| known == origin)
+}
+
+/// Whether an origin is the service's own, as its clients reach it.
+fn is_own_origin(app: &AppState, client: &Requester, origin: &str) -> bool {
     let host = origin.split_once("://").map(|(_, host)| host);
-    let is_own =
-        host.is_some_and(|host| is_public(app, host) || client.host.as_deref() == Some(host));
-    (!is_own).then(|| Problem::foreign_origin(origin))
+    host.is_some_and(|host| is_public(app, host) || client.host.as_deref() == Some(host))
 }
 
 /// Whether a host, with a port or without, is that of `public_url`.
 fn is_public(app: &AppState, host: &str) -> bool {
-    let public = app.access.settings().public_url.as_ref();
-    public.is_some_and(|url| {
+    let settings = app.access.settings();
+    settings.public_url.as_ref().is_some_and(|url| {
         let authority = url.authority();
         let default_port = url
             .port_or_known_default()

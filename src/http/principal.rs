@@ -1,7 +1,7 @@
 //! Who sends a request, and what they may do.
 //!
-//! A request proves it by a token (`Authorization: Bearer`), by the cookie of a session, or by the secret that only the
-//! owner of the data directory can read. With `auth = "none"` everyone on this machine is one principal.
+//! A request proves it by a token (`Authorization: Bearer`), by the cookie of a session, by an assertion of Cloudflare Access,
+//! or by the secret that only the owner of the data directory can read. With `auth = "none"` everyone on this machine is one principal.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use tracing::debug;
 
 use super::problem::Problem;
-use crate::access::{ApiToken, Grant, Permission, SecretHash, SessionKey};
+use crate::access::{ApiToken, Grant, Identity, Permission, Permissions, SecretHash, SessionKey};
 use crate::engine::Scope;
 use crate::owner::{OwnerSecret, USER_HEADER, system_principal};
 use crate::store::{AccessStore, StoreError, TokenRow};
@@ -36,6 +36,8 @@ struct Inner {
     token: Option<TokenRow>,
     /// The session that it sent.
     session: Option<SecretHash>,
+    /// Who is signed in at Cloudflare Access.
+    identity: Option<Identity>,
     /// Whether it may take only so much at a time.
     is_limited: bool,
 }
@@ -48,6 +50,7 @@ impl Principal {
             grant: Grant::everything(),
             token: None,
             session: None,
+            identity: None,
             is_limited: false,
         }))
     }
@@ -70,6 +73,23 @@ impl Principal {
             grant: token.grant.clone(),
             token: Some(token),
             session,
+            identity: None,
+            is_limited: true,
+        }))
+    }
+
+    /// Who is signed in at Cloudflare Access, and what they may do; `None`: nothing.
+    pub(super) fn of_identity(identity: Identity, grant: Option<Grant>) -> Self {
+        let nothing = Grant {
+            permissions: Permissions::default(),
+            ..Grant::everything()
+        };
+        Self(Arc::new(Inner {
+            name: identity.principal_name(),
+            grant: grant.unwrap_or(nothing),
+            token: None,
+            session: None,
+            identity: Some(identity),
             is_limited: true,
         }))
     }
@@ -125,6 +145,17 @@ impl Principal {
         self.0.token.as_ref()
     }
 
+    /// Who is signed in at Cloudflare Access.
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        self.0.identity.as_ref()
+    }
+
+    /// When what it sent expires.
+    pub(super) fn expires_at(&self) -> Option<DateTime<Utc>> {
+        let of_token = self.token().and_then(|token| token.expires_at);
+        of_token.or(self.identity().map(|identity| identity.expires_at))
+    }
+
     /// Whether its token and its session are still valid. Reads the database.
     pub(super) fn is_valid(
         &self,
@@ -150,8 +181,13 @@ impl Principal {
         if self.0.grant.permissions.contains(permission) {
             return Ok(());
         }
+        let lacks = match (&self.0.identity, self.0.grant.permissions.is_empty()) {
+            (None, _) => "the token does not have",
+            (Some(_), false) => "its grant in `[[http.access.grants]]` does not have",
+            (Some(_), true) => "no grant in `[[http.access.grants]]` gives to this identity",
+        };
         Err(Problem::forbidden(format!(
-            "this needs the scope `{}`, which the token does not have",
+            "this needs the scope `{}`, which {lacks}",
             permission.as_str()
         )))
     }

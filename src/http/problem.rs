@@ -238,6 +238,16 @@ impl Problem {
         )
     }
 
+    /// Who is signed in cannot be verified now.
+    pub(super) fn no_keys() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "urn:orgtrail:problem:no-keys",
+            "The keys of Cloudflare Access cannot be fetched",
+            "assertions of Cloudflare Access cannot be verified; the reason is in the log of the service, and tokens are still answered",
+        )
+    }
+
     /// The access log cannot be written.
     pub(super) fn unrecorded() -> Self {
         Self::new(
@@ -372,7 +382,7 @@ impl Problem {
             StatusCode::FORBIDDEN,
             "urn:orgtrail:problem:foreign-page",
             "Not for other sites",
-            "with `auth = \"none\"` a browser is not answered for a page of another site",
+            "without a token a browser is not answered for a page of another site; `http.cors_origins` lists the sites that may ask",
         )
     }
 

@@ -38,7 +38,7 @@ struct Begun {
 #[derive(Serialize)]
 pub(super) struct Me {
     principal: String,
-    /// The token's name; null where there is no token.
+    /// The token's name, or the name at Cloudflare Access; null where there is neither.
     name: Option<String>,
     scopes: Permissions,
     /// The sources that it is limited to; empty: all.
@@ -65,13 +65,15 @@ pub(super) async fn me(
 ) -> Counted<Me> {
     let grant = principal.grant();
     let token = principal.token();
+    let identity = principal.identity();
+    let signed_in_as = identity.and_then(|one| one.email.clone().or(one.common_name.clone()));
     let me = Me {
         principal: principal.name().to_owned(),
-        name: token.map(|token| token.name.clone()),
+        name: token.map(|token| token.name.clone()).or(signed_in_as),
         scopes: grant.permissions,
         sources: grant.sources.iter().map(ToString::to_string).collect(),
         bodies: grant.bodies,
-        expires_at: token.and_then(|token| token.expires_at).map(rfc3339),
+        expires_at: principal.expires_at().map(rfc3339),
         engine: EngineInfo {
             name: app.engine.name(),
             version: app.engine.version(),

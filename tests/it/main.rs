@@ -14,6 +14,7 @@ mod beside;
 mod cli;
 #[cfg(target_os = "linux")]
 mod clients;
+mod cloudflare_access;
 mod completeness;
 mod crash;
 mod damage;
@@ -46,6 +47,7 @@ mod people;
 mod quota;
 mod recovery;
 mod reference;
+mod reload;
 mod restart;
 mod rows;
 mod samples;

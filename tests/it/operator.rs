@@ -403,14 +403,14 @@ async fn a_saved_page_of_the_api_is_imported_however_it_is_printed() {
 }
 
 /// A service in a process of its own, and what it logs.
-struct Served {
+pub(crate) struct Served {
     child: Child,
-    url: String,
-    log: Arc<Mutex<String>>,
+    pub(crate) url: String,
+    pub(crate) log: Arc<Mutex<String>>,
 }
 
 impl Served {
-    fn start(dir: &Path, config: &str) -> Self {
+    pub(crate) fn start(dir: &Path, config: &str) -> Self {
         std::fs::write(dir.join("orgtrail.toml"), config).unwrap();
         let mut child = orgtrail()
             .current_dir(dir)
@@ -442,7 +442,7 @@ impl Served {
         Self { child, url, log }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(
             Command::new("kill")
@@ -454,7 +454,7 @@ impl Served {
     }
 
     /// Waits until the log has a line with this.
-    fn until(&self, wanted: &str) -> String {
+    pub(crate) fn until(&self, wanted: &str) -> String {
         let begun = Instant::now();
         loop {
             let log = self.log.lock().unwrap().clone();
@@ -484,7 +484,7 @@ impl Served {
         }
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.signal("-TERM");
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}: {}", self.log.lock().unwrap());

@@ -18,6 +18,7 @@ mod export;
 mod fair;
 mod guard;
 mod limit;
+mod panics;
 mod params;
 mod people;
 mod pivot;
@@ -68,7 +69,8 @@ use self::admission::{
 use self::connection::Timeouts;
 use self::fair::FairPermits;
 use self::guard::{Needs, Required};
-use self::problem::{Panics, Problem};
+use self::panics::Panics;
+use self::problem::Problem;
 use self::response_memory::ResponseMemory;
 
 /// How long a stop waits for answers under way.

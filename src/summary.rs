@@ -1,7 +1,7 @@
 //! One plain sentence about an entry: who did what to which thing.
 //!
 //! For people: `ann@example.com removed ben@example.com from Example Holdings, by dashboard, from 198.51.100.128`. Products
-//! and actions that [`words`] knows have their own words; of any other, the entry's own description or type is used.
+//! and actions that `words` knows have their own words; of any other, the entry's own description or type is used.
 //! The sentence depends on the entry and the account's name alone: of an entry without bodies it has nothing of them.
 
 mod facts;

@@ -29,7 +29,7 @@ use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::{debug, warn};
 
-use super::problem::Panics;
+use super::panics::Panics;
 use crate::sync::lock;
 
 /// The times after which a connection is closed.

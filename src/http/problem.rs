@@ -4,14 +4,11 @@
 //! a few words.
 
 use std::num::NonZeroU16;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tokio::task::JoinError;
 use tracing::error;
 
 use crate::engine::EngineError;
@@ -437,39 +434,6 @@ impl Problem {
             "The service failed",
             detail,
         )
-    }
-}
-
-/// Counts the panics that ended a request. A clone is the same count.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Panics(Arc<AtomicU64>);
-
-impl Panics {
-    /// Counts and logs a panic; gives what its request is answered. The panic itself has been written to standard error.
-    pub(super) fn count(&self) -> Problem {
-        let panics = self.0.fetch_add(1, Ordering::Relaxed) + 1;
-        error!(
-            panics,
-            "A request ended with a panic; this is a bug. Others go on."
-        );
-        Problem::internal()
-    }
-
-    /// As [`Panics::count`], as the whole answer.
-    pub(super) fn answer(&self) -> Response {
-        self.count().into_response()
-    }
-
-    /// Counts it if a task ended with a panic.
-    pub(super) fn count_if<T>(&self, ended: &Result<T, JoinError>) {
-        if ended.as_ref().is_err_and(JoinError::is_panic) {
-            self.count();
-        }
-    }
-
-    /// How many there have been since the start.
-    pub(super) fn so_far(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -85,7 +85,7 @@ pub(super) fn noun(product: Option<&str>, kind: Option<&str>) -> Option<Noun> {
         .filter(|(name, ..)| name.eq_ignore_ascii_case(product));
     let exact = of_product
         .clone()
-        .find(|(_, row, _)| *row != "" && kind == Some(row));
+        .find(|(_, row, _)| !row.is_empty() && kind == Some(row));
     let row = exact.or_else(|| of_product.clone().find(|(_, row, _)| row.is_empty()));
     row.map(|(.., noun)| *noun)
 }

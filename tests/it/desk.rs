@@ -225,6 +225,7 @@ fn access(data: &Path, auth: Auth) -> Access {
         cors_origins: Vec::new(),
         trusted_proxies: Vec::new(),
         forwarded_header: orgtrail::access::ForwardedHeader::default(),
+        cloudflare: None,
         limits,
     };
     Access::new(AccessStore::open(data).unwrap(), settings, None)

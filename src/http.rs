@@ -15,6 +15,7 @@ mod counted;
 mod coverage;
 mod events;
 mod export;
+mod failures;
 mod fair;
 mod guard;
 mod limit;

@@ -1,7 +1,5 @@
-//! What a failed request is told: `application/problem+json`, RFC 9457.
-//!
-//! A person's mistake is told with its place. Our own failures are logged whole here, the one place they end, and told in
-//! a few words.
+//! The answer to a request that failed: `application/problem+json`, RFC 9457. A wrong parameter is named, with the place of the
+//! mistake.
 
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -9,13 +7,10 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tracing::error;
 
-use crate::engine::EngineError;
 use crate::event::AuditEvent;
 use crate::position::{Seq, rfc3339};
-use crate::search::SearchError;
-use crate::store::{Erased, StoreError};
+use crate::store::Erased;
 use crate::wording::quoted;
 
 /// A failed request's answer.
@@ -102,7 +97,7 @@ impl Problem {
         self.status
     }
 
-    fn new(
+    pub(super) fn new(
         status: StatusCode,
         kind: &'static str,
         title: &'static str,
@@ -325,6 +320,11 @@ impl Problem {
         )
     }
 
+    /// The same, with the character of the query that it is about.
+    pub(super) fn at(self, at: Option<usize>) -> Self {
+        Self { at, ..self }
+    }
+
     /// That a field is unknown, as far as the index has come.
     pub(super) fn of_unknown_field(self) -> Self {
         Self {
@@ -463,81 +463,5 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
-    }
-}
-
-impl From<SearchError> for Problem {
-    fn from(error: SearchError) -> Self {
-        match error {
-            SearchError::Query(error) => Self {
-                at: Some(error.at),
-                ..Self::parameter("q", error.message)
-            },
-            SearchError::UnknownField {
-                parameter,
-                at,
-                message,
-            } => Self {
-                at,
-                ..Self::parameter(parameter, message).of_unknown_field()
-            },
-            SearchError::Counting { parameter, message } => Self::parameter(parameter, message),
-            SearchError::Cursor(message) => Self::parameter("cursor", message),
-            SearchError::Behind { .. } => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "urn:orgtrail:problem:rebuilding",
-                "The index is being rebuilt",
-                error.to_string(),
-            ),
-            SearchError::Engine(error) => error.into(),
-            SearchError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<csv::Error> for Problem {
-    fn from(error: csv::Error) -> Self {
-        error!(error = %error, "A request failed at its CSV.");
-        Self::internal()
-    }
-}
-
-impl From<serde_json::Error> for Problem {
-    fn from(error: serde_json::Error) -> Self {
-        error!(error = %error, "A request failed at its JSON.");
-        Self::internal()
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        error!(error = %error, "A request failed at the log.");
-        Self::internal()
-    }
-}
-
-impl From<EngineError> for Problem {
-    fn from(error: EngineError) -> Self {
-        match error {
-            EngineError::Question(error) => SearchError::Query(error).into(),
-            EngineError::Parameter { parameter, message } => Self::parameter(parameter, message),
-            EngineError::Unavailable => Self::unavailable(),
-            EngineError::TooLarge => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "urn:orgtrail:problem:too-large",
-                "Too much memory",
-                error.to_string(),
-            ),
-            EngineError::CutOff { .. } => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "urn:orgtrail:problem:too-slow",
-                "Too slow",
-                error.to_string(),
-            ),
-            error => {
-                error!(error = %error, "A request failed at the index.");
-                Self::internal()
-            }
-        }
     }
 }

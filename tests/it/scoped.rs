@@ -412,6 +412,8 @@ fn without_times(value: &mut Value) {
                     "received_at",
                     "next_cursor",
                     "previous_cursor",
+                    "cursor",
+                    "after",
                     "first_seen_at",
                     "last_sealed_at",
                     "sealed_before",

@@ -28,10 +28,24 @@ bench:
 bench-scale *sizes="1000000":
     cargo bench --locked --bench scale -- {{sizes}}
 
+# Backup and restore of that many events, and what the poller notices
+bench-backup size="1000000":
+    cargo bench --locked --bench backup -- {{size}}
+
 # One fuzz target, for so many seconds: document, query, upstream_reply, import_line
 fuzz target seconds="60":
     mkdir -p fuzz/corpus/{{target}}
     cargo +nightly fuzz run --dev {{target}} fuzz/corpus/{{target}} fuzz/seeds/{{target}} -- -max_total_time={{seconds}} -timeout=60
+
+# The Debian package, in target/debian; needs `cargo install cargo-deb`
+deb:
+    cargo build --release --locked
+    mkdir -p target/package/completions
+    target/release/orgtrail man --out target/package/man
+    target/release/orgtrail completions bash > target/package/completions/orgtrail.bash
+    target/release/orgtrail completions zsh > target/package/completions/_orgtrail
+    target/release/orgtrail completions fish > target/package/completions/orgtrail.fish
+    cargo deb --no-build
 
 # The guide, in target/book
 book:

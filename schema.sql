@@ -6,6 +6,7 @@
 
 -- Who this log is. One row a fact.
 --   log_id: a UUID, made with the file. Whatever was derived from another log is known by it, and made again.
+--   restored_from, restored_us: of a log that was restored from a copy: the id that the copied log had, and when it was restored.
 --   sweeps, backfill_since: what the service last meant to do, spelled as in its configuration: `15m 1h 24h 7d`, `540d`. For
 --   those who ask what is proven, which depends on it.
 CREATE TABLE meta (
@@ -24,7 +25,8 @@ CREATE TABLE source (
     left_us         INTEGER,               -- when its organization no longer listed it, as two complete lists say; NULL while it does
     newest_us       INTEGER,               -- the latest `time_us` among its events
     events          INTEGER NOT NULL DEFAULT 0,
-    unlisted_us     INTEGER                -- when the first complete list of its organization without it was read; NULL while it is listed
+    unlisted_us     INTEGER,               -- when the first complete list of its organization without it was read; NULL while it is listed
+    newest_seq      INTEGER                -- the last place among its events; NULL until one comes, after an upgrade too
 ) STRICT;
 
 -- The organizations' lists of accounts. Until one was read completely, nobody knows which sources there are.
@@ -119,6 +121,11 @@ CREATE TABLE damaged (
     seq       INTEGER PRIMARY KEY,
     problem   TEXT NOT NULL,
     found_us  INTEGER NOT NULL
+) STRICT;
+
+-- Events whose body was put back, until the index has made their documents again.
+CREATE TABLE repaired (
+    seq       INTEGER PRIMARY KEY
 ) STRICT;
 
 -- How far the log has been checked against its hashes. At most one row.

@@ -46,9 +46,15 @@ impl Backoff {
     /// The wait after the last failure; before any, the first wait.
     #[must_use]
     pub fn wait(&self) -> TimeDelta {
-        let doublings = self.failures.saturating_sub(1).min(MAX_DOUBLINGS);
-        (self.first * (1 << doublings)).min(self.longest)
+        wait_after(self.failures, self.first, self.longest)
     }
+}
+
+/// The wait after so many failures in a row: `first` after one, twice as long after each further one, up to `longest`.
+#[must_use]
+pub fn wait_after(failures: u32, first: TimeDelta, longest: TimeDelta) -> TimeDelta {
+    let doublings = failures.saturating_sub(1).min(MAX_DOUBLINGS);
+    (first * (1 << doublings)).min(longest)
 }
 
 #[cfg(test)]

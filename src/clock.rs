@@ -108,11 +108,11 @@ impl Clock {
 
 /// Cancels work from another thread when its result is no longer needed. A clone cancels the same work.
 #[derive(Clone, Debug, Default)]
-pub struct CallOff(Arc<AtomicBool>);
+pub struct Cancel(Arc<AtomicBool>);
 
-impl CallOff {
-    /// Calls it off.
-    pub fn call_off(&self) {
+impl Cancel {
+    /// Cancels it.
+    pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
@@ -123,7 +123,7 @@ pub struct Deadline {
     clock: Clock,
     at: DateTime<Utc>,
     allowed: TimeDelta,
-    call_off: CallOff,
+    cancel: Cancel,
 }
 
 impl Deadline {
@@ -135,20 +135,20 @@ impl Deadline {
             clock: clock.clone(),
             at: at.checked_add_signed(allowed).unwrap_or(at),
             allowed,
-            call_off: CallOff::default(),
+            cancel: Cancel::default(),
         }
     }
 
     /// The same deadline, which also passes as soon as the work is cancelled.
     #[must_use]
-    pub fn or(self, call_off: CallOff) -> Self {
-        Self { call_off, ..self }
+    pub fn or(self, cancel: Cancel) -> Self {
+        Self { cancel, ..self }
     }
 
     /// Whether it has come.
     #[must_use]
     pub fn has_passed(&self) -> bool {
-        self.call_off.0.load(Ordering::Relaxed) || self.clock.steady() >= self.at
+        self.cancel.0.load(Ordering::Relaxed) || self.clock.steady() >= self.at
     }
 
     /// How much time there was.

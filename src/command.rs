@@ -5,13 +5,19 @@
 
 mod access_log;
 mod backfill;
+mod backup;
 mod check;
+mod completions;
 mod demo;
+mod health;
 mod import;
+mod man;
 mod moment;
 mod print;
 mod reach;
+mod record;
 mod reindex;
+mod restore;
 mod scrub;
 mod search;
 mod serve;
@@ -27,7 +33,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use self::signals::{Hangup, listen};
@@ -96,6 +102,10 @@ enum Command {
     Search(search::Args),
     /// Show the state and the coverage of each source.
     Status(status::Args),
+    /// Ask a running service whether it lives, for the health check of a container.
+    ///
+    /// The exit code is 1 if it does not answer.
+    Health(health::Args),
     /// Read history from upstream in the foreground.
     ///
     /// The service must not be running: it reads history by itself.
@@ -113,6 +123,14 @@ enum Command {
     /// Lists what is damaged. What upstream still has with the same hash is put back; beside a running service it only lists. The
     /// exit code is 1 if damage remains.
     Scrub(scrub::Args),
+    /// Copy the log to a new directory and verify the copy. The service may be running.
+    ///
+    /// The copy is the log at one moment. Tokens, the access log and the search index are not in it.
+    Backup(backup::Args),
+    /// Fill the data directory from a backup, or from a database that another tool restored.
+    ///
+    /// Every event is compared with its hash first. The data directory must not hold a log, and no service may use it.
+    Restore(restore::Args),
     /// Create, list and revoke API tokens. The service may be running.
     Token(token::Args),
     /// Show who asked what, the newest first.
@@ -124,6 +142,24 @@ enum Command {
     Check,
     /// Print the commented example configuration.
     Config,
+    /// Print the completions of a shell.
+    Completions(completions::Args),
+    /// Print the manual page, or write the pages of all commands.
+    Man(man::Args),
+}
+
+/// A question that cannot be asked as it was written.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WrongUsage(String);
+
+/// The exit code of a command that ended with an error: 2 for wrong usage, and 1.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    match error.is::<WrongUsage>() {
+        true => 2,
+        false => 1,
+    }
 }
 
 impl Cli {
@@ -153,16 +189,21 @@ impl Cli {
             Command::Simulate(args) => block_on(simulate::run(args, listen(Hangup::Stop)?.stop)),
             Command::Search(args) => search::run(&args, &self.config),
             Command::Status(args) => status::run(&args, &self.config),
+            Command::Health(args) => health::run(&args, &self.config),
             Command::Backfill(args) => {
                 backfill::run(args, &self.config, &listen(Hangup::Stop)?.stop)
             }
             Command::Import(args) => import::run(&args, &self.config),
             Command::Reindex(args) => reindex::run(&args, &self.config),
             Command::Scrub(args) => scrub::run(&args, &self.config),
+            Command::Backup(args) => backup::run(&args, &self.config),
+            Command::Restore(args) => restore::run(&args, &self.config),
             Command::Token(args) => token::run(&args, &self.config),
             Command::AccessLog(args) => access_log::run(&args, &self.config),
             Command::Check => block_on(check::run(&self.config)),
             Command::Config => Ok(say(Config::example().trim_end())?),
+            Command::Completions(args) => completions::run(&args, Self::command()),
+            Command::Man(args) => man::run(&args, Self::command()),
         }
     }
 
@@ -217,8 +258,6 @@ fn shell_quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

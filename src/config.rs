@@ -9,11 +9,14 @@
 //! `ORGTRAIL__HTTP__LISTEN=0.0.0.0:7070` sets `listen` in `[http]`, and wins over the file. Its value is the text itself
 //! where the key is a text, and TOML elsewhere: `ORGTRAIL__POLL__SWEEPS='["1h"]'`.
 
+mod access;
+pub mod changes;
 mod credential;
 mod error;
 mod header;
 mod keys;
 mod kinds;
+mod local;
 mod reader;
 mod stranger;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! nothing could be proven even by an empty answer (upstream keeps no more, kept nothing yet, or the account did not exist),
 //! there is a gap whatever was scanned.
 
+mod reason;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -11,12 +12,16 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use self::verdict::{Missing, MissingTotal, Verdict, VerdictState, accounts_unknown, verdict};
+pub use self::reason::{Reason, Weight};
+pub use self::verdict::{
+    Missing, MissingTotal, Verdict, VerdictState, accounts_unknown, stretches, verdict,
+};
+use crate::engine::Scope;
 use crate::health::{Board, Health, State};
 use crate::invariant;
 use crate::ledger::{self, Aims, Sealed};
 use crate::position::{Source, Window, rfc3339};
-use crate::store::{GapCause, Progress, SourceRow, Store, StoreError};
+use crate::store::{Progress, SourceRow, Store, StoreError};
 
 /// What is asked about. Moments are widened to whole seconds.
 #[derive(Debug, Clone, Default)]
@@ -80,53 +85,6 @@ pub struct Gap {
     pub detail: Option<String>,
 }
 
-/// Why nothing is proven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// It will be scanned.
-    NotYet,
-    /// It is older than the configuration asks for.
-    NotAskedFor,
-    /// The source fails.
-    Failing,
-    /// The credential was refused.
-    CredentialRefused,
-    /// This machine's clock and upstream's differ, or a clock is behind what was read before.
-    Clock,
-    /// An entry in it is too large to take.
-    EntryTooLarge,
-    /// An answer about it is not JSON, or there is no way to read all of it.
-    Unreadable,
-    /// Upstream shows entries of another log there, and none of this one.
-    ForeignEntries,
-    /// Upstream keeps entries for 18 months, and this is older.
-    OlderThanUpstreamKeeps,
-    /// Upstream did not keep such logs then.
-    BeforeUpstreamKept,
-    /// Upstream says that the account was made later.
-    BeforeTheAccountExisted,
-    /// The account had left its organization.
-    Left,
-    /// No such source is followed.
-    NotFollowed,
-    /// The organization's list of accounts was not read completely within the last day: it may have accounts that are not
-    /// followed.
-    AccountsUnknown,
-    /// It is held, and not in this answer: the index is behind, or it arrived after the answer's first page.
-    NotSearchableYet,
-}
-
-impl From<GapCause> for Reason {
-    fn from(cause: GapCause) -> Self {
-        match cause {
-            GapCause::TooLarge => Self::EntryTooLarge,
-            GapCause::Unreadable => Self::Unreadable,
-            GapCause::Foreign => Self::ForeignEntries,
-        }
-    }
-}
-
 /// Where a page of the answer begins: with what this source has from that moment on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
@@ -152,10 +110,11 @@ pub struct Page {
 pub fn sources(
     store: &Store,
     board: Option<&Board>,
+    scope: &Scope,
     asked: &Asked,
     now: DateTime<Utc>,
 ) -> Result<Vec<SourceCoverage>, StoreError> {
-    Ok(page(store, board, asked, None, usize::MAX, now)?.sources)
+    Ok(page(store, board, scope, asked, None, usize::MAX, now)?.sources)
 }
 
 /// A page of the same: at most `max` intervals and gaps, from `from` on. One source at a time is looked at.
@@ -165,6 +124,7 @@ pub fn sources(
 pub fn page(
     store: &Store,
     board: Option<&Board>,
+    scope: &Scope,
     asked: &Asked,
     from: Option<&Start>,
     max: usize,
@@ -172,7 +132,7 @@ pub fn page(
 ) -> Result<Page, StoreError> {
     let mut left = max;
     let mut sources = Vec::new();
-    let next = look(store, board, asked, from, now, |found| {
+    let next = look(store, board, scope, asked, from, now, |found| {
         if left == 0 {
             return Some(found.source.clone().into());
         }
@@ -248,6 +208,7 @@ impl Found {
 fn look<T>(
     store: &Store,
     board: Option<&Board>,
+    scope: &Scope,
     asked: &Asked,
     from: Option<&Start>,
     now: DateTime<Utc>,
@@ -259,7 +220,9 @@ fn look<T>(
         .iter()
         .map(|source| (source.clone(), None))
         .collect();
-    for row in store.sources()? {
+    // A source outside the scope is answered as one that was never followed.
+    let followed = store.sources()?.into_iter();
+    for row in followed.filter(|row| scope.has_source(&row.source)) {
         if asked.sources.is_empty() || rows.contains_key(&row.source) {
             rows.insert(row.source.clone(), Some(row));
         }

@@ -4,6 +4,7 @@
 //! no field (every one is optional, enumerations grow). An entry that cannot be understood is still an entry: it carries
 //! the reason. This module does not know where entries come from, nor where they are kept.
 
+mod bodies;
 pub mod searchable;
 
 use std::fmt::Write as _;

@@ -223,6 +223,13 @@ pub const FIELDS: &[Field] = &[
         "the resource itself; not in upstream's reference, but seen",
     ),
     event("source", Kind::Id, "the log it came from: `accounts/ID`"),
+    event("seq", Kind::Number, "the event's place in this log"),
+    event(
+        "revision",
+        Kind::Number,
+        "how often upstream had changed the entry: 0 for its first form",
+    ),
+    event("received_at", Kind::Time, "when orgtrail received it"),
     event("problem", Kind::Text, "why the entry cannot be understood"),
     list(
         "actor.known.organization",

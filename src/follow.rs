@@ -98,12 +98,17 @@ impl Wake {
         Arc::clone(&self.nudge)
     }
 
+    /// How long `pause` is at most.
+    fn length(&self, pause: &Pause) -> Duration {
+        match pause {
+            Pause::Idle(next_in) => next_in.map_or(self.look_every, std_of),
+            Pause::Failed(wait) => std_of(*wait),
+        }
+    }
+
     /// Waits for the next head, a nudge, or the end of `pause`.
     async fn after(&mut self, pause: Pause) {
-        let (wait, heeds_heads) = match pause {
-            Pause::Idle(next_in) => (next_in.map_or(self.look_every, std_of), true),
-            Pause::Failed(wait) => (std_of(wait), false),
-        };
+        let (wait, heeds_heads) = (self.length(&pause), matches!(pause, Pause::Idle(_)));
         tokio::select! {
             Ok(()) = self.heads.changed(), if heeds_heads => {}
             () = self.nudge.notified() => {}
@@ -139,6 +144,7 @@ pub async fn run<F: Follower>(
     while !stop.is_cancelled() {
         // Registered before looking: a head that is announced during the turn wakes the next one.
         wake.heads.mark_unchanged();
+        board.takes_turn(follower.name(), clock.steady());
         let turned;
         (follower, turned) = turn_blocking(follower).await;
         let pause = match turned {
@@ -157,6 +163,8 @@ pub async fn run<F: Follower>(
                 Pause::Failed(wait)
             }
         };
+        let due = TimeDelta::from_std(wake.length(&pause)).unwrap_or_default();
+        board.takes_turn(follower.name(), clock.steady() + due);
         tokio::select! {
             () = stop.cancelled() => break,
             () = wake.after(pause) => {}

@@ -87,6 +87,8 @@ struct Written {
     not_reached_since: Option<DateTime<Utc>>,
     /// How many turns have panicked.
     panics: u64,
+    /// When each credential's poller took its last turn, by the steady clock.
+    turns: BTreeMap<String, DateTime<Utc>>,
 }
 
 impl Board {
@@ -164,6 +166,25 @@ impl Board {
         let board = self.lock();
         let mut refused = board.refused.values();
         refused.any(|since| now - *since >= REFUSED_AFTER)
+    }
+
+    /// The poller of a credential looks for its next turn, at `now` by the steady clock. It does so again within a minute.
+    pub fn takes_turn(&self, credential: &str, now: DateTime<Utc>) {
+        let mut board = self.lock();
+        match board.turns.get_mut(credential) {
+            Some(last) => *last = now,
+            None => {
+                board.turns.insert(credential.to_owned(), now);
+            }
+        }
+    }
+
+    /// When each credential's poller looked for its next turn last, by the steady clock.
+    #[must_use]
+    pub fn next_turns(&self) -> Vec<(String, DateTime<Utc>)> {
+        let board = self.lock();
+        let turns = board.turns.iter();
+        turns.map(|(name, last)| (name.clone(), *last)).collect()
     }
 
     /// A turn panicked.

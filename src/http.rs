@@ -5,43 +5,57 @@
 
 mod access;
 mod access_log;
+mod access_writer;
 mod admission;
+mod assertion;
+mod bucket;
+mod connection;
 mod cors;
+mod counted;
 mod coverage;
 mod events;
 mod export;
+mod failures;
+mod fair;
 mod guard;
 mod limit;
-mod line;
+mod panics;
 mod params;
 mod people;
 mod pivot;
 mod principal;
 mod problem;
 mod proxy;
+mod recording;
+mod request_body;
+mod response_memory;
+mod scoped;
 mod session;
 mod status;
+mod strangers;
 mod stream;
 mod tally;
-mod unread;
+mod v4;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::handler::Handler as _;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
+use orgtrail_cloudflare::request::BASE_PATH;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::Permission;
-use crate::clock::{CallOff, Clock, Deadline};
-use crate::engine::{Caller, Engine, Scope, View};
+use crate::clock::{Cancel, Clock, Deadline};
+use crate::engine::Engine;
 use crate::follow::board::FollowerBoard;
 use crate::health::Board;
 use crate::search::Pivot;
@@ -53,10 +67,12 @@ use self::admission::{
     Exports, MAX_LONG_QUESTIONS, MAX_PIECES, MAX_QUESTIONS, MAX_TAIL_PATTERNS_KIB, MAX_WAITING,
     SPARE_CONNECTIONS,
 };
-use self::guard::Needs;
-use self::line::Patience;
-use self::problem::{Panics, Problem};
-use self::unread::Unread;
+use self::connection::Timeouts;
+use self::fair::FairPermits;
+use self::guard::{Needs, Required};
+use self::panics::Panics;
+use self::problem::Problem;
+use self::response_memory::ResponseMemory;
 
 /// How long a stop waits for answers under way.
 const GRACE: Duration = Duration::from_secs(5);
@@ -71,7 +87,7 @@ pub struct AppState {
     clock: Clock,
     access: Access,
     limits: Limits,
-    questions: Arc<Semaphore>,
+    questions: FairPermits,
     long_questions: Arc<Semaphore>,
     /// The questions that wait for their turn or have one.
     waiting: Arc<Semaphore>,
@@ -81,13 +97,12 @@ pub struct AppState {
     tails: Arc<Semaphore>,
     /// The memory for the patterns of all tails, in KiB.
     tail_patterns: Arc<Semaphore>,
-    /// The memory of answers that are not read yet.
-    unread: Unread,
+    response_memory: ResponseMemory,
     panics: Panics,
-    /// Cancelled when the service stops: whatever goes on and on then ends.
+    /// Cancelled when the service stops: exports and tails then end.
     stopping: CancellationToken,
-    /// In the hands of the work for one request: calls it off when nobody waits for it.
-    call_off: CallOff,
+    /// Cancels the work for one request when its client is gone.
+    cancel: Cancel,
 }
 
 impl AppState {
@@ -103,7 +118,7 @@ impl AppState {
             clock,
             access,
             limits: Limits::default(),
-            questions: at_once(MAX_QUESTIONS),
+            questions: FairPermits::new(MAX_QUESTIONS),
             long_questions: at_once(MAX_LONG_QUESTIONS),
             waiting: at_once(MAX_WAITING),
             export_pieces: at_once(MAX_PIECES),
@@ -111,10 +126,10 @@ impl AppState {
             exports: Exports::default(),
             tails: at_once(Limits::default().tails),
             tail_patterns: at_once(MAX_TAIL_PATTERNS_KIB),
-            unread: Unread::default(),
+            response_memory: ResponseMemory::default(),
             panics: Panics::default(),
             stopping: CancellationToken::new(),
-            call_off: CallOff::default(),
+            cancel: Cancel::default(),
         }
     }
 
@@ -137,62 +152,56 @@ impl AppState {
             limits,
             waiting: Arc::new(Semaphore::new(MAX_WAITING.min(spare))),
             tails: Arc::new(Semaphore::new(limits.tails)),
-            unread: Unread::new(limits.unread, limits.slow, limits.room_within),
+            response_memory: ResponseMemory::new(limits.unread, limits.slow, limits.room_within),
             ..self
         }
     }
 
-    /// What can be asked now, and by whom: by one question, which is cut off when it takes too long.
-    fn asking(&self) -> (View, Caller) {
-        let view = self.engine.view();
-        let caller = view.caller(self.scope(), Some(self.deadline()));
-        (view, caller)
-    }
-
-    /// What whoever asks may see.
-    #[expect(
-        clippy::unused_self,
-        reason = "it follows from the request's credential, once there are any"
-    )]
-    fn scope(&self) -> Scope {
-        Scope::everything()
-    }
-
     /// When what is begun now is cut off.
     fn deadline(&self) -> Deadline {
-        Deadline::after(&self.clock, self.limits.looking).or(self.call_off.clone())
+        Deadline::after(&self.clock, self.limits.looking).or(self.cancel.clone())
     }
 }
 
 /// All routes.
 fn router(state: AppState) -> Router {
-    let guarded = |routes: Router<AppState>, permission, action| {
-        let needs = Needs {
-            app: state.clone(),
-            permission,
-            action,
-        };
+    let needs = |credential, action| Needs {
+        app: state.clone(),
+        credential,
+        action,
+    };
+    let guarded = |routes: Router<AppState>, credential, action| {
+        let needs = needs(credential, action);
         routes.route_layer(middleware::from_fn_with_state(needs, guard::check))
     };
+    let unknown = middleware::from_fn_with_state(
+        needs(Required::Any, recording::REFUSED),
+        guard::check_unknown,
+    );
     let exports = Router::new().route("/v1/export", get(export::export));
     let administration = Router::new().route("/v1/access-log", get(access_log::list));
-    // Without a credential: whoever has none yet, and whoever runs the service.
+    // Without a credential: for clients that have none yet, and for operators.
     let session = Router::new().route("/v1/session", post(session::begin).delete(session::end));
     let operation = Router::new()
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz));
     let panics = state.panics.clone();
-    guarded(questions(), Some(Permission::Search), "search")
-        .merge(guarded(exports, Some(Permission::Export), "export"))
+    let questions = questions().merge(v4::routes());
+    guarded(questions, Required::With(Permission::Search), "search")
+        .merge(guarded(
+            exports,
+            Required::With(Permission::Export),
+            "export",
+        ))
         .merge(guarded(
             administration,
-            Some(Permission::Admin),
+            Required::With(Permission::Admin),
             "access-log",
         ))
-        .merge(guarded(session, None, "session"))
+        .merge(guarded(session, Required::Nothing, "session"))
         .merge(operation)
-        .fallback(unknown_route)
-        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .fallback(unknown_route.layer(unknown.clone()))
+        .method_not_allowed_fallback(method_not_allowed.layer(unknown))
         .layer(middleware::from_fn_with_state(
             state.clone(),
             guard::check_origin,
@@ -200,8 +209,9 @@ fn router(state: AppState) -> Router {
         .layer(CatchPanicLayer::custom(move |_| panics.answer()))
         .layer(middleware::from_fn_with_state(
             state.clone(),
-            unread::hold_answer,
+            response_memory::hold_answer,
         ))
+        .layer(middleware::from_fn(v4::wrap_errors))
         .layer(middleware::from_fn(finish))
         .with_state(state)
 }
@@ -239,17 +249,17 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
         ..state
     };
     let cut = CancellationToken::new();
-    let patience = Patience {
-        hearing: state.limits.hearing,
-        stalling: state.limits.stalling,
+    let timeouts = Timeouts {
+        request_header: state.limits.request_header,
+        write_stall: state.limits.write_stall,
     };
     let (most, panics) = (state.limits.connections, state.panics.clone());
-    let access = state.access.clone();
+    let (access, clock) = (state.access.clone(), state.clock.clone());
     let router = router(state);
-    let answering = line::answer(
+    let answering = connection::answer(
         listener,
         router,
-        (patience, most),
+        (timeouts, most),
         panics,
         stop.clone(),
         cut.clone(),
@@ -260,18 +270,29 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
         cut.cancel();
         std::future::pending().await
     };
-    tokio::select! {
-        () = answering => {}
-        () = last_call => {}
-    }
-    access.write_waiting().await;
+    let answered = CancellationToken::new();
+    let answering = async {
+        tokio::select! {
+            () = answering => {}
+            () = last_call => {}
+        }
+        answered.cancel();
+    };
+    tokio::join!(answering, access.write_log(&clock, answered.clone()));
 }
 
 async fn unknown_route(uri: Uri) -> Problem {
-    Problem::unknown_route(uri.path())
+    match uri.path().strip_prefix(BASE_PATH) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => Problem::no_route(),
+        _ => Problem::unknown_route(uri.path()),
+    }
 }
 
-/// Says on every answer that it is nobody else's.
+async fn method_not_allowed() -> Problem {
+    Problem::method_not_allowed()
+}
+
+/// Adds the security headers to every response.
 async fn finish(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

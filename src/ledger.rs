@@ -168,36 +168,56 @@ pub fn next_sweep(
     page_size: u32,
     now: DateTime<Utc>,
 ) -> Option<Window> {
-    let kept = claimable_since(now);
-    let due: Vec<Option<Due>> = proven
-        .iter()
-        .map(|piece| {
-            piece
-                .due(sweeps, now)
-                .filter(|due| due.at <= now && piece.window.before > kept)
-        })
-        .collect();
-    let (first, _) = due
-        .iter()
-        .enumerate()
-        .filter_map(|(at, due)| Some((at, due.as_ref()?.by)))
-        .filter(|(_, by)| *by <= now)
-        .min_by_key(|(_, by)| *by)?;
-    let touches = |left: usize, right: usize| {
-        due[left].is_some()
-            && due[right].is_some()
-            && proven[left].window.before == proven[right].window.since
-    };
-    let mut reach = Reach::new(&proven[first], page_size, kept);
-    let mut at = first;
-    while at > 0 && touches(at - 1, at) && reach.takes(&proven[at - 1]) {
-        at -= 1;
+    let due = due_pieces(proven, sweeps, now);
+    let overdue = overdue(&due, now);
+    let (first, _) = overdue.min_by_key(|(_, due)| due.by)?;
+    let mut reach = Reach::new(&proven[first], page_size, claimable_since(now));
+    for at in (0..first).rev() {
+        if due[at].is_none() || !reach.takes(&proven[at]) {
+            break;
+        }
     }
-    let mut at = first;
-    while at + 1 < proven.len() && touches(at, at + 1) && reach.takes(&proven[at + 1]) {
-        at += 1;
-    }
+    reach.take_later(proven, &due, first);
     Some(reach.window)
+}
+
+/// The same for a source whose sweeps cannot be sealed, and so stay due: the first stretch that is due after `swept_to`, where
+/// its last sweep ended, and the earliest of all when there is none.
+#[must_use]
+pub fn next_sweep_after(
+    proven: &[Sealed],
+    sweeps: &[TimeDelta],
+    page_size: u32,
+    swept_to: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Option<Window> {
+    let due = due_pieces(proven, sweeps, now);
+    let is_swept = |at: usize| proven[at].window.before <= swept_to;
+    let (first, _) = overdue(&due, now).min_by_key(|(at, _)| (is_swept(*at), *at))?;
+    let since = match is_swept(first) {
+        true => claimable_since(now),
+        false => swept_to.max(claimable_since(now)),
+    };
+    let mut reach = Reach::new(&proven[first], page_size, since);
+    reach.take_later(proven, &due, first);
+    Some(reach.window)
+}
+
+/// For each piece when it is due, if it is and upstream still keeps it.
+fn due_pieces(proven: &[Sealed], sweeps: &[TimeDelta], now: DateTime<Utc>) -> Vec<Option<Due>> {
+    let kept = claimable_since(now);
+    let due = |piece: &Sealed| {
+        piece
+            .due(sweeps, now)
+            .filter(|due| due.at <= now && piece.window.before > kept)
+    };
+    proven.iter().map(due).collect()
+}
+
+/// The pieces that have waited for their neighbours, by their places.
+fn overdue(due: &[Option<Due>], now: DateTime<Utc>) -> impl Iterator<Item = (usize, Due)> {
+    let all = due.iter().enumerate();
+    all.filter_map(move |(at, due)| Some((at, (*due)?)).filter(|(_, due)| due.by <= now))
 }
 
 /// How far one sweep reaches.
@@ -208,13 +228,14 @@ struct Reach {
 }
 
 impl Reach {
-    fn new(piece: &Sealed, page_size: u32, kept: DateTime<Utc>) -> Self {
+    /// A sweep of a piece, from `since` on if that is later than its beginning.
+    fn new(piece: &Sealed, page_size: u32, since: DateTime<Utc>) -> Self {
         let most = SWEEP_PAGES * u64::from(page_size.max(1));
-        let whole = Window::new(piece.window.since.max(kept), piece.window.before);
+        let whole = Window::new(piece.window.since.max(since), piece.window.before);
         let mut span = whole.span().min(LONGEST_SWEEP);
         if piece.counts.entries > most {
             let part = most as f64 / piece.counts.entries as f64;
-            let cut = (whole.span().num_seconds() as f64 * part) as i64;
+            let cut = (piece.window.span().num_seconds() as f64 * part) as i64;
             span = span.min(TimeDelta::seconds(cut).max(SHORTEST_CUT));
         }
         Self {
@@ -224,6 +245,15 @@ impl Reach {
             },
             entries: piece.counts.entries,
             most,
+        }
+    }
+
+    /// Takes in what is due behind the piece at `first`, as far as there is room.
+    fn take_later(&mut self, proven: &[Sealed], due: &[Option<Due>], first: usize) {
+        for at in first + 1..proven.len() {
+            if due[at].is_none() || !self.takes(&proven[at]) {
+                break;
+            }
         }
     }
 
@@ -268,25 +298,37 @@ pub fn to_sweep(proven: &[Sealed], passed: &[(Window, DateTime<Utc>)]) -> Vec<Se
     profile(&tried)
 }
 
+/// The parts of a passed stretch that no scan has read since it was passed, the earliest first. `proven` is a [`profile`].
+#[must_use]
+pub fn unread_parts(proven: &[Sealed], passed: Window, at: DateTime<Utc>) -> Vec<Window> {
+    let since_then = proven.iter().filter(|piece| piece.scanned_at >= at);
+    parts_between(since_then.map(|piece| piece.window), passed)
+}
+
 /// The parts of `range` that `proven` leaves open, the earliest first.
 #[must_use]
 pub fn open_parts(proven: &[Sealed], range: Window) -> Vec<Window> {
+    parts_between(proven.iter().map(|piece| piece.window), range)
+}
+
+/// The parts of `range` that are in none of `windows`, which do not overlap and have the earliest first.
+fn parts_between(windows: impl Iterator<Item = Window>, range: Window) -> Vec<Window> {
     let mut parts = Vec::new();
     let mut from = range.since;
-    for piece in proven {
-        if piece.window.before <= from {
+    for window in windows {
+        if window.before <= from {
             continue;
         }
-        if piece.window.since >= range.before {
+        if window.since >= range.before {
             break;
         }
-        if piece.window.since > from {
+        if window.since > from {
             parts.push(Window {
                 since: from,
-                before: piece.window.since,
+                before: window.since,
             });
         }
-        from = piece.window.before;
+        from = window.before;
     }
     if from < range.before {
         parts.push(Window {

@@ -37,7 +37,8 @@
 //! - [`query`]: the query language. Its grammar and meaning are in the module's documentation.
 //! - [`search`]: a question, the index, the log, an answer. Pages, counts, histories, diffs, exports and streams.
 //! - [`people`] and [`orgtrail_cloudflare::member`]: what Cloudflare's lists say about actors and accounts.
-//! - [`access`]: who may ask: the form of tokens, permissions, grants.
+//! - [`mod@summary`]: one plain sentence about an entry.
+//! - [`access`]: who may ask: the form of tokens, assertions of Cloudflare Access, permissions, grants. [`keyring`] has the keys.
 //! - [`http`]: the routes. A handler reads the request, calls one function and wraps the result.
 //!
 //! # 5. The program around it
@@ -45,16 +46,17 @@
 //! - [`config`]: the configuration, with all mistakes reported together.
 //! - [`service`]: opens everything, starts every task, stops in order.
 //! - [`command`]: the command line.
-//! - [`import`] and [`scrub`]: entries from files, and the log compared with its hashes.
+//! - [`import`], [`scrub`] and [`backup`]: entries from files, the log compared with its hashes, and copied and restored.
 //! - [`orgtrail_simulator`]: the simulated upstream, a crate of its own. Almost every test of the whole program runs against it.
 //!
 //! # Small tools
 //!
-//! [`orgtrail_cloudflare::json`], [`span`], [`wording`], [`terminal`], [`task`], [`backoff`], [`sync`], [`mask`], [`private`], [`owner`] and [`handles`] do one small thing each.
+//! [`orgtrail_cloudflare::json`], [`span`], [`wording`], [`terminal`], [`task`], [`backoff`], [`sync`], [`mask`], [`private`], [`owner`], [`supervisor`] and [`handles`] do one small thing each.
 //! Read them when you meet them.
 
 pub mod access;
 pub mod backoff;
+pub mod backup;
 pub mod clock;
 pub mod command;
 pub mod config;
@@ -69,6 +71,7 @@ pub mod health;
 pub mod http;
 pub mod import;
 pub mod invariant;
+pub mod keyring;
 pub mod ledger;
 pub mod mask;
 pub mod owner;
@@ -83,6 +86,8 @@ pub mod service;
 pub mod span;
 pub mod status;
 pub mod store;
+pub mod summary;
+pub mod supervisor;
 pub mod sync;
 pub mod task;
 pub mod terminal;

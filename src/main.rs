@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use orgtrail::command::Cli;
+use orgtrail::command::{self, Cli};
 use orgtrail::terminal;
 use orgtrail::wording::causes;
 
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Err(error) if terminal::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             tell(&error);
-            ExitCode::FAILURE
+            ExitCode::from(command::exit_code(&error))
         }
     }
 }

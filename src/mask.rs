@@ -26,6 +26,50 @@ const ENCODED_LEN: usize = 12;
 /// How Cloudflare's tokens begin (a global key's, a user's and an account's), and ours.
 const PREFIXES: [&str; 4] = ["cfk", "cfut", "cfat", "otr"];
 
+/// What comes before a credential in a header or a parameter: what follows is hidden.
+const BEFORE: [(&str, Follows); 5] = [
+    ("bearer", Follows::Word),
+    ("orgtrail_session", Follows::Value),
+    ("cf_authorization", Follows::Value),
+    ("set-cookie:", Follows::Line),
+    ("cookie:", Follows::Line),
+];
+
+/// The names of parameters whose values are credentials.
+const SECRET_NAMES: [&str; 14] = [
+    "token",
+    "access_token",
+    "refresh_token",
+    "id_token",
+    "api_token",
+    "api_key",
+    "apikey",
+    "password",
+    "passwd",
+    "secret",
+    "client_secret",
+    "authorization",
+    "cookie",
+    "session",
+];
+
+/// A word after `bearer` that has a digit, or is as long as [`OPAQUE_LEN`], is a credential from this length on.
+const OPAQUE_DIGITS_LEN: usize = 8;
+
+/// A word after `bearer` is a credential from this length on.
+const OPAQUE_LEN: usize = 20;
+
+/// What follows a name in [`BEFORE`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    /// Spaces or signs, and a word.
+    Word,
+    /// `=`, and a value up to a `;`, a space or a quote.
+    Value,
+    /// Anything up to a quote or the end.
+    Line,
+}
+
 /// The most characters of a text that are searched. The rest is left out.
 pub const MAX_SEARCHED_CHARS: usize = 4_096;
 
@@ -78,10 +122,25 @@ impl Mask {
         shown
     }
 
+    /// The path and the query of an address without credentials: neither those that are known by their form, nor values of
+    /// parameters that are credentials by their name.
+    pub fn hide_parameters(&self, address: &str) -> String {
+        let Some((path, query)) = address.split_once('?') else {
+            return self.hide(address);
+        };
+        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+            Some((name, _)) if is_secret_name(name) => format!("{name}={HIDDEN}"),
+            _ => pair.to_owned(),
+        });
+        let query: Vec<String> = pairs.collect();
+        self.hide(&format!("{path}?{}", query.join("&")))
+    }
+
     /// Where credentials are, as they are or with escapes.
     fn find(&self, units: &[DecodedChar]) -> Vec<(usize, usize)> {
         let mut found = self.find_token(units);
         found.extend(find_by_form(units));
+        found.extend(find_after_names(units));
         found
     }
 
@@ -241,6 +300,69 @@ fn find_by_form(units: &[DecodedChar]) -> Vec<(usize, usize)> {
     found
 }
 
+/// Whether the value of a parameter with this name, as it was sent, is a credential.
+fn is_secret_name(name: &str) -> bool {
+    let name: String = units(name)
+        .iter()
+        .map(|unit| unit.c.to_ascii_lowercase())
+        .map(|c| if c == '-' { '_' } else { c })
+        .collect();
+    SECRET_NAMES.contains(&name.as_str())
+}
+
+/// Where something follows one of the names in [`BEFORE`] and is a credential there.
+fn find_after_names(units: &[Unit]) -> Vec<(usize, usize)> {
+    let lower: Vec<char> = units
+        .iter()
+        .map(|unit| unit.c.to_ascii_lowercase())
+        .collect();
+    let mut found = Vec::new();
+    for (name, follows) in BEFORE {
+        let name: Vec<char> = name.chars().collect();
+        let starts = lower.windows(name.len()).enumerate();
+        let starts = starts.filter(|(_, window)| *window == name.as_slice());
+        found.extend(starts.filter_map(|(at, _)| {
+            let (from, to) = credential_at(&lower, at + name.len(), follows)?;
+            Some((units[from].start, units[to - 1].end))
+        }));
+    }
+    found
+}
+
+/// The credential that follows a name which ends before `at`.
+fn credential_at(lower: &[char], at: usize, follows: Follows) -> Option<(usize, usize)> {
+    let run = |from: usize, is_in: &dyn Fn(char) -> bool| {
+        let rest = lower.get(from..).unwrap_or_default();
+        from + rest.iter().take_while(|c| is_in(**c)).count()
+    };
+    let is_end = |c: char| "\"'<>`".contains(c);
+    let (from, to) = match follows {
+        Follows::Word => {
+            let from = run(at, &|c| " +:=\"'`".contains(c));
+            (
+                from,
+                run(from, &|c| {
+                    c.is_ascii_alphanumeric() || "-._~+/=".contains(c)
+                }),
+            )
+        }
+        Follows::Value => {
+            let from = run(at, &|c| c == '=');
+            (from, run(from, &|c| !is_end(c) && !"; &,".contains(c)))
+        }
+        Follows::Line => (at, run(at, &|c| !is_end(c) && c != '&')),
+    };
+    let word = lower.get(from..to)?;
+    let has_digit = word.iter().any(char::is_ascii_digit);
+    let is_opaque = word.len() >= OPAQUE_LEN || (has_digit && word.len() >= OPAQUE_DIGITS_LEN);
+    let is_credential = match follows {
+        Follows::Word => from > at && is_opaque,
+        Follows::Value => from > at && !word.is_empty(),
+        Follows::Line => !word.is_empty(),
+    };
+    is_credential.then_some((from, to))
+}
+
 #[cfg(test)]
 mod tests {
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -316,6 +438,51 @@ mod tests {
             "",
         ] {
             assert_eq!(mask.hide(plain), plain);
+        }
+    }
+
+    #[test]
+    fn credentials_are_known_by_what_is_before_them() {
+        let mask = Mask::default();
+        for text in [
+            "Bearer hunter2hunter2",
+            "authorization: bearer%20hunter2hunter2",
+            "Bearer+abcdefghijklmnopqrstuvwxyz",
+            "orgtrail_session=hunter2",
+            "__Host-orgtrail_session=hunter2; Path=/",
+            "Cookie: a=hunter2; b=hunter2",
+            "set-cookie: a=hunter2",
+            "CF_Authorization=hunter2",
+        ] {
+            let shown = mask.hide(text);
+            assert!(shown.contains(HIDDEN), "{text}: {shown}");
+            assert!(
+                !shown.contains("hunter2") && !shown.contains("xyz"),
+                "{text}: {shown}"
+            );
+        }
+        for plain in [
+            "the bearer token is missing",
+            "cookies are not read",
+            "bearer of news",
+        ] {
+            assert_eq!(mask.hide(plain), plain);
+        }
+    }
+
+    #[test]
+    fn parameters_are_hidden_by_their_names() {
+        let mask = Mask::default();
+        for (sent, shown) in [
+            ("/v1/count?q=a&token=x", "/v1/count?q=a&token=[credential]"),
+            ("?Access%5FToken=x&q=b", "?Access%5FToken=[credential]&q=b"),
+            ("?api-key=x", "?api-key=[credential]"),
+            ("?password=a=b", "?password=[credential]"),
+            ("?q=token", "?q=token"),
+            ("?token", "?token"),
+            ("/v1/tokens/abc", "/v1/tokens/abc"),
+        ] {
+            assert_eq!(mask.hide_parameters(sent), shown);
         }
     }
 

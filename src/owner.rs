@@ -16,8 +16,37 @@ use crate::private;
 /// The secret's file in the data directory.
 const FILE_NAME: &str = "orgtrail.secret";
 
+/// The header in which a command that sends the secret names its user of the system.
+pub const USER_HEADER: &str = "orgtrail-user";
+
+/// The most characters of the name of a user.
+const MAX_USER_LEN: usize = 64;
+
 /// The most bytes that are read of the file: a secret has fewer.
 const MAX_SECRET_BYTES: u64 = 128;
+
+/// The principal of commands, as the access log names it: `system:NAME`. It is `system` without a name that can be one.
+#[must_use]
+pub fn system_principal(user: Option<&str>) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-@+\\$".contains(c);
+    let is_name =
+        |name: &&str| !name.is_empty() && name.len() <= MAX_USER_LEN && name.chars().all(is_plain);
+    user.filter(is_name)
+        .map_or("system".to_owned(), |name| format!("system:{name}"))
+}
+
+/// The name of the user of the system who runs this process.
+#[must_use]
+pub fn system_user() -> Option<String> {
+    #[cfg(unix)]
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid())
+        .ok()
+        .flatten()
+        .map(|user| user.name);
+    #[cfg(not(unix))]
+    let user = std::env::var("USERNAME").ok();
+    user
+}
 
 /// The secret of one run of a service. `Debug` does not show it.
 #[derive(Debug, Clone)]
@@ -73,6 +102,23 @@ impl OwnerSecret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_user_is_checked() {
+        assert_eq!(system_principal(Some("alice")), "system:alice");
+        assert_eq!(system_principal(Some("www-data")), "system:www-data");
+        let long = "a".repeat(MAX_USER_LEN + 1);
+        for wrong in [
+            None,
+            Some(""),
+            Some("a b"),
+            Some("a\nb"),
+            Some("é"),
+            Some(&long),
+        ] {
+            assert_eq!(system_principal(wrong), "system", "{wrong:?}");
+        }
+    }
 
     #[test]
     fn a_saved_secret_is_the_owners_alone_and_new_each_time() {

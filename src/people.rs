@@ -6,9 +6,11 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::engine::Scope;
 use crate::event::AuditEvent;
 use crate::position::{Source, SourceKind, rfc3339};
 use crate::store::{Known, MemberRow, NameRow, Store, StoreError, Who};
+use crate::summary::summary;
 use orgtrail_cloudflare::json;
 use orgtrail_cloudflare::member::Member;
 
@@ -25,6 +27,8 @@ pub struct KnownEvent {
     pub actor_known: Option<KnownMember>,
     /// What the account is called now; `None` when the event is of no account, or no list named it.
     pub account_name: Option<String>,
+    /// One plain sentence about the event, see [`summary`].
+    pub summary: String,
 }
 
 /// A member, as known now. Times are RFC 3339.
@@ -85,19 +89,24 @@ pub struct NameSince {
     pub since: String,
 }
 
-/// Puts beside each event what is known of who acted.
+/// Puts beside each event what is known of who acted, as far as `scope` has the organization or the account.
 ///
 /// # Errors
 /// What the log says.
-pub fn introduce(store: &Store, events: Vec<AuditEvent>) -> Result<Vec<KnownEvent>, StoreError> {
+pub fn introduce(
+    store: &Store,
+    scope: &Scope,
+    events: Vec<AuditEvent>,
+) -> Result<Vec<KnownEvent>, StoreError> {
     let people: Vec<Who> = events.iter().map(who).collect();
-    let known = store.known(&people)?;
+    let known = store.known(scope.sources(), &people)?;
     let introduced = events.into_iter().zip(known).map(|(event, known)| {
         let Known {
             member,
             account_name,
         } = known;
         KnownEvent {
+            summary: summary(event.entry.get(), account_name.as_deref()),
             event,
             actor_known: member.map(as_known),
             account_name,
@@ -113,11 +122,12 @@ pub fn introduce(store: &Store, events: Vec<AuditEvent>) -> Result<Vec<KnownEven
 /// What the log says.
 pub fn members(
     store: &Store,
+    scope: &Scope,
     after: (&str, &str),
     limit: usize,
 ) -> Result<Vec<MemberHistory>, StoreError> {
     let mut members: Vec<MemberHistory> = Vec::new();
-    for row in store.members(after, limit)? {
+    for row in store.members(scope.sources(), after, limit)? {
         let is_of = |last: &&mut MemberHistory| {
             last.known.organization == row.organization && last.known.member.id == row.member.id
         };
@@ -143,13 +153,18 @@ pub fn members(
 ///
 /// # Errors
 /// What the log says.
-pub fn accounts(store: &Store, after: &str, limit: usize) -> Result<Vec<AccountNames>, StoreError> {
+pub fn accounts(
+    store: &Store,
+    scope: &Scope,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<AccountNames>, StoreError> {
     let mut accounts: Vec<AccountNames> = Vec::new();
     for NameRow {
         source,
         name,
         since,
-    } in store.account_names(after, limit)?
+    } in store.account_names(scope.sources(), after, limit)?
     {
         let source = source.to_string();
         let named = NameSince {

@@ -2,7 +2,7 @@
 //!
 //! One poller for each credential, which owns its budget and its sources. Its turn is one call: choose what is most
 //! urgent ([`Poller::next_turn`]), make the call and keep what came ([`Turn::perform`]), and note how it went
-//! ([`Poller::settle`]). [`Poller::run`] does nothing but that, with a few turns under way at once.
+//! ([`Poller::record_outcome`]). [`Poller::run`] does nothing but that, with a few turns under way at once.
 //!
 //! All that matters is in the log: each turn reads from there how far its source has come, so that a crash, a lost answer or
 //! another process's doing means "do the last step again" and nothing else. It does not know who follows the log.
@@ -10,22 +10,23 @@
 mod bad_answer;
 mod choose;
 mod claim;
+mod credential;
+mod credential_health;
 mod error;
 mod foreign;
 mod history;
-mod lane;
+mod list_schedule;
+mod next_window;
+mod outcome;
 mod overlap;
 mod pace;
 mod paging;
 mod recovery;
-mod roll;
 mod scan;
+mod schedule;
 mod settings;
-mod settle;
 mod shares;
 mod skew;
-mod standing;
-mod stretch;
 mod turn;
 mod verify;
 
@@ -47,20 +48,20 @@ use crate::store::{SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::Upstream;
 
 use self::choose::{Choice, UNRELIABLE_SHARE};
+use self::credential_health::CredentialHealth;
 pub use self::error::TurnError;
-use self::history::Alone;
+use self::history::BackfillOnly;
 pub use self::history::{HistoryEnd, Reached};
-use self::lane::{LONGEST_RETRY, Lane};
+use self::list_schedule::{ListSchedule, Listing};
 pub use self::overlap::Overlap;
 use self::pace::Pace;
 use self::recovery::Patience;
-use self::roll::{Listing, Roll};
+use self::schedule::{LONGEST_RETRY, SourceSchedule};
 pub use self::settings::Settings;
 use self::shares::Shares;
 use self::skew::{Now, Skew};
-use self::standing::Standing;
-use self::turn::{Hands, Scan, Work};
 pub use self::turn::{Outcome, Turn};
+use self::turn::{PollContext, Scan, Work};
 pub use self::verify::{
     Difference, Differs, LeftOut, Repair, Told, Verdict, Verify, VerifyError, Waiting,
 };
@@ -68,13 +69,14 @@ pub use self::verify::{
 /// How many calls of one credential are under way at most, those included that have become slow.
 const MAX_UNDER_WAY_IN_ALL: usize = 48;
 
-/// How often is looked whether a token that was refused has changed.
+/// Interval for checking whether a refused token changed.
 const LOOK_FOR_TOKEN_EVERY: TimeDelta = TimeDelta::seconds(10);
 
-/// How often is worked out how often each source is asked.
+/// Interval for recomputing poll intervals.
 const WORK_OUT_PACE_EVERY: TimeDelta = TimeDelta::minutes(1);
 
-/// The part of the calls for what is new that is planned with; the rest is for what nobody foresees.
+/// The share of live calls that is planned. The rest is reserve, also for lists: they are long once an hour, and a plan that left
+/// room for them all the time would slow every source.
 const PLANNED: f64 = 0.9;
 
 /// The wall clock was set when it has moved by this against the steady one.
@@ -98,9 +100,9 @@ pub struct Following {
 
 /// The poller of one credential.
 pub struct Poller {
-    hands: Hands,
-    lanes: BTreeMap<Source, Lane>,
-    rolls: Vec<Roll>,
+    context: PollContext,
+    schedules: BTreeMap<Source, SourceSchedule>,
+    lists: Vec<ListSchedule>,
     skew: Skew,
     by_themselves: HashSet<Source>,
     /// Sources that another credential of this process follows.
@@ -114,16 +116,18 @@ pub struct Poller {
     live_calls: u32,
     live_sealed: u32,
     refused: Option<Refused>,
-    standing: Standing,
+    credential_health: CredentialHealth,
     /// Unreliable calls under way, and when the next one may be made before the others.
     unreliable: usize,
     unreliable_due: DateTime<Utc>,
+    /// When the next page of a list may be requested before a scan.
+    list_due: DateTime<Utc>,
     /// When it is looked next whether the token has changed.
     token_due: DateTime<Utc>,
     /// The token when a source was refused last.
     refused_token: Option<[u8; 32]>,
     /// Set when history is read and nothing else.
-    alone: Option<Alone>,
+    backfill_only: Option<BackfillOnly>,
     /// How far the wall clock was ahead of the steady one when a wait was last known to be stored by it.
     wall_ahead: TimeDelta,
 }
@@ -169,8 +173,8 @@ impl Poller {
             backfill_since: settings.backfill_since,
         }))?;
         let mut poller = Self {
-            lanes: BTreeMap::new(),
-            rolls: rolls(&following, now),
+            schedules: BTreeMap::new(),
+            lists: lists(&following, now),
             skew: Skew::default(),
             by_themselves: following.by_themselves,
             shared: HashSet::new(),
@@ -181,14 +185,15 @@ impl Poller {
             live_calls: 0,
             live_sealed: 0,
             refused: None,
-            standing: Standing::default(),
+            credential_health: CredentialHealth::default(),
             unreliable: 0,
             unreliable_due: now,
+            list_due: DateTime::UNIX_EPOCH,
             token_due: now,
             refused_token: None,
-            alone: None,
+            backfill_only: None,
             wall_ahead: clock.now() - now,
-            hands: Hands {
+            context: PollContext {
                 store,
                 upstream,
                 credential,
@@ -198,10 +203,10 @@ impl Poller {
             },
         };
         for seen in &following.sources {
-            poller.open_lane(&seen.source, now);
+            poller.open_schedule(&seen.source, now);
         }
         // What was listed before is followed at once; the next listing puts it right.
-        let rows = poller.hands.store.sources()?;
+        let rows = poller.context.store.sources()?;
         for organization in &following.listed {
             poller.follow(organization, &rows, now);
         }
@@ -219,7 +224,8 @@ impl Poller {
     async fn take_turns(&mut self, stop: &CancellationToken) -> Result<(), TurnError> {
         let mut under_way = FuturesUnordered::new();
         while !(under_way.is_empty() && self.is_over()) {
-            let now = self.hands.clock.steady();
+            let now = self.context.clock.steady();
+            self.context.board.takes_turn(&self.context.credential, now);
             let mut wake_at = now + LONGEST_SLEEP;
             while under_way.len() < MAX_UNDER_WAY_IN_ALL {
                 match self.next_turn(now) {
@@ -233,7 +239,7 @@ impl Poller {
             let nap = (wake_at - now).to_std().unwrap_or_default();
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                Some(outcome) = under_way.next(), if !under_way.is_empty() => self.settle(outcome)?,
+                Some(outcome) = under_way.next(), if !under_way.is_empty() => self.record_outcome(outcome)?,
                 () = tokio::time::sleep(nap) => {}
             }
         }
@@ -246,7 +252,7 @@ impl Poller {
         if let Some(until) = self.wait_for_token(now) {
             return Next::Wait(until);
         }
-        if let Some(until) = self.standing.pause(now) {
+        if let Some(until) = self.credential_health.pause(now) {
             return Next::Wait(until);
         }
         self.look_for_token(now);
@@ -257,13 +263,18 @@ impl Poller {
         let Some((choice, waiting)) = self.most_urgent(now) else {
             return Next::Wait(self.wake_at(now));
         };
-        let permit = match self.hands.upstream.quota().take(self.hands.clock.steady()) {
+        let permit = match self
+            .context
+            .upstream
+            .quota()
+            .take(self.context.clock.steady())
+        {
             Ok(permit) => permit,
             Err(until) => return Next::Wait(until),
         };
         self.count_try(now);
         let work = match choice {
-            Choice::List(at) => self.rolls[at].begin().map(Work::List),
+            Choice::List(at) => self.begin_list(at, now).map(Work::List),
             Choice::Scan(source, kind) => {
                 if let Some(waiting) = waiting {
                     self.shares.count(kind, waiting);
@@ -273,7 +284,7 @@ impl Poller {
         };
         match work {
             Some(work) => Next::Turn(Box::new(Turn {
-                hands: self.hands.clone(),
+                context: self.context.clone(),
                 permit,
                 work,
             })),
@@ -284,16 +295,16 @@ impl Poller {
     /// A wait is stored as a length from the time of the wall clock. When that clock was set, the wait is stored again, so that
     /// after a restart what is left of it still holds. That is rare, so the disk is waited for here.
     fn store_wait_again(&mut self) {
-        let clock = &self.hands.clock;
-        let (steady, quota) = (clock.steady(), self.hands.upstream.quota());
+        let clock = &self.context.clock;
+        let (steady, quota) = (clock.steady(), self.context.upstream.quota());
         let ahead = clock.now() - steady;
         if (ahead - self.wall_ahead).abs() < CLOCK_WAS_SET {
             return;
         }
         if quota.blocked_until(steady).is_some()
-            && let Err(error) = self.hands.save_here(quota.spent())
+            && let Err(error) = self.context.save_here(quota.spent())
         {
-            debug!(error = %error, "A wait could not be stored by the clock as it was set; trying again.");
+            debug!(error = %error, "Saving the rate-limit wait after a clock change failed; retrying.");
             return;
         }
         self.wall_ahead = ahead;
@@ -303,7 +314,7 @@ impl Poller {
     /// and then.
     fn wait_for_token(&mut self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let refused = self.refused.as_mut()?;
-        let token = self.hands.upstream.token_mark();
+        let token = self.context.upstream.token_mark();
         let is_other = token.is_some() && token != refused.token;
         if !is_other && now < refused.until {
             return Some(refused.until.min(now + LOOK_FOR_TOKEN_EVERY));
@@ -315,8 +326,12 @@ impl Poller {
                 tries: 0,
             };
         }
-        self.lanes.values_mut().for_each(|lane| lane.try_again(now));
-        self.rolls.iter_mut().for_each(|roll| roll.try_again(now));
+        self.schedules
+            .values_mut()
+            .for_each(|schedule| schedule.try_again(now));
+        self.lists
+            .iter_mut()
+            .for_each(|schedule| schedule.try_again(now));
         None
     }
 
@@ -335,71 +350,71 @@ impl Poller {
             return;
         }
         self.token_due = now + LOOK_FOR_TOKEN_EVERY;
-        let is_refused = |lane: &Lane| lane.refused_since.is_some();
-        if !self.lanes.values().any(is_refused) {
+        let is_refused = |schedule: &SourceSchedule| schedule.refused_since.is_some();
+        if !self.schedules.values().any(is_refused) {
             self.refused_token = None;
             return;
         }
-        let token = self.hands.upstream.token_mark();
+        let token = self.context.upstream.token_mark();
         if token.is_some() && token != self.refused_token {
             self.refused_token = None;
-            let lanes = self.lanes.values_mut();
-            lanes
-                .filter(|lane| is_refused(lane))
-                .for_each(|lane| lane.try_again(now));
+            let schedules = self.schedules.values_mut();
+            schedules
+                .filter(|schedule| is_refused(schedule))
+                .for_each(|schedule| schedule.try_again(now));
         }
     }
 
     /// Works out, now and then, how often each source is asked for what is new.
     fn work_out_pace(&mut self, now: DateTime<Utc>) {
-        if now < self.pace_due || self.alone.is_some() {
+        if now < self.pace_due || self.backfill_only.is_some() {
             return;
         }
         let passed = (now - self.paced_at).num_milliseconds() as f64 / 1_000.0;
         (self.paced_at, self.pace_due) = (now, now + WORK_OUT_PACE_EVERY);
-        let calls_a_second = self.hands.upstream.quota().calls_a_second();
+        let calls_a_second = self.context.upstream.quota().calls_a_second();
         // What fails is not planned with: it has its own small share.
-        let is_planned = |lane: &&Lane| !lane.is_unreliable(WindowKind::Live);
-        let needs: Vec<_> = (self.lanes.values().filter(is_planned))
-            .map(Lane::need)
+        let is_planned = |schedule: &&SourceSchedule| !schedule.is_unreliable(WindowKind::Live);
+        let needs: Vec<_> = (self.schedules.values().filter(is_planned))
+            .map(SourceSchedule::need)
             .collect();
-        let planned = if needs.len() < self.lanes.len() {
-            PLANNED - UNRELIABLE_SHARE
-        } else {
-            PLANNED
-        };
-        let calls = calls_a_second * planned * self.shares.live_part(calls_a_second * passed);
+        let possible = calls_a_second * passed;
+        let mut planned = PLANNED;
+        if needs.len() < self.schedules.len() {
+            planned -= UNRELIABLE_SHARE;
+        }
+        let calls = calls_a_second * planned * self.shares.live_part(possible);
         let calls_a_window = f64::from(self.live_calls.max(1)) / f64::from(self.live_sealed.max(1));
         (self.live_calls, self.live_sealed) = (0, 0);
-        let longest = self.hands.settings.max_interval;
+        let longest = self.context.settings.max_interval;
         let was_too_slow = self.pace.is_too_slow();
         self.pace = Pace::new(&needs, longest, calls / calls_a_window.max(1.0));
         let is_too_slow = self.pace.is_too_slow();
-        for lane in self.lanes.values_mut() {
-            lane.keep_pace(self.pace);
-            self.hands.board.write(&lane.source, |health| {
-                health.interval = Some(lane.interval());
+        for schedule in self.schedules.values_mut() {
+            schedule.keep_pace(self.pace);
+            self.context.board.write(&schedule.source, |health| {
+                health.interval = Some(schedule.interval());
                 health.is_held_back = is_too_slow;
             });
         }
         if is_too_slow && !was_too_slow {
             warn!(
-                credential = self.hands.credential,
+                credential = self.context.credential,
                 sources = needs.len(),
                 interval.seconds = self.pace.longest().num_seconds(),
-                "The quota is too small to ask each source as often as `max_interval` says; all are asked less often."
+                "The quota is too small to poll every source within `max_interval`; all are polled less often."
             );
         } else if was_too_slow && !is_too_slow {
             info!(
-                credential = self.hands.credential,
-                "The quota allows again to ask each source as often as `max_interval` says."
+                credential = self.context.credential,
+                "The quota is large enough again: every source is polled within `max_interval`."
             );
         }
     }
 
     /// Follows a source, unless another credential of this process does so already.
-    fn open_lane(&mut self, source: &Source, now: DateTime<Utc>) {
-        let (board, credential) = (&self.hands.board, &self.hands.credential);
+    fn open_schedule(&mut self, source: &Source, now: DateTime<Utc>) {
+        let (board, credential) = (&self.context.board, &self.context.credential);
         if let Err(owner) = board.own(source, credential) {
             if self.shared.insert(source.clone()) {
                 info!(source = %source, credential, owner, "Another credential follows this source already.");
@@ -407,16 +422,24 @@ impl Poller {
             return;
         }
         self.shared.remove(source);
-        let settings = &self.hands.settings;
-        self.lanes
+        let settings = &self.context.settings;
+        self.schedules
             .entry(source.clone())
-            .or_insert_with(|| Lane::new(source.clone(), settings, now));
+            .or_insert_with(|| SourceSchedule::new(source.clone(), settings, now));
         // Worked out anew with the next turn; until then it says that the source is followed.
         self.pace_due = now;
         let interval = Some(settings.interval);
-        self.hands
+        self.context
             .board
             .write(source, |health| health.interval = interval);
+    }
+
+    /// A moment of the steady clock, by both clocks.
+    fn moment(&self, steady: DateTime<Utc>) -> Now {
+        Now {
+            wall: self.context.clock.now(),
+            steady,
+        }
     }
 
     fn begin_scan(
@@ -425,28 +448,27 @@ impl Poller {
         kind: WindowKind,
         now: DateTime<Utc>,
     ) -> Option<Scan> {
-        let lane = self.lanes.get_mut(source)?;
-        lane.is_busy = true;
-        lane.last_turn = now;
-        let is_unreliable = lane.is_unreliable(kind);
+        let schedule = self.schedules.get_mut(source)?;
+        schedule.is_busy = true;
+        schedule.last_turn = now;
+        let is_unreliable = schedule.is_unreliable(kind);
         self.unreliable += usize::from(is_unreliable);
         self.live_calls += u32::from(kind == WindowKind::Live && !is_unreliable);
-        let moment = Now {
-            wall: self.hands.clock.now(),
-            steady: now,
-        };
+        let moment = self.moment(now);
+        let schedule = self.schedules.get(source)?;
         Some(Scan {
             source: source.clone(),
             kind,
-            limit: self.hands.settings.page_size,
-            unfinished: lane.unfinished(kind, now),
-            patience: match self.alone {
+            limit: self.context.settings.page_size,
+            unfinished: schedule.unfinished(kind, now),
+            patience: match self.backfill_only {
                 Some(_) => Patience::FOREGROUND,
                 None => Patience::SERVICE,
             },
-            alone_since: lane.alone_since(kind),
-            look: lane.look(kind),
-            read_to: lane.read_to(),
+            answered_elsewhere_since: schedule.answered_elsewhere_since(kind),
+            look: schedule.look(kind),
+            read_to: schedule.read_to(),
+            swept_to: schedule.swept_to(),
             is_unreliable,
             upstream_clock: self.skew.upstream_clock(moment),
             present: self.skew.present(moment),
@@ -465,17 +487,17 @@ impl Poller {
             if !self.is_asked_for(&row.source) {
                 continue;
             }
-            let is_followed = self.lanes.contains_key(&row.source);
+            let is_followed = self.schedules.contains_key(&row.source);
             if row.left_at.is_some() && is_followed {
                 info!(source = %row.source, organization, "An account has left its organization; its history is kept.");
-                self.lanes.remove(&row.source);
-                self.hands.board.disown(&row.source);
-                self.hands
+                self.schedules.remove(&row.source);
+                self.context.board.disown(&row.source);
+                self.context
                     .board
                     .write(&row.source, |health| health.state = State::Left);
             } else if row.left_at.is_none() && !is_followed {
-                self.open_lane(&row.source, now);
-                if self.lanes.contains_key(&row.source) {
+                self.open_schedule(&row.source, now);
+                if self.schedules.contains_key(&row.source) {
                     info!(source = %row.source, organization, "Following an account.");
                 }
             }
@@ -489,38 +511,38 @@ impl Poller {
             let Some(organization) = row.organization.as_deref() else {
                 continue;
             };
-            let is_ours = self
-                .rolls
-                .iter()
-                .any(|roll| roll.listing == Listing::Accounts && roll.organization == organization);
+            let is_ours = self.lists.iter().any(|schedule| {
+                schedule.listing == Listing::Accounts && schedule.organization == organization
+            });
             if is_ours
                 || row.source.kind() != SourceKind::Account
                 || self.by_themselves.contains(&row.source)
-                || self.lanes.remove(&row.source).is_none()
+                || self.schedules.remove(&row.source).is_none()
             {
                 continue;
             }
             info!(source = %row.source, organization, "An account has moved to an organization of another credential.");
-            self.hands.board.disown(&row.source);
-            self.hands.board.forget(&row.source);
+            self.context.board.disown(&row.source);
+            self.context.board.forget(&row.source);
         }
     }
 }
 
 /// What is listed: the accounts and the members of organizations, and each account that is followed by itself, for its name. No
 /// list need have such an account.
-fn rolls(following: &Following, now: DateTime<Utc>) -> Vec<Roll> {
+fn lists(following: &Following, now: DateTime<Utc>) -> Vec<ListSchedule> {
     let apart = Arc::new(following.by_themselves.clone());
-    let roll = |organizations: &[String], listing| -> Vec<Roll> {
-        let roll = |id: &String| Roll::new(id.clone(), listing, Arc::clone(&apart), now);
-        organizations.iter().map(roll).collect()
+    let schedule = |organizations: &[String], listing| -> Vec<ListSchedule> {
+        let schedule =
+            |id: &String| ListSchedule::new(id.clone(), listing, Arc::clone(&apart), now);
+        organizations.iter().map(schedule).collect()
     };
     let sources = following.sources.iter().map(|seen| &seen.source);
     let accounts = sources.filter(|source| source.kind() == SourceKind::Account);
     let accounts = (0..).zip(accounts);
-    (roll(&following.listed, Listing::Accounts).into_iter())
-        .chain(roll(&following.members_of, Listing::Members))
-        .chain(accounts.map(|(n, source)| Roll::of_account(source, n, now)))
+    (schedule(&following.listed, Listing::Accounts).into_iter())
+        .chain(schedule(&following.members_of, Listing::Members))
+        .chain(accounts.map(|(n, source)| ListSchedule::of_account(source, n, now)))
         .collect()
 }
 
@@ -528,7 +550,7 @@ fn rolls(following: &Following, now: DateTime<Utc>) -> Vec<Roll> {
 fn if_it_can(written: Result<(), StoreError>) -> Result<(), StoreError> {
     match written {
         Err(error @ (StoreError::Full | StoreError::Disk(_))) => {
-            warn!(error = %error, "What is followed could not be written down again.");
+            warn!(error = %error, "The list of followed sources could not be saved.");
             Ok(())
         }
         written => written,

@@ -30,6 +30,19 @@ pub fn open_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Makes what was created, renamed or removed in a directory outlive a crash. Elsewhere than on Unix the system does so by
+/// itself.
+///
+/// # Errors
+/// What the file system says.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(path)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
 /// Writes a new file with `content` in place of an existing one. A process that has the old file open does not see the new one.
 ///
 /// # Errors

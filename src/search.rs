@@ -14,6 +14,7 @@ mod known;
 mod pivot;
 mod spelling;
 mod tally;
+mod visible;
 mod walk;
 
 use base64::Engine as _;
@@ -22,7 +23,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::clock::from_micros;
-use crate::engine::{Ask, Caller, EngineError, Hit, Order, Range, View};
+use crate::engine::{Ask, Caller, EngineError, Hit, Order, Range, Scope, View};
 use crate::event::{AuditEvent, NOT_INDEXED, sha256};
 use crate::field;
 use crate::position::Seq;
@@ -32,12 +33,13 @@ use crate::wording::{nearest, quoted};
 
 pub use self::diff::{Against, Diff, Difference, MAX_DIFFERENCES, Shown};
 pub use self::histogram::{Bucket, Histogram, MAX_BUCKETS, Scale, parse_zone};
-pub use self::history::{Change, FoundBy, History, Which, diff, history};
+pub use self::history::{Change, FoundBy, History, Which, diff, history, same_resource};
 pub use self::pivot::{Pivot, Profile, around, profile};
 pub use self::tally::{
     DEFAULT_SIZE, Facets, FieldValues, LabelledValue, MAX_FACETS, MAX_SIZE, Tallied, Tally,
     completions, tally,
 };
+pub use self::visible::{event, newest};
 pub use self::walk::{Export, Tail};
 
 /// The most events on one page.
@@ -143,22 +145,24 @@ pub fn page(
     limit: usize,
 ) -> Result<Answer, SearchError> {
     let place = cursor
-        .map(|cursor| Place::read(cursor, question, store.log_id()))
+        .map(|cursor| Place::read(cursor, question, &caller.scope, store.log_id()))
         .transpose()?;
-    let upto = place.as_ref().map_or(view.seq(), |place| place.upto);
-    if upto > store.head().max(view.seq()) {
+    // What others may see is in no cursor and no error.
+    let searchable = newest(store, &caller.scope, view.seq())?;
+    let upto = place.as_ref().map_or(searchable, |place| place.upto);
+    if upto > newest(store, &caller.scope, store.head())?.max(searchable) {
         return Err(SearchError::Cursor(
             "this cursor is of events that this log does not have: start from the first page",
         ));
     }
-    if upto > view.seq() {
+    if upto > searchable {
         return Err(SearchError::Behind {
-            has: view.seq(),
+            has: searchable,
             needs: upto,
         });
     }
     check_names(&question.query, view, caller)?;
-    let query = known::resolved(store, &question.query)?;
+    let query = known::resolved(store, &caller.scope, &question.query)?;
     let after = place.map(|place| place.after);
     // One more than asked for tells whether there is another page.
     let ask = Ask {
@@ -169,7 +173,7 @@ pub fn page(
     let hits = view.hits(&ask, question.order, after, upto, limit + 1)?;
     let places: Vec<Seq> = hits.iter().take(limit).map(|hit| hit.seq).collect();
     // Large entries make a shorter page.
-    let events = store.events(&places, MAX_PAGE_BYTES)?;
+    let events = visible::events(store, &caller.scope, &places, MAX_PAGE_BYTES)?;
     let next_cursor = match hits.get(events.len().wrapping_sub(1)) {
         Some(after) if events.len() < hits.len() => Some(
             Place {
@@ -177,7 +181,7 @@ pub fn page(
                 upto,
                 after: *after,
             }
-            .write(question, store.log_id()),
+            .write(question, &caller.scope, store.log_id()),
         ),
         // A page of nothing is followed by what it follows.
         None if limit == 0 && !hits.is_empty() => cursor.map(ToOwned::to_owned),
@@ -227,7 +231,7 @@ pub fn count(
     question: &Question,
 ) -> Result<u64, SearchError> {
     check_names(&question.query, view, caller)?;
-    let query = known::resolved(store, &question.query)?;
+    let query = known::resolved(store, &caller.scope, &question.query)?;
     let ask = Ask {
         query: &query,
         range: question.range,
@@ -273,9 +277,15 @@ fn known_field(
     }
 }
 
+/// Whether a field is unknown to a scope. The stored reasons why an entry cannot be understood are about its bodies too.
+#[must_use]
+pub fn is_hidden(scope: &Scope, name: &str) -> bool {
+    scope.hides(name) || (!scope.has_bodies() && name.eq_ignore_ascii_case("problem"))
+}
+
 /// Whether the table of fields or an entry has a field, as far as the caller may see.
 fn is_known_field(name: &str, view: &View, caller: &Caller) -> Result<bool, EngineError> {
-    let is_in_table = field::by_name(name).is_some() && !caller.scope.hides(name);
+    let is_in_table = field::by_name(name).is_some() && !is_hidden(&caller.scope, name);
     Ok(is_in_table || view.knows_path(name, caller)?)
 }
 
@@ -291,8 +301,9 @@ fn unknown_field(
         Err(error) => return error.into(),
     };
     let names = field::FIELDS.iter().map(|field| field.name);
-    let names = names.filter(|name| !caller.scope.hides(name));
-    let hint = match nearest(path, names.chain(known.iter().map(String::as_str))) {
+    let names = names.chain(known.iter().map(String::as_str));
+    let visible = names.filter(|name| !is_hidden(&caller.scope, name));
+    let hint = match nearest(path, visible) {
         Some(name) => format!("did you mean {}?", quoted(name)),
         None => "no entry has it either".to_owned(),
     };
@@ -304,9 +315,9 @@ fn unknown_field(
 }
 
 /// The question without fields of lists, see [`known`].
-fn resolved(store: &Store, question: &Question) -> Result<Question, SearchError> {
+fn resolved(store: &Store, scope: &Scope, question: &Question) -> Result<Question, SearchError> {
     Ok(Question {
-        query: known::resolved(store, &question.query)?.into_owned(),
+        query: known::resolved(store, scope, &question.query)?.into_owned(),
         range: question.range,
         order: question.order,
     })
@@ -338,11 +349,11 @@ const CURSOR_VERSION: u8 = 2;
 const CURSOR_LEN: usize = 1 + 16 + 8 + 4 * 8;
 
 impl Place {
-    fn write(self, question: &Question, log_id: Uuid) -> String {
+    fn write(self, question: &Question, scope: &Scope, log_id: Uuid) -> String {
         let mut bytes = Vec::with_capacity(CURSOR_LEN);
         bytes.push(CURSOR_VERSION);
         bytes.extend(log_id.as_bytes());
-        bytes.extend(fingerprint(question));
+        bytes.extend(fingerprint(question, scope));
         bytes.extend(self.asked_at_us.to_be_bytes());
         bytes.extend(self.upto.0.to_be_bytes());
         bytes.extend(self.after.at_us.to_be_bytes());
@@ -374,14 +385,19 @@ impl Place {
         u64::from_be_bytes(part)
     }
 
-    fn read(cursor: &str, question: &Question, log_id: Uuid) -> Result<Self, SearchError> {
+    fn read(
+        cursor: &str,
+        question: &Question,
+        scope: &Scope,
+        log_id: Uuid,
+    ) -> Result<Self, SearchError> {
         let bytes = Self::bytes(cursor)?;
         if bytes[1..17] != *log_id.as_bytes() {
             return Err(SearchError::Cursor(
                 "this cursor is of another log: start from the first page",
             ));
         }
-        if bytes[17..25] != fingerprint(question) {
+        if bytes[17..25] != fingerprint(question, scope) {
             return Err(SearchError::Cursor(
                 "this cursor belongs to another question: repeat its parameters as they were",
             ));
@@ -398,9 +414,10 @@ impl Place {
     }
 }
 
-/// Tells questions apart. It changes when their form in the code does, which makes older cursors another question's.
-fn fingerprint(question: &Question) -> [u8; 8] {
-    let hash = sha256(format!("{question:?}").as_bytes());
+/// Tells questions apart, and the scopes in which they are asked. It changes when their form in the code does, which makes older
+/// cursors another question's.
+fn fingerprint(question: &Question, scope: &Scope) -> [u8; 8] {
+    let hash = sha256(format!("{question:?} {scope:?}").as_bytes());
     let mut short = [0; 8];
     short.copy_from_slice(&hash[..8]);
     short
@@ -437,27 +454,49 @@ mod tests {
                 seq: Seq(3),
             },
         };
-        let cursor = place.write(&question("a"), Uuid::nil());
+        let cursor = place.write(&question("a"), &Scope::everything(), Uuid::nil());
         assert_eq!(
-            Place::read(&cursor, &question("a"), Uuid::nil()).unwrap(),
+            Place::read(&cursor, &question("a"), &Scope::everything(), Uuid::nil()).unwrap(),
             place
         );
         assert_eq!(asked_at(&cursor), Some(from_micros(7)));
         assert!(
-            told(Place::read(&cursor, &question("b"), Uuid::nil())).contains("another question")
+            told(Place::read(
+                &cursor,
+                &question("b"),
+                &Scope::everything(),
+                Uuid::nil()
+            ))
+            .contains("another question")
         );
-        assert!(told(Place::read(&cursor, &question("a"), Uuid::max())).contains("another log"));
+        assert!(
+            told(Place::read(
+                &cursor,
+                &question("a"),
+                &Scope::everything(),
+                Uuid::max()
+            ))
+            .contains("another log")
+        );
         let ascending = Question {
             order: Order::Ascending,
             ..question("a")
         };
-        assert!(told(Place::read(&cursor, &ascending, Uuid::nil())).contains("another question"));
+        assert!(
+            told(Place::read(
+                &cursor,
+                &ascending,
+                &Scope::everything(),
+                Uuid::nil()
+            ))
+            .contains("another question")
+        );
     }
 
     proptest! {
         #[test]
         fn any_text_is_a_cursor_or_an_error(text in "[A-Za-z0-9_-]{0,80}") {
-            prop_assert!(Place::read(&text, &question("a"), Uuid::nil()).is_err());
+            prop_assert!(Place::read(&text, &question("a"), &Scope::everything(), Uuid::nil()).is_err());
         }
     }
 }

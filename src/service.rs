@@ -6,6 +6,7 @@
 mod history;
 mod repair;
 mod watch;
+mod watchdog;
 mod way;
 
 use std::collections::BTreeMap;
@@ -20,9 +21,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
+use url::Url;
 
 use crate::clock::Clock;
-use crate::config::{self, AccountsChoice, Config, CredentialSource};
+use crate::config::{self, AccountsChoice, Config, CredentialSource, HttpConfig};
 use crate::durable::Breaker;
 use crate::engine::Engine;
 use crate::engine::tantivy::{ENGINE_THREADS, Index};
@@ -31,17 +33,20 @@ use crate::follow::index::{self as indexing, Indexing};
 use crate::handles;
 use crate::health::Board;
 use crate::http::{self, Access, AccessSettings, AppState, Limits};
+use crate::keyring::Keyring;
 use crate::owner::OwnerSecret;
 use crate::poll::{BackfillSince, Following, Overlap, Poller, Settings};
 use crate::position::Source;
 use crate::scrub::Scrub;
 use crate::store::{AccessStore, QuotaRow, SourceSeen, Store};
+use crate::supervisor::Supervisor;
 use crate::task;
 use crate::upstream::{Quota, ReadToken, Saved, Timeouts, Upstream};
 
 use self::history::Look;
 pub use self::history::{History, SourceHistory, verify};
 pub use self::repair::{Repaired, repair};
+use self::watchdog::Watchdog;
 pub use self::way::{Reach, Way};
 
 /// How long a stop waits for requests that are being answered. A client that has only begun to ask, or does not take its
@@ -67,6 +72,25 @@ pub struct Service {
     clock: Clock,
 }
 
+/// Changes a service while it runs.
+pub struct Reloading {
+    access: Access,
+    clock: Clock,
+}
+
+impl Reloading {
+    /// Uses what can be changed of `config`: see [`Config::take_over`].
+    ///
+    /// # Errors
+    /// When the machine's TLS roots cannot be read. Then nothing is changed.
+    pub fn apply(&self, config: &Config) -> Result<()> {
+        let before = self.access.settings();
+        let settings = access_settings(&config.http, Some(&before), &self.clock)?;
+        self.access.change(settings);
+        Ok(())
+    }
+}
+
 /// Opens the service that `config` describes.
 ///
 /// # Errors
@@ -76,6 +100,15 @@ pub async fn open(config: Config, clock: Clock) -> Result<Service> {
 }
 
 impl Service {
+    /// What changes it while it runs.
+    #[must_use]
+    pub fn reloading(&self) -> Reloading {
+        Reloading {
+            access: self.access.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
     /// Runs it, answering on `listener`, until `stop`.
     ///
     /// # Errors
@@ -97,6 +130,13 @@ impl Service {
         } = self;
         let followers = FollowerBoard::default();
         let engine = Engine::Tantivy(index.clone());
+        let watchdog = Watchdog {
+            supervisor: Supervisor::from_environment(),
+            store: store.clone(),
+            board: board.clone(),
+            followers: followers.clone(),
+            clock: clock.clone(),
+        };
         let app = AppState::new(store.clone(), engine, board, clock.clone(), access.clone())
             .with_limits(Limits {
                 connections,
@@ -117,6 +157,11 @@ impl Service {
         let stop_watch = stop_taking.clone();
         taking.spawn(async move {
             watch::watch(history, stop_watch).await;
+            Ok(())
+        });
+        let (keys_of, stop_keys) = (access.clone(), stop_taking.clone());
+        taking.spawn(async move {
+            keys_of.keep_keys(stop_keys).await;
             Ok(())
         });
         let (stop_forgetting, forget_clock) = (stop_taking.clone(), clock_of_access);
@@ -140,6 +185,11 @@ impl Service {
                 .context("indexing stopped")
         });
         announce(&store, &data_dir, owner, address).await;
+        let stop_watchdog = stop_taking.clone();
+        taking.spawn(async move {
+            watchdog.run(stop_watchdog).await;
+            Ok(())
+        });
         let stop_scrub = stop_following.clone();
         following.spawn(async move {
             scrub.run(stop_scrub).await;
@@ -240,7 +290,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     }
     let history = Look::new(store.clone(), board.clone(), settings, clock.clone())?;
     let owner = OwnerSecret::random();
-    let access = access(config, &owner)?;
+    let access = access(config, &owner, &clock)?;
     Ok(Service {
         data_dir: config.data_dir.clone(),
         store,
@@ -258,17 +308,38 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
 }
 
 /// Who may ask, and where their tokens and the access log are.
-fn access(config: &Config, owner: &OwnerSecret) -> Result<Access> {
-    let http = &config.http;
-    let settings = AccessSettings {
+fn access(config: &Config, owner: &OwnerSecret, clock: &Clock) -> Result<Access> {
+    let settings = access_settings(&config.http, None, clock)?;
+    let store = AccessStore::open(&config.data_dir)?;
+    Ok(Access::new(store, settings, Some(owner.clone())))
+}
+
+/// Who may ask, by the configuration. The keys of the settings `before` are used again if they are the same team's.
+fn access_settings(
+    http: &HttpConfig,
+    before: Option<&AccessSettings>,
+    clock: &Clock,
+) -> Result<AccessSettings> {
+    let keyring = |url: &Url| {
+        let before = before.and_then(|settings| settings.cloudflare.as_ref());
+        match before.filter(|(_, keyring)| keyring.url() == url) {
+            Some((_, keyring)) => Ok(keyring.clone()),
+            None => Keyring::new(url.clone(), clock.clone()),
+        }
+    };
+    let cloudflare = match &http.access {
+        Some(access) => Some((access.clone(), keyring(&access.keys_url)?)),
+        None => None,
+    };
+    Ok(AccessSettings {
         auth: http.auth,
         public_url: http.public_url.clone(),
         cors_origins: http.cors_origins.clone(),
         trusted_proxies: http.trusted_proxies.clone(),
+        forwarded_header: http.forwarded_header,
         limits: http.limits,
-    };
-    let store = AccessStore::open(&config.data_dir)?;
-    Ok(Access::new(store, settings, Some(owner.clone())))
+        cloudflare,
+    })
 }
 
 /// The index. Where it cannot be opened, events are collected all the same, and who feeds it tries again.

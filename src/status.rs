@@ -3,8 +3,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Scope;
 use crate::health::{Board, State};
-use crate::position::rfc3339;
+use crate::position::{Source, rfc3339};
 use crate::store::{Lateness, SourceRow, Store, StoreError};
 
 /// How one source is doing. Times are RFC 3339.
@@ -93,18 +94,25 @@ pub struct LastError {
     pub message: String,
 }
 
-/// The status of every source, by name. `board` is `None` when no service polls.
+/// The status of every source of the scope, by name. `board` is `None` when no service polls.
 ///
 /// # Errors
 /// What the log says.
 pub fn sources(
     store: &Store,
     board: Option<&Board>,
+    scope: &Scope,
     now: DateTime<Utc>,
 ) -> Result<Vec<SourceStatus>, StoreError> {
     let lists = store.account_lists()?;
     let sources = store.sources()?.into_iter();
-    let sources = sources.map(|row| {
+    let sources = sources.filter(|row| scope.has_source(&row.source));
+    let sources = sources.map(|mut row| {
+        let organization = row.organization.as_deref().map(Source::organization);
+        if organization.is_some_and(|source| !source.is_ok_and(|source| scope.has_source(&source)))
+        {
+            row.organization = None;
+        }
         let list = lists.iter().find(|(source, _)| *source == row.source);
         let accounts_read_at = list.and_then(|(_, read_at)| *read_at).map(rfc3339);
         let status = source(store, board, row, now)?;

@@ -11,6 +11,7 @@ mod access;
 mod address;
 mod bodies;
 mod connect;
+mod copy;
 mod damage;
 mod damage_notes;
 mod erased;
@@ -29,8 +30,10 @@ mod open_window;
 mod people;
 mod quotas;
 mod reading;
+mod restored;
 mod schema;
 mod scrub;
+mod shown;
 mod sources;
 pub mod steps;
 #[cfg(test)]
@@ -41,9 +44,10 @@ mod windows;
 mod writing;
 
 pub use self::access::{
-    ACCESS_FILE_NAME, AccessEntry, AccessPage, AccessStore, MAX_PARAMETERS_LEN, NewToken,
-    SESSION_HOURS, TokenRow,
+    ACCESS_FILE_NAME, AccessChange, AccessEntry, AccessLine, AccessPage, AccessStore,
+    MAX_PARAMETERS_LEN, NewToken, SESSION_HOURS, TokenRow,
 };
+pub use self::copy::CopyProgress;
 pub use self::damage::{Damage, MAX_DAMAGED, NotRepaired};
 pub use self::erased::Erased;
 pub use self::error::{DiskProblem, StoreError};
@@ -57,6 +61,7 @@ pub use self::ledger::{LastBackfill, LastLive, Progress};
 pub use self::open_window::{BadAnswers, GapCause, OpenWindow, Then};
 pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
+pub use self::restored::{PARTIAL_NAME, RestoreDir};
 pub use self::scrub::{DamagedEvent, PutBack, ScrubState, Scrubbed};
 pub use self::sources::{AccountList, AccountListRead, SourceRow, SourceSeen};
 pub use self::visibility::{Lateness, Visibility};

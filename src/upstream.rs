@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use orgtrail_cloudflare::coverage::{self, Covered};
 use orgtrail_cloudflare::error::CREDENTIAL_CODES;
 use orgtrail_cloudflare::request::{Direction, LogRequest};
 use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -116,6 +117,8 @@ pub struct LogPage {
     pub fullness: Fullness,
     /// Upstream's present when it answered.
     pub date: Option<DateTime<Utc>>,
+    /// How far the answer is proven, where upstream is another orgtrail.
+    pub covered: Option<Covered>,
 }
 
 /// Whether a page has as many entries as fit on one.
@@ -155,6 +158,7 @@ struct Answer {
     body: Vec<u8>,
     /// Upstream's present.
     date: Option<DateTime<Utc>>,
+    covered: Option<Covered>,
     mask: Mask,
 }
 
@@ -278,12 +282,17 @@ impl Upstream {
             .map(ToOwned::to_owned)
             .collect();
         let next = envelope.cursor()?;
-        let fullness = self.fullness(entries.len(), limit, next.is_some());
+        // The cursors of another orgtrail are reliable: without one, nothing follows.
+        let fullness = match (answer.covered, &next) {
+            (Some(_), None) => Fullness::NotFull,
+            _ => self.fullness(entries.len(), limit, next.is_some()),
+        };
         Ok(LogPage {
             next,
             fullness,
             entries,
             date: answer.date,
+            covered: answer.covered,
         })
     }
 
@@ -333,7 +342,12 @@ impl Upstream {
         *self.mask.lock().unwrap_or_else(PoisonError::into_inner) = mask.clone();
         let answer = self.call(permit, url, has_cursor, &token, &mask).await;
         match answer {
-            Ok((date, body)) => Ok(Answer { body, date, mask }),
+            Ok((date, covered, body)) => Ok(Answer {
+                body,
+                date,
+                covered,
+                mask,
+            }),
             Err(error) => Err(error.hidden_by(&mask)),
         }
     }
@@ -345,7 +359,7 @@ impl Upstream {
         has_cursor: bool,
         token: &SecretString,
         mask: &Mask,
-    ) -> Result<(Option<DateTime<Utc>>, Vec<u8>), UpstreamError> {
+    ) -> Result<(Option<DateTime<Utc>>, Option<Covered>, Vec<u8>), UpstreamError> {
         let request = self.http.get(url).header(AUTHORIZATION, bearer(token)?);
         let asked_at = self.clock.steady();
         permit
@@ -358,6 +372,10 @@ impl Upstream {
         let headers = response.headers();
         self.quota.heard(headers, self.clock.steady());
         let date = date(headers);
+        let covered = headers
+            .get(coverage::HEADER)
+            .and_then(|value| value.to_str().ok());
+        let covered = covered.and_then(Covered::read);
         if response.status() != StatusCode::TOO_MANY_REQUESTS {
             self.quota.answered();
         }
@@ -365,7 +383,7 @@ impl Upstream {
             StatusCode::OK => {
                 let body = read_body(response, self.max_page_bytes).await?;
                 drop(permit);
-                Ok((date, body))
+                Ok((date, covered, body))
             }
             StatusCode::TOO_MANY_REQUESTS => {
                 let said = retry_after(headers, date.unwrap_or_else(|| self.clock.now()));

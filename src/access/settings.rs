@@ -13,6 +13,16 @@ pub enum Auth {
     None,
 }
 
+/// The headers in which reverse proxies say who their client is. Only one family is believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
 /// What one principal may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrincipalLimits {

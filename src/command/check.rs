@@ -10,10 +10,11 @@ use crate::clock::Clock;
 use crate::config::{Config, CredentialSource};
 use crate::engine::tantivy::{IndexError, verify_beside};
 use crate::follow::index::{IndexingError, open_beside};
+use crate::keyring;
 use crate::poll::Following;
 use crate::position::{Source, Window, rfc3339};
 use crate::service;
-use crate::store::{FILE_NAME, QuotaRow, SourceSeen, Store, StoreError};
+use crate::store::{FILE_NAME, Holder, QuotaRow, SourceSeen, Store, StoreError};
 use crate::terminal::{harmless, say};
 use crate::upstream::{Permit, Upstream, UpstreamError};
 
@@ -33,6 +34,8 @@ pub(super) async fn run(path: &Path) -> Result<()> {
             Severity::Warning => report.warn(finding.message)?,
         }
     }
+    check_access(&config, &mut report).await?;
+    check_user(&config, &mut report)?;
     let store = check_data(&config, &mut report)?;
     let clock = Clock::system();
     for (credential, following) in service::credentials(&config) {
@@ -50,6 +53,35 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         0 => Ok(()),
         1 => bail!("there is 1 problem"),
         problems => bail!("there are {problems} problems"),
+    }
+}
+
+/// Fetches the keys of Cloudflare Access. A domain that is no team's has none.
+async fn check_access(config: &Config, report: &mut CheckReport) -> Result<()> {
+    let Some(access) = &config.http.access else {
+        return Ok(());
+    };
+    let url = &access.keys_url;
+    match keyring::key_names(url).await {
+        Ok(names) => report.good(format!(
+            "the keys of Cloudflare Access for {} are at {url}: {}",
+            access.team_domain,
+            harmless(&names.join(", "))
+        )),
+        Err(error) => report.bad(format!(
+            "the keys of Cloudflare Access could not be fetched from {url}: {}; is `team_domain` right?",
+            harmless(&error.to_string())
+        )),
+    }
+}
+
+/// Says who uses the data directory, if a process does.
+fn check_user(config: &Config, report: &mut CheckReport) -> Result<()> {
+    match Holder::of(&config.data_dir) {
+        Some(holder) => report.good(format!(
+            "{holder}; its log and index are checked as they are now"
+        )),
+        None => Ok(()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! A moment as it is written on a command line: in the forms of `since` and `before` over HTTP.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 
 use crate::query::{When, read_time};
@@ -7,6 +9,13 @@ use crate::query::{When, read_time};
 /// A moment as it was written, which names a time.
 #[derive(Debug, Clone)]
 pub(super) struct MomentArg(String);
+
+/// As it was written.
+impl fmt::Display for MomentArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl MomentArg {
     /// Reads a span, a date, a time or `now-7d`: for `value_parser`, so that anything else is wrong usage.

@@ -7,12 +7,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args as ClapArgs;
 use reqwest::RequestBuilder;
+use reqwest::header::HeaderValue;
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
-use crate::owner::OwnerSecret;
+use super::WrongUsage;
+use crate::owner::{OwnerSecret, USER_HEADER, system_user};
 use crate::store::{Store, announced};
 use crate::terminal::{columns, note};
 use crate::wording::{quoted, root_cause};
@@ -136,7 +138,14 @@ impl Server {
         let home = self.home.as_ref();
         let home = home.filter(|(dir, address)| announced(dir) == Some(*address));
         match home.and_then(|(dir, _)| OwnerSecret::read(dir)) {
-            Some(secret) => request.bearer_auth(secret.expose()),
+            Some(secret) => {
+                let user = system_user().unwrap_or_default();
+                // The service checks it, too. A name that no header can have is left out.
+                let user = HeaderValue::from_str(&user).unwrap_or(HeaderValue::from_static(""));
+                request
+                    .bearer_auth(secret.expose())
+                    .header(USER_HEADER, user)
+            }
             None => request,
         }
     }
@@ -239,6 +248,7 @@ pub(super) async fn open(
     };
     match problem["at"].as_u64().map(usize::try_from) {
         Some(Ok(at)) => Err(Misread::new(detail, at).into()),
+        _ if problem["parameter"].is_string() => Err(WrongUsage(detail.to_owned()).into()),
         _ => bail!("{detail} ({status})"),
     }
 }

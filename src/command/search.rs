@@ -10,17 +10,20 @@ mod tail;
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::Result;
 use chrono_tz::Tz;
 use clap::Args as ClapArgs;
 
 use self::asked::{Colors, SearchRequest};
 use self::place::{FirstPage, SearchTarget};
 use self::show::{EventPrinter, Form};
+use super::WrongUsage;
 use super::moment::MomentArg;
 use super::reach::{Misread, TargetArgs};
+use super::record::Recorded;
 use crate::clock::Clock;
 use crate::engine::Order;
+use crate::position::Source;
 use crate::query::When;
 use crate::search::{MAX_SIZE, parse_zone};
 
@@ -55,6 +58,9 @@ pub(super) struct Args {
     /// Only what happened before this time.
     #[arg(long, value_name = "TIME", value_parser = MomentArg::read)]
     before: Option<MomentArg>,
+    /// Only events of this source, such as `accounts/ID`; repeatable.
+    #[arg(long, value_name = "SOURCE")]
+    source: Vec<Source>,
     /// Time zone of dates and of `now/d`, such as `Europe/Berlin`.
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = parse_zone)]
     tz: Tz,
@@ -97,7 +103,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     search(args, config).map_err(|error| match error.downcast_ref::<Misread>() {
-        Some(misread) => anyhow!(misread.point_into(&args.query)),
+        Some(misread) => WrongUsage(misread.point_into(&args.query)).into(),
         None => error,
     })
 }
@@ -112,22 +118,39 @@ fn search(args: &Args, config: &Path) -> Result<()> {
     let when = When { now, zone: args.tz };
     let time = |moment: &Option<MomentArg>| {
         let time = moment.as_ref().map(|moment| moment.seen_from(when));
-        time.transpose().map_err(|message| anyhow!(message))
+        time.transpose().map_err(WrongUsage)
     };
     let asked = SearchRequest {
         when,
         query: args.query.clone(),
+        sources: args.source.clone(),
         since: time(&args.since)?,
         before: time(&args.before)?,
         order,
         limit: args.limit.into(),
     };
     let ends = asked.since.zip(asked.before);
-    ensure!(
-        ends.is_none_or(|(since, before)| since < before),
-        "`--before` is not after `--since`"
-    );
+    if ends.is_some_and(|(since, before)| since >= before) {
+        return Err(WrongUsage("`--before` is not after `--since`".into()).into());
+    }
     let place = SearchTarget::open(&args.reach, config)?;
+    let recorded = match place.dir() {
+        Some(dir) => Some(Recorded::begin(
+            dir,
+            args.action(),
+            "search",
+            &args.to_parameters(),
+            now,
+        )?),
+        None => None,
+    };
+    let results = answer(args, &asked, &place)?;
+    recorded.map_or(Ok(()), |recorded| recorded.end(results))
+}
+
+/// Shows the answer. Returns how many results were shown.
+fn answer(args: &Args, asked: &SearchRequest, place: &SearchTarget) -> Result<u64> {
+    let now = asked.when.now;
     let form = match (args.json, args.csv) {
         (true, _) => Form::Json,
         (_, true) => Form::Csv,
@@ -136,26 +159,66 @@ fn search(args: &Args, config: &Path) -> Result<()> {
     let show = EventPrinter::new(form, args.color, args.utc);
     if !args.facets.is_empty() {
         let size = asked.limit.min(MAX_SIZE);
-        let (values, extent) = place.facets(&asked, &args.facets, size)?;
+        let (values, extent) = place.facets(asked, &args.facets, size)?;
         show.values(&values)?;
-        return extent.say(now);
+        extent.say(now)?;
+        let shown = values.iter().map(|(_, values)| values.len() as u64);
+        return Ok(shown.sum());
     }
+    let mut shown = 0;
     if args.all {
         let mut lines = show.in_pieces()?;
-        return place.all(&asked, |events| lines.add(&events))?.say(now);
+        let extent = place.all(asked, |events| {
+            shown += events.len() as u64;
+            lines.add(&events)
+        })?;
+        extent.say(now)?;
+        return Ok(shown);
     }
     let FirstPage {
         mut events,
         searchable,
         extent,
-    } = place.page(&asked)?;
+    } = place.page(asked)?;
+    shown += events.len() as u64;
     if !args.follow {
         show.events(&events, extent.has_loss(now))?;
-        return extent.say(now);
+        // The table says that it has nothing.
+        let extent = match (form, events.as_slice()) {
+            (Form::Table, []) => extent.without_counts(),
+            _ => extent,
+        };
+        extent.say(now)?;
+        return Ok(shown);
     }
     events.reverse();
     let mut lines = show.in_pieces()?;
     lines.add(&events)?;
     extent.say(now)?;
-    place.follow(&asked, searchable, |events| lines.add(&events))
+    place.follow(asked, searchable, |events| {
+        shown += events.len() as u64;
+        lines.add(&events)
+    })?;
+    Ok(shown)
+}
+
+impl Args {
+    /// What is done, as the access log names it.
+    fn action(&self) -> &'static str {
+        if self.all { "export" } else { "search" }
+    }
+
+    /// The question, as the access log has the parameters of one over HTTP.
+    fn to_parameters(&self) -> String {
+        let mut parameters = format!("q={}", self.query);
+        for (name, moment) in [("since", &self.since), ("before", &self.before)] {
+            if let Some(moment) = moment {
+                parameters += &format!(" {name}={moment}");
+            }
+        }
+        for field in &self.facets {
+            parameters += &format!(" facet={field}");
+        }
+        parameters
+    }
 }

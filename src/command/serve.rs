@@ -12,12 +12,12 @@ use super::signals::Signals;
 use super::start::load;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::service;
+use crate::service::{self, Reloading};
 use crate::store::{Holder, StoreError};
 use crate::terminal::say;
 
 pub(super) async fn run(path: &Path, signals: Signals) -> Result<()> {
-    let config = load(path)?;
+    let mut config = load(path)?;
     refuse_what_cannot_work(&config)?;
     let listen = config.http.listen;
     let listener = TcpListener::bind(listen)
@@ -30,12 +30,13 @@ pub(super) async fn run(path: &Path, signals: Signals) -> Result<()> {
         _ => error,
     })?;
     say(format!("orgtrail answers on http://{address}"))?;
+    let reloading = service.reloading();
     let running = service.run(listener, signals.stop.clone());
     tokio::pin!(running);
     loop {
         tokio::select! {
             ended = &mut running => return ended,
-            () = signals.reload.notified() => reload(path, &config),
+            () = signals.reload.notified() => reload(path, &mut config, &reloading),
         }
     }
 }
@@ -79,22 +80,37 @@ fn refuse_what_cannot_work(config: &Config) -> Result<()> {
     }
 }
 
-/// Token files are read again by themselves when they change. What is in the configuration takes effect with a restart.
-fn reload(path: &Path, running: &Config) {
-    match load(path) {
-        Ok(config) if config == *running => {
-            info!(
-                "SIGHUP: the configuration is unchanged. Token files are read again when they change."
+/// Takes over what a running service can, from the configuration as it is now. Token files are read again by themselves. Other
+/// files that a reload reads again belong here.
+fn reload(path: &Path, running: &mut Config, reloading: &Reloading) {
+    let newer = match load(path) {
+        Ok(newer) => newer,
+        Err(error) => {
+            warn!(
+                config = %path.display(),
+                error = %error,
+                "SIGHUP: the configuration cannot be read. The service goes on with what it has."
             );
+            return;
         }
-        Ok(_) => warn!(
-            config = %path.display(),
-            "SIGHUP: the configuration has changed. Restart the service to use it."
-        ),
-        Err(error) => warn!(
-            config = %path.display(),
-            error = %error,
-            "SIGHUP: reading the configuration failed. The service continues with the old one."
+    };
+    let mut merged = running.clone();
+    let changes = merged.take_over(&newer);
+    if let Err(error) = reloading.apply(&merged) {
+        warn!(error = %error, "SIGHUP: the configuration cannot be used. The service goes on with what it has.");
+        return;
+    }
+    *running = merged;
+    let (reloaded, restart) = (changes.reloaded.join(", "), changes.restart.join(", "));
+    match (reloaded.is_empty(), restart.is_empty()) {
+        (true, true) => {
+            info!("SIGHUP: nothing needs a reload. Token files are read again when they change.");
+        }
+        (false, true) => info!(reloaded, "SIGHUP: the configuration was reloaded."),
+        (_, false) => warn!(
+            reloaded,
+            restart,
+            "SIGHUP: the configuration has changed, and some keys are used from the next start on. Restart the service to use it."
         ),
     }
 }

@@ -106,7 +106,14 @@ fn look_at_http(config: &Config, findings: &mut Vec<SetupFinding>) {
         ))),
         Ok(_) => {}
     }
-    if config.http.auth == Auth::Tokens && !has_tokens(&config.data_dir) {
+    let access = config.http.access.as_ref();
+    if access.is_some_and(|access| access.grants.is_empty()) {
+        findings.push(warning(
+            "`[http.access]` has no `[[http.access.grants]]`: whoever is signed in there is refused",
+        ));
+    }
+    let is_open_to_tokens_alone = config.http.auth == Auth::Tokens && access.is_none();
+    if is_open_to_tokens_alone && !has_tokens(&config.data_dir) {
         findings.push(warning(
             "`auth` is \"tokens\" and there are no valid tokens, so only commands on this machine are answered: \
              `orgtrail token create NAME --scope search` creates one",

@@ -15,8 +15,10 @@ use self::row::StatusRow;
 use self::show::StatusPrinter;
 use super::moment::MomentArg;
 use super::reach::{Answerer, Server, TargetArgs, get};
+use super::record::Recorded;
 use crate::clock::Clock;
 use crate::coverage::{self, Asked, SourceCoverage};
+use crate::engine::Scope;
 use crate::position::Source;
 use crate::status::{self, SourceStatus};
 use crate::store::Store;
@@ -85,7 +87,7 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     }
     let (sources, coverage) = match args.reach.answerer(config)? {
         Answerer::Server(server) => ask(&server)?,
-        Answerer::Dir(dir) => look(&dir)?,
+        Answerer::Dir(dir) => look_recorded(&dir)?,
     };
     let rows = join(sources, coverage);
     if args.json {
@@ -100,13 +102,22 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     StatusPrinter::new(args.all, Clock::system().now()).say(rows)
 }
 
+/// What is on the disk. The access log has who read it.
+fn look_recorded(dir: &Path) -> Result<(Vec<SourceStatus>, Vec<SourceCoverage>)> {
+    let now = Clock::system().now();
+    let recorded = Recorded::begin(dir, "search", "status", "", now)?;
+    let found = look(dir)?;
+    recorded.end(found.0.len() as u64)?;
+    Ok(found)
+}
+
 /// What is on the disk.
 fn look(dir: &Path) -> Result<(Vec<SourceStatus>, Vec<SourceCoverage>)> {
     let store = Store::open_beside(dir)?;
     let now = Clock::system().now();
     Ok((
-        status::sources(&store, None, now)?,
-        coverage::sources(&store, None, &Asked::default(), now)?,
+        status::sources(&store, None, &Scope::everything(), now)?,
+        coverage::sources(&store, None, &Scope::everything(), &Asked::default(), now)?,
     ))
 }
 

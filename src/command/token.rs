@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 use clap::{Args as ClapArgs, Subcommand};
 use serde::Serialize;
 
-use super::start::system_user;
-use crate::access::{ApiToken, Grant, Permissions};
+use super::record::record;
+use crate::access::{ApiToken, Grant, Permission, Permissions};
 use crate::clock::Clock;
-use crate::position::rfc3339;
+use crate::position::{Source, rfc3339};
 use crate::span;
-use crate::store::{AccessEntry, AccessStore, NewToken, TokenRow};
+use crate::store::{AccessStore, NewToken, TokenRow};
 use crate::terminal::{harmless, note, say};
 
 /// The longest name of a token, in characters.
@@ -23,6 +23,7 @@ const EXAMPLES: &str = "\
 Examples:
   orgtrail token create dashboard --scope search
   orgtrail token create auditor --scope search,export --expires 90d
+  orgtrail token create zones --scope search --source accounts/ID --without-bodies
   orgtrail token list
   orgtrail token revoke 0123456789ab";
 
@@ -62,6 +63,12 @@ struct Create {
     /// What it may do: `search`, `export`, `alerts`, `metrics`, `admin`, with commas between them.
     #[arg(long, value_name = "SCOPES")]
     scope: Permissions,
+    /// A source that it may see, as `accounts/ID` or `organizations/ID`; repeat it for more. All of them unless given.
+    #[arg(long, value_name = "SOURCE", value_parser = source)]
+    source: Vec<Source>,
+    /// Hide `resource.request`, `resource.response` and `resource.value` from it.
+    #[arg(long)]
+    without_bodies: bool,
     /// When it ends by itself, such as `90d`; never unless given.
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     expires: Option<chrono::TimeDelta>,
@@ -125,18 +132,24 @@ fn create(store: &AccessStore, wanted: &Create, is_json: bool, now: DateTime<Utc
         name.chars().count() <= MAX_NAME_LEN && !name.chars().any(char::is_control),
         "the name of a token has at most {MAX_NAME_LEN} characters, and no control characters"
     );
+    let is_limited = wanted.without_bodies || !wanted.source.is_empty();
+    ensure!(
+        !(is_limited && wanted.scope.contains(Permission::Admin)),
+        "`admin` reads what everyone asked: a token with it can be limited neither by `--source` nor by `--without-bodies`"
+    );
     let secret = ApiToken::generate()?;
     let new = NewToken {
         name: name.to_owned(),
         hash: secret.hash(),
         grant: Grant {
             permissions: wanted.scope,
-            ..Grant::everything()
+            sources: wanted.source.clone(),
+            bodies: !wanted.without_bodies,
         },
         expires_at: wanted.expires.map(|span| now + span),
     };
     let row = store.create_token(&new, now)?;
-    record(store, "token.create", &describe(&row), now)?;
+    record(store, "token", "token.create", &describe(&row), now)?;
     if is_json {
         let token = CreatedToken {
             token: row.into(),
@@ -150,6 +163,12 @@ fn create(store: &AccessStore, wanted: &Create, is_json: bool, now: DateTime<Utc
         harmless(&row.name)
     ))?;
     Ok(say(secret.reveal())?)
+}
+
+/// A source, as a user writes it.
+fn source(text: &str) -> Result<Source, String> {
+    let source = text.parse::<Source>();
+    source.map_err(|_| "write `organizations/ID` or `accounts/ID`".to_owned())
 }
 
 fn list(rows: Vec<TokenRow>, is_json: bool, now: DateTime<Utc>) -> Result<()> {
@@ -185,29 +204,13 @@ fn revoke(store: &AccessStore, id: &str, is_json: bool, now: DateTime<Utc>) -> R
             harmless(id)
         );
     }
-    record(store, "token.revoke", &format!("id={id}"), now)?;
+    record(store, "token", "token.revoke", &format!("id={id}"), now)?;
     if is_json {
         return Ok(say(
             serde_json::json!({ "id": id, "revoked_at": rfc3339(now) }),
         )?);
     }
     Ok(say(format!("Revoked token {id} and its sessions."))?)
-}
-
-/// Adds a line to the access log.
-fn record(store: &AccessStore, action: &str, parameters: &str, now: DateTime<Utc>) -> Result<()> {
-    store.record(&AccessEntry {
-        time: now,
-        principal: system_user(),
-        address: None,
-        action: action.to_owned(),
-        route: "orgtrail token".to_owned(),
-        parameters: parameters.to_owned(),
-        results: None,
-        duration_ms: None,
-        status: None,
-    })?;
-    Ok(())
 }
 
 fn describe(row: &TokenRow) -> String {

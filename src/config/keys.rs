@@ -18,7 +18,7 @@ use super::values::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
     PollConfig, UpstreamConfig,
 };
-use crate::access::{Auth, PrincipalLimits};
+use crate::access::{Auth, ForwardedHeader, PrincipalLimits};
 use crate::position::Source;
 use crate::span;
 
@@ -51,12 +51,21 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
     });
     let (data_dir, http, upstream, poll, organizations, accounts) = top;
 
-    let (http, limits) = reader.read(Header::Table("http"), http, |table| {
-        (read_http(table), table.table("limits"))
+    let (http, limits, access) = reader.read(Header::Table("http"), http, |table| {
+        (
+            read_http(table),
+            table.table("limits"),
+            table.table("access"),
+        )
     });
     let limits = reader.read(Header::Table("http.limits"), limits, read_limits);
-    let http = http.zip(limits);
-    let http = http.map(|(http, limits)| HttpConfig { limits, ..http });
+    let access = access::read(reader, access, http.as_ref().map(|http| http.auth));
+    let http = http.zip(limits).zip(access);
+    let http = http.map(|((http, limits), access)| HttpConfig {
+        limits,
+        access,
+        ..http
+    });
     let upstream = reader.read(Header::Table("upstream"), upstream, read_upstream);
     let poll = reader.read(Header::Table("poll"), poll, read_poll);
     if organizations.as_ref().is_some_and(Vec::is_empty)
@@ -99,6 +108,10 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
 }
 
 fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
+    const FORWARDED: &[(&str, ForwardedHeader)] = &[
+        ("x-forwarded-for", ForwardedHeader::XForwardedFor),
+        ("forwarded", ForwardedHeader::Forwarded),
+    ];
     const AUTH: &[(&str, Auth)] = &[("tokens", Auth::Tokens), ("none", Auth::None)];
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 7070));
 
@@ -111,6 +124,11 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
     let public_url = table.take("public_url", None, kinds::public_url);
     let cors_origins = table.take("cors_origins", Vec::new(), kinds::origins);
     let trusted_proxies = table.take("trusted_proxies", Vec::new(), kinds::networks);
+    let forwarded_header = table.take(
+        "forwarded_header",
+        ForwardedHeader::default(),
+        kinds::one_of(FORWARDED),
+    );
     let access_log = table.take(
         "access_log",
         TimeDelta::days(400),
@@ -122,7 +140,7 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         .value
         .iter()
         .flatten()
-        .any(|url| !kinds::is_this_machine(url));
+        .any(|url| !local::is_this_machine(url));
     if auth.value == Some(Auth::None) && (is_behind_a_proxy || is_public) {
         table.object(
             auth.place.clone(),
@@ -130,7 +148,7 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         );
     }
     if let (Some(address), Some(Auth::None)) = (listen.value, auth.value)
-        && !kinds::is_loopback(address.ip())
+        && !local::is_loopback(address.ip())
     {
         table.object(
             auth.place,
@@ -147,8 +165,10 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         public_url: public_url.value?,
         cors_origins: cors_origins.value?,
         trusted_proxies: trusted_proxies.value?,
+        forwarded_header: forwarded_header.value?,
         access_log: access_log.value?,
         limits: PrincipalLimits::default(),
+        access: None,
     })
 }
 

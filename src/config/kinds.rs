@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use chrono::{NaiveDate, TimeDelta};
 use ipnet::IpNet;
-use url::{Host, Url};
+use url::Url;
 
 use super::error::{KeyMistake, Place, Read};
+use super::local::is_this_machine;
 use super::value::Value;
 use super::values::{AccountsChoice, BackfillSince, Overlap};
 use crate::position::{BadSource, MAX_SOURCE_ID_LEN, Source};
@@ -209,21 +210,6 @@ fn network(value: &Value<'_>) -> Read<IpNet> {
             quoted(text)
         )),
     }
-}
-
-/// Whether a URL names this machine by address or as `localhost`.
-pub(super) fn is_this_machine(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(ip)) => is_loopback(ip.into()),
-        Some(Host::Ipv6(ip)) => is_loopback(ip.into()),
-        None => false,
-    }
-}
-
-/// Whether only this machine can reach the address.
-pub(super) fn is_loopback(ip: IpAddr) -> bool {
-    ip.to_canonical().is_loopback()
 }
 
 /// A span of at least `shortest`.

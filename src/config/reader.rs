@@ -245,7 +245,7 @@ impl<'t> Table<'_, 't> {
                 let found = kind_of(other);
                 self.object(
                     Some(place),
-                    format!("`{name}` is a table, not {found}: write `[{name}]` on a line of its own and its keys below"),
+                    format!("`{name}` is a table, not {found}: write `[{}]` on a line of its own and its keys below", self.header.path(name)),
                 );
                 None
             }
@@ -274,7 +274,7 @@ impl<'t> Table<'_, 't> {
         if items.is_none() {
             self.object(
                 Some(place),
-                format!("`{name}` is a list of tables: write `[[{name}]]` with two brackets, and an `id` below it"),
+                format!("`{name}` is a list of tables: write `[[{}]]` with two brackets, and its keys below it", self.header.path(name)),
             );
         }
         items

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::header::Header;
 use super::reader::Reader;
 use super::*;
-use crate::access::{Auth, PrincipalLimits};
+use crate::access::{AccessGrant, Auth, Grant, PrincipalLimits};
 use crate::position::Source;
 
 /// The least that is a configuration.
@@ -55,7 +55,7 @@ fn keys_in(text: &str) -> BTreeSet<String> {
     for line in text.lines() {
         if line.starts_with('[') {
             let name = line.trim_matches(['[', ']']);
-            keys.insert(match name.split_once('.') {
+            keys.insert(match name.rsplit_once('.') {
                 Some((outer, inner)) => format!("in `[{outer}]` {inner}"),
                 None => format!("{} {name}", Header::Top),
             });
@@ -102,6 +102,53 @@ fn without_tokens_nothing_lets_other_machines_in() {
 }
 
 #[test]
+fn each_mistake_in_cloudflare_access_is_reported_with_its_line() {
+    let access = r#"[http]
+auth = "none"
+[http.access]
+team_domain = "https://example.cloudflareaccess.com"
+keys_url = "http://example.com/certs"
+[[http.access.grants]]
+emails = ["*", "*@example.com"]
+scopes = ["read"]
+[[http.access.grants]]
+scopes = []
+bodies = "no"
+[[http.access.grants]]
+groups = [""]
+sources = ["zones/1"]
+"#;
+    let told = report(&format!("{access}{LEAST}"));
+    for (line, what) in [
+        (4, "`auth` is `none`, and Cloudflare Access lets others in"),
+        (4, "is not a domain"),
+        (3, "there is no `audience` in `[http.access]`"),
+        (5, "is not an address of keys"),
+        (7, "`*` is not an email address"),
+        (8, "unknown scope `read`"),
+        (9, "this grant is for nobody"),
+        (10, "`scopes` is empty"),
+        (11, "`bodies` wants `true` or `false`"),
+        (12, "there is no `scopes`"),
+        (13, "is not the name of a group"),
+        (14, "is not a source"),
+    ] {
+        let place = format!("orgtrail.toml:{line}:");
+        let mut lines = told.lines();
+        let is_told = lines.any(|told| told.starts_with(&place) && told.contains(what));
+        assert!(is_told, "{line} {what}\n{told}");
+    }
+    let from_environment = parse_with(
+        LEAST,
+        &[
+            ("ORGTRAIL__HTTP__ACCESS__TEAM_DOMAIN", "a.example.com"),
+            ("ORGTRAIL__HTTP__ACCESS__AUDIENCE", "x"),
+        ],
+    );
+    assert!(from_environment.unwrap().http.access.is_some());
+}
+
+#[test]
 fn what_is_written_is_what_is_meant() {
     let text = r#"
         data_dir = "/var/lib/orgtrail"
@@ -112,12 +159,22 @@ fn what_is_written_is_what_is_meant() {
         public_url = "https://audit.example.com/"
         cors_origins = ["https://search.example.com"]
         trusted_proxies = ["10.1.2.3/8", "::1"]
+        forwarded_header = "forwarded"
         access_log = "30d"
         [http.limits]
         requests_per_minute = 60
         questions = 2
         streams = 3
         question_time = "5s"
+        [http.access]
+        team_domain = "example.cloudflareaccess.com"
+        audience = "97e2aae1"
+        [[http.access.grants]]
+        emails = ["*@Example.com"]
+        common_names = ["E367.access"]
+        scopes = ["search", "export"]
+        sources = ["accounts/a"]
+        bodies = false
         [upstream]
         base_url = "http://127.0.0.1:8080/client/v4/"
         token_file = "/run/secrets/cloudflare"
@@ -151,6 +208,7 @@ fn what_is_written_is_what_is_meant() {
             public_url: Some("https://audit.example.com".parse().unwrap()),
             cors_origins: vec!["https://search.example.com".into()],
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+            forwarded_header: ForwardedHeader::Forwarded,
             access_log: TimeDelta::days(30),
             limits: PrincipalLimits {
                 requests_per_minute: 60.try_into().unwrap(),
@@ -158,6 +216,23 @@ fn what_is_written_is_what_is_meant() {
                 streams: 3,
                 question_time: TimeDelta::seconds(5),
             },
+            access: Some(CloudflareAccess {
+                team_domain: "example.cloudflareaccess.com".to_owned(),
+                audience: "97e2aae1".to_owned(),
+                keys_url: "https://example.cloudflareaccess.com/cdn-cgi/access/certs"
+                    .parse()
+                    .unwrap(),
+                grants: vec![AccessGrant {
+                    emails: vec!["*@example.com".to_owned()],
+                    groups: Vec::new(),
+                    common_names: vec!["e367.access".to_owned()],
+                    grant: Grant {
+                        permissions: "search,export".parse().unwrap(),
+                        sources: vec![account("a")],
+                        bodies: false,
+                    },
+                }],
+            }),
         },
         upstream: UpstreamConfig {
             base_url: "http://127.0.0.1:8080/client/v4".parse().unwrap(),
@@ -306,9 +381,9 @@ fn a_table_in_the_wrong_brackets_is_recognised() {
     assert_snapshot!(report("http = 1\n[organizations]\nid = \"a\"\n[[upstream]]\n[accounts]\n"), @r#"
     4 mistakes in the configuration:
     orgtrail.toml:1:8: `http` is a table, not a whole number: write `[http]` on a line of its own and its keys below
-    orgtrail.toml:2:1: `organizations` is a list of tables: write `[[organizations]]` with two brackets, and an `id` below it
+    orgtrail.toml:2:1: `organizations` is a list of tables: write `[[organizations]]` with two brackets, and its keys below it
     orgtrail.toml:4:1: `upstream` is a table, not a list: write `[upstream]` on a line of its own and its keys below
-    orgtrail.toml:5:1: `accounts` is a list of tables: write `[[accounts]]` with two brackets, and an `id` below it
+    orgtrail.toml:5:1: `accounts` is a list of tables: write `[[accounts]]` with two brackets, and its keys below it
     "#);
 }
 
@@ -317,7 +392,7 @@ fn a_syntax_error_hides_only_what_comes_after_it() {
     let text = "[http]\nport = 80\n[poll]\ninterval = 60s\noverlap = \"never\"\n[[organizations]\nid = 7\n";
     assert_snapshot!(report(text), @r#"
     3 mistakes in the configuration:
-    orgtrail.toml:2:1: unknown key `port` in `[http]`: there are `access_log`, `auth`, `cors_origins`, `limits`, `listen`, `max_connections`, `public_url`, `trusted_proxies`
+    orgtrail.toml:2:1: unknown key `port` in `[http]`: there are `access`, `access_log`, `auth`, `cors_origins`, `forwarded_header`, `limits`, `listen`, `max_connections`, `public_url`, `trusted_proxies`
     orgtrail.toml:4:12: not TOML: string values must be quoted, expected literal string
     orgtrail.toml:6:17: not TOML: unclosed array table, expected `]`
     "#);

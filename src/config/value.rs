@@ -86,6 +86,15 @@ impl<'v> Value<'v> {
         }
     }
 
+    /// The value as `true` or `false`.
+    pub(super) fn truth(&self) -> Read<bool> {
+        let toml = self.parsed("`true` or `false`")?;
+        match toml.as_ref() {
+            DeValue::Boolean(value) => Ok(*value),
+            other => self.wrong_kind("`true` or `false` without quotes", kind_of(other)),
+        }
+    }
+
     /// The value as a list of at most `most` items, each read by `read` and given with its place.
     ///
     /// The mistakes of all items are found.

@@ -6,8 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Asked, Found, Reason, look};
+use crate::engine::Scope;
 use crate::health::Board;
-use crate::position::{Source, rfc3339};
+use crate::position::{Source, Window, rfc3339};
 use crate::store::{Store, StoreError};
 
 /// How many missing stretches an answer names; it says how many there are.
@@ -81,6 +82,7 @@ pub struct Missing {
 pub fn verdict(
     store: &Store,
     board: Option<&Board>,
+    scope: &Scope,
     asked: &Asked,
     now: DateTime<Utc>,
 ) -> Result<Verdict, StoreError> {
@@ -91,7 +93,7 @@ pub fn verdict(
         missing_by_reason: BTreeMap::new(),
     };
     let (mut is_any, mut is_complete) = (false, true);
-    look(store, board, asked, None, now, |found| {
+    look(store, board, scope, asked, None, now, |found| {
         is_any = true;
         is_complete &= found
             .proven
@@ -105,7 +107,7 @@ pub fn verdict(
         (_, _, true) => VerdictState::Complete,
         _ => VerdictState::Settling,
     };
-    for organization in accounts_unknown(store, asked, now)? {
+    for organization in accounts_unknown(store, scope, asked, now)? {
         verdict.add(Some(&organization), asked, Reason::AccountsUnknown);
     }
     Ok(verdict)
@@ -118,6 +120,7 @@ pub fn verdict(
 /// What the log says.
 pub fn accounts_unknown(
     store: &Store,
+    scope: &Scope,
     asked: &Asked,
     now: DateTime<Utc>,
 ) -> Result<Vec<Source>, StoreError> {
@@ -125,11 +128,38 @@ pub fn accounts_unknown(
         return Ok(Vec::new());
     }
     let mut lists = store.account_lists()?;
+    lists.retain(|(organization, _)| scope.has_source(organization));
     // A list that was read later than now was read while the clock was ahead: how old it is is not known.
     lists.retain(|(_, read_at)| {
         read_at.is_none_or(|read_at| now - read_at > LIST_GOOD_FOR || read_at - now > LIST_AHEAD)
     });
     Ok(lists.into_iter().map(|(source, _)| source).collect())
+}
+
+/// The unbroken stretches of what is asked about that are proven, the earliest first; the question names one source.
+///
+/// # Errors
+/// What the log says.
+pub fn stretches(
+    store: &Store,
+    board: Option<&Board>,
+    scope: &Scope,
+    asked: &Asked,
+    now: DateTime<Utc>,
+) -> Result<Vec<Window>, StoreError> {
+    let mut joined: Vec<Window> = Vec::new();
+    look(store, board, scope, asked, None, now, |found| {
+        for piece in &found.proven {
+            match joined.last_mut() {
+                Some(last) if last.before >= piece.window.since => {
+                    last.before = last.before.max(piece.window.before);
+                }
+                _ => joined.push(piece.window),
+            }
+        }
+        None::<()>
+    })?;
+    Ok(joined)
 }
 
 impl Verdict {

@@ -1,4 +1,4 @@
-//! What whoever asks may see. It is part of the question that an engine gets: what is not in it does not exist for the question.
+//! Which events a caller may see. The engine adds it to the query, so other events do not affect the answer.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -58,6 +58,12 @@ impl Scope {
     #[must_use]
     pub fn has_all_sources(&self) -> bool {
         self.sources.is_none()
+    }
+
+    /// The sources that it has; `None` for all of them.
+    #[must_use]
+    pub fn sources(&self) -> Option<&BTreeSet<Source>> {
+        self.sources.as_deref()
     }
 
     /// Whether it has the events of a source.

@@ -33,6 +33,7 @@ mod phrase;
 mod places;
 mod proof;
 mod rebuild;
+mod renewal;
 mod replaced;
 mod replacements;
 mod runs;

@@ -25,6 +25,24 @@ pub(super) fn text_of<'a>(value: &'a Scalar<'_>) -> Option<Cow<'a, str>> {
     }
 }
 
+/// What orgtrail says of an event, by the names of the fields.
+pub(super) fn own_of(event: &AuditEvent) -> impl Iterator<Item = (&'static str, String)> {
+    let all = [
+        ("source", event.source.to_string()),
+        ("seq", event.seq.to_string()),
+        ("revision", event.revision.to_string()),
+        ("received_at", rfc3339(event.received_at)),
+    ];
+    let problem = event.problem.clone().map(|problem| ("problem", problem));
+    all.into_iter().chain(problem)
+}
+
+/// The same of an event of which an engine knows only what its row says.
+pub(super) fn own_of_row(event: &AuditEvent) -> impl Iterator<Item = (&'static str, String)> {
+    let known = own_of(event).filter(|(name, _)| *name != "problem");
+    known.chain([("problem", NOT_INDEXED.to_owned())])
+}
+
 /// The values of an entry that its event's row has, by their paths.
 pub(super) fn of_row(event: &AuditEvent) -> impl Iterator<Item = (&'static str, String)> {
     let id = event.id.clone().map(|id| ("id", id));
@@ -54,7 +72,7 @@ pub fn entry_of(event: &AuditEvent) -> Entry {
     if event.problem.as_deref() == Some(NOT_INDEXED) {
         return entry_of_row(event);
     }
-    let mut entry = EntryBuilder::new(&event.source, event.problem.as_deref());
+    let mut entry = EntryBuilder::new(own_of(event));
     searchable::walk(event.entry.get(), |path, value, is_searchable| {
         let text = match value {
             Scalar::Null => None,
@@ -67,7 +85,7 @@ pub fn entry_of(event: &AuditEvent) -> Entry {
 
 /// An event of which an engine knows only what its row says.
 pub(super) fn entry_of_row(event: &AuditEvent) -> Entry {
-    let mut entry = EntryBuilder::new(&event.source, Some(NOT_INDEXED));
+    let mut entry = EntryBuilder::new(own_of_row(event));
     for (path, value) in of_row(event) {
         entry.add(path, Some(&value), true);
     }
@@ -78,11 +96,8 @@ pub(super) fn entry_of_row(event: &AuditEvent) -> Entry {
 /// twice.
 fn values_of(event: &AuditEvent, name: &str, mut visit: impl FnMut(String)) {
     if let Some(own) = field::by_name(name).filter(|field| field.origin == Origin::Event) {
-        let value = match own.name {
-            "source" => Some(event.source.to_string()),
-            _ => event.problem.clone(),
-        };
-        if let Some(value) = value {
+        let value = own_of(event).find(|(name, _)| *name == own.name);
+        if let Some((_, value)) = value {
             visit(words::shortened_value(field::normal(own.kind, &value)));
         }
         return;

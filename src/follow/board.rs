@@ -11,7 +11,14 @@ use crate::position::Seq;
 
 /// The board. A clone is another handle to the same one.
 #[derive(Debug, Clone, Default)]
-pub struct FollowerBoard(Arc<Mutex<BTreeMap<&'static str, Row>>>);
+pub struct FollowerBoard(Arc<Mutex<Rows>>);
+
+#[derive(Debug, Default)]
+struct Rows {
+    followers: BTreeMap<&'static str, Row>,
+    /// When each follower takes its next turn at the latest, by the steady clock.
+    turns: BTreeMap<&'static str, DateTime<Utc>>,
+}
 
 #[derive(Debug, Clone, Default)]
 struct Row {
@@ -53,7 +60,7 @@ impl FollowerBoard {
     /// A turn of a follower succeeded.
     pub fn succeeded(&self, name: &'static str, checkpoint: Seq) {
         let failure = None;
-        self.lock().insert(
+        self.lock().followers.insert(
             name,
             Row {
                 checkpoint,
@@ -65,17 +72,29 @@ impl FollowerBoard {
     /// A turn of a follower failed.
     pub fn failed(&self, name: &'static str, checkpoint: Seq, error: String, now: DateTime<Utc>) {
         let mut rows = self.lock();
-        let row = rows.entry(name).or_default();
+        let row = rows.followers.entry(name).or_default();
         row.checkpoint = checkpoint;
         let since = row.failure.take().map_or(now, |failure| failure.since);
         row.failure = Some(Failure { error, since });
+    }
+
+    /// A follower takes its next turn at `due` or before, by the steady clock.
+    pub fn takes_turn(&self, name: &'static str, due: DateTime<Utc>) {
+        self.lock().turns.insert(name, due);
+    }
+
+    /// When each follower takes its next turn at the latest, by the steady clock.
+    #[must_use]
+    pub fn next_turns(&self) -> Vec<(&'static str, DateTime<Utc>)> {
+        let rows = self.lock();
+        rows.turns.iter().map(|(name, due)| (*name, *due)).collect()
     }
 
     /// Every follower, by name, beside the newest event of the log.
     #[must_use]
     pub fn states(&self, head: Seq) -> Vec<FollowerState> {
         let rows = self.lock();
-        let states = rows.iter().map(|(name, row)| FollowerState {
+        let states = rows.followers.iter().map(|(name, row)| FollowerState {
             name,
             checkpoint: row.checkpoint,
             head,
@@ -84,7 +103,7 @@ impl FollowerBoard {
         states.collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Row>> {
+    fn lock(&self) -> MutexGuard<'_, Rows> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

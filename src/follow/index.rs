@@ -32,6 +32,9 @@ const MAX_EVENTS: usize = 2_000;
 /// About the most bytes taken in one turn.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
+/// The most repaired events whose documents are made again in one turn.
+const MAX_REPAIRED: usize = 64;
+
 /// Under load, how long events wait until they are committed.
 const COMMIT_EVERY: TimeDelta = TimeDelta::seconds(1);
 
@@ -245,13 +248,14 @@ impl Indexing {
     /// [`IndexingError`]; then [`Index::reopen`] leads back to the last commit.
     pub fn index_once(&mut self) -> Result<Turned, IndexingError> {
         self.index.check_open()?;
+        let has_repaired = self.renew_repaired()?;
         let head = self.store.head();
         let is_suspicious = self.index.is_suspicious();
         let events = self
             .store
             .events_after(self.index.added(), MAX_EVENTS, MAX_BYTES)?;
         self.add(&events)?;
-        let has_more = events.last().is_some_and(|last| last.seq < head);
+        let has_more = has_repaired || events.last().is_some_and(|last| last.seq < head);
         let mut commit_in = None;
         if self.is_ahead() {
             let (done, took) = self.last_commit;
@@ -272,6 +276,25 @@ impl Indexing {
             has_more,
             commit_in,
         })
+    }
+
+    /// Makes the documents again of events that were damaged when they were taken in and have been repaired since, and
+    /// commits them. Says whether there are more. If we crash before the log knows, they are made again.
+    fn renew_repaired(&mut self) -> Result<bool, IndexingError> {
+        if self.is_ahead() {
+            return Ok(false);
+        }
+        let repaired = self.store.repaired(self.index.checkpoint(), MAX_REPAIRED)?;
+        if repaired.is_empty() {
+            return Ok(false);
+        }
+        let events = self.store.events(&repaired, MAX_BYTES)?;
+        self.index.renew(&events, &self.replaced_by(&events)?)?;
+        self.index.commit()?;
+        let renewed: Vec<Seq> = events.iter().map(|event| event.seq).collect();
+        self.store.forget_repaired(&renewed)?;
+        info!(events = renewed.len(), "Indexed repaired events again.");
+        Ok(renewed.len() == MAX_REPAIRED || renewed.len() < repaired.len())
     }
 
     /// Whether anything was added that is not committed.
@@ -314,6 +337,12 @@ impl Indexing {
 
     /// Adds events, later revisions with what they replace.
     fn add(&self, events: &[AuditEvent]) -> Result<(), IndexingError> {
+        let replaced = self.replaced_by(events)?;
+        Ok(self.index.add_revisions(events, &replaced)?)
+    }
+
+    /// What those of the events replace that are later revisions.
+    fn replaced_by(&self, events: &[AuditEvent]) -> Result<HashMap<Seq, Hit>, IndexingError> {
         let is_later = |event: &&AuditEvent| event.revision > 0;
         let later: Vec<Seq> = events
             .iter()
@@ -321,16 +350,17 @@ impl Indexing {
             .map(|event| event.seq)
             .collect();
         let mut replaced = HashMap::new();
-        if !later.is_empty() {
-            for (seq, older, at) in self.store.replaced(&later)? {
-                let hit = Hit {
-                    at_us: at.timestamp_micros(),
-                    seq: older,
-                };
-                replaced.insert(seq, hit);
-            }
+        if later.is_empty() {
+            return Ok(replaced);
         }
-        Ok(self.index.add_revisions(events, &replaced)?)
+        for (seq, older, at) in self.store.replaced(&later)? {
+            let hit = Hit {
+                at_us: at.timestamp_micros(),
+                seq: older,
+            };
+            replaced.insert(seq, hit);
+        }
+        Ok(replaced)
     }
 
     /// What the verification found damaged, once.

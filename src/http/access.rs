@@ -1,32 +1,37 @@
 //! Access: who may ask, how much, and what was asked.
 //!
-//! A request is recorded before its answer is sent. When the record cannot be written because the disk is full or busy, it is
-//! kept in memory and written with the next one; when many wait, nothing more is answered.
+//! Requests are recorded by [`super::access_writer`] and limited by [`super::strangers`] and [`super::limit`].
 
-use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, COOKIE};
 use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::warn;
 use url::Url;
 
+use super::access_writer::AccessWriter;
+use super::assertion;
 use super::limit::Usage;
-use super::principal::{Principal, identify};
+use super::principal::{Credential, Principal, session};
 use super::problem::Problem;
-use crate::access::{Auth, PrincipalLimits};
+use super::proxy::Requester;
+use super::strangers::Strangers;
+use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
 use crate::clock::Clock;
+use crate::keyring::Keyring;
 use crate::owner::OwnerSecret;
-use crate::store::{AccessEntry, AccessStore, StoreError};
-use crate::sync::lock;
+use crate::store::{AccessChange, AccessLine, AccessStore, StoreError};
 use crate::task;
 
-/// How many lines of the access log may wait in memory for a disk that does not take them.
-const MAX_WAITING_LINES: usize = 10_000;
+/// How often it is checked whether refusals that were only counted are due to be recorded.
+const COUNTED_EVERY: Duration = Duration::from_secs(5);
 
 /// How often old lines of the access log are deleted.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
@@ -42,24 +47,38 @@ pub struct AccessSettings {
     pub cors_origins: Vec<String>,
     /// The networks of proxies whose headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Which headers of these proxies are believed.
+    pub forwarded_header: ForwardedHeader,
     /// What one principal may take.
     pub limits: PrincipalLimits,
+    /// Whose assertions of Cloudflare Access are believed, and the keys that sign them.
+    pub cloudflare: Option<(CloudflareAccess, Keyring)>,
 }
 
 /// How many things an answer has, for the access log. Handlers add it to their answers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Results(pub(super) u64);
 
+/// The principal of a session that a request began or ended, for the access log. Handlers add it to their answers.
+#[derive(Debug, Clone)]
+pub(super) struct SignedIn(pub(super) String);
+
 /// Who may ask, how much, and what was asked. A clone costs a few reference counts.
 #[derive(Clone)]
 pub struct Access {
     store: AccessStore,
-    settings: Arc<AccessSettings>,
-    usage: Usage,
+    current: Arc<watch::Sender<Current>>,
     /// What proves that the owner of the data directory asks; `None`: nothing does.
     owner: Option<Arc<OwnerSecret>>,
-    /// Lines that could not be written yet.
-    waiting: Arc<Mutex<VecDeque<AccessEntry>>>,
+    strangers: Strangers,
+    writer: AccessWriter,
+}
+
+/// What can be changed while the service runs. A clone is the same.
+#[derive(Clone)]
+struct Current {
+    settings: Arc<AccessSettings>,
+    usage: Usage,
 }
 
 impl Access {
@@ -67,11 +86,14 @@ impl Access {
     #[must_use]
     pub fn new(store: AccessStore, settings: AccessSettings, owner: Option<OwnerSecret>) -> Self {
         Self {
-            store,
-            usage: Usage::new(settings.limits),
-            settings: Arc::new(settings),
+            current: Arc::new(watch::Sender::new(Current {
+                usage: Usage::new(settings.limits),
+                settings: Arc::new(settings),
+            })),
             owner: owner.map(Arc::new),
-            waiting: Arc::default(),
+            strangers: Strangers::new(),
+            writer: AccessWriter::new(store.clone()),
+            store,
         }
     }
 
@@ -85,44 +107,169 @@ impl Access {
             public_url: None,
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
             limits: PrincipalLimits::default(),
+            cloudflare: None,
         };
         Ok(Self::new(AccessStore::open(dir)?, settings, None))
     }
 
-    pub(super) fn settings(&self) -> &AccessSettings {
-        &self.settings
+    /// The settings as they are now.
+    #[must_use]
+    pub fn settings(&self) -> Arc<AccessSettings> {
+        Arc::clone(&self.current.borrow().settings)
     }
 
-    pub(super) fn usage(&self) -> &Usage {
-        &self.usage
+    /// Uses other settings from now on. With other limits, what the principals have taken is forgotten.
+    pub fn change(&self, settings: AccessSettings) {
+        self.current.send_modify(|current| {
+            if current.settings.limits != settings.limits {
+                current.usage = Usage::new(settings.limits);
+            }
+            current.settings = Arc::new(settings);
+        });
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.current.borrow().usage.clone()
+    }
+
+    /// Keeps the keys of Cloudflare Access, of whatever team the settings name, until `stop`.
+    pub async fn keep_keys(self, stop: CancellationToken) {
+        let mut changes = self.current.subscribe();
+        loop {
+            let settings = Arc::clone(&changes.borrow_and_update().settings);
+            let keeping = async {
+                match &settings.cloudflare {
+                    Some((_, keyring)) => keyring.keep(stop.clone()).await,
+                    None => stop.cancelled().await,
+                }
+            };
+            let other_keys = async {
+                let url = |settings: &AccessSettings| {
+                    let cloudflare = settings.cloudflare.as_ref();
+                    cloudflare.map(|(_, keyring)| keyring.url().clone())
+                };
+                let before = url(&settings);
+                let changed = changes.wait_for(|now| url(&now.settings) != before).await;
+                changed.is_ok()
+            };
+            tokio::select! {
+                () = keeping => return,
+                _ = other_keys => {}
+            }
+        }
     }
 
     /// Who sends a request.
+    ///
+    /// Without the form of a credential nothing is looked up. A credential that was valid last time is looked up at once; others
+    /// wait for one of a few permits, which are shared fairly among addresses. So requests without a valid credential take little
+    /// from those with one, and cannot keep one out, whatever their address.
     pub(super) async fn identify(
         &self,
         headers: &HeaderMap,
-        now: DateTime<Utc>,
+        client: &Requester,
+        clock: &Clock,
     ) -> Result<Principal, Problem> {
-        if self.settings.auth == Auth::None {
+        let settings = self.settings();
+        if settings.auth == Auth::None {
             return Ok(Principal::local());
         }
-        let headers = headers.clone();
-        let owner = self.owner.clone();
-        self.work(move |store| identify(store, owner.as_deref(), &headers, now))
-            .await
+        let refused = |problem| self.count_stranger(client.address, clock, problem);
+        // A token that is sent wins over the assertion that a proxy adds.
+        let is_assertion_used = assertion::is_sent(headers) && !headers.contains_key(AUTHORIZATION);
+        let cloudflare = settings.cloudflare.as_ref();
+        let Some((settings, keyring)) = cloudflare.filter(|_| is_assertion_used) else {
+            let found = self.identify_by_credential(headers, client, clock).await;
+            return found.map_err(refused);
+        };
+        if session(headers, self.is_https(client)).is_some()
+            && let Ok(principal) = self.identify_by_credential(headers, client, clock).await
+        {
+            return Ok(principal);
+        }
+        let found = assertion::identify((settings, keyring), headers, clock.now()).await;
+        found.map_err(refused)
     }
 
-    /// Deletes the lines that are older than `kept`, now and every hour until `stop`.
+    /// Who sends a token, a session's cookie or the owner's secret. A refusal is not counted here.
+    async fn identify_by_credential(
+        &self,
+        headers: &HeaderMap,
+        client: &Requester,
+        clock: &Clock,
+    ) -> Result<Principal, Problem> {
+        let is_https = self.is_https(client);
+        let credential = Credential::read(self.owner.as_deref(), headers, is_https)?;
+        let Some(hash) = credential.hash() else {
+            return Ok(Principal::system(headers));
+        };
+        let is_known = self.strangers.knows(&hash);
+        let _permit = match is_known {
+            true => None,
+            false => Some(self.strangers.lookup(client.address).await),
+        };
+        let now = clock.now();
+        let look_up = move |store: &AccessStore| credential.principal(store, now);
+        let found = self.work(look_up).await;
+        if found.is_ok() != is_known {
+            self.strangers.remember(hash, found.is_ok());
+        }
+        found
+    }
+
+    /// Who sends a request to a route that needs no credential; `None` when it sends no valid one.
+    /// A request that sends none is not counted: it is not refused.
+    pub(super) async fn identify_if_sent(
+        &self,
+        headers: &HeaderMap,
+        client: &Requester,
+        clock: &Clock,
+    ) -> Option<Principal> {
+        let sends_one = [AUTHORIZATION, COOKIE, assertion::HEADER]
+            .iter()
+            .any(|name| headers.contains_key(name));
+        if self.settings().auth == Auth::Tokens && !sends_one {
+            return None;
+        }
+        self.identify(headers, client, clock).await.ok()
+    }
+
+    /// Whether people reach the service by https.
+    pub(super) fn is_https(&self, client: &Requester) -> bool {
+        let settings = self.settings();
+        let public = settings.public_url.as_ref();
+        client.is_https || public.is_some_and(|url| url.scheme() == "https")
+    }
+
+    /// Counts a request without a valid credential, and gives what it is answered: `problem`, or that there were too many.
+    pub(super) fn count_stranger(
+        &self,
+        address: IpAddr,
+        clock: &Clock,
+        problem: Problem,
+    ) -> Problem {
+        match self.strangers.count(address, clock.steady()) {
+            Ok(()) => problem,
+            Err(seconds) => Problem::too_many_strangers(seconds),
+        }
+    }
+
+    /// Deletes the sessions that have ended and the lines that are older than `kept`, now and every hour until `stop`.
     pub async fn forget_old_lines(self, kept: TimeDelta, clock: Clock, stop: CancellationToken) {
         loop {
-            let before = clock.now() - kept;
+            let now = clock.now();
+            let before = now - kept;
             let forgotten = self.work(move |store| {
+                store.forget_ended_sessions(now)?;
                 while store.forget_entries_before(before)? {}
                 Ok(())
             });
             if forgotten.await.is_err() {
-                warn!("Old lines of the access log could not be deleted; trying again in an hour.");
+                warn!(
+                    "Ended sessions and old lines of the access log could not be deleted; trying again in an hour."
+                );
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -140,57 +287,47 @@ impl Access {
         task::blocking(move || work(&store)).await
     }
 
-    /// Adds a line to the access log, after those that wait. The line waits with them when the disk does not take it, unless
-    /// many wait already.
-    pub(super) async fn record(&self, entry: AccessEntry) -> Result<(), Problem> {
-        let access = self.clone();
-        task::blocking(move || {
-            // Held while lines are written, so that they are written in order, each once.
-            let mut waiting = lock(&access.waiting);
-            waiting.push_back(entry);
-            let written = access.write_all(&mut waiting);
-            let has_room = waiting.len() <= MAX_WAITING_LINES;
-            match written {
-                Ok(()) => Ok(()),
-                Err(error) if error.may_pass() && has_room => {
-                    warn!(error = %error, waiting = waiting.len(), "The access log cannot be written; its lines wait in memory.");
-                    Ok(())
-                }
-                Err(error) => {
-                    // The newest line is that of this request, which is not answered.
-                    waiting.pop_back();
-                    error!(error = %error, "A request could not be recorded in the access log, and is not answered.");
-                    Err(Problem::unrecorded())
-                }
-            }
-        })
-        .await
+    /// The writer of the access log.
+    pub(super) fn writer(&self) -> &AccessWriter {
+        &self.writer
     }
 
-    /// Writes the lines that wait, at the end of the service.
-    pub(super) async fn write_waiting(&self) {
-        let access = self.clone();
-        task::blocking(move || {
-            let mut waiting = lock(&access.waiting);
-            if let Err(error) = access.write_all(&mut waiting) {
-                error!(error = %error, lost = waiting.len(), "The last lines of the access log could not be written.");
-            }
-        })
-        .await;
+    /// What is known of requests without a valid credential.
+    pub(super) fn strangers(&self) -> &Strangers {
+        &self.strangers
     }
 
-    /// Writes the lines that wait, the oldest first, as far as the disk takes them.
-    fn write_all(&self, waiting: &mut VecDeque<AccessEntry>) -> Result<(), StoreError> {
-        while let Some(entry) = waiting.front() {
-            self.store.record(entry)?;
-            waiting.pop_front();
-        }
-        Ok(())
+    /// Writes the access log until `end`, and then what still waits.
+    pub(super) async fn write_log(&self, clock: &Clock, end: CancellationToken) {
+        let writer_end = CancellationToken::new();
+        let counting = async {
+            loop {
+                let at_end = tokio::select! {
+                    () = end.cancelled() => true,
+                    () = tokio::time::sleep(COUNTED_EVERY) => false,
+                };
+                for entry in self.strangers.counted(clock.steady(), at_end) {
+                    let line = AccessLine::default();
+                    self.writer.add(AccessChange::Add(entry, line));
+                }
+                if at_end {
+                    writer_end.cancel();
+                    return;
+                }
+            }
+        };
+        tokio::join!(self.writer.run(writer_end.clone()), counting);
     }
 
     /// Whether a principal would be answered now: its token may have been revoked or its session have ended while an answer
-    /// is streamed. Not if that cannot be found out.
+    /// is streamed. Its assertion may have expired, or its grant have changed. Not if that cannot be found out.
     pub(super) async fn still_answers(&self, principal: &Principal, now: DateTime<Utc>) -> bool {
+        if let Some(identity) = principal.identity() {
+            let settings = self.settings();
+            let cloudflare = settings.cloudflare.as_ref();
+            let grant = cloudflare.and_then(|(settings, _)| settings.grant_of(identity));
+            return now < identity.expires_at && grant == Some(principal.grant());
+        }
         let principal = principal.clone();
         let still = self.work(move |store| Ok(principal.is_valid(store, now)?));
         still.await.unwrap_or_default()

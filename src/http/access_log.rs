@@ -1,10 +1,10 @@
 //! `/v1/access-log`: who asked what, the newest first.
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
 
 use super::AppState;
+use super::counted::{Counted, counted};
 use super::params::{Given, bad, number};
 use super::problem::Problem;
 use crate::position::rfc3339;
@@ -55,7 +55,7 @@ impl From<AccessEntry> for Line {
 pub(super) async fn list(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Lines>, Problem> {
+) -> Result<Counted<Lines>, Problem> {
     let given = Given::read(query.as_deref(), &["limit", "cursor"])?;
     let limit = match given.one("limit")? {
         None => DEFAULT_LINES,
@@ -74,8 +74,9 @@ pub(super) async fn list(
         .access
         .work(move |store| Ok(store.access_entries(before, limit)?))
         .await?;
-    Ok(Json(Lines {
+    let lines = Lines {
         entries: page.entries.into_iter().map(Line::from).collect(),
         next_cursor: page.next_before.map(|id| id.to_string()),
-    }))
+    };
+    Ok(counted(lines.entries.len(), lines))
 }

@@ -5,17 +5,20 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::AppState;
-use super::line::Client;
+use super::connection::Client;
+use super::fair::FairPermit;
+use super::principal::Principal;
 use super::problem::Problem;
-use super::unread::{MAX_UNREAD_BYTES, ROOM_WITHIN, SLOW_AFTER};
-use crate::clock::CallOff;
+use super::response_memory::{MAX_UNREAD_BYTES, ROOM_WITHIN, SLOW_AFTER};
+use crate::clock::Cancel;
+use crate::sync::lock;
 use crate::task;
 
 /// How many questions are worked on at once; more wait for their turn.
@@ -24,12 +27,12 @@ pub(super) const MAX_QUESTIONS: usize = 8;
 /// How long a question has a turn among the others: then it makes room for the next one, and goes on as a long one.
 const QUICK: Duration = Duration::from_secs(1);
 
-/// How many long questions are worked on beside the others. One more keeps its turn as long as nobody waits for that, and is
-/// then called off.
+/// How many long questions are worked on beside the others. An extra one keeps its permit until another question waits for
+/// one; then it is cancelled.
 pub(super) const MAX_LONG_QUESTIONS: usize = 8;
 
 /// How long a question waits for its turn, and then for its answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long a question may wait for its turn and still have all of its time.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
@@ -43,6 +46,9 @@ pub(super) const MAX_PIECES: usize = 2;
 
 /// The most exports at once.
 const MAX_EXPORTS: usize = 8;
+
+/// The most exports of one principal with a token: the others are left for other principals.
+const MAX_EXPORTS_OF_ONE: usize = 4;
 
 /// The most tails at once.
 const MAX_TAILS: usize = 500;
@@ -62,11 +68,11 @@ const SLOW_EXPORT: Duration = Duration::from_secs(60);
 /// The most memory for the patterns of all tails, in KiB. A tail for whose patterns there is none searches the index instead.
 pub(super) const MAX_TAIL_PATTERNS_KIB: usize = 64 * 1024;
 
-/// How long a client may take to say what it asks; and how long its line is kept when it asks nothing.
-const HEARING: Duration = Duration::from_secs(60);
+/// Timeout for receiving a request; also closes idle connections.
+const REQUEST_HEADER: Duration = Duration::from_secs(60);
 
-/// How long a client may take nothing of what it is sent.
-const STALL: Duration = Duration::from_secs(30);
+/// Timeout of a write during which the client reads nothing.
+const WRITE_STALL: Duration = Duration::from_secs(30);
 
 /// How long questions and clients have, and how many may stay.
 #[derive(Debug, Clone, Copy)]
@@ -77,10 +83,10 @@ pub struct Limits {
     pub quick: Duration,
     /// How long a question waits for its turn, and then for its answer.
     pub waiting: Duration,
-    /// How long a client may take to say what it asks, from when the line is free for it.
-    pub hearing: Duration,
-    /// How long a client may take nothing of what it is sent.
-    pub stalling: Duration,
+    /// Timeout for receiving a request, from the end of the answer before it.
+    pub request_header: Duration,
+    /// Timeout of a write during which the client reads nothing.
+    pub write_stall: Duration,
     /// How many tails may be open.
     pub tails: usize,
     /// How many connections may be open; at the limit the one that is idle longest is closed.
@@ -102,9 +108,9 @@ impl Default for Limits {
         Self {
             looking: TIME_LIMIT,
             quick: QUICK,
-            waiting: PATIENCE,
-            hearing: HEARING,
-            stalling: STALL,
+            waiting: ANSWER_WITHIN,
+            request_header: REQUEST_HEADER,
+            write_stall: WRITE_STALL,
             tails: MAX_TAILS,
             connections: MAX_CONNECTIONS,
             unread: MAX_UNREAD_BYTES,
@@ -120,11 +126,11 @@ impl Limits {
     /// With questions that may take as long as `time`.
     #[must_use]
     pub fn for_questions_of(time: TimeDelta) -> Self {
-        let looking = time.to_std().unwrap_or(PATIENCE);
+        let looking = time.to_std().unwrap_or(ANSWER_WITHIN);
         Self {
             looking: time,
             // A question that uses all of its time may have waited for its turn before.
-            waiting: PATIENCE.max(looking + TURN_WITHIN),
+            waiting: ANSWER_WITHIN.max(looking + TURN_WITHIN),
             ..Self::default()
         }
     }
@@ -144,7 +150,8 @@ impl AppState {
         KeptTurn::give_back();
         let waiting = self.limits.waiting;
         let work = async {
-            let turn = Turn::of(Arc::clone(&self.questions).acquire_owned().await.ok());
+            let permit = self.questions.acquire(&principal()).await;
+            let turn = Turn::of(Permit::Fair(permit));
             let answer = self
                 .work(turn.clone(), Some(&self.long_questions), question)
                 .await;
@@ -179,7 +186,9 @@ impl AppState {
         turns: &Arc<Semaphore>,
         piece: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let turn = Turn::of(Arc::clone(turns).acquire_owned().await.ok());
+        let permit = Arc::clone(turns).acquire_owned().await;
+        // The semaphore is never closed.
+        let turn = Turn::of(Permit::Plain(permit.map_err(|_| Problem::internal())?));
         let waiting = self.limits.waiting;
         tokio::time::timeout(waiting, self.work(turn, None, piece))
             .await
@@ -187,22 +196,21 @@ impl AppState {
     }
 
     /// Works something out in its turn. Where there are turns for long work, one that takes long goes on in one of these; when
-    /// there is none and somebody waits, it is called off. So is what nobody waits for any more, it being too late or the
-    /// client gone.
+    /// there is none and another question waits, it is cancelled. So is work whose time is over or whose client is gone.
     async fn work<T: Send + 'static>(
         &self,
         turn: Turn,
         long_turns: Option<&Arc<Semaphore>>,
         question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let waited_for = WaitedFor(CallOff::default());
+        let waited_for = WaitedFor(Cancel::default());
         let state = Self {
-            call_off: waited_for.0.clone(),
+            cancel: waited_for.0.clone(),
             ..self.clone()
         };
         let held = turn.clone();
         let mut working = pin!(task::blocking(move || {
-            // Held until the work is done, also when nobody waits for it any more.
+            // Held until the work is done, also when nothing waits for it any more.
             let _held = held;
             // What is in the log and the index is guarded by their own locks, and goes on after a panic.
             match catch_unwind(AssertUnwindSafe(|| question(&state))) {
@@ -218,10 +226,10 @@ impl AppState {
                 () = tokio::time::sleep(self.limits.quick) => {}
             }
             if let Ok(long) = Arc::clone(long_turns).try_acquire_owned() {
-                turn.give_for(long);
+                turn.give_for(Permit::Plain(long));
                 break;
             }
-            if self.questions.available_permits() == 0 {
+            if self.questions.is_exhausted() {
                 return Err(Problem::too_many("long questions", MAX_LONG_QUESTIONS));
             }
         }
@@ -229,24 +237,46 @@ impl AppState {
     }
 }
 
-/// A turn, shared by the work and by whoever waits for it.
+/// A turn, shared by the work and by the request that waits for it.
 #[derive(Clone)]
-struct Turn(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+struct Turn(Arc<Mutex<Permit>>);
+
+/// What a turn is held by. It is returned when it is dropped.
+enum Permit {
+    Fair(#[expect(dead_code, reason = "held")] FairPermit),
+    Plain(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit),
+}
 
 impl Turn {
-    fn of(permit: Option<OwnedSemaphorePermit>) -> Self {
+    fn of(permit: Permit) -> Self {
         Self(Arc::new(Mutex::new(permit)))
     }
 
     /// Gives the turn to the next in the row, having another instead.
-    fn give_for(&self, other: OwnedSemaphorePermit) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(other);
+    fn give_for(&self, other: Permit) {
+        let previous = std::mem::replace(&mut *lock(&self.0), other);
+        drop(previous);
     }
 }
 
 tokio::task_local! {
     /// The turn of the question of the request that this task answers.
     static KEPT_TURN: Mutex<Option<Turn>>;
+
+    /// The name of the principal whose request this task answers.
+    static PRINCIPAL: Arc<str>;
+}
+
+/// Runs a request of a principal: its questions wait for their turns under this name.
+pub(super) async fn of_principal<T>(name: &str, request: impl Future<Output = T>) -> T {
+    PRINCIPAL.scope(name.into(), request).await
+}
+
+/// The name of the principal whose request this task answers; empty outside of one.
+fn principal() -> Arc<str> {
+    PRINCIPAL
+        .try_with(Arc::clone)
+        .unwrap_or_else(|_| Arc::default())
 }
 
 /// The turn of a request's question, kept after the question is worked out: until its answer is written and counted.
@@ -269,21 +299,16 @@ impl KeptTurn {
 
     fn replace(turn: Option<Turn>) {
         // Outside of a request there is nothing to keep it for.
-        let _previous = KEPT_TURN.try_with(|kept| {
-            std::mem::replace(
-                &mut *kept.lock().unwrap_or_else(PoisonError::into_inner),
-                turn,
-            )
-        });
+        let _previous = KEPT_TURN.try_with(|kept| std::mem::replace(&mut *lock(kept), turn));
     }
 }
 
-/// Calls work off when it is no longer waited for.
-struct WaitedFor(CallOff);
+/// Cancels work when nothing waits for it any more.
+struct WaitedFor(Cancel);
 
 impl Drop for WaitedFor {
     fn drop(&mut self) {
-        self.0.call_off();
+        self.0.cancel();
     }
 }
 
@@ -299,20 +324,29 @@ struct Open {
 
 struct Place {
     id: u64,
+    principal: Principal,
     client: Option<Arc<Client>>,
     /// Since when its client has had a piece without asking for the next; `None` while one is made.
     given: Option<Instant>,
 }
 
 impl Exports {
-    /// A place for another export. When all are taken, the one whose client has been slowest is closed for it, if that has had
+    /// A place for another export of a principal, which may have only some of them. When all are taken, the one whose client has been slowest is closed for it, if that has had
     /// its last piece for longer than `slow`.
     pub(super) fn begin(
         &self,
+        principal: &Principal,
         client: Option<Arc<Client>>,
         slow: Duration,
     ) -> Result<ExportPlace, Problem> {
         let mut open = self.open();
+        let own = open
+            .places
+            .iter()
+            .filter(|place| place.principal.name() == principal.name());
+        if principal.is_limited() && own.count() >= MAX_EXPORTS_OF_ONE {
+            return Err(Problem::over_own_limit("exports", MAX_EXPORTS_OF_ONE));
+        }
         if open.places.len() >= MAX_EXPORTS {
             let waits = |place: &Place| place.given.map_or(Duration::ZERO, |at| at.elapsed());
             let slowest = (0..open.places.len()).max_by_key(|i| waits(&open.places[*i]));
@@ -329,6 +363,7 @@ impl Exports {
         open.next += 1;
         open.places.push(Place {
             id,
+            principal: principal.clone(),
             client,
             given: None,
         });
@@ -339,7 +374,7 @@ impl Exports {
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -459,17 +494,31 @@ mod tests {
     }
 
     #[test]
+    fn one_principal_leaves_exports_for_the_others() {
+        let exports = Exports::default();
+        let (greedy, other) = (Principal::with_token("a"), Principal::with_token("b"));
+        let begin = |principal| exports.begin(principal, None, SLOW_EXPORT);
+        let places: Vec<_> = (0..MAX_EXPORTS_OF_ONE)
+            .map(|_| begin(&greedy).unwrap())
+            .collect();
+        assert!(begin(&greedy).is_err());
+        let _other = begin(&other).unwrap();
+        drop(places);
+        assert!(begin(&greedy).is_ok());
+    }
+
+    #[test]
     fn a_slow_export_keeps_its_place_until_another_needs_it() {
         let exports = Exports::default();
         let slow = Duration::from_millis(1);
-        let places: Vec<_> = (0..MAX_EXPORTS)
-            .map(|_| exports.begin(None, slow).unwrap())
-            .collect();
-        assert!(exports.begin(None, slow).is_err(), "all are being made");
+        let principal = Principal::local();
+        let begin = || exports.begin(&principal, None, slow);
+        let places: Vec<_> = (0..MAX_EXPORTS).map(|_| begin().unwrap()).collect();
+        assert!(begin().is_err(), "all are being made");
         places[3].note(true);
         std::thread::sleep(slow * 2);
-        let another = exports.begin(None, slow).unwrap();
-        assert!(exports.begin(None, slow).is_err(), "only one was slow");
+        let another = begin().unwrap();
+        assert!(begin().is_err(), "only one was slow");
         drop(places);
         assert_eq!(exports.open().places.len(), 1);
         drop(another);

@@ -1,7 +1,6 @@
 //! `/v1/coverage`, and what answers about events say of their own stretch of time.
 
-use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
@@ -10,8 +9,9 @@ use serde::Serialize;
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use super::AppState;
+use super::counted::{Counted, counted};
 use super::problem::Problem;
+use super::scoped::ScopedApp;
 use crate::coverage::{self, Asked, SourceCoverage, Start, Verdict};
 use crate::event::sha256;
 use crate::position::{Seq, Source};
@@ -38,9 +38,9 @@ pub(super) struct Coverage {
 }
 
 pub(super) async fn list(
-    State(app): State<AppState>,
+    app: ScopedApp,
     RawQuery(query): RawQuery,
-) -> Result<Json<Coverage>, Problem> {
+) -> Result<Counted<Coverage>, Problem> {
     let now = app.clock.now();
     let now = first_asked_at(query.as_deref()).unwrap_or(now);
     let (asked, cursor) = read(query.as_deref(), now)?;
@@ -51,10 +51,11 @@ pub(super) async fn list(
         // `now` is the same on all pages, or a source's newest gap would be on several.
         let now = cursor.as_ref().map_or(now, |cursor| cursor.now);
         let (store, board) = (&app.store, Some(&app.board));
+        let scope = app.scope();
         let start = cursor.map(|cursor| cursor.start);
         let max = app.limits.stretches;
-        let page = coverage::page(store, board, &asked, start.as_ref(), max, now)?;
-        let unknown = coverage::accounts_unknown(store, &asked, now)?;
+        let page = coverage::page(store, board, scope, &asked, start.as_ref(), max, now)?;
+        let unknown = coverage::accounts_unknown(store, scope, &asked, now)?;
         let next = page.next.map(|start| PageCursor { start, now });
         Ok(Coverage {
             sources: page.sources,
@@ -62,7 +63,8 @@ pub(super) async fn list(
             next_cursor: next.map(|next| next.write(&asked, log_id)).transpose()?,
         })
     });
-    Ok(Json(page.await?))
+    let page = page.await?;
+    Ok(counted(page.sources.len(), page))
 }
 
 /// Where the next page begins. It is good for the same parameters and the same log.
@@ -243,11 +245,11 @@ pub(super) struct Proven {
 }
 
 impl Proven {
-    pub(super) fn look(app: &AppState, asked: Asked) -> Result<Self, Problem> {
+    pub(super) fn look(app: &ScopedApp, asked: Asked) -> Result<Self, Problem> {
         let now = app.clock.now();
-        let verdict = coverage::verdict(&app.store, Some(&app.board), &asked, now)?;
+        let verdict = coverage::verdict(&app.store, Some(&app.board), app.scope(), &asked, now)?;
         // Later than the verdict: whatever it relies on has its place before this one.
-        let head = app.store.head();
+        let head = app.head()?;
         Ok(Self {
             asked,
             verdict,

@@ -1,14 +1,13 @@
 //! `/v1/events`, `/v1/events/{seq}`, `/v1/count`.
 
-use axum::extract::{RawQuery, State};
-use axum::{Extension, Json};
+use axum::extract::RawQuery;
 use serde::Serialize;
 
-use super::AppState;
-use super::access::Results;
+use super::counted::{Counted, counted};
 use super::coverage::{self, Proven};
 use super::params::{Given, ListParams, Named, read_filters};
 use super::problem::Problem;
+use super::scoped::ScopedApp;
 use crate::coverage::{Asked, Verdict};
 use crate::engine::{Range, View};
 use crate::event::AuditEvent;
@@ -30,9 +29,14 @@ pub(super) struct EventsPage {
 }
 
 impl EventsPage {
+    /// How many events are on it.
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
+    }
+
     /// The page that was asked for, and what is to be counted beside it, of the same snapshot.
     /// `asked` is what it is about, for what is proven of it.
-    pub(super) fn make(app: &AppState, list: &ListParams, asked: Asked) -> Result<Self, Problem> {
+    pub(super) fn make(app: &ScopedApp, list: &ListParams, asked: Asked) -> Result<Self, Problem> {
         let proven = Proven::look(app, asked)?;
         let (view, caller) = app.asking();
         let ListParams {
@@ -47,12 +51,12 @@ impl EventsPage {
         let answer = search::page(store, &view, &caller, question, *asked_at, cursor, *limit)?;
         let tallied = search::tally(store, &view, &caller, question, answer.upto, tally)?;
         Ok(Self {
-            events: people::introduce(&app.store, answer.events)?,
+            events: people::introduce(&app.store, app.scope(), answer.events)?,
             next_cursor: answer.next_cursor,
             count: tallied.count,
             facets: tallied.facets,
             histogram: tallied.histogram,
-            index: IndexState::of(app, &view),
+            index: IndexState::of(app, &view)?,
             // What arrived since the first page is on none of them.
             coverage: proven.of_answer(answer.upto),
         })
@@ -76,19 +80,20 @@ pub(super) struct IndexState {
 }
 
 impl IndexState {
-    pub(super) fn of(app: &AppState, view: &View) -> Self {
-        let (searchable, held) = (view.seq(), app.store.head());
+    /// Both places are those of the newest event that the principal may see.
+    pub(super) fn of(app: &ScopedApp, view: &View) -> Result<Self, Problem> {
+        let (searchable, held) = (app.newest(view.seq())?, app.head()?);
         let state = match app.engine.is_rebuilding() {
             true => "rebuilding",
             false if !app.engine.is_available() => "unavailable",
             false if searchable < held => "behind",
             false => "current",
         };
-        Self {
+        Ok(Self {
             state,
             searchable,
             held,
-        }
+        })
     }
 }
 
@@ -102,31 +107,31 @@ pub(super) fn asked(query: Option<&str>, question: &Question) -> Asked {
 }
 
 pub(super) async fn list(
-    State(app): State<AppState>,
+    app: ScopedApp,
     RawQuery(query): RawQuery,
-) -> Result<(Extension<Results>, Json<EventsPage>), Problem> {
+) -> Result<Counted<EventsPage>, Problem> {
     let page = app.ask(move |app| {
         let list = ListParams::read(query.as_deref(), app.clock.now())?;
         let asked = asked(query.as_deref(), &list.question);
         EventsPage::make(app, &list, asked)
     });
     let page = page.await?;
-    let results = Results(page.events.len() as u64);
-    Ok((Extension(results), Json(page)))
+    Ok(counted(page.len(), page))
 }
 
 pub(super) async fn one(
-    State(app): State<AppState>,
+    app: ScopedApp,
     Named(seq): Named,
     RawQuery(query): RawQuery,
-) -> Result<Json<KnownEvent>, Problem> {
+) -> Result<Counted<KnownEvent>, Problem> {
     let place = place(&seq)?;
     Given::read(query.as_deref(), &[])?;
     let event = app.ask(move |app| {
         let event = event_at(app, place)?;
-        Ok(people::introduce(&app.store, vec![event])?.pop())
+        Ok(people::introduce(&app.store, app.scope(), vec![event])?.pop())
     });
-    event.await?.map(Json).ok_or_else(Problem::internal)
+    let event = event.await?.ok_or_else(Problem::internal)?;
+    Ok(counted(1_u64, event))
 }
 
 /// The place that a path names.
@@ -143,13 +148,12 @@ pub(super) fn place(seq: &str) -> Result<Seq, Problem> {
 }
 
 /// The event at a place; that there is none, or that its body was erased.
-pub(super) fn event_at(app: &AppState, place: Seq) -> Result<AuditEvent, Problem> {
-    let mut event = app.store.event(place)?.ok_or_else(|| {
-        Problem::not_found(format!(
-            "there is no event {place}; the newest is {}",
-            app.store.head()
-        ))
-    })?;
+pub(super) fn event_at(app: &ScopedApp, place: Seq) -> Result<AuditEvent, Problem> {
+    let Some(mut event) = search::event(&app.store, app.scope(), place)? else {
+        let newest = app.head()?;
+        let detail = format!("there is no event {place}; the newest is {newest}");
+        return Err(Problem::not_found(detail));
+    };
     if event.is_erased() {
         let erased = app.store.erased(place)?.ok_or_else(Problem::internal)?;
         return Err(Problem::gone(&event, erased));
@@ -159,9 +163,9 @@ pub(super) fn event_at(app: &AppState, place: Seq) -> Result<AuditEvent, Problem
 }
 
 pub(super) async fn count(
-    State(app): State<AppState>,
+    app: ScopedApp,
     RawQuery(query): RawQuery,
-) -> Result<(Extension<Results>, Json<Count>), Problem> {
+) -> Result<Counted<Count>, Problem> {
     let count = app.ask(move |app| {
         let question = read_filters(query.as_deref(), app.clock.now())?;
         let asked = asked(query.as_deref(), &question);
@@ -169,10 +173,10 @@ pub(super) async fn count(
         let (view, caller) = app.asking();
         Ok(Count {
             count: search::count(&app.store, &view, &caller, &question)?,
-            index: IndexState::of(app, &view),
+            index: IndexState::of(app, &view)?,
             coverage: proven.of_answer(view.seq()),
         })
     });
     let count = count.await?;
-    Ok((Extension(Results(count.count)), Json(count)))
+    Ok(counted(count.count, count))
 }

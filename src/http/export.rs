@@ -8,18 +8,20 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::AppState;
 use super::admission::ExportPlace;
-use super::line::Client;
+use super::connection::Client;
 use super::params::{FILTERS, Given, bad, order, question};
 use super::principal::Principal;
 use super::problem::Problem;
+use super::recording::Streamed;
+use super::scoped::ScopedApp;
+use crate::engine::Scope;
 use crate::event::AuditEvent;
 use crate::people::{self, KnownEvent};
 use crate::search::{Export, csv};
@@ -67,9 +69,14 @@ impl Format {
         }
     }
 
-    fn lines(self, store: &Store, events: Vec<AuditEvent>) -> Result<Vec<u8>, Problem> {
+    fn lines(
+        self,
+        store: &Store,
+        scope: &Scope,
+        events: Vec<AuditEvent>,
+    ) -> Result<Vec<u8>, Problem> {
         match self {
-            Self::Ndjson => ndjson(&people::introduce(store, events)?),
+            Self::Ndjson => ndjson(&people::introduce(store, scope, events)?),
             Self::Csv => Ok(csv::rows(&events)?),
         }
     }
@@ -87,7 +94,7 @@ fn ndjson(events: &[KnownEvent]) -> Result<Vec<u8>, Problem> {
 
 /// An export under way.
 struct Exporting {
-    app: AppState,
+    app: ScopedApp,
     export: Export,
     format: Format,
     /// What is made, and not sent yet.
@@ -97,20 +104,24 @@ struct Exporting {
     _stream: Option<OwnedSemaphorePermit>,
     client: Option<Arc<Client>>,
     principal: Principal,
+    streamed: Streamed,
+    /// The events in `piece`.
+    events: usize,
 }
 
 impl Exporting {
     /// Adds the next events to what is sent next; nothing when there are no more.
-    fn make_piece(&mut self, app: &AppState) -> Result<(), Problem> {
+    fn make_piece(&mut self, app: &ScopedApp) -> Result<(), Problem> {
         let events = self.export.next_events(Some(app.deadline()))?;
-        let lines = self.format.lines(&app.store, events)?;
+        self.events += events.len();
+        let lines = self.format.lines(&app.store, app.scope(), events)?;
         self.piece.extend(lines);
         Ok(())
     }
 }
 
 pub(super) async fn export(
-    State(app): State<AppState>,
+    app: ScopedApp,
     Extension(principal): Extension<Principal>,
     client: Option<Extension<Arc<Client>>>,
     RawQuery(query): RawQuery,
@@ -128,19 +139,24 @@ pub(super) async fn export(
     }
     let client = client.map(|Extension(client)| client);
     let own = app.access.usage().stream(&principal, app.clock.steady())?;
-    let place = app.exports.begin(client.clone(), app.limits.slow_export)?;
-    let of_all_pieces = app.clone();
+    let place = app
+        .exports
+        .begin(&principal, client.clone(), app.limits.slow_export)?;
+    let streamed = Streamed::default();
+    let (of_all_pieces, of_the_line) = (app.clone(), streamed.clone());
     let exporting = app.export(move |app| {
         let question = question(&given, order, app.clock.now())?;
         let view = app.engine.view();
         let mut exporting = Exporting {
-            export: Export::new(app.store.clone(), view, app.scope(), question)?,
+            export: Export::new(app.store.clone(), view, app.scope().clone(), question)?,
             format,
             piece: format.head()?,
             place,
             _stream: own,
             client,
             principal,
+            streamed: of_the_line,
+            events: 0,
             app: of_all_pieces,
         };
         // Before anything is sent: what goes wrong at once can still be told.
@@ -153,7 +169,7 @@ pub(super) async fn export(
         (header::CONTENT_DISPOSITION, format.file_name()),
     ];
     let body = Body::from_stream(stream::try_unfold(exporting, next_piece));
-    Ok((headers, body).into_response())
+    Ok((headers, Extension(streamed), body).into_response())
 }
 
 async fn next_piece(mut exporting: Exporting) -> io::Result<Option<(Bytes, Exporting)>> {
@@ -177,10 +193,15 @@ async fn next_piece(mut exporting: Exporting) -> io::Result<Option<(Bytes, Expor
     if piece.is_empty() {
         return Ok(None);
     }
-    let held = app.unread.hold(piece.into(), exporting.client.as_ref());
+    let held = app
+        .response_memory
+        .hold(piece.into(), exporting.client.as_ref());
     let piece = held
         .await
         .ok_or_else(|| io::Error::other("other answers are not read"))?;
     exporting.place.note(true);
+    exporting
+        .streamed
+        .add(std::mem::take(&mut exporting.events));
     Ok(Some((piece, exporting)))
 }

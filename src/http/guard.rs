@@ -4,43 +4,50 @@
 //! who sends it, whether they are within their limits, and whether they may do this. A refusal is recorded too.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
+use futures_util::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::info;
 
 use super::AppState;
-use super::access::Results;
+use super::admission::of_principal;
+use super::assertion;
+use super::connection;
 use super::cors;
 use super::limit::RateState;
-use super::line;
 use super::principal::Principal;
 use super::problem::Problem;
 use super::proxy::Requester;
+use super::recording::{REFUSED, Recording};
+use super::request_body;
+use super::strangers::NOBODY;
 use crate::access::{Auth, Permission};
-use crate::mask::Mask;
-use crate::store::AccessEntry;
 
 /// Where browsers say from whose page a request comes.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
-
-/// The principal of a request that was refused before it was known who sends it.
-const NOBODY: &str = "nobody";
 
 /// What a group of routes needs.
 #[derive(Clone)]
 pub(super) struct Needs {
     pub(super) app: AppState,
-    /// `None` where no credential is needed.
-    pub(super) permission: Option<Permission>,
+    pub(super) credential: Required,
     /// What is done with them, as the access log names it.
     pub(super) action: &'static str,
+}
+
+/// The credential that a route needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Required {
+    Nothing,
+    /// A valid one.
+    Any,
+    /// A valid one that has this permission.
+    With(Permission),
 }
 
 /// A layer for the routes that are recorded: lets a request pass with its [`Principal`] among the extensions, or refuses it;
@@ -51,37 +58,47 @@ pub(super) async fn check(
     next: Next,
 ) -> Response {
     let app = &needs.app;
-    let begun = Begun {
-        at: app.clock.now(),
-        instant: Instant::now(),
-        route: route(&request),
-        parameters: parameters(&request),
-    };
     let client = client_of(app, &request);
-    let (principal, action, mut response) = match admit(&needs, request.headers()).await {
+    let mut recording = Recording::begin(&app.access, &app.clock, &client, &request);
+    let response = match admit(&needs, &client, request.headers()).await {
         Ok(Admitted {
             principal,
             rate,
             _place,
         }) => {
-            let name = principal
-                .as_ref()
-                .map_or(NOBODY, Principal::name)
-                .to_owned();
+            let name = principal.as_ref().map_or(NOBODY, Principal::name);
+            let name = name.to_owned();
+            recording.admit(&name, needs.action);
             if let Some(principal) = principal {
                 request.extensions_mut().insert(principal);
             }
-            let mut response = next.run(request).await;
+            let mut response = match request_body::read(request, app.limits.request_header).await {
+                Ok(request) => {
+                    // Caught here, so that it is recorded.
+                    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+                    let answer = of_principal(&name, answer).await;
+                    answer.unwrap_or_else(|_| app.panics.answer())
+                }
+                Err(problem) => problem.into_response(),
+            };
             rate.add_to(response.headers_mut());
-            (name, needs.action, response)
+            response
         }
-        Err(refused) => (refused.principal.clone(), "refused", refused.answer()),
+        Err(refused) => {
+            recording.admit(&refused.principal, REFUSED);
+            refused.answer()
+        }
     };
-    let entry = begun.entry(principal, action, &client, &response);
-    if let Err(problem) = app.access.record(entry).await {
-        response = problem.into_response();
+    recording.finish(response).await
+}
+
+/// Answers a request that no route takes. Under `/v1` and `/client/v4` it needs a credential, and is recorded.
+pub(super) async fn check_unknown(needs: State<Needs>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    match path.starts_with("/v1/") || path.starts_with("/client/v4/") {
+        true => check(needs, request, next).await,
+        false => next.run(request).await,
     }
-    response
 }
 
 /// A request that is answered.
@@ -99,16 +116,14 @@ struct Refused {
     principal: String,
     problem: Problem,
     rate: Option<RateState>,
-    retry_after: Option<i64>,
 }
 
 impl Refused {
-    fn nobody(problem: Problem) -> Self {
+    fn unknown(problem: Problem) -> Self {
         Self {
             principal: NOBODY.to_owned(),
             problem,
             rate: None,
-            retry_after: None,
         }
     }
 
@@ -117,37 +132,41 @@ impl Refused {
         if let Some(rate) = self.rate {
             rate.add_to(response.headers_mut());
         }
-        if let Some(seconds) = self.retry_after {
-            let headers = response.headers_mut();
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
         response
     }
 }
 
 /// Finds out who sends a request, and whether it may be answered.
-async fn admit(needs: &Needs, headers: &HeaderMap) -> Result<Admitted, Refused> {
-    let app = &needs.app;
-    let Some(permission) = needs.permission else {
+async fn admit(
+    needs: &Needs,
+    client: &Requester,
+    headers: &HeaderMap,
+) -> Result<Admitted, Refused> {
+    let (app, access) = (&needs.app, &needs.app.access);
+    if needs.credential == Required::Nothing {
         return Ok(Admitted::default());
-    };
-    let principal = app
-        .access
-        .identify(headers, app.clock.now())
+    }
+    let principal = access
+        .identify(headers, client, &app.clock)
         .await
-        .map_err(Refused::nobody)?;
+        .map_err(Refused::unknown)?;
     let refused = |problem| Refused {
         principal: principal.name().to_owned(),
-        ..Refused::nobody(problem)
+        ..Refused::unknown(problem)
     };
-    let counted = app.access.usage().request(&principal, app.clock.steady());
+    let may_ask = |origin: &str| is_allowed(app, origin) || is_own_origin(app, client, origin);
+    if principal.identity().is_some() && assertion::is_foreign(headers, may_ask) {
+        return Err(refused(Problem::foreign_page()));
+    }
+    let counted = access.usage().request(&principal, app.clock.steady());
     let rate = counted.map_err(|over| Refused {
         rate: Some(over.state),
-        retry_after: Some(over.retry_after),
         ..refused(Problem::over_limit(over.retry_after))
     })?;
-    principal.require(permission).map_err(refused)?;
-    let place = app.access.usage().question(&principal, app.clock.steady());
+    if let Required::With(permission) = needs.credential {
+        principal.require(permission).map_err(refused)?;
+    }
+    let place = access.usage().question(&principal, app.clock.steady());
     let place = place.map_err(refused)?;
     Ok(Admitted {
         principal: Some(principal),
@@ -156,73 +175,16 @@ async fn admit(needs: &Needs, headers: &HeaderMap) -> Result<Admitted, Refused> 
     })
 }
 
-/// What is known of a request when it begins.
-struct Begun {
-    at: DateTime<Utc>,
-    instant: Instant,
-    route: String,
-    parameters: String,
-}
-
-impl Begun {
-    /// Its line in the access log, now that its answer is known; and one in the log of the service, without the parameters.
-    fn entry(
-        self,
-        principal: String,
-        action: &str,
-        client: &Requester,
-        response: &Response,
-    ) -> AccessEntry {
-        let took = self.instant.elapsed().as_millis();
-        let entry = AccessEntry {
-            time: self.at,
-            principal,
-            address: Some(client.address.to_string()),
-            action: action.to_owned(),
-            route: self.route,
-            parameters: self.parameters,
-            results: response.extensions().get().map(|Results(n)| *n),
-            duration_ms: Some(u64::try_from(took).unwrap_or(u64::MAX)),
-            status: Some(response.status().as_u16()),
-        };
-        info!(
-            http.route = entry.route,
-            principal = entry.principal,
-            http.status = entry.status,
-            duration_ms = entry.duration_ms,
-            results = entry.results,
-            "Answered a request."
-        );
-        entry
-    }
-}
-
-/// The pattern of the route that a request is for.
-fn route(request: &Request) -> String {
-    let matched = request.extensions().get::<MatchedPath>();
-    matched
-        .map_or(request.uri().path(), MatchedPath::as_str)
-        .to_owned()
-}
-
-/// The parameters of a request as they are recorded: those in the path too, without credentials.
-fn parameters(request: &Request) -> String {
-    let uri = request.uri();
-    let matched = request.extensions().get::<MatchedPath>();
-    let is_plain = matched.is_some_and(|matched| matched.as_str() == uri.path());
-    let path = if is_plain { "" } else { uri.path() };
-    let query = uri.query().map(|query| format!("?{query}"));
-    Mask::default().hide(&format!("{path}{}", query.unwrap_or_default()))
-}
-
 /// The client of a request.
 fn client_of(app: &AppState, request: &Request) -> Requester {
-    let peer = request.extensions().get::<Arc<line::Client>>();
+    let peer = request.extensions().get::<Arc<connection::Client>>();
     let peer = peer.map_or(IpAddr::from(Ipv4Addr::LOCALHOST), |client| client.address());
+    let settings = app.access.settings();
     Requester::of(
         peer,
         request.headers(),
-        &app.access.settings().trusted_proxies,
+        &settings.trusted_proxies,
+        settings.forwarded_header,
     )
 }
 
@@ -244,7 +206,7 @@ pub(super) async fn check_origin(
     let origin = headers
         .get(header::ORIGIN)
         .and_then(|origin| origin.to_str().ok());
-    let allowed = origin.filter(|origin| settings.cors_origins.iter().any(|known| known == origin));
+    let allowed = origin.filter(|origin| is_allowed(&app, origin));
     let allowed = allowed.map(ToOwned::to_owned);
     if allowed.is_some() && *method == Method::OPTIONS {
         return cors::preflight(allowed.as_deref());
@@ -254,7 +216,8 @@ pub(super) async fn check_origin(
         Auth::Tokens => refuse_foreign_change(&app, &client, method, origin, allowed.is_some()),
     };
     if let Some(problem) = refusal {
-        return problem.into_response();
+        let recording = Recording::begin(&app.access, &app.clock, &client, &request);
+        return recording.finish(problem.into_response()).await;
     }
     let mut response = next.run(request).await;
     cors::allow(allowed.as_deref(), response.headers_mut());
@@ -290,16 +253,25 @@ fn refuse_foreign_change(
     is_allowed: bool,
 ) -> Option<Problem> {
     let origin = origin.filter(|_| !method.is_safe() && !is_allowed)?;
+    (!is_own_origin(app, client, origin)).then(|| Problem::foreign_origin(origin))
+}
+
+/// Whether pages of an origin may ask, by `cors_origins`.
+fn is_allowed(app: &AppState, origin: &str) -> bool {
+    let settings = app.access.settings();
+    settings.cors_origins.iter().any(|known| known == origin)
+}
+
+/// Whether an origin is the service's own, as its clients reach it.
+fn is_own_origin(app: &AppState, client: &Requester, origin: &str) -> bool {
     let host = origin.split_once("://").map(|(_, host)| host);
-    let is_own =
-        host.is_some_and(|host| is_public(app, host) || client.host.as_deref() == Some(host));
-    (!is_own).then(|| Problem::foreign_origin(origin))
+    host.is_some_and(|host| is_public(app, host) || client.host.as_deref() == Some(host))
 }
 
 /// Whether a host, with a port or without, is that of `public_url`.
 fn is_public(app: &AppState, host: &str) -> bool {
-    let public = app.access.settings().public_url.as_ref();
-    public.is_some_and(|url| {
+    let settings = app.access.settings();
+    settings.public_url.as_ref().is_some_and(|url| {
         let authority = url.authority();
         let default_port = url
             .port_or_known_default()

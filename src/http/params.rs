@@ -181,7 +181,9 @@ fn upstream_filters(given: &Given) -> Result<Vec<Query>, Problem> {
         for name in [filter.name.to_owned(), format!("{}.not", filter.name)] {
             let values = given
                 .all(&name)
-                .map(|value| filtered(&name, filter, value))
+                .map(|value| {
+                    no_category(&name, filter).and_then(|()| filtered(&name, filter.path, value))
+                })
                 .collect::<Result<Vec<_>, _>>()?;
             if values.is_empty() {
                 continue;
@@ -196,23 +198,29 @@ fn upstream_filters(given: &Given) -> Result<Vec<Query>, Problem> {
     Ok(parts)
 }
 
-fn filtered(name: &str, filter: &Filter, value: &str) -> Result<Query, Problem> {
+/// Refuses a filter for categories of products.
+fn no_category(name: &str, filter: &Filter) -> Result<(), Problem> {
     if filter.name == PRODUCT_CATEGORY {
         let message = "which products a category has is known to Cloudflare alone: name them with `resource_product`";
         return Err(bad(name, message));
     }
+    Ok(())
+}
+
+/// The events with a value at one of upstream's paths, as the parameter `name` asks for them.
+pub(super) fn filtered(name: &str, path: &str, value: &str) -> Result<Query, Problem> {
     if value.is_empty() || value.len() > MAX_VALUE_LEN {
         return Err(bad(
             name,
             format!(
                 "a value has 1 to {MAX_VALUE_LEN} bytes; `q=NOT _exists_:{}` finds entries without one",
-                filter.path
+                path
             ),
         ));
     }
-    query::check_value(filter.path, value).map_err(|message| bad(name, message))?;
+    query::check_value(path, value).map_err(|message| bad(name, message))?;
     Ok(Query::Equals {
-        path: filter.path.to_owned(),
+        path: path.to_owned(),
         value: value.to_owned(),
         at: 0,
     })

@@ -2,16 +2,16 @@
 //!
 //! A cursor is the name of the last one on the page before, so a page shows what is known when it is asked for.
 
-use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::AppState;
+use super::counted::{Counted, counted};
 use super::params::{Given, bad, number};
 use super::problem::Problem;
+use super::scoped::ScopedApp;
 use crate::people::{self, AccountNames, MemberHistory};
 use crate::search::MAX_LIMIT;
 
@@ -33,38 +33,44 @@ pub(super) struct Accounts {
 }
 
 pub(super) async fn members(
-    State(app): State<AppState>,
+    app: ScopedApp,
     RawQuery(query): RawQuery,
-) -> Result<Json<Members>, Problem> {
+) -> Result<Counted<Members>, Problem> {
     let (limit, after) = page::<(String, String)>(query.as_deref())?;
     app.ask(move |app| {
         let after = (after.0.as_str(), after.1.as_str());
-        let mut members = people::members(&app.store, after, limit + 1)?;
+        let mut members = people::members(&app.store, app.scope(), after, limit + 1)?;
         let next_cursor = cut(&mut members, limit)
             .map(|MemberHistory { known, .. }| cursor(&(&known.organization, &known.member.id)))
             .transpose()?;
-        Ok(Json(Members {
-            members,
-            next_cursor,
-        }))
+        Ok(counted(
+            members.len(),
+            Members {
+                members,
+                next_cursor,
+            },
+        ))
     })
     .await
 }
 
 pub(super) async fn accounts(
-    State(app): State<AppState>,
+    app: ScopedApp,
     RawQuery(query): RawQuery,
-) -> Result<Json<Accounts>, Problem> {
+) -> Result<Counted<Accounts>, Problem> {
     let (limit, after) = page::<String>(query.as_deref())?;
     app.ask(move |app| {
-        let mut accounts = people::accounts(&app.store, &after, limit + 1)?;
+        let mut accounts = people::accounts(&app.store, app.scope(), &after, limit + 1)?;
         let next_cursor = cut(&mut accounts, limit)
             .map(|account| cursor(&account.source))
             .transpose()?;
-        Ok(Json(Accounts {
-            accounts,
-            next_cursor,
-        }))
+        Ok(counted(
+            accounts.len(),
+            Accounts {
+                accounts,
+                next_cursor,
+            },
+        ))
     })
     .await
 }

@@ -1,19 +1,20 @@
 //! From one value or one event to what belongs to it: `/v1/actors/…`, `/v1/tokens/…`, `/v1/ips/…`, `/v1/resources/…`,
 //! `/v1/events/{seq}/history`, `/v1/events/{seq}/around`.
 
-use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::routing::{MethodRouter, get};
 use chrono::TimeDelta;
 use serde::Serialize;
 
 use super::AppState;
+use super::counted::{Counted, counted};
 use super::coverage::Proven;
 use super::events::{EventsPage, IndexState, asked, event_at, place};
 use super::params::{
     FILTERS, Given, ListParams, MAX_VALUE_LEN, Named, PAGING, bad, flag, order, paging, question,
 };
 use super::problem::Problem;
+use super::scoped::ScopedApp;
 use super::tally::size;
 use crate::coverage::{Asked, Verdict};
 use crate::engine::Order;
@@ -79,10 +80,10 @@ pub(super) fn seen_with(by: Pivot) -> MethodRouter<AppState> {
 
 async fn profile(
     by: Pivot,
-    State(app): State<AppState>,
+    app: ScopedApp,
     Named(value): Named,
     RawQuery(query): RawQuery,
-) -> Result<Json<ProfileAnswer>, Problem> {
+) -> Result<Counted<ProfileAnswer>, Problem> {
     if value.len() > MAX_VALUE_LEN {
         let detail = format!("longer than the {MAX_VALUE_LEN} bytes that are looked for");
         return Err(bad(name_of(by), detail));
@@ -102,11 +103,12 @@ async fn profile(
             by: name_of(by),
             value,
             profile: search::profile(&app.store, &view, &caller, &question, size)?,
-            index: IndexState::of(app, &view),
+            index: IndexState::of(app, &view)?,
             coverage: proven.of_answer(view.seq()),
         })
     });
-    Ok(Json(answer.await?))
+    let answer = answer.await?;
+    Ok(counted(answer.profile.count, answer))
 }
 
 fn name_of(by: Pivot) -> &'static str {
@@ -115,10 +117,10 @@ fn name_of(by: Pivot) -> &'static str {
 }
 
 pub(super) async fn history(
-    State(app): State<AppState>,
+    app: ScopedApp,
     Named(seq): Named,
     RawQuery(query): RawQuery,
-) -> Result<Json<HistoryAnswer>, Problem> {
+) -> Result<Counted<HistoryAnswer>, Problem> {
     let place = place(&seq)?;
     let given = Given::read(query.as_deref(), &[&["around"], &PAGING[..]].concat())?;
     let (_, limit, cursor) = paging(&given)?;
@@ -156,7 +158,7 @@ pub(super) async fn history(
         let changes = history.changes.into_iter();
         let (events, diffs): (Vec<_>, Vec<_>) =
             changes.map(|change| (change.event, change.diff)).unzip();
-        let events = people::introduce(&app.store, events)?;
+        let events = people::introduce(&app.store, app.scope(), events)?;
         let changes = events.into_iter().zip(diffs);
         Ok(HistoryAnswer {
             found_by: history.found_by,
@@ -165,18 +167,19 @@ pub(super) async fn history(
                 .collect(),
             next_cursor: history.next_cursor,
             previous_cursor: history.previous_cursor,
-            index: IndexState::of(app, &view),
+            index: IndexState::of(app, &view)?,
             coverage: proven.of_answer(history.upto),
         })
     });
-    Ok(Json(answer.await?))
+    let answer = answer.await?;
+    Ok(counted(answer.changes.len(), answer))
 }
 
 pub(super) async fn diff(
-    State(app): State<AppState>,
+    app: ScopedApp,
     Named(seq): Named,
     RawQuery(query): RawQuery,
-) -> Result<Json<Diff>, Problem> {
+) -> Result<Counted<Diff>, Problem> {
     let place = place(&seq)?;
     Given::read(query.as_deref(), &[])?;
     let answer = app.ask(move |app| {
@@ -184,14 +187,17 @@ pub(super) async fn diff(
         let (view, caller) = app.asking();
         Ok(search::diff(&app.store, &view, &caller, &event)?)
     });
-    Ok(Json(answer.await?))
+    let answer = answer.await?;
+    let differences = [&answer.added, &answer.removed, &answer.changed];
+    let differences: usize = differences.map(Vec::len).into_iter().sum();
+    Ok(counted(differences, answer))
 }
 
 pub(super) async fn around(
-    State(app): State<AppState>,
+    app: ScopedApp,
     Named(seq): Named,
     RawQuery(query): RawQuery,
-) -> Result<Json<EventsPage>, Problem> {
+) -> Result<Counted<EventsPage>, Problem> {
     let place = place(&seq)?;
     let given = Given::read(query.as_deref(), &[&["by", "within"], &PAGING[..]].concat())?;
     let (by, within) = (by(&given)?, within(&given)?);
@@ -213,7 +219,8 @@ pub(super) async fn around(
         };
         EventsPage::make(app, &list, about)
     });
-    Ok(Json(page.await?))
+    let page = page.await?;
+    Ok(counted(page.len(), page))
 }
 
 /// What events around another one have in common with it; `None` for all events.

@@ -1,7 +1,7 @@
 //! Who sends a request, and what they may do.
 //!
-//! A request proves it by a token (`Authorization: Bearer`), by the cookie of a session, or by the secret that only the
-//! owner of the data directory can read. With `auth = "none"` everyone on this machine is one principal.
+//! A request proves it by a token (`Authorization: Bearer`), by the cookie of a session, by an assertion of Cloudflare Access,
+//! or by the secret that only the owner of the data directory can read. With `auth = "none"` everyone on this machine is one principal.
 
 use std::sync::Arc;
 
@@ -10,12 +10,18 @@ use chrono::{DateTime, Utc};
 use tracing::debug;
 
 use super::problem::Problem;
-use crate::access::{ApiToken, Grant, Permission, SecretHash, SessionKey};
-use crate::owner::OwnerSecret;
+use crate::access::{ApiToken, Grant, Identity, Permission, Permissions, SecretHash, SessionKey};
+use crate::engine::Scope;
+use crate::owner::{OwnerSecret, USER_HEADER, system_principal};
 use crate::store::{AccessStore, StoreError, TokenRow};
 
-/// The cookie of a session.
-pub(super) const COOKIE: &str = "orgtrail_session";
+/// The name of a session's cookie. By https, browsers take a name with this prefix from this host alone, with `Secure`.
+pub(super) fn cookie_name(is_https: bool) -> &'static str {
+    match is_https {
+        true => "__Host-orgtrail_session",
+        false => "orgtrail_session",
+    }
+}
 
 /// Who sends a request. A clone costs a reference count.
 #[derive(Debug, Clone)]
@@ -30,6 +36,8 @@ struct Inner {
     token: Option<TokenRow>,
     /// The session that it sent.
     session: Option<SecretHash>,
+    /// Who is signed in at Cloudflare Access.
+    identity: Option<Identity>,
     /// Whether it may take only so much at a time.
     is_limited: bool,
 }
@@ -42,8 +50,16 @@ impl Principal {
             grant: Grant::everything(),
             token: None,
             session: None,
+            identity: None,
             is_limited: false,
         }))
+    }
+
+    /// The owner of the data directory, by a command of theirs that names its user.
+    pub(super) fn system(headers: &HeaderMap) -> Self {
+        let user = headers.get(USER_HEADER);
+        let user = user.and_then(|user| user.to_str().ok());
+        Self::with_everything(&system_principal(user))
     }
 
     /// Everyone on this machine.
@@ -53,10 +69,27 @@ impl Principal {
 
     fn of_token(token: TokenRow, session: Option<SecretHash>) -> Self {
         Self(Arc::new(Inner {
-            name: format!("token:{}", token.id),
+            name: principal_name(&token.id),
             grant: token.grant.clone(),
             token: Some(token),
             session,
+            identity: None,
+            is_limited: true,
+        }))
+    }
+
+    /// Who is signed in at Cloudflare Access, and what they may do; `None`: nothing.
+    pub(super) fn of_identity(identity: Identity, grant: Option<Grant>) -> Self {
+        let nothing = Grant {
+            permissions: Permissions::default(),
+            ..Grant::everything()
+        };
+        Self(Arc::new(Inner {
+            name: identity.principal_name(),
+            grant: grant.unwrap_or(nothing),
+            token: None,
+            session: None,
+            identity: Some(identity),
             is_limited: true,
         }))
     }
@@ -87,6 +120,21 @@ impl Principal {
         &self.0.grant
     }
 
+    /// Which part of the log it may see.
+    pub(super) fn scope(&self) -> Scope {
+        let Grant {
+            sources, bodies, ..
+        } = &self.0.grant;
+        let scope = match sources.as_slice() {
+            [] => Scope::everything(),
+            sources => Scope::of_sources(sources.iter().cloned()),
+        };
+        match bodies {
+            true => scope,
+            false => scope.without_bodies(),
+        }
+    }
+
     /// Whether it may take only so much at a time.
     pub(super) fn is_limited(&self) -> bool {
         self.0.is_limited
@@ -95,6 +143,17 @@ impl Principal {
     /// The token that it sent, or that its session stands for.
     pub(super) fn token(&self) -> Option<&TokenRow> {
         self.0.token.as_ref()
+    }
+
+    /// Who is signed in at Cloudflare Access.
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        self.0.identity.as_ref()
+    }
+
+    /// When what it sent expires.
+    pub(super) fn expires_at(&self) -> Option<DateTime<Utc>> {
+        let of_token = self.token().and_then(|token| token.expires_at);
+        of_token.or(self.identity().map(|identity| identity.expires_at))
     }
 
     /// Whether its token and its session are still valid. Reads the database.
@@ -113,54 +172,95 @@ impl Principal {
 
     /// Fails unless it may do this.
     pub(super) fn require(&self, permission: Permission) -> Result<(), Problem> {
+        // What everyone asked is not for those who may see a part of the log only.
+        if permission == Permission::Admin && !self.0.grant.sees_everything() {
+            return Err(Problem::forbidden(
+                "this needs a token that may see the whole log",
+            ));
+        }
         if self.0.grant.permissions.contains(permission) {
             return Ok(());
         }
+        let lacks = match (&self.0.identity, self.0.grant.permissions.is_empty()) {
+            (None, _) => "the token does not have",
+            (Some(_), false) => "its grant in `[[http.access.grants]]` does not have",
+            (Some(_), true) => "no grant in `[[http.access.grants]]` gives to this identity",
+        };
         Err(Problem::forbidden(format!(
-            "this needs the scope `{}`, which the token does not have",
+            "this needs the scope `{}`, which {lacks}",
             permission.as_str()
         )))
     }
 }
 
-/// Finds out who sends a request, where tokens are needed. Reads the database.
-pub(super) fn identify(
-    access: &AccessStore,
-    owner: Option<&OwnerSecret>,
-    headers: &HeaderMap,
-    now: DateTime<Utc>,
-) -> Result<Principal, Problem> {
-    let sent = bearer(headers)?;
-    if owner.zip(sent).is_some_and(|(owner, sent)| owner.is(sent)) {
-        return Ok(Principal::with_everything("system"));
-    }
-    let sent = sent.map(ApiToken::parse).transpose();
-    let sent = sent.map_err(|error| Problem::unauthorized(error.to_string()))?;
-    let session = session(headers).map(|key| key.hash());
-    let (token, session) = match (sent, session) {
-        (Some(token), _) => (access.token_by_hash(&token.hash())?, None),
-        (None, Some(key)) => (access.token_of_session(&key, now)?, Some(key)),
-        (None, None) => {
-            return Err(Problem::unauthorized(
-                "a token is needed: send it as `Authorization: Bearer TOKEN`; `orgtrail token create` creates one",
-            ));
+/// The principal with the token of this id, as the access log names it.
+pub(super) fn principal_name(token_id: &str) -> String {
+    format!("token:{token_id}")
+}
+
+/// What a request sends to prove who sends it. Nothing has been looked up for it.
+pub(super) enum Credential {
+    /// The secret of the owner of the data directory.
+    Owner,
+    Token(ApiToken),
+    Session(SessionKey),
+}
+
+impl Credential {
+    /// Reads the credential of a request.
+    pub(super) fn read(
+        owner: Option<&OwnerSecret>,
+        headers: &HeaderMap,
+        is_https: bool,
+    ) -> Result<Self, Problem> {
+        let sent = bearer(headers)?;
+        if owner.zip(sent).is_some_and(|(owner, sent)| owner.is(sent)) {
+            return Ok(Self::Owner);
         }
-    };
-    // An unknown, a revoked and an expired token are answered alike.
-    let token = token
-        .filter(|token| token.is_valid(now))
-        .ok_or_else(|| Problem::unauthorized("the token is unknown, revoked or expired"))?;
-    // No such token can be created yet, and none may be answered as if it had no limits.
-    if !token.grant.sees_everything() {
-        return Err(Problem::forbidden(
-            "this version cannot limit a token to sources, or hide bodies from it",
-        ));
+        let token = sent.map(ApiToken::parse).transpose();
+        let token = token.map_err(|error| Problem::unauthorized(error.to_string()))?;
+        let token = token.map(Self::Token);
+        let session = || session(headers, is_https).map(Self::Session);
+        token.or_else(session).ok_or_else(|| {
+            Problem::unauthorized(
+                "a token is needed: send it as `Authorization: Bearer TOKEN`; `orgtrail token create` creates one",
+            )
+        })
     }
-    // Only for `token list`: a full disk must not keep a valid token out.
-    if let Err(error) = access.note_use(&token, now) {
-        debug!(error = %error, "The last use of a token could not be saved.");
+
+    /// The hash of a token or of a session's key.
+    pub(super) fn hash(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Owner => None,
+            Self::Token(token) => Some(*token.hash().as_bytes()),
+            Self::Session(key) => Some(*key.hash().as_bytes()),
+        }
     }
-    Ok(Principal::of_token(token, session))
+
+    /// Looks up whose it is. Reads the database.
+    pub(super) fn principal(
+        &self,
+        access: &AccessStore,
+        now: DateTime<Utc>,
+    ) -> Result<Principal, Problem> {
+        let (token, session) = match self {
+            Self::Owner => return Ok(Principal::system(&HeaderMap::new())),
+            Self::Token(token) => (access.token_by_hash(&token.hash())?, None),
+            Self::Session(key) => {
+                let key = key.hash();
+                (access.token_of_session(&key, now)?, Some(key))
+            }
+        };
+        // An unknown, a revoked and an expired token are answered alike.
+        let token = token
+            .filter(|token| token.is_valid(now))
+            .ok_or_else(|| Problem::unauthorized("the token is unknown, revoked or expired"))?;
+        // Only for `token list`: a full disk must not keep a valid token out.
+        if let Err(error) = access.note_use(&token, now) {
+            debug!(error = %error, "The last use of a token could not be saved.");
+        }
+        Ok(Principal::of_token(token, session))
+    }
 }
 
 /// The secret that a request sends.
@@ -179,12 +279,13 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 }
 
 /// The session that a request's cookie names.
-pub(super) fn session(headers: &HeaderMap) -> Option<SessionKey> {
+pub(super) fn session(headers: &HeaderMap, is_https: bool) -> Option<SessionKey> {
     let cookies = headers.get_all(header::COOKIE).iter();
     let cookies = cookies.filter_map(|value| value.to_str().ok());
     let mut pairs = cookies
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.find(|(name, _)| *name == COOKIE)?;
+    let cookie = cookie_name(is_https);
+    let (_, value) = pairs.find(|(name, _)| *name == cookie)?;
     SessionKey::parse(value)
 }

@@ -1,23 +1,16 @@
-//! What a failed request is told: `application/problem+json`, RFC 9457.
-//!
-//! A person's mistake is told with its place. Our own failures are logged whole here, the one place they end, and told in
-//! a few words.
+//! The answer to a request that failed: `application/problem+json`, RFC 9457. A wrong parameter is named, with the place of the
+//! mistake.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tokio::task::JoinError;
-use tracing::error;
 
-use crate::engine::EngineError;
 use crate::event::AuditEvent;
 use crate::position::{Seq, rfc3339};
-use crate::search::SearchError;
-use crate::store::{Erased, StoreError};
+use crate::store::Erased;
 use crate::wording::quoted;
 
 /// A failed request's answer.
@@ -39,6 +32,19 @@ pub(super) struct Problem {
     /// Whether it is that no entry has a field, as far as the index has come.
     #[serde(skip)]
     is_of_unknown_field: bool,
+    /// After how many seconds to try again, if that is known. It is small, because each handler returns a `Problem`.
+    #[serde(skip)]
+    retry_after: Option<NonZeroU16>,
+}
+
+/// The kind of a path under `/client/v4` that is of nothing that is known here.
+pub(super) const NO_ROUTE: &str = "urn:orgtrail:problem:no-route";
+
+/// What an answer tells of a problem, for those who give it another form.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) kind: &'static str,
+    pub(super) detail: String,
 }
 
 /// What is left of an event whose body was erased.
@@ -86,7 +92,12 @@ fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result
 }
 
 impl Problem {
-    fn new(
+    #[cfg(test)]
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn new(
         status: StatusCode,
         kind: &'static str,
         title: &'static str,
@@ -101,6 +112,15 @@ impl Problem {
             at: None,
             gone: None,
             is_of_unknown_field: false,
+            retry_after: None,
+        }
+    }
+
+    /// With the seconds after which to try again.
+    fn retry_after(self, seconds: i64) -> Self {
+        Self {
+            retry_after: NonZeroU16::new(u16::try_from(seconds).unwrap_or(u16::MAX)),
+            ..self
         }
     }
 
@@ -175,6 +195,29 @@ impl Problem {
                 "this principal may send another request in {seconds} s; `http.limits` has the limits"
             ),
         )
+        .retry_after(seconds)
+    }
+
+    /// Too many requests without a valid credential came from an address, or from all addresses.
+    pub(super) fn too_many_strangers(seconds: i64) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "urn:orgtrail:problem:over-limit",
+            "Too many requests",
+            format!("too many requests without a valid credential; try again in {seconds} s"),
+        )
+        .retry_after(seconds)
+    }
+
+    /// A token has begun too many sessions.
+    pub(super) fn too_many_sign_ins(seconds: i64) -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "urn:orgtrail:problem:over-limit",
+            "Too many sign-ins",
+            format!("this token has begun many sessions; it may begin another in {seconds} s"),
+        )
+        .retry_after(seconds)
     }
 
     /// A principal has too many questions or streams at once.
@@ -184,6 +227,16 @@ impl Problem {
             "urn:orgtrail:problem:over-limit",
             "Too many at once",
             format!("this principal has {most} {what} open already; try again when one has ended"),
+        )
+    }
+
+    /// Who is signed in cannot be verified now.
+    pub(super) fn no_keys() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "urn:orgtrail:problem:no-keys",
+            "The keys of Cloudflare Access cannot be fetched",
+            "assertions of Cloudflare Access cannot be verified; the reason is in the log of the service, and tokens are still answered",
         )
     }
 
@@ -219,6 +272,26 @@ impl Problem {
         )
     }
 
+    /// Nothing under `/client/v4` is at the path, as far as the principal may know.
+    pub(super) fn no_route() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            NO_ROUTE,
+            "Not found",
+            "No route for the URI.",
+        )
+    }
+
+    /// A list of Cloudflare's was not read completely yet.
+    pub(super) fn list_not_read(what: &str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "urn:orgtrail:problem:list-not-read",
+            "Not read yet",
+            format!("the list of {what} was not read completely yet; try again soon"),
+        )
+    }
+
     pub(super) fn unknown_route(path: &str) -> Self {
         let begin = "begin with `/v1/events`, `/v1/sources` or `/readyz`";
         Self::not_found(format!("there is nothing at {}: {begin}", quoted(path)))
@@ -245,6 +318,11 @@ impl Problem {
             "Too slow",
             detail,
         )
+    }
+
+    /// The same, with the character of the query that it is about.
+    pub(super) fn at(self, at: Option<usize>) -> Self {
+        Self { at, ..self }
     }
 
     /// That a field is unknown, as far as the index has come.
@@ -301,7 +379,7 @@ impl Problem {
             StatusCode::FORBIDDEN,
             "urn:orgtrail:problem:foreign-page",
             "Not for other sites",
-            "with `auth = \"none\"` a browser is not answered for a page of another site",
+            "without a token a browser is not answered for a page of another site; `http.cors_origins` lists the sites that may ask",
         )
     }
 
@@ -325,6 +403,29 @@ impl Problem {
         )
     }
 
+    /// The body of a request is larger than is read.
+    pub(super) fn too_large_a_body(most: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "urn:orgtrail:problem:body-too-large",
+            "The body is too large",
+            format!("at most {most} bytes of a request's body are read"),
+        )
+    }
+
+    /// The body of a request did not come in time.
+    pub(super) fn too_slow_a_body(within: Duration) -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "urn:orgtrail:problem:body-too-slow",
+            "The body came too slowly",
+            format!(
+                "the whole body of a request must come within {} seconds",
+                within.as_secs()
+            ),
+        )
+    }
+
     pub(super) fn internal() -> Self {
         let detail = "the reason is in the log of the service";
         Self::new(
@@ -336,39 +437,6 @@ impl Problem {
     }
 }
 
-/// Counts the panics that ended a request. A clone is the same count.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Panics(Arc<AtomicU64>);
-
-impl Panics {
-    /// Counts and logs a panic; gives what its request is answered. The panic itself has been written to standard error.
-    pub(super) fn count(&self) -> Problem {
-        let panics = self.0.fetch_add(1, Ordering::Relaxed) + 1;
-        error!(
-            panics,
-            "A request ended with a panic; this is a bug. Others go on."
-        );
-        Problem::internal()
-    }
-
-    /// As [`Panics::count`], as the whole answer.
-    pub(super) fn answer(&self) -> Response {
-        self.count().into_response()
-    }
-
-    /// Counts it if a task ended with a panic.
-    pub(super) fn count_if<T>(&self, ended: &Result<T, JoinError>) {
-        if ended.as_ref().is_err_and(JoinError::is_panic) {
-            self.count();
-        }
-    }
-
-    /// How many there have been since the start.
-    pub(super) fn so_far(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = serde_json::to_string(&self).unwrap_or_default();
@@ -377,6 +445,10 @@ impl IntoResponse for Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         let mut response = (self.status, [content_type], body).into_response();
+        response.extensions_mut().insert(Told {
+            kind: self.kind,
+            detail: self.detail,
+        });
         if self.status == StatusCode::UNAUTHORIZED {
             response
                 .headers_mut()
@@ -386,86 +458,10 @@ impl IntoResponse for Problem {
             self.status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
         ) {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            let seconds = self.retry_after.map_or(5, NonZeroU16::get);
+            let seconds = HeaderValue::from(seconds);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
-    }
-}
-
-impl From<SearchError> for Problem {
-    fn from(error: SearchError) -> Self {
-        match error {
-            SearchError::Query(error) => Self {
-                at: Some(error.at),
-                ..Self::parameter("q", error.message)
-            },
-            SearchError::UnknownField {
-                parameter,
-                at,
-                message,
-            } => Self {
-                at,
-                ..Self::parameter(parameter, message).of_unknown_field()
-            },
-            SearchError::Counting { parameter, message } => Self::parameter(parameter, message),
-            SearchError::Cursor(message) => Self::parameter("cursor", message),
-            SearchError::Behind { .. } => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "urn:orgtrail:problem:rebuilding",
-                "The index is being rebuilt",
-                error.to_string(),
-            ),
-            SearchError::Engine(error) => error.into(),
-            SearchError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<csv::Error> for Problem {
-    fn from(error: csv::Error) -> Self {
-        error!(error = %error, "A request failed at its CSV.");
-        Self::internal()
-    }
-}
-
-impl From<serde_json::Error> for Problem {
-    fn from(error: serde_json::Error) -> Self {
-        error!(error = %error, "A request failed at its JSON.");
-        Self::internal()
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        error!(error = %error, "A request failed at the log.");
-        Self::internal()
-    }
-}
-
-impl From<EngineError> for Problem {
-    fn from(error: EngineError) -> Self {
-        match error {
-            EngineError::Question(error) => SearchError::Query(error).into(),
-            EngineError::Parameter { parameter, message } => Self::parameter(parameter, message),
-            EngineError::Unavailable => Self::unavailable(),
-            EngineError::TooLarge => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "urn:orgtrail:problem:too-large",
-                "Too much memory",
-                error.to_string(),
-            ),
-            EngineError::CutOff { .. } => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "urn:orgtrail:problem:too-slow",
-                "Too slow",
-                error.to_string(),
-            ),
-            error => {
-                error!(error = %error, "A request failed at the index.");
-                Self::internal()
-            }
-        }
     }
 }

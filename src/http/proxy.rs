@@ -2,11 +2,16 @@
 //!
 //! A header can be written by anybody. So it is read from its end, and only as far as each hop is a proxy that the
 //! configuration trusts: the first address that is not one of them is the client.
+//!
+//! A proxy sets one family of headers, and may pass the other one on as the client wrote it. So only the configured family is
+//! read.
 
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};
 use ipnet::IpNet;
+
+use crate::access::ForwardedHeader;
 
 /// The most hops that are followed.
 const MAX_HOPS: usize = 32;
@@ -23,8 +28,13 @@ pub(super) struct Requester {
 }
 
 impl Requester {
-    /// The client of a request that came from `peer` with these headers.
-    pub(super) fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
+    /// The client of a request that came from `peer` with these headers, of which `family` is believed.
+    pub(super) fn of(
+        peer: IpAddr,
+        headers: &HeaderMap,
+        trusted: &[IpNet],
+        family: ForwardedHeader,
+    ) -> Self {
         let peer = peer.to_canonical();
         let direct = Self {
             address: peer,
@@ -34,7 +44,7 @@ impl Requester {
         if !is_trusted(peer, trusted) {
             return direct;
         }
-        let hops = hops(headers);
+        let hops = hops(headers, family);
         // From the nearest hop to the farthest.
         let mut address = peer;
         for hop in hops.iter().rev().take(MAX_HOPS) {
@@ -46,11 +56,8 @@ impl Requester {
         }
         Self {
             address,
-            host: forwarded(headers, "host")
-                .or_else(|| text(headers, "x-forwarded-host"))
-                .or(direct.host),
-            is_https: forwarded(headers, "proto")
-                .or_else(|| text(headers, "x-forwarded-proto"))
+            host: of_nearest(headers, family, "host").or(direct.host),
+            is_https: of_nearest(headers, family, "proto")
                 .is_some_and(|proto| proto.eq_ignore_ascii_case("https")),
         }
     }
@@ -61,22 +68,25 @@ fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
 }
 
 /// The addresses that proxies wrote down, the client's first; `None` where one is not an address.
-fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    let forwarded: Vec<_> = elements(headers, "forwarded")
-        .into_iter()
-        .map(|element| parameter(&element, "for").and_then(|node| address(&node)))
-        .collect();
-    // Where both are sent, `Forwarded` is the standard (RFC 7239).
-    if !forwarded.is_empty() {
-        return forwarded;
+fn hops(headers: &HeaderMap, family: ForwardedHeader) -> Vec<Option<IpAddr>> {
+    match family {
+        ForwardedHeader::XForwardedFor => elements(headers, "x-forwarded-for")
+            .iter()
+            .map(|hop| address(hop))
+            .collect(),
+        ForwardedHeader::Forwarded => elements(headers, "forwarded")
+            .iter()
+            .map(|element| parameter(element, "for").and_then(|node| address(&node)))
+            .collect(),
     }
-    let hops = elements(headers, "x-forwarded-for");
-    hops.iter().map(|hop| address(hop)).collect()
 }
 
-/// A parameter of the element of `Forwarded` that the nearest proxy added.
-fn forwarded(headers: &HeaderMap, name: &str) -> Option<String> {
-    parameter(elements(headers, "forwarded").last()?, name)
+/// What the nearest proxy wrote down of the `host` or the `proto` that its client used.
+fn of_nearest(headers: &HeaderMap, family: ForwardedHeader, name: &str) -> Option<String> {
+    match family {
+        ForwardedHeader::XForwardedFor => text(headers, &format!("x-forwarded-{name}")),
+        ForwardedHeader::Forwarded => parameter(elements(headers, "forwarded").last()?, name),
+    }
 }
 
 /// The elements of a header that may be sent several times, with commas between them.
@@ -136,9 +146,29 @@ mod tests {
     }
 
     fn client(peer: &str, pairs: &[(&str, &str)]) -> String {
+        client_by(ForwardedHeader::XForwardedFor, peer, pairs)
+    }
+
+    fn client_by(family: ForwardedHeader, peer: &str, pairs: &[(&str, &str)]) -> String {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
-        let client = Requester::of(peer.parse().unwrap(), &headers(pairs), &trusted);
+        let client = Requester::of(peer.parse().unwrap(), &headers(pairs), &trusted, family);
         client.address.to_string()
+    }
+
+    #[test]
+    fn a_header_of_the_other_family_is_not_read() {
+        let both = [
+            ("x-forwarded-for", "198.51.100.7"),
+            ("forwarded", "for=203.0.113.9;host=evil.example;proto=https"),
+        ];
+        assert_eq!(client("10.1.1.1", &both), "198.51.100.7");
+        let by = |family| client_by(family, "10.1.1.1", &both);
+        assert_eq!(by(ForwardedHeader::Forwarded), "203.0.113.9");
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let peer = "10.1.1.1".parse().unwrap();
+        let family = ForwardedHeader::XForwardedFor;
+        let client = Requester::of(peer, &headers(&both), &trusted, family);
+        assert!(client.host.is_none() && !client.is_https);
     }
 
     #[test]
@@ -178,11 +208,9 @@ mod tests {
             ),
             ("for=_hidden", "10.1.1.1"),
         ] {
-            assert_eq!(
-                client("10.1.1.1", &[("forwarded", value)]),
-                expected,
-                "{value}"
-            );
+            let family = ForwardedHeader::Forwarded;
+            let found = client_by(family, "10.1.1.1", &[("forwarded", value)]);
+            assert_eq!(found, expected, "{value}");
         }
     }
 
@@ -194,10 +222,14 @@ mod tests {
             ("x-forwarded-proto", "https"),
         ];
         let trusted = ["10.0.0.0/8".parse().unwrap()];
-        let through = Requester::of("10.1.1.1".parse().unwrap(), &headers(&pairs), &trusted);
+        let of = |peer: &str| {
+            let family = ForwardedHeader::XForwardedFor;
+            Requester::of(peer.parse().unwrap(), &headers(&pairs), &trusted, family)
+        };
+        let through = of("10.1.1.1");
         assert_eq!(through.host.as_deref(), Some("audit.example.com"));
         assert!(through.is_https);
-        let direct = Requester::of("192.0.2.1".parse().unwrap(), &headers(&pairs), &trusted);
+        let direct = of("192.0.2.1");
         assert_eq!(direct.host.as_deref(), Some("127.0.0.1:7070"));
         assert!(!direct.is_https);
     }

@@ -1,18 +1,18 @@
 //! Who is asking, and sessions: a token becomes a cookie for the page.
 
-use std::time::Duration;
-
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::Bytes;
 use axum::extract::{Extension, State};
-use axum::http::header::{COOKIE as COOKIE_HEADER, SET_COOKIE};
+use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::AppState;
-use super::principal::{COOKIE, Principal, session};
+use super::access::SignedIn;
+use super::counted::{Counted, counted};
+use super::principal::{Principal, cookie_name, principal_name, session};
 use super::problem::Problem;
 use super::proxy::Requester;
 use crate::access::{ApiToken, Permissions, SessionKey};
@@ -38,7 +38,7 @@ struct Begun {
 #[derive(Serialize)]
 pub(super) struct Me {
     principal: String,
-    /// The token's name; null where there is no token.
+    /// The token's name, or the name at Cloudflare Access; null where there is neither.
     name: Option<String>,
     scopes: Permissions,
     /// The sources that it is limited to; empty: all.
@@ -62,63 +62,79 @@ struct EngineInfo {
 pub(super) async fn me(
     State(app): State<AppState>,
     Extension(principal): Extension<Principal>,
-) -> Json<Me> {
+) -> Counted<Me> {
     let grant = principal.grant();
     let token = principal.token();
-    Json(Me {
+    let identity = principal.identity();
+    let signed_in_as = identity.and_then(|one| one.email.clone().or(one.common_name.clone()));
+    let me = Me {
         principal: principal.name().to_owned(),
-        name: token.map(|token| token.name.clone()),
+        name: token.map(|token| token.name.clone()).or(signed_in_as),
         scopes: grant.permissions,
         sources: grant.sources.iter().map(ToString::to_string).collect(),
         bodies: grant.bodies,
-        expires_at: token.and_then(|token| token.expires_at).map(rfc3339),
+        expires_at: principal.expires_at().map(rfc3339),
         engine: EngineInfo {
             name: app.engine.name(),
             version: app.engine.version(),
             nodes: 1,
             lacks: Vec::new(),
         },
-    })
+    };
+    counted(1_u64, me)
 }
 
 /// `POST /v1/session`: a token becomes a cookie, which scripts cannot read and other sites cannot send.
 pub(super) async fn begin(
     State(app): State<AppState>,
     Extension(client): Extension<Requester>,
-    body: Body,
+    body: Bytes,
 ) -> Result<Response, Problem> {
-    let credentials = read_credentials(body, app.limits.hearing).await?;
+    let credentials = read_credentials(&body)?;
     let now = app.clock.now();
     let key = SessionKey::generate().map_err(|error| {
         tracing::error!(error = %error, "The system gives no random numbers; sessions cannot begin.");
         Problem::internal()
     })?;
     let stored = key.clone();
-    let end = app
+    let refused = |problem| {
+        app.access
+            .count_stranger(client.address, &app.clock, problem)
+    };
+    let token = ApiToken::parse(&credentials.token);
+    let token = token.map_err(|error| refused(Problem::unauthorized(error.to_string())))?;
+    let (strangers, steady) = (app.access.strangers().clone(), app.clock.steady());
+    let permit = strangers.lookup(client.address).await;
+    let begun = app
         .access
         .work(move |access| {
-            let token = ApiToken::parse(&credentials.token)
-                .map_err(|error| Problem::unauthorized(error.to_string()))?;
+            let _permit = permit;
             let token = access
                 .token_by_hash(&token.hash())?
                 .filter(|token| token.is_valid(now))
                 .ok_or_else(|| Problem::unauthorized("the token is unknown, revoked or expired"))?;
+            let allowed = strangers.sign_in(&token.id, steady);
+            allowed.map_err(Problem::too_many_sign_ins)?;
             access.note_use(&token, now)?;
-            Ok(access.begin_session(&token, &stored.hash(), now)?)
+            Ok((
+                token.id.clone(),
+                access.begin_session(&token, &stored.hash(), now)?,
+            ))
         })
-        .await?;
-    let cookie = cookie(key.reveal(), end, now, is_https(&app, &client));
+        .await;
+    let (id, end) = begun.map_err(refused)?;
+    let cookie = cookie(key.reveal(), end, now, app.access.is_https(&client));
     let body = Json(Begun {
         expires_at: rfc3339(end),
     });
-    Ok((StatusCode::CREATED, [(SET_COOKIE, cookie)], body).into_response())
+    let signed_in = Extension(SignedIn(principal_name(&id)));
+    Ok((StatusCode::CREATED, [(SET_COOKIE, cookie)], signed_in, body).into_response())
 }
 
 /// Reads the body of a request that signs in. Errors say nothing of what is in it: it may be a token.
-async fn read_credentials(body: Body, within: Duration) -> Result<Credentials, Problem> {
-    let read = tokio::time::timeout(within, to_bytes(body, MAX_BODY_BYTES)).await;
-    let bytes = read.ok().and_then(Result::ok);
-    let credentials = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+fn read_credentials(body: &[u8]) -> Result<Credentials, Problem> {
+    let body = Some(body).filter(|body| body.len() <= MAX_BODY_BYTES);
+    let credentials = body.and_then(|body| serde_json::from_slice(body).ok());
     credentials
         .ok_or_else(|| Problem::parameter("token", "the body is `{\"token\": \"otr_…\"}` in JSON"))
 }
@@ -129,27 +145,30 @@ pub(super) async fn end(
     Extension(client): Extension<Requester>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if let Some(key) = session(&headers).filter(|_| headers.contains_key(COOKIE_HEADER)) {
-        app.access
-            .work(move |access| Ok(access.end_session(&key.hash())?))
-            .await?;
-    }
     let now = app.clock.now();
-    let cookie = cookie("", now, now, is_https(&app, &client));
-    Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]).into_response())
-}
-
-/// Whether people reach the service by https, through a proxy.
-fn is_https(app: &AppState, client: &Requester) -> bool {
-    let public = app.access.settings().public_url.as_ref();
-    client.is_https || public.is_some_and(|url| url.scheme() == "https")
+    let mut ended = None;
+    if let Some(key) = session(&headers, app.access.is_https(&client)) {
+        let end = app.access.work(move |access| {
+            let token = access.token_of_session(&key.hash(), now)?;
+            access.end_session(&key.hash())?;
+            Ok(token)
+        });
+        ended = end.await?;
+    }
+    let cookie = cookie("", now, now, app.access.is_https(&client));
+    let answer = (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]);
+    Ok(match ended {
+        Some(token) => (Extension(SignedIn(principal_name(&token.id))), answer).into_response(),
+        None => answer.into_response(),
+    })
 }
 
 /// The value of `Set-Cookie`; an `end` that is not after `now` removes the cookie.
 fn cookie(value: &str, end: DateTime<Utc>, now: DateTime<Utc>, is_https: bool) -> String {
     let seconds = (end - now).num_seconds().max(0);
     let secure = if is_https { "; Secure" } else { "" };
-    format!("{COOKIE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
+    let name = cookie_name(is_https);
+    format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 
 #[cfg(test)]
@@ -162,8 +181,9 @@ mod tests {
         let (now, end) = (from_micros(0), from_micros(60_000_000));
         assert_eq!(
             cookie("k", end, now, true),
-            "orgtrail_session=k; Path=/; Max-Age=60; HttpOnly; SameSite=Strict; Secure"
+            "__Host-orgtrail_session=k; Path=/; Max-Age=60; HttpOnly; SameSite=Strict; Secure"
         );
-        assert!(cookie("", now, now, false).contains("Max-Age=0"));
+        let removed = cookie("", now, now, false);
+        assert!(removed.starts_with("orgtrail_session=; ") && removed.contains("Max-Age=0"));
     }
 }

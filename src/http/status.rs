@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::{Extension, Json};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::AppState;
+use super::counted::{Counted, counted};
 use super::events::IndexState;
 use super::params::Given;
+use super::principal::Principal;
 use super::problem::Problem;
+use super::proxy::Requester;
+use super::scoped::ScopedApp;
 use crate::follow::board::FollowerState;
 use crate::invariant::Invariant;
 use crate::position::{Seq, rfc3339};
@@ -30,12 +35,16 @@ pub(super) struct Ready {
     status: &'static str,
     /// Which log it answers from.
     log_id: Uuid,
-    index: IndexState,
+    /// `None`, like the members below, for those who may not see the whole log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<IndexState>,
     /// What an operator should look at although questions are answered.
     problems: Vec<&'static str>,
-    log: LogState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<LogState>,
     /// Those that have made a turn since the start.
-    followers: Vec<FollowerLag>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    followers: Option<Vec<FollowerLag>>,
 }
 
 /// How far a follower of the log has come.
@@ -83,15 +92,21 @@ pub(super) struct Alive {
 }
 
 pub(super) async fn sources(
-    State(app): State<AppState>,
+    app: ScopedApp,
     RawQuery(query): RawQuery,
-) -> Result<Json<Sources>, Problem> {
+) -> Result<Counted<Sources>, Problem> {
     Given::read(query.as_deref(), &[])?;
     let now = app.clock.now();
-    let sources = app.ask(move |app| Ok(status::sources(&app.store, Some(&app.board), now)?));
-    Ok(Json(Sources {
-        sources: sources.await?,
-    }))
+    let sources = app.ask(move |app| {
+        Ok(status::sources(
+            &app.store,
+            Some(&app.board),
+            app.scope(),
+            now,
+        )?)
+    });
+    let sources = sources.await?;
+    Ok(counted(sources.len(), Sources { sources }))
 }
 
 pub(super) async fn healthz(State(app): State<AppState>) -> Json<Alive> {
@@ -110,8 +125,17 @@ fn broken_invariants() -> BTreeMap<&'static str, u64> {
 }
 
 /// Ready means that questions can be answered: the log can be read, and the index is open. Upstream has no say in it.
-pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, Problem> {
-    let ready = app.ask(|app| {
+/// It needs no credential, and says no more of the log than its id to those who may not see all of it.
+pub(super) async fn readyz(
+    State(app): State<AppState>,
+    Extension(client): Extension<Requester>,
+    headers: HeaderMap,
+) -> Result<Json<Ready>, Problem> {
+    let access = &app.access;
+    let principal = access.identify_if_sent(&headers, &client, &app.clock).await;
+    let sees_everything = |principal: &Principal| principal.grant().sees_everything();
+    let principal = principal.filter(sees_everything);
+    let ready = app.ask(move |app| {
         app.store.event(app.store.head())?;
         if !app.engine.is_available() {
             return Err(Problem::unavailable());
@@ -120,13 +144,19 @@ pub(super) async fn readyz(State(app): State<AppState>) -> Result<Json<Ready>, P
         Ok(Ready {
             status: "ready",
             log_id: app.store.log_id(),
-            index: IndexState::of(app, &app.engine.view()),
+            index: principal
+                .as_ref()
+                .map(|principal| {
+                    let app = ScopedApp::new(app.clone(), principal);
+                    IndexState::of(&app, &app.engine.view())
+                })
+                .transpose()?,
             problems: problems(app),
-            log: LogState {
+            log: principal.as_ref().map(|_| LogState {
                 damaged: state.damaged,
                 verified_at: state.full_at.map(rfc3339),
-            },
-            followers: followers(app),
+            }),
+            followers: principal.as_ref().map(|_| followers(app)),
         })
     });
     Ok(Json(ready.await?))

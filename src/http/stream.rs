@@ -10,17 +10,19 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::Instant;
 
-use super::AppState;
-use super::line::Client;
+use super::connection::Client;
 use super::params::{FILTERS, Given, bad, question};
 use super::principal::Principal;
 use super::problem::Problem;
+use super::recording::Streamed;
+use super::scoped::ScopedApp;
 use crate::engine::Order;
 use crate::people::{self, KnownEvent};
 use crate::position::Seq;
@@ -39,10 +41,14 @@ const LAST_EVENT_ID: [&str; 2] = ["last-event-id", "last_event_id"];
 
 /// A tail under way.
 struct Tailing {
-    app: AppState,
+    app: ScopedApp,
     tail: Tail,
     commits: watch::Receiver<Seq>,
     has_greeted: bool,
+    /// The last event up to which it has come, of those that the principal may see.
+    at: Seq,
+    /// When something is sent at the latest. It does not depend on events that the principal may not see.
+    heartbeat: Instant,
     _place: OwnedSemaphorePermit,
     /// One of the principal's own streams.
     _stream: Option<OwnedSemaphorePermit>,
@@ -50,10 +56,11 @@ struct Tailing {
     _patterns: Option<OwnedSemaphorePermit>,
     client: Option<Arc<Client>>,
     principal: Principal,
+    streamed: Streamed,
 }
 
 pub(super) async fn tail(
-    State(app): State<AppState>,
+    app: ScopedApp,
     Extension(principal): Extension<Principal>,
     client: Option<Extension<Arc<Client>>>,
     headers: HeaderMap,
@@ -63,27 +70,31 @@ pub(super) async fn tail(
         query.as_deref(),
         &[&FILTERS[..], &LAST_EVENT_ID[1..]].concat(),
     )?;
-    let after = last_event_id(&app, &headers, &given)?;
     let own = app.access.usage().stream(&principal, app.clock.steady())?;
     let place = app.tails.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::too_many("tails", app.limits.tails))?;
     let commits = app.engine.commits();
     let tail = app.tail(move |app| {
+        let after = last_event_id(app, &headers, &given)?;
         let question = question(&given, Order::Ascending, app.clock.now())?;
         let mut tail = begin(app, question, after)?;
         let patterns = match_in_memory(app, &mut tail);
         Ok((tail, patterns))
     });
     let (tail, patterns) = tail.await?;
+    let streamed = Streamed::default();
     let tailing = Tailing {
         tail,
         commits,
         _patterns: patterns,
         has_greeted: false,
+        at: Seq(0),
+        heartbeat: Instant::now() + HEARTBEAT,
         _place: place,
         _stream: own,
         client: client.map(|Extension(client)| client),
         principal,
+        streamed: streamed.clone(),
         app,
     };
     let headers = [
@@ -92,12 +103,12 @@ pub(super) async fn tail(
         ("x-accel-buffering", "no"),
     ];
     let body = Body::from_stream(stream::unfold(tailing, next_piece));
-    Ok((headers, body).into_response())
+    Ok((headers, Extension(streamed), body).into_response())
 }
 
 /// Where the client says it has come to.
 fn last_event_id(
-    app: &AppState,
+    app: &ScopedApp,
     headers: &HeaderMap,
     given: &Given,
 ) -> Result<Option<Seq>, Problem> {
@@ -106,7 +117,7 @@ fn last_event_id(
     let Some(text) = in_header.or(given.one(parameter)?) else {
         return Ok(None);
     };
-    let head = app.store.head();
+    let head = app.head()?;
     match text.parse() {
         Ok(seq) if Seq(seq) <= head => Ok(Some(Seq(seq))),
         Ok(_) => Err(bad(
@@ -120,7 +131,7 @@ fn last_event_id(
     }
 }
 
-fn begin(app: &AppState, question: Question, after: Option<Seq>) -> Result<Tail, Problem> {
+fn begin(app: &ScopedApp, question: Question, after: Option<Seq>) -> Result<Tail, Problem> {
     let (view, caller) = app.asking();
     search::check_names(&question.query, &view, &caller)?;
     let after = after.unwrap_or(view.seq());
@@ -129,14 +140,14 @@ fn begin(app: &AppState, question: Question, after: Option<Seq>) -> Result<Tail,
 
 /// Has new events held against the tail's question in memory, if there is room for its patterns; gives that room. Without it
 /// the tail searches the index: it is slower, and finds the same.
-fn match_in_memory(app: &AppState, tail: &mut Tail) -> Option<OwnedSemaphorePermit> {
+fn match_in_memory(app: &ScopedApp, tail: &mut Tail) -> Option<OwnedSemaphorePermit> {
     let spare = app.tail_patterns.available_permits() * 1024;
-    let bytes = tail.match_in_memory(&app.engine, &app.scope(), spare);
+    let bytes = tail.match_in_memory(&app.engine, app.scope(), spare);
     let kib = u32::try_from(bytes.div_ceil(1024)).ok()?;
     let room = app.tail_patterns.clone().try_acquire_many_owned(kib).ok();
     if room.is_none() {
         // Another one was faster.
-        tail.match_in_memory(&app.engine, &app.scope(), 0);
+        tail.match_in_memory(&app.engine, app.scope(), 0);
     }
     room
 }
@@ -160,24 +171,33 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
         let piece = app.tail(move |app| {
             let (view, caller) = app.asking();
             let events = tailing.tail.next_events(&view, &caller)?;
-            let events = people::introduce(&app.store, events)?;
-            Ok((messages(&events)?, tailing))
+            let events = people::introduce(&app.store, app.scope(), events)?;
+            if events.is_empty() {
+                tailing.at = app.newest(tailing.tail.at())?;
+            }
+            Ok((messages(&events)?, events.len(), tailing))
         });
-        let (messages, mut resting) = tokio::select! {
+        let (messages, n, mut resting) = tokio::select! {
             piece = piece => piece.ok()?,
             () = app.stopping.cancelled() => return None,
         };
         if !messages.is_empty() {
             // Without room the tail ends: the client comes back and goes on where it was.
-            let held = app.unread.hold(messages.into(), resting.client.as_ref());
-            return Some((Ok(held.await?), resting));
+            resting.heartbeat = Instant::now() + HEARTBEAT;
+            let held = app
+                .response_memory
+                .hold(messages.into(), resting.client.as_ref());
+            let held = held.await?;
+            resting.streamed.add(n);
+            return Some((Ok(held), resting));
         }
         tokio::select! {
             () = app.stopping.cancelled() => return None,
             Ok(()) = resting.commits.changed() => {}
-            () = tokio::time::sleep(HEARTBEAT) => {
+            () = tokio::time::sleep_until(resting.heartbeat) => {
                 // An id without data moves the client's place on, though nothing there was for it.
-                let heartbeat = format!(": heartbeat\nid: {}\n\n", resting.tail.at());
+                let heartbeat = format!(": heartbeat\nid: {}\n\n", resting.at);
+                resting.heartbeat = Instant::now() + HEARTBEAT;
                 return Some((Ok(heartbeat.into()), resting));
             }
         }

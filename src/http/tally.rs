@@ -1,14 +1,14 @@
 //! `/v1/facets`, `/v1/histogram`, `/v1/fields`, `/v1/fields/{name}/values`; and what may be counted beside a page.
 
-use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use serde::Serialize;
 
-use super::AppState;
+use super::counted::{Counted, counted};
 use super::coverage::Proven;
 use super::events::{IndexState, asked};
 use super::params::{FILTERS, Given, Named, bad, flag, number, question, zone};
 use super::problem::Problem;
+use super::scoped::ScopedApp;
 use crate::coverage::Verdict;
 use crate::engine::{Order, Scope};
 use crate::field::{FIELDS, Kind, Origin};
@@ -70,9 +70,9 @@ pub(super) struct ValuesAnswer {
 }
 
 pub(super) async fn facets(
-    State(app): State<AppState>,
+    app: ScopedApp,
     RawQuery(query): RawQuery,
-) -> Result<Json<FacetsAnswer>, Problem> {
+) -> Result<Counted<FacetsAnswer>, Problem> {
     let given = Given::read(
         query.as_deref(),
         &[&FILTERS[..], &["field", "size"]].concat(),
@@ -83,18 +83,21 @@ pub(super) async fn facets(
         facets: Some(facets),
         ..Tally::default()
     };
-    let (tallied, index, coverage) = counted(&app, query, given, wanted).await?;
-    Ok(Json(FacetsAnswer {
-        facets: tallied.facets.unwrap_or(FieldValues(Vec::new())),
+    let (tallied, index, coverage) = tallied(&app, query, given, wanted).await?;
+    let facets = tallied.facets.unwrap_or(FieldValues(Vec::new()));
+    let answer = FacetsAnswer {
+        facets,
         index,
         coverage,
-    }))
+    };
+    let values = answer.facets.0.iter().map(|(_, values)| values.len());
+    Ok(counted(values.sum::<usize>(), answer))
 }
 
 pub(super) async fn histogram(
-    State(app): State<AppState>,
+    app: ScopedApp,
     RawQuery(query): RawQuery,
-) -> Result<Json<HistogramAnswer>, Problem> {
+) -> Result<Counted<HistogramAnswer>, Problem> {
     let given = Given::read(query.as_deref(), &[&FILTERS[..], &["interval"]].concat())?;
     let interval = given.one("interval")?.unwrap_or("auto");
     let scale = scale(&given, interval, "interval")?;
@@ -102,17 +105,19 @@ pub(super) async fn histogram(
         histogram: Some(scale),
         ..Tally::default()
     };
-    let (tallied, index, coverage) = counted(&app, query, given, wanted).await?;
-    Ok(Json(HistogramAnswer {
-        histogram: tallied.histogram.ok_or_else(Problem::internal)?,
+    let (tallied, index, coverage) = tallied(&app, query, given, wanted).await?;
+    let histogram = tallied.histogram.ok_or_else(Problem::internal)?;
+    let answer = HistogramAnswer {
+        histogram,
         index,
         coverage,
-    }))
+    };
+    Ok(counted(answer.histogram.buckets.len(), answer))
 }
 
 /// What is wanted of a question's events, as they are now. The question is in what was `given`, which was read from `query`.
-async fn counted(
-    app: &AppState,
+async fn tallied(
+    app: &ScopedApp,
     query: Option<String>,
     given: Given,
     wanted: Tally,
@@ -124,16 +129,16 @@ async fn counted(
         let (view, caller) = app.asking();
         let upto = view.seq();
         let tallied = search::tally(&app.store, &view, &caller, &question, upto, &wanted)?;
-        let index = IndexState::of(app, &view);
+        let index = IndexState::of(app, &view)?;
         Ok((tallied, index, proven.of_answer(upto)))
     })
     .await
 }
 
 pub(super) async fn fields(
-    State(app): State<AppState>,
+    app: ScopedApp,
     RawQuery(query): RawQuery,
-) -> Result<Json<FieldsAnswer>, Problem> {
+) -> Result<Counted<FieldsAnswer>, Problem> {
     let given = Given::read(query.as_deref(), &["prefix", "limit"])?;
     let prefix = given.one("prefix")?.unwrap_or_default().to_owned();
     let limit = match given.one("limit")? {
@@ -142,25 +147,27 @@ pub(super) async fn fields(
     };
     let answer = app.ask(move |app| {
         let (view, caller) = app.asking();
-        // One more than asked for tells whether there are more.
-        let mut paths = view.paths(&prefix, limit + 1, &caller)?;
+        // One more than asked for tells whether there are more; one may be a field that is hidden.
+        let mut paths = view.paths(&prefix, limit + 2, &caller)?;
+        paths.retain(|path| !search::is_hidden(&caller.scope, path));
         let more_paths = paths.len() > limit;
         paths.truncate(limit);
         Ok(FieldsAnswer {
             fields: known_fields(&prefix, &caller.scope),
             paths,
             more_paths,
-            index: IndexState::of(app, &view),
+            index: IndexState::of(app, &view)?,
         })
     });
-    Ok(Json(answer.await?))
+    let answer = answer.await?;
+    Ok(counted(answer.fields.len() + answer.paths.len(), answer))
 }
 
 pub(super) async fn values(
-    State(app): State<AppState>,
+    app: ScopedApp,
     Named(name): Named,
     RawQuery(query): RawQuery,
-) -> Result<Json<ValuesAnswer>, Problem> {
+) -> Result<Counted<ValuesAnswer>, Problem> {
     let given = Given::read(
         query.as_deref(),
         &[&FILTERS[..], &["prefix", "size"]].concat(),
@@ -184,10 +191,11 @@ pub(super) async fn values(
         Ok(ValuesAnswer {
             field: name,
             values,
-            index: IndexState::of(app, &view),
+            index: IndexState::of(app, &view)?,
         })
     });
-    Ok(Json(answer.await?))
+    let answer = answer.await?;
+    Ok(counted(answer.values.len(), answer))
 }
 
 /// What is to be counted beside a page.
@@ -241,7 +249,7 @@ fn known_fields(prefix: &str, scope: &Scope) -> Vec<FieldAnswer> {
     let prefix = prefix.to_lowercase();
     let fields = FIELDS
         .iter()
-        .filter(|field| field.name.starts_with(&prefix) && !scope.hides(field.name));
+        .filter(|field| field.name.starts_with(&prefix) && !search::is_hidden(scope, field.name));
     fields
         .map(|field| FieldAnswer {
             name: field.name,

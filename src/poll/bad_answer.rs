@@ -3,9 +3,9 @@
 use chrono::TimeDelta;
 
 use super::error::TurnError;
+use super::next_window;
 use super::recovery::{self, BadAnswer, Elsewhere, NextStep, Situation};
-use super::stretch;
-use super::turn::{Did, Hands, Look, Scan, Scanned, UpstreamClock};
+use super::turn::{Look, PollContext, Scan, ScanOutcome, Scanned, UpstreamClock};
 use crate::position::{Source, Window, WindowKind};
 use crate::store::{BadAnswers, GapCause, OpenWindow, Progress, StoreError};
 use crate::task;
@@ -14,7 +14,7 @@ use crate::upstream::{Permit, UpstreamError};
 /// After so many foreign pages in a row, a live window reaches further.
 const FOREIGN_TRIES: u32 = 3;
 
-impl Hands {
+impl PollContext {
     /// Does what follows from a bad answer about a window. `error` is what it came to, if nothing can be done but wait.
     pub(super) async fn cope(
         &self,
@@ -38,14 +38,14 @@ impl Hands {
             NextStep::Retry if is_failing => {}
             // It goes on as slowly as before: many more calls could fail.
             NextStep::HalveStretch if is_failing => {
-                let half = stretch::halved(scan.kind, window.window);
+                let half = next_window::halved(scan.kind, window.window);
                 self.restart(&window, half, window.limit).await?;
             }
             step => return self.apply(scan, window, step, error).await,
         }
         let elsewhere = at.elsewhere;
-        let did = Did::StillFailing { error, elsewhere };
-        self.scanned(scan, did, None).await
+        let outcome = ScanOutcome::StillFailing { error, elsewhere };
+        self.scanned(scan, outcome, None).await
     }
 
     /// What follows from a bad answer about a window that can come from no other stretch of the source.
@@ -70,21 +70,21 @@ impl Hands {
         error: TurnError,
     ) -> Result<Scanned, TurnError> {
         let (whole, limit) = (window.window, window.limit.unwrap_or(scan.limit));
-        let half = stretch::halved(scan.kind, whole);
-        let (smaller, limit, did) = match step {
+        let half = next_window::halved(scan.kind, whole);
+        let (smaller, limit, outcome) = match step {
             NextStep::Retry | NextStep::LookElsewhere => return Err(error),
             NextStep::Pass(cause) => return self.give_up(scan, window, cause).await,
-            NextStep::StartOver => (whole, limit, Did::Restarted { why: why(error) }),
-            NextStep::HalveStretch => (half, limit, Did::Restarted { why: why(error) }),
+            NextStep::StartOver => (whole, limit, ScanOutcome::Restarted { why: why(error) }),
+            NextStep::HalveStretch => (half, limit, ScanOutcome::Restarted { why: why(error) }),
             // So it takes about as many pages as before.
-            NextStep::HalveLimit => (half, limit / 2, Did::AskedForLess),
+            NextStep::HalveLimit => (half, limit / 2, ScanOutcome::AskedForLess),
             NextStep::DoubleLimit => {
                 let more = limit.saturating_mul(2).min(self.settings.page_size);
-                (whole, more, Did::AskedForMore)
+                (whole, more, ScanOutcome::AskedForMore)
             }
         };
         self.restart(&window, smaller, Some(limit)).await?;
-        self.scanned(scan, did, None).await
+        self.scanned(scan, outcome, None).await
     }
 
     /// Nothing is kept of a page with foreign entries alone. It is asked for again; a sweep or a backfill that sees nothing else
@@ -118,7 +118,7 @@ impl Hands {
         }
         let (store, now) = (self.store.clone(), self.clock.now().min(scan.present));
         let Window { since, before } = window.window;
-        let longest = stretch::FIRST_LIVE_PIECE.max((before - since) * 2);
+        let longest = next_window::FIRST_LIVE_PIECE.max((before - since) * 2);
         let longer = Window::new(since, scan.present.min(since + longest));
         let limit = window.limit;
         task::blocking(move || store.restart_with_limit(window.id, longer, limit, now)).await
@@ -188,7 +188,7 @@ impl Hands {
 
     fn answered_elsewhere(&self, scan: &Scan) -> Elsewhere {
         let now = self.clock.steady();
-        let lasts = scan.alone_since.map(|since| now - since);
+        let lasts = scan.answered_elsewhere_since.map(|since| now - since);
         Elsewhere::Answered(lasts.unwrap_or_default())
     }
 
@@ -268,7 +268,7 @@ impl Hands {
         let (store, id) = (self.store.clone(), window.id);
         task::blocking(move || store.give_up_window(id, cause, now)).await?;
         let window = window.window;
-        self.scanned(scan, Did::GaveUp { window, cause }, None)
+        self.scanned(scan, ScanOutcome::GaveUp { window, cause }, None)
             .await
     }
 }

@@ -1,16 +1,18 @@
 //! What a scan may claim when its last page has come: no more than upstream's own clock and what upstream keeps allow.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use orgtrail_cloudflare::coverage::Covered;
 
-use super::turn::{Hands, Scan, UpstreamClock};
+use super::turn::{PollContext, Scan, UpstreamClock};
 use crate::ledger;
 use crate::position::{Window, WindowKind};
+use crate::store::Then;
 use crate::upstream::LogPage;
 
 /// When upstream never sent its time, so much of what is newest is not claimed: our own clock may be wrong.
 pub(super) const UNCERTAIN_PRESENT: TimeDelta = TimeDelta::days(1);
 
-impl Hands {
+impl PollContext {
     /// Upstream's present, which is what claims go by: as this answer says, or as the last one that said so.
     fn upstream_now(&self, scan: &Scan, page: &LogPage) -> Option<DateTime<Utc>> {
         match (page.date, scan.upstream_clock) {
@@ -48,8 +50,20 @@ impl Hands {
             is_certain: theirs.is_some()
                 || scan.upstream_clock == UpstreamClock::Silent && scan.kind != WindowKind::Sweep,
             known,
+            proven: page.covered.map(|covered| proven_of(&covered, window)),
         }
     }
+}
+
+/// What another orgtrail says is proven of a window, in whole seconds.
+fn proven_of(covered: &Covered, window: Window) -> Window {
+    let (since, before) = covered.within(window.since, window.before);
+    let whole = since.trunc_subsecs(0);
+    let since = match whole < since {
+        true => whole + TimeDelta::seconds(1),
+        false => since,
+    };
+    Window::new(since, before)
 }
 
 /// What a scan that has come to its end may claim.
@@ -64,17 +78,28 @@ pub(super) struct Claim {
     is_certain: bool,
     /// Upstream's present, as earlier answers have confirmed it.
     known: Option<DateTime<Utc>>,
+    /// Upstream is another orgtrail, and this is what it has proven of the window.
+    proven: Option<Window>,
 }
 
 impl Claim {
     /// Whether the window should be sealed. History goes on before a sealed window, so one of history is sealed to its end.
     pub(super) fn is_worth_sealing(&self) -> bool {
+        let proven = self.proven.unwrap_or(self.window);
         let claimed = Window::new(
-            self.since.max(self.window.since),
-            self.before.min(self.window.before),
+            self.since.max(self.window.since).max(proven.since),
+            self.before.min(self.window.before).min(proven.before),
         );
         let is_whole = claimed.before == self.window.before;
         self.is_certain && !claimed.is_empty() && (is_whole || self.kind != WindowKind::Backfill)
+    }
+
+    /// How the window is sealed: no more of it than another orgtrail has proven.
+    pub(super) fn seal(&self) -> Then {
+        match self.proven {
+            Some(proven) if proven != self.window => Then::SealPart(proven),
+            _ => Then::Seal,
+        }
     }
 
     /// The present that sweeps count from: the earlier of our clock and upstream's, because either may be years ahead, and a
@@ -91,9 +116,10 @@ impl Claim {
 
     /// How far the scan has come: if upstream did not say what time it was, all was read that there is.
     pub(super) fn reached(&self, theirs: Option<DateTime<Utc>>) -> DateTime<Utc> {
+        let proven = self.proven.unwrap_or(self.window).before;
         match theirs {
-            Some(_) => self.before.min(self.window.before),
-            None => self.window.before,
+            Some(_) => self.before.min(self.window.before).min(proven),
+            None => self.window.before.min(proven),
         }
     }
 }

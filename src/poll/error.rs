@@ -19,7 +19,7 @@ pub enum TurnError {
         owner: String,
     },
     /// A page cannot be followed by another. Nothing of it was kept yet.
-    #[error("a full page has no cursor, and what follows it cannot be asked for by its time")]
+    #[error("a full page has no cursor, and its last entry has no usable time to continue from")]
     NoWayOn,
     /// The turn panicked: a defect of this program. Nothing else is affected.
     #[error("internal error while a page was read or stored: {0}")]

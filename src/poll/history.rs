@@ -9,11 +9,11 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::error::TurnError;
-use super::lane::{Lane, Wants};
-use super::roll::{Listing, Roll};
+use super::list_schedule::{ListSchedule, Listing};
+use super::next_window;
+use super::schedule::{SourceSchedule, Wants};
 use super::settings::Settings;
 use super::skew;
-use super::stretch;
 use super::{BackfillSince, Poller};
 use crate::position::{Source, Window};
 use crate::store::{Progress, StoreError};
@@ -22,7 +22,7 @@ use crate::store::{Progress, StoreError};
 const MAX_LIST_FAILURES: u32 = 3;
 
 /// What a poller that reads history alone is asked for.
-pub(super) struct Alone {
+pub(super) struct BackfillOnly {
     /// These sources and no others; `None` for all.
     only: Option<HashSet<Source>>,
 }
@@ -52,11 +52,12 @@ impl Reached {
     #[must_use]
     pub fn of(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Option<Self> {
         let before = progress.live_since?;
-        let since = stretch::backfill_floor(before, settings, now).min(before);
+        let since = next_window::backfill_floor(before, settings, now).min(before);
         Some(Self {
             wanted: Window { since, before },
             since: progress.backfilled_to.unwrap_or(before).max(since),
-            is_all: progress.last_live.is_some() && stretch::is_backfilled(progress, settings, now),
+            is_all: progress.last_live.is_some()
+                && next_window::is_backfilled(progress, settings, now),
         })
     }
 }
@@ -72,24 +73,26 @@ impl Poller {
         since: Option<BackfillSince>,
         only: Option<HashSet<Source>>,
     ) -> Result<Self, StoreError> {
-        self.hands.settings.backfill_since = since.unwrap_or(self.hands.settings.backfill_since);
-        self.alone = Some(Alone { only });
-        self.rolls.retain(|roll| roll.listing == Listing::Accounts);
-        let followed: Vec<Source> = self.lanes.keys().cloned().collect();
+        self.context.settings.backfill_since =
+            since.unwrap_or(self.context.settings.backfill_since);
+        self.backfill_only = Some(BackfillOnly { only });
+        self.lists
+            .retain(|schedule| schedule.listing == Listing::Accounts);
+        let followed: Vec<Source> = self.schedules.keys().cloned().collect();
         for source in followed {
             if !self.is_asked_for(&source) {
-                self.lanes.remove(&source);
-                self.hands.board.disown(&source);
-                self.hands.board.forget(&source);
+                self.schedules.remove(&source);
+                self.context.board.disown(&source);
+                self.context.board.forget(&source);
             }
         }
         let now = skew::Now {
-            wall: self.hands.clock.now(),
-            steady: self.hands.clock.steady(),
+            wall: self.context.clock.now(),
+            steady: self.context.clock.steady(),
         };
-        for lane in self.lanes.values_mut() {
-            let progress = self.hands.store.progress(&lane.source)?;
-            lane.came_to(progress, &self.hands.settings, now);
+        for schedule in self.schedules.values_mut() {
+            let progress = self.context.store.progress(&schedule.source)?;
+            schedule.set_progress(progress, &self.context.settings, now);
         }
         Ok(self)
     }
@@ -97,14 +100,14 @@ impl Poller {
     /// Lists no accounts: all sources that matter are known.
     #[must_use]
     pub fn without_lists(mut self) -> Self {
-        self.rolls.clear();
+        self.lists.clear();
         self
     }
 
     /// Whether it lists accounts, and so may find sources that are not known yet.
     #[must_use]
     pub fn has_lists(&self) -> bool {
-        !self.rolls.is_empty()
+        !self.lists.is_empty()
     }
 
     /// Reads until all is read that can be, or until told to stop. Calls under way are then given up, and come again with the
@@ -114,32 +117,40 @@ impl Poller {
     /// When the log cannot be written for a reason that does not pass by itself.
     pub async fn read_history(mut self, stop: CancellationToken) -> Result<HistoryEnd, TurnError> {
         self.take_turns(&stop).await?;
-        let refused = self.refused.map(|_| self.hands.credential);
+        let refused = self.refused.map(|_| self.context.credential);
         let refused = refused.into_iter().collect();
-        let unlisted = self.rolls.into_iter().filter(|roll| !roll.was_read);
-        let unlisted = unlisted.map(|roll| roll.organization).collect();
+        let unlisted = self.lists.into_iter().filter(|schedule| !schedule.was_read);
+        let unlisted = unlisted.map(|schedule| schedule.organization).collect();
         Ok(HistoryEnd { refused, unlisted })
     }
 
     /// Whether there is nothing more to do, which a service never comes to.
     pub(super) fn is_over(&self) -> bool {
-        let is_settled = |roll: &Roll| roll.was_read || roll.failures >= MAX_LIST_FAILURES;
+        let is_settled =
+            |schedule: &ListSchedule| schedule.was_read || schedule.failures >= MAX_LIST_FAILURES;
         let is_done = || {
-            self.rolls.iter().all(is_settled) && self.lanes.values().all(Lane::is_done_with_history)
+            self.lists.iter().all(is_settled)
+                && self
+                    .schedules
+                    .values()
+                    .all(SourceSchedule::is_done_with_history)
         };
-        self.alone.is_some() && (self.refused.is_some() || is_done())
+        self.backfill_only.is_some() && (self.refused.is_some() || is_done())
     }
 
-    pub(super) fn wants_of(&self, lane: &Lane, now: DateTime<Utc>) -> Wants {
-        match self.alone {
-            None => lane.wants(now),
-            Some(_) => lane.wants_for_history(now),
+    pub(super) fn wants_of(&self, schedule: &SourceSchedule, now: DateTime<Utc>) -> Wants {
+        match self.backfill_only {
+            None => schedule.wants(now),
+            Some(_) => schedule.wants_for_history(now),
         }
     }
 
     /// Whether a source is among those that were named, if any were.
     pub(super) fn is_asked_for(&self, source: &Source) -> bool {
-        let only = self.alone.as_ref().and_then(|alone| alone.only.as_ref());
+        let only = self
+            .backfill_only
+            .as_ref()
+            .and_then(|alone| alone.only.as_ref());
         only.is_none_or(|only| only.contains(source))
     }
 }

@@ -173,6 +173,7 @@ mod tests {
                 false => Fullness::NotFull,
             },
             date: None,
+            covered: None,
         }
     }
 

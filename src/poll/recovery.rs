@@ -136,7 +136,7 @@ pub(super) struct Situation {
 pub(super) enum Elsewhere {
     /// It was not asked for.
     NotAsked,
-    /// It could not be asked for: no other is proven.
+    /// It was requested and that said nothing: upstream said to wait, or there is no token.
     Unknown,
     /// It could not be asked for with the same turn, because the quota allows no second call now.
     NoCall,

@@ -9,10 +9,10 @@ use tracing::debug;
 use super::claim::Claim;
 use super::error::TurnError;
 use super::foreign::foreign_owner;
+use super::next_window;
 use super::paging::{Follows, Place};
 use super::recovery::{BadAnswer, NextStep};
-use super::stretch;
-use super::turn::{Did, Hands, Look, Scan, Scanned, UpstreamClock};
+use super::turn::{Look, PollContext, Scan, ScanOutcome, Scanned, UpstreamClock};
 use crate::event::Arrival;
 use crate::invariant;
 use crate::ledger;
@@ -21,17 +21,17 @@ use crate::store::{Appended, OpenWindow, Page, StoreError, Then};
 use crate::task;
 use crate::upstream::{LogPage, Permit, UpstreamError};
 
-impl Hands {
+impl PollContext {
     pub(super) async fn scan(&self, permit: Permit, scan: &Scan) -> Result<Scanned, TurnError> {
         let open = self.open_window(scan).await?;
         let Some(window) = open else {
-            return self.scanned(scan, Did::Nothing, None).await;
+            return self.scanned(scan, ScanOutcome::Nothing, None).await;
         };
         if scan.look == Look::Wanted {
             let other = self.other_stretch(scan, &window).await?;
             let elsewhere = self.ask_elsewhere(permit, scan, other).await?;
-            let did = Did::LookedElsewhere(elsewhere);
-            return self.scanned(scan, did, None).await;
+            let outcome = ScanOutcome::LookedElsewhere(elsewhere);
+            return self.scanned(scan, outcome, None).await;
         }
         // The budget is written down before it is spent: a crash from here on loses calls, never counts them twice.
         self.save(permit.to_save).await?;
@@ -68,30 +68,34 @@ impl Hands {
 
     /// The window to go on with, or a new one if it is time for one.
     async fn open_window(&self, scan: &Scan) -> Result<Option<OpenWindow>, StoreError> {
-        let (hands, source) = (self.clone(), scan.source.clone());
-        let (kind, present, read_to) = (scan.kind, scan.present, scan.read_to);
+        let (context, source) = (self.clone(), scan.source.clone());
+        let (kind, present) = (scan.kind, scan.present);
+        let (read_to, swept_to) = (scan.read_to, scan.swept_to);
         let is_silent = scan.upstream_clock == UpstreamClock::Silent;
         task::blocking(move || {
-            hands.heed_others()?;
-            let mut progress = hands.store.progress(&source)?;
+            context.heed_others()?;
+            let mut progress = context.store.progress(&source)?;
             if let Some(open) = progress.open(kind) {
-                if let Some(open) = hands.cut_to_what_is_kept(&source, kind, open, present)? {
+                if let Some(open) = context.cut_to_what_is_kept(&source, kind, open, present)? {
                     return Ok(Some(open));
                 }
-                progress = hands.store.progress(&source)?;
+                progress = context.store.progress(&source)?;
             }
-            let next = match kind {
-                WindowKind::Live if is_silent => {
-                    stretch::next_silent(&progress, &hands.settings, read_to, present)
+            let next = match (kind, swept_to) {
+                (WindowKind::Live, _) if is_silent => {
+                    next_window::next_silent(&progress, &context.settings, read_to, present)
                 }
-                kind => stretch::next_window(kind, &progress, &hands.settings, present),
+                (WindowKind::Sweep, Some(swept_to)) => {
+                    next_window::next_sweep_after(&progress, &context.settings, swept_to, present)
+                }
+                (kind, _) => next_window::next_window(kind, &progress, &context.settings, present),
             };
             let Some(window) = next else {
                 return Ok(None);
             };
             // By the lesser of the two clocks, so that no scan claims to have begun later than it did.
-            let began = hands.clock.now().min(present);
-            hands
+            let began = context.clock.now().min(present);
+            context
                 .store
                 .begin_window(&source, kind, window, began)
                 .map(Some)
@@ -144,13 +148,13 @@ impl Hands {
         if theirs.is_some() && claim.before.timestamp() <= window.window.since.timestamp() {
             let (store, id) = (self.store.clone(), window.id);
             task::blocking(move || store.abandon_window(id)).await?;
-            return self.scanned(scan, Did::TooEarly, theirs).await;
+            return self.scanned(scan, ScanOutcome::TooEarly, theirs).await;
         }
         let mut why = "it came again, and leads in a circle";
         let then = match follows(scan, &window, &page) {
             Follows::Page(cursor) => Then::GoOn(cursor),
             Follows::From(time) => Then::GoOnFrom(time),
-            Follows::End if claim.is_worth_sealing() => Then::Seal,
+            Follows::End if claim.is_worth_sealing() => claim.seal(),
             Follows::End => Then::Leave,
             Follows::Unknown(reason) => {
                 why = reason;
@@ -171,8 +175,8 @@ impl Hands {
         if appended.leads_in_circle || then == Then::StartOver {
             return self.lose_cursor(scan, window, why).await;
         }
-        let did = kept(scan, &window, &then, &claim, appended, theirs);
-        self.scanned(scan, did, theirs).await
+        let outcome = kept(scan, &window, &then, &claim, appended, theirs);
+        self.scanned(scan, outcome, theirs).await
     }
 
     /// Keeps a page, and what becomes of its window, in one transaction. The times are when it came, and the present that
@@ -187,7 +191,7 @@ impl Hands {
     ) -> Result<Appended, StoreError> {
         invariant!(
             SealedByACompleteReply,
-            *then != Then::Seal || page.next.is_none() || page.entries.is_empty(),
+            !then.seals() || page.next.is_none() || page.entries.is_empty(),
             "{} would be sealed by a page that has another after it",
             window.window
         );
@@ -227,7 +231,7 @@ impl Hands {
     pub(super) async fn scanned(
         &self,
         scan: &Scan,
-        did: Did,
+        outcome: ScanOutcome,
         theirs: Option<DateTime<Utc>>,
     ) -> Result<Scanned, TurnError> {
         let (store, source) = (self.store.clone(), scan.source.clone());
@@ -242,7 +246,7 @@ impl Hands {
         })
         .await?;
         Ok(Scanned {
-            did,
+            outcome,
             progress,
             theirs,
         })
@@ -269,22 +273,22 @@ fn kept(
     claim: &Claim,
     appended: Appended,
     theirs: Option<DateTime<Utc>>,
-) -> Did {
-    let sealed = (*then == Then::Seal).then(|| claim.reached(theirs));
+) -> ScanOutcome {
+    let sealed = then.seals().then(|| claim.reached(theirs));
     debug!(
         source = %scan.source, window.kind = scan.kind.as_str(), window.sealed = sealed.is_some(),
-        new = appended.new, held = appended.held, "Kept a page."
+        new = appended.new, held = appended.held, "Stored a page."
     );
     match *then {
-        Then::GiveUp(cause) => Did::GaveUp {
+        Then::GiveUp(cause) => ScanOutcome::GaveUp {
             window: window.window,
             cause,
         },
-        Then::Leave => Did::Left {
+        Then::Leave => ScanOutcome::Left {
             before: window.window.before,
         },
-        Then::GoOn(_) | Then::GoOnFrom(_) | Then::StartOver | Then::Seal => {
-            Did::Kept { appended, sealed }
+        Then::GoOn(_) | Then::GoOnFrom(_) | Then::StartOver | Then::Seal | Then::SealPart(_) => {
+            ScanOutcome::Kept { appended, sealed }
         }
     }
 }

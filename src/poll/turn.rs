@@ -11,8 +11,8 @@ use futures_util::FutureExt as _;
 use tracing::{debug, error, warn};
 
 use super::error::TurnError;
+use super::list_schedule::{List, Listing};
 use super::recovery::{Elsewhere, Patience};
-use super::roll::{List, Listing};
 use super::settings::Settings;
 use crate::clock::Clock;
 use crate::health::Board;
@@ -29,7 +29,7 @@ const MAX_PANIC_CHARS: usize = 200;
 
 /// What a turn needs to do its work; a clone shares it all.
 #[derive(Clone)]
-pub(super) struct Hands {
+pub(super) struct PollContext {
     pub(super) store: Store,
     pub(super) upstream: Upstream,
     pub(super) credential: String,
@@ -38,9 +38,9 @@ pub(super) struct Hands {
     pub(super) clock: Clock,
 }
 
-/// One call to make, with leave to make it.
+/// One call, with its quota permit.
 pub struct Turn {
-    pub(super) hands: Hands,
+    pub(super) context: PollContext,
     pub(super) permit: Permit,
     pub(super) work: Work,
 }
@@ -58,14 +58,16 @@ pub(super) struct Scan {
     pub(super) limit: u32,
     /// How often in a row such a scan could not be finished, although its window cannot be shorter, and for how long.
     pub(super) unfinished: (u32, TimeDelta),
-    /// How long it bears with bad answers.
+    /// Limits for bad answers.
     pub(super) patience: Patience,
     /// Since when another stretch of the source has been answered while this kind of window was not, by the steady clock.
-    pub(super) alone_since: Option<DateTime<Utc>>,
+    pub(super) answered_elsewhere_since: Option<DateTime<Utc>>,
     /// Whether another stretch of the source is asked for with a turn of its own.
     pub(super) look: Look,
     /// Without upstream's clock: how far what is new has been read, if that is not the present.
     pub(super) read_to: Option<DateTime<Utc>>,
+    /// Where the last sweep ended, if it could not be sealed.
+    pub(super) swept_to: Option<DateTime<Utc>>,
     /// Whether the last call for such a window failed or was slow.
     pub(super) is_unreliable: bool,
     /// The lesser of our present and upstream's.
@@ -74,7 +76,7 @@ pub(super) struct Scan {
     pub(super) upstream_clock: UpstreamClock,
 }
 
-/// Whether another stretch of the source is asked for with a turn of its own, as a short quota has it.
+/// Whether a separate call tests another time range, because the quota did not allow a second call in this turn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Look {
     /// There is no need.
@@ -89,7 +91,7 @@ pub(super) enum Look {
 /// What is known of upstream's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum UpstreamClock {
-    /// Too few answers have come to know.
+    /// Not enough answers yet.
     NotHeard,
     /// Many answers have come over some time, and none had a date that can be read.
     Silent,
@@ -98,9 +100,9 @@ pub(super) enum UpstreamClock {
 }
 
 /// How a turn went.
-pub struct Outcome(pub(super) Went);
+pub struct Outcome(pub(super) TurnOutcome);
 
-pub(super) enum Went {
+pub(super) enum TurnOutcome {
     Scanned {
         scan: Scan,
         result: Box<Result<Scanned, TurnError>>,
@@ -127,14 +129,14 @@ pub(super) enum Listed {
 
 /// What a scan's turn came to.
 pub(super) struct Scanned {
-    pub(super) did: Did,
+    pub(super) outcome: ScanOutcome,
     /// How far the source has come with it.
     pub(super) progress: Progress,
     /// Upstream's present.
     pub(super) theirs: Option<DateTime<Utc>>,
 }
 
-pub(super) enum Did {
+pub(super) enum ScanOutcome {
     /// There was nothing to scan after all.
     Nothing,
     /// A page was kept; a window that ends there was sealed with it.
@@ -167,20 +169,20 @@ impl Turn {
     /// Makes the call and keeps what came.
     pub async fn perform(self) -> Outcome {
         let Self {
-            hands,
+            context,
             permit,
             work,
         } = self;
         Outcome(match work {
             Work::Scan(scan) => {
-                let turn = hands.scan(permit, &scan);
-                let result = Box::new(hands.guard(turn).await);
-                Went::Scanned { scan, result }
+                let turn = context.scan(permit, &scan);
+                let result = Box::new(context.guard(turn).await);
+                TurnOutcome::Scanned { scan, result }
             }
             Work::List(list) => {
                 let (organization, listing) = (list.organization.clone(), list.listing);
-                let result = hands.guard(hands.list(permit, list)).await;
-                Went::Listed {
+                let result = context.guard(context.list(permit, list)).await;
+                TurnOutcome::Listed {
                     organization,
                     listing,
                     result,
@@ -190,7 +192,7 @@ impl Turn {
     }
 }
 
-impl Hands {
+impl PollContext {
     /// Runs a turn. A panic in it ends that turn only: it is logged and counted, and the turn has failed.
     async fn guard<T>(
         &self,
@@ -212,10 +214,9 @@ impl Hands {
 
     async fn list(&self, permit: Permit, mut list: List) -> Result<Listed, TurnError> {
         self.save(permit.to_save).await?;
-        let hands = self.clone();
-        task::blocking(move || hands.heed_others()).await?;
-        let now = self.clock.now();
-        list.began.get_or_insert(now);
+        let context = self.clone();
+        task::blocking(move || context.heed_others()).await?;
+        let asked_at = self.clock.steady();
         let organization = list.organization.clone();
         let page_token = list.page_token().map(ToOwned::to_owned);
         let page_token = page_token.as_deref();
@@ -224,7 +225,10 @@ impl Hands {
             Listing::Accounts => upstream
                 .fetch_accounts_page(permit, &organization, page_token)
                 .await
-                .and_then(|page| list.take_accounts(page)),
+                .and_then(|page| {
+                    list.began_at_most(page.date, self.clock.steady() - asked_at);
+                    list.take_accounts(page)
+                }),
             Listing::Members => upstream
                 .fetch_members_page(permit, &organization, page_token)
                 .await
@@ -272,8 +276,8 @@ impl Hands {
     /// Writes the budget down, if it is time to. What could not be written is due again with the next call.
     pub(super) async fn save(&self, spent: Option<Spent>) -> Result<(), StoreError> {
         let Some(spent) = spent else { return Ok(()) };
-        let hands = self.clone();
-        task::blocking(move || hands.save_here(spent)).await
+        let context = self.clone();
+        task::blocking(move || context.save_here(spent)).await
     }
 
     /// The same, where it may wait for the disk.
@@ -306,7 +310,7 @@ impl Hands {
             match self.save(wait).await {
                 Ok(()) => return Ok(()),
                 Err(error) => {
-                    debug!(error = %error, "A wait could not be written down; trying again.")
+                    debug!(error = %error, "Saving the rate-limit wait failed; retrying.")
                 }
             }
         }

@@ -23,7 +23,7 @@ use chrono::{DateTime, Utc};
 use self::compare::{Compared, MAX_ENTRIES};
 use self::reader::{MAX_PAGES, Read, Reader};
 use super::settings::Settings;
-use super::turn::Hands;
+use super::turn::PollContext;
 use crate::clock::Clock;
 use crate::health::Board;
 use crate::ledger;
@@ -156,7 +156,7 @@ pub struct Waiting<'a> {
 
 /// A comparison of one stretch of a source.
 pub struct Verify {
-    hands: Hands,
+    context: PollContext,
     source: Source,
     window: Window,
 }
@@ -176,7 +176,7 @@ impl Verify {
         let now = clock.now();
         let since = window.since.max(ledger::claimable_since(now));
         Self {
-            hands: Hands {
+            context: PollContext {
                 store,
                 upstream,
                 credential,
@@ -201,10 +201,10 @@ impl Verify {
     /// [`VerifyError`]: then nothing is known.
     pub async fn run(self, mut tell: impl FnMut(Told<'_>)) -> Result<Verdict, VerifyError> {
         // What comes in from here on may have been shown behind our back.
-        let upto = self.hands.store.head();
-        let (store, source) = (self.hands.store.clone(), self.source.clone());
+        let upto = self.context.store.head();
+        let (store, source) = (self.context.store.clone(), self.source.clone());
         let mut compared = Compared::new(self.window);
-        let mut reader = Reader::new(self.hands, self.source, self.window);
+        let mut reader = Reader::new(self.context, self.source, self.window);
         while let Some(read) = reader.next(&mut |wait| tell(Told::Waiting(wait))).await? {
             match read {
                 Read::Begun => compared.begin_scan(),

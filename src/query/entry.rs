@@ -5,7 +5,6 @@
 
 use super::words;
 use crate::field::{self, Kind, Origin, folded, spelled_path};
-use crate::position::Source;
 
 /// What a text takes besides its characters, about.
 const TEXT_BYTES: usize = 32;
@@ -36,19 +35,17 @@ struct Text {
 pub struct EntryBuilder(Entry);
 
 impl EntryBuilder {
-    /// An event of a source, without any values yet; `problem` says why its entry cannot be understood.
+    /// An event without any values of its entry yet: what orgtrail says of it, by the names of the fields.
     #[must_use]
-    pub fn new(source: &Source, problem: Option<&str>) -> Self {
-        let own = |name: &str, value: &str| {
+    pub fn new(own: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        let normal = |(name, value): (&'static str, String)| {
             let field = field::by_name(name)?;
-            let value = words::shortened_value(field::normal(field.kind, value));
+            let value = words::shortened_value(field::normal(field.kind, &value));
             Some((field.name, value.into_boxed_str()))
         };
-        let source = own("source", &source.to_string());
-        let problem = problem.and_then(|problem| own("problem", problem));
         Self(Entry {
             values: Vec::new(),
-            own: source.into_iter().chain(problem).collect(),
+            own: own.into_iter().filter_map(normal).collect(),
             nothing: Vec::new(),
             texts: Vec::new(),
             is_latest: true,

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::diff::{Diff, States};
 use super::pivot::text_at;
-use super::{Answer, MAX_PAGE_BYTES, Place, Question, SearchError, equals, page};
+use super::{Answer, MAX_PAGE_BYTES, Place, Question, SearchError, equals, newest, page, visible};
 use crate::engine::{Caller, Hit, Order, Range, View};
 use crate::event::AuditEvent;
 use crate::position::Seq;
@@ -69,6 +69,12 @@ impl Serialize for FoundBy {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(field, value)| (field, value)))
     }
+}
+
+/// The events that are changes of the resource that an event is about; `None` when it does not say which resource that is.
+#[must_use]
+pub fn same_resource(event: &AuditEvent) -> Option<Query> {
+    Some(FoundBy::of(event)?.query())
 }
 
 /// One change.
@@ -146,7 +152,7 @@ pub fn history(
             order,
             ..question.clone()
         };
-        Some(place.write(&question, store.log_id()))
+        Some(place.write(&question, &caller.scope, store.log_id()))
     };
     let older = told
         .is_cut_before
@@ -260,11 +266,11 @@ fn around_event(
     let asked_at = event.received_at;
     let at_event = Place {
         asked_at_us: asked_at.timestamp_micros(),
-        upto: view.seq(),
+        upto: newest(store, &caller.scope, view.seq())?,
         after: hit_of(event),
     };
     let from_event = |question: &Question, limit| {
-        let cursor = at_event.write(question, store.log_id());
+        let cursor = at_event.write(question, &caller.scope, store.log_id());
         page(
             store,
             view,
@@ -302,7 +308,7 @@ fn states_before(
     let order = Order::Descending;
     let hits = view.hits(&question.ask(caller), order, Some(first), upto, LOOK_BACK)?;
     let places: Vec<Seq> = hits.iter().map(|hit| hit.seq).collect();
-    let earlier = store.events(&places, LOOK_BACK_BYTES)?;
+    let earlier = visible::events(store, &caller.scope, &places, LOOK_BACK_BYTES)?;
     let mut states = States::default();
     for event in earlier.iter().rev() {
         states.take(event, &|| Ok(caller.budget.check_time()?))?;

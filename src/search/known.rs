@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::tally::{Counting, LabelledValue};
 use super::{SearchError, equals};
-use crate::engine::Ask;
+use crate::engine::{Ask, Scope};
 use crate::field::{self, Kind, Origin, folded, normal};
 use crate::position::rfc3339;
 use crate::query::{Query, QueryError, ValueTester};
@@ -35,11 +35,15 @@ const VALUES_OF_ONE: usize = 4;
 ///
 /// # Errors
 /// What the log says; [`SearchError::Query`] when there are more members or accounts than are read.
-pub(super) fn resolved<'q>(store: &Store, query: &'q Query) -> Result<Cow<'q, Query>, SearchError> {
+pub(super) fn resolved<'q>(
+    store: &Store,
+    scope: &Scope,
+    query: &'q Query,
+) -> Result<Cow<'q, Query>, SearchError> {
     match asks_lists(query) {
         None => Ok(Cow::Borrowed(query)),
         Some(at) => {
-            let lists = Lists::read(store, at)?;
+            let lists = Lists::read(store, scope, at)?;
             Ok(Cow::Owned(lists.resolve(query)?))
         }
     }
@@ -85,9 +89,9 @@ struct Lists {
 }
 
 impl Lists {
-    fn read(store: &Store, at: usize) -> Result<Self, SearchError> {
-        let members = store.latest_members(MAX_ROWS + 1)?;
-        let accounts = store.labels(MAX_ROWS + 1)?;
+    fn read(store: &Store, scope: &Scope, at: usize) -> Result<Self, SearchError> {
+        let members = store.latest_members(scope.sources(), MAX_ROWS + 1)?;
+        let accounts = store.labels(scope.sources(), MAX_ROWS + 1)?;
         if members.len() > MAX_ROWS || accounts.len() > MAX_ROWS {
             let message = format!(
                 "more than {MAX_ROWS} members or accounts: ask for `actor.id` or `account.id`"
@@ -223,7 +227,7 @@ impl Counting<'_> {
         prefix: &str,
         size: usize,
     ) -> Result<Vec<LabelledValue>, SearchError> {
-        let lists = Lists::read(self.store, 0)?;
+        let lists = Lists::read(self.store, &self.caller.scope, 0)?;
         let kind = field::by_name(field).map_or(Kind::Any, |field| field.kind);
         let mut counts: HashMap<String, LabelledValue> = HashMap::new();
         let mut add = |label: String, count: u64| {

@@ -133,7 +133,7 @@ pub fn profile(
     size: usize,
 ) -> Result<Profile, SearchError> {
     check_names(&question.query, view, caller)?;
-    let question = &super::resolved(store, question)?;
+    let question = &super::resolved(store, &caller.scope, question)?;
     let matches = view.matches(&question.ask(caller), view.seq())?;
     let extent = matches.extent();
     let counting = Counting {

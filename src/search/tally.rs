@@ -106,7 +106,7 @@ pub fn tally(
     if let Some(facets) = &wanted.facets {
         check_fields(view, caller, facets)?;
     }
-    let question = &super::resolved(store, question)?;
+    let question = &super::resolved(store, &caller.scope, question)?;
     let matches = view.matches(&question.ask(caller), upto)?;
     let counting = Counting {
         store,
@@ -142,7 +142,7 @@ pub fn completions(
 ) -> Result<Vec<LabelledValue>, SearchError> {
     super::check_names(&question.query, view, caller)?;
     known_field(view, caller, field, "name")?;
-    let question = &super::resolved(store, question)?;
+    let question = &super::resolved(store, &caller.scope, question)?;
     let matches = view.matches(&question.ask(caller), view.seq())?;
     let counting = Counting {
         store,
@@ -228,7 +228,12 @@ impl Counting<'_> {
         let mut rest = places.as_slice();
         while !rest.is_empty() {
             self.caller.budget.check_time()?;
-            let events = read(self.store, rest.iter().copied(), READ_BYTES)?;
+            let events = read(
+                self.store,
+                &self.caller.scope,
+                rest.iter().copied(),
+                READ_BYTES,
+            )?;
             for event in &events {
                 self.caller.budget.check_time()?;
                 // One entry may have all the values, and is long then: it is read once for all of them.
@@ -260,7 +265,12 @@ impl Counting<'_> {
         let mut rest = places.as_slice();
         while !rest.is_empty() {
             self.caller.budget.check_time()?;
-            let mut events = read(self.store, rest.iter().copied(), READ_BYTES)?;
+            let mut events = read(
+                self.store,
+                &self.caller.scope,
+                rest.iter().copied(),
+                READ_BYTES,
+            )?;
             // What the index does not have of an entry is not counted here either.
             report_not_indexed(self.view, &mut events)?;
             // The index still knows the values that a damaged entry had.

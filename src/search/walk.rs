@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 
 use super::known::asks_lists;
 use super::{
-    Question, SearchError, check_names, known, report_not_indexed, resolved, without_erased,
+    Question, SearchError, check_names, known, report_not_indexed, resolved, visible,
+    without_erased,
 };
 use crate::clock::Deadline;
 use crate::engine::{Ask, Caller, Engine, Following, Hit, Recent, Scope, View};
@@ -56,7 +57,7 @@ impl Export {
     ) -> Result<Self, SearchError> {
         let caller = view.caller(scope.clone(), None);
         check_names(&question.query, &view, &caller)?;
-        let question = resolved(&store, &question)?;
+        let question = resolved(&store, &scope, &question)?;
         Ok(Self {
             store,
             view,
@@ -96,7 +97,7 @@ impl Export {
             self.places.extend(hits);
         }
         let places = self.places.iter().map(|hit| hit.seq);
-        let events = read(&self.store, places, EXPORT_BYTES)?;
+        let events = read(&self.store, &self.scope, places, EXPORT_BYTES)?;
         let taken = events.len();
         let mut events = without_erased(events);
         report_not_indexed(&self.view, &mut events)?;
@@ -201,7 +202,7 @@ impl Tail {
             let found = match recent {
                 Some(found) => found,
                 None => {
-                    let query = known::resolved(&self.store, query)?;
+                    let query = known::resolved(&self.store, &caller.scope, query)?;
                     let ask = Ask {
                         query: &query,
                         range: *range,
@@ -216,7 +217,8 @@ impl Tail {
             };
             self.places.extend(found);
         }
-        let events = read(&self.store, self.places.iter().copied(), TAIL_BYTES)?;
+        let places = self.places.iter().copied();
+        let events = read(&self.store, &caller.scope, places, TAIL_BYTES)?;
         let taken = events.len();
         let mut events = without_erased(events);
         report_not_indexed(view, &mut events)?;
@@ -232,11 +234,12 @@ impl Tail {
 /// The events at the first of some places, at least one: at most [`MAX_EVENTS`], and about `max_bytes`.
 pub(super) fn read(
     store: &Store,
+    scope: &Scope,
     places: impl Iterator<Item = Seq>,
     max_bytes: usize,
 ) -> Result<Vec<AuditEvent>, SearchError> {
     let places: Vec<Seq> = places.take(MAX_EVENTS).collect();
-    let events = store.events(&places, max_bytes)?;
+    let events = visible::events(store, scope, &places, max_bytes)?;
     let given = events.iter().map(|event| event.seq);
     match given.zip(&places).find(|(given, place)| given != *place) {
         None if events.is_empty() && !places.is_empty() => Err(missing(places[0])),

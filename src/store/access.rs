@@ -8,6 +8,6 @@ mod sessions;
 mod tokens;
 
 pub use self::database::{ACCESS_FILE_NAME, AccessStore};
-pub use self::entries::{AccessEntry, AccessPage, MAX_PARAMETERS_LEN};
+pub use self::entries::{AccessChange, AccessEntry, AccessLine, AccessPage, MAX_PARAMETERS_LEN};
 pub use self::sessions::SESSION_HOURS;
 pub use self::tokens::{NewToken, TokenRow};

@@ -113,6 +113,11 @@ impl DamageSeen {
         lock(&self.0).contains_key(&seq)
     }
 
+    /// Their places.
+    pub(super) fn places(&self) -> Vec<Seq> {
+        lock(&self.0).keys().copied().collect()
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> u64 {
         lock(&self.0).len() as u64

@@ -53,6 +53,21 @@ pub enum StoreError {
     /// Stop: there is nothing to look at.
     #[error("there is no log in `{}`; `orgtrail serve` and `orgtrail import` begin one", .0.display())]
     Missing(PathBuf),
+    /// Stop: a log is restored only where there is none.
+    #[error(
+        "`{}` already holds a log, which is not replaced: move its `orgtrail.db` away first, or name another data directory",
+        .0.display()
+    )]
+    Occupied(PathBuf),
+    /// Stop: what is there is not whole.
+    #[error(
+        "a restore into `{}` did not finish: run `orgtrail restore` again, or delete `restore.partial` there to begin an empty log",
+        .0.display()
+    )]
+    HalfRestored(PathBuf),
+    /// Stop: the file is empty.
+    #[error("`{}` is empty: it holds no log", .0.display())]
+    NoLog(PathBuf),
     /// Stop: it is no log of ours, and stays as it is.
     #[error("`{}` is another program's database", .0.display())]
     Foreign(PathBuf),

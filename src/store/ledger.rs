@@ -45,7 +45,7 @@ pub struct Progress {
     pub proven: Arc<[Sealed]>,
     /// What is to be swept again: the same, and what was passed.
     pub to_sweep: Arc<[Sealed]>,
-    /// Stretches that were passed without a proof, and why.
+    /// Stretches that were passed without a proof and not read since, and why.
     pub gaps: Arc<[(Window, GapCause)]>,
     /// How often the scan of the last finished sweep had to start over.
     pub last_sweep_restarts: u32,
@@ -125,7 +125,6 @@ impl Progress {
             .iter()
             .filter_map(|row| Some((row.window, row.sealed.filter(|_| !row.is_proof)?)))
             .collect();
-        let gaps = rows.iter().filter_map(|row| Some((row.window, row.gap?)));
         let proven: Arc<[Sealed]> = profile(&sealed).into();
         check(rows, &sealed, &proven);
         let last_sweep = of(WindowKind::Sweep).max_by_key(|row| row.number);
@@ -156,8 +155,8 @@ impl Progress {
                 true => Arc::clone(&proven),
                 false => to_sweep(&proven, &passed).into(),
             },
+            gaps: gaps(rows, &proven),
             proven,
-            gaps: gaps.collect(),
             last_sweep_restarts: last_sweep.map_or(0, |row| row.restarts),
             unmerged: done()
                 .filter(|row| row.is_proof && !row.is_merged)
@@ -166,6 +165,19 @@ impl Progress {
             visibility: Visibility::default(),
         }
     }
+}
+
+/// The parts of passed stretches that were not read since.
+fn gaps(rows: &[LedgerRow], proven: &[Sealed]) -> Arc<[(Window, GapCause)]> {
+    let passed = rows
+        .iter()
+        .filter_map(|row| Some((row.window, row.sealed?, row.gap?)));
+    passed
+        .flat_map(|(window, at, cause)| {
+            let unread = ledger::unread_parts(proven, window, at);
+            unread.into_iter().map(move |part| (part, cause))
+        })
+        .collect()
 }
 
 /// Checks what must hold of a source's windows, and of what they prove.

@@ -1,6 +1,6 @@
 //! Who is known: the organizations' members and the accounts' names, each with what they were before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
@@ -9,7 +9,7 @@ use super::error::StoreError;
 use super::handle::Store;
 use super::{sources, steps};
 use crate::clock::from_micros;
-use crate::position::Source;
+use crate::position::{Source, SourceKind};
 use orgtrail_cloudflare::member::Member;
 
 /// A member as it was for some time.
@@ -122,36 +122,67 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub fn members(&self, after: (&str, &str), limit: usize) -> Result<Vec<MemberRow>, StoreError> {
+    pub fn members(
+        &self,
+        only: Option<&BTreeSet<Source>>,
+        after: (&str, &str),
+        limit: usize,
+    ) -> Result<Vec<MemberRow>, StoreError> {
         self.ask(|db| {
             let which = "WHERE (organization, id) IN (
                 SELECT DISTINCT organization, id FROM member
-                WHERE (organization, id) > (?1, ?2) ORDER BY organization, id LIMIT ?3)
+                WHERE (organization, id) > (?1, ?2)
+                  AND (?4 IS NULL OR organization IN (SELECT value FROM json_each(?4)))
+                ORDER BY organization, id LIMIT ?3)
              ORDER BY organization, id, since_us DESC";
-            members(db, which, &[&after.0, &after.1, &limit])
+            members(
+                db,
+                which,
+                &[&after.0, &after.1, &limit, &organizations(only)],
+            )
         })
+    }
+
+    /// An organization's members as they are now, by their membership.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn present_members(&self, organization: &str) -> Result<Vec<MemberRow>, StoreError> {
+        let which = "WHERE organization = ?1 AND until_us IS NULL ORDER BY id";
+        self.ask(|db| members(db, which, &[&organization]))
     }
 
     /// What all members were last, those who left included: what lasts first, then the latest; at most `limit` states.
     ///
     /// # Errors
     /// What the database says.
-    pub fn latest_members(&self, limit: usize) -> Result<Vec<MemberRow>, StoreError> {
-        let which = "ORDER BY until_us IS NULL DESC, since_us DESC, organization, id LIMIT ?1";
-        self.ask(|db| members(db, which, &[&limit]))
+    pub fn latest_members(
+        &self,
+        only: Option<&BTreeSet<Source>>,
+        limit: usize,
+    ) -> Result<Vec<MemberRow>, StoreError> {
+        let which = "WHERE ?2 IS NULL OR organization IN (SELECT value FROM json_each(?2))
+             ORDER BY until_us IS NULL DESC, since_us DESC, organization, id LIMIT ?1";
+        self.ask(|db| members(db, which, &[&limit, &organizations(only)]))
     }
 
     /// The accounts that have a name, with the one that a list gave last: at most `limit`.
     ///
     /// # Errors
     /// What the database says.
-    pub fn labels(&self, limit: usize) -> Result<Vec<(Source, String)>, StoreError> {
+    pub fn labels(
+        &self,
+        only: Option<&BTreeSet<Source>>,
+        limit: usize,
+    ) -> Result<Vec<(Source, String)>, StoreError> {
         self.ask(|db| {
             let mut ask = db.prepare_cached(
                 "SELECT name, label FROM source
-                 WHERE label IS NOT NULL AND name LIKE 'accounts/%' ORDER BY name LIMIT ?1",
+                 WHERE label IS NOT NULL AND name LIKE 'accounts/%'
+                   AND (?2 IS NULL OR name IN (SELECT value FROM json_each(?2)))
+                 ORDER BY name LIMIT ?1",
             )?;
-            let rows = ask.query_map([limit], |row| {
+            let rows = ask.query_map((limit, names(only)), |row| {
                 Ok((sources::parse(&row.get::<_, String>(0)?)?, row.get(1)?))
             })?;
             rows.map(|row| Ok(row?)).collect()
@@ -163,7 +194,12 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub fn account_names(&self, after: &str, limit: usize) -> Result<Vec<NameRow>, StoreError> {
+    pub fn account_names(
+        &self,
+        only: Option<&BTreeSet<Source>>,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<NameRow>, StoreError> {
         self.ask(|db| {
             let mut ask = db.prepare_cached(
                 "SELECT source.name, source_label.label, source_label.since_us
@@ -172,10 +208,11 @@ impl Store {
                     SELECT id FROM source
                     WHERE name LIKE 'accounts/%' AND name > ?1
                       AND id IN (SELECT source FROM source_label)
+                      AND (?3 IS NULL OR name IN (SELECT value FROM json_each(?3)))
                     ORDER BY name LIMIT ?2)
                  ORDER BY source.name, source_label.since_us DESC",
             )?;
-            let rows = ask.query_map((after, limit), |row| {
+            let rows = ask.query_map((after, limit, names(only)), |row| {
                 Ok(NameRow {
                     source: sources::parse(&row.get::<_, String>(0)?)?,
                     name: row.get(1)?,
@@ -191,7 +228,12 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub fn known(&self, people: &[Who]) -> Result<Vec<Known>, StoreError> {
+    pub fn known(
+        &self,
+        only: Option<&BTreeSet<Source>>,
+        people: &[Who],
+    ) -> Result<Vec<Known>, StoreError> {
+        let organizations = organizations(only);
         self.ask(|db| {
             // A page is mostly about the same few.
             let mut met: HashMap<&Who, Known> = HashMap::new();
@@ -202,8 +244,8 @@ impl Store {
                     continue;
                 }
                 let found = Known {
-                    member: member(db, who)?,
-                    account_name: account_name(db, who)?,
+                    member: member(db, organizations.as_deref(), who)?,
+                    account_name: account_name(db, only, who)?,
                 };
                 met.insert(who, found.clone());
                 known.push(found);
@@ -211,6 +253,19 @@ impl Store {
             Ok(known)
         })
     }
+}
+
+/// The names of the sources that an answer is limited to, as a JSON array; `None`: it is not limited.
+pub(super) fn names(only: Option<&BTreeSet<Source>>) -> Option<String> {
+    let names = only?.iter().map(ToString::to_string);
+    Some(serde_json::Value::from_iter(names).to_string())
+}
+
+/// The ids of the organizations among them, as a JSON array.
+fn organizations(only: Option<&BTreeSet<Source>>) -> Option<String> {
+    let organizations = only?.iter();
+    let organizations = organizations.filter(|source| source.kind() == SourceKind::Organization);
+    Some(serde_json::Value::from_iter(organizations.map(Source::id)).to_string())
 }
 
 /// The member is no longer as it was.
@@ -283,25 +338,36 @@ fn member_row(row: &Row<'_>) -> rusqlite::Result<MemberRow> {
     })
 }
 
-fn member(db: &Connection, who: &Who) -> Result<Option<MemberRow>, StoreError> {
+/// The member that acted, of one of the `organizations` if any are given.
+fn member(
+    db: &Connection,
+    organizations: Option<&str>,
+    who: &Who,
+) -> Result<Option<MemberRow>, StoreError> {
     let keys = [
-        ("WHERE user_id = ?1", &who.user_id),
-        ("WHERE email = ?1 COLLATE NOCASE", &who.email),
+        ("user_id = ?1", &who.user_id),
+        ("email = ?1 COLLATE NOCASE", &who.email),
     ];
     for (which, key) in keys {
         let Some(key) = key else { continue };
         let which = format!(
-            "{which} ORDER BY until_us IS NULL DESC, since_us DESC, organization, id LIMIT 1"
+            "WHERE {which} AND (?2 IS NULL OR organization IN (SELECT value FROM json_each(?2)))
+             ORDER BY until_us IS NULL DESC, since_us DESC, organization, id LIMIT 1"
         );
-        if let Some(found) = members(db, &which, &[key])?.pop() {
+        if let Some(found) = members(db, &which, &[key, &organizations])?.pop() {
             return Ok(Some(found));
         }
     }
     Ok(None)
 }
 
-fn account_name(db: &Connection, who: &Who) -> Result<Option<String>, StoreError> {
-    let Some(account) = &who.account else {
+fn account_name(
+    db: &Connection,
+    only: Option<&BTreeSet<Source>>,
+    who: &Who,
+) -> Result<Option<String>, StoreError> {
+    let is_visible = |account: &&Source| only.is_none_or(|only| only.contains(*account));
+    let Some(account) = who.account.as_ref().filter(is_visible) else {
         return Ok(None);
     };
     let mut ask = db.prepare_cached("SELECT label FROM source WHERE name = ?1")?;
@@ -365,7 +431,7 @@ mod tests {
         store.save_members("other", &[], true, day(3)).unwrap();
 
         let rows: Vec<_> = store
-            .members(("", ""), 10)
+            .members(None, ("", ""), 10)
             .unwrap()
             .into_iter()
             .map(|row| {
@@ -389,7 +455,7 @@ mod tests {
             ]
         );
         let known = |who: Who| {
-            let known = store.known(&[who]).unwrap().remove(0);
+            let known = store.known(None, &[who]).unwrap().remove(0);
             known.member.map(|row| (row.member.id, row.until.is_some()))
         };
         assert_eq!(
@@ -414,7 +480,7 @@ mod tests {
         let store = Store::open(dir.path(), Breaker::default()).unwrap();
         let (anna, bert) = (member("anna", "active"), member("bert", "pending"));
         let left = || -> Vec<(String, bool)> {
-            let rows = store.members(("", ""), 10).unwrap().into_iter();
+            let rows = store.members(None, ("", ""), 10).unwrap().into_iter();
             rows.map(|row| (row.member.id, row.until.is_some()))
                 .collect()
         };
@@ -459,7 +525,7 @@ mod tests {
             store.save_accounts(&list, day(n)).unwrap();
         }
         let found: Vec<_> = store
-            .account_names("", 10)
+            .account_names(None, "", 10)
             .unwrap()
             .into_iter()
             .map(|row| (row.name, row.since))
@@ -472,7 +538,7 @@ mod tests {
             account: Some(source),
             ..Who::default()
         };
-        let known = store.known(&[who]).unwrap().remove(0);
+        let known = store.known(None, &[who]).unwrap().remove(0);
         assert_eq!(known.account_name.as_deref(), Some("New"));
     }
 }

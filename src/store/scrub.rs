@@ -233,6 +233,7 @@ impl Store {
                 )?
                 .execute((seq.0, packed.dictionary, &packed.frame))?;
             db.execute("DELETE FROM damaged WHERE seq = ?1", [seq.0])?;
+            db.execute("INSERT OR IGNORE INTO repaired (seq) VALUES (?1)", [seq.0])?;
             Ok(repaired)
         })?;
         self.0.damage_seen.forget(seq, seq);

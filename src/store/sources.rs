@@ -1,6 +1,6 @@
 //! The sources ever followed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
@@ -10,7 +10,7 @@ use super::handle::Store;
 use super::steps;
 use crate::clock::from_micros;
 use crate::invariant;
-use crate::position::Source;
+use crate::position::{Seq, Source};
 
 /// A source as it was just seen: in the configuration, or in an organization's list of accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,6 +164,36 @@ impl Store {
         })
     }
 
+    /// The newest event of some sources, of those up to `upto`; 0 when there is none.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn newest_of(&self, sources: &BTreeSet<Source>, upto: Seq) -> Result<Seq, StoreError> {
+        let names = people::names(Some(sources));
+        self.ask(|db| {
+            let mut ask = db.prepare_cached(
+                "SELECT max(newest_seq), count(*) FILTER (WHERE events > 0 AND newest_seq IS NULL)
+                 FROM source WHERE name IN (SELECT value FROM json_each(?1))",
+            )?;
+            let (newest, unknown): (Option<u64>, u64) =
+                ask.query_row([&names], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            if unknown == 0 && newest.is_none_or(|newest| newest <= upto.0) {
+                return Ok(Seq(newest.unwrap_or_default()));
+            }
+            // The question is about an earlier state of the log, or no event has come since a version that did not count.
+            let mut ask = db.prepare_cached(
+                "SELECT seq FROM event NOT INDEXED
+                 WHERE seq <= ?1 AND source IN (
+                    SELECT id FROM source WHERE name IN (SELECT value FROM json_each(?2)))
+                 ORDER BY seq DESC LIMIT 1",
+            )?;
+            let newest: Option<u64> = ask
+                .query_row((upto.0, &names), |row| row.get(0))
+                .optional()?;
+            Ok(Seq(newest.unwrap_or_default()))
+        })
+    }
+
     /// All sources, in the order of their names.
     ///
     /// # Errors
@@ -244,18 +274,21 @@ fn source_row(row: &Row<'_>) -> rusqlite::Result<SourceRow> {
     })
 }
 
-/// Counts new events of a source, the latest of which happened at `newest_us`.
+/// Counts new events of a source: how many, the last place among them, and when the latest of them happened.
 pub(super) fn count_events(
     db: &Connection,
     source: i64,
-    new: usize,
+    (new, newest): (usize, Seq),
     newest_us: Option<i64>,
 ) -> Result<(), StoreError> {
     let mut count = db.prepare_cached(
-        "UPDATE source SET events = events + :new, newest_us = max(coalesce(newest_us, :newest), coalesce(:newest, newest_us))
+        "UPDATE source SET events = events + :new, newest_us = max(coalesce(newest_us, :newest), coalesce(:newest, newest_us)),
+             newest_seq = iif(:new > 0, :newest_seq, newest_seq)
          WHERE id = :source",
     )?;
-    count.execute(named_params! { ":source": source, ":new": new, ":newest": newest_us })?;
+    count.execute(named_params! {
+        ":source": source, ":new": new, ":newest": newest_us, ":newest_seq": newest.0,
+    })?;
     Ok(())
 }
 

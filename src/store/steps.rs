@@ -25,6 +25,8 @@ durable::steps! {
     SAVE_SCRUB = "store.save_scrub";
     /// A follower's effect and checkpoint are written down.
     ADVANCE_FOLLOWER = "store.advance_follower";
-    /// The body of a damaged event is put back.
+    /// A restored copy becomes a log of its own.
+    RENAME_LOG = "store.rename_log";
+    /// The body of a damaged event is put back, or its document is made again.
     REPAIR_BODY = "store.repair_body";
 }

@@ -205,8 +205,15 @@ pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreErro
         Then::GoOnFrom(time) => (None, Some(*time), None),
         Then::StartOver => (None, None, None),
         Then::Leave => (None, by.resumed, None),
-        Then::Seal => (None, by.resumed, Some("sealed")),
+        Then::Seal | Then::SealPart(_) => (None, by.resumed, Some("sealed")),
         Then::GiveUp(cause) => (None, by.resumed, Some(cause.as_str())),
+    };
+    let (claim_since, claim_before) = match by.then {
+        Then::SealPart(part) => (
+            by.claim_since.max(part.since),
+            by.claim_before.min(part.before),
+        ),
+        _ => (by.claim_since, by.claim_before),
     };
     let changed = update.execute(named_params! {
         ":id": by.id.number,
@@ -216,8 +223,8 @@ pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreErro
         ":resume": resume.map(|time| time.timestamp()),
         ":outcome": outcome,
         ":limit": by.limit,
-        ":claim_since": by.claim_since.timestamp(),
-        ":claim": by.claim_before.timestamp(),
+        ":claim_since": claim_since.timestamp(),
+        ":claim": claim_before.timestamp(),
         ":claim_us": by.claim_before.timestamp_micros(),
         ":sealed": outcome.map(|_| by.sealed_at.timestamp_micros()),
         ":entries": by.entries,
@@ -231,7 +238,9 @@ pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreErro
         Then::GoOn(cursor) if by.entries == 0 && by.asked == Some(cursor) => Ok(()),
         Then::GoOn(cursor) => note_cursor(db, by.id, cursor),
         Then::GoOnFrom(time) => forget_from(db, by.id, *time),
-        Then::Seal | Then::GiveUp(_) | Then::StartOver => forget_scan(db, by.id),
+        Then::Seal | Then::SealPart(_) | Then::GiveUp(_) | Then::StartOver => {
+            forget_scan(db, by.id)
+        }
         Then::Leave => delete_window(db, by.id),
     }
 }

@@ -3,6 +3,7 @@
 //! A page says what it has, how many items it could not read, and how many the whole list has. Whether a list is complete is
 //! for the caller to say, who has all its pages.
 
+use chrono::{DateTime, Utc};
 use orgtrail_cloudflare::account::ListedAccount;
 use orgtrail_cloudflare::member::Member;
 use orgtrail_cloudflare::request::{PAGE_SIZE, PAGE_TOKEN};
@@ -27,6 +28,8 @@ pub struct AccountsPage {
     pub total: Option<u64>,
     /// The token of the next page.
     pub next: Option<String>,
+    /// Upstream's present, when it answered.
+    pub date: Option<DateTime<Utc>>,
 }
 
 /// One page of an organization's members.
@@ -71,6 +74,7 @@ impl Upstream {
             accounts,
             total: envelope.total_size(),
             next: envelope.next_page_token()?,
+            date: answer.date,
         })
     }
 

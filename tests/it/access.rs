@@ -11,15 +11,15 @@ use serde_json::{Value, json};
 use crate::harness::{Service, Upstream};
 
 /// A service that asks for tokens, and its data directory.
-struct Guarded {
-    service: Service,
-    dir: tempfile::TempDir,
-    http: reqwest::Client,
+pub(crate) struct Guarded {
+    pub(crate) service: Service,
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) http: reqwest::Client,
     _upstream: Upstream,
 }
 
 impl Guarded {
-    async fn start(extra: &str) -> Self {
+    pub(crate) async fn start(extra: &str) -> Self {
         let upstream = Upstream::new(SimConfig {
             events: 20,
             accounts: 1,
@@ -39,35 +39,35 @@ impl Guarded {
         }
     }
 
-    fn command(&self, args: &[&str]) -> String {
+    pub(crate) fn command(&self, args: &[&str]) -> String {
         command(&self.dir.path().join("data"), args)
     }
 
     /// A new token with these scopes: its id, and the token.
-    fn token(&self, scopes: &str) -> (String, String) {
+    pub(crate) fn token(&self, scopes: &str) -> (String, String) {
         let args = ["token", "create", "test", "--scope", scopes, "--json"];
         let created: Value = serde_json::from_str(&self.command(&args)).unwrap();
         let text = |name: &str| created[name].as_str().unwrap().to_owned();
         (text("id"), text("token"))
     }
 
-    fn get(&self, path: &str) -> RequestBuilder {
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
         self.http.get(format!("{}{path}", self.service.url))
     }
 
-    async fn status(&self, path: &str, token: &str) -> StatusCode {
+    pub(crate) async fn status(&self, path: &str, token: &str) -> StatusCode {
         let answer = self.get(path).bearer_auth(token).send().await.unwrap();
         answer.status()
     }
 
-    fn access_log(&self) -> Vec<Value> {
+    pub(crate) fn access_log(&self) -> Vec<Value> {
         let args = ["access-log", "--limit", "0", "--json"];
         let log: Value = serde_json::from_str(&self.command(&args)).unwrap();
         log["entries"].as_array().unwrap().clone()
     }
 }
 
-fn command(data: &Path, args: &[&str]) -> String {
+pub(crate) fn command(data: &Path, args: &[&str]) -> String {
     let run = Command::new(env!("CARGO_BIN_EXE_orgtrail"))
         .args(args)
         .arg("--data-dir")

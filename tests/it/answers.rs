@@ -45,6 +45,9 @@ fn values_of(event: &AuditEvent, name: &str) -> BTreeSet<String> {
     let found: Vec<String> = match name {
         "source" => vec![event.source.to_string()],
         "problem" => event.problem.clone().into_iter().collect(),
+        "seq" => vec![event.seq.to_string()],
+        "revision" => vec![event.revision.to_string()],
+        "received_at" => vec![orgtrail::position::rfc3339(event.received_at)],
         _ => {
             let mut found = Vec::new();
             let leaves = leaves(event);
@@ -496,7 +499,12 @@ async fn an_export_is_the_whole_answer_in_order() {
                 expect.reverse();
             }
             let expect: Vec<AuditEvent> = expect.into_iter().cloned().collect();
-            let expect = orgtrail::people::introduce(&desk.store, expect).unwrap();
+            let expect = orgtrail::people::introduce(
+                &desk.store,
+                &orgtrail::engine::Scope::everything(),
+                expect,
+            )
+            .unwrap();
             let lines: Vec<String> = expect
                 .iter()
                 .map(|event| {

@@ -351,9 +351,64 @@ async fn a_data_directory_is_searched_described_and_indexed_anew_from_the_shell(
     let found = run(&["search", "--data-dir", &data, "--json", "--limit", "1000"]);
     assert_eq!(text(&found.stdout).lines().count(), 201);
     let wrong = run(&["search", "--data-dir", &data, "actor.mail:x"]);
-    assert_eq!(wrong.status.code(), Some(1));
+    assert_eq!(wrong.status.code(), Some(2));
     assert!(
         text(&wrong.stderr).contains("did you mean `actor.email`?"),
         "{wrong:?}"
     );
+}
+
+#[test]
+fn completions_of_each_shell_name_every_command_and_shells_can_read_them() {
+    let dir = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = run(&["completions", shell]);
+        assert!(script.status.success(), "{script:?}");
+        let text = text(&script.stdout);
+        for command in ["serve", "backup", "restore", "access-log"] {
+            assert!(text.contains(command), "{shell}: {command}");
+        }
+        let file = dir.path().join(shell);
+        std::fs::write(&file, text).unwrap();
+        if !["bash", "zsh", "fish"].contains(&shell) {
+            continue;
+        }
+        match Command::new(shell).arg("-n").arg(&file).output() {
+            Ok(read) => assert!(read.status.success(), "{shell}: {read:?}"),
+            Err(error) => crate::tell(format!("SKIPPED: {shell} cannot be run: {error}")),
+        }
+    }
+    assert_eq!(run(&["completions", "sh"]).status.code(), Some(2));
+}
+
+#[test]
+fn there_is_a_manual_page_for_every_command_that_a_formatter_reads_without_warnings() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("man1");
+    let written = run(&["man", "--out", out.to_str().unwrap()]);
+    assert!(written.status.success(), "{written:?}");
+    let whole = run(&["man"]);
+    assert_eq!(whole.stdout, std::fs::read(out.join("orgtrail.1")).unwrap());
+    let mut pages = 0;
+    for entry in std::fs::read_dir(&out).unwrap() {
+        let path = entry.unwrap().path();
+        let page = std::fs::read_to_string(&path).unwrap();
+        for part in [".TH orgtrail", ".SH NAME", ".SH SYNOPSIS"] {
+            assert!(page.contains(part), "{}: {part}", path.display());
+        }
+        pages += 1;
+        let format = ["-Kutf8", "-man", "-Tutf8", "-ww", "-z"];
+        match Command::new("groff").args(format).arg(&path).output() {
+            Ok(read) => {
+                let warnings = text(&read.stderr);
+                assert!(read.status.success() && warnings.is_empty(), "{warnings}");
+            }
+            Err(error) => crate::tell(format!("SKIPPED: groff cannot be run: {error}")),
+        }
+    }
+    // `orgtrail`, its commands, and those of `token`.
+    assert!(pages > 20, "only {pages} pages");
+    for name in ["orgtrail-serve.1", "orgtrail-token-create.1"] {
+        assert!(out.join(name).exists(), "{name}");
+    }
 }

@@ -64,12 +64,26 @@ fn asked(since: DateTime<Utc>, before: DateTime<Utc>, source: &Source) -> Asked 
 
 fn verdict(world: &mut World, asked: &Asked) -> Verdict {
     let (store, board, now) = (world.store(), world.board(), world.clock.now());
-    coverage::verdict(&store, Some(&board), asked, now).unwrap()
+    coverage::verdict(
+        &store,
+        Some(&board),
+        &orgtrail::engine::Scope::everything(),
+        asked,
+        now,
+    )
+    .unwrap()
 }
 
 fn gaps(world: &mut World, asked: &Asked) -> Vec<Gap> {
     let (store, board, now) = (world.store(), world.board(), world.clock.now());
-    let mut found = coverage::sources(&store, Some(&board), asked, now).unwrap();
+    let mut found = coverage::sources(
+        &store,
+        Some(&board),
+        &orgtrail::engine::Scope::everything(),
+        asked,
+        now,
+    )
+    .unwrap();
     found.remove(0).gaps
 }
 
@@ -551,7 +565,14 @@ async fn the_ledger_of_a_long_run_is_folded_and_proves_the_same() {
     let stretch = asked(start(), start() + TimeDelta::hours(7), &source);
     assert_eq!(verdict(&mut world, &stretch).state, VerdictState::Complete);
     let (store, board, now) = (world.store(), world.board(), world.clock.now());
-    let told = coverage::sources(&store, Some(&board), &stretch, now).unwrap();
+    let told = coverage::sources(
+        &store,
+        Some(&board),
+        &orgtrail::engine::Scope::everything(),
+        &stretch,
+        now,
+    )
+    .unwrap();
     assert!(
         told[0]
             .intervals
@@ -580,7 +601,13 @@ async fn a_quota_too_small_for_all_sources_is_shared_evenly_and_said() {
     .await;
     poll_until(&mut world, start() + TimeDelta::hours(3)).await;
     let (store, board, now) = (world.store(), world.board(), world.clock.now());
-    let sources = orgtrail::status::sources(&store, Some(&board), now).unwrap();
+    let sources = orgtrail::status::sources(
+        &store,
+        Some(&board),
+        &orgtrail::engine::Scope::everything(),
+        now,
+    )
+    .unwrap();
     assert_eq!(sources.len(), 41);
     for source in &sources {
         assert!(source.held_back_by_quota, "{source:?}");
@@ -594,7 +621,14 @@ async fn a_quota_too_small_for_all_sources_is_shared_evenly_and_said() {
     world.plan.max_requests = 1_000;
     poll_until(&mut world, now + TimeDelta::minutes(30)).await;
     let (store, board) = (world.store(), world.board());
-    for source in orgtrail::status::sources(&store, Some(&board), world.clock.now()).unwrap() {
+    for source in orgtrail::status::sources(
+        &store,
+        Some(&board),
+        &orgtrail::engine::Scope::everything(),
+        world.clock.now(),
+    )
+    .unwrap()
+    {
         assert!(!source.held_back_by_quota, "{source:?}");
         assert!(source.lag_seconds.unwrap() <= 600, "{source:?}");
     }

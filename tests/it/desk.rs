@@ -1,6 +1,10 @@
 //! A log that is written by hand, its index, and the routes in front of them: for what needs no upstream.
 
+use std::num::NonZeroU32;
+use std::path::Path;
+
 use chrono::{DateTime, TimeDelta, Utc};
+use orgtrail::access::{ApiToken, Auth, Grant, PrincipalLimits};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
 use orgtrail::engine::Engine;
@@ -8,9 +12,9 @@ use orgtrail::engine::tantivy::{Faults, Index};
 use orgtrail::event::{Arrival, AuditEvent};
 use orgtrail::follow::index::Indexing;
 use orgtrail::health::Board;
-use orgtrail::http::{self, Access, AppState, Limits};
+use orgtrail::http::{self, Access, AccessSettings, AppState, Limits};
 use orgtrail::position::{Seq, Source, Window, WindowKind};
-use orgtrail::store::{Page, SourceSeen, Store, Then};
+use orgtrail::store::{AccessStore, NewToken, Page, SourceSeen, Store, Then};
 use orgtrail_simulator::{SimConfig, Simulator};
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -39,15 +43,34 @@ impl Desk {
     }
 
     pub(crate) async fn with_limits(limits: Limits) -> Self {
-        Self::with(limits, Faults::default()).await
+        Self::with(limits, Faults::default(), Auth::None).await
     }
 
     /// With entries whose documents cannot be made.
     pub(crate) async fn with_faults(faults: Faults) -> Self {
-        Self::with(Limits::default(), faults).await
+        Self::with(Limits::default(), faults, Auth::None).await
     }
 
-    async fn with(limits: Limits, faults: Faults) -> Self {
+    /// That answers those alone who send a token.
+    pub(crate) async fn guarded() -> Self {
+        Self::with(Limits::default(), Faults::default(), Auth::Tokens).await
+    }
+
+    /// A new token.
+    pub(crate) fn token(&self, grant: Grant) -> String {
+        let secret = ApiToken::generate().unwrap();
+        let token = NewToken {
+            name: "test".to_owned(),
+            hash: secret.hash(),
+            grant,
+            expires_at: None,
+        };
+        let access = AccessStore::open(&self.data_dir()).unwrap();
+        access.create_token(&token, Clock::system().now()).unwrap();
+        secret.reveal().to_owned()
+    }
+
+    async fn with(limits: Limits, faults: Faults, auth: Auth) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         let store = Store::open(&data, Breaker::default()).unwrap();
@@ -61,7 +84,7 @@ impl Desk {
             Engine::Tantivy(index.clone()),
             Board::default(),
             clock.clone(),
-            Access::open_to_this_machine(&data).unwrap(),
+            access(&data, auth),
         )
         .with_limits(limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -188,6 +211,24 @@ impl Desk {
         self.stop.cancel();
         self.server.join_next().await.unwrap().unwrap();
     }
+}
+
+/// Access with no limits that a test could meet.
+fn access(data: &Path, auth: Auth) -> Access {
+    let limits = PrincipalLimits {
+        requests_per_minute: NonZeroU32::MAX,
+        ..PrincipalLimits::default()
+    };
+    let settings = AccessSettings {
+        auth,
+        public_url: None,
+        cors_origins: Vec::new(),
+        trusted_proxies: Vec::new(),
+        forwarded_header: orgtrail::access::ForwardedHeader::default(),
+        cloudflare: None,
+        limits,
+    };
+    Access::new(AccessStore::open(data).unwrap(), settings, None)
 }
 
 /// Where entries that are made up here belong.

@@ -166,7 +166,7 @@ async fn a_full_disk_stops_what_comes_in_and_nothing_else_until_there_is_room() 
     // What little still fits may go in between, which is told, too. Lines come a little later than what they tell of.
     let told = |words| cramped.told(words).len();
     until("each has told once that it fails", || {
-        told("A source fails") == told("A source answers again") + 2
+        told("Polling a source failed") == told("A source answers again") + 2
     })
     .await;
 
@@ -178,7 +178,7 @@ async fn a_full_disk_stops_what_comes_in_and_nothing_else_until_there_is_room() 
         .await;
     assert_eq!(client.settle(2).await, 2_500);
     until("each has told that it answers again", || {
-        told("A source answers again") == told("A source fails")
+        told("A source answers again") == told("Polling a source failed")
     })
     .await;
     cramped.stop();

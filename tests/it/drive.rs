@@ -284,7 +284,7 @@ impl World {
             match self.parts().pollers[at].next_turn(now) {
                 Next::Turn(turn) => {
                     let outcome = turn.perform().await;
-                    self.parts().pollers[at].settle(outcome).unwrap();
+                    self.parts().pollers[at].record_outcome(outcome).unwrap();
                     return Turn::Called;
                 }
                 Next::Wait(until) => wake_at = wake_at.min(until),
@@ -309,7 +309,7 @@ impl World {
         let due = self.unanswered.iter().position(|(at, _)| *at <= now);
         if let Some(due) = due {
             let (_, outcome) = self.unanswered.remove(due);
-            self.parts().pollers[0].settle(outcome).unwrap();
+            self.parts().pollers[0].record_outcome(outcome).unwrap();
             return;
         }
         match self.parts().pollers[0].next_turn(now) {
@@ -323,7 +323,7 @@ impl World {
                     self.unanswered
                         .push((now + TimeDelta::seconds(30), outcome));
                 } else {
-                    self.parts().pollers[0].settle(outcome).unwrap();
+                    self.parts().pollers[0].record_outcome(outcome).unwrap();
                 }
             }
             Next::Wait(until) => {
@@ -401,7 +401,12 @@ impl World {
                 return;
             }
         }
-        let state = orgtrail::status::sources(&self.store(), None, self.clock.now());
+        let state = orgtrail::status::sources(
+            &self.store(),
+            None,
+            &orgtrail::engine::Scope::everything(),
+            self.clock.now(),
+        );
         panic!("not settled after 20,000 turns: {state:#?}");
     }
 
@@ -452,9 +457,21 @@ impl World {
             lines.push(format!("{:?}", store.quota(credential).unwrap()));
         }
         let board = self.board();
-        let status = orgtrail::status::sources(&store, Some(&board), now).unwrap();
+        let status = orgtrail::status::sources(
+            &store,
+            Some(&board),
+            &orgtrail::engine::Scope::everything(),
+            now,
+        )
+        .unwrap();
         lines.push(serde_json::to_string(&status).unwrap());
-        let coverage = orgtrail::coverage::sources(&store, Some(&board), &Asked::default(), now);
+        let coverage = orgtrail::coverage::sources(
+            &store,
+            Some(&board),
+            &orgtrail::engine::Scope::everything(),
+            &Asked::default(),
+            now,
+        );
         lines.push(serde_json::to_string(&coverage.unwrap()).unwrap());
         let view::Asked { view, caller } = view::Asked::index(&self.parts().index);
         for query in [

@@ -145,7 +145,12 @@ async fn the_overlap_begins_with_a_quarter_of_an_hour_and_follows_the_source() {
     }
     let long = overlap(&mut world);
     assert!(long >= TimeDelta::minutes(20), "{long}");
-    let status = orgtrail::status::sources(&world.store(), Some(&world.board()), world.clock.now());
+    let status = orgtrail::status::sources(
+        &world.store(),
+        Some(&world.board()),
+        &orgtrail::engine::Scope::everything(),
+        world.clock.now(),
+    );
     let status = status
         .unwrap()
         .into_iter()

@@ -260,7 +260,8 @@ fn the_summary_has_every_page_and_every_included_file_exists() {
 
 #[test]
 fn every_file_that_the_guide_names_exists() {
-    let named = Regex::new(r"`((?:src|tests|docs|examples|benches|fuzz|\.ci)/[\w./-]*)`").unwrap();
+    let named =
+        Regex::new(r"`((?:src|tests|docs|examples|benches|deploy|fuzz|\.ci)/[\w./-]*)`").unwrap();
     let mut missing = Vec::new();
     let mut count = 0;
     for page in pages() {

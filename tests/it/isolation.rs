@@ -315,7 +315,7 @@ async fn a_source_of_two_credentials_is_followed_by_one_of_them() {
         world.poll().await;
         // It may read the account's name, and no page of its log.
         if let Next::Turn(turn) = other.next_turn(world.clock.now()) {
-            other.settle(turn.perform().await).unwrap();
+            other.record_outcome(turn.perform().await).unwrap();
         }
     }
     let path = format!("/{}/logs/", source.id());
@@ -515,7 +515,14 @@ fn newest_gap(world: &mut World, source: &Source) -> Reason {
         before: Some(now),
         sources: vec![source.clone()],
     };
-    let mut found = coverage::sources(&store, Some(&board), &asked, now).unwrap();
+    let mut found = coverage::sources(
+        &store,
+        Some(&board),
+        &orgtrail::engine::Scope::everything(),
+        &asked,
+        now,
+    )
+    .unwrap();
     found.remove(0).gaps.pop().unwrap().reason
 }
 

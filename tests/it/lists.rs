@@ -38,7 +38,14 @@ fn verdict(world: &mut World, sources: &[Source], before: DateTime<Utc>) -> Verd
         sources: sources.to_vec(),
     };
     let (store, board, now) = (world.store(), world.board(), world.clock.now());
-    coverage::verdict(&store, Some(&board), &asked, now).unwrap()
+    coverage::verdict(
+        &store,
+        Some(&board),
+        &orgtrail::engine::Scope::everything(),
+        &asked,
+        now,
+    )
+    .unwrap()
 }
 
 fn is_unknown(verdict: &Verdict) -> bool {
@@ -143,13 +150,89 @@ async fn a_list_that_was_complete_is_good_for_a_day() {
         let found = verdict(&mut world, &[], before);
         assert!(is_unknown(&found), "{name}: {found:?}");
         assert_eq!(left(&mut world), 0, "{name}: nobody has left");
-        let sources = orgtrail::status::sources(&world.store(), None, world.clock.now());
+        let sources = orgtrail::status::sources(
+            &world.store(),
+            None,
+            &orgtrail::engine::Scope::everything(),
+            world.clock.now(),
+        );
         let own = sources
             .unwrap()
             .into_iter()
             .find_map(|one| one.accounts_read_at);
         assert!(own.unwrap().starts_with("2026-08-03T08:"), "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_list_that_was_read_while_the_clock_was_ahead_is_good_for_no_longer() {
+    let ahead = TimeDelta::hours(20);
+    let mut world = world().await;
+    world.local_clock.jump(ahead);
+    poll_for(&mut world, TimeDelta::minutes(30)).await;
+    world.local_clock.jump(-ahead);
+    world.simulator.set_faults(Faults {
+        list_forbidden: 1.0,
+        ..Faults::default()
+    });
+    poll_for(&mut world, TimeDelta::hours(23)).await;
+    let before = start() + TimeDelta::minutes(1);
+    assert!(!is_unknown(&verdict(&mut world, &[], before)));
+    poll_for(&mut world, TimeDelta::hours(2)).await;
+    assert!(is_unknown(&verdict(&mut world, &[], before)));
+}
+
+/// An organization with so many members, and one account with a long history, on a small quota.
+async fn crowded(members: usize) -> World {
+    let config = SimConfig {
+        events: 100_000,
+        accounts: 1,
+        days: 3,
+        ..SimConfig::default()
+    };
+    let plan = Plan {
+        max_requests: 60,
+        ..Plan::default()
+    };
+    let world = World::new(config, plan).await;
+    let organization = world.simulator.organization_id();
+    let member = |n: usize| serde_json::json!({"user": {"email": format!("m{n}@example.com")}});
+    let url = format!(
+        "{}/organizations/{organization}/members:batchCreate",
+        world.base_url
+    );
+    let (http, all) = (reqwest::Client::new(), (0..members).collect::<Vec<_>>());
+    for some in all.chunks(500) {
+        let some: Vec<_> = some.iter().copied().map(member).collect();
+        let join = http.post(&url).bearer_auth("another");
+        let joined = join.json(&serde_json::json!({"members": some})).send();
+        let status = joined.await.unwrap().status();
+        assert!(status.is_success(), "{status}");
+    }
+    world
+}
+
+#[tokio::test]
+async fn a_long_list_leaves_calls_for_logs_and_is_read_to_its_end_beside_them() {
+    let mut world = crowded(9_000).await;
+    poll_for(&mut world, TimeDelta::minutes(75)).await;
+    let requests = world.simulator.requests();
+    let of = |part: &str| -> Vec<DateTime<Utc>> {
+        let calls = requests
+            .iter()
+            .filter(|call| call.method == "GET" && call.path_and_query.contains(part));
+        calls.map(|call| call.at).collect()
+    };
+    let (members, logs) = (of("/members?"), of("/logs/"));
+    assert!(members.len() >= 91, "{} pages of members", members.len());
+    // While it was read, no log waited long.
+    let longest = logs.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(longest < Some(TimeDelta::seconds(60)), "{longest:?}");
+    let kept = world.store().members(None, ("", ""), 10_000).unwrap();
+    assert!(kept.len() > 9_000, "{} members are kept", kept.len());
+    // History is not over, so all of it had to share.
+    let own = world.simulator.sources().remove(1);
+    assert!(!world.board().read(&own).backfill_done);
 }
 
 #[tokio::test]
@@ -221,7 +304,7 @@ async fn an_account_that_moved_is_followed_with_the_credential_of_its_new_organi
     let end = world.clock.now() + TimeDelta::minutes(30);
     while world.clock.now() < end {
         if let Next::Turn(turn) = other.next_turn(world.clock.now()) {
-            other.settle(turn.perform().await).unwrap();
+            other.record_outcome(turn.perform().await).unwrap();
         }
         world.poll().await;
     }
@@ -251,12 +334,12 @@ async fn an_account_that_moved_is_followed_with_the_credential_of_its_new_organi
 async fn a_list_of_members_that_is_cut_makes_nobody_leave() {
     let mut world = world().await;
     poll_for(&mut world, TimeDelta::minutes(5)).await;
-    let members = world.store().members(("", ""), 1_000).unwrap();
+    let members = world.store().members(None, ("", ""), 1_000).unwrap();
     assert!(members.len() > 10);
     for (name, faults) in failures() {
         world.simulator.set_faults(faults);
         poll_for(&mut world, TimeDelta::hours(3)).await;
-        let now = world.store().members(("", ""), 1_000).unwrap();
+        let now = world.store().members(None, ("", ""), 1_000).unwrap();
         let gone = now.iter().filter(|row| row.until.is_some()).count();
         assert_eq!((now.len(), gone), (members.len(), 0), "{name}");
     }

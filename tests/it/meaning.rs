@@ -250,7 +250,7 @@ pub(crate) fn any_entry() -> impl Strategy<Value = String> {
         1 => prop::collection::vec(of(vec!["status_code", "uri"]), 0..3).prop_map(|members| ("raw".to_owned(), object(members))),
         3 => prop::collection::vec(of(vec!["id", "request", "request", "product", "scope"]), 0..4)
             .prop_map(|members| ("resource".to_owned(), object(members))),
-        1 => of(vec!["id", "New", "source", "problem", "ACTOR", r"\u001ftimes"]),
+        1 => of(vec!["id", "New", "source", "problem", "seq", "ACTOR", r"\u001ftimes"]),
     ];
     prop_oneof![
         12 => prop::collection::vec(section, 0..6).prop_map(object),
@@ -258,7 +258,7 @@ pub(crate) fn any_entry() -> impl Strategy<Value = String> {
     ]
 }
 
-pub(crate) const NAMES: [&str; 19] = [
+pub(crate) const NAMES: [&str; 22] = [
     "actor.email",
     "ACTOR.Email",
     "actor.ip_address",
@@ -276,6 +276,9 @@ pub(crate) const NAMES: [&str; 19] = [
     r"resource.request.x\ y",
     "source",
     "problem",
+    "seq",
+    "revision",
+    "Received_At",
     "new",
     "id",
 ];
@@ -346,6 +349,10 @@ fn any_term() -> impl Strategy<Value = String> {
         1 => (prop::sample::select(vec!["raw.status_code", "resource.request.ttl", "resource.request"]),
             prop::sample::select(vec![">", ">=", "<", "<="]), numbers()).prop_map(|(name, sign, to)| format!("{name}:{sign}{to}")),
         2 => range(times().boxed()).prop_map(|range| format!("action.time:{range}")),
+        1 => range(times().boxed()).prop_map(|range| format!("received_at:{range}")),
+        2 => (prop::sample::select(vec!["seq", "SEQ", "revision"]),
+            prop::sample::select(vec!["3", "\"7\"", "[2 TO 9]", "{2 TO 9}", "[2.5 TO *]", ">4", "<=12", "1*", "/.?/", "*", "2e0"]))
+            .prop_map(|(name, value)| format!("{name}:{value}")),
         1 => times().prop_map(|time| format!("action.time:{time}")),
         1 => prop::sample::select(vec!["10.0.0.0/8", "10.0.0.0/25", "2001:db8::/32", "::/0", "0.0.0.0/0", "[10.0.0.7 TO 192.168.1.1}", ">2001:db8::", "10.0.0.7"])
             .prop_map(|network| format!("actor.ip_address:{network}")),
@@ -835,6 +842,47 @@ fn a_path_is_known_where_all_its_values_are_empty_or_null() {
         }
         for unknown in ["commen", "comment.x", "othe", "y.z.a"] {
             assert!(!asked.knows_path(unknown), "{name}: {unknown}");
+        }
+    }
+}
+
+#[test]
+fn what_orgtrail_says_of_an_event_is_found_by_value_range_and_pattern() {
+    let entries: Vec<Entry> = (1..=20)
+        .map(|seq| {
+            let mut entry = Entry::new(seq, r#"{"seq":99,"received_at":"never"}"#);
+            entry.event.revision = u32::from(seq > 15);
+            entry.event.received_at = from_micros(1_785_744_000_000_000 + seq as i64 * 60_000_000);
+            entry
+        })
+        .collect();
+    let dir = tempfile::tempdir().unwrap();
+    for (name, engine) in engines(dir.path(), &entries, &[7]) {
+        let count = |question: &str| {
+            let query = parse(question, now()).unwrap();
+            let asked = Asked::everything(engine.view());
+            asked.count(&query, Range::default()).unwrap()
+        };
+        for (question, expect) in [
+            ("seq:7", 1),
+            ("seq:99", 0),
+            ("seq:[5 TO 9]", 5),
+            ("seq:{5 TO 9}", 3),
+            ("seq:>18", 2),
+            ("seq:[4.5 TO 6]", 2),
+            ("seq:1*", 11),
+            ("_exists_:seq", 20),
+            ("revision:0", 15),
+            ("revision:>=1", 5),
+            ("received_at:>=2026-08-03T08:15:00Z", 6),
+            ("received_at:2026-08-03", 20),
+            ("received_at:\"2026-08-03T10:20:00+02:00\"", 1),
+            ("received_at:<2026-08-03T08:05:00Z seq:>2", 2),
+        ] {
+            assert_eq!(count(question), expect, "{name}: {question}");
+        }
+        for wrong in ["seq:abc", "received_at:yesterday", "seq:[9 TO 5]"] {
+            assert!(parse(wrong, now()).is_err(), "{wrong}");
         }
     }
 }

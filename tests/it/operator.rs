@@ -14,8 +14,9 @@ use orgtrail::config::Config;
 use orgtrail_simulator::SimConfig;
 use serde_json::json;
 
+use crate::backfill::Shell;
 use crate::desk::{Desk, account};
-use crate::harness::Upstream;
+use crate::harness::{Service, Upstream};
 
 fn orgtrail() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_orgtrail"));
@@ -166,7 +167,10 @@ async fn every_command_ends_with_0_done_1_failed_or_2_wrong_usage() {
         (&["search", "--data-dir", data, "--", "-nothing"], 0),
         (&["status", "--data-dir", data], 0),
         (&["import", "--data-dir", data, "/dev/null"], 0),
-        (&["search", "--data-dir", data, "no.such:field"], 1),
+        (&["search", "--data-dir", data, "no.such:field"], 2),
+        (&["search", "--data-dir", data, "a AND (b"], 2),
+        (&["search", "--data-dir", data, "--facets", "no.such"], 2),
+        (&["search", "--data-dir", data, "--source", "nothing"], 2),
         (&["search", "--data-dir", nowhere], 1),
         (&["search", "--server", "http://127.0.0.1:1"], 1),
         (&["status", "--data-dir", nowhere], 1),
@@ -255,11 +259,15 @@ async fn an_answer_says_how_much_of_it_is_shown_and_what_it_lacks() {
             let (shown, said) = asked(&["nothing", "--since", "20m"]);
             assert_eq!(shown, "Nothing found, but the answer is incomplete.\n");
             assert!(said.contains("not followed: "), "{said}");
+            assert!(!said.contains("0 of 0"), "{said}");
+            let wrong = run(&["search", "--server", &url, "no.such:field"]);
+            assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
             continue;
         }
         // Only the newest moments are missing.
         let (shown, said) = asked(&["nothing", "--since", "20m"]);
         assert_eq!(shown, "Nothing found.\n");
+        assert!(said.starts_with("Coverage: "), "{said}");
         assert!(said.contains("What happened after "), "{said}");
         assert!(!said.contains("incomplete"), "{said}");
         // A hundred days of which nobody read anything.
@@ -395,14 +403,14 @@ async fn a_saved_page_of_the_api_is_imported_however_it_is_printed() {
 }
 
 /// A service in a process of its own, and what it logs.
-struct Served {
+pub(crate) struct Served {
     child: Child,
-    url: String,
-    log: Arc<Mutex<String>>,
+    pub(crate) url: String,
+    pub(crate) log: Arc<Mutex<String>>,
 }
 
 impl Served {
-    fn start(dir: &Path, config: &str) -> Self {
+    pub(crate) fn start(dir: &Path, config: &str) -> Self {
         std::fs::write(dir.join("orgtrail.toml"), config).unwrap();
         let mut child = orgtrail()
             .current_dir(dir)
@@ -434,7 +442,7 @@ impl Served {
         Self { child, url, log }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(
             Command::new("kill")
@@ -446,7 +454,7 @@ impl Served {
     }
 
     /// Waits until the log has a line with this.
-    fn until(&self, wanted: &str) -> String {
+    pub(crate) fn until(&self, wanted: &str) -> String {
         let begun = Instant::now();
         loop {
             let log = self.log.lock().unwrap().clone();
@@ -476,7 +484,7 @@ impl Served {
         }
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.signal("-TERM");
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}: {}", self.log.lock().unwrap());
@@ -524,4 +532,26 @@ async fn a_service_logs_its_history_and_goes_on_after_sighup() {
         served.stop();
     });
     ended.await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_names_the_service_that_uses_the_data_directory() {
+    let upstream = Upstream::new(SimConfig {
+        events: 0,
+        accounts: 1,
+        days: 2,
+        ..SimConfig::default()
+    })
+    .await;
+    let shell = Shell::new(&upstream);
+    let check = || text(&shell.run(&["check"]).stdout);
+    assert!(!check().contains("uses the data directory"), "{}", check());
+    let service = Service::start(&shell.configuration()).await;
+    let said = check();
+    assert!(
+        said.contains("ok       another orgtrail already uses the data directory"),
+        "{said}"
+    );
+    assert!(said.contains(": process "), "{said}");
+    service.stop().await.unwrap();
 }

@@ -64,7 +64,14 @@ fn gaps(world: &mut World, since: DateTime<Utc>, before: DateTime<Utc>) -> Vec<G
         sources: vec![source],
     };
     let (store, board, now) = (world.store(), world.board(), world.clock.now());
-    let mut found = coverage::sources(&store, Some(&board), &asked, now).unwrap();
+    let mut found = coverage::sources(
+        &store,
+        Some(&board),
+        &orgtrail::engine::Scope::everything(),
+        &asked,
+        now,
+    )
+    .unwrap();
     found.remove(0).gaps
 }
 

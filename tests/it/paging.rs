@@ -90,7 +90,14 @@ async fn coverage_comes_page_by_page_and_is_the_same_as_in_one() {
     };
     let now = Clock::system().now();
     let board = Board::default();
-    let whole = coverage::sources(&desk.store, Some(&board), &asked, now).unwrap();
+    let whole = coverage::sources(
+        &desk.store,
+        Some(&board),
+        &orgtrail::engine::Scope::everything(),
+        &asked,
+        now,
+    )
+    .unwrap();
     let mut whole = serde_json::to_value(whole).unwrap();
     // The first page's present is everybody's, and the last gap ends there.
     for (page, source) in joined.iter_mut().zip(whole.as_array_mut().unwrap()) {

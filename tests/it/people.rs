@@ -145,7 +145,7 @@ async fn members_are_read_again_hourly_and_those_who_left_are_remembered() {
     };
     let mut world = World::new(config, Plan::default()).await;
     world.settle().await;
-    let first = world.store().members(("", ""), 1_000).unwrap();
+    let first = world.store().members(None, ("", ""), 1_000).unwrap();
     assert_eq!(first.len(), 14);
     let (leaver, organization) = (first[3].member.clone(), first[3].organization.clone());
     let url = format!("{}/organizations/{organization}/members", world.base_url);
@@ -159,7 +159,7 @@ async fn members_are_read_again_hourly_and_those_who_left_are_remembered() {
     while world.clock.now() < until {
         world.poll().await;
     }
-    let members = world.store().members(("", ""), 1_000).unwrap();
+    let members = world.store().members(None, ("", ""), 1_000).unwrap();
     let left = members.iter().find(|row| row.member == leaver).unwrap();
     assert!(
         left.until.is_some() && left.since == first[3].since,

@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use orgtrail::coverage::{self, Asked, Gap, Reason};
 use orgtrail::health::State;
 use orgtrail::ledger::Sealed;
+use orgtrail::poll::BackfillSince;
 use orgtrail::position::{Seq, Source};
 use orgtrail_simulator::{Faults, SimConfig};
 
@@ -59,7 +60,14 @@ fn gaps(world: &mut World, since: DateTime<Utc>, before: DateTime<Utc>) -> Vec<G
         sources: vec![account(world)],
     };
     let (store, board, now) = (world.store(), world.board(), world.clock.now());
-    let mut found = coverage::sources(&store, Some(&board), &asked, now).unwrap();
+    let mut found = coverage::sources(
+        &store,
+        Some(&board),
+        &orgtrail::engine::Scope::everything(),
+        &asked,
+        now,
+    )
+    .unwrap();
     found.remove(0).gaps
 }
 
@@ -130,6 +138,9 @@ async fn a_second_that_was_passed_is_read_when_upstream_answers_again() {
     let since = start() - TimeDelta::hours(40);
     assert_eq!(gaps(&mut world, since, before), []);
     assert_eq!(ids(&mut world).len(), 2);
+    // What was read at last does not count as passed any more.
+    let source = account(&world);
+    assert_eq!(*world.store().progress(&source).unwrap().gaps, []);
 }
 
 #[tokio::test]
@@ -308,4 +319,42 @@ async fn a_source_that_is_down_for_a_day_is_only_waited_for() {
         assert_eq!(gaps(&mut world, start(), ended), []);
         assert!(ids(&mut world).contains("during"));
     }
+}
+
+#[tokio::test]
+async fn without_a_date_sweeps_reach_every_stretch() {
+    let (hour, day) = (TimeDelta::hours(1), TimeDelta::days(1));
+    let mut world = world(|_, plan| {
+        plan.settings.page_size = 10;
+        plan.settings.sweeps = vec![hour * 4];
+        plan.settings.backfill_since = BackfillSince::Span(day * 10);
+    })
+    .await;
+    world.simulator.set_faults(Faults {
+        no_date: 1.0,
+        ..Faults::default()
+    });
+    // Six sweeps of 20 pages.
+    for n in 0..1_200 {
+        let time = start() - day * 9 + (day * 7) * n / 1_200;
+        publish(&world, &format!("early {n}"), time, time);
+    }
+    poll_for(&mut world, 2 * 60).await;
+    assert_eq!(ids(&mut world).len(), 1_200);
+    let late: BTreeSet<String> = (2..9)
+        .map(|days| {
+            let (id, time) = (format!("late {days}"), start() - day * days);
+            publish(&world, &id, time, start() + hour * 2);
+            id
+        })
+        .collect();
+    poll_for(&mut world, 6 * 60).await;
+    let held = ids(&mut world);
+    let missing: Vec<&String> = late.difference(&held).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    // They are never sealed, and do not take all calls for that.
+    let calls = world.simulator.requests().len();
+    poll_for(&mut world, 60).await;
+    let calls = world.simulator.requests().len() - calls;
+    assert!(calls < 400, "{calls} calls in an hour");
 }

@@ -70,6 +70,9 @@ impl Entry {
     fn values_at(&self, path: &str) -> Vec<Leaf> {
         match path {
             "source" => vec![Leaf::Text(self.event.source.to_string())],
+            "seq" => vec![Leaf::Text(self.event.seq.to_string())],
+            "revision" => vec![Leaf::Text(self.event.revision.to_string())],
+            "received_at" => vec![Leaf::Text(self.event.received_at.to_rfc3339())],
             "problem" => self
                 .event
                 .problem
@@ -84,6 +87,9 @@ impl Entry {
         }
     }
 }
+
+/// What orgtrail says of an event.
+const OWN: [&str; 5] = ["source", "seq", "revision", "received_at", "problem"];
 
 /// Any JSON, duplicate keys included.
 enum Tree {
@@ -298,7 +304,7 @@ pub(crate) fn matches(query: &Query, entry: &Entry) -> bool {
         Query::Exists { path, .. } => {
             let path = fold(path);
             let is_value = |leaf: &Leaf| text_of(leaf).is_some_and(|text| !text.is_empty());
-            if path == "source" || path == "problem" {
+            if OWN.contains(&path.as_str()) {
                 return entry.values_at(&path).iter().any(is_value);
             }
             let below = format!("{path}.");

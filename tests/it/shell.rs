@@ -115,7 +115,7 @@ async fn a_stretch_that_ends_before_it_begins_is_refused_everywhere() {
             let mut command = orgtrail();
             let refused = command.args(place).args(args).args(stretch).output();
             let refused = refused.unwrap();
-            assert_eq!(refused.status.code(), Some(1), "{place:?} {args:?}");
+            assert_eq!(refused.status.code(), Some(2), "{place:?} {args:?}");
             assert_eq!(
                 String::from_utf8_lossy(&refused.stderr),
                 "orgtrail: `--before` is not after `--since`\n"
@@ -196,6 +196,30 @@ async fn following_shows_the_newest_and_then_each_that_comes() {
     for (mut child, _) in followers {
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sources_are_named_as_they_are_called() {
+    let mut desk = desk().await;
+    let other = orgtrail::position::Source::account("beef").unwrap();
+    desk.keep(&other, &[json!({"id": "other"}).to_string()]);
+    desk.search_all();
+    let (url, dir) = (desk.url.clone(), desk.data_dir());
+    for place in [["--server", &url], ["--data-dir", dir.to_str().unwrap()]] {
+        let ids = |args: &[&str]| {
+            let output = orgtrail().args(place).args(args).arg("--json").output();
+            let lines = text(&output.unwrap());
+            let read = |line: &str| serde_json::from_str::<Value>(line).unwrap()["id"].clone();
+            lines.lines().map(read).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&["--source", "accounts/beef"]), ["other"]);
+        assert_eq!(ids(&["--source", "accounts/f00d"]).len(), 10);
+        assert_eq!(ids(&["--source", "accounts/f00d", "id:3"]), ["3"]);
+        let both = ["--source", "accounts/f00d", "--source", "accounts/beef"];
+        assert_eq!(ids(&both).len(), 11);
+        assert_eq!(ids(&["--source", "accounts/none"]).len(), 0);
     }
     desk.stop().await;
 }

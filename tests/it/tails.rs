@@ -149,7 +149,7 @@ async fn two_hundred_tails_half_of_them_stalled_lose_nothing_and_slow_nothing() 
     let n_tails = if skip_slow_tests() { 20 } else { 200 };
     let n_events = 40;
     let limits = Limits {
-        stalling: Duration::from_secs(3),
+        write_stall: Duration::from_secs(3),
         tails: n_tails,
         ..Limits::default()
     };

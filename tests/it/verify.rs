@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use orgtrail::clock::Clock;
+use orgtrail::durable::Breaker;
 use orgtrail::poll::{Differs, Told, Verify, Waiting};
 use orgtrail::position::{Source, Window};
-use orgtrail::store::{FILE_NAME, GapCause, Store};
+use orgtrail::store::{FILE_NAME, GapCause, SourceSeen, Store};
 use orgtrail::upstream::{Quota, Timeouts, Upstream as Client};
 use orgtrail_simulator::{Faults, SimConfig};
 use serde_json::Value;
@@ -519,4 +520,49 @@ async fn a_second_whose_cursor_comes_again_is_left_out() {
     );
     let ids = verdict.differences.iter().map(|one| one.id.as_deref());
     assert_eq!(ids.collect::<Vec<_>>(), [Some("late")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unreadable_second_is_left_out_also_where_nothing_was_read_before() {
+    let upstream = Upstream::new(SimConfig {
+        events: 0,
+        accounts: 1,
+        days: 3,
+        ..SimConfig::default()
+    })
+    .await;
+    let source = upstream.simulator.sources().remove(1);
+    let now = Clock::system().now();
+    let since = DateTime::from_timestamp(now.timestamp() - 86_400, 0).unwrap();
+    let broken = entry("GARBLED", 60_000);
+    let time = since + TimeDelta::milliseconds(broken.after_ms);
+    let text = broken.text(time);
+    upstream.simulator.publish(&source, &text, time, time);
+    upstream.simulator.set_faults(Faults {
+        garbled: vec!["GARBLED".to_owned()],
+        ..Faults::default()
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let seen = SourceSeen {
+        source: source.clone(),
+        organization: None,
+        label: None,
+        created_at: None,
+    };
+    store.save_sources(&[seen], now).unwrap();
+    let verify = Verify::new(
+        store,
+        client(&upstream),
+        "file:token".into(),
+        Plan::default().settings,
+        Clock::system(),
+        (source, Window::new(since, since + TimeDelta::minutes(2))),
+    );
+    let verdict = verify.run(|_| ()).await.unwrap();
+    assert!(!verdict.left_out.is_empty());
+    for left_out in &verdict.left_out {
+        assert_eq!(left_out.cause, GapCause::Unreadable);
+        assert!(left_out.window.span() <= TimeDelta::seconds(4));
+    }
 }

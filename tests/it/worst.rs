@@ -242,9 +242,9 @@ async fn whatever_is_looked_for_ends_with_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_never_comes_to_the_point_is_closed_while_others_are_answered() {
+async fn a_client_that_never_finishes_its_request_is_closed_while_others_are_answered() {
     let limits = Limits {
-        hearing: Duration::from_secs(1),
+        request_header: Duration::from_secs(1),
         ..Limits::default()
     };
     let mut desk = Desk::with_limits(limits).await;

@@ -34,32 +34,32 @@ impl ListedAccount {
     }
 }
 
-/// An account as it is written.
+/// An account as it is written. What is `None` is left out.
 #[derive(Debug, Clone, Serialize)]
 pub struct AccountForm<'a> {
-    /// With microseconds.
-    #[serde(serialize_with = "with_micros")]
-    pub created_on: DateTime<Utc>,
+    /// When it was created: see [`time_text`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_on: Option<String>,
     /// Its id.
     pub id: &'a str,
     /// Its name.
-    pub name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
     /// Its settings, which have no fixed form.
-    pub settings: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Value>,
     /// Left out unless the request has `include_tags`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<Value>,
     /// `standard` or `enterprise`.
-    #[serde(rename = "type")]
-    pub kind: &'a str,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'a str>,
 }
 
-/// A time as lists write it.
-pub(crate) fn with_micros<S: serde::Serializer>(
-    time: &DateTime<Utc>,
-    to: S,
-) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Micros, true))
+/// A time as lists write it, with microseconds.
+#[must_use]
+pub fn time_text(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
 #[cfg(test)]
@@ -70,12 +70,12 @@ mod tests {
     fn an_account_is_read_as_it_is_written() {
         let created = "2026-08-03T08:00:00.000001Z".parse().unwrap();
         let written = serde_json::value::to_raw_value(&AccountForm {
-            created_on: created,
+            created_on: Some(time_text(created)),
             id: "a",
-            name: "N",
-            settings: Value::Null,
+            name: Some("N"),
+            settings: Some(Value::Null),
             tags: None,
-            kind: "standard",
+            kind: Some("standard"),
         });
         let read = ListedAccount::read(&written.unwrap());
         assert_eq!(

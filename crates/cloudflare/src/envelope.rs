@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::ApiError;
-use crate::paging::{ListInfo, ReceivedInfo};
+use crate::paging::{ListInfo, LogInfo, ReceivedInfo};
 
 /// An envelope as it was received. Its members may be missing, null, or of another type: what that means is said by the
 /// method that needs them.
@@ -196,6 +196,42 @@ impl<T> Envelope<T> {
             ..Self::of(items)
         }
     }
+}
+
+impl<T> Envelope<Vec<T>> {
+    /// Around a list that comes as a whole.
+    #[must_use]
+    pub fn of_whole(items: Vec<T>) -> Self {
+        Self {
+            messages: None,
+            ..Self::of(items)
+        }
+    }
+}
+
+/// A page of an audit log in its envelope. It is put together as text, because an entry goes out byte for byte as it is held,
+/// JSON or not.
+///
+/// # Errors
+/// When `info` cannot be written, which does not happen.
+pub fn log_page<T: AsRef<str>>(entries: &[T], info: &LogInfo) -> serde_json::Result<String> {
+    let length: usize = entries.iter().map(|entry| entry.as_ref().len() + 1).sum();
+    let mut body = String::with_capacity(length + 256);
+    body.push_str(r#"{"errors":[],"result":["#);
+    for (number, entry) in entries.iter().enumerate() {
+        if number > 0 {
+            body.push(',');
+        }
+        body.push_str(entry.as_ref());
+    }
+    body.push_str(r#"],"result_info":"#);
+    body.push_str(&serde_json::to_string(info)?);
+    body.push_str(r#","success":true"#);
+    if info.history_status.is_some() {
+        body.push_str(r#","messages":[]"#);
+    }
+    body.push('}');
+    Ok(body)
 }
 
 impl Envelope<Value> {

@@ -35,6 +35,23 @@ pub const NOT_FOUND: i64 = 1003;
 /// No route has that path.
 pub const NO_ROUTE: i64 = 7003;
 
+/// The message of a 405.
+pub const METHOD_NOT_ALLOWED: &str = "Method not allowed for this endpoint";
+
+/// The code of an error that is of the status alone.
+#[must_use]
+pub fn of_status(status: u16) -> i64 {
+    10_000 + i64::from(status)
+}
+
+/// The message of a call that is over the rate limit of so many requests in so many seconds.
+#[must_use]
+pub fn rate_limited_message(limit: u32, seconds: u32) -> String {
+    format!(
+        "More than {limit} requests per {seconds} seconds reached. Please wait and consider throttling your request speed"
+    )
+}
+
 /// One error of an answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ApiError {

@@ -4,7 +4,12 @@
 //! reference for the two audit log routes: 18 in an organization's log, 22 and `product_category` in an account's.
 //! It does not know how a filter is applied: the simulated upstream tests entries one by one, a search asks the index.
 
+use crate::parameters::Parameters;
+use crate::product::products_in;
 use crate::source::SourceKind;
+
+/// The most values of all filters of a request together.
+const MAX_VALUES: usize = 500;
 
 /// A row of the table.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,6 +93,61 @@ pub fn by_name(name: &str) -> Option<(&'static Filter, Sense)> {
     };
     let filter = FILTERS.iter().find(|filter| filter.name == plain)?;
     (sense == Sense::Keeps || filter.has_not).then_some((filter, sense))
+}
+
+/// What the filters of a request look for at one path: united over all parameters that look there in one sense, such as the
+/// deprecated name of `id`, and categories with the products beside them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The parameter that was given first.
+    pub filter: &'static Filter,
+    /// Whether what has one of the values is kept or dropped.
+    pub sense: Sense,
+    /// The values, of which one must be there.
+    pub values: Vec<String>,
+}
+
+/// The filters among a request's parameters. Values of one are alternatives, and all parameters must hold. A name that this
+/// kind of log does not have is ignored, as upstream ignores every parameter it does not know.
+///
+/// # Errors
+/// Says what is wrong with a value.
+pub fn read(kind: SourceKind, parameters: &Parameters) -> Result<Vec<Wanted>, String> {
+    let mut found: Vec<Wanted> = Vec::new();
+    let mut n_values = 0;
+    for (name, value) in parameters {
+        let Some((filter, sense)) = by_name(name).filter(|(filter, _)| filter.is_in(kind)) else {
+            continue;
+        };
+        n_values += 1;
+        if n_values > MAX_VALUES {
+            return Err(format!("more than {MAX_VALUES} filter values"));
+        }
+        let values = values(filter, value)?;
+        let is_same =
+            |other: &&mut Wanted| other.filter.path == filter.path && other.sense == sense;
+        match found.iter_mut().find(is_same) {
+            Some(wanted) => wanted.values.extend(values),
+            None => found.push(Wanted {
+                filter,
+                sense,
+                values,
+            }),
+        }
+    }
+    Ok(found)
+}
+
+/// What a value stands for: itself, or the products of a category.
+fn values(filter: &Filter, value: &str) -> Result<Vec<String>, String> {
+    if filter.name != PRODUCT_CATEGORY {
+        return Ok(vec![value.to_owned()]);
+    }
+    let products: Vec<String> = products_in(value).map(str::to_owned).collect();
+    match products.is_empty() {
+        true => Err(format!("{value:?} is not a product category")),
+        false => Ok(products),
+    }
 }
 
 impl Filter {

@@ -9,11 +9,15 @@
 //! Results: entries stay JSON text ([`json`] reads it), [`account`] and [`member`] are items of an organization's lists.
 
 pub mod account;
+pub mod coverage;
 pub mod envelope;
 pub mod error;
 pub mod filter;
 pub mod json;
+pub mod listing;
 pub mod member;
 pub mod paging;
+pub mod parameters;
+pub mod product;
 pub mod request;
 pub mod source;

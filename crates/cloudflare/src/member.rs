@@ -2,11 +2,11 @@
 //!
 //! Every field but the id may be missing, and statuses grow. It does not know where the list comes from or where it is kept.
 
-use chrono::{DateTime, Utc};
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::account::with_micros;
 use crate::json;
 
 /// How much of each text is kept, in characters. An e-mail address has 254 at most.
@@ -56,21 +56,22 @@ fn text(object: &str, name: &str) -> Option<String> {
     Some(text.chars().take(MAX_TEXT_CHARS).collect())
 }
 
-/// A member as the API writes it.
+/// A member as the API writes it. What is `None` is left out.
 #[derive(Debug, Clone, Serialize)]
 pub struct MemberForm<'a> {
-    /// With microseconds.
-    #[serde(serialize_with = "with_micros")]
-    pub create_time: DateTime<Utc>,
+    /// See [`crate::account::time_text`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub create_time: Option<Cow<'a, str>>,
     /// The membership's id.
     pub id: &'a str,
     /// Empty.
     pub meta: Empty,
     /// `active`, `pending`, `canceled` or `rejected`.
-    pub status: &'a str,
-    /// With microseconds.
-    #[serde(serialize_with = "with_micros")]
-    pub update_time: DateTime<Utc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<&'a str>,
+    /// As `create_time`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_time: Option<Cow<'a, str>>,
     /// The user.
     pub user: UserForm<'a>,
 }
@@ -83,13 +84,34 @@ pub struct Empty {}
 #[derive(Debug, Clone, Serialize)]
 pub struct UserForm<'a> {
     /// The e-mail address.
-    pub email: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<&'a str>,
     /// The user's id.
-    pub id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<&'a str>,
     /// The name; empty until an invited user has accepted.
     pub name: &'a str,
     /// Whether the user signs in with a second factor.
-    pub two_factor_authentication_enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub two_factor_authentication_enabled: Option<bool>,
+}
+
+impl<'a> From<&'a Member> for MemberForm<'a> {
+    fn from(member: &'a Member) -> Self {
+        Self {
+            create_time: member.joined_at.as_deref().map(Cow::Borrowed),
+            id: &member.id,
+            meta: Empty {},
+            status: member.status.as_deref(),
+            update_time: None,
+            user: UserForm {
+                email: member.email.as_deref(),
+                id: member.user_id.as_deref(),
+                name: member.name.as_deref().unwrap_or_default(),
+                two_factor_authentication_enabled: member.two_factor,
+            },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -98,33 +120,20 @@ mod tests {
 
     #[test]
     fn a_member_is_read_as_it_is_written() {
-        let time = "2026-08-03T08:00:01Z".parse().unwrap();
-        let written = serde_json::value::to_raw_value(&MemberForm {
-            create_time: time,
-            id: "m",
-            meta: Empty {},
-            status: "active",
-            update_time: time,
-            user: UserForm {
-                email: "e@example.com",
-                id: "u",
-                name: "",
-                two_factor_authentication_enabled: false,
-            },
-        });
-        let read = Member::read(&written.unwrap()).unwrap();
-        assert_eq!(
-            read.joined_at.as_deref(),
-            Some("2026-08-03T08:00:01.000000Z")
-        );
-        assert_eq!(
-            (&*read.id, read.user_id.as_deref(), read.email.as_deref()),
-            ("m", Some("u"), Some("e@example.com"))
-        );
-        assert_eq!(
-            (read.name, read.status.as_deref(), read.two_factor),
-            (None, Some("active"), Some(false))
-        );
+        let member = Member {
+            id: "m".into(),
+            user_id: Some("u".into()),
+            email: Some("e@example.com".into()),
+            name: None,
+            status: Some("active".into()),
+            two_factor: Some(false),
+            joined_at: Some("2026-08-03T08:00:01.000000Z".into()),
+        };
+        let bare = Member::read(&RawValue::from_string(r#"{"id":"m"}"#.to_owned()).unwrap());
+        for member in [member, bare.unwrap()] {
+            let written = serde_json::value::to_raw_value(&MemberForm::from(&member)).unwrap();
+            assert_eq!(Member::read(&written), Some(member));
+        }
     }
 
     fn read(text: &str) -> Option<Member> {

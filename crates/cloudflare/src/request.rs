@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 
 use crate::paging::Cursor;
+use crate::parameters::{self, Parameters};
 
 /// Where the API begins on its host.
 pub const BASE_PATH: &str = "/client/v4";
@@ -116,6 +117,58 @@ pub fn read_limit(text: &str) -> Option<usize> {
     is_allowed.then_some(limit as usize)
 }
 
+/// A moment that must be given: a date, which means its midnight in UTC, or a time with its offset.
+///
+/// # Errors
+/// Says that it is missing, or what it must be.
+pub fn required_moment(
+    parameters: &Parameters,
+    name: &'static str,
+) -> Result<DateTime<Utc>, String> {
+    let text = parameters::last(parameters, name).ok_or_else(|| format!("{name} is required"))?;
+    read_moment(text)
+        .ok_or_else(|| format!("{name} must be a date (yyyy-mm-dd) or an RFC 3339 time"))
+}
+
+/// A request for a page of an audit log as a server reads it, without filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogQuery<'a> {
+    /// The begin of the time that is asked for.
+    pub since: DateTime<Utc>,
+    /// Its end, which is later.
+    pub before: DateTime<Utc>,
+    /// The order.
+    pub direction: Direction,
+    /// The most entries.
+    pub limit: usize,
+    /// The text that came with the page before.
+    pub cursor: Option<&'a str>,
+}
+
+impl<'a> LogQuery<'a> {
+    /// Reads the parameters.
+    ///
+    /// # Errors
+    /// Says which one is missing or wrong.
+    pub fn read(parameters: &'a Parameters) -> Result<Self, String> {
+        let given = |name: &str| parameters::last(parameters, name);
+        let since = required_moment(parameters, SINCE)?;
+        let before = required_moment(parameters, BEFORE)?;
+        if since >= before {
+            return Err("since must be earlier than before".to_owned());
+        }
+        let direction = given(DIRECTION).map_or(Some(Direction::default()), Direction::by_name);
+        let limit = given(LIMIT).map_or(Some(DEFAULT_LIMIT), read_limit);
+        Ok(Self {
+            since,
+            before,
+            direction: direction.ok_or("direction must be one of: desc, asc")?,
+            limit: limit.ok_or_else(|| format!("limit must be a number from 1 to {MAX_LIMIT}"))?,
+            cursor: given(CURSOR),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +194,35 @@ mod tests {
         assert_eq!(Direction::by_name(of(DIRECTION)), Some(request.direction));
         assert_eq!(read_limit(of(LIMIT)), Some(1_000));
         assert_eq!(of(CURSOR), "a=");
+        let written: Vec<(String, String)> = written
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.to_string()))
+            .collect();
+        let read = LogQuery::read(&written).unwrap();
+        assert_eq!((read.since, read.before), (request.since, request.before));
+        assert_eq!((read.limit, read.cursor), (1_000, Some("a=")));
+    }
+
+    #[test]
+    fn a_request_that_makes_no_sense_is_refused_with_the_parameter() {
+        for (query, wanted) in [
+            ("before=2026-08-04", "since is required"),
+            ("since=2026-08-03", "before is required"),
+            ("since=x&before=2026-08-04", "since must be a date"),
+            (
+                "since=2026-08-04&before=2026-08-04",
+                "since must be earlier",
+            ),
+            (
+                "since=2026-08-03&before=2026-08-04&direction=up",
+                "direction",
+            ),
+            ("since=2026-08-03&before=2026-08-04&limit=0", "limit"),
+        ] {
+            let parameters = parameters::parse(Some(query)).unwrap();
+            let error = LogQuery::read(&parameters).unwrap_err();
+            assert!(error.starts_with(wanted), "{query}: {error}");
+        }
     }
 
     #[test]

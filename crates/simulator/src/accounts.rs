@@ -3,7 +3,7 @@
 use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use orgtrail_cloudflare::account::AccountForm;
+use orgtrail_cloudflare::account::{AccountForm, time_text};
 use serde_json::{Value, json};
 
 use super::call::Call;
@@ -69,18 +69,18 @@ fn sort(accounts: &mut [&Account], parameters: &[(String, String)]) -> Result<()
 
 fn describe(account: &Account, with_tags: bool) -> Value {
     json!(AccountForm {
-        created_on: account.created,
+        created_on: Some(time_text(account.created)),
         id: &account.id,
-        name: &account.name,
-        settings: json!({
+        name: Some(&account.name),
+        settings: Some(json!({
             "abuse_contact_email": "",
             "access_approval_expiry": null,
             "api_access_enabled": null,
             "default_nameservers": "cloudflare.standard",
             "enforce_twofactor": account.kind == "enterprise",
             "use_account_custom_ns_by_default": false,
-        }),
+        })),
         tags: with_tags.then(|| json!({ "env": account.tag })),
-        kind: account.kind,
+        kind: Some(account.kind),
     })
 }

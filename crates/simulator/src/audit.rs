@@ -8,17 +8,16 @@ use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use orgtrail_cloudflare::paging::{Cursor, HistoryStatus, LogInfo};
-use orgtrail_cloudflare::request::ACTION_TIME;
+use orgtrail_cloudflare::product;
+use orgtrail_cloudflare::request::{ACTION_TIME, required_moment};
 use orgtrail_cloudflare::source::Source;
-use serde_json::{Value, json};
 
 use super::call::Call;
-use super::catalogue;
 use super::filter::Filters;
 use super::log::{Key, LogRange};
 use super::log_reader::{LogReader, TooRare};
 use super::logs::Log;
-use super::page_request::{EntryFilter, PageRequest, ReadPage, required_moment};
+use super::page_request::{EntryFilter, PageRequest, ReadPage};
 use super::parameters;
 use super::refusal::Refusal;
 use super::resource::HistoryResource;
@@ -77,19 +76,7 @@ pub(super) async fn product_categories(
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
     log_of(&simulator, &call, Source::account(&id))?;
-    let categories = catalogue::CATEGORIES.iter();
-    let told = categories.filter_map(|(value, label)| {
-        let mut names: Vec<&str> = catalogue::products_in(value).collect();
-        names.sort_unstable();
-        names.dedup();
-        let products: Vec<Value> = names
-            .iter()
-            .map(|name| json!({ "label": catalogue::label_of(name), "value": name }))
-            .collect();
-        (!products.is_empty())
-            .then(|| json!({ "label": label, "value": value, "products": products }))
-    });
-    Ok(responses::success_whole(told.collect()))
+    Ok(responses::success_whole(product::categories().collect()))
 }
 
 async fn list<E>(
@@ -123,7 +110,7 @@ async fn history<E>(
 ) -> Result<Response, Refusal> {
     let log = log_of(simulator, call, source)?;
     let parameters = parameters::parse(query.as_deref())?;
-    let action_time = required_moment(&parameters, ACTION_TIME)?;
+    let action_time = required_moment(&parameters, ACTION_TIME).map_err(Refusal::invalid)?;
     let seed = simulator.seed().named("history").named(id);
     let request = PageRequest::parse(simulator, call, seed, &log.source, &parameters)?;
     let near = LogRange {

@@ -3,13 +3,11 @@
 //! `product` says what a row has, and makes changes from it.
 
 mod account;
-mod categories;
 mod organization;
 mod platform;
 mod product;
 mod zone;
 
-pub(crate) use categories::{CATEGORIES, label_of};
 pub(crate) use organization::ORGANIZATION_PRODUCTS;
 pub(crate) use product::{CatalogueChange, Product, Scene};
 
@@ -19,13 +17,6 @@ pub(crate) fn account_products() -> impl Iterator<Item = &'static Product> + Clo
         .iter()
         .chain(account::PRODUCTS)
         .chain(platform::PRODUCTS)
-}
-
-/// The names of the products in a category, whatever the case of its letters; none when there is no such category.
-pub(crate) fn products_in(category: &str) -> impl Iterator<Item = &'static str> {
-    account_products()
-        .filter(move |product| product.category.eq_ignore_ascii_case(category))
-        .map(|product| product.name)
 }
 
 #[cfg(test)]
@@ -93,8 +84,11 @@ mod tests {
     }
 
     #[test]
-    fn categories_are_found_in_any_case() {
-        assert!(products_in("ZeroTrust").any(|name| name == "access"));
-        assert_eq!(products_in("nonsense").count(), 0);
+    fn every_product_has_a_category() {
+        for product in account_products().chain(ORGANIZATION_PRODUCTS) {
+            let mut known = orgtrail_cloudflare::product::PRODUCTS.iter();
+            let row = known.find(|(name, ..)| *name == product.name);
+            assert!(row.is_some(), "product {}", product.name);
+        }
     }
 }

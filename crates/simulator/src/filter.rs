@@ -5,13 +5,8 @@
 
 use serde_json::Value;
 
-use orgtrail_cloudflare::filter::{self, Filter, PRODUCT_CATEGORY, Sense};
+use orgtrail_cloudflare::filter::{self, Sense};
 use orgtrail_cloudflare::source::SourceKind;
-
-use super::catalogue;
-
-/// The most values of all filters together.
-const MAX_VALUES: usize = 500;
 
 /// The filters of one request.
 #[derive(Debug, Default)]
@@ -41,32 +36,25 @@ impl Filters {
     /// # Errors
     /// Says what is wrong with a value.
     pub(crate) fn parse(kind: SourceKind, parameters: &[(String, String)]) -> Result<Self, String> {
-        let mut filters = Self::default();
-        let mut n_values = 0;
-        for (name, value) in parameters {
-            let Some((filter, sense)) = filter::by_name(name) else {
-                continue;
-            };
-            if !filter.is_in(kind) {
-                continue;
-            }
-            n_values += 1;
-            if n_values > MAX_VALUES {
-                return Err(format!("more than {MAX_VALUES} filter values"));
-            }
-            let values = values(filter, value)?;
-            let values = values.into_iter().map(FilterValue::new);
-            filters.test(filter.path, sense).values.extend(values);
-        }
-        Ok(filters)
+        let tests = filter::read(kind, parameters)?;
+        let tests = tests.into_iter().map(|wanted| FilterTest {
+            path: wanted.filter.path,
+            sense: wanted.sense,
+            values: wanted.values.into_iter().map(FilterValue::new).collect(),
+        });
+        Ok(Self {
+            tests: tests.collect(),
+        })
     }
 
     /// The filter that lets the entry of this id through.
     pub(crate) fn of_id(id: &str) -> Self {
-        let mut filters = Self::default();
-        let values = &mut filters.test("id", Sense::Keeps).values;
-        values.push(FilterValue::new(id.to_owned()));
-        filters
+        let test = FilterTest {
+            path: "id",
+            sense: Sense::Keeps,
+            values: vec![FilterValue::new(id.to_owned())],
+        };
+        Self { tests: vec![test] }
     }
 
     /// Whether there is nothing to test, and entries need not be read.
@@ -91,24 +79,6 @@ impl Filters {
                 .try_fold(&entry, |part, name| part.get(name));
             found.is_some_and(|found| test.matches(found)) == (test.sense == Sense::Keeps)
         })
-    }
-
-    /// The test of this path and sense: united over all parameters that look there. The deprecated name of `id` and
-    /// the categories of products are so joined with their newer and their plain forms.
-    fn test(&mut self, path: &'static str, sense: Sense) -> &mut FilterTest {
-        let known = self
-            .tests
-            .iter()
-            .position(|test| test.path == path && test.sense == sense);
-        let index = known.unwrap_or(self.tests.len());
-        if known.is_none() {
-            self.tests.push(FilterTest {
-                path,
-                sense,
-                values: Vec::new(),
-            });
-        }
-        &mut self.tests[index]
     }
 }
 
@@ -140,18 +110,6 @@ impl FilterTest {
             _ => false,
         }
     }
-}
-
-/// The meaning of a value: itself, or the products of a category.
-fn values(filter: &Filter, value: &str) -> Result<Vec<String>, String> {
-    if filter.name != PRODUCT_CATEGORY {
-        return Ok(vec![value.to_owned()]);
-    }
-    let products: Vec<String> = catalogue::products_in(value).map(str::to_owned).collect();
-    if products.is_empty() {
-        return Err(format!("{value:?} is not a product category"));
-    }
-    Ok(products)
 }
 
 #[cfg(test)]

@@ -7,15 +7,13 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail_cloudflare::paging::Cursor;
-use orgtrail_cloudflare::request::{
-    BEFORE, CURSOR, DEFAULT_LIMIT, DIRECTION, Direction, LIMIT, MAX_LIMIT, SINCE, read_limit,
-    read_moment,
-};
+use orgtrail_cloudflare::request::{CURSOR, Direction, LIMIT, LogQuery};
 use orgtrail_cloudflare::source::Source;
 
 use super::call::Call;
 use super::chance::Seed;
 use super::config::Bounds;
+use super::cursor;
 use super::cursor::CursorPosition;
 use super::faults::{MAX_EMPTY_IN_A_ROW, RequestFaults};
 use super::filter::Filters;
@@ -23,7 +21,6 @@ use super::log::{Key, LogRange};
 use super::refusal::Refusal;
 use super::resource::HistoryResource;
 use super::simulator::Simulator;
-use super::{cursor, parameters};
 
 /// A request that makes sense.
 #[derive(Debug)]
@@ -72,14 +69,15 @@ impl PageRequest {
         source: &Source,
         parameters: &[(String, String)],
     ) -> Result<Self, Refusal> {
-        let given = |name: &str| parameters::last(parameters, name);
-        let since = required_moment(parameters, SINCE)?;
-        let before = required_moment(parameters, BEFORE)?;
-        if since >= before {
-            return Err(Refusal::invalid("since must be earlier than before"));
-        }
+        let LogQuery {
+            since,
+            before,
+            direction,
+            limit: asked_limit,
+            cursor: given_cursor,
+        } = LogQuery::read(parameters).map_err(Refusal::invalid)?;
         let longest = call.faults.longest_window;
-        if given(CURSOR).is_none() && longest.is_some_and(|longest| before - since > longest) {
+        if given_cursor.is_none() && longest.is_some_and(|longest| before - since > longest) {
             return Err(Refusal::invalid("the window is too long"));
         }
         let refused_before = call.faults.refused_before;
@@ -95,23 +93,19 @@ impl PageRequest {
         let at = call.faults.failing_at.iter();
         let mut statuses = at.filter(|(moment, _)| is_in(*moment)).map(|(_, s)| *s);
         let of_cursors = call.faults.failing_cursors;
-        let of_cursors = of_cursors.filter(|_| given(CURSOR).is_some());
+        let of_cursors = of_cursors.filter(|_| given_cursor.is_some());
         if let Some(status) = statuses.next().or(of_cursors) {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
             return Err(Refusal::coded(status, 1001, "this cannot be answered"));
         }
-        let direction = given(DIRECTION).map_or(Some(Direction::default()), Direction::by_name);
-        let direction =
-            direction.ok_or_else(|| Refusal::invalid("direction must be one of: desc, asc"))?;
         let seed = bind(seed, source, parameters);
-        let from = match given(CURSOR) {
+        let from = match given_cursor {
             None => None,
             Some(text) => Some(
                 cursor::decode(text, seed)
                     .ok_or_else(|| Refusal::invalid("cursor is not valid for this query"))?,
             ),
         };
-        let asked_limit = limit(given(LIMIT))?;
         let max_limit = simulator.config().max_limit;
         Ok(Self {
             window: stretch(simulator.config().bounds, since, before),
@@ -237,20 +231,6 @@ impl EntryFilter {
     }
 }
 
-/// A moment that must be given: a date, which means its midnight in UTC, or a time with its offset.
-pub(crate) fn required_moment(
-    parameters: &[(String, String)],
-    name: &'static str,
-) -> Result<DateTime<Utc>, Refusal> {
-    let text = parameters::last(parameters, name)
-        .ok_or_else(|| Refusal::invalid(format!("{name} is required")))?;
-    read_moment(text).ok_or_else(|| {
-        Refusal::invalid(format!(
-            "{name} must be a date (yyyy-mm-dd) or an RFC 3339 time"
-        ))
-    })
-}
-
 /// Everything about a query that its cursors depend on, folded into a number. The order of parameters is no part of it,
 /// and neither is the page's size.
 fn bind(seed: Seed, source: &Source, parameters: &[(String, String)]) -> Seed {
@@ -279,12 +259,4 @@ fn stretch(bounds: Bounds, since: DateTime<Utc>, before: DateTime<Utc>) -> LogRa
         low: edge(since, !with_since),
         high: edge(before, with_before),
     }
-}
-
-fn limit(text: Option<&str>) -> Result<usize, Refusal> {
-    let Some(text) = text else {
-        return Ok(DEFAULT_LIMIT);
-    };
-    read_limit(text)
-        .ok_or_else(|| Refusal::invalid(format!("limit must be a number from 1 to {MAX_LIMIT}")))
 }

@@ -28,6 +28,11 @@ impl Refusal {
         Self::with_error(status, ApiError::coded(code, message))
     }
 
+    /// The platform's usual form, with the code that stands for a status.
+    pub(crate) fn of_status(status: StatusCode, message: impl Into<String>) -> Self {
+        Self::coded(status, error::of_status(status.as_u16()), message)
+    }
+
     /// The platform's usual form, around any error.
     pub(crate) fn with_error(status: StatusCode, error: ApiError) -> Self {
         Self {

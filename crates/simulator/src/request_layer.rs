@@ -185,8 +185,7 @@ fn in_upstreams_form(response: Response) -> Response {
     if !(status.is_client_error() && is_plain) {
         return response;
     }
-    let code = 10_000 + i64::from(status.as_u16());
-    Refusal::coded(status, code, status.canonical_reason().unwrap_or_default()).into_response()
+    Refusal::of_status(status, status.canonical_reason().unwrap_or_default()).into_response()
 }
 
 /// Whose request it is: a hash of the token or key, and how it was given.

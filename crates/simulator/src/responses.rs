@@ -1,13 +1,11 @@
 //! Answers as they go out: results in their envelope, pages of an audit log, and answers that a fault has spoiled.
-//!
-//! A page is put together as text, because an entry goes out byte for byte as it is held, JSON or not.
 
 use axum::body::Body;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use orgtrail_cloudflare::envelope::Envelope;
+use orgtrail_cloudflare::envelope::{self, Envelope};
 use orgtrail_cloudflare::error::{self, ApiError};
 use orgtrail_cloudflare::paging::{ListInfo, LogInfo};
 use serde::Serialize;
@@ -27,11 +25,8 @@ pub(crate) fn success_list(items: &[Value], info: ListInfo) -> Response {
 }
 
 /// A list that comes as a whole, in its envelope.
-pub(crate) fn success_whole(items: Vec<Value>) -> Response {
-    respond(&Envelope {
-        messages: None,
-        ..Envelope::of(items)
-    })
+pub(crate) fn success_whole(items: Vec<impl Serialize>) -> Response {
+    respond(&Envelope::of_whole(items))
 }
 
 fn respond(body: &impl Serialize) -> Response {
@@ -43,33 +38,15 @@ fn respond(body: &impl Serialize) -> Response {
 
 /// A page of an audit log. Entries go out as they are.
 pub(crate) fn audit_page<T: AsRef<str>>(entries: &[T], info: &LogInfo) -> Response {
-    let length: usize = entries.iter().map(|entry| entry.as_ref().len() + 1).sum();
-    let mut body = String::with_capacity(length + 256);
-    body.push_str(r#"{"errors":[],"result":["#);
-    for (number, entry) in entries.iter().enumerate() {
-        if number > 0 {
-            body.push(',');
-        }
-        body.push_str(entry.as_ref());
+    match envelope::log_page(entries, info) {
+        Ok(body) => json_response(StatusCode::OK, body),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
-    body.push_str(r#"],"result_info":"#);
-    let Ok(info_text) = serde_json::to_string(info) else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    body.push_str(&info_text);
-    body.push_str(r#","success":true"#);
-    if info.history_status.is_some() {
-        body.push_str(r#","messages":[]"#);
-    }
-    body.push('}');
-    json_response(StatusCode::OK, body)
 }
 
 /// The answer to a call beyond the limit, or within the wait that followed one.
 pub(crate) fn rate_limited(limit: u32) -> Response {
-    let message = format!(
-        "More than {limit} requests per 300 seconds reached. Please wait and consider throttling your request speed"
-    );
+    let message = error::rate_limited_message(limit, 300);
     Refusal::coded(StatusCode::TOO_MANY_REQUESTS, error::RATE_LIMITED, message).into_response()
 }
 

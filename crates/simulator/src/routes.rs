@@ -6,6 +6,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
+use orgtrail_cloudflare::error;
 use orgtrail_cloudflare::request::BASE_PATH;
 use tokio::net::TcpListener;
 
@@ -78,7 +79,7 @@ impl Simulator {
             .fallback(async || Refusal::no_route())
             .method_not_allowed_fallback(async || {
                 let status = StatusCode::METHOD_NOT_ALLOWED;
-                Refusal::coded(status, 10_405, "Method not allowed for this endpoint")
+                Refusal::of_status(status, error::METHOD_NOT_ALLOWED)
             })
             .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
             .layer(middleware::from_fn_with_state(

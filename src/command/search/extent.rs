@@ -5,7 +5,7 @@ use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::HumanCount;
 
-use crate::coverage::{MissingTotal, Reason, Verdict, VerdictState};
+use crate::coverage::{MissingTotal, Reason, Verdict, VerdictState, Weight};
 use crate::terminal::{harmless, note};
 
 /// A stretch that begins at most this long ago and was not scanned yet is the newest one, which is always on its way: no loss.
@@ -25,6 +25,14 @@ impl Extent {
         let shown = HumanCount(shown as u64);
         let shown = vec![format!("{shown} of {} results", HumanCount(total))];
         Self { shown, verdict }
+    }
+
+    /// The same without how much is shown.
+    pub(super) fn without_counts(self) -> Self {
+        Self {
+            shown: Vec::new(),
+            ..self
+        }
     }
 
     /// Whether something is missing that is not merely new.
@@ -105,23 +113,20 @@ impl<'a> Lack<'a> {
 
 /// Whether all that is missing for a reason is only what happened a moment ago.
 fn is_newest(reason: Reason, total: &MissingTotal, now: DateTime<Utc>) -> bool {
-    match reason {
-        Reason::NotSearchableYet => true,
-        Reason::NotYet => {
+    match reason.weight() {
+        Weight::Held => true,
+        Weight::OnItsWay => {
             let since = total.since.as_deref();
             let since = since.and_then(|since| since.parse::<DateTime<Utc>>().ok());
             since.is_some_and(|since| since >= now - NEWEST)
         }
-        _ => false,
+        Weight::ByDesign | Weight::Loss => false,
     }
 }
 
 /// What is missing for one reason.
 fn loss(reason: Reason, total: &MissingTotal) -> String {
-    let mut said = match reason {
-        Reason::NotYet => "not scanned yet".to_owned(),
-        other => crate::command::print::word(other),
-    };
+    let mut said = reason.words().to_owned();
     said += &match total.stretches {
         1 => ": 1 gap".to_owned(),
         gaps => format!(": {} gaps", HumanCount(gaps as u64)),

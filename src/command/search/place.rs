@@ -54,6 +54,14 @@ impl SearchTarget {
         reach.answerer(config).map(Self)
     }
 
+    /// The data directory, if no service answers.
+    pub(super) fn dir(&self) -> Option<&Path> {
+        match &self.0 {
+            Answerer::Server(_) => None,
+            Answerer::Dir(dir) => Some(dir),
+        }
+    }
+
     /// The first events, how many there are in all, and what is not among them.
     pub(super) fn page(&self, asked: &SearchRequest) -> Result<FirstPage> {
         match &self.0 {
@@ -257,10 +265,11 @@ impl OpenDir {
         let about = coverage::Asked {
             since: asked.since,
             before: asked.before,
-            sources: Vec::new(),
+            sources: asked.sources.clone(),
         };
         // Before the index is opened, so that the answer has at least what it says.
-        let verdict = coverage::verdict(&store, None, &about, asked.when.now)?;
+        let verdict =
+            coverage::verdict(&store, None, &Scope::everything(), &about, asked.when.now)?;
         let head = store.head();
         let view = open_index(dir, &store)?;
         let verdict = if view.seq() < head {

@@ -8,7 +8,7 @@ use indicatif::HumanCount;
 
 use super::row::StatusRow;
 use crate::command::print::{counted, span_text, word};
-use crate::coverage::{Gap, Proof, Reason};
+use crate::coverage::{Gap, Proof, Weight};
 use crate::health::State;
 use crate::status::LastError;
 use crate::terminal::{columns, harmless, say, width, wrapped};
@@ -105,22 +105,19 @@ impl StatusPrinter {
         )
     }
 
+    /// Whether a gap is only what happened a moment ago.
     fn is_newest(&self, gap: &Gap) -> bool {
         let since = gap.since.parse::<DateTime<Utc>>();
-        gap.reason == Reason::NotYet && since.is_ok_and(|since| since >= self.now - NEWEST)
+        match gap.reason.weight() {
+            Weight::Held => true,
+            Weight::OnItsWay => since.is_ok_and(|since| since >= self.now - NEWEST),
+            Weight::ByDesign | Weight::Loss => false,
+        }
     }
 
     /// Whether a gap says that something is missing that was asked for and may still come.
     fn is_worth_telling(&self, gap: &Gap) -> bool {
-        let is_by_design = matches!(
-            gap.reason,
-            Reason::NotAskedFor
-                | Reason::OlderThanUpstreamKeeps
-                | Reason::BeforeUpstreamKept
-                | Reason::BeforeTheAccountExisted
-                | Reason::Left
-        );
-        !is_by_design && !self.is_newest(gap)
+        gap.reason.weight() != Weight::ByDesign && !self.is_newest(gap)
     }
 
     /// The sources, those with the same state and error together where there are several.
@@ -140,7 +137,7 @@ impl StatusPrinter {
                 None => groups.push(vec![row]),
             }
         }
-        let apart = |group: Vec<&'a StatusRow>| match self.is_all || group.len() < MIN_GROUP {
+        let apart = |group: Vec<&'a StatusRow>| match group.len() < MIN_GROUP {
             true => group.into_iter().map(|row| vec![row]).collect(),
             false => vec![group],
         };
@@ -149,7 +146,7 @@ impl StatusPrinter {
 
     fn group(&self, group: &[&StatusRow]) -> String {
         let (Some(first), true) = (group.first(), group.len() > 1) else {
-            return group.iter().map(|row| self.source(row)).collect();
+            return group.iter().map(|row| self.source(row, true)).collect();
         };
         let events: u64 = group.iter().map(|row| row.status.events).sum();
         let lag = group.iter().filter_map(|row| row.status.lag_seconds).max();
@@ -170,6 +167,10 @@ impl StatusPrinter {
             .filter_map(|row| row.status.last_error.as_ref());
         let last = last.max_by_key(|error| error.at.as_str());
         text += &self.below(last.map(|error| trouble(since, error)).unwrap_or_default());
+        if self.is_all {
+            let sources = group.iter().map(|row| self.source(row, false));
+            return text + &sources.collect::<String>();
+        }
         for row in group.iter().take(MAX_NAMED) {
             let name = row.status.name.as_ref();
             let name = name.map_or_else(String::new, |name| format!(" {name}"));
@@ -191,7 +192,8 @@ impl StatusPrinter {
             .collect()
     }
 
-    fn source(&self, row: &StatusRow) -> String {
+    /// The line of a source and what is said below it, with its error unless that was said of its group.
+    fn source(&self, row: &StatusRow, has_error: bool) -> String {
         let status = &row.status;
         let lag = status.lag_seconds.map_or_else(|| "–".to_owned(), span_text);
         let events = HumanCount(status.events).to_string();
@@ -202,10 +204,13 @@ impl StatusPrinter {
         for said in self.about(row) {
             text += &self.below(said);
         }
+        if let Some(error) = status.last_error.as_ref().filter(|_| has_error) {
+            text += &self.below(trouble(status.failing_since.as_ref(), error));
+        }
         text
     }
 
-    /// What is to be said of a source below its line.
+    /// What is said of a source below its line, besides its error.
     fn about(&self, row: &StatusRow) -> Vec<String> {
         let status = &row.status;
         let mut proven: Vec<String> = status.name.iter().map(|name| harmless(name)).collect();
@@ -240,9 +245,6 @@ impl StatusPrinter {
                 "history is read back to {}",
                 minute(since)
             )));
-        }
-        if let Some(error) = &status.last_error {
-            said.push(trouble(status.failing_since.as_ref(), error));
         }
         said
     }
@@ -352,7 +354,7 @@ fn gaps_text(gaps: &[(&StatusRow, &Gap)]) -> String {
         "" => String::new(),
         detail => format!(", {detail}"),
     };
-    let reason = reason(first.reason);
+    let reason = first.reason.words();
     if gaps.len() == 1 {
         return format!(
             "{}: {reason}{detail}; from {} to {}",
@@ -423,14 +425,6 @@ fn states(rows: &[&StatusRow]) -> String {
 /// A time to the minute, in UTC; `--json` has all of it.
 fn minute(time: &str) -> String {
     time.get(..16).unwrap_or(time).replace('T', " ")
-}
-
-/// A reason as people say it.
-fn reason(reason: Reason) -> String {
-    match reason {
-        Reason::NotYet => "not scanned yet".to_owned(),
-        other => word(other),
-    }
 }
 
 #[cfg(test)]

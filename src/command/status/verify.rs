@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::command::print::plain_table;
 use crate::command::print::word;
 use crate::command::start::{block_on, load};
-use crate::coverage::{Gap, Reason};
+use crate::coverage::Gap;
 use crate::durable::Breaker;
 use crate::poll::{Difference, Differs, LeftOut, Told, Verdict, Waiting};
 use crate::position::{Source, Window, rfc3339};
@@ -44,7 +44,15 @@ struct VerifyReport {
     /// The first hundred.
     differences: Vec<DifferenceReport>,
     /// What could not be compared, and why.
-    left_out: Vec<Gap>,
+    left_out: Vec<LeftOutReport>,
+}
+
+#[derive(Serialize)]
+struct LeftOutReport {
+    #[serde(flatten)]
+    gap: Gap,
+    #[serde(skip)]
+    why: &'static str,
 }
 
 #[derive(Serialize)]
@@ -185,7 +193,7 @@ impl VerifyReport {
             other_content: verdict.count(Differs::OtherContent),
             differences_total: verdict.total(),
             differences: verdict.differences.iter().map(Into::into).collect(),
-            left_out: verdict.left_out.iter().map(gap).collect(),
+            left_out: verdict.left_out.iter().map(Into::into).collect(),
         }
     }
 
@@ -200,11 +208,7 @@ impl VerifyReport {
         ))?;
         if !self.left_out.is_empty() {
             say("Not compared, because upstream's answer cannot be read:")?;
-            for gap in self.left_out.iter().take(MAX_SHOWN) {
-                let why = match gap.reason {
-                    Reason::EntryTooLarge => "an entry is too large to take",
-                    _ => "an answer is an error or not JSON, or cannot be read to its end",
-                };
+            for LeftOutReport { gap, why } in self.left_out.iter().take(MAX_SHOWN) {
                 say(format!("  from {} to {}: {why}", gap.since, gap.before))?;
             }
             let more = self.left_out.len().saturating_sub(MAX_SHOWN);
@@ -246,12 +250,16 @@ impl VerifyReport {
     }
 }
 
-fn gap(left_out: &LeftOut) -> Gap {
-    Gap {
-        since: rfc3339(left_out.window.since),
-        before: rfc3339(left_out.window.before),
-        reason: left_out.cause.into(),
-        detail: None,
+impl From<&LeftOut> for LeftOutReport {
+    fn from(left_out: &LeftOut) -> Self {
+        let gap = Gap {
+            since: rfc3339(left_out.window.since),
+            before: rfc3339(left_out.window.before),
+            reason: left_out.cause.into(),
+            detail: None,
+        };
+        let why = left_out.cause.explanation();
+        Self { gap, why }
     }
 }
 

@@ -13,8 +13,8 @@ use tantivy::schema::Field;
 use super::faults::{NoDocument, Work};
 use super::schema::{Mark, PATH_END, Shape, column_of, sort_key, spelled};
 use crate::engine::hit::Hit;
-use crate::engine::values::{of_row, push_normal, text_of};
-use crate::event::{AuditEvent, NOT_INDEXED, searchable};
+use crate::engine::values::{of_row, own_of, own_of_row, push_normal, text_of};
+use crate::event::{AuditEvent, searchable};
 use crate::field::{self, FIELDS, Kind, Origin, instant_us};
 use crate::query::words;
 use orgtrail_cloudflare::json::Scalar;
@@ -153,10 +153,7 @@ impl Shape {
         paths: &mut Paths,
     ) -> Result<TantivyDocument, NoDocument> {
         self.faults.check(Work::MakeDocument, event.entry.get())?;
-        let mut entry = DocumentBuilder::begin(self, event, paths);
-        if let Some(problem) = &event.problem {
-            entry.add_own("problem", problem);
-        }
+        let mut entry = DocumentBuilder::begin(self, event, own_of(event), paths);
         searchable::walk(event.entry.get(), |path, value, is_searchable| {
             entry.add(path, &value, is_searchable);
         });
@@ -170,8 +167,7 @@ impl Shape {
         replaced: Option<Hit>,
     ) -> TantivyDocument {
         let mut paths = Paths::default();
-        let mut entry = DocumentBuilder::begin(self, event, &mut paths);
-        entry.add_own("problem", NOT_INDEXED);
+        let mut entry = DocumentBuilder::begin(self, event, own_of_row(event), &mut paths);
         for (path, value) in of_row(event) {
             entry.add(path, &Scalar::Text(value.into()), true);
         }
@@ -191,8 +187,13 @@ struct DocumentBuilder<'a> {
 }
 
 impl<'a> DocumentBuilder<'a> {
-    /// Adds the columns of the event's row.
-    fn begin(shape: &'a Shape, event: &AuditEvent, paths: &'a mut Paths) -> Self {
+    /// With what stands in the event's row.
+    fn begin(
+        shape: &'a Shape,
+        event: &AuditEvent,
+        own: impl Iterator<Item = (&'static str, String)>,
+        paths: &'a mut Paths,
+    ) -> Self {
         let mut document = TantivyDocument::new();
         let at_us = event.ordered_at().timestamp_micros();
         document.add_u64(shape.at, sort_key(at_us));
@@ -205,7 +206,9 @@ impl<'a> DocumentBuilder<'a> {
             times: Vec::new(),
             text: String::new(),
         };
-        entry.add_own("source", &event.source.to_string());
+        for (name, value) in own {
+            entry.add_own(name, &value);
+        }
         entry
     }
 

@@ -264,6 +264,8 @@ fn has_column(field: &field::Field) -> bool {
         "raw.cf_ray_id",
         "raw.uri",
         "resource.id",
+        "seq",
+        "received_at",
         "problem",
     ];
     field.kind != Kind::Any && field.origin != Origin::List && !has_own_values.contains(&field.name)

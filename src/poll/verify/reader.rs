@@ -4,15 +4,15 @@
 //! so nothing is lost by what is left out, and nobody is made to wait long for it.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{VerifyError, Waiting};
+use crate::backoff::wait_after;
 use crate::poll::foreign::foreign_owner;
 use crate::poll::paging::{Follows, Place, has_nameless};
 use crate::poll::recovery::{self, BadAnswer, Elsewhere, NextStep, Patience, Situation};
-use crate::poll::turn::Hands;
+use crate::poll::turn::PollContext;
 use crate::position::{Cursor, Source, Window};
 use crate::store::{GapCause, StoreError};
 use crate::task;
@@ -24,6 +24,12 @@ pub(super) const MAX_PAGES: u64 = 100_000;
 /// How many bad answers in a row, about any stretch, end it: each wait is twice the one before, from a second, so two minutes
 /// in all.
 const MAX_TRIES: u32 = 8;
+
+/// The wait after the first of them.
+const FIRST_WAIT: TimeDelta = TimeDelta::seconds(1);
+
+/// The longest wait.
+const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(2);
 
 /// What is read next.
 pub(super) enum Read {
@@ -39,7 +45,7 @@ pub(super) enum Read {
 
 /// Reads a stretch, oldest first.
 pub(super) struct Reader {
-    hands: Hands,
+    context: PollContext,
     source: Source,
     whole: Window,
     /// What is still to be read, the earliest last.
@@ -95,10 +101,10 @@ impl Scan {
 }
 
 impl Reader {
-    pub(super) fn new(hands: Hands, source: Source, window: Window) -> Self {
+    pub(super) fn new(context: PollContext, source: Source, window: Window) -> Self {
         Self {
-            limit: hands.settings.page_size,
-            hands,
+            limit: context.settings.page_size,
+            context,
             source,
             whole: window,
             pieces: vec![window],
@@ -170,7 +176,7 @@ impl Reader {
     }
 
     fn most(&self, limit: u32) -> u32 {
-        limit.min(self.hands.settings.page_size)
+        limit.min(self.context.settings.page_size)
     }
 
     /// One page, and what follows it, or why it cannot be used.
@@ -183,7 +189,7 @@ impl Reader {
         let page = page.and_then(|page| match foreign_owner(&self.source, &page) {
             None => Ok(page),
             Some(owner) => {
-                let owner = self.hands.upstream.hide_credentials(&owner);
+                let owner = self.context.upstream.hide_credentials(&owner);
                 Err(VerifyError::Foreign(owner))
             }
         });
@@ -284,7 +290,7 @@ impl Reader {
         Situation {
             window: scan.piece,
             limit: self.limit,
-            page_size: self.hands.settings.page_size,
+            page_size: self.context.settings.page_size,
             has_cursor: scan.cursor.is_some(),
             is_narrowed: scan.piece != self.whole,
             count: self.count,
@@ -295,14 +301,13 @@ impl Reader {
         }
     }
 
-    /// Asks for a second near a piece that was read before.
+    /// Requests a second near a piece that was read before, or one of long before if there is none.
     async fn look_elsewhere(&mut self, piece: Window) -> Result<Elsewhere, VerifyError> {
-        let (store, source) = (self.hands.store.clone(), self.source.clone());
+        let (store, source) = (self.context.store.clone(), self.source.clone());
         let progress = task::blocking(move || store.progress(&source)).await?;
         let proven: Vec<Window> = progress.proven.iter().map(|one| one.window).collect();
-        let Some(other) = recovery::elsewhere(&proven, piece) else {
-            return Ok(Elsewhere::Unknown);
-        };
+        let other = recovery::elsewhere(&proven, piece)
+            .unwrap_or_else(|| recovery::long_before(piece, self.count));
         Ok(match self.fetch(other.widened(), None, 1).await? {
             Ok(_) => Elsewhere::Answered(TimeDelta::zero()),
             Err(_) => Elsewhere::Down,
@@ -316,11 +321,11 @@ impl Reader {
         limit: u32,
     ) -> Result<Result<LogPage, UpstreamError>, StoreError> {
         let permit = self.permit().await?;
-        let upstream = &self.hands.upstream;
+        let upstream = &self.context.upstream;
         let page = upstream
             .fetch_log_page(permit, &self.source, asked, cursor, limit)
             .await;
-        self.hands.save_wait().await?;
+        self.context.save_wait().await?;
         Ok(page)
     }
 
@@ -333,8 +338,9 @@ impl Reader {
         if self.waits + 1 >= MAX_TRIES {
             return Err(error);
         }
-        let wait = Duration::from_secs(1 << self.waits);
         self.waits += 1;
+        let wait = wait_after(self.waits, FIRST_WAIT, LONGEST_WAIT);
+        let wait = wait.to_std().unwrap_or_default();
         tell(Waiting {
             error: &error,
             wait,
@@ -346,14 +352,14 @@ impl Reader {
     /// Leave to make a call, when there is some; the budget is written down before it is spent. What a service beside us was
     /// told to wait holds for us too.
     async fn permit(&self) -> Result<Permit, StoreError> {
-        let quota = self.hands.upstream.quota();
+        let quota = self.context.upstream.quota();
         loop {
-            let hands = self.hands.clone();
-            task::blocking(move || hands.heed_others()).await?;
-            let now = self.hands.clock.steady();
+            let context = self.context.clone();
+            task::blocking(move || context.heed_others()).await?;
+            let now = self.context.clock.steady();
             match quota.take(now) {
                 Ok(permit) => {
-                    self.hands.save(permit.to_save).await?;
+                    self.context.save(permit.to_save).await?;
                     return Ok(permit);
                 }
                 Err(until) => {

@@ -24,16 +24,16 @@ impl Verify {
     /// [`VerifyError`]; what was put back before stays.
     pub async fn repair(self) -> Result<Repair, VerifyError> {
         let mut repair = Repair::default();
-        let (store, source) = (self.hands.store.clone(), self.source.clone());
+        let (store, source) = (self.context.store.clone(), self.source.clone());
         let mut tell = |Waiting { error, wait }: Waiting<'_>| {
             warn!(error = %error, retry_in.seconds = wait.as_secs(), "A page for a repair could not be read; retrying.");
         };
-        let mut reader = Reader::new(self.hands, self.source, self.window);
+        let mut reader = Reader::new(self.context, self.source, self.window);
         while let Some(read) = reader.next(&mut tell).await? {
             match read {
                 Read::Begun | Read::ResumedFrom(_) => {}
                 Read::LeftOut(window, _) => {
-                    info!(window.stretch = %window, "A stretch cannot be read, so nothing in it is repaired.");
+                    info!(window.stretch = %window, "A time range cannot be read, so nothing in it is repaired.");
                     repair.unread.push(window);
                 }
                 Read::Page(page, _) => {

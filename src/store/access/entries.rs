@@ -1,7 +1,10 @@
 //! The access log: who asked what, when, from where, and how much was answered.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use chrono::{DateTime, Utc};
-use rusqlite::{Row, named_params};
+use rusqlite::{Connection, Row, named_params};
 
 use super::database::AccessStore;
 use crate::clock::from_micros;
@@ -45,44 +48,67 @@ pub struct AccessPage {
     pub next_before: Option<i64>,
 }
 
+/// The place of a line in the access log, known once the line is written. A clone is the same place.
+#[derive(Debug, Clone, Default)]
+pub struct AccessLine(Arc<AtomicI64>);
+
+impl AccessLine {
+    /// The id of the row; 0 if it is not written yet.
+    fn id(&self) -> i64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// One change of the access log.
+#[derive(Debug, Clone)]
+pub enum AccessChange {
+    /// Adds a line.
+    Add(AccessEntry, AccessLine),
+    /// Completes the line of a streamed answer, once. A line that was never written stays unwritten.
+    Complete {
+        /// Which line.
+        line: AccessLine,
+        /// How many things the answer had in all.
+        results: u64,
+        /// How long it took.
+        duration_ms: u64,
+    },
+}
+
 impl AccessStore {
-    /// Adds a line, and returns its id.
+    /// Makes changes in their order and in one transaction.
     ///
     /// # Errors
-    /// What the database says. A question whose line cannot be written must not be answered.
-    pub fn record(&self, entry: &AccessEntry) -> Result<i64, StoreError> {
+    /// [`StoreError`] if the database fails; then no change is made. A question whose line cannot be written must not be
+    /// answered.
+    pub fn apply_changes<'a>(
+        &self,
+        changes: impl IntoIterator<Item = &'a AccessChange>,
+    ) -> Result<(), StoreError> {
         self.write(|db| {
-            let mut insert = db.prepare_cached(
-                "INSERT INTO access (time_us, principal, address, action, route, parameters, results, duration_ms, status)
-                 VALUES (:time, :principal, :address, :action, :route, :parameters, :results, :duration, :status)",
-            )?;
-            insert.execute(named_params! {
-                ":time": entry.time.timestamp_micros(),
-                ":principal": entry.principal,
-                ":address": entry.address,
-                ":action": entry.action,
-                ":route": entry.route,
-                ":parameters": cut(&entry.parameters),
-                ":results": entry.results,
-                ":duration": entry.duration_ms,
-                ":status": entry.status,
-            })?;
-            Ok(db.last_insert_rowid())
+            for change in changes {
+                match change {
+                    // After a failure the same line is added again, and has another id then.
+                    AccessChange::Add(entry, line) => {
+                        line.0.store(add(db, entry)?, Ordering::Release);
+                    }
+                    AccessChange::Complete {
+                        line,
+                        results,
+                        duration_ms,
+                    } => complete(db, line.id(), *results, *duration_ms)?,
+                }
+            }
+            Ok(())
         })
     }
 
-    /// Completes the line of an answer that was streamed: what it had in all, and how long it took.
+    /// Adds a line.
     ///
     /// # Errors
-    /// What the database says.
-    pub fn complete(&self, id: i64, results: u64, duration_ms: u64) -> Result<(), StoreError> {
-        self.write(|db| {
-            db.execute(
-                "UPDATE access SET results = ?2, duration_ms = ?3 WHERE id = ?1 AND duration_ms IS NULL",
-                (id, results, duration_ms),
-            )?;
-            Ok(())
-        })
+    /// [`StoreError`] if the database fails.
+    pub fn record(&self, entry: &AccessEntry) -> Result<(), StoreError> {
+        self.write(|db| add(db, entry).map(drop))
     }
 
     /// The newest lines, at most `limit`, of those with an id below `before`.
@@ -125,6 +151,34 @@ impl AccessStore {
             Ok(deleted == DELETED_AT_ONCE)
         })
     }
+}
+
+/// Adds a line, and returns its id.
+fn add(db: &Connection, entry: &AccessEntry) -> Result<i64, StoreError> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO access (time_us, principal, address, action, route, parameters, results, duration_ms, status)
+         VALUES (:time, :principal, :address, :action, :route, :parameters, :results, :duration, :status)",
+    )?;
+    insert.execute(named_params! {
+        ":time": entry.time.timestamp_micros(),
+        ":principal": entry.principal,
+        ":address": entry.address,
+        ":action": entry.action,
+        ":route": entry.route,
+        ":parameters": cut(&entry.parameters),
+        ":results": entry.results,
+        ":duration": entry.duration_ms,
+        ":status": entry.status,
+    })?;
+    Ok(db.last_insert_rowid())
+}
+
+fn complete(db: &Connection, id: i64, results: u64, duration_ms: u64) -> Result<(), StoreError> {
+    let mut update = db.prepare_cached(
+        "UPDATE access SET results = ?2, duration_ms = ?3 WHERE id = ?1 AND duration_ms IS NULL",
+    )?;
+    update.execute((id, results, duration_ms))?;
+    Ok(())
 }
 
 /// The beginning of a text, at most [`MAX_PARAMETERS_LEN`] bytes of it.
@@ -200,9 +254,18 @@ mod tests {
             parameters: "ü".repeat(MAX_PARAMETERS_LEN),
             ..entry(9)
         };
-        let id = store.record(&streamed).unwrap();
-        store.complete(id, 12, 34).unwrap();
-        store.complete(id, 99, 99).unwrap();
+        let line = AccessLine::default();
+        let complete = |results, duration_ms| AccessChange::Complete {
+            line: line.clone(),
+            results,
+            duration_ms,
+        };
+        let changes = [
+            AccessChange::Add(streamed, line.clone()),
+            complete(12, 34),
+            complete(99, 99),
+        ];
+        store.apply_changes(&changes).unwrap();
         assert!(!store.forget_entries_before(from_micros(3_000_000)).unwrap());
         let left = store.access_entries(None, 10).unwrap().entries;
         assert_eq!(left.len(), 2);

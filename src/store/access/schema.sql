@@ -26,6 +26,12 @@ CREATE TABLE session (
     expires_us  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Finds the sessions that have ended.
+CREATE INDEX session_end ON session (expires_us);
+
+-- Finds the sessions of a token, the oldest first: there is a limit for each token.
+CREATE INDEX session_token ON session (token, created_us);
+
 -- The access log. Rows are only added; those older than `http.access_log` are deleted.
 CREATE TABLE access (
     id           INTEGER PRIMARY KEY AUTOINCREMENT, -- the order in which they were recorded; never given twice

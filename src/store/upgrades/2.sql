@@ -42,6 +42,9 @@ CREATE TABLE damaged (
     problem   TEXT NOT NULL,
     found_us  INTEGER NOT NULL
 ) STRICT;
+CREATE TABLE repaired (
+    seq       INTEGER PRIMARY KEY
+) STRICT;
 CREATE TABLE scrub (
     id        INTEGER PRIMARY KEY CHECK (id = 1),
     position  INTEGER NOT NULL,
@@ -50,6 +53,7 @@ CREATE TABLE scrub (
 ALTER TABLE scan_twin ADD COLUMN time_s INTEGER;
 -- An account has left after two complete lists without it.
 ALTER TABLE source ADD COLUMN unlisted_us INTEGER;
+ALTER TABLE source ADD COLUMN newest_seq INTEGER;
 UPDATE source SET unlisted_us = left_us;
 CREATE TABLE account_list (
     organization  TEXT PRIMARY KEY,

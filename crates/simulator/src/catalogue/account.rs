@@ -9,7 +9,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "members",
         kind: "member",
-        category: "account",
         scope: "accounts",
         noun: "account member",
         path: "/accounts/{account}/members",
@@ -21,7 +20,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "user_tokens",
         kind: "token",
-        category: "account",
         scope: "user",
         noun: "API token",
         path: "/user/tokens",
@@ -33,7 +31,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "account_tokens",
         kind: "token",
-        category: "account",
         scope: "accounts",
         noun: "account API token",
         path: "/accounts/{account}/tokens",
@@ -45,7 +42,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "accounts",
         kind: "account",
-        category: "account",
         scope: "accounts",
         noun: "account settings",
         path: "/accounts",
@@ -57,7 +53,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "zones",
         kind: "zone",
-        category: "account",
         scope: "accounts",
         noun: "zone",
         path: "/zones",
@@ -69,7 +64,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "logpush",
         kind: "job",
-        category: "analytics",
         scope: "accounts",
         noun: "Logpush job",
         path: "/accounts/{account}/logpush/jobs",
@@ -81,7 +75,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "alerting",
         kind: "policy",
-        category: "analytics",
         scope: "accounts",
         noun: "notification policy",
         path: "/accounts/{account}/alerting/v3/policies",
@@ -93,7 +86,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "access",
         kind: "application",
-        category: "zerotrust",
         scope: "accounts",
         noun: "Access application",
         path: "/accounts/{account}/access/apps",
@@ -105,7 +97,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "access",
         kind: "policy",
-        category: "zerotrust",
         scope: "accounts",
         noun: "Access policy",
         path: "/accounts/{account}/access/policies",
@@ -117,7 +108,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "access",
         kind: "service_token",
-        category: "zerotrust",
         scope: "accounts",
         noun: "Access service token",
         path: "/accounts/{account}/access/service_tokens",
@@ -129,7 +119,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "gateway",
         kind: "rule",
-        category: "zerotrust",
         scope: "accounts",
         noun: "Gateway rule",
         path: "/accounts/{account}/gateway/rules",
@@ -141,7 +130,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "gateway",
         kind: "list",
-        category: "zerotrust",
         scope: "accounts",
         noun: "Gateway list",
         path: "/accounts/{account}/gateway/lists",
@@ -153,7 +141,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "tunnels",
         kind: "tunnel",
-        category: "zerotrust",
         scope: "accounts",
         noun: "tunnel",
         path: "/accounts/{account}/cfd_tunnel",
@@ -165,7 +152,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "devices",
         kind: "policy",
-        category: "zerotrust",
         scope: "accounts",
         noun: "device policy",
         path: "/accounts/{account}/devices/policy",
@@ -177,7 +163,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "audit",
         kind: "export",
-        category: "analytics",
         scope: "accounts",
         noun: "audit export",
         path: "/accounts/{account}/audit_exports",

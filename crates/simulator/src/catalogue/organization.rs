@@ -9,7 +9,6 @@ pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
     Product {
         name: "organizations",
         kind: "members",
-        category: "organization",
         scope: "organizations",
         noun: "Member",
         path: "/organizations/{organization}/members",
@@ -21,7 +20,6 @@ pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
     Product {
         name: "organizations",
         kind: "account",
-        category: "organization",
         scope: "organizations",
         noun: "account",
         path: "/accounts",
@@ -33,7 +31,6 @@ pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
     Product {
         name: "organizations",
         kind: "organization",
-        category: "organization",
         scope: "organizations",
         noun: "tenant flags",
         path: "/organizations",
@@ -45,7 +42,6 @@ pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
     Product {
         name: "organizations",
         kind: "profile",
-        category: "organization",
         scope: "organizations",
         noun: "organization profile",
         path: "/organizations/{organization}/profile",
@@ -57,7 +53,6 @@ pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
     Product {
         name: "user_tokens",
         kind: "token",
-        category: "account",
         scope: "user",
         noun: "Token",
         path: "/user/tokens",
@@ -69,7 +64,6 @@ pub(crate) const ORGANIZATION_PRODUCTS: &[Product] = &[
     Product {
         name: "accounts",
         kind: "account",
-        category: "account",
         scope: "organizations",
         noun: "account move",
         path: "/accounts/move",

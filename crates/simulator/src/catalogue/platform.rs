@@ -10,7 +10,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "workers",
         kind: "script",
-        category: "developer",
         scope: "accounts",
         noun: "Worker script",
         path: "/accounts/{account}/workers/scripts",
@@ -22,7 +21,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "workers",
         kind: "route",
-        category: "developer",
         scope: "zones",
         noun: "Worker route",
         path: "/zones/{zone}/workers/routes",
@@ -34,7 +32,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "workers_kv",
         kind: "namespace",
-        category: "developer",
         scope: "accounts",
         noun: "KV namespace",
         path: "/accounts/{account}/storage/kv/namespaces",
@@ -46,7 +43,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "r2",
         kind: "bucket",
-        category: "storage",
         scope: "accounts",
         noun: "R2 bucket",
         path: "/accounts/{account}/r2/buckets",
@@ -58,7 +54,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "d1",
         kind: "database",
-        category: "storage",
         scope: "accounts",
         noun: "D1 database",
         path: "/accounts/{account}/d1/database",
@@ -70,7 +65,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "queues",
         kind: "queue",
-        category: "developer",
         scope: "accounts",
         noun: "queue",
         path: "/accounts/{account}/queues",
@@ -82,7 +76,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "pages",
         kind: "deployment",
-        category: "developer",
         scope: "accounts",
         noun: "Pages deployment",
         path: "/accounts/{account}/pages/projects/site/deployments",
@@ -94,7 +87,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "stream",
         kind: "video",
-        category: "media",
         scope: "accounts",
         noun: "Stream video",
         path: "/accounts/{account}/stream",
@@ -106,7 +98,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "images",
         kind: "variant",
-        category: "media",
         scope: "accounts",
         noun: "image variant",
         path: "/accounts/{account}/images/v1/variants",
@@ -118,7 +109,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "turnstile",
         kind: "widget",
-        category: "security",
         scope: "accounts",
         noun: "Turnstile widget",
         path: "/accounts/{account}/challenges/widgets",
@@ -130,7 +120,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "vectorize",
         kind: "index",
-        category: "storage",
         scope: "accounts",
         noun: "Vectorize index",
         path: "/accounts/{account}/vectorize/v2/indexes",

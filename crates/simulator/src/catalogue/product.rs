@@ -17,8 +17,6 @@ pub(crate) struct Product {
     pub(crate) name: &'static str,
     /// `resource.type`.
     pub(crate) kind: &'static str,
-    /// The product category that holds it.
-    pub(crate) category: &'static str,
     /// `resource.scope`.
     pub(crate) scope: &'static str,
     /// How descriptions call the resource.

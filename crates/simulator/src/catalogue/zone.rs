@@ -10,7 +10,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "dns",
         kind: "record",
-        category: "dns",
         scope: "zones",
         noun: "DNS record",
         path: "/zones/{zone}/dns_records",
@@ -22,7 +21,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "dnssec",
         kind: "dnssec",
-        category: "dns",
         scope: "zones",
         noun: "DNSSEC",
         path: "/zones/{zone}/dnssec",
@@ -34,7 +32,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "zone_settings",
         kind: "setting",
-        category: "performance",
         scope: "zones",
         noun: "setting",
         path: "/zones/{zone}/settings",
@@ -53,7 +50,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "cache",
         kind: "purge",
-        category: "performance",
         scope: "zones",
         noun: "cache purge",
         path: "/zones/{zone}/purge_cache",
@@ -65,7 +61,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "ssl",
         kind: "certificate_pack",
-        category: "ssl",
         scope: "zones",
         noun: "certificate pack",
         path: "/zones/{zone}/ssl/certificate_packs",
@@ -77,7 +72,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "custom_certificates",
         kind: "certificate",
-        category: "ssl",
         scope: "zones",
         noun: "custom certificate",
         path: "/zones/{zone}/custom_certificates",
@@ -89,7 +83,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "rulesets",
         kind: "rule",
-        category: "security",
         scope: "zones",
         noun: "WAF custom rule",
         path: "/zones/{zone}/rulesets/phases/http_request_firewall_custom/rules",
@@ -101,7 +94,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "firewall",
         kind: "access_rule",
-        category: "security",
         scope: "zones",
         noun: "IP access rule",
         path: "/zones/{zone}/firewall/access_rules/rules",
@@ -113,7 +105,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "rate_limits",
         kind: "rate_limit",
-        category: "security",
         scope: "zones",
         noun: "rate limiting rule",
         path: "/zones/{zone}/rate_limits",
@@ -125,7 +116,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "load_balancers",
         kind: "load_balancer",
-        category: "reliability",
         scope: "zones",
         noun: "load balancer",
         path: "/zones/{zone}/load_balancers",
@@ -137,7 +127,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "page_rules",
         kind: "page_rule",
-        category: "performance",
         scope: "zones",
         noun: "page rule",
         path: "/zones/{zone}/pagerules",
@@ -149,7 +138,6 @@ pub(super) const PRODUCTS: &[Product] = &[
     Product {
         name: "healthchecks",
         kind: "healthcheck",
-        category: "reliability",
         scope: "zones",
         noun: "health check",
         path: "/zones/{zone}/healthchecks",

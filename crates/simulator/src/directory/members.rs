@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
+use orgtrail_cloudflare::account::time_text;
 use orgtrail_cloudflare::member::{Empty, MemberForm, UserForm};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -176,17 +177,18 @@ impl NewMember {
 impl SimMember {
     /// A member as upstream writes one.
     pub(crate) fn describe(&self) -> Value {
+        let created = time_text(self.created);
         json!(MemberForm {
-            create_time: self.created,
+            create_time: Some(created.as_str().into()),
             id: &self.id,
             meta: Empty {},
-            status: &self.status,
-            update_time: self.created,
+            status: Some(&self.status),
+            update_time: Some(created.as_str().into()),
             user: UserForm {
-                email: &self.email,
-                id: &self.user_id,
+                email: Some(&self.email),
+                id: Some(&self.user_id),
                 name: &self.name,
-                two_factor_authentication_enabled: !self.name.is_empty(),
+                two_factor_authentication_enabled: Some(!self.name.is_empty()),
             },
         })
     }

@@ -1,22 +1,25 @@
 //! A field's values: exact, by their looks, or between two ends.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
-use tantivy::query::{BooleanQuery, Occur};
+use tantivy::Term;
+use tantivy::query::{BooleanQuery, Occur, RangeQuery};
 
 use super::{Lowered, Lowering};
 use crate::engine::error::EngineError;
 use crate::engine::tantivy::any_path::AnyPath;
+use crate::engine::tantivy::bounded::Bounded;
 use crate::engine::tantivy::one_of::OneOf;
 use crate::engine::tantivy::places::Places;
 use crate::engine::tantivy::schema::{Mark, OTHER_TIME};
 use crate::engine::tantivy::sets::Set;
 use crate::engine::values::TIME_PATH;
 use crate::field::{Kind, MAX_VALUE_LEN, Number, Part, fields_of, folded};
-use crate::query::Interval;
 use crate::query::automaton::Automaton;
 use crate::query::value_test::ValueTest;
 use crate::query::words;
+use crate::query::{self, Interval};
 
 impl Lowering<'_> {
     /// A value, as a whole or as it is listed; a number outside the table of fields in every spelling.
@@ -145,9 +148,36 @@ impl Lowering<'_> {
         {
             return self.happened(*since_us, *before_us);
         }
+        if path.eq_ignore_ascii_case("seq")
+            && let Some(places) = self.places_between(interval)
+        {
+            return places;
+        }
         let test = ValueTest::within(interval);
         let (_, field, prefix) = self.shape.place_of(path);
         self.gathered(Set::Terms(self.terms(field, prefix, Vec::new(), test)))
+    }
+
+    /// Places in the log between two whole numbers: a column has them. `None` for other bounds.
+    fn places_between(&self, interval: &Interval) -> Option<Lowered> {
+        let Interval::Values { lower, upper } = interval else {
+            return None;
+        };
+        let bound = |bound: &query::Bound| {
+            let place = |text: &str| {
+                let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+                let place = text.parse().ok().filter(|_| is_plain)?;
+                Some(Term::from_field_u64(self.shape.seq, place))
+            };
+            Some(match bound {
+                query::Bound::Open => Bound::Unbounded,
+                query::Bound::Including(text) => Bound::Included(place(text)?),
+                query::Bound::Excluding(text) => Bound::Excluded(place(text)?),
+            })
+        };
+        let places = RangeQuery::new(bound(lower)?, bound(upper)?);
+        let bounded = Bounded::new(Box::new(places), self.snapshot.budget());
+        Some(Box::new(bounded))
     }
 
     /// `action.time` in a stretch: mostly what events are ordered by, and for the others their own values.

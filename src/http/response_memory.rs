@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, HttpBody as _};
@@ -20,8 +20,9 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::AppState;
 use super::admission::KeptTurn;
-use super::line::Client;
+use super::connection::Client;
 use super::problem::Problem;
+use crate::sync::lock;
 
 /// The most bytes of unread answers: 64 MiB in all, less what small answers may take.
 pub(super) const MAX_UNREAD_BYTES: usize = 56 * 1024 * 1024;
@@ -41,7 +42,7 @@ const MAX_WAITING_ANSWERS: usize = 4;
 
 /// The room for unread answers. A clone is the same one.
 #[derive(Clone)]
-pub(super) struct Unread(Arc<Inner>);
+pub(super) struct ResponseMemory(Arc<Inner>);
 
 struct Inner {
     most: usize,
@@ -69,13 +70,13 @@ struct Answer {
     client: Option<Arc<Client>>,
 }
 
-impl Default for Unread {
+impl Default for ResponseMemory {
     fn default() -> Self {
         Self::new(MAX_UNREAD_BYTES, SLOW_AFTER, ROOM_WITHIN)
     }
 }
 
-impl Unread {
+impl ResponseMemory {
     /// Room for `most` bytes, for which an answer waits `within` some time; who keeps some of it longer than `slow_after` may be
     /// closed.
     pub(super) fn new(most: usize, slow_after: Duration, within: Duration) -> Self {
@@ -94,7 +95,7 @@ impl Unread {
         if bytes.len() <= SMALL_BYTES {
             return Some(bytes);
         }
-        let mut patience = pin!(tokio::time::sleep(self.0.within));
+        let mut timeout = pin!(tokio::time::sleep(self.0.within));
         loop {
             // Registered before looking: what becomes free meanwhile wakes the next look.
             let mut freed = pin!(self.0.freed.notified());
@@ -105,12 +106,12 @@ impl Unread {
             self.close_slow(bytes.len());
             tokio::select! {
                 () = freed => {}
-                () = &mut patience => return None,
+                () = &mut timeout => return None,
             }
         }
     }
 
-    /// As [`Unread::hold`], for an answer whose question still has its turn, which is given back at the end or when the answer
+    /// As [`ResponseMemory::hold`], for an answer whose question still has its turn, which is given back at the end or when the answer
     /// begins to wait for room. Few may wait.
     async fn hold_whole(
         &self,
@@ -135,10 +136,7 @@ impl Unread {
     }
 
     fn answers(&self) -> MutexGuard<'_, Answers> {
-        self.0
-            .answers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.answers)
     }
 
     fn take(&self, bytes: usize, client: Option<&Arc<Client>>) -> Option<Room> {
@@ -156,8 +154,8 @@ impl Unread {
             client: client.cloned(),
         };
         answers.kept.insert(id, answer);
-        let unread = self.clone();
-        Some(Room { unread, id })
+        let memory = self.clone();
+        Some(Room { memory, id })
     }
 
     /// Closes as many slow connections as it takes for an answer of so many bytes to have room.
@@ -178,18 +176,18 @@ impl Unread {
 
 /// Room for one answer, or a piece of one.
 struct Room {
-    unread: Unread,
+    memory: ResponseMemory,
     id: u64,
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let mut answers = self.unread.answers();
+        let mut answers = self.memory.answers();
         if let Some(answer) = answers.kept.remove(&self.id) {
             answers.bytes -= answer.bytes;
         }
         drop(answers);
-        self.unread.0.freed.notify_waiters();
+        self.memory.0.freed.notify_waiters();
     }
 }
 
@@ -220,7 +218,7 @@ pub(super) async fn hold_answer(
         let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
             return Problem::internal().into_response();
         };
-        match app.unread.hold_whole(bytes, client.as_ref()).await {
+        match app.response_memory.hold_whole(bytes, client.as_ref()).await {
             Ok(bytes) => Response::from_parts(parts, Body::from(bytes)),
             Err(problem) => problem.into_response(),
         }
@@ -241,23 +239,23 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_has_room_again_when_the_last_of_another_is_gone() {
-        let unread = Unread::new(MANY + MANY / 2, NEVER, NEVER);
-        let first = unread.hold(bytes(), None).await.unwrap();
+        let memory = ResponseMemory::new(MANY + MANY / 2, NEVER, NEVER);
+        let first = memory.hold(bytes(), None).await.unwrap();
         let rest = first.slice(MANY - 1..);
         drop(first);
-        assert!(unread.take(MANY, None).is_none(), "a part is left");
-        let waiting = unread.hold(bytes(), None);
+        assert!(memory.take(MANY, None).is_none(), "a part is left");
+        let waiting = memory.hold(bytes(), None);
         let (second, ()) = tokio::join!(waiting, async { drop(rest) });
         assert_eq!(second.unwrap().len(), MANY);
-        assert_eq!(unread.answers().bytes, 0, "nothing is counted twice");
+        assert_eq!(memory.answers().bytes, 0, "nothing is counted twice");
     }
 
     #[tokio::test]
     async fn small_answers_need_no_room_and_large_ones_do_not_wait_for_ever() {
-        let unread = Unread::new(MANY, NEVER, Duration::ZERO);
-        let _first = unread.hold(bytes(), None).await.unwrap();
+        let memory = ResponseMemory::new(MANY, NEVER, Duration::ZERO);
+        let _first = memory.hold(bytes(), None).await.unwrap();
         let small = Bytes::from_static(b"{\"status\":\"ok\"}");
-        assert!(unread.hold(small, None).await.is_some());
-        assert!(unread.hold(bytes(), None).await.is_none());
+        assert!(memory.hold(small, None).await.is_some());
+        assert!(memory.hold(bytes(), None).await.is_none());
     }
 }

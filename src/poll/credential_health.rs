@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::lane::Lane;
+use super::schedule::SourceSchedule;
 use crate::health::REFUSED_AFTER;
 
 /// So many sources that were answered before must be refused, if there are so many.
@@ -16,7 +16,7 @@ const ENOUGH_REFUSALS: u32 = 20;
 
 /// The refusals of a credential's sources since one of them was answered.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Standing {
+pub(super) struct CredentialHealth {
     /// When the first one came.
     since: Option<DateTime<Utc>>,
     refusals: u32,
@@ -28,7 +28,7 @@ pub(super) struct Standing {
 
 /// What follows from a refusal.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Judgement {
+pub(super) enum CredentialVerdict {
     /// It is not known yet; the sources go on, each by itself.
     Open,
     /// A source that was answered before is to be tried, to find out.
@@ -37,7 +37,7 @@ pub(super) enum Judgement {
     Refused,
 }
 
-impl Standing {
+impl CredentialHealth {
     /// A source was answered.
     pub(super) fn answered(&mut self) {
         *self = Self::default();
@@ -52,16 +52,18 @@ impl Standing {
     /// What is known of the credential with the refusals so far.
     pub(super) fn judge<'a>(
         &mut self,
-        lanes: impl Iterator<Item = &'a Lane>,
+        schedules: impl Iterator<Item = &'a SourceSchedule>,
         now: DateTime<Utc>,
-    ) -> Judgement {
+    ) -> CredentialVerdict {
         let (mut answered, mut heard, mut untried) = (0, 0, false);
-        for lane in lanes {
-            let is_refused = lane.refused_since.is_some();
-            answered += usize::from(lane.answered_at.is_some());
+        for schedule in schedules {
+            let is_refused = schedule.refused_since.is_some();
+            answered += usize::from(schedule.answered_at.is_some());
             // One that was refused before says nothing of the credential: it may have lost its access long ago.
-            let is_heard = lane.last_refused.is_some_and(|at| Some(at) >= self.since);
-            heard += usize::from(lane.answered_at.is_some() && is_heard);
+            let is_heard = schedule
+                .last_refused
+                .is_some_and(|at| Some(at) >= self.since);
+            heard += usize::from(schedule.answered_at.is_some() && is_heard);
             untried |= !is_refused;
         }
         let is_early = self.since.is_none_or(|since| now - since < REFUSED_AFTER);
@@ -71,9 +73,9 @@ impl Standing {
             _ => heard >= answered.min(WITNESSES),
         };
         match (is_early, self.is_enough) {
-            (true, _) => Judgement::Open,
-            (false, true) => Judgement::Refused,
-            (false, false) => Judgement::AskAWitness,
+            (true, _) => CredentialVerdict::Open,
+            (false, true) => CredentialVerdict::Refused,
+            (false, false) => CredentialVerdict::AskAWitness,
         }
     }
 

@@ -1,8 +1,7 @@
-//! The line to each client: one that does not take what it is sent is closed, and so is one that does not come to the point.
+//! Closes connections whose client reads too slowly, or takes too long to send a request.
 //!
-//! Answers are not made faster than they are taken, so a client that stops reading would keep its answer, and a snapshot of
-//! the index with it, for as long as it likes; and a stop of the service would wait for it. Only the line sees that nothing
-//! moves any more.
+//! Answers are made as fast as they are read. So a client that stops reading would keep its answer, and a snapshot of the index
+//! with it, for any time, and would delay a stop of the service. Only the connection notices that no bytes move any more.
 //!
 //! The number of connections is bounded, because each takes a handle that the log and the index may need. At the bound the
 //! connection that is idle longest is closed for the new one.
@@ -11,7 +10,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -30,15 +29,16 @@ use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::{debug, warn};
 
-use super::problem::Panics;
+use super::panics::Panics;
+use crate::sync::lock;
 
-/// How long a client may take.
+/// The times after which a connection is closed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
-    /// To say what it asks, from when the line is free for it; this ends idle lines, too.
-    pub(super) hearing: Duration,
-    /// Before it takes some of what it is sent.
-    pub(super) stalling: Duration,
+pub(super) struct Timeouts {
+    /// For receiving the head of a request, from the end of the answer before it; so it closes idle connections, too.
+    pub(super) request_header: Duration,
+    /// For a write during which the client reads nothing.
+    pub(super) write_stall: Duration,
 }
 
 /// The most bytes of a request's head that are read: longer addresses and headers are refused.
@@ -57,19 +57,19 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 pub(super) async fn answer(
     listener: TcpListener,
     router: Router,
-    (patience, most): (Patience, usize),
+    (timeouts, most): (Timeouts, usize),
     panics: Panics,
     stop: CancellationToken,
     cut: CancellationToken,
 ) {
-    let mut lines = JoinSet::new();
-    let clients = Clients::default();
+    let mut tasks = JoinSet::new();
+    let connections = Connections::default();
     let mut logged: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            // What has ended is let go of.
-            Some(ended) = lines.join_next() => {
+            // Reap finished connections.
+            Some(ended) = tasks.join_next() => {
                 panics.count_if(&ended);
                 continue;
             }
@@ -81,37 +81,37 @@ pub(super) async fn answer(
             Err(error) => {
                 if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
                     logged = Some(Instant::now());
-                    warn!(error = %error, connections = lines.len(), "Connections cannot be accepted; idle ones are closed.");
+                    warn!(error = %error, connections = tasks.len(), "Connections cannot be accepted; idle ones are closed.");
                 }
-                clients.close_idlest();
+                connections.close_longest_idle();
                 tokio::time::sleep(ACCEPT_AGAIN).await;
                 continue;
             }
         };
-        if lines.len() >= most {
+        if tasks.len() >= most {
             // When all are being answered, the new one is refused.
-            if !clients.close_idlest() {
+            if !connections.close_longest_idle() {
                 debug!(
                     connections = most,
                     "A connection is refused: all are in use."
                 );
                 continue;
             }
-            if let Ok(Some(ended)) = tokio::time::timeout(CLOSED_WITHIN, lines.join_next()).await {
+            if let Ok(Some(ended)) = tokio::time::timeout(CLOSED_WITHIN, tasks.join_next()).await {
                 panics.count_if(&ended);
             }
         }
         // A tail's messages are small, and wait for nothing.
         if let Err(error) = stream.set_nodelay(true) {
-            debug!(error = %error, "A client's line sends in its own time.");
+            debug!(error = %error, "TCP_NODELAY could not be set.");
         }
-        let client = clients.add(address.ip(), cut.child_token());
-        let line = Line::new(stream, patience.stalling, &client.close);
-        let answering = answer_one(line, router.clone(), client, patience, stop.clone());
-        lines.spawn(answering);
+        let client = connections.add(address.ip(), cut.child_token());
+        let connection = Connection::new(stream, timeouts.write_stall, &client.close);
+        let answering = answer_one(connection, router.clone(), client, timeouts, stop.clone());
+        tasks.spawn(answering);
     }
     drop(listener);
-    while let Some(ended) = lines.join_next().await {
+    while let Some(ended) = tasks.join_next().await {
         panics.count_if(&ended);
     }
 }
@@ -126,16 +126,16 @@ fn is_of_client(error: &io::Error) -> bool {
 }
 
 async fn answer_one(
-    line: Line<TcpStream>,
+    connection: Connection<TcpStream>,
     router: Router,
     client: Arc<Client>,
-    patience: Patience,
+    timeouts: Timeouts,
     stop: CancellationToken,
 ) {
     let mut protocol = http1::Builder::new();
     protocol
         .timer(TokioTimer::new())
-        .header_read_timeout(patience.hearing)
+        .header_read_timeout(timeouts.request_header)
         .max_buf_size(MAX_HEAD_BYTES);
     let (router, close) = (TowerToHyperService::new(router), client.close.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -147,7 +147,7 @@ async fn answer_one(
             Ok::<_, Infallible>(answer.map(|body| Tracked { body, _busy: busy }))
         }
     });
-    let mut answering = pin!(protocol.serve_connection(TokioIo::new(line), service));
+    let mut answering = pin!(protocol.serve_connection(TokioIo::new(connection), service));
     let ended = tokio::select! {
         ended = &mut answering => ended,
         () = close.cancelled() => return,
@@ -160,15 +160,15 @@ async fn answer_one(
         }
     };
     if let Err(error) = ended {
-        debug!(error = %error, "A client's line broke off.");
+        debug!(error = %error, "A connection ended with an error.");
     }
 }
 
-/// The clients that are connected.
+/// The open connections.
 #[derive(Default)]
-struct Clients(Mutex<Vec<Weak<Client>>>);
+struct Connections(Mutex<Vec<Weak<Client>>>);
 
-impl Clients {
+impl Connections {
     fn add(&self, address: IpAddr, close: CancellationToken) -> Arc<Client> {
         let client = Arc::new(Client {
             address,
@@ -178,15 +178,15 @@ impl Clients {
                 free_since: Instant::now(),
             }),
         });
-        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = lock(&self.0);
         clients.retain(|client| client.strong_count() > 0);
         clients.push(Arc::downgrade(&client));
         client
     }
 
     /// Closes the connection that is idle longest; says whether any was idle.
-    fn close_idlest(&self) -> bool {
-        let clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn close_longest_idle(&self) -> bool {
+        let clients = lock(&self.0);
         let open = clients.iter().filter_map(Weak::upgrade);
         let idle = open
             .filter(|client| !client.close.is_cancelled())
@@ -199,7 +199,7 @@ impl Clients {
     }
 }
 
-/// One connection, as those see it who answer on it.
+/// One connection, for the handlers that answer on it.
 pub(super) struct Client {
     address: IpAddr,
     close: CancellationToken,
@@ -214,24 +214,24 @@ struct Use {
 }
 
 impl Client {
-    /// Where it is connected from.
+    /// The address of its client.
     pub(super) fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// Closes the connection at once; what is being answered is called off.
+    /// Closes the connection at once; what is being answered is cancelled.
     pub(super) fn close(&self) {
         self.close.cancel();
     }
 
-    /// Since when nothing is answered; `None` while something is.
+    /// Since when it is idle; `None` while a request is being answered.
     fn idle_since(&self) -> Option<Instant> {
-        let used = self.use_.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = lock(&self.use_);
         (used.requests == 0).then_some(used.free_since)
     }
 
     fn count(&self, change: impl FnOnce(usize) -> usize) {
-        let mut used = self.use_.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = lock(&self.use_);
         used.requests = change(used.requests);
         used.free_since = Instant::now();
     }
@@ -279,39 +279,39 @@ impl hyper::body::Body for Tracked {
     }
 }
 
-/// One line. It ends when its client takes nothing of what it is sent for as long as `stall`, or when `cut` is cancelled.
-struct Line<S> {
+/// One connection. It ends when its client reads nothing for as long as `stall`, or when `cut` is cancelled.
+struct Connection<S> {
     stream: S,
     stall: Duration,
     /// Set while a write waits for the client.
-    patience: Option<Pin<Box<Sleep>>>,
+    timeout: Option<Pin<Box<Sleep>>>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-impl<S> Line<S> {
+impl<S> Connection<S> {
     fn new(stream: S, stall: Duration, cut: &CancellationToken) -> Self {
         Self {
             stream,
             stall,
-            patience: None,
+            timeout: None,
             cut: Box::pin(cut.clone().cancelled_owned()),
         }
     }
 
-    /// A write's result; an error when it has waited too long, or the line was cut meanwhile.
+    /// A write's result; an error when it has waited too long, or the connection was cut meanwhile.
     fn or_end<T>(
         &mut self,
         written: Poll<io::Result<T>>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.patience = None;
+            self.timeout = None;
             return written;
         }
-        let patience = self
-            .patience
+        let timeout = self
+            .timeout
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(self.stall)));
-        if patience.as_mut().poll(context).is_ready() || self.is_cut(context) {
+        if timeout.as_mut().poll(context).is_ready() || self.is_cut(context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Poll::Pending
@@ -322,30 +322,30 @@ impl<S> Line<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let line = self.get_mut();
-        let read = Pin::new(&mut line.stream).poll_read(context, buffer);
-        if read.is_pending() && line.is_cut(context) {
+        let connection = self.get_mut();
+        let read = Pin::new(&mut connection.stream).poll_read(context, buffer);
+        if read.is_pending() && connection.is_cut(context) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         read
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let line = self.get_mut();
-        let written = Pin::new(&mut line.stream).poll_write(context, bytes);
-        line.or_end(written, context)
+        let connection = self.get_mut();
+        let written = Pin::new(&mut connection.stream).poll_write(context, bytes);
+        connection.or_end(written, context)
     }
 
     fn poll_write_vectored(
@@ -353,9 +353,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let line = self.get_mut();
-        let written = Pin::new(&mut line.stream).poll_write_vectored(context, slices);
-        line.or_end(written, context)
+        let connection = self.get_mut();
+        let written = Pin::new(&mut connection.stream).poll_write_vectored(context, slices);
+        connection.or_end(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -363,15 +363,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let line = self.get_mut();
-        let flushed = Pin::new(&mut line.stream).poll_flush(context);
-        line.or_end(flushed, context)
+        let connection = self.get_mut();
+        let flushed = Pin::new(&mut connection.stream).poll_flush(context);
+        connection.or_end(flushed, context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let line = self.get_mut();
-        let shut = Pin::new(&mut line.stream).poll_shutdown(context);
-        line.or_end(shut, context)
+        let connection = self.get_mut();
+        let shut = Pin::new(&mut connection.stream).poll_shutdown(context);
+        connection.or_end(shut, context)
     }
 }
 
@@ -388,14 +388,14 @@ mod tests {
     async fn a_client_that_takes_nothing_is_given_up_and_one_that_takes_a_little_is_not() {
         let (ours, mut theirs) = duplex(4);
         let cut = CancellationToken::new();
-        let mut line = Line::new(ours, SOON, &cut);
-        let (sent, ()) = tokio::join!(line.write_all(b"more than fits"), async {
+        let mut connection = Connection::new(ours, SOON, &cut);
+        let (sent, ()) = tokio::join!(connection.write_all(b"more than fits"), async {
             let mut taken = [0; 14];
             theirs.read_exact(&mut taken).await.unwrap();
             assert_eq!(&taken, b"more than fits");
         });
         sent.unwrap();
-        let stalled = line.write_all(b"more than fits").await.unwrap_err();
+        let stalled = connection.write_all(b"more than fits").await.unwrap_err();
         assert_eq!(stalled.kind(), io::ErrorKind::TimedOut);
     }
 
@@ -403,7 +403,7 @@ mod tests {
     async fn a_cut_ends_both_directions() {
         let (ours, _theirs) = duplex(4);
         let cut = CancellationToken::new();
-        let (mut reading, mut writing) = tokio::io::split(Line::new(ours, NEVER, &cut));
+        let (mut reading, mut writing) = tokio::io::split(Connection::new(ours, NEVER, &cut));
         let mut byte = [0; 1];
         let (read, written, ()) = tokio::join!(
             reading.read_exact(&mut byte),

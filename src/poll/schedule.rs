@@ -1,21 +1,22 @@
 //! What one source needs next: pure decisions from how far it has come, the settings and the time.
 //!
-//! How far a source has come is always what the log says; a lane only remembers when to look again, and how often it
+//! How far a source has come is always what the log says; this only remembers when to look again, and how often it
 //! failed. Failures are counted for each kind of window, so that a sweep that always fails delays neither what is new nor
 //! history. It makes no calls.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::backoff::wait_after;
 use crate::health::REFUSED_AFTER;
 use crate::ledger;
 use crate::position::{Source, WindowKind};
 use crate::store::{OpenWindow, Progress};
 
+use super::next_window::next_backfill;
 use super::pace::{Need, Pace};
 use super::recovery::Elsewhere;
 use super::settings::Settings;
 use super::skew::Now;
-use super::stretch::next_backfill;
 use super::turn::Look;
 
 /// A window that ends this close to the present has reached it: whole seconds, upstream's clock and the way of the answer
@@ -43,7 +44,7 @@ pub(super) const SLOW: TimeDelta = TimeDelta::seconds(5);
 
 /// One source, between its turns.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct SourceSchedule {
     pub(super) source: Source,
     /// As the log had it after the last turn; `None` when it must be read again.
     progress: Option<Progress>,
@@ -59,6 +60,11 @@ pub(super) struct Lane {
     interval: TimeDelta,
     /// When the next sweep is due.
     sweep_due: Option<DateTime<Utc>>,
+    /// No sweep begins before this, although one is due.
+    sweep_not_before: DateTime<Utc>,
+    /// Without upstream's clock no sweep can be sealed, and all stay due: where the last one ended, so that the next one
+    /// goes on there.
+    swept_to: Option<DateTime<Utc>>,
     /// Whether history is to be read.
     has_backfill: bool,
     /// The failures of each kind of window, in the order of [`WindowKind::ALL`].
@@ -80,7 +86,7 @@ pub(super) struct Lane {
     /// When the first of those scans started over.
     unfinished_since: [DateTime<Utc>; 3],
     /// Since when another stretch of the source has been answered while a window of each kind was not.
-    alone_since: [Option<DateTime<Utc>>; 3],
+    answered_elsewhere_since: [Option<DateTime<Utc>>; 3],
     /// Whether another stretch is asked for with a turn of its own, for each kind.
     looks: [Look; 3],
     /// Without upstream's clock: how far what is new has been read, if that is not the present.
@@ -108,9 +114,8 @@ impl Retry {
 
     /// Another failure: the wait doubles from `first`, up to `longest`.
     fn fail(&mut self, first: TimeDelta, longest: TimeDelta, now: DateTime<Utc>) {
-        let doublings = self.failures.min(16);
         self.failures = self.failures.saturating_add(1);
-        self.not_before = now + (first * (1 << doublings)).min(longest);
+        self.not_before = now + wait_after(self.failures, first, longest);
     }
 }
 
@@ -148,11 +153,11 @@ impl Wants {
 pub(super) struct Live {
     /// How many of its intervals have passed since its last turn.
     pub(super) urgency: f64,
-    /// Whether it is due; otherwise it is welcome while nothing else is.
+    /// Due now. If false, it is scanned only when nothing else is due.
     pub(super) is_due: bool,
 }
 
-impl Lane {
+impl SourceSchedule {
     pub(super) fn new(source: Source, settings: &Settings, now: DateTime<Utc>) -> Self {
         Self {
             source,
@@ -163,6 +168,8 @@ impl Lane {
             wanted_interval: settings.interval,
             interval: settings.interval,
             sweep_due: None,
+            sweep_not_before: now,
+            swept_to: None,
             has_backfill: false,
             retries: [Retry::none(now); 3],
             help: Retry::none(now),
@@ -173,7 +180,7 @@ impl Lane {
             was_slow: false,
             unfinished: [0; 3],
             unfinished_since: [now; 3],
-            alone_since: [None; 3],
+            answered_elsewhere_since: [None; 3],
             looks: [Look::NotNeeded; 3],
             read_to: None,
             is_busy: false,
@@ -280,7 +287,7 @@ impl Lane {
         self.is_stuck() || is_read
     }
 
-    /// Whether whoever waits in front of it should go on without it.
+    /// Whether a foreground backfill should continue without this source.
     fn is_stuck(&self) -> bool {
         let mut retries = self.retries.iter();
         self.needs_help || retries.any(|retry| retry.failures >= MAX_FAILURES)
@@ -311,21 +318,22 @@ impl Lane {
     }
 
     /// Takes in how far the source has come.
-    pub(super) fn came_to(&mut self, progress: Progress, settings: &Settings, now: Now) {
+    pub(super) fn set_progress(&mut self, progress: Progress, settings: &Settings, now: Now) {
         let until = |due: DateTime<Utc>| now.steady + (due - now.wall);
         self.sweep_due = match progress.open(WindowKind::Sweep) {
             Some(_) => Some(now.steady),
             None => ledger::sweep_at(&progress.to_sweep, &settings.sweeps, now.wall).map(until),
         };
+        self.sweep_due = self.sweep_due.map(|due| due.max(self.sweep_not_before));
         self.has_backfill = progress.open(WindowKind::Backfill).is_some()
             || next_backfill(&progress, settings, now.wall).is_some();
         self.progress = Some(progress);
     }
 
     /// A page of a window of that kind was kept.
-    pub(super) fn went_well(&mut self, kind: WindowKind, now: DateTime<Utc>) {
+    pub(super) fn record_success(&mut self, kind: WindowKind, now: DateTime<Utc>) {
         self.retries[index(kind)] = Retry::none(now);
-        self.alone_since[index(kind)] = None;
+        self.answered_elsewhere_since[index(kind)] = None;
         self.looks[index(kind)] = Look::NotNeeded;
         self.answered(now);
     }
@@ -358,17 +366,17 @@ impl Lane {
     fn heard_elsewhere(&mut self, kind: WindowKind, elsewhere: Elsewhere, now: DateTime<Utc>) {
         match elsewhere {
             Elsewhere::Answered(_) => {
-                self.alone_since[index(kind)].get_or_insert(now);
+                self.answered_elsewhere_since[index(kind)].get_or_insert(now);
                 self.answered(now);
             }
-            Elsewhere::Down => self.alone_since[index(kind)] = None,
+            Elsewhere::Down => self.answered_elsewhere_since[index(kind)] = None,
             Elsewhere::Unknown | Elsewhere::NoCall | Elsewhere::NotAsked => {}
         }
     }
 
     /// Since when another stretch of the source has been answered while a window of that kind was not.
-    pub(super) fn alone_since(&self, kind: WindowKind) -> Option<DateTime<Utc>> {
-        self.alone_since[index(kind)]
+    pub(super) fn answered_elsewhere_since(&self, kind: WindowKind) -> Option<DateTime<Utc>> {
+        self.answered_elsewhere_since[index(kind)]
     }
 
     /// Without upstream's clock: how far what is new has been read, if that is not the present.
@@ -377,12 +385,22 @@ impl Lane {
     }
 
     /// What is new has been read up to there, and cannot be claimed yet. What follows is read at once.
-    pub(super) fn has_read_to(&mut self, before: DateTime<Utc>, settings: &Settings, now: Now) {
+    pub(super) fn set_read_to(&mut self, before: DateTime<Utc>, settings: &Settings, now: Now) {
         let is_short = now.wall - before >= settings.interval + NEAR;
         self.read_to = is_short.then_some(before);
         if is_short {
             (self.live_due, self.live_by) = (now.steady, now.steady);
         }
+    }
+
+    /// Where the last sweep ended that could not be sealed; `None` when sweeps are sealed.
+    pub(super) fn swept_to(&self) -> Option<DateTime<Utc>> {
+        self.swept_to
+    }
+
+    /// A sweep ended there: one that could not be sealed is followed by what comes after it.
+    pub(super) fn set_swept_to(&mut self, before: DateTime<Utc>, is_sealed: bool) {
+        self.swept_to = (!is_sealed).then_some(before);
     }
 
     /// Upstream's clock is known.
@@ -393,7 +411,7 @@ impl Lane {
     /// A scan of that kind is over, whatever came of it.
     pub(super) fn finished(&mut self, kind: WindowKind) {
         self.unfinished[index(kind)] = 0;
-        self.alone_since[index(kind)] = None;
+        self.answered_elsewhere_since[index(kind)] = None;
         self.looks[index(kind)] = Look::NotNeeded;
     }
 
@@ -455,10 +473,9 @@ impl Lane {
         let later = now.steady + settings.interval;
         match kind {
             WindowKind::Live => (self.live_due, self.live_by) = (later, later),
-            // Nobody waits for a sweep.
             WindowKind::Sweep => {
-                let later = now.steady + settings.max_interval;
-                self.sweep_due = self.sweep_due.map(|due| due.max(later));
+                self.sweep_not_before = now.steady + settings.max_interval;
+                self.sweep_due = self.sweep_due.map(|due| due.max(self.sweep_not_before));
             }
             WindowKind::Backfill => self.has_backfill = false,
         }
@@ -472,9 +489,9 @@ impl Lane {
         now: DateTime<Utc>,
     ) {
         if self.asked_for_more(kind, window, now) {
-            let doublings = self.unfinished[index(kind)].min(16);
+            let failures = self.unfinished[index(kind)].saturating_add(1);
             self.retries[index(kind)].not_before =
-                now + (FIRST_RETRY * (1 << doublings)).min(LONGEST_RETRY);
+                now + wait_after(failures, FIRST_RETRY, LONGEST_RETRY);
         }
     }
 
@@ -591,38 +608,38 @@ mod tests {
     fn history_alone_begins_with_a_live_window_and_ends() {
         let now = both(at("03T10:00:00"));
         let source = Source::account("a").unwrap();
-        let mut lane = Lane::new(source, &settings(), now.steady);
-        let wants = |lane: &Lane| {
-            let wants = lane.wants_for_history(now.steady);
+        let mut schedule = SourceSchedule::new(source, &settings(), now.steady);
+        let wants = |schedule: &SourceSchedule| {
+            let wants = schedule.wants_for_history(now.steady);
             (wants.live.is_some(), wants.backfill)
         };
-        assert_eq!(wants(&lane), (true, false));
+        assert_eq!(wants(&schedule), (true, false));
         let mut progress = Progress {
             live_since: Some(at("03T09:58:00")),
             last_live: last("03T10:00:00", 0),
             ..Progress::default()
         };
-        lane.came_to(progress.clone(), &settings(), now);
-        assert_eq!(wants(&lane), (false, true));
-        assert!(!lane.is_done_with_history());
+        schedule.set_progress(progress.clone(), &settings(), now);
+        assert_eq!(wants(&schedule), (false, true));
+        assert!(!schedule.is_done_with_history());
 
         // A failure is waited out.
-        lane.back_off(WindowKind::Backfill, now.steady);
-        assert_eq!(wants(&lane), (false, false));
-        let again = lane.wake_for_history(now.steady).unwrap();
+        schedule.back_off(WindowKind::Backfill, now.steady);
+        assert_eq!(wants(&schedule), (false, false));
+        let again = schedule.wake_for_history(now.steady).unwrap();
         assert_eq!(again, now.steady + FIRST_RETRY);
-        assert!(lane.wants_for_history(again).backfill);
+        assert!(schedule.wants_for_history(again).backfill);
 
         progress.backfilled_to = Some(at("01T00:00:00") - TimeDelta::days(1));
-        lane.came_to(progress, &settings(), now);
-        assert!(lane.is_done_with_history());
-        assert_eq!(lane.wake_for_history(now.steady), None);
+        schedule.set_progress(progress, &settings(), now);
+        assert!(schedule.is_done_with_history());
+        assert_eq!(schedule.wake_for_history(now.steady), None);
 
         // One that may not be read is left out at once, and one that fails after a while.
-        let mut refused = Lane::new(lane.source.clone(), &settings(), now.steady);
+        let mut refused = SourceSchedule::new(schedule.source.clone(), &settings(), now.steady);
         refused.wait_for_help(WindowKind::Backfill, now.steady);
         assert!(refused.is_done_with_history());
-        let mut failing = Lane::new(lane.source.clone(), &settings(), now.steady);
+        let mut failing = SourceSchedule::new(schedule.source.clone(), &settings(), now.steady);
         for _ in 1..MAX_FAILURES {
             failing.back_off(WindowKind::Live, now.steady);
             assert!(!failing.is_done_with_history());
@@ -640,11 +657,11 @@ mod tests {
     #[test]
     fn quiet_sources_are_asked_less_often_until_something_happens() {
         let now = at("03T10:00:00");
-        let mut lane = Lane::new(Source::account("a").unwrap(), &settings(), now);
-        lane.progress = Some(Progress::default());
+        let mut schedule = SourceSchedule::new(Source::account("a").unwrap(), &settings(), now);
+        schedule.progress = Some(Progress::default());
         let mut wait_after = |new| {
-            lane.sealed(WindowKind::Live, now, new, &settings(), both(now));
-            (lane.live_due - now).num_seconds()
+            schedule.sealed(WindowKind::Live, now, new, &settings(), both(now));
+            (schedule.live_due - now).num_seconds()
         };
         assert_eq!(
             [0, 0, 0, 0, 0].map(&mut wait_after),
@@ -660,10 +677,10 @@ mod tests {
             ..settings()
         };
         let now = at("03T10:00:00");
-        let mut lane = Lane::new(Source::account("a").unwrap(), &settings, now);
+        let mut schedule = SourceSchedule::new(Source::account("a").unwrap(), &settings, now);
         let mut wait_after = |before| {
-            lane.sealed(WindowKind::Live, at(before), 1, &settings, both(now));
-            (lane.live_due - now).num_seconds()
+            schedule.sealed(WindowKind::Live, at(before), 1, &settings, both(now));
+            (schedule.live_due - now).num_seconds()
         };
         assert_eq!(wait_after("03T09:59:57"), 1);
         assert_eq!(wait_after("03T09:00:00"), 0);
@@ -672,45 +689,45 @@ mod tests {
     #[test]
     fn failures_wait_longer_each_time_and_count_for_their_kind_alone() {
         let now = at("03T10:00:00");
-        let mut lane = Lane::new(Source::account("a").unwrap(), &settings(), now);
+        let mut schedule = SourceSchedule::new(Source::account("a").unwrap(), &settings(), now);
         let progress = Progress {
             live_since: Some(at("03T09:58:00")),
             last_live: last("03T10:00:00", 0),
             ..Progress::default()
         };
-        lane.came_to(progress, &settings(), both(now));
+        schedule.set_progress(progress, &settings(), both(now));
         let waits: Vec<i64> = (0..11)
             .map(|_| {
-                lane.back_off(WindowKind::Backfill, now);
-                (lane.wake_at(now).unwrap() - now).num_seconds()
+                schedule.back_off(WindowKind::Backfill, now);
+                (schedule.wake_at(now).unwrap() - now).num_seconds()
             })
             .collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
-        let wants = lane.wants(now);
+        let wants = schedule.wants(now);
         assert!(wants.live.is_some() && !wants.backfill);
-        assert!(!lane.is_unreliable(WindowKind::Live) && lane.is_failing());
+        assert!(!schedule.is_unreliable(WindowKind::Live) && schedule.is_failing());
         // What goes well for one kind says nothing of the other.
-        lane.went_well(WindowKind::Live, now);
-        assert!(!lane.wants(now).backfill && lane.is_failing());
-        lane.went_well(WindowKind::Backfill, now);
-        assert!(lane.wants(now).backfill && !lane.is_failing());
+        schedule.record_success(WindowKind::Live, now);
+        assert!(!schedule.wants(now).backfill && schedule.is_failing());
+        schedule.record_success(WindowKind::Backfill, now);
+        assert!(schedule.wants(now).backfill && !schedule.is_failing());
     }
 
     #[test]
     fn a_refused_source_is_tried_less_and_less_often_up_to_an_hour() {
         let mut now = at("03T10:00:00");
-        let mut lane = Lane::new(Source::account("a").unwrap(), &settings(), now);
+        let mut schedule = SourceSchedule::new(Source::account("a").unwrap(), &settings(), now);
         let mut refused = Vec::new();
         for _ in 0..16 {
-            let is_reported = lane.refuse(now);
-            assert_eq!(lane.wants(now), Wants::default());
-            let next = lane.wake_at(now).unwrap();
+            let is_reported = schedule.refuse(now);
+            assert_eq!(schedule.wants(now), Wants::default());
+            let next = schedule.wake_at(now).unwrap();
             refused.push(((next - now).num_seconds(), is_reported));
             now = next;
         }
         assert_eq!(refused[2..5], [(20, false), (40, true), (80, true)]);
         assert_eq!(refused[15], (3_600, true));
-        lane.went_well(WindowKind::Live, now);
-        assert!(!lane.refuse(now), "an answer begins anew");
+        schedule.record_success(WindowKind::Live, now);
+        assert!(!schedule.refuse(now), "an answer begins anew");
     }
 }

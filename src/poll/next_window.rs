@@ -55,6 +55,17 @@ pub(super) fn next_window(
     }
 }
 
+/// The next sweep of a source whose last one ended at `swept_to` and could not be sealed.
+pub(super) fn next_sweep_after(
+    progress: &Progress,
+    settings: &Settings,
+    swept_to: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Option<Window> {
+    let (sweeps, page_size) = (&settings.sweeps, settings.page_size);
+    ledger::next_sweep_after(&progress.to_sweep, sweeps, page_size, swept_to, now)
+}
+
 fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Option<Window> {
     let Some(last) = progress.last_live else {
         return Some(first_live(progress, settings, now));

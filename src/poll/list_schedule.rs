@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
 use super::error::TurnError;
+use crate::backoff::wait_after;
 use crate::position::Source;
 use crate::store::{AccountList, SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::{AccountsPage, MembersPage, UpstreamError};
@@ -44,11 +45,13 @@ pub(super) enum Listing {
 }
 
 /// One list of an organization, between its turns.
-pub(super) struct Roll {
+pub(super) struct ListSchedule {
     /// The id of the organization, or of the account that is read by itself.
     pub(super) organization: String,
     pub(super) listing: Listing,
     due: DateTime<Utc>,
+    /// When its last page was requested, so that lists take turns.
+    pub(super) last_page: DateTime<Utc>,
     /// The list as far as it has been read; a turn that reads on takes it away with it.
     list: Option<List>,
     /// Whether it was logged that the credential may not read it.
@@ -68,8 +71,8 @@ pub(super) struct List {
     pub(super) members: Vec<Member>,
     /// Accounts that are configured by themselves: the list has no say in them.
     pub(super) by_themselves: Arc<HashSet<Source>>,
-    /// When its reading began.
-    pub(super) began: Option<DateTime<Utc>>,
+    /// When its reading began, by the earlier of our clock and upstream's.
+    began: Option<DateTime<Utc>>,
     /// The tokens of the pages so far, the next page's last: one that comes again leads in a circle.
     page_tokens: Vec<String>,
     /// The ids that it has shown: an item may be on two pages.
@@ -81,7 +84,7 @@ pub(super) struct List {
     pages: usize,
 }
 
-impl Roll {
+impl ListSchedule {
     pub(super) fn new(
         organization: String,
         listing: Listing,
@@ -93,6 +96,7 @@ impl Roll {
             organization,
             listing,
             due: now,
+            last_page: DateTime::UNIX_EPOCH,
             list,
             is_refused: false,
             by_themselves,
@@ -117,8 +121,9 @@ impl Roll {
         self.list.as_ref().map(|_| self.due)
     }
 
-    /// The list, to read on.
-    pub(super) fn begin(&mut self) -> Option<List> {
+    /// The list, to read its next page now.
+    pub(super) fn begin(&mut self, now: DateTime<Utc>) -> Option<List> {
+        self.last_page = now;
         self.list.take()
     }
 
@@ -162,16 +167,16 @@ impl Roll {
                     | UpstreamError::CursorRefused(_)
             ),
         };
-        let doublings = (self.failures - 1).min(16);
-        let soon = LIST_AGAIN * (1 << doublings);
+        let failures = self.failures;
+        let soon = |longest| wait_after(failures, LIST_AGAIN, longest);
         let again = match self.listing {
             Listing::Accounts => {
-                let again = soon.min(LONGEST_LIST_AGAIN);
+                let again = soon(LONGEST_LIST_AGAIN);
                 warn!(organization, error = %error, retry_in.seconds = again.num_seconds(), "The accounts of an organization could not be listed completely; retrying. Answers over all sources are partial once the last complete list is a day old.");
                 again
             }
             Listing::Members if may_pass => {
-                let again = soon.min(LIST_EVERY);
+                let again = soon(LIST_EVERY);
                 warn!(organization, error = %error, retry_in.seconds = again.num_seconds(), "The members of an organization could not be listed; retrying.");
                 again
             }
@@ -182,7 +187,7 @@ impl Roll {
                 self.is_refused = true;
                 LIST_EVERY
             }
-            Listing::Account if may_pass => soon.min(LIST_EVERY),
+            Listing::Account if may_pass => soon(LIST_EVERY),
             Listing::Account => {
                 if !self.is_refused {
                     warn!(account = organization, error = %error, "The name of an account cannot be read; retrying each day.");
@@ -222,6 +227,17 @@ impl List {
     /// The token of the next page, if it is not the first.
     pub(super) fn page_token(&self) -> Option<&str> {
         self.page_tokens.last().map(String::as_str)
+    }
+
+    /// A page is about to be requested, at that present: the first one begins the list.
+    pub(super) fn request(&mut self, present: DateTime<Utc>) {
+        self.began.get_or_insert(present);
+    }
+
+    /// What upstream's clock said on a page that took so long: the list did not begin later. Our own clock may be ahead.
+    pub(super) fn began_at_most(&mut self, date: Option<DateTime<Utc>>, took: TimeDelta) {
+        let theirs = date.map(|date| date - took);
+        self.began = [self.began, theirs].into_iter().flatten().min();
     }
 
     /// Takes in a page of accounts; says whether another follows.
@@ -360,21 +376,21 @@ fn seen(
 mod tests {
     use super::*;
 
-    fn roll(listing: Listing) -> Roll {
-        Roll::new("o".into(), listing, Arc::default(), DateTime::UNIX_EPOCH)
+    fn schedule(listing: Listing) -> ListSchedule {
+        ListSchedule::new("o".into(), listing, Arc::default(), DateTime::UNIX_EPOCH)
     }
 
     #[test]
     fn lists_that_may_not_be_read_are_requested_hourly_and_other_failures_soon_again() {
         let now = DateTime::UNIX_EPOCH;
         let waits_after = |listing, error: UpstreamError| {
-            let mut roll = roll(listing);
+            let mut schedule = schedule(listing);
             let error = error.into();
             let waits = (0..6).map(|_| {
-                roll.begin();
-                assert_eq!(roll.due(), None, "a turn is under way");
-                roll.failed(&error, now);
-                (roll.due().unwrap() - now).num_minutes()
+                schedule.begin(now);
+                assert_eq!(schedule.due(), None, "a turn is under way");
+                schedule.failed(&error, now);
+                (schedule.due().unwrap() - now).num_minutes()
             });
             waits.collect::<Vec<_>>()
         };
@@ -405,13 +421,16 @@ mod tests {
             unreadable: 0,
             total,
             next: next.map(Into::into),
+            date: None,
         }
     }
 
     #[test]
     fn a_list_is_complete_only_with_as_many_items_as_it_says() {
         let lacks = |pages: Vec<AccountsPage>| {
-            let mut list = roll(Listing::Accounts).begin().unwrap();
+            let mut list = schedule(Listing::Accounts)
+                .begin(DateTime::UNIX_EPOCH)
+                .unwrap();
             for page in pages {
                 list.take_accounts(page).unwrap();
             }
@@ -446,7 +465,11 @@ mod tests {
             total: Some(0),
             next: next.map(Into::into),
         };
-        let list = || roll(Listing::Members).begin().unwrap();
+        let list = || {
+            schedule(Listing::Members)
+                .begin(DateTime::UNIX_EPOCH)
+                .unwrap()
+        };
         assert!(list().take_members(page(None)).is_err());
         let mut circle = list();
         assert_eq!(circle.take_members(page(Some("a"))), Ok(true));

@@ -20,6 +20,14 @@ pub(super) enum Header {
 }
 
 impl Header {
+    /// The header of a table inside this part.
+    pub(super) fn path(self, name: &str) -> String {
+        match self {
+            Self::Top => name.to_owned(),
+            Self::Table(outer) | Self::Each(outer) => format!("{outer}.{name}"),
+        }
+    }
+
     /// The environment variable that sets a key of this part.
     pub(super) fn variable(self, key: &str) -> Option<String> {
         let name = match self {

@@ -45,6 +45,10 @@ pub struct HttpConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// How long the access log is kept; at least a day.
     pub access_log: TimeDelta,
+    /// Which headers of the trusted proxies are believed.
+    pub forwarded_header: crate::access::ForwardedHeader,
+    /// `[http.access]`: Cloudflare Access in front; only together with [`Auth::Tokens`].
+    pub access: Option<crate::access::CloudflareAccess>,
     /// `[http.limits]`: what one principal may take.
     pub limits: PrincipalLimits,
 }

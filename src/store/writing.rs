@@ -142,7 +142,8 @@ impl<'a> EventWriter<'a> {
         if let Some(shown) = &self.shown {
             shown.save(self.db, self.source)?;
         }
-        sources::count_events(self.db, self.source, self.appended.new, self.newest_us)?;
+        let new = (self.appended.new, self.head);
+        sources::count_events(self.db, self.source, new, self.newest_us)?;
         Ok(WriteResult {
             appended: self.appended,
             head: self.head,

@@ -25,6 +25,8 @@ pub(super) struct SearchRequest {
     /// When: what `now` is in the query, where it is read here, and the time zone of its dates.
     pub(super) when: When,
     pub(super) query: String,
+    /// Only these sources; all if none is named.
+    pub(super) sources: Vec<crate::position::Source>,
     pub(super) since: Option<DateTime<Utc>>,
     pub(super) before: Option<DateTime<Utc>>,
     pub(super) order: Order,

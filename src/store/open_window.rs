@@ -39,6 +39,16 @@ pub enum GapCause {
 }
 
 impl GapCause {
+    /// What happened, for people.
+    #[must_use]
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::TooLarge => "an entry is too large to take",
+            Self::Unreadable => "an answer is an error or not JSON, or cannot be read to its end",
+            Self::Foreign => "upstream shows the entries of another log",
+        }
+    }
+
     /// All of them.
     pub const ALL: [Self; 3] = [Self::TooLarge, Self::Unreadable, Self::Foreign];
 
@@ -68,12 +78,22 @@ pub enum Then {
     GoOnFrom(DateTime<Utc>),
     /// Nothing: the window is proven.
     Seal,
+    /// Only this part of the window is proven, and the window is cut to it.
+    SealPart(Window),
     /// The scan starts over: the page gives no way to continue.
     StartOver,
     /// The window cannot be read and becomes a gap.
     GiveUp(GapCause),
     /// Nothing can be claimed: the window is deleted.
     Leave,
+}
+
+impl Then {
+    /// Whether something is proven with the page.
+    #[must_use]
+    pub fn seals(&self) -> bool {
+        matches!(self, Self::Seal | Self::SealPart(_))
+    }
 }
 
 /// Unusable answers about an open window, in a row.

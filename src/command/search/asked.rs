@@ -37,6 +37,8 @@ impl SearchRequest {
     /// The filters, as a server takes them.
     pub(super) fn filters(&self) -> Vec<(&'static str, String)> {
         let mut parameters = vec![("q", self.query.clone())];
+        let sources = self.sources.iter();
+        parameters.extend(sources.map(|source| ("source", source.to_string())));
         parameters.extend(self.since.map(|since| ("since", rfc3339(since))));
         parameters.extend(self.before.map(|before| ("before", rfc3339(before))));
         if self.when.zone != Tz::UTC {

@@ -56,10 +56,22 @@ impl SearchRequest {
             since_us: self.since.map(|time| time.timestamp_micros()),
             before_us: self.before.map(|time| time.timestamp_micros()),
         };
+        let mut parts = vec![query::parse(&self.query, self.when).map_err(with_place)?];
+        if !self.sources.is_empty() {
+            parts.push(query::Query::or(self.sources.iter().map(of_source).collect()));
+        }
         Ok(Question {
-            query: query::parse(&self.query, self.when).map_err(with_place)?,
+            query: query::Query::and(parts),
             range,
             order: self.order,
         })
+    }
+}
+
+fn of_source(source: &crate::position::Source) -> query::Query {
+    query::Query::Equals {
+        path: "source".into(),
+        value: source.to_string(),
+        at: 0,
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use super::error::StoreError;
+use super::steps;
 use crate::position::Seq;
 use crate::sync::lock;
 

@@ -73,6 +73,9 @@ pub(super) fn told(error: SearchError) -> anyhow::Error {
             message,
             ..
         } => with_place(QueryError { at, message }),
+        error @ (SearchError::UnknownField { .. } | SearchError::Counting { .. }) => {
+            crate::command::WrongUsage(error.to_string()).into()
+        }
         error => error.into(),
     }
 }

@@ -311,7 +311,7 @@ fn is_secret_name(name: &str) -> bool {
 }
 
 /// Where something follows one of the names in [`BEFORE`] and is a credential there.
-fn find_after_names(units: &[Unit]) -> Vec<(usize, usize)> {
+fn find_after_names(units: &[DecodedChar]) -> Vec<(usize, usize)> {
     let lower: Vec<char> = units
         .iter()
         .map(|unit| unit.c.to_ascii_lowercase())

@@ -47,13 +47,14 @@ pub use self::access::{
     ACCESS_FILE_NAME, AccessChange, AccessEntry, AccessLine, AccessPage, AccessStore,
     MAX_PARAMETERS_LEN, NewToken, SESSION_HOURS, TokenRow,
 };
+pub use self::connect::{FILE_NAME, PARTIAL_NAME};
 pub use self::copy::CopyProgress;
 pub use self::damage::{Damage, MAX_DAMAGED, NotRepaired};
 pub use self::erased::Erased;
 pub use self::error::{DiskProblem, StoreError};
 pub use self::events::Page;
 pub use self::followers::Checkpoint;
-pub use self::handle::{FILE_NAME, Store};
+pub use self::handle::Store;
 pub use self::holder::{Holder, announced};
 pub use self::holdings::{EntryKey, Held, Holding};
 pub use self::imports::Imported;
@@ -61,7 +62,7 @@ pub use self::ledger::{LastBackfill, LastLive, Progress};
 pub use self::open_window::{BadAnswers, GapCause, OpenWindow, Then};
 pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
-pub use self::restored::{PARTIAL_NAME, RestoreDir};
+pub use self::restored::RestoreDir;
 pub use self::scrub::{DamagedEvent, PutBack, ScrubState, Scrubbed};
 pub use self::sources::{AccountList, AccountListRead, SourceRow, SourceSeen};
 pub use self::visibility::{Lateness, Visibility};

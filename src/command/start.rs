@@ -1,4 +1,4 @@
-//! What most commands begin with: the configuration, the data directory, the user, and the runtime.
+//! What most commands begin with: the configuration, the data directory, and the runtime.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,18 +24,6 @@ pub(super) fn data_dir(named: Option<&Path>, config: &Path) -> Result<PathBuf> {
             Ok(config.data_dir)
         }
     }
-}
-
-/// The name in the access log of the system user who runs this command.
-pub(super) fn system_user() -> String {
-    #[cfg(unix)]
-    let user = nix::unistd::User::from_uid(nix::unistd::getuid())
-        .ok()
-        .flatten()
-        .map(|user| user.name);
-    #[cfg(not(unix))]
-    let user = std::env::var("USERNAME").ok();
-    user.map_or("system".to_owned(), |name| format!("system:{name}"))
 }
 
 /// Runs asynchronous work to its end on a runtime of its own.

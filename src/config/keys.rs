@@ -9,10 +9,12 @@ use chrono::TimeDelta;
 use toml::de::DeTable;
 use url::Url;
 
+use super::access;
 use super::credential::CredentialSource;
 use super::error::Place;
 use super::header::Header;
 use super::kinds;
+use super::local;
 use super::reader::{Reader, Table, Taken};
 use super::values::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::header::Header;
 use super::reader::Reader;
 use super::*;
-use crate::access::{AccessGrant, Auth, Grant, PrincipalLimits};
+use crate::access::{AccessGrant, Auth, CloudflareAccess, ForwardedHeader, Grant, PrincipalLimits};
 use crate::position::Source;
 
 /// The least that is a configuration.

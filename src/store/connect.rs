@@ -1,6 +1,7 @@
-//! Connections to the log's file, and the lock of its directory.
+//! The log's file in its data directory: whether it is there, the lock of the directory, and connections to it.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +11,12 @@ use uuid::Uuid;
 use super::error::{StoreError, unusable};
 use super::holder::{self, Holder, LOCK_NAME};
 use crate::private;
+
+/// The log's file in the data directory.
+pub const FILE_NAME: &str = "orgtrail.db";
+
+/// The folder in a data directory in which a restored log is prepared.
+pub const PARTIAL_NAME: &str = "restore.partial";
 
 /// How often, and how long apart, the directory's lock is tried.
 const LOCK_TRIES: u32 = 5;
@@ -41,6 +48,25 @@ pub(super) fn take_lock(dir: &Path) -> Result<File, StoreError> {
         }
     }
     Err(StoreError::InUse(Holder::read(dir)))
+}
+
+/// Refuses a data directory in which a restore was cut off.
+pub(super) fn refuse_half_restored(dir: &Path) -> Result<(), StoreError> {
+    let partial = dir.join(PARTIAL_NAME);
+    if partial.is_dir() && !has_log(dir)? {
+        return Err(StoreError::HalfRestored(dir.to_owned()));
+    }
+    Ok(())
+}
+
+/// Whether a data directory holds a log. An empty file is none: a crash leaves it before the first transaction.
+pub(super) fn has_log(dir: &Path) -> Result<bool, StoreError> {
+    let path = dir.join(FILE_NAME);
+    match fs::metadata(&path) {
+        Ok(found) => Ok(found.len() > 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(unusable(&path)(error)),
+    }
 }
 
 pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {

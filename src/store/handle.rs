@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::bodies::Bodies;
-use super::connect::{connect, log_id, take_lock};
+use super::connect::{FILE_NAME, connect, log_id, refuse_half_restored, take_lock};
 use super::damage::DamageSeen;
 use super::error::{DiskProblem, StoreError, unusable};
 use super::holder;
@@ -21,9 +21,6 @@ use crate::durable::{Breaker, Step};
 use crate::position::Seq;
 use crate::private;
 use crate::sync::lock;
-
-/// The log's file in the data directory.
-pub const FILE_NAME: &str = "orgtrail.db";
 
 /// How many idle reading connections are kept.
 const MAX_IDLE_READERS: usize = 8;
@@ -64,6 +61,7 @@ impl Store {
     pub fn open(dir: &Path, breaker: Breaker) -> Result<Self, StoreError> {
         private::make_dir(dir).map_err(unusable(dir))?;
         let lock = take_lock(dir)?;
+        refuse_half_restored(dir)?;
         let path = dir.join(FILE_NAME);
         // SQLite gives its other files the permissions of this one.
         private::open_file(&path).map_err(unusable(&path))?;
@@ -79,6 +77,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`], and when there is no log in `dir`.
     pub fn open_beside(dir: &Path) -> Result<Self, StoreError> {
+        refuse_half_restored(dir)?;
         let path = dir.join(FILE_NAME);
         fs::metadata(&path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => StoreError::Missing(dir.to_owned()),

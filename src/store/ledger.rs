@@ -12,7 +12,7 @@ use super::open_window::{GapCause, OpenWindow};
 use super::visibility::Visibility;
 use super::window_id::WindowId;
 use crate::invariant;
-use crate::ledger::{Counts, Sealed, profile, to_sweep};
+use crate::ledger::{self, Counts, Sealed, profile, to_sweep};
 use crate::position::{Cursor, Source, Window, WindowKind};
 
 /// A ledger with so many sealed scans that are not merged yet is folded.

@@ -182,7 +182,7 @@ impl Store {
                    AND (?2 IS NULL OR name IN (SELECT value FROM json_each(?2)))
                  ORDER BY name LIMIT ?1",
             )?;
-            let rows = ask.query_map((limit, names(only)), |row| {
+            let rows = ask.query_map((limit, only.map(sources::names)), |row| {
                 Ok((sources::parse(&row.get::<_, String>(0)?)?, row.get(1)?))
             })?;
             rows.map(|row| Ok(row?)).collect()
@@ -212,7 +212,7 @@ impl Store {
                     ORDER BY name LIMIT ?2)
                  ORDER BY source.name, source_label.since_us DESC",
             )?;
-            let rows = ask.query_map((after, limit, names(only)), |row| {
+            let rows = ask.query_map((after, limit, only.map(sources::names)), |row| {
                 Ok(NameRow {
                     source: sources::parse(&row.get::<_, String>(0)?)?,
                     name: row.get(1)?,
@@ -253,12 +253,6 @@ impl Store {
             Ok(known)
         })
     }
-}
-
-/// The names of the sources that an answer is limited to, as a JSON array; `None`: it is not limited.
-pub(super) fn names(only: Option<&BTreeSet<Source>>) -> Option<String> {
-    let names = only?.iter().map(ToString::to_string);
-    Some(serde_json::Value::from_iter(names).to_string())
 }
 
 /// The ids of the organizations among them, as a JSON array.

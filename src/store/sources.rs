@@ -169,7 +169,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn newest_of(&self, sources: &BTreeSet<Source>, upto: Seq) -> Result<Seq, StoreError> {
-        let names = people::names(Some(sources));
+        let names = names(sources);
         self.ask(|db| {
             let mut ask = db.prepare_cached(
                 "SELECT max(newest_seq), count(*) FILTER (WHERE events > 0 AND newest_seq IS NULL)
@@ -332,6 +332,12 @@ pub(super) fn parse(name: &str) -> rusqlite::Result<Source> {
             Box::<crate::position::BadSource>::new(error),
         )
     })
+}
+
+/// The names of sources, as a JSON array.
+pub(super) fn names(sources: &BTreeSet<Source>) -> String {
+    let names = sources.iter().map(ToString::to_string);
+    serde_json::Value::from_iter(names).to_string()
 }
 
 #[cfg(test)]

@@ -58,7 +58,9 @@ impl SearchRequest {
         };
         let mut parts = vec![query::parse(&self.query, self.when).map_err(with_place)?];
         if !self.sources.is_empty() {
-            parts.push(query::Query::or(self.sources.iter().map(of_source).collect()));
+            parts.push(query::Query::or(
+                self.sources.iter().map(of_source).collect(),
+            ));
         }
         Ok(Question {
             query: query::Query::and(parts),

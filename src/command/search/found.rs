@@ -32,7 +32,8 @@ impl FoundEvent {
 
     /// Makes the JSON that a server would answer.
     pub(super) fn introduce(store: &Store, events: Vec<AuditEvent>) -> Result<Vec<Self>> {
-        let known = people::introduce(store, &crate::engine::Scope::everything(), events)?.into_iter();
+        let known =
+            people::introduce(store, &crate::engine::Scope::everything(), events)?.into_iter();
         let found = known.map(|known| {
             Ok(Self {
                 json: serde_json::to_string(&known)?,

@@ -1,7 +1,7 @@
 //! Tests of the table and of the text below it.
 
 use super::*;
-use crate::coverage::Interval;
+use crate::coverage::{Interval, Reason};
 use crate::status::SourceStatus;
 
 fn row(n: usize, state: State) -> StatusRow {
@@ -108,9 +108,20 @@ fn sources_with_the_same_error_are_told_of_together() {
         row.gaps[0].detail = Some(format!("since 2026-08-01T00:00:{n:02}Z: {message}"));
         row
     };
-    let mut rows: Vec<StatusRow> = (0..12).map(failing).collect();
-    rows.extend((12..41).map(|n| row(n, State::Live)));
-    // One with another error stands by itself.
-    rows.push(row(41, State::Failing));
-    insta::assert_snapshot!(show(false).text(rows));
+    let rows = || {
+        let mut rows: Vec<StatusRow> = (0..12).map(failing).collect();
+        rows.extend((12..41).map(|n| row(n, State::Live)));
+        // One with another error is alone.
+        rows.push(row(41, State::Failing));
+        rows
+    };
+    insta::assert_snapshot!(show(false).text(rows()));
+    // With all sources, the error is written once too.
+    let all = show(true).text(rows());
+    let said = all.matches("not read this log").count();
+    assert_eq!(said, 1, "{all}");
+    for n in 0..42 {
+        assert!(all.contains(&format!("organizations/{n:032x}")), "{n}");
+    }
+    assert!(all.contains("12 sources"), "{all}");
 }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::credential::CredentialSource;
-use crate::access::{Auth, PrincipalLimits};
+use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
 use crate::position::Source;
 
 /// The whole configuration.
@@ -41,16 +41,16 @@ pub struct HttpConfig {
     pub public_url: Option<Url>,
     /// Other origins whose pages may ask, such as `https://search.example.com`.
     pub cors_origins: Vec<String>,
-    /// The networks of proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
+    /// The networks of proxies whose headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Which of their headers are believed.
+    pub forwarded_header: ForwardedHeader,
     /// How long the access log is kept; at least a day.
     pub access_log: TimeDelta,
-    /// Which headers of the trusted proxies are believed.
-    pub forwarded_header: crate::access::ForwardedHeader,
-    /// `[http.access]`: Cloudflare Access in front; only together with [`Auth::Tokens`].
-    pub access: Option<crate::access::CloudflareAccess>,
     /// `[http.limits]`: what one principal may take.
     pub limits: PrincipalLimits,
+    /// `[http.access]`: Cloudflare Access in front; only together with [`Auth::Tokens`].
+    pub access: Option<CloudflareAccess>,
 }
 
 /// `[upstream]`

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use super::error::StoreError;
-use super::steps;
 use crate::position::Seq;
 use crate::sync::lock;
 
@@ -128,34 +126,5 @@ impl DamageSeen {
     /// The events from `first` to `last` are whole, or written down.
     pub(super) fn forget(&self, first: Seq, last: Seq) {
         lock(&self.0).retain(|seq, _| *seq < first || *seq > last);
-    }
-}
-
-impl super::handle::Store {
-    /// The first `limit` events up to `upto` whose body was put back since the index took them in.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn repaired(&self, upto: Seq, limit: usize) -> Result<Vec<Seq>, StoreError> {
-        self.ask(|db| {
-            let mut ask = db
-                .prepare_cached("SELECT seq FROM repaired WHERE seq <= ?1 ORDER BY seq LIMIT ?2")?;
-            let seqs = ask.query_map((upto.0, limit), |row| row.get(0).map(Seq))?;
-            seqs.map(|seq| Ok(seq?)).collect()
-        })
-    }
-
-    /// The index has made the documents of these events again.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn forget_repaired(&self, seqs: &[Seq]) -> Result<(), StoreError> {
-        self.change(steps::REPAIR_BODY, |db| {
-            let mut delete = db.prepare_cached("DELETE FROM repaired WHERE seq = ?1")?;
-            for seq in seqs {
-                delete.execute([seq.0])?;
-            }
-            Ok(())
-        })
     }
 }

@@ -1,4 +1,5 @@
-//! Damage that reads find: remembered in memory until a pass of `scrub` writes it to the log.
+//! Damage that reads find: remembered in memory until a pass of `scrub` writes it to the log. And the events that were repaired
+//! since the index read them.
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
@@ -61,5 +62,32 @@ impl Store {
         })?;
         lock(&self.0.damage_seen.0).retain(|seq, _| !seen.contains_key(seq));
         Ok(())
+    }
+
+    /// The first `limit` events up to `upto` whose body was put back since the index took them in.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn repaired(&self, upto: Seq, limit: usize) -> Result<Vec<Seq>, StoreError> {
+        self.ask(|db| {
+            let mut ask = db
+                .prepare_cached("SELECT seq FROM repaired WHERE seq <= ?1 ORDER BY seq LIMIT ?2")?;
+            let seqs = ask.query_map((upto.0, limit), |row| row.get(0).map(Seq))?;
+            seqs.map(|seq| Ok(seq?)).collect()
+        })
+    }
+
+    /// The index has made the documents of these events again.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn forget_repaired(&self, seqs: &[Seq]) -> Result<(), StoreError> {
+        self.change(steps::REPAIR_BODY, |db| {
+            let mut delete = db.prepare_cached("DELETE FROM repaired WHERE seq = ?1")?;
+            for seq in seqs {
+                delete.execute([seq.0])?;
+            }
+            Ok(())
+        })
     }
 }

@@ -7,8 +7,8 @@ use clap::ValueEnum;
 
 use super::found::with_place;
 use crate::engine::{Order, Range};
-use crate::position::rfc3339;
-use crate::query::{self, When};
+use crate::position::{Source, rfc3339};
+use crate::query::{self, Query, When};
 use crate::search::Question;
 
 /// When colours are used.
@@ -26,7 +26,7 @@ pub(super) struct SearchRequest {
     pub(super) when: When,
     pub(super) query: String,
     /// Only these sources; all if none is named.
-    pub(super) sources: Vec<crate::position::Source>,
+    pub(super) sources: Vec<Source>,
     pub(super) since: Option<DateTime<Utc>>,
     pub(super) before: Option<DateTime<Utc>>,
     pub(super) order: Order,
@@ -58,20 +58,18 @@ impl SearchRequest {
         };
         let mut parts = vec![query::parse(&self.query, self.when).map_err(with_place)?];
         if !self.sources.is_empty() {
-            parts.push(query::Query::or(
-                self.sources.iter().map(of_source).collect(),
-            ));
+            parts.push(Query::or(self.sources.iter().map(of_source).collect()));
         }
         Ok(Question {
-            query: query::Query::and(parts),
+            query: Query::and(parts),
             range,
             order: self.order,
         })
     }
 }
 
-fn of_source(source: &crate::position::Source) -> query::Query {
-    query::Query::Equals {
+fn of_source(source: &Source) -> Query {
+    Query::Equals {
         path: "source".into(),
         value: source.to_string(),
         at: 0,

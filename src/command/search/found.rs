@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 
+use crate::command::WrongUsage;
 use crate::command::reach::Misread;
-use crate::engine::View;
 use crate::engine::tantivy::IndexError;
+use crate::engine::{Scope, View};
 use crate::event::AuditEvent;
 use crate::follow::index::{self as indexing, IndexingError};
 use crate::people;
@@ -32,8 +33,7 @@ impl FoundEvent {
 
     /// Makes the JSON that a server would answer.
     pub(super) fn introduce(store: &Store, events: Vec<AuditEvent>) -> Result<Vec<Self>> {
-        let known =
-            people::introduce(store, &crate::engine::Scope::everything(), events)?.into_iter();
+        let known = people::introduce(store, &Scope::everything(), events)?.into_iter();
         let found = known.map(|known| {
             Ok(Self {
                 json: serde_json::to_string(&known)?,
@@ -75,7 +75,7 @@ pub(super) fn told(error: SearchError) -> anyhow::Error {
             ..
         } => with_place(QueryError { at, message }),
         error @ (SearchError::UnknownField { .. } | SearchError::Counting { .. }) => {
-            crate::command::WrongUsage(error.to_string()).into()
+            WrongUsage(error.to_string()).into()
         }
         error => error.into(),
     }

@@ -27,12 +27,12 @@ const ENCODED_LEN: usize = 12;
 const PREFIXES: [&str; 4] = ["cfk", "cfut", "cfat", "otr"];
 
 /// What comes before a credential in a header or a parameter: what follows is hidden.
-const BEFORE: [(&str, Follows); 5] = [
-    ("bearer", Follows::Word),
-    ("orgtrail_session", Follows::Value),
-    ("cf_authorization", Follows::Value),
-    ("set-cookie:", Follows::Line),
-    ("cookie:", Follows::Line),
+const BEFORE: [(&str, FollowedBy); 5] = [
+    ("bearer", FollowedBy::Word),
+    ("orgtrail_session", FollowedBy::Value),
+    ("cf_authorization", FollowedBy::Value),
+    ("set-cookie:", FollowedBy::Line),
+    ("cookie:", FollowedBy::Line),
 ];
 
 /// The names of parameters whose values are credentials.
@@ -61,7 +61,7 @@ const OPAQUE_LEN: usize = 20;
 
 /// What follows a name in [`BEFORE`].
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Follows {
+enum FollowedBy {
     /// Spaces or signs, and a word.
     Word,
     /// `=`, and a value up to a `;`, a space or a quote.
@@ -330,14 +330,14 @@ fn find_after_names(units: &[DecodedChar]) -> Vec<(usize, usize)> {
 }
 
 /// The credential that follows a name which ends before `at`.
-fn credential_at(lower: &[char], at: usize, follows: Follows) -> Option<(usize, usize)> {
+fn credential_at(lower: &[char], at: usize, follows: FollowedBy) -> Option<(usize, usize)> {
     let run = |from: usize, is_in: &dyn Fn(char) -> bool| {
         let rest = lower.get(from..).unwrap_or_default();
         from + rest.iter().take_while(|c| is_in(**c)).count()
     };
     let is_end = |c: char| "\"'<>`".contains(c);
     let (from, to) = match follows {
-        Follows::Word => {
+        FollowedBy::Word => {
             let from = run(at, &|c| " +:=\"'`".contains(c));
             (
                 from,
@@ -346,19 +346,19 @@ fn credential_at(lower: &[char], at: usize, follows: Follows) -> Option<(usize, 
                 }),
             )
         }
-        Follows::Value => {
+        FollowedBy::Value => {
             let from = run(at, &|c| c == '=');
             (from, run(from, &|c| !is_end(c) && !"; &,".contains(c)))
         }
-        Follows::Line => (at, run(at, &|c| !is_end(c) && c != '&')),
+        FollowedBy::Line => (at, run(at, &|c| !is_end(c) && c != '&')),
     };
     let word = lower.get(from..to)?;
     let has_digit = word.iter().any(char::is_ascii_digit);
     let is_opaque = word.len() >= OPAQUE_LEN || (has_digit && word.len() >= OPAQUE_DIGITS_LEN);
     let is_credential = match follows {
-        Follows::Word => from > at && is_opaque,
-        Follows::Value => from > at && !word.is_empty(),
-        Follows::Line => !word.is_empty(),
+        FollowedBy::Word => from > at && is_opaque,
+        FollowedBy::Value => from > at && !word.is_empty(),
+        FollowedBy::Line => !word.is_empty(),
     };
     is_credential.then_some((from, to))
 }

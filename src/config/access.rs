@@ -72,7 +72,7 @@ fn read_settings(
         if place.is_none() {
             table.object(
                 None,
-                format!("there is no `{key}` in `[http.access]`: add it"),
+                format!("`{key}` is missing in `[http.access]`: add it"),
             );
         }
     }

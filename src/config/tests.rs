@@ -122,14 +122,14 @@ sources = ["zones/1"]
     for (line, what) in [
         (4, "`auth` is `none`, and Cloudflare Access lets others in"),
         (4, "is not a domain"),
-        (3, "there is no `audience` in `[http.access]`"),
+        (3, "`audience` is missing in `[http.access]`"),
         (5, "is not an address of keys"),
         (7, "`*` is not an email address"),
         (8, "unknown scope `read`"),
         (9, "this grant is for nobody"),
         (10, "`scopes` is empty"),
         (11, "`bodies` wants `true` or `false`"),
-        (12, "there is no `scopes`"),
+        (12, "`scopes` is missing in `[[http.access.grants]]`"),
         (13, "is not the name of a group"),
         (14, "is not a source"),
     ] {

@@ -17,16 +17,16 @@ const CHUNK_LEN: usize = 64;
 const VALUE_OVERHEAD: usize = 48;
 
 /// Looks at the clock: fails when the question's time is up.
-pub(in crate::search) type Clock<'a> = &'a dyn Fn() -> Result<(), SearchError>;
+pub(in crate::search) type TimeCheck<'a> = &'a dyn Fn() -> Result<(), SearchError>;
 
 /// Counts the steps of a loop, and looks at the clock now and then.
 struct Steps<'a> {
-    clock: Clock<'a>,
+    clock: TimeCheck<'a>,
     taken: usize,
 }
 
 impl<'a> Steps<'a> {
-    fn new(clock: Clock<'a>) -> Self {
+    fn new(clock: TimeCheck<'a>) -> Self {
         Self { clock, taken: 0 }
     }
 
@@ -92,7 +92,7 @@ fn is_above(above: &str, path: &str) -> bool {
 
 impl Leaves {
     /// What stands at each path of a body; `None` when that is too much.
-    pub(super) fn read(text: &str, clock: Clock<'_>) -> Result<Option<Self>, SearchError> {
+    pub(super) fn read(text: &str, clock: TimeCheck<'_>) -> Result<Option<Self>, SearchError> {
         let mut steps = Steps::new(clock);
         let mut found: Vec<(String, Vec<String>)> = Vec::new();
         let mut n_bytes = 0;
@@ -191,7 +191,7 @@ impl Leaves {
     pub(super) fn merged(
         &self,
         told: &Self,
-        clock: Clock<'_>,
+        clock: TimeCheck<'_>,
     ) -> Result<Option<Self>, SearchError> {
         let mut steps = Steps::new(clock);
         let mut merged = Self::default();
@@ -246,7 +246,7 @@ impl Diff {
         mut self,
         before: &Leaves,
         after: &Leaves,
-        clock: Clock<'_>,
+        clock: TimeCheck<'_>,
     ) -> Result<Self, SearchError> {
         let mut steps = Steps::new(clock);
         let mut before = before.leaves.iter().peekable();

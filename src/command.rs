@@ -9,6 +9,7 @@ mod backup;
 mod check;
 mod completions;
 mod demo;
+mod exit;
 mod health;
 mod import;
 mod man;
@@ -36,14 +37,12 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+pub use self::exit::exit_code;
 use self::signals::{Hangup, listen};
-use self::start::block_on;
+use self::start::{VERSION, block_on};
 use crate::config::Config;
 use crate::handles;
 use crate::terminal::say;
-
-/// The version, with the commit and the day it is made of where they are known; see `build.rs`.
-const VERSION: &str = env!("ORGTRAIL_VERSION");
 
 /// Keeps a Cloudflare organization's audit trail, finds it, and says what it does not hold.
 #[derive(Debug, Parser)]
@@ -146,20 +145,6 @@ enum Command {
     Completions(completions::Args),
     /// Print the manual page, or write the pages of all commands.
     Man(man::Args),
-}
-
-/// A question that cannot be asked as it was written.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct WrongUsage(String);
-
-/// The exit code of a command that ended with an error: 2 for wrong usage, and 1.
-#[must_use]
-pub fn exit_code(error: &anyhow::Error) -> u8 {
-    match error.is::<WrongUsage>() {
-        true => 2,
-        false => 1,
-    }
 }
 
 impl Cli {

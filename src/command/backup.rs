@@ -10,9 +10,9 @@ use clap::Args as ClapArgs;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use tracing::warn;
 
-use super::VERSION;
 use super::print::counted;
 use super::record;
+use super::start::VERSION;
 use crate::backup::{self, Manifest, Stage};
 use crate::clock::Clock;
 use crate::store::{AccessStore, Store, StoreError};

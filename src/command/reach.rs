@@ -13,7 +13,7 @@ use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
-use super::WrongUsage;
+use super::exit::WrongUsage;
 use crate::owner::{OwnerSecret, USER_HEADER, system_user};
 use crate::store::{Store, announced};
 use crate::terminal::{columns, note};

@@ -17,7 +17,7 @@ use clap::Args as ClapArgs;
 use self::asked::{Colors, SearchRequest};
 use self::place::{FirstPage, SearchTarget};
 use self::show::{EventPrinter, Form};
-use super::WrongUsage;
+use super::exit::WrongUsage;
 use super::moment::MomentArg;
 use super::reach::{Misread, TargetArgs};
 use super::record::Recorded;

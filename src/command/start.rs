@@ -1,4 +1,4 @@
-//! What most commands begin with: the configuration, the data directory, and the runtime.
+//! What most commands begin with: the version, the configuration, the data directory, and the runtime.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,6 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::config::{self, Config};
+
+/// The version, with the commit and the day it is made of where they are known; see `build.rs`.
+pub(super) const VERSION: &str = env!("ORGTRAIL_VERSION");
 
 /// How long the end of the process waits for cancelled work.
 const LAST_WORK_WITHIN: Duration = Duration::from_secs(1);

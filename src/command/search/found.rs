@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 
-use crate::command::WrongUsage;
+use crate::command::exit::WrongUsage;
 use crate::command::reach::Misread;
 use crate::engine::tantivy::IndexError;
 use crate::engine::{Scope, View};

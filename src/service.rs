@@ -1,9 +1,10 @@
 //! The whole service: opens everything, starts every job, waits, and stops in the order of the data.
 //!
-//! Only here are all parts seen together. A job that ends by itself ends the service, with its error: whoever watches the
-//! process starts it again, into a recovery that is the same code as a first start.
+//! The only module that uses all others. A job that ends by itself ends the service with its error: the process manager
+//! restarts it, and the recovery is the same code as a first start.
 
 mod history;
+mod jobs;
 mod repair;
 mod watch;
 mod way;
@@ -12,12 +13,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chrono::TimeDelta;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -41,14 +40,11 @@ use crate::upstream::{Quota, ReadToken, Saved, Timeouts, Upstream};
 
 use self::history::Look;
 pub use self::history::{History, SourceHistory, verify};
+use self::jobs::Jobs;
 pub use self::repair::{Repaired, repair};
 pub use self::way::{Reach, Way};
 
-/// How long a stop waits for requests that are being answered. A client that has only begun to ask, or does not take its
-/// answer, must not hold the others up.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(4);
-
-/// The service with everything open, and nothing begun.
+/// The service with everything open, before any job is started.
 pub struct Service {
     data_dir: PathBuf,
     store: Store,
@@ -76,105 +72,91 @@ pub async fn open(config: Config, clock: Clock) -> Result<Service> {
 }
 
 impl Service {
-    /// Runs it, answering on `listener`, until `stop`.
+    /// Runs the service, answering on `listener`, until `stop`.
     ///
     /// # Errors
-    /// When a job ends by itself, or the end is not in order.
+    /// When a job ends by itself, or the log cannot be closed.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<()> {
+        let (store, data_dir) = (self.store.clone(), self.data_dir.clone());
+        let owner = self.owner.clone();
+        let address = listener.local_addr().ok();
+        let mut jobs = self.start(listener);
+        announce(&store, &data_dir, owner, address).await;
+        info!(log.id = %store.log_id(), log.head = store.head().0, "Service started.");
+
+        let ended = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            ended = jobs.ended() => ended,
+        };
+        let early = match stop.is_cancelled() {
+            true => Ok(()),
+            false => Err(anyhow::anyhow!("a job ended by itself")),
+        };
+        let stopped = jobs.stop().await;
+        let closed = task::blocking(move || close(&store, &data_dir)).await;
+        info!("Service stopped.");
+        ended.and(stopped).and(closed).and(early)
+    }
+
+    /// Starts every job.
+    fn start(self, listener: TcpListener) -> Jobs {
+        let followers = FollowerBoard::default();
+        let app = self.app(followers.clone());
         let Self {
-            data_dir,
             store,
             index,
-            board,
             pollers,
             history,
             access,
             access_log,
-            question_time,
-            owner,
-            connections,
             clock,
+            ..
         } = self;
-        let followers = FollowerBoard::default();
-        let engine = Engine::Tantivy(index.clone());
-        let app = AppState::new(store.clone(), engine, board, clock.clone(), access.clone())
-            .with_limits(Limits {
-                connections,
-                ..Limits::for_questions_of(question_time)
-            })
-            .with_followers(followers.clone());
-        let indexing = Indexing::new(store.clone(), index, clock.clone());
-        let clock_of_access = clock.clone();
-        let scrub = Scrub::new(store.clone(), clock);
-        let address = listener.local_addr().ok();
-
-        let (stop_taking, stop_following) = (CancellationToken::new(), CancellationToken::new());
-        let mut taking = JoinSet::new();
+        let mut jobs = Jobs::default();
         for poller in pollers {
-            let stop = stop_taking.clone();
-            taking.spawn(async move { poller.run(stop).await.context("polling stopped") });
+            jobs.produce(|stop| async move { poller.run(stop).await.context("polling stopped") });
         }
-        let stop_watch = stop_taking.clone();
-        taking.spawn(async move {
-            watch::watch(history, stop_watch).await;
-            Ok(())
+        jobs.produce(|stop| endless(watch::watch(history, stop)));
+        let clock_of_access = clock.clone();
+        jobs.produce(|stop| {
+            endless(async move {
+                access
+                    .forget_old_lines(access_log, clock_of_access, stop)
+                    .await;
+            })
         });
-        let (stop_forgetting, forget_clock) = (stop_taking.clone(), clock_of_access);
-        taking.spawn(async move {
-            access
-                .forget_old_lines(access_log, forget_clock, stop_forgetting)
-                .await;
-            Ok(())
+        jobs.produce(|stop| endless(http::serve(listener, app, stop)));
+        let indexing = Indexing::new(store.clone(), index, clock.clone());
+        jobs.follow(|stop| async move {
+            let ended = indexing.run(followers, stop).await;
+            ended.context("indexing stopped")
         });
-        let stop_http = stop_taking.clone();
-        taking.spawn(async move {
-            http::serve(listener, app, stop_http).await;
-            Ok(())
-        });
-        let mut following = JoinSet::new();
-        let stop_indexing = stop_following.clone();
-        following.spawn(async move {
-            indexing
-                .run(followers, stop_indexing)
-                .await
-                .context("indexing stopped")
-        });
-        announce(&store, &data_dir, owner, address).await;
-        let stop_scrub = stop_following.clone();
-        following.spawn(async move {
-            scrub.run(stop_scrub).await;
-            Ok(())
-        });
-        info!(log.id = %store.log_id(), log.head = store.head().0, "The service is up.");
-
-        let ended = tokio::select! {
-            () = stop.cancelled() => Ok(()),
-            Some(ended) = taking.join_next() => ended.context("a job panicked").flatten(),
-            Some(ended) = following.join_next() => ended.context("a job panicked").flatten(),
-        };
-        // Nothing new comes in; then those who follow finish what is there; then the log is closed.
-        stop_taking.cancel();
-        let taken = match tokio::time::timeout(ANSWERS_WITHIN, finish(&mut taking)).await {
-            Ok(taken) => taken,
-            Err(_) => {
-                warn!(
-                    "Some requests are not answered to their end; the service stops all the same."
-                );
-                taking.shutdown().await;
-                Ok(())
-            }
-        };
-        stop_following.cancel();
-        let followed = finish(&mut following).await;
-        let closed = task::blocking(move || close(&store, &data_dir)).await;
-        info!("The service has stopped.");
-        let early = if stop.is_cancelled() {
-            Ok(())
-        } else {
-            Err(anyhow::anyhow!("a job ended by itself"))
-        };
-        ended.and(taken).and(followed).and(closed).and(early)
+        let scrub = Scrub::new(store, clock);
+        jobs.follow(|stop| endless(async move { scrub.run(stop).await }));
+        jobs
     }
+
+    /// What answers requests.
+    fn app(&self, followers: FollowerBoard) -> AppState {
+        AppState::new(
+            self.store.clone(),
+            Engine::Tantivy(self.index.clone()),
+            self.board.clone(),
+            self.clock.clone(),
+            self.access.clone(),
+        )
+        .with_limits(Limits {
+            connections: self.connections,
+            ..Limits::for_questions_of(self.question_time)
+        })
+        .with_followers(followers)
+    }
+}
+
+/// A job that cannot fail.
+async fn endless(job: impl Future<Output = ()>) -> Result<()> {
+    job.await;
+    Ok(())
 }
 
 /// Saves where the service answers, and what proves there who owns the data directory, for commands on the same machine.
@@ -200,14 +182,6 @@ fn close(store: &Store, dir: &Path) -> Result<()> {
         debug!(error = %error, "The secret for commands beside the service could not be removed.");
     }
     store.close().context("could not close the log")
-}
-
-async fn finish(jobs: &mut JoinSet<Result<()>>) -> Result<()> {
-    let mut first = Ok(());
-    while let Some(ended) = jobs.join_next().await {
-        first = first.and(ended.context("a job panicked").flatten());
-    }
-    first
 }
 
 fn open_all(config: &Config, clock: Clock) -> Result<Service> {

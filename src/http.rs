@@ -13,6 +13,7 @@ mod export;
 mod guard;
 mod limit;
 mod line;
+mod metrics;
 mod params;
 mod people;
 mod pivot;
@@ -44,6 +45,7 @@ use crate::clock::{CallOff, Clock, Deadline};
 use crate::engine::{Caller, Engine, Scope, View};
 use crate::follow::board::FollowerBoard;
 use crate::health::Board;
+use crate::metrics::Metrics;
 use crate::search::Pivot;
 use crate::store::Store;
 
@@ -55,6 +57,7 @@ use self::admission::{
 };
 use self::guard::Needs;
 use self::line::Patience;
+use self::metrics::Scrapes;
 use self::problem::{Panics, Problem};
 use self::unread::Unread;
 
@@ -68,6 +71,8 @@ pub struct AppState {
     engine: Engine,
     board: Board,
     followers: FollowerBoard,
+    metrics: Metrics,
+    scrapes: Scrapes,
     clock: Clock,
     access: Access,
     limits: Limits,
@@ -100,6 +105,8 @@ impl AppState {
             engine,
             board,
             followers: FollowerBoard::default(),
+            metrics: Metrics::default(),
+            scrapes: Scrapes::default(),
             clock,
             access,
             limits: Limits::default(),
@@ -122,6 +129,12 @@ impl AppState {
     #[must_use]
     pub fn with_followers(self, followers: FollowerBoard) -> Self {
         Self { followers, ..self }
+    }
+
+    /// With the metrics that `/metrics` reports, to which the routes add theirs.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// With other limits than the usual ones.
@@ -175,6 +188,7 @@ fn router(state: AppState) -> Router {
         routes.route_layer(middleware::from_fn_with_state(needs, guard::check))
     };
     let exports = Router::new().route("/v1/export", get(export::export));
+    let monitoring = Router::new().route("/metrics", get(metrics::scrape));
     let administration = Router::new().route("/v1/access-log", get(access_log::list));
     // Without a credential: whoever has none yet, and whoever runs the service.
     let session = Router::new().route("/v1/session", post(session::begin).delete(session::end));
@@ -182,8 +196,11 @@ fn router(state: AppState) -> Router {
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz));
     let panics = state.panics.clone();
+    let measure = middleware::from_fn_with_state(state.clone(), metrics::measure);
     guarded(questions(), Some(Permission::Search), "search")
         .merge(guarded(exports, Some(Permission::Export), "export"))
+        .route_layer(measure)
+        .merge(guarded(monitoring, Some(Permission::Metrics), "metrics"))
         .merge(guarded(
             administration,
             Some(Permission::Admin),

@@ -29,7 +29,9 @@ use crate::follow::board::FollowerBoard;
 use crate::follow::index::{self as indexing, Indexing};
 use crate::handles;
 use crate::health::Board;
+use crate::heartbeat::Heartbeat;
 use crate::http::{self, Access, AccessSettings, AppState, Limits};
+use crate::metrics::Metrics;
 use crate::owner::OwnerSecret;
 use crate::poll::{BackfillSince, Following, Overlap, Poller, Settings};
 use crate::position::Source;
@@ -56,10 +58,12 @@ pub struct Service {
     /// How long the access log is kept.
     access_log: TimeDelta,
     question_time: TimeDelta,
-    /// What proves that the owner of the data directory asks.
+    /// The secret by which commands prove that they may read the data directory.
     owner: OwnerSecret,
     /// How many connections clients may have.
     connections: usize,
+    metrics: Metrics,
+    heartbeat: Option<Heartbeat>,
     clock: Clock,
 }
 
@@ -109,6 +113,7 @@ impl Service {
             history,
             access,
             access_log,
+            heartbeat,
             clock,
             ..
         } = self;
@@ -125,6 +130,9 @@ impl Service {
                     .await;
             })
         });
+        if let Some(heartbeat) = heartbeat {
+            jobs.produce(|stop| endless(heartbeat.run(stop)));
+        }
         jobs.produce(|stop| endless(http::serve(listener, app, stop)));
         let indexing = Indexing::new(store.clone(), index, clock.clone());
         jobs.follow(|stop| async move {
@@ -150,6 +158,7 @@ impl Service {
             ..Limits::for_questions_of(self.question_time)
         })
         .with_followers(followers)
+        .with_metrics(self.metrics.clone())
     }
 }
 
@@ -159,13 +168,12 @@ async fn endless(job: impl Future<Output = ()>) -> Result<()> {
     Ok(())
 }
 
-/// Saves where the service answers, and what proves there who owns the data directory, for commands on the same machine.
-/// Without an address they read the disk.
+/// Saves the address of the service and its secret, for commands on the same machine. Without an address they read the disk.
 async fn announce(store: &Store, dir: &Path, owner: OwnerSecret, address: Option<SocketAddr>) {
     let Some(address) = address else { return };
     let (store, dir) = (store.clone(), dir.to_owned());
     let save = move || {
-        // First: whoever finds the address needs it.
+        // First, because a command that finds the address needs the secret.
         if let Err(error) = owner.save(&dir) {
             warn!(error = %error, "The secret for commands beside the service could not be saved; with `auth = \"tokens\"` they are refused.");
         }
@@ -176,7 +184,7 @@ async fn announce(store: &Store, dir: &Path, owner: OwnerSecret, address: Option
     }
 }
 
-/// Closes the log. Afterwards the directory is another process's, so its secret is removed before.
+/// Removes the secret, and closes the log. Afterwards another process may use the directory.
 fn close(store: &Store, dir: &Path) -> Result<()> {
     if let Err(error) = OwnerSecret::remove(dir) {
         debug!(error = %error, "The secret for commands beside the service could not be removed.");
@@ -197,6 +205,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     }
     let settings = settings(&config.poll, config.upstream.page_size);
     let board = Board::default();
+    let metrics = Metrics::default();
     let mut pollers = Vec::new();
     for (credential, following) in credentials(config) {
         let saved = store.quota(&credential.to_string())?;
@@ -210,8 +219,9 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
             board.clone(),
             clock.clone(),
         )?;
-        pollers.push(poller);
+        pollers.push(poller.with_metrics(metrics.clone()));
     }
+    let heartbeat = heartbeat(config, &store, &board, &clock);
     let history = Look::new(store.clone(), board.clone(), settings, clock.clone())?;
     let owner = OwnerSecret::random();
     let access = access(config, &owner)?;
@@ -227,11 +237,25 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         question_time: config.http.limits.question_time,
         owner,
         connections,
+        metrics,
+        heartbeat,
         clock,
     })
 }
 
-/// Who may ask, and where their tokens and the access log are.
+/// The heartbeat, if one is configured. Without its URL the service collects all the same.
+fn heartbeat(config: &Config, store: &Store, board: &Board, clock: &Clock) -> Option<Heartbeat> {
+    let source = config.poll.heartbeat.as_ref()?;
+    match source.read() {
+        Ok(url) => Heartbeat::new(url, store.clone(), board.clone(), clock.clone()),
+        Err(error) => {
+            warn!(variable = source.variable(), error = %error, "No heartbeat is sent.");
+            None
+        }
+    }
+}
+
+/// Authentication, limits and the access log.
 fn access(config: &Config, owner: &OwnerSecret) -> Result<Access> {
     let http = &config.http;
     let settings = AccessSettings {
@@ -245,7 +269,7 @@ fn access(config: &Config, owner: &OwnerSecret) -> Result<Access> {
     Ok(Access::new(store, settings, Some(owner.clone())))
 }
 
-/// The index. Where it cannot be opened, events are collected all the same, and who feeds it tries again.
+/// The index. If it cannot be opened, events are collected all the same, and the follower retries.
 fn open_index(config: &Config, store: &Store) -> Result<Index> {
     let index = Index::unopened(&config.data_dir, store.log_id(), Breaker::default())?;
     match indexing::reopen(&index, store) {
@@ -253,17 +277,17 @@ fn open_index(config: &Config, store: &Store) -> Result<Index> {
         Ok(Some(why)) => warn!(
             why,
             log.head = store.head().0,
-            "Rebuilding the index from the log; answers are not whole until it is done."
+            "Rebuilding the index from the log; answers are incomplete until it is done."
         ),
         Err(error) => warn!(
             error = %error,
-            "The index cannot be opened; events are collected, and it is tried again."
+            "The index cannot be opened; retrying. Events are collected meanwhile."
         ),
     }
     Ok(index)
 }
 
-/// What each credential is to follow.
+/// The sources and lists that each credential follows.
 #[must_use]
 pub fn credentials(config: &Config) -> BTreeMap<CredentialSource, Following> {
     let mut credentials: BTreeMap<CredentialSource, Following> = BTreeMap::new();
@@ -287,7 +311,7 @@ pub fn credentials(config: &Config) -> BTreeMap<CredentialSource, Following> {
             .sources
             .push(alone(&account.source));
     }
-    // An account that is configured by itself is not followed again because an organization lists it.
+    // An account that is configured on its own is not followed a second time as an account of an organization.
     for following in credentials.values_mut() {
         following.by_themselves = config
             .accounts
@@ -307,7 +331,7 @@ fn alone(source: &Source) -> SourceSeen {
     }
 }
 
-/// Upstream as one credential sees it, with what is left of its budget.
+/// The client of one credential, with what is left of its budget.
 ///
 /// # Errors
 /// When the machine's TLS roots cannot be read.
@@ -338,7 +362,7 @@ pub fn upstream(
     )?)
 }
 
-/// How many connections clients may have, of those that are configured: the log, the index and upstream need files, too.
+/// How many client connections are allowed: at most as configured, and fewer where the limit of open files is low.
 fn connections(wanted: u32) -> usize {
     let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
     let limit = handles::raise();

@@ -26,6 +26,7 @@ mod quotas;
 mod reading;
 mod schema;
 mod scrub;
+mod size;
 mod sources;
 pub mod steps;
 mod window_id;

@@ -15,7 +15,7 @@ use super::error::Place;
 use super::reader::{Header, Reader, Table, Taken};
 use super::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
-    PollConfig, UpstreamConfig, kinds,
+    PollConfig, UpstreamConfig, kinds, this_machine,
 };
 use crate::access::{Auth, PrincipalLimits};
 use crate::position::Source;
@@ -121,7 +121,7 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         .value
         .iter()
         .flatten()
-        .any(|url| !kinds::is_this_machine(url));
+        .any(|url| !this_machine::is_this_machine(url));
     if auth.value == Some(Auth::None) && (is_behind_a_proxy || is_public) {
         table.object(
             auth.place.clone(),
@@ -129,7 +129,7 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         );
     }
     if let (Some(address), Some(Auth::None)) = (listen.value, auth.value)
-        && !kinds::is_loopback(address.ip())
+        && !this_machine::is_loopback(address.ip())
     {
         table.object(
             auth.place,
@@ -209,6 +209,7 @@ fn read_poll(table: &mut Table<'_, '_>) -> Option<PollConfig> {
     let overlap = table.take("overlap", Overlap::Auto, kinds::overlap);
     let sweeps = table.take("sweeps", default_sweeps, kinds::sweeps);
     let backfill_since = table.take("backfill_since", default_backfill, kinds::backfill_since);
+    let heartbeat = table.take("heartbeat_url_env", None, kinds::heartbeat_variable);
 
     if let (Some(shorter), Some(longer)) = (interval.value, max_interval.value)
         && shorter > longer
@@ -228,6 +229,7 @@ fn read_poll(table: &mut Table<'_, '_>) -> Option<PollConfig> {
         overlap: overlap.value?,
         sweeps: sweeps.value?,
         backfill_since: backfill_since.value?,
+        heartbeat: heartbeat.value?,
     })
 }
 

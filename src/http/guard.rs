@@ -43,6 +43,13 @@ pub(super) struct Needs {
     pub(super) action: &'static str,
 }
 
+impl Needs {
+    /// A scrape is recorded only when it is refused: it comes several times a minute, and reads nothing of the log.
+    fn is_recorded(&self, response: &Response) -> bool {
+        self.permission != Some(Permission::Metrics) || !response.status().is_success()
+    }
+}
+
 /// A layer for the routes that are recorded: lets a request pass with its [`Principal`] among the extensions, or refuses it;
 /// and records it before the answer is sent.
 pub(super) async fn check(
@@ -77,6 +84,9 @@ pub(super) async fn check(
         }
         Err(refused) => (refused.principal.clone(), "refused", refused.answer()),
     };
+    if !needs.is_recorded(&response) {
+        return response;
+    }
     let entry = begun.entry(principal, action, &client, &response);
     if let Err(problem) = app.access.record(entry).await {
         response = problem.into_response();
@@ -147,8 +157,14 @@ async fn admit(needs: &Needs, headers: &HeaderMap) -> Result<Admitted, Refused> 
         ..refused(Problem::over_limit(over.retry_after))
     })?;
     principal.require(permission).map_err(refused)?;
-    let place = app.access.usage().question(&principal, app.clock.steady());
-    let place = place.map_err(refused)?;
+    let place = match permission {
+        // A scrape is no question, and must not wait for one.
+        Permission::Metrics => None,
+        _ => {
+            let place = app.access.usage().question(&principal, app.clock.steady());
+            place.map_err(refused)?
+        }
+    };
     Ok(Admitted {
         principal: Some(principal),
         rate,

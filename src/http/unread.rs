@@ -21,6 +21,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::AppState;
 use super::admission::KeptTurn;
 use super::line::Client;
+use super::metrics;
 use super::problem::Problem;
 
 /// The most bytes of unread answers: 64 MiB in all, less what small answers may take.
@@ -222,7 +223,11 @@ pub(super) async fn hold_answer(
         };
         match app.unread.hold_whole(bytes, client.as_ref()).await {
             Ok(bytes) => Response::from_parts(parts, Body::from(bytes)),
-            Err(problem) => problem.into_response(),
+            Err(problem) => {
+                let response = problem.into_response();
+                metrics::count_refusal(&app, &response);
+                response
+            }
         }
     })
     .await

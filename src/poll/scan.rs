@@ -168,10 +168,12 @@ impl Hands {
         let sealed_at = claim.sealed_at(theirs, received_at);
         let times = (received_at, sealed_at);
         let appended = self.append(&window, page, &then, &claim, times).await?;
+        self.count_entries(scan, &appended);
         if appended.leads_in_circle || then == Then::StartOver {
             return self.lose_cursor(scan, window, why).await;
         }
         let did = kept(scan, &window, &then, &claim, appended, theirs);
+        self.count_seal(scan, &did);
         self.scanned(scan, did, theirs).await
     }
 

@@ -32,6 +32,7 @@ mod isolation;
 mod junction;
 mod lists;
 mod meaning;
+mod metrics;
 mod motion;
 mod newcomer;
 mod operator;

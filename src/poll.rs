@@ -10,6 +10,7 @@
 mod bad_answer;
 mod choose;
 mod claim;
+mod counts;
 mod credential;
 mod credential_health;
 mod error;
@@ -43,6 +44,7 @@ use crate::clock::Clock;
 use crate::health::{Board, State};
 use crate::ledger::Aims;
 pub use crate::ledger::BackfillSince;
+use crate::metrics::Metrics;
 use crate::position::{Source, SourceKind, WindowKind};
 use crate::store::{SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::Upstream;
@@ -201,6 +203,7 @@ impl Poller {
                 settings,
                 board,
                 clock,
+                metrics: Metrics::default(),
             },
         };
         for seen in &following.sources {
@@ -212,6 +215,16 @@ impl Poller {
             poller.follow(organization, &rows, now);
         }
         Ok(poller)
+    }
+
+    /// The same, which counts there what it does, and reports its budget.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        let quota = self.hands.upstream.quota().clone();
+        metrics.watch_quota(&self.hands.credential, move |now| quota.left(now));
+        self.hands.upstream = self.hands.upstream.with_metrics(metrics.clone());
+        self.hands.metrics = metrics;
+        self
     }
 
     /// Polls until told to stop. Calls under way are then given up; what they would have brought comes again.

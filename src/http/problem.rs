@@ -47,6 +47,20 @@ pub(super) struct Told {
     pub(super) detail: String,
 }
 
+/// The start of every problem's `type`.
+const KIND_PREFIX: &str = "urn:orgtrail:problem:";
+
+/// Which problem a response reports, among its extensions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProblemKind(&'static str);
+
+impl ProblemKind {
+    /// The end of its `type`.
+    pub(super) fn name(self) -> &'static str {
+        self.0.strip_prefix(KIND_PREFIX).unwrap_or(self.0)
+    }
+}
+
 /// What is left of an event whose body was erased.
 #[derive(Debug, Serialize)]
 struct Gone {
@@ -393,6 +407,17 @@ impl Problem {
         )
     }
 
+    /// The log cannot be read now.
+    pub(super) fn log_unreadable(error: &StoreError) -> Self {
+        error!(error = %error, "The log cannot be read.");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "urn:orgtrail:problem:log-unreadable",
+            "The log cannot be read",
+            "the reason is in the log of the service",
+        )
+    }
+
     /// The index cannot be opened now.
     pub(super) fn unavailable() -> Self {
         Self::new(
@@ -449,6 +474,7 @@ impl IntoResponse for Problem {
             kind: self.kind,
             detail: self.detail,
         });
+        response.extensions_mut().insert(ProblemKind(self.kind));
         if self.status == StatusCode::UNAUTHORIZED {
             response
                 .headers_mut()

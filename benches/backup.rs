@@ -25,7 +25,7 @@ use serde_json::value::RawValue;
 use self::corpus::Corpus;
 use self::keeper::Keeper;
 
-/// How many events are made when nobody says.
+/// Default number of events.
 const DEFAULT_SIZE: u64 = 100_000;
 
 /// How many entries come at once, and how often.

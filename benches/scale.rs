@@ -60,7 +60,7 @@ const PARTS: [&str; 9] = [
 /// How many events the log may be ahead of the index while both are measured together.
 const BACKLOG: u64 = 20_000;
 
-/// How many events are made when nobody says.
+/// Default number of events.
 const DEFAULT_SIZE: u64 = 100_000;
 
 fn main() {

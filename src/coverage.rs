@@ -103,7 +103,7 @@ pub struct Page {
     pub next: Option<Start>,
 }
 
-/// What is proven of each source that is asked about, in the order of their names. Without a board nobody is polling.
+/// What is proven of each source that is asked about, in the order of their names. Without a board no poller is running.
 ///
 /// # Errors
 /// What the log says.

@@ -49,7 +49,7 @@ use crate::position::{Source, SourceKind, WindowKind};
 use crate::store::{SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::Upstream;
 
-use self::choose::{Choice, LIST_SHARE, UNRELIABLE_SHARE};
+use self::choose::{Choice, UNRELIABLE_SHARE};
 use self::credential_health::CredentialHealth;
 pub use self::error::TurnError;
 use self::history::BackfillOnly;
@@ -77,7 +77,8 @@ const LOOK_FOR_TOKEN_EVERY: TimeDelta = TimeDelta::seconds(10);
 /// Interval for recomputing poll intervals.
 const WORK_OUT_PACE_EVERY: TimeDelta = TimeDelta::minutes(1);
 
-/// The share of live calls that is planned; the rest is reserve.
+/// The share of live calls that is planned. The rest is reserve, also for lists: they are long once an hour, and a plan that left
+/// room for them all the time would slow every source.
 const PLANNED: f64 = 0.9;
 
 /// The wall clock was set when it has moved by this against the steady one.
@@ -121,9 +122,8 @@ pub struct Poller {
     /// Unreliable calls under way, and when the next one may be made before the others.
     unreliable: usize,
     unreliable_due: DateTime<Utc>,
-    /// When the next page of a list may be requested before a scan, and how many were since the pace was worked out.
+    /// When the next page of a list may be requested before a scan.
     list_due: DateTime<Utc>,
-    list_calls: u32,
     /// When it is looked next whether the token has changed.
     token_due: DateTime<Utc>,
     /// The token when a source was refused last.
@@ -191,7 +191,6 @@ impl Poller {
             unreliable: 0,
             unreliable_due: now,
             list_due: DateTime::UNIX_EPOCH,
-            list_calls: 0,
             token_due: now,
             refused_token: None,
             backfill_only: None,
@@ -393,8 +392,7 @@ impl Poller {
             .map(SourceSchedule::need)
             .collect();
         let possible = calls_a_second * passed;
-        let lists = f64::from(std::mem::take(&mut self.list_calls)) / possible.max(1.0);
-        let mut planned = PLANNED - lists.min(LIST_SHARE);
+        let mut planned = PLANNED;
         if needs.len() < self.schedules.len() {
             planned -= UNRELIABLE_SHARE;
         }

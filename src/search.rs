@@ -48,7 +48,7 @@ pub const MAX_LIMIT: usize = 1_000;
 /// About the most bytes of entries on one page; beyond it the page is shorter.
 const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
 
-/// The events on a page when nobody says.
+/// Default page size.
 pub const DEFAULT_LIMIT: usize = 50;
 
 /// What is asked, apart from paging.

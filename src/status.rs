@@ -94,7 +94,7 @@ pub struct LastError {
     pub message: String,
 }
 
-/// How every source of the scope is doing, in the order of their names. Without a board nobody is polling.
+/// How every source of the scope is doing, in the order of their names. Without a board no poller is running.
 ///
 /// # Errors
 /// What the log says.

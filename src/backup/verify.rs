@@ -50,7 +50,7 @@ impl Verified {
     }
 }
 
-/// Verifies a copy that nobody writes.
+/// Verifies a copy that no process is writing.
 pub(super) fn verify(store: &Store, progress: Progress<'_>) -> Result<Verified, BackupError> {
     let problem = match store.check() {
         Ok(()) => None,

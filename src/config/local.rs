@@ -14,7 +14,7 @@ pub(super) fn is_this_machine(url: &Url) -> bool {
     }
 }
 
-/// Whether nobody but this machine can reach the address.
+/// Whether the address can be reached from this machine only.
 pub(super) fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }

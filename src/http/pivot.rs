@@ -24,7 +24,7 @@ use crate::search::{self, Against, Diff, Difference, FoundBy, Pivot, Profile, Ta
 use crate::span;
 use crate::wording::quoted;
 
-/// How far around an event is looked when nobody says.
+/// Default distance in time from the event.
 const DEFAULT_WITHIN: TimeDelta = TimeDelta::minutes(30);
 
 /// What a value was seen with.

@@ -21,7 +21,7 @@ pub(super) async fn read(request: Request, within: Duration) -> Result<Request, 
     }
     match tokio::time::timeout(within, to_bytes(body, MAX_BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(Request::from_parts(parts, Body::from(bytes))),
-        // It is longer than it said, or the client closed the connection, and then nobody reads this.
+        // The body is longer than announced, or the client closed the connection and does not read this.
         Ok(Err(_)) => Err(Problem::too_large_a_body(MAX_BODY_BYTES)),
         Err(_) => Err(Problem::too_slow_a_body(within)),
     }

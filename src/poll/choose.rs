@@ -22,7 +22,7 @@ const MAX_UNRELIABLE: usize = 2;
 pub(super) const UNRELIABLE_SHARE: f64 = 0.1;
 
 /// The part of the calls that lists have for sure; they also get what the others leave.
-pub(super) const LIST_SHARE: f64 = 0.15;
+const LIST_SHARE: f64 = 0.15;
 
 /// So many pages of lists are read at once after a pause, beyond their share: most lists are no longer than that, and accounts
 /// are followed only when they are known.
@@ -84,7 +84,6 @@ impl Poller {
     pub(super) fn begin_list(&mut self, at: usize, now: DateTime<Utc>) -> Option<List> {
         let spacing = self.spacing(LIST_SHARE);
         self.list_due = self.list_due.max(now - spacing * LIST_BURST) + spacing;
-        self.list_calls += 1;
         let mut list = self.lists[at].begin(now)?;
         list.request(self.skew.present(self.moment(now)));
         Some(list)

@@ -196,7 +196,7 @@ impl Poller {
         if listing != Listing::Accounts {
             return;
         }
-        // Also of a list that is not complete: whoever is in it is there.
+        // Also from an incomplete list: its accounts exist.
         self.follow(organization, &sources, now.steady);
         if let Some(error) = error {
             self.tell_unlisted(organization, &error, now);

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use orgtrail_simulator::{Faults, SimConfig};
 use serde_json::Value;
 
-use crate::harness::{Service, Upstream};
+use crate::harness::{Service, Upstream, until};
 
 /// A command beside the service that this process runs, of which tasks go on meanwhile.
 fn run(args: &[&str]) -> Output {
@@ -79,12 +79,12 @@ async fn the_owner_of_the_data_directory_needs_no_token() {
     let configuration = upstream.configuration(dir.path());
     let configuration = configuration.replace("auth = \"none\"", "auth = \"tokens\"");
     let service = Service::start(&configuration).await;
-    let is_there = |ready: &Value| ready["index"]["searchable"] == 20;
-    service.until("/readyz", is_there).await;
     let place = data.display().to_string();
-    let found = run(&["search", "--json", "--data-dir", &place]);
-    assert!(found.status.success(), "{found:?}");
-    assert_eq!(text(&found.stdout).lines().count(), 20);
+    until("all are found", || {
+        let found = run(&["search", "--json", "--data-dir", &place]);
+        found.status.success() && text(&found.stdout).lines().count() == 20
+    })
+    .await;
     let told = run(&["status", "--json", "--data-dir", &place]);
     assert!(
         told.status.success() && !text(&told.stdout).contains("\"stopped\""),

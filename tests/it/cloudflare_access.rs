@@ -494,7 +494,7 @@ async fn keys_are_used_for_a_day_while_their_server_does_not_answer_well() {
         assert_eq!(keys.asked(), asked + 1);
         keyring.find("a").await.unwrap();
     }
-    // One that never answers holds up who needs another key, and nobody else.
+    // A keys server that never answers delays only requests that need another key.
     keys.answers(Answer::Never);
     clock.advance(TimeDelta::minutes(1));
     let asked = keys.asked();

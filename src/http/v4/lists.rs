@@ -97,7 +97,7 @@ pub(super) async fn member(
     .await
 }
 
-/// `GET /user/tokens/verify`: whoever gets here has a valid token.
+/// `GET /user/tokens/verify`: the token was checked before this handler runs.
 pub(super) async fn verify_token(
     Extension(principal): Extension<Principal>,
 ) -> Result<Response, Problem> {

@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::coverage::{self, Asked};
+use crate::engine::Scope;
 use crate::health::{Board, Health};
 use crate::position::Source;
 use crate::store::Store;
@@ -99,7 +100,9 @@ impl Heartbeat {
     /// Whether the list of accounts of each organization was read within a day.
     async fn are_lists_known(&self) -> bool {
         let (store, now) = (self.store.clone(), self.clock.now());
-        let unknown = move || coverage::accounts_unknown(&store, &Asked::default(), now);
+        let unknown = move || {
+            coverage::accounts_unknown(&store, &Scope::everything(), &Asked::default(), now)
+        };
         match task::blocking(unknown).await {
             Ok(unknown) => unknown.is_empty(),
             Err(error) => {

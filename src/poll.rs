@@ -219,10 +219,10 @@ impl Poller {
     /// The same, which counts there what it does, and reports its budget.
     #[must_use]
     pub fn with_metrics(mut self, metrics: Metrics) -> Self {
-        let quota = self.hands.upstream.quota().clone();
-        metrics.watch_quota(&self.hands.credential, move |now| quota.left(now));
-        self.hands.upstream = self.hands.upstream.with_metrics(metrics.clone());
-        self.hands.metrics = metrics;
+        let quota = self.context.upstream.quota().clone();
+        metrics.watch_quota(&self.context.credential, move |now| quota.left(now));
+        self.context.upstream = self.context.upstream.with_metrics(metrics.clone());
+        self.context.metrics = metrics;
         self
     }
 

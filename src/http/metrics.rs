@@ -21,6 +21,7 @@ use tracing::warn;
 use super::AppState;
 use super::problem::{Problem, ProblemKind};
 use crate::coverage::{self, Asked, Reason};
+use crate::engine::Scope;
 use crate::metrics::Gauges;
 use crate::position::Source;
 use crate::store::StoreError;
@@ -158,9 +159,10 @@ fn collected_to(app: &AppState) -> Result<Vec<(String, DateTime<Utc>)>, StoreErr
 /// Seconds of the sources' time that are not proven, for each reason that speaks of time. Of an organization whose list of
 /// accounts is not known: the time since the list was last read.
 fn gaps(app: &AppState, now: DateTime<Utc>) -> Result<Vec<(&'static str, i64)>, StoreError> {
-    let asked = Asked::default();
-    let verdict = coverage::verdict(&app.store, Some(&app.board), &asked, now)?;
-    let unlisted = coverage::accounts_unknown(&app.store, &asked, now)?;
+    // Only principals who may see every source get a scrape: see `Principal::require`.
+    let (scope, asked) = (Scope::everything(), Asked::default());
+    let verdict = coverage::verdict(&app.store, Some(&app.board), &scope, &asked, now)?;
+    let unlisted = coverage::accounts_unknown(&app.store, &scope, &asked, now)?;
     let mut unlisted_for = TimeDelta::zero();
     if !unlisted.is_empty() {
         let lists = app.store.account_lists()?;
@@ -289,7 +291,12 @@ mod tests {
             let count = u32::try_from(turns.available_permits()).unwrap();
             Arc::clone(turns).try_acquire_many_owned(count).unwrap()
         };
-        let _taken = [&app.questions, &app.long_questions, &app.waiting].map(all);
+        let _taken = [&app.long_questions, &app.waiting].map(all);
+        let principal = "a".into();
+        let mut questions = Vec::new();
+        while !app.questions.is_exhausted() {
+            questions.push(app.questions.acquire(&principal).await);
+        }
         assert!(
             app.ask(|_| Ok(())).await.is_err(),
             "no question has a place"

@@ -407,17 +407,6 @@ impl Problem {
         )
     }
 
-    /// The log cannot be read now.
-    pub(super) fn log_unreadable(error: &StoreError) -> Self {
-        error!(error = %error, "The log cannot be read.");
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "urn:orgtrail:problem:log-unreadable",
-            "The log cannot be read",
-            "the reason is in the log of the service",
-        )
-    }
-
     /// The index cannot be opened now.
     pub(super) fn unavailable() -> Self {
         Self::new(

@@ -1,10 +1,10 @@
 //! What a stored page adds to the metrics and to the board.
 
-use super::turn::{Did, Hands, Scan};
+use super::turn::{PollContext, Scan, ScanOutcome};
 use crate::position::WindowKind;
 use crate::store::Appended;
 
-impl Hands {
+impl PollContext {
     /// Counts the entries of a page that was stored, once for the page.
     pub(super) fn count_entries(&self, scan: &Scan, appended: &Appended) {
         self.metrics.stored(scan.kind, appended.new);
@@ -14,10 +14,10 @@ impl Hands {
     }
 
     /// Writes on the board that a live window was read to its end, if one was.
-    pub(super) fn count_seal(&self, scan: &Scan, did: &Did) {
+    pub(super) fn count_seal(&self, scan: &Scan, outcome: &ScanOutcome) {
         let is_sealed = matches!(
-            did,
-            Did::Kept {
+            outcome,
+            ScanOutcome::Kept {
                 sealed: Some(_),
                 ..
             }

@@ -170,10 +170,7 @@ fn differences_of_poll(poll: &PollConfig, newer: &PollConfig) -> [Difference; 6]
             "poll.backfill_since",
             *backfill_since != newer.backfill_since,
         ),
-        (
-            "poll.heartbeat_url_env",
-            *heartbeat != newer.heartbeat,
-        ),
+        ("poll.heartbeat_url_env", *heartbeat != newer.heartbeat),
     ]
 }
 

@@ -174,15 +174,17 @@ async fn admit(
         rate: Some(over.state),
         ..refused(Problem::over_limit(over.retry_after))
     })?;
-    let mut place = None;
     if let Required::With(permission) = needs.credential {
         principal.require(permission).map_err(refused)?;
-        // A scrape is no question, and must not wait for one.
-        if permission != Permission::Metrics {
-            let own = access.usage().question(&principal, app.clock.steady());
-            place = own.map_err(refused)?;
-        }
     }
+    let place = match needs.credential {
+        // A scrape is no question, and must not wait for one.
+        Required::With(Permission::Metrics) => None,
+        _ => {
+            let place = access.usage().question(&principal, app.clock.steady());
+            place.map_err(refused)?
+        }
+    };
     Ok(Admitted {
         principal: Some(principal),
         rate,

@@ -5,10 +5,11 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use orgtrail::access::{Grant, Permission};
 use orgtrail_simulator::{Faults, SimConfig};
 use regex::Regex;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
@@ -16,6 +17,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use yaml_rust2::{Yaml, YamlLoader};
 
+use crate::desk::{Desk, account};
 use crate::harness::{Client, Service, Upstream, configuration, until};
 use crate::{guide, skip_slow_tests, tell};
 
@@ -218,20 +220,18 @@ async fn gaps_and_refusals_are_reported_by_reason() {
     service.stop().await.unwrap();
 }
 
-fn token(data: &Path, scopes: &str) -> String {
-    let run = Command::new(env!("CARGO_BIN_EXE_orgtrail"))
-        .args([
-            "token",
-            "create",
-            "test",
-            "--scope",
-            scopes,
-            "--json",
-            "--data-dir",
-        ])
+/// Runs `orgtrail token create`.
+fn create_token(data: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_orgtrail"))
+        .args(["token", "create", "test", "--json", "--data-dir"])
         .arg(data)
+        .args(args)
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+fn token(data: &Path, scopes: &str) -> String {
+    let run = create_token(data, &["--scope", scopes]);
     let created: Value = serde_json::from_slice(&run.stdout).unwrap();
     created["token"].as_str().unwrap().to_owned()
 }
@@ -285,6 +285,40 @@ async fn metrics_need_their_scope_and_a_scrape_leaves_no_line_in_the_access_log(
         1.0
     );
     service.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_of_some_sources_gets_no_metrics_and_one_without_bodies_does() {
+    let mut desk = Desk::guarded().await;
+    desk.keep(&account(), &[json!({"id": "1"}).to_string()]);
+    desk.search_all();
+    let grant = |sources, bodies| Grant {
+        permissions: [Permission::Metrics].into_iter().collect(),
+        sources,
+        bodies,
+    };
+    let http = reqwest::Client::new();
+    for (grant, expected) in [
+        (grant(vec![account()], true), StatusCode::FORBIDDEN),
+        (grant(Vec::new(), false), StatusCode::OK),
+    ] {
+        let answer = http
+            .get(format!("{}/metrics", desk.url))
+            .bearer_auth(desk.token(grant));
+        let answer = answer.send().await.unwrap();
+        assert_eq!(answer.status(), expected);
+        let text = answer.text().await.unwrap();
+        assert_eq!(
+            text.contains("orgtrail_"),
+            expected == StatusCode::OK,
+            "{text}"
+        );
+    }
+    let limited = ["--scope", "metrics", "--source", "accounts/f00d"];
+    let refused = create_token(&desk.data_dir(), &limited);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success(), "{said}");
+    assert!(said.contains("cannot be limited by `--source`"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -631,6 +665,42 @@ async fn no_heartbeat_is_sent_while_a_source_cannot_be_read() {
     .await;
     assert_eq!(monitor.calls(), Vec::<String>::new());
     upstream.simulator.set_faults(Faults::default());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_heartbeat_is_sent_while_the_list_of_accounts_is_unknown() {
+    let upstream = upstream().await;
+    upstream.simulator.set_faults(Faults {
+        list_forbidden: 1.0,
+        ..Faults::default()
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let monitor = Monitor::start("200 OK");
+    let program = Program::start(
+        dir.path(),
+        &upstream.configuration(dir.path()),
+        &monitor.url,
+    );
+    let organization = upstream.simulator.sources().remove(0);
+    let path = format!(
+        "/{}/{}/logs/audit?",
+        organization.kind().as_str(),
+        organization.id()
+    );
+    until("the organization's log is read many times", || {
+        let requests = upstream.simulator.requests();
+        let read = requests
+            .iter()
+            .filter(|one| one.status == 200 && one.path_and_query.contains(&path));
+        read.count() > 20
+    })
+    .await;
+    let coverage = program.client.get("/v1/coverage").await;
+    assert_eq!(
+        coverage["accounts_unknown"],
+        json!([organization.to_string()])
+    );
+    assert_eq!(monitor.calls(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

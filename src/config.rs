@@ -14,6 +14,7 @@ pub mod changes;
 mod credential;
 mod error;
 mod header;
+mod heartbeat;
 mod keys;
 mod kinds;
 mod local;
@@ -32,6 +33,7 @@ use toml::de::DeTable;
 
 pub use self::credential::{BadToken, CredentialError, CredentialSource};
 pub use self::error::{ConfigError, Mistake};
+pub use self::heartbeat::{HeartbeatError, HeartbeatSource};
 use self::reader::Reader;
 pub use self::values::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
@@ -108,6 +110,10 @@ pub fn unknown_variables(
     // Reading declares the keys; the values do not matter.
     drop(keys::read(&mut reader, &nothing));
     let used = |name: &str| {
+        let heartbeat = config.poll.heartbeat.as_ref();
+        if heartbeat.is_some_and(|heartbeat| heartbeat.variable() == name) {
+            return true;
+        }
         let own = config.organizations.iter().map(|one| &one.credential);
         let own = own.chain(config.accounts.iter().map(|one| &one.credential));
         let mut all = own.chain([&config.upstream.credential]);

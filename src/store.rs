@@ -34,6 +34,7 @@ mod restored;
 mod schema;
 mod scrub;
 mod shown;
+mod size;
 mod sources;
 pub mod steps;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::credential::CredentialSource;
+use super::heartbeat::HeartbeatSource;
 use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
 use crate::position::Source;
 
@@ -79,6 +80,8 @@ pub struct PollConfig {
     pub sweeps: Vec<TimeDelta>,
     /// Where the backfill ends.
     pub backfill_since: BackfillSince,
+    /// Where the URL is that is called after each complete cycle; `None`: none is.
+    pub heartbeat: Option<HeartbeatSource>,
 }
 
 /// How far a live window reaches back over the one before it.

@@ -175,7 +175,7 @@ impl Verdict {
         self.missing_total += found.gaps.len();
         let mut reasons = BTreeSet::new();
         for gap in &found.gaps {
-            let (since, before) = (rfc3339(gap.window.since), rfc3339(gap.window.before));
+            let (since, before) = (rfc3339(gap.window.since), gap.end());
             let total = self.missing_by_reason.entry(gap.reason).or_default();
             total.stretches += 1;
             total.sources += usize::from(reasons.insert(gap.reason));
@@ -187,13 +187,19 @@ impl Verdict {
                 .since
                 .take()
                 .map_or_else(|| since.clone(), |one| one.min(since.clone()));
-            let latest = total.before.take().max(Some(before.clone()));
+            // The one without an end is the latest.
+            let is_first = total.stretches == 1;
+            let latest = match (total.before.take(), &before) {
+                (Some(one), Some(other)) => Some(one.max(other.clone())),
+                (None, other) if is_first => other.clone(),
+                _ => None,
+            };
             (total.since, total.before) = (Some(earliest), latest);
             if self.missing.len() < MAX_MISSING {
                 self.missing.push(Missing {
                     source: Some(found.source.to_string()),
                     since: Some(since),
-                    before: Some(before),
+                    before,
                     reason: gap.reason,
                 });
             }

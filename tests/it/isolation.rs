@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use orgtrail::coverage::{self, Asked, Reason};
+use orgtrail::coverage::{self, Asked, Reason, Verdict, VerdictState};
 use orgtrail::durable::Breaker;
 use orgtrail::health::State;
 use orgtrail::poll::{BackfillSince, Next, Settings};
@@ -485,6 +485,17 @@ async fn a_clock_that_was_set_back_is_reported_until_it_is_right() {
     poll_for(&mut world, 5).await;
     let source = world.simulator.sources().remove(1);
     assert_eq!(state(&mut world, &source), State::Clock);
+    for sources in [Vec::new(), vec![source.clone()]] {
+        let open = Asked {
+            sources,
+            ..Asked::default()
+        };
+        let verdict = verdict(&mut world, &open);
+        assert_eq!(verdict.state, VerdictState::Partial);
+        let clock = &verdict.missing_by_reason[&Reason::Clock];
+        assert!(clock.seconds > Some(9 * 24 * 3_600), "{clock:?}");
+        assert_eq!(clock.before, None, "the present is not known");
+    }
     world.local_clock.jump(TimeDelta::days(10));
     assert_eq!(newest_gap(&mut world, &source), Reason::Clock);
     poll_for(&mut world, 3).await;
@@ -506,6 +517,43 @@ async fn answers_without_a_date_go_on() {
             "{source}"
         );
     }
+}
+
+fn verdict(world: &mut World, asked: &Asked) -> Verdict {
+    let (store, board, now) = (world.store(), world.board(), world.local_clock.now());
+    let scope = orgtrail::engine::Scope::everything();
+    coverage::verdict(&store, Some(&board), &scope, asked, now).unwrap()
+}
+
+#[tokio::test]
+async fn a_question_about_what_comes_after_the_present_is_never_complete() {
+    let mut world = world(|_, plan| plan.settings.sweeps = Vec::new()).await;
+    poll_for(&mut world, 5).await;
+    let now = world.clock.now();
+    let later = [
+        (now + TimeDelta::days(1), None),
+        (now + TimeDelta::days(1), Some(now + TimeDelta::days(2))),
+        (now - TimeDelta::minutes(3), Some(now + TimeDelta::days(2))),
+    ];
+    for (since, before) in later {
+        let asked = Asked {
+            since: Some(since),
+            before,
+            sources: Vec::new(),
+        };
+        let verdict = verdict(&mut world, &asked);
+        assert_eq!(verdict.state, VerdictState::Partial, "{since} {before:?}");
+        let reasons: Vec<_> = verdict.missing_by_reason.keys().copied().collect();
+        assert_eq!(reasons, [Reason::NotYet], "{since} {before:?}");
+    }
+    // What is proven of the past is not doubted.
+    let asked = Asked {
+        since: Some(now - TimeDelta::minutes(4)),
+        before: Some(now - TimeDelta::minutes(3)),
+        sources: Vec::new(),
+    };
+    let verdict = verdict(&mut world, &asked);
+    assert_eq!(verdict.state, VerdictState::Complete, "{verdict:?}");
 }
 
 fn newest_gap(world: &mut World, source: &Source) -> Reason {

@@ -67,7 +67,7 @@ CREATE TABLE visibility (
     source      INTEGER NOT NULL REFERENCES source (id),
     found       TEXT NOT NULL CHECK (found IN ('live', 'sweep')),
     bucket      INTEGER NOT NULL,
-    entries     INTEGER NOT NULL,
+    entries     REAL NOT NULL,
     longest_us  INTEGER NOT NULL,
     PRIMARY KEY (source, found, bucket)
 ) STRICT, WITHOUT ROWID;

@@ -192,6 +192,11 @@ impl From<Source> for Start {
 }
 
 impl Found {
+    /// Whether the last of the sweeps was made of a proven stretch.
+    fn is_complete(&self, piece: &Sealed) -> bool {
+        piece.is_complete(&self.sweeps)
+    }
+
     /// Its first `max` intervals and gaps, and from where on the others are.
     fn coverage(&self, max: usize) -> (SourceCoverage, Option<DateTime<Utc>>) {
         let mut intervals = intervals(self);
@@ -340,6 +345,7 @@ impl Known<'_> {
             source: self.row.source.clone(),
             proven,
             gaps,
+            // No stretch is read before the sweeps are saved.
             sweeps: self
                 .aims
                 .map(|aims| aims.sweeps.clone())
@@ -481,7 +487,7 @@ fn cut(proven: &[Sealed], range: Window) -> Vec<Sealed> {
 fn intervals(found: &Found) -> Vec<(Proof, Sealed)> {
     let mut joined: Vec<(Proof, Sealed)> = Vec::new();
     for piece in &found.proven {
-        let proof = if piece.is_complete(&found.sweeps) {
+        let proof = if found.is_complete(piece) {
             Proof::Complete
         } else {
             Proof::Settling

@@ -95,10 +95,7 @@ pub fn verdict(
     let (mut is_any, mut is_complete) = (false, true);
     look(store, board, scope, asked, None, now, |found| {
         is_any = true;
-        is_complete &= found
-            .proven
-            .iter()
-            .all(|piece| piece.is_complete(&found.sweeps));
+        is_complete &= found.proven.iter().all(|piece| found.is_complete(piece));
         verdict.count(&found);
         None::<()>
     })?;
@@ -107,6 +104,10 @@ pub fn verdict(
         (_, _, true) => VerdictState::Complete,
         _ => VerdictState::Settling,
     };
+    // What is followed and how is not saved: sources may be missing from the log, and its sweeps may be old ones.
+    if board.is_some_and(Board::has_unsaved) {
+        verdict.add(None, asked, Reason::NotFollowed);
+    }
     for organization in accounts_unknown(store, scope, asked, now)? {
         verdict.add(Some(&organization), asked, Reason::AccountsUnknown);
     }

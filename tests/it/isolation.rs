@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::coverage::{self, Asked, Reason, Verdict, VerdictState};
-use orgtrail::durable::Breaker;
+use orgtrail::durable::{Break, Breaker};
 use orgtrail::health::State;
 use orgtrail::poll::{BackfillSince, Next, Settings};
 use orgtrail::position::{Source, Window, WindowKind};
@@ -523,6 +523,40 @@ fn verdict(world: &mut World, asked: &Asked) -> Verdict {
     let (store, board, now) = (world.store(), world.board(), world.local_clock.now());
     let scope = orgtrail::engine::Scope::everything();
     coverage::verdict(&store, Some(&board), &scope, asked, now).unwrap()
+}
+
+#[tokio::test]
+async fn what_could_not_be_saved_at_the_start_is_saved_later_and_makes_answers_partial_until_then()
+{
+    let is_full = Arc::new(AtomicBool::new(true));
+    let full = Arc::clone(&is_full);
+    let mut world = world(move |_, plan| {
+        plan.breaker = Breaker::new(move |step| {
+            let is_it = step == store::steps::SAVE_SOURCES;
+            (is_it && full.load(Ordering::SeqCst)).then_some(Break::Before)
+        });
+        plan.also = vec![Source::account("configured-by-itself").unwrap()];
+    })
+    .await;
+    let everything = Asked::default();
+    poll_for(&mut world, 5).await;
+    let answer = verdict(&mut world, &everything);
+    assert_eq!(answer.state, VerdictState::Partial);
+    assert!(answer.missing_by_reason.contains_key(&Reason::NotFollowed));
+    assert!(world.simulator.requests().is_empty(), "nothing is read");
+    // There is room again, without a restart.
+    is_full.store(false, Ordering::SeqCst);
+    poll_for(&mut world, 5).await;
+    let store = world.store();
+    assert!(store.aims().unwrap().is_some());
+    assert!(!store.account_lists().unwrap().is_empty());
+    let rows: Vec<_> = store.sources().unwrap();
+    for source in world.simulator.sources().iter().chain(&world.plan.also) {
+        assert!(rows.iter().any(|row| row.source == *source), "{source}");
+    }
+    let answer = verdict(&mut world, &everything);
+    let total = answer.missing_by_reason.get(&Reason::NotFollowed);
+    assert!(total.is_none(), "{total:?}");
 }
 
 #[tokio::test]

@@ -432,6 +432,49 @@ async fn a_damaged_entry_is_left_out_and_its_second_is_not_proven() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_of_a_lost_row_is_not_proven_and_none_is_where_it_can_be_of_any_time() {
+    let mut desk = Desk::new().await;
+    let now = Clock::system().now();
+    let at = |minutes: i64| now - TimeDelta::minutes(minutes);
+    let text = |moment: DateTime<Utc>| moment.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let entries = [30, 20, 10].map(|n| entry(&n.to_string(), &text(at(n)), &json!({})));
+    desk.keep(&account(), &entries);
+    desk.search_all();
+    let asked = client(&desk);
+    let window = format!(
+        "since={}&before={}&direction=asc",
+        text(at(40)),
+        text(at(5))
+    );
+    let path = log_path(&account(), &window);
+    let db = rusqlite::Connection::open(desk.data_dir().join("orgtrail.db")).unwrap();
+    let lose = |seq: u64| {
+        db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        db.execute("DELETE FROM event WHERE seq = ?1", [seq])
+            .unwrap();
+        db.execute(
+            "INSERT INTO damaged (seq, problem, found_us) VALUES (?1, 'row_missing', 0)",
+            [seq],
+        )
+        .unwrap();
+    };
+    // Its neighbours came with the same page.
+    lose(2);
+    let left = covered(&asked, &path).await;
+    assert_eq!(left.state, CoveredState::Partial);
+    assert_eq!(text(left.until), text(at(30)));
+    let (since, before) = left.next.unwrap();
+    assert_eq!(text(since), text(at(10) + TimeDelta::seconds(1)));
+    assert_eq!(text(before), text(at(5)));
+    // Nothing is known of one without neighbours.
+    lose(1);
+    let left = covered(&asked, &path).await;
+    assert_eq!(left.state, CoveredState::Partial);
+    assert_eq!((text(left.until), left.next), (text(at(40)), None));
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_searchable_yet_is_not_proven() {
     let mut desk = Desk::new().await;
     let now = Clock::system().now();

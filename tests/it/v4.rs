@@ -654,6 +654,63 @@ async fn an_orgtrail_seals_no_more_than_the_one_it_polls_has_proven() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_that_the_polled_orgtrail_cannot_prove_is_the_only_gap() {
+    let upstream = upstream().await;
+    let n_sources = upstream.simulator.sources().len();
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let first = Service::start(&upstream.configuration(dirs[0].path())).await;
+    first.settle(n_sources).await;
+    // One entry in the middle of its history is damaged on its disk.
+    let db = rusqlite::Connection::open(dirs[0].path().join("data/orgtrail.db")).unwrap();
+    db.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+    let middle = Clock::system().now() - TimeDelta::days(15);
+    let (seq, source): (u64, String) = db
+        .query_row(
+            "SELECT seq, (SELECT name FROM source WHERE id = source) FROM event
+             WHERE time_us < ?1 ORDER BY time_us DESC LIMIT 1",
+            [middle.timestamp_micros()],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    for sql in [
+        "UPDATE event SET sha256 = zeroblob(32) WHERE seq = ?1",
+        "INSERT INTO damaged (seq, problem, found_us) VALUES (?1, 'hash_mismatch', 0)",
+    ] {
+        db.execute(sql, [seq]).unwrap();
+    }
+    let second = Service::start(&second_configuration(&upstream, &first, dirs[1].path())).await;
+    let is_whole_but_for_a_second = |answer: &Value| {
+        let sources = answer["sources"].as_array().unwrap();
+        let span = |gap: &Value| {
+            let at = |name: &str| {
+                gap[name]
+                    .as_str()
+                    .unwrap()
+                    .parse::<DateTime<Utc>>()
+                    .unwrap()
+            };
+            at("before") - at("since")
+        };
+        sources.len() == n_sources
+            && sources.iter().all(|one| {
+                let gaps = one["gaps"].as_array().unwrap();
+                match one["source"] == json!(source) {
+                    true => gaps.len() == 1 && span(&gaps[0]) <= TimeDelta::seconds(2),
+                    false => gaps.is_empty(),
+                }
+            })
+    };
+    second
+        .until(
+            "/v1/coverage?since=now-30d&before=now-1d",
+            is_whole_but_for_a_second,
+        )
+        .await;
+    second.stop().await.unwrap();
+    first.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn accounts_and_members_are_listed_as_last_read() {
     let upstream = upstream().await;
     let n_sources = upstream.simulator.sources().len();

@@ -148,7 +148,7 @@ CREATE TABLE window (
     began_us   INTEGER NOT NULL,           -- when the scan began, or began again; merged: no later than the last scans of all of it
     sealed_us  INTEGER,                    -- when its last page was kept, NULL while it is open; merged: no earlier than the first seals of all of it
     waited_us  INTEGER NOT NULL DEFAULT 0, -- merged: how long after its first seal the last scan of each moment began, at least
-    outcome    TEXT CHECK (outcome IN ('sealed', 'too_large', 'unreadable', 'foreign')), -- NULL while it is open; all but the first prove nothing: an entry in it cannot be read, or is another log's
+    outcome    TEXT CHECK (outcome IN ('sealed', 'too_large', 'unreadable', 'foreign', 'unproven')), -- NULL while it is open; all but the first prove nothing: an entry in it cannot be read, or is another log's
     merged     INTEGER NOT NULL DEFAULT 0, -- 1 when it speaks for several scans, or for a part of one
     page_limit INTEGER,                    -- the `limit` of its scan, which stays the same from cursor to cursor; NULL: the configured page size
     resumed_s  INTEGER,                    -- from when on it is asked for, when a scan goes on without a cursor from the last time it was shown; NULL: from `since_s`
@@ -185,7 +185,7 @@ CREATE TABLE visibility (
     source      INTEGER NOT NULL REFERENCES source (id),
     found       TEXT NOT NULL CHECK (found IN ('live', 'sweep')),
     bucket      INTEGER NOT NULL,
-    entries     INTEGER NOT NULL,
+    entries     REAL    NOT NULL,
     longest_us  INTEGER NOT NULL,          -- the longest in the bucket, exactly
     PRIMARY KEY (source, found, bucket)
 ) STRICT, WITHOUT ROWID;

@@ -4,6 +4,7 @@
 //! nothing could be proven even by an empty answer (upstream keeps no more, kept nothing yet, or the account did not exist),
 //! there is a gap whatever was scanned.
 
+mod beyond;
 mod reason;
 mod verdict;
 
@@ -26,9 +27,9 @@ use crate::store::{Progress, SourceRow, Store, StoreError};
 /// What is asked about. Moments are widened to whole seconds.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
-    /// From when on; from each source's beginning if nobody says.
+    /// From when on; from each source's beginning if the question does not say.
     pub since: Option<DateTime<Utc>>,
-    /// Until when; until now if nobody says, and never longer.
+    /// Until when; until now if the question does not say. What comes after now is a gap.
     pub before: Option<DateTime<Utc>>,
     /// Which sources; all if none is named.
     pub sources: Vec<Source>,
@@ -77,8 +78,8 @@ pub enum Proof {
 pub struct Gap {
     /// Its first moment.
     pub since: String,
-    /// The first moment after it.
-    pub before: String,
+    /// The first moment after it; `null` when it has no end: the clock is behind what was read, and the present is not known.
+    pub before: Option<String>,
     /// Why.
     pub reason: Reason,
     /// More of the reason, for a person.
@@ -157,9 +158,28 @@ struct Found {
 }
 
 struct FoundGap {
+    /// Of one without an end: as much of it as is known.
     window: Window,
+    has_end: bool,
     reason: Reason,
     detail: Option<String>,
+}
+
+impl Gap {
+    /// When it is, in words.
+    #[must_use]
+    pub fn stretch(&self) -> String {
+        match &self.before {
+            Some(before) => format!("from {} to {before}", self.since),
+            None => format!("from {} on", self.since),
+        }
+    }
+}
+
+impl FoundGap {
+    fn end(&self) -> Option<String> {
+        self.has_end.then(|| rfc3339(self.window.before))
+    }
 }
 
 impl From<Source> for Start {
@@ -172,6 +192,11 @@ impl From<Source> for Start {
 }
 
 impl Found {
+    /// Whether the last of the sweeps was made of a proven stretch.
+    fn is_complete(&self, piece: &Sealed) -> bool {
+        piece.is_complete(&self.sweeps)
+    }
+
     /// Its first `max` intervals and gaps, and from where on the others are.
     fn coverage(&self, max: usize) -> (SourceCoverage, Option<DateTime<Utc>>) {
         let mut intervals = intervals(self);
@@ -191,7 +216,7 @@ impl Found {
         }
         let gap = |gap: &FoundGap| Gap {
             since: rfc3339(gap.window.since),
-            before: rfc3339(gap.window.before),
+            before: gap.end(),
             reason: gap.reason,
             detail: gap.detail.clone(),
         };
@@ -268,6 +293,7 @@ fn not_followed(
         proven: Vec::new(),
         gaps: vec![FoundGap {
             window,
+            has_end: true,
             reason: Reason::NotFollowed,
             detail: None,
         }],
@@ -287,23 +313,22 @@ struct Known<'a> {
 impl Known<'_> {
     /// What is to be said of what is asked about, from a moment on if one is given.
     fn look(&self, asked: &Asked, from: Option<DateTime<Utc>>) -> Found {
+        // What was read is in the past, whatever our clock says.
+        let present = self.read_beyond_our_clock().unwrap_or(self.now);
         let range = whole_seconds(
             from.or(asked.since).unwrap_or_else(|| self.beginning()),
-            asked.before.map_or(self.now, |before| before.min(self.now)),
+            asked.before.map_or(present, |before| before.min(present)),
         );
         let provable = Window {
             since: range.since.max(self.first_provable()),
             before: range.before,
         };
         let proven = cut(&self.progress.proven, provable);
-        let gaps = if range.is_empty() {
-            Vec::new()
-        } else {
-            ledger::open_parts(&proven, range)
-                .into_iter()
-                .flat_map(|part| self.explain(part))
-                .collect()
-        };
+        let mut gaps: Vec<FoundGap> = ledger::open_parts(&proven, range)
+            .into_iter()
+            .flat_map(|part| self.explain(part))
+            .collect();
+        gaps.extend(self.beyond_the_present(asked, range, &gaps));
         for gap in &gaps {
             let is_apart = |piece: &Sealed| {
                 piece.window.before <= gap.window.since || gap.window.before <= piece.window.since
@@ -320,6 +345,7 @@ impl Known<'_> {
             source: self.row.source.clone(),
             proven,
             gaps,
+            // No stretch is read before the sweeps are saved.
             sweeps: self
                 .aims
                 .map(|aims| aims.sweeps.clone())
@@ -380,6 +406,7 @@ impl Known<'_> {
                 Some(last) if last.reason == reason => last.window.before = window.before,
                 _ => gaps.push(FoundGap {
                     window,
+                    has_end: true,
                     reason,
                     detail,
                 }),
@@ -460,7 +487,7 @@ fn cut(proven: &[Sealed], range: Window) -> Vec<Sealed> {
 fn intervals(found: &Found) -> Vec<(Proof, Sealed)> {
     let mut joined: Vec<(Proof, Sealed)> = Vec::new();
     for piece in &found.proven {
-        let proof = if piece.is_complete(&found.sweeps) {
+        let proof = if found.is_complete(piece) {
             Proof::Complete
         } else {
             Proof::Settling

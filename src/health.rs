@@ -2,7 +2,7 @@
 //!
 //! It is kept in memory only. What must survive a restart is in the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -92,6 +92,8 @@ struct Written {
     panics: u64,
     /// When each credential's poller took its last turn, by the steady clock.
     turns: BTreeMap<String, DateTime<Utc>>,
+    /// Credentials of which it could not be saved yet what they follow.
+    unsaved: BTreeSet<String>,
 }
 
 impl Board {
@@ -188,6 +190,21 @@ impl Board {
         let board = self.lock();
         let turns = board.turns.iter();
         turns.map(|(name, last)| (name.clone(), *last)).collect()
+    }
+
+    /// Whether what a credential follows is saved in the log. Until then nothing of it is read.
+    pub fn set_saved(&self, credential: &str, is_saved: bool) {
+        let mut board = self.lock();
+        match is_saved {
+            true => drop(board.unsaved.remove(credential)),
+            false => drop(board.unsaved.insert(credential.to_owned())),
+        }
+    }
+
+    /// Whether a credential follows something that is not saved in the log.
+    #[must_use]
+    pub fn has_unsaved(&self) -> bool {
+        !self.lock().unsaved.is_empty()
     }
 
     /// A poller's turn panicked.

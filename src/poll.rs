@@ -14,6 +14,7 @@ mod counts;
 mod credential;
 mod credential_health;
 mod error;
+mod followed;
 mod foreign;
 mod history;
 mod list_schedule;
@@ -42,17 +43,15 @@ use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::health::{Board, State};
-use crate::ledger::Aims;
 pub use crate::ledger::BackfillSince;
 use crate::metrics::Metrics;
 use crate::position::{Source, SourceKind, WindowKind};
-use crate::store::{SourceRow, SourceSeen, Store, StoreError};
+use crate::store::{Followed, SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::Upstream;
 
 use self::choose::{Choice, UNRELIABLE_SHARE};
 use self::credential_health::CredentialHealth;
 pub use self::error::TurnError;
-use self::error::unless_disk_full;
 use self::history::BackfillOnly;
 pub use self::history::{HistoryEnd, Reached};
 use self::list_schedule::{ListSchedule, Listing};
@@ -133,6 +132,8 @@ pub struct Poller {
     backfill_only: Option<BackfillOnly>,
     /// How far the wall clock was ahead of the steady one when a wait was last known to be stored by it.
     wall_ahead: TimeDelta,
+    /// What it follows, until that is saved.
+    unsaved: Option<Followed>,
 }
 
 /// A credential that does not work.
@@ -169,12 +170,8 @@ impl Poller {
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let now = clock.steady();
-        unless_disk_full(store.save_sources(&following.sources, clock.now()))?;
-        unless_disk_full(store.want_account_lists(&following.listed))?;
-        unless_disk_full(store.save_aims(&Aims {
-            sweeps: settings.sweeps.clone(),
-            backfill_since: settings.backfill_since,
-        }))?;
+        let unsaved = Self::save_at_start(&store, &following, &settings, clock.now())?;
+        board.set_saved(&credential, unsaved.is_none());
         let mut poller = Self {
             schedules: BTreeMap::new(),
             lists: lists(&following, now),
@@ -196,6 +193,7 @@ impl Poller {
             refused_token: None,
             backfill_only: None,
             wall_ahead: clock.now() - now,
+            unsaved,
             context: PollContext {
                 store,
                 upstream,
@@ -259,6 +257,9 @@ impl Poller {
 
     /// What is most urgent now, with leave to do it. `now` is by the steady clock.
     pub fn next_turn(&mut self, now: DateTime<Utc>) -> Next {
+        if let Some(until) = self.save_followed(now) {
+            return Next::Wait(until);
+        }
         self.store_wait_again();
         if let Some(until) = self.wait_for_token(now) {
             return Next::Wait(until);

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::position::Seq;
-use crate::store::{DamagedEvent, Store, StoreError};
+use crate::store::{Scrubbed, Store, StoreError};
 use crate::task;
 
 /// The most events that are checked in one step.
@@ -23,9 +23,6 @@ const STEP_BYTES: usize = 2 * 1024 * 1024;
 
 /// How long a pass rests between two steps: it checks at most 250 events and about 1 MiB a second.
 const STEP_EVERY: Duration = Duration::from_secs(2);
-
-/// After how many steps without damage the position is saved.
-const SAVE_EVERY: u32 = 60;
 
 /// How long after a full pass the next one begins.
 const PASS_EVERY: TimeDelta = TimeDelta::days(7);
@@ -43,19 +40,8 @@ const MAX_NAMED: usize = 10;
 pub struct Scrub {
     store: Store,
     clock: Clock,
-    pass: Option<Pass>,
-}
-
-/// A pass under way.
-struct Pass {
-    /// The last event that was checked.
-    position: Seq,
-    /// The last event for which the result is saved.
-    saved: Seq,
-    /// What was found and is not saved.
-    damaged: Vec<DamagedEvent>,
-    /// Steps since the last save.
-    steps: u32,
+    /// The last event that the pass under way has checked.
+    position: Option<Seq>,
 }
 
 impl Scrub {
@@ -65,7 +51,7 @@ impl Scrub {
         Self {
             store,
             clock,
-            pass: None,
+            position: None,
         }
     }
 
@@ -97,11 +83,6 @@ impl Scrub {
                 }
             }
         }
-        let now = clock.now();
-        let saved = task::caught(move || self.save(false, now)).await;
-        if let Ok(Err(error)) = saved {
-            warn!(error = %error, "Saving the progress of the check failed.");
-        }
     }
 
     /// Checks the next events, if a pass is due, and says when to come again.
@@ -110,7 +91,7 @@ impl Scrub {
     /// What the log says.
     pub fn turn(&mut self, now: DateTime<Utc>) -> Result<Duration, StoreError> {
         self.store.save_damage_seen(now)?;
-        if self.pass.is_none() {
+        if self.position.is_none() {
             let state = self.store.scrub_state()?;
             let is_due = state
                 .full_at
@@ -118,33 +99,26 @@ impl Scrub {
             if self.store.head() == Seq::ZERO || (state.position == Seq::ZERO && !is_due) {
                 return Ok(LOOK_EVERY);
             }
-            self.pass = Some(Pass {
-                position: state.position,
-                saved: state.position,
-                damaged: Vec::new(),
-                steps: 0,
-            });
+            self.position = Some(state.position);
         }
-        let Some(pass) = &mut self.pass else {
+        let Some(position) = self.position else {
             return Ok(LOOK_EVERY);
         };
-        let found = self.store.scrub(pass.position, STEP_EVENTS, STEP_BYTES)?;
-        pass.position = found.upto;
-        pass.steps += 1;
-        pass.damaged.extend(found.damaged);
+        let found = self.store.scrub(position, STEP_EVENTS, STEP_BYTES)?;
         let is_full = found.events == 0 || found.upto >= self.store.head();
-        if is_full || !pass.damaged.is_empty() || pass.steps >= SAVE_EVERY {
-            self.save(is_full, now)?;
-        }
+        self.save(position, &found, is_full, now)?;
         Ok(if is_full { LOOK_EVERY } else { STEP_EVERY })
     }
 
-    /// Saves how far the pass has come.
-    fn save(&mut self, is_full: bool, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let Some(pass) = &mut self.pass else {
-            return Ok(());
-        };
-        for event in pass.damaged.iter().take(MAX_NAMED) {
+    /// Saves a step of the pass: what it found, and how far it has come.
+    fn save(
+        &mut self,
+        after: Seq,
+        found: &Scrubbed,
+        is_full: bool,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        for event in found.damaged.iter().take(MAX_NAMED) {
             if !self.store.is_known_damaged(event.seq)? {
                 let why_lost = event.beyond_repair(now).map(|why| why.explanation());
                 warn!(
@@ -155,17 +129,14 @@ impl Scrub {
                 );
             }
         }
-        let range = (pass.saved, pass.position);
-        self.store.save_scrub(range, &pass.damaged, is_full, now)?;
-        pass.saved = pass.position;
-        pass.damaged.clear();
-        pass.steps = 0;
+        let range = (after, found.upto);
+        self.store.save_scrub(range, &found.damaged, is_full, now)?;
+        self.position = (!is_full).then_some(found.upto);
         if is_full {
             info!(
-                events = pass.position.0,
+                events = found.upto.0,
                 "Checked every event of the log against its hash."
             );
-            self.pass = None;
         }
         Ok(())
     }
@@ -214,6 +185,8 @@ mod tests {
         );
         let mut second = scrub();
         assert_eq!(second.turn(now).unwrap(), STEP_EVERY);
+        // Each step is saved by itself.
+        assert_eq!(store.scrub_state().unwrap().position, Seq(1_000));
         assert_eq!(second.turn(now).unwrap(), LOOK_EVERY);
         let state = store.scrub_state().unwrap();
         assert_eq!(

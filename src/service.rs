@@ -242,8 +242,11 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     let connections = connections(config.http.max_connections);
     let store = Store::open(&config.data_dir, Breaker::default())?;
     let index = open_index(config, &store)?;
-    // Each poller says anew which lists it reads; a full disk keeps what was saved before.
-    match store.want_no_account_lists() {
+    let listed = credentials(config)
+        .into_values()
+        .flat_map(|following| following.listed);
+    // Where this cannot be written, what was saved before is kept, and each poller adds its lists as soon as it can.
+    match store.want_only_account_lists(&listed.collect::<Vec<_>>()) {
         Err(error) if !error.may_pass() => return Err(error.into()),
         _ => {}
     }

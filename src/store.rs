@@ -9,6 +9,7 @@
 
 mod access;
 mod address;
+mod aims;
 mod bodies;
 mod connect;
 mod copy;
@@ -65,7 +66,7 @@ pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
 pub use self::restored::RestoreDir;
 pub use self::scrub::{DamagedEvent, PutBack, ScrubState, Scrubbed};
-pub use self::sources::{AccountList, AccountListRead, SourceRow, SourceSeen};
+pub use self::sources::{AccountList, AccountListRead, Followed, SourceRow, SourceSeen};
 pub use self::visibility::{Lateness, Visibility};
 pub use self::window_id::WindowId;
 pub use self::writing::Appended;

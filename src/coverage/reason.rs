@@ -90,6 +90,8 @@ impl From<GapCause> for Reason {
             GapCause::TooLarge => Self::EntryTooLarge,
             GapCause::Unreadable => Self::Unreadable,
             GapCause::Foreign => Self::ForeignEntries,
+            // It is asked for again at the ages of sweeps.
+            GapCause::Unproven => Self::NotYet,
         }
     }
 }

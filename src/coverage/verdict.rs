@@ -95,10 +95,7 @@ pub fn verdict(
     let (mut is_any, mut is_complete) = (false, true);
     look(store, board, scope, asked, None, now, |found| {
         is_any = true;
-        is_complete &= found
-            .proven
-            .iter()
-            .all(|piece| piece.is_complete(&found.sweeps));
+        is_complete &= found.proven.iter().all(|piece| found.is_complete(piece));
         verdict.count(&found);
         None::<()>
     })?;
@@ -107,6 +104,10 @@ pub fn verdict(
         (_, _, true) => VerdictState::Complete,
         _ => VerdictState::Settling,
     };
+    // What is followed and how is not saved: sources may be missing from the log, and its sweeps may be old ones.
+    if board.is_some_and(Board::has_unsaved) {
+        verdict.add(None, asked, Reason::NotFollowed);
+    }
     for organization in accounts_unknown(store, scope, asked, now)? {
         verdict.add(Some(&organization), asked, Reason::AccountsUnknown);
     }
@@ -175,7 +176,7 @@ impl Verdict {
         self.missing_total += found.gaps.len();
         let mut reasons = BTreeSet::new();
         for gap in &found.gaps {
-            let (since, before) = (rfc3339(gap.window.since), rfc3339(gap.window.before));
+            let (since, before) = (rfc3339(gap.window.since), gap.end());
             let total = self.missing_by_reason.entry(gap.reason).or_default();
             total.stretches += 1;
             total.sources += usize::from(reasons.insert(gap.reason));
@@ -187,13 +188,19 @@ impl Verdict {
                 .since
                 .take()
                 .map_or_else(|| since.clone(), |one| one.min(since.clone()));
-            let latest = total.before.take().max(Some(before.clone()));
+            // The one without an end is the latest.
+            let is_first = total.stretches == 1;
+            let latest = match (total.before.take(), &before) {
+                (Some(one), Some(other)) => Some(one.max(other.clone())),
+                (None, other) if is_first => other.clone(),
+                _ => None,
+            };
             (total.since, total.before) = (Some(earliest), latest);
             if self.missing.len() < MAX_MISSING {
                 self.missing.push(Missing {
                     source: Some(found.source.to_string()),
                     since: Some(since),
-                    before: Some(before),
+                    before,
                     reason: gap.reason,
                 });
             }

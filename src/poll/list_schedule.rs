@@ -334,6 +334,13 @@ impl List {
     }
 
     fn note(&mut self, unreadable: usize, total: Option<u64>) {
+        if let (Some(before), Some(total)) = (self.total, total)
+            && before != total
+        {
+            self.note_flaw(format!(
+                "the list changed while it was read: it had {before} items, and then {total}"
+            ));
+        }
         self.total = total;
         if unreadable > 0 {
             self.note_flaw(format!("{unreadable} items of the list have no id"));
@@ -439,9 +446,15 @@ mod tests {
         assert_eq!(lacks(vec![accounts(&[], Some(0), None)]), None);
         let first = || accounts(&["a", "b"], Some(3), Some("t"));
         assert_eq!(lacks(vec![first(), accounts(&["c"], Some(3), None)]), None);
-        // Somebody joined or left meanwhile: the last page knows.
+        // An item came or went between two pages: another one may have moved over the border that was passed already.
+        let changed = |pages| lacks(pages).is_some_and(|lacks| lacks.contains("changed"));
         let joined = accounts(&["c", "d"], Some(4), None);
-        assert_eq!(lacks(vec![first(), joined]), None);
+        assert!(changed(vec![first(), joined]));
+        let left = accounts(&["d"], Some(3), None);
+        assert!(changed(vec![
+            accounts(&["a", "b"], Some(4), Some("t")),
+            left
+        ]));
         let twice = accounts(&["b", "c"], Some(3), None);
         assert_eq!(lacks(vec![first(), twice]), None);
         let cut = |pages| lacks(pages).is_some_and(|lacks| lacks.contains("is cut"));

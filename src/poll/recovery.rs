@@ -283,6 +283,9 @@ impl Situation {
 
 /// How much was passed without a break around a stretch, or beside it. Nothing when no passed stretch touches it.
 pub(super) fn passed_beside(gaps: &[(Window, GapCause)], window: Window) -> TimeDelta {
+    // What was passed because another orgtrail has not proven it could be read.
+    let mut gaps = gaps.to_vec();
+    gaps.retain(|(_, cause)| *cause != GapCause::Unproven);
     let mut around = window;
     let touches =
         |around: Window, gap: Window| gap.since <= around.before && around.since <= gap.before;

@@ -289,9 +289,12 @@ fn kept(
         Then::Leave => ScanOutcome::Left {
             before: window.window.before,
         },
-        Then::GoOn(_) | Then::GoOnFrom(_) | Then::StartOver | Then::Seal | Then::SealPart(_) => {
-            ScanOutcome::Kept { appended, sealed }
-        }
+        Then::GoOn(_)
+        | Then::GoOnFrom(_)
+        | Then::StartOver
+        | Then::Seal
+        | Then::SealPart(_)
+        | Then::SealBeside { .. } => ScanOutcome::Kept { appended, sealed },
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can be wrong with an event on disk, and why it is not repaired.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use crate::position::Seq;
@@ -121,6 +121,11 @@ impl DamageSeen {
     /// How many there are.
     pub(super) fn len(&self) -> u64 {
         lock(&self.0).len() as u64
+    }
+
+    /// These events are whole, or written down.
+    pub(super) fn forget_all(&self, seqs: &BTreeSet<Seq>) {
+        lock(&self.0).retain(|seq, _| !seqs.contains(seq));
     }
 
     /// The events from `first` to `last` are whole, or written down.

@@ -1,6 +1,8 @@
 //! Damage that reads find: remembered in memory until a pass of `scrub` writes it to the log. And the events that were repaired
 //! since the index read them.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
@@ -9,7 +11,6 @@ use super::handle::Store;
 use super::reading::StoredEvent;
 use super::steps;
 use crate::position::Seq;
-use crate::sync::lock;
 
 impl Store {
     /// Remembers which of the events that were just read are damaged.
@@ -42,25 +43,17 @@ impl Store {
         Ok(self.0.damage_seen.has(seq) || ask.exists([seq.0])?)
     }
 
-    /// Writes down the damage that reads have found since the last time.
+    /// Writes down the damage that reads have found since the last time, as far as it is still there.
     ///
     /// # Errors
     /// What the database says.
     pub fn save_damage_seen(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let seen = lock(&self.0.damage_seen.0).clone();
+        let seen: BTreeSet<Seq> = self.0.damage_seen.places().into_iter().collect();
         if seen.is_empty() {
             return Ok(());
         }
-        self.change(steps::SAVE_SCRUB, |db| {
-            let mut insert = db.prepare_cached(
-                "INSERT OR IGNORE INTO damaged (seq, problem, found_us) VALUES (?1, ?2, ?3)",
-            )?;
-            for (seq, damage) in &seen {
-                insert.execute((seq.0, damage.name(), now.timestamp_micros()))?;
-            }
-            Ok(())
-        })?;
-        lock(&self.0.damage_seen.0).retain(|seq, _| !seen.contains_key(seq));
+        self.change(steps::SAVE_SCRUB, |db| self.write_down(db, &seen, now))?;
+        self.0.damage_seen.forget_all(&seen);
         Ok(())
     }
 

@@ -114,7 +114,13 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::ConstraintViolation) => Self::Conflict(error),
             // A quota or a limit of the process looks so too.
-            Some(ErrorCode::SystemIoFailure) => Self::Disk(error),
+            Some(
+                ErrorCode::SystemIoFailure
+                // The file system became read-only, or its permissions changed.
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied,
+            ) => Self::Disk(error),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Damaged(error.to_string())
             }

@@ -203,9 +203,11 @@ impl Store {
         match &changed {
             Err(StoreError::Full) => *problem = Some((step, DiskProblem::Full)),
             Err(StoreError::Disk(_)) => *problem = Some((step, DiskProblem::Failing)),
-            _ => {
+            Ok(_) => {
                 problem.take_if(|(failed, _)| *failed == step);
             }
+            // It says nothing of the disk.
+            Err(_) => {}
         }
         changed
     }

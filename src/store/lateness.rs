@@ -20,9 +20,13 @@ use crate::position::WindowKind;
 /// How much longer the end of a bucket is than its beginning.
 const GROWTH: f64 = 1.1;
 
-/// About how many of a source's latest entries say how late it is now. Beyond that all counts are halved, so that what was
+/// About how many of a source's latest entries say how late it is now. Beyond that all weights are halved, so that what was
 /// long ago counts less and less.
-const REMEMBERED: u64 = 2_000;
+const REMEMBERED: f64 = 2_000.0;
+
+/// A weight below this counts no more: a single entry after seven halvings. All of a source's buckets together then lose less than a
+/// hundredth of what is remembered.
+const FORGOTTEN: f64 = 0.01;
 
 /// When what was read ends longer ago than this, how late an entry was cannot be told from how late we are.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(2);
@@ -103,12 +107,12 @@ impl FirstSightings {
             return Ok(());
         }
         let mut ask = db.prepare_cached("SELECT sum(entries) FROM visibility WHERE source = ?1")?;
-        let entries: u64 = ask.query_row([source], |row| row.get(0))?;
+        let entries: f64 = ask.query_row([source], |row| row.get(0))?;
         if entries > REMEMBERED {
-            db.prepare_cached("UPDATE visibility SET entries = entries / 2 WHERE source = ?1")?
+            db.prepare_cached("UPDATE visibility SET entries = entries / 2.0 WHERE source = ?1")?
                 .execute([source])?;
-            db.prepare_cached("DELETE FROM visibility WHERE source = ?1 AND entries = 0")?
-                .execute([source])?;
+            db.prepare_cached("DELETE FROM visibility WHERE source = ?1 AND entries < ?2")?
+                .execute((source, FORGOTTEN))?;
         }
         Ok(())
     }
@@ -120,8 +124,8 @@ pub(super) fn visibility(db: &Connection, source: i64) -> Result<Visibility, Sto
         "SELECT found, entries, longest_us FROM visibility WHERE source = ?1 ORDER BY bucket",
     )?;
     let found = ask.query_map([source], |row| {
-        let bucket = LatenessBucket {
-            entries: row.get(1)?,
+        let bucket = Weighted {
+            weight: row.get(1)?,
             longest_us: row.get(2)?,
         };
         Ok((row.get::<_, String>(0)?, bucket))
@@ -150,6 +154,13 @@ pub(super) struct Late(BTreeMap<i64, LatenessBucket>);
 #[derive(Debug, Default, Clone, Copy)]
 struct LatenessBucket {
     entries: u64,
+    longest_us: i64,
+}
+
+/// A bucket of a histogram in which older entries may count less than one.
+#[derive(Debug, Clone, Copy)]
+struct Weighted {
+    weight: f64,
     longest_us: i64,
 }
 
@@ -183,13 +194,13 @@ impl Store {
     /// What the database says, also when the source was never written down.
     pub fn lateness(&self, source: &Source) -> Result<Option<Lateness>, StoreError> {
         let source = self.number_of(source)?;
-        let buckets: Vec<LatenessBucket> = self.ask(|db| {
+        let buckets: Vec<Weighted> = self.ask(|db| {
             let mut ask = db.prepare_cached(
                 "SELECT entries, longest_us FROM lateness WHERE source = ?1 ORDER BY bucket",
             )?;
             let found = ask.query_map([source], |row| {
-                Ok(LatenessBucket {
-                    entries: row.get(0)?,
+                Ok(Weighted {
+                    weight: row.get(0)?,
                     longest_us: row.get(1)?,
                 })
             })?;
@@ -199,23 +210,23 @@ impl Store {
     }
 }
 
-fn summary(buckets: &[LatenessBucket]) -> Option<Lateness> {
+fn summary(buckets: &[Weighted]) -> Option<Lateness> {
     let last = buckets.last()?;
-    let entries: u64 = buckets.iter().map(|bucket| bucket.entries).sum();
-    let at = |hundredths: u64| {
-        let rank = (entries * hundredths).div_ceil(100).max(1);
-        let mut passed = 0;
+    let total: f64 = buckets.iter().map(|bucket| bucket.weight).sum();
+    let at = |hundredths: f64| {
+        let rank = total * hundredths / 100.0;
+        let mut passed = 0.0;
         let found = buckets.iter().find(|bucket| {
-            passed += bucket.entries;
+            passed += bucket.weight;
             passed >= rank
         });
         TimeDelta::microseconds(found.unwrap_or(last).longest_us)
     };
     Some(Lateness {
-        entries,
-        p50: at(50),
-        p95: at(95),
-        p99: at(99),
+        entries: total.round() as u64,
+        p50: at(50.0),
+        p95: at(95.0),
+        p99: at(99.0),
         max: TimeDelta::microseconds(buckets.iter().map(|one| one.longest_us).max()?),
     })
 }
@@ -237,7 +248,11 @@ mod tests {
         fn figures_are_at_most_a_tenth_too_long(mut seconds in prop::collection::vec(1..5_000_000_i64, 1..300)) {
             let mut late = Late::default();
             seconds.iter().for_each(|seconds| late.count(TimeDelta::seconds(*seconds)));
-            let told = summary(&late.0.into_values().collect::<Vec<_>>()).unwrap();
+            let buckets = late.0.into_values().map(|bucket| Weighted {
+                weight: bucket.entries as f64,
+                longest_us: bucket.longest_us,
+            });
+            let told = summary(&buckets.collect::<Vec<_>>()).unwrap();
             seconds.sort_unstable();
             let exact = |hundredths: usize| seconds[(seconds.len() * hundredths).div_ceil(100).max(1) - 1] as f64;
             for (told, hundredths) in [(told.p50, 50), (told.p95, 95), (told.p99, 99)] {
@@ -246,6 +261,36 @@ mod tests {
             }
             prop_assert_eq!(told.max.num_seconds() as f64, exact(100));
             prop_assert_eq!(told.entries as usize, seconds.len());
+        }
+
+        #[test]
+        fn a_late_tail_is_not_forgotten_while_it_stays_the_same(
+            spread in 1..12_i32, share in 11..40_usize, swept in any::<bool>(),
+        ) {
+            let db = Connection::open_in_memory().unwrap();
+            db.execute_batch(
+                "CREATE TABLE visibility (source INTEGER, found TEXT, bucket INTEGER, entries REAL, longest_us INTEGER,
+                     PRIMARY KEY (source, found, bucket)) STRICT",
+            )
+            .unwrap();
+            // In each thousand entries, `share` are late: by about an hour, in `spread` buckets.
+            let tail = |n: usize| 3_600.0 * GROWTH.powi(n as i32 % spread);
+            let shortest = TimeDelta::seconds(3_600);
+            for _ in 0..55 {
+                let shown = |found| FirstSightings { found, new_since: None, late: Late::default() };
+                let (mut live, mut late) = (shown(WindowKind::Live), shown(WindowKind::Sweep));
+                (share..1_000).for_each(|_| live.late.count(TimeDelta::seconds(5)));
+                for n in 0..share {
+                    let found = if swept { &mut late } else { &mut live };
+                    found.late.count(TimeDelta::seconds(tail(n) as i64));
+                }
+                live.save(&db, 1).unwrap();
+                late.save(&db, 1).unwrap();
+            }
+            let told = visibility(&db, 1).unwrap();
+            let p99 = told.all.unwrap().p99;
+            prop_assert!(p99 >= shortest, "{p99}");
+            prop_assert_eq!(told.is_swept, swept);
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum GapCause {
     Unreadable,
     /// Upstream shows entries of another log there, and none of this one.
     Foreign,
+    /// Upstream is another orgtrail that has not proven it, between stretches that it has.
+    Unproven,
 }
 
 impl GapCause {
@@ -46,11 +48,17 @@ impl GapCause {
             Self::TooLarge => "an entry is too large to take",
             Self::Unreadable => "an answer is an error or not JSON, or cannot be read to its end",
             Self::Foreign => "upstream shows the entries of another log",
+            Self::Unproven => "the orgtrail that is polled has not proven it",
         }
     }
 
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::TooLarge, Self::Unreadable, Self::Foreign];
+    pub const ALL: [Self; 4] = [
+        Self::TooLarge,
+        Self::Unreadable,
+        Self::Foreign,
+        Self::Unproven,
+    ];
 
     /// Its name in the ledger.
     #[must_use]
@@ -59,6 +67,7 @@ impl GapCause {
             Self::TooLarge => "too_large",
             Self::Unreadable => "unreadable",
             Self::Foreign => "foreign",
+            Self::Unproven => "unproven",
         }
     }
 
@@ -80,6 +89,13 @@ pub enum Then {
     Seal,
     /// Only this part of the window is proven, and the window is cut to it.
     SealPart(Window),
+    /// The same, and a stretch beside it is passed because upstream has not proven it.
+    SealBeside {
+        /// What is proven.
+        part: Window,
+        /// What is passed.
+        hole: Window,
+    },
     /// The scan starts over: the page gives no way to continue.
     StartOver,
     /// The window cannot be read and becomes a gap.
@@ -92,7 +108,10 @@ impl Then {
     /// Whether something is proven with the page.
     #[must_use]
     pub fn seals(&self) -> bool {
-        matches!(self, Self::Seal | Self::SealPart(_))
+        matches!(
+            self,
+            Self::Seal | Self::SealPart(_) | Self::SealBeside { .. }
+        )
     }
 }
 

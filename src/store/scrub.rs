@@ -3,6 +3,8 @@
 //! A pass goes through the log in steps, and how far it has come is saved with what it found. It reads; a body is only put back
 //! when the same bytes come in again.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension};
 
@@ -105,8 +107,9 @@ impl Store {
         })
     }
 
-    /// Saves what a pass found in the events after `after` up to `upto`: these and no others are damaged there. A pass that
-    /// `is_full` with them begins again at the first event.
+    /// Saves what a pass found in the events after `after` up to `upto`. Each that it found there, or that is known as damaged, is
+    /// read again while nothing else is written: it may have been repaired or damaged since. A pass that `is_full` with them
+    /// begins again at the first event.
     ///
     /// # Errors
     /// What the database says.
@@ -117,15 +120,16 @@ impl Store {
         is_full: bool,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        self.change(steps::SAVE_SCRUB, |db| {
-            db.prepare_cached("DELETE FROM damaged WHERE seq > ?1 AND seq <= ?2")?
-                .execute((after.0, upto.0))?;
-            let mut insert = db.prepare_cached(
-                "INSERT OR REPLACE INTO damaged (seq, problem, found_us) VALUES (?1, ?2, ?3)",
-            )?;
-            for event in damaged {
-                insert.execute((event.seq.0, event.damage.name(), now.timestamp_micros()))?;
+        let read_again = self.change(steps::SAVE_SCRUB, |db| {
+            let mut doubtful: BTreeSet<Seq> = damaged.iter().map(|event| event.seq).collect();
+            let mut known =
+                db.prepare_cached("SELECT seq FROM damaged WHERE seq > ?1 AND seq <= ?2")?;
+            for seq in known.query_map((after.0, upto.0), |row| row.get(0).map(Seq))? {
+                doubtful.insert(seq?);
             }
+            let seen = self.0.damage_seen.places().into_iter();
+            doubtful.extend(seen.filter(|seq| *seq > after && *seq <= upto));
+            self.write_down(db, &doubtful, now)?;
             let position = if is_full { Seq::ZERO } else { upto };
             let full_us = is_full.then(|| now.timestamp_micros());
             db.prepare_cached(
@@ -133,10 +137,44 @@ impl Store {
                  ON CONFLICT (id) DO UPDATE SET position = ?1, full_us = coalesce(?2, full_us)",
             )?
             .execute((position.0, full_us))?;
-            Ok(())
+            Ok(doubtful)
         })?;
-        self.0.damage_seen.forget(after.next(), upto);
+        self.0.damage_seen.forget_all(&read_again);
         Ok(())
+    }
+
+    /// Reads events again, and writes down which of them are damaged; the others are damaged no more. `db` is the transaction of
+    /// the one writer, so that none changes meanwhile. They are read by another connection: a page that cannot be read could end
+    /// the transaction.
+    pub(super) fn write_down(
+        &self,
+        db: &Connection,
+        doubtful: &BTreeSet<Seq>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let mut insert = db.prepare_cached(
+            "INSERT OR REPLACE INTO damaged (seq, problem, found_us) VALUES (?1, ?2, ?3)",
+        )?;
+        let mut delete = db.prepare_cached("DELETE FROM damaged WHERE seq = ?1")?;
+        for seq in doubtful {
+            match self.damage_of(*seq)? {
+                Some(damage) => {
+                    insert.execute((seq.0, damage.name(), now.timestamp_micros()))?;
+                }
+                None => {
+                    delete.execute([seq.0])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wrong with an event now; `None` when it is whole.
+    fn damage_of(&self, seq: Seq) -> Result<Option<Damage>, StoreError> {
+        let before = Seq(seq.0.saturating_sub(1));
+        let stored = self.ask(|db| self.stored_after(db, before, 1, usize::MAX))?;
+        let found = stored.into_iter().find(|one| one.event.seq == seq);
+        Ok(found.and_then(|one| one.damage))
     }
 
     /// How far passes have come, and how many events they and other reads found damaged.

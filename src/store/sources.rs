@@ -5,11 +5,13 @@ use std::collections::{BTreeSet, HashSet};
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
+use super::aims::save_aims;
 use super::error::StoreError;
 use super::handle::Store;
 use super::steps;
 use crate::clock::from_micros;
 use crate::invariant;
+use crate::ledger::Aims;
 use crate::position::{Seq, Source};
 
 /// A source as it was just seen: in the configuration, or in an organization's list of accounts.
@@ -41,6 +43,17 @@ pub struct AccountList<'a> {
     pub began_at: DateTime<Utc>,
     /// Accounts that are configured by themselves: they are followed whatever the list says.
     pub by_themselves: &'a HashSet<Source>,
+}
+
+/// What a credential follows in this process. Claims go by it, so it is saved before anything is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// Sources that are configured.
+    pub sources: Vec<SourceSeen>,
+    /// Ids of organizations whose lists of accounts are read.
+    pub listed: Vec<String>,
+    /// What is wanted of the ledger.
+    pub aims: Aims,
 }
 
 /// A source as it is written down.
@@ -118,31 +131,30 @@ impl Store {
         })
     }
 
-    /// Saves which organizations' accounts are all to be followed with one credential, so that their lists are claims.
+    /// Saves what a credential follows: all of it, or nothing.
     ///
     /// # Errors
     /// What the database says.
-    pub fn want_account_lists(&self, organizations: &[String]) -> Result<(), StoreError> {
+    pub fn save_followed(&self, followed: &Followed, now: DateTime<Utc>) -> Result<(), StoreError> {
         self.change(steps::SAVE_SOURCES, |db| {
-            let mut want = db.prepare_cached(
-                "INSERT INTO account_list (organization, wanted) VALUES (?1, 1)
-                 ON CONFLICT (organization) DO UPDATE SET wanted = 1",
-            )?;
-            organizations
+            followed
+                .sources
                 .iter()
-                .try_for_each(|id| Ok(want.execute([id]).map(drop)?))
+                .try_for_each(|seen| save(db, seen, now))?;
+            want(db, &followed.listed)?;
+            save_aims(db, &followed.aims)
         })
     }
 
-    /// Saves that no list of accounts is wanted: what was configured earlier is configured no more.
+    /// Saves of which organizations the lists of accounts are read in this process, with any credential. What is not among them
+    /// is configured no more. Where this fails, what was wanted earlier stays so.
     ///
     /// # Errors
     /// What the database says.
-    pub fn want_no_account_lists(&self) -> Result<(), StoreError> {
+    pub fn want_only_account_lists(&self, organizations: &[String]) -> Result<(), StoreError> {
         self.change(steps::SAVE_SOURCES, |db| {
-            Ok(db
-                .execute("UPDATE account_list SET wanted = 0", [])
-                .map(drop)?)
+            db.execute("UPDATE account_list SET wanted = 0", [])?;
+            want(db, organizations)
         })
     }
 
@@ -207,6 +219,17 @@ impl Store {
             rows.map(|row| Ok(row?)).collect()
         })
     }
+}
+
+/// The lists of these organizations' accounts are claims.
+fn want(db: &Connection, organizations: &[String]) -> Result<(), StoreError> {
+    let mut want = db.prepare_cached(
+        "INSERT INTO account_list (organization, wanted) VALUES (?1, 1)
+         ON CONFLICT (organization) DO UPDATE SET wanted = 1",
+    )?;
+    organizations
+        .iter()
+        .try_for_each(|id| Ok(want.execute([id]).map(drop)?))
 }
 
 /// An account is marked as left only after two complete lists without it.
@@ -412,16 +435,16 @@ mod tests {
     fn the_last_complete_reading_of_each_wanted_list_is_known() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Breaker::default()).unwrap();
-        store.want_account_lists(&["o".to_owned()]).unwrap();
+        store.want_only_account_lists(&["o".to_owned()]).unwrap();
         let source = Source::organization("o").unwrap();
         assert_eq!(store.account_lists().unwrap(), [(source.clone(), None)]);
         list(&store, &["a"], false, 1, &[]);
         assert_eq!(store.account_lists().unwrap(), [(source.clone(), None)]);
         list(&store, &["a"], true, 2, &[]);
         list(&store, &["a"], false, 3, &[]);
-        store.want_account_lists(&["o".to_owned()]).unwrap();
+        store.want_only_account_lists(&["o".to_owned()]).unwrap();
         assert_eq!(store.account_lists().unwrap(), [(source, Some(hour(2)))]);
-        store.want_no_account_lists().unwrap();
+        store.want_only_account_lists(&[]).unwrap();
         assert_eq!(store.account_lists().unwrap(), []);
     }
 }

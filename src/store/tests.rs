@@ -101,6 +101,45 @@ fn a_full_disk_is_known_as_one_and_leaves_the_log_as_it_was() {
 }
 
 #[test]
+fn a_file_system_that_became_read_only_is_a_problem_of_the_disk_until_a_write_succeeds() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let read_only = |is_on: bool| {
+        let writer = lock(&store.0.writer);
+        writer.pragma_update(None, "query_only", is_on).unwrap();
+    };
+    let seen = [SourceSeen {
+        source: Source::account("a").unwrap(),
+        organization: None,
+        label: None,
+        created_at: None,
+    }];
+    let save = || store.save_sources(&seen, crate::clock::from_micros(0));
+    read_only(true);
+    let refused = save().unwrap_err();
+    assert!(
+        matches!(refused, StoreError::Disk(_)) && refused.may_pass(),
+        "{refused}"
+    );
+    assert_eq!(store.disk_problem(), Some(DiskProblem::Failing));
+    // Another error of the same step does not mean that the disk is well.
+    let busy: Result<(), _> = store.change(steps::SAVE_SOURCES, |_| Err(StoreError::Busy));
+    assert!(busy.is_err());
+    assert_eq!(store.disk_problem(), Some(DiskProblem::Failing));
+    read_only(false);
+    save().unwrap();
+    assert_eq!(store.disk_problem(), None);
+    for code in [
+        rusqlite::ffi::SQLITE_READONLY,
+        rusqlite::ffi::SQLITE_CANTOPEN,
+        rusqlite::ffi::SQLITE_PERM,
+    ] {
+        let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        assert!(matches!(StoreError::from(error), StoreError::Disk(_)));
+    }
+}
+
+#[test]
 fn a_database_that_is_not_ours_stays_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE_NAME);

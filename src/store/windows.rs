@@ -205,11 +205,13 @@ pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreErro
         Then::GoOnFrom(time) => (None, Some(*time), None),
         Then::StartOver => (None, None, None),
         Then::Leave => (None, by.resumed, None),
-        Then::Seal | Then::SealPart(_) => (None, by.resumed, Some("sealed")),
+        Then::Seal | Then::SealPart(_) | Then::SealBeside { .. } => {
+            (None, by.resumed, Some("sealed"))
+        }
         Then::GiveUp(cause) => (None, by.resumed, Some(cause.as_str())),
     };
     let (claim_since, claim_before) = match by.then {
-        Then::SealPart(part) => (
+        Then::SealPart(part) | Then::SealBeside { part, .. } => (
             by.claim_since.max(part.since),
             by.claim_before.min(part.before),
         ),
@@ -241,8 +243,27 @@ pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreErro
         Then::Seal | Then::SealPart(_) | Then::GiveUp(_) | Then::StartOver => {
             forget_scan(db, by.id)
         }
+        Then::SealBeside { hole, .. } => {
+            forget_scan(db, by.id)?;
+            pass_beside(db, by.id, *hole)
+        }
         Then::Leave => delete_window(db, by.id),
     }
+}
+
+/// Records a stretch beside a window that was just sealed as passed, as of the same scan.
+fn pass_beside(db: &Connection, id: WindowId, hole: Window) -> Result<(), StoreError> {
+    let mut pass = db.prepare_cached(
+        "INSERT INTO window (source, kind, since_s, before_s, began_us, sealed_us, outcome)
+         SELECT source, kind, :since, :before, began_us, sealed_us, :outcome FROM window WHERE id = :id",
+    )?;
+    pass.execute(named_params! {
+        ":id": id.number,
+        ":since": hole.since.timestamp(),
+        ":before": hole.before.timestamp(),
+        ":outcome": GapCause::Unproven.as_str(),
+    })?;
+    Ok(())
 }
 
 /// Counts an entry without an id that the scan shows; says how many equal ones it has shown with this.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use orgtrail::coverage::{self, Asked, Reason};
-use orgtrail::durable::Breaker;
+use orgtrail::coverage::{self, Asked, Reason, Verdict, VerdictState};
+use orgtrail::durable::{Break, Breaker};
 use orgtrail::health::State;
 use orgtrail::poll::{BackfillSince, Next, Settings};
 use orgtrail::position::{Source, Window, WindowKind};
@@ -485,6 +485,17 @@ async fn a_clock_that_was_set_back_is_reported_until_it_is_right() {
     poll_for(&mut world, 5).await;
     let source = world.simulator.sources().remove(1);
     assert_eq!(state(&mut world, &source), State::Clock);
+    for sources in [Vec::new(), vec![source.clone()]] {
+        let open = Asked {
+            sources,
+            ..Asked::default()
+        };
+        let verdict = verdict(&mut world, &open);
+        assert_eq!(verdict.state, VerdictState::Partial);
+        let clock = &verdict.missing_by_reason[&Reason::Clock];
+        assert!(clock.seconds > Some(9 * 24 * 3_600), "{clock:?}");
+        assert_eq!(clock.before, None, "the present is not known");
+    }
     world.local_clock.jump(TimeDelta::days(10));
     assert_eq!(newest_gap(&mut world, &source), Reason::Clock);
     poll_for(&mut world, 3).await;
@@ -506,6 +517,77 @@ async fn answers_without_a_date_go_on() {
             "{source}"
         );
     }
+}
+
+fn verdict(world: &mut World, asked: &Asked) -> Verdict {
+    let (store, board, now) = (world.store(), world.board(), world.local_clock.now());
+    let scope = orgtrail::engine::Scope::everything();
+    coverage::verdict(&store, Some(&board), &scope, asked, now).unwrap()
+}
+
+#[tokio::test]
+async fn what_could_not_be_saved_at_the_start_is_saved_later_and_makes_answers_partial_until_then()
+{
+    let is_full = Arc::new(AtomicBool::new(true));
+    let full = Arc::clone(&is_full);
+    let mut world = world(move |_, plan| {
+        plan.breaker = Breaker::new(move |step| {
+            let is_it = step == store::steps::SAVE_SOURCES;
+            (is_it && full.load(Ordering::SeqCst)).then_some(Break::Before)
+        });
+        plan.also = vec![Source::account("configured-by-itself").unwrap()];
+    })
+    .await;
+    let everything = Asked::default();
+    poll_for(&mut world, 5).await;
+    let answer = verdict(&mut world, &everything);
+    assert_eq!(answer.state, VerdictState::Partial);
+    assert!(answer.missing_by_reason.contains_key(&Reason::NotFollowed));
+    assert!(world.simulator.requests().is_empty(), "nothing is read");
+    // There is room again, without a restart.
+    is_full.store(false, Ordering::SeqCst);
+    poll_for(&mut world, 5).await;
+    let store = world.store();
+    assert!(store.aims().unwrap().is_some());
+    assert!(!store.account_lists().unwrap().is_empty());
+    let rows: Vec<_> = store.sources().unwrap();
+    for source in world.simulator.sources().iter().chain(&world.plan.also) {
+        assert!(rows.iter().any(|row| row.source == *source), "{source}");
+    }
+    let answer = verdict(&mut world, &everything);
+    let total = answer.missing_by_reason.get(&Reason::NotFollowed);
+    assert!(total.is_none(), "{total:?}");
+}
+
+#[tokio::test]
+async fn a_question_about_what_comes_after_the_present_is_never_complete() {
+    let mut world = world(|_, plan| plan.settings.sweeps = Vec::new()).await;
+    poll_for(&mut world, 5).await;
+    let now = world.clock.now();
+    let later = [
+        (now + TimeDelta::days(1), None),
+        (now + TimeDelta::days(1), Some(now + TimeDelta::days(2))),
+        (now - TimeDelta::minutes(3), Some(now + TimeDelta::days(2))),
+    ];
+    for (since, before) in later {
+        let asked = Asked {
+            since: Some(since),
+            before,
+            sources: Vec::new(),
+        };
+        let verdict = verdict(&mut world, &asked);
+        assert_eq!(verdict.state, VerdictState::Partial, "{since} {before:?}");
+        let reasons: Vec<_> = verdict.missing_by_reason.keys().copied().collect();
+        assert_eq!(reasons, [Reason::NotYet], "{since} {before:?}");
+    }
+    // What is proven of the past is not doubted.
+    let asked = Asked {
+        since: Some(now - TimeDelta::minutes(4)),
+        before: Some(now - TimeDelta::minutes(3)),
+        sources: Vec::new(),
+    };
+    let verdict = verdict(&mut world, &asked);
+    assert_eq!(verdict.state, VerdictState::Complete, "{verdict:?}");
 }
 
 fn newest_gap(world: &mut World, source: &Source) -> Reason {

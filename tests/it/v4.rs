@@ -432,6 +432,49 @@ async fn a_damaged_entry_is_left_out_and_its_second_is_not_proven() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_of_a_lost_row_is_not_proven_and_none_is_where_it_can_be_of_any_time() {
+    let mut desk = Desk::new().await;
+    let now = Clock::system().now();
+    let at = |minutes: i64| now - TimeDelta::minutes(minutes);
+    let text = |moment: DateTime<Utc>| moment.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let entries = [30, 20, 10].map(|n| entry(&n.to_string(), &text(at(n)), &json!({})));
+    desk.keep(&account(), &entries);
+    desk.search_all();
+    let asked = client(&desk);
+    let window = format!(
+        "since={}&before={}&direction=asc",
+        text(at(40)),
+        text(at(5))
+    );
+    let path = log_path(&account(), &window);
+    let db = rusqlite::Connection::open(desk.data_dir().join("orgtrail.db")).unwrap();
+    let lose = |seq: u64| {
+        db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        db.execute("DELETE FROM event WHERE seq = ?1", [seq])
+            .unwrap();
+        db.execute(
+            "INSERT INTO damaged (seq, problem, found_us) VALUES (?1, 'row_missing', 0)",
+            [seq],
+        )
+        .unwrap();
+    };
+    // Its neighbours came with the same page.
+    lose(2);
+    let left = covered(&asked, &path).await;
+    assert_eq!(left.state, CoveredState::Partial);
+    assert_eq!(text(left.until), text(at(30)));
+    let (since, before) = left.next.unwrap();
+    assert_eq!(text(since), text(at(10) + TimeDelta::seconds(1)));
+    assert_eq!(text(before), text(at(5)));
+    // Nothing is known of one without neighbours.
+    lose(1);
+    let left = covered(&asked, &path).await;
+    assert_eq!(left.state, CoveredState::Partial);
+    assert_eq!((text(left.until), left.next), (text(at(40)), None));
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_searchable_yet_is_not_proven() {
     let mut desk = Desk::new().await;
     let now = Clock::system().now();
@@ -606,6 +649,63 @@ async fn an_orgtrail_seals_no_more_than_the_one_it_polls_has_proven() {
     let (ours, theirs) = (events_of(&first).await, events_of(&second).await);
     let missing: Vec<_> = ours.difference(&theirs).collect();
     assert!(missing.is_empty(), "{missing:#?}");
+    second.stop().await.unwrap();
+    first.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_that_the_polled_orgtrail_cannot_prove_is_the_only_gap() {
+    let upstream = upstream().await;
+    let n_sources = upstream.simulator.sources().len();
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let first = Service::start(&upstream.configuration(dirs[0].path())).await;
+    first.settle(n_sources).await;
+    // One entry in the middle of its history is damaged on its disk.
+    let db = rusqlite::Connection::open(dirs[0].path().join("data/orgtrail.db")).unwrap();
+    db.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+    let middle = Clock::system().now() - TimeDelta::days(15);
+    let (seq, source): (u64, String) = db
+        .query_row(
+            "SELECT seq, (SELECT name FROM source WHERE id = source) FROM event
+             WHERE time_us < ?1 ORDER BY time_us DESC LIMIT 1",
+            [middle.timestamp_micros()],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    for sql in [
+        "UPDATE event SET sha256 = zeroblob(32) WHERE seq = ?1",
+        "INSERT INTO damaged (seq, problem, found_us) VALUES (?1, 'hash_mismatch', 0)",
+    ] {
+        db.execute(sql, [seq]).unwrap();
+    }
+    let second = Service::start(&second_configuration(&upstream, &first, dirs[1].path())).await;
+    let is_whole_but_for_a_second = |answer: &Value| {
+        let sources = answer["sources"].as_array().unwrap();
+        let span = |gap: &Value| {
+            let at = |name: &str| {
+                gap[name]
+                    .as_str()
+                    .unwrap()
+                    .parse::<DateTime<Utc>>()
+                    .unwrap()
+            };
+            at("before") - at("since")
+        };
+        sources.len() == n_sources
+            && sources.iter().all(|one| {
+                let gaps = one["gaps"].as_array().unwrap();
+                match one["source"] == json!(source) {
+                    true => gaps.len() == 1 && span(&gaps[0]) <= TimeDelta::seconds(2),
+                    false => gaps.is_empty(),
+                }
+            })
+    };
+    second
+        .until(
+            "/v1/coverage?since=now-30d&before=now-1d",
+            is_whole_but_for_a_second,
+        )
+        .await;
     second.stop().await.unwrap();
     first.stop().await.unwrap();
 }

@@ -357,8 +357,9 @@ fn gaps_text(gaps: &[(&StatusRow, &Gap)]) -> String {
     let reason = first.reason.words();
     if gaps.len() == 1 {
         return format!(
-            "{}: {reason}{detail}; from {} to {}",
-            row.status.source, first.since, first.before
+            "{}: {reason}{detail}; {}",
+            row.status.source,
+            first.stretch()
         );
     }
     let mut sources: Vec<&str> = gaps
@@ -371,7 +372,8 @@ fn gaps_text(gaps: &[(&StatusRow, &Gap)]) -> String {
         several => format!("{} sources", several.len()),
     };
     let since = gaps.iter().map(|(_, gap)| gap.since.as_str()).min();
-    let before = gaps.iter().map(|(_, gap)| gap.before.as_str()).max();
+    let ends: Option<Vec<&str>> = gaps.iter().map(|(_, gap)| gap.before.as_deref()).collect();
+    let before = ends.map_or(Some("now"), |ends| ends.into_iter().max());
     format!(
         "{of}: {reason}{detail}; {} gaps between {} and {}",
         gaps.len(),

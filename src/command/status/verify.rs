@@ -217,7 +217,7 @@ impl VerifyReport {
         if !self.left_out.is_empty() {
             say("Not compared, because upstream's answer cannot be read:")?;
             for LeftOutReport { gap, why } in self.left_out.iter().take(MAX_SHOWN) {
-                say(format!("  from {} to {}: {why}", gap.since, gap.before))?;
+                say(format!("  {}: {why}", gap.stretch()))?;
             }
             let more = self.left_out.len().saturating_sub(MAX_SHOWN);
             if more > 0 {
@@ -262,7 +262,7 @@ impl From<&LeftOut> for LeftOutReport {
     fn from(left_out: &LeftOut) -> Self {
         let gap = Gap {
             since: rfc3339(left_out.window.since),
-            before: rfc3339(left_out.window.before),
+            before: Some(rfc3339(left_out.window.before)),
             reason: left_out.cause.into(),
             detail: None,
         };

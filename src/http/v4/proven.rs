@@ -3,7 +3,7 @@
 //! What is proven is looked at before the answer is made. What the answer lacks, because it is not searchable yet, arrived
 //! after the first page, or is damaged, is taken off.
 
-use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use orgtrail_cloudflare::coverage::{Covered, CoveredState};
 
 use crate::coverage::{self, Asked, VerdictState};
@@ -57,8 +57,14 @@ impl ProvenStretches {
             false if head == searchable => None,
             false => app.store.earliest_after(&self.source, searchable, range)?,
         };
-        let mut damaged = app.store.damaged_at(&self.source)?;
-        damaged.retain(|at| self.since <= *at && *at < self.before);
+        let damaged = app.store.damaged_in(&self.source)?;
+        // An event that can be of any source and time may be missing from every answer.
+        let lacks = match damaged {
+            None => Some(self.since),
+            Some(_) => lacks,
+        };
+        let mut damaged = damaged.unwrap_or_default();
+        damaged.retain(|damage| self.since < damage.before && damage.since < self.before);
         let state = match (lacks, &*damaged, self.state) {
             (None, [], VerdictState::Complete) => CoveredState::Complete,
             (None, [], VerdictState::Settling) => CoveredState::Settling,
@@ -77,27 +83,23 @@ impl ProvenStretches {
     }
 }
 
-/// The stretches before a moment, without the seconds of others.
-fn without(
-    stretches: Vec<Window>,
-    end: Option<DateTime<Utc>>,
-    seconds: &[DateTime<Utc>],
-) -> Vec<Window> {
+/// The stretches before a moment, without others, which have the earliest first.
+fn without(stretches: Vec<Window>, end: Option<DateTime<Utc>>, others: &[Window]) -> Vec<Window> {
     let mut left = Vec::new();
     for stretch in stretches {
         let before = end.map_or(stretch.before, |end| {
             stretch.before.min(end.trunc_subsecs(0))
         });
         let mut since = stretch.since;
-        for second in seconds.iter().map(|moment| moment.trunc_subsecs(0)) {
-            if second < since || before <= second {
+        for other in others {
+            if other.before <= since || before <= other.since {
                 continue;
             }
             left.push(Window {
                 since,
-                before: second,
+                before: other.since,
             });
-            since = second + TimeDelta::seconds(1);
+            since = other.before;
         }
         left.push(Window { since, before });
     }
@@ -107,10 +109,16 @@ fn without(
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
 
     fn at(millis: i64) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(millis).unwrap()
+    }
+
+    fn stretch_of(since: DateTime<Utc>, before: DateTime<Utc>) -> Window {
+        Window { since, before }
     }
 
     fn cut(end: Option<i64>, seconds: &[i64]) -> Vec<(i64, i64)> {
@@ -119,7 +127,11 @@ mod tests {
             before: at(before),
         };
         let stretches = vec![stretch(1_000, 5_000), stretch(7_000, 9_000)];
-        let seconds: Vec<_> = seconds.iter().map(|millis| at(*millis)).collect();
+        let seconds = seconds.iter().map(|millis| {
+            let second = at(*millis).trunc_subsecs(0);
+            stretch_of(second, second + TimeDelta::seconds(1))
+        });
+        let seconds: Vec<_> = seconds.collect();
         let left = without(stretches, end.map(at), &seconds).into_iter();
         left.map(|window| {
             let millis = |moment: DateTime<Utc>| moment.timestamp_millis();

@@ -162,11 +162,50 @@ fn damage_that_a_read_meets_counts_at_once_and_is_written_down_by_the_next_turn(
     assert_eq!(store.import(&same, from_micros(10)).unwrap().held, 1);
     assert_eq!(damaged(&store), 0);
     assert!(!store.event(Seq(1)).unwrap().unwrap().is_damaged());
-    store.event(Seq(2)).unwrap();
+    store.event(Seq(6)).unwrap();
+    let other = Connection::open(_dir.path().join(FILE_NAME)).unwrap();
+    let hash = |db: &Connection, bytes: &[u8]| {
+        db.execute("UPDATE event SET sha256 = ?1 WHERE seq = 6", [bytes])
+            .unwrap();
+    };
+    let right = sha256(body(6).as_bytes());
+    hash(&other, &[0; 32]);
+    store.event(Seq(6)).unwrap();
+    assert_eq!(damaged(&store), 1);
+    hash(&other, &right);
     store
-        .save_scrub((Seq(1), Seq(2)), &[], false, from_micros(9))
+        .save_scrub((Seq(5), Seq(6)), &[], false, from_micros(9))
         .unwrap();
     assert_eq!(damaged(&store), 0);
+}
+
+#[test]
+fn a_pass_saves_the_damage_that_is_there_when_it_saves() {
+    let (_dir, store) = damaged_by("UPDATE event SET body = x'00' WHERE seq = 1");
+    let damaged = |store: &Store| store.scrub_state().unwrap().damaged;
+    let found = store.scrub(Seq::ZERO, 100, usize::MAX).unwrap();
+    assert_eq!(found.damaged.len(), 1);
+    store.event(Seq(1)).unwrap();
+    // Between the step and its save, one event is repaired, and a read finds another one damaged.
+    store.begin_import().unwrap();
+    let same = [imported(&body(1))];
+    assert_eq!(store.import(&same, from_micros(10)).unwrap().held, 1);
+    let other = Connection::open(_dir.path().join(FILE_NAME)).unwrap();
+    other
+        .execute_batch("UPDATE event SET body = x'00' WHERE seq IN (3, 4)")
+        .unwrap();
+    store.event(Seq(3)).unwrap();
+    store.save_damage_seen(from_micros(11)).unwrap();
+    store.event(Seq(4)).unwrap();
+    let all = (Seq::ZERO, found.upto);
+    store
+        .save_scrub(all, &found.damaged, true, from_micros(12))
+        .unwrap();
+    assert_eq!(damaged(&store), 2);
+    assert!(!store.is_known_damaged(Seq(1)).unwrap());
+    for seq in [Seq(3), Seq(4)] {
+        assert!(store.is_known_damaged(seq).unwrap(), "{seq:?}");
+    }
 }
 
 #[test]

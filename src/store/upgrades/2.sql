@@ -11,7 +11,7 @@ CREATE TABLE window_2 (
     began_us   INTEGER NOT NULL,
     sealed_us  INTEGER,
     waited_us  INTEGER NOT NULL DEFAULT 0,
-    outcome    TEXT CHECK (outcome IN ('sealed', 'too_large', 'unreadable', 'foreign')),
+    outcome    TEXT CHECK (outcome IN ('sealed', 'too_large', 'unreadable', 'foreign', 'unproven')),
     merged     INTEGER NOT NULL DEFAULT 0,
     page_limit INTEGER,
     resumed_s  INTEGER,
@@ -67,7 +67,7 @@ CREATE TABLE visibility (
     source      INTEGER NOT NULL REFERENCES source (id),
     found       TEXT NOT NULL CHECK (found IN ('live', 'sweep')),
     bucket      INTEGER NOT NULL,
-    entries     INTEGER NOT NULL,
+    entries     REAL NOT NULL,
     longest_us  INTEGER NOT NULL,
     PRIMARY KEY (source, found, bucket)
 ) STRICT, WITHOUT ROWID;

@@ -9,7 +9,7 @@ fn row(n: usize, state: State) -> StatusRow {
     let is_bad = matches!(state, State::Failing | State::Refused | State::Clock);
     let gap = |since: &str, before: &str, reason| Gap {
         since: since.to_owned(),
-        before: before.to_owned(),
+        before: Some(before.to_owned()),
         reason,
         detail: None,
     };

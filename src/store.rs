@@ -26,6 +26,7 @@ mod imports;
 mod lateness;
 mod ledger;
 mod ledger_rows;
+mod newest;
 mod open_window;
 mod people;
 mod quotas;
@@ -39,6 +40,7 @@ mod sources;
 pub mod steps;
 #[cfg(test)]
 mod tests;
+pub mod time_limit;
 mod visibility;
 mod window_id;
 mod windows;

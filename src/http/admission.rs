@@ -18,6 +18,7 @@ use super::principal::Principal;
 use super::problem::Problem;
 use super::response_memory::{MAX_UNREAD_BYTES, ROOM_WITHIN, SLOW_AFTER};
 use crate::clock::Cancel;
+use crate::store::time_limit;
 use crate::sync::lock;
 use crate::task;
 
@@ -213,7 +214,8 @@ impl AppState {
             // Held until the work is done, also when nothing waits for it any more.
             let _held = held;
             // What is in the log and the index is guarded by their own locks, and goes on after a panic.
-            match catch_unwind(AssertUnwindSafe(|| question(&state))) {
+            let question = AssertUnwindSafe(|| question(&state));
+            match time_limit::within(state.deadline(), || catch_unwind(question)) {
                 Ok(answer) => {
                     answer.map_err(|problem| problem.or_rebuilding(state.engine.is_rebuilding()))
                 }

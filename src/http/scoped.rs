@@ -63,13 +63,14 @@ impl ScopedApp {
     }
 
     /// The newest event up to `upto` that the principal may see.
-    pub(super) fn newest(&self, upto: Seq) -> Result<Seq, Problem> {
-        Ok(search::newest(&self.app.store, &self.scope, upto)?)
+    pub(super) fn newest(&self, view: &View, upto: Seq) -> Result<Seq, Problem> {
+        let caller = view.caller(self.scope.clone(), Some(self.app.deadline()));
+        Ok(search::newest(&self.app.store, view, &caller, upto)?)
     }
 
     /// The newest event in the log that the principal may see.
     pub(super) fn head(&self) -> Result<Seq, Problem> {
-        self.newest(self.app.store.head())
+        Ok(search::newest_held(&self.app.store, &self.scope)?)
     }
 
     /// As [`AppState::ask`], for the principal.

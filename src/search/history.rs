@@ -266,7 +266,7 @@ fn around_event(
     let asked_at = event.received_at;
     let at_event = Place {
         asked_at_us: asked_at.timestamp_micros(),
-        upto: newest(store, &caller.scope, view.seq())?,
+        upto: newest(store, view, caller, view.seq())?,
         after: hit_of(event),
     };
     let from_event = |question: &Question, limit| {

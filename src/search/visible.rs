@@ -28,13 +28,13 @@ pub(super) fn events(
     Ok(events.into_iter().map(AuditEvent::without_bodies).collect())
 }
 
-/// The newest event up to `upto` that the caller may see; 0 when there is none.
+/// The newest event in the log that the caller may see; 0 when there is none.
 ///
 /// # Errors
 /// When the log cannot be read.
-pub fn newest(store: &Store, scope: &Scope, upto: Seq) -> Result<Seq, StoreError> {
+pub fn newest_held(store: &Store, scope: &Scope) -> Result<Seq, StoreError> {
     match scope.sources() {
-        None => Ok(upto),
-        Some(sources) => store.newest_of(sources, upto),
+        None => Ok(store.head()),
+        Some(sources) => store.newest_of(sources),
     }
 }

@@ -31,6 +31,7 @@ mod guard;
 mod guide;
 mod harness;
 mod hostile;
+mod hostile_access;
 mod import;
 mod isolation;
 mod junction;

@@ -93,6 +93,9 @@ pub(super) async fn check(
         }
         Err(refused) => {
             recording.admit(&refused.principal, REFUSED);
+            if refused.is_unlimited {
+                recording.count_together();
+            }
             refused.answer()
         }
     };
@@ -127,6 +130,8 @@ struct Refused {
     principal: String,
     problem: Problem,
     rate: Option<RateState>,
+    /// Whether nothing limits how many such requests a principal sends.
+    is_unlimited: bool,
 }
 
 impl Refused {
@@ -135,6 +140,7 @@ impl Refused {
             principal: NOBODY.to_owned(),
             problem,
             rate: None,
+            is_unlimited: false,
         }
     }
 
@@ -167,11 +173,15 @@ async fn admit(
     };
     let may_ask = |origin: &str| is_allowed(app, origin) || is_own_origin(app, client, origin);
     if principal.identity().is_some() && assertion::is_foreign(headers, may_ask) {
-        return Err(refused(Problem::foreign_page()));
+        return Err(Refused {
+            is_unlimited: true,
+            ..refused(Problem::foreign_page())
+        });
     }
     let counted = access.usage().request(&principal, app.clock.steady());
     let rate = counted.map_err(|over| Refused {
         rate: Some(over.state),
+        is_unlimited: true,
         ..refused(Problem::over_limit(over.retry_after))
     })?;
     if let Required::With(permission) = needs.credential {

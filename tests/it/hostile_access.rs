@@ -3,8 +3,18 @@
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use reqwest::header::COOKIE;
+use serde_json::Value;
 
-use crate::access::Guarded;
+use crate::access::{Guarded, command};
+
+/// The lines of the access log after an orderly stop, the newest first.
+async fn log_after_stop(guarded: Guarded) -> Vec<Value> {
+    let data = guarded.dir.path().join("data");
+    guarded.service.stop().await.unwrap();
+    let args = ["access-log", "--limit", "0", "--json"];
+    let log: Value = serde_json::from_str(&command(&data, &args)).unwrap();
+    log["entries"].as_array().unwrap().clone()
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sign_out_without_a_session_writes_nothing_and_is_limited() {
@@ -32,4 +42,37 @@ async fn a_sign_out_without_a_session_writes_nothing_and_is_limited() {
         .filter(|status| **status == StatusCode::TOO_MANY_REQUESTS);
     assert!(limited.count() > 100, "{answers:?}");
     guarded.service.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_over_its_limit_takes_few_lines_of_the_access_log() {
+    let guarded = Guarded::start("[http.limits]\nrequests_per_minute = 10\n").await;
+    let (id, token) = guarded.token("search");
+    let long = format!("/v1/count?q={}", "x".repeat(3_000));
+    let mut sent = Vec::new();
+    for _ in 0..5 {
+        sent.extend(join_all((0..40).map(|_| guarded.status(&long, &token))).await);
+    }
+    let limited = sent
+        .iter()
+        .filter(|status| **status == StatusCode::TOO_MANY_REQUESTS);
+    let limited = limited.count() as u64;
+    assert!(limited > 150, "{sent:?}");
+    let log = log_after_stop(guarded).await;
+    let refused = log
+        .iter()
+        .filter(|line| line["principal"] == format!("token:{id}") && line["status"] == 429)
+        // Refused for another reason: too many questions at once.
+        .filter(|line| line["action"] == "refused");
+    let parameters: Vec<_> = refused
+        .map(|line| line["parameters"].as_str().unwrap())
+        .collect();
+    let repeated = |text: &&str| text.strip_prefix("repeated=")?.parse::<u64>().ok();
+    let counted: u64 = parameters.iter().filter_map(repeated).sum();
+    assert!(counted > 100, "{parameters:?}");
+    assert!(
+        counted + parameters.len() as u64 > limited,
+        "each is counted"
+    );
+    assert!(parameters.len() < 30, "{}", parameters.len());
 }

@@ -27,6 +27,7 @@ mod pivot;
 mod principal;
 mod problem;
 mod proxy;
+mod recorded_parameters;
 mod recording;
 mod request_body;
 mod response_memory;

@@ -18,9 +18,9 @@ use tracing::{debug, info};
 use super::access::{Access, Results, SignedIn};
 use super::access_writer::AccessWriter;
 use super::proxy::Requester;
+use super::recorded_parameters::recorded;
 use super::strangers::NOBODY;
 use crate::clock::Clock;
-use crate::mask::Mask;
 use crate::store::{AccessChange, AccessEntry, AccessLine};
 
 /// The route of a request that no route matches.
@@ -271,7 +271,6 @@ fn parameters(request: &Request) -> String {
     let uri = request.uri();
     let matched = request.extensions().get::<MatchedPath>();
     let is_plain = matched.is_some_and(|matched| matched.as_str() == uri.path());
-    let path = if is_plain { "" } else { uri.path() };
-    let query = uri.query().map(|query| format!("?{query}"));
-    Mask::default().hide_parameters(&format!("{path}{}", query.unwrap_or_default()))
+    let path = (!is_plain).then_some(uri.path());
+    recorded(path, uri.query())
 }

@@ -173,9 +173,9 @@ pub fn page(
     let hits = view.hits(&ask, question.order, after, upto, limit + 1)?;
     let places: Vec<Seq> = hits.iter().take(limit).map(|hit| hit.seq).collect();
     // Large entries make a shorter page.
-    let events = visible::events(store, &caller.scope, &places, MAX_PAGE_BYTES)?;
-    let next_cursor = match hits.get(events.len().wrapping_sub(1)) {
-        Some(after) if events.len() < hits.len() => Some(
+    let (events, taken) = visible::events(store, &caller.scope, &places, MAX_PAGE_BYTES)?;
+    let next_cursor = match hits.get(taken.wrapping_sub(1)) {
+        Some(after) if taken < hits.len() => Some(
             Place {
                 asked_at_us: asked_at.timestamp_micros(),
                 upto,

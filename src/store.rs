@@ -65,6 +65,7 @@ pub use self::ledger::{LastBackfill, LastLive, Progress};
 pub use self::open_window::{BadAnswers, GapCause, OpenWindow, Then};
 pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
+pub use self::reading::unreadable;
 pub use self::restored::RestoreDir;
 pub use self::scrub::{DamagedEvent, PutBack, ScrubState, Scrubbed};
 pub use self::sources::{AccountList, AccountListRead, SourceRow, SourceSeen};

@@ -308,7 +308,7 @@ fn states_before(
     let order = Order::Descending;
     let hits = view.hits(&question.ask(caller), order, Some(first), upto, LOOK_BACK)?;
     let places: Vec<Seq> = hits.iter().map(|hit| hit.seq).collect();
-    let earlier = visible::events(store, &caller.scope, &places, LOOK_BACK_BYTES)?;
+    let (earlier, _) = visible::events(store, &caller.scope, &places, LOOK_BACK_BYTES)?;
     let mut states = States::default();
     for event in earlier.iter().rev() {
         states.take(event, &|| Ok(caller.budget.check_time()?))?;

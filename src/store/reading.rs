@@ -3,6 +3,7 @@
 //! Whatever is damaged on disk, each place that the log has given out yields an event: what cannot be read is left out of it,
 //! and its problem is [`DAMAGED`]. One whose body was erased has the problem [`ERASED`]. Who reads a page, an export or the next events to index is never stopped by one of them.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
@@ -44,15 +45,30 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn events(&self, seqs: &[Seq], max_bytes: usize) -> Result<Vec<AuditEvent>, StoreError> {
+        Ok(self.events_at(seqs, max_bytes)?.0)
+    }
+
+    /// As [`Store::events`], and of how many of the places these are.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn events_at(
+        &self,
+        seqs: &[Seq],
+        max_bytes: usize,
+    ) -> Result<(Vec<AuditEvent>, usize), StoreError> {
+        let taken = Cell::new(0);
         let stored = self.ask(|db| {
             let mut newest = None;
-            let rows = seqs
-                .iter()
-                .filter_map(|seq| row_at(db, *seq, &mut newest).transpose());
+            let rows = seqs.iter().filter_map(|seq| {
+                taken.set(taken.get() + 1);
+                row_at(db, *seq, &mut newest).transpose()
+            });
             self.stored_of(rows, max_bytes)
         })?;
         self.note_damage(&stored);
-        Ok(stored.into_iter().map(|stored| stored.event).collect())
+        let events = stored.into_iter().map(|stored| stored.event);
+        Ok((events.collect(), taken.get()))
     }
 
     /// At most `limit` events after a place, in order and without a gap, and at most about `max_bytes` of them (but at
@@ -361,6 +377,29 @@ fn column<T: FromSql>(row: &Row<'_>, at: usize, is_whole: &mut bool) -> Option<T
     value
 }
 
+fn unknown_source(seq: Seq) -> Result<Source, StoreError> {
+    Source::account(UNKNOWN_SOURCE)
+        .map_err(|_| StoreError::Damaged(format!("event {seq}: its source")))
+}
+
+/// An event of which nothing is known but its place.
+///
+/// # Errors
+/// None in practice: the name of its source is ours.
+pub fn unreadable(seq: Seq) -> Result<AuditEvent, StoreError> {
+    Ok(AuditEvent {
+        seq,
+        source: unknown_source(seq)?,
+        id: None,
+        revision: 0,
+        time: None,
+        received_at: from_micros(0),
+        problem: Some(DAMAGED.to_owned()),
+        entry: RawValue::NULL.to_owned(),
+        sha256: None,
+    })
+}
+
 /// The event of a row, after its hash was checked.
 fn stored_of_row(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<StoredEvent, StoreError> {
     let (entry, damage) = match row.is_erased {
@@ -373,8 +412,7 @@ fn stored_of_row(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<StoredEve
     };
     let source = match row.source {
         Some(source) => source,
-        None => Source::account(UNKNOWN_SOURCE)
-            .map_err(|_| StoreError::Damaged(format!("event {}: its source", row.seq)))?,
+        None => unknown_source(row.seq)?,
     };
     let event = AuditEvent {
         seq: row.seq,

@@ -1,7 +1,7 @@
 //! What an answer lacks of a source's events: those that are not searchable yet, and those whose bodies are damaged.
 
 use chrono::{DateTime, Utc};
-use rusqlite::OptionalExtension as _;
+use rusqlite::{OptionalExtension as _, Row};
 
 use super::error::StoreError;
 use super::handle::Store;
@@ -40,33 +40,43 @@ impl Store {
         })
     }
 
-    /// The moments at which a source's events stand that are known to be damaged. A row that cannot be read has none.
+    /// The moments at which a source's events stand that are known to be damaged, and the places of those damaged events whose
+    /// rows do not tell their source or their moment.
     ///
     /// # Errors
     /// What the database says.
-    pub fn damaged_at(&self, source: &Source) -> Result<Vec<DateTime<Utc>>, StoreError> {
+    pub fn damaged_at(
+        &self,
+        source: &Source,
+    ) -> Result<(Vec<DateTime<Utc>>, Vec<Seq>), StoreError> {
         let seen = self.0.damage_seen.places();
         self.ask(|db| {
             let mut written = db.prepare_cached("SELECT seq FROM damaged")?;
             let written = written.query_map([], |row| row.get::<_, u64>(0))?;
             let mut places = written.collect::<Result<Vec<_>, _>>()?;
             places.extend(seen.iter().map(|seq| seq.0));
+            places.sort_unstable();
+            places.dedup();
             let mut ask = db.prepare_cached(
-                "SELECT coalesce(time_us, received_us) FROM event
-                 WHERE seq = ?1 AND source = (SELECT id FROM source WHERE name = ?2)",
+                "SELECT source.name, coalesce(event.time_us, event.received_us)
+                 FROM event LEFT JOIN source ON source.id = event.source WHERE event.seq = ?1",
             )?;
-            let mut moments = Vec::new();
+            let (mut moments, mut unknown) = (Vec::new(), Vec::new());
             for place in places {
-                let found = ask.query_row((place, source.to_string()), |row| row.get(0));
-                match found.optional() {
-                    Ok(found) => moments.extend(found.map(from_micros)),
-                    Err(error) if is_damage(&error) => {}
+                let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?));
+                match ask.query_row([place], read).optional() {
+                    Ok(Some((name, at_us))) if name == source.to_string() => {
+                        moments.push(from_micros(at_us));
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) => unknown.push(Seq(place)),
+                    Err(error) if is_damage(&error) => unknown.push(Seq(place)),
                     Err(error) => return Err(error.into()),
                 }
             }
             moments.sort_unstable();
             moments.dedup();
-            Ok(moments)
+            Ok((moments, unknown))
         })
     }
 }

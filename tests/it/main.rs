@@ -62,6 +62,7 @@ mod sigma;
 mod simulation;
 mod tails;
 mod tidy;
+mod unreadable;
 mod unstuck;
 mod v4;
 mod verify;

@@ -6,13 +6,21 @@
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use orgtrail_cloudflare::coverage::{Covered, CoveredState};
 
+use super::logs::equals;
+use crate::clock::from_micros;
 use crate::coverage::{self, Asked, VerdictState};
+use crate::engine::{Ask, Order, Range, Scope, View};
 use crate::http::problem::Problem;
 use crate::http::scoped::ScopedApp;
 use crate::position::{Seq, Source, Window};
+use crate::query::Query;
+use crate::store;
 
 /// Of more events that are not searchable yet, it is not looked up when they happened.
 const MAX_NOT_SEARCHABLE: u64 = 100_000;
+
+/// Of more events whose rows cannot be read, it is not looked up when they happened.
+const MAX_UNREADABLE: usize = 100;
 
 /// What is proven before an answer is made.
 pub(super) struct ProvenStretches {
@@ -48,7 +56,12 @@ impl ProvenStretches {
     }
 
     /// What can be said of an answer that has the events up to `searchable`.
-    pub(super) fn of_answer(self, app: &ScopedApp, searchable: Seq) -> Result<Covered, Problem> {
+    pub(super) fn of_answer(
+        self,
+        app: &ScopedApp,
+        view: &View,
+        searchable: Seq,
+    ) -> Result<Covered, Problem> {
         let range = (self.since, self.before);
         let head = app.head()?;
         let is_far_behind = head.0.saturating_sub(searchable.0) > MAX_NOT_SEARCHABLE;
@@ -57,7 +70,15 @@ impl ProvenStretches {
             false if head == searchable => None,
             false => app.store.earliest_after(&self.source, searchable, range)?,
         };
-        let mut damaged = app.store.damaged_at(&self.source)?;
+        let (mut damaged, unreadable) = app.store.damaged_at(&self.source)?;
+        let lacks = match unreadable_at(app, view, &self.source, &unreadable)? {
+            Some(moments) => {
+                damaged.extend(moments);
+                damaged.sort_unstable();
+                lacks
+            }
+            None => Some(self.since),
+        };
         damaged.retain(|at| self.since <= *at && *at < self.before);
         let state = match (lacks, &*damaged, self.state) {
             (None, [], VerdictState::Complete) => CoveredState::Complete,
@@ -75,6 +96,44 @@ impl ProvenStretches {
             next: next.map(|piece| (cut(piece.since), cut(piece.before))),
         })
     }
+}
+
+/// The moments at which a source's events stand whose rows cannot be read, as the index has them; `None` if it does not know of
+/// one whose it is or when it happened.
+fn unreadable_at(
+    app: &ScopedApp,
+    view: &View,
+    source: &Source,
+    places: &[Seq],
+) -> Result<Option<Vec<DateTime<Utc>>>, Problem> {
+    if places.len() > MAX_UNREADABLE {
+        return Ok(None);
+    }
+    // Whether another source has an event is not said: it only changes nothing.
+    let caller = view.caller(Scope::everything(), Some(app.deadline()));
+    let find = |query: Query| {
+        let ask = Ask {
+            query: &query,
+            range: Range::default(),
+            caller: &caller,
+        };
+        view.hits(&ask, Order::Ascending, None, view.seq(), 1)
+    };
+    let mut moments = Vec::new();
+    for place in places {
+        let at_place = || equals("seq", &place.to_string());
+        let of_source = |name: &str| Query::and(vec![equals("source", name), at_place()]);
+        if let Some(hit) = find(of_source(&source.to_string()))?.first() {
+            moments.push(from_micros(hit.at_us));
+            continue;
+        }
+        let unknown = store::unreadable(*place)?.source.to_string();
+        let is_known = !find(at_place())?.is_empty() && find(of_source(&unknown))?.is_empty();
+        if !is_known {
+            return Ok(None);
+        }
+    }
+    Ok(Some(moments))
 }
 
 /// The stretches before a moment, without the seconds of others.

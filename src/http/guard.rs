@@ -79,7 +79,12 @@ pub(super) async fn check(
             if let Some(principal) = principal {
                 request.extensions_mut().insert(principal);
             }
-            let mut response = match request_body::read(request, app.limits.request_header).await {
+            let within = match needs.credential {
+                Required::Nothing => request_body::WITHOUT_CREDENTIAL,
+                Required::Any | Required::With(_) => app.limits.request_header,
+            };
+            let within = within.min(app.limits.request_header);
+            let mut response = match request_body::read(request, within).await {
                 Ok(request) => {
                     // Caught here, so that it is recorded.
                     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();

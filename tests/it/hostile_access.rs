@@ -1,11 +1,15 @@
 //! Clients that try to use up the access log, its database or the connections, and what the access log keeps of a question.
 
 use futures_util::future::join_all;
+use orgtrail::http::Limits;
 use reqwest::StatusCode;
 use reqwest::header::COOKIE;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::access::{Guarded, command};
+use crate::desk::Desk;
 
 /// The lines of the access log after an orderly stop, the newest first.
 async fn log_after_stop(guarded: Guarded) -> Vec<Value> {
@@ -75,4 +79,29 @@ async fn a_token_over_its_limit_takes_few_lines_of_the_access_log() {
         "each is counted"
     );
     assert!(parameters.len() < 30, "{}", parameters.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_whose_bodies_do_not_come_give_way_to_other_connections() {
+    let limits = Limits {
+        connections: 16,
+        ..Limits::default()
+    };
+    let mut desk = Desk::guarded_with(limits).await;
+    let mut held = Vec::new();
+    for _ in 0..limits.connections {
+        let address = desk.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = "POST /v1/session HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\
+                    Content-Length: 10\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The service says so when it waits for the body.
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 100");
+        held.push(stream);
+    }
+    let (status, _) = desk.ask("/healthz").await;
+    assert_eq!(status, StatusCode::OK);
+    desk.stop().await;
 }

@@ -27,6 +27,7 @@ mod pivot;
 mod principal;
 mod problem;
 mod proxy;
+mod readiness;
 mod recorded_parameters;
 mod recording;
 mod request_body;
@@ -76,6 +77,7 @@ use self::guard::{Needs, Required};
 use self::metrics::Scrapes;
 use self::panics::Panics;
 use self::problem::Problem;
+use self::readiness::Readiness;
 use self::response_memory::ResponseMemory;
 
 /// How long a stop waits for answers under way.
@@ -90,6 +92,7 @@ pub struct AppState {
     followers: FollowerBoard,
     metrics: Metrics,
     scrapes: Scrapes,
+    readiness: Readiness,
     clock: Clock,
     access: Access,
     limits: Limits,
@@ -123,6 +126,7 @@ impl AppState {
             followers: FollowerBoard::default(),
             metrics: Metrics::default(),
             scrapes: Scrapes::default(),
+            readiness: Readiness::default(),
             clock,
             access,
             limits: Limits::default(),

@@ -105,3 +105,20 @@ async fn requests_whose_bodies_do_not_come_give_way_to_other_connections() {
     assert_eq!(status, StatusCode::OK);
     desk.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asking_whether_the_service_is_ready_takes_no_place_of_a_question() {
+    // Of these, 12 are left for other requests than questions: two questions may wait.
+    let limits = Limits {
+        connections: 14,
+        ..Limits::default()
+    };
+    let mut desk = Desk::with_limits(limits).await;
+    for _ in 0..20 {
+        let asked = join_all((0..10).map(|_| desk.ask("/readyz"))).await;
+        for (status, body) in asked {
+            assert_eq!(status, StatusCode::OK, "{body}");
+        }
+    }
+    desk.stop().await;
+}

@@ -24,9 +24,7 @@ pub(super) fn events(
     places: &[Seq],
     max_bytes: usize,
 ) -> Result<(Vec<AuditEvent>, usize), StoreError> {
-    let (events, taken) = store.events_at(places, max_bytes)?;
-    let events = events.into_iter().map(|event| shown(scope, event));
-    Ok((events.collect::<Result<_, _>>()?, taken))
+    store.events_at(places, max_bytes, |event| shown(scope, event))
 }
 
 fn shown(scope: &Scope, event: AuditEvent) -> Result<AuditEvent, StoreError> {

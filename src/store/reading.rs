@@ -45,10 +45,11 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn events(&self, seqs: &[Seq], max_bytes: usize) -> Result<Vec<AuditEvent>, StoreError> {
-        Ok(self.events_at(seqs, max_bytes)?.0)
+        Ok(self.events_at(seqs, max_bytes, Ok)?.0)
     }
 
-    /// As [`Store::events`], and of how many of the places these are.
+    /// As [`Store::events`], each as `shown` makes it, and of how many of the places these are. The bytes are counted of what is
+    /// shown.
     ///
     /// # Errors
     /// What the database says.
@@ -56,6 +57,7 @@ impl Store {
         &self,
         seqs: &[Seq],
         max_bytes: usize,
+        shown: impl Fn(AuditEvent) -> Result<AuditEvent, StoreError>,
     ) -> Result<(Vec<AuditEvent>, usize), StoreError> {
         let taken = Cell::new(0);
         let stored = self.ask(|db| {
@@ -64,7 +66,7 @@ impl Store {
                 taken.set(taken.get() + 1);
                 row_at(db, *seq, &mut newest).transpose()
             });
-            self.stored_of(rows, max_bytes)
+            self.stored_of(rows, max_bytes, shown)
         })?;
         self.note_damage(&stored);
         let events = stored.into_iter().map(|stored| stored.event);
@@ -122,7 +124,7 @@ impl Store {
         let mut newest = Some(head);
         let rows = (seq.0.saturating_add(1)..=last)
             .filter_map(|seq| row_at(db, Seq(seq), &mut newest).transpose());
-        self.stored_of(rows, max_bytes)
+        self.stored_of(rows, max_bytes, Ok)
     }
 
     fn scan_after(
@@ -137,7 +139,7 @@ impl Store {
             select("event.body")
         ))?;
         let rows = ask.query_map((seq.0, limit), |row| Ok(EventRow::read(row)))?;
-        self.stored_of(rows.map(|row| Ok(row?)), max_bytes)
+        self.stored_of(rows.map(|row| Ok(row?)), max_bytes, Ok)
     }
 
     /// For each of these events that is a later revision: its place, and the place and order of the one before it.
@@ -167,11 +169,12 @@ impl Store {
         })
     }
 
-    /// The events of some rows.
+    /// The events of some rows, as `shown` makes them.
     fn stored_of(
         &self,
         rows: impl Iterator<Item = Result<EventRow, StoreError>>,
         max_bytes: usize,
+        shown: impl Fn(AuditEvent) -> Result<AuditEvent, StoreError>,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         // The snapshot begins with its first row: taken after it, the dictionaries are all that it can need.
         let mut rows = rows.peekable();
@@ -194,7 +197,11 @@ impl Store {
                 let Some(row) = rows.next() else {
                     return Ok(found);
                 };
-                let stored = stored_of_row(row?, &mut unpacker)?;
+                let StoredEvent { event, damage } = stored_of_row(row?, &mut unpacker)?;
+                let stored = StoredEvent {
+                    event: shown(event)?,
+                    damage,
+                };
                 bytes += stored.event.entry.get().len();
                 found.push(stored);
             }

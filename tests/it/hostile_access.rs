@@ -1,15 +1,16 @@
 //! Clients that try to use up the access log, its database or the connections, and what the access log keeps of a question.
 
 use futures_util::future::join_all;
+use orgtrail::access::Grant;
 use orgtrail::http::Limits;
 use reqwest::StatusCode;
 use reqwest::header::COOKIE;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::access::{Guarded, command};
-use crate::desk::Desk;
+use crate::desk::{Desk, account};
 
 /// The lines of the access log after an orderly stop, the newest first.
 async fn log_after_stop(guarded: Guarded) -> Vec<Value> {
@@ -103,6 +104,34 @@ async fn requests_whose_bodies_do_not_come_give_way_to_other_connections() {
     }
     let (status, _) = desk.ask("/healthz").await;
     assert_eq!(status, StatusCode::OK);
+    desk.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_size_of_a_hidden_body_does_not_show_in_the_pieces_of_a_tail() {
+    let mut desk = Desk::guarded().await;
+    let entry = |n: usize, bytes: usize| {
+        json!({"id": format!("id-{n}"), "action": {"time": "2026-08-03T08:00:00Z"},
+            "resource": {"id": "r", "request": {"zone": "x".repeat(bytes)}}})
+        .to_string()
+    };
+    desk.keep(&account(), &[entry(1, 100_000), entry(2, 1), entry(3, 1)]);
+    desk.search_all();
+    let token = desk.token(Grant {
+        bodies: false,
+        ..Grant::everything()
+    });
+    let url = format!("{}/v1/events/stream?last_event_id=0", desk.url);
+    let tail = reqwest::Client::new().get(url).bearer_auth(token).send();
+    let mut tail = tail.await.unwrap();
+    let first = loop {
+        let chunk = tail.chunk().await.unwrap().unwrap();
+        let chunk = String::from_utf8(chunk.to_vec()).unwrap();
+        if chunk.contains("id: 1\n") {
+            break chunk;
+        }
+    };
+    assert!(first.contains("id: 3\n"), "{first}");
     desk.stop().await;
 }
 

@@ -151,3 +151,21 @@ async fn asking_whether_the_service_is_ready_takes_no_place_of_a_question() {
     }
     desk.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_that_read_the_access_database_are_recorded() {
+    let guarded = Guarded::start("").await;
+    guarded.token("search");
+    guarded.command(&["token", "list"]);
+    let before = guarded.access_log();
+    let log = guarded.access_log();
+    assert_eq!(log.len(), before.len() + 1);
+    for (line, action) in log.iter().zip(["access-log", "token.list", "token.create"]) {
+        assert_eq!(line["action"], action, "{line}");
+        assert!(line["principal"].as_str().unwrap().starts_with("system"));
+    }
+    assert_eq!(log[0]["results"], before.len());
+    assert_eq!(log[0]["parameters"], "limit=0");
+    assert_eq!(log[1]["results"], 1);
+    guarded.service.stop().await.unwrap();
+}

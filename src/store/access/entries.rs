@@ -54,7 +54,8 @@ pub struct AccessLine(Arc<AtomicI64>);
 
 impl AccessLine {
     /// The id of the row; 0 if it is not written yet.
-    fn id(&self) -> i64 {
+    #[must_use]
+    pub fn id(&self) -> i64 {
         self.0.load(Ordering::Acquire)
     }
 }

@@ -100,8 +100,8 @@ pub struct AppState {
     long_questions: Arc<Semaphore>,
     /// The questions that wait for their turn or have one.
     waiting: Arc<Semaphore>,
-    export_pieces: Arc<Semaphore>,
-    tail_pieces: Arc<Semaphore>,
+    export_pieces: FairPermits,
+    tail_pieces: FairPermits,
     exports: Exports,
     tails: Arc<Semaphore>,
     /// The memory for the patterns of all tails, in KiB.
@@ -133,8 +133,8 @@ impl AppState {
             questions: FairPermits::new(MAX_QUESTIONS),
             long_questions: at_once(MAX_LONG_QUESTIONS),
             waiting: at_once(MAX_WAITING),
-            export_pieces: at_once(MAX_PIECES),
-            tail_pieces: at_once(MAX_PIECES),
+            export_pieces: FairPermits::new(MAX_PIECES),
+            tail_pieces: FairPermits::new(MAX_PIECES),
             exports: Exports::default(),
             tails: at_once(Limits::default().tails),
             tail_patterns: at_once(MAX_TAIL_PATTERNS_KIB),

@@ -27,6 +27,8 @@ mod pivot;
 mod principal;
 mod problem;
 mod proxy;
+mod readiness;
+mod recorded_parameters;
 mod recording;
 mod request_body;
 mod response_memory;
@@ -75,6 +77,7 @@ use self::guard::{Needs, Required};
 use self::metrics::Scrapes;
 use self::panics::Panics;
 use self::problem::Problem;
+use self::readiness::Readiness;
 use self::response_memory::ResponseMemory;
 
 /// How long a stop waits for answers under way.
@@ -89,6 +92,7 @@ pub struct AppState {
     followers: FollowerBoard,
     metrics: Metrics,
     scrapes: Scrapes,
+    readiness: Readiness,
     clock: Clock,
     access: Access,
     limits: Limits,
@@ -96,8 +100,8 @@ pub struct AppState {
     long_questions: Arc<Semaphore>,
     /// The questions that wait for their turn or have one.
     waiting: Arc<Semaphore>,
-    export_pieces: Arc<Semaphore>,
-    tail_pieces: Arc<Semaphore>,
+    export_pieces: FairPermits,
+    tail_pieces: FairPermits,
     exports: Exports,
     tails: Arc<Semaphore>,
     /// The memory for the patterns of all tails, in KiB.
@@ -122,14 +126,15 @@ impl AppState {
             followers: FollowerBoard::default(),
             metrics: Metrics::default(),
             scrapes: Scrapes::default(),
+            readiness: Readiness::default(),
             clock,
             access,
             limits: Limits::default(),
             questions: FairPermits::new(MAX_QUESTIONS),
             long_questions: at_once(MAX_LONG_QUESTIONS),
             waiting: at_once(MAX_WAITING),
-            export_pieces: at_once(MAX_PIECES),
-            tail_pieces: at_once(MAX_PIECES),
+            export_pieces: FairPermits::new(MAX_PIECES),
+            tail_pieces: FairPermits::new(MAX_PIECES),
             exports: Exports::default(),
             tails: at_once(Limits::default().tails),
             tail_patterns: at_once(MAX_TAIL_PATTERNS_KIB),

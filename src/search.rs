@@ -39,7 +39,7 @@ pub use self::tally::{
     DEFAULT_SIZE, Facets, FieldValues, LabelledValue, MAX_FACETS, MAX_SIZE, Tallied, Tally,
     completions, tally,
 };
-pub use self::visible::{event, newest};
+pub use self::visible::{event, newest_held};
 pub use self::walk::{Export, Tail};
 
 /// The most events on one page.
@@ -148,9 +148,9 @@ pub fn page(
         .map(|cursor| Place::read(cursor, question, &caller.scope, store.log_id()))
         .transpose()?;
     // What others may see is in no cursor and no error.
-    let searchable = newest(store, &caller.scope, view.seq())?;
+    let searchable = newest(store, view, caller, view.seq())?;
     let upto = place.as_ref().map_or(searchable, |place| place.upto);
-    if upto > newest(store, &caller.scope, store.head())?.max(searchable) {
+    if upto > newest_held(store, &caller.scope)?.max(searchable) {
         return Err(SearchError::Cursor(
             "this cursor is of events that this log does not have: start from the first page",
         ));
@@ -173,9 +173,9 @@ pub fn page(
     let hits = view.hits(&ask, question.order, after, upto, limit + 1)?;
     let places: Vec<Seq> = hits.iter().take(limit).map(|hit| hit.seq).collect();
     // Large entries make a shorter page.
-    let events = visible::events(store, &caller.scope, &places, MAX_PAGE_BYTES)?;
-    let next_cursor = match hits.get(events.len().wrapping_sub(1)) {
-        Some(after) if events.len() < hits.len() => Some(
+    let (events, taken) = visible::events(store, &caller.scope, &places, MAX_PAGE_BYTES)?;
+    let next_cursor = match hits.get(taken.wrapping_sub(1)) {
+        Some(after) if taken < hits.len() => Some(
             Place {
                 asked_at_us: asked_at.timestamp_micros(),
                 upto,
@@ -194,6 +194,22 @@ pub fn page(
         next_cursor,
         upto,
     })
+}
+
+/// The newest event up to `upto` that the caller may see; 0 when there is none. `upto` is not after what can be found.
+///
+/// # Errors
+/// When the log or the index cannot be read, or the caller has no time left.
+pub fn newest(store: &Store, view: &View, caller: &Caller, upto: Seq) -> Result<Seq, SearchError> {
+    if caller.scope.has_all_sources() {
+        return Ok(upto);
+    }
+    let held = newest_held(store, &caller.scope)?;
+    if held <= upto {
+        return Ok(held);
+    }
+    // The log would be read backwards, through the events of all other sources.
+    Ok(view.newest(caller, upto)?.unwrap_or(Seq::ZERO))
 }
 
 /// Leaves out events whose body was erased after they were found: the index may still have their documents then.
@@ -428,6 +444,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use serde_json::value::RawValue;
+
+    use crate::durable::Breaker;
+    use crate::engine::memory::Memory;
+    use crate::position::Source;
+    use crate::store::SourceSeen;
 
     fn question(text: &str) -> Question {
         Question {
@@ -491,6 +513,51 @@ mod tests {
             ))
             .contains("another question")
         );
+    }
+
+    fn event(seq: u64, account: &str) -> AuditEvent {
+        AuditEvent {
+            seq: Seq(seq),
+            source: Source::account(account).unwrap(),
+            id: None,
+            revision: 0,
+            time: None,
+            received_at: from_micros(0),
+            problem: None,
+            entry: RawValue::from_string("{}".to_owned()).unwrap(),
+            sha256: None,
+        }
+    }
+
+    #[test]
+    fn what_is_newer_than_the_index_is_left_out_without_a_walk_through_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let source = Source::account("a").unwrap();
+        let seen = SourceSeen {
+            source: source.clone(),
+            organization: None,
+            label: None,
+            created_at: None,
+        };
+        store.save_sources(&[seen], from_micros(0)).unwrap();
+        // The log has an event that cannot be found yet. Its table of events is empty: nothing is read there.
+        let db = rusqlite::Connection::open(dir.path().join(crate::store::FILE_NAME)).unwrap();
+        db.execute("UPDATE source SET events = 2, newest_seq = 9", [])
+            .unwrap();
+        let memory = Memory::default();
+        let events = [event(1, "b"), event(2, "a"), event(3, "b")];
+        memory.add_all(events.iter().map(|event| (event, None)));
+        let view = View::from(memory.snapshot());
+        let newest_in = |scope: Scope, upto| {
+            let caller = view.caller(scope, None);
+            newest(&store, &view, &caller, upto).unwrap()
+        };
+        let scope = Scope::of_sources([source]);
+        assert_eq!(newest_in(scope.clone(), Seq(3)), Seq(2));
+        assert_eq!(newest_in(scope.clone(), Seq(1)), Seq::ZERO);
+        assert_eq!(newest_in(Scope::everything(), Seq(3)), Seq(3));
+        assert_eq!(newest_held(&store, &scope).unwrap(), Seq(9));
     }
 
     proptest! {

@@ -6,6 +6,8 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 use serde_json::json;
 
+use super::record::Recorded;
+use crate::clock::Clock;
 use crate::position::rfc3339;
 use crate::store::{AccessEntry, AccessStore};
 use crate::terminal::{harmless, note, say};
@@ -36,17 +38,39 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let dir = super::start::data_dir(args.data_dir.as_deref(), config)?;
+    let parameters = format!("limit={}", args.limit);
+    let now = Clock::system().now();
+    let recorded = Recorded::begin(&dir, "access-log", "access-log", &parameters, now)?;
     let store = AccessStore::open(&dir)?;
     let wanted = if args.limit == 0 {
         usize::MAX
     } else {
         args.limit
     };
-    if args.json {
-        return print_json(&store, wanted);
-    }
+    // Without the line of this command.
+    let newest = NewestLines {
+        store: &store,
+        before: recorded.id(),
+        wanted,
+    };
+    let shown = match args.json {
+        true => print_json(&newest)?,
+        false => print(&newest)?,
+    };
+    recorded.end(shown)
+}
+
+/// The lines that are shown: the newest `wanted` ones with an id below `before`.
+struct NewestLines<'a> {
+    store: &'a AccessStore,
+    before: i64,
+    wanted: usize,
+}
+
+/// One line for each. Returns how many there are.
+fn print(newest: &NewestLines<'_>) -> Result<u64> {
     let mut shown = 0;
-    let rest = each(&store, wanted, |entry| {
+    let rest = newest.each(|entry| {
         shown += 1;
         say(for_people(entry))
     })?;
@@ -58,40 +82,44 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
             "Only the newest {shown} are shown; --limit 0 shows all."
         ))?;
     }
-    Ok(())
+    Ok(shown)
 }
 
-/// One object, as `/v1/access-log` answers. It is written line by line: the log may be longer than memory.
-fn print_json(store: &AccessStore, wanted: usize) -> Result<()> {
+/// One object, as `/v1/access-log` answers. It is written line by line: the log may be longer than memory. Returns how many lines
+/// there are.
+fn print_json(newest: &NewestLines<'_>) -> Result<u64> {
     say("{\"entries\": [")?;
-    let mut comma = "";
-    let rest = each(store, wanted, |entry| {
+    let (mut comma, mut shown) = ("", 0);
+    let rest = newest.each(|entry| {
+        shown += 1;
         let line = format!("{comma}{}", as_json(entry));
         comma = ",";
         say(line)
     })?;
-    Ok(say(format!(
+    say(format!(
         "], \"next_cursor\": {}}}",
         json!(rest.map(|id| id.to_string()))
-    ))?)
+    ))?;
+    Ok(shown)
 }
 
-/// Hands the newest `wanted` lines to `show`. Returns where the next page begins, if there is one.
-fn each(
-    store: &AccessStore,
-    wanted: usize,
-    mut show: impl FnMut(&AccessEntry) -> std::io::Result<()>,
-) -> Result<Option<i64>> {
-    let (mut left, mut before) = (wanted, None);
-    loop {
-        let page = store.access_entries(before, PAGE.min(left))?;
-        for entry in &page.entries {
-            show(entry)?;
-        }
-        left -= page.entries.len();
-        before = page.next_before;
-        if before.is_none() || left == 0 {
-            return Ok(before);
+impl NewestLines<'_> {
+    /// Hands the lines to `show`. Returns where the next page begins, if there is one.
+    fn each(
+        &self,
+        mut show: impl FnMut(&AccessEntry) -> std::io::Result<()>,
+    ) -> Result<Option<i64>> {
+        let (mut left, mut before) = (self.wanted, Some(self.before));
+        loop {
+            let page = self.store.access_entries(before, PAGE.min(left))?;
+            for entry in &page.entries {
+                show(entry)?;
+            }
+            left -= page.entries.len();
+            before = page.next_before;
+            if before.is_none() || left == 0 {
+                return Ok(before);
+            }
         }
     }
 }

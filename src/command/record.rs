@@ -68,6 +68,11 @@ impl Recorded {
         Ok(Self { store, line, begun })
     }
 
+    /// The id of the line.
+    pub(super) fn id(&self) -> i64 {
+        self.line.id()
+    }
+
     /// Completes the line at the end of the command.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args as ClapArgs, Subcommand};
 use serde::Serialize;
 
-use super::record::record;
+use super::record::{Recorded, record};
 use crate::access::{ApiToken, Grant, Permission, Permissions};
 use crate::clock::Clock;
 use crate::position::{Source, rfc3339};
@@ -120,7 +120,13 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let now = Clock::system().now();
     match &args.action {
         Action::Create(wanted) => create(&store, wanted, args.json, now),
-        Action::List => list(store.tokens()?, args.json, now),
+        Action::List => {
+            let recorded = Recorded::begin(&dir, "token.list", "token", "", now)?;
+            let rows = store.tokens()?;
+            let shown = rows.len() as u64;
+            list(rows, args.json, now)?;
+            recorded.end(shown)
+        }
         Action::Revoke { id } => revoke(&store, id, args.json, now),
     }
 }

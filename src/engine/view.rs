@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::ask::{Ask, Caller};
 use super::error::EngineError;
-use super::hit::{Hit, Order};
+use super::hit::{Hit, Order, Range};
 use super::matches::Matches;
 use super::memory;
 use super::scope::Scope;
 use super::tantivy::Snapshot;
 use crate::clock::Deadline;
 use crate::position::Seq;
+use crate::query::Query;
 
 /// The log at one place. It stays the same while events arrive. A clone is another handle to the same one.
 ///
@@ -103,6 +104,25 @@ impl View {
             EngineView::Memory(snapshot) => {
                 let found = snapshot.matches(ask, self.seq())?;
                 Ok(found.arrivals(after, limit))
+            }
+        }
+    }
+
+    /// The newest event up to `upto` that the caller may see, by its place.
+    ///
+    /// # Errors
+    /// As [`View::hits`].
+    pub fn newest(&self, caller: &Caller, upto: Seq) -> Result<Option<Seq>, EngineError> {
+        let ask = Ask {
+            query: &Query::All,
+            range: Range::default(),
+            caller,
+        };
+        let query = caller.scope.narrowed(ask.query);
+        match &self.0 {
+            EngineView::Tantivy(snapshot) => snapshot.of_caller(caller).newest(&query, upto),
+            EngineView::Memory(snapshot) => {
+                Ok(snapshot.matches(&ask, upto)?.places().into_iter().max())
             }
         }
     }

@@ -11,7 +11,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, COOKIE};
 use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use url::Url;
@@ -35,6 +35,9 @@ const COUNTED_EVERY: Duration = Duration::from_secs(5);
 
 /// How often old lines of the access log are deleted.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+
+/// How many requests use the store of tokens, sessions and the access log at once; more wait. Each may open a connection.
+const MAX_LOOKUPS: usize = 16;
 
 /// How the service is reached, and by whom.
 #[derive(Debug, Clone)]
@@ -72,6 +75,8 @@ pub struct Access {
     owner: Option<Arc<OwnerSecret>>,
     strangers: Strangers,
     writer: AccessWriter,
+    /// Who may use the store now.
+    lookups: Arc<Semaphore>,
 }
 
 /// What can be changed while the service runs. A clone is the same.
@@ -93,6 +98,7 @@ impl Access {
             owner: owner.map(Arc::new),
             strangers: Strangers::new(),
             writer: AccessWriter::new(store.clone()),
+            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
             store,
         }
     }
@@ -278,13 +284,20 @@ impl Access {
         }
     }
 
-    /// Runs `work` where it may wait for the disk.
+    /// Runs `work` where it may wait for the disk. Each has a connection and a thread of its own, so that few run at once.
     pub(super) async fn work<T: Send + 'static>(
         &self,
         work: impl FnOnce(&AccessStore) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
+        let permit = Arc::clone(&self.lookups).acquire_owned().await;
+        // The semaphore is never closed.
+        let permit = permit.map_err(|_| Problem::internal())?;
         let store = self.store.clone();
-        task::blocking(move || work(&store)).await
+        task::blocking(move || {
+            let _permit = permit;
+            work(&store)
+        })
+        .await
     }
 
     /// The writer of the access log.
@@ -331,5 +344,36 @@ impl Access {
         let principal = principal.clone();
         let still = self.work(move |store| Ok(principal.is_valid(store, now)?));
         still.await.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn few_requests_use_the_access_database_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let access = Access::open_to_this_machine(dir.path()).unwrap();
+        let (working, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let lookups = (0..200).map(|_| {
+            let (working, most) = (Arc::clone(&working), Arc::clone(&most));
+            access.work(move |_| {
+                most.fetch_max(working.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                // Long enough for others to begin.
+                std::thread::sleep(Duration::from_millis(5));
+                working.fetch_sub(1, Ordering::SeqCst);
+                Ok(())
+            })
+        });
+        for done in join_all(lookups).await {
+            done.unwrap();
+        }
+        let most = most.load(Ordering::SeqCst);
+        assert!(most <= MAX_LOOKUPS, "{most}");
     }
 }

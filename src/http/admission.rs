@@ -18,6 +18,7 @@ use super::principal::Principal;
 use super::problem::Problem;
 use super::response_memory::{MAX_UNREAD_BYTES, ROOM_WITHIN, SLOW_AFTER};
 use crate::clock::Cancel;
+use crate::store::time_limit;
 use crate::sync::lock;
 use crate::task;
 
@@ -163,32 +164,34 @@ impl AppState {
             .unwrap_or_else(|_| Err(Problem::too_slow(waiting)))
     }
 
-    /// As [`AppState::ask`], for a piece of an export. The time it waits for its turn is not the export's.
+    /// As [`AppState::ask`], for a piece of an export of a principal. The time it waits for its turn is not the export's.
     pub(super) async fn export<T: Send + 'static>(
         &self,
+        principal: &Arc<str>,
         piece: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.piece(&self.export_pieces, piece).await
+        let permit = self.export_pieces.acquire(principal).await;
+        self.piece(permit, piece).await
     }
 
     /// As [`AppState::export`], for a piece of a tail.
     pub(super) async fn tail<T: Send + 'static>(
         &self,
+        principal: &Arc<str>,
         piece: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.piece(&self.tail_pieces, piece).await
+        let permit = self.tail_pieces.acquire(principal).await;
+        self.piece(permit, piece).await
     }
 
-    /// Waits for one of some turns, as long as it takes: there are only so many exports and tails, and each piece ends with its
-    /// time.
+    /// Works a piece out in its turn, for which it has waited as long as it took: there are only so many exports and tails, and each
+    /// piece ends with its time.
     async fn piece<T: Send + 'static>(
         &self,
-        turns: &Arc<Semaphore>,
+        permit: FairPermit,
         piece: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let permit = Arc::clone(turns).acquire_owned().await;
-        // The semaphore is never closed.
-        let turn = Turn::of(HeldPermit::Plain(permit.map_err(|_| Problem::internal())?));
+        let turn = Turn::of(HeldPermit::Fair(permit));
         let waiting = self.limits.waiting;
         tokio::time::timeout(waiting, self.work(turn, None, piece))
             .await
@@ -213,7 +216,8 @@ impl AppState {
             // Held until the work is done, also when nothing waits for it any more.
             let _held = held;
             // What is in the log and the index is guarded by their own locks, and goes on after a panic.
-            match catch_unwind(AssertUnwindSafe(|| question(&state))) {
+            let question = AssertUnwindSafe(|| question(&state));
+            match time_limit::within(state.deadline(), || catch_unwind(question)) {
                 Ok(answer) => {
                     answer.map_err(|problem| problem.or_rebuilding(state.engine.is_rebuilding()))
                 }
@@ -435,6 +439,10 @@ mod tests {
         })
     }
 
+    fn greedy() -> Arc<str> {
+        "greedy".into()
+    }
+
     #[tokio::test]
     async fn what_is_asked_is_called_off_when_the_client_is_gone() {
         let dir = tempfile::tempdir().unwrap();
@@ -468,8 +476,8 @@ mod tests {
         // More often than there are turns: each is given back.
         for _ in 0..=MAX_QUESTIONS {
             app.ask(panic).await.unwrap_err();
-            app.export(panic).await.unwrap_err();
-            app.tail(panic).await.unwrap_err();
+            app.export(&greedy(), panic).await.unwrap_err();
+            app.tail(&greedy(), panic).await.unwrap_err();
         }
         assert_eq!(app.panics.so_far(), 3 * (MAX_QUESTIONS as u64 + 1));
         app.ask(|app| Ok(app.store.head())).await.unwrap();
@@ -482,15 +490,57 @@ mod tests {
             waiting: Duration::from_millis(300),
             ..Limits::default()
         });
-        let turns = Arc::clone(&app.export_pieces);
-        let all = u32::try_from(MAX_PIECES).unwrap();
-        let others = turns.acquire_many_owned(all).await.unwrap();
-        let mut piece = pin!(app.export(|app| Ok(app.store.head())));
+        let principal = greedy();
+        let mut others = Vec::new();
+        for _ in 0..MAX_PIECES {
+            others.push(app.export_pieces.acquire(&principal).await);
+        }
+        let mut piece = pin!(app.export(&principal, |app| Ok(app.store.head())));
         // Longer than a piece may take.
         let later = tokio::time::timeout(Duration::from_millis(500), &mut piece).await;
         assert!(later.is_err(), "it had no turn yet");
         drop(others);
         piece.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_piece_does_not_wait_for_all_pieces_of_another_principal() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = app(dir.path());
+        let (greedy, other) = (greedy(), Arc::from("other"));
+        for is_tail in [true, false] {
+            let turns = if is_tail {
+                &app.tail_pieces
+            } else {
+                &app.export_pieces
+            };
+            let mut held = Vec::new();
+            for _ in 0..MAX_PIECES {
+                held.push(turns.acquire(&greedy).await);
+            }
+            let order = Arc::new(Mutex::new(Vec::new()));
+            let mut principals = vec![&greedy; 10];
+            principals.push(&other);
+            let pieces = principals.into_iter().map(|principal| {
+                let (order, name) = (Arc::clone(&order), Arc::clone(principal));
+                let piece = move |_: &AppState| {
+                    lock(&order).push(name);
+                    Ok(())
+                };
+                let app = &app;
+                async move {
+                    match is_tail {
+                        true => app.tail(principal, piece).await,
+                        false => app.export(principal, piece).await,
+                    }
+                }
+            });
+            // All of them wait before the first turn is free.
+            let free_one = async { drop(held.pop()) };
+            let (done, ()) = tokio::join!(futures_util::future::join_all(pieces), free_one);
+            done.into_iter().for_each(|piece| piece.unwrap());
+            assert_eq!(lock(&order)[0], other);
+        }
     }
 
     #[test]

@@ -175,6 +175,7 @@ impl Connections {
             close,
             use_: Mutex::new(Use {
                 requests: 0,
+                is_receiving: false,
                 free_since: Instant::now(),
             }),
         });
@@ -209,7 +210,9 @@ pub(super) struct Client {
 struct Use {
     /// How many requests are being answered.
     requests: usize,
-    /// Since when there is none, or the connection is open.
+    /// Whether the body of its request has not come yet.
+    is_receiving: bool,
+    /// Since when there is none, its body has not come, or the connection is open.
     free_since: Instant,
 }
 
@@ -224,16 +227,37 @@ impl Client {
         self.close.cancel();
     }
 
+    /// Notes that a request's body has not come yet, until the returned value is dropped: so long the connection counts as idle.
+    pub(super) fn receive(self: Arc<Self>) -> Receiving {
+        self.set_receiving(true);
+        Receiving(self)
+    }
+
+    fn set_receiving(&self, is_receiving: bool) {
+        let mut used = lock(&self.use_);
+        used.is_receiving = is_receiving;
+        used.free_since = Instant::now();
+    }
+
     /// Since when it is idle; `None` while a request is being answered.
     fn idle_since(&self) -> Option<Instant> {
         let used = lock(&self.use_);
-        (used.requests == 0).then_some(used.free_since)
+        (used.requests == 0 || used.is_receiving).then_some(used.free_since)
     }
 
     fn count(&self, change: impl FnOnce(usize) -> usize) {
         let mut used = lock(&self.use_);
         used.requests = change(used.requests);
         used.free_since = Instant::now();
+    }
+}
+
+/// A request whose body has not come yet.
+pub(super) struct Receiving(Arc<Client>);
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        self.0.set_receiving(false);
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) struct IndexState {
 impl IndexState {
     /// Both places are those of the newest event that the principal may see.
     pub(super) fn of(app: &ScopedApp, view: &View) -> Result<Self, Problem> {
-        let (searchable, held) = (app.newest(view.seq())?, app.head()?);
+        let (searchable, held) = (app.newest(view, view.seq())?, app.head()?);
         let state = match app.engine.is_rebuilding() {
             true => "rebuilding",
             false if !app.engine.is_available() => "unavailable",

@@ -65,6 +65,14 @@ impl From<serde_json::Error> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::CutOff) {
+            return Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "urn:orgtrail:problem:too-slow",
+                "Too slow",
+                error.to_string(),
+            );
+        }
         error!(error = %error, "A request failed at the log.");
         Self::internal()
     }

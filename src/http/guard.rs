@@ -79,7 +79,12 @@ pub(super) async fn check(
             if let Some(principal) = principal {
                 request.extensions_mut().insert(principal);
             }
-            let mut response = match request_body::read(request, app.limits.request_header).await {
+            let within = match needs.credential {
+                Required::Nothing => request_body::WITHOUT_CREDENTIAL,
+                Required::Any | Required::With(_) => app.limits.request_header,
+            };
+            let within = within.min(app.limits.request_header);
+            let mut response = match request_body::read(request, within).await {
                 Ok(request) => {
                     // Caught here, so that it is recorded.
                     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
@@ -93,6 +98,9 @@ pub(super) async fn check(
         }
         Err(refused) => {
             recording.admit(&refused.principal, REFUSED);
+            if refused.is_unlimited {
+                recording.count_together();
+            }
             refused.answer()
         }
     };
@@ -127,6 +135,8 @@ struct Refused {
     principal: String,
     problem: Problem,
     rate: Option<RateState>,
+    /// Whether nothing limits how many such requests a principal sends.
+    is_unlimited: bool,
 }
 
 impl Refused {
@@ -135,6 +145,7 @@ impl Refused {
             principal: NOBODY.to_owned(),
             problem,
             rate: None,
+            is_unlimited: false,
         }
     }
 
@@ -167,11 +178,15 @@ async fn admit(
     };
     let may_ask = |origin: &str| is_allowed(app, origin) || is_own_origin(app, client, origin);
     if principal.identity().is_some() && assertion::is_foreign(headers, may_ask) {
-        return Err(refused(Problem::foreign_page()));
+        return Err(Refused {
+            is_unlimited: true,
+            ..refused(Problem::foreign_page())
+        });
     }
     let counted = access.usage().request(&principal, app.clock.steady());
     let rate = counted.map_err(|over| Refused {
         rate: Some(over.state),
+        is_unlimited: true,
         ..refused(Problem::over_limit(over.retry_after))
     })?;
     if let Required::With(permission) = needs.credential {

@@ -18,9 +18,9 @@ use tracing::{debug, info};
 use super::access::{Access, Results, SignedIn};
 use super::access_writer::AccessWriter;
 use super::proxy::Requester;
+use super::recorded_parameters::recorded;
 use super::strangers::NOBODY;
 use crate::clock::Clock;
-use crate::mask::Mask;
 use crate::store::{AccessChange, AccessEntry, AccessLine};
 
 /// The route of a request that no route matches.
@@ -58,6 +58,7 @@ pub(super) struct Recording {
     action: &'static str,
     route: String,
     parameters: String,
+    is_counted: bool,
     is_recorded: bool,
 }
 
@@ -79,6 +80,7 @@ impl Recording {
             action: REFUSED,
             route: route(request),
             parameters: parameters(request),
+            is_counted: false,
             is_recorded: false,
         }
     }
@@ -87,6 +89,11 @@ impl Recording {
     pub(super) fn admit(&mut self, principal: &str, action: &'static str) {
         principal.clone_into(&mut self.principal);
         self.action = action;
+    }
+
+    /// Notes that there may be any number of such refusals: they are counted together.
+    pub(super) fn count_together(&mut self) {
+        self.is_counted = true;
     }
 
     /// Writes the line, and gives the answer; or that the line cannot be written. The line of a stream is completed when the
@@ -139,7 +146,7 @@ impl Recording {
         if std::mem::replace(&mut self.is_recorded, true) {
             return None;
         }
-        if self.principal == NOBODY {
+        if self.principal == NOBODY || self.is_counted {
             let strangers = self.access.strangers();
             let line = strangers.line(self.client.address, entry, self.clock.steady());
             // One line for each of them would fill the log of the service, too.
@@ -264,7 +271,6 @@ fn parameters(request: &Request) -> String {
     let uri = request.uri();
     let matched = request.extensions().get::<MatchedPath>();
     let is_plain = matched.is_some_and(|matched| matched.as_str() == uri.path());
-    let path = if is_plain { "" } else { uri.path() };
-    let query = uri.query().map(|query| format!("?{query}"));
-    Mask::default().hide_parameters(&format!("{path}{}", query.unwrap_or_default()))
+    let path = (!is_plain).then_some(uri.path());
+    recorded(path, uri.query())
 }

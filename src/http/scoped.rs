@@ -4,6 +4,7 @@
 //! only there, so that no handler can leave the principal out.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -20,6 +21,8 @@ use crate::search;
 pub(super) struct ScopedApp {
     app: AppState,
     scope: Scope,
+    /// The name of the principal.
+    principal: Arc<str>,
 }
 
 impl Deref for ScopedApp {
@@ -47,6 +50,7 @@ impl ScopedApp {
         Self {
             app,
             scope: principal.scope(),
+            principal: principal.name().into(),
         }
     }
 
@@ -63,13 +67,14 @@ impl ScopedApp {
     }
 
     /// The newest event up to `upto` that the principal may see.
-    pub(super) fn newest(&self, upto: Seq) -> Result<Seq, Problem> {
-        Ok(search::newest(&self.app.store, &self.scope, upto)?)
+    pub(super) fn newest(&self, view: &View, upto: Seq) -> Result<Seq, Problem> {
+        let caller = view.caller(self.scope.clone(), Some(self.app.deadline()));
+        Ok(search::newest(&self.app.store, view, &caller, upto)?)
     }
 
     /// The newest event in the log that the principal may see.
     pub(super) fn head(&self) -> Result<Seq, Problem> {
-        self.newest(self.app.store.head())
+        Ok(search::newest_held(&self.app.store, &self.scope)?)
     }
 
     /// As [`AppState::ask`], for the principal.
@@ -77,8 +82,8 @@ impl ScopedApp {
         &self,
         question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let scope = self.scope.clone();
-        let question = move |app: &AppState| question(&Self::of(app, scope));
+        let scoped = self.clone();
+        let question = move |app: &AppState| question(&scoped.with(app));
         self.app.ask(question).await
     }
 
@@ -87,9 +92,9 @@ impl ScopedApp {
         &self,
         piece: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let scope = self.scope.clone();
-        let piece = move |app: &AppState| piece(&Self::of(app, scope));
-        self.app.export(piece).await
+        let scoped = self.clone();
+        let piece = move |app: &AppState| piece(&scoped.with(app));
+        self.app.export(&self.principal, piece).await
     }
 
     /// As [`AppState::tail`], for the principal.
@@ -97,16 +102,16 @@ impl ScopedApp {
         &self,
         piece: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let scope = self.scope.clone();
-        let piece = move |app: &AppState| piece(&Self::of(app, scope));
-        self.app.tail(piece).await
+        let scoped = self.clone();
+        let piece = move |app: &AppState| piece(&scoped.with(app));
+        self.app.tail(&self.principal, piece).await
     }
 
-    /// The same scope with the state of the work that is under way.
-    fn of(app: &AppState, scope: Scope) -> Self {
+    /// The same principal with the state of the work that is under way.
+    fn with(self, app: &AppState) -> Self {
         Self {
             app: app.clone(),
-            scope,
+            ..self
         }
     }
 }

@@ -148,12 +148,23 @@ pub(super) async fn end(
     let now = app.clock.now();
     let mut ended = None;
     if let Some(key) = session(&headers, app.access.is_https(&client)) {
+        let permit = app.access.strangers().lookup(client.address).await;
         let end = app.access.work(move |access| {
+            let _permit = permit;
             let token = access.token_of_session(&key.hash(), now)?;
-            access.end_session(&key.hash())?;
+            if token.is_some() {
+                access.end_session(&key.hash())?;
+            }
             Ok(token)
         });
         ended = end.await?;
+        if ended.is_none() {
+            let counted = app
+                .access
+                .strangers()
+                .count(client.address, app.clock.steady());
+            counted.map_err(Problem::too_many_strangers)?;
+        }
     }
     let cookie = cookie("", now, now, app.access.is_https(&client));
     let answer = (StatusCode::NO_CONTENT, [(SET_COOKIE, cookie)]);

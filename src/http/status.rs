@@ -146,36 +146,30 @@ pub(super) async fn readyz(
     let principal = access.identify_if_sent(&headers, &client, &app.clock).await;
     let sees_everything = |principal: &Principal| principal.grant().sees_everything();
     let principal = principal.filter(sees_everything);
-    let ready = app.ask(move |app| {
-        app.store
-            .event(app.store.head())
-            .map_err(|error| Problem::log_unreadable(&error))?;
-        if !app.engine.is_available() {
-            return Err(Problem::unavailable());
-        }
-        let state = app.store.scrub_state();
-        let state = state.map_err(|error| Problem::log_unreadable(&error))?;
-        let problems = problems(app);
-        Ok(Ready {
-            status: "ready",
-            log_id: app.store.log_id(),
-            index: principal
-                .as_ref()
-                .map(|principal| {
-                    let app = ScopedApp::new(app.clone(), principal);
-                    IndexState::of(&app, &app.engine.view())
-                })
-                .transpose()?,
-            problems: problems.iter().map(|trouble| trouble.problem).collect(),
-            problem_details: problems,
-            log: principal.as_ref().map(|_| LogState {
-                damaged: state.damaged,
-                verified_at: state.full_at.map(rfc3339),
-            }),
-            followers: principal.as_ref().map(|_| followers(app)),
-        })
-    });
-    Ok(Json(ready.await?))
+    let state = app.readiness.read(&app.store, &app.clock).await?;
+    if !app.engine.is_available() {
+        return Err(Problem::unavailable());
+    }
+    let problems = problems(&app);
+    Ok(Json(Ready {
+        status: "ready",
+        log_id: app.store.log_id(),
+        // Who sees everything: nothing is read for this.
+        index: principal
+            .as_ref()
+            .map(|principal| {
+                let app = ScopedApp::new(app.clone(), principal);
+                IndexState::of(&app, &app.engine.view())
+            })
+            .transpose()?,
+        problems: problems.iter().map(|trouble| trouble.problem).collect(),
+        problem_details: problems,
+        log: principal.as_ref().map(|_| LogState {
+            damaged: state.damaged,
+            verified_at: state.full_at.map(rfc3339),
+        }),
+        followers: principal.as_ref().map(|_| followers(&app)),
+    }))
 }
 
 fn followers(app: &AppState) -> Vec<FollowerLag> {

@@ -1,4 +1,5 @@
-//! Limits for requests without a valid credential, and how few lines of the access log they take.
+//! Limits for requests without a valid credential, and how few lines of the access log they take. Refusals of a principal over
+//! its limit take as few.
 //!
 //! Few credentials that are not known to be valid are looked up at once, and their turns are shared fairly among addresses.
 //! One that was valid before does not wait for them.
@@ -66,9 +67,18 @@ struct StrangersState {
     all: Option<TokenBucket>,
     sign_ins: Buckets<String>,
     known: HashSet<[u8; 32]>,
-    repeated: HashMap<(Option<IpAddr>, Option<u16>), Repeated>,
+    repeated: HashMap<RefusalKind, Repeated>,
     /// When the first of the `repeated` came.
     counted_since: DateTime<Utc>,
+}
+
+/// Which refusals are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct RefusalKind {
+    principal: String,
+    /// `None` for a principal, whatever its addresses are, and for the addresses beyond [`MAX_KINDS`].
+    address: Option<IpAddr>,
+    status: Option<u16>,
 }
 
 /// How often a refusal was repeated after it was recorded.
@@ -133,7 +143,8 @@ impl Strangers {
         state.known.insert(hash);
     }
 
-    /// The line to be written at once for such a request; `None` if it is only counted.
+    /// The line to be written at once for a refusal of which there may be any number: for one without a valid credential, or of a
+    /// principal over its limit. `None` if it is only counted.
     pub(super) fn line(
         &self,
         address: IpAddr,
@@ -146,10 +157,18 @@ impl Strangers {
         if state.repeated.is_empty() {
             state.counted_since = now;
         }
-        let status = entry.status;
-        let mut kind = (Some(network(address)), status);
-        if !state.repeated.contains_key(&kind) && state.repeated.len() >= MAX_KINDS {
-            kind = (None, status);
+        let is_stranger = entry.principal == NOBODY;
+        let mut kind = RefusalKind {
+            principal: entry.principal.clone(),
+            address: is_stranger.then(|| network(address)),
+            status: entry.status,
+        };
+        let kinds = state
+            .repeated
+            .keys()
+            .filter(|kind| kind.principal == NOBODY);
+        if is_stranger && !state.repeated.contains_key(&kind) && kinds.count() >= MAX_KINDS {
+            kind.address = None;
         }
         if let Some(repeated) = state.repeated.get_mut(&kind) {
             repeated.n += 1;
@@ -169,9 +188,9 @@ impl Strangers {
         }
         let repeated = std::mem::take(&mut state.repeated);
         let repeated = repeated.into_iter().filter(|(_, repeated)| repeated.n > 0);
-        let lines = repeated.map(|((address, _), repeated)| AccessEntry {
+        let lines = repeated.map(|(kind, repeated)| AccessEntry {
             // Of many addresses none is named.
-            address: repeated.newest.address.filter(|_| address.is_some()),
+            address: repeated.newest.address.filter(|_| kind.address.is_some()),
             parameters: format!("repeated={}", repeated.n),
             duration_ms: None,
             ..repeated.newest
@@ -257,6 +276,35 @@ mod tests {
         assert_eq!(counted.iter().map(n).sum::<usize>() + lines.len(), 3_000);
         let unnamed = counted.iter().filter(|line| line.address.is_none());
         assert_eq!(unnamed.count(), 1);
+    }
+
+    #[test]
+    fn refusals_of_a_principal_over_its_limit_are_one_line_and_a_count() {
+        let strangers = Strangers::new();
+        let now = from_micros(0);
+        // However many addresses are refused beside it.
+        for n in 0..100_u32 {
+            let address = IpAddr::V4(n.to_be_bytes().into());
+            strangers.line(address, entry(address), now);
+        }
+        let mut lines = Vec::new();
+        for n in 0..1_000_u32 {
+            let address = IpAddr::V4(n.to_be_bytes().into());
+            for principal in ["token:a", "token:b"] {
+                let entry = AccessEntry {
+                    principal: principal.into(),
+                    status: Some(429),
+                    ..entry(address)
+                };
+                lines.extend(strangers.line(address, entry, now));
+            }
+        }
+        assert_eq!(lines.len(), 2);
+        let counted = strangers.counted(now + COUNTED_FOR, false);
+        let counted = counted.iter().filter(|line| line.principal == "token:a");
+        let counted: Vec<_> = counted.collect();
+        assert_eq!(counted.len(), 1);
+        assert_eq!(counted[0].parameters, "repeated=999");
     }
 
     #[test]

@@ -173,7 +173,7 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
             let events = tailing.tail.next_events(&view, &caller)?;
             let events = people::introduce(&app.store, app.scope(), events)?;
             if events.is_empty() {
-                tailing.at = app.newest(tailing.tail.at())?;
+                tailing.at = app.newest(&view, tailing.tail.at())?;
             }
             Ok((messages(&events)?, events.len(), tailing))
         });

@@ -266,7 +266,7 @@ fn around_event(
     let asked_at = event.received_at;
     let at_event = Place {
         asked_at_us: asked_at.timestamp_micros(),
-        upto: newest(store, &caller.scope, view.seq())?,
+        upto: newest(store, view, caller, view.seq())?,
         after: hit_of(event),
     };
     let from_event = |question: &Question, limit| {
@@ -308,7 +308,7 @@ fn states_before(
     let order = Order::Descending;
     let hits = view.hits(&question.ask(caller), order, Some(first), upto, LOOK_BACK)?;
     let places: Vec<Seq> = hits.iter().map(|hit| hit.seq).collect();
-    let earlier = visible::events(store, &caller.scope, &places, LOOK_BACK_BYTES)?;
+    let (earlier, _) = visible::events(store, &caller.scope, &places, LOOK_BACK_BYTES)?;
     let mut states = States::default();
     for event in earlier.iter().rev() {
         states.take(event, &|| Ok(caller.budget.check_time()?))?;

@@ -3,38 +3,45 @@
 use crate::engine::Scope;
 use crate::event::AuditEvent;
 use crate::position::Seq;
-use crate::store::{Store, StoreError};
+use crate::store::{self, Store, StoreError};
 
-/// The event at a place; `None` when there is none that the caller may see.
+/// The event at a place; `None` when there is none that the caller may see, as far as its row tells.
 ///
 /// # Errors
 /// When the log cannot be read.
 pub fn event(store: &Store, scope: &Scope, place: Seq) -> Result<Option<AuditEvent>, StoreError> {
-    Ok(events(store, scope, &[place], usize::MAX)?.pop())
+    let event = store.event(place)?;
+    let event = event.filter(|event| scope.has_source(&event.source));
+    event.map(|event| shown(scope, event)).transpose()
 }
 
-/// As [`Store::events`], without the events and the bodies that the caller may not see.
+/// As [`Store::events_at`], for places that the index gave for what the caller may see, without the bodies that they may not see.
+///
+/// Each place has its event: where the row does not tell a source of the caller, nothing is shown but the place.
 pub(super) fn events(
     store: &Store,
     scope: &Scope,
     places: &[Seq],
     max_bytes: usize,
-) -> Result<Vec<AuditEvent>, StoreError> {
-    let mut events = store.events(places, max_bytes)?;
-    events.retain(|event| scope.has_source(&event.source));
-    if scope.has_bodies() {
-        return Ok(events);
-    }
-    Ok(events.into_iter().map(AuditEvent::without_bodies).collect())
+) -> Result<(Vec<AuditEvent>, usize), StoreError> {
+    store.events_at(places, max_bytes, |event| shown(scope, event))
 }
 
-/// The newest event up to `upto` that the caller may see; 0 when there is none.
+fn shown(scope: &Scope, event: AuditEvent) -> Result<AuditEvent, StoreError> {
+    match scope.has_source(&event.source) {
+        false => store::unreadable(event.seq),
+        true if scope.has_bodies() => Ok(event),
+        true => Ok(event.without_bodies()),
+    }
+}
+
+/// The newest event in the log that the caller may see; 0 when there is none.
 ///
 /// # Errors
 /// When the log cannot be read.
-pub fn newest(store: &Store, scope: &Scope, upto: Seq) -> Result<Seq, StoreError> {
+pub fn newest_held(store: &Store, scope: &Scope) -> Result<Seq, StoreError> {
     match scope.sources() {
-        None => Ok(upto),
-        Some(sources) => store.newest_of(sources, upto),
+        None => Ok(store.head()),
+        Some(sources) => store.newest_of(sources),
     }
 }

@@ -239,7 +239,7 @@ pub(super) fn read(
     max_bytes: usize,
 ) -> Result<Vec<AuditEvent>, SearchError> {
     let places: Vec<Seq> = places.take(MAX_EVENTS).collect();
-    let events = visible::events(store, scope, &places, max_bytes)?;
+    let (events, _) = visible::events(store, scope, &places, max_bytes)?;
     let given = events.iter().map(|event| event.seq);
     match given.zip(&places).find(|(given, place)| given != *place) {
         None if events.is_empty() && !places.is_empty() => Err(missing(places[0])),

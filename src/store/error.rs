@@ -88,6 +88,11 @@ pub enum StoreError {
     /// Stop: anything else SQLite says.
     #[error("database: {0}")]
     Sqlite(rusqlite::Error),
+    /// Report to the caller: the question has no time left.
+    #[error(
+        "the question was cut off while it read the log: ask about a shorter time with `since` and `before`"
+    )]
+    CutOff,
     /// Stop: the service has.
     #[error("the log is closed")]
     Closed,
@@ -112,6 +117,7 @@ impl From<rusqlite::Error> for StoreError {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::OperationInterrupted) => Self::CutOff,
             Some(ErrorCode::ConstraintViolation) => Self::Conflict(error),
             // A quota or a limit of the process looks so too.
             Some(

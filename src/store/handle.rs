@@ -17,6 +17,7 @@ use super::error::{DiskProblem, StoreError, unusable};
 use super::holder;
 use super::ledger::Ledgers;
 use super::schema::{self, VERSION, migrate, version};
+use super::time_limit;
 use crate::durable::{Breaker, Step};
 use crate::position::Seq;
 use crate::private;
@@ -69,6 +70,9 @@ impl Store {
         // First, so that a file that is not ours stays as it is.
         migrate(&mut writer, &path)?;
         writer.pragma_update(None, "journal_mode", "WAL")?;
+        if let Err(error) = schema::fill_newest(&writer) {
+            tracing::warn!(error = %error, "The newest events of some sources could not be counted; tokens for these sources are answered more slowly.");
+        }
         Self::with_writer(path, writer, Some(lock), breaker)
     }
 
@@ -240,7 +244,7 @@ impl Store {
         lock(&self.0.disk_problem).map(|(_, problem)| problem)
     }
 
-    /// One question to the log, over one snapshot of it.
+    /// One question to the log, over one snapshot of it. It ends with the time limit of its thread.
     pub(super) fn ask<T>(
         &self,
         question: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -250,6 +254,7 @@ impl Store {
             Some(reader) => reader,
             None => connect(&self.0.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?,
         };
+        time_limit::apply(&mut reader)?;
         let answer = {
             let snapshot = reader.transaction()?;
             question(&snapshot)?

@@ -3,6 +3,7 @@
 //! Whatever is damaged on disk, each place that the log has given out yields an event: what cannot be read is left out of it,
 //! and its problem is [`DAMAGED`]. One whose body was erased has the problem [`ERASED`]. Who reads a page, an export or the next events to index is never stopped by one of them.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
@@ -44,15 +45,32 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn events(&self, seqs: &[Seq], max_bytes: usize) -> Result<Vec<AuditEvent>, StoreError> {
+        Ok(self.events_at(seqs, max_bytes, Ok)?.0)
+    }
+
+    /// As [`Store::events`], each as `shown` makes it, and of how many of the places these are. The bytes are counted of what is
+    /// shown.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn events_at(
+        &self,
+        seqs: &[Seq],
+        max_bytes: usize,
+        shown: impl Fn(AuditEvent) -> Result<AuditEvent, StoreError>,
+    ) -> Result<(Vec<AuditEvent>, usize), StoreError> {
+        let taken = Cell::new(0);
         let stored = self.ask(|db| {
             let mut newest = None;
-            let rows = seqs
-                .iter()
-                .filter_map(|seq| row_at(db, *seq, &mut newest).transpose());
-            self.stored_of(rows, max_bytes)
+            let rows = seqs.iter().filter_map(|seq| {
+                taken.set(taken.get() + 1);
+                row_at(db, *seq, &mut newest).transpose()
+            });
+            self.stored_of(rows, max_bytes, shown)
         })?;
         self.note_damage(&stored);
-        Ok(stored.into_iter().map(|stored| stored.event).collect())
+        let events = stored.into_iter().map(|stored| stored.event);
+        Ok((events.collect(), taken.get()))
     }
 
     /// At most `limit` events after a place, in order and without a gap, and at most about `max_bytes` of them (but at
@@ -106,7 +124,7 @@ impl Store {
         let mut newest = Some(head);
         let rows = (seq.0.saturating_add(1)..=last)
             .filter_map(|seq| row_at(db, Seq(seq), &mut newest).transpose());
-        self.stored_of(rows, max_bytes)
+        self.stored_of(rows, max_bytes, Ok)
     }
 
     fn scan_after(
@@ -121,7 +139,7 @@ impl Store {
             select("event.body")
         ))?;
         let rows = ask.query_map((seq.0, limit), |row| Ok(EventRow::read(row)))?;
-        self.stored_of(rows.map(|row| Ok(row?)), max_bytes)
+        self.stored_of(rows.map(|row| Ok(row?)), max_bytes, Ok)
     }
 
     /// For each of these events that is a later revision: its place, and the place and order of the one before it.
@@ -151,11 +169,12 @@ impl Store {
         })
     }
 
-    /// The events of some rows.
+    /// The events of some rows, as `shown` makes them.
     fn stored_of(
         &self,
         rows: impl Iterator<Item = Result<EventRow, StoreError>>,
         max_bytes: usize,
+        shown: impl Fn(AuditEvent) -> Result<AuditEvent, StoreError>,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         // The snapshot begins with its first row: taken after it, the dictionaries are all that it can need.
         let mut rows = rows.peekable();
@@ -178,7 +197,11 @@ impl Store {
                 let Some(row) = rows.next() else {
                     return Ok(found);
                 };
-                let stored = stored_of_row(row?, &mut unpacker)?;
+                let StoredEvent { event, damage } = stored_of_row(row?, &mut unpacker)?;
+                let stored = StoredEvent {
+                    event: shown(event)?,
+                    damage,
+                };
                 bytes += stored.event.entry.get().len();
                 found.push(stored);
             }
@@ -361,6 +384,29 @@ fn column<T: FromSql>(row: &Row<'_>, at: usize, is_whole: &mut bool) -> Option<T
     value
 }
 
+fn unknown_source(seq: Seq) -> Result<Source, StoreError> {
+    Source::account(UNKNOWN_SOURCE)
+        .map_err(|_| StoreError::Damaged(format!("event {seq}: its source")))
+}
+
+/// An event of which nothing is known but its place.
+///
+/// # Errors
+/// None in practice: the name of its source is ours.
+pub fn unreadable(seq: Seq) -> Result<AuditEvent, StoreError> {
+    Ok(AuditEvent {
+        seq,
+        source: unknown_source(seq)?,
+        id: None,
+        revision: 0,
+        time: None,
+        received_at: from_micros(0),
+        problem: Some(DAMAGED.to_owned()),
+        entry: RawValue::NULL.to_owned(),
+        sha256: None,
+    })
+}
+
 /// The event of a row, after its hash was checked.
 fn stored_of_row(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<StoredEvent, StoreError> {
     let (entry, damage) = match row.is_erased {
@@ -373,8 +419,7 @@ fn stored_of_row(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<StoredEve
     };
     let source = match row.source {
         Some(source) => source,
-        None => Source::account(UNKNOWN_SOURCE)
-            .map_err(|_| StoreError::Damaged(format!("event {}: its source", row.seq)))?,
+        None => unknown_source(row.seq)?,
     };
     let event = AuditEvent {
         seq: row.seq,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::error::StoreError;
 
 /// Marks our files (`PRAGMA application_id`): "`OrgT`".
-const APPLICATION_ID: i64 = 0x4f72_6754;
+pub(super) const APPLICATION_ID: i64 = 0x4f72_6754;
 
 /// The schema of a new file, at [`VERSION`].
 const SCHEMA: &str = include_str!("../../schema.sql");
@@ -104,6 +104,23 @@ fn upgrade(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     transaction.commit()?;
     if (1..VERSION).contains(&found) {
         tracing::info!(from = found, to = VERSION, "The log was upgraded.");
+    }
+    Ok(())
+}
+
+/// Counts which event is the newest of each source that has events of a version that did not count it.
+pub(super) fn fill_newest(db: &Connection) -> Result<(), StoreError> {
+    let is_filled: bool = db.query_row(
+        "SELECT NOT EXISTS (SELECT 1 FROM source WHERE events > 0 AND newest_seq IS NULL)",
+        [],
+        |row| row.get(0),
+    )?;
+    if !is_filled {
+        db.execute(
+            "UPDATE source SET newest_seq = (SELECT max(event.seq) FROM event WHERE event.source = source.id)
+             WHERE events > 0 AND newest_seq IS NULL",
+            [],
+        )?;
     }
     Ok(())
 }

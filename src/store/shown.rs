@@ -40,31 +40,34 @@ impl Store {
         })
     }
 
-    /// Where a source's events stand that are known to be damaged, the earliest first. A row that is lost, or cannot be read, was
-    /// between its neighbours if they came with one page of one source, whose entries are in order. `None` when a damaged event
-    /// can be of any source or time.
+    /// The stretches that have a source's damaged events, the earliest first, and the places of those damaged events whose
+    /// source or time is not known. A row that is lost, or cannot be read, was between its neighbours if they came with one page
+    /// of one source, whose entries are in order.
     ///
     /// # Errors
     /// What the database says.
-    pub fn damaged_in(&self, source: &Source) -> Result<Option<Vec<Window>>, StoreError> {
+    pub fn damaged_in(&self, source: &Source) -> Result<(Vec<Window>, Vec<Seq>), StoreError> {
         let seen = self.0.damage_seen.places();
         self.ask(|db| {
             let mut written = db.prepare_cached("SELECT seq FROM damaged")?;
             let written = written.query_map([], |row| row.get::<_, u64>(0))?;
             let mut places = written.collect::<Result<Vec<_>, _>>()?;
             places.extend(seen.iter().map(|seq| seq.0));
-            let mut stretches = Vec::new();
+            places.sort_unstable();
+            places.dedup();
+            let (mut stretches, mut unknown) = (Vec::new(), Vec::new());
             for place in places {
-                let Some((owner, stretch)) = stands_in(db, place)? else {
-                    return Ok(None);
-                };
-                if owner == source.to_string() {
-                    stretches.push(stretch);
+                match stands_in(db, place)? {
+                    Some((owner, stretch)) if owner == source.to_string() => {
+                        stretches.push(stretch);
+                    }
+                    Some(_) => {}
+                    None => unknown.push(Seq(place)),
                 }
             }
             stretches.sort_unstable_by_key(|stretch| (stretch.since, stretch.before));
             stretches.dedup();
-            Ok(Some(stretches))
+            Ok((stretches, unknown))
         })
     }
 }

@@ -176,36 +176,6 @@ impl Store {
         })
     }
 
-    /// The newest event of some sources, of those up to `upto`; 0 when there is none.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn newest_of(&self, sources: &BTreeSet<Source>, upto: Seq) -> Result<Seq, StoreError> {
-        let names = names(sources);
-        self.ask(|db| {
-            let mut ask = db.prepare_cached(
-                "SELECT max(newest_seq), count(*) FILTER (WHERE events > 0 AND newest_seq IS NULL)
-                 FROM source WHERE name IN (SELECT value FROM json_each(?1))",
-            )?;
-            let (newest, unknown): (Option<u64>, u64) =
-                ask.query_row([&names], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            if unknown == 0 && newest.is_none_or(|newest| newest <= upto.0) {
-                return Ok(Seq(newest.unwrap_or_default()));
-            }
-            // The question is about an earlier state of the log, or no event has come since a version that did not count.
-            let mut ask = db.prepare_cached(
-                "SELECT seq FROM event NOT INDEXED
-                 WHERE seq <= ?1 AND source IN (
-                    SELECT id FROM source WHERE name IN (SELECT value FROM json_each(?2)))
-                 ORDER BY seq DESC LIMIT 1",
-            )?;
-            let newest: Option<u64> = ask
-                .query_row((upto.0, &names), |row| row.get(0))
-                .optional()?;
-            Ok(Seq(newest.unwrap_or_default()))
-        })
-    }
-
     /// All sources, in the order of their names.
     ///
     /// # Errors

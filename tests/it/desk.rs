@@ -56,6 +56,11 @@ impl Desk {
         Self::with(Limits::default(), Faults::default(), Auth::Tokens).await
     }
 
+    /// The same with other limits.
+    pub(crate) async fn guarded_with(limits: Limits) -> Self {
+        Self::with(limits, Faults::default(), Auth::Tokens).await
+    }
+
     /// A new token.
     pub(crate) fn token(&self, grant: Grant) -> String {
         let secret = ApiToken::generate().unwrap();

@@ -70,6 +70,7 @@ impl Given {
 struct Said {
     places: Vec<u64>,
     arrivals: Vec<Seq>,
+    newest: Vec<Option<Seq>>,
     count: (u64, u64),
     extent: Option<(i64, i64)>,
     over_time: Vec<u64>,
@@ -89,6 +90,9 @@ fn said(asked: &Asked, query: &Query, range: Range, field: &str) -> Said {
             .map(|hit| hit.seq.0)
             .collect(),
         arrivals: asked.arrivals(query, range, Seq(2), 7).unwrap(),
+        newest: [Seq(2), Seq(5), newest]
+            .map(|upto| asked.view.newest(&asked.caller, upto).unwrap())
+            .to_vec(),
         count: (asked.count(query, range).unwrap(), matches.count()),
         extent: matches.extent(),
         over_time: matches.histogram(&EDGES),

@@ -56,4 +56,35 @@ impl Snapshot {
         self.budget.check()?;
         Ok(earliest.into_sorted_vec())
     }
+
+    /// The newest event up to `upto` that a question means.
+    ///
+    /// # Errors
+    /// [`EngineError::Failed`] when a file cannot be read.
+    pub fn newest(&self, query: &Query, upto: Seq) -> Result<Option<Seq>, EngineError> {
+        let upto = upto.min(self.seq);
+        let weight = self.weight(query, upto)?;
+        let steps = self.budget.steps();
+        let mut newest = None;
+        for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
+            let docs = segment.docs(Range::default(), Order::Descending, None);
+            let best = newest.map_or(0, |Seq(seq)| seq);
+            if docs.is_empty() || segment.seq.max_value() <= best {
+                continue;
+            }
+            let mut scorer = weight.scorer(reader, 1.0)?;
+            let mut next = within(from(scorer.as_mut(), docs.start), &docs);
+            while let Some(doc) = next
+                && !steps.step()
+            {
+                let seq = Seq(segment.seq.get_val(doc));
+                if segment.is_alive(doc) && seq <= upto {
+                    newest = newest.max(Some(seq));
+                }
+                next = within(scorer.advance(), &docs);
+            }
+        }
+        self.budget.check()?;
+        Ok(newest)
+    }
 }

@@ -87,7 +87,7 @@ fn of_source(source: &Source) -> Query {
     equals("source", &source.to_string())
 }
 
-fn equals(path: &str, value: &str) -> Query {
+pub(super) fn equals(path: &str, value: &str) -> Query {
     Query::Equals {
         path: path.to_owned(),
         value: value.to_owned(),
@@ -192,7 +192,7 @@ fn log_page(
         caller.budget.check_time()?;
         cursor = page.next_cursor;
     };
-    let covered = proven.of_answer(app, upto)?;
+    let covered = proven.of_answer(app, &view, upto)?;
     let entries: Vec<&str> = events.iter().map(|event| event.entry.get()).collect();
     let next = next.map(Cursor);
     let mut info = LogInfo::new(entries.len(), next.as_ref(), CursorForm::Both);

@@ -3,16 +3,24 @@
 //! What is proven is looked at before the answer is made. What the answer lacks, because it is not searchable yet, arrived
 //! after the first page, or is damaged, is taken off.
 
-use chrono::{DateTime, SubsecRound as _, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use orgtrail_cloudflare::coverage::{Covered, CoveredState};
 
+use super::logs::equals;
+use crate::clock::from_micros;
 use crate::coverage::{self, Asked, VerdictState};
+use crate::engine::{Ask, Order, Range, Scope, View};
 use crate::http::problem::Problem;
 use crate::http::scoped::ScopedApp;
 use crate::position::{Seq, Source, Window};
+use crate::query::Query;
+use crate::store;
 
 /// Of more events that are not searchable yet, it is not looked up when they happened.
 const MAX_NOT_SEARCHABLE: u64 = 100_000;
+
+/// Of more events whose rows cannot be read, it is not looked up when they happened.
+const MAX_UNREADABLE: usize = 100;
 
 /// What is proven before an answer is made.
 pub(super) struct ProvenStretches {
@@ -48,7 +56,12 @@ impl ProvenStretches {
     }
 
     /// What can be said of an answer that has the events up to `searchable`.
-    pub(super) fn of_answer(self, app: &ScopedApp, searchable: Seq) -> Result<Covered, Problem> {
+    pub(super) fn of_answer(
+        self,
+        app: &ScopedApp,
+        view: &View,
+        searchable: Seq,
+    ) -> Result<Covered, Problem> {
         let range = (self.since, self.before);
         let head = app.head()?;
         let is_far_behind = head.0.saturating_sub(searchable.0) > MAX_NOT_SEARCHABLE;
@@ -57,13 +70,16 @@ impl ProvenStretches {
             false if head == searchable => None,
             false => app.store.earliest_after(&self.source, searchable, range)?,
         };
-        let damaged = app.store.damaged_in(&self.source)?;
-        // An event that can be of any source and time may be missing from every answer.
-        let lacks = match damaged {
+        let (mut damaged, unreadable) = app.store.damaged_in(&self.source)?;
+        let lacks = match unreadable_in(app, view, &self.source, &unreadable)? {
+            Some(stretches) => {
+                damaged.extend(stretches);
+                damaged.sort_unstable_by_key(|stretch| (stretch.since, stretch.before));
+                lacks
+            }
+            // An event that can be of any source and time may be missing from every answer.
             None => Some(self.since),
-            Some(_) => lacks,
         };
-        let mut damaged = damaged.unwrap_or_default();
         damaged.retain(|damage| self.since < damage.before && damage.since < self.before);
         let state = match (lacks, &*damaged, self.state) {
             (None, [], VerdictState::Complete) => CoveredState::Complete,
@@ -81,6 +97,45 @@ impl ProvenStretches {
             next: next.map(|piece| (cut(piece.since), cut(piece.before))),
         })
     }
+}
+
+/// The seconds of a source's events whose rows cannot be read, as the index has them; `None` if it does not know the source or
+/// the time of one.
+fn unreadable_in(
+    app: &ScopedApp,
+    view: &View,
+    source: &Source,
+    places: &[Seq],
+) -> Result<Option<Vec<Window>>, Problem> {
+    if places.len() > MAX_UNREADABLE {
+        return Ok(None);
+    }
+    // Whether another source has an event is not said: it only changes nothing.
+    let caller = view.caller(Scope::everything(), Some(app.deadline()));
+    let find = |query: Query| {
+        let ask = Ask {
+            query: &query,
+            range: Range::default(),
+            caller: &caller,
+        };
+        view.hits(&ask, Order::Ascending, None, view.seq(), 1)
+    };
+    let mut stretches = Vec::new();
+    for place in places {
+        let at_place = || equals("seq", &place.to_string());
+        let of_source = |name: &str| Query::and(vec![equals("source", name), at_place()]);
+        if let Some(hit) = find(of_source(&source.to_string()))?.first() {
+            let at = from_micros(hit.at_us);
+            stretches.push(Window::new(at, at + TimeDelta::seconds(1)));
+            continue;
+        }
+        let unknown = store::unreadable(*place)?.source.to_string();
+        let is_known = !find(at_place())?.is_empty() && find(of_source(&unknown))?.is_empty();
+        if !is_known {
+            return Ok(None);
+        }
+    }
+    Ok(Some(stretches))
 }
 
 /// The stretches before a moment, without others, which have the earliest first.

@@ -11,7 +11,7 @@ use crate::clock::from_micros;
 use crate::store::error::StoreError;
 
 /// The most bytes of a request's parameters that are kept.
-pub const MAX_PARAMETERS_LEN: usize = 4 * 1024;
+pub const MAX_PARAMETERS_LEN: usize = 32 * 1024;
 
 /// How many old rows are deleted in one transaction: a question that is recorded meanwhile waits only briefly.
 const DELETED_AT_ONCE: usize = 5_000;
@@ -54,7 +54,8 @@ pub struct AccessLine(Arc<AtomicI64>);
 
 impl AccessLine {
     /// The id of the row; 0 if it is not written yet.
-    fn id(&self) -> i64 {
+    #[must_use]
+    pub fn id(&self) -> i64 {
         self.0.load(Ordering::Acquire)
     }
 }

@@ -443,12 +443,13 @@ impl Upstream {
         let host = self.base_url.host_str().unwrap_or_default();
         let port = self.base_url.port();
         let port = port.map_or_else(String::new, |port| format!(":{port}"));
-        match error.is_connect() {
-            true => format!("could not reach {host}{port}: {}", root_cause(&error)),
-            false => format!(
+        if error.is_connect() {
+            format!("could not reach {host}{port}: {}", root_cause(&error))
+        } else {
+            format!(
                 "no answer from {host}{port}: {}",
                 causes(&error.without_url())
-            ),
+            )
         }
     }
 

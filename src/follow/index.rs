@@ -217,9 +217,12 @@ impl Indexing {
         loop {
             let turned =
                 task::catch(|| self.index_once()).unwrap_or_else(|panicked| Err(panicked.into()));
-            let result = turned.and_then(|turned| match turned.has_more {
-                true => Ok(turned),
-                false => self.commit().map(|()| turned),
+            let result = turned.and_then(|turned| {
+                if turned.has_more {
+                    Ok(turned)
+                } else {
+                    self.commit().map(|()| turned)
+                }
             });
             match result {
                 Err(IndexingError::Index(error))
@@ -259,9 +262,10 @@ impl Indexing {
         let mut commit_in = None;
         if self.is_ahead() {
             let (done, took) = self.last_commit;
-            let rest = match has_more {
-                true => COMMIT_EVERY,
-                false => COMMIT_EVERY.min(took * RESTS),
+            let rest = if has_more {
+                COMMIT_EVERY
+            } else {
+                COMMIT_EVERY.min(took * RESTS)
             };
             let wait = done + rest - self.clock.steady();
             // What was tried by itself is not tried again when another event fails.

@@ -59,9 +59,10 @@ impl PollContext {
 fn proven_of(covered: &Covered, window: Window) -> Window {
     let (since, before) = covered.within(window.since, window.before);
     let whole = since.trunc_subsecs(0);
-    let since = match whole < since {
-        true => whole + TimeDelta::seconds(1),
-        false => since,
+    let since = if whole < since {
+        whole + TimeDelta::seconds(1)
+    } else {
+        since
     };
     Window::new(since, before)
 }

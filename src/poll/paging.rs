@@ -168,9 +168,10 @@ mod tests {
         LogPage {
             entries: times.iter().map(entry).collect(),
             next: next.map(|next| Cursor(next.to_owned())),
-            fullness: match is_full {
-                true => Fullness::Full,
-                false => Fullness::NotFull,
+            fullness: if is_full {
+                Fullness::Full
+            } else {
+                Fullness::NotFull
             },
             date: None,
             covered: None,

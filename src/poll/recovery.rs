@@ -207,9 +207,10 @@ fn after_foreign_entries(at: &Situation, patience: &Patience) -> NextStep {
 fn after_an_error(at: &Situation, tries: u32, span: TimeDelta, patience: &Patience) -> NextStep {
     let is_lasting = at.is_narrowed || at.count >= tries && at.lasts >= span;
     if at.is_longer_than(at.longest_passed()) {
-        return match is_lasting {
-            true => NextStep::HalveStretch,
-            false => NextStep::Retry,
+        return if is_lasting {
+            NextStep::HalveStretch
+        } else {
+            NextStep::Retry
         };
     }
     if at.count < patience.tries || !is_lasting {
@@ -228,9 +229,10 @@ fn after_an_error(at: &Situation, tries: u32, span: TimeDelta, patience: &Patien
 
 /// The same for an error instead of a page. A source that is down is not asked for less, which would only cost calls.
 fn after_a_failure(at: &Situation, patience: &Patience) -> NextStep {
-    let span = match at.has_cursor {
-        true => patience.failing_cursor,
-        false => patience.failing,
+    let span = if at.has_cursor {
+        patience.failing_cursor
+    } else {
+        patience.failing
     };
     match (
         after_an_error(at, patience.failing_tries, span, patience),
@@ -299,9 +301,10 @@ pub(super) fn passed_beside(gaps: &[(Window, GapCause)], window: Window) -> Time
     let is_inside = gaps
         .iter()
         .any(|(gap, _)| gap.since <= window.since && window.before <= gap.before);
-    match is_inside {
-        true => around.span(),
-        false => around.span() - window.span(),
+    if is_inside {
+        around.span()
+    } else {
+        around.span() - window.span()
     }
 }
 

@@ -205,9 +205,10 @@ impl Quota {
         let mut state = self.lock();
         let wait = (state.blocked_until - now).max(TimeDelta::zero());
         let made = state.calls.count(now);
-        let calls = match wait.is_zero() {
-            true => state.max_requests.saturating_sub(made),
-            false => 0,
+        let calls = if wait.is_zero() {
+            state.max_requests.saturating_sub(made)
+        } else {
+            0
         };
         QuotaLeft { calls, wait }
     }

@@ -26,9 +26,9 @@ use crate::store::{Progress, SourceRow, Store, StoreError};
 /// What is asked about. Moments are widened to whole seconds.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
-    /// From when on; from each source's beginning if nobody says.
+    /// Start of the range; default: the beginning of each source.
     pub since: Option<DateTime<Utc>>,
-    /// Until when; until now if nobody says, and never longer.
+    /// End of the range; default and maximum: now.
     pub before: Option<DateTime<Utc>>,
     /// Which sources; all if none is named.
     pub sources: Vec<Source>,

@@ -82,7 +82,7 @@ pub enum UpstreamError {
     /// Back off and try the same again.
     #[error("{0}")]
     Transient(String),
-    /// Try the same again, and when it stays so, ask for a shorter stretch: the answer is complete and is not JSON.
+    /// Try the same again, and when it stays so, request a shorter range of time: the answer is complete and is not JSON.
     #[error("{0}")]
     Unreadable(String),
     /// Start the window over: the cursor leads nowhere.
@@ -250,7 +250,7 @@ impl Upstream {
         Self { metrics, ..self }
     }
 
-    /// Tells the credential's present token from any other; `None` when there is none.
+    /// SHA-256 of the credential's current token, to notice when it changes; `None` when there is none.
     #[must_use]
     pub fn token_mark(&self) -> Option<[u8; 32]> {
         let token = (self.token)().ok()?;

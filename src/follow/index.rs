@@ -406,7 +406,7 @@ impl Indexing {
         info!(
             why,
             log.head = self.store.head().0,
-            "Rebuilding the index from the log; answers are not whole until it is done."
+            "Rebuilding the index from the log; answers are incomplete until it is done."
         );
     }
 }
@@ -457,5 +457,5 @@ impl Follower for Indexing {
 
 /// The next turn fails, and leads here again: the log goes on meanwhile, and answers come from what was indexed last.
 fn tell_stuck(error: &dyn std::fmt::Display) {
-    warn!(error = %error, "The index cannot be opened or begun anew; trying again.");
+    warn!(error = %error, "The index cannot be opened or created; retrying.");
 }

@@ -40,7 +40,7 @@ pub(super) enum Follows {
     From(DateTime<Utc>),
     /// Nothing: all was shown.
     End,
-    /// It cannot be known; the scan must start over with a shorter stretch.
+    /// It cannot be known; the scan must start over with a shorter window.
     Unknown(&'static str),
     /// There is no way on without a cursor: more entries are in a second than fit on a page, it is not known when they
     /// happened, or they are not in the order of time.

@@ -23,7 +23,7 @@ const SPOILED_BY_ONE_ENTRY: TimeDelta = TimeDelta::seconds(3);
 /// From this length of passed stretches side by side on, longer stretches are passed, or a bad hour would take weeks.
 const CROWDED: TimeDelta = TimeDelta::seconds(8);
 
-/// So often the same second long before a stretch is asked for, then another one.
+/// Requests of the same one-second probe before another second is tried.
 const TRIES_AT_ONE_PLACE: u32 = 4;
 
 /// The longest stretch that is passed as a whole.
@@ -52,29 +52,29 @@ pub(super) enum BadAnswer {
     Failing,
 }
 
-/// How long a scan bears with bad answers.
+/// How many bad answers, and for how long, before a scan narrows a range of time down or passes it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// How many bad answers in a row there must be before a stretch is narrowed down or passed.
+    /// Bad answers in a row before a range of time is narrowed down or passed.
     tries: u32,
-    /// For so long an answer must have been unreadable before its stretch is narrowed down.
+    /// How long an answer must have been unreadable before its range of time is narrowed down.
     unreadable: TimeDelta,
-    /// How many errors in a row there must be before a stretch is narrowed down.
+    /// Errors in a row before a range of time is narrowed down.
     failing_tries: u32,
-    /// For so long a cursor must have been answered with errors before its scan starts over.
+    /// How long a cursor must have been answered with errors before its scan starts over.
     failing_cursor: TimeDelta,
-    /// For so long a stretch must have been answered with errors before it is narrowed down.
+    /// How long a range of time must have been answered with errors before it is narrowed down.
     failing: TimeDelta,
-    /// How many pages of foreign entries there must be in a row.
+    /// Pages of foreign entries in a row before their range of time is passed.
     foreign_tries: u32,
-    /// For so long they must have come.
+    /// How long such pages must have come.
     foreign: TimeDelta,
-    /// For so long the trouble must last before a stretch is passed.
+    /// How long the trouble must last before a range of time is passed.
     pass: TimeDelta,
 }
 
 impl Patience {
-    /// In service, where nobody waits.
+    /// For the service.
     pub(super) const SERVICE: Self = Self {
         tries: 3,
         unreadable: TimeDelta::minutes(2),
@@ -86,7 +86,7 @@ impl Patience {
         pass: TimeDelta::minutes(10),
     };
 
-    /// While somebody waits for history. What is passed is asked for again by the service.
+    /// For `orgtrail backfill`: shorter, because a person waits. The service requests again what is passed.
     pub(super) const FOREGROUND: Self = Self {
         unreadable: TimeDelta::seconds(10),
         failing_cursor: TimeDelta::seconds(30),

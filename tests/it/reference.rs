@@ -183,9 +183,10 @@ fn written_out(text: &str) -> Option<Number> {
         .get(4)
         .map_or(0, |part| part.as_str().parse().unwrap());
     for _ in 0..exponent {
-        whole.push(match fraction.is_empty() {
-            true => '0',
-            false => fraction.remove(0),
+        whole.push(if fraction.is_empty() {
+            '0'
+        } else {
+            fraction.remove(0)
         });
     }
     for _ in exponent..0 {
@@ -514,9 +515,12 @@ fn is_within(interval: &Interval, value: &str) -> bool {
                     Some(end) => number(value).map(|value| value.cmp(&end)),
                     None => Some(value.cmp(&fold(&end))),
                 };
-                found.is_some_and(|found| match is_lower {
-                    true => found.is_gt() || (with_end && found.is_eq()),
-                    false => found.is_lt() || (with_end && found.is_eq()),
+                found.is_some_and(|found| {
+                    if is_lower {
+                        found.is_gt() || (with_end && found.is_eq())
+                    } else {
+                        found.is_lt() || (with_end && found.is_eq())
+                    }
                 })
             };
             passes(lower, true) && passes(upper, false)

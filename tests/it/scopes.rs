@@ -125,13 +125,15 @@ fn names(asked: &Asked) -> (Vec<bool>, Vec<String>, Vec<String>) {
 }
 
 fn scope_of(limits_sources: bool, hides_bodies: bool) -> Scope {
-    let scope = match limits_sources {
-        true => Scope::of_sources([seen()]),
-        false => Scope::everything(),
+    let scope = if limits_sources {
+        Scope::of_sources([seen()])
+    } else {
+        Scope::everything()
     };
-    match hides_bodies {
-        true => scope.without_bodies(),
-        false => scope,
+    if hides_bodies {
+        scope.without_bodies()
+    } else {
+        scope
     }
 }
 

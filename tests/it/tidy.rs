@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use self::circles::circles;
 
-/// A source file: its crate, its module, its path, and its text without its tests.
-struct SourceFile {
+/// A source file of the workspace: its crate, its module, its path, and its text without its tests.
+pub(crate) struct SourceFile {
     /// The crate's name in code.
     owner: String,
     /// The first part of its module's path.
@@ -19,9 +19,9 @@ struct SourceFile {
     /// From the crate's `src` on.
     inner: PathBuf,
     /// From the workspace on.
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     whole: String,
-    code: String,
+    pub(crate) code: String,
 }
 
 impl SourceFile {
@@ -63,7 +63,7 @@ fn code_of(text: &str) -> String {
 }
 
 /// The source files of all crates of the workspace.
-fn source_files() -> Vec<SourceFile> {
+pub(crate) fn source_files() -> Vec<SourceFile> {
     let mut files = Vec::new();
     for (owner, krate) in crates() {
         let source = root().join(krate.folder).join("src");

@@ -9,7 +9,7 @@ use orgtrail::event::AuditEvent;
 use orgtrail::field::{self, FIELDS, Origin};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 
 /// Entries that nobody would expect, and that must be counted all the same.
 fn strange_entries() -> Vec<String> {

@@ -1,6 +1,6 @@
 //! The guide: its pages, their links, the files they name, and the blocks of commands in them.
 //!
-//! The pages are those in `docs/src` and the Markdown files at the root. The commands are run in [`crate::newcomer`].
+//! The pages are those in `docs/src` and the Markdown files at the root. The commands are run in [`crate::guide_commands`].
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use orgtrail::coverage::Reason;
 use regex::Regex;
 
-use crate::newcomer::shell;
+use crate::guide_commands::shell;
 
 /// The pages outside `docs/src`.
 const ROOT_PAGES: [&str; 5] = [

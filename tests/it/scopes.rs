@@ -9,12 +9,12 @@ use orgtrail::search::{self, Facets, Question, SearchError, Tally};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
-use crate::desk::Desk;
-use crate::meaning::{
+use crate::engine_queries::{Asked, in_memory};
+use crate::engine_vs_reference::{
     EDGES, NAMES, any_entry, any_question, any_value, cases, engines, indexed, walked,
 };
+use crate::fixture_log::Desk;
 use crate::reference::{Entry, now};
-use crate::view::{Asked, in_memory};
 
 /// An entry, whether it is of the account that may be seen, and what its bodies are, if it has any.
 #[derive(Debug, Clone)]

@@ -10,9 +10,9 @@ use orgtrail::position::Seq;
 use orgtrail::query::parse;
 use serde_json::value::RawValue;
 
-use crate::meaning::indexed;
+use crate::engine_queries::Asked;
+use crate::engine_vs_reference::indexed;
 use crate::reference::{Entry, matches, now};
-use crate::view::Asked;
 
 /// A rule's entries.
 #[derive(serde::Deserialize)]

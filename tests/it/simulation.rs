@@ -12,7 +12,7 @@ use orgtrail::position::{Source, SourceKind};
 use orgtrail::store;
 use orgtrail_simulator::{Bounds, CursorForm, Faults, SimConfig};
 
-use crate::drive::{Plan, World};
+use crate::manual_clock::{Plan, World};
 use crate::{seeds, skip_slow_tests, tell};
 
 /// How often each step was broken, and how.

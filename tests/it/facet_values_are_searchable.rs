@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 
 /// Texts that are spelled in many ways, very long, or something else in another field.
 fn texts() -> Vec<String> {

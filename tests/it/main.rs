@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod answer_forms;
 mod answers;
 mod backfill;
 mod backup;

@@ -27,9 +27,9 @@ use crate::store::{Progress, SourceRow, Store, StoreError};
 /// What is asked about. Moments are widened to whole seconds.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
-    /// From when on; from each source's beginning if the question does not say.
+    /// Start of the range; default: the beginning of each source.
     pub since: Option<DateTime<Utc>>,
-    /// Until when; until now if the question does not say. What comes after now is a gap.
+    /// End of the range; default: now. What comes after now is a gap.
     pub before: Option<DateTime<Utc>>,
     /// Which sources; all if none is named.
     pub sources: Vec<Source>,

@@ -2,7 +2,7 @@
 //!
 //! It does not know which steps there are: the module that does a step names it.
 //!
-//! Every such step runs through [`Breaker::around`]. In service the breaker is never closed and costs a null check; a
+//! Every such step runs through [`Breaker::around`]. In service no step is made to fail; a step then costs one null check. A
 //! test makes a step fail, or fail after it took effect: the two things a crash, a full disk or a lost answer can look like
 //! from outside.
 

@@ -319,9 +319,10 @@ pub const PATH_END: char = '\u{1f}';
 pub fn spelled_path(path: &str) -> Cow<'_, str> {
     let is_plain =
         |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase() && byte != PATH_END as u8;
-    match path.bytes().all(is_plain) {
-        true => Cow::Borrowed(path),
-        false => Cow::Owned(folded(path).replace(PATH_END, "\u{241f}")),
+    if path.bytes().all(is_plain) {
+        Cow::Borrowed(path)
+    } else {
+        Cow::Owned(folded(path).replace(PATH_END, "\u{241f}"))
     }
 }
 

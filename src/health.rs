@@ -121,9 +121,10 @@ impl Board {
         let mut board = self.lock();
         let owner = board.owners.entry(source.clone());
         let owner = owner.or_insert_with(|| credential.to_owned());
-        match owner == credential {
-            true => Ok(()),
-            false => Err(owner.clone()),
+        if owner == credential {
+            Ok(())
+        } else {
+            Err(owner.clone())
         }
     }
 

@@ -32,7 +32,7 @@ pub enum Invariant {
     NoCallDuringAWait,
     /// An account is marked as left only after two complete lists without it.
     LeftAfterTwoLists,
-    /// A gap is reported once: the gaps and proven stretches of a source do not overlap.
+    /// A gap is reported once: the gaps and proven ranges of a source do not overlap.
     GapsAreNotProven,
 }
 

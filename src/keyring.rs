@@ -334,9 +334,10 @@ fn read(body: &[u8]) -> Result<Keys, KeysError> {
     let named =
         ours.filter_map(|key| Some((key.kid, AssertionKey::from_base64url(&key.n, &key.e)?)));
     let keys: Keys = named.take(MAX_KEYS).collect();
-    match keys.is_empty() {
-        true => Err(KeysError::Empty),
-        false => Ok(keys),
+    if keys.is_empty() {
+        Err(KeysError::Empty)
+    } else {
+        Ok(keys)
     }
 }
 

@@ -194,9 +194,10 @@ pub fn next_sweep_after(
     let due = due_pieces(proven, sweeps, now);
     let is_swept = |at: usize| proven[at].window.before <= swept_to;
     let (first, _) = overdue(&due, now).min_by_key(|(at, _)| (is_swept(*at), *at))?;
-    let since = match is_swept(first) {
-        true => claimable_since(now),
-        false => swept_to.max(claimable_since(now)),
+    let since = if is_swept(first) {
+        claimable_since(now)
+    } else {
+        swept_to.max(claimable_since(now))
     };
     let mut reach = Reach::new(&proven[first], page_size, since);
     reach.take_later(proven, &due, first);

@@ -30,7 +30,7 @@
 //!
 //! - [`ledger`]: arithmetic over sealed windows. What they prove, and what is to be scanned again.
 //! - [`coverage`]: the same as answers, with a reason for each gap.
-//! - [`health`] and [`status`]: how each source is doing now.
+//! - [`health`] and [`status`]: how each source is doing now. [`metrics`] has the numbers, [`heartbeat`] calls a monitor.
 //!
 //! # 4. One question out
 //!
@@ -51,7 +51,7 @@
 //!
 //! # Small tools
 //!
-//! [`orgtrail_cloudflare::json`], [`span`], [`wording`], [`terminal`], [`task`], [`backoff`], [`sync`], [`mask`], [`private`], [`owner`], [`supervisor`] and [`handles`] do one small thing each.
+//! [`orgtrail_cloudflare::json`], [`span`], [`wording`], [`terminal`], [`task`], [`backoff`], [`sync`], [`mask`], [`private`], [`disk`], [`owner`], [`supervisor`] and [`handles`] do one small thing each.
 //! Read them when you meet them.
 
 pub mod access;

@@ -4,7 +4,7 @@
 //! A cursor remembers the newest event of the first page's snapshot, so that later pages show what was held then,
 //! whatever has arrived meanwhile.
 //!
-//! It knows nothing of HTTP, and asks the time of nobody.
+//! Does not depend on HTTP. The current time is an argument.
 
 pub mod csv;
 mod diff;

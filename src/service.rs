@@ -125,9 +125,10 @@ impl Service {
             () = stop.cancelled() => Ok(()),
             ended = jobs.ended() => ended,
         };
-        let early = match stop.is_cancelled() {
-            true => Ok(()),
-            false => Err(anyhow::anyhow!("a job ended by itself")),
+        let early = if stop.is_cancelled() {
+            Ok(())
+        } else {
+            Err(anyhow::anyhow!("a job ended by itself"))
         };
         let stopped = jobs.stop().await;
         let closed = task::blocking(move || close(&store, &data_dir)).await;

@@ -85,7 +85,7 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 /// A panic in `work` goes on in the caller.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let span = Span::current();
-    #[expect(clippy::disallowed_methods, reason = "this is the door")]
+    #[expect(clippy::disallowed_methods, reason = "the only call of spawn_blocking")]
     let outcome = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
     match outcome {
         Ok(value) => value,

@@ -82,7 +82,7 @@ pub enum UpstreamError {
     /// Back off and try the same again.
     #[error("{0}")]
     Transient(String),
-    /// Try the same again, and when it stays so, ask for a shorter stretch: the answer is complete and is not JSON.
+    /// Try the same again, and when it stays so, request a shorter range of time: the answer is complete and is not JSON.
     #[error("{0}")]
     Unreadable(String),
     /// Start the window over: the cursor leads nowhere.
@@ -250,7 +250,7 @@ impl Upstream {
         Self { metrics, ..self }
     }
 
-    /// Tells the credential's present token from any other; `None` when there is none.
+    /// SHA-256 of the credential's current token, to notice when it changes; `None` when there is none.
     #[must_use]
     pub fn token_mark(&self) -> Option<[u8; 32]> {
         let token = (self.token)().ok()?;
@@ -443,12 +443,13 @@ impl Upstream {
         let host = self.base_url.host_str().unwrap_or_default();
         let port = self.base_url.port();
         let port = port.map_or_else(String::new, |port| format!(":{port}"));
-        match error.is_connect() {
-            true => format!("could not reach {host}{port}: {}", root_cause(&error)),
-            false => format!(
+        if error.is_connect() {
+            format!("could not reach {host}{port}: {}", root_cause(&error))
+        } else {
+            format!(
                 "no answer from {host}{port}: {}",
                 causes(&error.without_url())
-            ),
+            )
         }
     }
 

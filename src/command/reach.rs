@@ -108,9 +108,10 @@ impl TargetArgs {
 /// A server's address as people write it.
 fn server_url(text: &str) -> Result<Url, String> {
     let example = "write it as in `http://127.0.0.1:7070`";
-    let whole = match text.contains("://") {
-        true => text.to_owned(),
-        false => format!("http://{text}"),
+    let whole = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("http://{text}")
     };
     let url: Url = whole
         .parse()

@@ -170,12 +170,13 @@ fn look_at_credential(credential: &CredentialSource, findings: &mut Vec<SetupFin
 fn look_at_data(dir: &Path, findings: &mut Vec<SetupFinding>) {
     let is_there = |path: &&Path| path.symlink_metadata().is_ok();
     let named = Path::new(".");
-    let first = dir
-        .ancestors()
-        .map(|path| match path.as_os_str().is_empty() {
-            true => named,
-            false => path,
-        });
+    let first = dir.ancestors().map(|path| {
+        if path.as_os_str().is_empty() {
+            named
+        } else {
+            path
+        }
+    });
     let first = first.into_iter().find(is_there).unwrap_or(named);
     let index = dir.join("index");
     let index = index.is_dir().then_some(index.as_path());
@@ -183,16 +184,17 @@ fn look_at_data(dir: &Path, findings: &mut Vec<SetupFinding>) {
         let Err(error) = tempfile::tempfile_in(path) else {
             continue;
         };
-        let message = match path == dir || Some(path) == index {
-            true => format!(
+        let message = if path == dir || Some(path) == index {
+            format!(
                 "`data_dir`: could not write in `{}`: {error}",
                 path.display()
-            ),
-            false => format!(
+            )
+        } else {
+            format!(
                 "`data_dir`: could not make `{}` in `{}`: {error}",
                 dir.display(),
                 path.display()
-            ),
+            )
         };
         findings.push(match error.kind() {
             // A service starts all the same, and answers from what it has.

@@ -137,7 +137,7 @@ pub fn accounts_unknown(
     Ok(lists.into_iter().map(|(source, _)| source).collect())
 }
 
-/// The unbroken stretches of what is asked about that are proven, the earliest first; the question names one source.
+/// The unbroken ranges of time, of those asked about, that are proven, the earliest first; the question names one source.
 ///
 /// # Errors
 /// What the log says.

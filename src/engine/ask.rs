@@ -5,7 +5,9 @@ use super::hit::Range;
 use super::scope::Scope;
 use crate::query::Query;
 
-/// Whoever asks: what they may see, and what their question may cost. A clone is the same one.
+/// What one question may see (`scope`) and cost (`budget`). A clone shares the budget.
+///
+/// A principal is who sends a request (`http`); a caller is its scope and budget for one question.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// What they may see.

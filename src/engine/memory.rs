@@ -101,9 +101,10 @@ impl MemorySnapshot {
         for held in &self.held {
             let is_asked = held.hit.seq <= upto && ask.range.contains(held.hit.at_us);
             let is_replaced = held.replaced_by.is_some_and(|by| by <= upto);
-            let entry = match is_replaced {
-                true => &Arc::new(Entry::clone(&held.entry).replaced()),
-                false => &held.entry,
+            let entry = if is_replaced {
+                &Arc::new(Entry::clone(&held.entry).replaced())
+            } else {
+                &held.entry
             };
             if is_asked && matcher.matches(entry, &|| steps.step()) {
                 found.push(held.clone());

@@ -90,9 +90,10 @@ impl Scope {
     /// leave these out by itself.
     #[must_use]
     pub fn narrowed<'q>(&self, query: &'q Query) -> Cow<'q, Query> {
-        let visible = match self.bodies {
-            true => Cow::Borrowed(query),
-            false => Cow::Owned(without_bodies(query)),
+        let visible = if self.bodies {
+            Cow::Borrowed(query)
+        } else {
+            Cow::Owned(without_bodies(query))
         };
         let Some(sources) = &self.sources else {
             return visible;
@@ -116,9 +117,10 @@ fn without_bodies(query: &Query) -> Query {
         leaf => {
             let mut is_hidden = false;
             leaf.paths(&mut |path, _| is_hidden = field::is_body(path));
-            match is_hidden {
-                true => Query::Or(Vec::new()),
-                false => leaf.clone(),
+            if is_hidden {
+                Query::Or(Vec::new())
+            } else {
+                leaf.clone()
             }
         }
     }

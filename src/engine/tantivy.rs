@@ -291,9 +291,12 @@ impl Index {
                     at_us: event.ordered_at().timestamp_micros(),
                     seq: event.seq,
                 };
-                self.0.recent.take(hit, &event.source, || match is_whole {
-                    true => entry_of(event),
-                    false => entry_of_row(event),
+                self.0.recent.take(hit, &event.source, || {
+                    if is_whole {
+                        entry_of(event)
+                    } else {
+                        entry_of_row(event)
+                    }
                 });
                 writing.writer.add_document(document)?;
                 writing.documents += 1;
@@ -434,9 +437,10 @@ impl Index {
 
     /// The directory in use.
     fn dir(&self) -> PathBuf {
-        match self.0.is_beside.load(Ordering::SeqCst) {
-            true => self.0.folder.new_one(),
-            false => self.0.folder.current(),
+        if self.0.is_beside.load(Ordering::SeqCst) {
+            self.0.folder.new_one()
+        } else {
+            self.0.folder.current()
         }
     }
 

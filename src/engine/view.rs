@@ -16,8 +16,8 @@ use crate::query::Query;
 
 /// The log at one place. It stays the same while events arrive. A clone is another handle to the same one.
 ///
-/// Every method that looks for events or names takes whoever asks: what is not in their scope does not exist for the answer, and
-/// it ends with their time.
+/// Methods that look for events or names take a [`Caller`]: events outside its scope do not affect the answer, and the method
+/// fails when its deadline passes.
 #[derive(Clone)]
 pub struct View(EngineView);
 

@@ -19,9 +19,10 @@ impl AuditEvent {
     pub fn without_bodies(self) -> Self {
         let text = cut(self.entry.get(), "", 0);
         let entry = RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned());
-        let problem = match self.is_damaged() || self.is_erased() {
-            true => self.problem,
-            false => Reading::of(entry.get()).problem,
+        let problem = if self.is_damaged() || self.is_erased() {
+            self.problem
+        } else {
+            Reading::of(entry.get()).problem
         };
         Self {
             entry,

@@ -217,9 +217,12 @@ impl Indexing {
         loop {
             let turned =
                 task::catch(|| self.index_once()).unwrap_or_else(|panicked| Err(panicked.into()));
-            let result = turned.and_then(|turned| match turned.has_more {
-                true => Ok(turned),
-                false => self.commit().map(|()| turned),
+            let result = turned.and_then(|turned| {
+                if turned.has_more {
+                    Ok(turned)
+                } else {
+                    self.commit().map(|()| turned)
+                }
             });
             match result {
                 Err(IndexingError::Index(error))
@@ -259,9 +262,10 @@ impl Indexing {
         let mut commit_in = None;
         if self.is_ahead() {
             let (done, took) = self.last_commit;
-            let rest = match has_more {
-                true => COMMIT_EVERY,
-                false => COMMIT_EVERY.min(took * RESTS),
+            let rest = if has_more {
+                COMMIT_EVERY
+            } else {
+                COMMIT_EVERY.min(took * RESTS)
             };
             let wait = done + rest - self.clock.steady();
             // What was tried by itself is not tried again when another event fails.
@@ -402,7 +406,7 @@ impl Indexing {
         info!(
             why,
             log.head = self.store.head().0,
-            "Rebuilding the index from the log; answers are not whole until it is done."
+            "Rebuilding the index from the log; answers are incomplete until it is done."
         );
     }
 }
@@ -453,5 +457,5 @@ impl Follower for Indexing {
 
 /// The next turn fails, and leads here again: the log goes on meanwhile, and answers come from what was indexed last.
 fn tell_stuck(error: &dyn std::fmt::Display) {
-    warn!(error = %error, "The index cannot be opened or begun anew; trying again.");
+    warn!(error = %error, "The index cannot be opened or created; retrying.");
 }

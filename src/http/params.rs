@@ -77,7 +77,7 @@ pub(super) fn paging(given: &Given) -> Result<(Order, usize, Option<String>), Pr
     Ok((order(given)?, limit, cursor))
 }
 
-/// Whether something is wanted: `true` or `false`, which it is when nobody says.
+/// Whether a flag is `true`. Default: `false`.
 pub(super) fn flag(given: &Given, name: &str) -> Result<bool, Problem> {
     match given.one(name)? {
         None | Some("false") => Ok(false),

@@ -199,7 +199,7 @@ fn problems(app: &AppState) -> Vec<Trouble> {
         trouble(
             "rebuild",
             "index",
-            "the index is being built again from the log; answers are not whole until it is done",
+            "the index is being built again from the log; answers are incomplete until it is done",
         )
     });
     let disk = app.store.disk_problem().map(|disk| {

@@ -19,7 +19,7 @@ use crate::search::{
 /// What a route that lists takes, to count beside the page.
 pub(super) const TALLY: [&str; 4] = ["count", "facet", "facet_size", "histogram"];
 
-/// The paths that are listed when nobody says how many.
+/// Default number of paths.
 const DEFAULT_PATHS: usize = 1_000;
 
 /// The most paths that are listed.

@@ -1,4 +1,4 @@
-//! Which call of a credential is next: the most urgent list or scan, as far as there is a place for it.
+//! Which call of a credential is next: the most urgent list or scan, if a slot is free.
 //!
 //! Windows whose last call failed or was slow have a small share of the places and of the calls, so that hundreds of sources
 //! that fail or do not answer slow no healthy one. Lists have a share of the calls too: a long one delays no log for long, and

@@ -117,9 +117,10 @@ fn proven_of(covered: &Covered, window: Window, kind: WindowKind) -> ProvenUpstr
 /// The first whole second that does not begin before a moment.
 fn first_whole(moment: DateTime<Utc>) -> DateTime<Utc> {
     let whole = moment.trunc_subsecs(0);
-    match whole < moment {
-        true => whole + TimeDelta::seconds(1),
-        false => moment,
+    if whole < moment {
+        whole + TimeDelta::seconds(1)
+    } else {
+        moment
     }
 }
 

@@ -70,9 +70,10 @@ impl Poller {
         let Some(schedule) = self.schedules.get_mut(source) else {
             return;
         };
-        let state = match schedule.refuse(now.steady) {
-            true => State::Refused,
-            false => State::Failing,
+        let state = if schedule.refuse(now.steady) {
+            State::Refused
+        } else {
+            State::Failing
         };
         self.refused_token = self.context.upstream.token_mark();
         if fail(&self.context, source, state, error, now) {

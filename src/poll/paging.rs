@@ -40,7 +40,7 @@ pub(super) enum Follows {
     From(DateTime<Utc>),
     /// Nothing: all was shown.
     End,
-    /// It cannot be known; the scan must start over with a shorter stretch.
+    /// It cannot be known; the scan must start over with a shorter window.
     Unknown(&'static str),
     /// There is no way on without a cursor: more entries are in a second than fit on a page, it is not known when they
     /// happened, or they are not in the order of time.
@@ -168,9 +168,10 @@ mod tests {
         LogPage {
             entries: times.iter().map(entry).collect(),
             next: next.map(|next| Cursor(next.to_owned())),
-            fullness: match is_full {
-                true => Fullness::Full,
-                false => Fullness::NotFull,
+            fullness: if is_full {
+                Fullness::Full
+            } else {
+                Fullness::NotFull
             },
             date: None,
             covered: None,

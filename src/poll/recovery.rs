@@ -23,7 +23,7 @@ const SPOILED_BY_ONE_ENTRY: TimeDelta = TimeDelta::seconds(3);
 /// From this length of passed stretches side by side on, longer stretches are passed, or a bad hour would take weeks.
 const CROWDED: TimeDelta = TimeDelta::seconds(8);
 
-/// So often the same second long before a stretch is asked for, then another one.
+/// Requests of the same one-second probe before another second is tried.
 const TRIES_AT_ONE_PLACE: u32 = 4;
 
 /// The longest stretch that is passed as a whole.
@@ -52,29 +52,29 @@ pub(super) enum BadAnswer {
     Failing,
 }
 
-/// How long a scan bears with bad answers.
+/// How many bad answers, and for how long, before a scan narrows a range of time down or passes it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// How many bad answers in a row there must be before a stretch is narrowed down or passed.
+    /// Bad answers in a row before a range of time is narrowed down or passed.
     tries: u32,
-    /// For so long an answer must have been unreadable before its stretch is narrowed down.
+    /// How long an answer must have been unreadable before its range of time is narrowed down.
     unreadable: TimeDelta,
-    /// How many errors in a row there must be before a stretch is narrowed down.
+    /// Errors in a row before a range of time is narrowed down.
     failing_tries: u32,
-    /// For so long a cursor must have been answered with errors before its scan starts over.
+    /// How long a cursor must have been answered with errors before its scan starts over.
     failing_cursor: TimeDelta,
-    /// For so long a stretch must have been answered with errors before it is narrowed down.
+    /// How long a range of time must have been answered with errors before it is narrowed down.
     failing: TimeDelta,
-    /// How many pages of foreign entries there must be in a row.
+    /// Pages of foreign entries in a row before their range of time is passed.
     foreign_tries: u32,
-    /// For so long they must have come.
+    /// How long such pages must have come.
     foreign: TimeDelta,
-    /// For so long the trouble must last before a stretch is passed.
+    /// How long the trouble must last before a range of time is passed.
     pass: TimeDelta,
 }
 
 impl Patience {
-    /// In service, where nobody waits.
+    /// For the service.
     pub(super) const SERVICE: Self = Self {
         tries: 3,
         unreadable: TimeDelta::minutes(2),
@@ -86,7 +86,7 @@ impl Patience {
         pass: TimeDelta::minutes(10),
     };
 
-    /// While somebody waits for history. What is passed is asked for again by the service.
+    /// For `orgtrail backfill`: shorter, because a person waits. The service requests again what is passed.
     pub(super) const FOREGROUND: Self = Self {
         unreadable: TimeDelta::seconds(10),
         failing_cursor: TimeDelta::seconds(30),
@@ -207,9 +207,10 @@ fn after_foreign_entries(at: &Situation, patience: &Patience) -> NextStep {
 fn after_an_error(at: &Situation, tries: u32, span: TimeDelta, patience: &Patience) -> NextStep {
     let is_lasting = at.is_narrowed || at.count >= tries && at.lasts >= span;
     if at.is_longer_than(at.longest_passed()) {
-        return match is_lasting {
-            true => NextStep::HalveStretch,
-            false => NextStep::Retry,
+        return if is_lasting {
+            NextStep::HalveStretch
+        } else {
+            NextStep::Retry
         };
     }
     if at.count < patience.tries || !is_lasting {
@@ -228,9 +229,10 @@ fn after_an_error(at: &Situation, tries: u32, span: TimeDelta, patience: &Patien
 
 /// The same for an error instead of a page. A source that is down is not asked for less, which would only cost calls.
 fn after_a_failure(at: &Situation, patience: &Patience) -> NextStep {
-    let span = match at.has_cursor {
-        true => patience.failing_cursor,
-        false => patience.failing,
+    let span = if at.has_cursor {
+        patience.failing_cursor
+    } else {
+        patience.failing
     };
     match (
         after_an_error(at, patience.failing_tries, span, patience),
@@ -302,9 +304,10 @@ pub(super) fn passed_beside(gaps: &[(Window, GapCause)], window: Window) -> Time
     let is_inside = gaps
         .iter()
         .any(|(gap, _)| gap.since <= window.since && window.before <= gap.before);
-    match is_inside {
-        true => around.span(),
-        false => around.span() - window.span(),
+    if is_inside {
+        around.span()
+    } else {
+        around.span() - window.span()
     }
 }
 

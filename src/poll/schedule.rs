@@ -507,9 +507,10 @@ impl SourceSchedule {
         if *unfinished == 0 {
             self.unfinished_since[index(kind)] = now;
         }
-        *unfinished = match is_shortest {
-            true => unfinished.saturating_add(1),
-            false => 0,
+        *unfinished = if is_shortest {
+            unfinished.saturating_add(1)
+        } else {
+            0
         };
         is_shortest
     }

@@ -1,6 +1,6 @@
-//! What each kind of scan is sure of, when all want more calls than there are.
+//! The guaranteed share of each kind of scan, when all want more calls than there are.
 //!
-//! What is new is served first, unless another kind has waited for its share. A kind that wants nothing leaves its share to
+//! Live scans go first, unless another kind has waited for its share. A kind that wants nothing leaves its share to
 //! the others and does not save it up.
 
 use crate::position::WindowKind;

@@ -4,14 +4,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::turn::UpstreamClock;
 
-/// A moment, by the clock that the log goes by and by one that nobody sets, which waits go by.
+/// One moment on both clocks: `wall` is stored in the log, `steady` measures waits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
     pub(super) wall: DateTime<Utc>,
     pub(super) steady: DateTime<Utc>,
 }
 
-/// What is known of upstream's clock, beside the steady one of ours: so that it stays known when somebody sets this machine's.
+/// What is known of upstream's clock, compared with our steady one: it stays known when this machine's clock is set.
 ///
 /// One `Date` may be wrong by any amount. One that does not agree with what is known counts only after others have
 /// confirmed it; and what is known expires when no answer has come for a while, so that the next call finds out again.

@@ -256,8 +256,8 @@ impl PollContext {
         .await
     }
 
-    /// What another process was told to wait with the same credential (a comparison beside a service) holds for us too. A permit
-    /// that was given before is then refused where it is used.
+    /// Applies a wait that another process saved for the same credential (a comparison beside a service). A permit that was
+    /// given before is then refused where it is used.
     pub(super) fn heed_others(&self) -> Result<(), StoreError> {
         if let Some(row) = self.store.quota(&self.credential)? {
             self.take_in(row);

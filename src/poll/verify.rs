@@ -49,7 +49,7 @@ pub enum VerifyError {
     #[error("upstream answered with the entries of {0}")]
     Foreign(String),
     /// There is more than is compared at once.
-    #[error("there are more than {MAX_ENTRIES} entries in it: choose a shorter stretch")]
+    #[error("there are more than {MAX_ENTRIES} entries in it: choose a shorter range of time")]
     TooMany,
     /// Upstream's pages have no end.
     #[error("upstream's pages have no end: {MAX_PAGES} were read")]

@@ -15,7 +15,7 @@ use crate::position::rfc3339;
 use crate::span;
 use crate::wording::quoted;
 
-/// The most stretches of one histogram.
+/// The most buckets of one histogram.
 pub const MAX_BUCKETS: usize = 10_000;
 
 /// About the most stretches when the interval is chosen here: those at both ends may reach beyond what is asked.
@@ -171,7 +171,7 @@ impl Scale {
             return Err(SearchError::Counting {
                 parameter: self.parameter,
                 message: format!(
-                    "from {} to {} there are more than {MAX_BUCKETS} stretches of {}: write a longer one, or `auto`",
+                    "from {} to {} there are more than {MAX_BUCKETS} buckets of {}: write a longer one, or `auto`",
                     rfc3339(since),
                     rfc3339(last),
                     span::format(interval)

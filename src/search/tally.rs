@@ -15,7 +15,7 @@ use crate::field::folded;
 use crate::position::Seq;
 use crate::store::Store;
 
-/// The values of a field when nobody says how many.
+/// Default number of values of a field.
 pub const DEFAULT_SIZE: usize = 10;
 
 /// The most values of a field.

@@ -51,7 +51,7 @@ impl Watchdog {
                     if late != was_late {
                         error!(
                             job,
-                            "A job takes no turns any more. The service manager is not told that all is well."
+                            "A job takes no turns any more; the service manager gets no keep-alive."
                         );
                     }
                 }

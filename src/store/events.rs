@@ -72,9 +72,10 @@ impl Store {
             let mut writing = EventWriter::new(self, (db, held), source, head, page.received_at);
             writing.sealed = ledger_rows::sealed_within(db, source, stretch.widened())?;
             writing.shown = FirstSightings::by(db, page.window)?;
-            let (then, leads_in_circle) = match page.leads_in_circle(db)? {
-                true => (&Then::StartOver, true),
-                false => (&page.then, false),
+            let (then, leads_in_circle) = if page.leads_in_circle(db)? {
+                (&Then::StartOver, true)
+            } else {
+                (&page.then, false)
             };
             if *then == Then::StartOver {
                 // It may repeat an earlier page, so that equal entries without an id are counted in this page alone.

@@ -151,9 +151,10 @@ impl Progress {
                 entries: row.counts.entries,
             }),
             rate: live_before.map_or(0.0, |end| rate(&proven, end)),
-            to_sweep: match passed.is_empty() {
-                true => Arc::clone(&proven),
-                false => to_sweep(&proven, &passed).into(),
+            to_sweep: if passed.is_empty() {
+                Arc::clone(&proven)
+            } else {
+                to_sweep(&proven, &passed).into()
             },
             gaps: gaps(rows, &proven),
             proven,

@@ -33,8 +33,7 @@ const MAX_BURST: u32 = 20;
 /// crash at most.
 const SAVED_AHEAD: i32 = 10;
 
-/// The longest wait that is obeyed at once, whoever asks for it: upstream is then asked again. Upstream's own waits take
-/// five minutes.
+/// Maximum wait, whatever its source. After it, one call is made to find out. Upstream's own waits take five minutes.
 const MAX_WAIT: TimeDelta = TimeDelta::hours(24);
 
 /// How long to wait after a 429 that does not say: upstream blocks for five minutes.
@@ -205,9 +204,10 @@ impl Quota {
         let mut state = self.lock();
         let wait = (state.blocked_until - now).max(TimeDelta::zero());
         let made = state.calls.count(now);
-        let calls = match wait.is_zero() {
-            true => state.max_requests.saturating_sub(made),
-            false => 0,
+        let calls = if wait.is_zero() {
+            state.max_requests.saturating_sub(made)
+        } else {
+            0
         };
         QuotaLeft { calls, wait }
     }

@@ -1,4 +1,4 @@
-//! Every answer against a plain computation over the entries: counts by value and by time, profiles, histories, exports.
+//! Every answer against the reference's over the entries: counts by value and by time, profiles, histories, exports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -7,9 +7,11 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use orgtrail::event::AuditEvent;
 use orgtrail::field::{self, FIELDS, Origin};
+use orgtrail::query::parse;
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
+use crate::reference::{Entry, counted_values, matches, now};
 
 /// Entries that nobody would expect, and that must be counted all the same.
 fn strange_entries() -> Vec<String> {
@@ -32,46 +34,30 @@ fn strange_entries() -> Vec<String> {
 }
 
 async fn desk() -> Desk {
-    let mut desk = Desk::of_history(500).await;
+    with_strange_entries(Desk::of_history_on_both_engines(500).await)
+}
+
+fn with_strange_entries(mut desk: Desk) -> Desk {
     desk.keep(&account(), &strange_entries());
     desk.search_all();
     desk
 }
 
-/// The different values that an event has of a field, as they are compared.
-fn values_of(event: &AuditEvent, name: &str) -> BTreeSet<String> {
-    let field = field::by_name(name);
-    let kind = field.map_or(field::Kind::Any, |field| field.kind);
-    let found: Vec<String> = match name {
-        "source" => vec![event.source.to_string()],
-        "problem" => event.problem.clone().into_iter().collect(),
-        "seq" => vec![event.seq.to_string()],
-        "revision" => vec![event.revision.to_string()],
-        "received_at" => vec![orgtrail::position::rfc3339(event.received_at)],
-        _ => {
-            let mut found = Vec::new();
-            let leaves = leaves(event);
-            let same = |path: &str| match field {
-                // A field of the table is its own path, to the letter.
-                Some(field) if kind != field::Kind::Any => path == field.name,
-                _ => path.to_lowercase() == name,
-            };
-            found.extend(
-                leaves
-                    .into_iter()
-                    .filter(|(path, _)| same(path))
-                    .map(|leaf| leaf.1),
-            );
-            found
-        }
-    };
-    let before = match field {
+/// Every event, laid out for the reference.
+fn entries(desk: &Desk) -> Vec<Entry> {
+    desk.events().into_iter().map(Entry::of).collect()
+}
+
+/// The different values that an event has of a field, as they are counted and given back.
+fn values_of(entry: &Entry, name: &str) -> BTreeSet<String> {
+    let before = match field::by_name(name) {
         Some(field) if field.kind != field::Kind::Any => String::new(),
         _ => format!("{name}\u{1f}"),
     };
-    let values = found.into_iter().filter(|value| !value.is_empty());
+    let values = counted_values(entry, name);
     values
-        .map(|value| shortened(&before, &field::normal(kind, &value)))
+        .iter()
+        .map(|value| shortened(&before, value))
         .collect()
 }
 
@@ -90,30 +76,15 @@ fn shortened(before: &str, value: &str) -> String {
     format!("{kept}…{hex}")
 }
 
-/// Every plain value of an entry with its path; of duplicate members all, so the reader is not serde's.
-fn leaves(event: &AuditEvent) -> Vec<(String, String)> {
-    let mut leaves = Vec::new();
-    orgtrail_cloudflare::json::walk(event.entry.get(), |path, value| {
-        let text = match value {
-            orgtrail_cloudflare::json::Scalar::Text(text) => text.into_owned(),
-            orgtrail_cloudflare::json::Scalar::Number(number) => number.to_owned(),
-            orgtrail_cloudflare::json::Scalar::Bool(value) => value.to_string(),
-            orgtrail_cloudflare::json::Scalar::Null => return,
-        };
-        leaves.push((path.to_owned(), text));
-    });
-    leaves
-}
-
 /// The most frequent values, counted plainly.
 fn counted<'e>(
-    events: impl IntoIterator<Item = &'e AuditEvent>,
+    entries: impl IntoIterator<Item = &'e Entry>,
     name: &str,
     size: usize,
 ) -> Vec<(String, u64)> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    for event in events {
-        for value in values_of(event, name) {
+    for entry in entries {
+        for value in values_of(entry, name) {
             *counts.entry(value).or_default() += 1;
         }
     }
@@ -133,50 +104,53 @@ fn ranked(values: &Value) -> Vec<(String, u64)> {
         .collect()
 }
 
-/// A question, and what it means said plainly.
-type Meant = (String, Box<dyn Fn(&AuditEvent) -> bool>);
+/// A question, and whether it means an event, as the reference says.
+type Meant = (String, Box<dyn Fn(&Entry) -> bool>);
 
-fn questions(events: &[AuditEvent]) -> Vec<Meant> {
-    let email = values_of(&events[0], "actor.email").pop_first();
+fn questions(entries: &[Entry]) -> Vec<Meant> {
+    let email = values_of(&entries[0], "actor.email").pop_first();
     let email = email.unwrap_or_else(|| "mixed@example.com".into());
     let (since, before) = ("2026-08-03T08:00:01Z", "2026-11-01T00:00:00Z");
-    let has = |name: &'static str, value: String| {
-        move |event: &AuditEvent| values_of(event, name).contains(&value)
-    };
     let moment = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
     let (first, end) = (moment(since), moment(before));
+    let is_meant = |text: &str| {
+        let query = parse(text, now()).unwrap();
+        move |entry: &Entry| matches(&query, entry)
+    };
+    let by_email = format!("actor.email:{email}");
+    let of_source = format!("source:{}", account());
+    let is_deleted = is_meant("action.type:delete");
     vec![
-        (String::new(), Box::new(|_| true)),
-        (
-            format!("q=actor.email:{email}"),
-            Box::new(has("actor.email", email)),
-        ),
+        (String::new(), Box::new(is_meant("*"))),
+        (format!("q={by_email}"), Box::new(is_meant(&by_email))),
         (
             "q=action.type:delete".into(),
-            Box::new(has("action.type", "delete".into())),
+            Box::new(is_meant("action.type:delete")),
         ),
         (
             format!("since={since}&before={before}"),
-            Box::new(move |event| (first..end).contains(&event.ordered_at())),
+            Box::new(move |entry| (first..end).contains(&entry.event.ordered_at())),
         ),
         (
             format!("source={}", account()),
-            Box::new(|event| event.source == account()),
+            Box::new(is_meant(&of_source)),
         ),
         (
             format!("q=action.type:delete&before={before}"),
-            Box::new(move |event| {
-                values_of(event, "action.type").contains("delete") && event.ordered_at() < end
-            }),
+            Box::new(move |entry| is_deleted(entry) && entry.event.ordered_at() < end),
         ),
-        ("q=nothing-has-this".into(), Box::new(|_| false)),
+        (
+            "q=nothing-has-this".into(),
+            Box::new(is_meant("nothing-has-this")),
+        ),
     ]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_are_counted_exactly_for_every_field_and_path() {
-    let desk = desk().await;
-    let events = desk.events();
+    // So many values that the engine in memory would take minutes; `engine_vs_reference` counts values on both.
+    let desk = with_strange_entries(Desk::of_history(500).await);
+    let events = entries(&desk);
     let known = desk.get("/v1/fields").await;
     let mut names: Vec<String> = FIELDS.iter().map(|field| field.name.to_owned()).collect();
     let paths: Vec<String> = serde_json::from_value(known["paths"].clone()).unwrap();
@@ -188,10 +162,10 @@ async fn values_are_counted_exactly_for_every_field_and_path() {
         .filter(|field| field.kind != field::Kind::Any && field.origin == Origin::Entry)
         .map(|field| field.name)
         .collect();
-    let leaves = events.iter().flat_map(leaves);
-    let expect: BTreeSet<String> = leaves
-        .filter(|(path, value)| !table.contains(path.as_str()) && !value.is_empty())
-        .map(|(path, _)| path.to_lowercase())
+    let texts = events.iter().flat_map(Entry::texts);
+    let expect: BTreeSet<String> = texts
+        .filter(|(path, text)| !table.contains(path) && !text.is_empty())
+        .map(|(path, _)| path.to_owned())
         .collect();
     assert_eq!(paths, expect.into_iter().collect::<Vec<_>>());
     names.extend(
@@ -201,7 +175,7 @@ async fn values_are_counted_exactly_for_every_field_and_path() {
     );
 
     for (question, is_meant) in questions(&events) {
-        let meant: Vec<&AuditEvent> = events.iter().filter(|event| is_meant(event)).collect();
+        let meant: Vec<&Entry> = events.iter().filter(|event| is_meant(event)).collect();
         for some in names.chunks(20) {
             let fields: String = some.iter().fold(String::new(), |mut all, name| {
                 write!(all, "&field={}", encoded(name)).unwrap();
@@ -236,7 +210,7 @@ fn encoded(text: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn days_are_counted_exactly_in_every_time_zone() {
     let desk = desk().await;
-    let events = desk.events();
+    let events = entries(&desk);
     for zone in [Tz::UTC, Tz::Europe__Berlin, Tz::America__St_Johns] {
         for (question, is_meant) in questions(&events) {
             let since = "2026-08-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap();
@@ -250,7 +224,7 @@ async fn days_are_counted_exactly_in_every_time_zone() {
             let answer = desk.get(&path).await;
             let mut expect: BTreeMap<NaiveDate, u64> = BTreeMap::new();
             for event in &events {
-                let at = event.ordered_at();
+                let at = event.event.ordered_at();
                 if is_meant(event) && (given || at >= since) {
                     *expect
                         .entry(at.with_timezone(&zone).date_naive())
@@ -355,7 +329,7 @@ async fn a_page_and_what_is_counted_beside_it_are_of_one_snapshot() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_value_leads_to_everything_it_was_seen_with() {
     let desk = desk().await;
-    let events = desk.events();
+    let events = entries(&desk);
     let lists = [
         ("actions", "action.type"),
         ("products", "resource.product"),
@@ -372,16 +346,16 @@ async fn a_value_leads_to_everything_it_was_seen_with() {
         ("resources", &["resource.id"]),
     ] {
         for name in fields {
-            let with_it = |event: &&AuditEvent| !values_of(event, name).is_empty();
+            let with_it = |event: &&Entry| !values_of(event, name).is_empty();
             let value = values_of(events.iter().rfind(with_it).unwrap(), name)
                 .pop_first()
                 .unwrap();
-            let is_it = |event: &&AuditEvent| {
+            let is_it = |event: &&Entry| {
                 fields
                     .iter()
                     .any(|field| values_of(event, field).contains(&value))
             };
-            let meant: Vec<&AuditEvent> = events.iter().filter(is_it).collect();
+            let meant: Vec<&Entry> = events.iter().filter(is_it).collect();
             let answer = desk
                 .get(&format!("/v1/{route}/{}?size=100", encoded(&value)))
                 .await;
@@ -390,7 +364,7 @@ async fn a_value_leads_to_everything_it_was_seen_with() {
                 let expect = counted(meant.iter().copied(), field, 100);
                 assert_eq!(ranked(&answer[list]), expect, "{list} of {route} {value}");
             }
-            let times = meant.iter().map(|event| event.ordered_at());
+            let times = meant.iter().map(|entry| entry.event.ordered_at());
             let seen = |key: &str| {
                 answer[key]
                     .as_str()
@@ -415,15 +389,16 @@ async fn a_value_leads_to_everything_it_was_seen_with() {
         .unwrap();
     let ask = format!(
         "/v1/events/{}/around?by=actor&within=3d&limit=1000",
-        event.seq
+        event.event.seq
     );
     let answer = desk.get(&ask).await;
-    let near = |other: &&AuditEvent| {
-        let span = (other.ordered_at() - event.ordered_at()).abs();
+    let near = |other: &&Entry| {
+        let span = (other.event.ordered_at() - event.event.ordered_at()).abs();
         let same = |field| !values_of(event, field).is_disjoint(&values_of(other, field));
         span <= chrono::TimeDelta::days(3) && (same("actor.email") || same("actor.id"))
     };
-    let mut expect: Vec<&AuditEvent> = events.iter().filter(near).collect();
+    let near = events.iter().filter(near);
+    let mut expect: Vec<&AuditEvent> = near.map(|entry| &entry.event).collect();
     expect.sort_by_key(|event| std::cmp::Reverse((event.ordered_at(), event.seq)));
     let expect: Vec<u64> = expect.iter().map(|event| event.seq.0).collect();
     let found = answer["events"].as_array().unwrap().iter();
@@ -437,7 +412,7 @@ async fn a_value_leads_to_everything_it_was_seen_with() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_resource_tells_its_history_and_what_changed() {
-    let mut desk = Desk::new().await;
+    let mut desk = Desk::on_both_engines().await;
     let change = |second: u32, kind: &str, request: Value| {
         json!({"id": format!("c{second}"), "action": {"time": format!("2026-08-03T08:00:{second:02}Z"), "type": kind},
             "resource": {"id": "R1", "product": "workers", "request": request}})
@@ -489,11 +464,11 @@ async fn a_resource_tells_its_history_and_what_changed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_export_is_the_whole_answer_in_order() {
     let desk = desk().await;
-    let events = desk.events();
+    let events = entries(&desk);
     for (question, is_meant) in questions(&events) {
         for order in ["desc", "asc"] {
-            let mut expect: Vec<&AuditEvent> =
-                events.iter().filter(|event| is_meant(event)).collect();
+            let meant = events.iter().filter(|event| is_meant(event));
+            let mut expect: Vec<&AuditEvent> = meant.map(|entry| &entry.event).collect();
             expect.sort_by_key(|event| (event.ordered_at(), event.seq));
             if order == "desc" {
                 expect.reverse();
@@ -541,7 +516,7 @@ async fn an_export_is_the_whole_answer_in_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_wrong_with_a_question_for_numbers_is_said_with_its_place() {
-    let mut desk = Desk::new().await;
+    let mut desk = Desk::on_both_engines().await;
     desk.keep(&account(), &strange_entries());
     desk.search_all();
     let mut told = String::new();

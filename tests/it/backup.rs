@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::backfill::Shell;
-use crate::desk::Desk;
+use crate::fixture_log::Desk;
 use crate::harness::{Service, Upstream};
 
 fn program() -> Command {

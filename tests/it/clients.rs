@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use url::form_urlencoded::byte_serialize;
 
 use crate::backfill::{Shell, shown};
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 use crate::harness::{Client, Upstream};
 use crate::tell;
 

@@ -11,8 +11,8 @@ use orgtrail::poll::{BackfillSince, Settings};
 use orgtrail::position::{Seq, Source, WindowKind};
 use orgtrail_simulator::{Faults, SimConfig};
 
-use crate::drive::{Plan, Turn, World, start};
 use crate::harness::{Service, Upstream, configuration};
+use crate::manual_clock::{Plan, Turn, World, start};
 use crate::skip_slow_tests;
 
 /// A quiet upstream with one account, and a plan with short sweeps.

@@ -19,8 +19,8 @@ use orgtrail_simulator::{Faults, SeenRequest, SimConfig, Simulator};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::engine_queries::Asked;
 use crate::harness::until;
-use crate::view::Asked;
 use crate::{seeds, tell};
 
 /// How often the process of each seed is killed.

@@ -14,9 +14,9 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::backfill::Shell;
-use crate::desk::{Desk, account};
+use crate::engine_queries::Asked;
+use crate::fixture_log::{Desk, account};
 use crate::harness::{Service, Upstream, until};
-use crate::view::Asked;
 
 /// How many entries there are.
 const ALL: u64 = 12;

@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 
 /// A change of the resource `R`, the n-th second of a day.
 fn change(n: u32, kind: &str, method: &str, request: Value, response: Value) -> String {

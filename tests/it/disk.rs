@@ -216,7 +216,7 @@ async fn an_index_without_room_is_filled_when_there_is_some() {
     std::fs::remove_dir_all(&index).unwrap();
     until("it could not be made anew", || {
         !cramped
-            .told("The index cannot be opened or begun anew")
+            .told("The index cannot be opened or created")
             .is_empty()
     })
     .await;

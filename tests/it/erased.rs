@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 
 /// How many entries there are.
 const ALL: u64 = 12;

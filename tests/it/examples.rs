@@ -8,8 +8,8 @@ use orgtrail::clock::Clock;
 use orgtrail::config::Config;
 use orgtrail_simulator::SimConfig;
 
+use crate::guide_commands::shell;
 use crate::harness::{Service, Upstream};
-use crate::newcomer::shell;
 use crate::skip_slow_tests;
 
 fn example(name: &str) -> PathBuf {

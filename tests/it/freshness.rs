@@ -7,7 +7,7 @@ use orgtrail::poll::{BackfillSince, Overlap};
 use orgtrail::position::Seq;
 use orgtrail_simulator::{Lag, SimConfig};
 
-use crate::drive::{Plan, World, start};
+use crate::manual_clock::{Plan, World, start};
 use crate::tell;
 
 /// A world whose entries become visible as late as the real ones, followed as a new configuration says.

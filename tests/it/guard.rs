@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::access::{Guarded, command};
-use crate::desk::Desk;
+use crate::fixture_log::Desk;
 use crate::{skip_slow_tests, tell};
 
 /// The lines of the access log after an orderly stop, the newest first.

@@ -13,7 +13,7 @@ use orgtrail_simulator::SimConfig;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 use crate::harness::{Client, Service, Upstream, raw_entries};
 use crate::tell;
 

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::access::{Guarded, command};
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 
 /// The lines of the access log after an orderly stop, the newest first.
 async fn log_after_stop(guarded: Guarded) -> Vec<Value> {

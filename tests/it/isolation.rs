@@ -13,8 +13,8 @@ use orgtrail::position::{Source, Window, WindowKind};
 use orgtrail::store::{self, StoreError};
 use orgtrail_simulator::{Faults, SimConfig};
 
-use crate::drive::{Plan, World, start};
 use crate::harness::{Service, Upstream, configuration};
+use crate::manual_clock::{Plan, World, start};
 use crate::{seeds, skip_slow_tests, tell};
 
 /// A quiet upstream whose accounts are called every minute, and no history.

@@ -9,8 +9,8 @@ use orgtrail::position::Source;
 use orgtrail::store::{AccountList, SourceSeen};
 use orgtrail_simulator::{Faults, SimConfig};
 
-use crate::drive::{Plan, World, start};
 use crate::harness::{Service, Upstream, configuration};
+use crate::manual_clock::{Plan, World, start};
 
 /// A quiet organization with four accounts.
 async fn world() -> World {

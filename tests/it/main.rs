@@ -6,42 +6,46 @@
 )]
 
 mod access;
+mod answer_forms;
 mod answers;
-mod asked;
 mod backfill;
 mod backup;
-mod beside;
 mod cli;
 #[cfg(target_os = "linux")]
 mod clients;
 mod cloudflare_access;
+mod commands_beside_service;
 mod completeness;
+mod costly_questions;
 mod crash;
 mod damage;
 mod deploy;
-mod desk;
 mod diffs;
 #[cfg(target_os = "linux")]
 mod disk;
-mod drive;
+mod engine_queries;
+mod engine_vs_reference;
 mod erased;
 mod examples;
+mod facet_values_are_searchable;
+mod fixture_log;
 mod freshness;
 mod guard;
 mod guide;
+mod guide_commands;
+mod guide_tables;
 mod harness;
+mod history_meets_live;
 mod hostile;
 mod hostile_access;
 mod import;
+mod index_while_writing;
 mod isolation;
-mod junction;
 mod lists;
-mod meaning;
-mod mended;
+mod manual_clock;
 mod metrics;
-mod motion;
-mod newcomer;
 mod official;
+mod once_stuck;
 mod operator;
 mod pages;
 mod paging;
@@ -50,38 +54,33 @@ mod quota;
 mod recovery;
 mod reference;
 mod reload;
+mod repaired_events;
 mod restart;
-mod rows;
 mod samples;
 mod scheduling;
 mod scoped;
 mod scopes;
 mod search;
-mod shell;
+mod search_command;
 mod sigma;
 mod simulation;
 mod tails;
 mod tidy;
 mod unreadable;
-mod unstuck;
 mod v4;
 mod verify;
-mod view;
 mod walks;
 mod words;
-mod worst;
 
 /// Tells whoever runs the tests something that a failure would need.
 #[expect(clippy::print_stdout, reason = "shown with a test's failure")]
 fn tell(line: impl std::fmt::Display) {
     println!("{line}");
 }
-
 /// Whether the tests that take long are left out: unless `ORGTRAIL_SLOW_TESTS` is set.
 fn skip_slow_tests() -> bool {
     std::env::var_os("ORGTRAIL_SLOW_TESTS").is_none()
 }
-
 /// The seeds of a test: the first `few`, in the slow tests `all`; or the one that `ORGTRAIL_SEED` names.
 fn seeds(few: u64, all: u64) -> Vec<u64> {
     match std::env::var("ORGTRAIL_SEED") {

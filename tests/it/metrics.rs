@@ -17,7 +17,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use yaml_rust2::{Yaml, YamlLoader};
 
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 use crate::harness::{Client, Service, Upstream, configuration, until};
 use crate::{guide, skip_slow_tests, tell};
 

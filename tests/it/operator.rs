@@ -15,7 +15,7 @@ use orgtrail_simulator::SimConfig;
 use serde_json::json;
 
 use crate::backfill::Shell;
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 use crate::harness::{Service, Upstream};
 
 fn orgtrail() -> Command {

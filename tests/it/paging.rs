@@ -10,7 +10,7 @@ use orgtrail::store::{Page, SourceSeen, Then};
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::desk::Desk;
+use crate::fixture_log::Desk;
 
 #[tokio::test]
 async fn coverage_comes_page_by_page_and_is_the_same_as_in_one() {

@@ -16,9 +16,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use url::form_urlencoded::byte_serialize;
 
-use crate::desk::{Desk, account};
-use crate::drive::{Plan, World};
+use crate::fixture_log::{Desk, account};
 use crate::harness::{Service, Upstream, configuration};
+use crate::manual_clock::{Plan, World};
 
 /// A whole list, page by page.
 async fn walk(service: &Service, list: &str, limit: usize) -> Vec<Value> {
@@ -170,7 +170,7 @@ async fn members_are_read_again_hourly_and_those_who_left_are_remembered() {
     let asked = asked
         .iter()
         .filter(|asked| asked.method == "GET" && asked.path_and_query.contains("/members?"));
-    let hours = (world.clock.now() - crate::drive::start()).num_hours();
+    let hours = (world.clock.now() - crate::manual_clock::start()).num_hours();
     let asked = i64::try_from(asked.count()).unwrap();
     assert!(
         asked >= 4 && (hours..=hours + 1).contains(&asked),

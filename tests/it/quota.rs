@@ -10,7 +10,7 @@ use orgtrail::poll::{BackfillSince, Settings};
 use orgtrail::store::{self, QuotaRow, Store};
 use orgtrail_simulator::{Faults, SimConfig};
 
-use crate::drive::{CREDENTIAL, Plan, Turn, World};
+use crate::manual_clock::{CREDENTIAL, Plan, Turn, World};
 use crate::tell;
 
 /// Follows a long history for some hours, killed now and then. Gives the share of the budget that was used.

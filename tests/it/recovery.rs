@@ -11,7 +11,7 @@ use orgtrail::poll::BackfillSince;
 use orgtrail::position::{Seq, Source};
 use orgtrail_simulator::{Faults, SimConfig};
 
-use crate::drive::{Plan, World, start};
+use crate::manual_clock::{Plan, World, start};
 
 /// A quiet upstream with one account.
 async fn world(change: impl FnOnce(&mut SimConfig, &mut Plan)) -> World {

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use orgtrail::clock::from_micros;
@@ -64,6 +65,12 @@ impl Entry {
             leaves,
             is_replaced: false,
         }
+    }
+
+    /// Each value of the entry itself with its path, as a text.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, String)> {
+        let texts = self.leaves.iter();
+        texts.filter_map(|(path, leaf)| Some((path.as_str(), text_of(leaf)?)))
     }
 
     /// The values at a path, or those that orgtrail says itself.
@@ -175,17 +182,20 @@ struct Number {
 
 /// The number that a text is, with an exponent or without; the point is moved one digit at a time.
 fn written_out(text: &str) -> Option<Number> {
-    let form = Regex::new(r"^([+-]?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,3}))?$").unwrap();
-    let parts = form.captures(text)?;
+    static FORM: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"^([+-]?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]{1,3}))?$").unwrap()
+    });
+    let parts = FORM.captures(text)?;
     let mut whole = parts[2].to_owned();
     let mut fraction = parts.get(3).map_or("", |part| part.as_str()).to_owned();
     let exponent: i32 = parts
         .get(4)
         .map_or(0, |part| part.as_str().parse().unwrap());
     for _ in 0..exponent {
-        whole.push(match fraction.is_empty() {
-            true => '0',
-            false => fraction.remove(0),
+        whole.push(if fraction.is_empty() {
+            '0'
+        } else {
+            fraction.remove(0)
         });
     }
     for _ in exponent..0 {
@@ -407,16 +417,19 @@ fn has_run<A>(found: &[String], asked: &[A], is: impl Fn((&A, &String)) -> bool)
 
 /// The words of a text, in lower case.
 fn words(text: &str) -> Vec<String> {
-    let uuid = Regex::new(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").unwrap();
+    static UUID: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").unwrap()
+    });
     // The dot above, in the lower case of `İ`, belongs to its `i`.
-    let run = Regex::new(r"^(i\x{307}|[\p{Alphabetic}\p{N}])+").unwrap();
+    static RUN: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^(i\x{307}|[\p{Alphabetic}\p{N}])+").unwrap());
     let mut words = Vec::new();
     let text = fold(text);
     let mut rest = text.as_str();
     while let Some(start) = rest.find(char::is_alphanumeric) {
         rest = &rest[start..];
-        let run_len = run.find(rest).map_or(rest.len(), |run| run.end());
-        let len = match uuid.find(rest) {
+        let run_len = RUN.find(rest).map_or(rest.len(), |run| run.end());
+        let len = match UUID.find(rest) {
             Some(id) if !rest[id.end()..].starts_with(char::is_alphanumeric) => id.end(),
             _ => run_len,
         };
@@ -514,9 +527,12 @@ fn is_within(interval: &Interval, value: &str) -> bool {
                     Some(end) => number(value).map(|value| value.cmp(&end)),
                     None => Some(value.cmp(&fold(&end))),
                 };
-                found.is_some_and(|found| match is_lower {
-                    true => found.is_gt() || (with_end && found.is_eq()),
-                    false => found.is_lt() || (with_end && found.is_eq()),
+                found.is_some_and(|found| {
+                    if is_lower {
+                        found.is_gt() || (with_end && found.is_eq())
+                    } else {
+                        found.is_lt() || (with_end && found.is_eq())
+                    }
                 })
             };
             passes(lower, true) && passes(upper, false)

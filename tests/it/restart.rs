@@ -20,9 +20,9 @@ use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::desk::{Desk, account};
+use crate::engine_queries::Asked;
+use crate::fixture_log::{Desk, account};
 use crate::harness::{Service, Upstream, until};
-use crate::view::Asked;
 
 /// A file of the index with this ending.
 fn file_of(index: &Path, ending: &str) -> PathBuf {

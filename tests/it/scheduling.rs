@@ -8,7 +8,7 @@ use orgtrail::poll::{BackfillSince, Settings};
 use orgtrail::position::{Seq, Source};
 use orgtrail_simulator::SimConfig;
 
-use crate::drive::{Plan, World, start};
+use crate::manual_clock::{Plan, World, start};
 use crate::{skip_slow_tests, tell};
 
 /// A case.

@@ -12,7 +12,7 @@ use orgtrail_cloudflare::member::Member;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 
 /// Is in every name and value that a limited token may not see, and in nothing else.
 const SECRET: &str = "xq7";

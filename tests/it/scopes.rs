@@ -9,12 +9,12 @@ use orgtrail::search::{self, Facets, Question, SearchError, Tally};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
-use crate::desk::Desk;
-use crate::meaning::{
+use crate::engine_queries::{Asked, in_memory};
+use crate::engine_vs_reference::{
     EDGES, NAMES, any_entry, any_question, any_value, cases, engines, indexed, walked,
 };
+use crate::fixture_log::Desk;
 use crate::reference::{Entry, now};
-use crate::view::{Asked, in_memory};
 
 /// An entry, whether it is of the account that may be seen, and what its bodies are, if it has any.
 #[derive(Debug, Clone)]
@@ -129,13 +129,15 @@ fn names(asked: &Asked) -> (Vec<bool>, Vec<String>, Vec<String>) {
 }
 
 fn scope_of(limits_sources: bool, hides_bodies: bool) -> Scope {
-    let scope = match limits_sources {
-        true => Scope::of_sources([seen()]),
-        false => Scope::everything(),
+    let scope = if limits_sources {
+        Scope::of_sources([seen()])
+    } else {
+        Scope::everything()
     };
-    match hides_bodies {
-        true => scope.without_bodies(),
-        false => scope,
+    if hides_bodies {
+        scope.without_bodies()
+    } else {
+        scope
     }
 }
 

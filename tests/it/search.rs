@@ -8,6 +8,7 @@ use orgtrail_simulator::SimConfig;
 use reqwest::StatusCode;
 use serde_json::Value;
 
+use crate::fixture_log::Desk;
 use crate::harness::{Service, Upstream, raw_entries};
 
 async fn small_world() -> (Upstream, tempfile::TempDir, Service) {
@@ -24,14 +25,26 @@ async fn small_world() -> (Upstream, tempfile::TempDir, Service) {
     (upstream, dir, service)
 }
 
-/// The places of a question's events, page by page, while `between` happens between pages.
-async fn walk(service: &Service, question: &str, mut between: impl FnMut()) -> Vec<u64> {
+/// The `seq` of a question's events, page by page, while `between` happens between pages.
+async fn walk(service: &Service, question: &str, between: impl FnMut()) -> Vec<u64> {
+    walk_pages(
+        async |path: &str| service.get(path).await,
+        question,
+        between,
+    )
+    .await
+}
+
+/// The same, with the pages that `get` answers.
+async fn walk_pages(
+    get: impl AsyncFn(&str) -> Value,
+    question: &str,
+    mut between: impl FnMut(),
+) -> Vec<u64> {
     let mut places = Vec::new();
     let mut cursor = String::new();
     loop {
-        let page = service
-            .get(&format!("/v1/events?limit=37&{question}{cursor}"))
-            .await;
+        let page = get(&format!("/v1/events?limit=37&{question}{cursor}")).await;
         places.extend(
             page["events"]
                 .as_array()
@@ -75,7 +88,6 @@ async fn pages_show_what_was_held_at_the_first_one_while_entries_arrive() {
             (1..=held).collect::<Vec<_>>(),
             "each event held at the first page, once"
         );
-        service.until("/v1/count?q=action.time", |_| true).await;
         service
             .until("/readyz", |ready| {
                 ready["index"]["searchable"].as_u64() >= Some(held + 20)
@@ -87,9 +99,11 @@ async fn pages_show_what_was_held_at_the_first_one_while_entries_arrive() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counts_are_what_a_walk_finds_and_filters_narrow() {
-    let (upstream, _dir, service) = small_world().await;
-    let account = upstream.simulator.sources()[1].to_string();
-    let newest = service.get("/v1/events?limit=1").await["events"][0].clone();
+    let mut desk = Desk::of_history_on_both_engines(600).await;
+    let events = desk.events();
+    let sources = events.iter().map(|event| event.source.to_string());
+    let account = sources.max().unwrap();
+    let newest = desk.get("/v1/events?limit=1").await["events"][0].clone();
     let email = newest["entry"]["actor"]["email"]
         .as_str()
         .unwrap_or("terraform")
@@ -107,17 +121,15 @@ async fn counts_are_what_a_walk_finds_and_filters_narrow() {
     ];
     let mut counts = Vec::new();
     for question in &questions {
-        let count = service.count(question).await;
-        assert_eq!(
-            walk(&service, question, || {}).await.len() as u64,
-            count,
-            "{question}"
-        );
+        let count = desk.count(question).await;
+        let walked = walk_pages(async |path: &str| desk.get(path).await, question, || {}).await;
+        assert_eq!(walked.len() as u64, count, "{question}");
         counts.push(count);
     }
-    assert_eq!((counts[0], counts[7]), (1_500, 1_500));
+    let all = events.len() as u64;
+    assert_eq!((counts[0], counts[7]), (all, all));
     assert!(
-        counts[1..7].iter().all(|count| (1..1_500).contains(count)),
+        counts[1..7].iter().all(|count| (1..all).contains(count)),
         "{counts:?}"
     );
     assert!(
@@ -126,8 +138,8 @@ async fn counts_are_what_a_walk_finds_and_filters_narrow() {
     );
 
     let seq = newest["seq"].as_u64().unwrap();
-    assert_eq!(service.get(&format!("/v1/events/{seq}")).await, newest);
-    service.stop().await.unwrap();
+    assert_eq!(desk.get(&format!("/v1/events/{seq}")).await, newest);
+    desk.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -231,9 +243,9 @@ async fn what_is_wrong_with_a_request_is_said_with_its_place() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn upstream_filters_keep_and_drop_by_their_own_names() {
-    let (_upstream, _dir, service) = small_world().await;
-    let all = service.count("").await;
-    let events = service.get("/v1/events?limit=1000").await;
+    let mut desk = Desk::of_history_on_both_engines(1_500).await;
+    let all = desk.count("").await;
+    let events = desk.get("/v1/events?limit=1000").await;
     let events = events["events"].as_array().unwrap();
     for filter in orgtrail_cloudflare::filter::FILTERS {
         if filter.name == orgtrail_cloudflare::filter::PRODUCT_CATEGORY {
@@ -257,14 +269,12 @@ async fn upstream_filters_keep_and_drop_by_their_own_names() {
             url::form_urlencoded::byte_serialize(last.as_bytes()).collect::<String>(),
         );
         let name = filter.name;
-        let one = service.count(&format!("{name}={first}")).await;
-        let both = service
-            .count(&format!("{name}={first}&{name}={last}"))
-            .await;
-        let neither = service
+        let one = desk.count(&format!("{name}={first}")).await;
+        let both = desk.count(&format!("{name}={first}&{name}={last}")).await;
+        let neither = desk
             .count(&format!("{name}.not={first}&{name}.not={last}"))
             .await;
-        let but_one = service
+        let but_one = desk
             .count(&format!("{name}={last}&{name}.not={first}"))
             .await;
         assert!(one > 0 && one <= both, "{name}");
@@ -274,8 +284,8 @@ async fn upstream_filters_keep_and_drop_by_their_own_names() {
     let question =
         "action_type=create&action_type=delete&raw_status_code.not=403&q=actor.type:user";
     let query = "q=action.type:(create OR delete) -raw.status_code:403 actor.type:user";
-    assert_eq!(service.count(question).await, service.count(query).await);
-    service.stop().await.unwrap();
+    assert_eq!(desk.count(question).await, desk.count(query).await);
+    desk.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -318,17 +328,17 @@ async fn the_last_revision_of_each_id_can_be_asked_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relative_time_means_the_same_on_every_page() {
-    let (_upstream, _dir, service) = small_world().await;
+    let mut desk = Desk::of_history_on_both_engines(600).await;
     let question = "q=action.time:[now-20d%20TO%20now]";
-    let count = service.count(question).await;
-    assert!((1..1_500).contains(&count), "{count}");
-    let mut places = walk(&service, question, || {}).await;
+    let count = desk.count(question).await;
+    assert!((1..600).contains(&count), "{count}");
+    let mut places = walk_pages(async |path: &str| desk.get(path).await, question, || {}).await;
     places.dedup();
     assert!(
         places.len() as u64 >= count - 5,
         "entries leave at the far end only"
     );
-    service.stop().await.unwrap();
+    desk.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,9 +10,9 @@ use orgtrail::position::Seq;
 use orgtrail::query::parse;
 use serde_json::value::RawValue;
 
-use crate::meaning::indexed;
+use crate::engine_queries::Asked;
+use crate::engine_vs_reference::engines;
 use crate::reference::{Entry, matches, now};
-use crate::view::Asked;
 
 /// A rule's entries.
 #[derive(serde::Deserialize)]
@@ -53,7 +53,7 @@ fn converted_sigma_rules_hit_what_they_should_and_nothing_else() {
     assert_eq!(rules, names("queries"), "every rule is converted");
     assert!(rules.len() >= 40);
 
-    // All entries stand in one index, as they would.
+    // All entries are in one index, as they would be.
     let mut entries = Vec::new();
     let mut of_rule = BTreeMap::new();
     for (rule, cases) in &cases {
@@ -69,33 +69,31 @@ fn converted_sigma_rules_hit_what_they_should_and_nothing_else() {
         of_rule.insert(rule, (add(&cases.hits), add(&cases.misses)));
     }
     let dir = tempfile::tempdir().unwrap();
-    let index = indexed(dir.path(), &entries, &[40]);
-    let asked = Asked::index(&index);
+    let engines = engines(dir.path(), &entries, &[40]);
     for (rule, (hits, misses)) in of_rule {
         assert!(!hits.is_empty() && !misses.is_empty(), "{rule} has both");
         let text = fs::read_to_string(folder("queries").join(format!("{rule}.txt"))).unwrap();
         let query = parse(text.trim_end(), now()).unwrap_or_else(|error| panic!("{rule}: {error}"));
-        let (range, order, upto) = (Range::default(), Order::Ascending, Seq(u64::MAX));
-        let found = asked.hits(&query, range, order, None, upto, 1_000).unwrap();
-        let is_found = |place: &usize| found.iter().any(|hit| hit.seq.0 == *place as u64 + 1);
-        for place in &hits {
-            assert!(
-                is_found(place),
-                "{rule} misses {}",
-                entries[*place].event.entry
-            );
-        }
-        for place in &misses {
-            assert!(
-                !is_found(place),
-                "{rule} hits {}",
-                entries[*place].event.entry
-            );
-        }
         let expect = entries
             .iter()
             .filter(|entry| matches(&query, entry))
             .count();
-        assert_eq!(found.len(), expect, "{rule} beside the reference");
+        for (engine, asked) in &engines {
+            let asked = Asked::everything(asked.view());
+            let (range, order, upto) = (Range::default(), Order::Ascending, Seq(u64::MAX));
+            let found = asked.hits(&query, range, order, None, upto, 1_000).unwrap();
+            let is_found = |at: &usize| found.iter().any(|hit| hit.seq == entries[*at].event.seq);
+            for (list, is_hit) in [(&hits, true), (&misses, false)] {
+                for at in list {
+                    let entry = &entries[*at].event.entry;
+                    assert_eq!(is_found(at), is_hit, "{rule} on {engine}: {entry}");
+                }
+            }
+            assert_eq!(
+                found.len(),
+                expect,
+                "{rule} on {engine} beside the reference"
+            );
+        }
     }
 }

@@ -12,7 +12,7 @@ use orgtrail::position::{Source, SourceKind};
 use orgtrail::store;
 use orgtrail_simulator::{Bounds, CursorForm, Faults, SimConfig};
 
-use crate::drive::{Plan, World};
+use crate::manual_clock::{Plan, World};
 use crate::{seeds, skip_slow_tests, tell};
 
 /// How often each step was broken, and how.
@@ -294,9 +294,10 @@ async fn live(seed: u64, broken: &Broken, mut watch: impl FnMut(&mut World, Stri
             watch(&mut world, "crashed".to_owned());
         }
         if clock_is_set && rng.u8(..40) == 0 {
-            let next = match rng.bool() {
-                true => TimeDelta::zero(),
-                false => TimeDelta::seconds(rng.i64(-20_000..20_000)),
+            let next = if rng.bool() {
+                TimeDelta::zero()
+            } else {
+                TimeDelta::seconds(rng.i64(-20_000..20_000))
             };
             world.local_clock.jump(next - ahead);
             ahead = next;

@@ -11,7 +11,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use url::form_urlencoded::byte_serialize;
 
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 use crate::{skip_slow_tests, tell};
 
 /// How long anything may take before a test gives up.

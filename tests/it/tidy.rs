@@ -1,6 +1,7 @@
 //! Checks the rules of the code. The import table is read from ARCHITECTURE.md, so that the page is true.
 
 mod circles;
+mod leaks;
 mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use self::circles::circles;
 
-/// A source file: its crate, its module, its path, and its text without its tests.
-struct SourceFile {
+/// A source file of the workspace: its crate, its module, its path, and its text without its tests.
+pub(crate) struct SourceFile {
     /// The crate's name in code.
     owner: String,
     /// The first part of its module's path.
@@ -18,9 +19,9 @@ struct SourceFile {
     /// From the crate's `src` on.
     inner: PathBuf,
     /// From the workspace on.
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     whole: String,
-    code: String,
+    pub(crate) code: String,
 }
 
 impl SourceFile {
@@ -62,7 +63,7 @@ fn code_of(text: &str) -> String {
 }
 
 /// The source files of all crates of the workspace.
-fn source_files() -> Vec<SourceFile> {
+pub(crate) fn source_files() -> Vec<SourceFile> {
     let mut files = Vec::new();
     for (owner, krate) in crates() {
         let source = root().join(krate.folder).join("src");
@@ -246,50 +247,6 @@ fn the_workspace_has_the_crates_that_the_architecture_says() {
         found.insert(".".to_owned());
         let described = crates().into_values().map(|row| row.folder.to_owned());
         assert_eq!(found, described.collect(), "{line}");
-    }
-}
-
-#[test]
-fn each_technology_has_one_user() {
-    let owners = [
-        ("rusqlite", "store"),
-        // The store compresses bodies; `import` reads compressed files.
-        ("zstd", "store import"),
-        ("tantivy", "engine/tantivy"),
-        ("governor", "upstream"),
-        ("sfv", "upstream"),
-        ("prometheus_client", "metrics"),
-    ];
-    for file in source_files() {
-        let inner = file.inner.with_extension("");
-        for (technology, owner) in owners {
-            let name = format!("{technology}::");
-            let mut uses = file.code.match_indices(&name);
-            // A module of ours may have the technology's name: it is behind another one.
-            let used = uses.any(|(at, _)| !file.code[..at].ends_with("::"));
-            let is_owner =
-                file.owner == "orgtrail" && owner.split(' ').any(|owner| inner.starts_with(owner));
-            assert!(
-                !used || is_owner,
-                "{} uses {technology}, which is {owner}'s",
-                file.path.display()
-            );
-        }
-    }
-}
-
-/// `search` and `http` use engines through `engine` only, and `query` does not depend on an engine.
-#[test]
-fn no_technology_of_an_engine_leaks() {
-    let engines = ["engine::tantivy", "engine::memory"];
-    for file in source_files() {
-        if ["search", "http"].contains(&file.module.as_str()) {
-            let leaked = engines.iter().find(|engine| file.code.contains(**engine));
-            assert_eq!(leaked, None, "in {}", file.path.display());
-        }
-        if file.owner == "orgtrail" && file.module == "query" {
-            assert!(!file.code.contains("tantivy"), "{}", file.path.display());
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use orgtrail_cloudflare::coverage::{Covered, CoveredState};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 
 /// How many events the account of the token has.
 const ALL: u64 = 6;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::access::Guarded;
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 use crate::harness::{Client, Service, Upstream, configuration};
 
 /// All of a log's time.

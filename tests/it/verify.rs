@@ -13,8 +13,8 @@ use orgtrail_simulator::{Faults, SimConfig};
 use serde_json::Value;
 
 use crate::backfill::Shell;
-use crate::drive::Plan;
 use crate::harness::{Service, Upstream};
+use crate::manual_clock::Plan;
 
 fn stamp(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)

@@ -13,9 +13,9 @@ use orgtrail::query::Query;
 use orgtrail::search::{self, Export, Question, SearchError, Tail};
 use reqwest::StatusCode;
 
-use crate::desk::{Desk, account};
+use crate::engine_queries::Asked;
+use crate::fixture_log::{Desk, account};
 use crate::reference::now;
-use crate::view::Asked;
 use crate::{skip_slow_tests, tell};
 
 /// How long anything may take before a test gives up.

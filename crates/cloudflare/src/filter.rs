@@ -144,9 +144,10 @@ fn values(filter: &Filter, value: &str) -> Result<Vec<String>, String> {
         return Ok(vec![value.to_owned()]);
     }
     let products: Vec<String> = products_in(value).map(str::to_owned).collect();
-    match products.is_empty() {
-        true => Err(format!("{value:?} is not a product category")),
-        false => Ok(products),
+    if products.is_empty() {
+        Err(format!("{value:?} is not a product category"))
+    } else {
+        Ok(products)
     }
 }
 

@@ -36,9 +36,10 @@ pub fn parse(query: Option<&str>) -> Result<Vec<(String, String)>, BadQuery> {
         .into_owned()
         .take(MAX_PARAMETERS + 1)
         .collect();
-    match parameters.len() <= MAX_PARAMETERS {
-        true => Ok(parameters),
-        false => Err(BadQuery::TooMany),
+    if parameters.len() <= MAX_PARAMETERS {
+        Ok(parameters)
+    } else {
+        Err(BadQuery::TooMany)
     }
 }
 

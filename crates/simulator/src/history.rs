@@ -195,9 +195,10 @@ fn tell<'a>(
         (false, "create") => pick(rng, &[200, 200, 200, 201]),
         (false, _) => 200,
     };
-    let response = match fails {
-        true => Json::from(INTERNAL_ERROR),
-        false => change.response.into(),
+    let response = if fails {
+        Json::from(INTERNAL_ERROR)
+    } else {
+        change.response.into()
     };
     WrittenEntry {
         id: draw_id(rng),

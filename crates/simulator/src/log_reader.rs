@@ -142,9 +142,10 @@ impl<'a> LogReader<'a> {
                 found.is_cut = true;
                 break;
             }
-            let piece = match filter.is_open() {
-                true => PIECE.min(count - found.entries.len()),
-                false => PIECE.min(MAX_SCANNED - found.n_scanned),
+            let piece = if filter.is_open() {
+                PIECE.min(count - found.entries.len())
+            } else {
+                PIECE.min(MAX_SCANNED - found.n_scanned)
             };
             let keys = self
                 .simulator

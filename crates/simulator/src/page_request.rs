@@ -251,9 +251,12 @@ fn stretch(bounds: Bounds, since: DateTime<Utc>, before: DateTime<Utc>) -> LogRa
         Bounds::Closed => (true, true),
         Bounds::Open => (false, false),
     };
-    let edge = |moment, is_after| match is_after {
-        true => Key::first_after(moment),
-        false => Key::first_at(moment),
+    let edge = |moment, is_after| {
+        if is_after {
+            Key::first_after(moment)
+        } else {
+            Key::first_at(moment)
+        }
     };
     LogRange {
         low: edge(since, !with_since),

@@ -139,13 +139,15 @@ async fn serve(faults: &RequestFaults, credential: &str, request: Request, next:
         return responses::success_false();
     }
     let response = in_upstreams_form(next.run(request).await);
-    let response = match faults.garbled.is_empty() {
-        true => response,
-        false => garbled(response, &faults.garbled).await,
+    let response = if faults.garbled.is_empty() {
+        response
+    } else {
+        garbled(response, &faults.garbled).await
     };
-    match faults.cut_body {
-        true => cut(response, faults.seed).await,
-        false => response,
+    if faults.cut_body {
+        cut(response, faults.seed).await
+    } else {
+        response
     }
 }
 
@@ -272,9 +274,10 @@ fn stamp(simulator: &Simulator, call: &Call, allowance: Allowance, headers: &mut
     set(RATELIMIT_POLICY, format!("\"default\";q={limit};w=300"));
     set(CF_RAY, call.ray.clone());
     // The server adds a date where there is none, so an unreadable date simulates a missing one.
-    let date = match call.faults.no_date {
-        true => "-".to_owned(),
-        false => http_date(call.at + call.faults.date_off.unwrap_or_default()),
+    let date = if call.faults.no_date {
+        "-".to_owned()
+    } else {
+        http_date(call.at + call.faults.date_off.unwrap_or_default())
     };
     set(header::DATE, date);
     if let Some(until) = allowance.blocked_until {

@@ -102,9 +102,10 @@ impl EventPrinter {
             return self.in_pieces()?.add(events);
         }
         if events.is_empty() {
-            return Ok(say(match has_loss {
-                true => "Nothing found, but the answer is incomplete.",
-                false => "Nothing found.",
+            return Ok(say(if has_loss {
+                "Nothing found, but the answer is incomplete."
+            } else {
+                "Nothing found."
             })?);
         }
         let rows: Vec<TableRow> = events.iter().map(|found| self.row(found)).collect();

@@ -137,9 +137,12 @@ impl StatusPrinter {
                 None => groups.push(vec![row]),
             }
         }
-        let apart = |group: Vec<&'a StatusRow>| match group.len() < MIN_GROUP {
-            true => group.into_iter().map(|row| vec![row]).collect(),
-            false => vec![group],
+        let apart = |group: Vec<&'a StatusRow>| {
+            if group.len() < MIN_GROUP {
+                group.into_iter().map(|row| vec![row]).collect()
+            } else {
+                vec![group]
+            }
         };
         groups.into_iter().flat_map(apart).collect()
     }
@@ -309,11 +312,13 @@ impl StatusPrinter {
                 None => groups.push(vec![gap]),
             }
         }
-        let apart =
-            |group: Vec<(&'a StatusRow, &'a Gap)>| match self.is_all || group.len() < MIN_GROUP {
-                true => group.into_iter().map(|gap| vec![gap]).collect(),
-                false => vec![group],
-            };
+        let apart = |group: Vec<(&'a StatusRow, &'a Gap)>| {
+            if self.is_all || group.len() < MIN_GROUP {
+                group.into_iter().map(|gap| vec![gap]).collect()
+            } else {
+                vec![group]
+            }
+        };
         groups.into_iter().flat_map(apart).collect()
     }
 
@@ -339,9 +344,10 @@ fn trouble(since: Option<&String>, error: &LastError) -> String {
 fn detail<'a>(row: &StatusRow, gap: &'a Gap) -> &'a str {
     let detail = gap.detail.as_deref().unwrap_or_default();
     let error = row.status.last_error.as_ref();
-    match error.is_some_and(|error| detail.ends_with(&error.message)) {
-        true => "",
-        false => detail,
+    if error.is_some_and(|error| detail.ends_with(&error.message)) {
+        ""
+    } else {
+        detail
     }
 }
 

@@ -168,9 +168,10 @@ fn stretch(
 /// Where a source is read to; `None` of one that was never read or seen.
 fn read_before(store: &Store, source: &Source) -> Result<Option<DateTime<Utc>>> {
     let mut rows = store.sources()?.into_iter();
-    match rows.any(|row| row.source == *source) {
-        true => Ok(store.progress(source)?.live_before),
-        false => Ok(None),
+    if rows.any(|row| row.source == *source) {
+        Ok(store.progress(source)?.live_before)
+    } else {
+        Ok(None)
     }
 }
 

@@ -55,9 +55,10 @@ impl<'a> BitSetBuilder<'a> {
 
     /// Adds those of a set.
     pub(super) fn add_bits(&mut self, docs: Bits) -> tantivy::Result<()> {
-        match self.is_empty() {
-            true => self.docs = Some(docs),
-            false => self.bits()?.add(&docs),
+        if self.is_empty() {
+            self.docs = Some(docs);
+        } else {
+            self.bits()?.add(&docs);
         }
         Ok(())
     }

@@ -131,9 +131,10 @@ impl DocSet for BoundedScorer {
     }
 
     fn doc(&self) -> DocId {
-        match self.is_over {
-            true => TERMINATED,
-            false => self.scorer.doc(),
+        if self.is_over {
+            TERMINATED
+        } else {
+            self.scorer.doc()
         }
     }
 

@@ -320,8 +320,11 @@ fn settings() -> IndexSettings {
 }
 
 fn unusable(what: &str) -> impl Fn(tantivy::TantivyError) -> IndexError {
-    move |error| match is_proof(&error) {
-        true => IndexError::Unusable(format!("{what}: {error}")),
-        false => IndexError::Engine(error),
+    move |error| {
+        if is_proof(&error) {
+            IndexError::Unusable(format!("{what}: {error}"))
+        } else {
+            IndexError::Engine(error)
+        }
     }
 }

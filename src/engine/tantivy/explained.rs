@@ -9,10 +9,11 @@ use tantivy::{DocId, DocSet, TERMINATED, TantivyError};
 /// When the document does not match.
 pub(super) fn explained(mut scorer: Box<dyn Scorer>, doc: DocId) -> tantivy::Result<Explanation> {
     let is_there = scorer.doc() != TERMINATED && scorer.doc() <= doc && scorer.seek(doc) == doc;
-    match is_there {
-        true => Ok(Explanation::new("matches", 1.0)),
-        false => Err(TantivyError::InvalidArgument(
+    if is_there {
+        Ok(Explanation::new("matches", 1.0))
+    } else {
+        Err(TantivyError::InvalidArgument(
             "the document does not match".to_owned(),
-        )),
+        ))
     }
 }

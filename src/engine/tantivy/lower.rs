@@ -116,12 +116,11 @@ impl<'a> Lowering<'a> {
             Query::Contains { path, text, .. } => self.contains(path, text),
             Query::Like { path, pattern, at } => {
                 let whole = self.matches(path, vec![self.of_pattern(pattern, *at)?]);
-                match has_words(path) {
-                    true => {
-                        let word = self.of_pattern(pattern, *at)?;
-                        self.any(vec![whole, self.has_word_like(path, word)])
-                    }
-                    false => whole,
+                if has_words(path) {
+                    let word = self.of_pattern(pattern, *at)?;
+                    self.any(vec![whole, self.has_word_like(path, word)])
+                } else {
+                    whole
                 }
             }
             Query::Matches { path, regex, at } => {
@@ -216,9 +215,10 @@ impl<'a> Lowering<'a> {
 
     fn term(&self, term: Term) -> Lowered {
         let query = Box::new(TermQuery::new(term, IndexRecordOption::Basic));
-        match self.are_few {
-            true => query,
-            false => Box::new(Bounded::new(query, self.snapshot.budget())),
+        if self.are_few {
+            query
+        } else {
+            Box::new(Bounded::new(query, self.snapshot.budget()))
         }
     }
 

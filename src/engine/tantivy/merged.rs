@@ -48,9 +48,10 @@ impl<'d> Merged<'d> {
         let mut present = Vec::new();
         for (segment, dictionary) in dictionaries.iter().enumerate() {
             let terms = dictionary.terms().range().ge(begin);
-            let terms = match after.is_empty() {
-                true => terms,
-                false => terms.lt(&after),
+            let terms = if after.is_empty() {
+                terms
+            } else {
+                terms.lt(&after)
             };
             let terms = terms.into_stream().map_err(TantivyError::from)?;
             present.push(DictionaryCursor { segment, terms });

@@ -58,9 +58,10 @@ impl DocSet for Stretch {
     }
 
     fn doc(&self) -> DocId {
-        match self.0.is_empty() {
-            true => TERMINATED,
-            false => self.0.start,
+        if self.0.is_empty() {
+            TERMINATED
+        } else {
+            self.0.start
         }
     }
 

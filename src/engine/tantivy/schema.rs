@@ -91,9 +91,10 @@ impl Shape {
 
     /// The field that holds the words of the values at a path.
     pub(super) fn words_at(&self, path: &str) -> Field {
-        match field::is_body(path) {
-            true => self.body_words,
-            false => self.words[Part::of_path(path) as usize],
+        if field::is_body(path) {
+            self.body_words
+        } else {
+            self.words[Part::of_path(path) as usize]
         }
     }
 
@@ -105,9 +106,10 @@ impl Shape {
 
     /// How much of a longer term's text is kept before its hash, in bytes.
     pub(super) fn kept_len(&self, field: Field) -> usize {
-        match self.words.contains(&field) || field == self.body_words {
-            true => words::MAX_TERM_LEN,
-            false => words::MAX_VALUE_LEN,
+        if self.words.contains(&field) || field == self.body_words {
+            words::MAX_TERM_LEN
+        } else {
+            words::MAX_VALUE_LEN
         }
     }
 

@@ -95,9 +95,10 @@ impl Snapshot {
 
     /// That there is an index to ask.
     pub(super) fn check_available(&self) -> Result<(), EngineError> {
-        match self.is_unavailable {
-            true => Err(EngineError::Unavailable),
-            false => Ok(()),
+        if self.is_unavailable {
+            Err(EngineError::Unavailable)
+        } else {
+            Ok(())
         }
     }
 

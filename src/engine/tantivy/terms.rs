@@ -46,9 +46,10 @@ impl Terms {
                 return Ok(());
             };
             let kept = words::kept_text(value, self.kept_len);
-            match self.test.passes(kept, kept.len() < value.len()) {
-                true => visit(info),
-                false => Ok(()),
+            if self.test.passes(kept, kept.len() < value.len()) {
+                visit(info)
+            } else {
+                Ok(())
             }
         };
         if self.automata.is_empty() {

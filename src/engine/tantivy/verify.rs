@@ -58,13 +58,13 @@ pub fn verify_beside(data_dir: &Path, log_id: Uuid) -> Result<Seq, IndexError> {
 pub(super) fn whole(mut damaged: Vec<String>, more: Vec<String>) -> Result<(), IndexError> {
     damaged.extend(more);
     damaged.sort();
-    match damaged.is_empty() {
-        true => Ok(()),
-        false => Err(IndexError::Unusable(format!(
-            "damaged in {}",
-            damaged.join(", ")
-        ))),
+    if damaged.is_empty() {
+        return Ok(());
     }
+    Err(IndexError::Unusable(format!(
+        "damaged in {}",
+        damaged.join(", ")
+    )))
 }
 
 /// The names of those files that are not what was written. One that a merge has done away with meanwhile is no part of the

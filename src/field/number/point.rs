@@ -94,9 +94,10 @@ impl Point {
             len: digits.len(),
             text: digits,
         };
-        match is_negative {
-            true => Self::FarBelow(Reverse(digits)),
-            false => Self::FarAbove(digits),
+        if is_negative {
+            Self::FarBelow(Reverse(digits))
+        } else {
+            Self::FarAbove(digits)
         }
     }
 }

@@ -1,16 +1,34 @@
-//! Files that use each other in a circle: the known ones are in `circles.txt`, and no other may come.
+//! Files that use each other in a circle: the known ones are in `circles.txt`. Their number is a constant here, which may only fall.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{crates, source_files};
 
-/// The files that a file uses, by paths from `src` on: `crate::`, `super::` and `self::` paths, and those of its own children.
-fn files_used(
+/// The most files that use each other in a circle. Lower it when an exception goes; never raise it.
+const MAX_CIRCLE_FILES: usize = 48;
+
+/// The modules of a crate, each with its file.
+pub(super) fn modules_of<'a>(
+    paths: impl Iterator<Item = &'a str>,
+) -> BTreeMap<Vec<String>, String> {
+    paths
+        .map(|path| (module_of(path), path.to_owned()))
+        .collect()
+}
+
+/// The module that a file below `src` is.
+pub(super) fn module_of(path: &str) -> Vec<String> {
+    let module = path.trim_end_matches(".rs").split('/').map(str::to_owned);
+    module.filter(|part| part != "lib").collect()
+}
+
+/// The paths from `src` on that a file uses: `crate::`, `super::` and `self::` paths, and those of its own children.
+pub(super) fn paths_used(
     code: &str,
     module: &[String],
     modules: &BTreeMap<Vec<String>, String>,
-) -> BTreeSet<String> {
+) -> Vec<Vec<String>> {
     let mut paths = Vec::new();
     let of_name = |c: char| c.is_alphanumeric() || c == '_';
     for (at, _) in code.match_indices("::") {
@@ -32,12 +50,22 @@ fn files_used(
             tree(&mut &code[at + 2..], start, &mut paths);
         }
     }
+    paths
+}
+
+/// The files that a file uses.
+fn files_used(
+    code: &str,
+    module: &[String],
+    modules: &BTreeMap<Vec<String>, String>,
+) -> BTreeSet<String> {
     let nearest = |path: &Vec<String>| {
         let lengths = (0..=path.len()).rev();
         lengths
             .into_iter()
             .find_map(|len| modules.get(&path[..len]))
     };
+    let paths = paths_used(code, module, modules);
     paths.iter().filter_map(nearest).cloned().collect()
 }
 
@@ -112,15 +140,10 @@ fn file_circles<'a>(source: &str, files: impl Iterator<Item = (&'a Path, &'a str
     let files: Vec<(Vec<String>, String, &str)> = files
         .map(|(path, code)| {
             let path = path.to_string_lossy().into_owned();
-            let module = path.trim_end_matches(".rs").split('/').map(str::to_owned);
-            let module = module.filter(|part| part != "lib").collect();
-            (module, path, code)
+            (module_of(&path), path, code)
         })
         .collect();
-    let modules: BTreeMap<Vec<String>, String> = files
-        .iter()
-        .map(|(module, path, _)| (module.clone(), path.clone()))
-        .collect();
+    let modules = modules_of(files.iter().map(|(_, path, _)| &**path));
     let graph = files.iter().map(|(module, path, code)| {
         let mut used = files_used(code, module, &modules);
         used.remove(path);
@@ -170,14 +193,24 @@ fn files_lead_in_no_circles_but_the_known_ones() {
         .filter(|line| !line.starts_with('#'))
         .map(str::to_owned);
     let known: BTreeSet<String> = known.collect();
+    let n_files: usize = found.iter().map(|line| files_in(line)).sum();
     let new: Vec<_> = found.difference(&known).collect();
     let gone: Vec<_> = known.difference(&found).collect();
     assert!(
         new.is_empty() && gone.is_empty(),
-        "tests/it/tidy/circles.txt has the known circles, and may only become shorter.\nFound, and not in it:\n{}\nIn it, and not found:\n{}",
+        "tests/it/tidy/circles.txt has the known circles.\nFound, and not in it:\n{}\nIn it, and not found:\n{}",
         lines(&new),
         lines(&gone)
     );
+    assert!(
+        n_files <= MAX_CIRCLE_FILES,
+        "{n_files} files are in circles: lower the constant when an exception goes; never raise it"
+    );
+}
+
+/// The number of files in the line of a circle.
+fn files_in(line: &str) -> usize {
+    line.split(' ').skip(1).count()
 }
 
 fn lines(of: &[&String]) -> String {

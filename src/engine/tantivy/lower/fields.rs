@@ -89,9 +89,10 @@ impl Lowering<'_> {
     pub(super) fn in_part(&self, part: Part, text: &str) -> Result<Lowered, EngineError> {
         let mut ways = Vec::new();
         for field in fields_of(part) {
-            ways.push(match field.words {
-                true => self.contains(field.name, text),
-                false => self.equals(field.name, text, 0)?,
+            ways.push(if field.words {
+                self.contains(field.name, text)
+            } else {
+                self.equals(field.name, text, 0)?
             });
         }
         if let Some(name) = part.name() {

@@ -13,7 +13,7 @@ use orgtrail::upstream::Quota;
 use rusqlite::Connection;
 
 use super::World;
-use crate::view;
+use crate::engine_queries;
 
 /// The name of the credential that a repair uses.
 const REPAIR: &str = "env:REPAIR";
@@ -63,7 +63,8 @@ impl World {
     /// Every event of the index is listed and exported, the damaged ones as such. Gives how many are damaged.
     pub(crate) fn reads_everything(&mut self) -> usize {
         let (store, now) = (self.store(), self.clock.now());
-        let view::Asked { view, caller } = view::Asked::index(&self.parts().index);
+        let engine_queries::Asked { view, caller } =
+            engine_queries::Asked::index(&self.parts().index);
         let question = Question {
             query: Query::All,
             range: Range::default(),
@@ -133,7 +134,7 @@ impl World {
         let clock = self.local_clock.clone();
         let parts = self.parts();
         let damaged = orgtrail::query::parse("problem:damaged", clock.now()).unwrap();
-        let asked = view::Asked::index(&parts.index);
+        let asked = engine_queries::Asked::index(&parts.index);
         // Without any problem there is no such field.
         if !matches!(asked.count(&damaged, Range::default()), Ok(1..)) {
             return;
@@ -141,7 +142,7 @@ impl World {
         parts.index.clear(parts.store.head()).unwrap();
         let mut indexing = Indexing::new(parts.store.clone(), parts.index.clone(), clock);
         indexing.catch_up().unwrap();
-        let asked = view::Asked::index(&parts.index);
+        let asked = engine_queries::Asked::index(&parts.index);
         let left = asked.count(&damaged, Range::default());
         assert!(!matches!(left, Ok(1..)), "{left:?}");
     }

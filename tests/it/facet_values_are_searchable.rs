@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 
 /// Texts that are spelled in many ways, very long, or something else in another field.
 fn texts() -> Vec<String> {
@@ -82,7 +82,7 @@ fn quoted(value: &Value) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_row_of_a_facet_finds_the_events_that_it_counts() {
-    let mut desk = Desk::new().await;
+    let mut desk = Desk::on_both_engines().await;
     let texts = texts();
     let mut entries: Vec<String> = (0..)
         .zip(&texts)
@@ -116,7 +116,7 @@ async fn each_row_of_a_facet_finds_the_events_that_it_counts() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_number_is_one_row_however_it_is_spelled() {
-    let mut desk = Desk::new().await;
+    let mut desk = Desk::on_both_engines().await;
     let values = [
         "\"0200\"",
         "\"+200\"",
@@ -163,7 +163,7 @@ async fn a_number_is_one_row_however_it_is_spelled() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_holds_what_its_ends_say_however_far_apart_events_are() {
-    let mut desk = Desk::new().await;
+    let mut desk = Desk::on_both_engines().await;
     let times = [
         "0000-01-01T00:00:00Z",
         "1970-01-01T00:00:00Z",

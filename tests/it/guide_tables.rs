@@ -3,9 +3,9 @@
 use reqwest::StatusCode;
 use url::form_urlencoded::byte_serialize;
 
-use crate::desk::Desk;
+use crate::fixture_log::Desk;
 use crate::guide::page;
-use crate::newcomer::patient_limits;
+use crate::guide_commands::patient_limits;
 use crate::tell;
 
 /// A service with a history of everything.

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use orgtrail::poll::Settings;
 use orgtrail_simulator::{Faults, SimConfig};
 
-use crate::drive::{Plan, World, start};
+use crate::manual_clock::{Plan, World, start};
 
 /// Found by seed 11 of the simulation. History is read back from the first live window as soon as that has begun; when upstream's
 /// `Date` then makes it a window of the future, it is given up, and the next one began at its own present.

@@ -7,8 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::access::{ApiToken, Auth, Grant, PrincipalLimits};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
-use orgtrail::engine::Engine;
 use orgtrail::engine::tantivy::{Faults, Index};
+use orgtrail::engine::{Engine, Memory};
 use orgtrail::event::{Arrival, AuditEvent};
 use orgtrail::follow::index::Indexing;
 use orgtrail::health::Board;
@@ -35,6 +35,14 @@ pub(crate) struct Desk {
     http: reqwest::Client,
     stop: CancellationToken,
     server: JoinSet<()>,
+    /// Answers the same questions from the plain engine.
+    other: Option<OtherEngine>,
+}
+
+/// The plain engine over the same log, behind the same routes.
+struct OtherEngine {
+    memory: Memory,
+    url: String,
 }
 
 impl Desk {
@@ -44,6 +52,24 @@ impl Desk {
 
     pub(crate) async fn with_limits(limits: Limits) -> Self {
         Self::with(limits, Faults::default(), Auth::None).await
+    }
+
+    /// Whose every answer is checked to be the same from both engines, Tantivy and the one in memory.
+    pub(crate) async fn on_both_engines() -> Self {
+        let mut desk = Self::new().await;
+        let memory = Memory::default();
+        let app = AppState::new(
+            desk.store.clone(),
+            Engine::Memory(memory.clone()),
+            Board::default(),
+            Clock::system(),
+            access(&desk.data_dir(), Auth::None),
+        );
+        let (url, listener) = listener().await;
+        desk.server
+            .spawn(http::serve(listener, app, desk.stop.clone()));
+        desk.other = Some(OtherEngine { memory, url });
+        desk
     }
 
     /// With entries whose documents cannot be made.
@@ -92,8 +118,7 @@ impl Desk {
             access(&data, auth),
         )
         .with_limits(limits);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (url, listener) = listener().await;
         let stop = CancellationToken::new();
         let mut server = JoinSet::new();
         server.spawn(http::serve(listener, app, stop.clone()));
@@ -106,6 +131,7 @@ impl Desk {
             http: reqwest::Client::new(),
             stop,
             server,
+            other: None,
         }
     }
 
@@ -114,7 +140,20 @@ impl Desk {
         Self::of_history_with(events, Limits::default()).await
     }
 
+    /// The same history on both engines.
+    pub(crate) async fn of_history_on_both_engines(events: u64) -> Self {
+        let mut desk = Self::on_both_engines().await;
+        desk.keep_history(events);
+        desk
+    }
+
     pub(crate) async fn of_history_with(events: u64, limits: Limits) -> Self {
+        let mut desk = Self::with_limits(limits).await;
+        desk.keep_history(events);
+        desk
+    }
+
+    fn keep_history(&mut self, events: u64) {
         let config = SimConfig {
             events,
             accounts: 3,
@@ -123,12 +162,10 @@ impl Desk {
         };
         let clock = Clock::system();
         let simulator = Simulator::new(config, clock.reader());
-        let mut desk = Self::with_limits(limits).await;
         for source in simulator.sources() {
-            desk.keep(&source, &simulator.entries(&source, clock.now()));
+            self.keep(&source, &simulator.entries(&source, clock.now()));
         }
-        desk.search_all();
-        desk
+        self.search_all();
     }
 
     /// Keeps entries, in this order.
@@ -172,6 +209,9 @@ impl Desk {
     pub(crate) fn search_all(&mut self) {
         self.indexing.catch_up().unwrap();
         assert_eq!(self.index.checkpoint(), self.store.head());
+        if let Some(other) = &self.other {
+            other.add_new(&self.events());
+        }
     }
 
     /// Every event, in the order of arrival.
@@ -184,7 +224,14 @@ impl Desk {
 
     pub(crate) async fn ask(&self, path: &str) -> (StatusCode, String) {
         let answer = self.open(path).await;
-        (answer.status(), answer.text().await.unwrap())
+        let answer = (answer.status(), answer.text().await.unwrap());
+        if let Some(other) = &self.other {
+            let url = format!("{}{path}", other.url);
+            let second = self.http.get(url).send().await.unwrap();
+            let second = (second.status(), second.text().await.unwrap());
+            assert_eq!(comparable(&second), comparable(&answer), "{path}");
+        }
+        answer
     }
 
     /// An answer whose body is still to be read.
@@ -197,6 +244,11 @@ impl Desk {
         let (status, body) = self.ask(path).await;
         assert_eq!(status, StatusCode::OK, "{path}: {body}");
         serde_json::from_str(&body).unwrap()
+    }
+
+    pub(crate) async fn count(&self, question: &str) -> u64 {
+        let answer = self.get(&format!("/v1/count?{question}")).await;
+        answer["count"].as_u64().unwrap()
     }
 
     /// Where everything is kept.
@@ -214,8 +266,47 @@ impl Desk {
     /// Stops answering, and waits until it has.
     pub(crate) async fn stop(&mut self) {
         self.stop.cancel();
-        self.server.join_next().await.unwrap().unwrap();
+        while let Some(ended) = self.server.join_next().await {
+            ended.unwrap();
+        }
     }
+}
+
+impl OtherEngine {
+    /// Adds the events that it does not have yet, each with the revision that it replaces.
+    fn add_new(&self, events: &[AuditEvent]) {
+        let known = Engine::Memory(self.memory.clone()).view().seq();
+        let added = events.iter().enumerate();
+        let added = added.filter(|(_, event)| event.seq > known);
+        self.memory.add_all(added.map(|(at, event)| {
+            let is_same = |other: &&AuditEvent| {
+                event.revision > 0 && other.source == event.source && other.id == event.id
+            };
+            let replaced = events[..at].iter().rfind(is_same);
+            (event, replaced.map(|event| event.seq))
+        }));
+    }
+}
+
+/// An address, and who listens there.
+async fn listener() -> (String, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (url, listener)
+}
+
+/// What two engines must answer alike: all but the time of the answer, which is also in cursors and in what is proven as of then.
+fn comparable((status, body): &(StatusCode, String)) -> (StatusCode, Value) {
+    let mut body = serde_json::from_str(body).unwrap_or_else(|_| Value::from(body.as_str()));
+    if let Value::Object(members) = &mut body {
+        members.remove("coverage");
+        for cursor in ["next_cursor", "previous_cursor"] {
+            if let Some(cursor) = members.get_mut(cursor) {
+                *cursor = Value::Bool(cursor.is_string());
+            }
+        }
+    }
+    (*status, body)
 }
 
 /// Access with no limits that a test could meet.

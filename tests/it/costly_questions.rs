@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use url::form_urlencoded::byte_serialize;
 
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 use crate::tell;
 
 /// How many entries there are, and how many values each has that no other has.

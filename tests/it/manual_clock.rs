@@ -25,7 +25,7 @@ use orgtrail_simulator::{SimConfig, Simulator};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::view;
+use crate::engine_queries;
 
 /// Where every clock that is moved by hand begins.
 pub(crate) fn start() -> DateTime<Utc> {
@@ -473,7 +473,8 @@ impl World {
             now,
         );
         lines.push(serde_json::to_string(&coverage.unwrap()).unwrap());
-        let view::Asked { view, caller } = view::Asked::index(&self.parts().index);
+        let engine_queries::Asked { view, caller } =
+            engine_queries::Asked::index(&self.parts().index);
         for query in [
             "",
             "action.type:create",

@@ -18,8 +18,8 @@ use orgtrail::search::check_names;
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use crate::engine_queries::{Asked, in_memory};
 use crate::reference::{Entry, counted_values, matches, now};
-use crate::view::{Asked, in_memory};
 
 /// An index of some entries, committed after each of the given numbers of them.
 pub(crate) fn indexed(dir: &Path, entries: &[Entry], cuts: &[usize]) -> Index {

@@ -13,7 +13,7 @@ use orgtrail::clock::Clock;
 use orgtrail::http::Limits;
 use orgtrail_simulator::{CursorForm, SimConfig};
 
-use crate::desk::Desk;
+use crate::fixture_log::Desk;
 use crate::guide::{Block, page, pages};
 use crate::harness::Upstream;
 use crate::{skip_slow_tests, tell};

@@ -6,7 +6,7 @@ use orgtrail::poll::BackfillSince;
 use orgtrail::position::Source;
 use orgtrail_simulator::{Faults, SimConfig};
 
-use crate::drive::{Plan, World};
+use crate::manual_clock::{Plan, World};
 
 /// A quiet upstream without history whose accounts are called every minute.
 async fn world(change: impl FnOnce(&mut SimConfig, &mut Plan)) -> World {

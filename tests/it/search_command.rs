@@ -7,7 +7,7 @@ use chrono::{SecondsFormat, TimeDelta};
 use orgtrail::clock::Clock;
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 
 /// Everything that would do something to a terminal.
 const HOSTILE: &str = "evil\u{1b}]0;title\u{7}\u{1b}[31m\u{9b}2J\r\u{202e}";

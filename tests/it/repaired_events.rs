@@ -5,7 +5,7 @@ use orgtrail::store::{FILE_NAME, Store};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, account};
+use crate::fixture_log::{Desk, account};
 
 fn entry(n: u64, revision: u64) -> String {
     json!({"id": format!("id-{n}"), "action": {"time": format!("2026-08-03T08:00:{n:02}Z")},

@@ -37,7 +37,7 @@ impl World {
             balance.is_empty(),
             "missing (more than 0) or held too often (less) are {balance:#?}"
         );
-        let asked = crate::view::Asked::index(&self.parts().index);
+        let asked = crate::engine_queries::Asked::index(&self.parts().index);
         assert_eq!(asked.view.seq(), store.head(), "the index is behind");
         assert_eq!(
             asked.count(&Query::All, Range::default()).unwrap(),

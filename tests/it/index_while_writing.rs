@@ -19,11 +19,11 @@ use orgtrail::store::{Page, SourceSeen, Store, Then};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
-use crate::meaning::{
+use crate::engine_queries::Asked;
+use crate::engine_vs_reference::{
     EDGES, NAMES, any_entry, any_question, by_value, expected, over_time, walked,
 };
 use crate::reference::{Entry, now};
-use crate::view::Asked;
 
 /// What happens to a log and its index.
 #[derive(Debug, Clone)]

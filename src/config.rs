@@ -37,6 +37,7 @@ pub use self::error::{ConfigError, Mistake};
 use self::reader::Reader;
 use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
 use crate::position::Source;
+use crate::tls::TlsFiles;
 
 /// The largest configuration file that is read.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -75,6 +76,8 @@ pub struct HttpConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// Which of their headers are.
     pub forwarded_header: ForwardedHeader,
+    /// The certificate by which clients reach the service over TLS; without one, it speaks HTTP in clear.
+    pub tls: Option<TlsFiles>,
     /// How long the access log is kept; at least a day.
     pub access_log: TimeDelta,
     /// `[http.limits]`: what one principal may take.

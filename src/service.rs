@@ -41,6 +41,7 @@ use crate::scrub::Scrub;
 use crate::store::{AccessStore, QuotaRow, SourceSeen, Store};
 use crate::supervisor::Supervisor;
 use crate::task;
+use crate::tls::{PinnedCertificates, Reloaded, Tls};
 use crate::upstream::{Quota, ReadToken, Saved, Timeouts, Upstream};
 
 use self::history::Look;
@@ -69,25 +70,31 @@ pub struct Service {
     owner: OwnerSecret,
     /// How many connections clients may have.
     connections: usize,
+    tls: Option<Tls>,
     clock: Clock,
 }
 
 /// Changes a service while it runs.
 pub struct Reloading {
     access: Access,
+    tls: Option<Tls>,
     clock: Clock,
 }
 
 impl Reloading {
-    /// Uses what can be changed of `config`: see [`Config::take_over`].
+    /// Uses what can be changed of `config`: see [`Config::take_over`]. Gives what came of reading the certificate again, if
+    /// there is one.
     ///
     /// # Errors
     /// When the machine's TLS roots cannot be read. Then nothing is changed.
-    pub fn apply(&self, config: &Config) -> Result<()> {
+    pub async fn apply(&self, config: &Config) -> Result<Option<Reloaded>> {
         let before = self.access.settings();
         let settings = access_settings(&config.http, Some(&before), &self.clock)?;
         self.access.change(settings);
-        Ok(())
+        Ok(match (&self.tls, &config.http.tls) {
+            (Some(tls), Some(files)) => Some(tls.reload(files.clone()).await),
+            _ => None,
+        })
     }
 }
 
@@ -105,6 +112,7 @@ impl Service {
     pub fn reloading(&self) -> Reloading {
         Reloading {
             access: self.access.clone(),
+            tls: self.tls.clone(),
             clock: self.clock.clone(),
         }
     }
@@ -126,6 +134,7 @@ impl Service {
             question_time,
             owner,
             connections,
+            tls,
             clock,
         } = self;
         let followers = FollowerBoard::default();
@@ -142,6 +151,7 @@ impl Service {
                 connections,
                 ..Limits::for_questions_of(question_time)
             })
+            .with_tls(tls.clone())
             .with_followers(followers.clone());
         let indexing = Indexing::new(store.clone(), index, clock.clone());
         let clock_of_access = clock.clone();
@@ -159,6 +169,13 @@ impl Service {
             watch::watch(history, stop_watch).await;
             Ok(())
         });
+        if let Some(tls) = tls {
+            let stop = stop_taking.clone();
+            taking.spawn(async move {
+                tls.keep(stop).await;
+                Ok(())
+            });
+        }
         let (keys_of, stop_keys) = (access.clone(), stop_taking.clone());
         taking.spawn(async move {
             keys_of.keep_keys(stop_keys).await;
@@ -291,6 +308,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     let history = Look::new(store.clone(), board.clone(), settings, clock.clone())?;
     let owner = OwnerSecret::random();
     let access = access(config, &owner, &clock)?;
+    let tls = tls(config, &clock)?;
     Ok(Service {
         data_dir: config.data_dir.clone(),
         store,
@@ -303,8 +321,22 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         question_time: config.http.limits.question_time,
         owner,
         connections,
+        tls,
         clock,
     })
+}
+
+/// The certificate, if there is one. Commands find out in the data directory whether they need TLS.
+fn tls(config: &Config, clock: &Clock) -> Result<Option<Tls>> {
+    let dir = &config.data_dir;
+    match &config.http.tls {
+        Some(files) => Tls::open(files.clone(), Some(dir.clone()), clock.clone()).map(Some),
+        None => {
+            let removed = PinnedCertificates::remove(dir);
+            removed.context("could not remove the note of an earlier certificate")?;
+            Ok(None)
+        }
+    }
 }
 
 /// Who may ask, and where their tokens and the access log are.

@@ -1,5 +1,6 @@
 //! `orgtrail status`: how each source is doing, and what is proven of it.
 
+mod certificate;
 mod show;
 mod verify;
 
@@ -86,7 +87,10 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
         return verify::run(args, source, config);
     }
     let (sources, coverage) = match args.reach.answerer(config)? {
-        Answerer::Server(server) => ask(&server)?,
+        Answerer::Server(server) => {
+            certificate::tell(&server)?;
+            ask(&server)?
+        }
         Answerer::Dir(dir) => look_recorded(&dir)?,
     };
     let rows = join(sources, coverage);

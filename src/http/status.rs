@@ -22,6 +22,7 @@ use crate::position::{Seq, rfc3339};
 use crate::status::{self, SourceStatus};
 use crate::store::DiskProblem;
 use crate::task;
+use crate::tls::{TlsStatus, Validity};
 
 /// All sources.
 #[derive(Serialize)]
@@ -45,6 +46,31 @@ pub(super) struct Ready {
     /// Those that have made a turn since the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     followers: Option<Vec<FollowerLag>>,
+    /// `None` without TLS, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<CertificateState>,
+}
+
+/// The certificate in use.
+#[derive(Serialize)]
+struct CertificateState {
+    names: Vec<String>,
+    not_before: String,
+    expires_at: String,
+    /// Since when its files hold something that cannot be used, if they do. The reason is in the log of the service: it names
+    /// files.
+    renewal_refused_since: Option<String>,
+}
+
+impl From<TlsStatus> for CertificateState {
+    fn from(status: TlsStatus) -> Self {
+        Self {
+            names: status.certificate.names,
+            not_before: rfc3339(status.certificate.not_before),
+            expires_at: rfc3339(status.certificate.not_after),
+            renewal_refused_since: status.refused_since.map(rfc3339),
+        }
+    }
 }
 
 /// How far a follower of the log has come.
@@ -157,6 +183,7 @@ pub(super) async fn readyz(
                 verified_at: state.full_at.map(rfc3339),
             }),
             followers: principal.as_ref().map(|_| followers(app)),
+            certificate: principal.as_ref().and_then(|_| certificate(app)),
         })
     });
     Ok(Json(ready.await?))
@@ -165,6 +192,11 @@ pub(super) async fn readyz(
 fn followers(app: &AppState) -> Vec<FollowerLag> {
     let states = app.followers.states(app.store.head());
     states.into_iter().map(FollowerLag::from).collect()
+}
+
+fn certificate(app: &AppState) -> Option<CertificateState> {
+    let status = app.tls.as_ref()?.status(app.clock.now());
+    Some(status.into())
 }
 
 /// What an operator should look at, without the names of what is concerned.
@@ -179,7 +211,24 @@ fn problems(app: &AppState) -> Vec<&'static str> {
         app.engine.is_rebuilding().then_some("rebuild"),
         disk.map(DiskProblem::as_str),
     ];
-    problems.into_iter().flatten().collect()
+    let tls = app.tls.as_ref().map(|tls| tls.status(app.clock.now()));
+    let of_certificate = tls.iter().flat_map(problems_of_certificate);
+    problems
+        .into_iter()
+        .flatten()
+        .chain(of_certificate)
+        .collect()
+}
+
+fn problems_of_certificate(status: &TlsStatus) -> impl Iterator<Item = &'static str> + use<> {
+    let validity = match status.validity {
+        Validity::Valid => None,
+        Validity::ExpiresSoon => Some("certificate expires soon"),
+        Validity::Expired => Some("certificate expired"),
+        Validity::NotYetValid => Some("certificate not valid yet"),
+    };
+    let refused = status.refused_since.map(|_| "certificate renewal refused");
+    validity.into_iter().chain(refused)
 }
 
 #[cfg(test)]

@@ -60,6 +60,7 @@ mod sigma;
 mod simulation;
 mod tails;
 mod tidy;
+mod tls;
 mod unstuck;
 mod v4;
 mod verify;

@@ -21,7 +21,7 @@ use crate::engine::Scope;
 use crate::position::Source;
 use crate::status::{self, SourceStatus};
 use crate::store::Store;
-use crate::terminal::{harmless_json, say};
+use crate::terminal::{harmless_json, note, say};
 
 /// Shown with `--help`.
 const EXAMPLES: &str = "\
@@ -88,7 +88,11 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     }
     let (sources, coverage) = match args.reach.answerer(config)? {
         Answerer::Server(server) => {
-            certificate::tell(&server)?;
+            // A service that is not ready does not say it.
+            let ready = get(&server, "/readyz", &[]).unwrap_or_default();
+            for line in certificate::lines(&ready) {
+                note(line)?;
+            }
             ask(&server)?
         }
         Answerer::Dir(dir) => look_recorded(&dir)?,

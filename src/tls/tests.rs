@@ -1,3 +1,5 @@
+//! Certificates and keys as they may be found in files, and renewals of them.
+
 use std::path::Path;
 
 use chrono::{DateTime, Datelike as _, TimeDelta, Utc};

@@ -44,7 +44,7 @@ async fn tls_1_3_and_1_2_are_spoken_with_http2_or_http1() {
             .unwrap();
         let (_, session) = stream.get_ref();
         assert_eq!(session.alpn_protocol(), Some(protocol.as_bytes()));
-        assert_eq!(session.protocol_version(), Some(version.version()));
+        assert_eq!(session.protocol_version(), Some(version.version));
     }
     // Whoever knows neither is not answered in a protocol that it does not speak.
     let other = authority.connect(address, &[&TLS13], &["spdy/3"]).await;
@@ -97,7 +97,7 @@ async fn tls_1_1_and_plain_http_are_refused_at_once() {
     let authority = Authority::new();
     let desk = Desk::over_tls(Limits::default(), authority.good().tls()).await;
     let begun = Instant::now();
-    let mut hello = vec![0x01, 0x00, 0x00, 0x2d, 0x03, 0x02];
+    let mut hello = vec![0x01, 0x00, 0x00, 0x2b, 0x03, 0x02];
     hello.extend([7; 32]);
     hello.extend([0x00, 0x00, 0x04, 0xc0, 0x13, 0x00, 0x2f, 0x01, 0x00]);
     let mut record = vec![0x16, 0x03, 0x01, 0x00, hello.len() as u8];

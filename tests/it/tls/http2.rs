@@ -122,7 +122,9 @@ async fn a_flood_of_resets_ends_its_connection_and_no_other() {
         assert!(sent < 100_000, "the connection goes on");
     }
     let ended = connection.end().await.unwrap_err();
-    assert_eq!(ended.reason(), Some(Reason::ENHANCE_YOUR_CALM), "{ended}");
+    // What the server says last is lost when the client is still writing.
+    let is_calmed = ended.reason() == Some(Reason::ENHANCE_YOUR_CALM);
+    assert!(is_calmed || ended.is_io(), "{ended}");
     let status = other.status(request("/v1/me", &token)).await;
     assert_eq!(status.unwrap(), StatusCode::OK);
 }

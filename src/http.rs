@@ -9,6 +9,7 @@ mod access_writer;
 mod admission;
 mod assertion;
 mod bucket;
+mod certificate;
 mod connection;
 mod cors;
 mod counted;
@@ -19,6 +20,7 @@ mod failures;
 mod fair;
 mod guard;
 mod limit;
+mod metrics;
 mod panics;
 mod params;
 mod people;
@@ -35,6 +37,7 @@ mod status;
 mod strangers;
 mod stream;
 mod tally;
+mod trouble;
 mod v4;
 
 use std::sync::Arc;
@@ -58,6 +61,7 @@ use crate::clock::{Cancel, Clock, Deadline};
 use crate::engine::Engine;
 use crate::follow::board::FollowerBoard;
 use crate::health::Board;
+use crate::metrics::Metrics;
 use crate::search::Pivot;
 use crate::store::Store;
 use crate::tls::Tls;
@@ -71,6 +75,7 @@ use self::admission::{
 use self::connection::{Answering, Client, Timeouts};
 use self::fair::FairPermits;
 use self::guard::{Needs, Required};
+use self::metrics::Scrapes;
 use self::panics::Panics;
 use self::problem::Problem;
 use self::response_memory::ResponseMemory;
@@ -85,6 +90,8 @@ pub struct AppState {
     engine: Engine,
     board: Board,
     followers: FollowerBoard,
+    metrics: Metrics,
+    scrapes: Scrapes,
     clock: Clock,
     access: Access,
     limits: Limits,
@@ -118,6 +125,8 @@ impl AppState {
             engine,
             board,
             followers: FollowerBoard::default(),
+            metrics: Metrics::default(),
+            scrapes: Scrapes::default(),
             clock,
             access,
             limits: Limits::default(),
@@ -147,6 +156,12 @@ impl AppState {
     #[must_use]
     pub fn with_tls(self, tls: Option<Tls>) -> Self {
         Self { tls, ..self }
+    }
+
+    /// With the metrics that `/metrics` reports, to which the routes add theirs.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// With other limits than the usual ones.
@@ -189,6 +204,7 @@ fn router(state: AppState) -> Router {
         guard::check_unknown,
     );
     let exports = Router::new().route("/v1/export", get(export::export));
+    let monitoring = Router::new().route("/metrics", get(metrics::scrape));
     let administration = Router::new().route("/v1/access-log", get(access_log::list));
     // Without a credential: for clients that have none yet, and for operators.
     let session = Router::new().route("/v1/session", post(session::begin).delete(session::end));
@@ -196,12 +212,19 @@ fn router(state: AppState) -> Router {
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz));
     let panics = state.panics.clone();
+    let measure = middleware::from_fn_with_state(state.clone(), metrics::measure);
     let questions = questions().merge(v4::routes());
     guarded(questions, Required::With(Permission::Search), "search")
         .merge(guarded(
             exports,
             Required::With(Permission::Export),
             "export",
+        ))
+        .route_layer(measure)
+        .merge(guarded(
+            monitoring,
+            Required::With(Permission::Metrics),
+            "metrics",
         ))
         .merge(guarded(
             administration,

@@ -258,6 +258,7 @@ fn each_technology_has_one_user() {
         ("governor", "upstream"),
         ("sfv", "upstream"),
         ("x509_parser", "tls"),
+        ("prometheus_client", "metrics"),
     ];
     for file in source_files() {
         let inner = file.inner.with_extension("");

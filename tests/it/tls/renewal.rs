@@ -178,7 +178,7 @@ async fn commands_reach_their_service_by_its_own_certificate_whatever_its_names(
         .configuration(dir.path())
         .replace("auth = \"none\"\n", "");
     let served = Served::start(dir.path(), &with_tls(&config, dir.path()));
-    served.until("The service is up.");
+    served.until("Service started.");
     let asks_all = || {
         assert!(command(&data, &["health"]).0.contains("\"status\":\"ok\""));
         let (_, said) = command(&data, &["status"]);
@@ -218,7 +218,7 @@ async fn commands_do_not_send_their_secret_to_a_server_with_another_certificate(
     authority.good().write(dir.path());
     let config = with_tls(&upstream.configuration(dir.path()), dir.path());
     let served = Served::start(dir.path(), &config);
-    served.until("The service is up.");
+    served.until("Service started.");
     // As if the service had another one than the owner of the data directory knows.
     std::fs::write(data.join("orgtrail.certificate"), "0".repeat(64)).unwrap();
     let health = Command::new(env!("CARGO_BIN_EXE_orgtrail"))

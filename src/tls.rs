@@ -9,20 +9,12 @@ mod error;
 mod files;
 mod pem;
 mod pinned;
+mod provider;
 #[cfg(test)]
 mod tests;
-
-use std::sync::Arc;
-
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use self::certificate::{Certificate, Validity};
 pub use self::current::{Reloaded, Tls, TlsStatus};
 pub use self::error::TlsError;
 pub use self::files::{Loaded, TlsFiles, load};
 pub use self::pinned::{PinnedCertificates, accepting_only};
-
-/// The cryptography, the same as of the client that asks Cloudflare.
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
-}

@@ -19,7 +19,7 @@ use super::certificate::{Certificate, Validity};
 use super::error::TlsError;
 use super::files::{Loaded, TlsFiles, fingerprint, load};
 use super::pinned::PinnedCertificates;
-use super::provider;
+use super::provider::provider;
 use crate::clock::Clock;
 use crate::position::rfc3339;
 use crate::sync::lock;

@@ -11,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::certificate::{Certificate, Link, link};
 use super::error::TlsError;
-use super::{pem, provider};
+use super::pem;
+use super::provider::provider;
 use crate::private;
 
 /// Where the certificate and its key are.

@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use sha2::{Digest as _, Sha256};
 
-use super::provider;
+use super::provider::provider;
 use crate::private;
 
 /// The file in the data directory.
@@ -29,7 +29,7 @@ pub struct PinnedCertificates(Vec<String>);
 
 impl PinnedCertificates {
     pub(super) fn of<'c>(certificates: impl Iterator<Item = &'c CertificateDer<'static>>) -> Self {
-        Self(certificates.map(|der| hash(der)).collect())
+        Self(certificates.map(hash).collect())
     }
 
     /// Those of the service that uses a data directory; `None` when it has none, so speaks without TLS.

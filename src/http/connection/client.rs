@@ -60,7 +60,7 @@ impl Connections {
 }
 
 /// One connection, for the handlers that answer on it.
-pub(in crate::http) struct Client {
+pub(crate) struct Client {
     address: IpAddr,
     is_tls: bool,
     close: CancellationToken,
@@ -80,22 +80,22 @@ struct Use {
 
 impl Client {
     /// The address of its client.
-    pub(in crate::http) fn address(&self) -> IpAddr {
+    pub(crate) fn address(&self) -> IpAddr {
         self.address
     }
 
     /// Whether it speaks TLS.
-    pub(in crate::http) fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         self.is_tls
     }
 
     /// Whether several requests are being answered on it at once, as HTTP/2 can.
-    pub(in crate::http) fn has_several_requests(&self) -> bool {
+    pub(crate) fn has_several_requests(&self) -> bool {
         lock(&self.use_).requests > 1
     }
 
     /// Closes the connection at once; what is being answered is cancelled.
-    pub(in crate::http) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.close.cancel();
     }
 

@@ -24,13 +24,13 @@ use crate::sync::lock;
 
 /// The times after which a connection is closed.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::http) struct Timeouts {
+pub(crate) struct Timeouts {
     /// For the handshake of TLS.
-    pub(in crate::http) handshake: Duration,
+    pub(crate) handshake: Duration,
     /// For receiving the head of a request, from the end of the answer before it; so it closes idle connections, too.
-    pub(in crate::http) request_header: Duration,
+    pub(crate) request_header: Duration,
     /// For a write during which the client reads nothing.
-    pub(in crate::http) write_stall: Duration,
+    pub(crate) write_stall: Duration,
 }
 
 /// The most bytes of a request's head that are read: longer addresses and headers are refused.

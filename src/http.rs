@@ -72,7 +72,7 @@ use self::admission::{
     Exports, MAX_LONG_QUESTIONS, MAX_PIECES, MAX_QUESTIONS, MAX_TAIL_PATTERNS_KIB, MAX_WAITING,
     SPARE_CONNECTIONS,
 };
-use self::connection::{Answering, Client, Timeouts};
+use self::connection::{Answering, Client, ConnectionTimeouts};
 use self::fair::FairPermits;
 use self::guard::{Needs, Required};
 use self::metrics::Scrapes;
@@ -282,7 +282,7 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
         ..state
     };
     let cut = CancellationToken::new();
-    let timeouts = Timeouts {
+    let timeouts = ConnectionTimeouts {
         handshake: state.limits.handshake,
         request_header: state.limits.request_header,
         write_stall: state.limits.write_stall,

@@ -7,9 +7,9 @@ use anyhow::{Result, anyhow, bail};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use super::load;
 use super::setup::{self, Severity};
 use super::signals::Signals;
+use super::start::load;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::{self, Reloading};
@@ -94,7 +94,7 @@ async fn reload(path: &Path, running: &mut Config, reloading: &Reloading) {
             warn!(
                 config = %path.display(),
                 error = %error,
-                "SIGHUP: the configuration cannot be read. The service goes on with what it has."
+                "SIGHUP: reading the configuration failed. The service continues with the old one."
             );
             return;
         }
@@ -104,7 +104,7 @@ async fn reload(path: &Path, running: &mut Config, reloading: &Reloading) {
     let certificate = match reloading.apply(&merged).await {
         Ok(certificate) => certificate,
         Err(error) => {
-            warn!(error = %error, "SIGHUP: the configuration cannot be used. The service goes on with what it has.");
+            warn!(error = %error, "SIGHUP: the new configuration is unusable. The service continues with the old one.");
             return;
         }
     };
@@ -123,7 +123,7 @@ async fn reload(path: &Path, running: &mut Config, reloading: &Reloading) {
     match (reloaded.is_empty(), restart.is_empty()) {
         (true, true) => {
             info!(
-                "SIGHUP: nothing needs a reload. Token files and the certificate are read again when they change."
+                "SIGHUP: the configuration is unchanged. Token files and the certificate are read again when they change."
             );
         }
         (false, true) => info!(reloaded, "SIGHUP: the configuration was reloaded."),

@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 pub(super) use self::client::Client;
 use self::client::Connections;
 use self::handshake::{shake_hands, speaks_h2};
-pub(super) use self::protocol::Timeouts;
+pub(super) use self::protocol::ConnectionTimeouts;
 use self::protocol::{answer_http1, answer_http2};
 use self::socket::Connection;
 use super::panics::Panics;
@@ -45,7 +45,7 @@ pub(super) struct Answering {
     pub(super) router: Router,
     /// The certificate; without one, HTTP/1.1 is spoken in clear.
     pub(super) tls: Option<Tls>,
-    pub(super) timeouts: Timeouts,
+    pub(super) timeouts: ConnectionTimeouts,
     pub(super) panics: Panics,
 }
 

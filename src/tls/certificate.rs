@@ -95,15 +95,15 @@ impl Validity {
 }
 
 /// Who issued a certificate, and to whom: as they are compared in a chain.
-pub(super) struct Link {
+pub(super) struct ChainLink {
     pub(super) subject: Vec<u8>,
     pub(super) issuer: Vec<u8>,
 }
 
 /// Reads that of one certificate of a chain. The error ends the sentence "this certificate …".
-pub(super) fn link(der: &[u8]) -> Result<Link, String> {
+pub(super) fn link(der: &[u8]) -> Result<ChainLink, String> {
     let parsed = parse(der)?;
-    Ok(Link {
+    Ok(ChainLink {
         subject: parsed.subject().as_raw().to_vec(),
         issuer: parsed.issuer().as_raw().to_vec(),
     })

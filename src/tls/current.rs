@@ -37,8 +37,8 @@ pub struct Tls(Arc<Inner>);
 
 struct Inner {
     config: Arc<ServerConfig>,
-    served: Arc<Served>,
-    state: Mutex<State>,
+    served: Arc<ServedCertificate>,
+    state: Mutex<TlsState>,
     /// Held while the files are tried.
     trying: Mutex<()>,
     /// The data directory, in which commands find out which certificate the service has.
@@ -46,7 +46,7 @@ struct Inner {
     clock: Clock,
 }
 
-struct State {
+struct TlsState {
     files: TlsFiles,
     certificate: Certificate,
     /// The content of the files that was tried last.
@@ -91,7 +91,7 @@ impl Tls {
             certified,
             ..
         } = load(&files)?;
-        let served = Arc::new(Served(Mutex::new(certified)));
+        let served = Arc::new(ServedCertificate(Mutex::new(certified)));
         let resolver = Arc::clone(&served) as Arc<dyn ResolvesServerCert>;
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13, &TLS12])?
@@ -101,7 +101,7 @@ impl Tls {
         let tls = Self(Arc::new(Inner {
             config: Arc::new(config),
             served,
-            state: Mutex::new(State {
+            state: Mutex::new(TlsState {
                 files,
                 certificate,
                 tried,
@@ -258,15 +258,15 @@ fn refuse_worse(
 
 /// What is served: asked by rustls for each handshake.
 #[derive(Debug)]
-struct Served(Mutex<Arc<CertifiedKey>>);
+struct ServedCertificate(Mutex<Arc<CertifiedKey>>);
 
-impl Served {
+impl ServedCertificate {
     fn get(&self) -> Arc<CertifiedKey> {
         Arc::clone(&lock(&self.0))
     }
 }
 
-impl ResolvesServerCert for Served {
+impl ResolvesServerCert for ServedCertificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.get())
     }

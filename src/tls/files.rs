@@ -9,7 +9,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{Error, InconsistentKeys};
 use sha2::{Digest as _, Sha256};
 
-use super::certificate::{Certificate, Link, link};
+use super::certificate::{Certificate, ChainLink, link};
 use super::error::TlsError;
 use super::pem;
 use super::provider::provider;
@@ -34,10 +34,10 @@ pub struct Loaded {
 }
 
 /// One certificate of the chain, and the line on which it begins.
-struct Linked {
+struct ChainedCertificate {
     line: usize,
     der: CertificateDer<'static>,
-    link: Link,
+    link: ChainLink,
 }
 
 /// Reads both files and checks them. Whether the certificate is valid at some time is not looked at here.
@@ -73,7 +73,7 @@ pub(super) fn fingerprint(files: &TlsFiles) -> Option<[u8; 32]> {
     Some(hash.finalize().into())
 }
 
-fn read_chain(path: &Path) -> Result<Vec<Linked>, TlsError> {
+fn read_chain(path: &Path) -> Result<Vec<ChainedCertificate>, TlsError> {
     let bytes = pem::read(path)?;
     let sections = pem::sections(path, &bytes)?;
     let mut chain = Vec::new();
@@ -83,7 +83,7 @@ fn read_chain(path: &Path) -> Result<Vec<Linked>, TlsError> {
         }
         let (_, der) = section.decode(path)?;
         let link = link(&der).map_err(|error| wrong_certificate(path, section.line, &error))?;
-        chain.push(Linked {
+        chain.push(ChainedCertificate {
             line: section.line,
             der: der.into(),
             link,
@@ -143,10 +143,10 @@ fn read_key(path: &Path) -> Result<Arc<dyn SigningKey>, TlsError> {
 /// Checks that the key is that of the first certificate.
 fn check_key(
     files: &TlsFiles,
-    chain: &[Linked],
+    chain: &[ChainedCertificate],
     key: &Arc<dyn SigningKey>,
 ) -> Result<(), TlsError> {
-    let fits = |linked: &Linked| {
+    let fits = |linked: &ChainedCertificate| {
         let one = CertifiedKey::new(vec![linked.der.clone()], Arc::clone(key));
         one.keys_match()
     };
@@ -178,7 +178,7 @@ fn check_key(
 }
 
 /// Checks that behind each certificate there is the one of its issuer.
-fn check_order(path: &Path, chain: &[Linked]) -> Result<(), TlsError> {
+fn check_order(path: &Path, chain: &[ChainedCertificate]) -> Result<(), TlsError> {
     let mut pairs = chain.iter().zip(chain.iter().skip(1));
     match pairs.find(|(one, next)| one.link.issuer != next.link.subject) {
         None => Ok(()),

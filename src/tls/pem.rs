@@ -54,7 +54,7 @@ fn read_bounded(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
 }
 
 /// One section.
-pub(super) struct Section<'f> {
+pub(super) struct PemSection<'f> {
     /// Such as `CERTIFICATE`.
     pub(super) label: &'f str,
     /// The line on which it begins, counted from 1.
@@ -63,7 +63,7 @@ pub(super) struct Section<'f> {
 }
 
 /// The sections of a file, in its order.
-pub(super) fn sections<'f>(path: &Path, bytes: &'f [u8]) -> Result<Vec<Section<'f>>, TlsError> {
+pub(super) fn sections<'f>(path: &Path, bytes: &'f [u8]) -> Result<Vec<PemSection<'f>>, TlsError> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Err(TlsError::in_file(
             path,
@@ -87,7 +87,7 @@ pub(super) fn sections<'f>(path: &Path, bytes: &'f [u8]) -> Result<Vec<Section<'
                 return Err(not_ended(path, line));
             }
             let text = &text[from..end];
-            sections.push(Section { label, line, text });
+            sections.push(PemSection { label, line, text });
         }
         start = end;
     }
@@ -101,7 +101,7 @@ pub(super) fn sections<'f>(path: &Path, bytes: &'f [u8]) -> Result<Vec<Section<'
     Ok(sections)
 }
 
-impl Section<'_> {
+impl PemSection<'_> {
     /// Whether it can be read with a password only.
     pub(super) fn is_encrypted(&self) -> bool {
         let mut lines = self.text.lines();

@@ -10,13 +10,13 @@ const OF_CERTIFICATE: &str = "certificate";
 /// The part of `/readyz` that is about it.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Ready {
+struct CertificateReport {
     problems: Vec<String>,
-    certificate: Option<Certificate>,
+    certificate: Option<CertificateAnswer>,
 }
 
 #[derive(Deserialize)]
-struct Certificate {
+struct CertificateAnswer {
     names: Vec<String>,
     expires_at: String,
     renewal_refused_since: Option<String>,
@@ -24,7 +24,7 @@ struct Certificate {
 
 /// Lines of what `/readyz` says of the certificate: when it expires, and what is wrong with it. None where nothing is said.
 pub(super) fn lines(ready: &str) -> Vec<String> {
-    let ready: Ready = serde_json::from_str(ready).unwrap_or_default();
+    let ready: CertificateReport = serde_json::from_str(ready).unwrap_or_default();
     let mut lines = Vec::new();
     if let Some(certificate) = &ready.certificate {
         lines.push(format!(

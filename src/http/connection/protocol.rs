@@ -24,7 +24,7 @@ use crate::sync::lock;
 
 /// The times after which a connection is closed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Timeouts {
+pub(crate) struct ConnectionTimeouts {
     /// For the handshake of TLS.
     pub(crate) handshake: Duration,
     /// For receiving the head of a request, from the end of the answer before it; so it closes idle connections, too.
@@ -68,7 +68,7 @@ pub(super) async fn answer_http1(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     router: Router,
     client: &Arc<Client>,
-    timeouts: Timeouts,
+    timeouts: ConnectionTimeouts,
     stop: &CancellationToken,
 ) -> hyper::Result<()> {
     let mut protocol = http1::Builder::new();
@@ -100,7 +100,7 @@ pub(super) async fn answer_http2(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     router: Router,
     client: &Arc<Client>,
-    timeouts: Timeouts,
+    timeouts: ConnectionTimeouts,
     stop: &CancellationToken,
     panics: &Panics,
 ) -> hyper::Result<()> {
@@ -111,7 +111,7 @@ pub(super) async fn answer_http2(
         async move { answer(&router, &client, request).await }
     });
     // Dropped at the end of the connection, and all of its requests with it.
-    let requests = Requests::new(panics.clone());
+    let requests = StreamTasks::new(panics.clone());
     let protocol = http2_builder(requests.clone());
     let mut answering = pin!(protocol.serve_connection(TokioIo::new(stream), service));
     let mut look = tokio::time::interval(
@@ -150,7 +150,7 @@ fn is_idle(client: &Client, longest: Duration) -> bool {
     idle.is_some_and(|since| since.elapsed() >= longest)
 }
 
-fn http2_builder(requests: Requests) -> http2::Builder<Requests> {
+fn http2_builder(requests: StreamTasks) -> http2::Builder<StreamTasks> {
     let mut protocol = http2::Builder::new(requests);
     protocol
         .timer(TokioTimer::new())
@@ -180,12 +180,12 @@ async fn answer(
 
 /// The requests of a connection of HTTP/2 that are being answered: each is a task that ends with the connection at the latest.
 #[derive(Clone)]
-struct Requests {
+struct StreamTasks {
     tasks: Arc<Mutex<JoinSet<()>>>,
     panics: Panics,
 }
 
-impl Requests {
+impl StreamTasks {
     fn new(panics: Panics) -> Self {
         Self {
             tasks: Arc::default(),
@@ -194,7 +194,7 @@ impl Requests {
     }
 }
 
-impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Requests {
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for StreamTasks {
     fn execute(&self, request: F) {
         let mut tasks = lock(&self.tasks);
         while let Some(ended) = tasks.try_join_next() {

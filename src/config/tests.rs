@@ -553,7 +553,7 @@ fn a_certificate_needs_its_key_and_a_key_its_certificate() {
         ),
         (
             "tls_cert = \"~/cert.pem\"",
-            "f:2:12: `~/cert.pem` is taken as it is written",
+            "f:2:12: `~` and `$` are not expanded in `~/cert.pem`",
         ),
         ("tls_cert = 1", "f:2:12: `tls_cert` wants a path in quotes"),
     ] {

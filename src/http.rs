@@ -9,6 +9,7 @@ mod access_writer;
 mod admission;
 mod assertion;
 mod bucket;
+mod certificate;
 mod connection;
 mod cors;
 mod counted;
@@ -38,6 +39,7 @@ mod status;
 mod strangers;
 mod stream;
 mod tally;
+mod trouble;
 mod v4;
 
 use std::sync::Arc;
@@ -64,6 +66,7 @@ use crate::health::Board;
 use crate::metrics::Metrics;
 use crate::search::Pivot;
 use crate::store::Store;
+use crate::tls::Tls;
 
 pub use self::access::{Access, AccessSettings};
 pub use self::admission::Limits;
@@ -71,7 +74,7 @@ use self::admission::{
     Exports, MAX_LONG_QUESTIONS, MAX_PIECES, MAX_QUESTIONS, MAX_TAIL_PATTERNS_KIB, MAX_WAITING,
     SPARE_CONNECTIONS,
 };
-use self::connection::ConnectionTimeouts;
+use self::connection::{Answering, Client, ConnectionTimeouts};
 use self::fair::FairPermits;
 use self::guard::{Needs, Required};
 use self::metrics::Scrapes;
@@ -108,6 +111,8 @@ pub struct AppState {
     tail_patterns: Arc<Semaphore>,
     response_memory: ResponseMemory,
     panics: Panics,
+    /// The certificate; without one, HTTP is spoken in clear.
+    tls: Option<Tls>,
     /// Cancelled when the service stops: exports and tails then end.
     stopping: CancellationToken,
     /// Cancels the work for one request when its client is gone.
@@ -140,6 +145,7 @@ impl AppState {
             tail_patterns: at_once(MAX_TAIL_PATTERNS_KIB),
             response_memory: ResponseMemory::default(),
             panics: Panics::default(),
+            tls: None,
             stopping: CancellationToken::new(),
             cancel: Cancel::default(),
         }
@@ -149,6 +155,12 @@ impl AppState {
     #[must_use]
     pub fn with_followers(self, followers: FollowerBoard) -> Self {
         Self { followers, ..self }
+    }
+
+    /// With TLS by this certificate.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// With the metrics that `/metrics` reports, to which the routes add theirs.
@@ -276,20 +288,19 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
     };
     let cut = CancellationToken::new();
     let timeouts = ConnectionTimeouts {
+        handshake: state.limits.handshake,
         request_header: state.limits.request_header,
         write_stall: state.limits.write_stall,
     };
-    let (most, panics) = (state.limits.connections, state.panics.clone());
+    let most = state.limits.connections;
     let (access, clock) = (state.access.clone(), state.clock.clone());
-    let router = router(state);
-    let answering = connection::answer(
-        listener,
-        router,
-        (timeouts, most),
-        panics,
-        stop.clone(),
-        cut.clone(),
-    );
+    let answering = Answering {
+        timeouts,
+        tls: state.tls.clone(),
+        panics: state.panics.clone(),
+        router: router(state),
+    };
+    let answering = connection::answer(listener, answering, most, stop.clone(), cut.clone());
     let last_call = async {
         stop.cancelled().await;
         tokio::time::sleep(GRACE).await;
@@ -318,8 +329,13 @@ async fn method_not_allowed() -> Problem {
     Problem::method_not_allowed()
 }
 
+/// For how long browsers that came by TLS ask this host by TLS only: a year.
+const ONLY_BY_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
 /// Adds the security headers to every response.
 async fn finish(request: Request, next: Next) -> Response {
+    let client = request.extensions().get::<Arc<Client>>();
+    let is_tls = client.is_some_and(|client| client.is_tls());
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -335,5 +351,8 @@ async fn finish(request: Request, next: Next) -> Response {
         HeaderName::from_static("cross-origin-resource-policy"),
         HeaderValue::from_static("same-origin"),
     );
+    if is_tls {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, ONLY_BY_TLS);
+    }
     response
 }

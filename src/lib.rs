@@ -40,6 +40,7 @@
 //! - [`mod@summary`]: one plain sentence about an entry.
 //! - [`access`]: who may ask: the form of tokens, assertions of Cloudflare Access, permissions, grants. [`keyring`] has the keys.
 //! - [`http`]: the routes. A handler reads the request, calls one function and wraps the result.
+//! - [`tls`]: the certificate that clients see, its check and its renewal.
 //!
 //! # 5. The program around it
 //!
@@ -94,5 +95,6 @@ pub mod supervisor;
 pub mod sync;
 pub mod task;
 pub mod terminal;
+pub mod tls;
 pub mod upstream;
 pub mod wording;

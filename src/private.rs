@@ -58,3 +58,31 @@ pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)?.write_all(content)
 }
+
+/// Makes a file that holds `content`, in place of one that is there: at every moment there is the old one or the new one.
+///
+/// # Errors
+/// What the file system says.
+pub fn swap_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    replace_file(Path::new(&new), content)?;
+    fs::rename(new, path)
+}
+
+/// Whether every user of this machine can read a file.
+#[must_use]
+pub fn is_open_to_all(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let mode = path.metadata().map(|found| found.permissions().mode());
+        mode.is_ok_and(|mode| mode & 0o004 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
+}

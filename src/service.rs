@@ -42,6 +42,7 @@ use crate::scrub::Scrub;
 use crate::store::{AccessStore, QuotaRow, SourceSeen, Store};
 use crate::supervisor::Supervisor;
 use crate::task;
+use crate::tls::{PinnedCertificates, Reloaded, Tls};
 use crate::upstream::{Quota, ReadToken, Saved, Timeouts, Upstream};
 
 use self::history::Look;
@@ -67,6 +68,7 @@ pub struct Service {
     owner: OwnerSecret,
     /// How many connections clients may have.
     connections: usize,
+    tls: Option<Tls>,
     metrics: Metrics,
     heartbeat: Option<Heartbeat>,
     clock: Clock,
@@ -75,19 +77,24 @@ pub struct Service {
 /// Changes a service while it runs.
 pub struct Reloading {
     access: Access,
+    tls: Option<Tls>,
     clock: Clock,
 }
 
 impl Reloading {
-    /// Uses what can be changed of `config`: see [`Config::take_over`].
+    /// Uses what can be changed of `config`: see [`Config::take_over`]. Gives what came of reading the certificate again, if
+    /// there is one.
     ///
     /// # Errors
     /// When the machine's TLS roots cannot be read. Then nothing is changed.
-    pub fn apply(&self, config: &Config) -> Result<()> {
+    pub async fn apply(&self, config: &Config) -> Result<Option<Reloaded>> {
         let before = self.access.settings();
         let settings = access_settings(&config.http, Some(&before), &self.clock)?;
         self.access.change(settings);
-        Ok(())
+        Ok(match (&self.tls, &config.http.tls) {
+            (Some(tls), Some(files)) => Some(tls.reload(files.clone()).await),
+            _ => None,
+        })
     }
 }
 
@@ -105,6 +112,7 @@ impl Service {
     pub fn reloading(&self) -> Reloading {
         Reloading {
             access: self.access.clone(),
+            tls: self.tls.clone(),
             clock: self.clock.clone(),
         }
     }
@@ -149,6 +157,7 @@ impl Service {
             access,
             access_log,
             heartbeat,
+            tls,
             clock,
             ..
         } = self;
@@ -174,6 +183,9 @@ impl Service {
                     .await;
             })
         });
+        if let Some(tls) = tls {
+            jobs.produce(|stop| endless(tls.keep(stop)));
+        }
         if let Some(heartbeat) = heartbeat {
             jobs.produce(|stop| endless(heartbeat.run(stop)));
         }
@@ -204,6 +216,7 @@ impl Service {
         })
         .with_followers(followers)
         .with_metrics(self.metrics.clone())
+        .with_tls(self.tls.clone())
     }
 }
 
@@ -273,6 +286,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     let history = Look::new(store.clone(), board.clone(), settings, clock.clone())?;
     let owner = OwnerSecret::random();
     let access = access(config, &owner, &clock)?;
+    let tls = tls(config, &clock)?;
     Ok(Service {
         data_dir: config.data_dir.clone(),
         store,
@@ -285,10 +299,24 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         question_time: config.http.limits.question_time,
         owner,
         connections,
+        tls,
         metrics,
         heartbeat,
         clock,
     })
+}
+
+/// The certificate, if there is one. Commands find out in the data directory whether they need TLS.
+fn tls(config: &Config, clock: &Clock) -> Result<Option<Tls>> {
+    let dir = &config.data_dir;
+    match &config.http.tls {
+        Some(files) => Tls::open(files.clone(), Some(dir.clone()), clock.clone()).map(Some),
+        None => {
+            let removed = PinnedCertificates::remove(dir);
+            removed.context("could not remove the note of an earlier certificate")?;
+            Ok(None)
+        }
+    }
 }
 
 /// The heartbeat, if one is configured. Without its URL the service collects all the same.

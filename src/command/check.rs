@@ -16,6 +16,7 @@ use crate::position::{Source, Window, rfc3339};
 use crate::service;
 use crate::store::{FILE_NAME, Holder, QuotaRow, SourceSeen, Store, StoreError};
 use crate::terminal::{harmless, say};
+use crate::tls;
 use crate::upstream::{Permit, Upstream, UpstreamError};
 
 /// How long the pace of the budget is waited for. What is longer is a wait that upstream asked for.
@@ -34,6 +35,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
             Severity::Warning => report.warn(finding.message)?,
         }
     }
+    check_certificate(&config, &report)?;
     check_access(&config, &mut report).await?;
     check_user(&config, &mut report)?;
     let store = check_data(&config, &mut report)?;
@@ -54,6 +56,19 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         1 => bail!("there is 1 problem"),
         problems => bail!("there are {problems} problems"),
     }
+}
+
+/// Says for which servers the certificate is, and how long. What is wrong with it was said before.
+fn check_certificate(config: &Config, report: &CheckReport) -> Result<()> {
+    let files = config.http.tls.as_ref();
+    let Some(Ok(loaded)) = files.map(tls::load) else {
+        return Ok(());
+    };
+    report.good(format!(
+        "the certificate belongs to its key; it is for {}, until {}",
+        harmless(&loaded.certificate.names.join(", ")),
+        rfc3339(loaded.certificate.not_after)
+    ))
 }
 
 /// Fetches the keys of Cloudflare Access. A domain that is no team's has none.

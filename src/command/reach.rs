@@ -17,6 +17,7 @@ use super::exit::WrongUsage;
 use crate::owner::{OwnerSecret, USER_HEADER, system_user};
 use crate::store::{Store, announced};
 use crate::terminal::{columns, note};
+use crate::tls::{PinnedCertificates, accepting_only};
 use crate::wording::{quoted, root_cause};
 
 /// How long a server is waited for until it takes the call.
@@ -87,6 +88,7 @@ impl TargetArgs {
             return Ok(Answerer::Server(Server {
                 url: url.clone(),
                 home: None,
+                pinned: None,
             }));
         }
         let dir = match &self.data_dir {
@@ -130,6 +132,8 @@ pub(super) struct Server {
     url: Url,
     /// Of the service of a data directory: where it is, and the address that it had. Its owner needs no token.
     home: Option<(PathBuf, SocketAddr)>,
+    /// Of such a service that speaks TLS: the certificates that it may have.
+    pinned: Option<PinnedCertificates>,
 }
 
 impl Server {
@@ -174,9 +178,12 @@ fn running(dir: &Path, log_id: Uuid) -> Result<Option<Server>> {
         IpAddr::V6(ip) if ip.is_unspecified() => reached.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
+    let pinned = PinnedCertificates::read(dir);
+    let scheme = if pinned.is_some() { "https" } else { "http" };
     let unproven = Server {
-        url: format!("http://{reached}").parse()?,
+        url: format!("{scheme}://{reached}").parse()?,
         home: None,
+        pinned,
     };
     let asked = super::start::block_on(async {
         let ready = async {
@@ -230,6 +237,13 @@ pub(super) async fn open(
     // The owner's secret goes to the service of this machine alone.
     let client = match &server.home {
         Some(_) => client.no_proxy(),
+        None => client,
+    };
+    let client = match &server.pinned {
+        Some(pinned) => {
+            let tls = accepting_only(pinned.clone()).context("could not set up TLS")?;
+            client.no_proxy().tls_backend_preconfigured(tls)
+        }
         None => client,
     };
     let client = client.build().context("could not start a client")?;

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::service::{self, Reloading};
 use crate::store::{Holder, StoreError};
 use crate::terminal::say;
+use crate::tls::Reloaded;
 
 pub(super) async fn run(path: &Path, signals: Signals) -> Result<()> {
     let mut config = load(path)?;
@@ -29,14 +30,18 @@ pub(super) async fn run(path: &Path, signals: Signals) -> Result<()> {
         Some(StoreError::InUse(holder)) => in_use(holder),
         _ => error,
     })?;
-    say(format!("orgtrail answers on http://{address}"))?;
+    let scheme = match config.http.tls {
+        Some(_) => "https",
+        None => "http",
+    };
+    say(format!("orgtrail answers on {scheme}://{address}"))?;
     let reloading = service.reloading();
     let running = service.run(listener, signals.stop.clone());
     tokio::pin!(running);
     loop {
         tokio::select! {
             ended = &mut running => return ended,
-            () = signals.reload.notified() => reload(path, &mut config, &reloading),
+            () = signals.reload.notified() => reload(path, &mut config, &reloading).await,
         }
     }
 }
@@ -82,7 +87,7 @@ fn refuse_what_cannot_work(config: &Config) -> Result<()> {
 
 /// Takes over what a running service can, from the configuration as it is now. Token files are read again by themselves. Other
 /// files that a reload reads again belong here.
-fn reload(path: &Path, running: &mut Config, reloading: &Reloading) {
+async fn reload(path: &Path, running: &mut Config, reloading: &Reloading) {
     let newer = match load(path) {
         Ok(newer) => newer,
         Err(error) => {
@@ -96,16 +101,29 @@ fn reload(path: &Path, running: &mut Config, reloading: &Reloading) {
     };
     let mut merged = running.clone();
     let changes = merged.take_over(&newer);
-    if let Err(error) = reloading.apply(&merged) {
-        warn!(error = %error, "SIGHUP: the new configuration is unusable. The service continues with the old one.");
-        return;
-    }
+    let certificate = match reloading.apply(&merged).await {
+        Ok(certificate) => certificate,
+        Err(error) => {
+            warn!(error = %error, "SIGHUP: the new configuration is unusable. The service continues with the old one.");
+            return;
+        }
+    };
     *running = merged;
+    match certificate {
+        Some(Reloaded::Refused(error)) => {
+            warn!(
+                error,
+                "SIGHUP: the certificate cannot be used. The one in use stays."
+            );
+        }
+        Some(Reloaded::Renewed(_)) => info!("SIGHUP: the certificate was reloaded."),
+        Some(Reloaded::Unchanged) | None => {}
+    }
     let (reloaded, restart) = (changes.reloaded.join(", "), changes.restart.join(", "));
     match (reloaded.is_empty(), restart.is_empty()) {
         (true, true) => {
             info!(
-                "SIGHUP: the configuration is unchanged. Token files are read again when they change."
+                "SIGHUP: the configuration is unchanged. Token files and the certificate are read again when they change."
             );
         }
         (false, true) => info!(reloaded, "SIGHUP: the configuration was reloaded."),

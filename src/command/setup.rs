@@ -5,12 +5,16 @@ use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 
+use url::Url;
+
 use crate::access::Auth;
 use crate::clock::Clock;
-use crate::config::{self, AccountsChoice, Config, CredentialSource};
-use crate::position::Source;
+use crate::config::{self, AccountsChoice, Config, CredentialSource, HttpConfig};
+use crate::position::{Source, rfc3339};
+use crate::private;
 use crate::service;
 use crate::store::{ACCESS_FILE_NAME, AccessStore};
+use crate::tls::{self, Validity};
 
 /// What upstream gives each user in five minutes, by its documentation.
 const UPSTREAM_QUOTA: u32 = 1_200;
@@ -122,6 +126,7 @@ fn look_at_http(config: &Config, findings: &mut Vec<SetupFinding>) {
         ))),
         Ok(_) => {}
     }
+    look_at_tls(&config.http, findings);
     let access = config.http.access.as_ref();
     if access.is_some_and(|access| access.grants.is_empty()) {
         findings.push(warning(
@@ -137,6 +142,60 @@ fn look_at_http(config: &Config, findings: &mut Vec<SetupFinding>) {
     }
 }
 
+/// The certificate; without one, whether others can read what is sent.
+fn look_at_tls(http: &HttpConfig, findings: &mut Vec<SetupFinding>) {
+    let Some(files) = &http.tls else {
+        let is_reached_from_outside = !http.listen.ip().to_canonical().is_loopback();
+        if is_reached_from_outside && http.trusted_proxies.is_empty() {
+            findings.push(warning(format!(
+                "`listen` is {}, and there is no TLS: tokens and answers can be read on the network. Set `tls_cert` and `tls_key`, or \
+                 put a reverse proxy with TLS in front and name it in `trusted_proxies`",
+                http.listen
+            )));
+        }
+        return;
+    };
+    let loaded = match tls::load(files) {
+        Ok(loaded) => loaded,
+        Err(error) => return findings.push(never(error)),
+    };
+    if loaded.is_key_open_to_all {
+        let key = files.key.display();
+        findings.push(warning(format!(
+            "`{key}` is a private key and can be read by every user of this machine: `chmod o= {key}`"
+        )));
+    }
+    let (file, certificate) = (files.certificate.display(), loaded.certificate);
+    let (begins, ends) = (
+        rfc3339(certificate.not_before),
+        rfc3339(certificate.not_after),
+    );
+    match certificate.validity(Clock::system().now()) {
+        Validity::Valid => {}
+        Validity::ExpiresSoon => findings.push(warning(format!(
+            "{file}: the certificate expires at {ends}: renew it"
+        ))),
+        Validity::Expired => findings.push(problem(format!(
+            "{file}: the certificate expired at {ends}, and clients refuse it: renew it"
+        ))),
+        Validity::NotYetValid => findings.push(problem(format!(
+            "{file}: the certificate is not valid before {begins}, and clients refuse it: is this machine's clock right?"
+        ))),
+    }
+    let host = http.public_url.as_ref().and_then(Url::host_str);
+    if certificate.names.is_empty() {
+        findings.push(warning(format!(
+            "{file}: the certificate names no server (it has no subject alternative name), so clients refuse it: ask for one with the \
+             name that clients use"
+        )));
+    } else if let Some(host) = host.filter(|host| !certificate.is_for(host)) {
+        findings.push(warning(format!(
+            "{file}: the certificate is for {}, and `public_url` names `{host}`: clients refuse it",
+            certificate.names.join(", ")
+        )));
+    }
+}
+
 /// Whether there is a token that is answered now. Where that cannot be read, the data directory is reported by itself.
 fn has_tokens(dir: &Path) -> bool {
     let now = Clock::system().now();
@@ -149,7 +208,7 @@ fn has_tokens(dir: &Path) -> bool {
 fn look_at_credential(credential: &CredentialSource, findings: &mut Vec<SetupFinding>) {
     let Err(error) = credential.read() else {
         if let CredentialSource::File(path) = credential
-            && is_open_to_all(path)
+            && private::is_open_to_all(path)
         {
             findings.push(warning(format!(
                 "`{}` holds a token and can be read by every user of this machine: `chmod o= {}`",
@@ -202,19 +261,6 @@ fn look_at_data(dir: &Path, findings: &mut Vec<SetupFinding>) {
             _ => never(message),
         });
     }
-}
-
-#[cfg(unix)]
-fn is_open_to_all(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    let mode = path.metadata().map(|found| found.permissions().mode());
-    mode.is_ok_and(|mode| mode & 0o004 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_open_to_all(_path: &Path) -> bool {
-    false
 }
 
 fn never(message: impl ToString) -> SetupFinding {

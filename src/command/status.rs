@@ -1,5 +1,6 @@
 //! `orgtrail status`: how each source is doing, and what is proven of it.
 
+mod certificate;
 mod row;
 mod show;
 mod verify;
@@ -22,7 +23,7 @@ use crate::engine::Scope;
 use crate::position::Source;
 use crate::status::{self, SourceStatus};
 use crate::store::Store;
-use crate::terminal::{harmless_json, say};
+use crate::terminal::{harmless_json, note, say};
 
 /// Shown with `--help`.
 const EXAMPLES: &str = "\
@@ -86,7 +87,14 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
         return verify::run(&request, config);
     }
     let (sources, coverage) = match args.reach.answerer(config)? {
-        Answerer::Server(server) => ask(&server)?,
+        Answerer::Server(server) => {
+            // A service that is not ready does not say it.
+            let ready = get(&server, "/readyz", &[]).unwrap_or_default();
+            for line in certificate::lines(&ready) {
+                note(line)?;
+            }
+            ask(&server)?
+        }
         Answerer::Dir(dir) => look_recorded(&dir)?,
     };
     let rows = join(sources, coverage);

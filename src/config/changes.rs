@@ -40,6 +40,10 @@ impl Config {
             changes.take("http.trusted_proxies", proxies.0, proxies.1);
             let header = (&mut ours.forwarded_header, &new.forwarded_header);
             changes.take("http.forwarded_header", header.0, header.1);
+            // With another protocol, its clients would have to connect anew.
+            if ours.tls.is_some() == new.tls.is_some() {
+                changes.take("http.tls_cert or tls_key", &mut ours.tls, &new.tls);
+            }
             changes.take("http.access", &mut ours.access, &new.access);
             let (limits, new) = (&mut ours.limits, &new.limits);
             let requests = (&mut limits.requests_per_minute, &new.requests_per_minute);
@@ -89,6 +93,7 @@ fn differences_of_http(http: &HttpConfig, newer: &HttpConfig) -> Vec<KeyChange> 
         cors_origins,
         trusted_proxies,
         forwarded_header,
+        tls,
         access_log,
         limits,
         access,
@@ -116,6 +121,7 @@ fn differences_of_http(http: &HttpConfig, newer: &HttpConfig) -> Vec<KeyChange> 
             "http.forwarded_header",
             *forwarded_header != newer.forwarded_header,
         ),
+        ("http.tls_cert or tls_key", *tls != newer.tls),
         ("http.access_log", *access_log != newer.access_log),
         ("http.access", *access != newer.access),
         (
@@ -198,6 +204,21 @@ mod tests {
         assert_eq!((second.reloaded, second.restart), (vec![], restart));
         assert_eq!(running.http.limits.streams, 1);
         assert_eq!(running.data_dir, parse("").data_dir);
+    }
+
+    #[test]
+    fn another_certificate_is_taken_over_and_tls_begins_with_a_restart() {
+        let tls = |name: &str| parse(&format!("[http]\ntls_cert = \"{name}\"\ntls_key = \"key\""));
+        let mut running = tls("a");
+        let changes = running.take_over(&tls("b"));
+        assert_eq!(changes.reloaded, ["http.tls_cert or tls_key"]);
+        assert_eq!(running.http.tls, tls("b").http.tls);
+        let changes = running.take_over(&parse(""));
+        assert_eq!(
+            (changes.reloaded.len(), changes.restart),
+            (0, vec!["http.tls_cert or tls_key"])
+        );
+        assert!(running.http.tls.is_some());
     }
 
     #[test]

@@ -23,6 +23,7 @@ use super::values::{
 use crate::access::{Auth, ForwardedHeader, PrincipalLimits};
 use crate::position::Source;
 use crate::span;
+use crate::tls::TlsFiles;
 
 /// The largest page that upstream serves.
 const MAX_PAGE_SIZE: u32 = 1_000;
@@ -137,6 +138,7 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         kinds::span_from(TimeDelta::days(1)),
     );
 
+    let tls = read_tls(table);
     let is_behind_a_proxy = trusted_proxies.value.iter().any(|all| !all.is_empty());
     let is_public = public_url
         .value
@@ -168,10 +170,28 @@ fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {
         cors_origins: cors_origins.value?,
         trusted_proxies: trusted_proxies.value?,
         forwarded_header: forwarded_header.value?,
+        tls: tls?,
         access_log: access_log.value?,
         limits: PrincipalLimits::default(),
         access: None,
     })
+}
+
+/// Reads the files of TLS: both or none. The outer `None` is a mistake.
+fn read_tls(table: &mut Table<'_, '_>) -> Option<Option<TlsFiles>> {
+    let certificate = table.take("tls_cert", None, kinds::path_or_nothing);
+    let key = table.take("tls_key", None, kinds::path_or_nothing);
+    let (there, missing, place) = match (certificate.value?, key.value?) {
+        (Some(certificate), Some(key)) => return Some(Some(TlsFiles { certificate, key })),
+        (None, None) => return Some(None),
+        (Some(_), None) => ("tls_cert", "tls_key", certificate.place),
+        (None, Some(_)) => ("tls_key", "tls_cert", key.place),
+    };
+    table.object(
+        place,
+        format!("there is `{there}` and no `{missing}`: TLS needs the certificate and its private key, each in a file"),
+    );
+    None
 }
 
 fn read_limits(table: &mut Table<'_, '_>) -> Option<PrincipalLimits> {

@@ -83,6 +83,14 @@ pub(super) fn path(value: &Value<'_>) -> Read<PathBuf> {
     Ok(text.into())
 }
 
+/// The path of a file; `None` when it is empty.
+pub(super) fn path_or_nothing(value: &Value<'_>) -> Read<Option<PathBuf>> {
+    match value.text("a path in quotes")? {
+        "" => Ok(None),
+        _ => path(value).map(Some),
+    }
+}
+
 /// The path of a file with a token in it, rather than the token.
 pub(super) fn credential_path(value: &Value<'_>) -> Read<PathBuf> {
     let path = path(value)?;

@@ -210,6 +210,7 @@ fn what_is_written_is_what_is_meant() {
             cors_origins: vec!["https://search.example.com".into()],
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
             forwarded_header: ForwardedHeader::Forwarded,
+            tls: None,
             access_log: TimeDelta::days(30),
             limits: PrincipalLimits {
                 requests_per_minute: 60.try_into().unwrap(),
@@ -394,7 +395,7 @@ fn a_syntax_error_hides_only_what_comes_after_it() {
     let text = "[http]\nport = 80\n[poll]\ninterval = 60s\noverlap = \"never\"\n[[organizations]\nid = 7\n";
     assert_snapshot!(report(text), @r#"
     3 mistakes in the configuration:
-    orgtrail.toml:2:1: unknown key `port` in `[http]`: there are `access`, `access_log`, `auth`, `cors_origins`, `forwarded_header`, `limits`, `listen`, `max_connections`, `public_url`, `trusted_proxies`
+    orgtrail.toml:2:1: unknown key `port` in `[http]`: there are `access`, `access_log`, `auth`, `cors_origins`, `forwarded_header`, `limits`, `listen`, `max_connections`, `public_url`, `tls_cert`, `tls_key`, `trusted_proxies`
     orgtrail.toml:4:12: not TOML: string values must be quoted, expected literal string
     orgtrail.toml:6:17: not TOML: unclosed array table, expected `]`
     "#);
@@ -525,5 +526,38 @@ proptest! {
                 prop_assert!(!mistake.message.contains('\n'), "{mistake}");
             }
         }
+    }
+}
+
+#[test]
+fn a_certificate_needs_its_key_and_a_key_its_certificate() {
+    let parse = |http: &str| {
+        let text = format!("[http]\n{http}\n[[accounts]]\nid = \"a\"");
+        Config::parse(&text, "f", std::iter::empty()).map(|config| config.http.tls)
+    };
+    let both = parse("tls_cert = \"cert.pem\"\ntls_key = \"key.pem\"").unwrap();
+    let both = both.unwrap();
+    assert_eq!(
+        (both.certificate, both.key),
+        ("cert.pem".into(), "key.pem".into())
+    );
+    assert_eq!(parse("tls_cert = \"\"\ntls_key = \"\""), Ok(None));
+    for (one, said) in [
+        (
+            "tls_cert = \"cert.pem\"",
+            "f:2:12: there is `tls_cert` and no `tls_key`",
+        ),
+        (
+            "tls_key = \"key.pem\"",
+            "f:2:11: there is `tls_key` and no `tls_cert`",
+        ),
+        (
+            "tls_cert = \"~/cert.pem\"",
+            "f:2:12: `~` and `$` are not expanded in `~/cert.pem`",
+        ),
+        ("tls_cert = 1", "f:2:12: `tls_cert` wants a path in quotes"),
+    ] {
+        let error = parse(one).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
     }
 }

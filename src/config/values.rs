@@ -11,6 +11,7 @@ use super::credential::CredentialSource;
 use super::heartbeat::HeartbeatSource;
 use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
 use crate::position::Source;
+use crate::tls::TlsFiles;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct HttpConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// Which of their headers are believed.
     pub forwarded_header: ForwardedHeader,
+    /// The certificate by which clients reach the service over TLS; without one, it speaks HTTP in clear.
+    pub tls: Option<TlsFiles>,
     /// How long the access log is kept; at least a day.
     pub access_log: TimeDelta,
     /// `[http.limits]`: what one principal may take.

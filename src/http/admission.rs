@@ -69,6 +69,9 @@ const SLOW_EXPORT: Duration = Duration::from_secs(60);
 /// The most memory for the patterns of all tails, in KiB. A tail for whose patterns there is none searches the index instead.
 pub(super) const MAX_TAIL_PATTERNS_KIB: usize = 64 * 1024;
 
+/// Timeout of a handshake of TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// Timeout for receiving a request; also closes idle connections.
 const REQUEST_HEADER: Duration = Duration::from_secs(60);
 
@@ -84,6 +87,8 @@ pub struct Limits {
     pub quick: Duration,
     /// How long a question waits for its turn, and then for its answer.
     pub waiting: Duration,
+    /// Timeout of a handshake of TLS.
+    pub handshake: Duration,
     /// Timeout for receiving a request, from the end of the answer before it.
     pub request_header: Duration,
     /// Timeout of a write during which the client reads nothing.
@@ -110,6 +115,7 @@ impl Default for Limits {
             looking: TIME_LIMIT,
             quick: QUICK,
             waiting: ANSWER_WITHIN,
+            handshake: HANDSHAKE,
             request_header: REQUEST_HEADER,
             write_stall: WRITE_STALL,
             tails: MAX_TAILS,

@@ -22,7 +22,7 @@ use super::cors;
 use super::limit::RateState;
 use super::principal::Principal;
 use super::problem::Problem;
-use super::proxy::Requester;
+use super::proxy::{Requester, Sent};
 use super::recording::{REFUSED, Recording};
 use super::request_body;
 use super::strangers::NOBODY;
@@ -209,11 +209,18 @@ async fn admit(
 
 /// The client of a request.
 fn client_of(app: &AppState, request: &Request) -> Requester {
-    let peer = request.extensions().get::<Arc<connection::Client>>();
-    let peer = peer.map_or(IpAddr::from(Ipv4Addr::LOCALHOST), |client| client.address());
+    let client = request.extensions().get::<Arc<connection::Client>>();
+    let sent = Sent {
+        peer: client.map_or(IpAddr::from(Ipv4Addr::LOCALHOST), |client| client.address()),
+        is_tls: client.is_some_and(|client| client.is_tls()),
+        authority: request
+            .uri()
+            .authority()
+            .map(|authority| authority.as_str()),
+    };
     let settings = app.access.settings();
     Requester::of(
-        peer,
+        &sent,
         request.headers(),
         &settings.trusted_proxies,
         settings.forwarded_header,

@@ -27,19 +27,31 @@ pub(super) struct Requester {
     pub(super) is_https: bool,
 }
 
+/// How a request was sent to us.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent<'r> {
+    /// The address that the connection comes from.
+    pub(super) peer: IpAddr,
+    /// Whether the connection has TLS.
+    pub(super) is_tls: bool,
+    /// The host in the request itself, where it has one: HTTP/2 has no header for it.
+    pub(super) authority: Option<&'r str>,
+}
+
 impl Requester {
-    /// The client of a request that came from `peer` with these headers, of which `family` is believed.
+    /// The client of a request that `sent` says, with these headers, of which `family` is believed.
     pub(super) fn of(
-        peer: IpAddr,
+        sent: &Sent<'_>,
         headers: &HeaderMap,
         trusted: &[IpNet],
         family: ForwardedHeader,
     ) -> Self {
-        let peer = peer.to_canonical();
+        let peer = sent.peer.to_canonical();
+        let authority = sent.authority.map(ToOwned::to_owned);
         let direct = Self {
             address: peer,
-            host: text(headers, header::HOST.as_str()),
-            is_https: false,
+            host: authority.or_else(|| text(headers, header::HOST.as_str())),
+            is_https: sent.is_tls,
         };
         if !is_trusted(peer, trusted) {
             return direct;
@@ -58,7 +70,7 @@ impl Requester {
             address,
             host: of_nearest(headers, family, "host").or(direct.host),
             is_https: of_nearest(headers, family, "proto")
-                .is_some_and(|proto| proto.eq_ignore_ascii_case("https")),
+                .map_or(sent.is_tls, |proto| proto.eq_ignore_ascii_case("https")),
         }
     }
 }
@@ -145,13 +157,21 @@ mod tests {
         headers
     }
 
+    fn sent(peer: &str) -> Sent<'static> {
+        Sent {
+            peer: peer.parse().unwrap(),
+            is_tls: false,
+            authority: None,
+        }
+    }
+
     fn client(peer: &str, pairs: &[(&str, &str)]) -> String {
         client_by(ForwardedHeader::XForwardedFor, peer, pairs)
     }
 
     fn client_by(family: ForwardedHeader, peer: &str, pairs: &[(&str, &str)]) -> String {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
-        let client = Requester::of(peer.parse().unwrap(), &headers(pairs), &trusted, family);
+        let client = Requester::of(&sent(peer), &headers(pairs), &trusted, family);
         client.address.to_string()
     }
 
@@ -165,9 +185,8 @@ mod tests {
         let by = |family| client_by(family, "10.1.1.1", &both);
         assert_eq!(by(ForwardedHeader::Forwarded), "203.0.113.9");
         let trusted = ["10.0.0.0/8".parse().unwrap()];
-        let peer = "10.1.1.1".parse().unwrap();
         let family = ForwardedHeader::XForwardedFor;
-        let client = Requester::of(peer, &headers(&both), &trusted, family);
+        let client = Requester::of(&sent("10.1.1.1"), &headers(&both), &trusted, family);
         assert!(client.host.is_none() && !client.is_https);
     }
 
@@ -224,7 +243,7 @@ mod tests {
         let trusted = ["10.0.0.0/8".parse().unwrap()];
         let of = |peer: &str| {
             let family = ForwardedHeader::XForwardedFor;
-            Requester::of(peer.parse().unwrap(), &headers(&pairs), &trusted, family)
+            Requester::of(&sent(peer), &headers(&pairs), &trusted, family)
         };
         let through = of("10.1.1.1");
         assert_eq!(through.host.as_deref(), Some("audit.example.com"));
@@ -232,5 +251,24 @@ mod tests {
         let direct = of("192.0.2.1");
         assert_eq!(direct.host.as_deref(), Some("127.0.0.1:7070"));
         assert!(!direct.is_https);
+    }
+
+    #[test]
+    fn a_connection_with_tls_is_https_and_http2_names_the_host_in_the_request() {
+        let sent = Sent {
+            is_tls: true,
+            authority: Some("audit.example.com"),
+            ..sent("10.1.1.1")
+        };
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        let of = |pairs: &[(&str, &str)]| {
+            let family = ForwardedHeader::XForwardedFor;
+            Requester::of(&sent, &headers(pairs), &trusted, family)
+        };
+        let direct = of(&[("host", "other.example.com")]);
+        assert_eq!(direct.host.as_deref(), Some("audit.example.com"));
+        assert!(direct.is_https);
+        // Its own client came in clear.
+        assert!(!of(&[("x-forwarded-proto", "http")]).is_https);
     }
 }

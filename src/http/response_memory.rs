@@ -28,8 +28,8 @@ use crate::sync::lock;
 /// The most bytes of unread answers: 64 MiB in all, less what small answers may take.
 pub(super) const MAX_UNREAD_BYTES: usize = 56 * 1024 * 1024;
 
-/// An answer up to this size needs no room, so that `/healthz` and refusals are always answered. There is one on each of
-/// at most 512 connections: 8 MiB.
+/// An answer up to this size needs no room if it is the only one on its connection, so that `/healthz` and refusals are always
+/// answered. There is one on each of at most 512 connections: 8 MiB.
 const SMALL_BYTES: usize = 16 * 1024;
 
 /// How long an answer may be unread before its connection may be closed for another answer.
@@ -93,7 +93,7 @@ impl ResponseMemory {
 
     /// Holds room for some bytes, as long as they last; `None` when there is none.
     pub(super) async fn hold(&self, bytes: Bytes, client: Option<&Arc<Client>>) -> Option<Bytes> {
-        if bytes.len() <= SMALL_BYTES {
+        if needs_no_room(&bytes, client) {
             return Some(bytes);
         }
         let mut timeout = pin!(tokio::time::sleep(self.0.within));
@@ -122,7 +122,7 @@ impl ResponseMemory {
         if bytes.len() > self.0.most {
             return Err(Problem::too_large_an_answer(bytes.len(), self.0.most));
         }
-        if bytes.len() <= SMALL_BYTES {
+        if needs_no_room(&bytes, client) {
             return Ok(bytes);
         }
         if let Some(room) = self.take(bytes.len(), client) {
@@ -173,6 +173,12 @@ impl ResponseMemory {
             }
         }
     }
+}
+
+/// Whether an answer is sent without room for it: a small one, beside which there is none on its connection.
+fn needs_no_room(bytes: &Bytes, client: Option<&Arc<Client>>) -> bool {
+    let is_alone = client.is_none_or(|client| !client.has_several_requests());
+    bytes.is_empty() || (bytes.len() <= SMALL_BYTES && is_alone)
 }
 
 /// Room for one answer, or a piece of one.

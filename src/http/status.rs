@@ -9,6 +9,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::AppState;
+use super::certificate::{self, CertificateState};
 use super::counted::{Counted, counted};
 use super::events::IndexState;
 use super::params::Given;
@@ -16,6 +17,7 @@ use super::principal::Principal;
 use super::problem::Problem;
 use super::proxy::Requester;
 use super::scoped::ScopedApp;
+use super::trouble::Trouble;
 use crate::follow::board::FollowerState;
 use crate::invariant::Invariant;
 use crate::position::{Seq, rfc3339};
@@ -47,15 +49,9 @@ pub(super) struct Ready {
     /// Followers of the log that have made a turn since the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     followers: Option<Vec<FollowerLag>>,
-}
-
-/// A problem that does not keep questions from being answered. It has no ids: the route needs no credential.
-#[derive(Serialize)]
-struct Trouble {
-    problem: &'static str,
-    /// `upstream`, `index` or `log`.
-    part: &'static str,
-    why: &'static str,
+    /// `None` without TLS, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<CertificateState>,
 }
 
 /// The progress of a follower of the log.
@@ -169,6 +165,10 @@ pub(super) async fn readyz(
             verified_at: state.full_at.map(rfc3339),
         }),
         followers: principal.as_ref().map(|_| followers(&app)),
+        certificate: principal.as_ref().and_then(|_| {
+            let status = app.tls.as_ref()?.status(app.clock.now());
+            Some(status.into())
+        }),
     }))
 }
 
@@ -211,8 +211,14 @@ fn problems(app: &AppState) -> Vec<Trouble> {
         };
         trouble(disk.as_str(), "log", why)
     });
+    let status = app.tls.as_ref().map(|tls| tls.status(app.clock.now()));
+    let of_certificate = status.iter().flat_map(certificate::troubles);
     let problems = [refused, unreachable, rebuild, disk];
-    problems.into_iter().flatten().collect()
+    problems
+        .into_iter()
+        .flatten()
+        .chain(of_certificate)
+        .collect()
 }
 
 #[cfg(test)]

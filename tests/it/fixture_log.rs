@@ -15,6 +15,7 @@ use orgtrail::health::Board;
 use orgtrail::http::{self, Access, AccessSettings, AppState, Limits};
 use orgtrail::position::{Seq, Source, Window, WindowKind};
 use orgtrail::store::{AccessStore, NewToken, Page, SourceSeen, Store, Then};
+use orgtrail::tls::Tls;
 use orgtrail_simulator::{SimConfig, Simulator};
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -51,7 +52,7 @@ impl Desk {
     }
 
     pub(crate) async fn with_limits(limits: Limits) -> Self {
-        Self::with(limits, Faults::default(), Auth::None).await
+        Self::with(limits, Faults::default(), Auth::None, None).await
     }
 
     /// Whose every answer is checked to be the same from both engines, Tantivy and the one in memory.
@@ -74,17 +75,22 @@ impl Desk {
 
     /// With entries whose documents cannot be made.
     pub(crate) async fn with_faults(faults: Faults) -> Self {
-        Self::with(Limits::default(), faults, Auth::None).await
+        Self::with(Limits::default(), faults, Auth::None, None).await
     }
 
     /// That answers those alone who send a token.
     pub(crate) async fn guarded() -> Self {
-        Self::with(Limits::default(), Faults::default(), Auth::Tokens).await
+        Self::with(Limits::default(), Faults::default(), Auth::Tokens, None).await
+    }
+
+    /// That answers those alone who send a token, over TLS.
+    pub(crate) async fn over_tls(limits: Limits, tls: Tls) -> Self {
+        Self::with(limits, Faults::default(), Auth::Tokens, Some(tls)).await
     }
 
     /// The same with other limits.
     pub(crate) async fn guarded_with(limits: Limits) -> Self {
-        Self::with(limits, Faults::default(), Auth::Tokens).await
+        Self::with(limits, Faults::default(), Auth::Tokens, None).await
     }
 
     /// A new token.
@@ -101,7 +107,7 @@ impl Desk {
         secret.reveal().to_owned()
     }
 
-    async fn with(limits: Limits, faults: Faults, auth: Auth) -> Self {
+    async fn with(limits: Limits, faults: Faults, auth: Auth, tls: Option<Tls>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         let store = Store::open(&data, Breaker::default()).unwrap();
@@ -117,8 +123,12 @@ impl Desk {
             clock.clone(),
             access(&data, auth),
         )
-        .with_limits(limits);
-        let (url, listener) = listener().await;
+        .with_limits(limits)
+        .with_tls(tls.clone());
+        let (mut url, listener) = listener().await;
+        if tls.is_some() {
+            url = url.replace("http://", "https://");
+        }
         let stop = CancellationToken::new();
         let mut server = JoinSet::new();
         server.spawn(http::serve(listener, app, stop.clone()));

@@ -66,6 +66,7 @@ mod sigma;
 mod simulation;
 mod tails;
 mod tidy;
+mod tls;
 mod unreadable;
 mod v4;
 mod verify;
@@ -77,10 +78,12 @@ mod words;
 fn tell(line: impl std::fmt::Display) {
     println!("{line}");
 }
+
 /// Whether the tests that take long are left out: unless `ORGTRAIL_SLOW_TESTS` is set.
 fn skip_slow_tests() -> bool {
     std::env::var_os("ORGTRAIL_SLOW_TESTS").is_none()
 }
+
 /// The seeds of a test: the first `few`, in the slow tests `all`; or the one that `ORGTRAIL_SEED` names.
 fn seeds(few: u64, all: u64) -> Vec<u64> {
     match std::env::var("ORGTRAIL_SEED") {

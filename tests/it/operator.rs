@@ -435,7 +435,7 @@ impl Served {
             .unwrap();
         let url = answers.trim().rsplit(' ').next().unwrap().to_owned();
         assert!(
-            url.starts_with("http://"),
+            url.starts_with("http://") || url.starts_with("https://"),
             "{answers} {}",
             log.lock().unwrap()
         );

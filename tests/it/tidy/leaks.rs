@@ -6,7 +6,7 @@ use super::circles::{module_of, modules_of, paths_used};
 use super::{SourceFile, source_files};
 
 /// A library, and the files or folders of `src` that use it.
-const OWNERS: [(&str, &str); 7] = [
+const OWNERS: [(&str, &str); 8] = [
     ("rusqlite", "store"),
     // The store compresses bodies; `import` reads compressed files.
     ("zstd", "store import"),
@@ -14,6 +14,7 @@ const OWNERS: [(&str, &str); 7] = [
     ("governor", "upstream"),
     ("sfv", "upstream"),
     ("prometheus_client", "metrics"),
+    ("x509_parser", "tls"),
     // Cloudflare's API, the keys of Access, the monitor's URL, and commands that ask the running service.
     ("reqwest", "upstream keyring heartbeat command"),
 ];

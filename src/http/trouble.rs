@@ -1,0 +1,12 @@
+//! What an operator should look at although questions are answered.
+
+use serde::Serialize;
+
+/// A problem that does not keep questions from being answered. It has no ids: the route needs no credential.
+#[derive(Serialize)]
+pub(super) struct Trouble {
+    pub(super) problem: &'static str,
+    /// `upstream`, `index`, `log` or `certificate`.
+    pub(super) part: &'static str,
+    pub(super) why: &'static str,
+}

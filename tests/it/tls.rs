@@ -1,0 +1,7 @@
+//! The service over TLS: handshakes, certificates that are renewed or cannot be used, HTTP/2 and its limits.
+
+mod authority;
+mod handshakes;
+mod http2;
+mod renewal;
+mod setup;

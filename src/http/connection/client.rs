@@ -165,7 +165,8 @@ impl Busy {
 
     /// Notes that a piece of the answer was given to the client, or that the client asks for the next one.
     fn note(&self, is_given: bool) {
-        self.client.change(|used| if is_given {
+        self.client.change(|used| {
+            if is_given {
                 used.given.insert(self.number, Instant::now());
             } else {
                 used.given.remove(&self.number);

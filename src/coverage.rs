@@ -4,6 +4,7 @@
 //! nothing could be proven even by an empty answer (upstream keeps no more, kept nothing yet, or the account did not exist),
 //! there is a gap whatever was scanned.
 
+mod merged;
 mod reason;
 mod verdict;
 
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use self::merged::{Merged, MergedState, MergedStretch, NamedSource, merged};
 pub use self::reason::{Reason, Weight};
 pub use self::verdict::{
     Missing, MissingTotal, Verdict, VerdictState, accounts_unknown, stretches, verdict,
@@ -70,6 +72,16 @@ pub enum Proof {
     Complete,
     /// Scanned, and due to be scanned again.
     Settling,
+}
+
+impl Proof {
+    /// That of a piece, of a source with these sweeps.
+    fn of(piece: &Sealed, sweeps: &[TimeDelta]) -> Self {
+        match piece.is_complete(sweeps) {
+            true => Self::Complete,
+            false => Self::Settling,
+        }
+    }
 }
 
 /// A stretch of which nothing is proven.
@@ -460,11 +472,7 @@ fn cut(proven: &[Sealed], range: Window) -> Vec<Sealed> {
 fn intervals(found: &Found) -> Vec<(Proof, Sealed)> {
     let mut joined: Vec<(Proof, Sealed)> = Vec::new();
     for piece in &found.proven {
-        let proof = if piece.is_complete(&found.sweeps) {
-            Proof::Complete
-        } else {
-            Proof::Settling
-        };
+        let proof = Proof::of(piece, &found.sweeps);
         if let Some((last_proof, last)) = joined.last_mut()
             && *last_proof == proof
             && last.window.before == piece.window.since

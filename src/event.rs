@@ -5,6 +5,7 @@
 //! the reason. This module does not know where entries come from, nor where they are kept.
 
 mod bodies;
+mod excerpt;
 pub mod searchable;
 
 use std::fmt::Write as _;
@@ -19,6 +20,7 @@ use crate::field::{self, Kind};
 use crate::position::{Seq, Source, SourceKind, Window, rfc3339};
 use orgtrail_cloudflare::json::{self, Scalar};
 
+pub use self::excerpt::Paths;
 use self::searchable::LeftOut;
 
 /// By what an entry is known within its source, for ever.

@@ -53,7 +53,8 @@ use crate::sync::lock;
 
 pub use self::access::{
     ACCESS_FILE_NAME, AccessChange, AccessEntry, AccessLine, AccessPage, AccessStore,
-    MAX_PARAMETERS_LEN, NewToken, SESSION_HOURS, TokenRow,
+    MAX_PARAMETERS_LEN, MAX_SEARCHES, NewSearch, NewToken, SESSION_HOURS, SavedSearch, SearchPlace,
+    SearchesOf, TokenRow,
 };
 use self::bodies::Bodies;
 pub use self::copy::CopyProgress;

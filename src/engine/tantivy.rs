@@ -10,7 +10,6 @@
 
 mod any_path;
 mod arrivals;
-mod best;
 mod bit_set_builder;
 mod bits;
 mod bounded;
@@ -22,6 +21,7 @@ mod explained;
 mod facets;
 mod faults;
 mod folder;
+mod having;
 mod labels;
 mod lower;
 mod matches;
@@ -517,6 +517,7 @@ mod tests {
     use crate::engine::budget::{Budget, Memory};
     use crate::engine::error::EngineError;
     use crate::engine::hit::{Order, Range};
+    use crate::engine::ranking::ValuesOf;
     use crate::event::Reading;
     use crate::position::Source;
     use crate::query::automaton::Automaton;
@@ -972,8 +973,9 @@ mod tests {
                 }
                 let arrivals = snapshot.arrivals(&query, range, Seq::ZERO, 10).unwrap();
                 assert_eq!(arrivals, [1, 2, 4, 5, 6].map(Seq));
-                let values = matches.values("action.type", "", 10, None).unwrap();
-                let values = values.unwrap().into_iter().map(|found| found.value);
+                let values = matches.ranked(&ValuesOf::new("action.type", 10), None);
+                let values = values.unwrap().unwrap().values;
+                let values = values.into_iter().map(|found| found.value);
                 let mut values: Vec<String> = values.collect();
                 values.sort_unstable();
                 assert_eq!(values, ["t1", "t2", "t4", "t5", "t6"]);

@@ -1,29 +1,37 @@
 //! `/v1/events`, `/v1/events/{seq}`, `/v1/count`.
 
 use axum::extract::RawQuery;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::Serialize;
 
 use super::counted::{Counted, counted};
 use super::coverage::{self, Proven};
+use super::etag::tagged;
 use super::params::{Given, ListParams, Named, read_filters};
 use super::problem::Problem;
 use super::scoped::ScopedApp;
+use super::shown::{Fields, ShownEvent};
+use crate::clock::from_micros;
 use crate::coverage::{Asked, Verdict};
 use crate::engine::{Range, View};
 use crate::event::AuditEvent;
-use crate::people::{self, KnownEvent};
-use crate::position::Seq;
+use crate::people;
+use crate::position::{Seq, rfc3339};
 use crate::search::{self, FieldValues, Histogram, Question};
 use crate::wording::quoted;
 
 /// A page of events.
 #[derive(Serialize)]
 pub(super) struct EventsPage {
-    events: Vec<KnownEvent>,
+    events: Vec<ShownEvent>,
     next_cursor: Option<String>,
     count: Option<u64>,
     facets: Option<FieldValues>,
     histogram: Option<Histogram>,
+    range: AskedRange,
+    /// The newest event of the snapshot: a tail that begins after it misses nothing.
+    snapshot: Seq,
     index: IndexState,
     coverage: Verdict,
 }
@@ -45,13 +53,18 @@ impl EventsPage {
             cursor,
             asked_at,
             tally,
+            shown,
         } = list;
+        shown.check(&view, &caller)?;
         let cursor = cursor.as_deref();
         let store = &app.store;
         let answer = search::page(store, &view, &caller, question, *asked_at, cursor, *limit)?;
         let tallied = search::tally(store, &view, &caller, question, answer.upto, tally)?;
+        let events = people::introduce(&app.store, app.scope(), answer.events)?;
         Ok(Self {
-            events: people::introduce(&app.store, app.scope(), answer.events)?,
+            events: shown.of(events, &question.query, &caller)?,
+            range: AskedRange::of(question.range),
+            snapshot: answer.upto,
             next_cursor: answer.next_cursor,
             count: tallied.count,
             facets: tallied.facets,
@@ -60,6 +73,23 @@ impl EventsPage {
             // What arrived since the first page is on none of them.
             coverage: proven.of_answer(answer.upto),
         })
+    }
+}
+
+/// The stretch of time that a question is about, in absolute times.
+#[derive(Serialize)]
+struct AskedRange {
+    since: Option<String>,
+    before: Option<String>,
+}
+
+impl AskedRange {
+    fn of(range: Range) -> Self {
+        let time = |micros: Option<i64>| micros.map(|micros| rfc3339(from_micros(micros)));
+        Self {
+            since: time(range.since_us),
+            before: time(range.before_us),
+        }
     }
 }
 
@@ -122,16 +152,22 @@ pub(super) async fn list(
 pub(super) async fn one(
     app: ScopedApp,
     Named(seq): Named,
+    headers: HeaderMap,
     RawQuery(query): RawQuery,
-) -> Result<Counted<KnownEvent>, Problem> {
+) -> Result<Response, Problem> {
     let place = place(&seq)?;
-    Given::read(query.as_deref(), &[])?;
+    let given = Given::read(query.as_deref(), &["fields"])?;
+    let fields = Fields::read(&given)?;
     let event = app.ask(move |app| {
+        let (view, caller) = app.asking();
+        fields.check(&view, &caller)?;
         let event = event_at(app, place)?;
-        Ok(people::introduce(&app.store, app.scope(), vec![event])?.pop())
+        let mut events = people::introduce(&app.store, app.scope(), vec![event])?;
+        fields.cut(&mut events);
+        Ok(events.pop())
     });
     let event = event.await?.ok_or_else(Problem::internal)?;
-    Ok(counted(1_u64, event))
+    tagged(&headers, 1, &event)
 }
 
 /// The place that a path names.

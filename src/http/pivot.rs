@@ -2,11 +2,10 @@
 //! `/v1/events/{seq}/history`, `/v1/events/{seq}/around`.
 
 use axum::extract::RawQuery;
-use axum::routing::{MethodRouter, get};
+use axum::routing::MethodRouter;
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use super::AppState;
 use super::counted::{Counted, counted};
 use super::coverage::Proven;
 use super::events::{EventsPage, IndexState, asked, event_at, place};
@@ -15,7 +14,9 @@ use super::params::{
 };
 use super::problem::Problem;
 use super::scoped::ScopedApp;
+use super::shown::Shown;
 use super::tally::size;
+use super::{AppState, by_get_or_post};
 use crate::coverage::{Asked, Verdict};
 use crate::engine::Order;
 use crate::people::{self, KnownEvent};
@@ -75,7 +76,7 @@ impl ChangeAnswer {
 
 /// The route of what `by` was seen with.
 pub(super) fn seen_with(by: Pivot) -> MethodRouter<AppState> {
-    get(move |app, value, query| profile(by, app, value, query))
+    by_get_or_post(move |app, value, query| profile(by, app, value, query))
 }
 
 async fn profile(
@@ -199,7 +200,11 @@ pub(super) async fn around(
     RawQuery(query): RawQuery,
 ) -> Result<Counted<EventsPage>, Problem> {
     let place = place(&seq)?;
-    let given = Given::read(query.as_deref(), &[&["by", "within"], &PAGING[..]].concat())?;
+    let given = Given::read(
+        query.as_deref(),
+        &[&["by", "within", "fields"], &PAGING[..]].concat(),
+    )?;
+    let shown = Shown::read(&given)?;
     let (by, within) = (by(&given)?, within(&given)?);
     let (order, limit, cursor) = paging(&given)?;
     let page = app.ask(move |app| {
@@ -216,6 +221,7 @@ pub(super) async fn around(
             // Nothing in the question depends on when it is asked.
             asked_at: event.received_at,
             tally: Tally::default(),
+            shown,
         };
         EventsPage::make(app, &list, about)
     });

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::event::AuditEvent;
 use crate::position::{Seq, rfc3339};
-use crate::store::Erased;
+use crate::store::{Erased, MAX_SEARCHES};
 use crate::wording::quoted;
 
 /// A failed request's answer.
@@ -410,6 +410,26 @@ impl Problem {
             "urn:orgtrail:problem:body-too-large",
             "The body is too large",
             format!("at most {most} bytes of a request's body are read"),
+        )
+    }
+
+    /// No more searches can be saved.
+    pub(super) fn too_many_searches() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "urn:orgtrail:problem:too-many-searches",
+            "Too many saved searches",
+            format!("a principal has at most {MAX_SEARCHES} saved searches; delete one first"),
+        )
+    }
+
+    /// The body of a question is no form.
+    pub(super) fn no_form() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "urn:orgtrail:problem:no-form",
+            "Not a form",
+            "a question is sent with POST as a form: `Content-Type: application/x-www-form-urlencoded`, with the same parameters as with GET",
         )
     }
 

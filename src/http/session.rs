@@ -45,6 +45,8 @@ pub(super) struct Me {
     sources: Vec<String>,
     bodies: bool,
     expires_at: Option<String>,
+    /// Whether it is signed in by a session, which `DELETE /v1/session` ends.
+    session: bool,
     engine: EngineInfo,
 }
 
@@ -74,6 +76,7 @@ pub(super) async fn me(
         sources: grant.sources.iter().map(ToString::to_string).collect(),
         bodies: grant.bodies,
         expires_at: principal.expires_at().map(rfc3339),
+        session: principal.has_session(),
         engine: EngineInfo {
             name: app.engine.name(),
             version: app.engine.version(),

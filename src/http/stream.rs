@@ -23,6 +23,7 @@ use super::principal::Principal;
 use super::problem::Problem;
 use super::recording::Streamed;
 use super::scoped::ScopedApp;
+use super::shown::Fields;
 use crate::engine::Order;
 use crate::people::{self, KnownEvent};
 use crate::position::Seq;
@@ -43,6 +44,7 @@ const LAST_EVENT_ID: [&str; 2] = ["last-event-id", "last_event_id"];
 struct Tailing {
     app: ScopedApp,
     tail: Tail,
+    fields: Fields,
     commits: watch::Receiver<Seq>,
     has_greeted: bool,
     /// The last event up to which it has come, of those that the principal may see.
@@ -68,8 +70,9 @@ pub(super) async fn tail(
 ) -> Result<Response, Problem> {
     let given = Given::read(
         query.as_deref(),
-        &[&FILTERS[..], &LAST_EVENT_ID[1..]].concat(),
+        &[&FILTERS[..], &LAST_EVENT_ID[1..], &["fields"]].concat(),
     )?;
+    let fields = Fields::read(&given)?;
     let own = app.access.usage().stream(&principal, app.clock.steady())?;
     let place = app.tails.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::too_many("tails", app.limits.tails))?;
@@ -78,13 +81,16 @@ pub(super) async fn tail(
         let after = last_event_id(app, &headers, &given)?;
         let question = question(&given, Order::Ascending, app.clock.now())?;
         let mut tail = begin(app, question, after)?;
+        let (view, caller) = app.asking();
+        fields.check(&view, &caller)?;
         let patterns = match_in_memory(app, &mut tail);
-        Ok((tail, patterns))
+        Ok((tail, patterns, fields))
     });
-    let (tail, patterns) = tail.await?;
+    let (tail, patterns, fields) = tail.await?;
     let streamed = Streamed::default();
     let tailing = Tailing {
         tail,
+        fields,
         commits,
         _patterns: patterns,
         has_greeted: false,
@@ -171,7 +177,8 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
         let piece = app.tail(move |app| {
             let (view, caller) = app.asking();
             let events = tailing.tail.next_events(&view, &caller)?;
-            let events = people::introduce(&app.store, app.scope(), events)?;
+            let mut events = people::introduce(&app.store, app.scope(), events)?;
+            tailing.fields.cut(&mut events);
             if events.is_empty() {
                 tailing.at = app.newest(tailing.tail.at())?;
             }

@@ -10,14 +10,24 @@ use super::params::{FILTERS, Given, Named, bad, flag, number, question, zone};
 use super::problem::Problem;
 use super::scoped::ScopedApp;
 use crate::coverage::Verdict;
-use crate::engine::{Order, Scope};
+use crate::engine::{Order, Rank, Scope, ValuesOf};
 use crate::field::{FIELDS, Kind, Origin};
 use crate::search::{
-    self, DEFAULT_SIZE, Facets, FieldValues, LabelledValue, MAX_SIZE, SearchError, Tallied, Tally,
+    self, DEFAULT_SIZE, Facets, FieldValues, LabelledValue, MAX_SIZE, SearchError, Split, Tallied,
+    Tally,
 };
+use crate::wording::quoted;
 
 /// What a route that lists takes, to count beside the page.
-pub(super) const TALLY: [&str; 4] = ["count", "facet", "facet_size", "histogram"];
+pub(super) const TALLY: [&str; 7] = [
+    "count",
+    "facet",
+    "facet_size",
+    "facet_sort",
+    "exclude_own",
+    "histogram",
+    "histogram_by",
+];
 
 /// The paths that are listed when nobody says how many.
 const DEFAULT_PATHS: usize = 1_000;
@@ -75,9 +85,9 @@ pub(super) async fn facets(
 ) -> Result<Counted<FacetsAnswer>, Problem> {
     let given = Given::read(
         query.as_deref(),
-        &[&FILTERS[..], &["field", "size"]].concat(),
+        &[&FILTERS[..], &["field", "size", "sort", "exclude_own"]].concat(),
     )?;
-    let facets = facets_of(&given, "field", "size")?
+    let facets = facets_of(&given, "field", "size", "sort")?
         .ok_or_else(|| bad("field", "write `field=actor.email`, once for each field"))?;
     let wanted = Tally {
         facets: Some(facets),
@@ -90,7 +100,8 @@ pub(super) async fn facets(
         index,
         coverage,
     };
-    let values = answer.facets.0.iter().map(|(_, values)| values.len());
+    let facets = answer.facets.0.iter();
+    let values = facets.map(|(_, facet)| facet.values.len());
     Ok(counted(values.sum::<usize>(), answer))
 }
 
@@ -98,11 +109,15 @@ pub(super) async fn histogram(
     app: ScopedApp,
     RawQuery(query): RawQuery,
 ) -> Result<Counted<HistogramAnswer>, Problem> {
-    let given = Given::read(query.as_deref(), &[&FILTERS[..], &["interval"]].concat())?;
+    let given = Given::read(
+        query.as_deref(),
+        &[&FILTERS[..], &["interval", "by"]].concat(),
+    )?;
     let interval = given.one("interval")?.unwrap_or("auto");
     let scale = scale(&given, interval, "interval")?;
     let wanted = Tally {
         histogram: Some(scale),
+        split: split(&given, "by")?,
         ..Tally::default()
     };
     let (tallied, index, coverage) = tallied(&app, query, given, wanted).await?;
@@ -170,15 +185,18 @@ pub(super) async fn values(
 ) -> Result<Counted<ValuesAnswer>, Problem> {
     let given = Given::read(
         query.as_deref(),
-        &[&FILTERS[..], &["prefix", "size"]].concat(),
+        &[&FILTERS[..], &["prefix", "contains", "sort", "size"]].concat(),
     )?;
     let prefix = given.one("prefix")?.unwrap_or_default().to_owned();
-    let size = size(&given, "size")?;
+    let part = given.one("contains")?.unwrap_or_default().to_owned();
+    let (size, rank) = (size(&given, "size")?, rank(&given, "sort")?);
     let answer = app.ask(move |app| {
         let question = question(&given, Order::Descending, app.clock.now())?;
         let (view, caller) = app.asking();
         let store = &app.store;
-        let values = search::completions(store, &view, &caller, &question, &name, &prefix, size);
+        let wanted = ValuesOf::new(&name, size).ranked(rank);
+        let wanted = wanted.beginning(&prefix).containing(&part);
+        let values = search::completions(store, &view, &caller, &question, &wanted);
         // Here the field is a part of the path: a wrong one is a place where there is nothing.
         let values = values.map_err(|error| match error {
             SearchError::UnknownField {
@@ -205,22 +223,39 @@ pub(super) fn beside_a_page(given: &Given) -> Result<Tally, Problem> {
         Some(interval) => Some(scale(given, interval, "histogram")?),
         None => None,
     };
-    let facets = facets_of(given, "facet", "facet_size")?;
-    if facets.is_none() && given.one("facet_size")?.is_some() {
-        let detail = "`facet_size` is for facets: write `facet=actor.email` too";
-        return Err(bad("facet_size", detail));
-    }
+    let facets = facets_of(given, "facet", "facet_size", "facet_sort")?;
+    let without_facets = ["facet_size", "facet_sort", "exclude_own"].into_iter();
+    refuse_alone(given, without_facets, "facet=actor.email", facets.is_some())?;
+    let is_histogram = histogram.is_some();
+    refuse_alone(given, ["histogram_by"], "histogram=auto", is_histogram)?;
     Ok(Tally {
         count,
         facets,
         histogram,
+        split: split(given, "histogram_by")?,
     })
+}
+
+/// Refuses parameters that say nothing without another one.
+fn refuse_alone(
+    given: &Given,
+    names: impl IntoIterator<Item = &'static str>,
+    needed: &str,
+    is_there: bool,
+) -> Result<(), Problem> {
+    for name in names.into_iter().filter(|_| !is_there) {
+        if given.all(name).next().is_some() {
+            return Err(bad(name, format!("`{name}` needs `{needed}` beside it")));
+        }
+    }
+    Ok(())
 }
 
 fn facets_of(
     given: &Given,
     fields: &'static str,
     size_of_each: &'static str,
+    order_of_each: &'static str,
 ) -> Result<Option<Facets>, Problem> {
     let names: Vec<String> = given.all(fields).map(ToOwned::to_owned).collect();
     if names.is_empty() {
@@ -229,7 +264,29 @@ fn facets_of(
     Ok(Some(Facets {
         fields: names,
         size: size(given, size_of_each)?,
+        rank: rank(given, order_of_each)?,
+        exclude_own: flag(given, "exclude_own")?,
         parameter: fields,
+    }))
+}
+
+/// Which values come first.
+fn rank(given: &Given, name: &str) -> Result<Rank, Problem> {
+    match given.one(name)? {
+        None | Some("frequent") => Ok(Rank::Frequent),
+        Some("rare") => Ok(Rank::Rare),
+        Some(other) => Err(bad(
+            name,
+            format!("{} is neither `frequent` nor `rare`", quoted(other)),
+        )),
+    }
+}
+
+fn split(given: &Given, name: &'static str) -> Result<Option<Split>, Problem> {
+    let field = given.one(name)?.map(ToOwned::to_owned);
+    Ok(field.map(|field| Split {
+        field,
+        parameter: name,
     }))
 }
 

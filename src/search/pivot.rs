@@ -4,10 +4,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
 
-use super::tally::{Counting, LabelledValue};
+use super::counting::Counting;
+use super::facets::LabelledValue;
 use super::{Question, SearchError, check_names, equals};
 use crate::clock::from_micros;
-use crate::engine::{Caller, Order, Range, View};
+use crate::engine::{Caller, Order, Range, ValuesOf, View};
 use crate::event::AuditEvent;
 use crate::position::rfc3339;
 use crate::query::Query;
@@ -144,7 +145,9 @@ pub fn profile(
         upto: view.seq(),
         matches: &matches,
     };
-    let values = |field| counting.values(field, "", size);
+    let values = |field| -> Result<Vec<LabelledValue>, SearchError> {
+        Ok(counting.values(&ValuesOf::new(field, size))?.values)
+    };
     Ok(Profile {
         count: matches.count(),
         first_seen: extent.map(|(oldest, _)| from_micros(oldest)),

@@ -16,13 +16,15 @@ use crate::command::WrongUsage;
 use crate::command::reach::{Answerer, Misread, Reach, Server, get, open};
 use crate::coverage::{self, Verdict};
 use crate::engine::tantivy::IndexError;
-use crate::engine::{Order, Range, Scope, View};
+use crate::engine::{Order, Range, Rank, Scope, View};
 use crate::event::AuditEvent;
 use crate::follow::index::{self as indexing, IndexingError};
 use crate::people;
 use crate::position::{Seq, Source, rfc3339};
 use crate::query::{self, Query, QueryError};
-use crate::search::{self, Export, Facets, LabelledValue, MAX_SIZE, Question, SearchError, Tally};
+use crate::search::{
+    self, Export, Facet, Facets, LabelledValue, MAX_SIZE, Question, SearchError, Tally,
+};
 use crate::store::Store;
 use crate::terminal::harmless;
 
@@ -241,8 +243,8 @@ impl Place {
                 parameters.extend(fields.iter().map(|field| ("field", field.clone())));
                 let answer: Value = read(&get(server, "/v1/facets", &borrowed(&parameters))?)?;
                 let values = fields.iter().map(|field| {
-                    let values = Vec::deserialize(&answer["facets"][field])?;
-                    Ok((field.clone(), values))
+                    let facet = Facet::deserialize(&answer["facets"][field])?;
+                    Ok((field.clone(), facet.values))
                 });
                 let verdict = Verdict::deserialize(&answer["coverage"]);
                 let verdict = verdict.context("the server's answer cannot be read")?;
@@ -253,6 +255,8 @@ impl Place {
                 let facets = Facets {
                     fields: fields.to_vec(),
                     size,
+                    rank: Rank::Frequent,
+                    exclude_own: false,
                     parameter: "facets",
                 };
                 let wanted = Tally {
@@ -263,8 +267,10 @@ impl Place {
                 let (store, view) = (&look.store, &look.view);
                 let caller = view.caller(Scope::everything(), None);
                 let tallied = search::tally(store, view, &caller, &question, view.seq(), &wanted);
-                let values = tallied.map_err(told)?.facets;
-                Ok((values.map_or(Vec::new(), |all| all.0), look.verdict))
+                let facets = tallied.map_err(told)?.facets;
+                let facets = facets.map_or(Vec::new(), |all| all.0).into_iter();
+                let values = facets.map(|(field, facet)| (field, facet.values));
+                Ok((values.collect(), look.verdict))
             }
         }
     }

@@ -134,7 +134,12 @@ impl Found {
     }
 
     /// Takes the next document; changes over to a bit for each of the segment's `len` when that is smaller.
-    fn push(&mut self, doc: DocId, len: DocId, budget: &Budget) -> Result<(), EngineError> {
+    pub(super) fn push(
+        &mut self,
+        doc: DocId,
+        len: DocId,
+        budget: &Budget,
+    ) -> Result<(), EngineError> {
         match self {
             Self::Few(few) if few.len() >= len as usize / 32 => {
                 let mut bits = Bits::new(len, budget.memory())?;
@@ -149,7 +154,7 @@ impl Found {
         Ok(())
     }
 
-    fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         match self {
             Self::Stretch(docs) => docs.len() as u64,
             Self::Few(few) => few.len() as u64,

@@ -22,6 +22,7 @@ mod fair;
 mod form;
 mod guard;
 mod limit;
+mod metrics;
 mod panics;
 mod params;
 mod parse;
@@ -66,6 +67,7 @@ use crate::clock::{Cancel, Clock, Deadline};
 use crate::engine::Engine;
 use crate::follow::board::FollowerBoard;
 use crate::health::Board;
+use crate::metrics::Metrics;
 use crate::search::Pivot;
 use crate::store::Store;
 
@@ -78,6 +80,7 @@ use self::admission::{
 use self::connection::Timeouts;
 use self::fair::FairPermits;
 use self::guard::{Needs, Required};
+use self::metrics::Scrapes;
 use self::panics::Panics;
 use self::problem::Problem;
 use self::response_memory::ResponseMemory;
@@ -92,6 +95,8 @@ pub struct AppState {
     engine: Engine,
     board: Board,
     followers: FollowerBoard,
+    metrics: Metrics,
+    scrapes: Scrapes,
     clock: Clock,
     access: Access,
     limits: Limits,
@@ -123,6 +128,8 @@ impl AppState {
             engine,
             board,
             followers: FollowerBoard::default(),
+            metrics: Metrics::default(),
+            scrapes: Scrapes::default(),
             clock,
             access,
             limits: Limits::default(),
@@ -145,6 +152,12 @@ impl AppState {
     #[must_use]
     pub fn with_followers(self, followers: FollowerBoard) -> Self {
         Self { followers, ..self }
+    }
+
+    /// With the metrics that `/metrics` reports, to which the routes add theirs.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// With other limits than the usual ones.
@@ -191,6 +204,7 @@ fn router(state: AppState) -> Router {
         guard::check_unknown,
     );
     let exports = Router::new().route("/v1/export", by_get_or_post(export::export));
+    let monitoring = Router::new().route("/metrics", get(metrics::scrape));
     let administration = Router::new().route("/v1/access-log", get(access_log::list));
     let searches = Router::new()
         .route("/v1/searches", get(searches::list).post(searches::save))
@@ -201,10 +215,17 @@ fn router(state: AppState) -> Router {
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz));
     let panics = state.panics.clone();
+    let measure = middleware::from_fn_with_state(state.clone(), metrics::measure);
     let of_cloudflare = guarded(v4::routes(), Required::With(Permission::Search), "search");
     asked(questions(), Permission::Search, "search")
         .merge(of_cloudflare)
         .merge(asked(exports, Permission::Export, "export"))
+        .route_layer(measure)
+        .merge(guarded(
+            monitoring,
+            Required::With(Permission::Metrics),
+            "metrics",
+        ))
         .merge(guarded(
             administration,
             Required::With(Permission::Admin),

@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{Asked, Found, Proof, Reason, Weight, look};
-use crate::clock::from_micros;
 use crate::engine::Scope;
 use crate::health::Board;
 use crate::position::{Source, rfc3339};
@@ -91,7 +90,7 @@ pub fn merged(
         changes.extend(changes_of(&found));
         None::<()>
     })?;
-    changes.sort_unstable_by_key(|change| change.at_us);
+    changes.sort_unstable_by_key(|change| change.at);
     let (stretches, next) = stretches(&changes, max);
     Ok(Merged {
         stretches,
@@ -109,7 +108,7 @@ enum Holds {
 
 /// That something begins or ends to hold for one more source.
 struct Change {
-    at_us: i64,
+    at: DateTime<Utc>,
     begins: bool,
     holds: Holds,
 }
@@ -123,11 +122,7 @@ fn changes_of(found: &Found) -> Vec<Change> {
         .gaps
         .iter()
         .map(|gap| (gap.window, Holds::Missing(gap.reason)));
-    let change = |at: DateTime<Utc>, begins, holds| Change {
-        at_us: at.timestamp_micros(),
-        begins,
-        holds,
-    };
+    let change = |at, begins, holds| Change { at, begins, holds };
     proven
         .chain(gaps)
         .filter(|(window, _)| window.since < window.before)
@@ -144,7 +139,7 @@ fn changes_of(found: &Found) -> Vec<Change> {
 fn stretches(changes: &[Change], max: usize) -> (Vec<MergedStretch>, Option<DateTime<Utc>>) {
     let mut stretches: Vec<MergedStretch> = Vec::new();
     let mut holding: BTreeMap<Holds, usize> = BTreeMap::new();
-    let at_once = changes.chunk_by(|a, b| a.at_us == b.at_us);
+    let at_once = changes.chunk_by(|a, b| a.at == b.at);
     let mut at_once = at_once.peekable();
     while let Some(now) = at_once.next() {
         for Change { begins, holds, .. } in now {
@@ -156,8 +151,8 @@ fn stretches(changes: &[Change], max: usize) -> (Vec<MergedStretch>, Option<Date
         else {
             continue;
         };
-        let since = rfc3339(from_micros(now[0].at_us));
-        let before = rfc3339(from_micros(next[0].at_us));
+        let since = rfc3339(now[0].at);
+        let before = rfc3339(next[0].at);
         let is_full = stretches.len() >= max;
         match stretches.last_mut() {
             Some(last)
@@ -166,7 +161,7 @@ fn stretches(changes: &[Change], max: usize) -> (Vec<MergedStretch>, Option<Date
             {
                 last.before = before;
             }
-            _ if is_full => return (stretches, Some(from_micros(now[0].at_us))),
+            _ if is_full => return (stretches, Some(now[0].at)),
             _ => stretches.push(MergedStretch {
                 since,
                 before,
@@ -208,7 +203,7 @@ mod tests {
     #[test]
     fn at_each_moment_the_weakest_counts() {
         let change = |at, begins, holds| Change {
-            at_us: at * 1_000_000,
+            at: DateTime::from_timestamp(at, 0).unwrap_or_default(),
             begins,
             holds,
         };
@@ -226,7 +221,7 @@ mod tests {
         add(0, 5, Holds::Missing(Reason::BeforeTheAccountExisted));
         add(5, 22, complete);
         add(22, 30, Holds::Missing(Reason::Failing));
-        changes.sort_by_key(|change| change.at_us);
+        changes.sort_by_key(|change| change.at);
         let told = |max| {
             let (stretches, next) = stretches(&changes, max);
             let told = stretches.iter().map(|one| {

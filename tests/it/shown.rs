@@ -6,6 +6,19 @@ use serde_json::{Value, json};
 
 use crate::desk::{Desk, account};
 
+/// An answer without what depends on when it was asked for.
+fn timeless(answer: &[u8]) -> Value {
+    let Ok(mut answer) = serde_json::from_slice::<Value>(answer) else {
+        return Value::from(String::from_utf8_lossy(answer));
+    };
+    for name in ["coverage", "next_cursor", "merged"] {
+        if let Some(member) = answer.get_mut(name) {
+            *member = Value::Null;
+        }
+    }
+    answer
+}
+
 async fn desk() -> Desk {
     let mut desk = Desk::new().await;
     let entries = [
@@ -177,11 +190,8 @@ async fn a_question_may_be_sent_as_a_form() {
             .ask(&format!("{path}?{}", asked.replace(' ', "+")))
             .await;
         assert_eq!(status, expected, "{path}: {posted}");
-        let lines = |text: &str| text.lines().count();
-        assert_eq!(lines(&posted), lines(&got), "{path}");
-        if path != "/v1/coverage" {
-            assert_eq!(posted, got, "{path}");
-        }
+        let (posted, got) = (timeless(posted.as_bytes()), timeless(got.as_bytes()));
+        assert_eq!(posted, got, "{path}");
     }
     // Parameters of the URL and of the form are one list.
     let (status, body) = send("/v1/count?q=ann", form, "q=ben".to_owned()).await;
@@ -244,7 +254,7 @@ async fn a_query_is_shown_as_a_tree_with_places() {
             "and [actor.email:Ann@example.com   -action.type:(create OR \"x y\")] \
              (equals actor.email Ann@example.com [actor.email:Ann@example.com] \
              not [-action.type:(create OR \"x y\")] \
-             (or [action.type:(create OR \"x y\")] (contains action.type create [create] equals action.type x y [\"x y\"])))",
+             (or [action.type:(create OR \"x y\")] (equals action.type create [create] equals action.type x y [\"x y\"])))",
         ),
         (
             "ü* /x+/",
@@ -323,7 +333,7 @@ async fn answers_are_compressed_on_request_and_a_known_event_is_not_sent_again()
         let mut unpacked = Vec::new();
         let mut decoder = flate2::read::GzDecoder::new(&packed[..]);
         std::io::Read::read_to_end(&mut decoder, &mut unpacked).unwrap();
-        assert_eq!(unpacked, plain, "{path}");
+        assert!(timeless(&unpacked) == timeless(&plain), "{path}");
     }
     // A tail is not: its messages are sent at once.
     let tail = get("/v1/events/stream?last_event_id=0", &gzip).await;

@@ -102,7 +102,7 @@ async fn a_facet_says_what_it_does_not_list() {
             "seq",
             "1 1 | missing 0 distinct 7 other 6",
         ),
-        ("", "problem", " | missing 7 distinct 0 other 0"),
+        ("&q=-id:e7", "problem", " | missing 6 distinct 0 other 0"),
     ] {
         assert_eq!(facet(asked, field).await, expected, "{field}{asked}");
     }

@@ -111,7 +111,7 @@ async fn the_coverage_of_all_sources_is_paged() {
     };
     let desk = Desk::with_limits(limits).await;
     let entry = json!({"id": "x", "action": {"time": "2026-08-03T08:00:00Z"}}).to_string();
-    desk.keep(&account(), &[entry.clone()]);
+    desk.keep(&account(), std::slice::from_ref(&entry));
     desk.keep(&Source::account("beef").unwrap(), &[entry]);
     let mut stretches: Vec<Value> = Vec::new();
     let mut path = "/v1/coverage?merged=true&since=now-30d".to_owned();

@@ -77,7 +77,7 @@ use self::admission::{
     Exports, MAX_LONG_QUESTIONS, MAX_PIECES, MAX_QUESTIONS, MAX_TAIL_PATTERNS_KIB, MAX_WAITING,
     SPARE_CONNECTIONS,
 };
-use self::connection::Timeouts;
+use self::connection::ConnectionTimeouts;
 use self::fair::FairPermits;
 use self::guard::{Needs, Required};
 use self::metrics::Scrapes;
@@ -299,7 +299,7 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
         ..state
     };
     let cut = CancellationToken::new();
-    let timeouts = Timeouts {
+    let timeouts = ConnectionTimeouts {
         request_header: state.limits.request_header,
         write_stall: state.limits.write_stall,
     };

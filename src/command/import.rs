@@ -58,7 +58,7 @@ pub(super) struct Args {
 
 /// What came of all files.
 #[derive(Serialize)]
-struct Summary {
+struct ImportSummary {
     files: Vec<FileReport>,
     /// How many events the log holds now, all of which can be found.
     events: u64,
@@ -72,7 +72,7 @@ struct FileReport {
 }
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
-    let dir = super::data_dir(args.data_dir.as_deref(), config)?;
+    let dir = super::start::data_dir(args.data_dir.as_deref(), config)?;
     let store = match Store::open(&dir, Breaker::default()) {
         Err(error @ StoreError::InUse(_)) => {
             return Err(error).context("an import needs the log to itself: stop the service first");
@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let head = store.head();
     let (index, _) = open_index(&dir, &store, Breaker::default())?;
     catch_up(store, &index)?;
-    let summary = Summary {
+    let summary = ImportSummary {
         files,
         events: head.0,
     };
@@ -166,7 +166,7 @@ fn open(path: &Path) -> io::Result<(Box<dyn Read + Send>, Option<u64>)> {
     Ok((Box::new(file), len))
 }
 
-impl Summary {
+impl ImportSummary {
     fn for_people(&self) -> String {
         let mut text = String::new();
         for file in &self.files {

@@ -4,26 +4,26 @@ use super::error::EngineError;
 use super::hit::ValueCount;
 use super::memory;
 use super::ranking::{Values, ValuesOf};
-use super::tantivy::Matches as IndexMatches;
+use super::tantivy::IndexMatches;
 use crate::position::Seq;
 
 /// The events that a question means. What is counted of them is of one view.
-pub struct Matches(Kind);
+pub struct Matches(EngineMatches);
 
-enum Kind {
+enum EngineMatches {
     Tantivy(IndexMatches),
-    Memory(memory::Matches),
+    Memory(memory::MemoryMatches),
 }
 
 impl From<IndexMatches> for Matches {
     fn from(matches: IndexMatches) -> Self {
-        Self(Kind::Tantivy(matches))
+        Self(EngineMatches::Tantivy(matches))
     }
 }
 
-impl From<memory::Matches> for Matches {
-    fn from(matches: memory::Matches) -> Self {
-        Self(Kind::Memory(matches))
+impl From<memory::MemoryMatches> for Matches {
+    fn from(matches: memory::MemoryMatches) -> Self {
+        Self(EngineMatches::Memory(matches))
     }
 }
 
@@ -32,8 +32,8 @@ impl Matches {
     #[must_use]
     pub fn count(&self) -> u64 {
         match &self.0 {
-            Kind::Tantivy(matches) => matches.count(),
-            Kind::Memory(matches) => matches.count(),
+            EngineMatches::Tantivy(matches) => matches.count(),
+            EngineMatches::Memory(matches) => matches.count(),
         }
     }
 
@@ -41,8 +41,8 @@ impl Matches {
     #[must_use]
     pub fn places(&self) -> Vec<Seq> {
         match &self.0 {
-            Kind::Tantivy(matches) => matches.places(),
-            Kind::Memory(matches) => matches.places(),
+            EngineMatches::Tantivy(matches) => matches.places(),
+            EngineMatches::Memory(matches) => matches.places(),
         }
     }
 
@@ -50,8 +50,8 @@ impl Matches {
     #[must_use]
     pub fn extent(&self) -> Option<(i64, i64)> {
         match &self.0 {
-            Kind::Tantivy(matches) => matches.extent(),
-            Kind::Memory(matches) => matches.extent(),
+            EngineMatches::Tantivy(matches) => matches.extent(),
+            EngineMatches::Memory(matches) => matches.extent(),
         }
     }
 
@@ -59,8 +59,8 @@ impl Matches {
     #[must_use]
     pub fn histogram(&self, edges: &[i64]) -> Vec<u64> {
         match &self.0 {
-            Kind::Tantivy(matches) => matches.histogram(edges),
-            Kind::Memory(matches) => matches.histogram(edges),
+            EngineMatches::Tantivy(matches) => matches.histogram(edges),
+            EngineMatches::Memory(matches) => matches.histogram(edges),
         }
     }
 
@@ -92,8 +92,8 @@ impl Matches {
         most_terms: Option<u64>,
     ) -> Result<Option<Values>, EngineError> {
         match &self.0 {
-            Kind::Tantivy(matches) => matches.ranked(wanted, most_terms),
-            Kind::Memory(matches) => matches.ranked(wanted).map(Some),
+            EngineMatches::Tantivy(matches) => matches.ranked(wanted, most_terms),
+            EngineMatches::Memory(matches) => matches.ranked(wanted).map(Some),
         }
     }
 
@@ -103,8 +103,8 @@ impl Matches {
     /// As [`Matches::ranked`].
     pub fn count_with(&self, name: &str) -> Result<u64, EngineError> {
         match &self.0 {
-            Kind::Tantivy(matches) => matches.count_with(name),
-            Kind::Memory(matches) => Ok(matches.count_with(name)),
+            EngineMatches::Tantivy(matches) => matches.count_with(name),
+            EngineMatches::Memory(matches) => Ok(matches.count_with(name)),
         }
     }
 
@@ -114,8 +114,8 @@ impl Matches {
     /// As [`Matches::ranked`].
     pub fn with(&self, name: &str, value: &str) -> Result<Self, EngineError> {
         Ok(match &self.0 {
-            Kind::Tantivy(matches) => matches.with(name, value)?.into(),
-            Kind::Memory(matches) => matches.with(name, value).into(),
+            EngineMatches::Tantivy(matches) => matches.with(name, value)?.into(),
+            EngineMatches::Memory(matches) => matches.with(name, value).into(),
         })
     }
 
@@ -126,8 +126,8 @@ impl Matches {
     /// As [`Matches::ranked`].
     pub fn place_with(&self, name: &str, value: &str) -> Result<Option<Seq>, EngineError> {
         match &self.0 {
-            Kind::Tantivy(matches) => matches.place_with(name, value),
-            Kind::Memory(matches) => Ok(matches.place_with(name, value)),
+            EngineMatches::Tantivy(matches) => matches.place_with(name, value),
+            EngineMatches::Memory(matches) => Ok(matches.place_with(name, value)),
         }
     }
 }

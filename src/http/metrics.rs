@@ -45,7 +45,7 @@ const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// What scrapes share. A clone is the same.
 #[derive(Clone)]
 pub(super) struct Scrapes {
-    facts: Arc<Mutex<Option<Arc<Facts>>>>,
+    facts: Arc<Mutex<Option<Arc<LogFacts>>>>,
     places: Arc<Semaphore>,
 }
 
@@ -59,7 +59,7 @@ impl Default for Scrapes {
 }
 
 /// What was read from the log and the disk.
-struct Facts {
+struct LogFacts {
     /// When, by the steady clock.
     read_at: DateTime<Utc>,
     /// Up to when each source that is followed is collected without a break.
@@ -105,14 +105,14 @@ fn is_old_format(headers: &HeaderMap) -> bool {
 }
 
 /// What is known of the log and the disk; `None` when they cannot be read.
-async fn facts(app: &AppState) -> Option<Arc<Facts>> {
+async fn facts(app: &AppState) -> Option<Arc<LogFacts>> {
     let mut kept = app.scrapes.facts.lock().await;
     let now = app.clock.steady();
     if let Some(facts) = kept.as_ref().filter(|one| now - one.read_at < FACTS_FOR) {
         return Some(Arc::clone(facts));
     }
     let reader = app.clone();
-    *kept = match task::caught(move || Facts::read(&reader, now)).await {
+    *kept = match task::caught(move || LogFacts::read(&reader, now)).await {
         Ok(Ok(facts)) => Some(Arc::new(facts)),
         Ok(Err(error)) => {
             warn!(error = %error, "Some metrics could not be read from the log; they are left out.");
@@ -123,7 +123,7 @@ async fn facts(app: &AppState) -> Option<Arc<Facts>> {
     kept.clone()
 }
 
-impl Facts {
+impl LogFacts {
     fn read(app: &AppState, read_at: DateTime<Utc>) -> Result<Self, StoreError> {
         let now = app.clock.now();
         Ok(Self {
@@ -190,7 +190,7 @@ fn gaps(app: &AppState, now: DateTime<Utc>) -> Result<Vec<(&'static str, i64)>, 
         .collect())
 }
 
-fn gauges(app: &AppState, facts: Option<&Facts>) -> Gauges {
+fn gauges(app: &AppState, facts: Option<&LogFacts>) -> Gauges {
     let head = app.store.head();
     let states = app.followers.states(head);
     let mut followers: BTreeMap<&'static str, u64> = states

@@ -4,7 +4,7 @@
 //! whole, or words side by side.
 
 use super::entry::{Path, kind_of, leads_to};
-use super::matcher::{Matcher, Test, Wanted};
+use super::matcher::{Matcher, Test, ValuePattern};
 use super::value_test::ValueTest;
 use super::words::{self, Cutter};
 use crate::field::{self, Kind, spelled_path};
@@ -54,7 +54,7 @@ impl Matcher {
         if self.test.is_whole(&compared, is_over) {
             return vec![[0, value.shown.chars().count()]];
         }
-        let mut runs: Vec<&[Wanted]> = Vec::new();
+        let mut runs: Vec<&[ValuePattern]> = Vec::new();
         let mut single = Vec::new();
         self.test.runs(&compared, &mut runs, &mut single);
         if runs.is_empty() && single.is_empty() {
@@ -79,7 +79,7 @@ impl Test {
             return false;
         }
         let is_at = |path: &Path| matches!(path, Path::OfEntry(path) if path == value.path);
-        let is = |wanted: &Wanted| wanted.is(whole, words::MAX_VALUE_LEN);
+        let is = |wanted: &ValuePattern| wanted.is(whole, words::MAX_VALUE_LEN);
         match self {
             Self::All(parts) | Self::Any(parts) => {
                 parts.iter().any(|part| part.is_whole(value, is_over))
@@ -103,21 +103,21 @@ impl Test {
     fn runs<'t>(
         &'t self,
         value: &Compared<'_>,
-        runs: &mut Vec<&'t [Wanted]>,
-        made: &mut Vec<Vec<Wanted>>,
+        runs: &mut Vec<&'t [ValuePattern]>,
+        made: &mut Vec<Vec<ValuePattern>>,
     ) {
         match self {
             Self::All(parts) | Self::Any(parts) => {
                 parts.iter().for_each(|part| part.runs(value, runs, made));
             }
             Self::Words(wanted) if value.kind != Kind::Time => runs.push(wanted),
-            Self::Value(Path::OfEntry(path), Wanted::Passes(test)) if path == value.path => {
+            Self::Value(Path::OfEntry(path), ValuePattern::Passes(test)) if path == value.path => {
                 match test {
                     ValueTest::Words(words) => {
-                        made.push(words.iter().cloned().map(Wanted::Text).collect());
+                        made.push(words.iter().cloned().map(ValuePattern::Text).collect());
                     }
                     ValueTest::AnyWord(automaton) => {
-                        made.push(vec![Wanted::Automaton(automaton.clone())]);
+                        made.push(vec![ValuePattern::Automaton(automaton.clone())]);
                     }
                     _ => {}
                 }
@@ -127,7 +127,7 @@ impl Test {
     }
 }
 
-impl Wanted {
+impl ValuePattern {
     /// Whether it asks for words of a value.
     fn is_of_words(&self) -> bool {
         matches!(
@@ -151,7 +151,7 @@ fn bounded_words(text: &str) -> Vec<BoundedWord> {
 
 /// Adds the places, in bytes, at which words are side by side.
 fn find_run(
-    run: &[Wanted],
+    run: &[ValuePattern],
     words: &[BoundedWord],
     found: &mut Vec<(usize, usize)>,
     is_over: &impl Fn() -> bool,

@@ -1,6 +1,6 @@
 //! The envelope around every result: read as it may come, written as the API writes it.
 //!
-//! An answer that lacks what it must have is told from one with an empty result: taken for an empty page, it would say that
+//! An answer that lacks a required member is not the same as one with an empty result: taken for an empty page, it would say that
 //! nothing happened.
 
 use serde::{Deserialize, Deserializer, Serialize};

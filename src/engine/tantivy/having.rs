@@ -7,7 +7,7 @@ use tantivy::{DocId, InvertedIndexReader, TantivyError, Term};
 
 use super::bit_set_builder::add;
 use super::bits::Bits;
-use super::matches::{Found, Matches};
+use super::matches::{IndexMatches, MatchedDocs};
 use super::schema::{Mark, column_of, spelled};
 use super::terms::Terms;
 use crate::engine::error::EngineError;
@@ -35,8 +35,8 @@ impl TermsOf {
     }
 }
 
-impl Matches {
-    /// Those of them that have a value, as [`Matches::ranked`] gives it.
+impl IndexMatches {
+    /// Those of them that have a value, as [`IndexMatches::ranked`] gives it.
     ///
     /// # Errors
     /// [`EngineError::Failed`] when a file cannot be read.
@@ -49,7 +49,7 @@ impl Matches {
         for i in 0..self.found.len() {
             found.push(match &terms {
                 Some(terms) => self.found_with(i, terms)?,
-                None => Found::Few(Vec::new()),
+                None => MatchedDocs::Few(Vec::new()),
             });
         }
         self.snapshot.budget.check()?;
@@ -84,7 +84,7 @@ impl Matches {
     }
 
     /// The documents found in a segment that have one of some terms.
-    fn found_with(&self, segment: usize, terms: &TermsOf) -> Result<Found, EngineError> {
+    fn found_with(&self, segment: usize, terms: &TermsOf) -> Result<MatchedDocs, EngineError> {
         let (found, budget) = (&self.found[segment], self.snapshot.budget());
         let n_docs = self.snapshot.segments[segment].len;
         let reader = &self.snapshot.searcher.segment_readers()[segment];
@@ -95,7 +95,7 @@ impl Matches {
             let mut postings = inverted
                 .read_block_postings_from_terminfo(info, IndexRecordOption::Basic)
                 .map_err(TantivyError::from)?;
-            let mut with = Found::Few(Vec::new());
+            let mut with = MatchedDocs::Few(Vec::new());
             while !postings.docs().is_empty() && !steps.step() {
                 for doc in postings.docs().iter().filter(|doc| found.contains(**doc)) {
                     with.push(*doc, n_docs, budget)?;
@@ -105,7 +105,7 @@ impl Matches {
             return Ok(with);
         }
         let mut with = match infos.is_empty() {
-            true => return Ok(Found::Few(Vec::new())),
+            true => return Ok(MatchedDocs::Few(Vec::new())),
             false => Bits::new(n_docs, budget.memory())?,
         };
         for info in &infos {
@@ -113,7 +113,7 @@ impl Matches {
                 found.contains(doc)
             })?;
         }
-        Ok(Found::Many(with))
+        Ok(MatchedDocs::Many(with))
     }
 
     /// How many of them have any value at a field or path.
@@ -145,7 +145,7 @@ impl Matches {
         let found = &self.found[segment];
         Ok(match (found, index.get_cardinality()) {
             (_, Cardinality::Full) => found.count(),
-            (Found::Stretch(docs), Cardinality::Optional) => {
+            (MatchedDocs::Stretch(docs), Cardinality::Optional) => {
                 index.docid_range_to_rowids(docs.clone()).len() as u64
             }
             _ => {

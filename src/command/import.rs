@@ -9,6 +9,7 @@ use clap::Args as ClapArgs;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::record::Recorded;
 use super::reindex::catch_up;
 use crate::clock::Clock;
 use crate::durable::Breaker;
@@ -80,6 +81,14 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
         opened => opened?,
     };
     let clock = Clock::system();
+    let names: Vec<_> = args
+        .files
+        .iter()
+        .map(|path| path.to_string_lossy())
+        .collect();
+    let parameters = format!("files={}", names.join(","));
+    let recorded = Recorded::begin(&dir, "import", "import", &parameters, clock.now())?;
+    let held = store.head();
     let mut files = Vec::new();
     for path in &args.files {
         let file = match path.to_str() {
@@ -95,6 +104,7 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
         files.push(FileReport { file, report });
     }
     let head = store.head();
+    recorded.end(head.0 - held.0)?;
     let (index, _) = open_index(&dir, &store, Breaker::default())?;
     catch_up(store, &index)?;
     let summary = ImportSummary {

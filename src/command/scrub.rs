@@ -9,6 +9,7 @@ use indicatif::HumanCount;
 use serde::Serialize;
 use tracing::warn;
 
+use super::record::Recorded;
 use super::reindex;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -101,7 +102,9 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<()> {
         Err(error) => return Err(error.into()),
     };
     let clock = Clock::system();
+    let recorded = Recorded::begin(&dir, "scrub", "scrub", "", clock.now())?;
     let found = check_all(&store, is_beside, clock.now())?;
+    recorded.end(found.events)?;
     let repaired = match found.total {
         0 => Repaired::default(),
         _ => repair(&store, &found.damaged, is_beside, path, &clock)?,

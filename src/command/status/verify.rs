@@ -11,6 +11,7 @@ use super::super::moment::MomentArg;
 use crate::clock::Clock;
 use crate::command::print::plain_table;
 use crate::command::print::word;
+use crate::command::record::Recorded;
 use crate::command::start::{block_on, load};
 use crate::coverage::Gap;
 use crate::durable::Breaker;
@@ -96,6 +97,12 @@ pub(super) fn run(request: &Request<'_>, path: &Path) -> Result<()> {
         !window.is_empty(),
         "there is nothing to compare in {wanted}: choose whole seconds in the past that upstream still keeps"
     );
+    let parameters = format!(
+        "source={source}&since={}&before={}",
+        rfc3339(window.since),
+        rfc3339(window.before)
+    );
+    let recorded = Recorded::begin(dir, "verify", "status --verify", &parameters, now)?;
     // Shown on a terminal only.
     let bar = ProgressBar::new_spinner();
     let verdict = block_on(async {
@@ -103,6 +110,7 @@ pub(super) fn run(request: &Request<'_>, path: &Path) -> Result<()> {
         verdict.await.context("the range could not be compared")
     })?;
     bar.finish_and_clear();
+    recorded.end(verdict.shown)?;
     let report = VerifyReport::of(source, window, now, &verdict);
     if request.is_json {
         say(serde_json::to_string(&report)?)?;

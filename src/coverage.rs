@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use self::merged::{Merged, MergedState, MergedStretch, NamedSource, merged};
+pub use self::merged::{MergedSources, MergedState, MergedStretch, NamedSource, merged};
 pub use self::reason::{Reason, Weight};
 pub use self::verdict::{
     Missing, MissingTotal, Verdict, VerdictState, accounts_unknown, stretches, verdict,

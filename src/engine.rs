@@ -30,7 +30,7 @@ pub use self::error::{EngineError, OutOfMemory};
 pub use self::hit::{Hit, Order, Range, ValueCount};
 pub use self::matches::Matches;
 pub use self::memory::Memory;
-pub use self::ranking::{Rank, Ranking, Values, ValuesOf};
+pub use self::ranking::{Rank, RankedValues, Ranking, ValuesOf};
 pub use self::recent::{Following, Recent};
 pub use self::scope::Scope;
 pub use self::values::{counted, counted_values_of, entry_of, kind_of, text_of};

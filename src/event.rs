@@ -20,7 +20,7 @@ use crate::field::{self, Kind};
 use crate::position::{Seq, Source, SourceKind, Window, rfc3339};
 use orgtrail_cloudflare::json::{self, Scalar};
 
-pub use self::excerpt::Paths;
+pub use self::excerpt::EntryPaths;
 use self::searchable::UnsearchableParts;
 
 /// By what an entry is known within its source, for ever.

@@ -49,7 +49,7 @@ pub struct NamedSource {
 
 /// What is proven of several sources together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Merged {
+pub struct MergedSources {
     /// The stretches, in order.
     pub stretches: Vec<MergedStretch>,
     /// Where the next ones begin; `None` when these are all.
@@ -70,7 +70,7 @@ pub fn merged(
     from: Option<DateTime<Utc>>,
     max: usize,
     now: DateTime<Utc>,
-) -> Result<Merged, StoreError> {
+) -> Result<MergedSources, StoreError> {
     let mut labels: BTreeMap<Source, Option<String>> = BTreeMap::new();
     for row in store.sources()? {
         labels.insert(row.source, row.label);
@@ -92,7 +92,7 @@ pub fn merged(
     })?;
     changes.sort_unstable_by_key(|change| change.at);
     let (stretches, next) = stretches(&changes, max);
-    Ok(Merged {
+    Ok(MergedSources {
         stretches,
         next,
         sources,
@@ -107,13 +107,13 @@ enum Holds {
 }
 
 /// That something begins or ends to hold for one more source.
-struct Change {
+struct CoverageChange {
     at: DateTime<Utc>,
     begins: bool,
     holds: Holds,
 }
 
-fn changes_of(found: &Found) -> Vec<Change> {
+fn changes_of(found: &Found) -> Vec<CoverageChange> {
     let proven = found.proven.iter().map(|piece| {
         let is_complete = Proof::of(piece, &found.sweeps) == Proof::Complete;
         (piece.window, Holds::Proven(is_complete))
@@ -122,7 +122,7 @@ fn changes_of(found: &Found) -> Vec<Change> {
         .gaps
         .iter()
         .map(|gap| (gap.window, Holds::Missing(gap.reason)));
-    let change = |at, begins, holds| Change { at, begins, holds };
+    let change = |at, begins, holds| CoverageChange { at, begins, holds };
     proven
         .chain(gaps)
         .filter(|(window, _)| window.since < window.before)
@@ -136,13 +136,16 @@ fn changes_of(found: &Found) -> Vec<Change> {
 }
 
 /// The first `max` stretches between changes, which are in order, and where the next one begins.
-fn stretches(changes: &[Change], max: usize) -> (Vec<MergedStretch>, Option<DateTime<Utc>>) {
+fn stretches(
+    changes: &[CoverageChange],
+    max: usize,
+) -> (Vec<MergedStretch>, Option<DateTime<Utc>>) {
     let mut stretches: Vec<MergedStretch> = Vec::new();
     let mut holding: BTreeMap<Holds, usize> = BTreeMap::new();
     let at_once = changes.chunk_by(|a, b| a.at == b.at);
     let mut at_once = at_once.peekable();
     while let Some(now) = at_once.next() {
-        for Change { begins, holds, .. } in now {
+        for CoverageChange { begins, holds, .. } in now {
             let n = holding.entry(*holds).or_default();
             *n = if *begins { *n + 1 } else { n.saturating_sub(1) };
         }
@@ -202,7 +205,7 @@ mod tests {
 
     #[test]
     fn at_each_moment_the_weakest_counts() {
-        let change = |at, begins, holds| Change {
+        let change = |at, begins, holds| CoverageChange {
             at: DateTime::from_timestamp(at, 0).unwrap_or_default(),
             begins,
             holds,

@@ -3,7 +3,7 @@
 use super::error::EngineError;
 use super::hit::ValueCount;
 use super::memory;
-use super::ranking::{Values, ValuesOf};
+use super::ranking::{RankedValues, ValuesOf};
 use super::tantivy::IndexMatches;
 use crate::position::Seq;
 
@@ -90,7 +90,7 @@ impl Matches {
         &self,
         wanted: &ValuesOf<'_>,
         most_terms: Option<u64>,
-    ) -> Result<Option<Values>, EngineError> {
+    ) -> Result<Option<RankedValues>, EngineError> {
         match &self.0 {
             EngineMatches::Tantivy(matches) => matches.ranked(wanted, most_terms),
             EngineMatches::Memory(matches) => matches.ranked(wanted).map(Some),

@@ -8,7 +8,7 @@ use super::ask::{Ask, Caller};
 use super::budget::Budget;
 use super::error::EngineError;
 use super::hit::{Hit, Order};
-use super::ranking::{Ranking, Values, ValuesOf};
+use super::ranking::{RankedValues, Ranking, ValuesOf};
 use super::values::{counted, entry_of, has_other_spellings, kind_of};
 use crate::clock::Deadline;
 use crate::event::AuditEvent;
@@ -206,7 +206,7 @@ impl MemoryMatches {
         edges.windows(2).map(count).collect()
     }
 
-    pub(super) fn ranked(&self, wanted: &ValuesOf<'_>) -> Result<Values, EngineError> {
+    pub(super) fn ranked(&self, wanted: &ValuesOf<'_>) -> Result<RankedValues, EngineError> {
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         for held in self.visible_with(wanted.name) {
             self.caller.budget.check_time()?;

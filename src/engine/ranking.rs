@@ -25,13 +25,13 @@ pub struct ValuesOf<'a> {
     prefix: String,
     /// What is somewhere in them, in lower case.
     part: String,
-    /// Values that are not wanted.
+    /// RankedValues that are not wanted.
     except: Option<&'a BTreeSet<String>>,
     /// Which of them come first.
     pub rank: Rank,
     /// The most values.
     pub size: usize,
-    /// Whether [`Values::distinct`] and [`Values::total`] are wanted too: then each value has to be counted.
+    /// Whether [`RankedValues::distinct`] and [`RankedValues::total`] are wanted too: then each value has to be counted.
     pub totals: bool,
 }
 
@@ -108,7 +108,7 @@ impl<'a> ValuesOf<'a> {
 
 /// The values that were wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Values {
+pub struct RankedValues {
     /// The first of them, in their order.
     pub values: Vec<ValueCount>,
     /// How many different ones there are; 0 where nobody asked.
@@ -181,7 +181,7 @@ impl<'a> Ranking<'a> {
 
     /// The values, the best first.
     #[must_use]
-    pub fn into_values(mut self) -> Values {
+    pub fn into_values(mut self) -> RankedValues {
         let ranked = std::mem::take(&mut self.heap).into_sorted_vec().into_iter();
         let values = ranked.map(|Reverse((score, Reverse(value)))| ValueCount {
             value,
@@ -192,7 +192,7 @@ impl<'a> Ranking<'a> {
             true => (self.distinct, self.total),
             false => (0, 0),
         };
-        Values {
+        RankedValues {
             values,
             distinct,
             total,

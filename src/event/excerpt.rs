@@ -8,11 +8,11 @@ use orgtrail_cloudflare::json;
 /// What is nested deeper than this above the paths is left out.
 const MAX_DEPTH: usize = 64;
 
-/// Paths of entries, in lower case.
+/// EntryPaths of entries, in lower case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Paths(Vec<String>);
+pub struct EntryPaths(Vec<String>);
 
-impl Paths {
+impl EntryPaths {
     /// These, and all that is below them.
     #[must_use]
     pub fn new(paths: impl IntoIterator<Item = String>) -> Self {
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn an_excerpt_has_the_wanted_paths_as_they_are_spelled() {
         let check = |paths: &[&str], entry: &str, expected: &str| {
-            let paths = Paths::new(paths.iter().map(|path| (*path).to_owned()));
+            let paths = EntryPaths::new(paths.iter().map(|path| (*path).to_owned()));
             let entry = RawValue::from_string(entry.to_owned()).unwrap();
             assert_eq!(paths.excerpt(&entry).get(), expected, "{paths:?}");
         };
@@ -123,6 +123,12 @@ mod tests {
     fn what_is_nested_deeply_is_left_out() {
         let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
         let entry = RawValue::from_string(deep).unwrap();
-        assert!(Paths::new(["a".to_owned()]).excerpt(&entry).get().len() < 1_000);
+        assert!(
+            EntryPaths::new(["a".to_owned()])
+                .excerpt(&entry)
+                .get()
+                .len()
+                < 1_000
+        );
     }
 }

@@ -49,7 +49,7 @@ pub(super) struct MergedCoverage {
 pub(super) async fn list(app: ScopedApp, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let now = app.clock.now();
     let now = first_asked_at(query.as_deref()).unwrap_or(now);
-    let Request {
+    let CoverageRequest {
         asked,
         cursor,
         merged,
@@ -137,7 +137,7 @@ fn zone(query: Option<&str>) -> Result<Tz, Problem> {
 }
 
 /// What is asked.
-struct Request {
+struct CoverageRequest {
     asked: Asked,
     cursor: Option<String>,
     /// Whether all sources together are asked about.
@@ -145,7 +145,7 @@ struct Request {
 }
 
 /// What is asked, read as of `now`.
-fn read(query: Option<&str>, now: DateTime<Utc>) -> Result<Request, Problem> {
+fn read(query: Option<&str>, now: DateTime<Utc>) -> Result<CoverageRequest, Problem> {
     let mut asked = Asked::default();
     let (mut cursor, mut merged) = (None, None);
     let when = When {
@@ -189,7 +189,7 @@ fn read(query: Option<&str>, now: DateTime<Utc>) -> Result<Request, Problem> {
             "before",
             "`before` is not after `since`",
         )),
-        _ => Ok(Request {
+        _ => Ok(CoverageRequest {
             asked,
             cursor,
             merged: merged.unwrap_or_default(),

@@ -10,7 +10,7 @@ use chrono_tz::Tz;
 use url::form_urlencoded;
 
 use super::problem::Problem;
-use super::shown::{SHOWN, Shown};
+use super::shown::{SHOWN, ShownAs};
 use super::tally::{self, TALLY};
 use crate::engine::{Order, Range};
 use crate::field::{Part, folded};
@@ -44,7 +44,7 @@ pub(super) struct ListParams {
     /// What `now` is in the question: that of the first page on every page.
     pub(super) asked_at: DateTime<Utc>,
     pub(super) tally: Tally,
-    pub(super) shown: Shown,
+    pub(super) shown: ShownAs,
 }
 
 impl ListParams {
@@ -62,7 +62,7 @@ impl ListParams {
             cursor,
             asked_at,
             tally: tally::beside_a_page(&given)?,
-            shown: Shown::read(&given)?,
+            shown: ShownAs::read(&given)?,
         })
     }
 }

@@ -14,7 +14,7 @@ use super::params::{
 };
 use super::problem::Problem;
 use super::scoped::ScopedApp;
-use super::shown::Shown;
+use super::shown::ShownAs;
 use super::tally::size;
 use super::{AppState, by_get_or_post};
 use crate::coverage::{Asked, Verdict};
@@ -204,7 +204,7 @@ pub(super) async fn around(
         query.as_deref(),
         &[&["by", "within", "fields"], &PAGING[..]].concat(),
     )?;
-    let shown = Shown::read(&given)?;
+    let shown = ShownAs::read(&given)?;
     let (by, within) = (by(&given)?, within(&given)?);
     let (order, limit, cursor) = paging(&given)?;
     let page = app.ask(move |app| {

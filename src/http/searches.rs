@@ -32,7 +32,7 @@ const MAX_STATE_LEN: usize = 16 * 1024;
 /// The body of `POST /v1/searches`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct SearchBody {
     name: String,
     #[serde(default)]
     q: Option<String>,
@@ -159,7 +159,7 @@ pub(super) async fn save(
 
 /// Reads the body of a request that saves a search.
 fn read(body: &[u8], principal: &Principal, now: DateTime<Utc>) -> Result<NewSearch, Problem> {
-    let wanted: Wanted = serde_json::from_slice(body).map_err(|_| {
+    let wanted: SearchBody = serde_json::from_slice(body).map_err(|_| {
         bad(
             "name",
             "the body is `{\"name\": …, \"q\": …, \"state\": …, \"shared\": false}` in JSON; `q`, `state` and `shared` may be left out",

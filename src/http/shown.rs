@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::params::{Given, bad, flag};
 use super::problem::Problem;
 use crate::engine::{Caller, View};
-use crate::event::Paths;
+use crate::event::EntryPaths;
 use crate::people::KnownEvent;
 use crate::query::Query;
 use crate::search::{self, Highlighter, Match};
@@ -18,7 +18,7 @@ const MAX_PATHS: usize = 100;
 
 /// The paths of entries that are wanted; all, when there are none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Fields(Paths);
+pub(super) struct Fields(EntryPaths);
 
 impl Fields {
     /// Reads `fields=`, which may be repeated: paths with commas between them.
@@ -37,7 +37,7 @@ impl Fields {
             }
             paths.push(path.to_owned());
         }
-        Ok(Self(Paths::new(paths)))
+        Ok(Self(EntryPaths::new(paths)))
     }
 
     /// That the caller knows all of them.
@@ -58,7 +58,7 @@ impl Fields {
 
 /// How the events of a list are shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Shown {
+pub(super) struct ShownAs {
     fields: Fields,
     highlight: bool,
 }
@@ -73,7 +73,7 @@ pub(super) struct ShownEvent {
     matches: Option<Vec<Match>>,
 }
 
-impl Shown {
+impl ShownAs {
     pub(super) fn read(given: &Given) -> Result<Self, Problem> {
         Ok(Self {
             fields: Fields::read(given)?,

@@ -29,7 +29,7 @@ pub struct ShownValue<'a> {
 }
 
 /// A value with what it is compared by.
-struct Compared<'a> {
+struct ComparedValue<'a> {
     path: &'a str,
     kind: Kind,
     /// As a whole; `None` where it is searchable by its words alone.
@@ -46,7 +46,7 @@ impl Matcher {
         }
         let kind = kind_of(path);
         let whole = || words::shortened_value(field::normal(kind, value.text));
-        let compared = Compared {
+        let compared = ComparedValue {
             path,
             kind,
             whole: value.is_searchable.then(whole),
@@ -71,7 +71,7 @@ impl Matcher {
 
 impl Test {
     /// Whether a value as a whole is what some part of the question asks for.
-    fn is_whole(&self, value: &Compared<'_>, is_over: &impl Fn() -> bool) -> bool {
+    fn is_whole(&self, value: &ComparedValue<'_>, is_over: &impl Fn() -> bool) -> bool {
         let Some(whole) = &value.whole else {
             return false;
         };
@@ -102,7 +102,7 @@ impl Test {
     /// Adds what the question asks for as words side by side in a value: runs that are there already, and runs that are made here.
     fn runs<'t>(
         &'t self,
-        value: &Compared<'_>,
+        value: &ComparedValue<'_>,
         runs: &mut Vec<&'t [ValuePattern]>,
         made: &mut Vec<Vec<ValuePattern>>,
     ) {

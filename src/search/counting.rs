@@ -9,7 +9,7 @@ use super::spelling::spellings;
 use super::walk::read;
 use super::{Question, SearchError, report_not_indexed};
 use crate::engine::{
-    Caller, Matches, Ranking, ValueCount, Values, ValuesOf, View, counted_values_of,
+    Caller, Matches, RankedValues, Ranking, ValueCount, ValuesOf, View, counted_values_of,
 };
 use crate::event::AuditEvent;
 use crate::position::Seq;
@@ -26,7 +26,7 @@ const READ_BYTES: usize = 4 * 1024 * 1024;
 
 /// The values of one field, as they are shown.
 #[derive(Debug, Default)]
-pub(super) struct Listed {
+pub(super) struct ListedValues {
     /// The first of them.
     pub(super) values: Vec<LabelledValue>,
     /// How many different ones there are.
@@ -50,7 +50,7 @@ pub(super) struct Counting<'a> {
 
 impl Counting<'_> {
     /// The wanted values of a field, each as an event or a list spells it.
-    pub(super) fn values(&self, wanted: &ValuesOf<'_>) -> Result<Listed, SearchError> {
+    pub(super) fn values(&self, wanted: &ValuesOf<'_>) -> Result<ListedValues, SearchError> {
         match is_of_lists(wanted.name) {
             true => self.values_of_lists(wanted),
             false => self.values_of_entries(wanted),
@@ -66,7 +66,10 @@ impl Counting<'_> {
     }
 
     /// The wanted values of a field of entries, each as an event spells it.
-    pub(super) fn values_of_entries(&self, wanted: &ValuesOf<'_>) -> Result<Listed, SearchError> {
+    pub(super) fn values_of_entries(
+        &self,
+        wanted: &ValuesOf<'_>,
+    ) -> Result<ListedValues, SearchError> {
         let (counted, events) = self.counted(wanted)?;
         let mut values: Vec<LabelledValue> = counted
             .values
@@ -78,7 +81,7 @@ impl Counting<'_> {
             })
             .collect();
         self.label(wanted.name, &mut values)?;
-        Ok(Listed {
+        Ok(ListedValues {
             values,
             distinct: counted.distinct,
             total: counted.total,
@@ -121,7 +124,7 @@ impl Counting<'_> {
 
     /// The wanted values of a field: from the index, or from the events when these are few and its values many. Then how many
     /// events have any is known too.
-    fn counted(&self, wanted: &ValuesOf<'_>) -> Result<(Values, Option<u64>), SearchError> {
+    fn counted(&self, wanted: &ValuesOf<'_>) -> Result<(RankedValues, Option<u64>), SearchError> {
         let n_events = self.matches.count();
         let most_terms = (n_events <= MAX_READ).then_some(n_events * TERMS_PER_READ);
         if let Some(values) = self.matches.ranked(wanted, most_terms)? {
@@ -188,7 +191,7 @@ impl Reading {
     }
 
     /// The wanted ones.
-    fn into_values(self, wanted: &ValuesOf<'_>) -> Values {
+    fn into_values(self, wanted: &ValuesOf<'_>) -> RankedValues {
         let mut ranking = Ranking::new(wanted);
         let counts = self.counts.iter().filter(|(value, _)| wanted.passes(value));
         counts.for_each(|(value, count)| ranking.take(value, *count));

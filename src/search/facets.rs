@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::counting::{Counting, Listed};
+use super::counting::{Counting, ListedValues};
 use super::{Question, SearchError, known_field, resolved};
 use crate::engine::{Caller, Rank, ValuesOf, View};
 use crate::field::spelled_path;
@@ -106,7 +106,7 @@ impl Counting<'_> {
     }
 
     fn facet(&self, wanted: &ValuesOf<'_>) -> Result<Facet, SearchError> {
-        let Listed {
+        let ListedValues {
             values,
             distinct,
             total,

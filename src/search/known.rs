@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::counting::{Counting, Listed};
+use super::counting::{Counting, ListedValues};
 use super::facets::LabelledValue;
 use super::{SearchError, equals};
 use crate::engine::{Ask, Rank, Ranking, Scope, ValueCount, ValuesOf};
@@ -222,7 +222,10 @@ fn value_of(row: &MemberRow, path: &str) -> Option<String> {
 
 impl Counting<'_> {
     /// The wanted values of a field of lists.
-    pub(super) fn values_of_lists(&self, wanted: &ValuesOf<'_>) -> Result<Listed, SearchError> {
+    pub(super) fn values_of_lists(
+        &self,
+        wanted: &ValuesOf<'_>,
+    ) -> Result<ListedValues, SearchError> {
         let lists = Lists::read(self.store, &self.caller.scope, 0)?;
         match is_account(wanted.name) {
             true => self.names_of_accounts(&lists, wanted),
@@ -251,14 +254,14 @@ impl Counting<'_> {
         &self,
         lists: &Lists,
         wanted: &ValuesOf<'_>,
-    ) -> Result<Listed, SearchError> {
+    ) -> Result<ListedValues, SearchError> {
         let mut names: BTreeMap<String, &String> = BTreeMap::new();
         for (_, name) in &lists.accounts {
             names.entry(normal(Kind::Text, name)).or_insert(name);
         }
         let listed: BTreeSet<String> = names.keys().cloned().collect();
         let own = self.values_of_entries(&wanted.clone().without(&listed))?;
-        let mut shown = Shown::default();
+        let mut shown = ShownMembers::default();
         for (value, name) in names {
             if wanted.passes(&value) {
                 self.caller.budget.check_time()?;
@@ -277,7 +280,7 @@ impl Counting<'_> {
             by_count.then_with(|| a.value.cmp(&b.value))
         });
         values.truncate(wanted.size);
-        Ok(Listed {
+        Ok(ListedValues {
             values,
             distinct: own.distinct + of_lists.distinct,
             total: own.total + of_lists.total,
@@ -286,12 +289,16 @@ impl Counting<'_> {
     }
 
     /// What is shown of members under a field's name.
-    fn shown_of_members(&self, lists: &Lists, wanted: &ValuesOf<'_>) -> Result<Shown, SearchError> {
+    fn shown_of_members(
+        &self,
+        lists: &Lists,
+        wanted: &ValuesOf<'_>,
+    ) -> Result<ShownMembers, SearchError> {
         let kind = field::by_name(wanted.name).map_or(Kind::Any, |field| field.kind);
         let ids = one_of("actor.id", lists.by_id.keys().cloned().collect());
         let emails = one_of("actor.email", lists.by_email.keys().cloned().collect());
         let by_email = Query::And(vec![emails, ids.clone().negated()]);
-        let mut shown = Shown::default();
+        let mut shown = ShownMembers::default();
         for (query, path, rows) in [
             (ids, "actor.id", &lists.by_id),
             (by_email, "actor.email", &lists.by_email),
@@ -331,15 +338,15 @@ impl Counting<'_> {
 
 /// Values that are shown of lists: by their normal form, with a spelling and how many events have them.
 #[derive(Default)]
-struct Shown(BTreeMap<String, (String, u64)>);
+struct ShownMembers(BTreeMap<String, (String, u64)>);
 
-impl Shown {
+impl ShownMembers {
     fn add(&mut self, value: String, label: String, count: u64) {
         let (_, found) = self.0.entry(value).or_insert((label, 0));
         *found += count;
     }
 
-    fn listed(&self, wanted: &ValuesOf<'_>) -> Listed {
+    fn listed(&self, wanted: &ValuesOf<'_>) -> ListedValues {
         let mut ranking = Ranking::new(wanted);
         for (value, (_, count)) in &self.0 {
             ranking.take(value, *count);
@@ -353,7 +360,7 @@ impl Shown {
                 count,
             }
         });
-        Listed {
+        ListedValues {
             values: values.collect(),
             distinct: found.distinct,
             total: found.total,

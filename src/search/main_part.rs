@@ -21,7 +21,7 @@ pub(super) fn main_part(matches: &Matches, (oldest, newest): (i64, i64)) -> (i64
     if whole <= YEAR_US || n_events < 3 {
         return (oldest, newest);
     }
-    let times = Times {
+    let times = EventTimes {
         matches,
         oldest,
         newest,
@@ -51,13 +51,13 @@ pub(super) fn main_part(matches: &Matches, (oldest, newest): (i64, i64)) -> (i64
 }
 
 /// The times of events, in order.
-struct Times<'a> {
+struct EventTimes<'a> {
     matches: &'a Matches,
     oldest: i64,
     newest: i64,
 }
 
-impl Times<'_> {
+impl EventTimes<'_> {
     /// How many events are before a time.
     fn before(&self, time: i64) -> u64 {
         match time <= self.oldest {

@@ -9,7 +9,7 @@ use orgtrail::clock::{Clock, Deadline, from_micros};
 use orgtrail::durable::Breaker;
 use orgtrail::engine::tantivy::Index;
 use orgtrail::engine::{
-    Engine, EngineError, Hit, Matches, Memory, Order, Range, Rank, Scope, ValueCount, Values,
+    Engine, EngineError, Hit, Matches, Memory, Order, Range, Rank, RankedValues, Scope, ValueCount,
     ValuesOf, entry_of,
 };
 use orgtrail::field::Part;
@@ -127,7 +127,7 @@ pub(crate) fn by_value(
 /// What a facet and a split histogram are made of.
 #[derive(Debug, PartialEq)]
 struct Counts {
-    rare: Values,
+    rare: RankedValues,
     containing: Vec<ValueCount>,
     /// How many events have any value.
     with_any: u64,
@@ -180,7 +180,7 @@ fn counted(query: &Query, entries: &[Entry], range: Range, field: &str) -> Count
     all.sort_by(|a, b| a.count.cmp(&b.count).then_with(|| a.value.cmp(&b.value)));
     all.truncate(3);
     Counts {
-        rare: Values {
+        rare: RankedValues {
             values: all,
             distinct,
             total,
@@ -424,7 +424,7 @@ fn any_term() -> impl Strategy<Value = String> {
         1 => times().prop_map(|time| format!("action.time:{time}")),
         1 => prop::sample::select(vec!["10.0.0.0/8", "10.0.0.0/25", "2001:db8::/32", "::/0", "0.0.0.0/0", "[10.0.0.7 TO 192.168.1.1}", ">2001:db8::", "10.0.0.7"])
             .prop_map(|network| format!("actor.ip_address:{network}")),
-        // Values that should not occur, and may.
+        // RankedValues that should not occur, and may.
         1 => (prop::sample::select(vec!["actor.ip_address", "raw.status_code", "action.time"]),
             prop::sample::select(vec!["10.0.0.300", "fe80::1%eth0", "10.0.0.0/99", "abc", "", "yesterday", "7d"]))
             .prop_map(|(name, text)| format!("{name}:\"{text}\"")),

@@ -1,6 +1,6 @@
 //! What is outside a caller's scope does not exist for any answer: an engine that holds it answers as one that never had it.
 
-use orgtrail::engine::{Engine, Range, Rank, Scope, ValueCount, Values, ValuesOf};
+use orgtrail::engine::{Engine, Range, Rank, RankedValues, Scope, ValueCount, ValuesOf};
 use orgtrail::event::AuditEvent;
 use orgtrail::field::FIELDS;
 use orgtrail::position::{Seq, Source};
@@ -74,7 +74,7 @@ struct Said {
     extent: Option<(i64, i64)>,
     over_time: Vec<u64>,
     values: Vec<ValueCount>,
-    rare: Values,
+    rare: RankedValues,
     with_any: u64,
     has_place: bool,
 }

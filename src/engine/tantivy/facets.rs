@@ -24,7 +24,7 @@ use super::snapshot::Snapshot;
 use super::spelling::Spellings;
 use crate::engine::budget::Steps;
 use crate::engine::error::EngineError;
-use crate::engine::ranking::{Ranking, Values, ValuesOf};
+use crate::engine::ranking::{RankedValues, Ranking, ValuesOf};
 use crate::field::Kind;
 
 /// Where a value's documents are this many times more than the events found, each of these is looked up among them.
@@ -50,10 +50,10 @@ impl IndexMatches {
         &self,
         wanted: &ValuesOf<'_>,
         most_terms: Option<u64>,
-    ) -> Result<Option<Values>, EngineError> {
+    ) -> Result<Option<RankedValues>, EngineError> {
         let name = wanted.name;
         if self.snapshot.scope.hides(name) {
-            return Ok(Some(Values::default()));
+            return Ok(Some(RankedValues::default()));
         }
         let (kind, field, before_value) = self.snapshot.shape.place_of(name);
         let dictionaries = self.snapshot.dictionaries(field)?;

@@ -25,7 +25,7 @@ pub struct ValuesOf<'a> {
     prefix: String,
     /// What is somewhere in them, in lower case.
     part: String,
-    /// RankedValues that are not wanted.
+    /// Values that are not wanted.
     except: Option<&'a BTreeSet<String>>,
     /// Which of them come first.
     pub rank: Rank,

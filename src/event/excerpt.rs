@@ -8,7 +8,7 @@ use orgtrail_cloudflare::json;
 /// What is nested deeper than this above the paths is left out.
 const MAX_DEPTH: usize = 64;
 
-/// EntryPaths of entries, in lower case.
+/// Paths of entries, in lower case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EntryPaths(Vec<String>);
 

@@ -19,6 +19,7 @@ mod failures;
 mod fair;
 mod guard;
 mod limit;
+mod openapi;
 mod panics;
 mod params;
 mod people;
@@ -37,7 +38,7 @@ mod stream;
 mod tally;
 mod v4;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -70,6 +71,7 @@ use self::admission::{
 use self::connection::Timeouts;
 use self::fair::FairPermits;
 use self::guard::{Needs, Required};
+use self::openapi::{Description, Group};
 use self::panics::Panics;
 use self::problem::Problem;
 use self::response_memory::ResponseMemory;
@@ -200,6 +202,7 @@ fn router(state: AppState) -> Router {
         ))
         .merge(guarded(session, Required::Nothing, "session"))
         .merge(operation)
+        .merge(openapi::routes(|| &DESCRIPTION))
         .fallback(unknown_route.layer(unknown.clone()))
         .method_not_allowed_fallback(method_not_allowed.layer(unknown))
         .layer(middleware::from_fn_with_state(
@@ -214,6 +217,86 @@ fn router(state: AppState) -> Router {
         .layer(middleware::from_fn(v4::wrap_errors))
         .layer(middleware::from_fn(finish))
         .with_state(state)
+}
+
+/// The description of all routes, made once.
+static DESCRIPTION: LazyLock<Description> = LazyLock::new(|| Description::of(described()));
+
+/// All routes as they are described, in groups.
+fn described() -> Vec<Group> {
+    let group = |name, about, needs, routes: Vec<_>| Group {
+        name,
+        about,
+        needs,
+        routes,
+    };
+    let search = Some(Permission::Search);
+    let events = [events::describe(), pivot::describe(), stream::describe()];
+    let operation = [status::describe_operation(), openapi::describe()];
+    let completeness = [status::describe(), coverage::describe()];
+    vec![
+        group(
+            "Events",
+            "Lists, single events, and what belongs to them.",
+            search,
+            events.into_iter().flatten().collect(),
+        ),
+        group(
+            "Numbers",
+            "Counts, values and fields. All of them are exact.",
+            search,
+            tally::describe(),
+        ),
+        group(
+            "Profiles",
+            "What a value was seen with.",
+            search,
+            pivot::describe_profiles(),
+        ),
+        group(
+            "Export",
+            "Whole results.",
+            Some(Permission::Export),
+            export::describe(),
+        ),
+        group(
+            "Sources",
+            "Where events come from, and what is proven.",
+            search,
+            completeness.into_iter().flatten().collect(),
+        ),
+        group(
+            "People",
+            "Members and accounts, as upstream's lists said last.",
+            search,
+            people::describe(),
+        ),
+        group("Principal", "Who asks.", search, session::describe_me()),
+        group(
+            "Sessions",
+            "A token becomes a cookie for a browser.",
+            None,
+            session::describe(),
+        ),
+        group(
+            "Administration",
+            "The access log.",
+            Some(Permission::Admin),
+            access_log::describe(),
+        ),
+        group(
+            "Operation",
+            "For operators and tools.",
+            None,
+            operation.into_iter().flatten().collect(),
+        ),
+        group(
+            "Cloudflare's API",
+            "The log in Cloudflare's own forms, for its clients. Unknown parameters are ignored. Errors have Cloudflare's envelope.",
+            search,
+            v4::describe(),
+        ),
+    ]
 }
 
 /// The routes of questions.

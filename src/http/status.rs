@@ -6,11 +6,13 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::AppState;
 use super::counted::{Counted, counted};
 use super::events::IndexState;
+use super::openapi::Route;
 use super::params::Given;
 use super::principal::Principal;
 use super::problem::Problem;
@@ -24,37 +26,42 @@ use crate::store::DiskProblem;
 use crate::task;
 
 /// All sources.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Sources {
     sources: Vec<SourceStatus>,
 }
 
 /// That the service can answer.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Ready {
     status: &'static str,
     /// Which log it answers from.
+    #[schema(value_type = String, format = "uuid")]
     log_id: Uuid,
     /// `None`, like the members below, for those who may not see the whole log.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = IndexState, required = false)]
     index: Option<IndexState>,
     /// What an operator should look at although questions are answered.
     problems: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = LogState, required = false)]
     log: Option<LogState>,
     /// Those that have made a turn since the start.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<FollowerLag>, required = false)]
     followers: Option<Vec<FollowerLag>>,
 }
 
 /// How far a follower of the log has come.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct FollowerLag {
     name: &'static str,
     checkpoint: Seq,
     /// How many events it is behind the newest one.
     lag: u64,
     /// Since when its turns fail, if they do. The error is in the log of the service: it may name files.
+    #[schema(format = DateTime)]
     failing_since: Option<String>,
 }
 
@@ -70,16 +77,17 @@ impl From<FollowerState> for FollowerLag {
 }
 
 /// What is known of the log's bodies.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct LogState {
     /// How many events are known to be damaged.
     damaged: u64,
     /// When every body was last compared with its hash.
+    #[schema(format = DateTime)]
     verified_at: Option<String>,
 }
 
 /// That the process lives.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Alive {
     status: &'static str,
     version: &'static str,
@@ -180,6 +188,33 @@ fn problems(app: &AppState) -> Vec<&'static str> {
         disk.map(DiskProblem::as_str),
     ];
     problems.into_iter().flatten().collect()
+}
+
+/// The description of the route of sources.
+pub(super) fn describe() -> Vec<Route> {
+    vec![
+        Route::get(
+            "/v1/sources",
+            "list_sources",
+            "List the state of each source",
+        )
+        .answers::<Sources>("All sources.")
+        .example("All sources", "/v1/sources", &[]),
+    ]
+}
+
+/// The description of the routes for operators.
+pub(super) fn describe_operation() -> Vec<Route> {
+    vec![
+        Route::get("/healthz", "check_health", "Check whether the process lives")
+            .answers::<Alive>("It lives.")
+            .example("Is it there?", "/healthz", &[]),
+        Route::get("/readyz", "check_readiness", "Check whether questions can be answered")
+            .about("`problems` names what an operator should look at although questions are answered. A credential that sees the whole log adds figures.")
+            .answers::<Ready>("They can.")
+            .refuses(&[503])
+            .example("Is it ready?", "/readyz", &[]),
+    ]
 }
 
 #[cfg(test)]

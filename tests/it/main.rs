@@ -40,6 +40,7 @@ mod mended;
 mod motion;
 mod newcomer;
 mod official;
+mod openapi;
 mod operator;
 mod pages;
 mod paging;

@@ -13,6 +13,7 @@ mod access;
 pub mod changes;
 mod credential;
 mod error;
+mod heartbeat;
 mod keys;
 mod kinds;
 mod local;
@@ -34,6 +35,7 @@ use url::Url;
 
 pub use self::credential::{BadToken, CredentialError, CredentialSource};
 pub use self::error::{ConfigError, Mistake};
+pub use self::heartbeat::{HeartbeatError, HeartbeatSource};
 use self::reader::Reader;
 use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
 use crate::position::Source;
@@ -109,6 +111,8 @@ pub struct PollConfig {
     pub sweeps: Vec<TimeDelta>,
     /// Where the backfill ends.
     pub backfill_since: BackfillSince,
+    /// Where the URL is that is called after each complete cycle; `None`: none is.
+    pub heartbeat: Option<HeartbeatSource>,
 }
 
 /// How far a live window reaches back over the one before it.
@@ -227,6 +231,10 @@ pub fn unknown_variables(
     // To read is to know the keys, whatever the values are.
     drop(keys::read(&mut reader, &nothing));
     let used = |name: &str| {
+        let heartbeat = config.poll.heartbeat.as_ref();
+        if heartbeat.is_some_and(|heartbeat| heartbeat.variable() == name) {
+            return true;
+        }
         let own = config.organizations.iter().map(|one| &one.credential);
         let own = own.chain(config.accounts.iter().map(|one| &one.credential));
         let mut all = own.chain([&config.upstream.credential]);

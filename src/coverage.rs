@@ -502,3 +502,17 @@ fn whole_seconds(since: DateTime<Utc>, before: DateTime<Utc>) -> Window {
     let before = if up < before { up + second } else { before };
     Window::new(since, before)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_has_one_name_in_answers_and_metrics() {
+        for (at, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, at, "{reason:?}");
+            let in_answers = serde_json::to_value(reason).unwrap();
+            assert_eq!(in_answers, reason.as_str());
+        }
+    }
+}

@@ -90,6 +90,15 @@ impl Engine {
         }
     }
 
+    /// The bytes of its files on this machine; `None` for an engine that has none.
+    #[must_use]
+    pub fn file_bytes(&self) -> Option<u64> {
+        match self {
+            Self::Tantivy(index) => Some(index.file_bytes()),
+            Self::Memory(_) => None,
+        }
+    }
+
     /// Announces the last event that can be found. A missed announcement is found by looking again.
     #[must_use]
     pub fn commits(&self) -> watch::Receiver<Seq> {

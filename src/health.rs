@@ -1,15 +1,16 @@
-//! How each source is doing right now: what the pollers write on the board, and the status pages read off it.
+//! How each source is doing now: pollers write it, and status pages and metrics read it.
 //!
-//! It lives in memory only; what must outlive a restart is in the log.
+//! It is kept in memory only. What must survive a restart is in the log.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::position::Source;
+use crate::sync::lock;
 
 /// How long all sources of a credential must have been refused before it is reported.
 pub const REFUSED_AFTER: TimeDelta = TimeDelta::seconds(30);
@@ -22,23 +23,23 @@ pub const UNREACHABLE_AFTER: TimeDelta = TimeDelta::minutes(5);
 #[serde(rename_all = "snake_case")]
 #[schema(as = SourceState)]
 pub enum State {
-    /// Not asked yet since the start.
+    /// Not called for yet since the start.
     #[default]
     Starting,
     /// Up to date, as of its last scan.
     Live,
-    /// Behind, and being read as fast as the quota allows.
+    /// Behind; it is read as fast as the quota allows.
     CatchingUp,
-    /// Its last call failed; it is tried again.
+    /// Its last call failed; it is retried.
     Failing,
-    /// Its credential was refused: somebody must act.
+    /// Its credential was refused: an operator must act.
     Refused,
     /// This machine's clock and upstream's differ, or the clock is behind the source's own log: what is newest cannot be
     /// proven until the clock is right.
     Clock,
-    /// Its organization no longer lists it; what was kept stays.
+    /// Its organization no longer lists it. Its events are kept.
     Left,
-    /// Nobody is polling: this was read from a data directory.
+    /// No poller runs: this was read from a data directory.
     Stopped,
 }
 
@@ -47,33 +48,35 @@ pub enum State {
 pub struct LastError {
     /// When.
     pub at: DateTime<Utc>,
-    /// What, for a person.
+    /// The error message.
     pub message: String,
 }
 
 /// How one source is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Health {
-    /// What it is doing.
+    /// Its state.
     pub state: State,
-    /// Since when it has failed without a success between.
+    /// When the first of its latest failures was; `None` after a success.
     pub failing_since: Option<DateTime<Utc>>,
-    /// The last thing that went wrong, even if all is well again.
+    /// The last error, also after later successes.
     pub last_error: Option<LastError>,
     /// How far back its history has been read; `None` before the first day is done.
     pub backfilled_to: Option<DateTime<Utc>>,
-    /// Whether its history has been read as far as it was asked for.
+    /// Whether its history has been read back to `backfill_since`.
     pub backfill_done: bool,
-    /// How often it is asked for what is new at present.
+    /// The current interval between two live windows; `None` when no poller follows the source.
     pub interval: Option<TimeDelta>,
     /// Whether that is less often than the longest interval in the configuration, because the quota is too small for all
     /// sources of its credential.
     pub is_held_back: bool,
-    /// How far each live window reaches back over the one before it at present.
+    /// How many live windows were read to their end since the start.
+    pub live_sealed: u64,
+    /// How far each live window currently overlaps the one before it.
     pub overlap: Option<TimeDelta>,
 }
 
-/// The board. A clone is the same board.
+/// The board. A clone is another handle to the same one.
 #[derive(Debug, Clone, Default)]
 pub struct Board(Arc<Mutex<Written>>);
 
@@ -94,26 +97,26 @@ struct Written {
 }
 
 impl Board {
-    /// How a source is doing; a source nobody wrote about is starting.
+    /// How a source is doing. Without an entry it is starting.
     #[must_use]
     pub fn read(&self, source: &Source) -> Health {
         self.lock().sources.get(source).cloned().unwrap_or_default()
     }
 
-    /// Changes what is written about a source.
+    /// Changes the entry of a source.
     pub fn write(&self, source: &Source, change: impl FnOnce(&mut Health)) {
         change(self.lock().sources.entry(source.clone()).or_default());
     }
 
-    /// Forgets a source: nobody follows it.
+    /// Deletes the entry of a source that is no longer followed.
     pub fn forget(&self, source: &Source) {
         self.lock().sources.remove(source);
     }
 
-    /// Makes `credential` the one that follows a source in this process.
+    /// Makes `credential` the only one that follows a source in this process.
     ///
     /// # Errors
-    /// The credential that follows it already.
+    /// The name of the credential that follows it already.
     pub fn own(&self, source: &Source, credential: &str) -> Result<(), String> {
         let mut board = self.lock();
         let owner = board.owners.entry(source.clone());
@@ -124,7 +127,7 @@ impl Board {
         }
     }
 
-    /// No credential follows the source any more; another one may take it.
+    /// The source is no longer followed; another credential may follow it.
     pub fn disown(&self, source: &Source) {
         self.lock().owners.remove(source);
     }
@@ -142,13 +145,13 @@ impl Board {
         board.not_reached_since = None;
     }
 
-    /// A call for a source failed at `now`, by the steady clock, because upstream could not be reached or gave no answer that
-    /// can be read.
+    /// A call for a source failed at `now`, by the steady clock: upstream could not be reached, or its response could not be
+    /// read.
     pub fn not_reached(&self, now: DateTime<Utc>) {
         self.lock().not_reached_since.get_or_insert(now);
     }
 
-    /// Upstream answered a call for a source, even if it refused it.
+    /// Upstream responded to a call for a source, perhaps with a refusal.
     pub fn reached(&self) {
         self.lock().not_reached_since = None;
     }
@@ -189,7 +192,7 @@ impl Board {
         turns.map(|(name, last)| (name.clone(), *last)).collect()
     }
 
-    /// A turn panicked.
+    /// A poller's turn panicked.
     pub fn panicked(&self) {
         self.lock().panics += 1;
     }
@@ -200,7 +203,7 @@ impl Board {
         self.lock().panics
     }
 
-    /// Every source that somebody follows, and how it is doing.
+    /// Every source that a poller follows, and how it is doing.
     #[must_use]
     pub fn followed(&self) -> Vec<(Source, Health)> {
         let board = self.lock();
@@ -214,6 +217,6 @@ impl Board {
     }
 
     fn lock(&self) -> MutexGuard<'_, Written> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }

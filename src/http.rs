@@ -19,6 +19,7 @@ mod failures;
 mod fair;
 mod guard;
 mod limit;
+mod metrics;
 mod openapi;
 mod panics;
 mod params;
@@ -59,6 +60,7 @@ use crate::clock::{Cancel, Clock, Deadline};
 use crate::engine::Engine;
 use crate::follow::board::FollowerBoard;
 use crate::health::Board;
+use crate::metrics::Metrics;
 use crate::search::Pivot;
 use crate::store::Store;
 
@@ -71,7 +73,8 @@ use self::admission::{
 use self::connection::Timeouts;
 use self::fair::FairPermits;
 use self::guard::{Needs, Required};
-use self::openapi::{Description, Group};
+use self::metrics::Scrapes;
+use self::openapi::Description;
 use self::panics::Panics;
 use self::problem::Problem;
 use self::response_memory::ResponseMemory;
@@ -86,6 +89,8 @@ pub struct AppState {
     engine: Engine,
     board: Board,
     followers: FollowerBoard,
+    metrics: Metrics,
+    scrapes: Scrapes,
     clock: Clock,
     access: Access,
     limits: Limits,
@@ -117,6 +122,8 @@ impl AppState {
             engine,
             board,
             followers: FollowerBoard::default(),
+            metrics: Metrics::default(),
+            scrapes: Scrapes::default(),
             clock,
             access,
             limits: Limits::default(),
@@ -139,6 +146,12 @@ impl AppState {
     #[must_use]
     pub fn with_followers(self, followers: FollowerBoard) -> Self {
         Self { followers, ..self }
+    }
+
+    /// With the metrics that `/metrics` reports, to which the routes add theirs.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// With other limits than the usual ones.
@@ -181,6 +194,7 @@ fn router(state: AppState) -> Router {
         guard::check_unknown,
     );
     let exports = Router::new().route("/v1/export", get(export::export));
+    let monitoring = Router::new().route("/metrics", get(metrics::scrape));
     let administration = Router::new().route("/v1/access-log", get(access_log::list));
     // Without a credential: for clients that have none yet, and for operators.
     let session = Router::new().route("/v1/session", post(session::begin).delete(session::end));
@@ -188,12 +202,19 @@ fn router(state: AppState) -> Router {
         .route("/healthz", get(status::healthz))
         .route("/readyz", get(status::readyz));
     let panics = state.panics.clone();
+    let measure = middleware::from_fn_with_state(state.clone(), metrics::measure);
     let questions = questions().merge(v4::routes());
     guarded(questions, Required::With(Permission::Search), "search")
         .merge(guarded(
             exports,
             Required::With(Permission::Export),
             "export",
+        ))
+        .route_layer(measure)
+        .merge(guarded(
+            monitoring,
+            Required::With(Permission::Metrics),
+            "metrics",
         ))
         .merge(guarded(
             administration,
@@ -222,80 +243,28 @@ fn router(state: AppState) -> Router {
 /// The description of all routes, made once.
 static DESCRIPTION: LazyLock<Description> = LazyLock::new(|| Description::of(described()));
 
-/// All routes as they are described, in groups.
-fn described() -> Vec<Group> {
-    let group = |name, about, needs, routes: Vec<_>| Group {
-        name,
-        about,
-        needs,
-        routes,
-    };
-    let search = Some(Permission::Search);
+/// All routes as they are described, in the groups that the description has.
+fn described() -> Vec<(openapi::Group, Vec<openapi::Route>)> {
+    use openapi::Group;
     let events = [events::describe(), pivot::describe(), stream::describe()];
-    let operation = [status::describe_operation(), openapi::describe()];
-    let completeness = [status::describe(), coverage::describe()];
+    let operation = [
+        status::describe_operation(),
+        openapi::describe(),
+        session::describe(),
+    ];
+    let sources = [status::describe(), coverage::describe()];
     vec![
-        group(
-            "Events",
-            "Lists, single events, and what belongs to them.",
-            search,
-            events.into_iter().flatten().collect(),
-        ),
-        group(
-            "Numbers",
-            "Counts, values and fields. All of them are exact.",
-            search,
-            tally::describe(),
-        ),
-        group(
-            "Profiles",
-            "What a value was seen with.",
-            search,
-            pivot::describe_profiles(),
-        ),
-        group(
-            "Export",
-            "Whole results.",
-            Some(Permission::Export),
-            export::describe(),
-        ),
-        group(
-            "Sources",
-            "Where events come from, and what is proven.",
-            search,
-            completeness.into_iter().flatten().collect(),
-        ),
-        group(
-            "People",
-            "Members and accounts, as upstream's lists said last.",
-            search,
-            people::describe(),
-        ),
-        group("Principal", "Who asks.", search, session::describe_me()),
-        group(
-            "Sessions",
-            "A token becomes a cookie for a browser.",
-            None,
-            session::describe(),
-        ),
-        group(
-            "Administration",
-            "The access log.",
-            Some(Permission::Admin),
-            access_log::describe(),
-        ),
-        group(
-            "Operation",
-            "For operators and tools.",
-            None,
-            operation.into_iter().flatten().collect(),
-        ),
-        group(
-            "Cloudflare's API",
-            "The log in Cloudflare's own forms, for its clients. Unknown parameters are ignored. Errors have Cloudflare's envelope.",
-            search,
-            v4::describe(),
-        ),
+        (Group::EVENTS, events.concat()),
+        (Group::NUMBERS, tally::describe()),
+        (Group::PROFILES, pivot::describe_profiles()),
+        (Group::EXPORT, export::describe()),
+        (Group::SOURCES, sources.concat()),
+        (Group::PEOPLE, people::describe()),
+        (Group::PRINCIPAL, session::describe_me()),
+        (Group::CLOUDFLARE, v4::describe()),
+        (Group::ADMINISTRATION, access_log::describe()),
+        (Group::MONITORING, metrics::describe()),
+        (Group::OPERATION, operation.concat()),
     ]
 }
 

@@ -10,6 +10,7 @@
 mod bad_answer;
 mod choose;
 mod claim;
+mod counts;
 mod credential;
 mod credential_health;
 mod error;
@@ -43,6 +44,7 @@ use crate::clock::Clock;
 use crate::health::{Board, State};
 use crate::ledger::Aims;
 pub use crate::ledger::BackfillSince;
+use crate::metrics::Metrics;
 use crate::position::{Source, SourceKind, WindowKind};
 use crate::store::{SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::Upstream;
@@ -50,6 +52,7 @@ use crate::upstream::Upstream;
 use self::choose::{Choice, UNRELIABLE_SHARE};
 use self::credential_health::CredentialHealth;
 pub use self::error::TurnError;
+use self::error::unless_disk_full;
 use self::history::BackfillOnly;
 pub use self::history::{HistoryEnd, Reached};
 use self::list_schedule::{ListSchedule, Listing};
@@ -166,9 +169,9 @@ impl Poller {
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let now = clock.steady();
-        if_it_can(store.save_sources(&following.sources, clock.now()))?;
-        if_it_can(store.want_account_lists(&following.listed))?;
-        if_it_can(store.save_aims(&Aims {
+        unless_disk_full(store.save_sources(&following.sources, clock.now()))?;
+        unless_disk_full(store.want_account_lists(&following.listed))?;
+        unless_disk_full(store.save_aims(&Aims {
             sweeps: settings.sweeps.clone(),
             backfill_since: settings.backfill_since,
         }))?;
@@ -200,6 +203,7 @@ impl Poller {
                 settings,
                 board,
                 clock,
+                metrics: Metrics::default(),
             },
         };
         for seen in &following.sources {
@@ -211,6 +215,13 @@ impl Poller {
             poller.follow(organization, &rows, now);
         }
         Ok(poller)
+    }
+
+    /// The same, which counts there what it does, and reports its budget.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        self.context = self.context.with_metrics(metrics);
+        self
     }
 
     /// Polls until told to stop. Calls under way are then given up; what they would have brought comes again.
@@ -544,15 +555,4 @@ fn lists(following: &Following, now: DateTime<Utc>) -> Vec<ListSchedule> {
         .chain(schedule(&following.members_of, Listing::Members))
         .chain(accounts.map(|(n, source)| ListSchedule::of_account(source, n, now)))
         .collect()
-}
-
-/// What a service that ran before has written down already: on a full disk it starts all the same, and answers.
-fn if_it_can(written: Result<(), StoreError>) -> Result<(), StoreError> {
-    match written {
-        Err(error @ (StoreError::Full | StoreError::Disk(_))) => {
-            warn!(error = %error, "The list of followed sources could not be saved.");
-            Ok(())
-        }
-        written => written,
-    }
 }

@@ -1,9 +1,10 @@
 //! The whole service: opens everything, starts every job, waits, and stops in the order of the data.
 //!
-//! Only here are all parts seen together. A job that ends by itself ends the service, with its error: whoever watches the
-//! process starts it again, into a recovery that is the same code as a first start.
+//! The only module that uses all others. A job that ends by itself ends the service with its error: the process manager
+//! restarts it, and the recovery is the same code as a first start.
 
 mod history;
+mod jobs;
 mod repair;
 mod watch;
 mod watchdog;
@@ -13,12 +14,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chrono::TimeDelta;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use url::Url;
@@ -32,8 +31,10 @@ use crate::follow::board::FollowerBoard;
 use crate::follow::index::{self as indexing, Indexing};
 use crate::handles;
 use crate::health::Board;
+use crate::heartbeat::Heartbeat;
 use crate::http::{self, Access, AccessSettings, AppState, Limits};
 use crate::keyring::Keyring;
+use crate::metrics::Metrics;
 use crate::owner::OwnerSecret;
 use crate::poll::{BackfillSince, Following, Overlap, Poller, Settings};
 use crate::position::Source;
@@ -45,15 +46,12 @@ use crate::upstream::{Quota, ReadToken, Saved, Timeouts, Upstream};
 
 use self::history::Look;
 pub use self::history::{History, SourceHistory, verify};
+use self::jobs::Jobs;
 pub use self::repair::{Repaired, repair};
 use self::watchdog::Watchdog;
 pub use self::way::{Reach, Way};
 
-/// How long a stop waits for requests that are being answered. A client that has only begun to ask, or does not take its
-/// answer, must not hold the others up.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(4);
-
-/// The service with everything open, and nothing begun.
+/// The service with everything open, before any job is started.
 pub struct Service {
     data_dir: PathBuf,
     store: Store,
@@ -65,10 +63,12 @@ pub struct Service {
     /// How long the access log is kept.
     access_log: TimeDelta,
     question_time: TimeDelta,
-    /// What proves that the owner of the data directory asks.
+    /// The secret by which commands prove that they may read the data directory.
     owner: OwnerSecret,
     /// How many connections clients may have.
     connections: usize,
+    metrics: Metrics,
+    heartbeat: Option<Heartbeat>,
     clock: Clock,
 }
 
@@ -109,13 +109,37 @@ impl Service {
         }
     }
 
-    /// Runs it, answering on `listener`, until `stop`.
+    /// Runs the service, answering on `listener`, until `stop`.
     ///
     /// # Errors
-    /// When a job ends by itself, or the end is not in order.
+    /// When a job ends by itself, or the log cannot be closed.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<()> {
+        let (store, data_dir) = (self.store.clone(), self.data_dir.clone());
+        let owner = self.owner.clone();
+        let address = listener.local_addr().ok();
+        let mut jobs = self.start(listener);
+        announce(&store, &data_dir, owner, address).await;
+        info!(log.id = %store.log_id(), log.head = store.head().0, "Service started.");
+
+        let ended = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            ended = jobs.ended() => ended,
+        };
+        let early = match stop.is_cancelled() {
+            true => Ok(()),
+            false => Err(anyhow::anyhow!("a job ended by itself")),
+        };
+        let stopped = jobs.stop().await;
+        let closed = task::blocking(move || close(&store, &data_dir)).await;
+        info!("Service stopped.");
+        ended.and(stopped).and(closed).and(early)
+    }
+
+    /// Starts every job.
+    fn start(self, listener: TcpListener) -> Jobs {
+        let followers = FollowerBoard::default();
+        let app = self.app(followers.clone());
         let Self {
-            data_dir,
             store,
             index,
             board,
@@ -123,117 +147,77 @@ impl Service {
             history,
             access,
             access_log,
-            question_time,
-            owner,
-            connections,
+            heartbeat,
             clock,
+            ..
         } = self;
-        let followers = FollowerBoard::default();
-        let engine = Engine::Tantivy(index.clone());
         let watchdog = Watchdog {
             supervisor: Supervisor::from_environment(),
             store: store.clone(),
-            board: board.clone(),
+            board,
             followers: followers.clone(),
             clock: clock.clone(),
         };
-        let app = AppState::new(store.clone(), engine, board, clock.clone(), access.clone())
-            .with_limits(Limits {
-                connections,
-                ..Limits::for_questions_of(question_time)
-            })
-            .with_followers(followers.clone());
-        let indexing = Indexing::new(store.clone(), index, clock.clone());
-        let clock_of_access = clock.clone();
-        let scrub = Scrub::new(store.clone(), clock);
-        let address = listener.local_addr().ok();
-
-        let (stop_taking, stop_following) = (CancellationToken::new(), CancellationToken::new());
-        let mut taking = JoinSet::new();
+        let mut jobs = Jobs::default();
         for poller in pollers {
-            let stop = stop_taking.clone();
-            taking.spawn(async move { poller.run(stop).await.context("polling stopped") });
+            jobs.produce(|stop| async move { poller.run(stop).await.context("polling stopped") });
         }
-        let stop_watch = stop_taking.clone();
-        taking.spawn(async move {
-            watch::watch(history, stop_watch).await;
-            Ok(())
+        jobs.produce(|stop| endless(watch::watch(history, stop)));
+        let keys_of = access.clone();
+        jobs.produce(|stop| endless(async move { keys_of.keep_keys(stop).await }));
+        let clock_of_access = clock.clone();
+        jobs.produce(|stop| {
+            endless(async move {
+                access
+                    .forget_old_lines(access_log, clock_of_access, stop)
+                    .await;
+            })
         });
-        let (keys_of, stop_keys) = (access.clone(), stop_taking.clone());
-        taking.spawn(async move {
-            keys_of.keep_keys(stop_keys).await;
-            Ok(())
+        if let Some(heartbeat) = heartbeat {
+            jobs.produce(|stop| endless(heartbeat.run(stop)));
+        }
+        jobs.produce(|stop| endless(http::serve(listener, app, stop)));
+        let indexing = Indexing::new(store.clone(), index, clock.clone());
+        jobs.follow(|stop| async move {
+            let ended = indexing.run(followers, stop).await;
+            ended.context("indexing stopped")
         });
-        let (stop_forgetting, forget_clock) = (stop_taking.clone(), clock_of_access);
-        taking.spawn(async move {
-            access
-                .forget_old_lines(access_log, forget_clock, stop_forgetting)
-                .await;
-            Ok(())
-        });
-        let stop_http = stop_taking.clone();
-        taking.spawn(async move {
-            http::serve(listener, app, stop_http).await;
-            Ok(())
-        });
-        let mut following = JoinSet::new();
-        let stop_indexing = stop_following.clone();
-        following.spawn(async move {
-            indexing
-                .run(followers, stop_indexing)
-                .await
-                .context("indexing stopped")
-        });
-        announce(&store, &data_dir, owner, address).await;
-        let stop_watchdog = stop_taking.clone();
-        taking.spawn(async move {
-            watchdog.run(stop_watchdog).await;
-            Ok(())
-        });
-        let stop_scrub = stop_following.clone();
-        following.spawn(async move {
-            scrub.run(stop_scrub).await;
-            Ok(())
-        });
-        info!(log.id = %store.log_id(), log.head = store.head().0, "The service is up.");
+        let scrub = Scrub::new(store, clock);
+        jobs.follow(|stop| endless(async move { scrub.run(stop).await }));
+        jobs.produce(|stop| endless(async move { watchdog.run(stop).await }));
+        jobs
+    }
 
-        let ended = tokio::select! {
-            () = stop.cancelled() => Ok(()),
-            Some(ended) = taking.join_next() => ended.context("a job panicked").flatten(),
-            Some(ended) = following.join_next() => ended.context("a job panicked").flatten(),
-        };
-        // Nothing new comes in; then those who follow finish what is there; then the log is closed.
-        stop_taking.cancel();
-        let taken = match tokio::time::timeout(ANSWERS_WITHIN, finish(&mut taking)).await {
-            Ok(taken) => taken,
-            Err(_) => {
-                warn!(
-                    "Some requests are not answered to their end; the service stops all the same."
-                );
-                taking.shutdown().await;
-                Ok(())
-            }
-        };
-        stop_following.cancel();
-        let followed = finish(&mut following).await;
-        let closed = task::blocking(move || close(&store, &data_dir)).await;
-        info!("The service has stopped.");
-        let early = if stop.is_cancelled() {
-            Ok(())
-        } else {
-            Err(anyhow::anyhow!("a job ended by itself"))
-        };
-        ended.and(taken).and(followed).and(closed).and(early)
+    /// What answers requests.
+    fn app(&self, followers: FollowerBoard) -> AppState {
+        AppState::new(
+            self.store.clone(),
+            Engine::Tantivy(self.index.clone()),
+            self.board.clone(),
+            self.clock.clone(),
+            self.access.clone(),
+        )
+        .with_limits(Limits {
+            connections: self.connections,
+            ..Limits::for_questions_of(self.question_time)
+        })
+        .with_followers(followers)
+        .with_metrics(self.metrics.clone())
     }
 }
 
-/// Saves where the service answers, and what proves there who owns the data directory, for commands on the same machine.
-/// Without an address they read the disk.
+/// A job that cannot fail.
+async fn endless(job: impl Future<Output = ()>) -> Result<()> {
+    job.await;
+    Ok(())
+}
+
+/// Saves the address of the service and its secret, for commands on the same machine. Without an address they read the disk.
 async fn announce(store: &Store, dir: &Path, owner: OwnerSecret, address: Option<SocketAddr>) {
     let Some(address) = address else { return };
     let (store, dir) = (store.clone(), dir.to_owned());
     let save = move || {
-        // First: whoever finds the address needs it.
+        // First, because a command that finds the address needs the secret.
         if let Err(error) = owner.save(&dir) {
             warn!(error = %error, "The secret for commands beside the service could not be saved; with `auth = \"tokens\"` they are refused.");
         }
@@ -244,20 +228,12 @@ async fn announce(store: &Store, dir: &Path, owner: OwnerSecret, address: Option
     }
 }
 
-/// Closes the log. Afterwards the directory is another process's, so its secret is removed before.
+/// Removes the secret, and closes the log. Afterwards another process may use the directory.
 fn close(store: &Store, dir: &Path) -> Result<()> {
     if let Err(error) = OwnerSecret::remove(dir) {
         debug!(error = %error, "The secret for commands beside the service could not be removed.");
     }
     store.close().context("could not close the log")
-}
-
-async fn finish(jobs: &mut JoinSet<Result<()>>) -> Result<()> {
-    let mut first = Ok(());
-    while let Some(ended) = jobs.join_next().await {
-        first = first.and(ended.context("a job panicked").flatten());
-    }
-    first
 }
 
 fn open_all(config: &Config, clock: Clock) -> Result<Service> {
@@ -273,6 +249,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     }
     let settings = settings(&config.poll, config.upstream.page_size);
     let board = Board::default();
+    let metrics = Metrics::default();
     let mut pollers = Vec::new();
     for (credential, following) in credentials(config) {
         let saved = store.quota(&credential.to_string())?;
@@ -286,8 +263,9 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
             board.clone(),
             clock.clone(),
         )?;
-        pollers.push(poller);
+        pollers.push(poller.with_metrics(metrics.clone()));
     }
+    let heartbeat = heartbeat(config, &store, &board, &clock);
     let history = Look::new(store.clone(), board.clone(), settings, clock.clone())?;
     let owner = OwnerSecret::random();
     let access = access(config, &owner, &clock)?;
@@ -303,8 +281,22 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         question_time: config.http.limits.question_time,
         owner,
         connections,
+        metrics,
+        heartbeat,
         clock,
     })
+}
+
+/// The heartbeat, if one is configured. Without its URL the service collects all the same.
+fn heartbeat(config: &Config, store: &Store, board: &Board, clock: &Clock) -> Option<Heartbeat> {
+    let source = config.poll.heartbeat.as_ref()?;
+    match source.read() {
+        Ok(url) => Heartbeat::new(url, store.clone(), board.clone(), clock.clone()),
+        Err(error) => {
+            warn!(variable = source.variable(), error = %error, "No heartbeat is sent.");
+            None
+        }
+    }
 }
 
 /// Who may ask, and where their tokens and the access log are.
@@ -342,7 +334,7 @@ fn access_settings(
     })
 }
 
-/// The index. Where it cannot be opened, events are collected all the same, and who feeds it tries again.
+/// The index. If it cannot be opened, events are collected all the same, and the follower retries.
 fn open_index(config: &Config, store: &Store) -> Result<Index> {
     let index = Index::unopened(&config.data_dir, store.log_id(), Breaker::default())?;
     match indexing::reopen(&index, store) {
@@ -350,17 +342,17 @@ fn open_index(config: &Config, store: &Store) -> Result<Index> {
         Ok(Some(why)) => warn!(
             why,
             log.head = store.head().0,
-            "Rebuilding the index from the log; answers are not whole until it is done."
+            "Rebuilding the index from the log; answers are incomplete until it is done."
         ),
         Err(error) => warn!(
             error = %error,
-            "The index cannot be opened; events are collected, and it is tried again."
+            "The index cannot be opened; retrying. Events are collected meanwhile."
         ),
     }
     Ok(index)
 }
 
-/// What each credential is to follow.
+/// The sources and lists that each credential follows.
 #[must_use]
 pub fn credentials(config: &Config) -> BTreeMap<CredentialSource, Following> {
     let mut credentials: BTreeMap<CredentialSource, Following> = BTreeMap::new();
@@ -384,7 +376,7 @@ pub fn credentials(config: &Config) -> BTreeMap<CredentialSource, Following> {
             .sources
             .push(alone(&account.source));
     }
-    // An account that is configured by itself is not followed again because an organization lists it.
+    // An account that is configured on its own is not followed a second time as an account of an organization.
     for following in credentials.values_mut() {
         following.by_themselves = config
             .accounts
@@ -404,7 +396,7 @@ fn alone(source: &Source) -> SourceSeen {
     }
 }
 
-/// Upstream as one credential sees it, with what is left of its budget.
+/// The client of one credential, with what is left of its budget.
 ///
 /// # Errors
 /// When the machine's TLS roots cannot be read.
@@ -435,7 +427,7 @@ pub fn upstream(
     )?)
 }
 
-/// How many connections clients may have, of those that are configured: the log, the index and upstream need files, too.
+/// How many client connections are allowed: at most as configured, and fewer where the limit of open files is low.
 fn connections(wanted: u32) -> usize {
     let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
     let limit = handles::raise();

@@ -29,6 +29,7 @@ mod restored;
 mod schema;
 mod scrub;
 mod shown;
+mod size;
 mod sources;
 pub mod steps;
 mod window_id;

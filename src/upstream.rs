@@ -10,6 +10,7 @@
 mod envelope;
 mod lists;
 mod quota;
+mod recent_calls;
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,6 +30,7 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::mask::Mask;
+use crate::metrics::{Metrics, Outcome};
 use crate::position::{Cursor, Source, Window, rfc3339};
 use crate::task;
 use crate::wording::{causes, root_cause};
@@ -149,6 +151,7 @@ pub struct Upstream {
     /// The most entries of a page that had a cursor and fewer entries than it was asked for: perhaps the most that upstream
     /// sends. A collector reports that no page ever had more than 100, whatever it asked for.
     longest_cut_page: Arc<AtomicUsize>,
+    metrics: Metrics,
     /// Hides the token of the latest call.
     mask: Arc<Mutex<Mask>>,
 }
@@ -227,6 +230,7 @@ impl Upstream {
             max_page_bytes: MAX_PAGE_BYTES,
             longest_page: Arc::default(),
             longest_cut_page: Arc::default(),
+            metrics: Metrics::default(),
             mask: Arc::default(),
         })
     }
@@ -238,6 +242,12 @@ impl Upstream {
             max_page_bytes,
             ..self
         }
+    }
+
+    /// The same, which counts its calls there.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Tells the credential's present token from any other; `None` when there is none.
@@ -258,6 +268,19 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`], named by what to do.
     pub async fn fetch_log_page(
+        &self,
+        permit: Permit,
+        source: &Source,
+        window: Window,
+        cursor: Option<&Cursor>,
+        limit: u32,
+    ) -> Result<LogPage, UpstreamError> {
+        let page = self.log_page(permit, source, window, cursor, limit).await;
+        self.count(&page);
+        page
+    }
+
+    async fn log_page(
         &self,
         permit: Permit,
         source: &Source,
@@ -294,6 +317,24 @@ impl Upstream {
             date: answer.date,
             covered: answer.covered,
         })
+    }
+
+    /// Counts a call by how it ended. A 429 is counted where it comes in: a call that is not made because of an earlier one ends
+    /// with the same error.
+    fn count<T>(&self, ended: &Result<T, UpstreamError>) {
+        let outcome = match ended {
+            Ok(_) => Outcome::Ok,
+            Err(UpstreamError::RateLimited { .. } | UpstreamError::NoToken(_)) => return,
+            Err(UpstreamError::Transient(_)) => Outcome::Failed,
+            Err(UpstreamError::Unreadable(_) | UpstreamError::PageTooLarge) => Outcome::Unreadable,
+            Err(UpstreamError::Unauthorized(_)) => Outcome::CredentialRefused,
+            Err(UpstreamError::Forbidden(_)) => Outcome::Forbidden,
+            Err(UpstreamError::CursorRefused(_) | UpstreamError::WindowRefused(_)) => {
+                Outcome::Rejected
+            }
+            Err(UpstreamError::Unexpected(_)) => Outcome::Unexpected,
+        };
+        self.metrics.requested(outcome);
     }
 
     /// Whether a page of so many entries may have been cut because no more fit.
@@ -386,6 +427,7 @@ impl Upstream {
                 Ok((date, covered, body))
             }
             StatusCode::TOO_MANY_REQUESTS => {
+                self.metrics.requested(Outcome::RateLimited);
                 let said = retry_after(headers, date.unwrap_or_else(|| self.clock.now()));
                 let until = self.quota.refused(said, asked_at, self.clock.steady());
                 Err(UpstreamError::RateLimited { until })

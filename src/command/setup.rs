@@ -55,9 +55,25 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
     for credential in service::credentials(config).keys() {
         look_at_credential(credential, &mut findings);
     }
+    look_at_heartbeat(config, &mut findings);
     let strangers = config::unknown_variables(config, config::environment());
     findings.extend(strangers.into_iter().map(warning));
     findings
+}
+
+fn look_at_heartbeat(config: &Config, findings: &mut Vec<Finding>) {
+    let Some(source) = &config.poll.heartbeat else {
+        return;
+    };
+    if let Err(error) = source.read() {
+        findings.push(Finding {
+            severity: Severity::Problem,
+            message: format!(
+                "no heartbeat is sent: the environment variable `{}`, which `heartbeat_url_env` names: {error}",
+                source.variable()
+            ),
+        });
+    }
 }
 
 /// Whether a source has the id of the example configuration.

@@ -137,6 +137,10 @@ fn create(store: &AccessStore, wanted: &Create, is_json: bool, now: DateTime<Utc
         !(is_limited && wanted.scope.contains(Permission::Admin)),
         "`admin` reads what everyone asked: a token with it can be limited neither by `--source` nor by `--without-bodies`"
     );
+    ensure!(
+        wanted.source.is_empty() || !wanted.scope.contains(Permission::Metrics),
+        "`metrics` reads figures of all sources: a token with it cannot be limited by `--source`"
+    );
     let secret = ApiToken::generate()?;
     let new = NewToken {
         name: name.to_owned(),

@@ -152,13 +152,14 @@ fn differences_of_upstream(upstream: &UpstreamConfig, newer: &UpstreamConfig) ->
     ]
 }
 
-fn differences_of_poll(poll: &PollConfig, newer: &PollConfig) -> [Difference; 5] {
+fn differences_of_poll(poll: &PollConfig, newer: &PollConfig) -> [Difference; 6] {
     let PollConfig {
         interval,
         max_interval,
         overlap,
         sweeps,
         backfill_since,
+        heartbeat,
     } = poll;
     [
         ("poll.interval", *interval != newer.interval),
@@ -169,6 +170,7 @@ fn differences_of_poll(poll: &PollConfig, newer: &PollConfig) -> [Difference; 5]
             "poll.backfill_since",
             *backfill_since != newer.backfill_since,
         ),
+        ("poll.heartbeat_url_env", *heartbeat != newer.heartbeat),
     ]
 }
 

@@ -229,6 +229,7 @@ fn read_poll(table: &mut Table<'_, '_>) -> Option<PollConfig> {
     let overlap = table.take("overlap", Overlap::Auto, kinds::overlap);
     let sweeps = table.take("sweeps", default_sweeps, kinds::sweeps);
     let backfill_since = table.take("backfill_since", default_backfill, kinds::backfill_since);
+    let heartbeat = table.take("heartbeat_url_env", None, kinds::heartbeat_variable);
 
     if let (Some(shorter), Some(longer)) = (interval.value, max_interval.value)
         && shorter > longer
@@ -248,6 +249,7 @@ fn read_poll(table: &mut Table<'_, '_>) -> Option<PollConfig> {
         overlap: overlap.value?,
         sweeps: sweeps.value?,
         backfill_since: backfill_since.value?,
+        heartbeat: heartbeat.value?,
     })
 }
 

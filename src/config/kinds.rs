@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::error::{Finding, Place, Read};
+use super::heartbeat::HeartbeatSource;
 use super::local::is_this_machine;
 use super::value::Value;
 use super::{AccountsChoice, BackfillSince, Overlap};
@@ -98,15 +99,33 @@ pub(super) fn credential_path(value: &Value<'_>) -> Read<PathBuf> {
 /// mistake is not taken for a name, and printed as one.
 pub(super) fn variable_name(value: &Value<'_>) -> Read<String> {
     let text = value.text("the name of an environment variable, in quotes")?;
-    let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-    if text.is_empty() || text.starts_with(|c: char| c.is_ascii_digit()) || !text.chars().all(fits)
-    {
+    if !is_variable_name(text) {
         return value.refuse(
             "`token_env` is the name of an environment variable that holds the token, in capitals, digits and `_`, \
              such as `CLOUDFLARE_API_TOKEN`",
         );
     }
     Ok(text.to_owned())
+}
+
+/// The name of an environment variable with a URL in it; empty text: none. The URL itself is a secret and is not printed.
+pub(super) fn heartbeat_variable(value: &Value<'_>) -> Read<Option<HeartbeatSource>> {
+    let text = value.text("the name of an environment variable, in quotes")?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if !is_variable_name(text) {
+        return value.refuse(
+            "`heartbeat_url_env` is the name of an environment variable that holds the URL, in capitals, digits and `_`, \
+             such as `HEARTBEAT_URL`",
+        );
+    }
+    Ok(Some(HeartbeatSource::new(text)))
+}
+
+fn is_variable_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(fits)
 }
 
 /// Where the API is, without the slash at its end.

@@ -183,6 +183,7 @@ fn what_is_written_is_what_is_meant() {
         overlap = "0s"
         sweeps = []
         backfill_since = 2026-01-01
+        heartbeat_url_env = "HEARTBEAT_URL"
         [[organizations]]
         id = "org"
         accounts = ["a", "b"]
@@ -243,6 +244,7 @@ fn what_is_written_is_what_is_meant() {
             overlap: Overlap::Span(TimeDelta::zero()),
             sweeps: vec![],
             backfill_since: BackfillSince::Date("2026-01-01".parse().unwrap()),
+            heartbeat: Some(HeartbeatSource::new("HEARTBEAT_URL")),
         },
         organizations: vec![
             OrganizationConfig {
@@ -420,7 +422,7 @@ fn values_of_the_wrong_kind_or_meaning_say_what_to_write() {
     assert_snapshot!(report_on("[poll]", "sweeps = [\"0s\", \"1h\", \"1h\"]"), @r#"orgtrail.toml:2:11: `sweeps` is `0s`: it is at least `1s`"#);
     assert_snapshot!(report_on("[poll]", "backfill_since = 2026-01-01T00:00:00Z"), @r#"orgtrail.toml:2:18: `backfill_since` wants a span or a date, such as `"540d"` or `"2026-01-01"`, not a time of day"#);
     assert_snapshot!(report_on("[poll]", "backfill_since = \"2026-02-30\""), @r#"orgtrail.toml:2:18: `2026-02-30` is neither a span nor a date: write, for example, `540d` or `2026-01-01`"#);
-    assert_snapshot!(report_on("[poll]", "colour = \"red\""), @r#"orgtrail.toml:2:1: unknown key `colour` in `[poll]`: there are `backfill_since`, `interval`, `max_interval`, `overlap`, `sweeps`"#);
+    assert_snapshot!(report_on("[poll]", "colour = \"red\""), @r#"orgtrail.toml:2:1: unknown key `colour` in `[poll]`: there are `backfill_since`, `heartbeat_url_env`, `interval`, `max_interval`, `overlap`, `sweeps`"#);
     assert_snapshot!(report("[[accounts]]\n[[organizations]]\nid = \"a\"\naccounts = []"), @r#"
     2 mistakes in the configuration:
     orgtrail.toml:1:1: there is no `id` in `[[accounts]]`: add it

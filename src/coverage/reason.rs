@@ -42,6 +42,49 @@ pub enum Reason {
     NotSearchableYet,
 }
 
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::NotYet,
+        Self::NotAskedFor,
+        Self::Failing,
+        Self::CredentialRefused,
+        Self::Clock,
+        Self::EntryTooLarge,
+        Self::Unreadable,
+        Self::ForeignEntries,
+        Self::OlderThanUpstreamKeeps,
+        Self::BeforeUpstreamKept,
+        Self::BeforeTheAccountExisted,
+        Self::Left,
+        Self::NotFollowed,
+        Self::AccountsUnknown,
+        Self::NotSearchableYet,
+    ];
+
+    /// Its name in answers and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotYet => "not_yet",
+            Self::NotAskedFor => "not_asked_for",
+            Self::Failing => "failing",
+            Self::CredentialRefused => "credential_refused",
+            Self::Clock => "clock",
+            Self::EntryTooLarge => "entry_too_large",
+            Self::Unreadable => "unreadable",
+            Self::ForeignEntries => "foreign_entries",
+            Self::OlderThanUpstreamKeeps => "older_than_upstream_keeps",
+            Self::BeforeUpstreamKept => "before_upstream_kept",
+            Self::BeforeTheAccountExisted => "before_the_account_existed",
+            Self::Left => "left",
+            Self::NotFollowed => "not_followed",
+            Self::AccountsUnknown => "accounts_unknown",
+            Self::NotSearchableYet => "not_searchable_yet",
+        }
+    }
+}
+
 impl From<GapCause> for Reason {
     fn from(cause: GapCause) -> Self {
         match cause {

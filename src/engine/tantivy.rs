@@ -59,6 +59,7 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
+use crate::disk;
 use crate::durable::Breaker;
 use crate::event::AuditEvent;
 use crate::position::Seq;
@@ -205,6 +206,13 @@ impl Index {
     #[must_use]
     pub fn is_rebuilding(&self) -> bool {
         self.checkpoint().0 < self.0.rebuild_to.load(Ordering::SeqCst)
+    }
+
+    /// The bytes of its files, those of one that is being built beside it included.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        let folder = &self.0.folder;
+        disk::bytes_in(&folder.current()) + disk::bytes_in(&folder.new_one())
     }
 
     /// What can be asked now. It stays the same while events arrive.

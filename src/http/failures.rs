@@ -11,6 +11,19 @@ use crate::engine::EngineError;
 use crate::search::SearchError;
 use crate::store::StoreError;
 
+impl Problem {
+    /// The log cannot be read now.
+    pub(super) fn log_unreadable(error: &StoreError) -> Self {
+        error!(error = %error, "The log cannot be read.");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "urn:orgtrail:problem:log-unreadable",
+            "The log cannot be read",
+            "the reason is in the log of the service",
+        )
+    }
+}
+
 impl From<SearchError> for Problem {
     fn from(error: SearchError) -> Self {
         match error {

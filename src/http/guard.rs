@@ -50,6 +50,13 @@ pub(super) enum Required {
     With(Permission),
 }
 
+impl Needs {
+    /// A scrape is recorded only when it is refused: it comes several times a minute, and reads nothing of the log.
+    fn is_recorded(&self, response: &Response) -> bool {
+        self.credential != Required::With(Permission::Metrics) || !response.status().is_success()
+    }
+}
+
 /// A layer for the routes that are recorded: lets a request pass with its [`Principal`] among the extensions, or refuses it;
 /// and records it before the answer is sent.
 pub(super) async fn check(
@@ -89,6 +96,10 @@ pub(super) async fn check(
             refused.answer()
         }
     };
+    if !needs.is_recorded(&response) {
+        recording.forget();
+        return response;
+    }
     recording.finish(response).await
 }
 
@@ -166,8 +177,14 @@ async fn admit(
     if let Required::With(permission) = needs.credential {
         principal.require(permission).map_err(refused)?;
     }
-    let place = access.usage().question(&principal, app.clock.steady());
-    let place = place.map_err(refused)?;
+    let place = match needs.credential {
+        // A scrape is no question, and must not wait for one.
+        Required::With(Permission::Metrics) => None,
+        _ => {
+            let place = access.usage().question(&principal, app.clock.steady());
+            place.map_err(refused)?
+        }
+    };
     Ok(Admitted {
         principal: Some(principal),
         rate,

@@ -3,6 +3,7 @@
 //! Each file of routes describes its own, beside their handlers ([`Route`]). The schemas are made from the types that are
 //! serialized. This module joins the descriptions. It does not know the routes.
 
+mod group;
 mod html;
 mod members;
 mod page;
@@ -14,11 +15,11 @@ mod serve;
 
 use serde_json::{Map, Value, json};
 
+pub(super) use self::group::Group;
 pub(super) use self::parameter::{Parameter, ParameterKind, header, path, query};
 pub(super) use self::route::Route;
 use self::schemas::Schemas;
 pub(super) use self::serve::{Description, describe, routes};
-use crate::access::Permission;
 
 /// The answers of the examples, as a test recorded them: by operation and number.
 const ANSWERS: &str = include_str!("openapi/answers.json");
@@ -27,26 +28,16 @@ const ABOUT: &str = "The log of a Cloudflare organization's audit events: who di
 Times are RFC 3339 in UTC. A member that has no value is `null`. Members may be added to answers. \
 A parameter that a route of `/v1` does not know is an error; under `/client/v4` it is ignored, as Cloudflare does.";
 
-/// Routes that belong together.
-pub(super) struct Group {
-    /// A heading for them.
-    pub(super) name: &'static str,
-    pub(super) about: &'static str,
-    /// The permission that each of them needs; `None` where no credential is needed.
-    pub(super) needs: Option<Permission>,
-    pub(super) routes: Vec<Route>,
-}
-
 /// The OpenAPI document of all groups.
-fn document(groups: Vec<Group>) -> Value {
+fn document(groups: Vec<(Group, Vec<Route>)>) -> Value {
     let answers: Value = serde_json::from_str(ANSWERS).unwrap_or_default();
     let mut schemas = Schemas::default();
     refusals::add_schemas(&mut schemas);
     let mut paths: Map<String, Value> = Map::new();
     let mut tags = Vec::new();
-    for group in groups {
+    for (group, routes) in groups {
         tags.push(json!({"name": group.name, "description": group.about}));
-        for route in group.routes {
+        for route in routes {
             let (path, method) = (route.path, route.method);
             let operation = route.describe(group.name, group.needs, &answers, &mut schemas);
             let item = paths.entry(path).or_insert_with(|| json!({}));

@@ -50,6 +50,20 @@ pub(super) struct Told {
     pub(super) detail: String,
 }
 
+/// The start of every problem's `type`.
+const KIND_PREFIX: &str = "urn:orgtrail:problem:";
+
+/// Which problem a response reports, among its extensions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProblemKind(&'static str);
+
+impl ProblemKind {
+    /// The end of its `type`.
+    pub(super) fn name(self) -> &'static str {
+        self.0.strip_prefix(KIND_PREFIX).unwrap_or(self.0)
+    }
+}
+
 /// What is left of an event whose body was erased.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ErasedEvent)]
@@ -457,6 +471,7 @@ impl IntoResponse for Problem {
             kind: self.kind,
             detail: self.detail,
         });
+        response.extensions_mut().insert(ProblemKind(self.kind));
         if self.status == StatusCode::UNAUTHORIZED {
             response
                 .headers_mut()

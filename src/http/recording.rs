@@ -112,6 +112,11 @@ impl Recording {
         }
     }
 
+    /// Ends without a line: an answer that need not be recorded.
+    pub(super) fn forget(mut self) {
+        self.is_recorded = true;
+    }
+
     fn complete_at_end(
         &self,
         response: Response,

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::AppState;
 use super::admission::KeptTurn;
 use super::connection::Client;
+use super::metrics;
 use super::problem::Problem;
 use crate::sync::lock;
 
@@ -220,7 +221,11 @@ pub(super) async fn hold_answer(
         };
         match app.response_memory.hold_whole(bytes, client.as_ref()).await {
             Ok(bytes) => Response::from_parts(parts, Body::from(bytes)),
-            Err(problem) => problem.into_response(),
+            Err(problem) => {
+                let response = problem.into_response();
+                metrics::count_refusal(&app, &response);
+                response
+            }
         }
     })
     .await

@@ -31,36 +31,47 @@ pub(super) struct Sources {
     sources: Vec<SourceStatus>,
 }
 
-/// That the service can answer.
+/// The response of `/readyz`.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Ready {
     status: &'static str,
-    /// Which log it answers from.
+    /// The id of the log.
     #[schema(value_type = String, format = "uuid")]
     log_id: Uuid,
-    /// `None`, like the members below, for those who may not see the whole log.
+    /// Left out, like `log` and `followers`, for those who may not see the whole log.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = IndexState, required = false)]
     index: Option<IndexState>,
     /// What an operator should look at although questions are answered.
     problems: Vec<&'static str>,
+    /// The same, each with the part that it is about, and why it is reported.
+    problem_details: Vec<Trouble>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = LogState, required = false)]
     log: Option<LogState>,
-    /// Those that have made a turn since the start.
+    /// Followers of the log that have made a turn since the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<FollowerLag>, required = false)]
     followers: Option<Vec<FollowerLag>>,
 }
 
-/// How far a follower of the log has come.
+/// A problem that does not keep questions from being answered. It has no ids: the route needs no credential.
+#[derive(Serialize, ToSchema)]
+struct Trouble {
+    problem: &'static str,
+    /// `upstream`, `index` or `log`.
+    part: &'static str,
+    why: &'static str,
+}
+
+/// The progress of a follower of the log.
 #[derive(Serialize, ToSchema)]
 struct FollowerLag {
     name: &'static str,
     checkpoint: Seq,
     /// How many events it is behind the newest one.
     lag: u64,
-    /// Since when its turns fail, if they do. The error is in the log of the service: it may name files.
+    /// When its turns began to fail; `null` while they succeed. The error is in the service's log only: it may name files.
     #[schema(format = DateTime)]
     failing_since: Option<String>,
 }
@@ -76,26 +87,26 @@ impl From<FollowerState> for FollowerLag {
     }
 }
 
-/// What is known of the log's bodies.
+/// The state of the log's bodies.
 #[derive(Serialize, ToSchema)]
 struct LogState {
     /// How many events are known to be damaged.
     damaged: u64,
-    /// When every body was last compared with its hash.
+    /// When the last full comparison of all bodies with their hashes ended.
     #[schema(format = DateTime)]
     verified_at: Option<String>,
 }
 
-/// That the process lives.
+/// The response of `/healthz`.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Alive {
     status: &'static str,
     version: &'static str,
     /// How many requests ended with a panic since the start.
     panics: u64,
-    /// How many pieces of other work did, merges of the index among them.
+    /// How many background tasks did, merges of the index among them.
     background_panics: u64,
-    /// How often each invariant was broken since the start of the process; those that hold are left out.
+    /// How often each invariant was broken since the start of the process. Those that were not are left out.
     broken_invariants: BTreeMap<&'static str, u64>,
 }
 
@@ -132,7 +143,7 @@ fn broken_invariants() -> BTreeMap<&'static str, u64> {
     counts.into_iter().filter(|(_, count)| *count > 0).collect()
 }
 
-/// Ready means that questions can be answered: the log can be read, and the index is open. Upstream has no say in it.
+/// Ready means that questions can be answered: the log can be read, and the index is open. The state of upstream does not matter.
 /// It needs no credential, and says no more of the log than its id to those who may not see all of it.
 pub(super) async fn readyz(
     State(app): State<AppState>,
@@ -144,11 +155,15 @@ pub(super) async fn readyz(
     let sees_everything = |principal: &Principal| principal.grant().sees_everything();
     let principal = principal.filter(sees_everything);
     let ready = app.ask(move |app| {
-        app.store.event(app.store.head())?;
+        app.store
+            .event(app.store.head())
+            .map_err(|error| Problem::log_unreadable(&error))?;
         if !app.engine.is_available() {
             return Err(Problem::unavailable());
         }
-        let state = app.store.scrub_state()?;
+        let state = app.store.scrub_state();
+        let state = state.map_err(|error| Problem::log_unreadable(&error))?;
+        let problems = problems(app);
         Ok(Ready {
             status: "ready",
             log_id: app.store.log_id(),
@@ -159,7 +174,8 @@ pub(super) async fn readyz(
                     IndexState::of(&app, &app.engine.view())
                 })
                 .transpose()?,
-            problems: problems(app),
+            problems: problems.iter().map(|trouble| trouble.problem).collect(),
+            problem_details: problems,
             log: principal.as_ref().map(|_| LogState {
                 damaged: state.damaged,
                 verified_at: state.full_at.map(rfc3339),
@@ -175,18 +191,41 @@ fn followers(app: &AppState) -> Vec<FollowerLag> {
     states.into_iter().map(FollowerLag::from).collect()
 }
 
-/// What an operator should look at, without the names of what is concerned.
-fn problems(app: &AppState) -> Vec<&'static str> {
+/// What an operator should look at, the causes before what follows from them.
+fn problems(app: &AppState) -> Vec<Trouble> {
     let now = app.clock.steady();
-    let is_refused = app.board.has_refused_credential(now);
-    let is_unreachable = app.board.is_upstream_unreachable(now);
-    let disk = app.store.disk_problem();
-    let problems = [
-        is_refused.then_some("credential refused"),
-        is_unreachable.then_some("upstream unreachable"),
-        app.engine.is_rebuilding().then_some("rebuild"),
-        disk.map(DiskProblem::as_str),
-    ];
+    let trouble = |problem, part, why| Trouble { problem, part, why };
+    let refused = app.board.has_refused_credential(now).then(|| {
+        trouble(
+            "credential refused",
+            "upstream",
+            "a source of a credential was refused at least 30 seconds ago, and none of its sources was answered since",
+        )
+    });
+    let unreachable = app.board.is_upstream_unreachable(now).then(|| {
+        trouble(
+            "upstream unreachable",
+            "upstream",
+            "no call for a source was answered for at least 5 minutes",
+        )
+    });
+    let rebuild = app.engine.is_rebuilding().then(|| {
+        trouble(
+            "rebuild",
+            "index",
+            "the index is being built again from the log; answers are not whole until it is done",
+        )
+    });
+    let disk = app.store.disk_problem().map(|disk| {
+        let why = match disk {
+            DiskProblem::Full => "the disk has no room for the log, so that nothing more is stored",
+            DiskProblem::Failing => {
+                "the last write to the log failed; the service's log has the error"
+            }
+        };
+        trouble(disk.as_str(), "log", why)
+    });
+    let problems = [refused, unreachable, rebuild, disk];
     problems.into_iter().flatten().collect()
 }
 

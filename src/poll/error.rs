@@ -1,5 +1,7 @@
 //! Why a turn of a poller failed.
 
+use tracing::warn;
+
 use crate::store::StoreError;
 use crate::upstream::UpstreamError;
 
@@ -40,5 +42,17 @@ impl TurnError {
             ) => false,
             Self::Store(error) => !error.may_pass(),
         }
+    }
+}
+
+/// Logs and ignores the error of a full or failing disk, so that the service starts and answers all the same. What is written
+/// at the start is already in the log of a service that ran before.
+pub(super) fn unless_disk_full(written: Result<(), StoreError>) -> Result<(), StoreError> {
+    match written {
+        Err(error @ (StoreError::Full | StoreError::Disk(_))) => {
+            warn!(error = %error, "The list of followed sources could not be saved.");
+            Ok(())
+        }
+        written => written,
     }
 }

@@ -172,10 +172,12 @@ impl PollContext {
         let sealed_at = claim.sealed_at(theirs, received_at);
         let times = (received_at, sealed_at);
         let appended = self.append(&window, page, &then, &claim, times).await?;
+        self.count_entries(scan, &appended);
         if appended.leads_in_circle || then == Then::StartOver {
             return self.lose_cursor(scan, window, why).await;
         }
         let outcome = kept(scan, &window, &then, &claim, appended, theirs);
+        self.count_seal(scan, &outcome);
         self.scanned(scan, outcome, theirs).await
     }
 

@@ -16,6 +16,7 @@ use super::recovery::{Elsewhere, Patience};
 use super::settings::Settings;
 use crate::clock::Clock;
 use crate::health::Board;
+use crate::metrics::Metrics;
 use crate::position::{Source, Window, WindowKind, rfc3339};
 use crate::store::{Appended, GapCause, Progress, QuotaRow, SourceRow, Store, StoreError};
 use crate::task;
@@ -36,6 +37,7 @@ pub(super) struct PollContext {
     pub(super) settings: Settings,
     pub(super) board: Board,
     pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
 }
 
 /// One call, with its quota permit.

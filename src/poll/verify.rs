@@ -27,6 +27,7 @@ use super::turn::PollContext;
 use crate::clock::Clock;
 use crate::health::Board;
 use crate::ledger;
+use crate::metrics::Metrics;
 use crate::position::{Seq, Source, Window};
 use crate::store::{GapCause, Store, StoreError};
 use crate::task;
@@ -183,6 +184,7 @@ impl Verify {
                 settings,
                 board: Board::default(),
                 clock,
+                metrics: Metrics::default(),
             },
             source,
             window: Window::new(since, window.before.min(now)),

@@ -91,7 +91,7 @@ impl Store {
             }
             let mut written = writing.finish()?;
             written.appended.leads_in_circle = leads_in_circle;
-            page.advance(db, then, written.appended)?;
+            page.advance(db, then, &written.appended)?;
             Ok(written)
         });
         self.forget_ledger(page.window.source);
@@ -234,7 +234,7 @@ impl Page {
     }
 
     /// Moves its window on, or ends it.
-    fn advance(&self, db: &Connection, then: &Then, appended: Appended) -> Result<(), StoreError> {
+    fn advance(&self, db: &Connection, then: &Then, appended: &Appended) -> Result<(), StoreError> {
         let advance = Advance {
             id: self.window,
             asked: self.asked.as_ref(),

@@ -99,6 +99,14 @@ impl Shown {
         }
     }
 
+    /// How late the counted entries were, and how many.
+    pub(super) fn lags(&self) -> Vec<(TimeDelta, u64)> {
+        let buckets = self.late.0.values();
+        buckets
+            .map(|bucket| (TimeDelta::microseconds(bucket.longest_us), bucket.entries))
+            .collect()
+    }
+
     /// Adds what was counted to a source's histograms.
     pub(super) fn save(&self, db: &Connection, source: i64) -> Result<(), StoreError> {
         for (number, bucket) in &self.late.0 {

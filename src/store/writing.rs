@@ -1,6 +1,6 @@
 //! The rows of new events: which entries are new, which are held, and which are other content under a known id.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, Transaction, named_params};
 
 use super::bodies::{Packed, Unpacker};
@@ -13,7 +13,7 @@ use crate::position::{Seq, Window};
 use orgtrail_cloudflare::json::canonical;
 
 /// What keeping a page came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Appended {
     /// Entries that were not held before.
     pub new: usize,
@@ -21,6 +21,9 @@ pub struct Appended {
     pub revisions: usize,
     /// Entries that were held already.
     pub held: usize,
+    /// How long after their time entries became visible, and how many of them, where the scan can tell. Entries that differ by a
+    /// tenth are counted together, with the longest of them.
+    pub visible_after: Vec<(TimeDelta, u64)>,
     /// Whether the page's next cursor was given before, so that its scan starts over.
     pub leads_in_circle: bool,
 }
@@ -136,10 +139,11 @@ impl<'a> Writing<'a> {
     }
 
     /// Counts the source's new events; gives what it came to.
-    pub(super) fn finish(self) -> Result<Written, StoreError> {
+    pub(super) fn finish(mut self) -> Result<Written, StoreError> {
         self.late.save(self.db, self.source)?;
         if let Some(shown) = &self.shown {
             shown.save(self.db, self.source)?;
+            self.appended.visible_after = shown.lags();
         }
         let new = (self.appended.new, self.head);
         sources::count_events(self.db, self.source, new, self.newest_us)?;

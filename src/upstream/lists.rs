@@ -56,6 +56,17 @@ impl Upstream {
         organization: &str,
         page_token: Option<&str>,
     ) -> Result<AccountsPage, UpstreamError> {
+        let answered = self.accounts_page(permit, organization, page_token).await;
+        self.count(&answered);
+        answered
+    }
+
+    async fn accounts_page(
+        &self,
+        permit: Permit,
+        organization: &str,
+        page_token: Option<&str>,
+    ) -> Result<AccountsPage, UpstreamError> {
         let path = ["organizations", organization, "accounts"];
         let url = self.list_url(&path, ACCOUNTS_PAGE_SIZE, page_token);
         let answer = self.get(permit, url, page_token.is_some()).await?;
@@ -88,6 +99,17 @@ impl Upstream {
         organization: &str,
         page_token: Option<&str>,
     ) -> Result<MembersPage, UpstreamError> {
+        let answered = self.members_page(permit, organization, page_token).await;
+        self.count(&answered);
+        answered
+    }
+
+    async fn members_page(
+        &self,
+        permit: Permit,
+        organization: &str,
+        page_token: Option<&str>,
+    ) -> Result<MembersPage, UpstreamError> {
         let path = ["organizations", organization, "members"];
         let url = self.list_url(&path, MEMBERS_PAGE_SIZE, page_token);
         let answer = self.get(permit, url, page_token.is_some()).await?;
@@ -114,6 +136,12 @@ impl Upstream {
         permit: Permit,
         id: &str,
     ) -> Result<ListedAccount, UpstreamError> {
+        let answered = self.account(permit, id).await;
+        self.count(&answered);
+        answered
+    }
+
+    async fn account(&self, permit: Permit, id: &str) -> Result<ListedAccount, UpstreamError> {
         let url = self.url(&["accounts", id]);
         let answer = self.get(permit, url, false).await?;
         let found =

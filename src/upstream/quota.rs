@@ -10,8 +10,10 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::recent_calls::RecentCalls;
 use crate::backoff::Backoff;
 use crate::invariant;
+use crate::metrics::QuotaLeft;
 use chrono::{DateTime, TimeDelta, Utc};
 use governor::RateLimiter;
 use governor::clock::Clock;
@@ -114,6 +116,8 @@ struct State {
     saved_wait: DateTime<Utc>,
     /// Which saved row has been taken in, by its mark.
     taken_in: Option<(DateTime<Utc>, TimeDelta)>,
+    calls: RecentCalls,
+    max_requests: u32,
     /// The end of the wait that followed the last 429.
     refused_until: Option<DateTime<Utc>>,
     /// The 429s that have followed each other without another answer between.
@@ -154,6 +158,8 @@ impl Quota {
             under_way: 0,
             saved_wait,
             taken_in: saved.map(|saved| saved.mark),
+            calls: RecentCalls::default(),
+            max_requests,
             refused_until: None,
             waits: Backoff::new(MIN_WAIT, DEFAULT_WAIT),
         };
@@ -177,6 +183,7 @@ impl Quota {
             state.blocked_until
         );
         state.last_call = Some(now);
+        state.calls.add(1, now);
         state.under_way += 1;
         state.spent_until = state.spent_until.max(now) + state.period;
         // Offered with each call until it is said to be saved.
@@ -189,6 +196,20 @@ impl Quota {
             quota: self.clone(),
             to_save,
         })
+    }
+
+    /// How many more calls it allows within five minutes, and how long upstream said to wait from now on. Calls from before the
+    /// start are counted as far as they were saved.
+    #[must_use]
+    pub fn left(&self, now: DateTime<Utc>) -> QuotaLeft {
+        let mut state = self.lock();
+        let wait = (state.blocked_until - now).max(TimeDelta::zero());
+        let made = state.calls.count(now);
+        let calls = match wait.is_zero() {
+            true => state.max_requests.saturating_sub(made),
+            false => 0,
+        };
+        QuotaLeft { calls, wait }
     }
 
     /// How many calls a second it allows in the long run.
@@ -347,6 +368,8 @@ impl State {
         self.blocked_until = self.blocked_until.max(now + beyond);
         // This follows from what is on disk, and upstream did not ask for it.
         self.saved_wait = self.saved_wait.max(self.blocked_until);
+        self.calls
+            .add(u32::try_from(periods).unwrap_or(u32::MAX), now);
         self.spent_until = now + owed;
         self.saved_until = now + owed;
     }
@@ -498,6 +521,34 @@ mod tests {
             spent_for: spent.spent_until - now,
             wait: spent.blocked_until - now,
         }
+    }
+
+    #[test]
+    fn what_is_left_falls_with_each_call_and_is_nothing_during_a_wait() {
+        let quota = Quota::new(600, None, start());
+        assert_eq!(quota.left(start()).calls, 600);
+        let _permits: Vec<Permit> = (0..3).map(|_| quota.take(start()).unwrap()).collect();
+        let expected = QuotaLeft {
+            calls: 597,
+            wait: TimeDelta::zero(),
+        };
+        assert_eq!(quota.left(start()), expected);
+        quota.block(TimeDelta::seconds(60), start());
+        let later = start() + TimeDelta::seconds(20);
+        let expected = QuotaLeft {
+            calls: 0,
+            wait: TimeDelta::seconds(40),
+        };
+        assert_eq!(quota.left(later), expected);
+        assert_eq!(quota.left(start() + TimeDelta::minutes(6)).calls, 600);
+        // A restart knows of the calls that were saved.
+        let saved = read_at(start(), quota.spent());
+        let saved = Saved {
+            wait: TimeDelta::zero(),
+            ..saved
+        };
+        let left = Quota::new(600, Some(saved), start()).left(start()).calls;
+        assert!((590..600).contains(&left), "{left}");
     }
 
     /// Calls as fast as leave is given, until `until`, in processes that are killed after some calls each.

@@ -12,9 +12,6 @@ use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::{skip_slow_tests, tell};
 
-/// Files that others write, which the compose file names as well.
-const OF_OTHERS: [&str; 2] = ["prometheus/rules.yml", "grafana/dashboard.json"];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -198,7 +195,7 @@ fn compose_file_is_yaml_and_names_what_exists() {
     }
     for path in named {
         let is_there = root().join("deploy").join(&path).exists();
-        let is_expected = made.contains(&path.as_str()) || OF_OTHERS.contains(&path.as_str());
+        let is_expected = made.contains(&path.as_str());
         assert!(is_there || is_expected, "deploy/{path} does not exist");
     }
     for path in [

@@ -37,6 +37,7 @@ mod junction;
 mod lists;
 mod meaning;
 mod mended;
+mod metrics;
 mod motion;
 mod newcomer;
 mod official;

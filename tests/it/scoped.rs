@@ -21,7 +21,7 @@ const SECRET: &str = "xq7";
 const UNKNOWN: &str = "zw9";
 
 /// Every route of questions, and what is asked there. `{seq}` is an event that the token may see.
-const ROUTES: [(&str, &[&str]); 31] = [
+const ROUTES: [(&str, &[&str]); 32] = [
     (
         "/v1/events",
         &[
@@ -164,6 +164,7 @@ const ROUTES: [(&str, &[&str]); 31] = [
         ],
     ),
     ("/v1/access-log", &["", "?limit=1"]),
+    ("/metrics", &[""]),
     (
         "/client/v4/organizations/{id}/logs/audit",
         &["xq7org?since=2026-08-01&before=2026-08-30"],

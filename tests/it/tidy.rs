@@ -257,6 +257,7 @@ fn each_technology_has_one_user() {
         ("tantivy", "engine/tantivy"),
         ("governor", "upstream"),
         ("sfv", "upstream"),
+        ("prometheus_client", "metrics"),
     ];
     for file in source_files() {
         let inner = file.inner.with_extension("");

@@ -94,7 +94,7 @@ pub(super) fn reference(name: &str) -> Value {
 
 /// The parameters that routes have in common, by their names.
 pub(super) fn shared() -> Value {
-    let own = own().map(|(name, kind, about)| query(name, kind, about).into_value());
+    let own = OWN.map(|(name, kind, about)| query(name, kind, about).into_value());
     let upstream = FILTERS
         .iter()
         .flat_map(of_filter)
@@ -134,94 +134,96 @@ fn of_filter(filter: &Filter) -> Vec<Parameter> {
     ]
 }
 
+/// How many values are counted beside a page.
+const SIZE: ParameterKind = ParameterKind::Number {
+    least: 1,
+    most: 1_000,
+    default: 10,
+};
+
+/// How many results a page has.
+const LIMIT: ParameterKind = ParameterKind::Number {
+    least: 0,
+    most: 1_000,
+    default: 50,
+};
+
 /// The parameters of `/v1` that routes have in common.
-fn own() -> [(&'static str, ParameterKind, &'static str); 16] {
-    let size = ParameterKind::Number {
-        least: 1,
-        most: 1_000,
-        default: 10,
-    };
-    let limit = ParameterKind::Number {
-        least: 0,
-        most: 1_000,
-        default: 50,
-    };
-    [
-        (
-            "q",
-            ParameterKind::Text,
-            "A query in the query language: `action.type:delete -resource.product:dns`.",
-        ),
-        (
-            "since",
-            ParameterKind::Text,
-            "From when on: a time, a date, `now-7d`, `now/d`, or a span before now such as `7d`.",
-        ),
-        (
-            "before",
-            ParameterKind::Text,
-            "Until when, in the same forms. An event of this very moment is not among them.",
-        ),
-        (
-            "tz",
-            ParameterKind::Text,
-            "The IANA name of the time zone of dates, of `/d` and of a histogram. Default `UTC`.",
-        ),
-        (
-            "actor",
-            ParameterKind::Texts,
-            "Entries in whose `actor` this is a whole value, or words of a text. Repeated for OR.",
-        ),
-        (
-            "action",
-            ParameterKind::Texts,
-            "Entries in whose `action` this is a whole value, or words of a text. Repeated for OR.",
-        ),
-        (
-            "resource",
-            ParameterKind::Texts,
-            "Entries in whose `resource` this is a whole value, or words of a text. Repeated for OR.",
-        ),
-        (
-            "source",
-            ParameterKind::Texts,
-            "Events of that source: `organizations/ID` or `accounts/ID`. Repeated for OR.",
-        ),
-        (
-            "revision",
-            ParameterKind::Word(&["all", "latest"]),
-            "`latest`: of each id only the last revision.",
-        ),
-        (
-            "order",
-            ParameterKind::Word(&["desc", "asc"]),
-            "The newest or the oldest first.",
-        ),
-        (
-            "limit",
-            limit,
-            "The most results of a page. 0 returns the numbers alone.",
-        ),
-        (
-            "cursor",
-            ParameterKind::Text,
-            "`next_cursor` of the page before. The other parameters stay the same.",
-        ),
-        (
-            "count",
-            ParameterKind::Flag,
-            "Whether all results are counted beside the page.",
-        ),
-        (
-            "facet",
-            ParameterKind::Texts,
-            "A field whose most frequent values are counted beside the page. Repeated for more fields, up to 20.",
-        ),
-        ("facet_size", size, "The most values of each `facet`."),
-        (
-            "histogram",
-            ParameterKind::Text,
-            "Counts over time beside the page: `auto`, or a span such as `6h`.",
-        ),
-    ]
-}
+const OWN: [(&str, ParameterKind, &str); 16] = [
+    (
+        "q",
+        ParameterKind::Text,
+        "A query in the query language: `action.type:delete -resource.product:dns`.",
+    ),
+    (
+        "since",
+        ParameterKind::Text,
+        "From when on: a time, a date, `now-7d`, `now/d`, or a span before now such as `7d`.",
+    ),
+    (
+        "before",
+        ParameterKind::Text,
+        "Until when, in the same forms. An event of this very moment is not among them.",
+    ),
+    (
+        "tz",
+        ParameterKind::Text,
+        "The IANA name of the time zone of dates, of `/d` and of a histogram. Default `UTC`.",
+    ),
+    (
+        "actor",
+        ParameterKind::Texts,
+        "Entries in whose `actor` this is a whole value, or words of a text. Repeated for OR.",
+    ),
+    (
+        "action",
+        ParameterKind::Texts,
+        "Entries in whose `action` this is a whole value, or words of a text. Repeated for OR.",
+    ),
+    (
+        "resource",
+        ParameterKind::Texts,
+        "Entries in whose `resource` this is a whole value, or words of a text. Repeated for OR.",
+    ),
+    (
+        "source",
+        ParameterKind::Texts,
+        "Events of that source: `organizations/ID` or `accounts/ID`. Repeated for OR.",
+    ),
+    (
+        "revision",
+        ParameterKind::Word(&["all", "latest"]),
+        "`latest`: of each id only the last revision.",
+    ),
+    (
+        "order",
+        ParameterKind::Word(&["desc", "asc"]),
+        "The newest or the oldest first.",
+    ),
+    (
+        "limit",
+        LIMIT,
+        "The most results of a page. 0 returns the numbers alone.",
+    ),
+    (
+        "cursor",
+        ParameterKind::Text,
+        "`next_cursor` of the page before. The other parameters stay the same.",
+    ),
+    (
+        "count",
+        ParameterKind::Flag,
+        "Whether all results are counted beside the page.",
+    ),
+    (
+        "facet",
+        ParameterKind::Texts,
+        "A field whose most frequent values are counted beside the page. Repeated for more fields, up to 20.",
+    ),
+    ("facet_size", SIZE, "The most values of each `facet`."),
+    (
+        "histogram",
+        ParameterKind::Text,
+        "Counts over time beside the page: `auto`, or a span such as `6h`.",
+    ),
+];

@@ -19,6 +19,7 @@ const REFUSED_WITHOUT: [u16; 2] = [403, 500];
 type MakeSchema = fn(&mut Schemas) -> Value;
 
 /// The description of a route.
+#[derive(Clone)]
 pub(in crate::http) struct Route {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
@@ -34,6 +35,7 @@ pub(in crate::http) struct Route {
 }
 
 /// The answer to a request that is right.
+#[derive(Clone)]
 struct Answer {
     status: u16,
     about: &'static str,
@@ -43,6 +45,7 @@ struct Answer {
 }
 
 /// A request that a test sends, and whose answer it records.
+#[derive(Clone)]
 struct Example {
     title: &'static str,
     path: &'static str,

@@ -16,7 +16,7 @@ pub(in crate::http) struct Description {
 
 impl Description {
     /// Of all routes.
-    pub(in crate::http) fn of(groups: Vec<Group>) -> Self {
+    pub(in crate::http) fn of(groups: Vec<(Group, Vec<Route>)>) -> Self {
         let document = document(groups);
         Self {
             page: render(&document).unwrap_or_default(),

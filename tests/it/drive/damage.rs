@@ -4,7 +4,7 @@ use fastrand::Rng;
 use orgtrail::engine::{Order, Range, Scope};
 use orgtrail::follow::index::Indexing;
 use orgtrail::poll::Verify;
-use orgtrail::position::Seq;
+use orgtrail::position::{Seq, Source};
 use orgtrail::query::Query;
 use orgtrail::scrub::Scrub;
 use orgtrail::search::{Export, Question};
@@ -46,6 +46,17 @@ impl World {
             Ok(_) => {}
             Err(StoreError::Broken(_)) => parts.scrub = Scrub::new(parts.store.clone(), clock),
             Err(error) => panic!("the log cannot be checked: {error}"),
+        }
+    }
+
+    /// Folds the ledger of one source before it is long. What is claimed stays true. Gives the source, if there is any.
+    pub(crate) fn fold_ledger(&mut self, rng: &mut Rng) -> Option<Source> {
+        let (store, sweeps) = (self.store(), self.plan.settings.sweeps.clone());
+        let sources = store.sources().unwrap();
+        let source = &rng.choice(&sources)?.source;
+        match store.fold_ledger(source, &sweeps) {
+            Ok(()) | Err(StoreError::Broken(_)) => Some(source.clone()),
+            Err(error) => panic!("the ledger cannot be folded: {error}"),
         }
     }
 

@@ -13,7 +13,10 @@ use crate::{skip_slow_tests, tell};
 const PYTHON: &str = "ORGTRAIL_PYTHON";
 
 /// How many requests are made for each operation, in each phase and role.
-const EXAMPLES: &str = "12";
+const EXAMPLES: &str = "10";
+
+/// How long each role takes, in seconds.
+const SECONDS: &str = "25";
 
 /// The checks: no 5xx, and status, type, headers and body are as documented; what violates the document is refused; an
 /// operation with a scope is not answered without a credential.
@@ -63,6 +66,8 @@ async fn schemathesis_finds_no_answer_that_is_not_documented() {
         // A stream does not end. Its refusals are those of the other routes.
         command.args(["--exclude-path", "/v1/events/stream"]);
         command.args([
+            "--max-time",
+            SECONDS,
             "--phases",
             "examples,coverage,fuzzing",
             "--max-examples",

@@ -10,7 +10,7 @@ mod secret;
 mod settings;
 
 pub use self::assertion::{Assertion, AssertionKey, BadAssertion};
-pub use self::cloudflare::{AccessGrant, CloudflareAccess, Identity};
+pub use self::cloudflare::{AccessGrant, AccessIdentity, CloudflareAccess};
 pub use self::grant::{BadPermission, Grant, Permission, Permissions};
 pub use self::secret::{ApiToken, BadApiToken, SecretHash, SessionKey};
 pub use self::settings::{Auth, ForwardedHeader, PrincipalLimits};

@@ -16,6 +16,6 @@ mod write;
 
 pub use self::error::BackupError;
 pub use self::manifest::{MANIFEST_NAME, Manifest};
-pub use self::progress::{Progress, Stage};
+pub use self::progress::{OnProgress, Stage};
 pub use self::restore::{Restored, restore};
 pub use self::write::back_up;

@@ -40,7 +40,7 @@ impl Clock {
         })
     }
 
-    /// A clock that stands at `start` until it is moved.
+    /// A clock that shows `start` until it is moved.
     #[must_use]
     pub fn manual(start: DateTime<Utc>) -> Self {
         Self(Face::Manual {
@@ -62,7 +62,7 @@ impl Clock {
         }
     }
 
-    /// The present moment, to the microsecond. It jumps when somebody sets the machine's clock.
+    /// The current time, to the microsecond. It jumps when the machine's clock is set.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         match &self.0 {
@@ -79,7 +79,7 @@ impl Clock {
         move || clock.now()
     }
 
-    /// The present moment as it would be had nobody set the clock since this one was made: for waiting.
+    /// The time that a clock would show that was never set since this one was made. Use it to measure waits.
     #[must_use]
     pub fn steady(&self) -> DateTime<Utc> {
         match &self.0 {
@@ -98,7 +98,7 @@ impl Clock {
         }
     }
 
-    /// Sets a manual clock forward or back, as somebody may set a machine's; no time passes.
+    /// Sets a manual clock forward or back; no time passes.
     pub fn jump(&self, by: TimeDelta) {
         if let Face::Manual { ahead, .. } = &self.0 {
             ahead.fetch_add(by.num_microseconds().unwrap_or(0), Ordering::SeqCst);
@@ -106,7 +106,7 @@ impl Clock {
     }
 }
 
-/// Cancels blocking work from another thread. A clone cancels the same work.
+/// Cancels work from another thread when its result is no longer needed. A clone cancels the same work.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
@@ -139,7 +139,7 @@ impl Deadline {
         }
     }
 
-    /// The same deadline; it passes at once when the work is cancelled.
+    /// The same deadline, which also passes as soon as the work is cancelled.
     #[must_use]
     pub fn or(self, cancel: Cancel) -> Self {
         Self { cancel, ..self }

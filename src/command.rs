@@ -1,4 +1,4 @@
-//! The command line: what can be said, and who does it.
+//! The command line: its commands and options, and the function of each command.
 //!
 //! Output for people goes to standard output, progress and logs to standard error. Exit codes: 0 done, 1 failed, 2 wrong
 //! usage.
@@ -9,10 +9,12 @@ mod backup;
 mod check;
 mod completions;
 mod demo;
+mod exit;
 mod health;
 mod import;
 mod man;
 mod moment;
+mod print;
 mod reach;
 mod record;
 mod reindex;
@@ -23,31 +25,24 @@ mod serve;
 mod setup;
 mod signals;
 mod simulate;
+mod start;
 mod status;
 mod token;
 
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
-use comfy_table::{ContentArrangement, Table, presets};
-use indicatif::HumanCount;
-use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
+pub use self::exit::exit_code;
 use self::signals::{Hangup, listen};
-use crate::config::{self, Config};
+use self::start::{VERSION, block_on};
+use crate::config::Config;
 use crate::handles;
 use crate::terminal::say;
-
-/// The version, with the commit and the day it is made of where they are known; see `build.rs`.
-const VERSION: &str = env!("ORGTRAIL_VERSION");
-
-/// How long the end of the process waits for work that nobody waits for any more.
-const LAST_WORK_WITHIN: Duration = Duration::from_secs(1);
 
 /// Keeps a Cloudflare organization's audit trail, finds it, and says what it does not hold.
 #[derive(Debug, Parser)]
@@ -66,14 +61,14 @@ pub struct Cli {
     log_format: LogFormat,
     /// Log more.
     ///
-    /// Once for what is done, twice for everything. `RUST_LOG` says it more exactly.
+    /// Once for debug lines of orgtrail, twice for everything. `RUST_LOG` overrides it.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
     command: Command,
 }
 
-/// What to begin with.
+/// Shown with `--help`.
 const EXAMPLES: &str = "\
 Examples:
   orgtrail demo                              try it, without a credential
@@ -104,7 +99,7 @@ enum Command {
     Simulate(simulate::Args),
     /// Search from the shell, on a running server or in a data directory.
     Search(search::Args),
-    /// Say how each source is doing, what is proven of it, and what is not.
+    /// Show the state and the coverage of each source.
     Status(status::Args),
     /// Ask a running service whether it lives, for the health check of a container.
     ///
@@ -137,7 +132,7 @@ enum Command {
     Restore(restore::Args),
     /// Create, list and revoke API tokens. The service may be running.
     Token(token::Args),
-    /// Say who asked what, the newest first.
+    /// Show who asked what, the newest first.
     AccessLog(access_log::Args),
     /// Check configuration, credentials, log, index and permissions, and report every problem.
     ///
@@ -150,20 +145,6 @@ enum Command {
     Completions(completions::Args),
     /// Print the manual page, or write the pages of all commands.
     Man(man::Args),
-}
-
-/// A question that cannot be asked as it was written.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct WrongUsage(String);
-
-/// The exit code of a command that ended with an error: 2 for wrong usage, and 1.
-#[must_use]
-pub fn exit_code(error: &anyhow::Error) -> u8 {
-    match error.is::<WrongUsage>() {
-        true => 2,
-        false => 1,
-    }
 }
 
 impl Cli {
@@ -179,10 +160,10 @@ impl Cli {
         })
     }
 
-    /// Does what was said.
+    /// Runs the command.
     ///
     /// # Errors
-    /// Whatever a person must be told.
+    /// An error for the user, with its causes.
     pub fn run(self) -> Result<()> {
         self.start_logging();
         // An index that is built opens many files.
@@ -213,7 +194,7 @@ impl Cli {
 
     fn start_logging(&self) {
         let default = match (self.verbose, &self.command) {
-            // Who waits for a bar does not want lines between.
+            // Log lines would break a progress bar.
             (0, Command::Demo(_) | Command::Backfill(_)) => "warn",
             (0, _) => "info",
             (1, _) => "info,orgtrail=debug",
@@ -224,71 +205,12 @@ impl Cli {
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
             .with_ansi(std::io::stderr().is_terminal());
-        // Only the first caller in a process sets the log up; a second one, in a test, goes on with it.
+        // Only the first call in a process sets logging up; tests call it more than once.
         let _first_or_not = match self.log_format {
             LogFormat::Text => logging.try_init(),
             LogFormat::Json => logging.json().try_init(),
         };
     }
-}
-
-/// The data directory that was named, or the configuration's.
-fn data_dir(named: Option<&Path>, config: &Path) -> Result<PathBuf> {
-    match named {
-        Some(dir) => Ok(dir.to_owned()),
-        None => {
-            let config = load(config).context("name a `--data-dir`, or give the configuration")?;
-            Ok(config.data_dir)
-        }
-    }
-}
-
-/// A word of an answer as people write it.
-fn word(value: impl Serialize) -> String {
-    let value = serde_json::to_value(value).ok();
-    value
-        .and_then(|value| Some(value.as_str()?.replace('_', " ")))
-        .unwrap_or_default()
-}
-
-/// So many things, with the name of one: "1 event", "1,234 events".
-fn counted(n: u64, one: &str) -> String {
-    let s = if n == 1 { "" } else { "s" };
-    format!("{} {one}{s}", HumanCount(n))
-}
-
-/// A span as people read it, in its two largest units.
-fn span_text(seconds: i64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, minutes) => format!("{minutes}m{:02}s", seconds % 60),
-        (0, hours, minutes) => format!("{hours}h{minutes:02}m"),
-        (days, hours, _) => format!("{days}d{hours:02}h"),
-    }
-}
-
-/// A table without lines, as wide as the terminal.
-fn plain_table() -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    table
-}
-
-fn load(path: &Path) -> Result<Config> {
-    Ok(Config::load(path, config::environment())?)
-}
-
-fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("could not start the runtime")?;
-    let done = runtime.block_on(work);
-    runtime.shutdown_timeout(LAST_WORK_WITHIN);
-    done
 }
 
 /// What to say of a query that was taken for an option because it begins with `-`, as those do that exclude something.
@@ -331,17 +253,6 @@ mod tests {
     #[test]
     fn what_can_be_said() {
         insta::assert_snapshot!(Cli::command().term_width(100).render_long_help());
-    }
-
-    #[test]
-    fn spans_have_their_two_largest_units() {
-        let spans = [0, 59, 60, 3_599, 3_600, 86_399, 86_400, 900_000].map(span_text);
-        assert_eq!(
-            spans,
-            [
-                "0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d00h", "10d10h"
-            ]
-        );
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Engine {
         }
     }
 
-    /// The newest events, kept in memory while somebody follows; `None` for an engine that keeps none.
+    /// The newest events, kept in memory while a tail is open; `None` for an engine that keeps none.
     #[must_use]
     pub fn recent(&self) -> Option<&Recent> {
         match self {

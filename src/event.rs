@@ -20,7 +20,7 @@ use crate::field::{self, Kind};
 use crate::position::{Seq, Source, SourceKind, Window, rfc3339};
 use orgtrail_cloudflare::json::{self, Scalar};
 
-use self::searchable::LeftOut;
+use self::searchable::UnsearchableParts;
 
 /// By what an entry is known within its source, for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -240,7 +240,7 @@ impl Reading {
     }
 
     /// Complains of what cannot be searched by its path. It comes first, so that there is room for it.
-    fn complain_of_left_out(&mut self, left_out: LeftOut) {
+    fn complain_of_left_out(&mut self, left_out: UnsearchableParts) {
         if left_out.values > 0 {
             self.complain(&format!(
                 "the entry has too many or too long paths: {} of its values can be searched by their words only",
@@ -269,7 +269,7 @@ impl Reading {
         }
     }
 
-    /// Complains of a leaf that stands where upstream's reference has something else.
+    /// Records a problem when a leaf has another type than upstream's reference says.
     fn check_type(&mut self, path: &str, value: &Scalar<'_>) {
         let Some((section, below)) = path.split_once('.') else {
             if SECTIONS.contains(&path) {
@@ -312,7 +312,7 @@ impl Reading {
     }
 }
 
-/// The id of the organization or account in whose log the entry stands, as far as it says so itself.
+/// The id of the organization or account whose log the entry belongs to, if the entry names it.
 #[must_use]
 pub fn owner(text: &str, kind: SourceKind) -> Option<String> {
     let wanted = match kind {

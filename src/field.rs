@@ -4,6 +4,7 @@
 //! Names and types are those of upstream's reference for `result[]`; enumerations grow there, so none is listed. It knows
 //! nothing of entries, only what they are made of.
 
+mod limits;
 mod number;
 
 use std::borrow::Cow;
@@ -14,6 +15,7 @@ use chrono::DateTime;
 use crate::clock::from_micros;
 use crate::position::rfc3339;
 
+pub use self::limits::MAX_VALUE_LEN;
 pub use self::number::Number;
 
 /// What a field's value is, and so how it is compared.
@@ -275,10 +277,6 @@ pub const FIELDS: &[Field] = &[
 /// The field whose values are `true` and `false`.
 pub const TWO_FACTOR: &str = "actor.known.two_factor";
 
-/// The longest value that is compared as it is, in bytes. A longer one is compared as a whole when exactly that value is asked
-/// for; patterns, expressions and ranges see its first [`MAX_VALUE_LEN`] bytes.
-pub const MAX_VALUE_LEN: usize = 2_048;
-
 /// The field of that name, in any letter case.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static Field> {
@@ -300,7 +298,7 @@ pub fn is_body(path: &str) -> bool {
     })
 }
 
-/// A text as it is compared: each character in lower case by itself, whatever stands beside it.
+/// A text as it is compared: each character in lower case by itself, independent of its neighbours.
 #[must_use]
 pub fn folded(text: &str) -> String {
     if text.is_ascii() {

@@ -70,7 +70,7 @@ use self::admission::{
     Exports, MAX_LONG_QUESTIONS, MAX_PIECES, MAX_QUESTIONS, MAX_TAIL_PATTERNS_KIB, MAX_WAITING,
     SPARE_CONNECTIONS,
 };
-use self::connection::Timeouts;
+use self::connection::ConnectionTimeouts;
 use self::fair::FairPermits;
 use self::guard::{Needs, Required};
 use self::metrics::Scrapes;
@@ -244,8 +244,8 @@ fn router(state: AppState) -> Router {
 static DESCRIPTION: LazyLock<Description> = LazyLock::new(|| Description::of(described()));
 
 /// All routes as they are described, in the groups that the description has.
-fn described() -> Vec<(openapi::Group, Vec<openapi::Route>)> {
-    use openapi::Group;
+fn described() -> Vec<(openapi::RouteGroup, Vec<openapi::Route>)> {
+    use openapi::RouteGroup;
     let events = [events::describe(), pivot::describe(), stream::describe()];
     let operation = [
         status::describe_operation(),
@@ -254,17 +254,17 @@ fn described() -> Vec<(openapi::Group, Vec<openapi::Route>)> {
     ];
     let sources = [status::describe(), coverage::describe()];
     vec![
-        (Group::EVENTS, events.concat()),
-        (Group::NUMBERS, tally::describe()),
-        (Group::PROFILES, pivot::describe_profiles()),
-        (Group::EXPORT, export::describe()),
-        (Group::SOURCES, sources.concat()),
-        (Group::PEOPLE, people::describe()),
-        (Group::PRINCIPAL, session::describe_me()),
-        (Group::CLOUDFLARE, v4::describe()),
-        (Group::ADMINISTRATION, access_log::describe()),
-        (Group::MONITORING, metrics::describe()),
-        (Group::OPERATION, operation.concat()),
+        (RouteGroup::EVENTS, events.concat()),
+        (RouteGroup::NUMBERS, tally::describe()),
+        (RouteGroup::PROFILES, pivot::describe_profiles()),
+        (RouteGroup::EXPORT, export::describe()),
+        (RouteGroup::SOURCES, sources.concat()),
+        (RouteGroup::PEOPLE, people::describe()),
+        (RouteGroup::PRINCIPAL, session::describe_me()),
+        (RouteGroup::CLOUDFLARE, v4::describe()),
+        (RouteGroup::ADMINISTRATION, access_log::describe()),
+        (RouteGroup::MONITORING, metrics::describe()),
+        (RouteGroup::OPERATION, operation.concat()),
     ]
 }
 
@@ -301,7 +301,7 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
         ..state
     };
     let cut = CancellationToken::new();
-    let timeouts = Timeouts {
+    let timeouts = ConnectionTimeouts {
         request_header: state.limits.request_header,
         write_stall: state.limits.write_stall,
     };

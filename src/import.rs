@@ -1,4 +1,4 @@
-//! Files to log: entries that somebody kept elsewhere, by the same rules as those that are polled.
+//! Imports entries from files, by the same rules as polled entries.
 //!
 //! A file holds a line for each entry: as the API sends it, as Logpush writes it (`audit_logs_v2`), or as `/v1/events` gives
 //! it; told apart line by line. It may also hold whole pages of the API or of `/v1/events`, on one line or on many. One thread reads and takes lines apart, this one keeps them, a thousand in a
@@ -105,7 +105,7 @@ pub fn import(
     store.begin_import()?;
     let (send, batches) = mpsc::sync_channel(MAX_WAITING);
     thread::scope(|scope| {
-        // It ends by itself: with the file, or when nobody takes its batches any more.
+        // The thread ends with the file, or when its batches are no longer received.
         scope.spawn(move || read(input, fallback, &send));
         let mut report = Report::default();
         for batch in batches {
@@ -136,7 +136,7 @@ struct Batch {
 
 /// Reads a file to its end, and hands it on batch by batch.
 fn read(input: impl Read, fallback: Option<&Source>, send: &SyncSender<Batch>) {
-    let mut reading = Reading {
+    let mut reading = FileImport {
         fallback,
         sources: BTreeSet::new(),
         named: 0,
@@ -154,12 +154,12 @@ fn read(input: impl Read, fallback: Option<&Source>, send: &SyncSender<Batch>) {
         }
     };
     reading.batch.told.broke_off = read.err();
-    // When nobody takes the last batch, the import has failed already.
+    // If the last batch is not received, the import has failed already.
     drop(send.send(reading.batch));
 }
 
 /// A file as it is being read.
-struct Reading<'a> {
+struct FileImport<'a> {
     fallback: Option<&'a Source>,
     /// The logs met so far.
     sources: BTreeSet<Source>,
@@ -168,7 +168,7 @@ struct Reading<'a> {
     batch: Batch,
 }
 
-impl Reading<'_> {
+impl FileImport<'_> {
     fn all(
         &mut self,
         lines: &mut Lines<impl Read>,

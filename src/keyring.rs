@@ -94,7 +94,7 @@ struct Inner {
     url: Url,
     http: reqwest::Client,
     clock: Clock,
-    state: Mutex<State>,
+    state: Mutex<KeyringState>,
     /// Notified when a request wants a fetch.
     wanted: Notify,
     /// Changes with the end of each fetch.
@@ -104,7 +104,7 @@ struct Inner {
 
 /// Times are the steady clock's.
 #[derive(Default)]
-struct State {
+struct KeyringState {
     keys: Keys,
     /// When the fetch began that brought the keys.
     fetched_at: Option<DateTime<Utc>>,
@@ -113,22 +113,22 @@ struct State {
     is_fetching: bool,
 }
 
-enum Look {
+enum KeyLookup {
     Found(AssertionKey),
     /// After a fetch it may be there.
     Wait,
     Missing(NoKey),
 }
 
-impl State {
-    fn look(&self, key_id: &str, now: DateTime<Utc>) -> Look {
+impl KeyringState {
+    fn look(&self, key_id: &str, now: DateTime<Utc>) -> KeyLookup {
         let age = self.fetched_at.map(|at| now - at);
         let is_kept = age.is_some_and(|age| age <= KEPT_FOR);
         match self.keys.get(key_id).filter(|_| is_kept) {
-            Some(key) => Look::Found(key.clone()),
-            None if self.is_fetching || self.may_fetch(now) => Look::Wait,
-            None if is_kept => Look::Missing(NoKey::Unknown),
-            None => Look::Missing(NoKey::Unreachable),
+            Some(key) => KeyLookup::Found(key.clone()),
+            None if self.is_fetching || self.may_fetch(now) => KeyLookup::Wait,
+            None if is_kept => KeyLookup::Missing(NoKey::Unknown),
+            None => KeyLookup::Missing(NoKey::Unreachable),
         }
     }
 
@@ -182,9 +182,9 @@ impl Keyring {
         // Before the look: a fetch that ends after it is noticed.
         let mut fetched = self.0.fetched.subscribe();
         match self.look(key_id) {
-            Look::Found(key) => return Ok(key),
-            Look::Missing(why) => return Err(why),
-            Look::Wait => {}
+            KeyLookup::Found(key) => return Ok(key),
+            KeyLookup::Missing(why) => return Err(why),
+            KeyLookup::Wait => {}
         }
         let Ok(_place) = self.0.waiting.try_acquire() else {
             return Err(NoKey::Unknown);
@@ -193,14 +193,14 @@ impl Keyring {
         // Without a fetch in time, it is as if it had failed.
         let in_time = tokio::time::timeout(WAIT_WITHIN, fetched.changed()).await;
         match self.look(key_id) {
-            Look::Found(key) => Ok(key),
-            Look::Missing(why) => Err(why),
-            Look::Wait if in_time.is_ok() => Err(NoKey::Unknown),
-            Look::Wait => Err(NoKey::Unreachable),
+            KeyLookup::Found(key) => Ok(key),
+            KeyLookup::Missing(why) => Err(why),
+            KeyLookup::Wait if in_time.is_ok() => Err(NoKey::Unknown),
+            KeyLookup::Wait => Err(NoKey::Unreachable),
         }
     }
 
-    fn look(&self, key_id: &str) -> Look {
+    fn look(&self, key_id: &str) -> KeyLookup {
         let now = self.0.clock.steady();
         let state = lock(&self.0.state);
         if state.due().is_some_and(|due| now >= due) {
@@ -308,11 +308,11 @@ async fn fetch_slowly(http: &reqwest::Client, url: &Url) -> Result<Keys, KeysErr
 /// Reads a JSON Web Key Set (RFC 7517). Keys of another kind, for another use or without a name are left out.
 fn read(body: &[u8]) -> Result<Keys, KeysError> {
     #[derive(Deserialize)]
-    struct Set {
+    struct PublishedKeys {
         keys: Vec<serde_json::Value>,
     }
     #[derive(Deserialize)]
-    struct Key {
+    struct PublishedKey {
         kty: String,
         kid: String,
         n: String,
@@ -321,11 +321,11 @@ fn read(body: &[u8]) -> Result<Keys, KeysError> {
         #[serde(rename = "use")]
         usage: Option<String>,
     }
-    let set: Set = serde_json::from_slice(body).map_err(|_| KeysError::Form)?;
+    let set: PublishedKeys = serde_json::from_slice(body).map_err(|_| KeysError::Form)?;
     let keys = set
         .keys
         .into_iter()
-        .filter_map(|key| serde_json::from_value::<Key>(key).ok());
+        .filter_map(|key| serde_json::from_value::<PublishedKey>(key).ok());
     let ours = keys.filter(|key| {
         key.kty == "RSA"
             && key.alg.as_deref().is_none_or(|alg| alg == "RS256")
@@ -373,7 +373,7 @@ mod tests {
     fn keys_are_kept_for_a_day_when_they_cannot_be_fetched() {
         let at = from_micros(0);
         let key = AssertionKey::from_base64url("AQAB", "AQAB").unwrap();
-        let state = State {
+        let state = KeyringState {
             keys: HashMap::from([("a".to_owned(), key)]),
             fetched_at: Some(at),
             began_at: Some(at + KEPT_FOR),
@@ -381,14 +381,17 @@ mod tests {
         };
         let look = |key: &str, now| state.look(key, now);
         let (last, after) = (at + KEPT_FOR, at + KEPT_FOR + TimeDelta::seconds(1));
-        assert!(matches!(look("a", last), Look::Found(_)));
-        assert!(matches!(look("b", last), Look::Missing(NoKey::Unknown)));
+        assert!(matches!(look("a", last), KeyLookup::Found(_)));
+        assert!(matches!(
+            look("b", last),
+            KeyLookup::Missing(NoKey::Unknown)
+        ));
         assert!(matches!(
             look("a", after),
-            Look::Missing(NoKey::Unreachable)
+            KeyLookup::Missing(NoKey::Unreachable)
         ));
         let later = last + FETCH_AT_MOST_EVERY;
-        assert!(matches!(look("a", later), Look::Wait));
+        assert!(matches!(look("a", later), KeyLookup::Wait));
         assert_eq!(state.due(), Some(later));
     }
 }

@@ -19,7 +19,7 @@
 //! A ledger of years would be long, so old windows are folded ([`fold()`]): cut where they overlap, then neighbours put together.
 //! A merged stretch says three things of all its moments at once: they were first sealed *no later* than it says, last
 //! scanned *no earlier*, and waited *at least* so long. Each of these bounds can only make a claim weaker, or leave it as it
-//! was. `waited` is kept for its own sake because the difference of two bounds would say less than was known.
+//! was. `waited` is stored separately because the difference of two bounds would say less than was known.
 //!
 //! Only neighbours that are alike are put together: settling ones when they were first sealed, and last scanned, within
 //! the [`slack`] of their next sweep; complete ones within the same seven days of a source's time, when their last scans began within
@@ -38,12 +38,15 @@
 //! first ([`to_sweep`]). Read at last, it is proven like any other. What was proven before stays proven, as of its own scan.
 
 mod fold;
+mod sealed;
 
 use chrono::{DateTime, DurationRound, Months, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 use crate::position::{SourceKind, Window, WindowKind};
 
 pub use self::fold::fold;
+use self::sealed::Due;
+pub use self::sealed::{Counts, Sealed, profile, slack};
 
 /// How long upstream keeps an entry.
 const KEPT_MONTHS: Months = Months::new(18);
@@ -66,15 +69,6 @@ const SHORTEST_CUT: TimeDelta = TimeDelta::hours(1);
 
 /// About the most pages of one sweep: what an interruption by a lost cursor costs.
 const SWEEP_PAGES: u64 = 20;
-
-/// A sweep starts late by at most this part of its span, so that neighbours gather and are scanned together.
-const SLACK_PART: i32 = 8;
-
-/// The longest that a sweep waits for neighbours.
-const LONGEST_SLACK: TimeDelta = TimeDelta::hours(6);
-
-/// A seal that is later than the present by more than this was made while a clock was wrong.
-const LONGEST_AHEAD: TimeDelta = TimeDelta::days(1);
 
 /// How far back history is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,218 +141,6 @@ pub fn began_keeping(kind: SourceKind) -> DateTime<Utc> {
 
 fn midnight(date: NaiveDate) -> DateTime<Utc> {
     date.and_time(NaiveTime::MIN).and_utc()
-}
-
-/// A sealed window, or what several of them prove of a stretch. Each bound holds for every moment of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sealed {
-    /// How it was first sealed; [`WindowKind::Sweep`] only for a scan by itself.
-    pub kind: WindowKind,
-    /// The stretch.
-    pub window: Window,
-    /// It was first sealed no later than this.
-    pub first_sealed: DateTime<Utc>,
-    /// Its last scan began no earlier than this.
-    pub scanned_at: DateTime<Utc>,
-    /// Its last scan began at least so long after its first seal.
-    pub waited: TimeDelta,
-    /// What its scans showed and came to, all together.
-    pub counts: Counts,
-}
-
-/// What scans showed and came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Pages.
-    pub pages: u64,
-    /// Entries, as often as they were shown.
-    pub entries: u64,
-    /// Of those, entries that were not held before.
-    pub new: u64,
-    /// Of those, other content under an id that was held.
-    pub revisions: u64,
-}
-
-impl Counts {
-    fn add(&mut self, other: Self) {
-        self.pages += other.pages;
-        self.entries += other.entries;
-        self.new += other.new;
-        self.revisions += other.revisions;
-    }
-}
-
-impl Sealed {
-    /// What one scan proves that began at `began` and was sealed at `sealed`.
-    #[must_use]
-    pub fn scan(
-        kind: WindowKind,
-        window: Window,
-        began: DateTime<Utc>,
-        sealed: DateTime<Utc>,
-    ) -> Self {
-        Self {
-            kind,
-            window,
-            first_sealed: sealed,
-            scanned_at: began,
-            waited: TimeDelta::zero(),
-            counts: Counts::default(),
-        }
-    }
-
-    /// Whether its last sweep has been made.
-    #[must_use]
-    pub fn is_complete(&self, sweeps: &[TimeDelta]) -> bool {
-        sweeps.last().is_none_or(|last| self.waited >= *last)
-    }
-
-    /// The sweep it waits for. What no live scan and no history has proven was passed at first: it is asked for at every age,
-    /// however old it was then.
-    fn next_sweep(&self, sweeps: &[TimeDelta]) -> Option<TimeDelta> {
-        let last = sweeps.last()?;
-        let age_then = match self.kind {
-            WindowKind::Sweep => TimeDelta::zero(),
-            WindowKind::Live | WindowKind::Backfill => self.first_sealed - self.window.before,
-        };
-        sweeps
-            .iter()
-            .copied()
-            .find(|sweep| self.waited < *sweep && (sweep == last || age_then < *sweep))
-    }
-
-    /// When its next sweep is due, and until when that waits for neighbours. What was sealed in the future is due now: the
-    /// seal of that sweep is the earlier one then, and later sweeps count from it.
-    fn due(&self, sweeps: &[TimeDelta], now: DateTime<Utc>) -> Option<Due> {
-        let sweep = self.next_sweep(sweeps)?;
-        if self.first_sealed - now > LONGEST_AHEAD {
-            return Some(Due { at: now, by: now });
-        }
-        let at = self.first_sealed + sweep;
-        Some(Due {
-            at,
-            by: at + slack(sweep),
-        })
-    }
-
-    /// What both say of the moments that both cover.
-    fn both(&self, other: &Self) -> Self {
-        let earlier = if self.first_sealed <= other.first_sealed {
-            self
-        } else {
-            other
-        };
-        let (first_sealed, scanned_at) =
-            (earlier.first_sealed, self.scanned_at.max(other.scanned_at));
-        // A sweep is the earlier one only if the clock was wrong at the first seal, or after a gap.
-        let kind = match (earlier.kind, self.kind) {
-            (WindowKind::Sweep, WindowKind::Sweep) => other.kind,
-            (WindowKind::Sweep, kind) | (kind, _) => kind,
-        };
-        Self {
-            kind,
-            window: self.window,
-            first_sealed,
-            scanned_at,
-            waited: self.waited.max(other.waited).max(scanned_at - first_sealed),
-            counts: Counts::default(),
-        }
-    }
-
-    /// What holds for the moments of both, the other one coming next.
-    #[must_use]
-    pub fn followed_by(&self, next: &Self) -> Self {
-        let mut counts = self.counts;
-        counts.add(next.counts);
-        Self {
-            kind: self.kind,
-            window: Window {
-                since: self.window.since,
-                before: next.window.before,
-            },
-            first_sealed: self.first_sealed.max(next.first_sealed),
-            scanned_at: self.scanned_at.min(next.scanned_at),
-            waited: self.waited.min(next.waited),
-            counts,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Due {
-    at: DateTime<Utc>,
-    by: DateTime<Utc>,
-}
-
-/// How late a sweep may start, so that its neighbours gather.
-#[must_use]
-pub fn slack(sweep: TimeDelta) -> TimeDelta {
-    (sweep / SLACK_PART).min(LONGEST_SLACK)
-}
-
-/// What sealed windows, in any order, prove: stretches without overlap, the earliest first.
-#[must_use]
-pub fn profile(sealed: &[Sealed]) -> Vec<Sealed> {
-    let mut order: Vec<usize> = (0..sealed.len()).collect();
-    order.sort_by_key(|at| sealed[*at].window.since);
-    let mut bounds: Vec<DateTime<Utc>> = sealed
-        .iter()
-        .flat_map(|one| [one.window.since, one.window.before])
-        .collect();
-    bounds.sort_unstable();
-    bounds.dedup();
-
-    let mut found: Vec<Sealed> = Vec::new();
-    let mut covering: Vec<usize> = Vec::new();
-    let mut waiting = order.into_iter().peekable();
-    for bound in bounds.windows(2) {
-        let window = Window {
-            since: bound[0],
-            before: bound[1],
-        };
-        covering.retain(|at| sealed[*at].window.before > window.since);
-        let mut counts = Counts::default();
-        while let Some(at) = waiting.next_if(|at| sealed[*at].window.since <= window.since) {
-            covering.push(at);
-            // What a scan came to is told once, where it begins.
-            counts.add(sealed[at].counts);
-        }
-        let together = covering
-            .iter()
-            .map(|at| &sealed[*at])
-            .fold(None::<Sealed>, |all, one| {
-                Some(all.map_or_else(|| one.clone(), |all| all.both(one)))
-            });
-        if let Some(piece) = together {
-            push(
-                &mut found,
-                Sealed {
-                    window,
-                    counts,
-                    ..piece
-                },
-            );
-        }
-    }
-    found
-}
-
-/// Puts a piece behind those found; one that says the same as the piece it touches makes that longer.
-fn push(found: &mut Vec<Sealed>, piece: Sealed) {
-    if let Some(last) = found.last_mut()
-        && last.window.before == piece.window.since
-        && (last.kind, last.first_sealed, last.scanned_at, last.waited)
-            == (
-                piece.kind,
-                piece.first_sealed,
-                piece.scanned_at,
-                piece.waited,
-            )
-    {
-        *last = last.followed_by(&piece);
-        return;
-    }
-    found.push(piece);
 }
 
 /// When the next sweep of a source should begin, if it is to be swept again at all. `proven` is what [`to_sweep`] gives.

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// What stands in the place of a credential.
+/// The text that replaces a credential.
 const HIDDEN: &str = "[credential]";
 
 /// A part of the token of so many letters and digits is hidden, too: a text may have been cut in it.
@@ -27,12 +27,12 @@ const ENCODED_LEN: usize = 12;
 const PREFIXES: [&str; 4] = ["cfk", "cfut", "cfat", "otr"];
 
 /// What comes before a credential in a header or a parameter: what follows is hidden.
-const BEFORE: [(&str, Follows); 5] = [
-    ("bearer", Follows::Word),
-    ("orgtrail_session", Follows::Value),
-    ("cf_authorization", Follows::Value),
-    ("set-cookie:", Follows::Line),
-    ("cookie:", Follows::Line),
+const BEFORE: [(&str, FollowedBy); 5] = [
+    ("bearer", FollowedBy::Word),
+    ("orgtrail_session", FollowedBy::Value),
+    ("cf_authorization", FollowedBy::Value),
+    ("set-cookie:", FollowedBy::Line),
+    ("cookie:", FollowedBy::Line),
 ];
 
 /// The names of parameters whose values are credentials.
@@ -61,7 +61,7 @@ const OPAQUE_LEN: usize = 20;
 
 /// What follows a name in [`BEFORE`].
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Follows {
+enum FollowedBy {
     /// Spaces or signs, and a word.
     Word,
     /// `=`, and a value up to a `;`, a space or a quote.
@@ -137,7 +137,7 @@ impl Mask {
     }
 
     /// Where credentials are, as they are or with escapes.
-    fn find(&self, units: &[Unit]) -> Vec<(usize, usize)> {
+    fn find(&self, units: &[DecodedChar]) -> Vec<(usize, usize)> {
         let mut found = self.find_token(units);
         found.extend(find_by_form(units));
         found.extend(find_after_names(units));
@@ -145,7 +145,7 @@ impl Mask {
     }
 
     /// Where the token or a part of it is. Only letters and digits count.
-    fn find_token(&self, units: &[Unit]) -> Vec<(usize, usize)> {
+    fn find_token(&self, units: &[DecodedChar]) -> Vec<(usize, usize)> {
         let letters: Vec<usize> = (0..units.len())
             .filter(|at| units[*at].c.is_ascii_alphanumeric())
             .collect();
@@ -183,7 +183,7 @@ impl Mask {
     }
 
     /// Runs of base64 that have a credential inside.
-    fn find_encoded(&self, units: &[Unit]) -> Vec<(usize, usize)> {
+    fn find_encoded(&self, units: &[DecodedChar]) -> Vec<(usize, usize)> {
         let is_base64 = |c: char| c.is_ascii_alphanumeric() || "+/-_=".contains(c);
         let runs = units.chunk_by(|a, b| is_base64(a.c) && is_base64(b.c));
         let runs = runs.filter(|run| run.len() >= ENCODED_LEN);
@@ -216,14 +216,14 @@ impl Mask {
 
 /// A character as it is meant, and where it is written.
 #[derive(Debug, Clone, Copy)]
-struct Unit {
+struct DecodedChar {
     c: char,
     start: usize,
     end: usize,
 }
 
 /// A text's characters, with escapes resolved and without those that cannot be seen.
-fn units(text: &str) -> Vec<Unit> {
+fn units(text: &str) -> Vec<DecodedChar> {
     let mut units = Vec::with_capacity(text.len());
     let mut start = 0;
     while let Some(c) = text[start..].chars().next() {
@@ -235,7 +235,7 @@ fn units(text: &str) -> Vec<Unit> {
                 '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}'
             );
         if !is_unseen {
-            units.push(Unit { c, start, end });
+            units.push(DecodedChar { c, start, end });
         }
         start = end;
     }
@@ -277,8 +277,8 @@ fn escape(text: &str) -> Option<(char, usize)> {
 }
 
 /// Where something has the form of a token of Cloudflare's.
-fn find_by_form(units: &[Unit]) -> Vec<(usize, usize)> {
-    let is_token = |unit: &&Unit| unit.c.is_ascii_alphanumeric() || "_-".contains(unit.c);
+fn find_by_form(units: &[DecodedChar]) -> Vec<(usize, usize)> {
+    let is_token = |unit: &&DecodedChar| unit.c.is_ascii_alphanumeric() || "_-".contains(unit.c);
     let is_at = |at: usize, prefix: &str| {
         let letters = units[at..].iter().map(|unit| unit.c.to_ascii_lowercase());
         letters.take(prefix.len()).eq(prefix.chars())
@@ -311,7 +311,7 @@ fn is_secret_name(name: &str) -> bool {
 }
 
 /// Where something follows one of the names in [`BEFORE`] and is a credential there.
-fn find_after_names(units: &[Unit]) -> Vec<(usize, usize)> {
+fn find_after_names(units: &[DecodedChar]) -> Vec<(usize, usize)> {
     let lower: Vec<char> = units
         .iter()
         .map(|unit| unit.c.to_ascii_lowercase())
@@ -330,14 +330,14 @@ fn find_after_names(units: &[Unit]) -> Vec<(usize, usize)> {
 }
 
 /// The credential that follows a name which ends before `at`.
-fn credential_at(lower: &[char], at: usize, follows: Follows) -> Option<(usize, usize)> {
+fn credential_at(lower: &[char], at: usize, follows: FollowedBy) -> Option<(usize, usize)> {
     let run = |from: usize, is_in: &dyn Fn(char) -> bool| {
         let rest = lower.get(from..).unwrap_or_default();
         from + rest.iter().take_while(|c| is_in(**c)).count()
     };
     let is_end = |c: char| "\"'<>`".contains(c);
     let (from, to) = match follows {
-        Follows::Word => {
+        FollowedBy::Word => {
             let from = run(at, &|c| " +:=\"'`".contains(c));
             (
                 from,
@@ -346,19 +346,19 @@ fn credential_at(lower: &[char], at: usize, follows: Follows) -> Option<(usize, 
                 }),
             )
         }
-        Follows::Value => {
+        FollowedBy::Value => {
             let from = run(at, &|c| c == '=');
             (from, run(from, &|c| !is_end(c) && !"; &,".contains(c)))
         }
-        Follows::Line => (at, run(at, &|c| !is_end(c) && c != '&')),
+        FollowedBy::Line => (at, run(at, &|c| !is_end(c) && c != '&')),
     };
     let word = lower.get(from..to)?;
     let has_digit = word.iter().any(char::is_ascii_digit);
     let is_opaque = word.len() >= OPAQUE_LEN || (has_digit && word.len() >= OPAQUE_DIGITS_LEN);
     let is_credential = match follows {
-        Follows::Word => from > at && is_opaque,
-        Follows::Value => from > at && !word.is_empty(),
-        Follows::Line => !word.is_empty(),
+        FollowedBy::Word => from > at && is_opaque,
+        FollowedBy::Value => from > at && !word.is_empty(),
+        FollowedBy::Line => !word.is_empty(),
     };
     is_credential.then_some((from, to))
 }

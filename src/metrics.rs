@@ -47,7 +47,7 @@ type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 
 /// How a call to upstream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// With what was requested.
     Ok,
     /// With a 429.
@@ -66,7 +66,7 @@ pub enum Outcome {
     Unexpected,
 }
 
-impl Outcome {
+impl RequestOutcome {
     /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Ok,
@@ -143,7 +143,7 @@ impl Default for Metrics {
         for kind in WindowKind::ALL {
             exists(&inner.entries, label("kind", kind.as_str()));
         }
-        for outcome in Outcome::ALL {
+        for outcome in RequestOutcome::ALL {
             exists(&inner.requests, label("outcome", outcome.as_str()));
         }
         for reason in REFUSALS {
@@ -170,7 +170,7 @@ impl Metrics {
     }
 
     /// A call to upstream ended.
-    pub fn requested(&self, outcome: Outcome) {
+    pub fn requested(&self, outcome: RequestOutcome) {
         let outcome = label("outcome", outcome.as_str());
         self.0.requests.get_or_create(&outcome).inc();
     }

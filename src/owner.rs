@@ -1,4 +1,4 @@
-//! The secret of a running service: whoever can read it owns the data directory, and may ask the service everything.
+//! The secret of a running service. Only the owner of the data directory can read it; with it, every request is allowed.
 //!
 //! It is a file in the data directory that only its owner can read, made anew at each start. It does not know how the secret
 //! travels.
@@ -60,7 +60,7 @@ impl OwnerSecret {
         Self(format!("{}{}", first.simple(), second.simple()).into())
     }
 
-    /// The secret of the service that uses a data directory; `None` when none does, or the file is somebody else's.
+    /// The secret of the service that uses a data directory; `None` when no service uses it, or the file belongs to another user.
     #[must_use]
     pub fn read(dir: &Path) -> Option<Self> {
         let file = File::open(dir.join(FILE_NAME)).ok()?;
@@ -124,7 +124,7 @@ mod tests {
     fn a_saved_secret_is_the_owners_alone_and_new_each_time() {
         let dir = tempfile::tempdir().unwrap();
         assert!(OwnerSecret::read(dir.path()).is_none());
-        // As somebody left it who wanted to read the next one.
+        // A file that another user may have prepared to read the next secret.
         fs::write(dir.path().join(FILE_NAME), "").unwrap();
         assert!(OwnerSecret::read(dir.path()).is_none());
         let (first, second) = (OwnerSecret::random(), OwnerSecret::random());

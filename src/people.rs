@@ -15,7 +15,7 @@ use crate::summary::summary;
 use orgtrail_cloudflare::json;
 use orgtrail_cloudflare::member::Member;
 
-/// How many earlier states of a member are told.
+/// The most earlier states of a member in an answer.
 const MAX_HISTORY: usize = 100;
 
 /// An event, and what is known of who acted.
@@ -65,7 +65,7 @@ pub struct MemberHistory {
 /// A member as it was.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Earlier {
-    /// From the first list that told of it so.
+    /// When a list first showed this state.
     #[schema(format = DateTime)]
     pub since: String,
     /// To the first that did not.

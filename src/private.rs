@@ -1,4 +1,4 @@
-//! Files and directories that are made for their owner alone: who did what is nobody else's to read.
+//! Creates files and directories that only their owner can read, since an audit log is confidential.
 //!
 //! It does not know what is kept in them. Elsewhere than on Unix they are what the system makes them.
 
@@ -43,7 +43,7 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a file that holds `content`, in place of one that is there. Whoever has that one open does not see the new one.
+/// Writes a new file with `content` in place of an existing one. A process that has the old file open does not see the new one.
 ///
 /// # Errors
 /// What the file system says.

@@ -87,7 +87,7 @@ impl Scrub {
                 Ok((scrub, turned)) => {
                     self = scrub;
                     wait = turned.unwrap_or_else(|error| {
-                        warn!(error = %error, "The log could not be checked; trying again.");
+                        warn!(error = %error, "Checking the log failed; retrying.");
                         RETRY
                     });
                 }
@@ -100,7 +100,7 @@ impl Scrub {
         let now = clock.now();
         let saved = task::caught(move || self.save(false, now)).await;
         if let Ok(Err(error)) = saved {
-            warn!(error = %error, "How far the log was checked could not be saved.");
+            warn!(error = %error, "Saving the progress of the check failed.");
         }
     }
 
@@ -163,7 +163,7 @@ impl Scrub {
         if is_full {
             info!(
                 events = pass.position.0,
-                "Every event in the log was checked against its hash."
+                "Checked every event of the log against its hash."
             );
             self.pass = None;
         }

@@ -1,7 +1,7 @@
 //! Spans of time as people write them: `500ms`, `5s`, `10m`, `24h`, `7d`.
 //!
 //! A whole number and one unit, nothing else: no fractions, no sums, no months. A day is 24 hours. The module does not
-//! know where the text stands or what the span is for; whoever does adds that to the error.
+//! know where the text is from or what the span is for; the caller adds that to the error.
 
 use chrono::TimeDelta;
 

@@ -104,7 +104,7 @@ pub struct LastError {
     pub message: String,
 }
 
-/// How every source of the scope is doing, in the order of their names. Without a board no poller is running.
+/// The status of every source of the scope, by name. `board` is `None` when no service polls.
 ///
 /// # Errors
 /// What the log says.

@@ -41,7 +41,7 @@ pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
         PANICS.fetch_add(1, Ordering::Relaxed);
         error!(
             panic = message(&*panic),
-            "A piece of work panicked; this is a bug."
+            "A task panicked. This is a bug; please report it."
         );
         Panicked
     })
@@ -68,7 +68,7 @@ fn count_panic_of(names: &[&str], info: &PanicHookInfo<'_>) {
         error!(
             thread = name,
             panic = message(info.payload()),
-            "A thread of a library panicked; this is a bug. What it did is given up."
+            "A thread of a library panicked and its work is lost. This is a bug; please report it."
         );
     }
 }
@@ -91,7 +91,7 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // Only a runtime that is going away cancels blocking work, and then nobody waits for it.
+            // Only a runtime that shuts down cancels blocking work, and then its result is not needed.
             Err(_) => std::future::pending().await,
         },
     }

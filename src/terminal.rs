@@ -8,12 +8,12 @@ use unicode_width::UnicodeWidthStr as _;
 /// Writes a line to standard output.
 ///
 /// # Errors
-/// When nobody reads it any more ([`io::ErrorKind::BrokenPipe`]), or it cannot be written.
+/// [`io::ErrorKind::BrokenPipe`] when the reader has closed it, or another error of writing.
 pub fn say(line: impl Display) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{line}")
 }
 
-/// Writes a line to standard error: what is being done, for whoever waits.
+/// Writes a line of progress to standard error.
 ///
 /// # Errors
 /// When it cannot be written.

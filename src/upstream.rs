@@ -30,7 +30,7 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::mask::Mask;
-use crate::metrics::{Metrics, Outcome};
+use crate::metrics::{Metrics, RequestOutcome};
 use crate::position::{Cursor, Source, Window, rfc3339};
 use crate::task;
 use crate::wording::{causes, root_cause};
@@ -323,16 +323,18 @@ impl Upstream {
     /// with the same error.
     fn count<T>(&self, ended: &Result<T, UpstreamError>) {
         let outcome = match ended {
-            Ok(_) => Outcome::Ok,
+            Ok(_) => RequestOutcome::Ok,
             Err(UpstreamError::RateLimited { .. } | UpstreamError::NoToken(_)) => return,
-            Err(UpstreamError::Transient(_)) => Outcome::Failed,
-            Err(UpstreamError::Unreadable(_) | UpstreamError::PageTooLarge) => Outcome::Unreadable,
-            Err(UpstreamError::Unauthorized(_)) => Outcome::CredentialRefused,
-            Err(UpstreamError::Forbidden(_)) => Outcome::Forbidden,
-            Err(UpstreamError::CursorRefused(_) | UpstreamError::WindowRefused(_)) => {
-                Outcome::Rejected
+            Err(UpstreamError::Transient(_)) => RequestOutcome::Failed,
+            Err(UpstreamError::Unreadable(_) | UpstreamError::PageTooLarge) => {
+                RequestOutcome::Unreadable
             }
-            Err(UpstreamError::Unexpected(_)) => Outcome::Unexpected,
+            Err(UpstreamError::Unauthorized(_)) => RequestOutcome::CredentialRefused,
+            Err(UpstreamError::Forbidden(_)) => RequestOutcome::Forbidden,
+            Err(UpstreamError::CursorRefused(_) | UpstreamError::WindowRefused(_)) => {
+                RequestOutcome::Rejected
+            }
+            Err(UpstreamError::Unexpected(_)) => RequestOutcome::Unexpected,
         };
         self.metrics.requested(outcome);
     }
@@ -427,7 +429,7 @@ impl Upstream {
                 Ok((date, covered, body))
             }
             StatusCode::TOO_MANY_REQUESTS => {
-                self.metrics.requested(Outcome::RateLimited);
+                self.metrics.requested(RequestOutcome::RateLimited);
                 let said = retry_after(headers, date.unwrap_or_else(|| self.clock.now()));
                 let until = self.quota.refused(said, asked_at, self.clock.steady());
                 Err(UpstreamError::RateLimited { until })

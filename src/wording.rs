@@ -12,7 +12,7 @@ const MOST_DIFFERENT: f64 = 0.4;
 /// Names longer than this, in bytes, are not compared.
 const MOST_COMPARED: usize = 100;
 
-/// An error with its causes, on one line; a cause that the error has told of already is left out.
+/// An error with its causes, on one line. A cause whose text the error contains already is left out.
 #[must_use]
 pub fn causes(error: &dyn std::error::Error) -> String {
     let mut said = error.to_string();

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::cloudflare::{CloudflareAccess, Identity};
+use super::cloudflare::{AccessIdentity, CloudflareAccess};
 
 /// The longest assertion that is read, in bytes. Those of Access have 1 to 4 KiB.
 const MAX_ASSERTION_BYTES: usize = 16 * 1024;
@@ -105,7 +105,7 @@ pub struct Assertion<'t> {
 }
 
 #[derive(Deserialize)]
-struct Header {
+struct JwtHeader {
     alg: String,
     #[serde(default)]
     kid: String,
@@ -151,7 +151,7 @@ impl<'t> Assertion<'t> {
         }
         let (signed, signature) = text.rsplit_once('.').ok_or(BadAssertion::Form)?;
         let (header, claims) = signed.split_once('.').ok_or(BadAssertion::Form)?;
-        let header: Header = json(header)?;
+        let header: JwtHeader = json(header)?;
         if header.alg != "RS256" {
             return Err(BadAssertion::Algorithm);
         }
@@ -184,7 +184,7 @@ impl<'t> Assertion<'t> {
         key: &AssertionKey,
         settings: &CloudflareAccess,
         now: DateTime<Utc>,
-    ) -> Result<Identity, BadAssertion> {
+    ) -> Result<AccessIdentity, BadAssertion> {
         if !key.has_signed(self.signed, &self.signature) {
             return Err(BadAssertion::Signature);
         }
@@ -208,7 +208,7 @@ impl<'t> Assertion<'t> {
 }
 
 impl Claims {
-    fn identity(self) -> Result<Identity, BadAssertion> {
+    fn identity(self) -> Result<AccessIdentity, BadAssertion> {
         let name = |name: Option<String>| match name {
             Some(name) if is_name(&name) => Ok(Some(name.to_ascii_lowercase())),
             Some(name) if !name.is_empty() => Err(BadAssertion::Nameless),
@@ -219,7 +219,7 @@ impl Claims {
         if email.is_none() && common_name.is_none() {
             return Err(BadAssertion::Nameless);
         }
-        Ok(Identity {
+        Ok(AccessIdentity {
             email,
             common_name,
             groups: groups(self.custom.as_ref()),

@@ -27,7 +27,7 @@ impl CloudflareAccess {
 
     /// What an identity may do; `None` if no grant fits it.
     #[must_use]
-    pub fn grant_of(&self, identity: &Identity) -> Option<&Grant> {
+    pub fn grant_of(&self, identity: &AccessIdentity) -> Option<&Grant> {
         let mut grants = self.grants.iter();
         let fitting = grants.find(|grant| grant.fits(identity))?;
         Some(&fitting.grant)
@@ -49,7 +49,7 @@ pub struct AccessGrant {
 
 impl AccessGrant {
     /// Whether it is for an identity: one of its addresses, groups or service tokens is enough.
-    fn fits(&self, identity: &Identity) -> bool {
+    fn fits(&self, identity: &AccessIdentity) -> bool {
         let email = identity.email.as_deref();
         let has_email = || email.is_some_and(|email| self.emails.iter().any(|p| matches(p, email)));
         let name = identity.common_name.as_ref();
@@ -64,7 +64,7 @@ impl AccessGrant {
 
 /// Who is signed in at Cloudflare Access. At least one of address and service token is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct AccessIdentity {
     /// A person's email address, in small letters.
     pub email: Option<String>,
     /// A service token's client id, in small letters.
@@ -75,7 +75,7 @@ pub struct Identity {
     pub expires_at: DateTime<Utc>,
 }
 
-impl Identity {
+impl AccessIdentity {
     /// As the access log names it: `access:alice@example.com`.
     #[must_use]
     pub fn principal_name(&self) -> String {
@@ -103,8 +103,8 @@ mod tests {
     use crate::access::{Permission, Permissions};
     use crate::clock::from_micros;
 
-    fn person(email: &str, groups: &[&str]) -> Identity {
-        Identity {
+    fn person(email: &str, groups: &[&str]) -> AccessIdentity {
+        AccessIdentity {
             email: Some(email.to_owned()),
             common_name: None,
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
@@ -155,7 +155,7 @@ mod tests {
                 grant(&["*@example.com"], &[], Permission::Search),
             ],
         };
-        let check = |identity: &Identity, expect: Option<Permission>| {
+        let check = |identity: &AccessIdentity, expect: Option<Permission>| {
             let found = settings.grant_of(identity).map(|grant| grant.permissions);
             let expect = expect.map(|permission| [permission].into_iter().collect::<Permissions>());
             assert_eq!(found, expect, "{identity:?}");

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::error::BackupError;
-use super::progress::{Progress, Stage};
+use super::progress::{OnProgress, Stage};
 use crate::event::hex;
 use crate::private;
 
@@ -118,7 +118,7 @@ impl Manifest {
 /// Size and SHA-256 of a file, of which each piece is also handed to `each`.
 pub(super) fn hash_file(
     path: &Path,
-    progress: Progress<'_>,
+    progress: OnProgress<'_>,
     mut each: impl FnMut(&[u8]) -> Result<(), BackupError>,
 ) -> Result<(u64, String), BackupError> {
     let total = fs::metadata(path).map_err(BackupError::of(path))?.len();

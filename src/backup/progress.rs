@@ -12,4 +12,4 @@ pub enum Stage {
 }
 
 /// Is called with how far a stage has come, and how far it goes.
-pub type Progress<'a> = &'a mut dyn FnMut(Stage, u64, u64);
+pub type OnProgress<'a> = &'a mut dyn FnMut(Stage, u64, u64);

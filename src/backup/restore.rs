@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::error::BackupError;
 use super::manifest::{Manifest, hash_file};
-use super::progress::Progress;
+use super::progress::OnProgress;
 use super::verify::{Verified, verify};
 use crate::position::Seq;
 use crate::private;
@@ -38,9 +38,9 @@ pub fn restore(
     data_dir: &Path,
     allows_damage: bool,
     now: DateTime<Utc>,
-    progress: Progress<'_>,
+    progress: OnProgress<'_>,
 ) -> Result<Restored, BackupError> {
-    let origin = Origin::of(from)?;
+    let origin = RestoreSource::of(from)?;
     let place = RestoreDir::claim(data_dir)?;
     let log = place.log_path();
     let (bytes, sha256) = copy_file(&origin.file, &log, progress)?;
@@ -70,13 +70,13 @@ pub fn restore(
 }
 
 /// What is restored.
-struct Origin {
+struct RestoreSource {
     file: PathBuf,
     /// Of a backup; another tool's file has none.
     manifest: Option<Manifest>,
 }
 
-impl Origin {
+impl RestoreSource {
     fn of(from: &Path) -> Result<Self, BackupError> {
         let found = std::fs::metadata(from).map_err(BackupError::of(from))?;
         if found.is_dir() {
@@ -140,7 +140,11 @@ impl Manifest {
 }
 
 /// Copies a file, and returns its size and SHA-256.
-fn copy_file(from: &Path, to: &Path, progress: Progress<'_>) -> Result<(u64, String), BackupError> {
+fn copy_file(
+    from: &Path,
+    to: &Path,
+    progress: OnProgress<'_>,
+) -> Result<(u64, String), BackupError> {
     let mut copy: File = private::open_file(to).map_err(BackupError::of(to))?;
     hash_file(from, progress, |piece| {
         copy.write_all(piece).map_err(BackupError::of(to))
@@ -148,7 +152,7 @@ fn copy_file(from: &Path, to: &Path, progress: Progress<'_>) -> Result<(u64, Str
 }
 
 /// Copies what SQLite keeps beside a database that was not closed: it belongs to the content.
-fn copy_companions(from: &Path, to: &Path, progress: Progress<'_>) -> Result<(), BackupError> {
+fn copy_companions(from: &Path, to: &Path, progress: OnProgress<'_>) -> Result<(), BackupError> {
     for suffix in ["-wal", "-journal"] {
         let beside = |path: &Path| {
             let mut name = path.as_os_str().to_owned();

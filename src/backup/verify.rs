@@ -1,7 +1,7 @@
 //! A copied log against its own hashes: every place, every row, every body.
 
 use super::error::BackupError;
-use super::progress::{Progress, Stage};
+use super::progress::{OnProgress, Stage};
 use crate::position::Seq;
 use crate::store::{DamagedEvent, MAX_DAMAGED, Store, StoreError};
 
@@ -51,7 +51,7 @@ impl Verified {
 }
 
 /// Verifies a copy that no process is writing.
-pub(super) fn verify(store: &Store, progress: Progress<'_>) -> Result<Verified, BackupError> {
+pub(super) fn verify(store: &Store, progress: OnProgress<'_>) -> Result<Verified, BackupError> {
     let problem = match store.check() {
         Ok(()) => None,
         Err(StoreError::Damaged(what)) => Some(what),

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::error::BackupError;
 use super::manifest::{Manifest, hash_file};
-use super::progress::{Progress, Stage};
+use super::progress::{OnProgress, Stage};
 use super::verify::verify;
 use crate::position::rfc3339;
 use crate::private;
@@ -27,7 +27,7 @@ pub fn back_up(
     dir: &Path,
     program: &str,
     now: DateTime<Utc>,
-    progress: Progress<'_>,
+    progress: OnProgress<'_>,
 ) -> Result<Manifest, BackupError> {
     let partial = Partial::begin(dir)?;
     let file = partial.dir.join(FILE_NAME);

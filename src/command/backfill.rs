@@ -12,7 +12,7 @@ use indicatif::HumanCount;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use self::progress::Progress;
+use self::progress::BackfillDisplay;
 use super::reindex::catch_up_while;
 use crate::clock::Clock;
 use crate::config::BackfillSince;
@@ -62,7 +62,7 @@ fn since(text: &str) -> Result<BackfillSince, String> {
 
 /// What came of it.
 #[derive(Serialize)]
-struct Summary {
+struct BackfillSummary {
     sources: Vec<SourceReport>,
     /// Events that are new.
     new: u64,
@@ -109,7 +109,7 @@ impl From<SourceHistory> for SourceReport {
 }
 
 pub(super) fn run(args: Args, config: &Path, stop: &CancellationToken) -> Result<()> {
-    let config = super::load(config)?;
+    let config = super::start::load(config)?;
     let store = match Store::open(&config.data_dir, Breaker::default()) {
         Err(error @ StoreError::InUse(_)) => {
             return Err(error).context(
@@ -121,17 +121,17 @@ pub(super) fn run(args: Args, config: &Path, stop: &CancellationToken) -> Result
     let clock = Clock::system();
     let sources = args.source.into_iter().collect();
     let mut history = History::open(store.clone(), &config, args.since, sources, &clock)?;
-    let mut progress = Progress::new(clock)?;
+    let mut progress = BackfillDisplay::new(clock)?;
     let every = progress.every();
-    let end = super::block_on(history.read(stop, every, |sources| progress.show(sources)))?;
+    let end = super::start::block_on(history.read(stop, every, |sources| progress.show(sources)))?;
     let fared = history.sources()?;
     progress.finish(&fared);
 
     let (index, _) = open_index(&config.data_dir, &store, Breaker::default())?;
-    // Whoever stops it does not want to wait for the index: the service, or the next run, brings it up.
+    // After an interrupt the index is left behind: the service, or the next run, updates it.
     let all_searchable = catch_up_while(store.clone(), &index, || !stop.is_cancelled())?;
     store.close()?;
-    let summary = Summary {
+    let summary = BackfillSummary {
         new: fared.iter().map(|source| source.new).sum(),
         events: store.head().0,
         all_searchable,
@@ -146,7 +146,7 @@ pub(super) fn run(args: Args, config: &Path, stop: &CancellationToken) -> Result
     summary.judge(&end, stop)
 }
 
-impl Summary {
+impl BackfillSummary {
     fn for_people(&self) -> String {
         let done = self.sources.iter().filter(|source| source.done);
         let mut text = format!(
@@ -274,7 +274,7 @@ mod tests {
         let part = Some("2026-03-01T00:00:00Z");
         sources.push(source(25, Some("upstream answered 502 Bad Gateway"), part));
         sources.push(source(26, None, part));
-        let summary = Summary {
+        let summary = BackfillSummary {
             sources,
             new: 7,
             events: 7,

@@ -10,8 +10,9 @@ use clap::Args as ClapArgs;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use tracing::warn;
 
+use super::print::counted;
 use super::record;
-use super::{VERSION, counted};
+use super::start::VERSION;
 use crate::backup::{self, Manifest, Stage};
 use crate::clock::Clock;
 use crate::store::{AccessStore, Store, StoreError};
@@ -42,7 +43,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
-    let dir = super::data_dir(args.data_dir.as_deref(), config)?;
+    let dir = super::start::data_dir(args.data_dir.as_deref(), config)?;
     let store = Store::open_beside(&dir)?;
     let now = Clock::system().now();
     record(&dir, "backup", &args.to, now)?;

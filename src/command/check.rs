@@ -22,8 +22,8 @@ use crate::upstream::{Permit, Upstream, UpstreamError};
 const PATIENCE: TimeDelta = TimeDelta::seconds(30);
 
 pub(super) async fn run(path: &Path) -> Result<()> {
-    let config = super::load(path)?;
-    let mut report = Report::default();
+    let config = super::start::load(path)?;
+    let mut report = CheckReport::default();
     report.good(format!(
         "the configuration `{}` can be read",
         path.display()
@@ -57,7 +57,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
 }
 
 /// Fetches the keys of Cloudflare Access. A domain that is no team's has none.
-async fn check_access(config: &Config, report: &mut Report) -> Result<()> {
+async fn check_access(config: &Config, report: &mut CheckReport) -> Result<()> {
     let Some(access) = &config.http.access else {
         return Ok(());
     };
@@ -76,7 +76,7 @@ async fn check_access(config: &Config, report: &mut Report) -> Result<()> {
 }
 
 /// Says who uses the data directory, if a process does.
-fn check_user(config: &Config, report: &mut Report) -> Result<()> {
+fn check_user(config: &Config, report: &mut CheckReport) -> Result<()> {
     match Holder::of(&config.data_dir) {
         Some(holder) => report.good(format!(
             "{holder}; its log and index are checked as they are now"
@@ -85,7 +85,7 @@ fn check_user(config: &Config, report: &mut Report) -> Result<()> {
     }
 }
 
-fn check_data(config: &Config, report: &mut Report) -> Result<Option<Store>> {
+fn check_data(config: &Config, report: &mut CheckReport) -> Result<Option<Store>> {
     let dir = &config.data_dir;
     if !dir.join(FILE_NAME).exists() {
         report.good(format!(
@@ -110,7 +110,7 @@ fn check_data(config: &Config, report: &mut Report) -> Result<Option<Store>> {
     Ok(Some(store))
 }
 
-fn check_log(store: &Store, report: &mut Report) -> Result<()> {
+fn check_log(store: &Store, report: &mut CheckReport) -> Result<()> {
     match store.check() {
         Ok(()) => report.good(format!(
             "the structure of the log is whole: {} events (SQLite's quick_check; bodies were not read)",
@@ -142,7 +142,7 @@ fn check_log(store: &Store, report: &mut Report) -> Result<()> {
     }
 }
 
-fn check_index(dir: &Path, store: &Store, report: &mut Report) -> Result<()> {
+fn check_index(dir: &Path, store: &Store, report: &mut CheckReport) -> Result<()> {
     let checked = open_beside(dir, store).and_then(|_| Ok(verify_beside(dir, store.log_id())?));
     match checked {
         Ok(seq) => report.good(format!(
@@ -161,7 +161,7 @@ async fn check_credential(
     following: &Following,
     store: Option<&Store>,
     clock: &Clock,
-    report: &mut Report,
+    report: &mut CheckReport,
 ) -> Result<()> {
     // That it cannot be read was said before.
     if credential.read().is_err() {
@@ -212,7 +212,7 @@ async fn permit(
     upstream: &Upstream,
     credential: &CredentialSource,
     clock: &Clock,
-    report: &mut Report,
+    report: &mut CheckReport,
 ) -> Result<Option<Permit>> {
     let give_up = clock.steady() + PATIENCE;
     loop {
@@ -233,11 +233,11 @@ async fn permit(
 }
 
 #[derive(Default)]
-struct Report {
+struct CheckReport {
     problems: usize,
 }
 
-impl Report {
+impl CheckReport {
     #[expect(clippy::unused_self, reason = "all kinds of line are the report's")]
     fn good(&self, line: impl std::fmt::Display) -> Result<()> {
         Ok(say(format!("ok       {line}"))?)

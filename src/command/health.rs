@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use clap::Args as ClapArgs;
 
-use super::reach::{self, Answerer, Reach};
+use super::reach::{self, Answerer, TargetArgs};
 use crate::terminal::{harmless_json, say};
 
 /// Shown with `--help`.
@@ -19,7 +19,7 @@ Examples:
 #[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(flatten)]
-    reach: Reach,
+    reach: TargetArgs,
 }
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {

@@ -9,6 +9,7 @@ use clap::Args as ClapArgs;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::record::Recorded;
 use super::reindex::catch_up;
 use crate::clock::Clock;
 use crate::durable::Breaker;
@@ -58,7 +59,7 @@ pub(super) struct Args {
 
 /// What came of all files.
 #[derive(Serialize)]
-struct Summary {
+struct ImportSummary {
     files: Vec<FileReport>,
     /// How many events the log holds now, all of which can be found.
     events: u64,
@@ -72,7 +73,7 @@ struct FileReport {
 }
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
-    let dir = super::data_dir(args.data_dir.as_deref(), config)?;
+    let dir = super::start::data_dir(args.data_dir.as_deref(), config)?;
     let store = match Store::open(&dir, Breaker::default()) {
         Err(error @ StoreError::InUse(_)) => {
             return Err(error).context("an import needs the log to itself: stop the service first");
@@ -80,6 +81,14 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
         opened => opened?,
     };
     let clock = Clock::system();
+    let names: Vec<_> = args
+        .files
+        .iter()
+        .map(|path| path.to_string_lossy())
+        .collect();
+    let parameters = format!("files={}", names.join(","));
+    let recorded = Recorded::begin(&dir, "import", "import", &parameters, clock.now())?;
+    let held = store.head();
     let mut files = Vec::new();
     for path in &args.files {
         let file = match path.to_str() {
@@ -95,9 +104,10 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
         files.push(FileReport { file, report });
     }
     let head = store.head();
+    recorded.end(head.0 - held.0)?;
     let (index, _) = open_index(&dir, &store, Breaker::default())?;
     catch_up(store, &index)?;
-    let summary = Summary {
+    let summary = ImportSummary {
         files,
         events: head.0,
     };
@@ -166,7 +176,7 @@ fn open(path: &Path) -> io::Result<(Box<dyn Read + Send>, Option<u64>)> {
     Ok((Box::new(file), len))
 }
 
-impl Summary {
+impl ImportSummary {
     fn for_people(&self) -> String {
         let mut text = String::new();
         for file in &self.files {

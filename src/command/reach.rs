@@ -13,7 +13,7 @@ use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
-use super::WrongUsage;
+use super::exit::WrongUsage;
 use crate::owner::{OwnerSecret, USER_HEADER, system_user};
 use crate::store::{Store, announced};
 use crate::terminal::{columns, note};
@@ -30,7 +30,7 @@ const PROBE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where to ask. Without either, the data directory of the configuration.
 #[derive(Debug, ClapArgs)]
-pub(super) struct Reach {
+pub(super) struct TargetArgs {
     /// Server to ask, such as `http://127.0.0.1:7070`.
     ///
     /// Without `http://` or `https://`, it is `http://`.
@@ -77,7 +77,7 @@ pub(super) enum Answerer {
     Dir(PathBuf),
 }
 
-impl Reach {
+impl TargetArgs {
     /// Who is to be asked.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ impl Reach {
         let dir = match &self.data_dir {
             Some(dir) => dir.clone(),
             None => {
-                super::load(config)
+                super::start::load(config)
                     .context("name a `--server` or a `--data-dir`, or give the configuration")?
                     .data_dir
             }
@@ -160,7 +160,7 @@ impl std::fmt::Display for Server {
 /// The service that uses a data directory, if one answers: at the address in the directory's lock file, and from the same log.
 fn running(dir: &Path, log_id: Uuid) -> Result<Option<Server>> {
     #[derive(Deserialize)]
-    struct Ready {
+    struct ReadyAnswer {
         log_id: Uuid,
     }
     let Some(address) = announced(dir) else {
@@ -177,7 +177,7 @@ fn running(dir: &Path, log_id: Uuid) -> Result<Option<Server>> {
         url: format!("http://{reached}").parse()?,
         home: None,
     };
-    let asked = super::block_on(async {
+    let asked = super::start::block_on(async {
         let ready = async {
             let answer = open(&unproven, "/readyz", &[]).await?;
             answer.text().await.context("the answer broke off")
@@ -193,7 +193,7 @@ fn running(dir: &Path, log_id: Uuid) -> Result<Option<Server>> {
     };
     // After a crash, no program listens at that address, or another one.
     let ready = answer.ok();
-    let ready = ready.and_then(|text| serde_json::from_str::<Ready>(&text).ok());
+    let ready = ready.and_then(|text| serde_json::from_str::<ReadyAnswer>(&text).ok());
     let is_ours = ready.is_some_and(|ready| ready.log_id == log_id);
     Ok(is_ours.then(|| Server {
         home: Some((dir.to_owned(), address)),
@@ -203,7 +203,7 @@ fn running(dir: &Path, log_id: Uuid) -> Result<Option<Server>> {
 
 /// What a server answers to a question, as text.
 pub(super) fn get(server: &Server, path: &str, parameters: &[(&str, &str)]) -> Result<String> {
-    super::block_on(async {
+    super::start::block_on(async {
         let answer = open(server, path, parameters).await?;
         answer.text().await.context("the answer broke off")
     })

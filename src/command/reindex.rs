@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::Args as ClapArgs;
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration};
 
-use super::counted;
+use super::print::counted;
 use crate::clock::Clock;
 use crate::durable::Breaker;
 use crate::engine::tantivy::Index;
@@ -35,7 +35,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
-    let dir = super::data_dir(args.data_dir.as_deref(), config)?;
+    let dir = super::start::data_dir(args.data_dir.as_deref(), config)?;
     // Where there is no log, none is to be made.
     drop(Store::open_beside(&dir)?);
     let store = match Store::open(&dir, Breaker::default()) {
@@ -56,21 +56,19 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     })?)
 }
 
-/// Brings the index up to the log's head, and lets go of it.
+/// Indexes up to the log's head, and closes the index.
 pub(super) fn catch_up(store: Store, index: &Index) -> Result<()> {
     catch_up_while(store, index, || true).map(|_| ())
 }
 
-/// The same, as long as somebody wants to wait for it. Says whether it is up.
+/// The same, unless it is interrupted. Returns whether the index is up to date.
 pub(super) fn catch_up_while(
     store: Store,
     index: &Index,
     is_wanted: impl Fn() -> bool,
 ) -> Result<bool> {
     let head = store.head();
-    let bar = ProgressBar::new(head.0).with_style(ProgressStyle::with_template(
-        "{bar:30} {human_pos} of {human_len} events  {per_sec}  {eta} left",
-    )?);
+    let bar = super::print::event_bar(head.0)?;
     let mut indexing = Indexing::new(store, index.clone(), Clock::system());
     let mut is_up = index.checkpoint() == head;
     let is_terminal = io::stderr().is_terminal();

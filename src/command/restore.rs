@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::backup::{ProgressDisplay, record};
-use super::counted;
+use super::print::counted;
 use crate::backup::{self, Restored};
 use crate::clock::Clock;
 use crate::terminal::{harmless, say};
@@ -37,7 +37,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
-    let dir = super::data_dir(args.data_dir.as_deref(), config)?;
+    let dir = super::start::data_dir(args.data_dir.as_deref(), config)?;
     let now = Clock::system().now();
     let mut display = ProgressDisplay::new();
     let mut progress = |stage, done, total| display.show(stage, done, total);

@@ -5,10 +5,11 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use chrono::{DateTime, Utc};
 use clap::Args as ClapArgs;
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::HumanCount;
 use serde::Serialize;
 use tracing::warn;
 
+use super::record::Recorded;
 use super::reindex;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -50,7 +51,7 @@ pub(super) struct Args {
 
 /// What came of it.
 #[derive(Serialize)]
-struct Report {
+struct ScrubReport {
     /// How many events were checked.
     events: u64,
     /// How many of them are damaged.
@@ -85,14 +86,14 @@ impl DamagedReport {
 }
 
 /// What a pass found.
-struct Found {
+struct PassResult {
     events: u64,
     total: u64,
     damaged: Vec<DamagedEvent>,
 }
 
 pub(super) fn run(args: &Args, path: &Path) -> Result<()> {
-    let dir = super::data_dir(args.data_dir.as_deref(), path)?;
+    let dir = super::start::data_dir(args.data_dir.as_deref(), path)?;
     // Where there is no log, none is to be made.
     drop(Store::open_beside(&dir)?);
     let (store, is_beside) = match Store::open(&dir, Breaker::default()) {
@@ -101,7 +102,9 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<()> {
         Err(error) => return Err(error.into()),
     };
     let clock = Clock::system();
+    let recorded = Recorded::begin(&dir, "scrub", "scrub", "", clock.now())?;
     let found = check_all(&store, is_beside, clock.now())?;
+    recorded.end(found.events)?;
     let repaired = match found.total {
         0 => Repaired::default(),
         _ => repair(&store, &found.damaged, is_beside, path, &clock)?,
@@ -111,7 +114,7 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<()> {
     }
     let is_repaired = |event: &&DamagedEvent| repaired.seqs.binary_search(&event.seq).is_ok();
     let (mended, damaged): (Vec<_>, Vec<_>) = found.damaged.iter().partition(is_repaired);
-    let report = Report {
+    let report = ScrubReport {
         events: found.events,
         damaged_total: found.total - mended.len() as u64,
         damaged: (damaged.into_iter())
@@ -136,12 +139,10 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<()> {
 }
 
 /// Checks every event that the log holds now. The result is saved, unless a service has the log.
-fn check_all(store: &Store, is_beside: bool, now: DateTime<Utc>) -> Result<Found> {
+fn check_all(store: &Store, is_beside: bool, now: DateTime<Utc>) -> Result<PassResult> {
     let head = store.head();
-    let bar = ProgressBar::new(head.0).with_style(ProgressStyle::with_template(
-        "{bar:30} {human_pos} of {human_len} events  {per_sec}  {eta} left",
-    )?);
-    let mut found = Found {
+    let bar = super::print::event_bar(head.0)?;
+    let mut found = PassResult {
         events: 0,
         total: 0,
         damaged: Vec::new(),
@@ -180,22 +181,22 @@ fn repair(
         let why = "a service uses this log; stop it and run `orgtrail scrub` again";
         return Ok(Repaired::nothing(why, damaged, clock.now()));
     }
-    let config: Config = match super::load(path) {
+    let config: Config = match super::start::load(path) {
         Ok(config) => config,
         Err(error) => {
             warn!(
                 error = format!("{error:#}"),
-                "Nothing is repaired from upstream without a configuration."
+                "Reading the configuration failed; nothing is repaired from upstream."
             );
             let why = format!("there is no usable configuration: {error:#}");
             return Ok(Repaired::nothing(&why, damaged, clock.now()));
         }
     };
-    let repaired = super::block_on(service::repair(store, &config, damaged, clock))?;
+    let repaired = super::start::block_on(service::repair(store, &config, damaged, clock))?;
     for trouble in &repaired.troubles {
         warn!(
             error = harmless(trouble),
-            "Upstream could not be asked for damaged events."
+            "Reading damaged events from upstream failed."
         );
     }
     Ok(repaired)
@@ -222,9 +223,9 @@ fn reindex_repaired(dir: &Path, store: &Store) -> Result<()> {
     reindex::catch_up(store.clone(), &index)
 }
 
-impl Report {
+impl ScrubReport {
     fn for_people(&self) -> String {
-        let mut text = format!("{} checked.", super::counted(self.events, "event"));
+        let mut text = format!("{} checked.", super::print::counted(self.events, "event"));
         if !self.repaired.is_empty() {
             let repaired = HumanCount(self.repaired.len() as u64);
             text += &format!("\n{repaired} damaged events repaired from upstream.");

@@ -1,6 +1,8 @@
 //! `orgtrail search`: what was asked on the command line, and how its answer is shown.
 
+mod asked;
 mod extent;
+mod found;
 mod lines;
 mod place;
 mod show;
@@ -9,15 +11,15 @@ mod tail;
 use std::path::Path;
 
 use anyhow::Result;
-use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 
-use self::place::{FirstPage, Place};
-use self::show::{Form, Show};
-use super::WrongUsage;
-use super::moment::Moment;
-use super::reach::{Misread, Reach};
+use self::asked::{Colors, SearchRequest};
+use self::place::{FirstPage, SearchTarget};
+use self::show::{EventPrinter, Form};
+use super::exit::WrongUsage;
+use super::moment::MomentArg;
+use super::reach::{Misread, TargetArgs};
 use super::record::Recorded;
 use crate::clock::Clock;
 use crate::engine::Order;
@@ -51,11 +53,11 @@ pub(super) struct Args {
     ///
     /// `7d` or `now-7d` is seven days ago, `now/d` the midnight with which today begins, `2026-08-03` the midnight with which
     /// that day begins, and `2026-08-03T08:00:00Z` itself.
-    #[arg(long, value_name = "TIME", value_parser = Moment::read)]
-    since: Option<Moment>,
+    #[arg(long, value_name = "TIME", value_parser = MomentArg::read)]
+    since: Option<MomentArg>,
     /// Only what happened before this time.
-    #[arg(long, value_name = "TIME", value_parser = Moment::read)]
-    before: Option<Moment>,
+    #[arg(long, value_name = "TIME", value_parser = MomentArg::read)]
+    before: Option<MomentArg>,
     /// Only events of this source, such as `accounts/ID`; repeatable.
     #[arg(long, value_name = "SOURCE")]
     source: Vec<Source>,
@@ -71,7 +73,7 @@ pub(super) struct Args {
     /// Oldest first.
     #[arg(long)]
     oldest_first: bool,
-    /// Newest events, and then each that comes.
+    /// Show the newest events, then follow new ones.
     #[arg(long, conflicts_with_all = ["all", "oldest_first", "before"])]
     follow: bool,
     /// This field's most frequent values instead of events; repeatable.
@@ -96,29 +98,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
     color: Colors,
     #[command(flatten)]
-    reach: Reach,
-}
-
-/// When colours are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Colors {
-    Auto,
-    Always,
-    Never,
-}
-
-/// What is asked, wherever the answer comes from.
-#[derive(Debug)]
-struct Asked {
-    /// When: what `now` is in the query, where it is read here, and the time zone of its dates.
-    when: When,
-    query: String,
-    /// Of which sources; of all if none is named.
-    sources: Vec<Source>,
-    since: Option<DateTime<Utc>>,
-    before: Option<DateTime<Utc>>,
-    order: Order,
-    limit: usize,
+    reach: TargetArgs,
 }
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
@@ -136,11 +116,11 @@ fn search(args: &Args, config: &Path) -> Result<()> {
         Order::Descending
     };
     let when = When { now, zone: args.tz };
-    let time = |moment: &Option<Moment>| {
+    let time = |moment: &Option<MomentArg>| {
         let time = moment.as_ref().map(|moment| moment.seen_from(when));
         time.transpose().map_err(WrongUsage)
     };
-    let asked = Asked {
+    let asked = SearchRequest {
         when,
         query: args.query.clone(),
         sources: args.source.clone(),
@@ -153,7 +133,7 @@ fn search(args: &Args, config: &Path) -> Result<()> {
     if ends.is_some_and(|(since, before)| since >= before) {
         return Err(WrongUsage("`--before` is not after `--since`".into()).into());
     }
-    let place = Place::open(&args.reach, config)?;
+    let place = SearchTarget::open(&args.reach, config)?;
     let recorded = match place.dir() {
         Some(dir) => Some(Recorded::begin(
             dir,
@@ -169,14 +149,14 @@ fn search(args: &Args, config: &Path) -> Result<()> {
 }
 
 /// Shows the answer. Returns how many results were shown.
-fn answer(args: &Args, asked: &Asked, place: &Place) -> Result<u64> {
+fn answer(args: &Args, asked: &SearchRequest, place: &SearchTarget) -> Result<u64> {
     let now = asked.when.now;
     let form = match (args.json, args.csv) {
         (true, _) => Form::Json,
         (_, true) => Form::Csv,
         _ => Form::Table,
     };
-    let show = Show::new(form, args.color, args.utc);
+    let show = EventPrinter::new(form, args.color, args.utc);
     if !args.facets.is_empty() {
         let size = asked.limit.min(MAX_SIZE);
         let (values, extent) = place.facets(asked, &args.facets, size)?;

@@ -7,9 +7,9 @@ use anyhow::{Result, anyhow, bail};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use super::load;
 use super::setup::{self, Severity};
 use super::signals::Signals;
+use super::start::load;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::{self, Reloading};
@@ -89,7 +89,7 @@ fn reload(path: &Path, running: &mut Config, reloading: &Reloading) {
             warn!(
                 config = %path.display(),
                 error = %error,
-                "SIGHUP: the configuration cannot be read. The service goes on with what it has."
+                "SIGHUP: reading the configuration failed. The service continues with the old one."
             );
             return;
         }
@@ -97,14 +97,16 @@ fn reload(path: &Path, running: &mut Config, reloading: &Reloading) {
     let mut merged = running.clone();
     let changes = merged.take_over(&newer);
     if let Err(error) = reloading.apply(&merged) {
-        warn!(error = %error, "SIGHUP: the configuration cannot be used. The service goes on with what it has.");
+        warn!(error = %error, "SIGHUP: the new configuration is unusable. The service continues with the old one.");
         return;
     }
     *running = merged;
     let (reloaded, restart) = (changes.reloaded.join(", "), changes.restart.join(", "));
     match (reloaded.is_empty(), restart.is_empty()) {
         (true, true) => {
-            info!("SIGHUP: nothing needs a reload. Token files are read again when they change.");
+            info!(
+                "SIGHUP: the configuration is unchanged. Token files are read again when they change."
+            );
         }
         (false, true) => info!(reloaded, "SIGHUP: the configuration was reloaded."),
         (_, false) => warn!(

@@ -23,7 +23,7 @@ const ID_LEN: usize = 32;
 
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Finding {
+pub(super) struct SetupFinding {
     pub(super) severity: Severity,
     /// What, where, and what to do.
     pub(super) message: String,
@@ -41,7 +41,7 @@ pub(super) enum Severity {
 }
 
 /// Everything that is found, in the order of the configuration.
-pub(super) fn look(config: &Config) -> Vec<Finding> {
+pub(super) fn look(config: &Config) -> Vec<SetupFinding> {
     let mut findings = Vec::new();
     look_at_data(&config.data_dir, &mut findings);
     look_at_http(config, &mut findings);
@@ -61,12 +61,12 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
     findings
 }
 
-fn look_at_heartbeat(config: &Config, findings: &mut Vec<Finding>) {
+fn look_at_heartbeat(config: &Config, findings: &mut Vec<SetupFinding>) {
     let Some(source) = &config.poll.heartbeat else {
         return;
     };
     if let Err(error) = source.read() {
-        findings.push(Finding {
+        findings.push(SetupFinding {
             severity: Severity::Problem,
             message: format!(
                 "no heartbeat is sent: the environment variable `{}`, which `heartbeat_url_env` names: {error}",
@@ -83,7 +83,7 @@ pub(super) fn is_placeholder(source: &Source) -> bool {
     PLACEHOLDER_DIGITS.iter().any(is_one)
 }
 
-fn look_at_ids(config: &Config, findings: &mut Vec<Finding>) {
+fn look_at_ids(config: &Config, findings: &mut Vec<SetupFinding>) {
     let organizations = config.organizations.iter();
     let mut sources: Vec<&Source> = organizations.clone().map(|one| &one.source).collect();
     for organization in organizations {
@@ -112,7 +112,7 @@ fn has_an_id_of_upstream(source: &Source) -> bool {
     id.len() == ID_LEN && id.bytes().all(is_digit)
 }
 
-fn look_at_http(config: &Config, findings: &mut Vec<Finding>) {
+fn look_at_http(config: &Config, findings: &mut Vec<SetupFinding>) {
     let listen = config.http.listen;
     match TcpListener::bind(listen) {
         // By a service that runs, if all is well.
@@ -146,7 +146,7 @@ fn has_tokens(dir: &Path) -> bool {
     tokens.iter().any(|token| token.is_valid(now))
 }
 
-fn look_at_credential(credential: &CredentialSource, findings: &mut Vec<Finding>) {
+fn look_at_credential(credential: &CredentialSource, findings: &mut Vec<SetupFinding>) {
     let Err(error) = credential.read() else {
         if let CredentialSource::File(path) = credential
             && is_open_to_all(path)
@@ -167,7 +167,7 @@ fn look_at_credential(credential: &CredentialSource, findings: &mut Vec<Finding>
 }
 
 /// Whether the data directory can be written, or made where it is to be.
-fn look_at_data(dir: &Path, findings: &mut Vec<Finding>) {
+fn look_at_data(dir: &Path, findings: &mut Vec<SetupFinding>) {
     let is_there = |path: &&Path| path.symlink_metadata().is_ok();
     let named = Path::new(".");
     let first = dir
@@ -215,20 +215,20 @@ fn is_open_to_all(_path: &Path) -> bool {
     false
 }
 
-fn never(message: impl ToString) -> Finding {
+fn never(message: impl ToString) -> SetupFinding {
     finding(Severity::Never, message)
 }
 
-fn problem(message: impl ToString) -> Finding {
+fn problem(message: impl ToString) -> SetupFinding {
     finding(Severity::Problem, message)
 }
 
-fn warning(message: impl ToString) -> Finding {
+fn warning(message: impl ToString) -> SetupFinding {
     finding(Severity::Warning, message)
 }
 
-fn finding(severity: Severity, message: impl ToString) -> Finding {
-    Finding {
+fn finding(severity: Severity, message: impl ToString) -> SetupFinding {
+    SetupFinding {
         severity,
         message: message.to_string(),
     }

@@ -199,7 +199,7 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
     simulator.set_faults(args.faults());
     let base_url = format!("http://{}/client/v4", listener.local_addr()?);
     say(what_to_try(&simulator, &base_url, args.lag))?;
-    // Nothing here outlives the process, so nobody's answer is waited for.
+    // Nothing outlives the process, so open requests are not waited for.
     tokio::select! {
         served = simulator.serve(listener, std::future::pending()) => Ok(served?),
         () = stop.cancelled() => Ok(()),

@@ -1,5 +1,6 @@
 //! `orgtrail status`: how each source is doing, and what is proven of it.
 
+mod row;
 mod show;
 mod verify;
 
@@ -8,14 +9,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::Args as ClapArgs;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use self::show::Show;
-use super::moment::Moment;
-use super::reach::{Answerer, Reach, Server, get};
+use self::row::StatusRow;
+use self::show::StatusPrinter;
+use super::moment::MomentArg;
+use super::reach::{Answerer, Server, TargetArgs, get};
 use super::record::Recorded;
 use crate::clock::Clock;
-use crate::coverage::{self, Asked, Gap, Interval, SourceCoverage};
+use crate::coverage::{self, Asked, SourceCoverage};
 use crate::engine::Scope;
 use crate::position::Source;
 use crate::status::{self, SourceStatus};
@@ -52,38 +54,36 @@ pub(super) struct Args {
     )]
     verify: Option<Source>,
     /// With `--verify`: from here on (`7d`, a date, a time).
-    #[arg(long, value_name = "TIME", requires = "verify", value_parser = Moment::read)]
-    since: Option<Moment>,
+    #[arg(long, value_name = "TIME", requires = "verify", value_parser = MomentArg::read)]
+    since: Option<MomentArg>,
     /// With `--verify`: up to here; unless given, up to where the source is read.
-    #[arg(long, value_name = "TIME", requires = "verify", value_parser = Moment::read)]
-    before: Option<Moment>,
+    #[arg(long, value_name = "TIME", requires = "verify", value_parser = MomentArg::read)]
+    before: Option<MomentArg>,
     #[command(flatten)]
-    reach: Reach,
+    reach: TargetArgs,
 }
 
 #[derive(Deserialize)]
-struct Sources {
+struct SourcesAnswer {
     sources: Vec<SourceStatus>,
 }
 
 #[derive(Deserialize)]
-struct Coverage {
+struct CoverageAnswer {
     sources: Vec<SourceCoverage>,
     next_cursor: Option<String>,
 }
 
-/// A source with what is proven of it.
-#[derive(Serialize)]
-struct Row {
-    #[serde(flatten)]
-    status: SourceStatus,
-    intervals: Vec<Interval>,
-    gaps: Vec<Gap>,
-}
-
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     if let Some(source) = &args.verify {
-        return verify::run(args, source, config);
+        let request = verify::Request {
+            source,
+            since: args.since.as_ref(),
+            before: args.before.as_ref(),
+            data_dir: args.reach.data_dir.as_deref(),
+            is_json: args.json,
+        };
+        return verify::run(&request, config);
     }
     let (sources, coverage) = match args.reach.answerer(config)? {
         Answerer::Server(server) => ask(&server)?,
@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     if rows.is_empty() {
         return Ok(say("No source has been followed yet.")?);
     }
-    Show::new(args.all, Clock::system().now()).say(rows)
+    StatusPrinter::new(args.all, Clock::system().now()).say(rows)
 }
 
 /// What is on the disk. The access log has who read it.
@@ -123,14 +123,14 @@ fn look(dir: &Path) -> Result<(Vec<SourceStatus>, Vec<SourceCoverage>)> {
 
 fn ask(server: &Server) -> Result<(Vec<SourceStatus>, Vec<SourceCoverage>)> {
     let unreadable = "the server's answer cannot be read";
-    let sources: Sources =
+    let sources: SourcesAnswer =
         serde_json::from_str(&get(server, "/v1/sources", &[])?).context(unreadable)?;
     let mut claims: Vec<SourceCoverage> = Vec::new();
     let mut cursor = None;
     loop {
         let parameters = cursor.as_deref().map(|cursor| ("cursor", cursor));
         let page = get(server, "/v1/coverage", parameters.as_slice())?;
-        let page: Coverage = serde_json::from_str(&page).context(unreadable)?;
+        let page: CoverageAnswer = serde_json::from_str(&page).context(unreadable)?;
         for claim in page.sources {
             match claims.last_mut().filter(|last| last.source == claim.source) {
                 // It goes on from the page before.
@@ -149,7 +149,7 @@ fn ask(server: &Server) -> Result<(Vec<SourceStatus>, Vec<SourceCoverage>)> {
 }
 
 /// A source that was first seen between the two answers has no claims yet.
-fn join(sources: Vec<SourceStatus>, coverage: Vec<SourceCoverage>) -> Vec<Row> {
+fn join(sources: Vec<SourceStatus>, coverage: Vec<SourceCoverage>) -> Vec<StatusRow> {
     let mut claims: BTreeMap<String, SourceCoverage> = coverage
         .into_iter()
         .map(|claim| (claim.source.clone(), claim))
@@ -157,7 +157,7 @@ fn join(sources: Vec<SourceStatus>, coverage: Vec<SourceCoverage>) -> Vec<Row> {
     let row = |status: SourceStatus| {
         let claim = claims.remove(&status.source);
         let (intervals, gaps) = claim.map_or_else(Default::default, |c| (c.intervals, c.gaps));
-        Row {
+        StatusRow {
             status,
             intervals,
             gaps,

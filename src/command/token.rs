@@ -115,7 +115,7 @@ impl From<TokenRow> for Token {
 }
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
-    let dir = super::data_dir(args.data_dir.as_deref(), config)?;
+    let dir = super::start::data_dir(args.data_dir.as_deref(), config)?;
     let store = AccessStore::open(&dir)?;
     let now = Clock::system().now();
     match &args.action {
@@ -185,7 +185,7 @@ fn list(rows: Vec<TokenRow>, is_json: bool, now: DateTime<Utc>) -> Result<()> {
             "There are no tokens. `orgtrail token create NAME --scope search` creates one.",
         )?);
     }
-    let mut table = super::plain_table();
+    let mut table = super::print::plain_table();
     table.set_header(["ID", "NAME", "SCOPES", "SEES", "STATE", "LAST USED"]);
     for row in rows {
         let last_used = row.last_used_at.map_or("never".to_owned(), rfc3339);

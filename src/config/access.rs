@@ -3,8 +3,9 @@
 use url::Url;
 
 use super::error::{Place, Read};
+use super::header::Header;
 use super::local;
-use super::reader::{Entry, Header, Reader, Table};
+use super::reader::{Reader, Table, TableEntry};
 use super::value::Value;
 use crate::access::{AccessGrant, Auth, CloudflareAccess, Grant, Permission, Permissions};
 use crate::position::Source;
@@ -28,7 +29,7 @@ const KEYS_PATH: &str = "cdn-cgi/access/certs";
 /// Reads both. The outer `None` is a mistake; the inner one: there is no Access in front.
 pub(super) fn read<'t>(
     reader: &mut Reader<'t>,
-    entry: Option<Entry<'t>>,
+    entry: Option<TableEntry<'t>>,
     auth: Option<Auth>,
 ) -> Option<Option<CloudflareAccess>> {
     let is_there = entry.is_some();
@@ -71,7 +72,7 @@ fn read_settings(
         if place.is_none() {
             table.object(
                 None,
-                format!("there is no `{key}` in `[http.access]`: add it"),
+                format!("`{key}` is missing in `[http.access]`: add it"),
             );
         }
     }

@@ -78,9 +78,9 @@ impl Config {
     }
 }
 
-type Difference = (&'static str, bool);
+type KeyChange = (&'static str, bool);
 
-fn differences_of_http(http: &HttpConfig, newer: &HttpConfig) -> Vec<Difference> {
+fn differences_of_http(http: &HttpConfig, newer: &HttpConfig) -> Vec<KeyChange> {
     let HttpConfig {
         listen,
         auth,
@@ -134,7 +134,7 @@ fn differences_of_http(http: &HttpConfig, newer: &HttpConfig) -> Vec<Difference>
     ]
 }
 
-fn differences_of_upstream(upstream: &UpstreamConfig, newer: &UpstreamConfig) -> [Difference; 4] {
+fn differences_of_upstream(upstream: &UpstreamConfig, newer: &UpstreamConfig) -> [KeyChange; 4] {
     let UpstreamConfig {
         base_url,
         credential,
@@ -152,7 +152,7 @@ fn differences_of_upstream(upstream: &UpstreamConfig, newer: &UpstreamConfig) ->
     ]
 }
 
-fn differences_of_poll(poll: &PollConfig, newer: &PollConfig) -> [Difference; 6] {
+fn differences_of_poll(poll: &PollConfig, newer: &PollConfig) -> [KeyChange; 6] {
     let PollConfig {
         interval,
         max_interval,

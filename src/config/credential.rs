@@ -115,7 +115,7 @@ fn from_environment(name: &str) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
 /// Reads one byte more than the limit at most, which [`token`] then takes for too long. The buffer is made in its full
 /// size, so that growing does not leave copies of the secret behind.
 ///
-/// A pipe is refused: opening one waits for whoever writes into it, and it gives a token once.
+/// A pipe is refused: opening one blocks until another process writes to it, and it gives the token only once.
 fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     #[cfg(unix)]
     if std::os::unix::fs::FileTypeExt::is_fifo(&std::fs::metadata(path)?.file_type()) {

@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, all of it at once, each mistake with its place.
 //!
-//! While a configuration is read, a mistake is a [`Finding`] at a [`Place`]; at the end the places are turned into
+//! While a configuration is read, a mistake is a [`KeyMistake`] at a [`Place`]; at the end the places are turned into
 //! lines and columns, once, and the findings into the [`ConfigError`] that people see.
 
 use std::fmt;
@@ -40,7 +40,7 @@ impl ConfigError {
         }
     }
 
-    pub(super) fn new(file_name: &str, text: &str, mut findings: Vec<Finding>) -> Self {
+    pub(super) fn new(file_name: &str, text: &str, mut findings: Vec<KeyMistake>) -> Self {
         findings.sort();
         let mistakes = findings
             .into_iter()
@@ -122,13 +122,13 @@ pub(super) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
 
 /// One mistake, while the rest of the configuration is still being read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Finding {
+pub(super) struct KeyMistake {
     pub(super) place: Place,
     pub(super) message: String,
 }
 
 /// A value, or the mistakes in it: a list can hold several.
-pub(super) type Read<T> = Result<T, Vec<Finding>>;
+pub(super) type Read<T> = Result<T, Vec<KeyMistake>>;
 
 #[cfg(test)]
 mod tests {
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_report_without_end_is_cut() {
         let findings = (0..1_000)
-            .map(|n| Finding {
+            .map(|n| KeyMistake {
                 place: Place::Byte(n),
                 message: "no".to_owned(),
             })

@@ -1,7 +1,6 @@
-//! The keys of the configuration: every one with its default and its kind, and what they must be to each other.
+//! Every key of the configuration with its default and its type, and the rules about several keys.
 //!
-//! This is the only place that names them. How they are found and refused is in `reader`, what their values can be in
-//! `kinds`.
+//! Only this file names the keys. `reader` finds them and reports unknown ones; `kinds` parses their values.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -10,12 +9,16 @@ use chrono::TimeDelta;
 use toml::de::DeTable;
 use url::Url;
 
+use super::access;
 use super::credential::CredentialSource;
 use super::error::Place;
-use super::reader::{Header, Reader, Table, Taken};
-use super::{
+use super::header::Header;
+use super::kinds;
+use super::local;
+use super::reader::{Reader, Table, Taken};
+use super::values::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
-    PollConfig, UpstreamConfig, access, kinds, local,
+    PollConfig, UpstreamConfig,
 };
 use crate::access::{Auth, ForwardedHeader, PrincipalLimits};
 use crate::position::Source;
@@ -237,7 +240,7 @@ fn read_poll(table: &mut Table<'_, '_>) -> Option<PollConfig> {
         table.object(
             max_interval.place.or(interval.place),
             format!(
-                "`max_interval` is `{}`: it is at least `interval`, which is `{}`",
+                "`max_interval` is `{}`: it must be at least `interval`, which is `{}`",
                 span::format(longer),
                 span::format(shorter)
             ),

@@ -1,6 +1,6 @@
-//! What the values of the configuration can be: addresses, paths, spans, ids, and so on, each read from a [`Value`].
+//! Parsers of single values: addresses, paths, spans, ids. Each reads one [`Value`].
 //!
-//! A reader here judges one value by itself. What two values must be to each other is judged in `keys`.
+//! Rules about two values are in `keys`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use chrono::{NaiveDate, TimeDelta};
 use ipnet::IpNet;
 use url::Url;
 
-use super::error::{Finding, Place, Read};
+use super::error::{KeyMistake, Place, Read};
 use super::heartbeat::HeartbeatSource;
 use super::local::is_this_machine;
 use super::value::Value;
-use super::{AccountsChoice, BackfillSince, Overlap};
+use super::values::{AccountsChoice, BackfillSince, Overlap};
 use crate::position::{BadSource, MAX_SOURCE_ID_LEN, Source};
 use crate::span;
 use crate::wording::quoted;
@@ -73,7 +73,7 @@ pub(super) fn path(value: &Value<'_>) -> Read<PathBuf> {
     }
     if text.starts_with(['~', '$']) || text.contains("${") {
         return value.refuse(format!(
-            "{} is taken as it is written, and neither `~` nor `$` is replaced: write the whole path",
+            "`~` and `$` are not expanded in {}: write the full path",
             quoted(text)
         ));
     }
@@ -266,10 +266,10 @@ pub(super) fn overlap(value: &Value<'_>) -> Read<Overlap> {
 pub(super) fn sweeps(value: &Value<'_>) -> Read<Vec<TimeDelta>> {
     let wanted = "a list of spans, such as `[\"15m\", \"1h\"]`";
     let spans = value.list(wanted, MAX_SWEEPS, span_from(TimeDelta::seconds(1)))?;
-    let findings: Vec<Finding> = spans
+    let findings: Vec<KeyMistake> = spans
         .windows(2)
         .filter(|pair| pair[1].0 <= pair[0].0)
-        .map(|pair| Finding {
+        .map(|pair| KeyMistake {
             place: pair[1].1.clone(),
             message: format!(
                 "the sweep `{}` comes after `{}`: write them from the shortest to the longest, each once",

@@ -1,65 +1,17 @@
-//! Reads a parsed file key by key, with the environment over it, and notices what nobody asked for.
+//! Reads a parsed file key by key, with the environment over it, and reports unknown keys.
 //!
-//! To ask for a key is to declare it: the keys that exist, their environment variables and the suggestions for a
-//! misspelt one are what was asked for, and are written down nowhere else. Which keys those are is not known here.
+//! Asking for a key declares it. The known keys, their environment variables and the suggestions for a misspelt one all come
+//! from the keys that were asked for. `keys` has their names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use toml::de::{DeTable, DeValue};
 
-use super::error::{Finding, Place, Read};
-use super::stranger::{Known, Stranger, unknown_variable, unused_variable};
+use super::error::{KeyMistake, Place, Read};
+use super::header::{Header, LIKE_OURS, VARIABLE_PREFIX};
+use super::stranger::{Stranger, ValidKeys, unknown_variable, unused_variable};
 use super::value::{Value, kind_of};
 use crate::position::Source;
-
-/// What the names of the environment variables that stand for keys begin with.
-pub(super) const VARIABLE_PREFIX: &str = "ORGTRAIL__";
-
-/// What the names of variables begin with whose second underscore was perhaps forgotten.
-pub(super) const LIKE_OURS: &str = "ORGTRAIL_";
-
-/// A part of the file that has keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Header {
-    /// What comes before the first header.
-    Top,
-    /// `[name]`, or `[name.inner]`.
-    Table(&'static str),
-    /// `[[name]]`, as often as there are such things. Its keys have no environment variables.
-    Each(&'static str),
-}
-
-impl Header {
-    /// What the header of a table inside this part is.
-    fn path(self, name: &str) -> String {
-        match self {
-            Self::Top => name.to_owned(),
-            Self::Table(outer) | Self::Each(outer) => format!("{outer}.{name}"),
-        }
-    }
-
-    /// The environment variable that stands for a key here.
-    fn variable(self, key: &str) -> Option<String> {
-        let name = match self {
-            Self::Top => key.to_owned(),
-            Self::Table(table) => format!("{}__{key}", table.replace('.', "__")),
-            Self::Each(_) => return None,
-        };
-        Some(format!("{VARIABLE_PREFIX}{}", name.to_ascii_uppercase()))
-    }
-}
-
-/// Prints where that is, as the end of a sentence.
-impl fmt::Display for Header {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Top => write!(f, "at the top of the file"),
-            Self::Table(name) => write!(f, "in `[{name}]`"),
-            Self::Each(name) => write!(f, "in `[[{name}]]`"),
-        }
-    }
-}
 
 /// What was given for a key, if anything.
 pub(super) struct Taken<T> {
@@ -76,24 +28,24 @@ impl<T> Taken<T> {
     }
 }
 
-/// A table that stands in the file.
+/// A table of the file.
 #[derive(Clone)]
-pub(super) struct Entry<'t> {
+pub(super) struct TableEntry<'t> {
     place: Place,
     keys: &'t DeTable<'t>,
 }
 
-/// Everything that has been asked for and found so far.
+/// The keys asked for so far, and the mistakes found.
 pub(super) struct Reader<'t> {
     text: &'t str,
     variables: BTreeMap<String, String>,
-    /// The variables that stand for a key.
+    /// The variables that set a key.
     known_variables: BTreeSet<String>,
     /// The keys that exist under each header.
-    known: Known,
+    known: ValidKeys,
     strangers: Vec<Stranger>,
     sources: BTreeMap<Source, Place>,
-    findings: Vec<Finding>,
+    findings: Vec<KeyMistake>,
 }
 
 impl<'t> Reader<'t> {
@@ -113,8 +65,8 @@ impl<'t> Reader<'t> {
     }
 
     /// The file's outermost table.
-    pub(super) fn top(keys: &'t DeTable<'t>) -> Entry<'t> {
-        Entry {
+    pub(super) fn top(keys: &'t DeTable<'t>) -> TableEntry<'t> {
+        TableEntry {
             place: Place::File,
             keys,
         }
@@ -125,7 +77,7 @@ impl<'t> Reader<'t> {
     pub(super) fn read<T>(
         &mut self,
         header: Header,
-        entry: Option<Entry<'t>>,
+        entry: Option<TableEntry<'t>>,
         read: impl FnOnce(&mut Table<'_, 't>) -> T,
     ) -> T {
         let result = read(&mut Table {
@@ -147,7 +99,7 @@ impl<'t> Reader<'t> {
 
     /// Records that something is wrong.
     pub(super) fn object(&mut self, place: Option<Place>, message: impl Into<String>) {
-        self.findings.push(Finding {
+        self.findings.push(KeyMistake {
             place: place.unwrap_or(Place::File),
             message: message.into(),
         });
@@ -156,7 +108,7 @@ impl<'t> Reader<'t> {
     /// Everything that is wrong, given what the parser said about the syntax.
     ///
     /// After its first mistake the parser guesses, so only what comes before it is reported beside the syntax errors.
-    pub(super) fn finish(mut self, syntax: &[toml::de::Error]) -> Vec<Finding> {
+    pub(super) fn finish(mut self, syntax: &[toml::de::Error]) -> Vec<KeyMistake> {
         self.object_to_strangers();
         let starts = syntax
             .iter()
@@ -196,7 +148,7 @@ impl<'t> Reader<'t> {
         }
         for name in self.variables.keys() {
             if !self.known_variables.contains(name) {
-                self.findings.push(Finding {
+                self.findings.push(KeyMistake {
                     place: Place::Variable(name.clone()),
                     message: unknown_variable(name, &self.known_variables),
                 });
@@ -205,8 +157,8 @@ impl<'t> Reader<'t> {
     }
 }
 
-fn syntax_error(error: &toml::de::Error) -> Finding {
-    Finding {
+fn syntax_error(error: &toml::de::Error) -> KeyMistake {
+    KeyMistake {
         place: error
             .span()
             .map_or(Place::File, |span| Place::Byte(span.start)),
@@ -218,7 +170,7 @@ fn syntax_error(error: &toml::de::Error) -> Finding {
 pub(super) struct Table<'r, 't> {
     reader: &'r mut Reader<'t>,
     header: Header,
-    entry: Option<Entry<'t>>,
+    entry: Option<TableEntry<'t>>,
 }
 
 impl<'t> Table<'_, 't> {
@@ -247,7 +199,7 @@ impl<'t> Table<'_, 't> {
     ) -> Taken<T> {
         let taken = self.find(key, read);
         if taken.place.is_none() {
-            let message = format!("there is no `{key}` {}: add it", self.header);
+            let message = format!("`{key}` is missing {}: add it", self.header);
             self.object(None, message);
         }
         taken
@@ -284,11 +236,11 @@ impl<'t> Table<'_, 't> {
     }
 
     /// Takes a table inside this one, such as `[http]`.
-    pub(super) fn table(&mut self, name: &'static str) -> Option<Entry<'t>> {
+    pub(super) fn table(&mut self, name: &'static str) -> Option<TableEntry<'t>> {
         self.know(name);
         let (place, value) = self.get(name)?;
         match value {
-            DeValue::Table(keys) => Some(Entry { place, keys }),
+            DeValue::Table(keys) => Some(TableEntry { place, keys }),
             other => {
                 let found = kind_of(other);
                 self.object(
@@ -301,7 +253,7 @@ impl<'t> Table<'_, 't> {
     }
 
     /// Takes an array of tables, such as `[[accounts]]`; `None` when it is something else.
-    pub(super) fn tables(&mut self, name: &'static str) -> Option<Vec<Entry<'t>>> {
+    pub(super) fn tables(&mut self, name: &'static str) -> Option<Vec<TableEntry<'t>>> {
         self.know(name);
         let Some((place, value)) = self.get(name) else {
             return Some(Vec::new());
@@ -310,7 +262,7 @@ impl<'t> Table<'_, 't> {
             DeValue::Array(items) => items
                 .iter()
                 .map(|item| match item.get_ref() {
-                    DeValue::Table(keys) => Some(Entry {
+                    DeValue::Table(keys) => Some(TableEntry {
                         place: Place::Byte(item.span().start),
                         keys,
                     }),
@@ -322,7 +274,7 @@ impl<'t> Table<'_, 't> {
         if items.is_none() {
             self.object(
                 Some(place),
-                format!("`{name}` can be several: write `[[{}]]` with two brackets, and the keys of one below", self.header.path(name)),
+                format!("`{name}` is a list of tables: write `[[{}]]` with two brackets, and its keys below it", self.header.path(name)),
             );
         }
         items

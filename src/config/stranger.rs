@@ -1,13 +1,13 @@
-//! What to say of a key or a variable that does not exist: what was probably meant, and where that belongs.
+//! Messages about unknown keys and variables: the key that was probably meant, and where it belongs.
 //!
-//! It compares names with those that exist, and never looks at values: under a wrong name may stand a secret.
+//! Only names are compared, never values: the value of a misspelt key may be a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use toml::de::DeValue;
 
 use super::error::Place;
-use super::reader::{Header, LIKE_OURS, VARIABLE_PREFIX};
+use super::header::{Header, LIKE_OURS, VARIABLE_PREFIX};
 use crate::wording::{nearest, quoted};
 
 /// Names under which people write the secret itself.
@@ -22,9 +22,9 @@ const SECRETS: [&str; 7] = [
 ];
 
 /// The keys that exist under each header.
-pub(super) type Known = BTreeMap<Header, BTreeSet<&'static str>>;
+pub(super) type ValidKeys = BTreeMap<Header, BTreeSet<&'static str>>;
 
-/// A key that nobody asked for.
+/// An unknown key.
 pub(super) struct Stranger {
     header: Header,
     name: String,
@@ -44,12 +44,12 @@ impl Stranger {
     }
 
     /// The message about it, once all keys are known.
-    pub(super) fn unknown_key(&self, known: &Known) -> String {
+    pub(super) fn unknown_key(&self, known: &ValidKeys) -> String {
         let name = &self.name;
         if SECRETS.contains(&name.to_ascii_lowercase().as_str()) {
             return format!(
-                "unknown key {}: a secret has no place in this file, name its environment variable in `token_env` or \
-                 its file in `token_file`",
+                "unknown key {}: secrets are not allowed in this file; name an environment variable in `token_env` or \
+                 a file in `token_file`",
                 quoted(name)
             );
         }
@@ -83,7 +83,7 @@ fn header_of(name: &str, value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-/// The message about a variable that has our prefix and stands for no key.
+/// The message about a variable that has our prefix and sets no key.
 pub(super) fn unknown_variable(name: &str, known: &BTreeSet<String>) -> String {
     let key_of = |name| str::strip_prefix(name, VARIABLE_PREFIX);
     let keys = known.iter().filter_map(|name| key_of(name));
@@ -96,7 +96,7 @@ pub(super) fn unknown_variable(name: &str, known: &BTreeSet<String>) -> String {
     }
 }
 
-/// The message about a variable that begins nearly as those do that stand for keys, and so has no effect.
+/// The message about a variable with nearly our prefix, which has no effect.
 pub(super) fn unused_variable(name: &str, known: &BTreeSet<String>) -> String {
     let bare = |name: &str| {
         let rest = name.strip_prefix(LIKE_OURS).unwrap_or(name);
@@ -112,7 +112,7 @@ pub(super) fn unused_variable(name: &str, known: &BTreeSet<String>) -> String {
             )
         }
         None => format!(
-            "the variable {} has no effect: those that stand for keys begin with `{VARIABLE_PREFIX}`",
+            "the variable {} has no effect: variables that set a key begin with `{VARIABLE_PREFIX}`",
             quoted(name)
         ),
     }

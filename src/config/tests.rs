@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use chrono::TimeDelta;
 use insta::assert_snapshot;
 use proptest::prelude::*;
 
-use super::reader::{Header, Reader};
+use super::header::Header;
+use super::reader::Reader;
 use super::*;
-use crate::access::{AccessGrant, Grant};
+use crate::access::{AccessGrant, Auth, CloudflareAccess, ForwardedHeader, Grant, PrincipalLimits};
+use crate::position::Source;
 
 /// The least that is a configuration.
 const LEAST: &str = "[[organizations]]\nid = \"00000000000000000000000000000000\"\n";
@@ -119,14 +122,14 @@ sources = ["zones/1"]
     for (line, what) in [
         (4, "`auth` is `none`, and Cloudflare Access lets others in"),
         (4, "is not a domain"),
-        (3, "there is no `audience` in `[http.access]`"),
+        (3, "`audience` is missing in `[http.access]`"),
         (5, "is not an address of keys"),
         (7, "`*` is not an email address"),
         (8, "unknown scope `read`"),
         (9, "this grant is for nobody"),
         (10, "`scopes` is empty"),
         (11, "`bodies` wants `true` or `false`"),
-        (12, "there is no `scopes`"),
+        (12, "`scopes` is missing in `[[http.access.grants]]`"),
         (13, "is not the name of a group"),
         (14, "is not a source"),
     ] {
@@ -343,7 +346,7 @@ name = "production"
     orgtrail.toml:23:6: `organizations/0123` is not an id: write the 1 to 64 letters, digits, `-` and `_` of it alone
     orgtrail.toml:24:12: `accounts` is `"all"`, `"none"` or a list of ids, not `some`
     orgtrail.toml:26:3: unknown table `[[organization]]`, did you mean `organizations`?
-    orgtrail.toml:29:1: there is no `id` in `[[accounts]]`: add it
+    orgtrail.toml:29:1: `id` is missing in `[[accounts]]`: add it
     orgtrail.toml:30:1: unknown key `name` in `[[accounts]]`: there are `id`, `token_env`, `token_file`
     ORGTRAIL__HTTP__LISTENS: no key has this variable, did you mean `ORGTRAIL__HTTP__LISTEN`?
     ORGTRAIL__POLL__OVERLAP: `-2m` is neither `auto` nor a span: a span is a whole number and one unit, such as `500ms`, `5s`, `10m`, `24h` or `7d`
@@ -380,9 +383,9 @@ fn a_table_in_the_wrong_brackets_is_recognised() {
     assert_snapshot!(report("http = 1\n[organizations]\nid = \"a\"\n[[upstream]]\n[accounts]\n"), @r#"
     4 mistakes in the configuration:
     orgtrail.toml:1:8: `http` is a table, not a whole number: write `[http]` on a line of its own and its keys below
-    orgtrail.toml:2:1: `organizations` can be several: write `[[organizations]]` with two brackets, and the keys of one below
+    orgtrail.toml:2:1: `organizations` is a list of tables: write `[[organizations]]` with two brackets, and its keys below it
     orgtrail.toml:4:1: `upstream` is a table, not a list: write `[upstream]` on a line of its own and its keys below
-    orgtrail.toml:5:1: `accounts` can be several: write `[[accounts]]` with two brackets, and the keys of one below
+    orgtrail.toml:5:1: `accounts` is a list of tables: write `[[accounts]]` with two brackets, and its keys below it
     "#);
 }
 
@@ -405,7 +408,7 @@ fn values_of_the_wrong_kind_or_meaning_say_what_to_write() {
     assert_snapshot!(report_on("[http]", "listen = 7070"), @r#"orgtrail.toml:2:10: `listen` wants an address in quotes, such as `"127.0.0.1:7070"`, not a whole number"#);
     assert_snapshot!(report_on("[http]", "auth = \"token\""), @r#"orgtrail.toml:2:8: `auth` is `"tokens"` or `"none"`, not `token`"#);
     assert_snapshot!(report_on("[http]", "auth = false"), @r#"orgtrail.toml:2:8: `auth` wants `"tokens"` or `"none"`, not `true` or `false`"#);
-    assert_snapshot!(report_on("", "data_dir = \"~/orgtrail\""), @r#"orgtrail.toml:2:12: `~/orgtrail` is taken as it is written, and neither `~` nor `$` is replaced: write the whole path"#);
+    assert_snapshot!(report_on("", "data_dir = \"~/orgtrail\""), @r#"orgtrail.toml:2:12: `~` and `$` are not expanded in `~/orgtrail`: write the full path"#);
     assert_snapshot!(report_on("", "data_dir = \"\""), @r#"orgtrail.toml:2:12: `data_dir` is empty: write a path"#);
     assert_snapshot!(report_on("[upstream]", "base_url = \"api.cloudflare.com\""), @r#"orgtrail.toml:2:12: `api.cloudflare.com` is not an address of the web: write it whole, such as `https://api.cloudflare.com/client/v4`"#);
     assert_snapshot!(report_on("[upstream]", "base_url = \"ftp://api.cloudflare.com\""), @r#"orgtrail.toml:2:12: `ftp://api.cloudflare.com` is not an address of the web: write `https://`"#);
@@ -417,7 +420,7 @@ fn values_of_the_wrong_kind_or_meaning_say_what_to_write() {
     assert_snapshot!(report_on("[poll]", "overlap = \"never\""), @r#"orgtrail.toml:2:11: `never` is neither `auto` nor a span: a span is a whole number and one unit, such as `500ms`, `5s`, `10m`, `24h` or `7d`"#);
     assert_snapshot!(report_on("[poll]", "overlap = true"), @r#"orgtrail.toml:2:11: `overlap` wants `"auto"` or a span in quotes, such as `"15m"`, not `true` or `false`"#);
     assert_snapshot!(report_on("[poll]", "interval = \"500ms\""), @r#"orgtrail.toml:2:12: `interval` is `500ms`: it is at least `1s`"#);
-    assert_snapshot!(report_on("[poll]", "interval = \"20m\""), @r#"orgtrail.toml:2:12: `max_interval` is `10m`: it is at least `interval`, which is `20m`"#);
+    assert_snapshot!(report_on("[poll]", "interval = \"20m\""), @r#"orgtrail.toml:2:12: `max_interval` is `10m`: it must be at least `interval`, which is `20m`"#);
     assert_snapshot!(report_on("[poll]", "sweeps = \"1h\""), @r#"orgtrail.toml:2:10: `sweeps` wants a list of spans, such as `["15m", "1h"]`, not text"#);
     assert_snapshot!(report_on("[poll]", "sweeps = [\"0s\", \"1h\", \"1h\"]"), @r#"orgtrail.toml:2:11: `sweeps` is `0s`: it is at least `1s`"#);
     assert_snapshot!(report_on("[poll]", "backfill_since = 2026-01-01T00:00:00Z"), @r#"orgtrail.toml:2:18: `backfill_since` wants a span or a date, such as `"540d"` or `"2026-01-01"`, not a time of day"#);
@@ -425,7 +428,7 @@ fn values_of_the_wrong_kind_or_meaning_say_what_to_write() {
     assert_snapshot!(report_on("[poll]", "colour = \"red\""), @r#"orgtrail.toml:2:1: unknown key `colour` in `[poll]`: there are `backfill_since`, `heartbeat_url_env`, `interval`, `max_interval`, `overlap`, `sweeps`"#);
     assert_snapshot!(report("[[accounts]]\n[[organizations]]\nid = \"a\"\naccounts = []"), @r#"
     2 mistakes in the configuration:
-    orgtrail.toml:1:1: there is no `id` in `[[accounts]]`: add it
+    orgtrail.toml:1:1: `id` is missing in `[[accounts]]`: add it
     orgtrail.toml:4:12: the list of accounts is empty: write `"none"`, `"all"` or their ids
     "#);
 }
@@ -447,7 +450,7 @@ fn the_environment_is_held_to_the_same_rules() {
     ORGTRAIL__HTTP: no key has this variable: it is `ORGTRAIL__TABLE__KEY`, as in `ORGTRAIL__HTTP__LISTEN`, and `[[organizations]]` and `[[accounts]]` are in the file only
     ORGTRAIL__HTTP__AUTH: `auth` is `"tokens"` or `"none"`, not an empty text
     ORGTRAIL__ORGANIZATIONS__ID: no key has this variable: it is `ORGTRAIL__TABLE__KEY`, as in `ORGTRAIL__HTTP__LISTEN`, and `[[organizations]]` and `[[accounts]]` are in the file only
-    ORGTRAIL__POLL__INTERVAL: `max_interval` is `10m`: it is at least `interval`, which is `1h`
+    ORGTRAIL__POLL__INTERVAL: `max_interval` is `10m`: it must be at least `interval`, which is `1h`
     ORGTRAIL__POLL__SWEEPS: `sweeps` wants a list of spans, such as `["15m", "1h"]`, not `1h`
     ORGTRAIL__UPSTREAM__PAGE_SIZE: `page_size` wants a whole number, not `many`
     ORGTRAIL__UPSTREAM__TOKEN_FILE: `token_env` and `token_file` both name a token: keep one of the two
@@ -468,7 +471,7 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         let report = report_on("[upstream]", &line);
         assert!(!report.contains("hunter2"), "{report}");
     }
-    assert_snapshot!(report_on("[upstream]", "token = \"hunter2\""), @r#"orgtrail.toml:2:1: unknown key `token`: a secret has no place in this file, name its environment variable in `token_env` or its file in `token_file`"#);
+    assert_snapshot!(report_on("[upstream]", "token = \"hunter2\""), @r#"orgtrail.toml:2:1: unknown key `token`: secrets are not allowed in this file; name an environment variable in `token_env` or a file in `token_file`"#);
     assert_snapshot!(report_on("[upstream]", &format!("token_env = \"{secret}\"")), @r#"orgtrail.toml:2:13: `token_env` is the name of an environment variable that holds the token, in capitals, digits and `_`, such as `CLOUDFLARE_API_TOKEN`"#);
     assert_snapshot!(report_on("[upstream]", &format!("token_file = \"{secret}\"")), @r#"orgtrail.toml:2:14: `token_file` looks like the token itself: write the path of a file that holds it"#);
 }

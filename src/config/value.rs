@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use chrono::NaiveDate;
 use toml::de::{DeInteger, DeValue};
 
-use super::error::{Finding, Place, Read};
+use super::error::{KeyMistake, Place, Read};
 use crate::wording::quoted;
 
 /// A value that was given for a key.
@@ -53,7 +53,7 @@ impl<'v> Value<'v> {
 
     /// The refusal of this value, with a reason.
     pub(super) fn refuse<T>(&self, message: impl Into<String>) -> Read<T> {
-        Err(vec![Finding {
+        Err(vec![KeyMistake {
             place: self.place.clone(),
             message: message.into(),
         }])

@@ -1,7 +1,7 @@
 //! What a question may cost: its time, looked at in every loop whose length is up to the question or the data, and its memory
 //! for sets of documents.
 //!
-//! A loop that runs out of time ends early. Whoever called it then learns from [`Budget::check`] that what was found is not
+//! A loop that runs out of time ends early. Its caller learns from [`Budget::check`] that the result is not
 //! whole.
 
 use std::cell::Cell;
@@ -24,7 +24,7 @@ const MAX_ALL_BYTES: usize = 256 * 1024 * 1024;
 #[derive(Debug, Clone, Default)]
 pub struct Budget {
     timer: Option<Arc<Timer>>,
-    memory: Memory,
+    memory: MemoryBudget,
 }
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Budget {
 
     /// Time without an end, with other memory.
     #[cfg(test)]
-    pub(super) fn with_memory(memory: Memory) -> Self {
+    pub(super) fn with_memory(memory: MemoryBudget) -> Self {
         Self {
             timer: None,
             memory,
@@ -57,7 +57,7 @@ impl Budget {
     }
 
     /// The memory for sets of documents.
-    pub(super) fn memory(&self) -> &Memory {
+    pub(super) fn memory(&self) -> &MemoryBudget {
         &self.memory
     }
 
@@ -89,7 +89,7 @@ impl Budget {
         }
     }
 
-    /// For whoever works on with what was found: looks at the clock.
+    /// Checks the deadline before further work with the result.
     ///
     /// # Errors
     /// [`EngineError::CutOff`] when there is no time left.
@@ -126,13 +126,13 @@ impl Steps {
 
 /// The memory for the sets of one question. A clone is the same one.
 #[derive(Debug, Clone)]
-pub(super) struct Memory {
+pub(super) struct MemoryBudget {
     used: Arc<AtomicUsize>,
     most: usize,
     used_by_all: Arc<AtomicUsize>,
 }
 
-impl Default for Memory {
+impl Default for MemoryBudget {
     fn default() -> Self {
         Self {
             used: Arc::default(),
@@ -142,7 +142,7 @@ impl Default for Memory {
     }
 }
 
-impl Memory {
+impl MemoryBudget {
     /// For another question; all questions together have a limit of their own.
     fn of_another(&self) -> Self {
         Self {
@@ -189,7 +189,7 @@ impl Memory {
 /// Memory that is used, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Reserved {
-    memory: Memory,
+    memory: MemoryBudget,
     bytes: usize,
 }
 

@@ -6,19 +6,19 @@ use crate::query::QueryError;
 
 /// No memory is left for the sets of documents of a question.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("no memory is left for the documents of a question")]
+#[error("out of memory for the document sets of this question")]
 pub struct OutOfMemory;
 
 /// Why there is no answer, by what the caller can do.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// Tell whoever asked: there is nothing to ask now, and it is tried again.
-    #[error("the search index cannot be opened at the moment")]
+    /// Report to the caller: no index is available now; it is being reopened.
+    #[error("the search index cannot be opened now; try again later")]
     Unavailable,
-    /// Tell whoever asked: a part of the question would take too much.
+    /// Report to the caller: a part of the query would take too much memory.
     #[error(transparent)]
     Question(#[from] QueryError),
-    /// Tell whoever asked: a parameter of the request would take too much.
+    /// Report to the caller: a parameter of the request would take too much memory.
     #[error("{message}")]
     Parameter {
         /// Its name.
@@ -26,12 +26,12 @@ pub enum EngineError {
         /// What is wrong.
         message: String,
     },
-    /// Tell whoever asked: the sets of documents that the question needs would take too much memory.
+    /// Report to the caller: the document sets of this query would take too much memory.
     #[error(
         "the question would take too much memory: ask about a shorter time with `since` and `before`, or with fewer wildcards"
     )]
     TooLarge,
-    /// Tell whoever asked: the question took too long.
+    /// Report to the caller: the query took too long.
     #[error(
         "the question was cut off after {seconds} seconds: ask about a shorter time with `since` and `before`, or for something rarer"
     )]

@@ -1,4 +1,4 @@
-//! Where an answer stands; which answers are wanted, by their order and their stretch of time; and a value that is counted.
+//! The position of an event in an answer, the order and time range of an answer, and a value with its count.
 
 use std::cmp::Ordering;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::position::Seq;
 
-/// One answer: where it stands in time and in the log.
+/// One event of an answer: its time and its place in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hit {
     /// What it is ordered by, in microseconds since 1970.

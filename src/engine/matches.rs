@@ -3,26 +3,26 @@
 use super::error::EngineError;
 use super::hit::ValueCount;
 use super::memory;
-use super::tantivy::Matches as IndexMatches;
+use super::tantivy::IndexMatches;
 use crate::position::Seq;
 
 /// The events that a question means. What is counted of them is of one view.
-pub struct Matches(Kind);
+pub struct Matches(EngineMatches);
 
-enum Kind {
+enum EngineMatches {
     Tantivy(IndexMatches),
-    Memory(memory::Matches),
+    Memory(memory::MemoryMatches),
 }
 
 impl From<IndexMatches> for Matches {
     fn from(matches: IndexMatches) -> Self {
-        Self(Kind::Tantivy(matches))
+        Self(EngineMatches::Tantivy(matches))
     }
 }
 
-impl From<memory::Matches> for Matches {
-    fn from(matches: memory::Matches) -> Self {
-        Self(Kind::Memory(matches))
+impl From<memory::MemoryMatches> for Matches {
+    fn from(matches: memory::MemoryMatches) -> Self {
+        Self(EngineMatches::Memory(matches))
     }
 }
 
@@ -31,8 +31,8 @@ impl Matches {
     #[must_use]
     pub fn count(&self) -> u64 {
         match &self.0 {
-            Kind::Tantivy(matches) => matches.count(),
-            Kind::Memory(matches) => matches.count(),
+            EngineMatches::Tantivy(matches) => matches.count(),
+            EngineMatches::Memory(matches) => matches.count(),
         }
     }
 
@@ -40,8 +40,8 @@ impl Matches {
     #[must_use]
     pub fn places(&self) -> Vec<Seq> {
         match &self.0 {
-            Kind::Tantivy(matches) => matches.places(),
-            Kind::Memory(matches) => matches.places(),
+            EngineMatches::Tantivy(matches) => matches.places(),
+            EngineMatches::Memory(matches) => matches.places(),
         }
     }
 
@@ -49,8 +49,8 @@ impl Matches {
     #[must_use]
     pub fn extent(&self) -> Option<(i64, i64)> {
         match &self.0 {
-            Kind::Tantivy(matches) => matches.extent(),
-            Kind::Memory(matches) => matches.extent(),
+            EngineMatches::Tantivy(matches) => matches.extent(),
+            EngineMatches::Memory(matches) => matches.extent(),
         }
     }
 
@@ -58,8 +58,8 @@ impl Matches {
     #[must_use]
     pub fn histogram(&self, edges: &[i64]) -> Vec<u64> {
         match &self.0 {
-            Kind::Tantivy(matches) => matches.histogram(edges),
-            Kind::Memory(matches) => matches.histogram(edges),
+            EngineMatches::Tantivy(matches) => matches.histogram(edges),
+            EngineMatches::Memory(matches) => matches.histogram(edges),
         }
     }
 
@@ -76,8 +76,8 @@ impl Matches {
         most_terms: Option<u64>,
     ) -> Result<Option<Vec<ValueCount>>, EngineError> {
         match &self.0 {
-            Kind::Tantivy(matches) => matches.values(name, prefix, size, most_terms),
-            Kind::Memory(matches) => matches.values(name, prefix, size).map(Some),
+            EngineMatches::Tantivy(matches) => matches.values(name, prefix, size, most_terms),
+            EngineMatches::Memory(matches) => matches.values(name, prefix, size).map(Some),
         }
     }
 
@@ -88,8 +88,8 @@ impl Matches {
     /// As [`Matches::values`].
     pub fn place_with(&self, name: &str, value: &str) -> Result<Option<Seq>, EngineError> {
         match &self.0 {
-            Kind::Tantivy(matches) => matches.place_with(name, value),
-            Kind::Memory(matches) => Ok(matches.place_with(name, value)),
+            EngineMatches::Tantivy(matches) => matches.place_with(name, value),
+            EngineMatches::Memory(matches) => Ok(matches.place_with(name, value)),
         }
     }
 }

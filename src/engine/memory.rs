@@ -18,18 +18,18 @@ use crate::query::{Entry, Matcher};
 
 /// Events in memory. A clone has the same ones.
 #[derive(Clone, Default)]
-pub struct Memory(Arc<RwLock<Arc<Snapshot>>>);
+pub struct Memory(Arc<RwLock<Arc<MemorySnapshot>>>);
 
 /// An event, with its place.
 #[derive(Clone)]
-struct Held {
+struct MemoryEvent {
     hit: Hit,
     source: Source,
     entry: Arc<Entry>,
     replaced_by: Option<Seq>,
 }
 
-impl Held {
+impl MemoryEvent {
     fn of(event: &AuditEvent) -> Self {
         Self {
             hit: Hit {
@@ -56,21 +56,21 @@ impl Memory {
     /// Adds events, the next ones of the log, each with the revision that it replaces.
     pub fn add_all<'e>(&self, events: impl IntoIterator<Item = (&'e AuditEvent, Option<Seq>)>) {
         let mut shown = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let mut next = Snapshot::clone(&shown);
+        let mut next = MemorySnapshot::clone(&shown);
         for (event, replaces) in events {
             let replaced = next
                 .held
                 .iter_mut()
                 .filter(|held| Some(held.hit.seq) == replaces);
             replaced.for_each(|held| held.replaced_by = Some(event.seq));
-            next.held.push(Held::of(event));
+            next.held.push(MemoryEvent::of(event));
         }
         *shown = Arc::new(next);
     }
 
     /// What can be asked now.
     #[must_use]
-    pub fn snapshot(&self) -> Arc<Snapshot> {
+    pub fn snapshot(&self) -> Arc<MemorySnapshot> {
         let shown = self.0.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&shown)
     }
@@ -78,12 +78,12 @@ impl Memory {
 
 /// The events up to one place.
 #[derive(Clone, Default)]
-pub struct Snapshot {
-    held: Vec<Held>,
+pub struct MemorySnapshot {
+    held: Vec<MemoryEvent>,
     budget: Budget,
 }
 
-impl Snapshot {
+impl MemorySnapshot {
     pub(super) fn budget_until(&self, deadline: Option<Deadline>) -> Budget {
         self.budget.of_another(deadline)
     }
@@ -92,7 +92,7 @@ impl Snapshot {
         self.held.last().map_or(Seq::ZERO, |held| held.hit.seq)
     }
 
-    pub(super) fn matches(&self, ask: &Ask<'_>, upto: Seq) -> Result<Matches, EngineError> {
+    pub(super) fn matches(&self, ask: &Ask<'_>, upto: Seq) -> Result<MemoryMatches, EngineError> {
         let Caller { scope, budget } = ask.caller;
         let query = scope.narrowed(ask.query);
         let matcher = Matcher::of(&query, scope.has_bodies())?;
@@ -110,7 +110,7 @@ impl Snapshot {
             }
         }
         budget.check_time()?;
-        Ok(Matches {
+        Ok(MemoryMatches {
             found,
             caller: ask.caller.clone(),
         })
@@ -165,12 +165,12 @@ impl Snapshot {
 }
 
 /// The events that a question means.
-pub struct Matches {
-    found: Vec<Held>,
+pub struct MemoryMatches {
+    found: Vec<MemoryEvent>,
     caller: Caller,
 }
 
-impl Matches {
+impl MemoryMatches {
     pub(super) fn count(&self) -> u64 {
         self.found.len() as u64
     }
@@ -243,7 +243,7 @@ impl Matches {
         }
     }
 
-    fn first(&self, is_wanted: impl Fn(&Held) -> bool) -> Option<Seq> {
+    fn first(&self, is_wanted: impl Fn(&MemoryEvent) -> bool) -> Option<Seq> {
         let found = self.found.iter().find(|held| is_wanted(held));
         found.map(|held| held.hit.seq)
     }

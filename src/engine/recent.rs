@@ -1,18 +1,19 @@
 //! The newest events as they were indexed, for those who follow: each is held against a question in memory, so that many
 //! tails do not each search the index after every commit.
 //!
-//! Nothing is kept while nobody follows. It does not know which engine the events are in.
+//! Without a follower it keeps nothing. It does not depend on the engine.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::ask::Caller;
 use super::error::EngineError;
 use super::hit::{Hit, Range};
 use crate::position::{Seq, Source};
 use crate::query::{Entry, Matcher};
+use crate::sync::lock;
 
 /// About the most bytes of events that are kept.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -33,12 +34,12 @@ struct Inner {
 /// Events without a hole between them, the oldest first.
 #[derive(Default)]
 struct Newest {
-    events: VecDeque<Arc<Held>>,
+    events: VecDeque<Arc<RecentEvent>>,
     bytes: usize,
 }
 
 /// An event that is kept.
-struct Held {
+struct RecentEvent {
     hit: Hit,
     source: Source,
     entry: Entry,
@@ -73,7 +74,7 @@ impl Recent {
             *self.newest() = Newest::default();
             return;
         };
-        let held = Held {
+        let held = RecentEvent {
             hit,
             source: source.clone(),
             entry,
@@ -124,7 +125,7 @@ impl Recent {
     }
 
     /// The events after one place, up to another; `None` when not all of them are kept.
-    fn between(&self, after: Seq, upto: Seq) -> Option<Vec<Arc<Held>>> {
+    fn between(&self, after: Seq, upto: Seq) -> Option<Vec<Arc<RecentEvent>>> {
         let newest = self.newest();
         let first = newest.events.front()?.hit.seq.0;
         let last = newest.events.back()?.hit.seq;
@@ -142,6 +143,6 @@ impl Recent {
     }
 
     fn newest(&self) -> MutexGuard<'_, Newest> {
-        self.0.newest.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.newest)
     }
 }

@@ -18,33 +18,33 @@ use crate::position::Seq;
 /// Every method that looks for events or names takes whoever asks: what is not in their scope does not exist for the answer, and
 /// it ends with their time.
 #[derive(Clone)]
-pub struct View(Kind);
+pub struct View(EngineView);
 
 #[derive(Clone)]
-enum Kind {
+enum EngineView {
     Tantivy(Arc<Snapshot>),
-    Memory(Arc<memory::Snapshot>),
+    Memory(Arc<memory::MemorySnapshot>),
 }
 
 impl From<Arc<Snapshot>> for View {
     fn from(snapshot: Arc<Snapshot>) -> Self {
-        Self(Kind::Tantivy(snapshot))
+        Self(EngineView::Tantivy(snapshot))
     }
 }
 
-impl From<Arc<memory::Snapshot>> for View {
-    fn from(snapshot: Arc<memory::Snapshot>) -> Self {
-        Self(Kind::Memory(snapshot))
+impl From<Arc<memory::MemorySnapshot>> for View {
+    fn from(snapshot: Arc<memory::MemorySnapshot>) -> Self {
+        Self(EngineView::Memory(snapshot))
     }
 }
 
 impl View {
-    /// Whoever asks one question of this view: what they may see, and by when they need the answer.
+    /// The caller of one question: its scope and its deadline.
     #[must_use]
     pub fn caller(&self, scope: Scope, deadline: Option<Deadline>) -> Caller {
         let budget = match &self.0 {
-            Kind::Tantivy(snapshot) => snapshot.budget_until(deadline),
-            Kind::Memory(snapshot) => snapshot.budget_until(deadline),
+            EngineView::Tantivy(snapshot) => snapshot.budget_until(deadline),
+            EngineView::Memory(snapshot) => snapshot.budget_until(deadline),
         };
         Caller { scope, budget }
     }
@@ -53,8 +53,8 @@ impl View {
     #[must_use]
     pub fn seq(&self) -> Seq {
         match &self.0 {
-            Kind::Tantivy(snapshot) => snapshot.seq(),
-            Kind::Memory(snapshot) => snapshot.seq(),
+            EngineView::Tantivy(snapshot) => snapshot.seq(),
+            EngineView::Memory(snapshot) => snapshot.seq(),
         }
     }
 
@@ -73,11 +73,11 @@ impl View {
     ) -> Result<Vec<Hit>, EngineError> {
         let query = ask.caller.scope.narrowed(ask.query);
         match &self.0 {
-            Kind::Tantivy(snapshot) => {
+            EngineView::Tantivy(snapshot) => {
                 let snapshot = snapshot.of_caller(ask.caller);
                 snapshot.hits(&query, ask.range, order, after, upto, limit)
             }
-            Kind::Memory(snapshot) => {
+            EngineView::Memory(snapshot) => {
                 let found = snapshot.matches(ask, upto)?;
                 Ok(found.hits(order, after, limit))
             }
@@ -96,11 +96,11 @@ impl View {
     ) -> Result<Vec<Seq>, EngineError> {
         let query = ask.caller.scope.narrowed(ask.query);
         match &self.0 {
-            Kind::Tantivy(snapshot) => {
+            EngineView::Tantivy(snapshot) => {
                 let snapshot = snapshot.of_caller(ask.caller);
                 snapshot.arrivals(&query, ask.range, after, limit)
             }
-            Kind::Memory(snapshot) => {
+            EngineView::Memory(snapshot) => {
                 let found = snapshot.matches(ask, self.seq())?;
                 Ok(found.arrivals(after, limit))
             }
@@ -114,8 +114,10 @@ impl View {
     pub fn count(&self, ask: &Ask<'_>) -> Result<u64, EngineError> {
         let query = ask.caller.scope.narrowed(ask.query);
         match &self.0 {
-            Kind::Tantivy(snapshot) => snapshot.of_caller(ask.caller).count(&query, ask.range),
-            Kind::Memory(snapshot) => Ok(snapshot.matches(ask, self.seq())?.count()),
+            EngineView::Tantivy(snapshot) => {
+                snapshot.of_caller(ask.caller).count(&query, ask.range)
+            }
+            EngineView::Memory(snapshot) => Ok(snapshot.matches(ask, self.seq())?.count()),
         }
     }
 
@@ -126,11 +128,11 @@ impl View {
     pub fn matches(&self, ask: &Ask<'_>, upto: Seq) -> Result<Matches, EngineError> {
         let query = ask.caller.scope.narrowed(ask.query);
         match &self.0 {
-            Kind::Tantivy(snapshot) => {
+            EngineView::Tantivy(snapshot) => {
                 let snapshot = snapshot.of_caller(ask.caller);
                 Ok(snapshot.matches(&query, ask.range, upto)?.into())
             }
-            Kind::Memory(snapshot) => Ok(snapshot.matches(ask, upto)?.into()),
+            EngineView::Memory(snapshot) => Ok(snapshot.matches(ask, upto)?.into()),
         }
     }
 
@@ -140,8 +142,8 @@ impl View {
     /// As [`View::hits`].
     pub fn knows_path(&self, path: &str, caller: &Caller) -> Result<bool, EngineError> {
         match &self.0 {
-            Kind::Tantivy(snapshot) => snapshot.of_caller(caller).knows_path(path),
-            Kind::Memory(snapshot) => Ok(snapshot.knows_path(path, caller)),
+            EngineView::Tantivy(snapshot) => snapshot.of_caller(caller).knows_path(path),
+            EngineView::Memory(snapshot) => Ok(snapshot.knows_path(path, caller)),
         }
     }
 
@@ -151,8 +153,8 @@ impl View {
     /// As [`View::hits`].
     pub fn all_paths(&self, caller: &Caller) -> Result<Vec<String>, EngineError> {
         match &self.0 {
-            Kind::Tantivy(snapshot) => snapshot.of_caller(caller).all_paths(),
-            Kind::Memory(snapshot) => Ok(snapshot.all_paths(caller)),
+            EngineView::Tantivy(snapshot) => snapshot.of_caller(caller).all_paths(),
+            EngineView::Memory(snapshot) => Ok(snapshot.all_paths(caller)),
         }
     }
 
@@ -168,8 +170,8 @@ impl View {
         caller: &Caller,
     ) -> Result<Vec<String>, EngineError> {
         match &self.0 {
-            Kind::Tantivy(snapshot) => snapshot.of_caller(caller).paths(prefix, limit),
-            Kind::Memory(snapshot) => Ok(snapshot.paths(prefix, limit, caller)),
+            EngineView::Tantivy(snapshot) => snapshot.of_caller(caller).paths(prefix, limit),
+            EngineView::Memory(snapshot) => Ok(snapshot.paths(prefix, limit, caller)),
         }
     }
 
@@ -182,8 +184,8 @@ impl View {
         hits: impl IntoIterator<Item = Hit> + Clone,
     ) -> Result<HashSet<Seq>, EngineError> {
         match &self.0 {
-            Kind::Tantivy(snapshot) => snapshot.not_indexed(hits),
-            Kind::Memory(_) => Ok(HashSet::new()),
+            EngineView::Tantivy(snapshot) => snapshot.not_indexed(hits),
+            EngineView::Memory(_) => Ok(HashSet::new()),
         }
     }
 }

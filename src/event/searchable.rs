@@ -20,7 +20,7 @@ const MIN_PATH_BYTES: usize = 16 * 1024;
 
 /// What of an entry cannot be searched by its path.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct UnsearchableParts {
     /// How many values are found by their words alone.
     pub values: usize,
     /// Whether a path was cut: see [`json::walk`].
@@ -28,15 +28,15 @@ pub struct LeftOut {
 }
 
 /// As [`json::walk`]; says of each value whether it can be searched by its path.
-pub fn walk<'a>(text: &'a str, mut visit: impl FnMut(&str, Scalar<'a>, bool)) -> LeftOut {
-    let mut room = Room::of(text.len());
+pub fn walk<'a>(text: &'a str, mut visit: impl FnMut(&str, Scalar<'a>, bool)) -> UnsearchableParts {
+    let mut room = PathBudget::of(text.len());
     let mut values = 0;
     let has_cut_paths = json::walk(text, |path, value| {
         let has_room = is_free(path) || room.take(path);
         values += usize::from(!has_room);
         visit(path, value, has_room);
     });
-    LeftOut {
+    UnsearchableParts {
         values,
         has_cut_paths,
     }
@@ -49,7 +49,7 @@ fn is_free(path: &str) -> bool {
 }
 
 /// The room that is left for an entry's paths.
-struct Room {
+struct PathBudget {
     bytes: usize,
     paths: usize,
     whole_bytes: usize,
@@ -58,7 +58,7 @@ struct Room {
     known: Option<HashSet<String>>,
 }
 
-impl Room {
+impl PathBudget {
     fn of(len: usize) -> Self {
         let whole_bytes = len
             .saturating_mul(PATH_BYTES_PER_BYTE)

@@ -1,4 +1,4 @@
-//! Numbers as they stand in JSON and in texts: compared exactly, whatever their length and exponent.
+//! Numbers in JSON and in texts, compared exactly for any length and exponent.
 //!
 //! A text is a number when it is written in plain digits, with a sign and a fraction if it likes: `200`, `0200`, `-1.50`.
 //! What has an exponent is one only where JSON or a person means a number by it: an id such as `12e45` must stay itself.
@@ -14,7 +14,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 use self::point::Point;
-use super::MAX_VALUE_LEN;
+use super::limits::MAX_VALUE_LEN;
 
 /// The most zeros that plain digits may add between a number's own digits and its point.
 const MAX_ZEROS: usize = 40;

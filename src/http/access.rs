@@ -67,7 +67,7 @@ pub(super) struct SignedIn(pub(super) String);
 #[derive(Clone)]
 pub struct Access {
     store: AccessStore,
-    current: Arc<watch::Sender<Current>>,
+    current: Arc<watch::Sender<ReloadableAccess>>,
     /// What proves that the owner of the data directory asks; `None`: nothing does.
     owner: Option<Arc<OwnerSecret>>,
     strangers: Strangers,
@@ -76,7 +76,7 @@ pub struct Access {
 
 /// What can be changed while the service runs. A clone is the same.
 #[derive(Clone)]
-struct Current {
+struct ReloadableAccess {
     settings: Arc<AccessSettings>,
     usage: Usage,
 }
@@ -86,7 +86,7 @@ impl Access {
     #[must_use]
     pub fn new(store: AccessStore, settings: AccessSettings, owner: Option<OwnerSecret>) -> Self {
         Self {
-            current: Arc::new(watch::Sender::new(Current {
+            current: Arc::new(watch::Sender::new(ReloadableAccess {
                 usage: Usage::new(settings.limits),
                 settings: Arc::new(settings),
             })),

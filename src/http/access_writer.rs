@@ -33,13 +33,13 @@ pub(super) struct AccessWriter(Arc<Inner>);
 
 struct Inner {
     store: AccessStore,
-    queue: Mutex<VecDeque<Waiting>>,
+    queue: Mutex<VecDeque<UnwrittenChange>>,
     /// Notified when something is added to the queue.
     added: Notify,
 }
 
 /// One change that is not written yet.
-struct Waiting {
+struct UnwrittenChange {
     change: AccessChange,
     /// Who waits for it; `None`: the request was answered although the disk did not take its line, or nothing waits.
     written: Option<oneshot::Sender<Result<(), Problem>>>,
@@ -59,7 +59,7 @@ impl AccessWriter {
     pub(super) async fn record(&self, entry: AccessEntry) -> Result<AccessLine, Problem> {
         let line = AccessLine::default();
         let (written, outcome) = oneshot::channel();
-        self.push(Waiting {
+        self.push(UnwrittenChange {
             change: AccessChange::Add(entry, line.clone()),
             written: Some(written),
         });
@@ -76,13 +76,13 @@ impl AccessWriter {
             error!("A line of the access log was dropped, because too many wait for the disk.");
             return;
         }
-        self.push(Waiting {
+        self.push(UnwrittenChange {
             change,
             written: None,
         });
     }
 
-    fn push(&self, waiting: Waiting) {
+    fn push(&self, waiting: UnwrittenChange) {
         lock(&self.0.queue).push_back(waiting);
         self.0.added.notify_one();
     }
@@ -133,14 +133,14 @@ impl AccessWriter {
         }
     }
 
-    fn next_batch(&self) -> Vec<Waiting> {
+    fn next_batch(&self) -> Vec<UnwrittenChange> {
         let mut queue = lock(&self.0.queue);
         let n = queue.len().min(MAX_BATCH);
         queue.drain(..n).collect()
     }
 
     /// Puts back what the disk did not take. Requests whose lines have room in memory are answered; the others are refused.
-    fn keep(&self, batch: Vec<Waiting>, error: &StoreError) {
+    fn keep(&self, batch: Vec<UnwrittenChange>, error: &StoreError) {
         let mut queue = lock(&self.0.queue);
         let newer = std::mem::take(&mut *queue);
         let (mut refused, may_pass) = (0_u64, error.may_pass());
@@ -163,7 +163,7 @@ impl AccessWriter {
     }
 }
 
-fn answer_all(batch: Vec<Waiting>) {
+fn answer_all(batch: Vec<UnwrittenChange>) {
     for written in batch.into_iter().filter_map(|waiting| waiting.written) {
         // The request may have been given up meanwhile; its line is written all the same.
         drop(written.send(Ok(())));

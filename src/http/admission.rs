@@ -151,7 +151,7 @@ impl AppState {
         let waiting = self.limits.waiting;
         let work = async {
             let permit = self.questions.acquire(&principal()).await;
-            let turn = Turn::of(Permit::Fair(permit));
+            let turn = Turn::of(HeldPermit::Fair(permit));
             let answer = self
                 .work(turn.clone(), Some(&self.long_questions), question)
                 .await;
@@ -188,7 +188,7 @@ impl AppState {
     ) -> Result<T, Problem> {
         let permit = Arc::clone(turns).acquire_owned().await;
         // The semaphore is never closed.
-        let turn = Turn::of(Permit::Plain(permit.map_err(|_| Problem::internal())?));
+        let turn = Turn::of(HeldPermit::Plain(permit.map_err(|_| Problem::internal())?));
         let waiting = self.limits.waiting;
         tokio::time::timeout(waiting, self.work(turn, None, piece))
             .await
@@ -226,7 +226,7 @@ impl AppState {
                 () = tokio::time::sleep(self.limits.quick) => {}
             }
             if let Ok(long) = Arc::clone(long_turns).try_acquire_owned() {
-                turn.give_for(Permit::Plain(long));
+                turn.give_for(HeldPermit::Plain(long));
                 break;
             }
             if self.questions.is_exhausted() {
@@ -239,21 +239,21 @@ impl AppState {
 
 /// A turn, shared by the work and by the request that waits for it.
 #[derive(Clone)]
-struct Turn(Arc<Mutex<Permit>>);
+struct Turn(Arc<Mutex<HeldPermit>>);
 
 /// What a turn is held by. It is returned when it is dropped.
-enum Permit {
+enum HeldPermit {
     Fair(#[expect(dead_code, reason = "held")] FairPermit),
     Plain(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit),
 }
 
 impl Turn {
-    fn of(permit: Permit) -> Self {
+    fn of(permit: HeldPermit) -> Self {
         Self(Arc::new(Mutex::new(permit)))
     }
 
     /// Gives the turn to the next in the row, having another instead.
-    fn give_for(&self, other: Permit) {
+    fn give_for(&self, other: HeldPermit) {
         let previous = std::mem::replace(&mut *lock(&self.0), other);
         drop(previous);
     }

@@ -7,20 +7,20 @@ use chrono::{DateTime, Utc};
 
 /// How much may be taken: `burst` at once, and `per_second` afterwards.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rate {
+pub(super) struct FillRate {
     pub(super) burst: f64,
     pub(super) per_second: f64,
 }
 
 /// One bucket. It fills evenly.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bucket {
+pub(super) struct TokenBucket {
     left: f64,
     at: DateTime<Utc>,
 }
 
-impl Bucket {
-    pub(super) fn full(rate: Rate, now: DateTime<Utc>) -> Self {
+impl TokenBucket {
+    pub(super) fn full(rate: FillRate, now: DateTime<Utc>) -> Self {
         Self {
             left: rate.burst,
             at: now,
@@ -28,7 +28,7 @@ impl Bucket {
     }
 
     /// Takes one. Fails with the seconds after which there is one again.
-    pub(super) fn take(&mut self, rate: Rate, now: DateTime<Utc>) -> Result<(), i64> {
+    pub(super) fn take(&mut self, rate: FillRate, now: DateTime<Utc>) -> Result<(), i64> {
         self.fill(rate, now);
         if self.left < 1.0 {
             let seconds = (1.0 - self.left) / rate.per_second;
@@ -38,7 +38,7 @@ impl Bucket {
         Ok(())
     }
 
-    fn fill(&mut self, rate: Rate, now: DateTime<Utc>) {
+    fn fill(&mut self, rate: FillRate, now: DateTime<Utc>) {
         let passed = (now - self.at).as_seconds_f64().max(0.0);
         self.left = (self.left + passed * rate.per_second).min(rate.burst);
         self.at = now;
@@ -48,14 +48,14 @@ impl Bucket {
 /// A bucket for each key, at most so many. When the table is full of buckets in use, further keys share one bucket.
 #[derive(Debug)]
 pub(super) struct Buckets<K> {
-    rate: Rate,
+    rate: FillRate,
     most: usize,
-    buckets: HashMap<K, Bucket>,
-    shared: Option<Bucket>,
+    buckets: HashMap<K, TokenBucket>,
+    shared: Option<TokenBucket>,
 }
 
 impl<K: Eq + Hash> Buckets<K> {
-    pub(super) fn new(rate: Rate, most: usize) -> Self {
+    pub(super) fn new(rate: FillRate, most: usize) -> Self {
         Self {
             rate,
             most,
@@ -73,8 +73,11 @@ impl<K: Eq + Hash> Buckets<K> {
         let has_room = self.buckets.len() < self.most;
         let bucket = match self.buckets.get_mut(&key) {
             Some(bucket) => bucket,
-            None if has_room => self.buckets.entry(key).or_insert(Bucket::full(rate, now)),
-            None => self.shared.get_or_insert(Bucket::full(rate, now)),
+            None if has_room => self
+                .buckets
+                .entry(key)
+                .or_insert(TokenBucket::full(rate, now)),
+            None => self.shared.get_or_insert(TokenBucket::full(rate, now)),
         };
         bucket.take(rate, now)
     }
@@ -96,7 +99,7 @@ mod tests {
     use super::*;
     use crate::clock::from_micros;
 
-    const RATE: Rate = Rate {
+    const RATE: FillRate = FillRate {
         burst: 2.0,
         per_second: 0.5,
     };

@@ -34,7 +34,7 @@ use crate::sync::lock;
 
 /// The times after which a connection is closed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Timeouts {
+pub(super) struct ConnectionTimeouts {
     /// For receiving the head of a request, from the end of the answer before it; so it closes idle connections, too.
     pub(super) request_header: Duration,
     /// For a write during which the client reads nothing.
@@ -57,7 +57,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 pub(super) async fn answer(
     listener: TcpListener,
     router: Router,
-    (timeouts, most): (Timeouts, usize),
+    (timeouts, most): (ConnectionTimeouts, usize),
     panics: Panics,
     stop: CancellationToken,
     cut: CancellationToken,
@@ -129,7 +129,7 @@ async fn answer_one(
     connection: Connection<TcpStream>,
     router: Router,
     client: Arc<Client>,
-    timeouts: Timeouts,
+    timeouts: ConnectionTimeouts,
     stop: CancellationToken,
 ) {
     let mut protocol = http1::Builder::new();

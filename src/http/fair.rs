@@ -13,9 +13,9 @@ use crate::sync::lock;
 
 /// The permits. A clone shares them.
 #[derive(Clone)]
-pub(super) struct FairPermits(Arc<Mutex<State>>);
+pub(super) struct FairPermits(Arc<Mutex<FairState>>);
 
-struct State {
+struct FairState {
     free: usize,
     /// How many permits each principal has; only those that have some.
     taken: HashMap<Arc<str>, usize>,
@@ -37,7 +37,7 @@ pub(super) struct FairPermit {
 impl FairPermits {
     /// `n` permits.
     pub(super) fn new(n: usize) -> Self {
-        Self(Arc::new(Mutex::new(State {
+        Self(Arc::new(Mutex::new(FairState {
             free: n,
             taken: HashMap::new(),
             waiting: VecDeque::new(),
@@ -68,7 +68,7 @@ impl FairPermits {
         lock(&self.0).free == 0
     }
 
-    fn grant(&self, state: &mut State, principal: Arc<str>) -> FairPermit {
+    fn grant(&self, state: &mut FairState, principal: Arc<str>) -> FairPermit {
         state.free -= 1;
         *state.taken.entry(Arc::clone(&principal)).or_default() += 1;
         FairPermit {
@@ -101,7 +101,7 @@ impl FairPermits {
     }
 }
 
-impl State {
+impl FairState {
     /// Removes the waiter that gets the next permit from the queue.
     fn next_waiter(&mut self) -> Option<Waiter> {
         let taken = |waiter: &Waiter| self.taken.get(&waiter.principal).copied().unwrap_or(0);

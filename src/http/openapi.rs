@@ -8,14 +8,17 @@ mod html;
 mod members;
 mod page;
 mod parameter;
+mod read;
 mod refusals;
 mod route;
+mod sample;
 mod schemas;
 mod serve;
+mod shared;
 
 use serde_json::{Map, Value, json};
 
-pub(super) use self::group::Group;
+pub(super) use self::group::RouteGroup;
 pub(super) use self::parameter::{Parameter, ParameterKind, header, path, query};
 pub(super) use self::route::Route;
 use self::schemas::Schemas;
@@ -29,7 +32,7 @@ Times are RFC 3339 in UTC. A member that has no value is `null`. Members may be 
 A parameter that a route of `/v1` does not know is an error; under `/client/v4` it is ignored, as Cloudflare does.";
 
 /// The OpenAPI document of all groups.
-fn document(groups: Vec<(Group, Vec<Route>)>) -> Value {
+fn document(groups: Vec<(RouteGroup, Vec<Route>)>) -> Value {
     let answers: Value = serde_json::from_str(ANSWERS).unwrap_or_default();
     let mut schemas = Schemas::default();
     refusals::add_schemas(&mut schemas);

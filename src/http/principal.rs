@@ -10,7 +10,9 @@ use chrono::{DateTime, Utc};
 use tracing::debug;
 
 use super::problem::Problem;
-use crate::access::{ApiToken, Grant, Identity, Permission, Permissions, SecretHash, SessionKey};
+use crate::access::{
+    AccessIdentity, ApiToken, Grant, Permission, Permissions, SecretHash, SessionKey,
+};
 use crate::engine::Scope;
 use crate::owner::{OwnerSecret, USER_HEADER, system_principal};
 use crate::store::{AccessStore, StoreError, TokenRow};
@@ -37,7 +39,7 @@ struct Inner {
     /// The session that it sent.
     session: Option<SecretHash>,
     /// Who is signed in at Cloudflare Access.
-    identity: Option<Identity>,
+    identity: Option<AccessIdentity>,
     /// Whether it may take only so much at a time.
     is_limited: bool,
 }
@@ -79,7 +81,7 @@ impl Principal {
     }
 
     /// Who is signed in at Cloudflare Access, and what they may do; `None`: nothing.
-    pub(super) fn of_identity(identity: Identity, grant: Option<Grant>) -> Self {
+    pub(super) fn of_identity(identity: AccessIdentity, grant: Option<Grant>) -> Self {
         let nothing = Grant {
             permissions: Permissions::default(),
             ..Grant::everything()
@@ -146,7 +148,7 @@ impl Principal {
     }
 
     /// Who is signed in at Cloudflare Access.
-    pub(super) fn identity(&self) -> Option<&Identity> {
+    pub(super) fn identity(&self) -> Option<&AccessIdentity> {
         self.0.identity.as_ref()
     }
 

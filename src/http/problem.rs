@@ -45,7 +45,7 @@ pub(super) const NO_ROUTE: &str = "urn:orgtrail:problem:no-route";
 
 /// What an answer tells of a problem, for those who give it another form.
 #[derive(Debug, Clone)]
-pub(super) struct Told {
+pub(super) struct ProblemParts {
     pub(super) kind: &'static str,
     pub(super) detail: String,
 }
@@ -467,7 +467,7 @@ impl IntoResponse for Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         let mut response = (self.status, [content_type], body).into_response();
-        response.extensions_mut().insert(Told {
+        response.extensions_mut().insert(ProblemParts {
             kind: self.kind,
             detail: self.detail,
         });

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::bucket::{Bucket, Buckets, Rate};
+use super::bucket::{Buckets, FillRate, TokenBucket};
 use super::fair::{FairPermit, FairPermits};
 use crate::store::AccessEntry;
 use crate::sync::lock;
@@ -18,19 +18,19 @@ use crate::sync::lock;
 pub(super) const NOBODY: &str = "nobody";
 
 /// How many requests one address may send without a valid credential.
-const OF_ONE_ADDRESS: Rate = Rate {
+const OF_ONE_ADDRESS: FillRate = FillRate {
     burst: 60.0,
     per_second: 1.0,
 };
 
 /// How many such requests all addresses may send together.
-const OF_ALL: Rate = Rate {
+const OF_ALL: FillRate = FillRate {
     burst: 2_000.0,
     per_second: 500.0,
 };
 
 /// How often a token may begin a session.
-const SIGN_INS_OF_ONE_TOKEN: Rate = Rate {
+const SIGN_INS_OF_ONE_TOKEN: FillRate = FillRate {
     burst: 30.0,
     per_second: 0.5,
 };
@@ -57,13 +57,13 @@ const MAX_PARAMETERS_LEN: usize = 256;
 /// What is known of requests without a valid credential. A clone is the same.
 #[derive(Clone)]
 pub(super) struct Strangers {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<StrangersState>>,
     lookups: FairPermits,
 }
 
-struct State {
+struct StrangersState {
     addresses: Buckets<IpAddr>,
-    all: Option<Bucket>,
+    all: Option<TokenBucket>,
     sign_ins: Buckets<String>,
     known: HashSet<[u8; 32]>,
     repeated: HashMap<(Option<IpAddr>, Option<u16>), Repeated>,
@@ -79,7 +79,7 @@ struct Repeated {
 
 impl Strangers {
     pub(super) fn new() -> Self {
-        let state = State {
+        let state = StrangersState {
             addresses: Buckets::new(OF_ONE_ADDRESS, MAX_REMEMBERED),
             all: None,
             sign_ins: Buckets::new(SIGN_INS_OF_ONE_TOKEN, MAX_REMEMBERED),
@@ -106,7 +106,7 @@ impl Strangers {
         let address = network(address);
         // The address first: one that is over its limit takes nothing from the others.
         state.addresses.take(address, now)?;
-        let all = state.all.get_or_insert(Bucket::full(OF_ALL, now));
+        let all = state.all.get_or_insert(TokenBucket::full(OF_ALL, now));
         all.take(OF_ALL, now)
     }
 

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 use flate2::read::MultiGzDecoder;
 use zstd::stream::read::Decoder as ZstdDecoder;
 
-use super::scan::{Scan, Step};
+use super::scan::{JsonScanner, ScanStep};
 
 /// The longest line, in bytes: as long as the largest page that is read from upstream.
 pub(super) const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
@@ -22,13 +22,13 @@ const MAX_SPARE_BYTES: usize = 1024 * 1024;
 /// A frame that needs more memory than this is refused.
 const MAX_ZSTD_WINDOW_LOG: u32 = 27;
 
-/// How many bytes may stand before the list of a page.
+/// The most bytes before the list of a page.
 const MAX_BEFORE_LIST: usize = 64 * 1024;
 
 /// The members that hold a page's entries: of the API, and of `/v1/events`.
 const LISTS: [&str; 2] = ["result", "events"];
 
-/// The members that may stand before them.
+/// The members that may come before them.
 const BEFORE_LIST: [&str; 4] = ["success", "errors", "messages", "result_info"];
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -75,14 +75,14 @@ pub(super) struct Lines<R> {
     passed: u64,
     /// Up to here records are looked for line by line, because a longer one turned out to be broken here.
     lines_until: u64,
-    list: Option<List>,
+    list: Option<JsonListReader>,
     /// Why reading failed, while there is something to give before.
     failed: Option<io::Error>,
 }
 
 /// A list that is being read.
 #[derive(Clone, Copy)]
-struct List {
+struct JsonListReader {
     /// Whether the list is a member of an object, which goes on behind it.
     is_member: bool,
     is_first: bool,
@@ -106,7 +106,7 @@ pub(super) enum Line<'a> {
 }
 
 /// How far a value reaches.
-enum Reach {
+enum ValueEnd {
     /// So many bytes from where it was looked for.
     Whole(usize),
     /// It is broken after so many bytes.
@@ -163,20 +163,20 @@ impl<R: Read> Lines<R> {
                 continue;
             };
             let line = match found {
-                Found::Bytes(start, end) => Line::Bytes(&self.held[start..end]),
-                Found::TooLong => Line::TooLong,
-                Found::NoComma => Line::NoComma,
+                ListPosition::Bytes(start, end) => Line::Bytes(&self.held[start..end]),
+                ListPosition::TooLong => Line::TooLong,
+                ListPosition::NoComma => Line::NoComma,
             };
             return Ok(Some(Record { number, line }));
         }
     }
 
     /// A record at the beginning of a line; `None` when a list begins there.
-    fn record(&mut self) -> io::Result<Option<(u64, Found)>> {
+    fn record(&mut self) -> io::Result<Option<(u64, ListPosition)>> {
         if self.passed + self.at as u64 >= self.lines_until {
             if let Some((len, is_member)) = self.list_start()? {
                 self.pass(len);
-                self.list = Some(List {
+                self.list = Some(JsonListReader {
                     is_member,
                     is_first: true,
                 });
@@ -220,7 +220,7 @@ impl<R: Read> Lines<R> {
                 let begins = self.look(value)? == Some(b'[');
                 return Ok(begins.then_some((value + 1, true)));
             }
-            let Reach::Whole(len) = self.reach(value, MAX_BEFORE_LIST)? else {
+            let ValueEnd::Whole(len) = self.reach(value, MAX_BEFORE_LIST)? else {
                 return Ok(None);
             };
             let comma = self.skip_space(value + len, true)?;
@@ -233,18 +233,18 @@ impl<R: Read> Lines<R> {
     }
 
     /// An object that spans lines. One on a line of its own is left to [`Self::plain_line`].
-    fn long_value(&mut self) -> io::Result<Option<(u64, Found)>> {
+    fn long_value(&mut self) -> io::Result<Option<(u64, ListPosition)>> {
         let start = self.skip_space(0, false)?;
         if self.look(start)? != Some(b'{') {
             return Ok(None);
         }
         let len = match self.reach(start, MAX_LINE_BYTES)? {
-            Reach::Whole(len) => len,
-            Reach::Broken(len) => {
+            ValueEnd::Whole(len) => len,
+            ValueEnd::Broken(len) => {
                 self.lines_until = self.passed + (self.at + start + len) as u64;
                 return Ok(None);
             }
-            Reach::Cut | Reach::TooLong => {
+            ValueEnd::Cut | ValueEnd::TooLong => {
                 self.lines_until = self.passed + self.held.len() as u64;
                 return Ok(None);
             }
@@ -261,10 +261,10 @@ impl<R: Read> Lines<R> {
         };
         let (from, number) = (self.at, self.line);
         self.pass(next);
-        Ok(Some((number, Found::Bytes(from, from + end))))
+        Ok(Some((number, ListPosition::Bytes(from, from + end))))
     }
 
-    fn plain_line(&mut self) -> io::Result<(u64, Found)> {
+    fn plain_line(&mut self) -> io::Result<(u64, ListPosition)> {
         let (from, number) = (self.at, self.line);
         let mut len = 0;
         loop {
@@ -277,7 +277,7 @@ impl<R: Read> Lines<R> {
             len += rest.len();
             if len > MAX_LINE_BYTES {
                 self.skip_line()?;
-                return Ok((number, Found::TooLong));
+                return Ok((number, ListPosition::TooLong));
             }
             if !self.fill()? {
                 self.pass(len);
@@ -285,9 +285,9 @@ impl<R: Read> Lines<R> {
             }
         }
         if len > MAX_LINE_BYTES {
-            return Ok((number, Found::TooLong));
+            return Ok((number, ListPosition::TooLong));
         }
-        Ok((number, Found::Bytes(from, from + len)))
+        Ok((number, ListPosition::Bytes(from, from + len)))
     }
 
     /// Passes what is left of a line without holding it.
@@ -306,7 +306,7 @@ impl<R: Read> Lines<R> {
     }
 
     /// The next element of a list; `None` at its end.
-    fn element(&mut self, list: List) -> io::Result<Option<(u64, Found)>> {
+    fn element(&mut self, list: JsonListReader) -> io::Result<Option<(u64, ListPosition)>> {
         self.pass_space()?;
         let mut next = self.look(0)?;
         if next == Some(b']') {
@@ -320,7 +320,7 @@ impl<R: Read> Lines<R> {
         if !list.is_first {
             if next.is_some_and(|byte| byte != b',') {
                 self.list = None;
-                return Ok(Some((self.line, Found::NoComma)));
+                return Ok(Some((self.line, ListPosition::NoComma)));
             }
             self.pass(usize::from(next.is_some()));
             self.pass_space()?;
@@ -329,22 +329,22 @@ impl<R: Read> Lines<R> {
         if next.is_none() {
             return Err(cut());
         }
-        self.list = Some(List {
+        self.list = Some(JsonListReader {
             is_first: false,
             ..list
         });
         let (from, number) = (self.at, self.line);
         match self.reach(0, MAX_LINE_BYTES)? {
-            Reach::Whole(len) => {
+            ValueEnd::Whole(len) => {
                 self.pass(len);
-                Ok(Some((number, Found::Bytes(from, from + len))))
+                Ok(Some((number, ListPosition::Bytes(from, from + len))))
             }
-            Reach::Cut => Err(cut()),
-            Reach::TooLong => {
-                self.pass_value(Scan::new())?;
-                Ok(Some((number, Found::TooLong)))
+            ValueEnd::Cut => Err(cut()),
+            ValueEnd::TooLong => {
+                self.pass_value(JsonScanner::new())?;
+                Ok(Some((number, ListPosition::TooLong)))
             }
-            Reach::Broken(len) => {
+            ValueEnd::Broken(len) => {
                 self.list = None;
                 self.lines_until = self.passed + (self.at + len) as u64;
                 self.plain_line().map(Some)
@@ -354,21 +354,21 @@ impl<R: Read> Lines<R> {
 
     /// Passes the members of an object behind its list, and its end.
     fn pass_members(&mut self) -> io::Result<()> {
-        self.pass_value(Scan::after_member())
+        self.pass_value(JsonScanner::after_member())
     }
 
     /// Passes a value without holding it.
-    fn pass_value(&mut self, mut scan: Scan) -> io::Result<()> {
+    fn pass_value(&mut self, mut scan: JsonScanner) -> io::Result<()> {
         loop {
             while let Some(byte) = self.held.get(self.at) {
                 match scan.feed(*byte) {
-                    Step::More => self.pass(1),
-                    Step::Done => {
+                    ScanStep::More => self.pass(1),
+                    ScanStep::Done => {
                         self.pass(1);
                         return Ok(());
                     }
-                    Step::DoneBefore => return Ok(()),
-                    Step::Broken => {
+                    ScanStep::DoneBefore => return Ok(()),
+                    ScanStep::Broken => {
                         let message = "the list's page is not JSON behind the list";
                         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
                     }
@@ -381,23 +381,23 @@ impl<R: Read> Lines<R> {
     }
 
     /// How far the value reaches that begins `at` bytes from here.
-    fn reach(&mut self, at: usize, most: usize) -> io::Result<Reach> {
-        let mut scan = Scan::new();
+    fn reach(&mut self, at: usize, most: usize) -> io::Result<ValueEnd> {
+        let mut scan = JsonScanner::new();
         let mut len = 0;
         loop {
             for byte in &self.held[(self.at + at + len).min(self.held.len())..] {
                 match scan.feed(*byte) {
-                    Step::More => len += 1,
-                    Step::Done => return Ok(Reach::Whole(len + 1)),
-                    Step::DoneBefore => return Ok(Reach::Whole(len)),
-                    Step::Broken => return Ok(Reach::Broken(len)),
+                    ScanStep::More => len += 1,
+                    ScanStep::Done => return Ok(ValueEnd::Whole(len + 1)),
+                    ScanStep::DoneBefore => return Ok(ValueEnd::Whole(len)),
+                    ScanStep::Broken => return Ok(ValueEnd::Broken(len)),
                 }
             }
             if len > most {
-                return Ok(Reach::TooLong);
+                return Ok(ValueEnd::TooLong);
             }
             if !self.fill()? {
-                return Ok(Reach::Cut);
+                return Ok(ValueEnd::Cut);
             }
         }
     }
@@ -479,7 +479,7 @@ impl<R: Read> Lines<R> {
 }
 
 /// What was found, by its places in what is held.
-enum Found {
+enum ListPosition {
     Bytes(usize, usize),
     TooLong,
     NoComma,
@@ -491,242 +491,4 @@ fn cut() -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    use flate2::Compression;
-    use flate2::write::GzEncoder;
-
-    use super::*;
-
-    fn gzip(text: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(text).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    fn zstd(text: &[u8]) -> Vec<u8> {
-        zstd::encode_all(text, 1).unwrap()
-    }
-
-    /// The lines up to the end or a break, which comes as `Err`.
-    fn lines(input: &[u8]) -> Vec<Result<String, String>> {
-        let mut lines = Lines::new(decompressed(input).unwrap());
-        let mut found = Vec::new();
-        loop {
-            match lines.next() {
-                Ok(Some(Record {
-                    line: Line::Bytes(line),
-                    ..
-                })) => {
-                    found.push(Ok(String::from_utf8_lossy(line).into_owned()));
-                }
-                Ok(Some(Record { line, .. })) => found.push(Ok(format!("{line:?}"))),
-                Ok(None) => return found,
-                Err(error) => {
-                    found.push(Err(error.to_string()));
-                    return found;
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn lines_are_the_same_however_they_are_packed() {
-        let text = "\u{feff}a\n\nb\u{feff}\r\nlast".as_bytes();
-        let expect = ["a", "", "b\u{feff}\r", "last"].map(|line| Ok(line.to_owned()));
-        assert_eq!(lines(text), expect);
-        assert_eq!(lines(&gzip(text)), expect);
-        assert_eq!(lines(&zstd(text)), expect);
-        // Files put one behind the other, and a frame to be skipped before one.
-        let (start, end) = text.split_at(5);
-        assert_eq!(lines(&[gzip(start), gzip(end)].concat()), expect);
-        assert_eq!(lines(&[zstd(start), zstd(end)].concat()), expect);
-        let skipped = [0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 9, 9];
-        assert_eq!(lines(&[skipped.as_slice(), &zstd(text)].concat()), expect);
-        assert_eq!(lines(b""), []);
-        assert_eq!(lines(b"\n"), [Ok(String::new())]);
-    }
-
-    #[test]
-    fn what_was_cut_off_gives_its_whole_lines_and_an_error() {
-        let mut rng = fastrand::Rng::with_seed(1);
-        let text: String = (0..20_000)
-            .map(|n| format!("{n} {}\n", rng.u64(..)))
-            .collect();
-        for packed in [gzip(text.as_bytes()), zstd(text.as_bytes())] {
-            let mut found = lines(&packed[..packed.len() / 2]);
-            assert!(found.pop().unwrap().is_err());
-            assert!(found.len() > 1_000, "{}", found.len());
-            let whole = text.lines().map(|line| Ok(line.to_owned()));
-            assert!(
-                found
-                    .into_iter()
-                    .zip(whole)
-                    .all(|(found, whole)| found == whole)
-            );
-        }
-    }
-
-    #[test]
-    fn a_line_that_is_too_long_is_skipped_without_being_held() {
-        let input = b"a\n"
-            .chain(io::repeat(b'x').take(2 * MAX_LINE_BYTES as u64))
-            .chain(b"\nb".as_slice());
-        let mut lines = Lines::new(BufReader::new(input));
-        let mut next = |expect: Option<(u64, Line<'_>)>| {
-            let found = lines.next().unwrap();
-            assert_eq!(found, expect.map(|(number, line)| Record { number, line }));
-            assert!(lines.held.capacity() <= MAX_LINE_BYTES + 2 * MAX_SPARE_BYTES);
-        };
-        next(Some((1, Line::Bytes(b"a"))));
-        next(Some((2, Line::TooLong)));
-        next(Some((3, Line::Bytes(b"b"))));
-        next(None);
-        assert!(lines.held.capacity() <= MAX_SPARE_BYTES);
-    }
-
-    /// What is found, with the number of the line where it begins; blank lines are left out.
-    fn records(input: &str) -> Vec<(u64, String)> {
-        let mut lines = Lines::new(input.as_bytes());
-        let mut found = Vec::new();
-        loop {
-            match lines.next() {
-                Ok(Some(Record {
-                    number,
-                    line: Line::Bytes(line),
-                })) => {
-                    let text = String::from_utf8_lossy(line).trim().to_owned();
-                    found.extend((!text.is_empty()).then_some((number, text)));
-                }
-                Ok(Some(Record { number, line })) => found.push((number, format!("{line:?}"))),
-                Ok(None) => return found,
-                Err(error) => {
-                    found.push((lines.number(), error.to_string()));
-                    return found;
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_entries_of_a_saved_page_are_found_however_it_is_printed() {
-        let a = r#"{"id":"a","t":"]}\"{["}"#;
-        let b = r#"{"id":"b"}"#;
-        let page = format!(
-            r#"{{"success":true,"errors":[],"messages":[],"result":[{a},{b}],"result_info":{{"count":"2"}}}}"#
-        );
-        let ours = format!(r#"{{"events":[{a},{b}],"next_cursor":null}}"#);
-        let texts = [
-            page.clone(),
-            format!("{page}\n{page}\n"),
-            format!(
-                "{{\n  \"success\": true,\n  \"result\": [\n    {a},\n\n    {b}\n  ],\n  \"x\": [{{}}]\n}}\n"
-            ),
-            format!("\u{feff}  {{ \"result\"\n:\r\n[ {a} , {b} ] }}\n\n"),
-            format!("[\n{a},\n{b}\n]\n"),
-            ours,
-            // As `jq '.result[]'` prints them.
-            format!("{}\n{}\n", a.replace(":", ": \n"), b.replace(":", ":\n"))
-                .replace(": \n", ":\n"),
-            format!("{page}\n{a}\n{b}\n"),
-        ];
-        for text in texts {
-            let found = records(&text);
-            let ids = found.iter().map(|(_, record)| {
-                serde_json::from_str::<serde_json::Value>(record).unwrap()["id"].clone()
-            });
-            let ids: Vec<_> = ids.collect();
-            let times = ids.len() / 2;
-            assert!(
-                times > 0 && ids == ["a", "b"].repeat(times),
-                "{text}: {found:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_broken_is_one_bad_record_and_the_next_line_begins_anew() {
-        let check = |text: &str, expect: &[(u64, &str)]| {
-            let expect: Vec<_> = expect
-                .iter()
-                .map(|(n, text)| (*n, (*text).to_owned()))
-                .collect();
-            assert_eq!(records(text), expect, "{text}");
-        };
-        check(
-            "{\"a\":1\n{\"b\":2}\n",
-            &[(1, "{\"a\":1"), (2, "{\"b\":2}")],
-        );
-        check(
-            "{\"a\":\n{\"b\":2}\n{\"c\":3}\n",
-            &[(1, "{\"a\":"), (2, "{\"b\":2}"), (3, "{\"c\":3}")],
-        );
-        check(
-            "{\"a\":\"x\n{\"b\":2}",
-            &[(1, "{\"a\":\"x"), (2, "{\"b\":2}")],
-        );
-        check("{\"a\":[\n{\"b\":2}", &[(1, "{\"a\":["), (2, "{\"b\":2}")]);
-        check(
-            "{\"b\":2} x\nid,time\n",
-            &[(1, "{\"b\":2} x"), (2, "id,time")],
-        );
-        check(
-            "[{\"b\":2}\n{\"c\":3}\n",
-            &[(1, "{\"b\":2}"), (2, "NoComma"), (2, "{\"c\":3}")],
-        );
-        check(
-            "{\"result\":[{\"b\":2},\n{\"c\" 3}\n{\"d\":4}\n",
-            &[(1, "{\"b\":2}"), (2, "{\"c\" 3}"), (3, "{\"d\":4}")],
-        );
-        check("{\"result\":null}\n", &[(1, "{\"result\":null}")]);
-        let cut = "the file ends in the middle of a list";
-        check(
-            "{\"result\":[{\"b\":2},\n{\"c\"",
-            &[(1, "{\"b\":2}"), (2, cut)],
-        );
-        check("{\"result\":[{\"b\":2}]", &[(1, "{\"b\":2}"), (1, cut)]);
-    }
-
-    #[test]
-    fn a_page_that_is_longer_than_memory_is_read_element_by_element() {
-        let element = format!("{{\"id\":\"{}\"}},", "x".repeat(100_000));
-        let times = 2_000;
-        let input = b"{\"result\":["
-            .chain(io::Cursor::new(element.repeat(times)))
-            .chain(b"{}],\"result_info\":{}}\n".as_slice());
-        let mut lines = Lines::new(input);
-        let (mut found, mut most) = (0, 0);
-        while let Some(record) = lines.next().unwrap() {
-            found += usize::from(
-                matches!(record.line, Line::Bytes(bytes) if !bytes.trim_ascii().is_empty()),
-            );
-            most = most.max(lines.held.capacity());
-        }
-        assert_eq!(found, times + 1);
-        assert!(most <= 2 * MAX_SPARE_BYTES, "{most}");
-    }
-
-    #[test]
-    fn an_element_that_is_too_long_is_skipped_without_being_held() {
-        let input = b"[{\"a\":\""
-            .chain(io::repeat(b'x').take(2 * MAX_LINE_BYTES as u64))
-            .chain(b"\"},\n{\"b\":2}]".as_slice());
-        let mut lines = Lines::new(input);
-        assert_eq!(
-            lines.next().unwrap(),
-            Some(Record {
-                number: 1,
-                line: Line::TooLong
-            })
-        );
-        assert_eq!(
-            lines.next().unwrap(),
-            Some(Record {
-                number: 2,
-                line: Line::Bytes(b"{\"b\":2}")
-            })
-        );
-        assert_eq!(lines.next().unwrap(), None);
-    }
-}
+mod tests;

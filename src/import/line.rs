@@ -37,10 +37,10 @@ pub(super) fn read(line: &[u8], fallback: Option<&Source>) -> Result<Option<Impo
         return Ok(None);
     }
     let body: &RawValue = serde_json::from_str(text).map_err(|error| not_json(&error))?;
-    let kept = match Kind::of(text)? {
-        Kind::Entry => entry(body.to_owned(), None, fallback),
-        Kind::Event => event(text, fallback),
-        Kind::Logpush => logpush(text, fallback),
+    let kept = match LineForm::of(text)? {
+        LineForm::Entry => entry(body.to_owned(), None, fallback),
+        LineForm::Event => event(text, fallback),
+        LineForm::Logpush => logpush(text, fallback),
     };
     kept.map(Some)
 }
@@ -57,13 +57,13 @@ fn not_json(error: &serde_json::Error) -> String {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum LineForm {
     Entry,
     Event,
     Logpush,
 }
 
-impl Kind {
+impl LineForm {
     fn of(text: &str) -> Result<Self, String> {
         if !text.starts_with('{') {
             return Err("a JSON value, but not an object".into());

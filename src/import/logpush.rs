@@ -1,8 +1,8 @@
-//! A line of Logpush's dataset `audit_logs_v2`, as the API's entry that it stands for. Pure.
+//! Converts a line of Logpush's dataset `audit_logs_v2` to an entry of the API.
 //!
 //! Each value is copied as it is written, to the place where the API has it. Only two are respelled: the time, which a job
 //! may write in five ways, becomes RFC 3339; and the token's details become `actor.token_id` and `actor.token_name`.
-//! Whatever has no place in an entry stands under `logpush`, as written, beside the dataset's name: that is how such an
+//! What has no place in an entry is put under `logpush`, as written, beside the dataset's name: that is how such an
 //! entry is told from one that the API sent.
 //!
 //! It does not know where lines come from, nor whether an entry is held.
@@ -20,7 +20,7 @@ const DATASET: &str = "audit_logs_v2";
 /// The member of an entry that only lines of Logpush have.
 pub(super) const MARK: &str = "logpush";
 
-/// The section of an entry, the name in it, and the member of the line. A section's rows stand together.
+/// The section of an entry, the name in it, and the member of the line. The rows of a section are adjacent.
 const PLACES: [(&str, &str, &str); 24] = [
     ("", "id", "AuditLogID"),
     ("account", "id", "AccountID"),
@@ -100,7 +100,7 @@ pub(super) fn is_marked(mark: &str) -> bool {
     last(mark, "dataset").and_then(json::text).as_deref() == Some(DATASET)
 }
 
-/// The entry that a line stands for. Of duplicate members the last counts. A line that is no object gives an entry with
+/// The entry of a line. Of duplicate members the last counts. A line that is no object gives an entry with
 /// nothing but its mark.
 pub(super) fn entry(line: &str) -> String {
     let values = values(line);
@@ -125,36 +125,36 @@ fn values(line: &str) -> [Option<Cow<'_, str>>; PLACES.len()] {
     for (name, value) in json::members(line) {
         for (at, (_, inner, _)) in PLACES.iter().enumerate().filter(|(_, row)| row.2 == name) {
             values[at] = match row_kind(&name) {
-                Kind::Time => Some(match time(value) {
+                ColumnKind::Time => Some(match time(value) {
                     Some(time) => Cow::Owned(quoted(&rfc3339(time))),
                     None => Cow::Borrowed(value),
                 }),
-                Kind::Token => last(value, &inner["token_".len()..]).map(Cow::Borrowed),
-                Kind::AsItIs => Some(Cow::Borrowed(value)),
+                ColumnKind::Token => last(value, &inner["token_".len()..]).map(Cow::Borrowed),
+                ColumnKind::AsItIs => Some(Cow::Borrowed(value)),
             };
         }
     }
     values
 }
 
-enum Kind {
+enum ColumnKind {
     AsItIs,
     Time,
     Token,
 }
 
-fn row_kind(member: &str) -> Kind {
+fn row_kind(member: &str) -> ColumnKind {
     match member {
-        TIME => Kind::Time,
-        TOKEN => Kind::Token,
-        _ => Kind::AsItIs,
+        TIME => ColumnKind::Time,
+        TOKEN => ColumnKind::Token,
+        _ => ColumnKind::AsItIs,
     }
 }
 
 /// Whether all that a member says is in the entry already.
 fn has_its_place(name: &str, value: &str) -> bool {
     match row_kind(name) {
-        Kind::Token => {
+        ColumnKind::Token => {
             let is_object = value.starts_with('{');
             let said = |name: &str| name == "id" || name == "name";
             (is_object && json::members(value).all(|(name, _)| said(&name)))

@@ -6,7 +6,7 @@ const MAX_OPEN: usize = 1_000_000;
 
 /// What a byte did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum ScanStep {
     /// The value goes on.
     More,
     /// The value ends with this byte.
@@ -36,13 +36,13 @@ enum Expect {
 
 /// A value that is being read.
 #[derive(Debug)]
-pub(super) struct Scan {
+pub(super) struct JsonScanner {
     /// The closing bracket of each open one.
     open: Vec<u8>,
     expect: Expect,
 }
 
-impl Scan {
+impl JsonScanner {
     /// At the beginning of a value.
     pub(super) fn new() -> Self {
         Self {
@@ -59,18 +59,20 @@ impl Scan {
         }
     }
 
-    pub(super) fn feed(&mut self, byte: u8) -> Step {
+    pub(super) fn feed(&mut self, byte: u8) -> ScanStep {
         match self.expect {
             Expect::Text { is_key, is_escaped } => return self.text(byte, is_key, is_escaped),
             Expect::Literal => match byte {
-                b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.' => return Step::More,
-                _ if self.open.is_empty() => return Step::DoneBefore,
+                b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.' => {
+                    return ScanStep::More;
+                }
+                _ if self.open.is_empty() => return ScanStep::DoneBefore,
                 _ => self.expect = Expect::CommaOrEnd,
             },
             _ => {}
         }
         if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
-            return Step::More;
+            return ScanStep::More;
         }
         match (self.expect, byte) {
             (Expect::Value | Expect::ValueOrEnd, b'{') => self.begin(b'}', Expect::KeyOrEnd),
@@ -97,16 +99,16 @@ impl Scan {
                 self.open.pop();
                 self.ended()
             }
-            _ => Step::Broken,
+            _ => ScanStep::Broken,
         }
     }
 
-    fn text(&mut self, byte: u8, is_key: bool, is_escaped: bool) -> Step {
+    fn text(&mut self, byte: u8, is_key: bool, is_escaped: bool) -> ScanStep {
         match byte {
             b'"' if !is_escaped && is_key => self.then(Expect::Colon),
             b'"' if !is_escaped => self.ended(),
             // No line ends inside a string.
-            b'\n' => Step::Broken,
+            b'\n' => ScanStep::Broken,
             _ => self.then(Expect::Text {
                 is_key,
                 is_escaped: byte == b'\\' && !is_escaped,
@@ -114,22 +116,22 @@ impl Scan {
         }
     }
 
-    fn then(&mut self, expect: Expect) -> Step {
+    fn then(&mut self, expect: Expect) -> ScanStep {
         self.expect = expect;
-        Step::More
+        ScanStep::More
     }
 
-    fn begin(&mut self, end: u8, expect: Expect) -> Step {
+    fn begin(&mut self, end: u8, expect: Expect) -> ScanStep {
         if self.open.len() >= MAX_OPEN {
-            return Step::Broken;
+            return ScanStep::Broken;
         }
         self.open.push(end);
         self.then(expect)
     }
 
-    fn ended(&mut self) -> Step {
+    fn ended(&mut self) -> ScanStep {
         if self.open.is_empty() {
-            return Step::Done;
+            return ScanStep::Done;
         }
         self.then(Expect::CommaOrEnd)
     }
@@ -143,13 +145,13 @@ mod tests {
 
     /// How long the value is with which a text begins; `None` when it is broken or does not end.
     fn len(text: &str) -> Option<usize> {
-        let mut scan = Scan::new();
+        let mut scan = JsonScanner::new();
         for (at, byte) in text.bytes().enumerate() {
             match scan.feed(byte) {
-                Step::More => {}
-                Step::Done => return Some(at + 1),
-                Step::DoneBefore => return Some(at),
-                Step::Broken => return None,
+                ScanStep::More => {}
+                ScanStep::Done => return Some(at + 1),
+                ScanStep::DoneBefore => return Some(at),
+                ScanStep::Broken => return None,
             }
         }
         None

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Sealed, profile, slack};
+use super::sealed::{Sealed, profile, slack};
 use crate::invariant;
 
 /// Complete stretches are merged within so much of a source's time.
@@ -51,7 +51,7 @@ fn claims_no_more(parts: &[Sealed], merged: &[Sealed]) -> bool {
     })
 }
 
-/// Whether two neighbours may speak with one voice.
+/// Whether two neighbours can be merged into one claim.
 fn are_alike(left: &Sealed, right: &Sealed, sweeps: &[TimeDelta]) -> bool {
     if left.window.before != right.window.since || left.kind != right.kind {
         return false;

@@ -42,7 +42,7 @@ impl AutomataRoom {
         self.taken.get()
     }
 
-    /// An automaton of the regular expression that stands at `at` in the question.
+    /// An automaton of the regular expression at position `at` of the question.
     ///
     /// # Errors
     /// [`QueryError`] when it would take too much memory.
@@ -137,29 +137,29 @@ impl Automaton {
     }
 
     /// The state before a text, for who walks by itself.
-    pub(crate) fn begin(&self) -> State {
-        State(self.start)
+    pub(crate) fn begin(&self) -> AutomatonState {
+        AutomatonState(self.start)
     }
 
     /// The state after another byte.
-    pub(crate) fn after(&self, state: State, byte: u8) -> State {
-        State(self.dfa.next_state(state.0, byte))
+    pub(crate) fn after(&self, state: AutomatonState, byte: u8) -> AutomatonState {
+        AutomatonState(self.dfa.next_state(state.0, byte))
     }
 
     /// Whether nothing can match any more.
-    pub(crate) fn is_dead(&self, state: State) -> bool {
+    pub(crate) fn is_dead(&self, state: AutomatonState) -> bool {
         self.dfa.is_dead_state(state.0)
     }
 
     /// Whether a text that ends in this state matches.
-    pub(crate) fn is_end(&self, state: State) -> bool {
+    pub(crate) fn is_end(&self, state: AutomatonState) -> bool {
         self.dfa.is_match_state(self.dfa.next_eoi_state(state.0))
     }
 }
 
-/// Where an automaton stands in a text.
+/// The state of an automaton.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct State(StateID);
+pub(crate) struct AutomatonState(StateID);
 
 /// The letter whose lower case is two characters, and these. All others an expression compares in both letter cases by itself.
 const LONG_LETTER: char = 'İ';

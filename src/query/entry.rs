@@ -1,6 +1,6 @@
 //! One event's values, laid out so that a question can be held against them.
 //!
-//! Values stand here as they are compared: folded, in their normal form, and cut where they are very long. It does not know
+//! Values are stored as they are compared: folded, normalized, and cut where they are very long. It does not know
 //! where they come from.
 
 use super::words;

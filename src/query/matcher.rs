@@ -1,4 +1,4 @@
-//! A question held against one event in memory: what it means, in one place. Tails and rules ask it, and whoever checks what an
+//! Matches a question against one event in memory. It defines what a question means. Tails use it, and so does the check of what an
 //! index found.
 
 use std::collections::HashSet;
@@ -81,18 +81,18 @@ enum Test {
     /// It has one of these values at a path.
     OneOf(Path, HashSet<String>),
     /// A value at a path is as wanted.
-    Value(Path, Wanted),
+    Value(Path, ValuePattern),
     /// Below a key, or at it, there is a value that is as wanted.
-    Below(&'static str, Wanted),
+    Below(&'static str, ValuePattern),
     /// Words side by side in one text.
-    Words(Vec<Wanted>),
+    Words(Vec<ValuePattern>),
     /// No later revision has replaced it.
     Latest,
 }
 
 /// What a value or a word has to be.
 #[derive(Clone)]
-enum Wanted {
+enum ValuePattern {
     Text(String),
     Number(Number),
     Glob(Glob),
@@ -131,8 +131,9 @@ impl Test {
             Self::Words(wanted) => entry.texts(has_bodies).any(|words| {
                 words.windows(wanted.len()).any(|run| {
                     let mut pairs = wanted.iter().zip(run);
-                    let is =
-                        |(wanted, word): (&Wanted, &String)| wanted.is(word, words::MAX_TERM_LEN);
+                    let is = |(wanted, word): (&ValuePattern, &String)| {
+                        wanted.is(word, words::MAX_TERM_LEN)
+                    };
                     !is_over() && pairs.all(is)
                 })
             }),
@@ -141,7 +142,7 @@ impl Test {
     }
 }
 
-impl Wanted {
+impl ValuePattern {
     /// Whether a term is as wanted, of whose text `kept_len` bytes are kept at most.
     fn is(&self, term: &str, kept_len: usize) -> bool {
         let text = words::kept_text(term, kept_len);
@@ -184,7 +185,7 @@ impl Making {
             }
             Query::Within { path, interval, .. } => {
                 let test = ValueTest::within(interval);
-                Test::Value(Path::of(path), Wanted::Passes(test))
+                Test::Value(Path::of(path), ValuePattern::Passes(test))
             }
             Query::Exists { path, .. } => Test::Exists(Path::of(path)),
             Query::OneOf { path, values } => {
@@ -208,7 +209,7 @@ impl Making {
             return Ok(whole);
         }
         let word = Arc::new(self.automata.of_pattern(pattern, at)?);
-        let by_word = Wanted::Passes(ValueTest::AnyWord(word));
+        let by_word = ValuePattern::Passes(ValueTest::AnyWord(word));
         Ok(Test::Any(vec![whole, Test::Value(Path::of(path), by_word)]))
     }
 
@@ -223,17 +224,17 @@ impl Making {
         Ok(Test::Any(ways))
     }
 
-    fn regex(&self, regex: &str, at: usize) -> Result<Wanted, QueryError> {
+    fn regex(&self, regex: &str, at: usize) -> Result<ValuePattern, QueryError> {
         let automaton = self.automata.of_regex(regex, at)?;
-        Ok(Wanted::Automaton(Arc::new(automaton)))
+        Ok(ValuePattern::Automaton(Arc::new(automaton)))
     }
 
-    fn pattern(&self, pattern: &Pattern, at: usize) -> Result<Wanted, QueryError> {
+    fn pattern(&self, pattern: &Pattern, at: usize) -> Result<ValuePattern, QueryError> {
         if let Some(glob) = Glob::of(pattern) {
-            return Ok(Wanted::Glob(glob));
+            return Ok(ValuePattern::Glob(glob));
         }
         let automaton = self.automata.of_pattern(pattern, at)?;
-        Ok(Wanted::Automaton(Arc::new(automaton)))
+        Ok(ValuePattern::Automaton(Arc::new(automaton)))
     }
 }
 
@@ -242,7 +243,7 @@ fn words_of(text: &str) -> Test {
     let found = words::of(text);
     match found.is_empty() {
         true => Test::Any(Vec::new()),
-        false => Test::Words(found.into_iter().map(Wanted::Text).collect()),
+        false => Test::Words(found.into_iter().map(ValuePattern::Text).collect()),
     }
 }
 
@@ -259,7 +260,7 @@ fn equals(name: &str, value: &str) -> Test {
         // One that is very long is found by the hash of its one spelling.
         let spelled = words::shortened_value(number.to_string());
         ways.push(Test::Has(path.clone(), spelled));
-        ways.push(Test::Value(path, Wanted::Number(number)));
+        ways.push(Test::Value(path, ValuePattern::Number(number)));
     }
     Test::Any(ways)
 }
@@ -267,7 +268,7 @@ fn equals(name: &str, value: &str) -> Test {
 /// A field of text has this value, or it has words side by side in one.
 fn contains(path: &str, text: &str) -> Test {
     let words = words::of(&folded(text)).into();
-    let by_words = Wanted::Passes(ValueTest::Words(words));
+    let by_words = ValuePattern::Passes(ValueTest::Words(words));
     Test::Any(vec![
         equals(path, text),
         Test::Value(Path::of(path), by_words),
@@ -282,15 +283,15 @@ fn in_part(part: Part, text: &str) -> Test {
     });
     let mut ways: Vec<Test> = fields.collect();
     if let Some(above) = part.name() {
-        let value = Wanted::Text(words::shortened_value(folded(text)));
+        let value = ValuePattern::Text(words::shortened_value(folded(text)));
         ways.push(Test::Below(above, value));
         if let Some(listed) = words::listed_value(text) {
-            ways.push(Test::Below(above, Wanted::Text(listed)));
+            ways.push(Test::Below(above, ValuePattern::Text(listed)));
         }
         if let Some(number) = Number::with_exponent(text) {
             let spelled = words::shortened_value(number.to_string());
-            ways.push(Test::Below(above, Wanted::Text(spelled)));
-            ways.push(Test::Below(above, Wanted::Number(number)));
+            ways.push(Test::Below(above, ValuePattern::Text(spelled)));
+            ways.push(Test::Below(above, ValuePattern::Number(number)));
         }
     }
     Test::Any(ways)

@@ -63,7 +63,7 @@ pub(super) struct Moment {
 
 /// A unit of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
+enum TimeUnit {
     Second,
     Minute,
     Hour,
@@ -115,11 +115,13 @@ impl Moment {
     }
 
     /// The whole unit that begins at `start`. Where its midnight is skipped, it ends at the next one all the same.
-    fn whole(start: DateTime<Utc>, unit: Unit, zone: Tz) -> Option<Self> {
+    fn whole(start: DateTime<Utc>, unit: TimeUnit, zone: Tz) -> Option<Self> {
         let next = unit.step(start, 1, zone)?;
         let end = match unit {
-            Unit::Second | Unit::Minute | Unit::Hour => next,
-            Unit::Day | Unit::Week | Unit::Month | Unit::Year => unit.start(next, zone)?,
+            TimeUnit::Second | TimeUnit::Minute | TimeUnit::Hour => next,
+            TimeUnit::Day | TimeUnit::Week | TimeUnit::Month | TimeUnit::Year => {
+                unit.start(next, zone)?
+            }
         };
         Self::between(start, end)
     }
@@ -136,7 +138,7 @@ impl Moment {
             steps = &steps[sign.len_utf8()..];
             let n_digits = steps.bytes().take_while(u8::is_ascii_digit).count();
             let (digits, rest) = steps.split_at(n_digits);
-            let unit = Unit::of(rest.chars().next()?)?;
+            let unit = TimeUnit::of(rest.chars().next()?)?;
             steps = &rest[1..];
             match (sign, digits) {
                 ('/', "") => {
@@ -161,7 +163,7 @@ impl Moment {
     }
 }
 
-impl Unit {
+impl TimeUnit {
     fn of(letter: char) -> Option<Self> {
         Some(match letter {
             's' => Self::Second,

@@ -5,7 +5,7 @@ mod text;
 use super::moment::When;
 use super::pattern::Pattern;
 use super::tree::{Query, QueryError};
-use super::value::{End, Name, is_mark_or_joiner};
+use super::value::{Name, WrittenEnd, is_mark_or_joiner};
 use crate::wording::quoted;
 
 /// The longest question that is read, in bytes.
@@ -17,7 +17,7 @@ const MAX_TERMS: usize = 256;
 /// The most of them that may have wildcards, be expressions or ranges: each costs a look through a dictionary.
 const MAX_PATTERNS: usize = 64;
 
-/// How deep groups may stand in groups.
+/// The deepest nesting of groups.
 const MAX_DEPTH: usize = 50;
 
 /// Reads a question, asked when `when` says.
@@ -91,7 +91,7 @@ impl Reader {
         }
     }
 
-    /// Takes an operator that is a word, if it stands here by itself.
+    /// Takes an operator that is a word, if the next word is it.
     fn take_word(&mut self, word: &str) -> bool {
         let after = self.at + word.len();
         let is_alone = self
@@ -105,7 +105,7 @@ impl Reader {
         is_here
     }
 
-    /// Takes an operator that is made of signs, if it stands here.
+    /// Takes an operator made of signs, if it comes next.
     fn take_sign(&mut self, sign: &str) -> bool {
         let is_here = self.starts_with(sign);
         if is_here {
@@ -135,7 +135,7 @@ impl Reader {
         Ok(Query::and(parts))
     }
 
-    /// Whether what stands here belongs to a line above.
+    /// Whether what comes next belongs to a line above.
     fn ends_all(&mut self) -> bool {
         let start = self.at;
         let is_or = self.take_word("OR") || self.take_sign("||");
@@ -190,7 +190,7 @@ impl Reader {
         }
     }
 
-    /// Complains if an operator or the end stands where something to look for should.
+    /// Fails if an operator or the end comes where a term should.
     fn expect_operand(&mut self) -> Result<(), QueryError> {
         let start = self.at;
         for operator in ["AND", "OR"] {
@@ -347,7 +347,7 @@ impl Reader {
         name.between(lower, upper, start, self.when)
     }
 
-    fn end_of_range(&mut self, start: usize) -> Result<End, QueryError> {
+    fn end_of_range(&mut self, start: usize) -> Result<WrittenEnd, QueryError> {
         self.skip_space();
         let at = self.at;
         let pattern = self.text_until(|c| c.is_whitespace() || matches!(c, ']' | '}'))?;
@@ -366,14 +366,14 @@ impl Reader {
         self.skip_space();
         let at = self.at;
         let pattern = self.text()?;
-        let bound = End {
+        let bound = WrittenEnd {
             is_included,
             ..end(&pattern, at, self.has_quotes(at))?
         };
         if bound.text.is_none() {
             return Err(QueryError::new(at, "a comparison needs a value"));
         }
-        let open = End::open(start);
+        let open = WrittenEnd::open(start);
         match is_lower {
             true => name.between(bound, open, start, self.when),
             false => name.between(open, bound, start, self.when),
@@ -435,13 +435,13 @@ impl Reader {
     }
 }
 
-fn end(pattern: &Pattern, at: usize, is_quoted: bool) -> Result<End, QueryError> {
+fn end(pattern: &Pattern, at: usize, is_quoted: bool) -> Result<WrittenEnd, QueryError> {
     let text = match pattern.as_text() {
         Some(text) => Some(text.to_owned()),
         None if pattern.is_anything() => None,
         None => return Err(QueryError::new(at, "the end of a range has no wildcards")),
     };
-    Ok(End {
+    Ok(WrittenEnd {
         text,
         at,
         is_included: true,

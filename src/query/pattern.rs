@@ -21,13 +21,13 @@ pub enum Piece {
 }
 
 impl Pattern {
-    /// Its pieces: texts and stars never stand beside their like.
+    /// Its pieces: two texts, or two stars, are never adjacent.
     #[must_use]
     pub fn pieces(&self) -> &[Piece] {
         &self.0
     }
 
-    /// Adds a character that stands for itself.
+    /// Adds a literal character.
     pub(super) fn push_char(&mut self, c: char) {
         match self.0.last_mut() {
             Some(Piece::Text(text)) => text.push(c),
@@ -42,7 +42,7 @@ impl Pattern {
         }
     }
 
-    /// Whether nothing stands in it.
+    /// Whether it is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -11,10 +11,10 @@ use crate::field::{self, Kind, folded, has_words};
 /// What a value of one field has to be.
 pub struct ValueTester {
     kind: Kind,
-    wanted: Vec<Wanted>,
+    wanted: Vec<TestedValue>,
 }
 
-enum Wanted {
+enum TestedValue {
     Text(String),
     Automaton(Arc<Automaton>),
     Passes(ValueTest),
@@ -32,26 +32,28 @@ impl ValueTester {
         let automata = AutomataRoom::default();
         let wanted = match leaf {
             Query::Equals { value, .. } if value.is_empty() => Vec::new(),
-            Query::Equals { value, .. } => vec![Wanted::Text(field::normal(kind, value))],
+            Query::Equals { value, .. } => vec![TestedValue::Text(field::normal(kind, value))],
             Query::Contains { text, .. } => vec![
-                Wanted::Text(field::normal(kind, text)),
-                Wanted::Passes(ValueTest::Words(words::of(&folded(text)).into())),
+                TestedValue::Text(field::normal(kind, text)),
+                TestedValue::Passes(ValueTest::Words(words::of(&folded(text)).into())),
             ],
             Query::Like { pattern, at, .. } => {
                 let pattern = Arc::new(automata.of_pattern(pattern, *at)?);
-                let mut wanted = vec![Wanted::Automaton(pattern.clone())];
+                let mut wanted = vec![TestedValue::Automaton(pattern.clone())];
                 if has_words(path) {
-                    wanted.push(Wanted::Passes(ValueTest::AnyWord(pattern)));
+                    wanted.push(TestedValue::Passes(ValueTest::AnyWord(pattern)));
                 }
                 wanted
             }
             Query::Matches { regex, at, .. } => {
-                vec![Wanted::Automaton(Arc::new(automata.of_regex(regex, *at)?))]
+                vec![TestedValue::Automaton(Arc::new(
+                    automata.of_regex(regex, *at)?,
+                ))]
             }
             Query::Within { interval, .. } => {
-                vec![Wanted::Passes(ValueTest::within(interval))]
+                vec![TestedValue::Passes(ValueTest::within(interval))]
             }
-            Query::Exists { .. } => vec![Wanted::Passes(ValueTest::Any)],
+            Query::Exists { .. } => vec![TestedValue::Passes(ValueTest::Any)],
             _ => Vec::new(),
         };
         Ok(Self { kind, wanted })
@@ -65,9 +67,9 @@ impl ValueTester {
         let kept = words::kept_text(&term, words::MAX_VALUE_LEN);
         let is_cut = kept.len() < term.len();
         self.wanted.iter().any(|wanted| match wanted {
-            Wanted::Text(text) => *text == value,
-            Wanted::Automaton(automaton) => automaton.matches(kept),
-            Wanted::Passes(test) => test.passes(kept, is_cut),
+            TestedValue::Text(text) => *text == value,
+            TestedValue::Automaton(automaton) => automaton.matches(kept),
+            TestedValue::Passes(test) => test.passes(kept, is_cut),
         })
     }
 }

@@ -8,7 +8,7 @@ use crate::field::Part;
 
 /// A question about one entry: yes or no.
 ///
-/// `at`, where a node has it, is where in the question its name or text stands, in characters: for errors.
+/// `at`, where a node has it, is the position of its name or text in the question, in characters: for errors.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Query {
     /// Yes.
@@ -19,7 +19,7 @@ pub enum Query {
     Or(Vec<Self>),
     /// It says no.
     Not(Box<Self>),
-    /// The text's words stand side by side in one value. Of a part of the entry: some value of the part is the text, or the
+    /// The text's words are adjacent in one value. Of a part of the entry: some value of the part is the text, or the
     /// text's words are side by side in a value of a field that has words.
     Words {
         /// Where to look.

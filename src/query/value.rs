@@ -12,7 +12,7 @@ use crate::field::{self, Kind, Number, Origin, TWO_FACTOR, folded};
 use crate::position::Source;
 use crate::wording::quoted;
 
-/// A field's name, and where it stands.
+/// A field's name and its position in the question.
 #[derive(Debug, Clone)]
 pub(super) struct Name {
     pub(super) path: String,
@@ -21,7 +21,7 @@ pub(super) struct Name {
 
 /// An end of a range as it was written.
 #[derive(Debug, Clone)]
-pub(super) struct End {
+pub(super) struct WrittenEnd {
     /// `None` for `*`.
     pub(super) text: Option<String>,
     pub(super) at: usize,
@@ -30,7 +30,7 @@ pub(super) struct End {
     pub(super) is_quoted: bool,
 }
 
-impl End {
+impl WrittenEnd {
     /// No end.
     pub(super) fn open(at: usize) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl Name {
         field::has_words(&self.path)
     }
 
-    /// The field is as this text, which stands at `value_at`, or looks like it; in quotes it is the whole value.
+    /// The field equals this text, or matches it as a pattern; in quotes the text is the whole value. `value_at` is its position.
     pub(super) fn is(
         &self,
         pattern: Pattern,
@@ -151,11 +151,11 @@ impl Name {
         Ok(self.within(interval))
     }
 
-    /// The field is between two ends of a range that stands at `range_at`.
+    /// The field is between the two ends of the range at position `range_at`.
     pub(super) fn between(
         &self,
-        lower: End,
-        upper: End,
+        lower: WrittenEnd,
+        upper: WrittenEnd,
         range_at: usize,
         when: When,
     ) -> Result<Query, QueryError> {
@@ -244,7 +244,7 @@ fn is_one_word(text: &str) -> bool {
     })
 }
 
-/// What stands between the letters of `don't`.
+/// A character inside a word, such as the apostrophe of `don't`.
 const APOSTROPHES: [char; 2] = ['\'', '’'];
 
 /// Characters that join words to one identifier, as `_` does; they are no part of a written word.
@@ -327,8 +327,12 @@ fn time(since_us: Option<i64>, before_us: Option<i64>) -> Interval {
     }
 }
 
-fn time_interval(lower: &End, upper: &End, when: When) -> Result<Interval, QueryError> {
-    let moment = |end: &End| -> Result<Option<Moment>, QueryError> {
+fn time_interval(
+    lower: &WrittenEnd,
+    upper: &WrittenEnd,
+    when: When,
+) -> Result<Interval, QueryError> {
+    let moment = |end: &WrittenEnd| -> Result<Option<Moment>, QueryError> {
         let Some(text) = &end.text else {
             return Ok(None);
         };
@@ -405,8 +409,8 @@ fn addresses(is_v4: bool, first: u128, last: u128) -> Interval {
     }
 }
 
-fn address_interval(lower: &End, upper: &End) -> Result<Interval, QueryError> {
-    let address = |end: &End| -> Result<Option<IpAddr>, QueryError> {
+fn address_interval(lower: &WrittenEnd, upper: &WrittenEnd) -> Result<Interval, QueryError> {
+    let address = |end: &WrittenEnd| -> Result<Option<IpAddr>, QueryError> {
         let Some(text) = &end.text else {
             return Ok(None);
         };
@@ -443,7 +447,7 @@ fn address_interval(lower: &End, upper: &End) -> Result<Interval, QueryError> {
     Ok(addresses(is_v4, first, last))
 }
 
-fn bound(end: End, kind: Kind, when: When) -> Result<Bound, QueryError> {
+fn bound(end: WrittenEnd, kind: Kind, when: When) -> Result<Bound, QueryError> {
     let Some(text) = end.text else {
         return Ok(Bound::Open);
     };

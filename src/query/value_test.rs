@@ -1,4 +1,4 @@
-//! What one value has to be, as it stands in an index: folded, and cut where it is very long.
+//! A test of one value in its indexed form: folded, and cut where it is very long.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What a word is: the one rule by which texts are cut up, both when they are indexed and when they are asked for.
 //!
-//! A word is a run of letters and digits of any script, in lower case; a text and its lower case have the same words. A UUID is one word, wherever it stands, so that an
+//! A word is a run of letters and digits of any script, in lower case; a text and its lower case have the same words. A UUID is always one word, so that an
 //! id is found whole; so is any long run. A word too long to be typed is known by its beginning and its hash.
 
 use std::fmt::Write as _;
@@ -49,7 +49,7 @@ pub(crate) fn is_opaque(value: &str) -> bool {
         || (bytes.len() == UUID_LEN && starts_with_uuid(bytes))
 }
 
-/// A word as it stands in the index: itself, or, when it is very long, its beginning and its hash.
+/// A word in its indexed form: itself, or, when it is very long, its beginning and its hash.
 fn shortened(word: String) -> String {
     if word.len() <= MAX_TERM_LEN {
         return word;
@@ -57,7 +57,7 @@ fn shortened(word: String) -> String {
     with_hash(cut(&word, MAX_TERM_LEN), &word)
 }
 
-/// A value or a path as it stands in the index: itself, or, when it is very long, its beginning and its hash.
+/// A value or a path in its indexed form: itself, or, when it is very long, its beginning and its hash.
 pub(crate) fn shortened_value(value: String) -> String {
     if value.len() <= MAX_VALUE_LEN {
         return value;
@@ -115,7 +115,7 @@ pub(crate) fn listed_value(value: &str) -> Option<String> {
     (is_hash && is_cut).then_some(value)
 }
 
-/// The one spelling of the number that a value of a path is, as it stands in the index; `None` if it is spelled so, or is no number.
+/// The indexed spelling of a value that is a number; `None` if the value has that spelling already, or is no number.
 pub(crate) fn one_spelling(value: &str) -> Option<String> {
     let first = value.as_bytes().first()?;
     let may_be_number = first.is_ascii_digit() || matches!(first, b'+' | b'-');

@@ -30,7 +30,7 @@ use crate::event::AuditEvent;
 use crate::position::{Seq, rfc3339};
 use orgtrail_cloudflare::json;
 
-pub(super) use self::leaves::Clock;
+pub(super) use self::leaves::TimeCheck;
 
 /// The most differences in one diff.
 pub const MAX_DIFFERENCES: usize = 1_000;
@@ -194,7 +194,7 @@ struct Told {
 }
 
 impl Told {
-    fn read(event: &AuditEvent, clock: Clock<'_>) -> Result<Self, SearchError> {
+    fn read(event: &AuditEvent, clock: TimeCheck<'_>) -> Result<Self, SearchError> {
         let entry = event.entry.get();
         let effect = effect_of(entry);
         let mut own = [const { None }; 3];
@@ -245,7 +245,7 @@ impl States {
     pub(super) fn take(
         &mut self,
         event: &AuditEvent,
-        clock: Clock<'_>,
+        clock: TimeCheck<'_>,
     ) -> Result<Diff, SearchError> {
         let told = Told::read(event, clock)?;
         let is_same = |(id, _): &(Option<String>, Told)| id.is_some() && *id == event.id;
@@ -268,7 +268,7 @@ impl States {
     }
 
     /// Goes through the recent events again, and tells what the one at that place changed.
-    fn replay(&mut self, place: usize, clock: Clock<'_>) -> Result<Diff, SearchError> {
+    fn replay(&mut self, place: usize, clock: TimeCheck<'_>) -> Result<Diff, SearchError> {
         let mut diff = Diff::empty(Basis::Request);
         let mut now = self.before.clone();
         for (at, (_, told)) in self.recent.iter().enumerate() {
@@ -284,7 +284,7 @@ impl States {
     }
 
     /// Keeps no more recent events than may be kept, and the last one in any case.
-    fn forget(&mut self, clock: Clock<'_>) -> Result<(), SearchError> {
+    fn forget(&mut self, clock: TimeCheck<'_>) -> Result<(), SearchError> {
         let mut n_bytes: usize = self.recent.iter().map(|(_, told)| told.bytes()).sum();
         while self.recent.len() > 1
             && (self.recent.len() > MAX_RECENT || n_bytes > MAX_RECENT_BYTES)
@@ -301,7 +301,7 @@ impl States {
 
 impl State {
     /// What is known after an event.
-    fn after(&self, told: &Told, clock: Clock<'_>) -> Result<Self, SearchError> {
+    fn after(&self, told: &Told, clock: TimeCheck<'_>) -> Result<Self, SearchError> {
         let mut after = self.clone();
         match told.effect {
             Effect::Nothing => return Ok(after),
@@ -335,7 +335,7 @@ impl State {
     }
 
     /// What an event changed, after which that is known.
-    fn diff(&self, told: &Told, after: &Self, clock: Clock<'_>) -> Result<Diff, SearchError> {
+    fn diff(&self, told: &Told, after: &Self, clock: TimeCheck<'_>) -> Result<Diff, SearchError> {
         match told.effect {
             Effect::Nothing => {
                 let last = self.last();
@@ -364,7 +364,7 @@ impl State {
         Some((basis, self.known[basis as usize].as_ref()?))
     }
 
-    fn deleted(&self, clock: Clock<'_>) -> Result<Diff, SearchError> {
+    fn deleted(&self, clock: TimeCheck<'_>) -> Result<Diff, SearchError> {
         match self.last() {
             Some((basis, known)) => Diff {
                 against: Some(known.of.clone()),
@@ -381,7 +381,12 @@ impl State {
         }
     }
 
-    fn changed(&self, told: &Told, after: &Self, clock: Clock<'_>) -> Result<Diff, SearchError> {
+    fn changed(
+        &self,
+        told: &Told,
+        after: &Self,
+        clock: TimeCheck<'_>,
+    ) -> Result<Diff, SearchError> {
         let is_new = self.gone.is_some() || told.effect == Effect::Creates;
         let has = |basis: Basis| told.own[basis as usize].is_some();
         let comparable = |basis: &Basis| self.known[*basis as usize].is_some() || is_new;
@@ -468,7 +473,7 @@ fn effect_of(entry: &str) -> Effect {
 }
 
 /// The state that an entry tells of in one way; `None` when it does not, or at too great a length.
-fn stated(entry: &str, basis: Basis, clock: Clock<'_>) -> Result<Option<Leaves>, SearchError> {
+fn stated(entry: &str, basis: Basis, clock: TimeCheck<'_>) -> Result<Option<Leaves>, SearchError> {
     let Some(body) = json::member(entry, &["resource", basis.name()]) else {
         return Ok(None);
     };

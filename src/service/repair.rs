@@ -16,7 +16,7 @@ use crate::store::{DamagedEvent, NotRepaired, PutBack, Store};
 const NEAR: TimeDelta = TimeDelta::seconds(60);
 
 /// A damaged event, with the stretch in which upstream may show it.
-type Wanted = (Window, Seq);
+type RepairTarget = (Window, Seq);
 
 /// What a repair came to.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ pub async fn repair(
     clock: &Clock,
 ) -> Result<Repaired> {
     let (mut all, now) = (Repaired::default(), clock.now());
-    let mut by_source: BTreeMap<&Source, Vec<Wanted>> = BTreeMap::new();
+    let mut by_source: BTreeMap<&Source, Vec<RepairTarget>> = BTreeMap::new();
     for event in damaged {
         match (event.beyond_repair(now), &event.found_in) {
             (Some(why), _) => {
@@ -96,7 +96,7 @@ impl Repaired {
     }
 
     /// What came of the events `wanted` in a stretch.
-    fn take_in(&mut self, repair: &Repair, wanted: &[Wanted]) {
+    fn take_in(&mut self, repair: &Repair, wanted: &[RepairTarget]) {
         let PutBack { repaired, unusable } = &repair.put_back;
         self.seqs.extend(repaired);
         for (stretch, seq) in wanted {
@@ -129,9 +129,9 @@ async fn repair_stretch(
 }
 
 /// The stretches of some events, those that are near each other in one, each with its events.
-fn stretches(mut wanted: Vec<Wanted>) -> Vec<(Window, Vec<Wanted>)> {
+fn stretches(mut wanted: Vec<RepairTarget>) -> Vec<(Window, Vec<RepairTarget>)> {
     wanted.sort_unstable_by_key(|(stretch, seq)| (stretch.since, stretch.before, *seq));
-    let mut found: Vec<(Window, Vec<Wanted>)> = Vec::new();
+    let mut found: Vec<(Window, Vec<RepairTarget>)> = Vec::new();
     for one in wanted {
         let Window { since, before } = one.0;
         match found.last_mut() {

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::Store;
 use super::error::{StoreError, unusable};
+use super::handle::Store;
 use super::holder::{LOCK_NAME, write_holder};
 
 impl Store {

@@ -5,13 +5,14 @@
 //! they need.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::zstd_safe::CParameter;
 
 use super::error::StoreError;
+use crate::sync::lock;
 
 /// Higher levels gain a tenth of the size for several times the work.
 const LEVEL: i32 = 3;
@@ -30,10 +31,10 @@ pub(super) const NO_DICTIONARY: i64 = 0;
 
 /// All dictionaries of one log, and which of them new bodies use.
 pub(super) struct Bodies {
-    state: Mutex<State>,
+    state: Mutex<Dictionaries>,
 }
 
-struct State {
+struct Dictionaries {
     decoders: Decoders,
     current: Option<Arc<Current>>,
     /// Since the current dictionary was taken into use, for [`Bodies::falls_short`].
@@ -66,7 +67,7 @@ const WORSE: f64 = 1.3;
 
 impl Bodies {
     pub(super) fn new() -> Self {
-        let state = State {
+        let state = Dictionaries {
             decoders: Decoders::default(),
             current: None,
             raw_bytes: 0,
@@ -158,8 +159,8 @@ impl Bodies {
         self.lock().decoders.clone()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Dictionaries> {
+        lock(&self.state)
     }
 }
 

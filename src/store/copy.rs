@@ -11,7 +11,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::{StoreError, unusable};
-use super::{Store, reading};
+use super::handle::{Store, newest_seq};
 use crate::position::Seq;
 use crate::private;
 
@@ -44,7 +44,7 @@ impl Store {
         let file = private::open_file(path).map_err(unusable(path))?;
         let head = self.ask(|db| {
             // The first read begins the snapshot, which lasts until the copy is whole.
-            let head = reading::head(db)?;
+            let head = newest_seq(db)?;
             let mut copy = open_copy(path)?;
             copy_pages(db, &mut copy, &mut progress)?;
             // The copied header says that the file has a write-ahead log.

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use rusqlite::OptionalExtension;
 
-use super::{Store, StoreError};
+use super::error::StoreError;
+use super::handle::Store;
 use crate::clock::from_micros;
 use crate::position::Seq;
 

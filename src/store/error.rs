@@ -21,13 +21,13 @@ pub enum StoreError {
     #[error("the disk failed: {0}")]
     Disk(rusqlite::Error),
     /// Reload and look again: the window is not where the caller thought it was.
-    #[error("window {0} has moved on meanwhile")]
+    #[error("window {0} was changed by another task")]
     Stale(WindowId),
     /// Reload and look again: a row contradicts another one, which something else has written.
     #[error("the database refused a row that contradicts another one: {0}")]
     Conflict(rusqlite::Error),
     /// Read the checkpoint again: the follower is not where the caller thought it was.
-    #[error("the follower `{0}` has moved on meanwhile")]
+    #[error("the follower `{0}` was advanced by another task")]
     Overtaken(String),
     /// Stop: another process uses this directory.
     #[error("{0}")]
@@ -43,7 +43,7 @@ pub enum StoreError {
         known: i64,
     },
     /// Stop: made by an earlier version, and only looked at here.
-    #[error("`{}` has schema version {found}, older than this program's: `orgtrail serve`, `backfill` and `import` upgrade it", path.display())]
+    #[error("`{}` has schema version {found}, an older version: run `orgtrail serve`, `backfill` or `import` to upgrade it", path.display())]
     Older {
         /// The database file.
         path: PathBuf,

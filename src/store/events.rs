@@ -5,12 +5,14 @@ use rusqlite::{Connection, Transaction};
 
 use super::bodies;
 use super::error::StoreError;
-use super::lateness::Shown;
-use super::reading::{head, is_damage};
+use super::handle::{Store, newest_seq};
+use super::lateness::FirstSightings;
+use super::open_window::Then;
+use super::reading::is_damage;
 use super::window_id::WindowId;
-use super::windows::{self, Advance, Then};
-use super::writing::{Appended, Writing, Written};
-use super::{Store, ledger, steps};
+use super::windows::{self, Advance};
+use super::writing::{Appended, EventWriter, WriteResult};
+use super::{ledger_rows, steps};
 use crate::durable::Step;
 use crate::event::{Arrival, AuditEvent, Identity, sha256};
 use crate::invariant;
@@ -67,9 +69,9 @@ impl Store {
         let written = self.write(steps::APPEND_PAGE, page.received_at, |db, held, head| {
             let source = page.window.source;
             let stretch = windows::stretch(db, page.window)?;
-            let mut writing = Writing::new(self, (db, held), source, head, page.received_at);
-            writing.sealed = ledger::sealed_within(db, source, stretch.widened())?;
-            writing.shown = Shown::by(db, page.window)?;
+            let mut writing = EventWriter::new(self, (db, held), source, head, page.received_at);
+            writing.sealed = ledger_rows::sealed_within(db, source, stretch.widened())?;
+            writing.shown = FirstSightings::by(db, page.window)?;
             let (then, leads_in_circle) = match page.leads_in_circle(db)? {
                 true => (&Then::StartOver, true),
                 false => (&page.then, false),
@@ -99,7 +101,7 @@ impl Store {
     }
 
     /// Changes the log by new events, all or nothing; then announces the new head, and puts back the bodies of damaged events
-    /// that came in again. `write` is given a connection on which what is held already is read (see [`Writing`]), and the head
+    /// that came in again. `write` is given a connection on which what is held already is read (see [`EventWriter`]), and the head
     /// before.
     ///
     /// When the file turns out to be damaged, the index of identities is made again from the rows, once, and the change is
@@ -108,17 +110,17 @@ impl Store {
         &self,
         step: Step,
         now: DateTime<Utc>,
-        mut write: impl FnMut(&Transaction<'_>, &Connection, Seq) -> Result<Written, StoreError>,
+        mut write: impl FnMut(&Transaction<'_>, &Connection, Seq) -> Result<WriteResult, StoreError>,
     ) -> Result<Appended, StoreError> {
         let mut try_write = || {
             self.ask(|held| {
                 self.change(step, |db| {
-                    let before = head(db)?;
+                    let before = newest_seq(db)?;
                     let written = write(db, held, before)?;
                     let (new, after) = (written.appended.new, written.head);
                     invariant!(
                         SeqHasNoHoles,
-                        after.0 == before.0 + new as u64 && head(db)? == after,
+                        after.0 == before.0 + new as u64 && newest_seq(db)? == after,
                         "{new} new events moved the head from {before} to {after}"
                     );
                     Ok((before, written))
@@ -132,7 +134,7 @@ impl Store {
         // A commit whose answer was lost has moved the head all the same: then the file is asked.
         let head = match &kept {
             Ok((_, written)) => written.head,
-            Err(_) => self.ask(head)?,
+            Err(_) => self.ask(newest_seq)?,
         };
         // Another one's commit, later, may have been announced before this one.
         self.0.head.send_if_modified(|newest| {
@@ -253,343 +255,4 @@ impl Page {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use chrono::TimeDelta;
-
-    use serde_json::value::RawValue;
-
-    use super::*;
-    use crate::clock::from_micros;
-    use crate::durable::{Break, Breaker};
-    use crate::position::{Source, Window, WindowKind};
-    use crate::store::SourceSeen;
-
-    /// A log with one source, and scans of it by hand.
-    struct Log {
-        store: Store,
-        source: Source,
-        dir: tempfile::TempDir,
-    }
-
-    fn now() -> DateTime<Utc> {
-        from_micros(1_785_000_000_000_000)
-    }
-
-    impl Log {
-        fn new(breaker: Breaker) -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let store = Store::open(dir.path(), breaker).unwrap();
-            let source = Source::account("a").unwrap();
-            let seen = SourceSeen {
-                source: source.clone(),
-                organization: None,
-                label: None,
-                created_at: None,
-            };
-            store.save_sources(&[seen], now()).unwrap();
-            Self { store, source, dir }
-        }
-
-        fn begin(&self) -> WindowId {
-            let window = Window::new(now() - TimeDelta::hours(1), now());
-            self.store
-                .begin_window(&self.source, WindowKind::Live, window, now())
-                .unwrap()
-                .id
-        }
-
-        fn page(window: WindowId, entries: &[&str], then: Then) -> Page {
-            let arrival =
-                |text: &&str| Arrival::read(RawValue::from_string((*text).to_owned()).unwrap());
-            let arrivals = entries.iter().map(arrival).collect();
-            Page {
-                window,
-                asked: None,
-                resumed: None,
-                limit: None,
-                arrivals,
-                then,
-                claim_since: DateTime::UNIX_EPOCH,
-                claim_before: now(),
-                received_at: now(),
-                sealed_at: now(),
-            }
-        }
-
-        /// One whole scan of one page: (new, revisions, held).
-        fn scan(&self, entries: &[&str]) -> (usize, usize, usize) {
-            let appended = self
-                .store
-                .append(&Self::page(self.begin(), entries, Then::Seal))
-                .unwrap();
-            (appended.new, appended.revisions, appended.held)
-        }
-
-        fn bodies(&self) -> Vec<(u64, u32, String)> {
-            let events = self
-                .store
-                .events_after(Seq::ZERO, 1_000, usize::MAX)
-                .unwrap();
-            events
-                .into_iter()
-                .map(|event| (event.seq.0, event.revision, event.entry.get().to_owned()))
-                .collect()
-        }
-    }
-
-    #[test]
-    fn an_id_is_kept_once_and_again_only_with_other_content() {
-        let log = Log::new(Breaker::default());
-        let (first, respelled, other) = (
-            r#"{"id":"x","a":"é"}"#,
-            r#"{ "a":"\u00e9", "id":"x" }"#,
-            r#"{"id":"x","a":"e"}"#,
-        );
-        assert_eq!(log.scan(&[first, first]), (1, 0, 1));
-        assert_eq!(log.scan(&[respelled]), (0, 0, 1));
-        assert_eq!(log.scan(&[other, first, other]), (1, 1, 2));
-        assert_eq!(
-            log.bodies(),
-            [(1, 0, first.to_owned()), (2, 1, other.to_owned())]
-        );
-    }
-
-    #[test]
-    fn of_equal_entries_without_an_id_as_many_are_kept_as_one_scan_showed() {
-        let log = Log::new(Breaker::default());
-        let entry = r#"{"a":1}"#;
-        assert_eq!(log.scan(&[entry, entry]), (2, 0, 0));
-        assert_eq!(log.scan(&[entry]), (0, 0, 1));
-        assert_eq!(log.scan(&[entry, r#"{ "a": 1 }"#, entry]), (1, 0, 2));
-
-        // A scan that starts over counts from nothing.
-        let window = log.begin();
-        log.store
-            .append(&Log::page(
-                window,
-                &[entry, entry],
-                Then::GoOn(Cursor("c".into())),
-            ))
-            .unwrap();
-        let stretch = Window::new(now() - TimeDelta::minutes(1), now());
-        log.store.restart_window(window, stretch, now()).unwrap();
-        let appended = log
-            .store
-            .append(&Log::page(window, &[entry, entry], Then::Seal))
-            .unwrap();
-        assert_eq!((appended.new, appended.held), (0, 2));
-    }
-
-    #[test]
-    fn a_scan_knows_that_it_has_shown_an_entry_with_neither_id_nor_time() {
-        let log = Log::new(Breaker::default());
-        let has_nameless = || {
-            let progress = log.store.progress(&log.source).unwrap();
-            let open = progress.open(WindowKind::Live).cloned();
-            open.map(|open| open.has_nameless)
-        };
-        let window = log.begin();
-        let timed = r#"{"a":1,"action":{"time":"2026-07-25T17:00:00Z"}}"#;
-        let mut page = Log::page(window, &[timed], Then::GoOn(Cursor("1".into())));
-        log.store.append(&page).unwrap();
-        assert_eq!(has_nameless(), Some(false));
-        page = Log::page(window, &[r#"{"a":1}"#], Then::GoOn(Cursor("2".into())));
-        page.asked = Some(Cursor("1".into()));
-        log.store.append(&page).unwrap();
-        assert_eq!(has_nameless(), Some(true));
-        let stretch = Window::new(now() - TimeDelta::minutes(1), now());
-        log.store.restart_window(window, stretch, now()).unwrap();
-        assert_eq!(has_nameless(), Some(false));
-    }
-
-    /// Damages the pages of the index of identities in the file of a log that is closed.
-    fn damage_identities(dir: &std::path::Path) {
-        let path = dir.join(crate::store::FILE_NAME);
-        let db = Connection::open(&path).unwrap();
-        let root: usize = db
-            .query_row(
-                "SELECT rootpage FROM sqlite_master WHERE name = 'event_identity'",
-                [],
-                |row| row.get(0),
-            )
-            .unwrap();
-        drop(db);
-        let mut bytes = std::fs::read(&path).unwrap();
-        bytes[(root - 1) * 4_096] = 0x33;
-        std::fs::write(&path, bytes).unwrap();
-    }
-
-    #[test]
-    fn a_damaged_index_of_identities_is_made_again_and_nothing_is_kept_twice() {
-        let log = Log::new(Breaker::default());
-        assert_eq!(log.scan(&[r#"{"id":"1"}"#, r#"{"id":"2"}"#]), (2, 0, 0));
-        log.store.close().unwrap();
-        damage_identities(log.dir.path());
-        let store = Store::open(log.dir.path(), Breaker::default()).unwrap();
-        let log = Log { store, ..log };
-        let again = [r#"{"id":"1"}"#, r#"{"id":"2"}"#, r#"{"id":"3"}"#];
-        assert_eq!(log.scan(&again), (1, 0, 2));
-        log.store.check().unwrap();
-        assert_eq!(log.bodies().len(), 3);
-    }
-
-    #[test]
-    fn a_page_counts_once_even_when_its_answer_was_lost() {
-        let breaks = Mutex::new(vec![Break::After, Break::Before]);
-        let breaker = Breaker::new(move |step| {
-            if step == steps::APPEND_PAGE {
-                breaks.lock().unwrap().pop()
-            } else {
-                None
-            }
-        });
-        let log = Log::new(breaker);
-        let page = Log::page(log.begin(), &[r#"{"id":"x"}"#], Then::Seal);
-        assert!(matches!(
-            log.store.append(&page),
-            Err(StoreError::Broken(_))
-        ));
-        assert_eq!(log.bodies().len(), 0);
-        assert!(matches!(
-            log.store.append(&page),
-            Err(StoreError::Broken(_))
-        ));
-        assert_eq!(log.bodies().len(), 1);
-        assert!(matches!(log.store.append(&page), Err(StoreError::Stale(_))));
-        assert_eq!(log.scan(&[r#"{"id":"x"}"#, r#"{"id":"y"}"#]), (1, 0, 1));
-    }
-
-    #[test]
-    fn a_cursor_that_comes_again_is_found_however_long_the_circle() {
-        let log = Log::new(Breaker::default());
-        let mut page = Log::page(log.begin(), &[r#"{"a":1}"#], Then::GoOn(Cursor("0".into())));
-        log.store.append(&page).unwrap();
-        for n in 1..50 {
-            page.asked = Some(Cursor((n - 1).to_string()));
-            page.then = Then::GoOn(Cursor(n.to_string()));
-            log.store.append(&page).unwrap();
-        }
-        page.asked = Some(Cursor("49".into()));
-        page.then = Then::GoOn(Cursor("7".into()));
-        assert!(log.store.append(&page).unwrap().leads_in_circle);
-        assert!(matches!(log.store.append(&page), Err(StoreError::Stale(_))));
-    }
-
-    #[test]
-    fn what_a_page_shows_is_kept_although_its_cursor_comes_again() {
-        let log = Log::new(Breaker::default());
-        let window = log.begin();
-        let cursor = |text: &str| Some(Cursor(text.to_owned()));
-        for (asked, entries, next) in [
-            (None, ["1", "2"], "a"),
-            (cursor("a"), ["3", "4"], "b"),
-            (cursor("b"), ["5", "1"], "a"),
-        ] {
-            // Without ids: an entry that an earlier page has shown is no second one.
-            let entries = entries.map(|n| format!(r#"{{"n":{n}}}"#));
-            let entries = [entries[0].as_str(), entries[1].as_str()];
-            let mut page = Log::page(window, &entries, Then::GoOn(Cursor(next.to_owned())));
-            page.asked = asked;
-            log.store.append(&page).unwrap();
-        }
-        assert_eq!(log.bodies().len(), 5);
-        let progress = log.store.progress(&log.source).unwrap();
-        let open = progress.open(WindowKind::Live).unwrap();
-        assert_eq!((&open.cursor, open.resumed), (&None, None));
-    }
-
-    #[test]
-    fn a_bad_answer_counted_while_the_clock_was_ahead_holds_nothing_back() {
-        let log = Log::new(Breaker::default());
-        let window = log.begin();
-        let count = |at| log.store.count_bad_answer(window, at).unwrap();
-        count(now() + TimeDelta::days(1));
-        count(now());
-        let later = now() + TimeDelta::minutes(10);
-        let counted = count(later);
-        assert_eq!(
-            (counted.count, later - counted.since),
-            (3, TimeDelta::minutes(10))
-        );
-    }
-
-    #[test]
-    fn an_odd_time_on_a_resumed_page_is_kept() {
-        let log = Log::new(Breaker::default());
-        let window = log.begin();
-        let at = |second: i64| {
-            let time = match second {
-                0 => DateTime::UNIX_EPOCH,
-                second => now() - TimeDelta::minutes(30) + TimeDelta::seconds(second),
-            };
-            format!(r#"{{"action":{{"time":"{}"}}}}"#, time.to_rfc3339())
-        };
-        let resumed = now() - TimeDelta::minutes(30) + TimeDelta::seconds(20);
-        let keep = |seconds: &[i64], resumed, then| {
-            let entries: Vec<String> = seconds.iter().map(|second| at(*second)).collect();
-            let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
-            let page = Log::page(window, &entries, then);
-            log.store.append(&Page { resumed, ..page }).unwrap().new
-        };
-        assert_eq!(keep(&[18, 19, 20], None, Then::GoOnFrom(resumed)), 3);
-        assert_eq!(keep(&[19, 20, 21, 0, 22], Some(resumed), Then::Seal), 3);
-    }
-
-    #[test]
-    fn a_sealed_window_claims_nothing_after_upstreams_present() {
-        let log = Log::new(Breaker::default());
-        let mut page = Log::page(log.begin(), &[], Then::GoOn(Cursor("1".into())));
-        page.claim_before = now() - TimeDelta::minutes(5);
-        log.store.append(&page).unwrap();
-        let progress = log.store.progress(&log.source).unwrap();
-        assert_eq!(
-            progress
-                .open(WindowKind::Live)
-                .and_then(|open| open.cursor.clone()),
-            Some(Cursor("1".into()))
-        );
-        assert_eq!(progress.live_before, None);
-
-        page.asked = Some(Cursor("1".into()));
-        page.then = Then::Seal;
-        log.store.append(&page).unwrap();
-        let progress = log.store.progress(&log.source).unwrap();
-        assert_eq!(
-            (progress.open(WindowKind::Live), progress.live_before),
-            (None, Some(page.claim_before))
-        );
-    }
-
-    #[test]
-    fn bodies_are_read_back_byte_for_byte_through_every_dictionary() {
-        let log = Log::new(Breaker::default());
-        let entries: Vec<String> = (0..3_000)
-            .map(|i| {
-                format!(
-                    r#"{{"id":"{i}","actor":{{"email":"user{}@example.com"}},"n": {i}.0}}"#,
-                    i % 9
-                )
-            })
-            .collect();
-        for chunk in entries.chunks(500) {
-            let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
-            assert_eq!(log.scan(&chunk), (500, 0, 0));
-        }
-        let found: Vec<String> = log
-            .store
-            .events_after(Seq::ZERO, 5_000, usize::MAX)
-            .unwrap()
-            .into_iter()
-            .map(|event| event.entry.get().to_owned())
-            .collect();
-        assert_eq!(found, entries);
-        assert_eq!(log.store.sources().unwrap()[0].events, 3_000);
-        let trained: i64 = log
-            .store
-            .ask(|db| Ok(db.query_row("SELECT count(*) FROM dictionary", [], |row| row.get(0))?))
-            .unwrap();
-        assert_eq!(trained, 1);
-    }
-}
+mod tests;

@@ -5,7 +5,9 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{Store, StoreError, steps};
+use super::error::StoreError;
+use super::handle::Store;
+use super::steps;
 use crate::event::{AuditEvent, hex};
 use crate::position::Seq;
 

@@ -1,7 +1,7 @@
 //! Who uses a data directory: the process that holds the lock, and where its service answers. Both are in the file that it locks.
 //!
-//! The lock says that somebody uses the directory; the address says where to ask. An address that a crash left behind leads
-//! nowhere, or to another program, so whoever reads it compares the log's id before believing the answers.
+//! The lock says that a process uses the directory; the address says where it answers. After a crash the address may be stale
+//! or belong to another program, so readers compare the log's id before they trust the answers.
 //!
 //! The first line is the address, or empty; the second is `pid` and the process's number.
 

@@ -5,8 +5,9 @@ use rusqlite::{Connection, Rows, named_params};
 
 use super::bodies::Unpacker;
 use super::error::StoreError;
+use super::handle::Store;
+use super::identity;
 use super::reading::{has_form, hash_and_origin, is_damage};
-use super::{Store, identity};
 use crate::clock::from_micros;
 use crate::event::{Arrival, Identity, sha256};
 use crate::position::{Seq, Source, Window};

@@ -6,10 +6,12 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::error::StoreError;
-use super::writing::{Writing, Written};
-use super::{Appended, Store, lock, sources, steps};
+use super::handle::Store;
+use super::writing::{Appended, EventWriter, WriteResult};
+use super::{sources, steps};
 use crate::event::{Arrival, Identity};
 use crate::position::Source;
+use crate::sync::lock;
 
 /// An entry from a file, ready to be kept.
 #[derive(Debug, Clone)]
@@ -63,7 +65,7 @@ impl Store {
             of_source.push((entry, packed));
         }
         self.write(steps::APPEND_IMPORT, now, |db, held, head| {
-            let mut total = Written {
+            let mut total = WriteResult {
                 appended: Appended::default(),
                 head,
                 to_put_back: Vec::new(),
@@ -72,7 +74,7 @@ impl Store {
                 let label = entries.iter().find_map(|(entry, _)| entry.label.as_deref());
                 sources::mention(db, source, label, now)?;
                 let source = sources::number(db, source)?;
-                let mut writing = Writing::new(self, (db, held), source, total.head, now);
+                let mut writing = EventWriter::new(self, (db, held), source, total.head, now);
                 for (entry, packed) in entries {
                     let twin = match &entry.arrival.identity {
                         Identity::Id(_) => 1,

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::Store;
 use super::error::StoreError;
+use super::handle::Store;
+use super::visibility::{Lateness, Visibility};
 use super::window_id::WindowId;
 use crate::clock::from_micros;
 use crate::position::Source;
@@ -26,35 +27,9 @@ const REMEMBERED: u64 = 2_000;
 /// When what was read ends longer ago than this, how late an entry was cannot be told from how late we are.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(2);
 
-/// How late entries were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lateness {
-    /// How many there were.
-    pub entries: u64,
-    /// Half of them were at most so late. This and the next two are at most a tenth too long.
-    pub p50: TimeDelta,
-    /// 95 in 100 were at most so late.
-    pub p95: TimeDelta,
-    /// 99 in 100 were at most so late.
-    pub p99: TimeDelta,
-    /// The latest, exactly.
-    pub max: TimeDelta,
-}
-
-/// From the time of an entry to the scan that first showed it: how that was of late.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Visibility {
-    /// Of entries that live scans found.
-    pub live: Option<Lateness>,
-    /// Of those and of entries that sweeps found.
-    pub all: Option<Lateness>,
-    /// Whether sweeps found any.
-    pub is_swept: bool,
-}
-
 /// Entries that one scan is the first to show.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(super) struct FirstSightings {
     /// `live` or `sweep`.
     found: WindowKind,
     /// From here on no scan before this one has looked; nothing when that is not known.
@@ -62,7 +37,7 @@ pub(super) struct Shown {
     late: Late,
 }
 
-impl Shown {
+impl FirstSightings {
     /// What a scan can tell of lateness; nothing when it reads history, or comes after too long a pause.
     pub(super) fn by(db: &Connection, window: WindowId) -> Result<Option<Self>, StoreError> {
         let mut ask = db.prepare_cached("SELECT kind, began_us FROM window WHERE id = ?1")?;
@@ -145,7 +120,7 @@ pub(super) fn visibility(db: &Connection, source: i64) -> Result<Visibility, Sto
         "SELECT found, entries, longest_us FROM visibility WHERE source = ?1 ORDER BY bucket",
     )?;
     let found = ask.query_map([source], |row| {
-        let bucket = Bucket {
+        let bucket = LatenessBucket {
             entries: row.get(1)?,
             longest_us: row.get(2)?,
         };
@@ -170,10 +145,10 @@ pub(super) fn visibility(db: &Connection, source: i64) -> Result<Visibility, Sto
 
 /// Entries that were late, before they are added to the histogram.
 #[derive(Debug, Default)]
-pub(super) struct Late(BTreeMap<i64, Bucket>);
+pub(super) struct Late(BTreeMap<i64, LatenessBucket>);
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Bucket {
+struct LatenessBucket {
     entries: u64,
     longest_us: i64,
 }
@@ -208,12 +183,12 @@ impl Store {
     /// What the database says, also when the source was never written down.
     pub fn lateness(&self, source: &Source) -> Result<Option<Lateness>, StoreError> {
         let source = self.number_of(source)?;
-        let buckets: Vec<Bucket> = self.ask(|db| {
+        let buckets: Vec<LatenessBucket> = self.ask(|db| {
             let mut ask = db.prepare_cached(
                 "SELECT entries, longest_us FROM lateness WHERE source = ?1 ORDER BY bucket",
             )?;
             let found = ask.query_map([source], |row| {
-                Ok(Bucket {
+                Ok(LatenessBucket {
                     entries: row.get(0)?,
                     longest_us: row.get(1)?,
                 })
@@ -224,7 +199,7 @@ impl Store {
     }
 }
 
-fn summary(buckets: &[Bucket]) -> Option<Lateness> {
+fn summary(buckets: &[LatenessBucket]) -> Option<Lateness> {
     let last = buckets.last()?;
     let entries: u64 = buckets.iter().map(|bucket| bucket.entries).sum();
     let at = |hundredths: u64| {

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::error::StoreError;
-use super::{Store, sources, steps};
+use super::handle::Store;
+use super::{sources, steps};
 use crate::clock::from_micros;
 use crate::position::{Source, SourceKind};
 use orgtrail_cloudflare::member::Member;
@@ -18,7 +19,7 @@ pub struct MemberRow {
     pub organization: String,
     /// The member, as it was then.
     pub member: Member,
-    /// When a list first told of it so.
+    /// When a list first showed this state.
     pub since: DateTime<Utc>,
     /// When a list no longer did; `None` while it does.
     pub until: Option<DateTime<Utc>>,
@@ -70,7 +71,7 @@ impl Store {
         is_complete: bool,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        // Somebody who joins while the list is read may stand on two pages of it.
+        // A member who joins while the list is read may be on two of its pages.
         let listed: BTreeMap<&str, &Member> = listed
             .iter()
             .map(|member| (member.id.as_str(), member))
@@ -181,7 +182,7 @@ impl Store {
                    AND (?2 IS NULL OR name IN (SELECT value FROM json_each(?2)))
                  ORDER BY name LIMIT ?1",
             )?;
-            let rows = ask.query_map((limit, names(only)), |row| {
+            let rows = ask.query_map((limit, only.map(sources::names)), |row| {
                 Ok((sources::parse(&row.get::<_, String>(0)?)?, row.get(1)?))
             })?;
             rows.map(|row| Ok(row?)).collect()
@@ -211,7 +212,7 @@ impl Store {
                     ORDER BY name LIMIT ?2)
                  ORDER BY source.name, source_label.since_us DESC",
             )?;
-            let rows = ask.query_map((after, limit, names(only)), |row| {
+            let rows = ask.query_map((after, limit, only.map(sources::names)), |row| {
                 Ok(NameRow {
                     source: sources::parse(&row.get::<_, String>(0)?)?,
                     name: row.get(1)?,
@@ -223,7 +224,7 @@ impl Store {
     }
 
     /// What is known of some people, in that order. An actor is a member by its id, or else by its e-mail address; of several
-    /// memberships one that lasts is told before one that ended.
+    /// memberships an active one comes before one that ended.
     ///
     /// # Errors
     /// What the database says.
@@ -252,12 +253,6 @@ impl Store {
             Ok(known)
         })
     }
-}
-
-/// The names of the sources that an answer is limited to, as a JSON array; `None`: it is not limited.
-pub(super) fn names(only: Option<&BTreeSet<Source>>) -> Option<String> {
-    let names = only?.iter().map(ToString::to_string);
-    Some(serde_json::Value::from_iter(names).to_string())
 }
 
 /// The ids of the organizations among them, as a JSON array.

@@ -7,7 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::error::StoreError;
-use super::{Store, steps};
+use super::handle::Store;
+use super::steps;
 use crate::clock::from_micros;
 
 /// A credential's budget as it was last saved.

@@ -11,56 +11,20 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 use serde_json::value::RawValue;
 
 use super::bodies::Unpacker;
+use super::damage::Damage;
 use super::error::StoreError;
-use super::{Store, identity, sources};
+use super::handle::{Store, newest_seq};
+use super::{identity, sources};
 use crate::clock::from_micros;
 use crate::event::{AuditEvent, DAMAGED, ERASED, Reading, hex, sha256};
 use crate::position::{Seq, Source};
 use orgtrail_cloudflare::json::canonical;
 
-/// The id of the account that stands for a source that cannot be read.
+/// The account id of events whose source cannot be read.
 const UNKNOWN_SOURCE: &str = "unknown";
 
-/// What is wrong with an event on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Damage {
-    /// There is no row at its place.
-    RowMissing,
-    /// Its row, or some of its columns, cannot be read.
-    RowUnreadable,
-    /// The dictionary that its body needs is missing or cannot be loaded.
-    DictionaryMissing,
-    /// Its body cannot be read or decompressed.
-    BodyUnreadable,
-    /// Its body is not the one that was stored: the SHA-256 differs.
-    HashMismatch,
-}
-
-impl Damage {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::RowMissing,
-        Self::RowUnreadable,
-        Self::DictionaryMissing,
-        Self::BodyUnreadable,
-        Self::HashMismatch,
-    ];
-
-    /// Its name in answers and in the log's file.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::RowMissing => "row_missing",
-            Self::RowUnreadable => "row_unreadable",
-            Self::DictionaryMissing => "dictionary_missing",
-            Self::BodyUnreadable => "body_unreadable",
-            Self::HashMismatch => "hash_mismatch",
-        }
-    }
-}
-
 /// An event as it is stored, and what is wrong with it.
-pub(super) struct Stored {
+pub(super) struct StoredEvent {
     pub(super) event: AuditEvent,
     pub(super) damage: Option<Damage>,
 }
@@ -130,14 +94,14 @@ impl Store {
         seq: Seq,
         limit: usize,
         max_bytes: usize,
-    ) -> Result<Vec<Stored>, StoreError> {
+    ) -> Result<Vec<StoredEvent>, StoreError> {
         match self.scan_after(db, seq, limit, max_bytes) {
             Ok(stored) if has_no_gap(&stored, seq) => return Ok(stored),
             // Place by place, what can be read is read.
             Ok(_) | Err(StoreError::Damaged(_)) => {}
             Err(error) => return Err(error),
         }
-        let head = head(db)?;
+        let head = newest_seq(db)?;
         let last = seq.0.saturating_add(limit as u64).min(head.0);
         let mut newest = Some(head);
         let rows = (seq.0.saturating_add(1)..=last)
@@ -151,7 +115,7 @@ impl Store {
         seq: Seq,
         limit: usize,
         max_bytes: usize,
-    ) -> Result<Vec<Stored>, StoreError> {
+    ) -> Result<Vec<StoredEvent>, StoreError> {
         let mut ask = db.prepare_cached(&format!(
             "{} WHERE event.seq > ?1 ORDER BY event.seq LIMIT ?2",
             select("event.body")
@@ -192,7 +156,7 @@ impl Store {
         &self,
         rows: impl Iterator<Item = Result<EventRow, StoreError>>,
         max_bytes: usize,
-    ) -> Result<Vec<Stored>, StoreError> {
+    ) -> Result<Vec<StoredEvent>, StoreError> {
         // The snapshot begins with its first row: taken after it, the dictionaries are all that it can need.
         let mut rows = rows.peekable();
         rows.peek();
@@ -223,16 +187,8 @@ impl Store {
     }
 }
 
-/// The newest event's place.
-pub(super) fn head(db: &Connection) -> Result<Seq, StoreError> {
-    let newest: Option<u64> = db
-        .prepare_cached("SELECT max(seq) FROM event")?
-        .query_row([], |row| row.get(0))?;
-    Ok(Seq(newest.unwrap_or(0)))
-}
-
 /// Whether events follow `seq` one by one.
-fn has_no_gap(stored: &[Stored], seq: Seq) -> bool {
+fn has_no_gap(stored: &[StoredEvent], seq: Seq) -> bool {
     let expected = seq.0.saturating_add(1)..;
     let mut found = stored.iter().zip(expected);
     found.all(|(stored, expected)| stored.event.seq.0 == expected)
@@ -325,7 +281,7 @@ fn row_at(
     }
     let newest = match newest {
         Some(newest) => *newest,
-        None => *newest.insert(head(db)?),
+        None => *newest.insert(newest_seq(db)?),
     };
     Ok(match is_unreadable {
         true => Some(EventRow::lost(seq, Damage::RowUnreadable)),
@@ -405,8 +361,8 @@ fn column<T: FromSql>(row: &Row<'_>, at: usize, is_whole: &mut bool) -> Option<T
     value
 }
 
-/// The event that a row stands for, compared with its hash.
-fn stored_of_row(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<Stored, StoreError> {
+/// The event of a row, after its hash was checked.
+fn stored_of_row(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<StoredEvent, StoreError> {
     let (entry, damage) = match row.is_erased {
         // Without a body there is nothing to compare.
         true => (RawValue::NULL.to_owned(), row.damage),
@@ -438,7 +394,7 @@ fn stored_of_row(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<Stored, S
         entry,
         sha256: row.sha256.map(|hash| hex(&hash)),
     };
-    Ok(Stored { event, damage })
+    Ok(StoredEvent { event, damage })
 }
 
 /// The entry in a row, or why it cannot be given.

@@ -11,14 +11,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::OpenFlags;
 use uuid::Uuid;
 
+use super::connect::{FILE_NAME, PARTIAL_NAME, connect, has_log, log_id, take_lock};
 use super::error::{StoreError, unusable};
+use super::handle::Store;
 use super::schema::version;
-use super::{FILE_NAME, Store, connect, log_id, steps, take_lock};
+use super::steps;
 use crate::durable::Breaker;
 use crate::private;
-
-/// The folder in a data directory in which a restored log is prepared.
-pub const PARTIAL_NAME: &str = "restore.partial";
 
 /// What SQLite keeps beside a database. Left over from another one, they would be read as part of the new one.
 const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -118,25 +117,6 @@ impl Drop for RestoreDir {
         if let Err(error) = self.lock.unlock() {
             tracing::debug!(error = %error, "The lock of the data directory could not be released.");
         }
-    }
-}
-
-/// Refuses a data directory in which a restore was cut off.
-pub(super) fn refuse_half_restored(dir: &Path) -> Result<(), StoreError> {
-    let partial = dir.join(PARTIAL_NAME);
-    if partial.is_dir() && !has_log(dir)? {
-        return Err(StoreError::HalfRestored(dir.to_owned()));
-    }
-    Ok(())
-}
-
-/// Whether a data directory holds a log. An empty file is none: a crash leaves it before the first transaction.
-fn has_log(dir: &Path) -> Result<bool, StoreError> {
-    let path = dir.join(FILE_NAME);
-    match fs::metadata(&path) {
-        Ok(found) => Ok(found.len() > 0),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(unusable(&path)(error)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The version of the log's file: a new file gets `schema.sql` as it stands, an older one gets every upgrade that it lacks.
+//! The version of the log's file: a new file gets `schema.sql`, an older one gets every upgrade that it lacks.
 //!
 //! Upgrades are appended to [`UPGRADES`] and never changed or reordered. A test holds that version 1 and all upgrades give
 //! the same tables, columns and indexes as `schema.sql`.

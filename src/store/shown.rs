@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use rusqlite::OptionalExtension as _;
 
+use super::error::StoreError;
+use super::handle::Store;
 use super::reading::is_damage;
-use super::{Store, StoreError};
 use crate::clock::from_micros;
 use crate::position::{Seq, Source};
 

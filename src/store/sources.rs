@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::error::StoreError;
-use super::{Store, people, steps};
+use super::handle::Store;
+use super::steps;
 use crate::clock::from_micros;
 use crate::invariant;
 use crate::position::{Seq, Source};
@@ -103,7 +104,7 @@ impl Store {
                 )?
                 .execute((list.organization, began_us))?;
             }
-            // Whoever is listed has not left: `save` takes the marks off again.
+            // An account in the list has not left: `save` clears the marks again.
             list.accounts
                 .iter()
                 .try_for_each(|seen| save(db, seen, now))?;
@@ -168,7 +169,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn newest_of(&self, sources: &BTreeSet<Source>, upto: Seq) -> Result<Seq, StoreError> {
-        let names = people::names(Some(sources));
+        let names = names(sources);
         self.ask(|db| {
             let mut ask = db.prepare_cached(
                 "SELECT max(newest_seq), count(*) FILTER (WHERE events > 0 AND newest_seq IS NULL)
@@ -331,6 +332,12 @@ pub(super) fn parse(name: &str) -> rusqlite::Result<Source> {
             Box::<crate::position::BadSource>::new(error),
         )
     })
+}
+
+/// The names of sources, as a JSON array.
+pub(super) fn names(sources: &BTreeSet<Source>) -> String {
+    let names = sources.iter().map(ToString::to_string);
+    serde_json::Value::from_iter(names).to_string()
 }
 
 #[cfg(test)]

@@ -1,116 +1,18 @@
-//! Scans on their way: opened, moved on page by page, started over, sealed or given up.
+//! Open scans: begun, advanced page by page, restarted, sealed, or recorded as a gap.
 //!
-//! What the sealed ones prove is not known here: see [`crate::ledger`].
+//! [`crate::ledger`] computes what sealed scans prove.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::error::StoreError;
+use super::handle::Store;
+use super::open_window::{BadAnswers, GapCause, OpenWindow, Then};
+use super::steps;
 use super::window_id::WindowId;
-use super::{Store, steps};
 use crate::clock::from_micros;
 use crate::event::sha256;
 use crate::position::{Cursor, Source, Window, WindowKind};
-
-/// A scan to go on with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenWindow {
-    /// Its number.
-    pub id: WindowId,
-    /// The stretch that will be proven.
-    pub window: Window,
-    /// Where the scan goes on; `None` at its start.
-    pub cursor: Option<Cursor>,
-    /// From when on it is asked for, when the scan goes on without a cursor from the last time that was shown; `None`: from its
-    /// beginning.
-    pub resumed: Option<DateTime<Utc>>,
-    /// The `limit` of its cursor; `None` while there is none, or when it was not written down.
-    pub limit: Option<u32>,
-    /// Empty pages with a cursor, in a row.
-    pub empty_pages: u32,
-    /// Whether it has shown an entry with neither id nor time: when that is shown again, it could not be told from an equal one.
-    pub has_nameless: bool,
-    /// How often the scan had to start over.
-    pub restarts: u32,
-}
-
-/// Why a stretch was passed without a proof.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GapCause {
-    /// An entry in it is too large to take.
-    TooLarge,
-    /// An answer about it is not JSON, or there is no way to read all of it.
-    Unreadable,
-    /// Upstream shows entries of another log there, and none of this one.
-    Foreign,
-}
-
-impl GapCause {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::TooLarge, Self::Unreadable, Self::Foreign];
-
-    /// Its name in the ledger.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TooLarge => "too_large",
-            Self::Unreadable => "unreadable",
-            Self::Foreign => "foreign",
-        }
-    }
-
-    /// What happened, for people.
-    #[must_use]
-    pub fn explanation(self) -> &'static str {
-        match self {
-            Self::TooLarge => "an entry is too large to take",
-            Self::Unreadable => "an answer is an error or not JSON, or cannot be read to its end",
-            Self::Foreign => "upstream shows the entries of another log",
-        }
-    }
-
-    /// The cause of that name in the ledger.
-    #[must_use]
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|cause| cause.as_str() == name)
-    }
-}
-
-/// What comes after a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Then {
-    /// Another page.
-    GoOn(Cursor),
-    /// The same from that second on, without a cursor: the page was full and had none.
-    GoOnFrom(DateTime<Utc>),
-    /// Nothing: the window is proven.
-    Seal,
-    /// Nothing: this part of the window is proven, and it is cut to it.
-    SealPart(Window),
-    /// The scan from its beginning: there is no way on from the page.
-    StartOver,
-    /// Nothing that could be read: the window is passed, and is a gap.
-    GiveUp(GapCause),
-    /// Nothing can be claimed: the window is taken back.
-    Leave,
-}
-
-impl Then {
-    /// Whether something is proven with the page.
-    #[must_use]
-    pub fn seals(&self) -> bool {
-        matches!(self, Self::Seal | Self::SealPart(_))
-    }
-}
-
-/// Answers about an open window that could not be used, in a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BadAnswers {
-    /// How many.
-    pub count: u32,
-    /// When the first of them came.
-    pub since: DateTime<Utc>,
-}
 
 impl Store {
     /// Opens a window to scan.
@@ -225,7 +127,7 @@ impl Store {
         })
     }
 
-    /// Gives a scan up that proved nothing yet.
+    /// Deletes an open window.
     ///
     /// # Errors
     /// What the database says.
@@ -233,7 +135,7 @@ impl Store {
         self.change_ledger(id.source, steps::RESTART_WINDOW, |db| delete_window(db, id))
     }
 
-    /// Goes on past a stretch that cannot be read as a whole: what was kept of it stays, and nothing proves it.
+    /// Records a window that cannot be read as a gap. Entries that were stored from it stay.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when the window is not open any more, and what the database says.
@@ -286,7 +188,7 @@ pub(super) struct Advance<'a> {
     pub(super) sealed_at: DateTime<Utc>,
 }
 
-/// Moves a window on by one page, or ends it.
+/// Advances a window by one page, or ends it.
 pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreError> {
     let mut update = db.prepare_cached(
         "UPDATE window SET cursor = :next, sealed_us = max(:sealed, min(began_us, :claim_us)), pages = pages + 1,

@@ -5,9 +5,10 @@ use rusqlite::{Connection, Transaction, named_params};
 
 use super::bodies::{Packed, Unpacker};
 use super::error::StoreError;
-use super::lateness::{Late, Shown};
+use super::handle::Store;
+use super::lateness::{FirstSightings, Late};
 use super::reading::{has_form, hash_and_origin};
-use super::{Store, identity, sources};
+use super::{identity, sources};
 use crate::event::{Arrival, sha256};
 use crate::position::{Seq, Window};
 use orgtrail_cloudflare::json::canonical;
@@ -29,7 +30,7 @@ pub struct Appended {
 }
 
 /// What writing entries came to.
-pub(super) struct Written {
+pub(super) struct WriteResult {
     pub(super) appended: Appended,
     /// The newest event's place after it.
     pub(super) head: Seq,
@@ -37,7 +38,7 @@ pub(super) struct Written {
     pub(super) to_put_back: Vec<(Seq, Packed)>,
 }
 
-impl Written {
+impl WriteResult {
     /// With what came next.
     pub(super) fn add(&mut self, next: Self) {
         self.appended.new += next.appended.new;
@@ -52,7 +53,7 @@ impl Written {
 ///
 /// A transaction in which SQLite met a damaged page can write nothing more. So the rows of events held before are read on another
 /// connection; which there are is known from the index of identities.
-pub(super) struct Writing<'a> {
+pub(super) struct EventWriter<'a> {
     store: &'a Store,
     db: &'a Transaction<'a>,
     held: &'a Connection,
@@ -67,11 +68,11 @@ pub(super) struct Writing<'a> {
     pub(super) sealed: Vec<Window>,
     late: Late,
     /// What the scan says of how late entries become visible; a file says nothing.
-    pub(super) shown: Option<Shown>,
+    pub(super) shown: Option<FirstSightings>,
     to_put_back: Vec<(Seq, Packed)>,
 }
 
-impl<'a> Writing<'a> {
+impl<'a> EventWriter<'a> {
     /// Entries of the source with this number, to be kept after `head` on the first connection, what is held being read on the
     /// second.
     pub(super) fn new(
@@ -139,7 +140,7 @@ impl<'a> Writing<'a> {
     }
 
     /// Counts the source's new events; gives what it came to.
-    pub(super) fn finish(mut self) -> Result<Written, StoreError> {
+    pub(super) fn finish(mut self) -> Result<WriteResult, StoreError> {
         self.late.save(self.db, self.source)?;
         if let Some(shown) = &self.shown {
             shown.save(self.db, self.source)?;
@@ -147,7 +148,7 @@ impl<'a> Writing<'a> {
         }
         let new = (self.appended.new, self.head);
         sources::count_events(self.db, self.source, new, self.newest_us)?;
-        Ok(Written {
+        Ok(WriteResult {
             appended: self.appended,
             head: self.head,
             to_put_back: self.to_put_back,

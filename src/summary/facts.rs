@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use orgtrail_cloudflare::json;
 
-type Text<'a> = Option<Cow<'a, str>>;
+type FactText<'a> = Option<Cow<'a, str>>;
 
 /// The members of bodies that name a thing, the best first.
 const NAMES: &[&str] = &["name", "hostname", "pattern", "title", "domain", "email"];
@@ -12,23 +12,23 @@ const NAMES: &[&str] = &["name", "hostname", "pattern", "title", "domain", "emai
 /// The texts of an entry that a sentence is made of. Empty texts count as missing.
 #[derive(Debug, Default)]
 pub(super) struct Facts<'a> {
-    pub(super) action: Text<'a>,
-    pub(super) result: Text<'a>,
-    pub(super) description: Text<'a>,
-    pub(super) email: Text<'a>,
-    pub(super) token_name: Text<'a>,
-    pub(super) actor_id: Text<'a>,
-    pub(super) actor_type: Text<'a>,
-    pub(super) context: Text<'a>,
-    pub(super) address: Text<'a>,
-    pub(super) product: Text<'a>,
-    pub(super) resource_type: Text<'a>,
-    pub(super) resource_id: Text<'a>,
-    pub(super) zone: Text<'a>,
-    pub(super) account_name: Text<'a>,
-    pub(super) organization_name: Text<'a>,
+    pub(super) action: FactText<'a>,
+    pub(super) result: FactText<'a>,
+    pub(super) description: FactText<'a>,
+    pub(super) email: FactText<'a>,
+    pub(super) token_name: FactText<'a>,
+    pub(super) actor_id: FactText<'a>,
+    pub(super) actor_type: FactText<'a>,
+    pub(super) context: FactText<'a>,
+    pub(super) address: FactText<'a>,
+    pub(super) product: FactText<'a>,
+    pub(super) resource_type: FactText<'a>,
+    pub(super) resource_id: FactText<'a>,
+    pub(super) zone: FactText<'a>,
+    pub(super) account_name: FactText<'a>,
+    pub(super) organization_name: FactText<'a>,
     /// The e-mail address in a member's body.
-    pub(super) member_email: Text<'a>,
+    pub(super) member_email: FactText<'a>,
     /// What the bodies call the thing.
     body_name: Option<String>,
     /// A setting's new value.
@@ -61,7 +61,7 @@ impl<'a> Facts<'a> {
     }
 
     /// Where the text of an entry's member belongs.
-    fn place(&mut self, part: &str, name: &str) -> Option<&mut Text<'a>> {
+    fn place(&mut self, part: &str, name: &str) -> Option<&mut FactText<'a>> {
         Some(match (part, name) {
             ("action", "type") => &mut self.action,
             ("action", "result") => &mut self.result,
@@ -143,7 +143,7 @@ fn name_in(body: &str) -> Option<String> {
     })
 }
 
-fn text(value: &str) -> Text<'_> {
+fn text(value: &str) -> FactText<'_> {
     json::text(value).filter(|text| !text.trim().is_empty())
 }
 

@@ -305,15 +305,31 @@ async fn commands_are_recorded_with_the_name_of_the_user() {
     // Without a service the commands read the data directory.
     command(&data, &["search", "action.type:create", "--limit", "1"]);
     command(&data, &["status"]);
-    let log = command(&data, &["access-log", "--limit", "2", "--json"]);
+    command(&data, &["scrub"]);
+    let file = guarded.dir.path().join("more.ndjson");
+    std::fs::write(&file, r#"{"id":"imported-1"}"#).unwrap();
+    let source = format!("accounts/{:032x}", 7);
+    command(
+        &data,
+        &["import", "--source", &source, file.to_str().unwrap()],
+    );
+    let log = command(&data, &["access-log", "--limit", "4", "--json"]);
     let log: Value = serde_json::from_str(&log).unwrap();
-    let [status, search] = [&log["entries"][0], &log["entries"][1]];
-    for (line, route) in [(status, "orgtrail status"), (search, "orgtrail search")] {
+    let lines = log["entries"].as_array().unwrap();
+    let expected = [
+        ("orgtrail import", "files="),
+        ("orgtrail scrub", ""),
+        ("orgtrail status", ""),
+        ("orgtrail search", "action.type:create"),
+    ];
+    for (line, (route, parameters)) in lines.iter().zip(expected) {
         assert_eq!(line["principal"], user, "{line}");
         assert_eq!(line["route"], route, "{line}");
+        let recorded = line["parameters"].as_str().unwrap();
+        assert!(recorded.contains(parameters), "{line}");
     }
-    let parameters = search["parameters"].as_str().unwrap();
-    assert!(parameters.contains("action.type:create"), "{search}");
+    assert_eq!(lines[0]["results"], 1, "{}", lines[0]);
+    assert!(lines[1]["results"].is_u64(), "{}", lines[1]);
 }
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secrets_in_parameters_are_not_recorded() {

@@ -870,6 +870,7 @@ fn what_orgtrail_says_of_an_event_is_found_by_value_range_and_pattern() {
             ("seq:{5 TO 9}", 3),
             ("seq:>18", 2),
             ("seq:[4.5 TO 6]", 2),
+            ("NOT (seq:>4 seq:<12)", 13),
             ("seq:1*", 11),
             ("_exists_:seq", 20),
             ("revision:0", 15),

@@ -511,7 +511,7 @@ async fn a_service_logs_its_history_and_goes_on_after_sighup() {
         assert!(line.contains("sources=3"), "{line}");
 
         served.signal("-HUP");
-        served.until("SIGHUP: nothing needs a reload.");
+        served.until("SIGHUP: the configuration is unchanged.");
         let path = dir.path().join("orgtrail.toml");
         std::fs::write(
             &path,
@@ -524,7 +524,7 @@ async fn a_service_logs_its_history_and_goes_on_after_sighup() {
         served.until("Restart the service to use it.");
         std::fs::write(&path, "nonsense").unwrap();
         served.signal("-HUP");
-        served.until("The service goes on with what it has.");
+        served.until("The service continues with the old one.");
         // It answers still.
         served.until_found(2_000);
         let log = served.log.lock().unwrap().clone();

@@ -91,7 +91,7 @@ async fn a_running_service_takes_over_what_it_can_and_names_the_rest() {
         .replace("\"50d\"", "\"long ago\"");
     std::fs::write(&path, broken).unwrap();
     served.signal("-HUP");
-    served.until("The service goes on with what it has.");
+    served.until("The service continues with the old one.");
     served.until("long ago");
     served.until("requests_per_minute");
     let (status, allowed, _) = ask(&served.url, &token, ORIGIN).await;

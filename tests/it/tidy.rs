@@ -1,6 +1,7 @@
-//! The house rules, as a test. The import table is read from ARCHITECTURE.md, so that it cannot say anything else.
+//! Checks the rules of the code. The import table is read from ARCHITECTURE.md, so that the page is true.
 
 mod circles;
+mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -122,8 +123,8 @@ fn crates() -> BTreeMap<String, Crate> {
 }
 
 /// The table of modules in ARCHITECTURE.md: module → what it may import.
-fn rooms() -> BTreeMap<String, BTreeSet<String>> {
-    let rows = table("The rooms").into_iter();
+fn module_table() -> BTreeMap<String, BTreeSet<String>> {
+    let rows = table("The modules").into_iter();
     rows.map(|cells| (cells[0].to_owned(), names(cells[3])))
         .collect()
 }
@@ -166,7 +167,7 @@ fn imported(code: &str) -> BTreeSet<String> {
 
 #[test]
 fn modules_import_only_what_the_architecture_says() {
-    let rooms = rooms();
+    let modules_allowed = module_table();
     let mut modules = BTreeSet::new();
     let mut broken = Vec::new();
     for file in source_files() {
@@ -174,7 +175,7 @@ fn modules_import_only_what_the_architecture_says() {
             continue;
         }
         modules.insert(file.module.clone());
-        let Some(allowed) = rooms.get(&file.module) else {
+        let Some(allowed) = modules_allowed.get(&file.module) else {
             continue;
         };
         for name in imported(&file.code) {
@@ -184,7 +185,7 @@ fn modules_import_only_what_the_architecture_says() {
         }
     }
     assert_eq!(broken, Vec::<String>::new());
-    let described: BTreeSet<String> = rooms.keys().cloned().collect();
+    let described: BTreeSet<String> = modules_allowed.keys().cloned().collect();
     assert_eq!(
         modules, described,
         "ARCHITECTURE.md has a row for each module, and no other"
@@ -203,7 +204,7 @@ fn the_import_check_can_fail() {
 #[test]
 fn the_tables_have_no_circles() {
     let crates = crates().into_iter().map(|(name, row)| (name, row.may_use));
-    for graph in [rooms(), crates.collect()] {
+    for graph in [module_table(), crates.collect()] {
         assert_eq!(circles(&graph), Vec::<Vec<String>>::new());
     }
 }
@@ -252,7 +253,7 @@ fn the_workspace_has_the_crates_that_the_architecture_says() {
 fn each_technology_has_one_user() {
     let owners = [
         ("rusqlite", "store"),
-        // Bodies on disk are the store's; files that somebody packed are read where they are imported.
+        // The store compresses bodies; `import` reads compressed files.
         ("zstd", "store import"),
         ("tantivy", "engine/tantivy"),
         ("governor", "upstream"),
@@ -277,7 +278,7 @@ fn each_technology_has_one_user() {
     }
 }
 
-/// What asks questions knows engines by their one face, whichever it is; and no engine knows who asks.
+/// `search` and `http` use engines through `engine` only, and `query` does not depend on an engine.
 #[test]
 fn no_technology_of_an_engine_leaks() {
     let engines = ["engine::tantivy", "engine::memory"];
@@ -321,26 +322,26 @@ fn every_file_says_what_it_is_for() {
 }
 
 #[test]
-fn sql_lives_in_the_store() {
+fn only_the_store_has_sql() {
     for file in source_files() {
         let speaks = ["SELECT ", "INSERT INTO", "DELETE FROM", "PRAGMA "]
             .iter()
             .any(|word| file.code.contains(word));
         assert!(
             !speaks || file.owner == "orgtrail" && file.module == "store",
-            "{} speaks SQL",
+            "{} has SQL",
             file.path.display()
         );
     }
 }
 
 #[test]
-fn no_file_of_code_is_longer_than_a_sitting() {
+fn no_file_has_more_than_500_lines_of_code() {
     for file in source_files() {
         let lines = file.code.lines().count();
         assert!(
             lines <= 500,
-            "{} has {lines} lines of code: two ideas that want a room each?",
+            "{} has {lines} lines of code: does it have two ideas, for two files?",
             file.path.display()
         );
     }

@@ -1,6 +1,6 @@
 //! The envelope around every result: read as it may come, written as the API writes it.
 //!
-//! An answer that lacks what it must have is told from one with an empty result: taken for an empty page, it would say that
+//! An answer that lacks a required member is not the same as one with an empty result: taken for an empty page, it would say that
 //! nothing happened.
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -160,6 +160,7 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawV
 
 /// An envelope as it is written. What is `None` is left out.
 #[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = CloudflareAnswer)]
 pub struct Envelope<T> {
     /// Empty on success.
     pub errors: Vec<ApiError>,
@@ -169,7 +170,7 @@ pub struct Envelope<T> {
     pub messages: Option<Vec<ApiError>>,
     /// The result.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = T, required = false)]
+    #[schema(value_type = Value, required = false)]
     pub result: Option<T>,
     /// For pages of a list.
     #[serde(skip_serializing_if = "Option::is_none")]

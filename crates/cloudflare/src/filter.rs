@@ -84,7 +84,7 @@ pub const FILTERS: &[Filter] = &[
     },
 ];
 
-/// The filter that a parameter's name stands for, in any log.
+/// The filter with this parameter name, in any log.
 #[must_use]
 pub fn by_name(name: &str) -> Option<(&'static Filter, Sense)> {
     let (plain, sense) = match name.strip_suffix(".not") {

@@ -1,4 +1,4 @@
-//! JSON text read token by token, for entries whose shape nobody promised.
+//! Reads JSON text token by token, for entries without a fixed schema.
 //!
 //! [`serde_json`] has already said that a text is JSON; this reads what it says without losing anything: numbers and
 //! duplicate keys as they were written, strings with broken surrogates, nesting to any depth (nothing here recurses
@@ -11,14 +11,14 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 pub use self::canonical::canonical;
-pub use self::tokens::{MAX_DEPTH, Token, Tokens, meaning, unescape};
+pub use self::tokens::{JsonToken, MAX_DEPTH, Tokens, meaning, unescape};
 
 /// The members of a JSON object, in order: each name as it is meant, and the value's own text. Of anything else, none.
 pub fn members(text: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
     let mut tokens = Tokens::new(text);
-    let is_object = tokens.next() == Some(Token::BeginObject);
+    let is_object = tokens.next() == Some(JsonToken::BeginObject);
     std::iter::from_fn(move || {
-        let Token::Key(name) = tokens.next().filter(|_| is_object)? else {
+        let JsonToken::Key(name) = tokens.next().filter(|_| is_object)? else {
             return None;
         };
         let value = tokens.value()?;
@@ -55,7 +55,7 @@ pub enum Scalar<'a> {
 }
 
 /// The longest path that [`walk`] gives, in bytes: a longer one is cut. One huge name may stand above a million values, and
-/// whoever is called looks at the path each time.
+/// the callback gets the path each time.
 pub const MAX_PATH_LEN: usize = 1_000;
 
 /// Calls `visit` with the dotted path and the value of each leaf of a JSON text, in order.
@@ -82,9 +82,11 @@ pub fn walk_until<'a>(
     let mut outer_lens: Vec<usize> = Vec::new();
     for token in Tokens::new(text) {
         match token {
-            Token::BeginObject | Token::BeginArray => outer_lens.push(path.len()),
-            Token::EndObject | Token::EndArray => path.truncate(outer_lens.pop().unwrap_or(0)),
-            Token::Key(key) => {
+            JsonToken::BeginObject | JsonToken::BeginArray => outer_lens.push(path.len()),
+            JsonToken::EndObject | JsonToken::EndArray => {
+                path.truncate(outer_lens.pop().unwrap_or(0))
+            }
+            JsonToken::Key(key) => {
                 let outer = outer_lens.last().copied().unwrap_or(0);
                 path.truncate(outer);
                 if outer_lens.len() <= MAX_DEPTH {
@@ -98,11 +100,11 @@ pub fn walk_until<'a>(
                     has_cut = true;
                 }
             }
-            Token::Text(_) | Token::Number(_) | Token::Bool(_) | Token::Null => {
+            JsonToken::Text(_) | JsonToken::Number(_) | JsonToken::Bool(_) | JsonToken::Null => {
                 let value = match token {
-                    Token::Text(raw) => Scalar::Text(meaning(raw)),
-                    Token::Number(number) => Scalar::Number(number),
-                    Token::Bool(value) => Scalar::Bool(value),
+                    JsonToken::Text(raw) => Scalar::Text(meaning(raw)),
+                    JsonToken::Number(number) => Scalar::Number(number),
+                    JsonToken::Bool(value) => Scalar::Bool(value),
                     _ => Scalar::Null,
                 };
                 if visit(&path, value).is_break() {
@@ -123,7 +125,7 @@ pub fn member<'a>(text: &'a str, path: &[&str]) -> Option<&'a str> {
     })
 }
 
-/// The same JSON on one line. Line breaks can only stand between tokens: within a string they are escaped.
+/// The same JSON on one line. Line breaks can only be between tokens: within a string they are escaped.
 #[must_use]
 pub fn one_line(text: &str) -> Cow<'_, str> {
     if text.contains(['\n', '\r']) {

@@ -1,4 +1,4 @@
-//! A member of an organization, as upstream's list of members tells of one.
+//! A member of an organization, as upstream's list of members shows one.
 //!
 //! Every field but the id may be missing, and statuses grow. It does not know where the list comes from or where it is kept.
 

@@ -29,7 +29,7 @@ pub(super) async fn list(
     };
     let mut accounts: Vec<&Account> = simulator.world().accounts[numbers].iter().collect();
     sort(&mut accounts, &parameters)?;
-    // An account's number is its place in the whole list: a filter moves nobody.
+    // An account's number is its place in the whole list; a filter does not change it.
     let passing = (0..)
         .zip(accounts)
         .filter(|(_, account)| {

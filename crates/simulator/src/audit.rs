@@ -24,7 +24,7 @@ use super::resource::HistoryResource;
 use super::responses;
 use super::simulator::Simulator;
 
-/// How far from the time that a caller names a history's own entry may stand.
+/// The largest distance between the time that a caller names and the history's own entry.
 const LOOKUP: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
 
 /// `GET /organizations/{organization_id}/logs/audit`

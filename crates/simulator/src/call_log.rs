@@ -152,7 +152,7 @@ fn write(simulator: &Simulator, call: &Call, change: &RecordedChange<'_>) {
     simulator.publish(&source, &entry.text(), call.at, call.at + lag);
 }
 
-/// A body without its white space: an entry stands on one line.
+/// A body without white space between its tokens, since an entry is one line.
 fn compact(body: &[u8]) -> Json {
     match serde_json::from_slice::<Value>(body) {
         Ok(value) => value.to_string().into_bytes().into(),

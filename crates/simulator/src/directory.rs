@@ -23,7 +23,7 @@ pub(crate) use members::{MAX_MEMBERS, MemberList, NewMember, SimMember};
 const MAX_ORGANIZATIONS: usize = 1_000;
 /// The most that calls can make while the simulator runs: the logs of those that went are kept.
 const MAX_MADE: u64 = 10_000;
-/// How deep organizations can stand below one another.
+/// The deepest nesting of organizations.
 const MAX_DEPTH: usize = 8;
 /// The longest name and the longest text of a profile, in characters.
 const MAX_TEXT_LEN: usize = 1_024;
@@ -178,7 +178,7 @@ impl Directory {
     /// Changes an organization. What is not said stays as it is.
     ///
     /// # Errors
-    /// When a name, a parent or a profile is none, or the parent stands below the organization.
+    /// When a name, a parent or a profile is invalid, or the parent is below the organization.
     pub(crate) fn modify(&mut self, number: u64, wanted: OrganizationInput) -> Result<(), Refusal> {
         check(&wanted)?;
         let parent = self.parent_of(&wanted)?;
@@ -243,7 +243,7 @@ impl Directory {
         line
     }
 
-    /// An organization as upstream tells of it.
+    /// An organization as upstream answers it.
     pub(crate) fn describe(&self, number: u64) -> Value {
         let Some(organization) = self.organizations.get(&number) else {
             return Value::Null;
@@ -301,7 +301,7 @@ impl Directory {
             .map(|(below, _)| below)
     }
 
-    /// How many organizations stand in the longest line from this one down, itself included.
+    /// The number of organizations on the longest path from this one down, itself included.
     fn height(&self, number: u64) -> usize {
         let lines = self.organizations.keys().map(|&other| self.lineage(other));
         lines

@@ -1,4 +1,4 @@
-//! A log's entries without HTTP: for whoever measures, or compares what a reader holds with what there was.
+//! A log's entries without HTTP, for benchmarks and for tests that compare a reader's copy with the original.
 //!
 //! Each entry is made when it is asked for, and kept nowhere. How entries are made is the log's business.
 

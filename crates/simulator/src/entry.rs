@@ -1,6 +1,6 @@
 //! The wire form of an audit log entry, in upstream's order of members.
 //!
-//! Every member can be missing, as upstream's schema has it. What an entry says is decided by whoever builds one.
+//! Every member can be missing, as upstream's schema has it. The caller decides what an entry says.
 
 use std::borrow::Cow;
 

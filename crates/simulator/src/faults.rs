@@ -1,7 +1,7 @@
 //! What goes wrong, and how often: the faults of a request follow from a seed and the request's number.
 //!
 //! Every kind of fault is drawn apart, so that switching one on does not move the others. How a fault looks on the
-//! wire is the business of whoever answers.
+//! wire is decided by the request handlers.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub struct Faults {
     pub server_error: f64,
     /// Answers that end in the middle: by a length that is too short, or by a connection that breaks off.
     pub cut_body: f64,
-    /// Requests with a cursor that are told that it has expired.
+    /// Requests with a cursor that get the error that it has expired.
     pub expired_cursor: f64,
     /// Answers that are held back for [`Faults::stall_for`].
     pub stall: f64,
@@ -88,7 +88,7 @@ pub struct Faults {
     pub list_null: f64,
     /// Pages of these lists that end in the middle and say that they are the last. Their `total_size` stays.
     pub list_cut: f64,
-    /// As [`Faults::list_cut`], with a `total_size` that agrees: nobody can tell it from a list that has become shorter.
+    /// As [`Faults::list_cut`], with a `total_size` that agrees: it looks like a list that has become shorter.
     pub list_shrunk: f64,
     /// Pages of these lists that do not say how many items there are.
     pub list_without_total: f64,

@@ -25,7 +25,7 @@ struct FilterTest {
 #[derive(Debug)]
 struct FilterValue {
     value: String,
-    /// The value as it stands in a JSON text, apart from quotation marks.
+    /// The value as it is in a JSON text, without quotation marks.
     needle: String,
 }
 

@@ -67,7 +67,7 @@ const RENEWED: &[u8] = br#"{"status":"active"}"#;
 const INTERNAL_ERROR: &[u8] =
     br#"{"success":false,"errors":[{"code":1001,"message":"internal error"}],"result":null}"#;
 
-/// Writes the entry that `draft` stands for.
+/// Writes the entry of `draft`.
 pub(crate) fn compose(world: &World, draft: Draft) -> String {
     let mut rng = draft.seed.rng();
     let sort = match draft.run {
@@ -315,7 +315,7 @@ fn renewal(world: &World, draft: Draft, rng: &mut Rng) -> String {
     entry.text()
 }
 
-/// Says whose log the entry stands in.
+/// Writes whose log the entry belongs to.
 fn locate<'a>(
     world: &'a World,
     draft: Draft,

@@ -1,7 +1,7 @@
 //! JSON written straight into a buffer, member by member, in the order in which it is named.
 //!
 //! An entry is a kilobyte of JSON that is drawn, written and forgotten, ten million times: no tree is built for it.
-//! What the members mean is known to whoever names them.
+//! It does not know what the members mean.
 
 use serde::Serialize;
 
@@ -91,7 +91,7 @@ impl Body {
 
     /// The text of `count` members, or as many as there are, after the first `skipped`.
     pub(crate) fn members(&self, skipped: usize, count: usize) -> &[u8] {
-        // A comma stands between two members.
+        // A comma separates two members.
         let start = match skipped.checked_sub(1) {
             None => 0,
             Some(last) => self.ends.get(last).map_or(self.text.len(), |end| end + 1),

@@ -1,4 +1,4 @@
-//! A stand-in for Cloudflare's API: organizations with their accounts, members, and audit logs of any length.
+//! Simulates Cloudflare's API: organizations with their accounts, members, and audit logs of any length.
 //!
 //! It speaks upstream's wire forms over real HTTP, keeps upstream's limits, and misbehaves on request. The demo, the
 //! `simulate` command and the tests all use this one, so what they show cannot drift apart. Everything in it follows

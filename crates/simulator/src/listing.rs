@@ -10,7 +10,7 @@ use super::refusal::Refusal;
 use super::responses;
 
 /// One page of a list.
-pub(crate) type ListPage = listing::ListPage<Value>;
+pub(crate) type ValuePage = listing::ListPage<Value>;
 
 /// Cuts the page that `parameters` ask for out of numbered items, which come in the order of their numbers.
 ///
@@ -18,13 +18,13 @@ pub(crate) type ListPage = listing::ListPage<Value>;
 pub(crate) fn page(
     parameters: &[(String, String)],
     items: impl Iterator<Item = (u64, Value)>,
-) -> Result<ListPage, Refusal> {
+) -> Result<ValuePage, Refusal> {
     let items = items.map(|(number, item)| (number_key(number), item));
     listing::page(parameters, items).map_err(Refusal::invalid)
 }
 
 /// A page of a list in its envelope, unless it meets with one of the faults of lists.
-pub(crate) fn answer(mut page: ListPage, faults: &RequestFaults) -> Result<Response, Refusal> {
+pub(crate) fn answer(mut page: ValuePage, faults: &RequestFaults) -> Result<Response, Refusal> {
     if faults.list_forbidden {
         return Err(Refusal::forbidden());
     }

@@ -81,7 +81,7 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// Puts a text into the log, verbatim. Later ones stand behind earlier ones of the same time.
+    /// Puts a text into the log, verbatim. Later ones come after earlier ones of the same time.
     pub(crate) fn insert(&mut self, text: &str, time: DateTime<Utc>, visible_at: DateTime<Utc>) {
         let key = Key {
             time,

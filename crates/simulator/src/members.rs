@@ -1,6 +1,6 @@
 //! The routes of an organization's members.
 //!
-//! A member and the entry that tells of the change are written under one lock, so that nobody sees the one without
+//! A member and the entry about the change are written under one lock, so that no reader sees the one without
 //! the other.
 
 use axum::Extension;

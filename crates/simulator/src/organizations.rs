@@ -1,6 +1,6 @@
 //! The routes of organizations and their profiles.
 //!
-//! An organization and the entry that tells of its change are written under one lock, so that nobody sees the one
+//! An organization and the entry about its change are written under one lock, so that no reader sees the one
 //! without the other. What an organization is, and when it can go, is known to the directory.
 
 use axum::Extension;
@@ -149,7 +149,7 @@ pub(super) async fn modify_profile(
 struct ListRequest<'a> {
     ids: Vec<&'a str>,
     parent: Option<&'a str>,
-    /// The organizations that each of these stands in: an account, an organization, a user.
+    /// The organizations of each of these: an account, an organization, a user.
     containing: Vec<Vec<u64>>,
 }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 /// The stretch of time that the limit counts in, and how long a credential is blocked for passing it.
 pub(crate) const WINDOW: TimeDelta = TimeDelta::seconds(300);
-/// The most credentials that are counted apart; whoever comes after them shares one count.
+/// The most credentials that are counted separately. All further ones share one count.
 const MAX_CREDENTIALS: usize = 1_024;
 
 /// The counts of all credentials.

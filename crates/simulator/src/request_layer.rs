@@ -271,7 +271,7 @@ fn stamp(simulator: &Simulator, call: &Call, allowance: Allowance, headers: &mut
     );
     set(RATELIMIT_POLICY, format!("\"default\";q={limit};w=300"));
     set(CF_RAY, call.ray.clone());
-    // The server adds a date where there is none, so an unreadable one stands for a missing one.
+    // The server adds a date where there is none, so an unreadable date simulates a missing one.
     let date = match call.faults.no_date {
         true => "-".to_owned(),
         false => http_date(call.at + call.faults.date_off.unwrap_or_default()),

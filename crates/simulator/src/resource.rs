@@ -1,4 +1,4 @@
-//! Which resource an entry tells of, and which other entries tell of the same: what a history is made of.
+//! Which resource an entry is about, and which other entries are about the same: the parts of a history.
 //!
 //! A resource is known by its URI, or, where an entry does not tell one, by its id, product and type.
 
@@ -12,7 +12,7 @@ pub(crate) enum HistoryResource {
     At {
         /// Without host and parameters.
         uri: String,
-        /// Its id, which stands in every entry that tells of it, as JSON writes it.
+        /// Its id as JSON, as every entry about it has it.
         needle: String,
     },
     /// By what it is called.
@@ -29,7 +29,7 @@ pub(crate) enum HistoryResource {
 }
 
 impl HistoryResource {
-    /// The resource that an entry tells of, if it says enough.
+    /// The resource that an entry is about, if the entry identifies one.
     pub(crate) fn of(entry: &str) -> Option<Self> {
         let entry: Value = serde_json::from_str(entry).ok()?;
         let id = text(&entry, "/resource/id")?;
@@ -53,7 +53,7 @@ impl HistoryResource {
         }
     }
 
-    /// Whether an entry tells of it. `is_ours` says that the simulator wrote the entry itself, in its one way to write a
+    /// Whether an entry is about it. `is_ours` says that the simulator wrote the entry itself, in its one way to write a
     /// text.
     pub(crate) fn is_told_by(&self, entry: &str, is_ours: bool) -> bool {
         let (Self::At { needle, .. } | Self::Named { needle, .. }) = self;
@@ -78,7 +78,7 @@ impl HistoryResource {
     }
 }
 
-/// The URI of the resource itself. What is created is called at its collection, below which its id then stands.
+/// The URI of the resource itself. To create one, the collection is called; its id is then appended to it.
 fn uri_of(entry: &Value, id: &str) -> Option<String> {
     let called = text(entry, "/raw/uri")?;
     let called = called.split('?').next().unwrap_or(called);

@@ -169,7 +169,7 @@ impl Timeline {
         }
     }
 
-    /// Where `n` stands between `n` and `n + 1`, or within its run, in fixed point.
+    /// The position of entry `n` between `n` and `n + 1`, or within its run, in fixed point.
     fn place(&self, n: u64) -> u128 {
         let (whole, part) = match self.run(n) {
             Some(run) => {

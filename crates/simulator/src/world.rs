@@ -1,7 +1,7 @@
 //! Who and what there is from the beginning: organizations, their accounts with their zones, and the people who work
 //! in them.
 //!
-//! All of it follows from the seed and never changes. What these people do is told by the history; what calls change
+//! All of it follows from the seed and never changes. `history` says what these people do; what calls change
 //! during a run, organizations and their members, is kept in the directory.
 
 use std::ops::Range;
@@ -29,7 +29,7 @@ const MAX_ZONES: u32 = 40;
 /// The organization's own log holds one in so many entries.
 const ENTRIES_PER_ORGANIZATION_ENTRY: f64 = 100.0;
 
-/// Everything that stands still.
+/// Everything that never changes.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) organizations: Vec<OrganizationSpec>,
@@ -120,7 +120,7 @@ impl World {
             })
     }
 
-    /// The name of a log, unless its id could not stand in one: the world's own always can.
+    /// The name of a log, unless its id cannot be part of one: the world's own ids always can.
     pub(crate) fn source(&self, place: LogOwner) -> Option<Source> {
         match place {
             LogOwner::Organization(number) => Source::organization(&self.organizations[number].id),

@@ -1,4 +1,4 @@
-//! What somebody sees who waits for history: a bar on a terminal, elsewhere a line now and then.
+//! Shows the progress of a backfill: a bar on a terminal, otherwise a line every few seconds.
 
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
@@ -21,14 +21,14 @@ const EVERY_ELSEWHERE: Duration = Duration::from_secs(10);
 const STEPS: u64 = 10_000;
 
 /// How far reading has come, for people.
-pub(super) struct Progress {
+pub(super) struct BackfillDisplay {
     bar: Option<ProgressBar>,
     clock: Clock,
     began: DateTime<Utc>,
     way: Way,
 }
 
-impl Progress {
+impl BackfillDisplay {
     pub(super) fn new(clock: Clock) -> Result<Self> {
         let is_terminal = io::stderr().is_terminal();
         let style = ProgressStyle::with_template("{bar:20} {percent:>3}%  {wide_msg}")?;
@@ -70,10 +70,10 @@ impl Progress {
     }
 }
 
-/// That nobody reads it any more is no reason to stop.
+/// A closed standard error does not stop the backfill.
 fn tell(line: &str) {
     if let Err(error) = note(line) {
-        tracing::debug!(error = %error, "Nobody reads what is done.");
+        tracing::debug!(error = %error, "Standard error is closed; progress is not shown.");
     }
 }
 

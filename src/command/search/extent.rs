@@ -138,7 +138,7 @@ fn loss(reason: Reason, total: &MissingTotal) -> String {
     };
     // The sum over several sources would be no span that anybody knows.
     if let (Some(seconds), 1) = (total.seconds, total.sources) {
-        said += &format!(", {} in all", crate::command::span_text(seconds));
+        said += &format!(", {} in all", crate::command::print::span_text(seconds));
     }
     if let (Some(since), Some(before)) = (&total.since, &total.before) {
         said += &format!(", between {since} and {before}");

@@ -2,73 +2,39 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
-use chrono_tz::Tz;
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Asked;
+use super::asked::SearchRequest;
 use super::extent::Extent;
+use super::found::{FoundEvent, open_index, read, told};
 use super::lines::Lines;
 use super::tail;
-use crate::command::WrongUsage;
-use crate::command::reach::{Answerer, Misread, Reach, Server, get, open};
+use crate::command::reach::{Answerer, Server, TargetArgs, get, open};
 use crate::coverage::{self, Verdict};
-use crate::engine::tantivy::IndexError;
-use crate::engine::{Order, Range, Scope, View};
-use crate::event::AuditEvent;
-use crate::follow::index::{self as indexing, IndexingError};
-use crate::people;
-use crate::position::{Seq, Source, rfc3339};
-use crate::query::{self, Query, QueryError};
-use crate::search::{self, Export, Facets, LabelledValue, MAX_SIZE, Question, SearchError, Tally};
+use crate::engine::{Scope, View};
+use crate::position::Seq;
+use crate::search::{self, Export, Facets, LabelledValue, MAX_SIZE, Tally};
 use crate::store::Store;
 use crate::terminal::harmless;
 
-/// Where the answers come from.
-pub(super) struct Place(Answerer);
+/// A running server, or a data directory.
+pub(super) struct SearchTarget(Answerer);
 
-/// An event, and the JSON that tells of it, with what is known of who acted.
-pub(super) struct Found {
-    pub(super) event: AuditEvent,
-    pub(super) json: String,
-}
-
-impl Found {
-    /// As a server said it.
-    pub(super) fn read(json: &str) -> Result<Self> {
-        Ok(Self {
-            event: read(json)?,
-            json: json.to_owned(),
-        })
-    }
-
-    /// As a server would say it.
-    pub(super) fn introduce(store: &Store, events: Vec<AuditEvent>) -> Result<Vec<Self>> {
-        let known = people::introduce(store, &Scope::everything(), events)?.into_iter();
-        let found = known.map(|known| {
-            Ok(Self {
-                json: serde_json::to_string(&known)?,
-                event: known.event,
-            })
-        });
-        found.collect()
-    }
-}
-
-/// As much of an answer as is shown.
+/// The parts of a server's page that are used.
 #[derive(Deserialize)]
-struct Page {
+struct ServerPage {
     events: Vec<Box<RawValue>>,
     next_cursor: Option<String>,
     count: Option<u64>,
-    index: IndexState,
+    index: ServerIndexState,
     coverage: Verdict,
 }
 
 #[derive(Deserialize)]
-struct IndexState {
+struct ServerIndexState {
     searchable: Seq,
 }
 
@@ -77,14 +43,14 @@ pub(super) type Values = Vec<(String, Vec<LabelledValue>)>;
 
 /// The first events of an answer.
 pub(super) struct FirstPage {
-    pub(super) events: Vec<Found>,
+    pub(super) events: Vec<FoundEvent>,
     /// How far the index had come.
     pub(super) searchable: Seq,
     pub(super) extent: Extent,
 }
 
-impl Place {
-    pub(super) fn open(reach: &Reach, config: &Path) -> Result<Self> {
+impl SearchTarget {
+    pub(super) fn open(reach: &TargetArgs, config: &Path) -> Result<Self> {
         reach.answerer(config).map(Self)
     }
 
@@ -97,14 +63,17 @@ impl Place {
     }
 
     /// The first events, how many there are in all, and what is not among them.
-    pub(super) fn page(&self, asked: &Asked) -> Result<FirstPage> {
+    pub(super) fn page(&self, asked: &SearchRequest) -> Result<FirstPage> {
         match &self.0 {
             Answerer::Server(server) => {
                 let mut parameters = asked.filters();
                 parameters.extend(asked.order());
                 let page = ask_page(server, &parameters, &[("limit", asked.limit.to_string())])?;
-                let events = page.events.iter().map(|event| Found::read(event.get()));
-                let events: Vec<Found> = events.collect::<Result<_>>()?;
+                let events = page
+                    .events
+                    .iter()
+                    .map(|event| FoundEvent::read(event.get()));
+                let events: Vec<FoundEvent> = events.collect::<Result<_>>()?;
                 // Of the same snapshot. It costs more than a page, so only an answer that goes on is counted.
                 let total = match page.next_cursor {
                     None => events.len() as u64,
@@ -125,7 +94,7 @@ impl Place {
                 })
             }
             Answerer::Dir(dir) => {
-                let look = Look::into(dir, asked)?;
+                let look = OpenDir::into(dir, asked)?;
                 let (store, view) = (&look.store, &look.view);
                 let caller = view.caller(Scope::everything(), None);
                 let question = asked.question()?;
@@ -138,7 +107,7 @@ impl Place {
                     Some(_) => search::count(store, view, &caller, &question).map_err(told)?,
                 };
                 Ok(FirstPage {
-                    events: Found::introduce(store, page.events)?,
+                    events: FoundEvent::introduce(store, page.events)?,
                     searchable: view.seq(),
                     extent: Extent::of_events(shown, total, look.verdict),
                 })
@@ -149,8 +118,8 @@ impl Place {
     /// Every event, piece by piece; how many there were, and what is not among them.
     pub(super) fn all(
         &self,
-        asked: &Asked,
-        mut take: impl FnMut(Vec<Found>) -> Result<()>,
+        asked: &SearchRequest,
+        mut take: impl FnMut(Vec<FoundEvent>) -> Result<()>,
     ) -> Result<Extent> {
         let mut total = 0;
         let verdict = match &self.0 {
@@ -159,22 +128,22 @@ impl Place {
                 // Before the events, so that these have at least what it says.
                 let page = ask_page(server, &parameters, &[("limit", "1".to_owned())])?;
                 parameters.extend(asked.order());
-                crate::command::block_on(async {
+                crate::command::start::block_on(async {
                     let answer = open(server, "/v1/export", &borrowed(&parameters)).await?;
                     let mut lines = Lines::new(answer);
                     while let Some(line) = lines.next().await? {
                         total += 1;
-                        take(vec![Found::read(&line)?])?;
+                        take(vec![FoundEvent::read(&line)?])?;
                     }
                     Ok(page.coverage)
                 })?
             }
             Answerer::Dir(dir) => {
-                let Look {
+                let OpenDir {
                     store,
                     view,
                     verdict,
-                } = Look::into(dir, asked)?;
+                } = OpenDir::into(dir, asked)?;
                 let (scope, question) = (Scope::everything(), asked.question()?);
                 let mut export = Export::new(store.clone(), view, scope, question).map_err(told)?;
                 loop {
@@ -183,7 +152,7 @@ impl Place {
                         break verdict;
                     }
                     total += events.len();
-                    take(Found::introduce(&store, events)?)?;
+                    take(FoundEvent::introduce(&store, events)?)?;
                 }
             }
         };
@@ -193,14 +162,17 @@ impl Place {
     /// Each event that comes after `after`, until the process is interrupted.
     pub(super) fn follow(
         &self,
-        asked: &Asked,
+        asked: &SearchRequest,
         after: Seq,
-        take: impl FnMut(Vec<Found>) -> Result<()>,
+        take: impl FnMut(Vec<FoundEvent>) -> Result<()>,
     ) -> Result<()> {
         match &self.0 {
-            Answerer::Server(server) => {
-                crate::command::block_on(tail::of_server(server, &asked.filters(), after, take))
-            }
+            Answerer::Server(server) => crate::command::start::block_on(tail::of_server(
+                server,
+                &asked.filters(),
+                after,
+                take,
+            )),
             Answerer::Dir(dir) => tail::of_dir(dir, &asked.question()?, after, take),
         }
     }
@@ -208,7 +180,7 @@ impl Place {
     /// The most frequent values of some fields, at most `size` of each.
     pub(super) fn facets(
         &self,
-        asked: &Asked,
+        asked: &SearchRequest,
         fields: &[String],
         size: usize,
     ) -> Result<(Values, Extent)> {
@@ -230,7 +202,7 @@ impl Place {
 
     fn all_facets(
         &self,
-        asked: &Asked,
+        asked: &SearchRequest,
         fields: &[String],
         size: usize,
     ) -> Result<(Values, Verdict)> {
@@ -249,7 +221,7 @@ impl Place {
                 Ok((values.collect::<Result<_>>()?, verdict))
             }
             Answerer::Dir(dir) => {
-                let look = Look::into(dir, asked)?;
+                let look = OpenDir::into(dir, asked)?;
                 let facets = Facets {
                     fields: fields.to_vec(),
                     size,
@@ -275,20 +247,20 @@ fn ask_page(
     server: &Server,
     filters: &[(&'static str, String)],
     more: &[(&'static str, String)],
-) -> Result<Page> {
+) -> Result<ServerPage> {
     let parameters = [filters, more].concat();
     read(&get(server, "/v1/events", &borrowed(&parameters))?)
 }
 
-/// What a data directory holds now, and what is proven of it.
-struct Look {
+/// An opened data directory, and the coverage of the question.
+struct OpenDir {
     store: Store,
     view: View,
     verdict: Verdict,
 }
 
-impl Look {
-    fn into(dir: &Path, asked: &Asked) -> Result<Self> {
+impl OpenDir {
+    fn into(dir: &Path, asked: &SearchRequest) -> Result<Self> {
         let store = Store::open_beside(dir)?;
         let about = coverage::Asked {
             since: asked.since,
@@ -313,94 +285,9 @@ impl Look {
     }
 }
 
-impl Asked {
-    /// The filters, as a server takes them.
-    fn filters(&self) -> Vec<(&'static str, String)> {
-        let mut parameters = vec![("q", self.query.clone())];
-        let sources = self.sources.iter();
-        parameters.extend(sources.map(|source| ("source", source.to_string())));
-        parameters.extend(self.since.map(|since| ("since", rfc3339(since))));
-        parameters.extend(self.before.map(|before| ("before", rfc3339(before))));
-        if self.when.zone != Tz::UTC {
-            parameters.push(("tz", self.when.zone.name().to_owned()));
-        }
-        parameters
-    }
-
-    fn order(&self) -> Option<(&'static str, String)> {
-        (self.order == Order::Ascending).then(|| ("order", "asc".to_owned()))
-    }
-
-    fn question(&self) -> Result<Question> {
-        let range = Range {
-            since_us: self.since.map(|time| time.timestamp_micros()),
-            before_us: self.before.map(|time| time.timestamp_micros()),
-        };
-        let mut parts = vec![query::parse(&self.query, self.when).map_err(with_place)?];
-        if !self.sources.is_empty() {
-            parts.push(Query::or(self.sources.iter().map(of_source).collect()));
-        }
-        Ok(Question {
-            query: Query::and(parts),
-            range,
-            order: self.order,
-        })
-    }
-}
-
-fn of_source(source: &Source) -> Query {
-    Query::Equals {
-        path: "source".into(),
-        value: source.to_string(),
-        at: 0,
-    }
-}
-
 fn borrowed<'a>(parameters: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
     let parameters = parameters.iter();
     parameters
         .map(|(name, value)| (*name, value.as_str()))
         .collect()
-}
-
-/// What a server said, as what it should be.
-pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
-    serde_json::from_str(text).context("the server's answer cannot be read")
-}
-
-/// The log and the index as they are now.
-pub(super) fn look_into(dir: &Path) -> Result<(Store, View)> {
-    let store = Store::open_beside(dir)?;
-    let view = open_index(dir, &store)?;
-    Ok((store, view))
-}
-
-fn open_index(dir: &Path, store: &Store) -> Result<View> {
-    indexing::open_beside(dir, store).map_err(|error| match error {
-        IndexingError::Index(IndexError::Unusable(_)) => anyhow!(
-            "{error}: `orgtrail reindex` builds it from the log, and `orgtrail serve` does when it starts"
-        ),
-        error => error.into(),
-    })
-}
-
-/// An error with the place in the query that it is about.
-pub(super) fn told(error: SearchError) -> anyhow::Error {
-    match error {
-        SearchError::Query(error) => with_place(error),
-        SearchError::UnknownField {
-            at: Some(at),
-            message,
-            ..
-        } => with_place(QueryError { at, message }),
-        error @ (SearchError::UnknownField { .. } | SearchError::Counting { .. }) => {
-            WrongUsage(error.to_string()).into()
-        }
-        error => error.into(),
-    }
-}
-
-fn with_place(error: QueryError) -> anyhow::Error {
-    let at = error.at;
-    Misread::new(error, at).into()
 }

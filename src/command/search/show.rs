@@ -11,8 +11,9 @@ use comfy_table::{
 use crossterm::style::Stylize as _;
 use serde_json::json;
 
-use super::Colors;
-use super::place::{Found, Values};
+use super::asked::Colors;
+use super::found::FoundEvent;
+use super::place::Values;
 use crate::event::AuditEvent;
 use crate::position::{SourceKind, rfc3339};
 use crate::search::csv;
@@ -27,7 +28,7 @@ const HEADER: [&str; N_COLUMNS] = [
 /// How many there are.
 const N_COLUMNS: usize = 7;
 
-/// How wide the columns are at least when events are shown as they come, so that they stand below one another.
+/// The least widths of the columns while following, so that they line up.
 const WIDTHS: [u16; N_COLUMNS] = [8, 34, 28, 28, 36, 20, 16];
 
 /// The space around a column of a table.
@@ -46,7 +47,7 @@ pub(super) enum Form {
 
 /// How answers are shown.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Show {
+pub(super) struct EventPrinter {
     form: Form,
     is_colored: bool,
     is_utc: bool,
@@ -55,12 +56,12 @@ pub(super) struct Show {
 }
 
 /// A part of an event, with its colour if it has one.
-struct Field {
+struct TableField {
     text: String,
     color: Option<Color>,
 }
 
-impl Field {
+impl TableField {
     fn new(text: impl Into<String>, color: Option<Color>) -> Self {
         Self {
             text: text.into(),
@@ -70,9 +71,9 @@ impl Field {
 }
 
 /// An event's fields, in the order of [`HEADER`].
-type Row = [Field; N_COLUMNS];
+type TableRow = [TableField; N_COLUMNS];
 
-impl Show {
+impl EventPrinter {
     pub(super) fn new(form: Form, colors: Colors, is_utc: bool) -> Self {
         let is_colored = match colors {
             Colors::Always => true,
@@ -96,7 +97,7 @@ impl Show {
     }
 
     /// Shows events that are all there. `has_loss` says that some may be missing.
-    pub(super) fn events(self, events: &[Found], has_loss: bool) -> Result<()> {
+    pub(super) fn events(self, events: &[FoundEvent], has_loss: bool) -> Result<()> {
         if self.form != Form::Table {
             return self.in_pieces()?.add(events);
         }
@@ -106,7 +107,7 @@ impl Show {
                 false => "Nothing found.",
             })?);
         }
-        let rows: Vec<Row> = events.iter().map(|found| self.row(found)).collect();
+        let rows: Vec<TableRow> = events.iter().map(|found| self.row(found)).collect();
         let header = HEADER.map(columns);
         let widths = rows.iter().fold(header, |widths, row| {
             let mut row = row.iter().map(|field| columns(&field.text));
@@ -191,10 +192,10 @@ impl Show {
     }
 
     fn cell(self, text: String, color: Color) -> Cell {
-        self.cell_of(Field::new(text, Some(color)))
+        self.cell_of(TableField::new(text, Some(color)))
     }
 
-    fn cell_of(self, field: Field) -> Cell {
+    fn cell_of(self, field: TableField) -> Cell {
         let cell = Cell::new(field.text);
         match field.color.filter(|_| self.is_colored) {
             Some(color) => cell.fg(color),
@@ -202,17 +203,17 @@ impl Show {
         }
     }
 
-    fn cells(self, row: Row) -> [Cell; N_COLUMNS] {
+    fn cells(self, row: TableRow) -> [Cell; N_COLUMNS] {
         row.map(|field| self.cell_of(field))
     }
 
     fn header_in_lines(self) -> String {
-        self.in_lines(&HEADER.map(|name| Field::new(name, None)))
+        self.in_lines(&HEADER.map(|name| TableField::new(name, None)))
     }
 
     /// An event on several lines, for a terminal that has no room for the table: broken between fields, and where one is too
     /// long, between its words.
-    fn in_lines(self, row: &Row) -> String {
+    fn in_lines(self, row: &TableRow) -> String {
         let width = self.width.unwrap_or(usize::MAX);
         let mut lines = String::new();
         let mut used = 0;
@@ -239,9 +240,9 @@ impl Show {
     }
 
     /// An event as people read it: when, who, what, to which resource, in which account, from where.
-    fn row(self, found: &Found) -> Row {
+    fn row(self, found: &FoundEvent) -> TableRow {
         let event = &found.event;
-        let entry = Leaves::of(event);
+        let entry = EntryValues::of(event);
         // The action's result where it is not the usual one.
         let failure = entry.0.get("action.result").filter(|it| *it != "success");
         let action = entry.join(&["action.description"]);
@@ -255,13 +256,13 @@ impl Show {
             .time
             .map_or_else(|| "no time".into(), |at| self.time(at));
         [
-            Field::new(event.seq.to_string(), None),
-            Field::new(time, Some(Color::DarkGrey)),
-            Field::new(entry.first(&who), Some(Color::Cyan)),
-            Field::new(action, failure.map(|_| Color::Red)),
-            Field::new(entry.join(&what), None),
-            Field::new(account(found, &entry), None),
-            Field::new(entry.first(&["actor.ip_address", "actor.context"]), None),
+            TableField::new(event.seq.to_string(), None),
+            TableField::new(time, Some(Color::DarkGrey)),
+            TableField::new(entry.first(&who), Some(Color::Cyan)),
+            TableField::new(action, failure.map(|_| Color::Red)),
+            TableField::new(entry.join(&what), None),
+            TableField::new(account(found, &entry), None),
+            TableField::new(entry.first(&["actor.ip_address", "actor.context"]), None),
         ]
     }
 
@@ -285,10 +286,10 @@ fn of_terminal(color: Color) -> crossterm::style::Color {
 }
 
 /// Events that are shown as they come.
-pub(super) struct Pieces(Show);
+pub(super) struct Pieces(EventPrinter);
 
 impl Pieces {
-    pub(super) fn add(&mut self, events: &[Found]) -> Result<()> {
+    pub(super) fn add(&mut self, events: &[FoundEvent]) -> Result<()> {
         let show = self.0;
         match show.form {
             _ if events.is_empty() => Ok(()),
@@ -351,7 +352,7 @@ fn write(bytes: &[u8]) -> Result<()> {
 }
 
 /// The account whose log it is from: its name if one is known, or else its id.
-fn account(found: &Found, entry: &Leaves) -> String {
+fn account(found: &FoundEvent, entry: &EntryValues) -> String {
     let source = &found.event.source;
     let is_account = source.kind() == SourceKind::Account;
     let known = json::text_of(&found.json, "account_name").map(|name| harmless(&name));
@@ -362,9 +363,9 @@ fn account(found: &Found, entry: &Leaves) -> String {
 }
 
 /// The plain values of an entry by their paths, harmless; of several the first.
-struct Leaves(HashMap<String, String>);
+struct EntryValues(HashMap<String, String>);
 
-impl Leaves {
+impl EntryValues {
     fn of(event: &AuditEvent) -> Self {
         let mut leaves = HashMap::new();
         json::walk(event.entry.get(), |path, value| {

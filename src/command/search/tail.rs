@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::found::{FoundEvent, look_into, told};
 use super::lines::Lines;
-use super::place::{Found, look_into, told};
 use crate::command::reach::{Server, open};
 use crate::engine::Scope;
 use crate::position::Seq;
@@ -23,7 +23,7 @@ pub(super) async fn of_server(
     server: &Server,
     filters: &[(&'static str, String)],
     mut after: Seq,
-    mut take: impl FnMut(Vec<Found>) -> Result<()>,
+    mut take: impl FnMut(Vec<FoundEvent>) -> Result<()>,
 ) -> Result<()> {
     let mut tries = 0;
     loop {
@@ -41,7 +41,7 @@ pub(super) async fn of_server(
                 // A break is not told: nothing is lost by it.
                 while let Ok(Some(line)) = lines.next().await {
                     if let Some(data) = line.strip_prefix("data: ") {
-                        let found = Found::read(data)?;
+                        let found = FoundEvent::read(data)?;
                         after = found.event.seq;
                         take(vec![found])?;
                     } else if let Some(seq) = line.strip_prefix("id: ") {
@@ -65,7 +65,7 @@ pub(super) fn of_dir(
     dir: &Path,
     question: &Question,
     mut after: Seq,
-    mut take: impl FnMut(Vec<Found>) -> Result<()>,
+    mut take: impl FnMut(Vec<FoundEvent>) -> Result<()>,
 ) -> Result<()> {
     loop {
         let (store, view) = look_into(dir)?;
@@ -76,7 +76,7 @@ pub(super) fn of_dir(
             if events.is_empty() {
                 break;
             }
-            take(Found::introduce(&store, events)?)?;
+            take(FoundEvent::introduce(&store, events)?)?;
         }
         after = tail.at();
         std::thread::sleep(LOOK_EVERY);

@@ -6,20 +6,20 @@ use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::HumanCount;
 
-use super::Row;
-use crate::command::{counted, span_text, word};
+use super::row::StatusRow;
+use crate::command::print::{counted, span_text, word};
 use crate::coverage::{Gap, Proof, Weight};
 use crate::health::State;
 use crate::status::LastError;
 use crate::terminal::{columns, harmless, say, width, wrapped};
 
-/// How many sources are shown unless all are asked for.
+/// The most sources that are shown without `--all`.
 const MAX_SOURCES: usize = 8;
 
-/// How many gaps are listed below them unless all are asked for.
+/// The most gaps that are listed without `--all`.
 const MAX_GAPS: usize = 8;
 
-/// How many sources with the same error, or gaps with the same reason, are told of together unless all are asked for.
+/// From this number on, sources with the same error, or gaps with the same reason, are shown as a group; `--all` shows each.
 const MIN_GROUP: usize = 3;
 
 /// How many sources of a group are named.
@@ -38,13 +38,13 @@ const WIDTHS: [usize; 3] = [12, 12, 8];
 const INDENT: usize = 4;
 
 /// What people see.
-pub(super) struct Show {
+pub(super) struct StatusPrinter {
     width: usize,
     is_all: bool,
     now: DateTime<Utc>,
 }
 
-impl Show {
+impl StatusPrinter {
     pub(super) fn new(is_all: bool, now: DateTime<Utc>) -> Self {
         Self {
             width: width().unwrap_or(DEFAULT_WIDTH),
@@ -53,13 +53,13 @@ impl Show {
         }
     }
 
-    pub(super) fn say(&self, rows: Vec<Row>) -> Result<()> {
+    pub(super) fn say(&self, rows: Vec<StatusRow>) -> Result<()> {
         Ok(say(self.text(rows).trim_end())?)
     }
 
-    fn text(&self, mut rows: Vec<Row>) -> String {
+    fn text(&self, mut rows: Vec<StatusRow>) -> String {
         rows.sort_by_cached_key(|row| self.badness(row));
-        let all: Vec<&Row> = rows.iter().collect();
+        let all: Vec<&StatusRow> = rows.iter().collect();
         let mut text = self.wrap(&summary(&all)) + "\n\n";
         text += &line(&["STATE".into(), "EVENTS".into(), "LAG".into()], "SOURCE");
         let groups = self.groups(&rows);
@@ -71,7 +71,7 @@ impl Show {
         for group in groups.iter().take(shown) {
             text += &self.group(group);
         }
-        let rest: Vec<&Row> = groups.iter().skip(shown).flatten().copied().collect();
+        let rest: Vec<&StatusRow> = groups.iter().skip(shown).flatten().copied().collect();
         if !rest.is_empty() {
             text += &self.wrap(&format!(
                 "… and {} more: {}; --all shows them",
@@ -83,8 +83,8 @@ impl Show {
         text + &self.gaps(&rows)
     }
 
-    /// The worst first: what needs somebody, then what has gaps, then what is well.
-    fn badness(&self, row: &Row) -> (u8, bool, i64, String) {
+    /// The worst first: sources that need action, then sources with gaps, then the others.
+    fn badness(&self, row: &StatusRow) -> (u8, bool, i64, String) {
         let state = match row.status.state {
             State::Refused => 0,
             State::Failing => 1,
@@ -121,29 +121,30 @@ impl Show {
     }
 
     /// The sources, those with the same state and error together where there are several.
-    fn groups<'a>(&self, rows: &'a [Row]) -> Vec<Vec<&'a Row>> {
-        let error = |row: &'a Row| {
+    fn groups<'a>(&self, rows: &'a [StatusRow]) -> Vec<Vec<&'a StatusRow>> {
+        let error = |row: &'a StatusRow| {
             let error = row.status.last_error.as_ref()?;
             let is_failing = row.status.failing_since.is_some();
             is_failing.then(|| (word(row.status.state), error.message.as_str()))
         };
-        let mut groups: Vec<Vec<&Row>> = Vec::new();
+        let mut groups: Vec<Vec<&StatusRow>> = Vec::new();
         for row in rows {
-            let same =
-                |group: &&mut Vec<&'a Row>| error(row).is_some() && error(group[0]) == error(row);
+            let same = |group: &&mut Vec<&'a StatusRow>| {
+                error(row).is_some() && error(group[0]) == error(row)
+            };
             match groups.iter_mut().find(same) {
                 Some(group) => group.push(row),
                 None => groups.push(vec![row]),
             }
         }
-        let apart = |group: Vec<&'a Row>| match group.len() < MIN_GROUP {
+        let apart = |group: Vec<&'a StatusRow>| match group.len() < MIN_GROUP {
             true => group.into_iter().map(|row| vec![row]).collect(),
             false => vec![group],
         };
         groups.into_iter().flat_map(apart).collect()
     }
 
-    fn group(&self, group: &[&Row]) -> String {
+    fn group(&self, group: &[&StatusRow]) -> String {
         let (Some(first), true) = (group.first(), group.len() > 1) else {
             return group.iter().map(|row| self.source(row, true)).collect();
         };
@@ -192,7 +193,7 @@ impl Show {
     }
 
     /// The line of a source and what is said below it, with its error unless that was said of its group.
-    fn source(&self, row: &Row, has_error: bool) -> String {
+    fn source(&self, row: &StatusRow, has_error: bool) -> String {
         let status = &row.status;
         let lag = status.lag_seconds.map_or_else(|| "–".to_owned(), span_text);
         let events = HumanCount(status.events).to_string();
@@ -210,7 +211,7 @@ impl Show {
     }
 
     /// What is said of a source below its line, besides its error.
-    fn about(&self, row: &Row) -> Vec<String> {
+    fn about(&self, row: &StatusRow) -> Vec<String> {
         let status = &row.status;
         let mut proven: Vec<String> = status.name.iter().map(|name| harmless(name)).collect();
         let proven_from = row.intervals.first().map(|interval| &interval.since);
@@ -248,7 +249,7 @@ impl Show {
         said
     }
 
-    fn gaps(&self, rows: &[Row]) -> String {
+    fn gaps(&self, rows: &[StatusRow]) -> String {
         let all = rows
             .iter()
             .flat_map(|row| row.gaps.iter().map(move |gap| (row, gap)));
@@ -295,11 +296,11 @@ impl Show {
     }
 
     /// Gaps, those with the same reason together where there are several.
-    fn alike<'a>(&self, gaps: Vec<(&'a Row, &'a Gap)>) -> Vec<Vec<(&'a Row, &'a Gap)>> {
-        let mut groups: Vec<Vec<(&Row, &Gap)>> = Vec::new();
+    fn alike<'a>(&self, gaps: Vec<(&'a StatusRow, &'a Gap)>) -> Vec<Vec<(&'a StatusRow, &'a Gap)>> {
+        let mut groups: Vec<Vec<(&StatusRow, &Gap)>> = Vec::new();
         for gap in gaps {
             let said = detail(gap.0, gap.1);
-            let same = |group: &&mut Vec<(&'a Row, &'a Gap)>| {
+            let same = |group: &&mut Vec<(&'a StatusRow, &'a Gap)>| {
                 let (row, first) = group[0];
                 first.reason == gap.1.reason && detail(row, first) == said
             };
@@ -308,10 +309,11 @@ impl Show {
                 None => groups.push(vec![gap]),
             }
         }
-        let apart = |group: Vec<(&'a Row, &'a Gap)>| match self.is_all || group.len() < MIN_GROUP {
-            true => group.into_iter().map(|gap| vec![gap]).collect(),
-            false => vec![group],
-        };
+        let apart =
+            |group: Vec<(&'a StatusRow, &'a Gap)>| match self.is_all || group.len() < MIN_GROUP {
+                true => group.into_iter().map(|gap| vec![gap]).collect(),
+                false => vec![group],
+            };
         groups.into_iter().flat_map(apart).collect()
     }
 
@@ -334,7 +336,7 @@ fn trouble(since: Option<&String>, error: &LastError) -> String {
 }
 
 /// What is said of a gap besides its reason; nothing where it is what the source's last error says.
-fn detail<'a>(row: &Row, gap: &'a Gap) -> &'a str {
+fn detail<'a>(row: &StatusRow, gap: &'a Gap) -> &'a str {
     let detail = gap.detail.as_deref().unwrap_or_default();
     let error = row.status.last_error.as_ref();
     match error.is_some_and(|error| detail.ends_with(&error.message)) {
@@ -344,7 +346,7 @@ fn detail<'a>(row: &Row, gap: &'a Gap) -> &'a str {
 }
 
 /// Gaps with the same reason.
-fn gaps_text(gaps: &[(&Row, &Gap)]) -> String {
+fn gaps_text(gaps: &[(&StatusRow, &Gap)]) -> String {
     let Some((row, first)) = gaps.first() else {
         return String::new();
     };
@@ -391,7 +393,7 @@ fn line(cells: &[String; 3], source: &str) -> String {
 }
 
 /// How many sources there are, and how they are.
-fn summary(rows: &[&Row]) -> String {
+fn summary(rows: &[&StatusRow]) -> String {
     let events: u64 = rows.iter().map(|row| row.status.events).sum();
     let sources = if rows.len() == 1 { "source" } else { "sources" };
     format!(
@@ -403,7 +405,7 @@ fn summary(rows: &[&Row]) -> String {
 }
 
 /// How many sources are in which state, in the order of the rows.
-fn states(rows: &[&Row]) -> String {
+fn states(rows: &[&StatusRow]) -> String {
     let mut counts: BTreeMap<usize, (String, usize)> = BTreeMap::new();
     for (n, row) in rows.iter().enumerate() {
         let state = word(row.status.state);
@@ -426,130 +428,4 @@ fn minute(time: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::coverage::{Interval, Reason};
-    use crate::status::SourceStatus;
-
-    fn row(n: usize, state: State) -> Row {
-        let text = |text: &str| Some(text.to_owned());
-        let is_bad = matches!(state, State::Failing | State::Refused | State::Clock);
-        let gap = |since: &str, before: &str, reason| Gap {
-            since: since.to_owned(),
-            before: before.to_owned(),
-            reason,
-            detail: None,
-        };
-        let mut gaps = vec![gap(
-            "2026-08-03T11:59:00Z",
-            "2026-08-03T12:00:00Z",
-            Reason::NotYet,
-        )];
-        if is_bad {
-            gaps.insert(
-                0,
-                gap(
-                    "2026-08-01T00:00:00Z",
-                    "2026-08-03T11:59:00Z",
-                    Reason::Failing,
-                ),
-            );
-        }
-        Row {
-            status: SourceStatus {
-                source: format!("organizations/{n:032x}"),
-                name: text("Example株式会社 - Production\u{1b}[2J"),
-                organization: None,
-                state,
-                events: 1_234_567 + n as u64,
-                newest_event: text("2026-08-03T11:58:12.123456Z"),
-                first_seen_at: "2026-01-01T00:00:00Z".to_owned(),
-                last_sealed_at: None,
-                sealed_before: None,
-                lag_seconds: Some(if is_bad { 216_000 } else { 59 }),
-                interval_seconds: Some(60),
-                held_back_by_quota: false,
-                lateness: None,
-                backfilled_to: text("2025-02-09T00:00:00Z"),
-                backfill_done: !is_bad,
-                failing_since: text("2026-08-01T00:00:00Z").filter(|_| is_bad),
-                last_error: is_bad.then(|| LastError {
-                    at: "2026-08-03T11:59:58Z".to_owned(),
-                    message: "upstream answered 403 Forbidden: 10000 Authentication error for the whole of it".to_owned(),
-                }),
-                left_at: None,
-                upstream_lag: None,
-                overlap_seconds: None,
-                accounts_read_at: None,
-            },
-            intervals: vec![Interval {
-                since: "2025-02-09T00:00:00Z".to_owned(),
-                before: "2026-08-03T11:59:00Z".to_owned(),
-                state: Proof::Complete,
-                scanned_at: "2026-08-03T12:00:00Z".to_owned(),
-                entries: 9,
-                new: 9,
-            }],
-            gaps,
-        }
-    }
-
-    fn show(is_all: bool) -> Show {
-        Show {
-            width: 80,
-            is_all,
-            now: "2026-08-03T12:00:00Z".parse().unwrap(),
-        }
-    }
-
-    fn rows() -> Vec<Row> {
-        let mut rows: Vec<Row> = (0..39).map(|n| row(n, State::Live)).collect();
-        rows.push(row(39, State::Failing));
-        rows.push(row(40, State::Refused));
-        rows
-    }
-
-    #[test]
-    fn forty_one_sources_fit_a_screen_of_80_columns_the_worst_first() {
-        let text = show(false).text(rows());
-        insta::assert_snapshot!(text);
-        assert!(text.lines().count() <= 45, "{}", text.lines().count());
-        let all = show(true).text(rows());
-        for line in text.lines().chain(all.lines()) {
-            assert!(columns(line) <= 80, "{} columns: {line}", columns(line));
-        }
-        for n in 0..41 {
-            assert!(all.contains(&format!("organizations/{n:032x}")), "{n}");
-        }
-    }
-
-    #[test]
-    fn sources_with_the_same_error_are_told_of_together() {
-        let failing = |n| {
-            let mut row = row(n, State::Refused);
-            let message = "the credential may not read this log: upstream answered 403 Forbidden";
-            row.status.last_error = Some(LastError {
-                at: format!("2026-08-03T11:{n:02}:58Z"),
-                message: message.to_owned(),
-            });
-            row.gaps[0].detail = Some(format!("since 2026-08-01T00:00:{n:02}Z: {message}"));
-            row
-        };
-        let rows = || {
-            let mut rows: Vec<Row> = (0..12).map(failing).collect();
-            rows.extend((12..41).map(|n| row(n, State::Live)));
-            // One with another error is alone.
-            rows.push(row(41, State::Failing));
-            rows
-        };
-        insta::assert_snapshot!(show(false).text(rows()));
-        // With all sources, the error is written once too.
-        let all = show(true).text(rows());
-        let said = all.matches("not read this log").count();
-        assert_eq!(said, 1, "{all}");
-        for n in 0..42 {
-            assert!(all.contains(&format!("organizations/{n:032x}")), "{n}");
-        }
-        assert!(all.contains("12 sources"), "{all}");
-    }
-}
+mod tests;

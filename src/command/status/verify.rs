@@ -7,11 +7,12 @@ use chrono::{DateTime, Utc};
 use indicatif::{HumanCount, ProgressBar};
 use serde::Serialize;
 
-use super::super::moment::Moment;
-use super::super::{block_on, load, word};
-use super::Args;
+use super::super::moment::MomentArg;
 use crate::clock::Clock;
-use crate::command::plain_table;
+use crate::command::print::plain_table;
+use crate::command::print::word;
+use crate::command::record::Recorded;
+use crate::command::start::{block_on, load};
 use crate::coverage::Gap;
 use crate::durable::Breaker;
 use crate::poll::{Difference, Differs, LeftOut, Told, Verdict, Waiting};
@@ -25,7 +26,7 @@ const MAX_SHOWN: usize = 20;
 
 /// What came of it.
 #[derive(Serialize)]
-struct Report {
+struct VerifyReport {
     source: String,
     since: String,
     before: String,
@@ -72,20 +73,36 @@ enum DiffersReport {
     OtherContent,
 }
 
-pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
+/// What to compare, and how to print the result.
+pub(super) struct Request<'a> {
+    pub(super) source: &'a Source,
+    pub(super) since: Option<&'a MomentArg>,
+    pub(super) before: Option<&'a MomentArg>,
+    pub(super) data_dir: Option<&'a Path>,
+    pub(super) is_json: bool,
+}
+
+pub(super) fn run(request: &Request<'_>, path: &Path) -> Result<()> {
+    let source = request.source;
     let config = load(path).context("upstream is asked as the configuration says")?;
-    let dir = args.reach.data_dir.as_ref().unwrap_or(&config.data_dir);
+    let dir = request.data_dir.unwrap_or(&config.data_dir);
     let clock = Clock::system();
     let now = clock.now();
     let (store, is_beside) = open(dir)?;
     let read_before = read_before(&store, source)?;
-    let wanted = stretch(args, now, read_before)?;
+    let wanted = stretch(request, now, read_before)?;
     let verify = service::verify(store, &config, source.clone(), wanted, is_beside, &clock)?;
     let window = verify.window();
     ensure!(
         !window.is_empty(),
-        "there is nothing to compare in {wanted}: whole seconds of the past are compared that upstream still keeps"
+        "there is nothing to compare in {wanted}: choose whole seconds in the past that upstream still keeps"
     );
+    let parameters = format!(
+        "source={source}&since={}&before={}",
+        rfc3339(window.since),
+        rfc3339(window.before)
+    );
+    let recorded = Recorded::begin(dir, "verify", "status --verify", &parameters, now)?;
     // Shown on a terminal only.
     let bar = ProgressBar::new_spinner();
     let verdict = block_on(async {
@@ -93,8 +110,9 @@ pub(super) fn run(args: &Args, source: &Source, path: &Path) -> Result<()> {
         verdict.await.context("the range could not be compared")
     })?;
     bar.finish_and_clear();
-    let report = Report::of(source, window, now, &verdict);
-    if args.json {
+    recorded.end(verdict.shown)?;
+    let report = VerifyReport::of(source, window, now, &verdict);
+    if request.is_json {
         say(serde_json::to_string(&report)?)?;
     } else {
         report.say()?;
@@ -127,7 +145,7 @@ fn show(bar: &ProgressBar, told: Told<'_>) {
         Told::Waiting(Waiting { error, wait }) => bar.suspend(|| {
             let said = harmless(&error.to_string());
             let seconds = wait.as_secs();
-            // Nobody reads it when standard error is closed; the comparison goes on.
+            // When standard error is closed, the comparison goes on without the message.
             note(format!("{said}; asking again in {seconds} s")).ok();
         }),
     }
@@ -135,15 +153,16 @@ fn show(bar: &ProgressBar, told: Told<'_>) {
 
 /// The stretch that was named. Without an end, it ends where the source is read to: what upstream shows of a later time is not
 /// held yet, which is no difference.
-fn stretch(args: &Args, now: DateTime<Utc>, read_before: Option<DateTime<Utc>>) -> Result<Window> {
-    let end = |moment: Option<&Moment>| match moment {
+fn stretch(
+    request: &Request<'_>,
+    now: DateTime<Utc>,
+    read_before: Option<DateTime<Utc>>,
+) -> Result<Window> {
+    let end = |moment: Option<&MomentArg>| match moment {
         Some(moment) => moment.seen_from(now).map_err(|message| anyhow!(message)),
         None => Ok(read_before.map_or(now, |read| read.min(now))),
     };
-    Ok(Window::new(
-        end(args.since.as_ref())?,
-        end(args.before.as_ref())?,
-    ))
+    Ok(Window::new(end(request.since)?, end(request.before)?))
 }
 
 /// Where a source is read to; `None` of one that was never read or seen.
@@ -167,7 +186,7 @@ fn open(dir: &Path) -> Result<(Store, bool)> {
     Ok((Store::open_beside(dir)?, true))
 }
 
-impl Report {
+impl VerifyReport {
     fn of(source: &Source, window: Window, scanned_at: DateTime<Utc>, verdict: &Verdict) -> Self {
         Self {
             source: source.to_string(),
@@ -292,7 +311,7 @@ mod tests {
             ..Verdict::default()
         };
         let source = Source::account("a").unwrap();
-        let report = Report::of(&source, Window::new(at(0), at(3_600)), at(7_200), &verdict);
+        let report = VerifyReport::of(&source, Window::new(at(0), at(3_600)), at(7_200), &verdict);
         let told = serde_json::to_value(&report).unwrap();
         let second = json!([{
             "since": "2026-07-25T17:21:00Z", "before": "2026-07-25T17:21:01Z",

@@ -1,6 +1,6 @@
 //! Documents that have a value at any path of a part of the entry, of the paths that are not in the table of fields.
 //!
-//! In their dictionary a path stands before its values: the walk reads each path once and, behind it, only what the value
+//! In their dictionary a path comes before its values: the walk reads each path once and, behind it, only what the value
 //! begins with.
 
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl AnyPath {
     /// Adds the documents of one segment.
     pub(super) fn gather(&self, into: &mut BitSetBuilder<'_>) -> tantivy::Result<()> {
         let inverted = into.reader.inverted_index(self.field)?;
-        let walk = Walk {
+        let walk = PathDictionaryWalk {
             asked: self,
             steps: into.budget.steps(),
         };
@@ -53,36 +53,36 @@ fn is_of_body(term: &[u8]) -> bool {
 }
 
 /// A walk through the dictionary.
-struct Walk<'a> {
+struct PathDictionaryWalk<'a> {
     asked: &'a AnyPath,
     steps: Steps,
 }
 
 /// How far a term has been read.
 #[derive(Clone, Copy)]
-enum State {
+enum PathState {
     /// So much of the key above.
     Above(usize),
     /// Into the rest of the path.
     Path,
     /// So much of the value as long as it is the same, and the state of the automaton of its spellings.
-    Value(Option<usize>, Option<automaton::State>),
+    Value(Option<usize>, Option<automaton::AutomatonState>),
     /// As far as it can match.
     Over,
 }
 
-impl tantivy_fst::Automaton for Walk<'_> {
-    type State = State;
+impl tantivy_fst::Automaton for PathDictionaryWalk<'_> {
+    type State = PathState;
 
-    fn start(&self) -> State {
-        State::Above(0)
+    fn start(&self) -> PathState {
+        PathState::Above(0)
     }
 
-    fn is_match(&self, state: &State) -> bool {
-        // When time is up, the next term is said to match: the walk then comes back to whoever takes the terms, and ends there.
+    fn is_match(&self, state: &PathState) -> bool {
+        // After the deadline the next term counts as a match. So the walk returns to its caller, which sees the deadline and stops.
         self.steps.step()
             || match state {
-                State::Value(read, spelling) => {
+                PathState::Value(read, spelling) => {
                     *read == Some(self.asked.value.len())
                         || self
                             .asked
@@ -95,23 +95,23 @@ impl tantivy_fst::Automaton for Walk<'_> {
             }
     }
 
-    fn can_match(&self, state: &State) -> bool {
-        !matches!(state, State::Over) && !self.steps.step()
+    fn can_match(&self, state: &PathState) -> bool {
+        !matches!(state, PathState::Over) && !self.steps.step()
     }
 
-    fn accept(&self, state: &State, byte: u8) -> State {
+    fn accept(&self, state: &PathState, byte: u8) -> PathState {
         let spellings = self.asked.spellings.as_deref();
         match *state {
-            State::Above(read) => match self.asked.above.as_bytes().get(read) {
-                Some(expected) if *expected == byte => State::Above(read + 1),
-                Some(_) => State::Over,
-                None if byte == b'.' => State::Path,
+            PathState::Above(read) => match self.asked.above.as_bytes().get(read) {
+                Some(expected) if *expected == byte => PathState::Above(read + 1),
+                Some(_) => PathState::Over,
+                None if byte == b'.' => PathState::Path,
                 None if byte == PATH_END as u8 => self.value_begins(),
-                None => State::Over,
+                None => PathState::Over,
             },
-            State::Path if byte == PATH_END as u8 => self.value_begins(),
-            State::Path => State::Path,
-            State::Value(read, spelling) => {
+            PathState::Path if byte == PATH_END as u8 => self.value_begins(),
+            PathState::Path => PathState::Path,
+            PathState::Value(read, spelling) => {
                 let is_same = |at: &usize| self.asked.value.as_bytes().get(*at) == Some(&byte);
                 let read = read.filter(is_same).map(|at| at + 1);
                 let spelling = spellings
@@ -120,18 +120,18 @@ impl tantivy_fst::Automaton for Walk<'_> {
                     .filter(|(automaton, state)| !automaton.is_dead(*state))
                     .map(|(_, state)| state);
                 match (read, spelling) {
-                    (None, None) => State::Over,
-                    (read, spelling) => State::Value(read, spelling),
+                    (None, None) => PathState::Over,
+                    (read, spelling) => PathState::Value(read, spelling),
                 }
             }
-            State::Over => State::Over,
+            PathState::Over => PathState::Over,
         }
     }
 }
 
-impl Walk<'_> {
-    fn value_begins(&self) -> State {
-        State::Value(
+impl PathDictionaryWalk<'_> {
+    fn value_begins(&self) -> PathState {
+        PathState::Value(
             Some(0),
             self.asked.spellings.as_deref().map(Automaton::begin),
         )

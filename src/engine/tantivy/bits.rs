@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tantivy::{DocId, DocSet, TERMINATED};
 
-use crate::engine::budget::{Memory, Reserved};
+use crate::engine::budget::{MemoryBudget, Reserved};
 use crate::engine::error::OutOfMemory;
 
 /// A bit for each document of a segment.
@@ -23,7 +23,7 @@ impl Bits {
     ///
     /// # Errors
     /// [`OutOfMemory`].
-    pub(super) fn new(n_docs: DocId, memory: &Memory) -> Result<Self, OutOfMemory> {
+    pub(super) fn new(n_docs: DocId, memory: &MemoryBudget) -> Result<Self, OutOfMemory> {
         let n_words = n_docs.div_ceil(64) as usize;
         Ok(Self {
             _reserved: memory.reserve(n_words * size_of::<u64>())?,
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     fn bits(docs: &BTreeSet<DocId>) -> Bits {
-        let mut bits = Bits::new(300, &Memory::default()).unwrap();
+        let mut bits = Bits::new(300, &MemoryBudget::default()).unwrap();
         docs.iter().for_each(|doc| bits.insert(*doc));
         bits
     }
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_given_back() {
-        let memory = Memory::of(100);
+        let memory = MemoryBudget::of(100);
         let first = Bits::new(512, &memory).unwrap();
         assert!(Bits::new(512, &memory).is_err());
         drop(first);

@@ -44,11 +44,12 @@ struct BoundedWeight {
 }
 
 impl BoundedWeight {
-    fn bounded(&self, scorer: Box<dyn Scorer>) -> BoundedScorer {
+    fn bounded(&self, scorer: Box<dyn Scorer>, is_at_match: bool) -> BoundedScorer {
         BoundedScorer {
             scorer,
             steps: self.budget.steps(),
             is_over: false,
+            is_at_match,
         }
     }
 }
@@ -58,7 +59,8 @@ impl Weight for BoundedWeight {
         if self.budget.look() {
             return Ok(Box::new(EmptyScorer));
         }
-        Ok(Box::new(self.bounded(self.weight.scorer(reader, boost)?)))
+        let scorer = self.weight.scorer(reader, boost)?;
+        Ok(Box::new(self.bounded(scorer, true)))
     }
 
     fn scorer_danger(
@@ -72,7 +74,8 @@ impl Weight for BoundedWeight {
             return Ok((nothing, Box::new(EmptyScorer)));
         }
         let (result, scorer) = self.weight.scorer_danger(reader, target, boost)?;
-        Ok((result, Box::new(self.bounded(scorer))))
+        let is_at_match = result == SeekDangerResult::Found;
+        Ok((result, Box::new(self.bounded(scorer, is_at_match))))
     }
 
     fn explain(&self, reader: &SegmentReader, doc: DocId) -> tantivy::Result<Explanation> {
@@ -84,6 +87,8 @@ struct BoundedScorer {
     scorer: Box<dyn Scorer>,
     steps: Steps,
     is_over: bool,
+    /// Whether the scorer's document is a match, or the end. After a `seek_danger` that found nothing it may be any.
+    is_at_match: bool,
 }
 
 impl BoundedScorer {
@@ -98,6 +103,7 @@ impl DocSet for BoundedScorer {
         if self.step() {
             return TERMINATED;
         }
+        self.is_at_match = true;
         self.scorer.advance()
     }
 
@@ -105,6 +111,7 @@ impl DocSet for BoundedScorer {
         if self.step() {
             return TERMINATED;
         }
+        self.is_at_match = true;
         self.scorer.seek(target)
     }
 
@@ -112,7 +119,15 @@ impl DocSet for BoundedScorer {
         if self.step() {
             return SeekDangerResult::SeekLowerBound(TERMINATED);
         }
-        self.scorer.seek_danger(target)
+        // What excludes the matches of an intersection asks it for documents before its first one. Tantivy's range of a column
+        // cannot go back: it would subtract the later document from the earlier one.
+        let doc = self.scorer.doc();
+        if self.is_at_match && target < doc {
+            return SeekDangerResult::SeekLowerBound(doc);
+        }
+        let result = self.scorer.seek_danger(target);
+        self.is_at_match = result == SeekDangerResult::Found;
+        result
     }
 
     fn doc(&self) -> DocId {

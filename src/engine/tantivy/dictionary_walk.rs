@@ -1,7 +1,7 @@
 //! A walk through a dictionary with an automaton.
 
 use crate::engine::budget::Steps;
-use crate::query::automaton::{Automaton, State};
+use crate::query::automaton::{Automaton, AutomatonState};
 use crate::query::words::HASH_MARK;
 
 /// The first byte of the mark before a hash.
@@ -24,23 +24,23 @@ pub(super) struct DictionaryWalk<'a> {
 }
 
 /// How far a walk has come; `None` when nothing can match any more.
-type WalkState = Option<Place>;
+type WalkState = Option<WalkPosition>;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct WalkPosition {
     /// How much of the prefix has been read.
     prefix_len: usize,
     /// How much has been read after it.
     len: usize,
     /// The automaton's state there.
-    state: State,
+    state: AutomatonState,
     /// Its state before the last mark that may begin the hash.
-    before_hash: Option<State>,
+    before_hash: Option<AutomatonState>,
 }
 
 impl DictionaryWalk<'_> {
     /// The automaton's state at the end of the text, if the term ends here.
-    fn at_end(&self, place: &Place) -> State {
+    fn at_end(&self, place: &WalkPosition) -> AutomatonState {
         match place.before_hash {
             Some(state) if place.len > self.kept_len => state,
             _ => place.state,
@@ -52,7 +52,7 @@ impl tantivy_fst::Automaton for DictionaryWalk<'_> {
     type State = WalkState;
 
     fn start(&self) -> WalkState {
-        Some(Place {
+        Some(WalkPosition {
             prefix_len: 0,
             len: 0,
             state: self.automaton.begin(),
@@ -61,7 +61,7 @@ impl tantivy_fst::Automaton for DictionaryWalk<'_> {
     }
 
     fn is_match(&self, state: &WalkState) -> bool {
-        // When time is up, the next term is said to match: the walk then comes back to whoever takes the terms, and ends there.
+        // After the deadline the next term counts as a match. So the walk returns to its caller, which sees the deadline and stops.
         self.steps.step()
             || state.is_some_and(|place| {
                 let is_whole = place.prefix_len == self.prefix.len();

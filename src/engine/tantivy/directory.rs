@@ -37,7 +37,7 @@ const TRIAL_BYTES: usize = 15_000_000;
 const MAX_MERGED_DOCS: usize = 1_000_000;
 
 /// The directory, opened for writing.
-pub(super) struct Writing {
+pub(super) struct OpenWriter {
     pub(super) reader: IndexReader,
     pub(super) writer: IndexWriter,
     /// The last event added, committed or not.
@@ -85,7 +85,7 @@ impl Payload {
 }
 
 /// What a commit of everything added says.
-pub(super) fn said(log_id: Uuid, writing: &Writing) -> Result<String, IndexError> {
+pub(super) fn said(log_id: Uuid, writing: &OpenWriter) -> Result<String, IndexError> {
     let payload = Payload {
         log_id,
         seq: writing.added,
@@ -105,7 +105,7 @@ pub(super) fn open_whole(
     shape: &Shape,
     log_id: Uuid,
     head: Seq,
-) -> Result<(Writing, Snapshot), IndexError> {
+) -> Result<(OpenWriter, Snapshot), IndexError> {
     // The engine may panic at files that say what cannot be.
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let writing = open_writing(dir, shape, log_id, head)?;
@@ -123,7 +123,12 @@ fn damaged(why: impl Display) -> IndexError {
     IndexError::Unusable(format!("damaged: {why}"))
 }
 
-fn open_writing(dir: &Path, shape: &Shape, log_id: Uuid, head: Seq) -> Result<Writing, IndexError> {
+fn open_writing(
+    dir: &Path,
+    shape: &Shape,
+    log_id: Uuid,
+    head: Seq,
+) -> Result<OpenWriter, IndexError> {
     let index = open_existing(dir, shape)?;
     let payload = payload(&index)?;
     check_payload(&payload, log_id)?;
@@ -143,7 +148,7 @@ fn open_writing(dir: &Path, shape: &Shape, log_id: Uuid, head: Seq) -> Result<Wr
     start_writing(&index, reader, payload)
 }
 
-/// What can be asked of the index of a log, which somebody else may be writing.
+/// Opens a log's index for reading only; another process may be writing it.
 pub(super) fn open_beside(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Snapshot, IndexError> {
     let index = open_existing(dir, shape)?;
     // The progress is read first: the reader then holds at least that, and what is beyond it is not shown.
@@ -185,7 +190,7 @@ pub(super) fn unavailable(shape: &Shape) -> Result<Snapshot, IndexError> {
 }
 
 /// An empty index of the log, where there is none.
-pub(super) fn make_anew(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Writing, IndexError> {
+pub(super) fn make_anew(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<OpenWriter, IndexError> {
     private::make_dir(dir).map_err(failed(dir))?;
     let index = tantivy::Index::builder()
         .schema(shape.schema.clone())
@@ -206,7 +211,7 @@ fn start_writing(
     index: &tantivy::Index,
     reader: IndexReader,
     payload: Payload,
-) -> Result<Writing, IndexError> {
+) -> Result<OpenWriter, IndexError> {
     let options = IndexWriterOptions::builder()
         .memory_budget_per_thread(WRITER_BYTES)
         .num_worker_threads(1)
@@ -216,7 +221,7 @@ fn start_writing(
     let mut policy = LogMergePolicy::default();
     policy.set_max_docs_before_merge(MAX_MERGED_DOCS);
     writer.set_merge_policy(Box::new(policy));
-    Ok(Writing {
+    Ok(OpenWriter {
         reader,
         writer,
         added: payload.seq,

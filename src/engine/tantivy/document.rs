@@ -30,10 +30,10 @@ const MAX_PATH_BYTES: usize = 1024 * 1024;
 pub(super) struct Paths {
     /// The number of each path, as entries spell it.
     as_written: HashMap<String, usize>,
-    /// The number of each path, as it stands in the index.
+    /// The number of each path in the index.
     numbers: HashMap<String, usize>,
     /// By number.
-    known: Vec<Known>,
+    known: Vec<PathInfo>,
     /// The length of all paths.
     n_bytes: usize,
     /// How many documents there have been.
@@ -41,8 +41,8 @@ pub(super) struct Paths {
 }
 
 /// A path.
-struct Known {
-    /// As it stands in the index.
+struct PathInfo {
+    /// Its form in the index.
     path: String,
     /// Its kind, when it is in the table of fields.
     kind: Option<Kind>,
@@ -87,7 +87,7 @@ impl Paths {
         number
     }
 
-    /// The number of a path as it stands in the index. Those above it get theirs first.
+    /// The number of a path in the index. Parents get their numbers first.
     fn number(&mut self, path: &str, shape: &Shape) -> usize {
         let mut new = Vec::new();
         let mut next = Some(path);
@@ -104,7 +104,7 @@ impl Paths {
         for path in new.into_iter().rev() {
             let number = self.known.len();
             self.n_bytes += 2 * path.len();
-            self.known.push(Known::new(path, above, shape));
+            self.known.push(PathInfo::new(path, above, shape));
             self.numbers.insert(path.to_owned(), number);
             above = Some(number);
         }
@@ -112,7 +112,7 @@ impl Paths {
     }
 }
 
-impl Known {
+impl PathInfo {
     fn new(path: &str, above: Option<usize>, shape: &Shape) -> Self {
         let known = shape.known(path, Origin::Entry);
         let values = match known {
@@ -153,7 +153,7 @@ impl Shape {
         paths: &mut Paths,
     ) -> Result<TantivyDocument, NoDocument> {
         self.faults.check(Work::MakeDocument, event.entry.get())?;
-        let mut entry = Entry::begin(self, event, own_of(event), paths);
+        let mut entry = DocumentBuilder::begin(self, event, own_of(event), paths);
         searchable::walk(event.entry.get(), |path, value, is_searchable| {
             entry.add(path, &value, is_searchable);
         });
@@ -167,7 +167,7 @@ impl Shape {
         replaced: Option<Hit>,
     ) -> TantivyDocument {
         let mut paths = Paths::default();
-        let mut entry = Entry::begin(self, event, own_of_row(event), &mut paths);
+        let mut entry = DocumentBuilder::begin(self, event, own_of_row(event), &mut paths);
         for (path, value) in of_row(event) {
             entry.add(path, &Scalar::Text(value.into()), true);
         }
@@ -176,7 +176,7 @@ impl Shape {
 }
 
 /// An entry becoming a document.
-struct Entry<'a> {
+struct DocumentBuilder<'a> {
     shape: &'a Shape,
     document: TantivyDocument,
     paths: &'a mut Paths,
@@ -186,7 +186,7 @@ struct Entry<'a> {
     text: String,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> DocumentBuilder<'a> {
     /// With what stands in the event's row.
     fn begin(
         shape: &'a Shape,

@@ -9,14 +9,14 @@ use tantivy::TantivyError;
 use crate::durable::Broken;
 use crate::engine::error::{EngineError, OutOfMemory};
 
-/// What went wrong with the index, by what whoever feeds it can do.
+/// An error of the index. The variants differ in what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
     /// Rebuild: it cannot be used, for this reason.
     #[error("the index is {0}")]
     Unusable(String),
     /// Open it first.
-    #[error("the search index cannot be opened at the moment")]
+    #[error("the search index cannot be opened now; try again later")]
     Unavailable,
     /// Reopen, which takes it back to its last commit; later again when that fails too.
     #[error("the index failed: {0}")]

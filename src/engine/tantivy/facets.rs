@@ -18,7 +18,7 @@ use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, TantivyError};
 
 use super::best::Best;
-use super::matches::{Found, Matches};
+use super::matches::{IndexMatches, MatchedDocs};
 use super::merged::Merged;
 use super::schema::column_of;
 use super::snapshot::Snapshot;
@@ -41,7 +41,7 @@ enum Counter {
     Postings,
 }
 
-impl Matches {
+impl IndexMatches {
     /// The `size` values of a field or path that most of the events have, of those that begin with `prefix`: most first,
     /// equals by value. `None` when there are more than `most_terms` values to look at.
     ///
@@ -110,8 +110,8 @@ impl Matches {
         for (i, found) in self.found.iter().enumerate() {
             let n_docs = self.snapshot.segments[i].len as usize;
             counters.push(match (found, column) {
-                (Found::Stretch(docs), _) if docs.len() == n_docs => Counter::Whole,
-                (Found::Stretch(_), _) | (_, None) => Counter::Postings,
+                (MatchedDocs::Stretch(docs), _) if docs.len() == n_docs => Counter::Whole,
+                (MatchedDocs::Stretch(_), _) | (_, None) => Counter::Postings,
                 (_, Some(column)) => {
                     let reader = &self.snapshot.searcher.segment_readers()[i];
                     let n_terms = dictionaries[i].terms().num_terms();
@@ -140,23 +140,23 @@ impl Matches {
             .read_block_postings_from_terminfo(term, IndexRecordOption::Basic)
             .map_err(TantivyError::from)?;
         Ok(match &self.found[segment] {
-            Found::Stretch(docs) => {
+            MatchedDocs::Stretch(docs) => {
                 let before = postings.rank(docs.start);
                 (postings.rank(docs.end) - before).into()
             }
-            Found::Few(few) if few.len() * LOOKUP_RATIO < term.doc_freq as usize => {
+            MatchedDocs::Few(few) if few.len() * LOOKUP_RATIO < term.doc_freq as usize => {
                 look_up(few, &mut postings)
             }
-            Found::Few(few) => {
+            MatchedDocs::Few(few) => {
                 count_if(&mut postings, steps, |doc| few.binary_search(&doc).is_ok())
             }
-            Found::Many(bits) => count_if(&mut postings, steps, |doc| bits.contains(doc)),
+            MatchedDocs::Many(bits) => count_if(&mut postings, steps, |doc| bits.contains(doc)),
         })
     }
 }
 
 /// How many of the documents found have each value, by its number in the column's dictionary.
-fn count_by(column: &StrColumn, found: &Found) -> Vec<u32> {
+fn count_by(column: &StrColumn, found: &MatchedDocs) -> Vec<u32> {
     let mut counts = vec![0; column.num_terms()];
     let numbers = column.ords();
     if numbers.get_cardinality() == Cardinality::Multivalued {

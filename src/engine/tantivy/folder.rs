@@ -84,7 +84,7 @@ impl Folder {
         if !exists(&self.current())? && exists(&self.new_one())? {
             match rename(&self.new_one(), &self.current()) {
                 Ok(()) => self.sync()?,
-                Err(error) => debug!(error = %error, "The new index cannot be renamed."),
+                Err(error) => debug!(error = %error, "Renaming the new index failed."),
             }
         }
         self.remove_old();
@@ -102,7 +102,7 @@ impl Folder {
             (true, Old::Unusable) => match self.empty_current() {
                 Ok(()) => Ok(current),
                 Err(error) => {
-                    warn!(error = %error, "The unusable index cannot be removed; a new one is built beside it.");
+                    warn!(error = %error, "Removing the unusable index failed; building a new one beside it.");
                     Ok(new)
                 }
             },
@@ -166,7 +166,7 @@ impl Folder {
     fn remove_old(&self) {
         let old = self.data_dir.join(OLD_NAME);
         if let Err(error) = remove(&old) {
-            debug!(error = %error, "The replaced index could not be removed.");
+            debug!(error = %error, "Removing the replaced index failed.");
         }
     }
 
@@ -209,7 +209,7 @@ pub(super) fn is_disk_full(dir: &Path) -> bool {
     let path = dir.join(PROBE_NAME);
     let written = fs::write(&path, vec![1; PROBE_BYTES]);
     if let Err(error) = fs::remove_file(&path) {
-        debug!(error = %error, "A file that was written for a trial could not be removed.");
+        debug!(error = %error, "Removing the test file failed.");
     }
     written.is_err_and(|error| is_no_space_io(&error))
 }

@@ -4,7 +4,7 @@ use tantivy::postings::TermInfo;
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{InvertedIndexReader, TantivyError, Term};
 
-use super::matches::Matches;
+use super::matches::IndexMatches;
 use super::terms::Terms;
 use crate::engine::error::EngineError;
 use crate::engine::values::has_other_spellings;
@@ -13,8 +13,8 @@ use crate::position::Seq;
 use crate::query::automaton::AutomataRoom;
 use crate::query::value_test::ValueTest;
 
-impl Matches {
-    /// The place in the log of one of the events that may spell a value, as [`Matches::values`] gives it, in another way than it
+impl IndexMatches {
+    /// The place in the log of one of the events that may spell a value, as [`IndexMatches::values`] gives it, in another way than it
     /// is compared; `None` where none does.
     ///
     /// # Errors

@@ -18,14 +18,14 @@ use crate::position::Seq;
 use crate::query::Query;
 
 /// The events that a question means. What is counted of them is of one snapshot.
-pub struct Matches {
+pub struct IndexMatches {
     pub(super) snapshot: Snapshot,
     /// One for each segment.
-    pub(super) found: Vec<Found>,
+    pub(super) found: Vec<MatchedDocs>,
 }
 
 /// Which documents of a segment.
-pub(super) enum Found {
+pub(super) enum MatchedDocs {
     /// All of a stretch.
     Stretch(Docs),
     /// These, in order.
@@ -39,7 +39,12 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`EngineError::Failed`] when a file cannot be read.
-    pub fn matches(&self, query: &Query, range: Range, upto: Seq) -> Result<Matches, EngineError> {
+    pub fn matches(
+        &self,
+        query: &Query,
+        range: Range,
+        upto: Seq,
+    ) -> Result<IndexMatches, EngineError> {
         let upto = upto.min(self.seq);
         let weight = self.weight(query, upto)?;
         let is_exact = upto == self.seq && self.is_exact;
@@ -47,27 +52,34 @@ impl Snapshot {
         for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
             let docs = segment.docs(range, Order::Descending, None);
             found.push(match query {
-                _ if docs.is_empty() => Found::Few(Vec::new()),
-                Query::All if is_exact && segment.is_whole() => Found::Stretch(docs),
+                _ if docs.is_empty() => MatchedDocs::Few(Vec::new()),
+                Query::All if is_exact && segment.is_whole() => MatchedDocs::Stretch(docs),
                 _ => {
                     let limit = if is_exact { None } else { Some(upto) };
-                    Found::collect(segment, reader, weight.as_ref(), &docs, limit, &self.budget)?
+                    MatchedDocs::collect(
+                        segment,
+                        reader,
+                        weight.as_ref(),
+                        &docs,
+                        limit,
+                        &self.budget,
+                    )?
                 }
             });
         }
         self.budget.check()?;
-        Ok(Matches {
+        Ok(IndexMatches {
             snapshot: self.clone(),
             found,
         })
     }
 }
 
-impl Matches {
+impl IndexMatches {
     /// How many they are.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.found.iter().map(Found::count).sum()
+        self.found.iter().map(MatchedDocs::count).sum()
     }
 
     /// Their places in the log, segment by segment.
@@ -109,7 +121,7 @@ impl Matches {
     }
 }
 
-impl Found {
+impl MatchedDocs {
     fn collect(
         segment: &Segment,
         reader: &SegmentReader,
@@ -204,7 +216,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::budget::Memory;
+    use crate::engine::budget::MemoryBudget;
 
     proptest! {
         #[test]
@@ -212,10 +224,10 @@ mod tests {
             docs in prop::collection::btree_set(0..300_u32, 0..200),
             (start, span) in (0..300_u32, 0..300_u32),
         ) {
-            let mut bits = Bits::new(300, &Memory::default()).unwrap();
+            let mut bits = Bits::new(300, &MemoryBudget::default()).unwrap();
             docs.iter().for_each(|doc| bits.insert(*doc));
-            let few = Found::Few(docs.iter().copied().collect());
-            let many = Found::Many(bits);
+            let few = MatchedDocs::Few(docs.iter().copied().collect());
+            let many = MatchedDocs::Many(bits);
             let stretch = start..(start + span).min(300);
             let expect = docs.iter().filter(|doc| stretch.contains(doc)).count() as u64;
             prop_assert_eq!(few.count_in(stretch.clone()), expect);

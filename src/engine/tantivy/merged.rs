@@ -13,19 +13,19 @@ use crate::engine::error::EngineError;
 /// Terms in order, and for each the segments that have it.
 pub(super) struct Merged<'d> {
     /// The dictionaries that have more terms, the least next one on top.
-    waiting: BinaryHeap<Head<'d>>,
+    waiting: BinaryHeap<DictionaryCursor<'d>>,
     /// Those that have the present term.
-    present: Vec<Head<'d>>,
+    present: Vec<DictionaryCursor<'d>>,
 }
 
 /// One dictionary at one of its terms.
-struct Head<'d> {
+struct DictionaryCursor<'d> {
     segment: usize,
     terms: TermStreamer<'d>,
 }
 
 /// What one segment knows of a term.
-pub(super) struct InSegment<'t> {
+pub(super) struct SegmentDictionary<'t> {
     /// Which segment.
     pub(super) segment: usize,
     /// Where its documents are, and how many.
@@ -53,7 +53,7 @@ impl<'d> Merged<'d> {
                 false => terms.lt(&after),
             };
             let terms = terms.into_stream().map_err(TantivyError::from)?;
-            present.push(Head { segment, terms });
+            present.push(DictionaryCursor { segment, terms });
         }
         Ok(Self {
             waiting: BinaryHeap::new(),
@@ -87,8 +87,8 @@ impl<'d> Merged<'d> {
     }
 
     /// What the segments that have the present term know of it.
-    pub(super) fn segments(&self) -> impl Iterator<Item = InSegment<'_>> {
-        self.present.iter().map(|head| InSegment {
+    pub(super) fn segments(&self) -> impl Iterator<Item = SegmentDictionary<'_>> {
+        self.present.iter().map(|head| SegmentDictionary {
             segment: head.segment,
             info: head.terms.value(),
             number: head.terms.term_ord(),
@@ -96,23 +96,23 @@ impl<'d> Merged<'d> {
     }
 }
 
-impl Ord for Head<'_> {
+impl Ord for DictionaryCursor<'_> {
     /// The least term is the greatest, since the heap gives the greatest.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.terms.key(), other.segment).cmp(&(self.terms.key(), self.segment))
     }
 }
 
-impl PartialOrd for Head<'_> {
+impl PartialOrd for DictionaryCursor<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Head<'_> {
+impl PartialEq for DictionaryCursor<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Head<'_> {}
+impl Eq for DictionaryCursor<'_> {}

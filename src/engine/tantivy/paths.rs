@@ -9,7 +9,7 @@ use tantivy::postings::TermInfo;
 use tantivy::schema::IndexRecordOption;
 use tantivy::{InvertedIndexReader, TantivyError, Term};
 
-use super::matches::Found;
+use super::matches::MatchedDocs;
 use super::schema::{EMPTY, Mark, NULL, Shape, spelled};
 use super::snapshot::Snapshot;
 use crate::engine::error::EngineError;
@@ -26,7 +26,7 @@ const MAX_PATHS: usize = 10_000;
 const FIRST_PATH: &str = " ";
 
 /// The documents that a scope has, by segment; `None` for all of them.
-struct Visible(Option<Vec<Found>>);
+struct Visible(Option<Vec<MatchedDocs>>);
 
 impl Visible {
     /// Whether a scope has a document of a term.

@@ -13,7 +13,7 @@ use tantivy::{DocId, DocSet, Score, SegmentReader, TERMINATED, Term};
 use super::explained::explained;
 use crate::engine::budget::{Budget, Steps};
 
-/// Words that stand side by side, in this order; all of one field, which has positions.
+/// Adjacent words in this order, all of one field that has positions.
 #[derive(Debug, Clone)]
 pub(super) struct Phrase {
     words: Vec<Term>,
@@ -28,8 +28,8 @@ impl Phrase {
         }
     }
 
-    /// Each different word with where it stands in the phrase; the rarest first. `None` when one of them is nowhere.
-    fn lists(&self, reader: &SegmentReader) -> tantivy::Result<Option<Vec<List>>> {
+    /// Each different word with its positions in the phrase; the rarest first. `None` when the segment lacks one of them.
+    fn lists(&self, reader: &SegmentReader) -> tantivy::Result<Option<Vec<PhrasePostings>>> {
         let mut offsets: BTreeMap<&Term, Vec<u32>> = BTreeMap::new();
         for (offset, word) in (0..).zip(&self.words) {
             offsets.entry(word).or_default().push(offset);
@@ -41,7 +41,7 @@ impl Phrase {
             let Some(postings) = inverted.read_postings(word, with_positions)? else {
                 return Ok(None);
             };
-            lists.push(List {
+            lists.push(PhrasePostings {
                 postings,
                 offsets,
                 positions: Vec::new(),
@@ -79,14 +79,14 @@ impl Weight for Phrase {
 }
 
 /// The documents that have a word, and where the phrase has it.
-struct List {
+struct PhrasePostings {
     postings: SegmentPostings,
     offsets: Vec<u32>,
     /// Where the present document has it, ascending.
     positions: Vec<u32>,
 }
 
-impl List {
+impl PhrasePostings {
     /// The first document from `doc` on that has the word.
     fn seek(&mut self, doc: DocId) -> DocId {
         match self.postings.doc() {
@@ -100,7 +100,7 @@ impl List {
 struct PhraseDocs {
     doc: DocId,
     /// The rarest word's leads.
-    lists: Vec<List>,
+    lists: Vec<PhrasePostings>,
     steps: Steps,
     is_over: bool,
 }
@@ -135,7 +135,7 @@ impl PhraseDocs {
         }
     }
 
-    /// Whether the words stand side by side in the present document, which has all of them.
+    /// Whether the words are adjacent in the current document, which has all of them.
     fn has_phrase(&mut self) -> bool {
         for list in &mut self.lists {
             list.postings.positions(&mut list.positions);

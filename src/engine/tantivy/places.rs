@@ -1,4 +1,4 @@
-//! Documents known by where they stand: a stretch of a sorted segment.
+//! Documents given by their positions: a contiguous range of a sorted segment.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -4,10 +4,11 @@ use std::sync::atomic::Ordering;
 
 use tracing::warn;
 
-use super::directory::{self, Writing};
+use super::directory::{self, OpenWriter};
 use super::folder::{self, Old};
-use super::{Index, IndexError, let_go, lock, proof};
+use super::{Index, IndexError, close_writer, proof};
 use crate::position::Seq;
+use crate::sync::lock;
 
 impl Index {
     /// Begins a new index, to be filled up to `head` and beyond. The one before stays until that is done, but answers nothing.
@@ -28,7 +29,7 @@ impl Index {
 
     fn replace(&self, head: Seq, old: Old) -> Result<(), IndexError> {
         let mut slot = lock(&self.0.writing);
-        let_go(&mut slot);
+        close_writer(&mut slot);
         *slot = Some(self.begin_anew(head, old)?);
         self.finish_rebuild(&mut slot)
     }
@@ -80,7 +81,7 @@ impl Index {
         {
             return Ok(false);
         }
-        let_go(&mut slot);
+        close_writer(&mut slot);
         folder.remove_new()?;
         self.0.is_beside.store(false, Ordering::SeqCst);
         self.0.rebuild_to.store(0, Ordering::SeqCst);
@@ -88,7 +89,7 @@ impl Index {
     }
 
     /// An empty index, shown at once.
-    pub(super) fn begin_anew(&self, head: Seq, old: Old) -> Result<Writing, IndexError> {
+    pub(super) fn begin_anew(&self, head: Seq, old: Old) -> Result<OpenWriter, IndexError> {
         let dir = self.0.folder.make_room(old)?;
         let is_beside = dir != self.0.folder.current();
         let mut writing = directory::make_anew(&dir, &self.0.shape, self.0.log_id)?;
@@ -106,7 +107,7 @@ impl Index {
 
     /// Puts a rebuilt index in the place of the one before, once it holds what the log held when it was begun. Where that is not
     /// possible, it is used where it is.
-    pub(super) fn finish_rebuild(&self, slot: &mut Option<Writing>) -> Result<(), IndexError> {
+    pub(super) fn finish_rebuild(&self, slot: &mut Option<OpenWriter>) -> Result<(), IndexError> {
         if self.is_rebuilding() {
             return Ok(());
         }
@@ -117,7 +118,7 @@ impl Index {
         if !self.0.is_beside.load(Ordering::SeqCst) || is_stuck {
             return Ok(());
         }
-        let_go(slot);
+        close_writer(slot);
         match self.0.folder.swap(&self.0.breaker) {
             Ok(()) => self.0.is_beside.store(false, Ordering::SeqCst),
             Err(error @ IndexError::Io { .. }) => {
@@ -126,7 +127,7 @@ impl Index {
                     error = %error,
                     old = %self.0.folder.current().display(),
                     new = %self.0.folder.new_one().display(),
-                    "The rebuilt index could not be put in the place of the one before; it answers from where it is. To finish this: \
+                    "Moving the rebuilt index into place failed; it is used where it is. To finish this: \
                      stop orgtrail, delete or unmount the old directory, start again."
                 );
             }

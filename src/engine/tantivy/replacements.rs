@@ -1,13 +1,14 @@
 //! What is remembered of replaced events between questions: which document of one segment a document of another one replaces.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tantivy::DocId;
 use tantivy::index::SegmentId;
 
 use super::bits::Bits;
 use crate::position::Seq;
+use crate::sync::lock;
 
 /// The most replacements that are remembered: 32 MiB. With more, each question works them out for itself.
 const MAX_REMEMBERED: usize = 4_000_000;
@@ -17,17 +18,17 @@ pub(super) type Pair = (DocId, DocId);
 
 /// What is remembered. It is shared by the snapshots of one index.
 #[derive(Debug, Default)]
-pub(super) struct Replacements(Mutex<Remembered>);
+pub(super) struct Replacements(Mutex<KnownReplacements>);
 
 #[derive(Debug, Default)]
-pub(super) struct Remembered {
+pub(super) struct KnownReplacements {
     /// By the segment of the replaced documents and that of the replacing ones.
     pub(super) pairs: HashMap<(SegmentId, SegmentId), Arc<[Pair]>>,
     /// The replaced documents of a segment, as of the snapshot with this newest event.
     pub(super) latest: HashMap<SegmentId, (Seq, Arc<Bits>)>,
 }
 
-impl Remembered {
+impl KnownReplacements {
     /// Whether so many more may be remembered.
     pub(super) fn has_room(&self, n_pairs: usize) -> bool {
         let known: usize = self.pairs.values().map(|pairs| pairs.len()).sum();
@@ -51,7 +52,7 @@ impl Replacements {
         self.lock().pairs.len()
     }
 
-    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Remembered> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, KnownReplacements> {
+        lock(&self.0)
     }
 }

@@ -1,6 +1,6 @@
 //! Words side by side of which only the looks are known: `*evil-corp*`.
 //!
-//! Where such words stand has to be gathered before it can be compared, so it is done for a stretch of documents at a time.
+//! Word positions must be collected before they can be compared, so this works on one range of documents at a time.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -19,7 +19,7 @@ use crate::engine::budget::Budget;
 pub(super) struct WordRun {
     /// At least one.
     pub(super) words: Vec<Terms>,
-    /// Of how many documents it may be in memory at once where their words stand.
+    /// The most documents whose word positions are in memory at once.
     pub(super) at_once: usize,
     pub(super) budget: Budget,
 }

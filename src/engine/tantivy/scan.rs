@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::segment::{Head, Walk};
+use super::segment::{SegmentCursor, Walk};
 use super::snapshot::Snapshot;
 use crate::engine::error::EngineError;
 use crate::engine::hit::{Hit, Order, Range};
@@ -32,14 +32,14 @@ impl Snapshot {
         let upto = upto.min(self.seq);
         let weight = self.weight_for(query, upto, order == Order::Ascending)?;
         let steps = self.budget.steps();
-        let mut heap: BinaryHeap<Head<'_>> = BinaryHeap::new();
+        let mut heap: BinaryHeap<SegmentCursor<'_>> = BinaryHeap::new();
         for (segment, reader) in self.segments.iter().zip(self.searcher.segment_readers()) {
             let docs = segment.docs(range, order, after);
             let Some(best) = segment.best_of(&docs, order) else {
                 continue;
             };
             let walk = Walk::new(segment, reader, docs, order);
-            heap.push(Head {
+            heap.push(SegmentCursor {
                 order,
                 at_us: best,
                 hit: None,

@@ -111,7 +111,7 @@ impl Shape {
         }
     }
 
-    /// Where the values of `path` stand: their kind, their field, and how their terms begin.
+    /// How the values of `path` are indexed: their kind, their field, and the prefix of their terms.
     pub(super) fn place_of(&self, path: &str) -> (Kind, Field, String) {
         let path = spelled(path);
         for (field, indexed) in FIELDS.iter().zip(&self.values) {
@@ -124,7 +124,7 @@ impl Shape {
         (Kind::Any, self.leaf, leaf_text(&path, ""))
     }
 
-    /// The term that stands for `path` having `value`, an empty text included.
+    /// The term for `value` at `path`; the value may be empty.
     pub(super) fn value_term(&self, path: &str, value: &str) -> Term {
         if value.is_empty() {
             return self.mark(&Mark::Empty(&spelled(path)));
@@ -141,7 +141,7 @@ impl Shape {
         Some(Term::from_field_text(field, &(prefix + &listed)))
     }
 
-    /// The term that stands for what else is known of an event.
+    /// The term for a marker of the event, such as its problem.
     pub(super) fn mark(&self, mark: &Mark<'_>) -> Term {
         Term::from_field_text(self.path, &mark.text())
     }

@@ -1,4 +1,4 @@
-//! One segment, sorted newest first: where a time stands in it, and its matches one after the other from either end.
+//! One segment, sorted newest first: finds the position of a time, and iterates matches from either end.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) struct Segment {
     alive: Option<AliveBitSet>,
 }
 
-/// Some documents of a segment that stand side by side.
+/// A contiguous range of a segment's documents.
 pub(super) type Docs = std::ops::Range<DocId>;
 
 impl Segment {
@@ -125,14 +125,14 @@ impl Segment {
 }
 
 /// A segment's next answer, among those of other segments. Before its walk has begun, only the best it can be.
-pub(super) struct Head<'a> {
+pub(super) struct SegmentCursor<'a> {
     pub(super) order: Order,
     pub(super) at_us: i64,
     pub(super) hit: Option<Hit>,
     pub(super) walk: Walk<'a>,
 }
 
-impl Ord for Head<'_> {
+impl Ord for SegmentCursor<'_> {
     /// The next in the asked order is the greatest, since the heap gives the greatest.
     fn cmp(&self, other: &Self) -> Ordering {
         let ascending = self.at_us.cmp(&other.at_us);
@@ -143,29 +143,29 @@ impl Ord for Head<'_> {
     }
 }
 
-impl PartialOrd for Head<'_> {
+impl PartialOrd for SegmentCursor<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Head<'_> {
+impl PartialEq for SegmentCursor<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Head<'_> {}
+impl Eq for SegmentCursor<'_> {}
 
 /// The matches of one segment, one after the other. Nothing is read before the first is asked for.
 pub(super) struct Walk<'a> {
     segment: &'a Segment,
     reader: &'a SegmentReader,
     docs: Docs,
-    way: Way,
+    way: ScanDirection,
 }
 
-enum Way {
+enum ScanDirection {
     Forward(Option<Box<dyn Scorer>>),
     /// The matches of the last block read, the next to give last; and how long the next block is.
     Backward(Vec<DocId>, DocId),
@@ -182,8 +182,8 @@ impl<'a> Walk<'a> {
         order: Order,
     ) -> Self {
         let way = match order {
-            Order::Descending => Way::Forward(None),
-            Order::Ascending => Way::Backward(Vec::new(), FIRST_BLOCK),
+            Order::Descending => ScanDirection::Forward(None),
+            Order::Ascending => ScanDirection::Backward(Vec::new(), FIRST_BLOCK),
         };
         Self {
             segment,
@@ -205,12 +205,12 @@ impl<'a> Walk<'a> {
     /// The next match, deleted ones included.
     fn next_doc(&mut self, weight: &dyn Weight) -> Result<Option<DocId>, EngineError> {
         Ok(match &mut self.way {
-            Way::Forward(Some(scorer)) => within(scorer.advance(), &self.docs),
-            Way::Forward(scorer) => {
+            ScanDirection::Forward(Some(scorer)) => within(scorer.advance(), &self.docs),
+            ScanDirection::Forward(scorer) => {
                 let opened = scorer.insert(weight.scorer(self.reader, 1.0)?);
                 within(from(opened.as_mut(), self.docs.start), &self.docs)
             }
-            Way::Backward(block, len) => {
+            ScanDirection::Backward(block, len) => {
                 while block.is_empty() && !self.docs.is_empty() {
                     let start = self.docs.end.saturating_sub(*len).max(self.docs.start);
                     *block = block_of(weight, self.reader, start..self.docs.end)?;

@@ -5,7 +5,7 @@
 //! by segment.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tantivy::index::SegmentId;
 use tantivy::postings::TermInfo;
@@ -21,6 +21,7 @@ use super::one_of::OneOf;
 use super::runs::WordRun;
 use super::terms::Terms;
 use crate::engine::budget::Budget;
+use crate::sync::lock;
 
 /// Documents that are gathered.
 #[derive(Debug)]
@@ -230,7 +231,7 @@ impl Weight for GatheredWeight {
         let Some(kept) = &self.kept else {
             return self.gather(reader)?.scorer(reader, boost);
         };
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(kept);
         let found = match kept.get(&reader.segment_id()) {
             Some(found) => found.clone(),
             None => {

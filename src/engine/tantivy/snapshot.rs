@@ -31,7 +31,7 @@ pub struct Snapshot {
     pub(super) last_hash: Option<Arc<str>>,
     /// It holds no document of an event after `seq`. Beside a service the reader may be ahead.
     pub(super) is_exact: bool,
-    /// It stands for an index that cannot be opened, and answers nothing.
+    /// A placeholder for an index that cannot be opened. It has no answers.
     pub(super) is_unavailable: bool,
     pub(super) replacements: Arc<Replacements>,
 }

@@ -1,6 +1,6 @@
 //! Numbers that texts spell in several ways, counted as the one value that they are: `300`, `0300` and `+300.0`.
 //!
-//! In the table of fields a number has one spelling in the index. At other paths each text stands there as it is, lest an id
+//! In the table of fields a number has one spelling in the index. At other paths each text is indexed as it is, so that an id
 //! such as `007` lose its zeros; a question for one of them finds all ([`Query::Equals`](crate::query::Query::Equals)).
 //! So they are put together when they are counted.
 
@@ -13,7 +13,7 @@ use tantivy::{DocSet as _, InvertedIndexReader, TERMINATED, TantivyError};
 
 use super::best::Best;
 use super::bits::Bits;
-use super::matches::Matches;
+use super::matches::IndexMatches;
 use super::merged::Merged;
 use crate::engine::budget::Steps;
 use crate::engine::error::EngineError;
@@ -90,7 +90,7 @@ impl Spellings {
     }
 }
 
-impl Matches {
+impl IndexMatches {
     /// Counts the numbers that are spelled in several ways and begin with `prefix`.
     pub(super) fn count_numbers(
         &self,

@@ -125,6 +125,6 @@ pub(super) fn save_closed(dir: &Path, shape: &Shape) {
         written.map_err(failed)
     };
     if let Err(error) = save() {
-        debug!(error = %error, "The files of the index could not be listed; the next start verifies them all.");
+        debug!(error = %error, "Listing the files of the index failed; the next start verifies all of them.");
     }
 }

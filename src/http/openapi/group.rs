@@ -3,7 +3,7 @@
 use crate::access::Permission;
 
 /// Routes that belong together.
-pub(in crate::http) struct Group {
+pub(in crate::http) struct RouteGroup {
     /// Its heading.
     pub(super) name: &'static str,
     pub(super) about: &'static str,
@@ -12,8 +12,8 @@ pub(in crate::http) struct Group {
 }
 
 /// A group whose routes need a permission.
-const fn needing(needs: Permission, name: &'static str, about: &'static str) -> Group {
-    Group {
+const fn needing(needs: Permission, name: &'static str, about: &'static str) -> RouteGroup {
+    RouteGroup {
         name,
         about,
         needs: Some(needs),
@@ -21,11 +21,11 @@ const fn needing(needs: Permission, name: &'static str, about: &'static str) -> 
 }
 
 /// A group of questions.
-const fn asking(name: &'static str, about: &'static str) -> Group {
+const fn asking(name: &'static str, about: &'static str) -> RouteGroup {
     needing(Permission::Search, name, about)
 }
 
-impl Group {
+impl RouteGroup {
     pub(in crate::http) const EVENTS: Self =
         asking("Events", "Lists, single events, and what belongs to them.");
     pub(in crate::http) const NUMBERS: Self = asking(

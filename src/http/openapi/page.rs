@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use super::html::{Escaped, Prose};
 use super::members;
+use super::read::{list, members_of, text};
+use super::shared;
 use crate::event::sha256;
 
 const STYLE: &str = include_str!("docs.css");
@@ -25,7 +27,7 @@ pub(in crate::http) static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock:
 const METHODS: [&str; 4] = ["get", "post", "patch", "delete"];
 
 /// A route of the document.
-struct Operation<'a> {
+struct Described<'a> {
     method: &'static str,
     path: &'a str,
     value: &'a Value,
@@ -66,7 +68,7 @@ pub(in crate::http) fn render(document: &Value) -> Result<String, fmt::Error> {
             section(&mut page, document, &operation)?;
         }
     }
-    shared(&mut page, document)?;
+    shared::section(&mut page, document)?;
     page.push_str("</main></body></html>\n");
     Ok(page)
 }
@@ -120,7 +122,7 @@ fn contents(page: &mut String, document: &Value) -> fmt::Result {
     Ok(())
 }
 
-fn section(page: &mut String, document: &Value, operation: &Operation<'_>) -> fmt::Result {
+fn section(page: &mut String, document: &Value, operation: &Described<'_>) -> fmt::Result {
     let value = operation.value;
     write!(
         page,
@@ -157,7 +159,7 @@ fn parameters(page: &mut String, operation: &Value) -> fmt::Result {
             "<table><thead><tr><th>parameter</th><th>type</th><th>meaning</th></tr></thead><tbody>",
         );
         for parameter in own {
-            row(page, parameter)?;
+            shared::row(page, parameter)?;
         }
         page.push_str("</tbody></table>");
     }
@@ -178,33 +180,6 @@ fn parameters(page: &mut String, operation: &Value) -> fmt::Result {
         page.push_str("</p>");
     }
     Ok(())
-}
-
-fn row(page: &mut String, parameter: &Value) -> fmt::Result {
-    let place = match text(parameter, "in") {
-        "query" => "",
-        "path" => ", in the path",
-        _ => ", header",
-    };
-    let required = if parameter["required"] == true {
-        ", required"
-    } else {
-        ""
-    };
-    let default = match &parameter["schema"]["default"] {
-        Value::Null => String::new(),
-        Value::String(word) => format!(" Default <code>{}</code>.", Escaped(word)),
-        other => format!(" Default <code>{other}</code>."),
-    };
-    write!(
-        page,
-        "<tr id=\"{4}\"><td><code>{0}</code></td><td>{1}{place}{required}</td><td>{2}{3}</td></tr>",
-        Escaped(text(parameter, "name")),
-        members::type_of(&parameter["schema"]),
-        Prose(text(parameter, "description")),
-        default,
-        parameter["id"].as_str().unwrap_or_default(),
-    )
 }
 
 /// What is answered, by status.
@@ -279,58 +254,7 @@ fn examples(page: &mut String, operation: &Value) -> fmt::Result {
     Ok(())
 }
 
-/// What routes have in common: parameters, refusals, headers and schemas.
-fn shared(page: &mut String, document: &Value) -> fmt::Result {
-    let components = &document["components"];
-    page.push_str(
-        "<h2 id=\"parameters\">Shared parameters</h2><table><thead><tr><th>parameter</th><th>type</th>\
-         <th>meaning</th></tr></thead><tbody>",
-    );
-    for (name, parameter) in members_of(&components["parameters"]) {
-        let mut parameter = parameter.clone();
-        parameter["id"] = format!("parameter-{}", Escaped(name)).into();
-        row(page, &parameter)?;
-    }
-    page.push_str("</tbody></table>\n<h2 id=\"answers\">Refusals</h2>");
-    for (name, answer) in members_of(&components["responses"]) {
-        write!(
-            page,
-            "<section id=\"answer-{0}\"><h3>{0}</h3><p>{1}</p>",
-            Escaped(name),
-            Prose(text(answer, "description"))
-        )?;
-        for (content_type, form) in members_of(&answer["content"]) {
-            let schema = members::type_of(&form["schema"]);
-            write!(
-                page,
-                "<p>{schema} (<code>{}</code>)</p>",
-                Escaped(content_type)
-            )?;
-        }
-        page.push_str("</section>");
-    }
-    page.push_str("\n<h2 id=\"headers\">Headers</h2><table><thead><tr><th>header</th><th>meaning</th><th>example</th></tr></thead><tbody>");
-    for (name, header) in members_of(&components["headers"]) {
-        let example = match &header["example"] {
-            Value::String(example) => example.clone(),
-            other => other.to_string(),
-        };
-        write!(
-            page,
-            "<tr id=\"header-{0}\"><td><code>{0}</code></td><td>{1}</td><td><code>{2}</code></td></tr>",
-            Escaped(name),
-            Prose(text(header, "description")),
-            Escaped(&example)
-        )?;
-    }
-    page.push_str("</tbody></table>\n<h2 id=\"schemas\">Schemas</h2>\n");
-    for (name, schema) in members_of(&components["schemas"]) {
-        members::section(page, name, schema)?;
-    }
-    Ok(())
-}
-
-impl Operation<'_> {
+impl Described<'_> {
     /// Where the page has it.
     fn id(&self) -> Escaped<'_> {
         Escaped(text(self.value, "operationId"))
@@ -338,11 +262,11 @@ impl Operation<'_> {
 }
 
 /// The routes with that tag, by path.
-fn operations<'a>(document: &'a Value, tag: &str) -> Vec<Operation<'a>> {
+fn operations<'a>(document: &'a Value, tag: &str) -> Vec<Described<'a>> {
     let all = members_of(&document["paths"]).flat_map(|(path, item)| {
         METHODS.into_iter().filter_map(move |method| {
             let value = item.get(method)?;
-            Some(Operation {
+            Some(Described {
                 method,
                 path,
                 value,
@@ -351,19 +275,6 @@ fn operations<'a>(document: &'a Value, tag: &str) -> Vec<Operation<'a>> {
     });
     all.filter(|operation| operation.value["tags"][0] == tag)
         .collect()
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_default()
-}
-
-fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value[name].as_array().map_or(&[], Vec::as_slice)
-}
-
-fn members_of(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    let members = value.as_object().into_iter().flatten();
-    members.map(|(name, member)| (name.as_str(), member))
 }
 
 /// The id of a heading.

@@ -88,7 +88,7 @@ pub(super) fn responses() -> Value {
         };
         responses.insert(name.to_owned(), answer("application/problem+json", schema));
         if status != 410 {
-            let envelope = reference("CloudflareFailure");
+            let envelope = reference("CloudflareAnswer");
             responses.insert(
                 format!("Cloudflare{name}"),
                 answer("application/json", envelope),

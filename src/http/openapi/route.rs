@@ -1,10 +1,12 @@
 //! One route, as it is described beside its handler.
 
+use orgtrail_cloudflare::envelope::Envelope;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::parameter::{self, Parameter};
 use super::refusals::{RATE, header_references, refusal};
+use super::sample::Sample;
 use super::schemas::Schemas;
 use crate::access::Permission;
 use crate::position::SourceKind;
@@ -28,28 +30,20 @@ pub(in crate::http) struct Route {
     about: &'static str,
     parameters: Vec<Value>,
     body: Option<MakeSchema>,
-    answer: Answer,
+    answer: Reply,
     refusals: Vec<u16>,
     is_of_cloudflare: bool,
-    examples: Vec<Example>,
+    examples: Vec<Sample>,
 }
 
 /// The answer to a request that is right.
 #[derive(Clone)]
-struct Answer {
+struct Reply {
     status: u16,
     about: &'static str,
     /// By their types.
     contents: Vec<(&'static str, MakeSchema)>,
     headers: Vec<&'static str>,
-}
-
-/// A request that a test sends, and whose answer it records.
-#[derive(Clone)]
-struct Example {
-    title: &'static str,
-    path: &'static str,
-    parameters: &'static [(&'static str, &'static str)],
 }
 
 impl Route {
@@ -77,7 +71,7 @@ impl Route {
             about: "",
             parameters: Vec::new(),
             body: None,
-            answer: Answer {
+            answer: Reply {
                 status: 200,
                 about: "",
                 contents: Vec::new(),
@@ -130,6 +124,22 @@ impl Route {
     /// With its answer in JSON.
     pub(in crate::http) fn answers<T: ToSchema>(self, about: &'static str) -> Self {
         self.answers_with("application/json", about, |schemas| schemas.of::<T>())
+    }
+
+    /// With its answer in Cloudflare's envelope, whose result is of that type.
+    pub(in crate::http) fn answers_one<T: ToSchema>(self, about: &'static str) -> Self {
+        self.answers_with("application/json", about, |schemas| {
+            let result = schemas.of::<T>();
+            enveloped(schemas, result)
+        })
+    }
+
+    /// The same, with a list of that type.
+    pub(in crate::http) fn answers_list<T: ToSchema>(self, about: &'static str) -> Self {
+        self.answers_with("application/json", about, |schemas| {
+            let items = schemas.of::<T>();
+            enveloped(schemas, json!({"type": "array", "items": items}))
+        })
     }
 
     /// With its answer as a text of that type.
@@ -191,7 +201,7 @@ impl Route {
         path: &'static str,
         parameters: &'static [(&'static str, &'static str)],
     ) -> Self {
-        self.examples.push(Example {
+        self.examples.push(Sample {
             title,
             path,
             parameters,
@@ -289,36 +299,12 @@ impl Route {
     }
 }
 
-impl Example {
-    /// The request as a line for the shell. `$ORGTRAIL` is the address of the service, and `$TOKEN` a token.
-    fn curl(&self, method: &str, has_token: bool) -> String {
-        let mut line = match (method, self.parameters) {
-            ("get", []) => "curl -s".to_owned(),
-            ("get", _) => "curl -sG".to_owned(),
-            (method, _) => format!("curl -s -X {}", method.to_uppercase()),
-        };
-        line += &format!(" \"$ORGTRAIL{}\"", self.path);
-        if has_token {
-            line += " -H \"Authorization: Bearer $TOKEN\"";
-        }
-        if method == "post" {
-            line += " -H 'Content-Type: application/json' -d \"{\\\"token\\\": \\\"$TOKEN\\\"}\"";
-        }
-        for (name, value) in self.parameters {
-            let flag = if value.bytes().all(is_plain) {
-                "-d"
-            } else {
-                "--data-urlencode"
-            };
-            line += &format!(" {flag} '{name}={value}'");
-        }
-        line
-    }
-}
-
-/// Whether a byte means itself in a URL.
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte)
+/// Cloudflare's envelope around a result.
+fn enveloped(schemas: &mut Schemas, result: Value) -> Value {
+    let envelope = schemas.of::<Envelope<Value>>();
+    let members =
+        json!({"type": "object", "required": ["result"], "properties": {"result": result}});
+    json!({"allOf": [envelope, members]})
 }
 
 /// Who may send a request: one of the credentials, with that scope.

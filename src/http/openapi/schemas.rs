@@ -18,8 +18,9 @@ impl Schemas {
         for (name, schema) in found {
             let mut schema = serde_json::to_value(schema).unwrap_or_default();
             require_nullable(&mut schema);
-            let known = self.0.entry(name).or_insert_with(|| schema.clone());
-            debug_assert_eq!(*known, schema, "two schemas have one name");
+            let known = self.0.entry(name.clone());
+            let known = known.or_insert_with(|| schema.clone());
+            debug_assert_eq!(*known, schema, "two schemas have the name {name}");
         }
         reference(&T::name())
     }

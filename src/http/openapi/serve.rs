@@ -6,7 +6,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 use super::page::{self, render};
-use super::{Group, Route, document};
+use super::{Route, RouteGroup, document};
 
 /// The document and its page, as they are sent.
 pub(in crate::http) struct Description {
@@ -16,7 +16,7 @@ pub(in crate::http) struct Description {
 
 impl Description {
     /// Of all routes.
-    pub(in crate::http) fn of(groups: Vec<(Group, Vec<Route>)>) -> Self {
+    pub(in crate::http) fn of(groups: Vec<(RouteGroup, Vec<Route>)>) -> Self {
         let document = document(groups);
         Self {
             page: render(&document).unwrap_or_default(),

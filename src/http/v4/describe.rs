@@ -1,13 +1,13 @@
 //! The description of the routes of `/client/v4`.
 
 use orgtrail_cloudflare::account::AccountForm;
-use orgtrail_cloudflare::envelope::{Envelope, LogPageForm};
+use orgtrail_cloudflare::envelope::LogPageForm;
 use orgtrail_cloudflare::listing;
 use orgtrail_cloudflare::member::MemberForm;
 use orgtrail_cloudflare::product::CategoryForm;
 use orgtrail_cloudflare::request::{DEFAULT_LIMIT, DEFAULT_PAGE_SIZE, MAX_LIMIT, MAX_PAGE_SIZE};
+use orgtrail_cloudflare::token::TokenForm;
 
-use super::lists::TokenForm;
 use crate::http::openapi::{Parameter, ParameterKind, Route, path, query};
 use crate::position::SourceKind;
 
@@ -121,7 +121,7 @@ fn logs() -> Vec<Route> {
         )
         .of_cloudflare()
         .with(account())
-        .answers::<Envelope<Vec<CategoryForm>>>("The categories.")
+        .answers_list::<CategoryForm>("The categories.")
         .refuses(&[404])
         .example(
             "All categories",
@@ -232,22 +232,22 @@ fn lists() -> Vec<Route> {
     );
     vec![
         accounts
-            .answers::<Envelope<Vec<AccountForm<'static>>>>("A page of accounts.")
+            .answers_list::<AccountForm<'static>>("A page of accounts.")
             .example("All accounts", "/client/v4/organizations/0a1b2c3d4e5f60718293a4b5c6d7e8f9/accounts", &[]),
         Route::get("/client/v4/accounts/{id}", "cloudflare_account", "Read an account, as far as it is known")
             .of_cloudflare()
             .with(account())
-            .answers::<Envelope<AccountForm<'static>>>("The account.")
+            .answers_one::<AccountForm<'static>>("The account.")
             .refuses(&[404])
             .example("One account", "/client/v4/accounts/5d1f7a0c9b8e4d3f2a1b0c9d8e7f6a5b", &[]),
         text_filtered(members, "user.email")
-            .answers::<Envelope<Vec<MemberForm<'static>>>>("A page of members.")
+            .answers_list::<MemberForm<'static>>("A page of members.")
             .example("All members", "/client/v4/organizations/0a1b2c3d4e5f60718293a4b5c6d7e8f9/members", &[]),
         Route::get("/client/v4/organizations/{id}/members/{member}", "cloudflare_member", "Read a member")
             .of_cloudflare()
             .with(organization())
             .with(member)
-            .answers::<Envelope<MemberForm<'static>>>("The member.")
+            .answers_one::<MemberForm<'static>>("The member.")
             .refuses(&[404])
             .example(
                 "One member",
@@ -256,7 +256,7 @@ fn lists() -> Vec<Route> {
             ),
         Route::get("/client/v4/user/tokens/verify", "cloudflare_verify_token", "Check whether the token is valid")
             .of_cloudflare()
-            .answers::<Envelope<TokenForm>>("It is.")
+            .answers_one::<TokenForm>("It is.")
             .example("Is this token valid?", "/client/v4/user/tokens/verify", &[]),
     ]
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::http::access::Results;
-use crate::http::problem::{NO_ROUTE, Problem, Told};
+use crate::http::problem::{NO_ROUTE, Problem, ProblemParts};
 
 /// The parameters of a request.
 pub(super) fn parameters_of(query: Option<&str>) -> Result<Vec<(String, String)>, Problem> {
@@ -47,7 +47,7 @@ pub(in crate::http) async fn wrap_errors(request: Request, next: Next) -> Respon
     if !is_ours || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
-    let told = response.extensions_mut().remove::<Told>();
+    let told = response.extensions_mut().remove::<ProblemParts>();
     let Ok(body) = serde_json::to_string(&failure(status, told)) else {
         return response;
     };
@@ -59,7 +59,7 @@ pub(in crate::http) async fn wrap_errors(request: Request, next: Next) -> Respon
 }
 
 /// The envelope of an error. What the framework itself refuses has no words of ours.
-fn failure(status: StatusCode, told: Option<Told>) -> Envelope<Value> {
+fn failure(status: StatusCode, told: Option<ProblemParts>) -> Envelope<Value> {
     let reason = status.canonical_reason().unwrap_or_default();
     let (kind, detail) = told.map_or(("", reason.to_owned()), |told| (told.kind, told.detail));
     let code = match status {

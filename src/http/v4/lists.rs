@@ -10,8 +10,8 @@ use orgtrail_cloudflare::listing::{self, ListPage, number_key};
 use orgtrail_cloudflare::member::MemberForm;
 use orgtrail_cloudflare::parameters::{Parameters, all, last};
 use orgtrail_cloudflare::request::{DIRECTION, Direction};
+use orgtrail_cloudflare::token::TokenForm;
 use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::envelope::{answer, bad, parameters_of};
 use super::known_source;
@@ -20,16 +20,6 @@ use crate::http::problem::Problem;
 use crate::http::scoped::ScopedApp;
 use crate::position::SourceKind;
 use crate::store::{MemberRow, SourceRow};
-
-/// A token as the API writes it.
-#[derive(Serialize, ToSchema)]
-#[schema(as = CloudflareToken)]
-pub(super) struct TokenForm {
-    /// Its id, or the name of a principal that has no token.
-    id: String,
-    /// Always `active`: another token is refused.
-    status: &'static str,
-}
 
 /// `GET /organizations/{id}/accounts`
 pub(super) async fn accounts(

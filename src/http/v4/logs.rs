@@ -14,7 +14,7 @@ use orgtrail_cloudflare::request::{ACTION_TIME, Direction, LogQuery, required_mo
 
 use super::envelope::{answer, bad, json, parameters_of};
 use super::known_source;
-use super::proven::Proven;
+use super::proven::ProvenStretches;
 use crate::engine::{Order, Range};
 use crate::event::AuditEvent;
 use crate::http::params::filtered;
@@ -169,7 +169,7 @@ fn log_page(
             Direction::Descending => Order::Descending,
         },
     };
-    let proven = Proven::look(app, source, (asked.since, asked.before))?;
+    let proven = ProvenStretches::look(app, source, (asked.since, asked.before))?;
     let (view, caller) = app.asking();
     let mut cursor = asked.cursor.map(ToOwned::to_owned);
     let (events, next, upto) = loop {

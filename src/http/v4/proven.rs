@@ -15,7 +15,7 @@ use crate::position::{Seq, Source, Window};
 const MAX_NOT_SEARCHABLE: u64 = 100_000;
 
 /// What is proven before an answer is made.
-pub(super) struct Proven {
+pub(super) struct ProvenStretches {
     source: Source,
     since: DateTime<Utc>,
     before: DateTime<Utc>,
@@ -23,7 +23,7 @@ pub(super) struct Proven {
     stretches: Vec<Window>,
 }
 
-impl Proven {
+impl ProvenStretches {
     pub(super) fn look(
         app: &ScopedApp,
         source: &Source,

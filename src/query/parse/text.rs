@@ -12,7 +12,7 @@ use crate::query::{Pattern, Piece, QueryError};
 /// The longest regular expression, in bytes: reading one takes time for each class of characters in it.
 const MAX_REGEX_LEN: usize = 1_024;
 
-/// How deep groups may stand in groups in a regular expression.
+/// The deepest nesting of groups in a regular expression.
 const MAX_REGEX_DEPTH: u32 = 50;
 
 /// The most classes of characters (`[^a]`, `\w`, `\pL`) in the regular expressions of one query. To read a class can take

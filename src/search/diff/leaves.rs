@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Diff, Difference, MAX_DEPTH, MAX_DIFF_BYTES, MAX_DIFFERENCES, MAX_STATE_BYTES, Shown};
 use crate::search::SearchError;
-use orgtrail_cloudflare::json::{self, Token, Tokens};
+use orgtrail_cloudflare::json::{self, JsonToken, Tokens};
 
 /// How many steps are taken between two looks at the clock.
 const STEPS_BETWEEN_LOOKS: usize = 256;
@@ -17,16 +17,16 @@ const CHUNK_LEN: usize = 64;
 const VALUE_OVERHEAD: usize = 48;
 
 /// Looks at the clock: fails when the question's time is up.
-pub(in crate::search) type Clock<'a> = &'a dyn Fn() -> Result<(), SearchError>;
+pub(in crate::search) type TimeCheck<'a> = &'a dyn Fn() -> Result<(), SearchError>;
 
 /// Counts the steps of a loop, and looks at the clock now and then.
 struct Steps<'a> {
-    clock: Clock<'a>,
+    clock: TimeCheck<'a>,
     taken: usize,
 }
 
 impl<'a> Steps<'a> {
-    fn new(clock: Clock<'a>) -> Self {
+    fn new(clock: TimeCheck<'a>) -> Self {
         Self { clock, taken: 0 }
     }
 
@@ -92,7 +92,7 @@ fn is_above(above: &str, path: &str) -> bool {
 
 impl Leaves {
     /// What stands at each path of a body; `None` when that is too much.
-    pub(super) fn read(text: &str, clock: Clock<'_>) -> Result<Option<Self>, SearchError> {
+    pub(super) fn read(text: &str, clock: TimeCheck<'_>) -> Result<Option<Self>, SearchError> {
         let mut steps = Steps::new(clock);
         let mut found: Vec<(String, Vec<String>)> = Vec::new();
         let mut n_bytes = 0;
@@ -101,19 +101,19 @@ impl Leaves {
         let mut open: Vec<(usize, bool)> = Vec::new();
         for token in Tokens::new(text) {
             steps.step()?;
-            let is_end = matches!(token, Token::EndObject | Token::EndArray);
+            let is_end = matches!(token, JsonToken::EndObject | JsonToken::EndArray);
             if !is_end && let Some((_, has_any)) = open.last_mut() {
                 *has_any = true;
             }
             let shown = match token {
-                Token::BeginObject | Token::BeginArray => {
+                JsonToken::BeginObject | JsonToken::BeginArray => {
                     open.push((path.len(), false));
                     if open.len() > MAX_DEPTH {
                         return Ok(None);
                     }
                     continue;
                 }
-                Token::Key(key) => {
+                JsonToken::Key(key) => {
                     let outer = open.last().map_or(0, |(outer, _)| *outer);
                     path.truncate(outer);
                     if outer > 0 {
@@ -125,7 +125,7 @@ impl Leaves {
                     }
                     continue;
                 }
-                Token::EndObject | Token::EndArray => {
+                JsonToken::EndObject | JsonToken::EndArray => {
                     let (outer, has_any) = open.pop().unwrap_or_default();
                     path.truncate(outer);
                     // What is all there is of the body says nothing when it is empty.
@@ -133,16 +133,16 @@ impl Leaves {
                         continue;
                     }
                     match token {
-                        Token::EndObject => "{}".to_owned(),
+                        JsonToken::EndObject => "{}".to_owned(),
                         _ => "[]".to_owned(),
                     }
                 }
-                Token::Text(raw) => {
+                JsonToken::Text(raw) => {
                     serde_json::Value::from(json::meaning(raw).as_ref()).to_string()
                 }
-                Token::Number(number) => number.to_owned(),
-                Token::Bool(value) => value.to_string(),
-                Token::Null => "null".to_owned(),
+                JsonToken::Number(number) => number.to_owned(),
+                JsonToken::Bool(value) => value.to_string(),
+                JsonToken::Null => "null".to_owned(),
             };
             n_bytes += path.len() + shown.len() + VALUE_OVERHEAD;
             if n_bytes > MAX_STATE_BYTES {
@@ -191,7 +191,7 @@ impl Leaves {
     pub(super) fn merged(
         &self,
         told: &Self,
-        clock: Clock<'_>,
+        clock: TimeCheck<'_>,
     ) -> Result<Option<Self>, SearchError> {
         let mut steps = Steps::new(clock);
         let mut merged = Self::default();
@@ -246,7 +246,7 @@ impl Diff {
         mut self,
         before: &Leaves,
         after: &Leaves,
-        clock: Clock<'_>,
+        clock: TimeCheck<'_>,
     ) -> Result<Self, SearchError> {
         let mut steps = Steps::new(clock);
         let mut before = before.leaves.iter().peekable();

@@ -28,7 +28,7 @@ fn change(kind: &str, method: &str, resource: Value) -> Value {
 }
 
 /// With all the time in the world.
-const NEVER: Clock<'_> = &|| Ok(());
+const NEVER: TimeCheck<'_> = &|| Ok(());
 
 fn taken(states: &mut States, event: &AuditEvent) -> Diff {
     states.take(event, NEVER).unwrap()

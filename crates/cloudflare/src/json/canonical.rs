@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::tokens::{MAX_DEPTH, Token, Tokens, meaning, unescape};
+use super::tokens::{JsonToken, MAX_DEPTH, Tokens, meaning, unescape};
 
 /// The form in which two texts are equal when they say the same: keys sorted, escapes written one way, no white space;
 /// numbers and duplicate keys as written.
@@ -23,15 +23,19 @@ pub fn canonical(text: &str) -> String {
 }
 
 /// Writes the value that begins with `first`; `None` when it is nested too deeply or ends too early.
-fn canonical_value<'a>(first: Token<'a>, tokens: &mut Tokens<'a>, out: &mut String) -> Option<()> {
+fn canonical_value<'a>(
+    first: JsonToken<'a>,
+    tokens: &mut Tokens<'a>,
+    out: &mut String,
+) -> Option<()> {
     match first {
-        Token::BeginObject => canonical_object(tokens, out)?,
-        Token::BeginArray => canonical_array(tokens, out)?,
-        Token::Key(raw) | Token::Text(raw) => canonical_string(raw, out),
-        Token::Number(number) => out.push_str(number),
-        Token::Bool(value) => out.push_str(if value { "true" } else { "false" }),
-        Token::Null => out.push_str("null"),
-        Token::EndObject | Token::EndArray => return None,
+        JsonToken::BeginObject => canonical_object(tokens, out)?,
+        JsonToken::BeginArray => canonical_array(tokens, out)?,
+        JsonToken::Key(raw) | JsonToken::Text(raw) => canonical_string(raw, out),
+        JsonToken::Number(number) => out.push_str(number),
+        JsonToken::Bool(value) => out.push_str(if value { "true" } else { "false" }),
+        JsonToken::Null => out.push_str("null"),
+        JsonToken::EndObject | JsonToken::EndArray => return None,
     }
     Some(())
 }
@@ -43,7 +47,7 @@ fn canonical_object<'a>(tokens: &mut Tokens<'a>, out: &mut String) -> Option<()>
     let mut members: Vec<(Cow<'a, str>, String)> = Vec::new();
     loop {
         match tokens.next()? {
-            Token::Key(raw) => {
+            JsonToken::Key(raw) => {
                 let mut member = String::new();
                 canonical_string(raw, &mut member);
                 member.push(':');
@@ -51,7 +55,7 @@ fn canonical_object<'a>(tokens: &mut Tokens<'a>, out: &mut String) -> Option<()>
                 canonical_value(first, tokens, &mut member)?;
                 members.push((meaning(raw), member));
             }
-            Token::EndObject => break,
+            JsonToken::EndObject => break,
             _ => return None,
         }
     }
@@ -74,7 +78,7 @@ fn canonical_array<'a>(tokens: &mut Tokens<'a>, out: &mut String) -> Option<()> 
     let mut first_item = true;
     loop {
         match tokens.next()? {
-            Token::EndArray => break,
+            JsonToken::EndArray => break,
             first => {
                 out.push_str(if first_item { "" } else { "," });
                 first_item = false;

@@ -7,7 +7,7 @@ pub const MAX_DEPTH: usize = 128;
 
 /// One token. Texts are still escaped: see [`unescape`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Token<'a> {
+pub enum JsonToken<'a> {
     /// `{`
     BeginObject,
     /// `}`
@@ -33,11 +33,11 @@ pub enum Token<'a> {
 pub struct Tokens<'a> {
     text: &'a str,
     at: usize,
-    open: Vec<Open>,
+    open: Vec<OpenContainer>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Open {
+enum OpenContainer {
     Array,
     ObjectBeforeKey,
     ObjectBeforeValue,
@@ -84,28 +84,28 @@ impl<'a> Tokens<'a> {
         self.text.get(start..end)
     }
 
-    fn literal(&mut self) -> Option<Token<'a>> {
+    fn literal(&mut self) -> Option<JsonToken<'a>> {
         let rest = self.text.get(self.at..)?;
         let ends = |c: char| matches!(c, ',' | '}' | ']' | ' ' | '\t' | '\n' | '\r');
         let word = &rest[..rest.find(ends).unwrap_or(rest.len())];
         self.at += word.len();
         match word {
-            "true" => Some(Token::Bool(true)),
-            "false" => Some(Token::Bool(false)),
-            "null" => Some(Token::Null),
+            "true" => Some(JsonToken::Bool(true)),
+            "false" => Some(JsonToken::Bool(false)),
+            "null" => Some(JsonToken::Null),
             "" => None,
-            number => Some(Token::Number(number)),
+            number => Some(JsonToken::Number(number)),
         }
     }
 
-    fn begin(&mut self, open: Open, token: Token<'a>) -> Option<Token<'a>> {
+    fn begin(&mut self, open: OpenContainer, token: JsonToken<'a>) -> Option<JsonToken<'a>> {
         self.value_follows();
         self.open.push(open);
         self.at += 1;
         Some(token)
     }
 
-    fn end(&mut self, token: Token<'a>) -> Option<Token<'a>> {
+    fn end(&mut self, token: JsonToken<'a>) -> Option<JsonToken<'a>> {
         self.open.pop();
         self.at += 1;
         Some(token)
@@ -113,16 +113,16 @@ impl<'a> Tokens<'a> {
 
     /// Notes that the innermost object's next string is a key again, since its value is here.
     fn value_follows(&mut self) {
-        if let Some(open @ Open::ObjectBeforeValue) = self.open.last_mut() {
-            *open = Open::ObjectBeforeKey;
+        if let Some(open @ OpenContainer::ObjectBeforeValue) = self.open.last_mut() {
+            *open = OpenContainer::ObjectBeforeKey;
         }
     }
 }
 
 impl<'a> Iterator for Tokens<'a> {
-    type Item = Token<'a>;
+    type Item = JsonToken<'a>;
 
-    fn next(&mut self) -> Option<Token<'a>> {
+    fn next(&mut self) -> Option<JsonToken<'a>> {
         let bytes = self.text.as_bytes();
         while matches!(
             bytes.get(self.at)?,
@@ -131,18 +131,18 @@ impl<'a> Iterator for Tokens<'a> {
             self.at += 1;
         }
         match bytes[self.at] {
-            b'{' => self.begin(Open::ObjectBeforeKey, Token::BeginObject),
-            b'[' => self.begin(Open::Array, Token::BeginArray),
-            b'}' => self.end(Token::EndObject),
-            b']' => self.end(Token::EndArray),
+            b'{' => self.begin(OpenContainer::ObjectBeforeKey, JsonToken::BeginObject),
+            b'[' => self.begin(OpenContainer::Array, JsonToken::BeginArray),
+            b'}' => self.end(JsonToken::EndObject),
+            b']' => self.end(JsonToken::EndArray),
             b'"' => {
                 let string = self.string()?;
-                if let Some(open @ Open::ObjectBeforeKey) = self.open.last_mut() {
-                    *open = Open::ObjectBeforeValue;
-                    return Some(Token::Key(string));
+                if let Some(open @ OpenContainer::ObjectBeforeKey) = self.open.last_mut() {
+                    *open = OpenContainer::ObjectBeforeValue;
+                    return Some(JsonToken::Key(string));
                 }
                 self.value_follows();
-                Some(Token::Text(string))
+                Some(JsonToken::Text(string))
             }
             _ => {
                 self.value_follows();
@@ -180,7 +180,7 @@ pub fn unescape(raw: &str) -> Result<Cow<'_, str>, String> {
     }
 }
 
-/// The character that the escape at the start of `rest` stands for, and the escape's length in bytes.
+/// The character of the escape at the start of `rest`, and the escape's length in bytes.
 fn escaped(rest: &str) -> (Option<char>, usize) {
     let simple = |c| (Some(c), 2);
     match rest.as_bytes().get(1) {

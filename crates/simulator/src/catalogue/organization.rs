@@ -1,4 +1,4 @@
-//! What is changed through the organization itself; each of these stands in the organization's own log alone.
+//! Changes of the organization itself. They are only in the organization's own log.
 
 use super::super::chance::pick;
 use super::super::json_writer::{Body, body};

@@ -1,7 +1,7 @@
 //! A product, and the changes of its resources.
 //!
 //! A row says everything that a change of such a resource has in common with the others; the one function it names
-//! builds the resource's own members, as they stand in a request. Who makes a change, and when, is not known here.
+//! builds the resource's own members, as in a request. Who makes a change, and when, is not known here.
 
 use fastrand::Rng;
 
@@ -21,14 +21,14 @@ pub(crate) struct Product {
     pub(crate) scope: &'static str,
     /// How descriptions call the resource.
     pub(super) noun: &'static str,
-    /// The collection's path; `{account}`, `{zone}` and `{organization}` stand for ids.
+    /// The collection's path; `{account}`, `{zone}` and `{organization}` are replaced by ids.
     pub(super) path: &'static str,
     /// How often it changes, against the others.
     pub(crate) weight: u32,
     /// What is done to it, and how often.
     pub(super) calls: &'static [(u32, CallKind)],
     pub(super) identity: ResourceIdentity,
-    /// Its own members, as they stand in a request.
+    /// Its own members, as in a request.
     pub(super) body: fn(&mut Subject<'_>, &mut Body),
 }
 
@@ -198,7 +198,7 @@ impl Product {
     fn uri(&self, call: CallKind, subject: &Subject<'_>) -> String {
         let mut uri = String::with_capacity(128);
         let mut parts = self.path.split(['{', '}']);
-        // Between braces stand names, so that every second part is one.
+        // Names are between braces, so every second part is a name.
         while let Some(text) = parts.next() {
             uri.push_str(text);
             uri.push_str(match parts.next() {

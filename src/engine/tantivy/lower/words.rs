@@ -1,4 +1,4 @@
-//! Words wherever they stand: exact, side by side, or by their looks.
+//! Words in any field: exact words, phrases, and patterns.
 
 use std::sync::Arc;
 

@@ -1,0 +1,106 @@
+//! A scan that is not finished, and how a scan can end.
+
+use chrono::{DateTime, Utc};
+
+use super::window_id::WindowId;
+use crate::position::{Cursor, Window};
+
+/// A scan that is not finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenWindow {
+    /// Its number.
+    pub id: WindowId,
+    /// The stretch that will be proven.
+    pub window: Window,
+    /// The cursor of the next page; `None` at the start.
+    pub cursor: Option<Cursor>,
+    /// From when on it is asked for, when the scan goes on without a cursor from the last time that was shown; `None`: from its
+    /// beginning.
+    pub resumed: Option<DateTime<Utc>>,
+    /// The `limit` of its cursor; `None` while there is none, or when it was not written down.
+    pub limit: Option<u32>,
+    /// Empty pages with a cursor, in a row.
+    pub empty_pages: u32,
+    /// Whether it has shown an entry with neither id nor time: when that is shown again, it could not be told from an equal one.
+    pub has_nameless: bool,
+    /// How often the scan had to start over.
+    pub restarts: u32,
+}
+
+/// Why a range became a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GapCause {
+    /// An entry in it is too large to take.
+    TooLarge,
+    /// An answer about it is not JSON, or there is no way to read all of it.
+    Unreadable,
+    /// Upstream shows entries of another log there, and none of this one.
+    Foreign,
+}
+
+impl GapCause {
+    /// What happened, for people.
+    #[must_use]
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::TooLarge => "an entry is too large to take",
+            Self::Unreadable => "an answer is an error or not JSON, or cannot be read to its end",
+            Self::Foreign => "upstream shows the entries of another log",
+        }
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::TooLarge, Self::Unreadable, Self::Foreign];
+
+    /// Its name in the ledger.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Unreadable => "unreadable",
+            Self::Foreign => "foreign",
+        }
+    }
+
+    /// The cause of that name in the ledger.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == name)
+    }
+}
+
+/// What comes after a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Then {
+    /// Another page.
+    GoOn(Cursor),
+    /// The same from that second on, without a cursor: the page was full and had none.
+    GoOnFrom(DateTime<Utc>),
+    /// Nothing: the window is proven.
+    Seal,
+    /// Only this part of the window is proven, and the window is cut to it.
+    SealPart(Window),
+    /// The scan starts over: the page gives no way to continue.
+    StartOver,
+    /// The window cannot be read and becomes a gap.
+    GiveUp(GapCause),
+    /// Nothing can be claimed: the window is deleted.
+    Leave,
+}
+
+impl Then {
+    /// Whether something is proven with the page.
+    #[must_use]
+    pub fn seals(&self) -> bool {
+        matches!(self, Self::Seal | Self::SealPart(_))
+    }
+}
+
+/// Unusable answers about an open window, in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadAnswers {
+    /// How many.
+    pub count: u32,
+    /// When the first of them came.
+    pub since: DateTime<Utc>,
+}

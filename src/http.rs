@@ -23,6 +23,7 @@ mod form;
 mod guard;
 mod limit;
 mod metrics;
+mod openapi;
 mod panics;
 mod params;
 mod parse;
@@ -44,7 +45,7 @@ mod stream;
 mod tally;
 mod v4;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -81,6 +82,7 @@ use self::connection::ConnectionTimeouts;
 use self::fair::FairPermits;
 use self::guard::{Needs, Required};
 use self::metrics::Scrapes;
+use self::openapi::Description;
 use self::panics::Panics;
 use self::problem::Problem;
 use self::response_memory::ResponseMemory;
@@ -238,6 +240,7 @@ fn router(state: AppState) -> Router {
         ))
         .merge(guarded(session, Required::Nothing, "session"))
         .merge(operation)
+        .merge(openapi::routes(|| &DESCRIPTION))
         .fallback(unknown_route.layer(unknown.clone()))
         .method_not_allowed_fallback(method_not_allowed.layer(unknown))
         .layer(middleware::from_fn_with_state(
@@ -263,6 +266,34 @@ where
     T: 'static,
 {
     get(handler.clone()).post(handler)
+}
+
+/// The description of all routes, made once.
+static DESCRIPTION: LazyLock<Description> = LazyLock::new(|| Description::of(described()));
+
+/// All routes as they are described, in the groups that the description has.
+fn described() -> Vec<(openapi::RouteGroup, Vec<openapi::Route>)> {
+    use openapi::RouteGroup;
+    let events = [events::describe(), pivot::describe(), stream::describe()];
+    let operation = [
+        status::describe_operation(),
+        openapi::describe(),
+        session::describe(),
+    ];
+    let sources = [status::describe(), coverage::describe()];
+    vec![
+        (RouteGroup::EVENTS, events.concat()),
+        (RouteGroup::NUMBERS, tally::describe()),
+        (RouteGroup::PROFILES, pivot::describe_profiles()),
+        (RouteGroup::EXPORT, export::describe()),
+        (RouteGroup::SOURCES, sources.concat()),
+        (RouteGroup::PEOPLE, people::describe()),
+        (RouteGroup::PRINCIPAL, session::describe_me()),
+        (RouteGroup::CLOUDFLARE, v4::describe()),
+        (RouteGroup::ADMINISTRATION, access_log::describe()),
+        (RouteGroup::MONITORING, metrics::describe()),
+        (RouteGroup::OPERATION, operation.concat()),
+    ]
 }
 
 /// The routes of questions.

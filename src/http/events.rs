@@ -80,7 +80,7 @@ impl EventsPage {
 }
 
 /// The stretch of time that a question is about, in absolute times.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct AskedRange {
     since: Option<String>,
     before: Option<String>,
@@ -246,7 +246,7 @@ pub(super) fn describe() -> Vec<Route> {
             ),
         Route::get("/v1/events/{seq}", "read_event", "Read one event")
             .with(described_seq())
-            .answers::<KnownEvent>("The event.")
+            .answers::<crate::people::KnownEvent>("The event.")
             .refuses(&[404, 410])
             .example("The second event of the log", "/v1/events/2", &[]),
         Route::get("/v1/count", "count_events", "Count events exactly")

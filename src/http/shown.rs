@@ -1,6 +1,7 @@
 //! How the events of an answer are shown: with some paths of their entries only, and with what was asked for marked.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::params::{Given, bad, flag};
 use super::problem::Problem;
@@ -64,7 +65,7 @@ pub(super) struct ShownAs {
 }
 
 /// An event as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ShownEvent {
     #[serde(flatten)]
     event: KnownEvent,

@@ -1,7 +1,12 @@
 //! Facets: the values of some fields among a question's events, and what is beside them: the events without a value, and the
 //! values that are not listed.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize, Serializer};
+use utoipa::openapi::schema::{ObjectBuilder, Schema};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::counting::{Counting, ListedValues};
 use super::{Question, SearchError, known_field, resolved};
@@ -48,7 +53,7 @@ impl Facets {
 }
 
 /// A value, how it is spelled, and how many events have it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LabelledValue {
     /// The value as it is compared, in lower case; one that is very long, by its beginning and its hash.
     pub value: String,
@@ -59,7 +64,7 @@ pub struct LabelledValue {
 }
 
 /// The values of one field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Facet {
     /// The first of them.
     pub values: Vec<LabelledValue>,
@@ -78,6 +83,26 @@ pub struct FieldValues(pub Vec<(String, Facet)>);
 impl Serialize for FieldValues {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(field, facet)| (field, facet)))
+    }
+}
+
+impl PartialSchema for FieldValues {
+    fn schema() -> RefOr<Schema> {
+        let facet: RefOr<Schema> = Ref::from_schema_name(Facet::name()).into();
+        let by_field = ObjectBuilder::new().additional_properties(Some(facet));
+        let description = "The values of each field that was asked for.";
+        by_field.description(Some(description)).into()
+    }
+}
+
+impl ToSchema for FieldValues {
+    fn name() -> Cow<'static, str> {
+        "ValuesByField".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((Facet::name().into(), Facet::schema()));
+        Facet::schemas(schemas);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::SearchError;
 use crate::engine::{Caller, EngineError, text_of};
@@ -14,13 +15,14 @@ use orgtrail_cloudflare::json::Scalar;
 const MAX_MATCHES: usize = 100;
 
 /// A value of an entry, and where it has what is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Match {
     /// The value's path, as the entry spells it.
     pub path: String,
     /// Which of the values at that path, counted from 0.
     pub index: usize,
     /// The ranges of characters, in order: the first one, and the first after it.
+    #[schema(value_type = Vec<Vec<usize>>)]
     pub ranges: Vec<CharRange>,
 }
 

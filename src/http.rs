@@ -284,6 +284,10 @@ fn described() -> Vec<(openapi::RouteGroup, Vec<openapi::Route>)> {
     vec![
         (RouteGroup::EVENTS, events.concat()),
         (RouteGroup::NUMBERS, tally::describe()),
+        (
+            RouteGroup::QUERIES,
+            [parse::describe(), searches::describe()].concat(),
+        ),
         (RouteGroup::PROFILES, pivot::describe_profiles()),
         (RouteGroup::EXPORT, export::describe()),
         (RouteGroup::SOURCES, sources.concat()),

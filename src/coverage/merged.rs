@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Asked, Found, Proof, Reason, Weight, look};
 use crate::engine::Scope;
@@ -12,11 +13,13 @@ use crate::position::{Source, rfc3339};
 use crate::store::{Store, StoreError};
 
 /// A stretch of time in which the same holds for all sources together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MergedStretch {
     /// Its first moment.
+    #[schema(format = DateTime)]
     pub since: String,
     /// The first moment after it.
+    #[schema(format = DateTime)]
     pub before: String,
     /// The weakest that holds for any of the sources.
     pub state: MergedState,
@@ -27,7 +30,7 @@ pub struct MergedStretch {
 }
 
 /// How far a stretch of several sources is proven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MergedState {
     /// Every source is complete.
@@ -39,7 +42,7 @@ pub enum MergedState {
 }
 
 /// A source, and what upstream calls it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct NamedSource {
     /// `organizations/ID` or `accounts/ID`.
     pub source: String,

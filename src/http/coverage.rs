@@ -39,13 +39,22 @@ pub(super) struct Coverage {
 }
 
 /// What is proven of several sources together.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct MergedCoverage {
     merged: Vec<MergedStretch>,
     sources: Vec<NamedSource>,
     /// As in [`Coverage`].
     accounts_unknown: Vec<String>,
     next_cursor: Option<String>,
+}
+
+/// What is answered: the second, when `merged` is asked for.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes both forms of the answer")]
+enum CoverageAnswer {
+    Each(Coverage),
+    Merged(MergedCoverage),
 }
 
 pub(super) async fn list(app: ScopedApp, RawQuery(query): RawQuery) -> Result<Response, Problem> {
@@ -287,7 +296,14 @@ pub(super) fn describe() -> Vec<Route> {
             ParameterKind::Text,
             "`next_cursor` of the page before.",
         ))
-        .answers::<Coverage>("A page of sources. One that does not fit goes on on the next page.")
+        .with(described_query(
+            "merged",
+            ParameterKind::Flag,
+            "Whether all sources are taken together.",
+        ))
+        .answers::<CoverageAnswer>(
+            "A page of sources. One that does not fit goes on on the next page.",
+        )
         .example(
             "One day",
             "/v1/coverage",

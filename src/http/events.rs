@@ -13,7 +13,7 @@ use super::openapi::{Parameter, ParameterKind, Route, path};
 use super::params::{FILTERS, Given, ListParams, Named, PAGING, read_filters};
 use super::problem::Problem;
 use super::scoped::ScopedApp;
-use super::shown::{Fields, ShownEvent};
+use super::shown::{Fields, SHOWN, ShownEvent};
 use super::tally::TALLY;
 use crate::clock::from_micros;
 use crate::coverage::{Asked, Verdict};
@@ -233,6 +233,7 @@ pub(super) fn describe() -> Vec<Route> {
             .filtered(&FILTERS)
             .takes(&PAGING)
             .takes(&TALLY)
+            .takes(&SHOWN)
             .answers::<EventsPage>("A page of events.")
             .example(
                 "The newest deletion outside DNS, and how many there are",
@@ -246,6 +247,7 @@ pub(super) fn describe() -> Vec<Route> {
             ),
         Route::get("/v1/events/{seq}", "read_event", "Read one event")
             .with(described_seq())
+            .takes(&["fields"])
             .answers::<crate::people::KnownEvent>("The event.")
             .refuses(&[404, 410])
             .example("The second event of the log", "/v1/events/2", &[]),

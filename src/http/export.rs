@@ -230,7 +230,7 @@ pub(super) fn describe() -> Vec<Route> {
         Route::get("/v1/export", "export_events", "Export all events of a question")
             .about("The answer is one snapshot. When it cannot go on, the connection breaks off: a download that ended normally is whole.")
             .filtered(&FILTERS)
-            .takes(&["order"])
+            .takes(&["order", "fields"])
             .with(query("format", ParameterKind::Word(&["ndjson", "csv"]), "The form of the file."))
             .answers_text(Format::Ndjson.content_type(), "The events: one event of JSON a line, or CSV with a header.")
             .answers_text(Format::Csv.content_type(), "The events: one event of JSON a line, or CSV with a header.")

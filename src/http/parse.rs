@@ -2,8 +2,10 @@
 
 use axum::extract::RawQuery;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::counted::{Counted, counted};
+use super::openapi::{ParameterKind, Route, query as described_query};
 use super::params::{Given, bad, when};
 use super::problem::Problem;
 use super::scoped::ScopedApp;
@@ -11,7 +13,7 @@ use crate::query::{Query, Syntax, SyntaxNode, parse_with_places};
 use crate::search::{self, SearchError};
 
 /// A query that can be asked.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Parsed {
     /// The same query in its plainest spelling.
     query: String,
@@ -20,7 +22,7 @@ pub(super) struct Parsed {
 }
 
 /// A part of a query. Places are characters, counted from 0.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Node {
     kind: &'static str,
     /// Its first character.
@@ -32,7 +34,8 @@ struct Node {
     /// What a term looks for.
     value: Option<String>,
     /// The parts of what is no term.
-    parts: Vec<Self>,
+    #[schema(no_recursion)]
+    parts: Vec<Node>,
 }
 
 impl Node {
@@ -112,4 +115,21 @@ pub(super) async fn parse(
         })
     });
     Ok(counted(1_u64, parsed.await?))
+}
+
+/// The description of the routes here.
+pub(super) fn describe() -> Vec<Route> {
+    let query = described_query("q", ParameterKind::Text, "The query.");
+    vec![
+        Route::get("/v1/parse", "parse_query", "Read a query without asking it")
+            .about("A query that cannot be read is answered with 400 and the place of the mistake.")
+            .with(query.required().such_as("action.type:delete"))
+            .takes(&["tz"])
+            .answers::<Parsed>("The query's parts, each with its place.")
+            .example(
+                "Two terms",
+                "/v1/parse",
+                &[("q", "action.type:delete -resource.product:dns")],
+            ),
+    ]
 }

@@ -281,6 +281,7 @@ pub(super) fn describe() -> Vec<Route> {
             .with(described_query("by", by, "What the events have in common with it."))
             .with(described_query("within", ParameterKind::Text, "The most distance in time, a span. Default `30m`."))
             .takes(&PAGING)
+            .takes(&["fields"])
             .answers::<EventsPage>("A page of events.")
             .refuses(&[404, 410])
             .example(

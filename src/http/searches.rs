@@ -7,10 +7,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::AppState;
 use super::access::Results;
 use super::counted::{Counted, counted};
+use super::openapi::{ParameterKind, Route, path, query as described_query};
 use super::params::{Given, Named, bad, number};
 use super::principal::Principal;
 use super::problem::Problem;
@@ -30,7 +32,7 @@ const MAX_NAME_LEN: usize = 200;
 const MAX_STATE_LEN: usize = 16 * 1024;
 
 /// The body of `POST /v1/searches`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SearchBody {
     name: String,
@@ -43,7 +45,8 @@ struct SearchBody {
 }
 
 /// A saved search.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SavedSearch)]
 struct Search {
     id: String,
     name: String,
@@ -77,7 +80,7 @@ impl Search {
 }
 
 /// A page of saved searches.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Searches {
     searches: Vec<Search>,
     next_cursor: Option<String>,
@@ -224,4 +227,35 @@ fn delete_visible(store: &AccessStore, principal: &Principal, id: &str) -> Resul
         true => Ok(()),
         false => Err(unknown()),
     }
+}
+
+/// The description of the routes here.
+pub(super) fn describe() -> Vec<Route> {
+    let limit = ParameterKind::Number {
+        least: 1,
+        most: MAX_LIMIT as u64,
+        default: DEFAULT_LIMIT as u64,
+    };
+    let id = ParameterKind::Name("00000000000000000000000000000000");
+    vec![
+        Route::get("/v1/searches", "list_searches", "List saved searches, the newest first")
+            .with(described_query("limit", limit, "The most results of a page."))
+            .with(described_query(
+                "cursor",
+                ParameterKind::Text,
+                "`next_cursor` of the page before.",
+            ))
+            .answers::<Searches>("The principal's own searches, and the shared ones.")
+            .example("Saved searches", "/v1/searches", &[]),
+        Route::new("post", "/v1/searches", "save_search", "Save a search under a name")
+            .body::<SearchBody>()
+            .answers::<Search>("")
+            .status(201, "The search is saved.")
+            .refuses(&[409]),
+        Route::new("delete", "/v1/searches/{id}", "delete_search", "Delete a saved search")
+            .about("One of another principal is deleted with the scope `admin` only, and only if it is shared.")
+            .with(path("id", id, "Its `id`."))
+            .status(204, "The search is deleted.")
+            .refuses(&[404]),
+    ]
 }

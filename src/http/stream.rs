@@ -231,6 +231,7 @@ pub(super) fn describe() -> Vec<Route> {
         Route::get("/v1/events/stream", "stream_events", "Receive events as they arrive, as server-sent events")
             .about("Each message's `id` is the event's `seq`, and its data is the event as JSON. Every 15 seconds there is a heartbeat, which moves the id on too.")
             .filtered(&FILTERS)
+            .takes(&["fields"])
             .with(query(LAST_EVENT_ID[1], ParameterKind::Place, last).such_as(4))
             .with(described_header("Last-Event-ID", ParameterKind::Place, "The same, as browsers send it. It counts before the parameter."))
             .answers_text("text/event-stream", "A stream of events that does not end.")

@@ -361,6 +361,8 @@ pub(super) fn describe() -> Vec<Route> {
             .filtered(&FILTERS)
             .with(query("field", ParameterKind::Texts, field).required().such_as(serde_json::json!(["action.type"])))
             .with(described_size())
+            .with(query("sort", ParameterKind::Word(&["frequent", "rare"]), "Which values come first: the most frequent, or the rarest."))
+            .takes(&["exclude_own"])
             .answers::<FacetsAnswer>("The values of each field.")
             .example(
                 "What was done, and by whom",
@@ -370,6 +372,7 @@ pub(super) fn describe() -> Vec<Route> {
         Route::get("/v1/histogram", "count_over_time", "Count events over time exactly")
             .filtered(&FILTERS)
             .with(query("interval", ParameterKind::Text, "`auto` (default), or a span that divides a day or is made of whole days: `1m`, `6h`, `1d`."))
+            .with(query("by", ParameterKind::Text, "A field by whose ten most frequent values each bucket is split."))
             .answers::<HistogramAnswer>("The buckets, in order and without a hole.")
             .example(
                 "Three days in Berlin",
@@ -385,6 +388,8 @@ pub(super) fn describe() -> Vec<Route> {
             .filtered(&FILTERS)
             .with(path("name", ParameterKind::Name("actor.email"), "A field, or a path of an entry."))
             .with(query("prefix", ParameterKind::Text, "How the values begin."))
+            .with(query("contains", ParameterKind::Text, "What is somewhere in the values."))
+            .with(query("sort", ParameterKind::Word(&["frequent", "rare"]), "Which values come first: the most frequent, or the rarest."))
             .with(described_size())
             .answers::<ValuesAnswer>("The values, the most frequent first.")
             .refuses(&[404])

@@ -32,6 +32,10 @@ impl RouteGroup {
         "Numbers",
         "Counts, values and fields. All of them are exact.",
     );
+    pub(in crate::http) const QUERIES: Self = asking(
+        "Queries",
+        "How a query is understood, and queries under a name.",
+    );
     pub(in crate::http) const PROFILES: Self = asking("Profiles", "What a value was seen with.");
     pub(in crate::http) const EXPORT: Self =
         needing(Permission::Export, "Export", "Whole results.");

@@ -149,7 +149,7 @@ const LIMIT: ParameterKind = ParameterKind::Number {
 };
 
 /// The parameters of `/v1` that routes have in common.
-const OWN: [(&str, ParameterKind, &str); 16] = [
+const OWN: [(&str, ParameterKind, &str); 21] = [
     (
         "q",
         ParameterKind::Text,
@@ -221,6 +221,31 @@ const OWN: [(&str, ParameterKind, &str); 16] = [
         "A field whose most frequent values are counted beside the page. Repeated for more fields, up to 20.",
     ),
     ("facet_size", SIZE, "The most values of each `facet`."),
+    (
+        "facet_sort",
+        ParameterKind::Word(&["frequent", "rare"]),
+        "Which values of each `facet` come first: the most frequent, or the rarest.",
+    ),
+    (
+        "exclude_own",
+        ParameterKind::Flag,
+        "Whether what the question says of a field is left out when the values of that field are counted.",
+    ),
+    (
+        "histogram_by",
+        ParameterKind::Text,
+        "A field by whose ten most frequent values each bucket of `histogram` is split.",
+    ),
+    (
+        "fields",
+        ParameterKind::Texts,
+        "The paths of entries that are wanted, with commas between them. Repeated for more paths, up to 100.",
+    ),
+    (
+        "highlight",
+        ParameterKind::Flag,
+        "Whether each event says where it has what is asked for.",
+    ),
     (
         "histogram",
         ParameterKind::Text,

@@ -246,7 +246,9 @@ async fn few_written_answers_wait_for_room_and_the_others_are_refused_at_once() 
     let limits = Limits {
         unread: 15_000_000,
         slow: Duration::from_secs(3_600),
-        // A slow machine must not make them long questions, which are refused for another reason.
+        // On a slow machine they must not be refused for another reason.
+        looking: chrono::TimeDelta::hours(1),
+        waiting: Duration::from_secs(3_600),
         quick: Duration::from_secs(3_600),
         room_within: Duration::from_secs(3_600),
         ..Limits::default()

@@ -104,7 +104,7 @@ pub struct AuditEvent {
     /// Exactly what upstream sent; `null` when that can no longer be read.
     #[schema(value_type = serde_json::Value)]
     pub entry: Box<RawValue>,
-    /// The SHA-256 of what upstream sent, as lower-case hexadecimal digits; `None` when its row cannot be read.
+    /// The SHA-256 of what upstream sent, as lower-case hexadecimal digits; `null` when its row cannot be read, and for those who may not see bodies.
     #[serde(default)]
     pub sha256: Option<String>,
 }

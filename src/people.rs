@@ -25,11 +25,11 @@ pub struct KnownEvent {
     /// The event.
     #[serde(flatten)]
     pub event: AuditEvent,
-    /// The member that acted, as known now; `None` when no list of members had it.
+    /// The member that acted, as known now; `null` when no list of members had it.
     pub actor_known: Option<KnownMember>,
-    /// What the account is called now; `None` when the event is of no account, or no list named it.
+    /// What the account is called now; `null` when the event is of no account, or no list named it.
     pub account_name: Option<String>,
-    /// One plain sentence about the event, see [`summary`].
+    /// One plain sentence about the event.
     pub summary: String,
 }
 

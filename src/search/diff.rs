@@ -58,7 +58,7 @@ const MAX_RECENT_BYTES: usize = 8 * 1024 * 1024;
 /// What an event changed of its resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Diff {
-    /// The event that tells of the state before; `None` when none is known.
+    /// The event that tells of the state before; `null` when none is known.
     pub against: Option<Against>,
     /// How both states are known: `value`, `response` or `request`.
     pub basis: &'static str,

@@ -102,7 +102,7 @@ pub struct Bucket {
     #[serde(serialize_with = "as_time")]
     #[schema(value_type = String, format = DateTime)]
     pub time: DateTime<Utc>,
-    /// The first moment after it; `None` where that is beyond the years that can be written.
+    /// The first moment after it; `null` where that is beyond the years that can be written.
     #[serde(serialize_with = "as_optional_time")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub end: Option<DateTime<Utc>>,

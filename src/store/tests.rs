@@ -23,7 +23,7 @@ fn a_log_keeps_its_id_and_is_opened_by_one_process_at_a_time() {
         Err(StoreError::InUse(_))
     ));
     assert_eq!(Store::open_beside(dir.path()).unwrap().log_id(), id);
-    // A handle that somebody still reads with keeps nobody else out.
+    // A closed handle can still read, and another process can open the log.
     first.close().unwrap();
     assert!(matches!(
         first.save_sources(&[], crate::clock::from_micros(0)),

@@ -35,11 +35,11 @@ impl ListedAccount {
     }
 }
 
-/// An account as it is written. What is `None` is left out.
+/// An account as it is written. What is not known is left out.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = CloudflareAccount)]
 pub struct AccountForm<'a> {
-    /// When it was created: see [`time_text`].
+    /// When it was created, with microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     pub created_on: Option<String>,

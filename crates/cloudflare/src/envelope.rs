@@ -158,7 +158,7 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawV
     <&RawValue>::deserialize(from).map(Some)
 }
 
-/// An envelope as it is written. What is `None` is left out.
+/// An envelope as it is written. What an answer does not have is left out.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = CloudflareAnswer)]
 pub struct Envelope<T> {

@@ -57,11 +57,11 @@ fn text(object: &str, name: &str) -> Option<String> {
     Some(text.chars().take(MAX_TEXT_CHARS).collect())
 }
 
-/// A member as the API writes it. What is `None` is left out.
+/// A member as the API writes it. What is not known is left out.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = CloudflareMember)]
 pub struct MemberForm<'a> {
-    /// See [`crate::account::time_text`].
+    /// When the membership was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     pub create_time: Option<Cow<'a, str>>,
@@ -73,7 +73,7 @@ pub struct MemberForm<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     pub status: Option<&'a str>,
-    /// As `create_time`.
+    /// When the membership was changed last.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     pub update_time: Option<Cow<'a, str>>,
@@ -86,7 +86,7 @@ pub struct MemberForm<'a> {
 #[schema(as = CloudflareEmpty)]
 pub struct Empty {}
 
-/// The user of a [`MemberForm`].
+/// The user of a membership.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = CloudflareUser)]
 pub struct UserForm<'a> {

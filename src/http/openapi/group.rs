@@ -3,7 +3,7 @@
 use crate::access::Permission;
 
 /// Routes that belong together.
-pub(in crate::http) struct RouteGroup {
+pub(crate) struct RouteGroup {
     /// Its heading.
     pub(super) name: &'static str,
     pub(super) about: &'static str,
@@ -26,38 +26,37 @@ const fn asking(name: &'static str, about: &'static str) -> RouteGroup {
 }
 
 impl RouteGroup {
-    pub(in crate::http) const EVENTS: Self =
+    pub(crate) const EVENTS: Self =
         asking("Events", "Lists, single events, and what belongs to them.");
-    pub(in crate::http) const NUMBERS: Self = asking(
+    pub(crate) const NUMBERS: Self = asking(
         "Numbers",
         "Counts, values and fields. All of them are exact.",
     );
-    pub(in crate::http) const QUERIES: Self = asking(
+    pub(crate) const QUERIES: Self = asking(
         "Queries",
         "How a query is understood, and queries under a name.",
     );
-    pub(in crate::http) const PROFILES: Self = asking("Profiles", "What a value was seen with.");
-    pub(in crate::http) const EXPORT: Self =
-        needing(Permission::Export, "Export", "Whole results.");
-    pub(in crate::http) const SOURCES: Self =
+    pub(crate) const PROFILES: Self = asking("Profiles", "What a value was seen with.");
+    pub(crate) const EXPORT: Self = needing(Permission::Export, "Export", "Whole results.");
+    pub(crate) const SOURCES: Self =
         asking("Sources", "Where events come from, and what is proven.");
-    pub(in crate::http) const PEOPLE: Self = asking(
+    pub(crate) const PEOPLE: Self = asking(
         "People",
         "Members and accounts, as upstream's lists said last.",
     );
-    pub(in crate::http) const PRINCIPAL: Self = asking("Principal", "Who asks.");
-    pub(in crate::http) const CLOUDFLARE: Self = asking(
+    pub(crate) const PRINCIPAL: Self = asking("Principal", "Who asks.");
+    pub(crate) const CLOUDFLARE: Self = asking(
         "Cloudflare's API",
         "The log in Cloudflare's own forms, for its clients. Unknown parameters are ignored. Errors have Cloudflare's envelope.",
     );
-    pub(in crate::http) const ADMINISTRATION: Self =
+    pub(crate) const ADMINISTRATION: Self =
         needing(Permission::Admin, "Administration", "The access log.");
-    pub(in crate::http) const MONITORING: Self = needing(
+    pub(crate) const MONITORING: Self = needing(
         Permission::Metrics,
         "Monitoring",
         "For Prometheus and others that read its formats.",
     );
-    pub(in crate::http) const OPERATION: Self = Self {
+    pub(crate) const OPERATION: Self = Self {
         name: "Operation",
         about: "Sessions for browsers, health checks, and this description.",
         needs: None,

@@ -16,7 +16,7 @@ use crate::event::sha256;
 const STYLE: &str = include_str!("docs.css");
 
 /// What the page may load: nothing but the style sheet in it, known by its hash.
-pub(in crate::http) static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
+pub(crate) static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = STANDARD.encode(sha256(STYLE.as_bytes()));
     format!(
         "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -37,7 +37,7 @@ struct Described<'a> {
 ///
 /// # Errors
 /// When it cannot be written, which does not happen.
-pub(in crate::http) fn render(document: &Value) -> Result<String, fmt::Error> {
+pub(crate) fn render(document: &Value) -> Result<String, fmt::Error> {
     let mut page = String::with_capacity(400_000);
     let info = &document["info"];
     let title = text(info, "title");

@@ -4,11 +4,11 @@ use orgtrail_cloudflare::filter::{FILTERS, Filter, PRODUCT_CATEGORY};
 use serde_json::{Map, Value, json};
 
 /// A parameter of one route.
-pub(in crate::http) struct Parameter(Value);
+pub(crate) struct Parameter(Value);
 
 /// What a parameter's values are.
 #[derive(Clone, Copy)]
-pub(in crate::http) enum ParameterKind {
+pub(crate) enum ParameterKind {
     Text,
     /// A text that may be repeated.
     Texts,
@@ -51,30 +51,30 @@ impl Parameter {
     }
 
     /// With a value that shows what is meant. A request that is tried has it.
-    pub(in crate::http) fn such_as(mut self, example: impl Into<Value>) -> Self {
+    pub(crate) fn such_as(mut self, example: impl Into<Value>) -> Self {
         self.0["example"] = example.into();
         self
     }
 
     /// Without which the request is wrong.
-    pub(in crate::http) fn required(mut self) -> Self {
+    pub(crate) fn required(mut self) -> Self {
         self.0["required"] = true.into();
         self
     }
 }
 
 /// A parameter after the `?`.
-pub(in crate::http) fn query(name: &str, kind: ParameterKind, about: &str) -> Parameter {
+pub(crate) fn query(name: &str, kind: ParameterKind, about: &str) -> Parameter {
     Parameter(json!({"name": name, "in": "query", "description": about, "schema": kind.schema()}))
 }
 
 /// A header of a request.
-pub(in crate::http) fn header(name: &str, kind: ParameterKind, about: &str) -> Parameter {
+pub(crate) fn header(name: &str, kind: ParameterKind, about: &str) -> Parameter {
     Parameter(json!({"name": name, "in": "header", "description": about, "schema": kind.schema()}))
 }
 
 /// A part of the path.
-pub(in crate::http) fn path(name: &str, kind: ParameterKind, about: &str) -> Parameter {
+pub(crate) fn path(name: &str, kind: ParameterKind, about: &str) -> Parameter {
     let schema = kind.schema();
     let example = match kind {
         ParameterKind::Name(example) => json!(example),

@@ -22,7 +22,7 @@ type MakeSchema = fn(&mut Schemas) -> Value;
 
 /// The description of a route.
 #[derive(Clone)]
-pub(in crate::http) struct Route {
+pub(crate) struct Route {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
     id: &'static str,
@@ -48,16 +48,12 @@ struct Reply {
 
 impl Route {
     /// A route that is read. `id` names it for generated clients, and in links.
-    pub(in crate::http) fn get(
-        path: &'static str,
-        id: &'static str,
-        summary: &'static str,
-    ) -> Self {
+    pub(crate) fn get(path: &'static str, id: &'static str, summary: &'static str) -> Self {
         Self::new("get", path, id, summary)
     }
 
     /// A route of another method, in lower case.
-    pub(in crate::http) fn new(
+    pub(crate) fn new(
         method: &'static str,
         path: &'static str,
         id: &'static str,
@@ -84,50 +80,50 @@ impl Route {
     }
 
     /// With more about it than its summary.
-    pub(in crate::http) fn about(self, about: &'static str) -> Self {
+    pub(crate) fn about(self, about: &'static str) -> Self {
         Self { about, ..self }
     }
 
     /// With parameters that other routes have too, by their names.
-    pub(in crate::http) fn takes(mut self, names: &[&str]) -> Self {
+    pub(crate) fn takes(mut self, names: &[&str]) -> Self {
         self.parameters
             .extend(names.iter().map(|name| parameter::reference(name)));
         self
     }
 
     /// With the filters: `ours`, and all of upstream's.
-    pub(in crate::http) fn filtered(self, ours: &[&str]) -> Self {
+    pub(crate) fn filtered(self, ours: &[&str]) -> Self {
         let upstream: Vec<_> = parameter::upstream_names(|_| true).collect();
         let upstream: Vec<&str> = upstream.iter().map(|name| &**name).collect();
         self.takes(ours).takes(&upstream)
     }
 
     /// With the filters that upstream has for that kind of log.
-    pub(in crate::http) fn filtered_in(self, kind: SourceKind) -> Self {
+    pub(crate) fn filtered_in(self, kind: SourceKind) -> Self {
         let names: Vec<_> = parameter::upstream_names(|filter| filter.is_in(kind)).collect();
         let names: Vec<&str> = names.iter().map(|name| &**name).collect();
         self.takes(&names)
     }
 
     /// With a parameter of its own.
-    pub(in crate::http) fn with(mut self, parameter: Parameter) -> Self {
+    pub(crate) fn with(mut self, parameter: Parameter) -> Self {
         self.parameters.push(parameter.into_value());
         self
     }
 
     /// With a body in JSON.
-    pub(in crate::http) fn body<T: ToSchema>(self) -> Self {
+    pub(crate) fn body<T: ToSchema>(self) -> Self {
         let body: Option<MakeSchema> = Some(|schemas| schemas.of::<T>());
         Self { body, ..self }
     }
 
     /// With its answer in JSON.
-    pub(in crate::http) fn answers<T: ToSchema>(self, about: &'static str) -> Self {
+    pub(crate) fn answers<T: ToSchema>(self, about: &'static str) -> Self {
         self.answers_with("application/json", about, |schemas| schemas.of::<T>())
     }
 
     /// With its answer in Cloudflare's envelope, whose result is of that type.
-    pub(in crate::http) fn answers_one<T: ToSchema>(self, about: &'static str) -> Self {
+    pub(crate) fn answers_one<T: ToSchema>(self, about: &'static str) -> Self {
         self.answers_with("application/json", about, |schemas| {
             let result = schemas.of::<T>();
             enveloped(schemas, result)
@@ -135,7 +131,7 @@ impl Route {
     }
 
     /// The same, with a list of that type.
-    pub(in crate::http) fn answers_list<T: ToSchema>(self, about: &'static str) -> Self {
+    pub(crate) fn answers_list<T: ToSchema>(self, about: &'static str) -> Self {
         self.answers_with("application/json", about, |schemas| {
             let items = schemas.of::<T>();
             enveloped(schemas, json!({"type": "array", "items": items}))
@@ -143,16 +139,12 @@ impl Route {
     }
 
     /// With its answer as a text of that type.
-    pub(in crate::http) fn answers_text(
-        self,
-        content_type: &'static str,
-        about: &'static str,
-    ) -> Self {
+    pub(crate) fn answers_text(self, content_type: &'static str, about: &'static str) -> Self {
         self.answers_with(content_type, about, |_| json!({"type": "string"}))
     }
 
     /// With its answer as any JSON object.
-    pub(in crate::http) fn answers_object(self, about: &'static str) -> Self {
+    pub(crate) fn answers_object(self, about: &'static str) -> Self {
         self.answers_with("application/json", about, |_| json!({"type": "object"}))
     }
 
@@ -168,26 +160,26 @@ impl Route {
     }
 
     /// With another status than 200.
-    pub(in crate::http) fn status(mut self, status: u16, about: &'static str) -> Self {
+    pub(crate) fn status(mut self, status: u16, about: &'static str) -> Self {
         self.answer.status = status;
         self.answer.about = about;
         self
     }
 
     /// With a header of its answer.
-    pub(in crate::http) fn header(mut self, name: &'static str) -> Self {
+    pub(crate) fn header(mut self, name: &'static str) -> Self {
         self.answer.headers.push(name);
         self
     }
 
     /// With refusals of its own.
-    pub(in crate::http) fn refuses(mut self, statuses: &[u16]) -> Self {
+    pub(crate) fn refuses(mut self, statuses: &[u16]) -> Self {
         self.refusals.extend(statuses);
         self
     }
 
     /// With errors in Cloudflare's envelope.
-    pub(in crate::http) fn of_cloudflare(self) -> Self {
+    pub(crate) fn of_cloudflare(self) -> Self {
         Self {
             is_of_cloudflare: true,
             ..self
@@ -195,7 +187,7 @@ impl Route {
     }
 
     /// With a request that a test sends.
-    pub(in crate::http) fn example(
+    pub(crate) fn example(
         mut self,
         title: &'static str,
         path: &'static str,

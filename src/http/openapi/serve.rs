@@ -5,18 +5,20 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
+use super::document::document;
+use super::group::RouteGroup;
 use super::page::{self, render};
-use super::{Route, RouteGroup, document};
+use super::route::Route;
 
 /// The document and its page, as they are sent.
-pub(in crate::http) struct Description {
+pub(crate) struct Description {
     document: String,
     page: String,
 }
 
 impl Description {
     /// Of all routes.
-    pub(in crate::http) fn of(groups: Vec<(RouteGroup, Vec<Route>)>) -> Self {
+    pub(crate) fn of(groups: Vec<(RouteGroup, Vec<Route>)>) -> Self {
         let document = document(groups);
         Self {
             page: render(&document).unwrap_or_default(),
@@ -26,7 +28,7 @@ impl Description {
 }
 
 /// The routes. The description is made when it is first asked for.
-pub(in crate::http) fn routes<S: Clone + Send + Sync + 'static>(
+pub(crate) fn routes<S: Clone + Send + Sync + 'static>(
     description: fn() -> &'static Description,
 ) -> Router<S> {
     let document = move || async move {
@@ -49,7 +51,7 @@ pub(in crate::http) fn routes<S: Clone + Send + Sync + 'static>(
 }
 
 /// The description of the routes here.
-pub(in crate::http) fn describe() -> Vec<Route> {
+pub(crate) fn describe() -> Vec<Route> {
     vec![
         Route::get(
             "/openapi.json",

@@ -25,7 +25,7 @@ const RANGE: [(&str, &str); 3] = [
 ];
 
 /// The description of the routes.
-pub(in crate::http) fn describe() -> Vec<Route> {
+pub(crate) fn describe() -> Vec<Route> {
     [logs(), histories(), lists()]
         .into_iter()
         .flatten()

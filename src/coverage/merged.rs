@@ -46,7 +46,7 @@ pub enum MergedState {
 pub struct NamedSource {
     /// `organizations/ID` or `accounts/ID`.
     pub source: String,
-    /// Its name; `None` where upstream gave none.
+    /// Its name; `null` where upstream gave none.
     pub name: Option<String>,
 }
 

@@ -251,11 +251,13 @@ pub(super) fn describe() -> Vec<Route> {
             .body::<SearchBody>()
             .answers::<Search>("")
             .status(201, "The search is saved.")
-            .refuses(&[409]),
+            .refuses(&[409])
+            .example("Deletions, by that name", "/v1/searches", &[]),
         Route::new("delete", "/v1/searches/{id}", "delete_search", "Delete a saved search")
             .about("One of another principal is deleted with the scope `admin` only, and only if it is shared.")
             .with(path("id", id, "Its `id`."))
             .status(204, "The search is deleted.")
-            .refuses(&[404]),
+            .refuses(&[404])
+            .example("Delete one", "/v1/searches/00000000000000000000000000000000", &[]),
     ]
 }

@@ -71,6 +71,7 @@ pub(super) struct ShownEvent {
     event: KnownEvent,
     /// Where it has what was asked for; left out where that is not wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<Match>, required = false)]
     matches: Option<Vec<Match>>,
 }
 

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use self::reason::{Reason, Weight};
 pub use self::verdict::{
@@ -35,7 +36,7 @@ pub struct Asked {
 }
 
 /// What is proven of one source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SourceCoverage {
     /// `organizations/ID` or `accounts/ID`.
     pub source: String,
@@ -46,15 +47,18 @@ pub struct SourceCoverage {
 }
 
 /// A stretch that is proven.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Interval {
     /// Its first moment.
+    #[schema(format = DateTime)]
     pub since: String,
     /// The first moment after it.
+    #[schema(format = DateTime)]
     pub before: String,
     /// Whether its last sweep has been made.
     pub state: Proof,
     /// As of when: what upstream showed then is held.
+    #[schema(format = DateTime)]
     pub scanned_at: String,
     /// Entries its scans showed, as often as they did.
     pub entries: u64,
@@ -63,7 +67,7 @@ pub struct Interval {
 }
 
 /// How far a stretch is proven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Proof {
     /// Scanned, and scanned again after the last of the configured sweeps.
@@ -73,11 +77,13 @@ pub enum Proof {
 }
 
 /// A stretch of which nothing is proven.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Gap {
     /// Its first moment.
+    #[schema(format = DateTime)]
     pub since: String,
     /// The first moment after it.
+    #[schema(format = DateTime)]
     pub before: String,
     /// Why.
     pub reason: Reason,

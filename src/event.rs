@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use crate::clock::from_micros;
 use crate::field::{self, Kind};
@@ -75,12 +76,14 @@ impl Arrival {
 }
 
 /// An entry in our log. Its JSON is the EVENT of the HTTP interface.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = StoredEvent)]
 pub struct AuditEvent {
     /// Its place in our log.
     pub seq: Seq,
     /// The upstream log it came from.
     #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
+    #[schema(value_type = String)]
     pub source: Source,
     /// Upstream's id, if the entry has one.
     pub id: Option<String>,
@@ -88,15 +91,18 @@ pub struct AuditEvent {
     pub revision: u32,
     /// When it happened.
     #[serde(serialize_with = "as_optional_time")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub time: Option<DateTime<Utc>>,
     /// When it was kept.
     #[serde(serialize_with = "as_time")]
+    #[schema(value_type = String, format = DateTime)]
     pub received_at: DateTime<Utc>,
     /// Why it cannot be understood, or not wholly.
     pub problem: Option<String>,
     /// Exactly what upstream sent; `null` when that can no longer be read.
+    #[schema(value_type = serde_json::Value)]
     pub entry: Box<RawValue>,
-    /// The SHA-256 of what upstream sent, as lower-case hexadecimal digits; `None` when its row cannot be read.
+    /// The SHA-256 of what upstream sent, as lower-case hexadecimal digits; `null` when its row cannot be read, and for those who may not see bodies.
     #[serde(default)]
     pub sha256: Option<String>,
 }

@@ -20,6 +20,7 @@ mod fair;
 mod guard;
 mod limit;
 mod metrics;
+mod openapi;
 mod panics;
 mod params;
 mod people;
@@ -38,7 +39,7 @@ mod stream;
 mod tally;
 mod v4;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -73,6 +74,7 @@ use self::connection::ConnectionTimeouts;
 use self::fair::FairPermits;
 use self::guard::{Needs, Required};
 use self::metrics::Scrapes;
+use self::openapi::Description;
 use self::panics::Panics;
 use self::problem::Problem;
 use self::response_memory::ResponseMemory;
@@ -221,6 +223,7 @@ fn router(state: AppState) -> Router {
         ))
         .merge(guarded(session, Required::Nothing, "session"))
         .merge(operation)
+        .merge(openapi::routes(|| &DESCRIPTION))
         .fallback(unknown_route.layer(unknown.clone()))
         .method_not_allowed_fallback(method_not_allowed.layer(unknown))
         .layer(middleware::from_fn_with_state(
@@ -235,6 +238,34 @@ fn router(state: AppState) -> Router {
         .layer(middleware::from_fn(v4::wrap_errors))
         .layer(middleware::from_fn(finish))
         .with_state(state)
+}
+
+/// The description of all routes, made once.
+static DESCRIPTION: LazyLock<Description> = LazyLock::new(|| Description::of(described()));
+
+/// All routes as they are described, in the groups that the description has.
+fn described() -> Vec<(openapi::RouteGroup, Vec<openapi::Route>)> {
+    use openapi::RouteGroup;
+    let events = [events::describe(), pivot::describe(), stream::describe()];
+    let operation = [
+        status::describe_operation(),
+        openapi::describe(),
+        session::describe(),
+    ];
+    let sources = [status::describe(), coverage::describe()];
+    vec![
+        (RouteGroup::EVENTS, events.concat()),
+        (RouteGroup::NUMBERS, tally::describe()),
+        (RouteGroup::PROFILES, pivot::describe_profiles()),
+        (RouteGroup::EXPORT, export::describe()),
+        (RouteGroup::SOURCES, sources.concat()),
+        (RouteGroup::PEOPLE, people::describe()),
+        (RouteGroup::PRINCIPAL, session::describe_me()),
+        (RouteGroup::CLOUDFLARE, v4::describe()),
+        (RouteGroup::ADMINISTRATION, access_log::describe()),
+        (RouteGroup::MONITORING, metrics::describe()),
+        (RouteGroup::OPERATION, operation.concat()),
+    ]
 }
 
 /// The routes of questions.

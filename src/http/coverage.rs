@@ -7,9 +7,11 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 use url::form_urlencoded;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::counted::{Counted, counted};
+use super::openapi::{ParameterKind, Route, query as described_query};
 use super::problem::Problem;
 use super::scoped::ScopedApp;
 use crate::coverage::{self, Asked, SourceCoverage, Start, Verdict};
@@ -29,7 +31,7 @@ const MAX_SOURCES: usize = 1_000;
 pub(super) const MAX_STRETCHES: usize = 50_000;
 
 /// A page of what is proven of every source. A source that does not fit goes on on the next page.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Coverage {
     sources: Vec<SourceCoverage>,
     /// When no source is named: organizations that may have accounts which are not followed.
@@ -265,4 +267,27 @@ impl Proven {
             self.verdict
         }
     }
+}
+
+/// The description of the route here.
+pub(super) fn describe() -> Vec<Route> {
+    vec![
+        Route::get(
+            "/v1/coverage",
+            "list_coverage",
+            "List what is proven of each source's time, and what is not",
+        )
+        .takes(&["since", "before", "tz", "source"])
+        .with(described_query(
+            "cursor",
+            ParameterKind::Text,
+            "`next_cursor` of the page before.",
+        ))
+        .answers::<Coverage>("A page of sources. One that does not fit goes on on the next page.")
+        .example(
+            "One day",
+            "/v1/coverage",
+            &[("since", "2026-08-02"), ("before", "2026-08-03")],
+        ),
+    ]
 }

@@ -2,12 +2,15 @@
 
 use axum::extract::RawQuery;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::counted::{Counted, counted};
 use super::coverage::{self, Proven};
-use super::params::{Given, ListParams, Named, read_filters};
+use super::openapi::{Parameter, ParameterKind, Route, path};
+use super::params::{FILTERS, Given, ListParams, Named, PAGING, read_filters};
 use super::problem::Problem;
 use super::scoped::ScopedApp;
+use super::tally::TALLY;
 use crate::coverage::{Asked, Verdict};
 use crate::engine::{Range, View};
 use crate::event::AuditEvent;
@@ -17,7 +20,7 @@ use crate::search::{self, FieldValues, Histogram, Question};
 use crate::wording::quoted;
 
 /// A page of events.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct EventsPage {
     events: Vec<KnownEvent>,
     next_cursor: Option<String>,
@@ -64,7 +67,7 @@ impl EventsPage {
 }
 
 /// A number of events.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Count {
     count: u64,
     index: IndexState,
@@ -72,7 +75,7 @@ pub(super) struct Count {
 }
 
 /// What the answer was made of, beside what the log holds.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct IndexState {
     state: &'static str,
     searchable: Seq,
@@ -179,4 +182,44 @@ pub(super) async fn count(
     });
     let count = count.await?;
     Ok(counted(count.count, count))
+}
+
+/// The part of a path that names an event.
+pub(super) fn described_seq() -> Parameter {
+    path("seq", ParameterKind::Place, "The event's place in the log.")
+}
+
+/// The description of the routes here.
+pub(super) fn describe() -> Vec<Route> {
+    vec![
+        Route::get("/v1/events", "list_events", "List events, the newest first")
+            .about("`count`, `facet` and `histogram` add numbers of the same snapshot. A cursor stays exact while events arrive.")
+            .filtered(&FILTERS)
+            .takes(&PAGING)
+            .takes(&TALLY)
+            .answers::<EventsPage>("A page of events.")
+            .example(
+                "The newest deletion outside DNS, and how many there are",
+                "/v1/events",
+                &[("q", "action.type:delete -resource.product:dns"), ("limit", "1"), ("count", "true")],
+            )
+            .example(
+                "Numbers alone",
+                "/v1/events",
+                &[("limit", "0"), ("facet", "actor.email"), ("histogram", "1d")],
+            ),
+        Route::get("/v1/events/{seq}", "read_event", "Read one event")
+            .with(described_seq())
+            .answers::<KnownEvent>("The event.")
+            .refuses(&[404, 410])
+            .example("The second event of the log", "/v1/events/2", &[]),
+        Route::get("/v1/count", "count_events", "Count events exactly")
+            .filtered(&FILTERS)
+            .answers::<Count>("The number of events.")
+            .example(
+                "Changes by one person in two days",
+                "/v1/count",
+                &[("actor", "alice@example.com"), ("since", "2026-08-01"), ("before", "2026-08-03")],
+            ),
+    ]
 }

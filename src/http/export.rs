@@ -16,6 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::admission::ExportPlace;
 use super::connection::Client;
+use super::openapi::{ParameterKind, Route, query};
 use super::params::{FILTERS, Given, bad, order, question};
 use super::principal::Principal;
 use super::problem::Problem;
@@ -204,4 +205,23 @@ async fn next_piece(mut exporting: Exporting) -> io::Result<Option<(Bytes, Expor
         .streamed
         .add(std::mem::take(&mut exporting.events));
     Ok(Some((piece, exporting)))
+}
+
+/// The description of the route here.
+pub(super) fn describe() -> Vec<Route> {
+    vec![
+        Route::get("/v1/export", "export_events", "Export all events of a question")
+            .about("The answer is one snapshot. When it cannot go on, the connection breaks off: a download that ended normally is whole.")
+            .filtered(&FILTERS)
+            .takes(&["order"])
+            .with(query("format", ParameterKind::Word(&["ndjson", "csv"]), "The form of the file."))
+            .answers_text(Format::Ndjson.content_type(), "The events: one event of JSON a line, or CSV with a header.")
+            .answers_text(Format::Csv.content_type(), "The events: one event of JSON a line, or CSV with a header.")
+            .header("Content-Disposition")
+            .example(
+                "One day as JSON lines",
+                "/v1/export",
+                &[("since", "2026-08-03"), ("before", "2026-08-04")],
+            ),
+    ]
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::event::AuditEvent;
 use crate::position::{Seq, rfc3339};
@@ -14,12 +15,13 @@ use crate::store::Erased;
 use crate::wording::quoted;
 
 /// A failed request's answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Problem {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
     #[serde(serialize_with = "as_number")]
+    #[schema(value_type = u16)]
     status: StatusCode,
     detail: String,
     /// The parameter that is wrong.
@@ -28,6 +30,7 @@ pub(super) struct Problem {
     at: Option<usize>,
     /// What is left of an event whose body was erased.
     #[serde(flatten)]
+    #[schema(ignore)]
     gone: Option<Box<Gone>>,
     /// Whether it is that no entry has a field, as far as the index has come.
     #[serde(skip)]
@@ -62,21 +65,26 @@ impl ProblemKind {
 }
 
 /// What is left of an event whose body was erased.
-#[derive(Debug, Serialize)]
-struct Gone {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ErasedEvent)]
+pub(super) struct Gone {
     seq: Seq,
     source: String,
     id: Option<String>,
     revision: u32,
+    #[schema(format = DateTime)]
     time: Option<String>,
+    #[schema(format = DateTime)]
     received_at: String,
     sha256: Option<String>,
+    #[schema(format = DateTime)]
     erased_at: String,
     policy: Policy,
 }
 
 /// A retention policy.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RetentionPolicy)]
 struct Policy {
     source: Option<String>,
     events: Option<String>,

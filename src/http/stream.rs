@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::connection::Client;
+use super::openapi::{ParameterKind, Route, header as described_header, query};
 use super::params::{FILTERS, Given, bad, question};
 use super::principal::Principal;
 use super::problem::Problem;
@@ -213,4 +214,23 @@ fn messages(events: &[KnownEvent]) -> Result<String, Problem> {
         write!(messages, "id: {}\ndata: {data}\n\n", event.event.seq).unwrap_or_default();
     }
     Ok(messages)
+}
+
+/// The description of the route here.
+pub(super) fn describe() -> Vec<Route> {
+    let last =
+        "Goes on after the event at this place, without a gap. Without it the stream begins now.";
+    vec![
+        Route::get("/v1/events/stream", "stream_events", "Receive events as they arrive, as server-sent events")
+            .about("Each message's `id` is the event's `seq`, and its data is the event as JSON. Every 15 seconds there is a heartbeat, which moves the id on too.")
+            .filtered(&FILTERS)
+            .with(query(LAST_EVENT_ID[1], ParameterKind::Place, last).such_as(4))
+            .with(described_header("Last-Event-ID", ParameterKind::Place, "The same, as browsers send it. It counts before the parameter."))
+            .answers_text("text/event-stream", "A stream of events that does not end.")
+            .example(
+                "The events after the fourth",
+                "/v1/events/stream",
+                &[(LAST_EVENT_ID[1], "4")],
+            ),
+    ]
 }

@@ -2,10 +2,12 @@
 
 use axum::extract::RawQuery;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::counted::{Counted, counted};
 use super::coverage::Proven;
 use super::events::{IndexState, asked};
+use super::openapi::{Parameter, ParameterKind, Route, path, query};
 use super::params::{FILTERS, Given, Named, bad, flag, number, question, zone};
 use super::problem::Problem;
 use super::scoped::ScopedApp;
@@ -26,7 +28,8 @@ const DEFAULT_PATHS: usize = 1_000;
 const MAX_PATHS: usize = 10_000;
 
 /// The values of some fields.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Facets)]
 pub(super) struct FacetsAnswer {
     facets: FieldValues,
     index: IndexState,
@@ -34,7 +37,8 @@ pub(super) struct FacetsAnswer {
 }
 
 /// How events are spread over time.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = HistogramOfEvents)]
 pub(super) struct HistogramAnswer {
     #[serde(flatten)]
     histogram: search::Histogram,
@@ -43,7 +47,8 @@ pub(super) struct HistogramAnswer {
 }
 
 /// What can be searched.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Fields)]
 pub(super) struct FieldsAnswer {
     fields: Vec<FieldAnswer>,
     paths: Vec<String>,
@@ -52,7 +57,8 @@ pub(super) struct FieldsAnswer {
 }
 
 /// One field of the table.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Field)]
 pub(super) struct FieldAnswer {
     name: &'static str,
     kind: &'static str,
@@ -62,7 +68,8 @@ pub(super) struct FieldAnswer {
 }
 
 /// One field's values.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FieldValues)]
 pub(super) struct ValuesAnswer {
     field: String,
     values: Vec<LabelledValue>,
@@ -270,4 +277,64 @@ fn known_fields(prefix: &str, scope: &Scope) -> Vec<FieldAnswer> {
             about: field.about,
         })
         .collect()
+}
+
+/// The parameter that says how many values are wanted.
+pub(super) fn described_size() -> Parameter {
+    let size = ParameterKind::Number {
+        least: 1,
+        most: MAX_SIZE as u64,
+        default: DEFAULT_SIZE as u64,
+    };
+    query("size", size, "The most values of each list.")
+}
+
+/// The description of the routes here.
+pub(super) fn describe() -> Vec<Route> {
+    let paths = ParameterKind::Number {
+        least: 1,
+        most: MAX_PATHS as u64,
+        default: DEFAULT_PATHS as u64,
+    };
+    let field =
+        "A field of the table, or any path of an entry. Repeated for more fields, up to 20.";
+    vec![
+        Route::get("/v1/facets", "count_values", "Count the values of fields exactly")
+            .about("The most frequent values come first. An event counts once for each different value it has.")
+            .filtered(&FILTERS)
+            .with(query("field", ParameterKind::Texts, field).required().such_as(serde_json::json!(["action.type"])))
+            .with(described_size())
+            .answers::<FacetsAnswer>("The values of each field.")
+            .example(
+                "What was done, and by whom",
+                "/v1/facets",
+                &[("field", "action.type"), ("field", "actor.email"), ("size", "3")],
+            ),
+        Route::get("/v1/histogram", "count_over_time", "Count events over time exactly")
+            .filtered(&FILTERS)
+            .with(query("interval", ParameterKind::Text, "`auto` (default), or a span that divides a day or is made of whole days: `1m`, `6h`, `1d`."))
+            .answers::<HistogramAnswer>("The buckets, in order and without a hole.")
+            .example(
+                "Three days in Berlin",
+                "/v1/histogram",
+                &[("interval", "1d"), ("tz", "Europe/Berlin"), ("since", "2026-08-01"), ("before", "2026-08-04")],
+            ),
+        Route::get("/v1/fields", "list_fields", "List what can be searched")
+            .with(query("prefix", ParameterKind::Text, "How the names begin."))
+            .with(query("limit", paths, "The most paths."))
+            .answers::<FieldsAnswer>("The fields of the table, and the paths that entries have besides.")
+            .example("Fields of the actor's token", "/v1/fields", &[("prefix", "actor.token")]),
+        Route::get("/v1/fields/{name}/values", "list_values", "List a field's values for completion")
+            .filtered(&FILTERS)
+            .with(path("name", ParameterKind::Name("actor.email"), "A field, or a path of an entry."))
+            .with(query("prefix", ParameterKind::Text, "How the values begin."))
+            .with(described_size())
+            .answers::<ValuesAnswer>("The values, the most frequent first.")
+            .refuses(&[404])
+            .example(
+                "E-mail addresses that begin with `a`",
+                "/v1/fields/actor.email/values",
+                &[("prefix", "a")],
+            ),
+    ]
 }

@@ -7,6 +7,7 @@
 use chrono::{DateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::SearchError;
 use crate::clock::from_micros;
@@ -65,7 +66,7 @@ pub struct Scale {
 }
 
 /// How events are spread over time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Histogram {
     /// How long a stretch is: `1h`.
     pub interval: String,
@@ -76,13 +77,15 @@ pub struct Histogram {
 }
 
 /// One stretch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Bucket {
     /// When it begins.
     #[serde(serialize_with = "as_time")]
+    #[schema(value_type = String, format = DateTime)]
     pub time: DateTime<Utc>,
-    /// The first moment after it; `None` where that is beyond the years that can be written.
+    /// The first moment after it; `null` where that is beyond the years that can be written.
     #[serde(serialize_with = "as_optional_time")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub end: Option<DateTime<Utc>>,
     /// How many events are in it.
     pub count: u64,

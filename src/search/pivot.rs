@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::tally::{Counting, LabelledValue};
 use super::{Question, SearchError, check_names, equals};
@@ -88,15 +89,17 @@ pub(super) fn text_at(event: &AuditEvent, path: &str) -> Option<String> {
 }
 
 /// What a value was seen with. Lists are the most frequent first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Profile {
     /// In how many events.
     pub count: u64,
     /// When first.
     #[serde(serialize_with = "as_optional_time")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub first_seen: Option<DateTime<Utc>>,
     /// When last.
     #[serde(serialize_with = "as_optional_time")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub last_seen: Option<DateTime<Utc>>,
     /// By type of action.
     pub actions: Vec<LabelledValue>,

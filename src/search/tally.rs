@@ -1,8 +1,12 @@
 //! What is counted beside a page, or alone: how many, which values, and when. All of it is of one snapshot.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize, Serializer};
+use utoipa::openapi::schema::{Array, ObjectBuilder, Schema};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::histogram::{Histogram, Scale};
 use super::known::is_of_lists;
@@ -67,7 +71,7 @@ pub struct Tallied {
 }
 
 /// A value, how it is spelled, and how many events have it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LabelledValue {
     /// The value as it is compared, in lower case; one that is very long, by its beginning and its hash.
     pub value: String,
@@ -84,6 +88,26 @@ pub struct FieldValues(pub Vec<(String, Vec<LabelledValue>)>);
 impl Serialize for FieldValues {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(field, values)| (field, values)))
+    }
+}
+
+impl PartialSchema for FieldValues {
+    fn schema() -> RefOr<Schema> {
+        let values = LabelledValue::name();
+        let values = Schema::Array(Array::new(Ref::from_schema_name(values)));
+        let by_field = ObjectBuilder::new().additional_properties(Some(values));
+        let description = "The values of each field that was asked for, the most frequent first.";
+        by_field.description(Some(description)).into()
+    }
+}
+
+impl ToSchema for FieldValues {
+    fn name() -> Cow<'static, str> {
+        "ValuesByField".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((LabelledValue::name().into(), LabelledValue::schema()));
     }
 }
 

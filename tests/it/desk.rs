@@ -31,6 +31,7 @@ pub(crate) struct Desk {
     pub(crate) index: Index,
     pub(crate) url: String,
     dir: tempfile::TempDir,
+    clock: Clock,
     indexing: Indexing,
     http: reqwest::Client,
     stop: CancellationToken,
@@ -43,17 +44,22 @@ impl Desk {
     }
 
     pub(crate) async fn with_limits(limits: Limits) -> Self {
-        Self::with(limits, Faults::default(), Auth::None).await
+        Self::with(limits, Faults::default(), Auth::None, Clock::system()).await
     }
 
     /// With entries whose documents cannot be made.
     pub(crate) async fn with_faults(faults: Faults) -> Self {
-        Self::with(Limits::default(), faults, Auth::None).await
+        Self::with(Limits::default(), faults, Auth::None, Clock::system()).await
     }
 
     /// That answers those alone who send a token.
     pub(crate) async fn guarded() -> Self {
-        Self::with(Limits::default(), Faults::default(), Auth::Tokens).await
+        Self::guarded_at(Clock::system()).await
+    }
+
+    /// The same, with another clock.
+    pub(crate) async fn guarded_at(clock: Clock) -> Self {
+        Self::with(Limits::default(), Faults::default(), Auth::Tokens, clock).await
     }
 
     /// A new token.
@@ -66,11 +72,11 @@ impl Desk {
             expires_at: None,
         };
         let access = AccessStore::open(&self.data_dir()).unwrap();
-        access.create_token(&token, Clock::system().now()).unwrap();
+        access.create_token(&token, self.clock.now()).unwrap();
         secret.reveal().to_owned()
     }
 
-    async fn with(limits: Limits, faults: Faults, auth: Auth) -> Self {
+    async fn with(limits: Limits, faults: Faults, auth: Auth, clock: Clock) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         let store = Store::open(&data, Breaker::default()).unwrap();
@@ -78,7 +84,6 @@ impl Desk {
         let (index, _) =
             Index::open_with_faults(&data, log_id, store.head(), Breaker::default(), faults)
                 .unwrap();
-        let clock = Clock::system();
         let app = AppState::new(
             store.clone(),
             Engine::Tantivy(index.clone()),
@@ -93,7 +98,8 @@ impl Desk {
         let mut server = JoinSet::new();
         server.spawn(http::serve(listener, app, stop.clone()));
         Self {
-            indexing: Indexing::new(store.clone(), index.clone(), clock),
+            indexing: Indexing::new(store.clone(), index.clone(), clock.clone()),
+            clock,
             store,
             index,
             url,
@@ -128,7 +134,7 @@ impl Desk {
 
     /// Keeps entries, in this order.
     pub(crate) fn keep(&self, source: &Source, entries: &[String]) {
-        let now = Clock::system().now();
+        let now = self.clock.now();
         let seen = SourceSeen {
             source: source.clone(),
             organization: None,

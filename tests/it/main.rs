@@ -41,6 +41,7 @@ mod metrics;
 mod motion;
 mod newcomer;
 mod official;
+mod openapi;
 mod operator;
 mod pages;
 mod paging;

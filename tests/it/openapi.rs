@@ -7,6 +7,7 @@ mod answers;
 mod curl;
 mod documented;
 mod filled;
+mod fuzzed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -57,9 +57,9 @@ pub(crate) fn render(document: &Value) -> Result<String, fmt::Error> {
     page.push_str("<main>\n");
     for tag in list(document, "tags") {
         let name = text(tag, "name");
-        write!(
+        writeln!(
             page,
-            "<h2 id=\"{}\">{}</h2><p>{}</p>\n",
+            "<h2 id=\"{}\">{}</h2><p>{}</p>",
             anchor(name),
             Escaped(name),
             Prose(text(tag, "description"))
@@ -159,7 +159,7 @@ fn parameters(page: &mut String, operation: &Value) -> fmt::Result {
             "<table><thead><tr><th>parameter</th><th>type</th><th>meaning</th></tr></thead><tbody>",
         );
         for parameter in own {
-            shared::row(page, parameter)?;
+            shared::row(page, parameter, None)?;
         }
         page.push_str("</tbody></table>");
     }
@@ -200,7 +200,7 @@ fn answers(page: &mut String, document: &Value, responses: &Value) -> fmt::Resul
                 page,
                 "<tr><td>{status}</td><td colspan=\"2\"><a href=\"#answer-{}\">{}</a></td></tr>",
                 Escaped(name),
-                Escaped(first.trim_end_matches(['.', ':']))
+                Prose(first.trim_end_matches(['.', ':']))
             )?;
             continue;
         }

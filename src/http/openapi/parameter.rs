@@ -25,6 +25,8 @@ pub(crate) enum ParameterKind {
     Flag,
     /// One of some words. The first is the default.
     Word(&'static [&'static str]),
+    /// One of some words, or none.
+    OneOf(&'static [&'static str]),
 }
 
 impl ParameterKind {
@@ -40,6 +42,7 @@ impl ParameterKind {
             Self::Place => json!({"type": "integer", "format": "int64", "minimum": 0}),
             Self::Name(_) => json!({"type": "string", "minLength": 1}),
             Self::Flag => json!({"type": "boolean", "default": false}),
+            Self::OneOf(words) => json!({"type": "string", "enum": words}),
             Self::Word(words) => json!({"type": "string", "enum": words, "default": words.first()}),
         }
     }

@@ -16,9 +16,7 @@ pub(super) fn section(page: &mut String, document: &Value) -> fmt::Result {
          <th>meaning</th></tr></thead><tbody>",
     );
     for (name, parameter) in members_of(&components["parameters"]) {
-        let mut parameter = parameter.clone();
-        parameter["id"] = format!("parameter-{}", Escaped(name)).into();
-        row(page, &parameter)?;
+        row(page, parameter, Some(&format!("parameter-{name}")))?;
     }
     page.push_str("</tbody></table>\n<h2 id=\"answers\">Refusals</h2>");
     for (name, answer) in members_of(&components["responses"]) {
@@ -59,8 +57,9 @@ pub(super) fn section(page: &mut String, document: &Value) -> fmt::Result {
     Ok(())
 }
 
-/// A row of a table of parameters.
-pub(super) fn row(page: &mut String, parameter: &Value) -> fmt::Result {
+/// A row of a table of parameters. Links lead to it, if it has an id.
+pub(super) fn row(page: &mut String, parameter: &Value, id: Option<&str>) -> fmt::Result {
+    let id = id.map_or(String::new(), |id| format!(" id=\"{}\"", Escaped(id)));
     let place = match text(parameter, "in") {
         "query" => "",
         "path" => ", in the path",
@@ -78,11 +77,10 @@ pub(super) fn row(page: &mut String, parameter: &Value) -> fmt::Result {
     };
     write!(
         page,
-        "<tr id=\"{4}\"><td><code>{0}</code></td><td>{1}{place}{required}</td><td>{2}{3}</td></tr>",
+        "<tr{id}><td><code>{0}</code></td><td>{1}{place}{required}</td><td>{2}{3}</td></tr>",
         Escaped(text(parameter, "name")),
         members::type_of(&parameter["schema"]),
         Prose(text(parameter, "description")),
         default,
-        parameter["id"].as_str().unwrap_or_default(),
     )
 }

@@ -206,7 +206,7 @@ fn lists() -> Vec<Route> {
     )
     .with(query(
         "order_by",
-        ParameterKind::Word(&["account_name"]),
+        ParameterKind::OneOf(&["account_name"]),
         "By name; by id when it is left out.",
     ))
     .with(query(

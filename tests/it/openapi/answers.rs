@@ -111,6 +111,7 @@ fn fix(value: &mut Value) {
                 let known = VARIABLE.iter().find(|(known, _)| known == name);
                 match known {
                     // They count for the whole process, in which other tests run.
+                    _ if name == "duration_ms" => *member = json!(3),
                     _ if name == "background_panics" => *member = json!(0),
                     _ if name == "broken_invariants" => *member = json!({}),
                     Some((_, shown)) if member.as_str().is_some_and(|text| !text.is_empty()) => {

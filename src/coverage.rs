@@ -5,6 +5,7 @@
 //! there is a gap whatever was scanned.
 
 mod beyond;
+mod merged;
 mod reason;
 mod verdict;
 
@@ -12,7 +13,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+pub use self::merged::{MergedSources, MergedState, MergedStretch, NamedSource, merged};
 pub use self::reason::{Reason, Weight};
 pub use self::verdict::{
     Missing, MissingTotal, Verdict, VerdictState, accounts_unknown, stretches, verdict,
@@ -36,7 +39,7 @@ pub struct Asked {
 }
 
 /// What is proven of one source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SourceCoverage {
     /// `organizations/ID` or `accounts/ID`.
     pub source: String,
@@ -47,15 +50,18 @@ pub struct SourceCoverage {
 }
 
 /// A stretch that is proven.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Interval {
     /// Its first moment.
+    #[schema(format = DateTime)]
     pub since: String,
     /// The first moment after it.
+    #[schema(format = DateTime)]
     pub before: String,
     /// Whether its last sweep has been made.
     pub state: Proof,
     /// As of when: what upstream showed then is held.
+    #[schema(format = DateTime)]
     pub scanned_at: String,
     /// Entries its scans showed, as often as they did.
     pub entries: u64,
@@ -64,7 +70,7 @@ pub struct Interval {
 }
 
 /// How far a stretch is proven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Proof {
     /// Scanned, and scanned again after the last of the configured sweeps.
@@ -73,12 +79,24 @@ pub enum Proof {
     Settling,
 }
 
+impl Proof {
+    /// That of a piece, of a source with these sweeps.
+    fn of(piece: &Sealed, sweeps: &[TimeDelta]) -> Self {
+        match piece.is_complete(sweeps) {
+            true => Self::Complete,
+            false => Self::Settling,
+        }
+    }
+}
+
 /// A stretch of which nothing is proven.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Gap {
     /// Its first moment.
+    #[schema(format = DateTime)]
     pub since: String,
     /// The first moment after it; `null` when it has no end: the clock is behind what was read, and the present is not known.
+    #[schema(format = DateTime)]
     pub before: Option<String>,
     /// Why.
     pub reason: Reason,
@@ -487,11 +505,7 @@ fn cut(proven: &[Sealed], range: Window) -> Vec<Sealed> {
 fn intervals(found: &Found) -> Vec<(Proof, Sealed)> {
     let mut joined: Vec<(Proof, Sealed)> = Vec::new();
     for piece in &found.proven {
-        let proof = if found.is_complete(piece) {
-            Proof::Complete
-        } else {
-            Proof::Settling
-        };
+        let proof = Proof::of(piece, &found.sweeps);
         if let Some((last_proof, last)) = joined.last_mut()
             && *last_proof == proof
             && last.window.before == piece.window.since

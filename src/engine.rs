@@ -12,6 +12,7 @@ mod error;
 mod hit;
 mod matches;
 pub mod memory;
+mod ranking;
 mod recent;
 mod scope;
 pub mod tantivy;
@@ -29,9 +30,10 @@ pub use self::error::{EngineError, OutOfMemory};
 pub use self::hit::{Hit, Order, Range, ValueCount};
 pub use self::matches::Matches;
 pub use self::memory::Memory;
+pub use self::ranking::{Rank, RankedValues, Ranking, ValuesOf};
 pub use self::recent::{Following, Recent};
 pub use self::scope::Scope;
-pub use self::values::{counted, counted_values_of, entry_of, kind_of};
+pub use self::values::{counted, counted_values_of, entry_of, kind_of, text_of};
 pub use self::view::View;
 
 /// Which engine answers. A clone is another handle to the same one.

@@ -5,6 +5,7 @@
 //! the reason. This module does not know where entries come from, nor where they are kept.
 
 mod bodies;
+mod excerpt;
 pub mod searchable;
 
 use std::fmt::Write as _;
@@ -13,12 +14,14 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use crate::clock::from_micros;
 use crate::field::{self, Kind};
 use crate::position::{Seq, Source, SourceKind, Window, rfc3339};
 use orgtrail_cloudflare::json::{self, Scalar};
 
+pub use self::excerpt::EntryPaths;
 use self::searchable::UnsearchableParts;
 
 /// By what an entry is known within its source, for ever.
@@ -75,12 +78,14 @@ impl Arrival {
 }
 
 /// An entry in our log. Its JSON is the EVENT of the HTTP interface.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = StoredEvent)]
 pub struct AuditEvent {
     /// Its place in our log.
     pub seq: Seq,
     /// The upstream log it came from.
     #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
+    #[schema(value_type = String)]
     pub source: Source,
     /// Upstream's id, if the entry has one.
     pub id: Option<String>,
@@ -88,15 +93,18 @@ pub struct AuditEvent {
     pub revision: u32,
     /// When it happened.
     #[serde(serialize_with = "as_optional_time")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub time: Option<DateTime<Utc>>,
     /// When it was kept.
     #[serde(serialize_with = "as_time")]
+    #[schema(value_type = String, format = DateTime)]
     pub received_at: DateTime<Utc>,
     /// Why it cannot be understood, or not wholly.
     pub problem: Option<String>,
     /// Exactly what upstream sent; `null` when that can no longer be read.
+    #[schema(value_type = serde_json::Value)]
     pub entry: Box<RawValue>,
-    /// The SHA-256 of what upstream sent, as lower-case hexadecimal digits; `None` when its row cannot be read.
+    /// The SHA-256 of what upstream sent, as lower-case hexadecimal digits; `null` when its row cannot be read, and for those who may not see bodies.
     #[serde(default)]
     pub sha256: Option<String>,
 }

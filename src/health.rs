@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::position::Source;
 use crate::sync::lock;
@@ -18,8 +19,9 @@ pub const REFUSED_AFTER: TimeDelta = TimeDelta::seconds(30);
 pub const UNREACHABLE_AFTER: TimeDelta = TimeDelta::minutes(5);
 
 /// What a source is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = SourceState)]
 pub enum State {
     /// Not called for yet since the start.
     #[default]

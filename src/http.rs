@@ -14,15 +14,20 @@ mod connection;
 mod cors;
 mod counted;
 mod coverage;
+mod coverage_cursor;
+mod etag;
 mod events;
 mod export;
 mod failures;
 mod fair;
+mod form;
 mod guard;
 mod limit;
 mod metrics;
+mod openapi;
 mod panics;
 mod params;
+mod parse;
 mod people;
 mod pivot;
 mod principal;
@@ -34,7 +39,9 @@ mod recording;
 mod request_body;
 mod response_memory;
 mod scoped;
+mod searches;
 mod session;
+mod shown;
 mod status;
 mod strangers;
 mod stream;
@@ -42,7 +49,7 @@ mod tally;
 mod trouble;
 mod v4;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -51,12 +58,14 @@ use axum::handler::Handler as _;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use orgtrail_cloudflare::request::BASE_PATH;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 
 use crate::access::Permission;
 use crate::clock::{Cancel, Clock, Deadline};
@@ -78,6 +87,7 @@ use self::connection::{Answering, Client, ConnectionTimeouts};
 use self::fair::FairPermits;
 use self::guard::{Needs, Required};
 use self::metrics::Scrapes;
+use self::openapi::Description;
 use self::panics::Panics;
 use self::problem::Problem;
 use self::readiness::Readiness;
@@ -195,22 +205,29 @@ impl AppState {
 
 /// All routes.
 fn router(state: AppState) -> Router {
-    let needs = |credential, action| Needs {
+    let needs = |credential, action, takes_forms| Needs {
         app: state.clone(),
         credential,
         action,
+        takes_forms,
     };
-    let guarded = |routes: Router<AppState>, credential, action| {
-        let needs = needs(credential, action);
+    let guard_with = |routes: Router<AppState>, needs| {
         routes.route_layer(middleware::from_fn_with_state(needs, guard::check))
     };
+    let guarded = |routes, credential, action| guard_with(routes, needs(credential, action, false));
+    let asked = |routes, permission, action| {
+        guard_with(routes, needs(Required::With(permission), action, true))
+    };
     let unknown = middleware::from_fn_with_state(
-        needs(Required::Any, recording::REFUSED),
+        needs(Required::Any, recording::REFUSED, false),
         guard::check_unknown,
     );
-    let exports = Router::new().route("/v1/export", get(export::export));
+    let exports = Router::new().route("/v1/export", by_get_or_post(export::export));
     let monitoring = Router::new().route("/metrics", get(metrics::scrape));
     let administration = Router::new().route("/v1/access-log", get(access_log::list));
+    let searches = Router::new()
+        .route("/v1/searches", get(searches::list).post(searches::save))
+        .route("/v1/searches/{id}", delete(searches::delete));
     // Without a credential: for clients that have none yet, and for operators.
     let session = Router::new().route("/v1/session", post(session::begin).delete(session::end));
     let operation = Router::new()
@@ -218,13 +235,10 @@ fn router(state: AppState) -> Router {
         .route("/readyz", get(status::readyz));
     let panics = state.panics.clone();
     let measure = middleware::from_fn_with_state(state.clone(), metrics::measure);
-    let questions = questions().merge(v4::routes());
-    guarded(questions, Required::With(Permission::Search), "search")
-        .merge(guarded(
-            exports,
-            Required::With(Permission::Export),
-            "export",
-        ))
+    let of_cloudflare = guarded(v4::routes(), Required::With(Permission::Search), "search");
+    asked(questions(), Permission::Search, "search")
+        .merge(of_cloudflare)
+        .merge(asked(exports, Permission::Export, "export"))
         .route_layer(measure)
         .merge(guarded(
             monitoring,
@@ -236,8 +250,14 @@ fn router(state: AppState) -> Router {
             Required::With(Permission::Admin),
             "access-log",
         ))
+        .merge(guarded(
+            searches,
+            Required::With(Permission::Search),
+            "searches",
+        ))
         .merge(guarded(session, Required::Nothing, "session"))
         .merge(operation)
+        .merge(openapi::routes(|| &DESCRIPTION))
         .fallback(unknown_route.layer(unknown.clone()))
         .method_not_allowed_fallback(method_not_allowed.layer(unknown))
         .layer(middleware::from_fn_with_state(
@@ -250,32 +270,76 @@ fn router(state: AppState) -> Router {
             response_memory::hold_answer,
         ))
         .layer(middleware::from_fn(v4::wrap_errors))
+        // Outside the memory of unread answers: what is held is read only as fast as its client reads.
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(middleware::from_fn(finish))
         .with_state(state)
+}
+
+/// A question that can be asked with either method.
+fn by_get_or_post<H, T>(handler: H) -> MethodRouter<AppState>
+where
+    H: axum::handler::Handler<T, AppState>,
+    T: 'static,
+{
+    get(handler.clone()).post(handler)
+}
+
+/// The description of all routes, made once.
+static DESCRIPTION: LazyLock<Description> = LazyLock::new(|| Description::of(described()));
+
+/// All routes as they are described, in the groups that the description has.
+fn described() -> Vec<(openapi::RouteGroup, Vec<openapi::Route>)> {
+    use openapi::RouteGroup;
+    let events = [events::describe(), pivot::describe(), stream::describe()];
+    let operation = [
+        status::describe_operation(),
+        openapi::describe(),
+        session::describe(),
+    ];
+    let sources = [status::describe(), coverage::describe()];
+    vec![
+        (RouteGroup::EVENTS, events.concat()),
+        (RouteGroup::NUMBERS, tally::describe()),
+        (
+            RouteGroup::QUERIES,
+            [parse::describe(), searches::describe()].concat(),
+        ),
+        (RouteGroup::PROFILES, pivot::describe_profiles()),
+        (RouteGroup::EXPORT, export::describe()),
+        (RouteGroup::SOURCES, sources.concat()),
+        (RouteGroup::PEOPLE, people::describe()),
+        (RouteGroup::PRINCIPAL, session::describe_me()),
+        (RouteGroup::CLOUDFLARE, v4::describe()),
+        (RouteGroup::ADMINISTRATION, access_log::describe()),
+        (RouteGroup::MONITORING, metrics::describe()),
+        (RouteGroup::OPERATION, operation.concat()),
+    ]
 }
 
 /// The routes of questions.
 fn questions() -> Router<AppState> {
     Router::new()
-        .route("/v1/events", get(events::list))
-        .route("/v1/events/stream", get(stream::tail))
-        .route("/v1/events/{seq}", get(events::one))
-        .route("/v1/events/{seq}/history", get(pivot::history))
-        .route("/v1/events/{seq}/diff", get(pivot::diff))
-        .route("/v1/events/{seq}/around", get(pivot::around))
-        .route("/v1/count", get(events::count))
-        .route("/v1/facets", get(tally::facets))
-        .route("/v1/histogram", get(tally::histogram))
-        .route("/v1/fields", get(tally::fields))
-        .route("/v1/fields/{name}/values", get(tally::values))
+        .route("/v1/events", by_get_or_post(events::list))
+        .route("/v1/events/stream", by_get_or_post(stream::tail))
+        .route("/v1/events/{seq}", by_get_or_post(events::one))
+        .route("/v1/events/{seq}/history", by_get_or_post(pivot::history))
+        .route("/v1/events/{seq}/diff", by_get_or_post(pivot::diff))
+        .route("/v1/events/{seq}/around", by_get_or_post(pivot::around))
+        .route("/v1/count", by_get_or_post(events::count))
+        .route("/v1/facets", by_get_or_post(tally::facets))
+        .route("/v1/histogram", by_get_or_post(tally::histogram))
+        .route("/v1/fields", by_get_or_post(tally::fields))
+        .route("/v1/fields/{name}/values", by_get_or_post(tally::values))
         .route("/v1/actors/{value}", pivot::seen_with(Pivot::Actor))
         .route("/v1/tokens/{value}", pivot::seen_with(Pivot::Token))
         .route("/v1/ips/{value}", pivot::seen_with(Pivot::Ip))
         .route("/v1/resources/{value}", pivot::seen_with(Pivot::Resource))
-        .route("/v1/sources", get(status::sources))
-        .route("/v1/coverage", get(coverage::list))
-        .route("/v1/members", get(people::members))
-        .route("/v1/accounts", get(people::accounts))
+        .route("/v1/parse", by_get_or_post(parse::parse))
+        .route("/v1/sources", by_get_or_post(status::sources))
+        .route("/v1/coverage", by_get_or_post(coverage::list))
+        .route("/v1/members", by_get_or_post(people::members))
+        .route("/v1/accounts", by_get_or_post(people::accounts))
         .route("/v1/me", get(session::me))
 }
 
@@ -338,7 +402,9 @@ async fn finish(request: Request, next: Next) -> Response {
     let is_tls = client.is_some_and(|client| client.is_tls());
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),

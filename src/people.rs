@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::engine::Scope;
 use crate::event::AuditEvent;
@@ -18,21 +19,22 @@ use orgtrail_cloudflare::member::Member;
 const MAX_HISTORY: usize = 100;
 
 /// An event, and what is known of who acted.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Event)]
 pub struct KnownEvent {
     /// The event.
     #[serde(flatten)]
     pub event: AuditEvent,
-    /// The member that acted, as known now; `None` when no list of members had it.
+    /// The member that acted, as known now; `null` when no list of members had it.
     pub actor_known: Option<KnownMember>,
-    /// What the account is called now; `None` when the event is of no account, or no list named it.
+    /// What the account is called now; `null` when the event is of no account, or no list named it.
     pub account_name: Option<String>,
-    /// One plain sentence about the event, see [`summary`].
+    /// One plain sentence about the event.
     pub summary: String,
 }
 
 /// A member, as known now. Times are RFC 3339.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct KnownMember {
     /// The organization's id.
     pub organization: String,
@@ -40,29 +42,34 @@ pub struct KnownMember {
     #[serde(flatten)]
     pub member: Member,
     /// When the list was read that this is from.
+    #[schema(format = DateTime)]
     pub as_of: String,
     /// When the list no longer had the member.
+    #[schema(format = DateTime)]
     pub left_at: Option<String>,
 }
 
 /// A member with what it was before.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MemberHistory {
     /// As known now.
     #[serde(flatten)]
     pub known: KnownMember,
     /// Since when it is known to be so.
+    #[schema(format = DateTime)]
     pub since: String,
     /// What it was before, the latest first, at most the last hundred times.
     pub before: Vec<Earlier>,
 }
 
 /// A member as it was.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Earlier {
     /// When a list first showed this state.
+    #[schema(format = DateTime)]
     pub since: String,
     /// To the first that did not.
+    #[schema(format = DateTime)]
     pub until: Option<String>,
     /// The member.
     #[serde(flatten)]
@@ -70,7 +77,7 @@ pub struct Earlier {
 }
 
 /// An account with the names it had.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AccountNames {
     /// The account's log.
     pub source: String,
@@ -81,11 +88,12 @@ pub struct AccountNames {
 }
 
 /// A name, and when a list first gave it.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct NameSince {
     /// The name.
     pub name: String,
     /// When.
+    #[schema(format = DateTime)]
     pub since: String,
 }
 

@@ -6,13 +6,25 @@ use std::fmt;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use orgtrail_cloudflare::paging::Cursor;
 pub use orgtrail_cloudflare::source::{BadSource, MAX_SOURCE_ID_LEN, Source, SourceKind};
 
 /// An event's place in our log: given once, in the order of arrival, never reused. The first is 1.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
 )]
 #[serde(transparent)]
 pub struct Seq(pub u64);

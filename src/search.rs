@@ -6,13 +6,18 @@
 //!
 //! Does not depend on HTTP. The current time is an argument.
 
+mod counting;
 pub mod csv;
 mod diff;
+mod facets;
+mod highlight;
 mod histogram;
 mod history;
 mod known;
+mod main_part;
 mod pivot;
 mod spelling;
+mod split;
 mod tally;
 mod visible;
 mod walk;
@@ -25,20 +30,23 @@ use uuid::Uuid;
 use crate::clock::from_micros;
 use crate::engine::{Ask, Caller, EngineError, Hit, Order, Range, Scope, View};
 use crate::event::{AuditEvent, NOT_INDEXED, sha256};
-use crate::field;
+use crate::field::{self, Origin};
 use crate::position::Seq;
+use crate::query::entry::leads_to;
 use crate::query::{Query, QueryError};
 use crate::store::{Store, StoreError};
 use crate::wording::{nearest, quoted};
 
 pub use self::diff::{Against, Diff, Difference, MAX_DIFFERENCES, Shown};
+pub use self::facets::{
+    DEFAULT_SIZE, Facet, Facets, FieldValues, LabelledValue, MAX_FACETS, MAX_SIZE,
+};
+pub use self::highlight::{Highlighter, Match};
 pub use self::histogram::{Bucket, Histogram, MAX_BUCKETS, Scale, parse_zone};
 pub use self::history::{Change, FoundBy, History, Which, diff, history, same_resource};
 pub use self::pivot::{Pivot, Profile, around, profile};
-pub use self::tally::{
-    DEFAULT_SIZE, Facets, FieldValues, LabelledValue, MAX_FACETS, MAX_SIZE, Tallied, Tally,
-    completions, tally,
-};
+pub use self::split::{MAX_SPLIT, Split};
+pub use self::tally::{Tallied, Tally, completions, tally};
 pub use self::visible::{event, newest_held};
 pub use self::walk::{Export, Tail};
 
@@ -276,6 +284,29 @@ pub fn check_names(query: &Query, view: &View, caller: &Caller) -> Result<(), Se
             continue;
         }
         return Err(unknown_field(view, caller, path, "q", Some(at)));
+    }
+    Ok(())
+}
+
+/// As [`check_names`], for paths of entries that a parameter names. What orgtrail says beside the entry is none.
+///
+/// # Errors
+/// [`SearchError::UnknownField`] with the first that is unknown; what the index says.
+pub fn check_paths<'p>(
+    paths: impl IntoIterator<Item = &'p str>,
+    parameter: &'static str,
+    view: &View,
+    caller: &Caller,
+) -> Result<(), SearchError> {
+    for path in paths {
+        let of_entries = field::FIELDS
+            .iter()
+            .filter(|field| field.origin == Origin::Entry);
+        let mut above = of_entries.filter(|field| leads_to(path, field.name));
+        let is_above = above.any(|field| !is_hidden(&caller.scope, field.name));
+        if !is_above && !view.knows_path(path, caller)? {
+            return Err(unknown_field(view, caller, path, parameter, None));
+        }
     }
     Ok(())
 }

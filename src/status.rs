@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::engine::Scope;
 use crate::health::{Board, State};
@@ -9,7 +10,7 @@ use crate::position::{Source, rfc3339};
 use crate::store::{Lateness, SourceRow, Store, StoreError};
 
 /// How one source is doing. Times are RFC 3339.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct SourceStatus {
     /// `organizations/ID` or `accounts/ID`.
     pub source: String,
@@ -22,12 +23,16 @@ pub struct SourceStatus {
     /// How many of its events are held, revisions included.
     pub events: u64,
     /// When the latest of them happened.
+    #[schema(format = DateTime)]
     pub newest_event: Option<String>,
     /// When it was first seen.
+    #[schema(format = DateTime)]
     pub first_seen_at: String,
     /// When its last live window was sealed.
+    #[schema(format = DateTime)]
     pub last_sealed_at: Option<String>,
     /// Where its sealed live windows end.
+    #[schema(format = DateTime)]
     pub sealed_before: Option<String>,
     /// How long ago that is: our part of the delay. What is visible upstream is stored within so long, and searchable a moment
     /// later.
@@ -44,21 +49,25 @@ pub struct SourceStatus {
     /// How late entries were that came after their stretch was first sealed.
     pub lateness: Option<LatenessStatus>,
     /// How far back its history has been read.
+    #[schema(format = DateTime)]
     pub backfilled_to: Option<String>,
     /// Whether that is as far as was asked for.
     pub backfill_done: bool,
     /// Since when it has failed without a success between.
+    #[schema(format = DateTime)]
     pub failing_since: Option<String>,
     /// The last thing that went wrong.
     pub last_error: Option<LastError>,
     /// When its organization no longer listed it, as two complete lists in a row say.
+    #[schema(format = DateTime)]
     pub left_at: Option<String>,
     /// Of an organization whose accounts are all followed: when the last complete reading of their list began.
+    #[schema(format = DateTime)]
     pub accounts_read_at: Option<String>,
 }
 
 /// How late entries were, in seconds: from their time to their arrival. The first three are at most a tenth too long.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LatenessStatus {
     /// How many there were.
     pub entries: u64,
@@ -86,9 +95,10 @@ impl From<Lateness> for LatenessStatus {
 }
 
 /// The last thing that went wrong.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LastError {
     /// When.
+    #[schema(format = DateTime)]
     pub at: String,
     /// What, for a person.
     pub message: String,

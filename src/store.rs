@@ -49,7 +49,8 @@ mod writing;
 
 pub use self::access::{
     ACCESS_FILE_NAME, AccessChange, AccessEntry, AccessLine, AccessPage, AccessStore,
-    MAX_PARAMETERS_LEN, NewToken, SESSION_HOURS, TokenRow,
+    MAX_PARAMETERS_LEN, MAX_SEARCHES, NewSearch, NewToken, SESSION_HOURS, SavedSearch, SearchPlace,
+    SearchesOf, TokenRow,
 };
 pub use self::connect::{FILE_NAME, PARTIAL_NAME};
 pub use self::copy::CopyProgress;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
-use orgtrail::engine::{Order, Range};
+use orgtrail::engine::{Order, Range, Rank};
 use orgtrail::position::Seq;
 use orgtrail::query::parse;
 use orgtrail::search::{Facets, Question, Scale, Tally, parse_zone};
@@ -181,6 +181,8 @@ fn facets(fields: &[&str]) -> Wanted {
         facets: Some(Facets {
             fields: fields.iter().map(|field| (*field).to_owned()).collect(),
             size: 10,
+            rank: Rank::Frequent,
+            exclude_own: false,
             parameter: "field",
         }),
         ..Tally::default()

@@ -4,6 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{Array, ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::position::Source;
 
@@ -124,6 +127,16 @@ impl Serialize for Permissions {
         serializer.collect_seq(self.iter().map(Permission::as_str))
     }
 }
+
+impl PartialSchema for Permissions {
+    fn schema() -> RefOr<Schema> {
+        let names = Permission::ALL.map(Permission::as_str);
+        let name = ObjectBuilder::new().schema_type(Type::String);
+        Array::new(name.enum_values(Some(names))).into()
+    }
+}
+
+impl ToSchema for Permissions {}
 
 /// What a principal may do, and which part of the log it may see.
 #[derive(Clone, Debug, PartialEq, Eq)]

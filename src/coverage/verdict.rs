@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Asked, Found, Reason, look};
 use crate::engine::Scope;
@@ -21,7 +22,8 @@ const LIST_GOOD_FOR: TimeDelta = TimeDelta::days(1);
 const LIST_AHEAD: TimeDelta = TimeDelta::hours(1);
 
 /// Whether an answer about a stretch of time is made of all there was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = CoverageOfAnswer)]
 pub struct Verdict {
     /// The weakest that holds for all of it.
     pub state: VerdictState,
@@ -34,7 +36,7 @@ pub struct Verdict {
 }
 
 /// All that is missing from an answer for one reason.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MissingTotal {
     /// How many stretches.
     pub stretches: usize,
@@ -45,14 +47,17 @@ pub struct MissingTotal {
     /// The longest of them, in seconds; `null` when that is not known.
     pub longest_seconds: Option<i64>,
     /// Where the earliest begins; `null` when the question has no beginning.
+    #[schema(format = DateTime)]
     pub since: Option<String>,
     /// Where the latest ends; `null` when the question has no end.
+    #[schema(format = DateTime)]
     pub before: Option<String>,
 }
 
 /// How far an answer's stretch of time is proven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = CoverageState)]
 pub enum VerdictState {
     /// Every moment of every source is complete.
     Complete,
@@ -63,13 +68,15 @@ pub enum VerdictState {
 }
 
 /// A stretch of a source that is missing from an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Missing {
     /// The source; `null` for all.
     pub source: Option<String>,
     /// Its first moment; `null` when the question has no beginning.
+    #[schema(format = DateTime)]
     pub since: Option<String>,
     /// The first moment after it; `null` when the question has no end.
+    #[schema(format = DateTime)]
     pub before: Option<String>,
     /// Why.
     pub reason: Reason,

@@ -3,6 +3,7 @@
 use super::error::EngineError;
 use super::hit::ValueCount;
 use super::memory;
+use super::ranking::{RankedValues, ValuesOf};
 use super::tantivy::IndexMatches;
 use crate::position::Seq;
 
@@ -63,11 +64,11 @@ impl Matches {
         }
     }
 
-    /// The `size` values of a field or path that most of the events have, of those that begin with `prefix`: most first,
-    /// equals by value. `None` when an engine would have to look at more than `most_terms` values.
+    /// The `size` values of a field or path that most of the events have, of those that begin with `prefix`: see
+    /// [`Matches::ranked`].
     ///
     /// # Errors
-    /// [`EngineError::CutOff`] when it takes too long, [`EngineError::Failed`] when the engine fails.
+    /// As [`Matches::ranked`].
     pub fn values(
         &self,
         name: &str,
@@ -75,17 +76,54 @@ impl Matches {
         size: usize,
         most_terms: Option<u64>,
     ) -> Result<Option<Vec<ValueCount>>, EngineError> {
+        let wanted = ValuesOf::new(name, size).beginning(prefix);
+        let found = self.ranked(&wanted, most_terms)?;
+        Ok(found.map(|found| found.values))
+    }
+
+    /// The values of a field or path, each with how many of the events have it. `None` when an engine would have to look at more
+    /// than `most_terms` values.
+    ///
+    /// # Errors
+    /// [`EngineError::CutOff`] when it takes too long, [`EngineError::Failed`] when the engine fails.
+    pub fn ranked(
+        &self,
+        wanted: &ValuesOf<'_>,
+        most_terms: Option<u64>,
+    ) -> Result<Option<RankedValues>, EngineError> {
         match &self.0 {
-            EngineMatches::Tantivy(matches) => matches.values(name, prefix, size, most_terms),
-            EngineMatches::Memory(matches) => matches.values(name, prefix, size).map(Some),
+            EngineMatches::Tantivy(matches) => matches.ranked(wanted, most_terms),
+            EngineMatches::Memory(matches) => matches.ranked(wanted).map(Some),
         }
     }
 
-    /// The place in the log of one of the events that may spell a value, as [`Matches::values`] gives it, in another way than it is
+    /// How many of them have any value at a field or path.
+    ///
+    /// # Errors
+    /// As [`Matches::ranked`].
+    pub fn count_with(&self, name: &str) -> Result<u64, EngineError> {
+        match &self.0 {
+            EngineMatches::Tantivy(matches) => matches.count_with(name),
+            EngineMatches::Memory(matches) => Ok(matches.count_with(name)),
+        }
+    }
+
+    /// Those of them that have a value, as [`Matches::ranked`] gives it.
+    ///
+    /// # Errors
+    /// As [`Matches::ranked`].
+    pub fn with(&self, name: &str, value: &str) -> Result<Self, EngineError> {
+        Ok(match &self.0 {
+            EngineMatches::Tantivy(matches) => matches.with(name, value)?.into(),
+            EngineMatches::Memory(matches) => matches.with(name, value).into(),
+        })
+    }
+
+    /// The place in the log of one of the events that may spell a value, as [`Matches::ranked`] gives it, in another way than it is
     /// compared; `None` where none does.
     ///
     /// # Errors
-    /// As [`Matches::values`].
+    /// As [`Matches::ranked`].
     pub fn place_with(&self, name: &str, value: &str) -> Result<Option<Seq>, EngineError> {
         match &self.0 {
             EngineMatches::Tantivy(matches) => matches.place_with(name, value),

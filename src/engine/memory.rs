@@ -7,7 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::ask::{Ask, Caller};
 use super::budget::Budget;
 use super::error::EngineError;
-use super::hit::{Hit, Order, ValueCount};
+use super::hit::{Hit, Order};
+use super::ranking::{RankedValues, Ranking, ValuesOf};
 use super::values::{counted, entry_of, has_other_spellings, kind_of};
 use crate::clock::Deadline;
 use crate::event::AuditEvent;
@@ -206,28 +207,40 @@ impl MemoryMatches {
         edges.windows(2).map(count).collect()
     }
 
-    pub(super) fn values(
-        &self,
-        name: &str,
-        prefix: &str,
-        size: usize,
-    ) -> Result<Vec<ValueCount>, EngineError> {
-        let prefix = folded(prefix);
+    pub(super) fn ranked(&self, wanted: &ValuesOf<'_>) -> Result<RankedValues, EngineError> {
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-        for held in self.found.iter().filter(|_| !self.caller.scope.hides(name)) {
+        for held in self.visible_with(wanted.name) {
             self.caller.budget.check_time()?;
-            let values = held.counted_values(name).into_iter();
-            for value in values.filter(|value| value.starts_with(&prefix)) {
+            for value in held.counted_values(wanted.name) {
                 *counts.entry(value).or_default() += 1;
             }
         }
-        let mut counts: Vec<ValueCount> = counts
-            .into_iter()
-            .map(|(value, count)| ValueCount { value, count })
-            .collect();
-        counts.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
-        counts.truncate(size);
-        Ok(counts)
+        let mut ranking = Ranking::new(wanted);
+        let counts = counts.iter().filter(|(value, _)| wanted.passes(value));
+        counts.for_each(|(value, count)| ranking.take(value, *count));
+        Ok(ranking.into_values())
+    }
+
+    pub(super) fn count_with(&self, name: &str) -> u64 {
+        let found = self.visible_with(name);
+        found
+            .filter(|held| !held.counted_values(name).is_empty())
+            .count() as u64
+    }
+
+    pub(super) fn with(&self, name: &str, value: &str) -> Self {
+        let found = self.visible_with(name);
+        let found = found.filter(|held| held.counted_values(name).contains(value));
+        Self {
+            found: found.cloned().collect(),
+            caller: self.caller.clone(),
+        }
+    }
+
+    /// The events; none, when the caller may not see the values of a field or path.
+    fn visible_with(&self, name: &str) -> impl Iterator<Item = &MemoryEvent> {
+        let is_hidden = self.caller.scope.hides(name);
+        self.found.iter().filter(move |_| !is_hidden)
     }
 
     pub(super) fn place_with(&self, name: &str, value: &str) -> Option<Seq> {

@@ -10,7 +10,6 @@
 
 mod any_path;
 mod arrivals;
-mod best;
 mod bit_set_builder;
 mod bits;
 mod bounded;
@@ -22,6 +21,7 @@ mod explained;
 mod facets;
 mod faults;
 mod folder;
+mod having;
 mod labels;
 mod lower;
 mod matches;

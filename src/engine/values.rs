@@ -12,7 +12,8 @@ use orgtrail_cloudflare::json::Scalar;
 pub(super) const TIME_PATH: &str = "action.time";
 
 /// A value as text; `None` for what is no value.
-pub(super) fn text_of<'a>(value: &'a Scalar<'_>) -> Option<Cow<'a, str>> {
+#[must_use]
+pub fn text_of<'a>(value: &'a Scalar<'_>) -> Option<Cow<'a, str>> {
     match value {
         Scalar::Text(text) => (!text.is_empty()).then_some(Cow::Borrowed(&**text)),
         Scalar::Number(number) => Some(match Number::with_exponent(number) {

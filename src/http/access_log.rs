@@ -2,9 +2,11 @@
 
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::AppState;
 use super::counted::{Counted, counted};
+use super::openapi::{ParameterKind, Route, query as described_query};
 use super::params::{Given, bad, number};
 use super::problem::Problem;
 use crate::position::rfc3339;
@@ -15,15 +17,18 @@ const DEFAULT_LINES: usize = 100;
 const MAX_LINES: usize = 1_000;
 
 /// A page of the access log.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AccessLog)]
 pub(super) struct Lines {
     entries: Vec<Line>,
     next_cursor: Option<String>,
 }
 
 /// A line of the access log.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AccessLogEntry)]
 struct Line {
+    #[schema(format = DateTime)]
     time: String,
     principal: String,
     address: Option<String>,
@@ -79,4 +84,28 @@ pub(super) async fn list(
         next_cursor: page.next_before.map(|id| id.to_string()),
     };
     Ok(counted(lines.entries.len(), lines))
+}
+
+/// The description of the route here.
+pub(super) fn describe() -> Vec<Route> {
+    let limit = ParameterKind::Number {
+        least: 1,
+        most: MAX_LINES as u64,
+        default: DEFAULT_LINES as u64,
+    };
+    vec![
+        Route::get(
+            "/v1/access-log",
+            "list_access_log",
+            "List who asked what, the newest first",
+        )
+        .with(described_query("limit", limit, "The most lines of a page."))
+        .with(described_query(
+            "cursor",
+            ParameterKind::Text,
+            "`next_cursor` of the page before.",
+        ))
+        .answers::<Lines>("A page of the access log.")
+        .example("The newest line", "/v1/access-log", &[("limit", "1")]),
+    ]
 }

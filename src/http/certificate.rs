@@ -1,19 +1,23 @@
 //! What `/readyz` says of the certificate.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::trouble::Trouble;
 use crate::position::rfc3339;
 use crate::tls::{TlsStatus, Validity};
 
 /// The certificate in use.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct CertificateState {
     names: Vec<String>,
+    #[schema(format = DateTime)]
     not_before: String,
+    #[schema(format = DateTime)]
     expires_at: String,
     /// When its files began to hold something that cannot be used; `null` if they do not. The reason is in the service's log only:
     /// it names files.
+    #[schema(format = DateTime)]
     renewal_refused_since: Option<String>,
 }
 

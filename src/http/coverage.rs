@@ -1,26 +1,27 @@
 //! `/v1/coverage`, and what answers about events say of their own stretch of time.
 
 use axum::extract::RawQuery;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
 use url::form_urlencoded;
-use uuid::Uuid;
+use utoipa::ToSchema;
 
 use super::counted::{Counted, counted};
+use super::coverage_cursor::{MergedCursor, PageCursor, asked_at};
+use super::openapi::{ParameterKind, Route, query as described_query};
+use super::params::is_true;
 use super::problem::Problem;
 use super::scoped::ScopedApp;
-use crate::coverage::{self, Asked, SourceCoverage, Start, Verdict};
-use crate::event::sha256;
+use crate::coverage::{self, Asked, MergedStretch, NamedSource, SourceCoverage, Verdict};
 use crate::position::{Seq, Source};
 use crate::query::{When, read_time};
 use crate::search::parse_zone;
 use crate::wording::{nearest, quoted};
 
 /// What can be asked.
-const KNOWN: [&str; 5] = ["since", "before", "tz", "source", "cursor"];
+const KNOWN: [&str; 6] = ["since", "before", "tz", "source", "cursor", "merged"];
 
 /// The most sources that one request names.
 const MAX_SOURCES: usize = 1_000;
@@ -29,7 +30,7 @@ const MAX_SOURCES: usize = 1_000;
 pub(super) const MAX_STRETCHES: usize = 50_000;
 
 /// A page of what is proven of every source. A source that does not fit goes on on the next page.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Coverage {
     sources: Vec<SourceCoverage>,
     /// When no source is named: organizations that may have accounts which are not followed.
@@ -37,13 +38,71 @@ pub(super) struct Coverage {
     next_cursor: Option<String>,
 }
 
-pub(super) async fn list(
-    app: ScopedApp,
-    RawQuery(query): RawQuery,
-) -> Result<Counted<Coverage>, Problem> {
+/// What is proven of several sources together.
+#[derive(Serialize, ToSchema)]
+pub(super) struct MergedCoverage {
+    merged: Vec<MergedStretch>,
+    sources: Vec<NamedSource>,
+    /// As in [`Coverage`].
+    accounts_unknown: Vec<String>,
+    next_cursor: Option<String>,
+}
+
+/// What is answered: the second, when `merged` is asked for.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes both forms of the answer")]
+enum CoverageAnswer {
+    Each(Coverage),
+    Merged(MergedCoverage),
+}
+
+pub(super) async fn list(app: ScopedApp, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let now = app.clock.now();
     let now = first_asked_at(query.as_deref()).unwrap_or(now);
-    let (asked, cursor) = read(query.as_deref(), now)?;
+    let CoverageRequest {
+        asked,
+        cursor,
+        merged,
+    } = read(query.as_deref(), now)?;
+    Ok(match merged {
+        true => list_merged(app, asked, cursor, now).await?.into_response(),
+        false => list_each(app, asked, cursor, now).await?.into_response(),
+    })
+}
+
+async fn list_merged(
+    app: ScopedApp,
+    asked: Asked,
+    cursor: Option<String>,
+    now: DateTime<Utc>,
+) -> Result<Counted<MergedCoverage>, Problem> {
+    let page = app.ask(move |app| {
+        let log_id = app.store.log_id();
+        let from = cursor.map(|cursor| MergedCursor::read(&cursor, &asked, log_id));
+        let from = from.transpose()?;
+        let (store, board, scope) = (&app.store, Some(&app.board), app.scope());
+        let max = app.limits.stretches;
+        let page = coverage::merged(store, board, scope, &asked, from, max, now)?;
+        let unknown = coverage::accounts_unknown(store, scope, &asked, now)?;
+        let next = page.next.map(|since| MergedCursor { since, now });
+        Ok(MergedCoverage {
+            merged: page.stretches,
+            sources: page.sources,
+            accounts_unknown: unknown.iter().map(ToString::to_string).collect(),
+            next_cursor: next.map(|next| next.write(&asked, log_id)).transpose()?,
+        })
+    });
+    let page = page.await?;
+    Ok(counted(page.merged.len(), page))
+}
+
+async fn list_each(
+    app: ScopedApp,
+    asked: Asked,
+    cursor: Option<String>,
+    now: DateTime<Utc>,
+) -> Result<Counted<Coverage>, Problem> {
     let page = app.ask(move |app| {
         let log_id = app.store.log_id();
         let cursor = cursor.map(|cursor| PageCursor::read(&cursor, &asked, log_id));
@@ -67,71 +126,10 @@ pub(super) async fn list(
     Ok(counted(page.sources.len(), page))
 }
 
-/// Where the next page begins. It is good for the same parameters and the same log.
-struct PageCursor {
-    start: Start,
-    /// When the first page was requested.
-    now: DateTime<Utc>,
-}
-
-/// The parts of a cursor: the log, the parameters' fingerprint, when the first page was requested, the source, the moment.
-type CursorParts = (Uuid, String, i64, String, Option<i64>);
-
-impl PageCursor {
-    fn write(&self, asked: &Asked, log_id: Uuid) -> Result<String, serde_json::Error> {
-        let parts: CursorParts = (
-            log_id,
-            fingerprint(asked),
-            self.now.timestamp_micros(),
-            self.start.source.to_string(),
-            self.start.since.map(|since| since.timestamp_micros()),
-        );
-        Ok(URL_SAFE_NO_PAD.encode(serde_json::to_vec(&parts)?))
-    }
-
-    fn read(cursor: &str, asked: &Asked, log_id: Uuid) -> Result<Self, Problem> {
-        let bad = |message: &str| Problem::parameter("cursor", message);
-        let parts = URL_SAFE_NO_PAD.decode(cursor).ok();
-        let parts: Option<CursorParts> =
-            parts.and_then(|parts| serde_json::from_slice(&parts).ok());
-        let unreadable =
-            "this is no cursor of `/v1/coverage`: take `next_cursor` as it is, or leave it out";
-        let (id, print, now_us, source, since_us) = parts.ok_or_else(|| bad(unreadable))?;
-        if id != log_id {
-            return Err(bad(
-                "this cursor is of another log: start from the first page",
-            ));
-        }
-        if print != fingerprint(asked) {
-            return Err(bad(
-                "this cursor belongs to other parameters: repeat them as they were",
-            ));
-        }
-        let moment = DateTime::from_timestamp_micros;
-        Ok(Self {
-            now: moment(now_us).ok_or_else(|| bad(unreadable))?,
-            start: Start {
-                source: source.parse().map_err(|_| bad(unreadable))?,
-                since: since_us
-                    .map(|since| moment(since).ok_or_else(|| bad(unreadable)))
-                    .transpose()?,
-            },
-        })
-    }
-}
-
-/// Tells the parameters of one request from those of another.
-fn fingerprint(asked: &Asked) -> String {
-    let hash = sha256(format!("{asked:?}").as_bytes());
-    URL_SAFE_NO_PAD.encode(&hash[..8])
-}
-
 /// When the first page was requested: a span before now means the same on each of its pages.
 fn first_asked_at(query: Option<&str>) -> Option<DateTime<Utc>> {
     let (_, cursor) = parameters(query).find(|(name, _)| name == "cursor")?;
-    let parts = URL_SAFE_NO_PAD.decode(cursor.as_bytes()).ok()?;
-    let (_, _, now_us, ..): CursorParts = serde_json::from_slice(&parts).ok()?;
-    DateTime::from_timestamp_micros(now_us)
+    asked_at(&cursor)
 }
 
 /// The time zone of dates.
@@ -149,10 +147,18 @@ fn zone(query: Option<&str>) -> Result<Tz, Problem> {
     }
 }
 
-/// What is asked, read as of `now`, and the cursor.
-fn read(query: Option<&str>, now: DateTime<Utc>) -> Result<(Asked, Option<String>), Problem> {
+/// What is asked.
+struct CoverageRequest {
+    asked: Asked,
+    cursor: Option<String>,
+    /// Whether all sources together are asked about.
+    merged: bool,
+}
+
+/// What is asked, read as of `now`.
+fn read(query: Option<&str>, now: DateTime<Utc>) -> Result<CoverageRequest, Problem> {
     let mut asked = Asked::default();
-    let mut cursor = None;
+    let (mut cursor, mut merged) = (None, None);
     let when = When {
         now,
         zone: zone(query)?,
@@ -174,6 +180,11 @@ fn read(query: Option<&str>, now: DateTime<Utc>) -> Result<(Asked, Option<String
                 let detail = "`cursor` is given more than once";
                 return Err(Problem::parameter("cursor", detail));
             }
+            "merged" if merged.is_none() => merged = Some(is_true(&name, &value)?),
+            "merged" => {
+                let detail = "`merged` is given more than once";
+                return Err(Problem::parameter("merged", detail));
+            }
             _ => {
                 let hint = match nearest(&name, KNOWN) {
                     Some(near) => format!("did you mean `{near}`?"),
@@ -189,7 +200,11 @@ fn read(query: Option<&str>, now: DateTime<Utc>) -> Result<(Asked, Option<String
             "before",
             "`before` is not after `since`",
         )),
-        _ => Ok((asked, cursor)),
+        _ => Ok(CoverageRequest {
+            asked,
+            cursor,
+            merged: merged.unwrap_or_default(),
+        }),
     }
 }
 
@@ -265,4 +280,34 @@ impl Proven {
             self.verdict
         }
     }
+}
+
+/// The description of the route here.
+pub(super) fn describe() -> Vec<Route> {
+    vec![
+        Route::get(
+            "/v1/coverage",
+            "list_coverage",
+            "List what is proven of each source's time, and what is not",
+        )
+        .takes(&["since", "before", "tz", "source"])
+        .with(described_query(
+            "cursor",
+            ParameterKind::Text,
+            "`next_cursor` of the page before.",
+        ))
+        .with(described_query(
+            "merged",
+            ParameterKind::Flag,
+            "Whether all sources are taken together.",
+        ))
+        .answers::<CoverageAnswer>(
+            "A page of sources. One that does not fit goes on on the next page.",
+        )
+        .example(
+            "One day",
+            "/v1/coverage",
+            &[("since", "2026-08-02"), ("before", "2026-08-03")],
+        ),
+    ]
 }

@@ -1,29 +1,40 @@
 //! `/v1/events`, `/v1/events/{seq}`, `/v1/count`.
 
 use axum::extract::RawQuery;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::counted::{Counted, counted};
 use super::coverage::{self, Proven};
-use super::params::{Given, ListParams, Named, read_filters};
+use super::etag::tagged;
+use super::openapi::{Parameter, ParameterKind, Route, path};
+use super::params::{FILTERS, Given, ListParams, Named, PAGING, read_filters};
 use super::problem::Problem;
 use super::scoped::ScopedApp;
+use super::shown::{Fields, SHOWN, ShownEvent};
+use super::tally::TALLY;
+use crate::clock::from_micros;
 use crate::coverage::{Asked, Verdict};
 use crate::engine::{Range, View};
 use crate::event::AuditEvent;
-use crate::people::{self, KnownEvent};
-use crate::position::Seq;
+use crate::people;
+use crate::position::{Seq, rfc3339};
 use crate::search::{self, FieldValues, Histogram, Question};
 use crate::wording::quoted;
 
 /// A page of events.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct EventsPage {
-    events: Vec<KnownEvent>,
+    events: Vec<ShownEvent>,
     next_cursor: Option<String>,
     count: Option<u64>,
     facets: Option<FieldValues>,
     histogram: Option<Histogram>,
+    range: AskedRange,
+    /// The newest event of the snapshot: a tail that begins after it misses nothing.
+    snapshot: Seq,
     index: IndexState,
     coverage: Verdict,
 }
@@ -45,13 +56,18 @@ impl EventsPage {
             cursor,
             asked_at,
             tally,
+            shown,
         } = list;
+        shown.check(&view, &caller)?;
         let cursor = cursor.as_deref();
         let store = &app.store;
         let answer = search::page(store, &view, &caller, question, *asked_at, cursor, *limit)?;
         let tallied = search::tally(store, &view, &caller, question, answer.upto, tally)?;
+        let events = people::introduce(&app.store, app.scope(), answer.events)?;
         Ok(Self {
-            events: people::introduce(&app.store, app.scope(), answer.events)?,
+            events: shown.of(events, &question.query, &caller)?,
+            range: AskedRange::of(question.range),
+            snapshot: answer.upto,
             next_cursor: answer.next_cursor,
             count: tallied.count,
             facets: tallied.facets,
@@ -63,8 +79,25 @@ impl EventsPage {
     }
 }
 
+/// The stretch of time that a question is about, in absolute times.
+#[derive(Serialize, ToSchema)]
+struct AskedRange {
+    since: Option<String>,
+    before: Option<String>,
+}
+
+impl AskedRange {
+    fn of(range: Range) -> Self {
+        let time = |micros: Option<i64>| micros.map(|micros| rfc3339(from_micros(micros)));
+        Self {
+            since: time(range.since_us),
+            before: time(range.before_us),
+        }
+    }
+}
+
 /// A number of events.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Count {
     count: u64,
     index: IndexState,
@@ -72,7 +105,7 @@ pub(super) struct Count {
 }
 
 /// What the answer was made of, beside what the log holds.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct IndexState {
     state: &'static str,
     searchable: Seq,
@@ -122,16 +155,22 @@ pub(super) async fn list(
 pub(super) async fn one(
     app: ScopedApp,
     Named(seq): Named,
+    headers: HeaderMap,
     RawQuery(query): RawQuery,
-) -> Result<Counted<KnownEvent>, Problem> {
+) -> Result<Response, Problem> {
     let place = place(&seq)?;
-    Given::read(query.as_deref(), &[])?;
+    let given = Given::read(query.as_deref(), &["fields"])?;
+    let fields = Fields::read(&given)?;
     let event = app.ask(move |app| {
+        let (view, caller) = app.asking();
+        fields.check(&view, &caller)?;
         let event = event_at(app, place)?;
-        Ok(people::introduce(&app.store, app.scope(), vec![event])?.pop())
+        let mut events = people::introduce(&app.store, app.scope(), vec![event])?;
+        fields.cut(&mut events);
+        Ok(events.pop())
     });
     let event = event.await?.ok_or_else(Problem::internal)?;
-    Ok(counted(1_u64, event))
+    tagged(&headers, 1, &event)
 }
 
 /// The place that a path names.
@@ -179,4 +218,46 @@ pub(super) async fn count(
     });
     let count = count.await?;
     Ok(counted(count.count, count))
+}
+
+/// The part of a path that names an event.
+pub(super) fn described_seq() -> Parameter {
+    path("seq", ParameterKind::Place, "The event's place in the log.")
+}
+
+/// The description of the routes here.
+pub(super) fn describe() -> Vec<Route> {
+    vec![
+        Route::get("/v1/events", "list_events", "List events, the newest first")
+            .about("`count`, `facet` and `histogram` add numbers of the same snapshot. A cursor stays exact while events arrive.")
+            .filtered(&FILTERS)
+            .takes(&PAGING)
+            .takes(&TALLY)
+            .takes(&SHOWN)
+            .answers::<EventsPage>("A page of events.")
+            .example(
+                "The newest deletion outside DNS, and how many there are",
+                "/v1/events",
+                &[("q", "action.type:delete -resource.product:dns"), ("limit", "1"), ("count", "true")],
+            )
+            .example(
+                "Numbers alone",
+                "/v1/events",
+                &[("limit", "0"), ("facet", "actor.email"), ("histogram", "1d")],
+            ),
+        Route::get("/v1/events/{seq}", "read_event", "Read one event")
+            .with(described_seq())
+            .takes(&["fields"])
+            .answers::<crate::people::KnownEvent>("The event.")
+            .refuses(&[404, 410])
+            .example("The second event of the log", "/v1/events/2", &[]),
+        Route::get("/v1/count", "count_events", "Count events exactly")
+            .filtered(&FILTERS)
+            .answers::<Count>("The number of events.")
+            .example(
+                "Changes by one person in two days",
+                "/v1/count",
+                &[("actor", "alice@example.com"), ("since", "2026-08-01"), ("before", "2026-08-03")],
+            ),
+    ]
 }

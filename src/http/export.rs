@@ -16,11 +16,13 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::admission::ExportPlace;
 use super::connection::Client;
+use super::openapi::{ParameterKind, Route, query};
 use super::params::{FILTERS, Given, bad, order, question};
 use super::principal::Principal;
 use super::problem::Problem;
 use super::recording::Streamed;
 use super::scoped::ScopedApp;
+use super::shown::Fields;
 use crate::engine::Scope;
 use crate::event::AuditEvent;
 use crate::people::{self, KnownEvent};
@@ -74,9 +76,14 @@ impl Format {
         store: &Store,
         scope: &Scope,
         events: Vec<AuditEvent>,
+        fields: &Fields,
     ) -> Result<Vec<u8>, Problem> {
         match self {
-            Self::Ndjson => ndjson(&people::introduce(store, scope, events)?),
+            Self::Ndjson => {
+                let mut events = people::introduce(store, scope, events)?;
+                fields.cut(&mut events);
+                ndjson(&events)
+            }
             Self::Csv => Ok(csv::rows(&events)?),
         }
     }
@@ -97,6 +104,7 @@ struct Exporting {
     app: ScopedApp,
     export: Export,
     format: Format,
+    fields: Fields,
     /// What is made, and not sent yet.
     piece: Vec<u8>,
     place: ExportPlace,
@@ -114,7 +122,8 @@ impl Exporting {
     fn make_piece(&mut self, app: &ScopedApp) -> Result<(), Problem> {
         let events = self.export.next_events(Some(app.deadline()))?;
         self.events += events.len();
-        let lines = self.format.lines(&app.store, app.scope(), events)?;
+        let format = self.format;
+        let lines = format.lines(&app.store, app.scope(), events, &self.fields)?;
         self.piece.extend(lines);
         Ok(())
     }
@@ -128,9 +137,16 @@ pub(super) async fn export(
 ) -> Result<Response, Problem> {
     let given = Given::read(
         query.as_deref(),
-        &[&FILTERS[..], &["format", "order"]].concat(),
+        &[&FILTERS[..], &["format", "order", "fields"]].concat(),
     )?;
     let (format, order) = (Format::read(&given)?, order(&given)?);
+    let fields = Fields::read(&given)?;
+    if format == Format::Csv && fields != Fields::default() {
+        return Err(bad(
+            "fields",
+            "CSV has columns of its own: leave `fields` out",
+        ));
+    }
     if app.engine.is_rebuilding() {
         return Err(Problem::rebuilding());
     }
@@ -146,10 +162,12 @@ pub(super) async fn export(
     let (of_all_pieces, of_the_line) = (app.clone(), streamed.clone());
     let exporting = app.export(move |app| {
         let question = question(&given, order, app.clock.now())?;
-        let view = app.engine.view();
+        let (view, caller) = app.asking();
+        fields.check(&view, &caller)?;
         let mut exporting = Exporting {
             export: Export::new(app.store.clone(), view, app.scope().clone(), question)?,
             format,
+            fields,
             piece: format.head()?,
             place,
             _stream: own,
@@ -204,4 +222,23 @@ async fn next_piece(mut exporting: Exporting) -> io::Result<Option<(Bytes, Expor
         .streamed
         .add(std::mem::take(&mut exporting.events));
     Ok(Some((piece, exporting)))
+}
+
+/// The description of the route here.
+pub(super) fn describe() -> Vec<Route> {
+    vec![
+        Route::get("/v1/export", "export_events", "Export all events of a question")
+            .about("The answer is one snapshot. When it cannot go on, the connection breaks off: a download that ended normally is whole.")
+            .filtered(&FILTERS)
+            .takes(&["order", "fields"])
+            .with(query("format", ParameterKind::Word(&["ndjson", "csv"]), "The form of the file."))
+            .answers_text(Format::Ndjson.content_type(), "The events: one event of JSON a line, or CSV with a header.")
+            .answers_text(Format::Csv.content_type(), "The events: one event of JSON a line, or CSV with a header.")
+            .header("Content-Disposition")
+            .example(
+                "One day as JSON lines",
+                "/v1/export",
+                &[("since", "2026-08-03"), ("before", "2026-08-04")],
+            ),
+    ]
 }

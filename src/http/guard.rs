@@ -19,6 +19,7 @@ use super::admission::of_principal;
 use super::assertion;
 use super::connection;
 use super::cors;
+use super::form;
 use super::limit::RateState;
 use super::principal::Principal;
 use super::problem::Problem;
@@ -38,6 +39,8 @@ pub(super) struct Needs {
     pub(super) credential: Required,
     /// What is done with them, as the access log names it.
     pub(super) action: &'static str,
+    /// Whether their parameters may be sent as a form.
+    pub(super) takes_forms: bool,
 }
 
 /// The credential that a route needs.
@@ -87,7 +90,8 @@ pub(super) async fn check(
             let mut response = match request_body::read(request, within).await {
                 Ok(request) => {
                     // Caught here, so that it is recorded.
-                    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+                    let answer = answer(&needs, request, next, &mut recording);
+                    let answer = AssertUnwindSafe(answer).catch_unwind();
                     let answer = of_principal(&name, answer).await;
                     answer.unwrap_or_else(|_| app.panics.answer())
                 }
@@ -109,6 +113,25 @@ pub(super) async fn check(
         return response;
     }
     recording.finish(response).await
+}
+
+/// Answers a request whose body has been read.
+async fn answer(
+    needs: &Needs,
+    request: Request,
+    next: Next,
+    recording: &mut Recording,
+) -> Response {
+    if !needs.takes_forms {
+        return next.run(request).await;
+    }
+    match form::as_parameters(request).await {
+        Ok(request) => {
+            recording.note_parameters(&request);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
 }
 
 /// Answers a request that no route takes. Under `/v1` and `/client/v4` it needs a credential, and is recorded.

@@ -19,6 +19,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tracing::warn;
 
 use super::AppState;
+use super::openapi::Route;
 use super::problem::{Problem, ProblemKind};
 use crate::coverage::{self, Asked, Reason};
 use crate::engine::Scope;
@@ -251,6 +252,17 @@ pub(super) fn count_refusal(app: &AppState, response: &Response) -> bool {
         app.metrics.refused(kind.name());
     }
     is_refusal
+}
+
+/// The description of the route here.
+pub(super) fn describe() -> Vec<Route> {
+    vec![
+        Route::get("/metrics", "read_metrics", "Read what the service measures of itself")
+            .about("A request that accepts `text/plain` and not OpenMetrics gets the older text format of Prometheus.")
+            .answers_text(OPEN_METRICS, "The metrics.")
+            .answers_text(PROMETHEUS_TEXT, "The metrics.")
+            .example("All metrics", "/metrics", &[]),
+    ]
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use chrono_tz::Tz;
 use url::form_urlencoded;
 
 use super::problem::Problem;
+use super::shown::{SHOWN, ShownAs};
 use super::tally::{self, TALLY};
 use crate::engine::{Order, Range};
 use crate::field::{Part, folded};
@@ -43,12 +44,16 @@ pub(super) struct ListParams {
     /// What `now` is in the question: that of the first page on every page.
     pub(super) asked_at: DateTime<Utc>,
     pub(super) tally: Tally,
+    pub(super) shown: ShownAs,
 }
 
 impl ListParams {
     /// Reads the part of a URL after its `?`.
     pub(super) fn read(query: Option<&str>, now: DateTime<Utc>) -> Result<Self, Problem> {
-        let given = Given::read(query, &[&FILTERS[..], &PAGING[..], &TALLY[..]].concat())?;
+        let given = Given::read(
+            query,
+            &[&FILTERS[..], &PAGING[..], &TALLY[..], &SHOWN[..]].concat(),
+        )?;
         let (order, limit, cursor) = paging(&given)?;
         let asked_at = cursor.as_deref().and_then(asked_at).unwrap_or(now);
         Ok(Self {
@@ -57,6 +62,7 @@ impl ListParams {
             cursor,
             asked_at,
             tally: tally::beside_a_page(&given)?,
+            shown: ShownAs::read(&given)?,
         })
     }
 }
@@ -79,10 +85,17 @@ pub(super) fn paging(given: &Given) -> Result<(Order, usize, Option<String>), Pr
 
 /// Whether a flag is `true`. Default: `false`.
 pub(super) fn flag(given: &Given, name: &str) -> Result<bool, Problem> {
-    match given.one(name)? {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(other) => Err(bad(
+    given
+        .one(name)?
+        .map_or(Ok(false), |text| is_true(name, text))
+}
+
+/// Reads `true` or `false`.
+pub(super) fn is_true(name: &str, text: &str) -> Result<bool, Problem> {
+    match text {
+        "false" => Ok(false),
+        "true" => Ok(true),
+        other => Err(bad(
             name,
             format!("{} is neither `true` nor `false`", quoted(other)),
         )),

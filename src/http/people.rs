@@ -7,8 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
 
 use super::counted::{Counted, counted};
+use super::openapi::{ParameterKind, Route, query as described_query};
 use super::params::{Given, bad, number};
 use super::problem::Problem;
 use super::scoped::ScopedApp;
@@ -19,14 +21,14 @@ use crate::search::MAX_LIMIT;
 const KNOWN: [&str; 2] = ["limit", "cursor"];
 
 /// The organizations' members.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Members {
     members: Vec<MemberHistory>,
     next_cursor: Option<String>,
 }
 
 /// The accounts' names.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Accounts {
     accounts: Vec<AccountNames>,
     next_cursor: Option<String>,
@@ -106,4 +108,38 @@ fn cut<T>(found: &mut Vec<T>, limit: usize) -> Option<&T> {
 
 fn cursor(name: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(URL_SAFE_NO_PAD.encode(serde_json::to_vec(name)?))
+}
+
+/// The description of the routes here.
+pub(super) fn describe() -> Vec<Route> {
+    let list = |path, id, summary| {
+        let limit = ParameterKind::Number {
+            least: 1,
+            most: MAX_LIMIT as u64,
+            default: MAX_LIMIT as u64,
+        };
+        Route::get(path, id, summary)
+            .with(described_query(
+                "limit",
+                limit,
+                "The most results of a page.",
+            ))
+            .with(described_query(
+                "cursor",
+                ParameterKind::Text,
+                "`next_cursor` of the page before.",
+            ))
+    };
+    vec![
+        list(
+            "/v1/members",
+            "list_members",
+            "List the organizations' members, with what they were before",
+        )
+        .answers::<Members>("A page of members.")
+        .example("One member", "/v1/members", &[("limit", "1")]),
+        list("/v1/accounts", "list_accounts", "List the accounts' names")
+            .answers::<Accounts>("A page of accounts.")
+            .example("All accounts", "/v1/accounts", &[]),
+    ]
 }

@@ -2,20 +2,23 @@
 //! `/v1/events/{seq}/history`, `/v1/events/{seq}/around`.
 
 use axum::extract::RawQuery;
-use axum::routing::{MethodRouter, get};
+use axum::routing::MethodRouter;
 use chrono::TimeDelta;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::AppState;
 use super::counted::{Counted, counted};
 use super::coverage::Proven;
-use super::events::{EventsPage, IndexState, asked, event_at, place};
+use super::events::{EventsPage, IndexState, asked, described_seq, event_at, place};
+use super::openapi::{ParameterKind, Route, path as described_path, query as described_query};
 use super::params::{
     FILTERS, Given, ListParams, MAX_VALUE_LEN, Named, PAGING, bad, flag, order, paging, question,
 };
 use super::problem::Problem;
 use super::scoped::ScopedApp;
-use super::tally::size;
+use super::shown::ShownAs;
+use super::tally::{described_size, size};
+use super::{AppState, by_get_or_post};
 use crate::coverage::{Asked, Verdict};
 use crate::engine::Order;
 use crate::people::{self, KnownEvent};
@@ -28,7 +31,8 @@ use crate::wording::quoted;
 const DEFAULT_WITHIN: TimeDelta = TimeDelta::minutes(30);
 
 /// What a value was seen with.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProfileOfValue)]
 pub(super) struct ProfileAnswer {
     by: &'static str,
     value: String,
@@ -39,7 +43,8 @@ pub(super) struct ProfileAnswer {
 }
 
 /// What became of a resource.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = History)]
 pub(super) struct HistoryAnswer {
     found_by: FoundBy,
     changes: Vec<ChangeAnswer>,
@@ -50,7 +55,8 @@ pub(super) struct HistoryAnswer {
 }
 
 /// One change of it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Change)]
 pub(super) struct ChangeAnswer {
     event: KnownEvent,
     /// `null` when neither state is known.
@@ -75,7 +81,7 @@ impl ChangeAnswer {
 
 /// The route of what `by` was seen with.
 pub(super) fn seen_with(by: Pivot) -> MethodRouter<AppState> {
-    get(move |app, value, query| profile(by, app, value, query))
+    by_get_or_post(move |app, value, query| profile(by, app, value, query))
 }
 
 async fn profile(
@@ -199,7 +205,11 @@ pub(super) async fn around(
     RawQuery(query): RawQuery,
 ) -> Result<Counted<EventsPage>, Problem> {
     let place = place(&seq)?;
-    let given = Given::read(query.as_deref(), &[&["by", "within"], &PAGING[..]].concat())?;
+    let given = Given::read(
+        query.as_deref(),
+        &[&["by", "within", "fields"], &PAGING[..]].concat(),
+    )?;
+    let shown = ShownAs::read(&given)?;
     let (by, within) = (by(&given)?, within(&given)?);
     let (order, limit, cursor) = paging(&given)?;
     let page = app.ask(move |app| {
@@ -216,6 +226,7 @@ pub(super) async fn around(
             // Nothing in the question depends on when it is asked.
             asked_at: event.received_at,
             tally: Tally::default(),
+            shown,
         };
         EventsPage::make(app, &list, about)
     });
@@ -244,4 +255,95 @@ fn within(given: &Given) -> Result<TimeDelta, Problem> {
             span::parse(text).map_err(|error| bad("within", format!("{}: {error}", quoted(text))))
         }
     }
+}
+
+/// The description of the routes of one event.
+pub(super) fn describe() -> Vec<Route> {
+    let order = ParameterKind::Word(&["asc", "desc"]);
+    let by = ParameterKind::Word(&["all", "actor", "token", "ip", "resource"]);
+    vec![
+        Route::get("/v1/events/{seq}/history", "list_history", "List the changes of an event's resource, the oldest first")
+            .about("Each change has the differences between the states before and after it; they are `null` when no state before is known.")
+            .with(described_seq())
+            .with(described_query("around", ParameterKind::Flag, "Whether the page has the event in its middle."))
+            .with(described_query("order", order, "The oldest or the newest first."))
+            .takes(&["limit", "cursor"])
+            .answers::<HistoryAnswer>("A page of changes.")
+            .refuses(&[404, 410])
+            .example("The first change of a resource", "/v1/events/2/history", &[("limit", "1")]),
+        Route::get("/v1/events/{seq}/diff", "read_diff", "Read what an event changed of its resource")
+            .with(described_seq())
+            .answers::<Diff>("The differences between the states before and after the event.")
+            .refuses(&[404, 410])
+            .example("What the second event changed", "/v1/events/2/diff", &[]),
+        Route::get("/v1/events/{seq}/around", "list_around", "List events near an event in time")
+            .with(described_seq())
+            .with(described_query("by", by, "What the events have in common with it."))
+            .with(described_query("within", ParameterKind::Text, "The most distance in time, a span. Default `30m`."))
+            .takes(&PAGING)
+            .takes(&["fields"])
+            .answers::<EventsPage>("A page of events.")
+            .refuses(&[404, 410])
+            .example(
+                "By the same actor, within a day",
+                "/v1/events/2/around",
+                &[("by", "actor"), ("within", "1d"), ("limit", "1")],
+            ),
+    ]
+}
+
+/// The description of the routes of values.
+pub(super) fn describe_profiles() -> Vec<Route> {
+    let profile = |path, id, summary, value, about| {
+        Route::get(path, id, summary)
+            .filtered(&FILTERS)
+            .with(described_path("value", ParameterKind::Name(value), about))
+            .with(described_size())
+            .answers::<ProfileAnswer>("When it was seen first and last, and with what.")
+    };
+    let actor = (
+        "alice@example.com",
+        "An e-mail address, or the id of an actor.",
+    );
+    let token = ("c1d2e3f4", "The id of a token.");
+    let ip = ("203.0.113.7", "An IP address.");
+    let resource = ("rec-www", "The id of a resource.");
+    vec![
+        profile(
+            "/v1/actors/{value}",
+            "read_actor",
+            "Read what an actor was seen with",
+            actor.0,
+            actor.1,
+        )
+        .example(
+            "One person, the most frequent values alone",
+            "/v1/actors/alice@example.com",
+            &[("size", "1")],
+        ),
+        profile(
+            "/v1/tokens/{value}",
+            "read_token",
+            "Read what an API token was seen with",
+            token.0,
+            token.1,
+        )
+        .example("One token", "/v1/tokens/c1d2e3f4", &[("size", "1")]),
+        profile(
+            "/v1/ips/{value}",
+            "read_ip",
+            "Read what an IP address was seen with",
+            ip.0,
+            ip.1,
+        )
+        .example("One address", "/v1/ips/203.0.113.7", &[("size", "1")]),
+        profile(
+            "/v1/resources/{value}",
+            "read_resource",
+            "Read what a resource was seen with",
+            resource.0,
+            resource.1,
+        )
+        .example("One DNS record", "/v1/resources/rec-www", &[("size", "1")]),
+    ]
 }

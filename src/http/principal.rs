@@ -147,6 +147,11 @@ impl Principal {
         self.0.token.as_ref()
     }
 
+    /// Whether it sent a session.
+    pub(super) fn has_session(&self) -> bool {
+        self.0.session.is_some()
+    }
+
     /// Who is signed in at Cloudflare Access.
     pub(super) fn identity(&self) -> Option<&AccessIdentity> {
         self.0.identity.as_ref()

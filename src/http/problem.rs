@@ -7,19 +7,21 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::event::AuditEvent;
 use crate::position::{Seq, rfc3339};
-use crate::store::Erased;
+use crate::store::{Erased, MAX_SEARCHES};
 use crate::wording::quoted;
 
 /// A failed request's answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Problem {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
     #[serde(serialize_with = "as_number")]
+    #[schema(value_type = u16)]
     status: StatusCode,
     detail: String,
     /// The parameter that is wrong.
@@ -28,6 +30,7 @@ pub(super) struct Problem {
     at: Option<usize>,
     /// What is left of an event whose body was erased.
     #[serde(flatten)]
+    #[schema(ignore)]
     gone: Option<Box<Gone>>,
     /// Whether it is that no entry has a field, as far as the index has come.
     #[serde(skip)]
@@ -62,21 +65,26 @@ impl ProblemKind {
 }
 
 /// What is left of an event whose body was erased.
-#[derive(Debug, Serialize)]
-struct Gone {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ErasedEvent)]
+pub(super) struct Gone {
     seq: Seq,
     source: String,
     id: Option<String>,
     revision: u32,
+    #[schema(format = DateTime)]
     time: Option<String>,
+    #[schema(format = DateTime)]
     received_at: String,
     sha256: Option<String>,
+    #[schema(format = DateTime)]
     erased_at: String,
     policy: Policy,
 }
 
 /// A retention policy.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RetentionPolicy)]
 struct Policy {
     source: Option<String>,
     events: Option<String>,
@@ -424,6 +432,26 @@ impl Problem {
             "urn:orgtrail:problem:body-too-large",
             "The body is too large",
             format!("at most {most} bytes of a request's body are read"),
+        )
+    }
+
+    /// No more searches can be saved.
+    pub(super) fn too_many_searches() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "urn:orgtrail:problem:too-many-searches",
+            "Too many saved searches",
+            format!("a principal has at most {MAX_SEARCHES} saved searches; delete one first"),
+        )
+    }
+
+    /// The body of a question is no form.
+    pub(super) fn no_form() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "urn:orgtrail:problem:no-form",
+            "Not a form",
+            "a question is sent with POST as a form: `Content-Type: application/x-www-form-urlencoded`, with the same parameters as with GET",
         )
     }
 

@@ -96,6 +96,11 @@ impl Recording {
         self.is_counted = true;
     }
 
+    /// Notes the parameters of a request that had them in its body.
+    pub(super) fn note_parameters(&mut self, request: &Request) {
+        self.parameters = parameters(request);
+    }
+
     /// Writes the line, and gives the answer; or that the line cannot be written. The line of a stream is completed when the
     /// stream ends.
     pub(super) async fn finish(mut self, mut response: Response) -> Response {

@@ -2,16 +2,19 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, RawQuery, State};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::AppState;
 use super::access::SignedIn;
 use super::counted::{Counted, counted};
+use super::openapi::Route;
+use super::params::Given;
 use super::principal::{Principal, cookie_name, principal_name, session};
 use super::problem::Problem;
 use super::proxy::Requester;
@@ -22,20 +25,22 @@ use crate::position::rfc3339;
 const MAX_BODY_BYTES: usize = 1_024;
 
 /// The body of `POST /v1/session`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Credentials {
     token: String,
 }
 
 /// That a session has begun.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
 struct Begun {
+    #[schema(format = DateTime)]
     expires_at: String,
 }
 
 /// The principal, and what can be asked here.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Me {
     principal: String,
     /// The token's name, or the name at Cloudflare Access; null where there is neither.
@@ -44,12 +49,16 @@ pub(super) struct Me {
     /// The sources that it is limited to; empty: all.
     sources: Vec<String>,
     bodies: bool,
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
+    /// Whether it is signed in by a session, which `DELETE /v1/session` ends.
+    session: bool,
     engine: EngineInfo,
 }
 
 /// The engine that answers.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Engine)]
 struct EngineInfo {
     name: &'static str,
     version: &'static str,
@@ -62,7 +71,9 @@ struct EngineInfo {
 pub(super) async fn me(
     State(app): State<AppState>,
     Extension(principal): Extension<Principal>,
-) -> Counted<Me> {
+    RawQuery(query): RawQuery,
+) -> Result<Counted<Me>, Problem> {
+    Given::read(query.as_deref(), &[])?;
     let grant = principal.grant();
     let token = principal.token();
     let identity = principal.identity();
@@ -74,6 +85,7 @@ pub(super) async fn me(
         sources: grant.sources.iter().map(ToString::to_string).collect(),
         bodies: grant.bodies,
         expires_at: principal.expires_at().map(rfc3339),
+        session: principal.has_session(),
         engine: EngineInfo {
             name: app.engine.name(),
             version: app.engine.version(),
@@ -81,7 +93,7 @@ pub(super) async fn me(
             lacks: Vec::new(),
         },
     };
-    counted(1_u64, me)
+    Ok(counted(1_u64, me))
 }
 
 /// `POST /v1/session`: a token becomes a cookie, which scripts cannot read and other sites cannot send.
@@ -180,6 +192,43 @@ fn cookie(value: &str, end: DateTime<Utc>, now: DateTime<Utc>, is_https: bool) -
     let secure = if is_https { "; Secure" } else { "" };
     let name = cookie_name(is_https);
     format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
+}
+
+/// The description of `/v1/me`.
+pub(super) fn describe_me() -> Vec<Route> {
+    vec![
+        Route::get("/v1/me", "read_me", "Read who asks, and what they may do")
+            .answers::<Me>("The principal, and the engine that answers.")
+            .example("Who am I?", "/v1/me", &[]),
+    ]
+}
+
+/// The description of the routes of sessions.
+pub(super) fn describe() -> Vec<Route> {
+    vec![
+        Route::new(
+            "post",
+            "/v1/session",
+            "begin_session",
+            "Begin a session: a token becomes a cookie",
+        )
+        .body::<Credentials>()
+        .answers::<Begun>("")
+        .status(201, "The session has begun.")
+        .header("Set-Cookie")
+        .refuses(&[400, 401, 408, 413, 429, 503])
+        .example("Sign in", "/v1/session", &[]),
+        Route::new(
+            "delete",
+            "/v1/session",
+            "end_session",
+            "End the session of the cookie, if there is one",
+        )
+        .status(204, "The session has ended, and the cookie is removed.")
+        .header("Set-Cookie")
+        .refuses(&[408, 413, 503])
+        .example("Sign out", "/v1/session", &[]),
+    ]
 }
 
 #[cfg(test)]

@@ -6,12 +6,14 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::AppState;
 use super::certificate::{self, CertificateState};
 use super::counted::{Counted, counted};
 use super::events::IndexState;
+use super::openapi::Route;
 use super::params::Given;
 use super::principal::Principal;
 use super::problem::Problem;
@@ -26,42 +28,48 @@ use crate::store::DiskProblem;
 use crate::task;
 
 /// All sources.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Sources {
     sources: Vec<SourceStatus>,
 }
 
 /// The response of `/readyz`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Ready {
     status: &'static str,
     /// The id of the log.
+    #[schema(value_type = String, format = "uuid")]
     log_id: Uuid,
-    /// `None`, like the members below, for those who may not see the whole log.
+    /// Left out, like `log` and `followers`, for those who may not see the whole log.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = IndexState, required = false)]
     index: Option<IndexState>,
     /// What an operator should look at although questions are answered.
     problems: Vec<&'static str>,
     /// The same, each with the part that it is about, and why it is reported.
     problem_details: Vec<Trouble>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = LogState, required = false)]
     log: Option<LogState>,
     /// Followers of the log that have made a turn since the start.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<FollowerLag>, required = false)]
     followers: Option<Vec<FollowerLag>>,
     /// `None` without TLS, too.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = CertificateState, required = false)]
     certificate: Option<CertificateState>,
 }
 
 /// The progress of a follower of the log.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct FollowerLag {
     name: &'static str,
     checkpoint: Seq,
     /// How many events it is behind the newest one.
     lag: u64,
     /// When its turns began to fail; `null` while they succeed. The error is in the service's log only: it may name files.
+    #[schema(format = DateTime)]
     failing_since: Option<String>,
 }
 
@@ -77,16 +85,17 @@ impl From<FollowerState> for FollowerLag {
 }
 
 /// The state of the log's bodies.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct LogState {
     /// How many events are known to be damaged.
     damaged: u64,
     /// When the last full comparison of all bodies with their hashes ended.
+    #[schema(format = DateTime)]
     verified_at: Option<String>,
 }
 
 /// The response of `/healthz`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Alive {
     status: &'static str,
     version: &'static str,
@@ -219,6 +228,33 @@ fn problems(app: &AppState) -> Vec<Trouble> {
         .flatten()
         .chain(of_certificate)
         .collect()
+}
+
+/// The description of the route of sources.
+pub(super) fn describe() -> Vec<Route> {
+    vec![
+        Route::get(
+            "/v1/sources",
+            "list_sources",
+            "List the state of each source",
+        )
+        .answers::<Sources>("All sources.")
+        .example("All sources", "/v1/sources", &[]),
+    ]
+}
+
+/// The description of the routes for operators.
+pub(super) fn describe_operation() -> Vec<Route> {
+    vec![
+        Route::get("/healthz", "check_health", "Check whether the process lives")
+            .answers::<Alive>("It lives.")
+            .example("Is it there?", "/healthz", &[]),
+        Route::get("/readyz", "check_readiness", "Check whether questions can be answered")
+            .about("`problems` names what an operator should look at although questions are answered. A credential that sees the whole log adds figures.")
+            .answers::<Ready>("They can.")
+            .refuses(&[503])
+            .example("Is it ready?", "/readyz", &[]),
+    ]
 }
 
 #[cfg(test)]

@@ -18,11 +18,13 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::connection::Client;
+use super::openapi::{ParameterKind, Route, header as described_header, query};
 use super::params::{FILTERS, Given, bad, question};
 use super::principal::Principal;
 use super::problem::Problem;
 use super::recording::Streamed;
 use super::scoped::ScopedApp;
+use super::shown::Fields;
 use crate::engine::Order;
 use crate::people::{self, KnownEvent};
 use crate::position::Seq;
@@ -43,6 +45,7 @@ const LAST_EVENT_ID: [&str; 2] = ["last-event-id", "last_event_id"];
 struct Tailing {
     app: ScopedApp,
     tail: Tail,
+    fields: Fields,
     commits: watch::Receiver<Seq>,
     has_greeted: bool,
     /// The last event up to which it has come, of those that the principal may see.
@@ -68,8 +71,9 @@ pub(super) async fn tail(
 ) -> Result<Response, Problem> {
     let given = Given::read(
         query.as_deref(),
-        &[&FILTERS[..], &LAST_EVENT_ID[1..]].concat(),
+        &[&FILTERS[..], &LAST_EVENT_ID[1..], &["fields"]].concat(),
     )?;
+    let fields = Fields::read(&given)?;
     let own = app.access.usage().stream(&principal, app.clock.steady())?;
     let place = app.tails.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::too_many("tails", app.limits.tails))?;
@@ -78,13 +82,16 @@ pub(super) async fn tail(
         let after = last_event_id(app, &headers, &given)?;
         let question = question(&given, Order::Ascending, app.clock.now())?;
         let mut tail = begin(app, question, after)?;
+        let (view, caller) = app.asking();
+        fields.check(&view, &caller)?;
         let patterns = match_in_memory(app, &mut tail);
-        Ok((tail, patterns))
+        Ok((tail, patterns, fields))
     });
-    let (tail, patterns) = tail.await?;
+    let (tail, patterns, fields) = tail.await?;
     let streamed = Streamed::default();
     let tailing = Tailing {
         tail,
+        fields,
         commits,
         _patterns: patterns,
         has_greeted: false,
@@ -171,7 +178,8 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
         let piece = app.tail(move |app| {
             let (view, caller) = app.asking();
             let events = tailing.tail.next_events(&view, &caller)?;
-            let events = people::introduce(&app.store, app.scope(), events)?;
+            let mut events = people::introduce(&app.store, app.scope(), events)?;
+            tailing.fields.cut(&mut events);
             if events.is_empty() {
                 tailing.at = app.newest(&view, tailing.tail.at())?;
             }
@@ -213,4 +221,24 @@ fn messages(events: &[KnownEvent]) -> Result<String, Problem> {
         write!(messages, "id: {}\ndata: {data}\n\n", event.event.seq).unwrap_or_default();
     }
     Ok(messages)
+}
+
+/// The description of the route here.
+pub(super) fn describe() -> Vec<Route> {
+    let last =
+        "Goes on after the event at this place, without a gap. Without it the stream begins now.";
+    vec![
+        Route::get("/v1/events/stream", "stream_events", "Receive events as they arrive, as server-sent events")
+            .about("Each message's `id` is the event's `seq`, and its data is the event as JSON. Every 15 seconds there is a heartbeat, which moves the id on too.")
+            .filtered(&FILTERS)
+            .takes(&["fields"])
+            .with(query(LAST_EVENT_ID[1], ParameterKind::Place, last).such_as(4))
+            .with(described_header("Last-Event-ID", ParameterKind::Place, "The same, as browsers send it. It counts before the parameter."))
+            .answers_text("text/event-stream", "A stream of events that does not end.")
+            .example(
+                "The events after the fourth",
+                "/v1/events/stream",
+                &[(LAST_EVENT_ID[1], "4")],
+            ),
+    ]
 }

@@ -2,22 +2,34 @@
 
 use axum::extract::RawQuery;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::counted::{Counted, counted};
 use super::coverage::Proven;
 use super::events::{IndexState, asked};
+use super::openapi::{Parameter, ParameterKind, Route, path, query};
 use super::params::{FILTERS, Given, Named, bad, flag, number, question, zone};
 use super::problem::Problem;
 use super::scoped::ScopedApp;
 use crate::coverage::Verdict;
-use crate::engine::{Order, Scope};
+use crate::engine::{Order, Rank, Scope, ValuesOf};
 use crate::field::{FIELDS, Kind, Origin};
 use crate::search::{
-    self, DEFAULT_SIZE, Facets, FieldValues, LabelledValue, MAX_SIZE, SearchError, Tallied, Tally,
+    self, DEFAULT_SIZE, Facets, FieldValues, LabelledValue, MAX_SIZE, SearchError, Split, Tallied,
+    Tally,
 };
+use crate::wording::quoted;
 
 /// What a route that lists takes, to count beside the page.
-pub(super) const TALLY: [&str; 4] = ["count", "facet", "facet_size", "histogram"];
+pub(super) const TALLY: [&str; 7] = [
+    "count",
+    "facet",
+    "facet_size",
+    "facet_sort",
+    "exclude_own",
+    "histogram",
+    "histogram_by",
+];
 
 /// Default number of paths.
 const DEFAULT_PATHS: usize = 1_000;
@@ -26,7 +38,8 @@ const DEFAULT_PATHS: usize = 1_000;
 const MAX_PATHS: usize = 10_000;
 
 /// The values of some fields.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Facets)]
 pub(super) struct FacetsAnswer {
     facets: FieldValues,
     index: IndexState,
@@ -34,7 +47,8 @@ pub(super) struct FacetsAnswer {
 }
 
 /// How events are spread over time.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = HistogramOfEvents)]
 pub(super) struct HistogramAnswer {
     #[serde(flatten)]
     histogram: search::Histogram,
@@ -43,7 +57,8 @@ pub(super) struct HistogramAnswer {
 }
 
 /// What can be searched.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Fields)]
 pub(super) struct FieldsAnswer {
     fields: Vec<FieldAnswer>,
     paths: Vec<String>,
@@ -52,7 +67,8 @@ pub(super) struct FieldsAnswer {
 }
 
 /// One field of the table.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Field)]
 pub(super) struct FieldAnswer {
     name: &'static str,
     kind: &'static str,
@@ -62,7 +78,8 @@ pub(super) struct FieldAnswer {
 }
 
 /// One field's values.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FieldValues)]
 pub(super) struct ValuesAnswer {
     field: String,
     values: Vec<LabelledValue>,
@@ -75,9 +92,9 @@ pub(super) async fn facets(
 ) -> Result<Counted<FacetsAnswer>, Problem> {
     let given = Given::read(
         query.as_deref(),
-        &[&FILTERS[..], &["field", "size"]].concat(),
+        &[&FILTERS[..], &["field", "size", "sort", "exclude_own"]].concat(),
     )?;
-    let facets = facets_of(&given, "field", "size")?
+    let facets = facets_of(&given, "field", "size", "sort")?
         .ok_or_else(|| bad("field", "write `field=actor.email`, once for each field"))?;
     let wanted = Tally {
         facets: Some(facets),
@@ -90,7 +107,8 @@ pub(super) async fn facets(
         index,
         coverage,
     };
-    let values = answer.facets.0.iter().map(|(_, values)| values.len());
+    let facets = answer.facets.0.iter();
+    let values = facets.map(|(_, facet)| facet.values.len());
     Ok(counted(values.sum::<usize>(), answer))
 }
 
@@ -98,11 +116,15 @@ pub(super) async fn histogram(
     app: ScopedApp,
     RawQuery(query): RawQuery,
 ) -> Result<Counted<HistogramAnswer>, Problem> {
-    let given = Given::read(query.as_deref(), &[&FILTERS[..], &["interval"]].concat())?;
+    let given = Given::read(
+        query.as_deref(),
+        &[&FILTERS[..], &["interval", "by"]].concat(),
+    )?;
     let interval = given.one("interval")?.unwrap_or("auto");
     let scale = scale(&given, interval, "interval")?;
     let wanted = Tally {
         histogram: Some(scale),
+        split: split(&given, "by")?,
         ..Tally::default()
     };
     let (tallied, index, coverage) = tallied(&app, query, given, wanted).await?;
@@ -170,15 +192,18 @@ pub(super) async fn values(
 ) -> Result<Counted<ValuesAnswer>, Problem> {
     let given = Given::read(
         query.as_deref(),
-        &[&FILTERS[..], &["prefix", "size"]].concat(),
+        &[&FILTERS[..], &["prefix", "contains", "sort", "size"]].concat(),
     )?;
     let prefix = given.one("prefix")?.unwrap_or_default().to_owned();
-    let size = size(&given, "size")?;
+    let part = given.one("contains")?.unwrap_or_default().to_owned();
+    let (size, rank) = (size(&given, "size")?, rank(&given, "sort")?);
     let answer = app.ask(move |app| {
         let question = question(&given, Order::Descending, app.clock.now())?;
         let (view, caller) = app.asking();
         let store = &app.store;
-        let values = search::completions(store, &view, &caller, &question, &name, &prefix, size);
+        let wanted = ValuesOf::new(&name, size).ranked(rank);
+        let wanted = wanted.beginning(&prefix).containing(&part);
+        let values = search::completions(store, &view, &caller, &question, &wanted);
         // Here the field is a part of the path: a wrong one is a place where there is nothing.
         let values = values.map_err(|error| match error {
             SearchError::UnknownField {
@@ -205,22 +230,39 @@ pub(super) fn beside_a_page(given: &Given) -> Result<Tally, Problem> {
         Some(interval) => Some(scale(given, interval, "histogram")?),
         None => None,
     };
-    let facets = facets_of(given, "facet", "facet_size")?;
-    if facets.is_none() && given.one("facet_size")?.is_some() {
-        let detail = "`facet_size` is for facets: write `facet=actor.email` too";
-        return Err(bad("facet_size", detail));
-    }
+    let facets = facets_of(given, "facet", "facet_size", "facet_sort")?;
+    let without_facets = ["facet_size", "facet_sort", "exclude_own"].into_iter();
+    refuse_alone(given, without_facets, "facet=actor.email", facets.is_some())?;
+    let is_histogram = histogram.is_some();
+    refuse_alone(given, ["histogram_by"], "histogram=auto", is_histogram)?;
     Ok(Tally {
         count,
         facets,
         histogram,
+        split: split(given, "histogram_by")?,
     })
+}
+
+/// Refuses parameters that say nothing without another one.
+fn refuse_alone(
+    given: &Given,
+    names: impl IntoIterator<Item = &'static str>,
+    needed: &str,
+    is_there: bool,
+) -> Result<(), Problem> {
+    for name in names.into_iter().filter(|_| !is_there) {
+        if given.all(name).next().is_some() {
+            return Err(bad(name, format!("`{name}` needs `{needed}` beside it")));
+        }
+    }
+    Ok(())
 }
 
 fn facets_of(
     given: &Given,
     fields: &'static str,
     size_of_each: &'static str,
+    order_of_each: &'static str,
 ) -> Result<Option<Facets>, Problem> {
     let names: Vec<String> = given.all(fields).map(ToOwned::to_owned).collect();
     if names.is_empty() {
@@ -229,7 +271,29 @@ fn facets_of(
     Ok(Some(Facets {
         fields: names,
         size: size(given, size_of_each)?,
+        rank: rank(given, order_of_each)?,
+        exclude_own: flag(given, "exclude_own")?,
         parameter: fields,
+    }))
+}
+
+/// Which values come first.
+fn rank(given: &Given, name: &str) -> Result<Rank, Problem> {
+    match given.one(name)? {
+        None | Some("frequent") => Ok(Rank::Frequent),
+        Some("rare") => Ok(Rank::Rare),
+        Some(other) => Err(bad(
+            name,
+            format!("{} is neither `frequent` nor `rare`", quoted(other)),
+        )),
+    }
+}
+
+fn split(given: &Given, name: &'static str) -> Result<Option<Split>, Problem> {
+    let field = given.one(name)?.map(ToOwned::to_owned);
+    Ok(field.map(|field| Split {
+        field,
+        parameter: name,
     }))
 }
 
@@ -270,4 +334,69 @@ fn known_fields(prefix: &str, scope: &Scope) -> Vec<FieldAnswer> {
             about: field.about,
         })
         .collect()
+}
+
+/// The parameter that says how many values are wanted.
+pub(super) fn described_size() -> Parameter {
+    let size = ParameterKind::Number {
+        least: 1,
+        most: MAX_SIZE as u64,
+        default: DEFAULT_SIZE as u64,
+    };
+    query("size", size, "The most values of each list.")
+}
+
+/// The description of the routes here.
+pub(super) fn describe() -> Vec<Route> {
+    let paths = ParameterKind::Number {
+        least: 1,
+        most: MAX_PATHS as u64,
+        default: DEFAULT_PATHS as u64,
+    };
+    let field =
+        "A field of the table, or any path of an entry. Repeated for more fields, up to 20.";
+    vec![
+        Route::get("/v1/facets", "count_values", "Count the values of fields exactly")
+            .about("The most frequent values come first. An event counts once for each different value it has.")
+            .filtered(&FILTERS)
+            .with(query("field", ParameterKind::Texts, field).required().such_as(serde_json::json!(["action.type"])))
+            .with(described_size())
+            .with(query("sort", ParameterKind::Word(&["frequent", "rare"]), "Which values come first: the most frequent, or the rarest."))
+            .takes(&["exclude_own"])
+            .answers::<FacetsAnswer>("The values of each field.")
+            .example(
+                "What was done, and by whom",
+                "/v1/facets",
+                &[("field", "action.type"), ("field", "actor.email"), ("size", "3")],
+            ),
+        Route::get("/v1/histogram", "count_over_time", "Count events over time exactly")
+            .filtered(&FILTERS)
+            .with(query("interval", ParameterKind::Text, "`auto` (default), or a span that divides a day or is made of whole days: `1m`, `6h`, `1d`."))
+            .with(query("by", ParameterKind::Text, "A field by whose ten most frequent values each bucket is split."))
+            .answers::<HistogramAnswer>("The buckets, in order and without a hole.")
+            .example(
+                "Three days in Berlin",
+                "/v1/histogram",
+                &[("interval", "1d"), ("tz", "Europe/Berlin"), ("since", "2026-08-01"), ("before", "2026-08-04")],
+            ),
+        Route::get("/v1/fields", "list_fields", "List what can be searched")
+            .with(query("prefix", ParameterKind::Text, "How the names begin."))
+            .with(query("limit", paths, "The most paths."))
+            .answers::<FieldsAnswer>("The fields of the table, and the paths that entries have besides.")
+            .example("Fields of the actor's token", "/v1/fields", &[("prefix", "actor.token")]),
+        Route::get("/v1/fields/{name}/values", "list_values", "List a field's values for completion")
+            .filtered(&FILTERS)
+            .with(path("name", ParameterKind::Name("actor.email"), "A field, or a path of an entry."))
+            .with(query("prefix", ParameterKind::Text, "How the values begin."))
+            .with(query("contains", ParameterKind::Text, "What is somewhere in the values."))
+            .with(query("sort", ParameterKind::Word(&["frequent", "rare"]), "Which values come first: the most frequent, or the rarest."))
+            .with(described_size())
+            .answers::<ValuesAnswer>("The values, the most frequent first.")
+            .refuses(&[404])
+            .example(
+                "E-mail addresses that begin with `a`",
+                "/v1/fields/actor.email/values",
+                &[("prefix", "a")],
+            ),
+    ]
 }

@@ -1,9 +1,10 @@
 //! What an operator should look at although questions are answered.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A problem that does not keep questions from being answered. It has no ids: the route needs no credential.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Trouble {
     pub(super) problem: &'static str,
     /// `upstream`, `index`, `log` or `certificate`.

@@ -3,6 +3,7 @@
 //! Parameters, answers and errors have the forms of [`orgtrail_cloudflare`], so that a client of Cloudflare's reads the log
 //! with another base URL and one of our tokens.
 
+mod describe;
 mod envelope;
 mod lists;
 mod logs;
@@ -18,6 +19,7 @@ use super::problem::Problem;
 use super::scoped::ScopedApp;
 use crate::position::{Source, SourceKind};
 
+pub(super) use self::describe::describe;
 pub(super) use self::envelope::wrap_errors;
 
 /// The routes.

@@ -235,7 +235,7 @@ impl Path {
 }
 
 /// How the values at a path of the entry are compared.
-fn kind_of(path: &str) -> Kind {
+pub(super) fn kind_of(path: &str) -> Kind {
     field::by_name(path)
         .filter(|field| field.origin == Origin::Entry)
         .map_or(Kind::Any, |field| field.kind)

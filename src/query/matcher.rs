@@ -23,8 +23,8 @@ pub fn matches(query: &Query, entry: &Entry) -> Result<bool, QueryError> {
 
 /// A question that can be held against events one by one.
 pub struct Matcher {
-    test: Test,
-    has_bodies: bool,
+    pub(super) test: Test,
+    pub(super) has_bodies: bool,
     bytes: usize,
 }
 
@@ -67,7 +67,7 @@ struct Event<'a, F> {
     is_over: &'a F,
 }
 
-enum Test {
+pub(super) enum Test {
     Yes,
     All(Vec<Self>),
     Any(Vec<Self>),
@@ -92,7 +92,7 @@ enum Test {
 
 /// What a value or a word has to be.
 #[derive(Clone)]
-enum ValuePattern {
+pub(super) enum ValuePattern {
     Text(String),
     Number(Number),
     Glob(Glob),
@@ -144,7 +144,7 @@ impl Test {
 
 impl ValuePattern {
     /// Whether a term is as wanted, of whose text `kept_len` bytes are kept at most.
-    fn is(&self, term: &str, kept_len: usize) -> bool {
+    pub(super) fn is(&self, term: &str, kept_len: usize) -> bool {
         let text = words::kept_text(term, kept_len);
         let is_cut = text.len() < term.len();
         match self {

@@ -1,7 +1,10 @@
 //! Text to tree. See the module above for the grammar; each function here reads one of its lines.
 
+mod syntax;
 mod text;
 
+use self::syntax::Parts;
+pub use self::syntax::{Syntax, SyntaxNode};
 use super::moment::When;
 use super::pattern::Pattern;
 use super::tree::{Query, QueryError};
@@ -25,6 +28,17 @@ const MAX_DEPTH: usize = 50;
 /// # Errors
 /// [`QueryError`] with the place of the first thing that cannot be read.
 pub fn parse(text: &str, when: impl Into<When>) -> Result<Query, QueryError> {
+    Ok(parse_with_places(text, when)?.0)
+}
+
+/// As [`parse`], with the question as it was written; `None` where nothing was.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with_places(
+    text: &str,
+    when: impl Into<When>,
+) -> Result<(Query, Option<Syntax>), QueryError> {
     if text.len() > MAX_QUERY_LEN {
         let message = format!(
             "the query has {} bytes, more than the {MAX_QUERY_LEN} that are read",
@@ -39,14 +53,15 @@ pub fn parse(text: &str, when: impl Into<When>) -> Result<Query, QueryError> {
         terms: 0,
         patterns: 0,
         classes: 0,
+        parts: Parts::default(),
     };
     reader.skip_space();
     if reader.is_at_end() {
-        return Ok(Query::All);
+        return Ok((Query::All, None));
     }
     let query = reader.any(None, 0)?;
     match reader.peek() {
-        None => Ok(query),
+        None => Ok((query, reader.parts.into_whole())),
         // Everything else is read as a term.
         Some(_) => Err(QueryError::new(
             reader.at,
@@ -65,6 +80,8 @@ struct Reader {
     patterns: usize,
     /// How many classes of characters their expressions have.
     classes: usize,
+    /// What was read.
+    parts: Parts,
 }
 
 impl Reader {
@@ -115,14 +132,17 @@ impl Reader {
     }
 
     fn any(&mut self, field: Option<&Name>, depth: usize) -> Result<Query, QueryError> {
+        let n_parts = self.parts.len();
         let mut parts = vec![self.all(field, depth)?];
         while self.take_word("OR") || self.take_sign("||") {
             parts.push(self.all(field, depth)?);
         }
+        self.parts.join(n_parts, SyntaxNode::Or);
         Ok(Query::or(parts))
     }
 
     fn all(&mut self, field: Option<&Name>, depth: usize) -> Result<Query, QueryError> {
+        let n_parts = self.parts.len();
         let mut parts = vec![self.one(field, depth)?];
         loop {
             self.skip_space();
@@ -132,6 +152,7 @@ impl Reader {
             }
             parts.push(self.one(field, depth)?);
         }
+        self.parts.join(n_parts, SyntaxNode::And);
         Ok(Query::and(parts))
     }
 
@@ -146,6 +167,7 @@ impl Reader {
     fn one(&mut self, field: Option<&Name>, depth: usize) -> Result<Query, QueryError> {
         let mut is_negated = false;
         self.skip_space();
+        let begin = self.at;
         loop {
             let start = self.at;
             if self.take_word("NOT") || self.take_sign("!") || self.take_sign("-") {
@@ -163,8 +185,27 @@ impl Reader {
                 return Err(QueryError::new(start, message));
             }
         }
+        let query = self.operand_with_place(field, depth)?;
+        if !is_negated {
+            return Ok(query);
+        }
+        self.parts.negate(begin);
+        Ok(query.negated())
+    }
+
+    /// A group or a term, whose place is noted.
+    fn operand_with_place(
+        &mut self,
+        field: Option<&Name>,
+        depth: usize,
+    ) -> Result<Query, QueryError> {
+        let (start, n_parts) = (self.at, self.parts.len());
         let query = self.operand(field, depth)?;
-        Ok(if is_negated { query.negated() } else { query })
+        match self.parts.len() == n_parts {
+            true => self.parts.add_term(&query, start, self.at),
+            false => self.parts.widen(start, self.at),
+        }
+        Ok(query)
     }
 
     /// A group or a term.

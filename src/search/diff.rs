@@ -20,6 +20,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType};
+use utoipa::{PartialSchema, ToSchema};
 
 use self::leaves::Leaves;
 use super::SearchError;
@@ -53,9 +56,9 @@ const MAX_RECENT: usize = 32;
 const MAX_RECENT_BYTES: usize = 8 * 1024 * 1024;
 
 /// What an event changed of its resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Diff {
-    /// The event that tells of the state before; `None` when none is known.
+    /// The event that tells of the state before; `null` when none is known.
     pub against: Option<Against>,
     /// How both states are known: `value`, `response` or `request`.
     pub basis: &'static str,
@@ -72,12 +75,13 @@ pub struct Diff {
 }
 
 /// The event that tells of a state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Against {
     /// Its place in the log.
     pub seq: Seq,
     /// When it happened.
     #[serde(serialize_with = "as_optional_time")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub time: Option<DateTime<Utc>>,
 }
 
@@ -89,7 +93,7 @@ fn as_optional_time<S: Serializer>(
 }
 
 /// Where two states differ.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Difference {
     /// The dotted path within the resource; empty for a body that is a plain value.
     pub path: String,
@@ -117,6 +121,17 @@ impl Serialize for Shown {
             .serialize(serializer)
     }
 }
+
+impl PartialSchema for Shown {
+    fn schema() -> RefOr<Schema> {
+        let anything = ObjectBuilder::new().schema_type(SchemaType::AnyValue);
+        let description =
+            "The value at the path; `null` for nothing, a list where there are several.";
+        anything.description(Some(description)).into()
+    }
+}
+
+impl ToSchema for Shown {}
 
 impl Diff {
     /// All differences, by path.

@@ -7,8 +7,11 @@
 use chrono::{DateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::SearchError;
+use super::facets::LabelledValue;
+use super::main_part::main_part;
 use crate::clock::from_micros;
 use crate::engine::{Matches, Range};
 use crate::position::rfc3339;
@@ -65,27 +68,63 @@ pub struct Scale {
 }
 
 /// How events are spread over time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Histogram {
     /// How long a stretch is: `1h`.
     pub interval: String,
     /// Whose clocks it is aligned to.
     pub tz: String,
+    /// By whose values each stretch is split.
+    pub by: Option<String>,
+    /// These values, in the order of each stretch's `split`.
+    pub values: Option<Vec<LabelledValue>>,
     /// The stretches, in order, without a hole.
     pub buckets: Vec<Bucket>,
 }
 
+impl Histogram {
+    /// One that is not split.
+    pub(super) fn new(interval: TimeDelta, scale: &Scale, buckets: Vec<Bucket>) -> Self {
+        Self {
+            interval: span::format(interval),
+            tz: scale.zone.name().to_owned(),
+            by: None,
+            values: None,
+            buckets,
+        }
+    }
+}
+
 /// One stretch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Bucket {
     /// When it begins.
     #[serde(serialize_with = "as_time")]
+    #[schema(value_type = String, format = DateTime)]
     pub time: DateTime<Utc>,
-    /// The first moment after it; `None` where that is beyond the years that can be written.
+    /// The first moment after it; `null` where that is beyond the years that can be written.
     #[serde(serialize_with = "as_optional_time")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub end: Option<DateTime<Utc>>,
     /// How many events are in it.
     pub count: u64,
+    /// How many of them have each of the values by which it is split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<Vec<u64>>,
+}
+
+impl Bucket {
+    /// The stretches between some edges, with as many events as were counted.
+    pub(super) fn between(edges: &[i64], counts: &[u64]) -> Vec<Self> {
+        let stretches = edges.windows(2).zip(counts);
+        let buckets = stretches.map(|(edge, count)| Self {
+            time: from_micros(edge[0]),
+            end: (edge[1] <= LAST_YEAR_US).then(|| from_micros(edge[1])),
+            count: *count,
+            split: None,
+        });
+        buckets.collect()
+    }
 }
 
 fn as_time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -130,35 +169,49 @@ impl Scale {
         })
     }
 
-    /// How `matches`, which were looked for in `range`, are spread: from the range's ends, or from the first and last of
-    /// them where it has none.
+    /// The interval and the edges for `matches`, which were looked for in `range`: from the range's ends, or from the first and
+    /// last of them where it has none. When the interval is chosen here and a few events are very far from all others, it is chosen
+    /// for those others, and one stretch reaches to the events far away.
     ///
     /// # Errors
     /// [`SearchError::Counting`] when there would be more than [`MAX_BUCKETS`].
-    pub(super) fn histogram(
+    pub(super) fn fitting(
         &self,
         matches: &Matches,
         range: Range,
-    ) -> Result<Histogram, SearchError> {
+    ) -> Result<(TimeDelta, Vec<i64>), SearchError> {
         let extent = matches.extent();
-        let since = range.since_us.or(extent.map(|(oldest, _)| oldest));
-        let last = range.before_us.map(|before| before - 1);
-        let last = last.or(extent.map(|(_, newest)| newest));
-        let (interval, edges) = match since.zip(last) {
-            Some((since, last)) if since <= last => self.edges(since, last)?,
-            _ => (self.interval.unwrap_or(TimeDelta::days(1)), Vec::new()),
+        let part = match (self.interval, extent) {
+            (None, Some(extent)) => Some(main_part(matches, extent)),
+            (_, extent) => extent,
         };
-        let counts = matches.histogram(&edges);
-        let buckets = edges.windows(2).zip(counts).map(|(edge, count)| Bucket {
-            time: from_micros(edge[0]),
-            end: (edge[1] <= LAST_YEAR_US).then(|| from_micros(edge[1])),
-            count,
-        });
-        Ok(Histogram {
-            interval: span::format(interval),
-            tz: self.zone.name().to_owned(),
-            buckets: buckets.collect(),
-        })
+        let last_in_range = range.before_us.map(|before| before - 1);
+        let ends = |extent: Option<(i64, i64)>| {
+            let since = range.since_us.or(extent.map(|(oldest, _)| oldest));
+            let last = last_in_range.or(extent.map(|(_, newest)| newest));
+            since.zip(last).filter(|(since, last)| since <= last)
+        };
+        let Some((since, last)) = ends(part) else {
+            return Ok((self.interval.unwrap_or(TimeDelta::days(1)), Vec::new()));
+        };
+        let (interval, mut edges) = self.edges(since, last)?;
+        let (oldest, newest) = ends(extent).unwrap_or((since, last));
+        let reaching_to = |time| -> Result<Vec<i64>, SearchError> {
+            let scale = Self {
+                interval: Some(interval),
+                ..self.clone()
+            };
+            Ok(scale.edges(time, time)?.1)
+        };
+        if oldest < since {
+            let begin = reaching_to(oldest)?.first().copied();
+            edges.splice(..0, begin.filter(|begin| *begin < edges[0]));
+        }
+        if newest > last {
+            let end = reaching_to(newest)?.last().copied();
+            edges.extend(end.filter(|end| edges.last().is_some_and(|last| end > last)));
+        }
+        Ok((interval, edges))
     }
 
     /// The interval, and the edges of stretches that hold all from `since` to `last`, in microseconds: one more than there

@@ -7,6 +7,9 @@
 use std::collections::VecDeque;
 
 use serde::{Serialize, Serializer};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::diff::{Diff, States};
 use super::pivot::text_at;
@@ -70,6 +73,16 @@ impl Serialize for FoundBy {
         serializer.collect_map(self.0.iter().map(|(field, value)| (field, value)))
     }
 }
+
+impl PartialSchema for FoundBy {
+    fn schema() -> RefOr<Schema> {
+        let fields = ObjectBuilder::new().additional_properties(Some(String::schema()));
+        let description = "The fields in which the changes are the same, and what they have there.";
+        fields.description(Some(description)).into()
+    }
+}
+
+impl ToSchema for FoundBy {}
 
 /// The events that are changes of the resource that an event is about; `None` when it does not say which resource that is.
 #[must_use]

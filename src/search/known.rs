@@ -8,12 +8,13 @@
 //! Lists are read anew for each page, so an answer is as of the lists at that time.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::tally::{Counting, LabelledValue};
+use super::counting::{Counting, ListedValues};
+use super::facets::LabelledValue;
 use super::{SearchError, equals};
-use crate::engine::{Ask, Scope};
+use crate::engine::{Ask, Rank, Ranking, Scope, ValueCount, ValuesOf};
 use crate::field::{self, Kind, Origin, folded, normal};
 use crate::position::rfc3339;
 use crate::query::{Query, QueryError, ValueTester};
@@ -220,71 +221,102 @@ fn value_of(row: &MemberRow, path: &str) -> Option<String> {
 }
 
 impl Counting<'_> {
-    /// The most frequent values of a field of lists.
+    /// The wanted values of a field of lists.
     pub(super) fn values_of_lists(
         &self,
-        field: &str,
-        prefix: &str,
-        size: usize,
-    ) -> Result<Vec<LabelledValue>, SearchError> {
+        wanted: &ValuesOf<'_>,
+    ) -> Result<ListedValues, SearchError> {
         let lists = Lists::read(self.store, &self.caller.scope, 0)?;
-        let kind = field::by_name(field).map_or(Kind::Any, |field| field.kind);
-        let mut counts: HashMap<String, LabelledValue> = HashMap::new();
-        let mut add = |label: String, count: u64| {
-            let value = normal(kind, &label);
-            if count == 0 || !value.starts_with(&folded(prefix)) {
-                return;
-            }
-            let found = counts.entry(value.clone()).or_insert(LabelledValue {
-                value,
-                label,
-                count: 0,
-            });
-            found.count += count;
+        match is_account(wanted.name) {
+            true => self.names_of_accounts(&lists, wanted),
+            false => Ok(self.shown_of_members(&lists, wanted)?.listed(wanted)),
+        }
+    }
+
+    /// How many events have any value of a field of lists.
+    pub(super) fn count_with_lists(&self, field: &str) -> Result<u64, SearchError> {
+        let lists = Lists::read(self.store, &self.caller.scope, 0)?;
+        let any = Query::Exists {
+            path: field.to_owned(),
+            at: 0,
         };
-        if is_account(field) {
-            let own =
-                self.values_of_entries(field, prefix, size.saturating_add(lists.accounts.len()))?;
-            let mut names: BTreeMap<String, String> = BTreeMap::new();
-            for (_, name) in &lists.accounts {
-                names.entry(normal(kind, name)).or_insert(name.clone());
-            }
-            for found in own
-                .into_iter()
-                .filter(|own| !names.contains_key(&own.value))
-            {
-                add(found.label, found.count);
-            }
-            for name in names.into_values() {
+        if !is_account(field) {
+            return self.count_among(lists.members(&any, field)?);
+        }
+        let listed = lists.accounts(&any)?;
+        let of_others = Query::And(vec![self.question.query.clone(), listed.clone().negated()]);
+        let others = self.view.matches(&self.ask(&of_others), self.upto)?;
+        Ok(self.count_among(listed)? + others.count_with(ACCOUNT)?)
+    }
+
+    /// The names of accounts: those that a list gave, and those of entries.
+    fn names_of_accounts(
+        &self,
+        lists: &Lists,
+        wanted: &ValuesOf<'_>,
+    ) -> Result<ListedValues, SearchError> {
+        let mut names: BTreeMap<String, &String> = BTreeMap::new();
+        for (_, name) in &lists.accounts {
+            names.entry(normal(Kind::Text, name)).or_insert(name);
+        }
+        let listed: BTreeSet<String> = names.keys().cloned().collect();
+        let own = self.values_of_entries(&wanted.clone().without(&listed))?;
+        let mut shown = ShownMembers::default();
+        for (value, name) in names {
+            if wanted.passes(&value) {
                 self.caller.budget.check_time()?;
-                let named = lists.resolve(&equals(ACCOUNT, &name))?;
-                add(name, self.count_among(named)?);
+                let named = lists.resolve(&equals(ACCOUNT, name))?;
+                shown.add(value, name.clone(), self.count_among(named)?);
             }
-        } else {
-            let ids = one_of("actor.id", lists.by_id.keys().cloned().collect());
-            let emails = one_of("actor.email", lists.by_email.keys().cloned().collect());
-            let by_email = Query::And(vec![emails, ids.clone().negated()]);
-            for (query, path, rows) in [
-                (ids, "actor.id", &lists.by_id),
-                (by_email, "actor.email", &lists.by_email),
-            ] {
-                let query = Query::And(vec![self.question.query.clone(), query]);
-                let found = self.view.matches(&self.ask(&query), self.upto)?;
-                let most = rows.len().saturating_mul(VALUES_OF_ONE);
-                for counted in found.values(path, "", most, None)?.unwrap_or_default() {
-                    let value = rows
-                        .get(&counted.value)
-                        .and_then(|row| value_of(row, field));
-                    if let Some(value) = value {
-                        add(value, counted.count);
+        }
+        let of_lists = shown.listed(wanted);
+        let mut values = own.values;
+        values.extend(of_lists.values);
+        values.sort_unstable_by(|a, b| {
+            let by_count = match wanted.rank {
+                Rank::Frequent => b.count.cmp(&a.count),
+                Rank::Rare => a.count.cmp(&b.count),
+            };
+            by_count.then_with(|| a.value.cmp(&b.value))
+        });
+        values.truncate(wanted.size);
+        Ok(ListedValues {
+            values,
+            distinct: own.distinct + of_lists.distinct,
+            total: own.total + of_lists.total,
+            events: None,
+        })
+    }
+
+    /// What is shown of members under a field's name.
+    fn shown_of_members(
+        &self,
+        lists: &Lists,
+        wanted: &ValuesOf<'_>,
+    ) -> Result<ShownMembers, SearchError> {
+        let kind = field::by_name(wanted.name).map_or(Kind::Any, |field| field.kind);
+        let ids = one_of("actor.id", lists.by_id.keys().cloned().collect());
+        let emails = one_of("actor.email", lists.by_email.keys().cloned().collect());
+        let by_email = Query::And(vec![emails, ids.clone().negated()]);
+        let mut shown = ShownMembers::default();
+        for (query, path, rows) in [
+            (ids, "actor.id", &lists.by_id),
+            (by_email, "actor.email", &lists.by_email),
+        ] {
+            let query = Query::And(vec![self.question.query.clone(), query]);
+            let found = self.view.matches(&self.ask(&query), self.upto)?;
+            let most = rows.len().saturating_mul(VALUES_OF_ONE);
+            for counted in found.values(path, "", most, None)?.unwrap_or_default() {
+                let row = rows.get(&counted.value);
+                if let Some(label) = row.and_then(|row| value_of(row, wanted.name)) {
+                    let value = normal(kind, &label);
+                    if wanted.passes(&value) {
+                        shown.add(value, label, counted.count);
                     }
                 }
             }
         }
-        let mut values: Vec<LabelledValue> = counts.into_values().collect();
-        values.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
-        values.truncate(size);
-        Ok(values)
+        Ok(shown)
     }
 
     /// How many of the question's events another question means, too.
@@ -300,6 +332,39 @@ impl Counting<'_> {
             query,
             range: self.question.range,
             caller: self.caller,
+        }
+    }
+}
+
+/// Values that are shown of lists: by their normal form, with a spelling and how many events have them.
+#[derive(Default)]
+struct ShownMembers(BTreeMap<String, (String, u64)>);
+
+impl ShownMembers {
+    fn add(&mut self, value: String, label: String, count: u64) {
+        let (_, found) = self.0.entry(value).or_insert((label, 0));
+        *found += count;
+    }
+
+    fn listed(&self, wanted: &ValuesOf<'_>) -> ListedValues {
+        let mut ranking = Ranking::new(wanted);
+        for (value, (_, count)) in &self.0 {
+            ranking.take(value, *count);
+        }
+        let found = ranking.into_values();
+        let values = found.values.into_iter().map(|ValueCount { value, count }| {
+            let label = self.0.get(&value).map(|(label, _)| label.clone());
+            LabelledValue {
+                label: label.unwrap_or_else(|| value.clone()),
+                value,
+                count,
+            }
+        });
+        ListedValues {
+            values: values.collect(),
+            distinct: found.distinct,
+            total: found.total,
+            events: None,
         }
     }
 }

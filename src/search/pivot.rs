@@ -3,11 +3,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
-use super::tally::{Counting, LabelledValue};
+use super::counting::Counting;
+use super::facets::LabelledValue;
 use super::{Question, SearchError, check_names, equals};
 use crate::clock::from_micros;
-use crate::engine::{Caller, Order, Range, View};
+use crate::engine::{Caller, Order, Range, ValuesOf, View};
 use crate::event::AuditEvent;
 use crate::position::rfc3339;
 use crate::query::Query;
@@ -88,15 +90,17 @@ pub(super) fn text_at(event: &AuditEvent, path: &str) -> Option<String> {
 }
 
 /// What a value was seen with. Lists are the most frequent first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Profile {
     /// In how many events.
     pub count: u64,
     /// When first.
     #[serde(serialize_with = "as_optional_time")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub first_seen: Option<DateTime<Utc>>,
     /// When last.
     #[serde(serialize_with = "as_optional_time")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub last_seen: Option<DateTime<Utc>>,
     /// By type of action.
     pub actions: Vec<LabelledValue>,
@@ -144,7 +148,9 @@ pub fn profile(
         upto: view.seq(),
         matches: &matches,
     };
-    let values = |field| counting.values(field, "", size);
+    let values = |field| -> Result<Vec<LabelledValue>, SearchError> {
+        Ok(counting.values(&ValuesOf::new(field, size))?.values)
+    };
     Ok(Profile {
         count: matches.count(),
         first_seen: extent.map(|(oldest, _)| from_micros(oldest)),

@@ -8,7 +8,7 @@ use crate::event::AuditEvent;
 use crate::field::{self, MAX_VALUE_LEN, Number, spelled_path};
 use orgtrail_cloudflare::json::{self, Scalar};
 
-/// How an event spells those of some values of a field or path, as [`Matches::values`](crate::engine::Matches::values) gives them: each with its place in
+/// How an event spells those of some values of a field or path, as [`Matches::ranked`](crate::engine::Matches::ranked) gives them: each with its place in
 /// `values`. One that the event does not have, or that is too long to be kept whole, is left out.
 pub(super) fn spellings(event: &AuditEvent, name: &str, values: &[&str]) -> Vec<(usize, String)> {
     let kind = kind_of(name);

@@ -1,13 +1,15 @@
-//! Tokens, sessions and the access log, in a file beside the log: `access.db`.
+//! Tokens, sessions, saved searches and the access log, in a file beside the log: `access.db`.
 //!
 //! Why it is a file of its own is explained in `access/schema.sql`.
 
 mod database;
 mod entries;
+mod searches;
 mod sessions;
 mod tokens;
 
 pub use self::database::{ACCESS_FILE_NAME, AccessStore};
 pub use self::entries::{AccessChange, AccessEntry, AccessLine, AccessPage, MAX_PARAMETERS_LEN};
+pub use self::searches::{MAX_SEARCHES, NewSearch, SavedSearch, SearchPlace, SearchesOf};
 pub use self::sessions::SESSION_HOURS;
 pub use self::tokens::{NewToken, TokenRow};

@@ -127,8 +127,8 @@ async fn damaged_events_are_listed_counted_exported_and_tailed_like_any_other() 
     let facets = desk
         .get("/v1/facets?field=id&field=actor.email&size=50")
         .await;
-    assert_eq!(facets["facets"]["id"].as_array().unwrap().len() as u64, ALL);
-    assert_eq!(facets["facets"]["actor.email"][0]["count"], ALL);
+    assert_eq!(facets["facets"]["id"]["distinct"], ALL);
+    assert_eq!(facets["facets"]["actor.email"]["values"][0]["count"], ALL);
 
     let mut tail = desk.open("/v1/events/stream?last_event_id=0").await;
     let mut told = String::new();

@@ -9,7 +9,8 @@ use orgtrail::clock::{Clock, Deadline, from_micros};
 use orgtrail::durable::Breaker;
 use orgtrail::engine::tantivy::Index;
 use orgtrail::engine::{
-    Engine, EngineError, Hit, Memory, Order, Range, Scope, ValueCount, entry_of,
+    Engine, EngineError, Hit, Matches, Memory, Order, Range, Rank, RankedValues, Scope, ValueCount,
+    ValuesOf, entry_of,
 };
 use orgtrail::field::Part;
 use orgtrail::position::Seq;
@@ -121,6 +122,73 @@ pub(crate) fn by_value(
     counts.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.value.cmp(&b.value)));
     counts.truncate(size);
     counts
+}
+
+/// What a facet and a split histogram are made of.
+#[derive(Debug, PartialEq)]
+struct Counts {
+    rare: RankedValues,
+    containing: Vec<ValueCount>,
+    /// How many events have any value.
+    with_any: u64,
+    /// When events have the most frequent value.
+    over_time: Vec<u64>,
+}
+
+/// A text that some values have.
+const PART: &str = "E";
+
+/// What an engine says of the values of a field.
+fn counts_of(matches: &Matches, field: &str) -> Counts {
+    let ranked = |wanted: &ValuesOf<'_>| matches.ranked(wanted, None).unwrap().unwrap();
+    let rare = ranked(&ValuesOf::new(field, 3).ranked(Rank::Rare).with_totals());
+    let first = ranked(&ValuesOf::new(field, 1)).values;
+    let first = first.first().map_or("none", |first| &first.value);
+    Counts {
+        rare,
+        containing: ranked(&ValuesOf::new(field, 4).containing(PART)).values,
+        with_any: matches.count_with(field).unwrap(),
+        over_time: matches.with(field, first).unwrap().histogram(&EDGES),
+    }
+}
+
+/// What the reference says of them.
+fn counted(query: &Query, entries: &[Entry], range: Range, field: &str) -> Counts {
+    let mut all = by_value(query, entries, range, field, usize::MAX);
+    let found = expected(query, entries, range, Order::Ascending);
+    let having = |is_so: &dyn Fn(&Entry) -> bool| -> Vec<Hit> {
+        let entry = |found: &Hit| entries.iter().find(|entry| hit(entry) == *found).unwrap();
+        let having = found.iter().filter(|found| is_so(entry(found)));
+        having.copied().collect()
+    };
+    let with_any = having(&|entry| !counted_values(entry, field).is_empty());
+    let first = all.first().map(|first| first.value.clone());
+    let with_first = having(&|entry| {
+        let values = counted_values(entry, field);
+        first.as_ref().is_some_and(|first| values.contains(first))
+    });
+    let between = |pair: &[i64]| {
+        let times = with_first.iter().map(|hit| hit.at_us);
+        times.filter(|at| (pair[0]..pair[1]).contains(at)).count() as u64
+    };
+    let over_time = EDGES.windows(2).map(between).collect();
+    let containing = all
+        .iter()
+        .filter(|found| found.value.contains(&PART.to_lowercase()));
+    let containing = containing.take(4).cloned().collect();
+    let (distinct, total) = (all.len() as u64, all.iter().map(|found| found.count).sum());
+    all.sort_by(|a, b| a.count.cmp(&b.count).then_with(|| a.value.cmp(&b.value)));
+    all.truncate(3);
+    Counts {
+        rare: RankedValues {
+            values: all,
+            distinct,
+            total,
+        },
+        containing,
+        with_any: with_any.len() as u64,
+        over_time,
+    }
 }
 
 /// What the index answers, page by page.
@@ -356,7 +424,7 @@ fn any_term() -> impl Strategy<Value = String> {
         1 => times().prop_map(|time| format!("action.time:{time}")),
         1 => prop::sample::select(vec!["10.0.0.0/8", "10.0.0.0/25", "2001:db8::/32", "::/0", "0.0.0.0/0", "[10.0.0.7 TO 192.168.1.1}", ">2001:db8::", "10.0.0.7"])
             .prop_map(|network| format!("actor.ip_address:{network}")),
-        // Values that should not occur, and may.
+        // RankedValues that should not occur, and may.
         1 => (prop::sample::select(vec!["actor.ip_address", "raw.status_code", "action.time"]),
             prop::sample::select(vec!["10.0.0.300", "fe80::1%eth0", "10.0.0.0/99", "abc", "", "yesterday", "7d"]))
             .prop_map(|(name, text)| format!("{name}:\"{text}\"")),
@@ -423,6 +491,7 @@ proptest! {
                     Err(_) => continue,
                 },
             };
+            let counts = counted(&query, &entries, range, &field);
             for (name, engine) in &engines {
                 let asked = Asked::everything(engine.view());
                 for order in [Order::Descending, Order::Ascending] {
@@ -439,6 +508,7 @@ proptest! {
                     let expect = by_value(&query, &entries, range, &field, size);
                     prop_assert_eq!(found, expect, "{}: {} by {}", name, question, field);
                 }
+                prop_assert_eq!(&counts_of(&matches, &field), &counts, "{}: {} by {}", name, question, field);
                 let all = expected(&query, &entries, Range::default(), Order::Descending).len() as u64;
                 prop_assert_eq!(asked.count(&query, Range::default()).unwrap(), all, "{}: {} means {:?}", name, question, query);
             }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use orgtrail::clock::Clock;
 use orgtrail::durable::Breaker;
-use orgtrail::engine::Range;
 use orgtrail::engine::tantivy::DIR_NAME;
+use orgtrail::engine::{Range, ValuesOf};
 use orgtrail::event::{Arrival, hex, sha256};
 use orgtrail::follow::index::{Indexing, open_index};
 use orgtrail::position::Seq;
@@ -159,10 +159,10 @@ async fn a_rebuilt_index_has_no_document_of_an_erased_event_and_is_whole() {
         let matches = snapshot.matches(&Query::All, all, Seq(ALL)).unwrap();
         assert_eq!(matches.count(), 9);
         let values = matches
-            .values("action.type", "", 100, None)
+            .ranked(&ValuesOf::new("action.type", 100), None)
             .unwrap()
             .unwrap();
-        let values: BTreeSet<String> = values.into_iter().map(|value| value.value).collect();
+        let values: BTreeSet<String> = values.values.into_iter().map(|value| value.value).collect();
         assert_eq!(values.len(), 9);
         assert!(values.contains("type-4") && !values.contains("type-3"));
         assert_eq!(store.scrub(Seq::ZERO, 100, usize::MAX).unwrap().damaged, []);

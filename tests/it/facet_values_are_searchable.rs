@@ -101,7 +101,7 @@ async fn each_row_of_a_facet_finds_the_events_that_it_counts() {
                 "/v1/facets?field={field}&size=1000&q={}",
                 among.replace(' ', "+")
             );
-            let rows = desk.get(&path).await["facets"][field].clone();
+            let rows = desk.get(&path).await["facets"][field]["values"].clone();
             let rows = rows.as_array().unwrap();
             assert!(rows.len() > 20, "{field}");
             for row in rows {
@@ -139,7 +139,7 @@ async fn a_number_is_one_row_however_it_is_spelled() {
     desk.keep(&account(), &entries);
     desk.search_all();
     let rows = async |path: &str| {
-        let rows = desk.get(path).await["facets"]["n"].clone();
+        let rows = desk.get(path).await["facets"]["n"]["values"].clone();
         let rows = rows.as_array().unwrap().iter();
         let told = |row: &Value| {
             format!(

@@ -32,6 +32,7 @@ pub(crate) struct Desk {
     pub(crate) index: Index,
     pub(crate) url: String,
     dir: tempfile::TempDir,
+    clock: Clock,
     indexing: Indexing,
     http: reqwest::Client,
     stop: CancellationToken,
@@ -52,7 +53,7 @@ impl Desk {
     }
 
     pub(crate) async fn with_limits(limits: Limits) -> Self {
-        Self::with(limits, Faults::default(), Auth::None, None).await
+        Self::with(limits, Faults::default(), Auth::None).await
     }
 
     /// Whose every answer is checked to be the same from both engines, Tantivy and the one in memory.
@@ -75,22 +76,29 @@ impl Desk {
 
     /// With entries whose documents cannot be made.
     pub(crate) async fn with_faults(faults: Faults) -> Self {
-        Self::with(Limits::default(), faults, Auth::None, None).await
+        Self::with(Limits::default(), faults, Auth::None).await
     }
 
     /// That answers those alone who send a token.
     pub(crate) async fn guarded() -> Self {
-        Self::with(Limits::default(), Faults::default(), Auth::Tokens, None).await
-    }
-
-    /// That answers those alone who send a token, over TLS.
-    pub(crate) async fn over_tls(limits: Limits, tls: Tls) -> Self {
-        Self::with(limits, Faults::default(), Auth::Tokens, Some(tls)).await
+        Self::guarded_with(Limits::default()).await
     }
 
     /// The same with other limits.
     pub(crate) async fn guarded_with(limits: Limits) -> Self {
-        Self::with(limits, Faults::default(), Auth::Tokens, None).await
+        Self::with(limits, Faults::default(), Auth::Tokens).await
+    }
+
+    /// The same with another clock.
+    pub(crate) async fn guarded_at(clock: Clock) -> Self {
+        let (limits, faults) = (Limits::default(), Faults::default());
+        Self::of(limits, faults, Auth::Tokens, None, clock).await
+    }
+
+    /// That answers those alone who send a token, over TLS.
+    pub(crate) async fn over_tls(limits: Limits, tls: Tls) -> Self {
+        let (faults, clock) = (Faults::default(), Clock::system());
+        Self::of(limits, faults, Auth::Tokens, Some(tls), clock).await
     }
 
     /// A new token.
@@ -103,11 +111,21 @@ impl Desk {
             expires_at: None,
         };
         let access = AccessStore::open(&self.data_dir()).unwrap();
-        access.create_token(&token, Clock::system().now()).unwrap();
+        access.create_token(&token, self.clock.now()).unwrap();
         secret.reveal().to_owned()
     }
 
-    async fn with(limits: Limits, faults: Faults, auth: Auth, tls: Option<Tls>) -> Self {
+    async fn with(limits: Limits, faults: Faults, auth: Auth) -> Self {
+        Self::of(limits, faults, auth, None, Clock::system()).await
+    }
+
+    async fn of(
+        limits: Limits,
+        faults: Faults,
+        auth: Auth,
+        tls: Option<Tls>,
+        clock: Clock,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         let store = Store::open(&data, Breaker::default()).unwrap();
@@ -115,7 +133,6 @@ impl Desk {
         let (index, _) =
             Index::open_with_faults(&data, log_id, store.head(), Breaker::default(), faults)
                 .unwrap();
-        let clock = Clock::system();
         let app = AppState::new(
             store.clone(),
             Engine::Tantivy(index.clone()),
@@ -133,7 +150,8 @@ impl Desk {
         let mut server = JoinSet::new();
         server.spawn(http::serve(listener, app, stop.clone()));
         Self {
-            indexing: Indexing::new(store.clone(), index.clone(), clock),
+            indexing: Indexing::new(store.clone(), index.clone(), clock.clone()),
+            clock,
             store,
             index,
             url,
@@ -180,7 +198,7 @@ impl Desk {
 
     /// Keeps entries, in this order.
     pub(crate) fn keep(&self, source: &Source, entries: &[String]) {
-        let now = Clock::system().now();
+        let now = self.clock.now();
         let seen = SourceSeen {
             source: source.clone(),
             organization: None,

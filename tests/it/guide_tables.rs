@@ -45,6 +45,7 @@ async fn every_route_and_parameter_of_the_guide_is_there() {
         let path = route.trim_start_matches("GET ");
         let path = match path {
             "/v1/facets" => "/v1/facets?field=actor.email".to_owned(),
+            "/v1/parse" => "/v1/parse?q=alice".to_owned(),
             "/v1/events/{seq}/around" => "/v1/events/1/around?by=actor".to_owned(),
             path => path
                 .replace("{seq}", "1")

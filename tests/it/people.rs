@@ -313,7 +313,11 @@ async fn what_is_shown_of_actors_and_accounts_can_be_searched_and_counted() {
         }
         assert!(!shown.is_empty(), "{name}");
         let facets = desk.get(&format!("/v1/facets?field={name}&size=100")).await;
-        let facets = facets["facets"][name].as_array().unwrap();
+        let facet = &facets["facets"][name];
+        assert_eq!(facet["distinct"], shown.len(), "{name}");
+        let without = count(&desk, &format!("-{name}:*")).await;
+        assert_eq!(facet["missing"], without, "{name}");
+        let facets = facet["values"].as_array().unwrap();
         let counted: BTreeMap<String, u64> = facets
             .iter()
             .map(|found| {

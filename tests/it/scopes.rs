@@ -1,6 +1,6 @@
 //! What is outside a caller's scope does not exist for any answer: an engine that holds it answers as one that never had it.
 
-use orgtrail::engine::{Engine, Range, Scope, ValueCount};
+use orgtrail::engine::{Engine, Range, Rank, RankedValues, Scope, ValueCount, ValuesOf};
 use orgtrail::event::AuditEvent;
 use orgtrail::field::FIELDS;
 use orgtrail::position::{Seq, Source};
@@ -75,6 +75,8 @@ struct Said {
     extent: Option<(i64, i64)>,
     over_time: Vec<u64>,
     values: Vec<ValueCount>,
+    rare: RankedValues,
+    with_any: u64,
     has_place: bool,
 }
 
@@ -84,7 +86,10 @@ fn said(asked: &Asked, query: &Query, range: Range, field: &str) -> Said {
     let matches = asked.matches(query, range, newest).unwrap();
     let values = matches.values(field, "", 100, None).unwrap().unwrap();
     let first = values.first();
+    let rare = ValuesOf::new(field, 3).ranked(Rank::Rare).with_totals();
     Said {
+        rare: matches.ranked(&rare, None).unwrap().unwrap(),
+        with_any: matches.count_with(field).unwrap(),
         places: walked(asked, query, range, order, 3)
             .iter()
             .map(|hit| hit.seq.0)
@@ -234,9 +239,11 @@ async fn pages_counts_facets_and_errors_are_of_the_scope_alone() {
         facets: Some(Facets {
             fields: vec!["actor.email".to_owned(), "source".to_owned()],
             size: 10,
+            rank: Rank::Frequent,
+            exclude_own: false,
             parameter: "facet",
         }),
-        histogram: None,
+        ..Tally::default()
     };
     let tallied =
         search::tally(store, &view, &of_one, &question("*"), view.seq(), &wanted).unwrap();
@@ -246,7 +253,7 @@ async fn pages_counts_facets_and_errors_are_of_the_scope_alone() {
         .unwrap()
         .0
         .into_iter()
-        .flat_map(|(_, values)| values)
+        .flat_map(|(_, facet)| facet.values)
         .map(|value| format!("{} {}", value.label, value.count))
         .collect();
     assert_eq!(values, ["ann@example.com 2", "accounts/a 2"]);
@@ -255,9 +262,7 @@ async fn pages_counts_facets_and_errors_are_of_the_scope_alone() {
         &view,
         &of_one,
         &question("*"),
-        "actor.email",
-        "ben",
-        10,
+        &ValuesOf::new("actor.email", 10).beginning("ben"),
     );
     assert_eq!(of_ben.unwrap(), []);
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::json;
 
@@ -34,25 +35,31 @@ impl ListedAccount {
     }
 }
 
-/// An account as it is written. What is `None` is left out.
-#[derive(Debug, Clone, Serialize)]
+/// An account as it is written. What is not known is left out.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = CloudflareAccount)]
 pub struct AccountForm<'a> {
-    /// When it was created: see [`time_text`].
+    /// When it was created, with microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub created_on: Option<String>,
     /// Its id.
     pub id: &'a str,
     /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub name: Option<&'a str>,
     /// Its settings, which have no fixed form.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = serde_json::Value, required = false)]
     pub settings: Option<Value>,
     /// Left out unless the request has `include_tags`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = serde_json::Value, required = false)]
     pub tags: Option<Value>,
     /// `standard` or `enterprise`.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub kind: Option<&'a str>,
 }
 

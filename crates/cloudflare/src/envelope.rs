@@ -6,6 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::paging::{ListInfo, LogInfo, ReceivedInfo};
@@ -157,19 +158,23 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(from: D) -> Result<Option<&'a RawV
     <&RawValue>::deserialize(from).map(Some)
 }
 
-/// An envelope as it is written. What is `None` is left out.
-#[derive(Debug, Clone, Serialize)]
+/// An envelope as it is written. What an answer does not have is left out.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = CloudflareAnswer)]
 pub struct Envelope<T> {
     /// Empty on success.
     pub errors: Vec<ApiError>,
     /// Always empty where it is there.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<ApiError>, required = false)]
     pub messages: Option<Vec<ApiError>>,
     /// The result.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Value, required = false)]
     pub result: Option<T>,
     /// For pages of a list.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ListInfo, required = false)]
     pub result_info: Option<ListInfo>,
     /// Whether the call did what was asked.
     pub success: bool,
@@ -207,6 +212,23 @@ impl<T> Envelope<Vec<T>> {
             ..Self::of(items)
         }
     }
+}
+
+/// A page of an audit log in its envelope, as [`log_page`] writes it: for the description of the API.
+#[derive(Debug, ToSchema)]
+#[schema(as = CloudflareLogPage, description = "A page of an audit log in its envelope.")]
+pub struct LogPageForm {
+    /// Empty.
+    pub errors: Vec<ApiError>,
+    /// On pages of a history: empty.
+    #[schema(value_type = Vec<ApiError>, required = false)]
+    pub messages: Option<Vec<ApiError>>,
+    /// The entries, byte for byte as Cloudflare sent them.
+    pub result: Vec<Value>,
+    /// Where the next page begins.
+    pub result_info: LogInfo,
+    /// Always true.
+    pub success: bool,
 }
 
 /// A page of an audit log in its envelope. It is put together as text, because an entry goes out byte for byte as it is held,

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// The API token is not known.
 pub const INVALID_TOKEN: i64 = 1000;
@@ -53,13 +54,16 @@ pub fn rate_limited_message(limit: u32, seconds: u32) -> String {
 }
 
 /// One error of an answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = CloudflareError)]
 pub struct ApiError {
     /// Missing in the audit log's own form of a 4xx.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = i64, required = false)]
     pub code: Option<i64>,
     /// The causes of a malformed header.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(no_recursion)]
     pub error_chain: Vec<ApiError>,
     /// What happened, for a person.
     pub message: Option<String>,

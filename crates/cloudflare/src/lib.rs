@@ -21,3 +21,4 @@ pub mod parameters;
 pub mod product;
 pub mod request;
 pub mod source;
+pub mod token;

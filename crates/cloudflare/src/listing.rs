@@ -61,6 +61,17 @@ pub fn number_key(number: u64) -> String {
     format!("{number:020}")
 }
 
+/// The ends of the names of a text's filters, and what each keeps; see [`text_passes`].
+pub const TEXT_FILTERS: [(&str, &str); 4] = [
+    ("", "Those with this value, in any case."),
+    (".contains", "Those that contain this text, in any case."),
+    (
+        ".startsWith",
+        "Those that begin with this text, in any case.",
+    ),
+    (".endsWith", "Those that end with this text, in any case."),
+];
+
 /// Whether a text passes the filters `name`, `name.contains`, `name.startsWith` and `name.endsWith`, in any case.
 #[must_use]
 pub fn text_passes(parameters: &Parameters, name: &str, text: &str) -> bool {

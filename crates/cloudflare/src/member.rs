@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::json;
 
@@ -13,7 +14,7 @@ use crate::json;
 const MAX_TEXT_CHARS: usize = 500;
 
 /// A member, as one list told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Member {
     /// The membership's id.
     pub id: String,
@@ -56,11 +57,13 @@ fn text(object: &str, name: &str) -> Option<String> {
     Some(text.chars().take(MAX_TEXT_CHARS).collect())
 }
 
-/// A member as the API writes it. What is `None` is left out.
-#[derive(Debug, Clone, Serialize)]
+/// A member as the API writes it. What is not known is left out.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = CloudflareMember)]
 pub struct MemberForm<'a> {
-    /// See [`crate::account::time_text`].
+    /// When the membership was made.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub create_time: Option<Cow<'a, str>>,
     /// The membership's id.
     pub id: &'a str,
@@ -68,31 +71,38 @@ pub struct MemberForm<'a> {
     pub meta: Empty,
     /// `active`, `pending`, `canceled` or `rejected`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub status: Option<&'a str>,
-    /// As `create_time`.
+    /// When the membership was changed last.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub update_time: Option<Cow<'a, str>>,
     /// The user.
     pub user: UserForm<'a>,
 }
 
 /// An object without members.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(as = CloudflareEmpty)]
 pub struct Empty {}
 
-/// The user of a [`MemberForm`].
-#[derive(Debug, Clone, Serialize)]
+/// The user of a membership.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = CloudflareUser)]
 pub struct UserForm<'a> {
     /// The e-mail address.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub email: Option<&'a str>,
     /// The user's id.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub id: Option<&'a str>,
     /// The name; empty until an invited user has accepted.
     pub name: &'a str,
     /// Whether the user signs in with a second factor.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = bool, required = false)]
     pub two_factor_authentication_enabled: Option<bool>,
 }
 

@@ -4,6 +4,7 @@
 //! Lists page by a token. A reader accepts every place; a writer chooses one.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::json;
 
@@ -23,8 +24,9 @@ pub enum CursorForm {
 }
 
 /// How well the resource of a history is known: `result_info.history_status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = CloudflareHistoryStatus)]
 pub enum HistoryStatus {
     /// By its URI.
     Exact,
@@ -35,15 +37,20 @@ pub enum HistoryStatus {
 }
 
 /// `result_info` of a page of an audit log, as it is written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = CloudflareLogInfo)]
 pub struct LogInfo {
+    #[schema(value_type = String)]
     count: Count,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     cursor: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Cursors, required = false)]
     cursors: Option<Cursors>,
     /// On pages of a history only.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = HistoryStatus, required = false)]
     pub history_status: Option<HistoryStatus>,
 }
 
@@ -55,9 +62,11 @@ enum Count {
     Number(usize),
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = CloudflareCursors)]
 struct Cursors {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     after: Option<String>,
 }
 
@@ -87,13 +96,16 @@ impl LogInfo {
 }
 
 /// `result_info` of a page of a list, as it is written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = CloudflareListInfo)]
 pub struct ListInfo {
     /// Left out on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub next_page_token: Option<String>,
     /// How many items there are on all pages.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = usize, required = false)]
     pub total_size: Option<usize>,
 }
 

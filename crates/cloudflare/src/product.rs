@@ -4,6 +4,7 @@
 //! public material; a product that is not in it belongs to no category here.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The categories: `value`, as the filter `product_category` has it, and `label`, for people.
 pub const CATEGORIES: &[(&str, &str)] = &[
@@ -61,7 +62,8 @@ pub const PRODUCTS: &[(&str, &str, &str)] = &[
 ];
 
 /// A category as the API writes it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = CloudflareCategory)]
 pub struct CategoryForm {
     /// For people.
     pub label: &'static str,
@@ -72,7 +74,8 @@ pub struct CategoryForm {
 }
 
 /// A product as the API writes it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = CloudflareProduct)]
 pub struct ProductForm {
     /// For people.
     pub label: &'static str,

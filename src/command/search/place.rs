@@ -14,9 +14,9 @@ use super::lines::Lines;
 use super::tail;
 use crate::command::reach::{Answerer, Server, TargetArgs, get, open};
 use crate::coverage::{self, Verdict};
-use crate::engine::{Scope, View};
+use crate::engine::{Rank, Scope, View};
 use crate::position::Seq;
-use crate::search::{self, Export, Facets, LabelledValue, MAX_SIZE, Tally};
+use crate::search::{self, Export, Facet, Facets, LabelledValue, MAX_SIZE, Tally};
 use crate::store::Store;
 use crate::terminal::harmless;
 
@@ -213,8 +213,8 @@ impl SearchTarget {
                 parameters.extend(fields.iter().map(|field| ("field", field.clone())));
                 let answer: Value = read(&get(server, "/v1/facets", &borrowed(&parameters))?)?;
                 let values = fields.iter().map(|field| {
-                    let values = Vec::deserialize(&answer["facets"][field])?;
-                    Ok((field.clone(), values))
+                    let facet = Facet::deserialize(&answer["facets"][field])?;
+                    Ok((field.clone(), facet.values))
                 });
                 let verdict = Verdict::deserialize(&answer["coverage"]);
                 let verdict = verdict.context("the server's answer cannot be read")?;
@@ -225,6 +225,8 @@ impl SearchTarget {
                 let facets = Facets {
                     fields: fields.to_vec(),
                     size,
+                    rank: Rank::Frequent,
+                    exclude_own: false,
                     parameter: "facets",
                 };
                 let wanted = Tally {
@@ -235,8 +237,10 @@ impl SearchTarget {
                 let (store, view) = (&look.store, &look.view);
                 let caller = view.caller(Scope::everything(), None);
                 let tallied = search::tally(store, view, &caller, &question, view.seq(), &wanted);
-                let values = tallied.map_err(told)?.facets;
-                Ok((values.map_or(Vec::new(), |all| all.0), look.verdict))
+                let facets = tallied.map_err(told)?.facets;
+                let facets = facets.map_or(Vec::new(), |all| all.0).into_iter();
+                let values = facets.map(|(field, facet)| (field, facet.values));
+                Ok((values.collect(), look.verdict))
             }
         }
     }

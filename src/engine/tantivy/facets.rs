@@ -3,7 +3,7 @@
 //! The dictionaries of all segments are read side by side, in order, and each value is counted in each segment the cheapest
 //! way there is: without a filter its dictionary's own count; by the column, for the fields that have one; or its postings,
 //! held against the events found. So every field and every path of an entry can be asked for, and memory stays at the values
-//! that are given back. A value that too few documents have to be among those is not looked at.
+//! that are given back. A value that too few documents have to be among those is not looked at, unless all of them are wanted.
 //!
 //! Where a field has far more values than there are events, reading the events themselves is cheaper.
 //!
@@ -17,7 +17,6 @@ use tantivy::postings::{BlockSegmentPostings, TermInfo};
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, TantivyError};
 
-use super::best::Best;
 use super::matches::{IndexMatches, MatchedDocs};
 use super::merged::Merged;
 use super::schema::column_of;
@@ -25,8 +24,8 @@ use super::snapshot::Snapshot;
 use super::spelling::Spellings;
 use crate::engine::budget::Steps;
 use crate::engine::error::EngineError;
-use crate::engine::hit::ValueCount;
-use crate::field::{Kind, folded};
+use crate::engine::ranking::{RankedValues, Ranking, ValuesOf};
+use crate::field::Kind;
 
 /// Where a value's documents are this many times more than the events found, each of these is looked up among them.
 const LOOKUP_RATIO: usize = 16;
@@ -42,27 +41,25 @@ enum Counter {
 }
 
 impl IndexMatches {
-    /// The `size` values of a field or path that most of the events have, of those that begin with `prefix`: most first,
-    /// equals by value. `None` when there are more than `most_terms` values to look at.
+    /// The values of a field or path, each with how many of the events have it. `None` when there are more than `most_terms`
+    /// values to look at.
     ///
     /// # Errors
     /// [`EngineError::Failed`] when a file cannot be read.
-    pub fn values(
+    pub fn ranked(
         &self,
-        name: &str,
-        prefix: &str,
-        size: usize,
+        wanted: &ValuesOf<'_>,
         most_terms: Option<u64>,
-    ) -> Result<Option<Vec<ValueCount>>, EngineError> {
+    ) -> Result<Option<RankedValues>, EngineError> {
+        let name = wanted.name;
         if self.snapshot.scope.hides(name) {
-            return Ok(Some(Vec::new()));
+            return Ok(Some(RankedValues::default()));
         }
         let (kind, field, before_value) = self.snapshot.shape.place_of(name);
         let dictionaries = self.snapshot.dictionaries(field)?;
         let counters = self.counters(name, &dictionaries)?;
-        let prefix = folded(prefix);
-        let begin = format!("{before_value}{prefix}");
-        let mut best = Best::new(size);
+        let begin = format!("{before_value}{}", wanted.prefix());
+        let mut ranking = Ranking::new(wanted);
         let steps = self.snapshot.budget.steps();
         let spellings = match kind {
             Kind::Any => Spellings::read(&dictionaries, &before_value, most_terms, &steps)?,
@@ -80,23 +77,35 @@ impl IndexMatches {
             }
             let value = String::from_utf8_lossy(&terms.key()[before_value.len()..]);
             let at_most = terms.segments().map(|term| u64::from(term.info.doc_freq));
-            if spellings.take(&value, &terms) || !best.has_room_for(at_most.sum(), &value) {
+            if spellings.take(&value, &terms) || !ranking.must_count(&value, at_most.sum()) {
                 continue;
             }
-            let mut count = 0;
-            for term in terms.segments() {
-                let i = term.segment;
-                count += match &counters[i] {
-                    Counter::Whole => term.info.doc_freq.into(),
-                    Counter::Column(counts) => counts[term.number as usize].into(),
-                    Counter::Postings => self.count_of(i, &dictionaries[i], term.info, &steps)?,
-                };
-            }
-            best.take(&value, count);
+            let count = self.count_present(&terms, &counters, &dictionaries, &steps)?;
+            ranking.take(&value, count);
         }
-        self.count_numbers(&spellings, &prefix, &dictionaries, &mut best, &steps)?;
+        self.count_numbers(&spellings, &dictionaries, &mut ranking, &steps)?;
         self.snapshot.budget.check()?;
-        Ok(Some(best.into_values()))
+        Ok(Some(ranking.into_values()))
+    }
+
+    /// How many of the events have the present one of some terms.
+    fn count_present(
+        &self,
+        terms: &Merged<'_>,
+        counters: &[Counter],
+        dictionaries: &[Arc<InvertedIndexReader>],
+        steps: &Steps,
+    ) -> Result<u64, EngineError> {
+        let mut count = 0;
+        for term in terms.segments() {
+            let i = term.segment;
+            count += match &counters[i] {
+                Counter::Whole => term.info.doc_freq.into(),
+                Counter::Column(counts) => counts[term.number as usize].into(),
+                Counter::Postings => self.count_of(i, &dictionaries[i], term.info, steps)?,
+            };
+        }
+        Ok(count)
     }
 
     /// How each segment's values of a field are counted.

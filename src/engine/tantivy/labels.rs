@@ -14,7 +14,7 @@ use crate::query::automaton::AutomataRoom;
 use crate::query::value_test::ValueTest;
 
 impl IndexMatches {
-    /// The place in the log of one of the events that may spell a value, as [`IndexMatches::values`] gives it, in another way than it
+    /// The place in the log of one of the events that may spell a value, as [`IndexMatches::ranked`] gives it, in another way than it
     /// is compared; `None` where none does.
     ///
     /// # Errors

@@ -146,7 +146,12 @@ impl MatchedDocs {
     }
 
     /// Takes the next document; changes over to a bit for each of the segment's `len` when that is smaller.
-    fn push(&mut self, doc: DocId, len: DocId, budget: &Budget) -> Result<(), EngineError> {
+    pub(super) fn push(
+        &mut self,
+        doc: DocId,
+        len: DocId,
+        budget: &Budget,
+    ) -> Result<(), EngineError> {
         match self {
             Self::Few(few) if few.len() >= len as usize / 32 => {
                 let mut bits = Bits::new(len, budget.memory())?;
@@ -161,7 +166,7 @@ impl MatchedDocs {
         Ok(())
     }
 
-    fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         match self {
             Self::Stretch(docs) => docs.len() as u64,
             Self::Few(few) => few.len() as u64,

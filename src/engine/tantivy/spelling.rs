@@ -11,12 +11,12 @@ use tantivy::postings::{SegmentPostings, TermInfo};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocSet as _, InvertedIndexReader, TERMINATED, TantivyError};
 
-use super::best::Best;
 use super::bits::Bits;
 use super::matches::IndexMatches;
 use super::merged::Merged;
 use crate::engine::budget::Steps;
 use crate::engine::error::EngineError;
+use crate::engine::ranking::Ranking;
 use crate::query::words::one_spelling;
 
 /// The most bytes that is kept of the spellings of one path, beside the one of each number that it is counted under.
@@ -91,13 +91,12 @@ impl Spellings {
 }
 
 impl IndexMatches {
-    /// Counts the numbers that are spelled in several ways and begin with `prefix`.
+    /// Counts the numbers that are spelled in several ways.
     pub(super) fn count_numbers(
         &self,
         spellings: &Spellings,
-        prefix: &str,
         dictionaries: &[Arc<InvertedIndexReader>],
-        best: &mut Best,
+        ranking: &mut Ranking<'_>,
         steps: &Steps,
     ) -> Result<(), EngineError> {
         for (number, terms) in &spellings.0 {
@@ -105,7 +104,7 @@ impl IndexMatches {
                 break;
             }
             let at_most = terms.iter().map(|(_, info)| u64::from(info.doc_freq));
-            if !number.starts_with(prefix) || !best.has_room_for(at_most.sum(), number) {
+            if !ranking.must_count(number, at_most.sum()) {
                 continue;
             }
             let mut count = 0;
@@ -121,7 +120,7 @@ impl IndexMatches {
                     infos => self.count_side_by_side(i, dictionary, infos, steps)?,
                 };
             }
-            best.take(number, count);
+            ranking.take(number, count);
         }
         Ok(())
     }

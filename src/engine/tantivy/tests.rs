@@ -12,6 +12,7 @@ use crate::clock::from_micros;
 use crate::engine::budget::{Budget, MemoryBudget};
 use crate::engine::error::EngineError;
 use crate::engine::hit::{Order, Range};
+use crate::engine::ranking::ValuesOf;
 use crate::event::Reading;
 use crate::position::Source;
 use crate::query::automaton::Automaton;
@@ -464,8 +465,9 @@ fn deleted_documents_are_in_no_answer_and_a_commit_counts_the_others() {
             }
             let arrivals = snapshot.arrivals(&query, range, Seq::ZERO, 10).unwrap();
             assert_eq!(arrivals, [1, 2, 4, 5, 6].map(Seq));
-            let values = matches.values("action.type", "", 10, None).unwrap();
-            let values = values.unwrap().into_iter().map(|found| found.value);
+            let values = matches.ranked(&ValuesOf::new("action.type", 10), None);
+            let values = values.unwrap().unwrap().values;
+            let values = values.into_iter().map(|found| found.value);
             let mut values: Vec<String> = values.collect();
             values.sort_unstable();
             assert_eq!(values, ["t1", "t2", "t4", "t5", "t6"]);

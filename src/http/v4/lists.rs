@@ -10,7 +10,8 @@ use orgtrail_cloudflare::listing::{self, ListPage, number_key};
 use orgtrail_cloudflare::member::MemberForm;
 use orgtrail_cloudflare::parameters::{Parameters, all, last};
 use orgtrail_cloudflare::request::{DIRECTION, Direction};
-use serde_json::json;
+use orgtrail_cloudflare::token::TokenForm;
+use serde::Serialize;
 
 use super::envelope::{answer, bad, parameters_of};
 use super::known_source;
@@ -102,7 +103,10 @@ pub(super) async fn verify_token(
     Extension(principal): Extension<Principal>,
 ) -> Result<Response, Problem> {
     let id = principal.token().map(|token| &*token.id);
-    let result = json!({ "id": id.unwrap_or(principal.name()), "status": "active" });
+    let result = TokenForm {
+        id: id.unwrap_or(principal.name()).to_owned(),
+        status: "active",
+    };
     let message = "This API Token is valid and active";
     let envelope = Envelope {
         messages: Some(vec![ApiError::coded(error::AUTHENTICATION, message)]),
@@ -165,7 +169,7 @@ fn account_form(row: &SourceRow) -> AccountForm<'_> {
     }
 }
 
-fn page<T: serde::Serialize>(page: &ListPage<T>) -> Result<Response, Problem> {
+fn page<T: Serialize>(page: &ListPage<T>) -> Result<Response, Problem> {
     let envelope = Envelope::of_list(&page.items, page.info.clone());
     answer(page.items.len(), &envelope)
 }

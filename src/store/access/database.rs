@@ -22,8 +22,11 @@ const APPLICATION_ID: i64 = 0x4f72_6741;
 /// The schema of a new file.
 const SCHEMA: &str = include_str!("schema.sql");
 
+/// What version 2 added.
+const SEARCHES: &str = include_str!("searches.sql");
+
 /// The version of the file that this program reads and writes.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// How long a statement waits for another process's lock. Requests wait for each other's records, so it is short.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
@@ -120,6 +123,11 @@ fn create(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
         transaction.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
     match (application, found) {
         (APPLICATION_ID, VERSION) => return Ok(()),
+        (APPLICATION_ID, 1) => {
+            transaction.execute_batch(SEARCHES)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+            return Ok(transaction.commit()?);
+        }
         (APPLICATION_ID, _) => {
             return Err(StoreError::Newer {
                 path: path.to_owned(),
@@ -131,6 +139,7 @@ fn create(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
         _ => return Err(StoreError::Foreign(path.to_owned())),
     }
     transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(SEARCHES)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     Ok(transaction.commit()?)
@@ -165,6 +174,21 @@ mod tests {
         drop(db);
         let refused = AccessStore::open(dir.path()).err().unwrap();
         assert!(refused.to_string().contains("newer"), "{refused}");
+    }
+
+    #[test]
+    fn an_older_file_is_upgraded() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Connection::open(dir.path().join(ACCESS_FILE_NAME)).unwrap();
+        db.execute_batch(SCHEMA).unwrap();
+        db.pragma_update(None, "application_id", APPLICATION_ID)
+            .unwrap();
+        db.pragma_update(None, "user_version", 1).unwrap();
+        drop(db);
+        for _ in 0..2 {
+            let store = AccessStore::open(dir.path()).unwrap();
+            assert_eq!(store.search("x").unwrap(), None);
+        }
     }
 
     #[cfg(unix)]

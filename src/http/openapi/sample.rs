@@ -1,0 +1,41 @@
+//! A request that the document shows, as a line for the shell.
+
+/// A request that a test sends, and whose answer it records.
+#[derive(Clone)]
+pub(super) struct Sample {
+    pub(super) title: &'static str,
+    pub(super) path: &'static str,
+    pub(super) parameters: &'static [(&'static str, &'static str)],
+}
+
+impl Sample {
+    /// The request as a line for the shell. `$ORGTRAIL` is the address of the service, and `$TOKEN` a token.
+    pub(super) fn curl(&self, method: &str, has_token: bool) -> String {
+        let mut line = match (method, self.parameters) {
+            ("get", []) => "curl -s".to_owned(),
+            ("get", _) => "curl -sG".to_owned(),
+            (method, _) => format!("curl -s -X {}", method.to_uppercase()),
+        };
+        line += &format!(" \"$ORGTRAIL{}\"", self.path);
+        if has_token {
+            line += " -H \"Authorization: Bearer $TOKEN\"";
+        }
+        if method == "post" {
+            line += " -H 'Content-Type: application/json' -d \"{\\\"token\\\": \\\"$TOKEN\\\"}\"";
+        }
+        for (name, value) in self.parameters {
+            let flag = if value.bytes().all(is_plain) {
+                "-d"
+            } else {
+                "--data-urlencode"
+            };
+            line += &format!(" {flag} '{name}={value}'");
+        }
+        line
+    }
+}
+
+/// Whether a byte means itself in a URL.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte)
+}

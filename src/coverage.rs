@@ -82,9 +82,10 @@ pub enum Proof {
 impl Proof {
     /// That of a piece, of a source with these sweeps.
     fn of(piece: &Sealed, sweeps: &[TimeDelta]) -> Self {
-        match piece.is_complete(sweeps) {
-            true => Self::Complete,
-            false => Self::Settling,
+        if piece.is_complete(sweeps) {
+            Self::Complete
+        } else {
+            Self::Settling
         }
     }
 }

@@ -198,9 +198,10 @@ impl Board {
     /// Whether what a credential follows is saved in the log. Until then nothing of it is read.
     pub fn set_saved(&self, credential: &str, is_saved: bool) {
         let mut board = self.lock();
-        match is_saved {
-            true => drop(board.unsaved.remove(credential)),
-            false => drop(board.unsaved.insert(credential.to_owned())),
+        if is_saved {
+            board.unsaved.remove(credential);
+        } else {
+            board.unsaved.insert(credential.to_owned());
         }
     }
 

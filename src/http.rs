@@ -18,11 +18,16 @@ mod coverage_cursor;
 mod etag;
 mod events;
 mod export;
+mod exports;
 mod failures;
 mod fair;
 mod form;
 mod guard;
+mod held_answer;
 mod limit;
+mod limits;
+mod list_params;
+mod log_facts;
 mod metrics;
 mod openapi;
 mod panics;
@@ -42,11 +47,14 @@ mod scoped;
 mod searches;
 mod session;
 mod shown;
+mod state;
 mod status;
 mod strangers;
 mod stream;
 mod tally;
+mod tally_params;
 mod trouble;
+mod turn;
 mod v4;
 
 use std::sync::{Arc, LazyLock};
@@ -58,150 +66,28 @@ use axum::handler::Handler as _;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{delete, get, post};
 use orgtrail_cloudflare::request::BASE_PATH;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
 use crate::access::Permission;
-use crate::clock::{Cancel, Clock, Deadline};
-use crate::engine::Engine;
-use crate::follow::board::FollowerBoard;
-use crate::health::Board;
-use crate::metrics::Metrics;
 use crate::search::Pivot;
-use crate::store::Store;
-use crate::tls::Tls;
 
 pub use self::access::{Access, AccessSettings};
-pub use self::admission::Limits;
-use self::admission::{
-    Exports, MAX_LONG_QUESTIONS, MAX_PIECES, MAX_QUESTIONS, MAX_TAIL_PATTERNS_KIB, MAX_WAITING,
-    SPARE_CONNECTIONS,
-};
 use self::connection::{Answering, Client, ConnectionTimeouts};
-use self::fair::FairPermits;
+use self::form::by_get_or_post;
 use self::guard::{Needs, Required};
-use self::metrics::Scrapes;
+pub use self::limits::Limits;
 use self::openapi::Description;
-use self::panics::Panics;
 use self::problem::Problem;
-use self::readiness::Readiness;
-use self::response_memory::ResponseMemory;
+pub use self::state::AppState;
 
 /// How long a stop waits for answers under way.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// What the handlers need. A clone costs a few reference counts.
-#[derive(Clone)]
-pub struct AppState {
-    store: Store,
-    engine: Engine,
-    board: Board,
-    followers: FollowerBoard,
-    metrics: Metrics,
-    scrapes: Scrapes,
-    readiness: Readiness,
-    clock: Clock,
-    access: Access,
-    limits: Limits,
-    questions: FairPermits,
-    long_questions: Arc<Semaphore>,
-    /// The questions that wait for their turn or have one.
-    waiting: Arc<Semaphore>,
-    export_pieces: FairPermits,
-    tail_pieces: FairPermits,
-    exports: Exports,
-    tails: Arc<Semaphore>,
-    /// The memory for the patterns of all tails, in KiB.
-    tail_patterns: Arc<Semaphore>,
-    response_memory: ResponseMemory,
-    panics: Panics,
-    /// The certificate; without one, HTTP is spoken in clear.
-    tls: Option<Tls>,
-    /// Cancelled when the service stops: exports and tails then end.
-    stopping: CancellationToken,
-    /// Cancels the work for one request when its client is gone.
-    cancel: Cancel,
-}
-
-impl AppState {
-    /// What is asked is answered from `store` and `engine`; how the sources are doing, from `board`.
-    #[must_use]
-    pub fn new(store: Store, engine: Engine, board: Board, clock: Clock, access: Access) -> Self {
-        let at_once = |n| Arc::new(Semaphore::new(n));
-        Self {
-            store,
-            engine,
-            board,
-            followers: FollowerBoard::default(),
-            metrics: Metrics::default(),
-            scrapes: Scrapes::default(),
-            readiness: Readiness::default(),
-            clock,
-            access,
-            limits: Limits::default(),
-            questions: FairPermits::new(MAX_QUESTIONS),
-            long_questions: at_once(MAX_LONG_QUESTIONS),
-            waiting: at_once(MAX_WAITING),
-            export_pieces: FairPermits::new(MAX_PIECES),
-            tail_pieces: FairPermits::new(MAX_PIECES),
-            exports: Exports::default(),
-            tails: at_once(Limits::default().tails),
-            tail_patterns: at_once(MAX_TAIL_PATTERNS_KIB),
-            response_memory: ResponseMemory::default(),
-            panics: Panics::default(),
-            tls: None,
-            stopping: CancellationToken::new(),
-            cancel: Cancel::default(),
-        }
-    }
-
-    /// With the board on which the followers of the log report.
-    #[must_use]
-    pub fn with_followers(self, followers: FollowerBoard) -> Self {
-        Self { followers, ..self }
-    }
-
-    /// With TLS by this certificate.
-    #[must_use]
-    pub fn with_tls(self, tls: Option<Tls>) -> Self {
-        Self { tls, ..self }
-    }
-
-    /// With the metrics that `/metrics` reports, to which the routes add theirs.
-    #[must_use]
-    pub fn with_metrics(self, metrics: Metrics) -> Self {
-        Self { metrics, ..self }
-    }
-
-    /// With other limits than the usual ones.
-    #[must_use]
-    pub fn with_limits(self, limits: Limits) -> Self {
-        // Some connections are left for those who ask something else.
-        let spare = limits.connections.saturating_sub(SPARE_CONNECTIONS).max(1);
-        let limits = Limits {
-            tails: limits.tails.min(spare),
-            ..limits
-        };
-        Self {
-            limits,
-            waiting: Arc::new(Semaphore::new(MAX_WAITING.min(spare))),
-            tails: Arc::new(Semaphore::new(limits.tails)),
-            response_memory: ResponseMemory::new(limits.unread, limits.slow, limits.room_within),
-            ..self
-        }
-    }
-
-    /// When what is begun now is cut off.
-    fn deadline(&self) -> Deadline {
-        Deadline::after(&self.clock, self.limits.looking).or(self.cancel.clone())
-    }
-}
 
 /// All routes.
 fn router(state: AppState) -> Router {
@@ -267,22 +153,13 @@ fn router(state: AppState) -> Router {
         .layer(CatchPanicLayer::custom(move |_| panics.answer()))
         .layer(middleware::from_fn_with_state(
             state.clone(),
-            response_memory::hold_answer,
+            held_answer::hold_answer,
         ))
         .layer(middleware::from_fn(v4::wrap_errors))
         // Outside the memory of unread answers: what is held is read only as fast as its client reads.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(middleware::from_fn(finish))
         .with_state(state)
-}
-
-/// A question that can be asked with either method.
-fn by_get_or_post<H, T>(handler: H) -> MethodRouter<AppState>
-where
-    H: axum::handler::Handler<T, AppState>,
-    T: 'static,
-{
-    get(handler.clone()).post(handler)
 }
 
 /// The description of all routes, made once.

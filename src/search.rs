@@ -153,7 +153,7 @@ pub fn page(
     limit: usize,
 ) -> Result<Answer, SearchError> {
     let place = cursor
-        .map(|cursor| Place::read(cursor, question, &caller.scope, store.log_id()))
+        .map(|cursor| EventCursor::read(cursor, question, &caller.scope, store.log_id()))
         .transpose()?;
     // What others may see is in no cursor and no error.
     let searchable = newest(store, view, caller, view.seq())?;
@@ -184,7 +184,7 @@ pub fn page(
     let (events, taken) = visible::events(store, &caller.scope, &places, MAX_PAGE_BYTES)?;
     let next_cursor = match hits.get(taken.wrapping_sub(1)) {
         Some(after) if taken < hits.len() => Some(
-            Place {
+            EventCursor {
                 asked_at_us: asked_at.timestamp_micros(),
                 upto,
                 after: *after,
@@ -268,8 +268,8 @@ pub fn count(
 /// cursor of ours, which [`page`] complains of.
 #[must_use]
 pub fn asked_at(cursor: &str) -> Option<DateTime<Utc>> {
-    let bytes = Place::bytes(cursor).ok()?;
-    Some(from_micros(Place::number(&bytes, 25).cast_signed()))
+    let bytes = EventCursor::bytes(cursor).ok()?;
+    Some(from_micros(EventCursor::number(&bytes, 25).cast_signed()))
 }
 
 /// A path that no entry has is a mistake, not an empty answer.
@@ -318,9 +318,10 @@ fn known_field(
     name: &str,
     parameter: &'static str,
 ) -> Result<(), SearchError> {
-    match is_known_field(name, view, caller)? {
-        true => Ok(()),
-        false => Err(unknown_field(view, caller, name, parameter, None)),
+    if is_known_field(name, view, caller)? {
+        Ok(())
+    } else {
+        Err(unknown_field(view, caller, name, parameter, None))
     }
 }
 
@@ -370,18 +371,9 @@ fn resolved(store: &Store, scope: &Scope, question: &Question) -> Result<Questio
     })
 }
 
-/// The events in which a field or path has that value.
-fn equals(path: &str, value: &str) -> Query {
-    Query::Equals {
-        path: path.to_owned(),
-        value: value.to_owned(),
-        at: 0,
-    }
-}
-
 /// Where a page goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct EventCursor {
     /// For which moment the question was read.
     asked_at_us: i64,
     /// The newest event of the first page's snapshot: what came later is not shown.
@@ -395,7 +387,7 @@ const CURSOR_VERSION: u8 = 2;
 
 const CURSOR_LEN: usize = 1 + 16 + 8 + 4 * 8;
 
-impl Place {
+impl EventCursor {
     fn write(self, question: &Question, scope: &Scope, log_id: Uuid) -> String {
         let mut bytes = Vec::with_capacity(CURSOR_LEN);
         bytes.push(CURSOR_VERSION);
@@ -490,7 +482,7 @@ mod tests {
         }
     }
 
-    fn told(result: Result<Place, SearchError>) -> String {
+    fn told(result: Result<EventCursor, SearchError>) -> String {
         result
             .err()
             .map(|error| error.to_string())
@@ -499,7 +491,7 @@ mod tests {
 
     #[test]
     fn a_cursor_is_bound_to_its_question_and_its_log() {
-        let place = Place {
+        let place = EventCursor {
             asked_at_us: 7,
             upto: Seq(9),
             after: Hit {
@@ -509,12 +501,12 @@ mod tests {
         };
         let cursor = place.write(&question("a"), &Scope::everything(), Uuid::nil());
         assert_eq!(
-            Place::read(&cursor, &question("a"), &Scope::everything(), Uuid::nil()).unwrap(),
+            EventCursor::read(&cursor, &question("a"), &Scope::everything(), Uuid::nil()).unwrap(),
             place
         );
         assert_eq!(asked_at(&cursor), Some(from_micros(7)));
         assert!(
-            told(Place::read(
+            told(EventCursor::read(
                 &cursor,
                 &question("b"),
                 &Scope::everything(),
@@ -523,7 +515,7 @@ mod tests {
             .contains("another question")
         );
         assert!(
-            told(Place::read(
+            told(EventCursor::read(
                 &cursor,
                 &question("a"),
                 &Scope::everything(),
@@ -536,7 +528,7 @@ mod tests {
             ..question("a")
         };
         assert!(
-            told(Place::read(
+            told(EventCursor::read(
                 &cursor,
                 &ascending,
                 &Scope::everything(),
@@ -594,7 +586,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_a_cursor_or_an_error(text in "[A-Za-z0-9_-]{0,80}") {
-            prop_assert!(Place::read(&text, &question("a"), &Scope::everything(), Uuid::nil()).is_err());
+            prop_assert!(EventCursor::read(&text, &question("a"), &Scope::everything(), Uuid::nil()).is_err());
         }
     }
 }

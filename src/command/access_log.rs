@@ -53,9 +53,10 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
         before: recorded.id(),
         wanted,
     };
-    let shown = match args.json {
-        true => print_json(&newest)?,
-        false => print(&newest)?,
+    let shown = if args.json {
+        print_json(&newest)?
+    } else {
+        print(&newest)?
     };
     recorded.end(shown)
 }

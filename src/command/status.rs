@@ -70,7 +70,7 @@ struct SourcesAnswer {
 }
 
 #[derive(Deserialize)]
-struct CoverageAnswer {
+struct CoveragePage {
     sources: Vec<SourceCoverage>,
     next_cursor: Option<String>,
 }
@@ -88,12 +88,13 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     }
     let (sources, coverage) = match args.reach.answerer(config)? {
         Answerer::Server(server) => {
+            let asked = ask(&server)?;
             // A service that is not ready does not say it.
             let ready = get(&server, "/readyz", &[]).unwrap_or_default();
             for line in certificate::lines(&ready) {
                 note(line)?;
             }
-            ask(&server)?
+            asked
         }
         Answerer::Dir(dir) => look_recorded(&dir)?,
     };
@@ -138,7 +139,7 @@ fn ask(server: &Server) -> Result<(Vec<SourceStatus>, Vec<SourceCoverage>)> {
     loop {
         let parameters = cursor.as_deref().map(|cursor| ("cursor", cursor));
         let page = get(server, "/v1/coverage", parameters.as_slice())?;
-        let page: CoverageAnswer = serde_json::from_str(&page).context(unreadable)?;
+        let page: CoveragePage = serde_json::from_str(&page).context(unreadable)?;
         for claim in page.sources {
             match claims.last_mut().filter(|last| last.source == claim.source) {
                 // It goes on from the page before.

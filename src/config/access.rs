@@ -122,23 +122,25 @@ fn domain(value: &Value<'_>) -> Read<String> {
     let text = value.text("a domain in quotes, such as `\"example.cloudflareaccess.com\"`")?;
     let url = Url::parse(&format!("https://{text}/")).ok();
     let is_domain = url.is_some_and(|url| url.domain() == Some(text) && url.port().is_none());
-    match is_domain && text.contains('.') {
-        true => Ok(text.to_owned()),
-        false => value.refuse(format!(
+    if is_domain && text.contains('.') {
+        Ok(text.to_owned())
+    } else {
+        value.refuse(format!(
             "{} is not a domain: write it alone and in small letters, such as `example.cloudflareaccess.com`",
             quoted(text)
-        )),
+        ))
     }
 }
 
 fn audience(value: &Value<'_>) -> Read<String> {
     let text = value.text("the application's audience tag, in quotes")?;
-    match is_name(text) && !text.contains(char::is_whitespace) {
-        true => Ok(text.to_owned()),
-        false => value.refuse(format!(
+    if is_name(text) && !text.contains(char::is_whitespace) {
+        Ok(text.to_owned())
+    } else {
+        value.refuse(format!(
             "{} is not an audience tag: write the \"Application Audience (AUD) Tag\" that the application has",
             quoted(text)
-        )),
+        ))
     }
 }
 
@@ -181,31 +183,34 @@ fn email(value: &Value<'_>) -> Read<String> {
         && !text.contains(char::is_whitespace)
         && !text.starts_with('@')
         && !text.ends_with('@');
-    match is_pattern && is_name(text) {
-        true => Ok(text.to_ascii_lowercase()),
-        false => value.refuse(format!(
+    if is_pattern && is_name(text) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        value.refuse(format!(
             "{} is not an email address: write one such as `alice@example.com`, `*@example.com`, or `*@*` for all",
             quoted(text)
-        )),
+        ))
     }
 }
 
 fn group(value: &Value<'_>) -> Read<String> {
     let text = value.text("a group in quotes")?;
-    match is_name(text) {
-        true => Ok(text.to_owned()),
-        false => value.refuse(format!("{} is not the name of a group", quoted(text))),
+    if is_name(text) {
+        Ok(text.to_owned())
+    } else {
+        value.refuse(format!("{} is not the name of a group", quoted(text)))
     }
 }
 
 fn common_name(value: &Value<'_>) -> Read<String> {
     let text = value.text("the client id of a service token, in quotes")?;
-    match is_name(text) && !text.contains(char::is_whitespace) {
-        true => Ok(text.to_ascii_lowercase()),
-        false => value.refuse(format!(
+    if is_name(text) && !text.contains(char::is_whitespace) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        value.refuse(format!(
             "{} is not the client id of a service token: it looks like `0123abcd.access`",
             quoted(text)
-        )),
+        ))
     }
 }
 

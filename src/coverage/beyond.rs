@@ -16,9 +16,10 @@ impl Known<'_> {
         let is_reported = self
             .health
             .is_some_and(|health| health.state == State::Clock);
-        let behind = match is_reported {
-            true => TimeDelta::zero(),
-            false => CLOCKS_DIFFER,
+        let behind = if is_reported {
+            TimeDelta::zero()
+        } else {
+            CLOCKS_DIFFER
         };
         (read_to - self.now > behind).then_some(read_to)
     }

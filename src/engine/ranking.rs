@@ -188,9 +188,10 @@ impl<'a> Ranking<'a> {
             count: self.score(score),
         });
         let values = values.collect();
-        let (distinct, total) = match self.wanted.totals {
-            true => (self.distinct, self.total),
-            false => (0, 0),
+        let (distinct, total) = if self.wanted.totals {
+            (self.distinct, self.total)
+        } else {
+            (0, 0)
         };
         RankedValues {
             values,

@@ -212,9 +212,10 @@ impl Access {
             return Ok(Principal::system(headers));
         };
         let is_known = self.strangers.knows(&hash);
-        let _permit = match is_known {
-            true => None,
-            false => Some(self.strangers.lookup(client.address).await),
+        let _permit = if is_known {
+            None
+        } else {
+            Some(self.strangers.lookup(client.address).await)
         };
         let now = clock.now();
         let look_up = move |store: &AccessStore| credential.principal(store, now);

@@ -4,11 +4,11 @@ use axum::extract::{RawQuery, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::AppState;
 use super::counted::{Counted, counted};
 use super::openapi::{ParameterKind, Route, query as described_query};
 use super::params::{Given, bad, number};
 use super::problem::Problem;
+use super::state::AppState;
 use crate::position::rfc3339;
 use crate::store::AccessEntry;
 

@@ -92,9 +92,10 @@ impl AccessWriter {
         while !end.is_cancelled() {
             let is_stuck = self.write_all().await.is_err();
             let retry = async {
-                match is_stuck {
-                    true => tokio::time::sleep(RETRY_AFTER).await,
-                    false => std::future::pending().await,
+                if is_stuck {
+                    tokio::time::sleep(RETRY_AFTER).await
+                } else {
+                    std::future::pending().await
                 }
             };
             tokio::select! {

@@ -1,147 +1,21 @@
-//! Whose turn it is: how many questions, exports and tails there may be, and how many of each are worked on at once.
+//! When questions, and the pieces of exports and of streams, are worked on: each among their like, in turns.
 //!
-//! Questions take turns, and so do the pieces of exports and of tails, each among their like. A panic in such work ends
-//! that piece of work alone.
+//! A panic in such work ends that piece of work alone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use chrono::TimeDelta;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
-use super::AppState;
-use super::connection::Client;
 use super::fair::FairPermit;
-use super::principal::Principal;
+use super::limits::{MAX_LONG_QUESTIONS, MAX_WAITING};
 use super::problem::Problem;
-use super::response_memory::{MAX_UNREAD_BYTES, ROOM_WITHIN, SLOW_AFTER};
+use super::state::AppState;
+use super::turn::{HeldPermit, KeptTurn, Turn, principal};
 use crate::clock::Cancel;
 use crate::store::time_limit;
-use crate::sync::lock;
 use crate::task;
-
-/// How many questions are worked on at once; more wait for their turn.
-pub(super) const MAX_QUESTIONS: usize = 8;
-
-/// How long a question has a turn among the others: then it makes room for the next one, and goes on as a long one.
-const QUICK: Duration = Duration::from_secs(1);
-
-/// How many long questions are worked on beside the others. An extra one keeps its permit until another question waits for
-/// one; then it is cancelled.
-pub(super) const MAX_LONG_QUESTIONS: usize = 8;
-
-/// How long a question waits for its turn, and then for its answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-
-/// How long a question may wait for its turn and still have all of its time.
-const TURN_WITHIN: Duration = Duration::from_secs(10);
-
-/// How long a question's answer may be looked for: then it is cut off, and the next one has its turn.
-const TIME_LIMIT: TimeDelta = TimeDelta::seconds(10);
-
-/// How many pieces of exports are worked on at once, and how many of tails. Neither waits for the other, nor a question for
-/// them.
-pub(super) const MAX_PIECES: usize = 2;
-
-/// The most exports at once.
-const MAX_EXPORTS: usize = 8;
-
-/// The most exports of one principal with a token: the others are left for other principals.
-const MAX_EXPORTS_OF_ONE: usize = 4;
-
-/// The most tails at once.
-const MAX_TAILS: usize = 500;
-
-/// The most questions that wait for their turn or have one.
-pub(super) const MAX_WAITING: usize = 256;
-
-/// The most connections at once.
-const MAX_CONNECTIONS: usize = 512;
-
-/// How many connections neither tails nor waiting questions take.
-pub(super) const SPARE_CONNECTIONS: usize = 12;
-
-/// When all exports are taken, how long a client may have had a piece before its export is closed for another.
-const SLOW_EXPORT: Duration = Duration::from_secs(60);
-
-/// The most memory for the patterns of all tails, in KiB. A tail for whose patterns there is none searches the index instead.
-pub(super) const MAX_TAIL_PATTERNS_KIB: usize = 64 * 1024;
-
-/// Timeout of a handshake of TLS.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// Timeout for receiving a request; also closes idle connections.
-const REQUEST_HEADER: Duration = Duration::from_secs(60);
-
-/// Timeout of a write during which the client reads nothing.
-const WRITE_STALL: Duration = Duration::from_secs(30);
-
-/// How long questions and clients have, and how many may stay.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// How long an answer may be looked for, or a piece of an export or a tail.
-    pub looking: TimeDelta,
-    /// How long a question has a turn among the others, before it is a long one.
-    pub quick: Duration,
-    /// How long a question waits for its turn, and then for its answer.
-    pub waiting: Duration,
-    /// Timeout of a handshake of TLS.
-    pub handshake: Duration,
-    /// Timeout for receiving a request, from the end of the answer before it.
-    pub request_header: Duration,
-    /// Timeout of a write during which the client reads nothing.
-    pub write_stall: Duration,
-    /// How many tails may be open.
-    pub tails: usize,
-    /// How many connections may be open; at the limit the one that is idle longest is closed.
-    pub connections: usize,
-    /// How many bytes of answers may be made and not read.
-    pub unread: usize,
-    /// How long an answer may be unread before its connection may be closed for another answer.
-    pub slow: Duration,
-    /// How long an answer waits for room among the unread ones.
-    pub room_within: Duration,
-    /// How long a client may have had a piece of an export before that may be closed for another export.
-    pub slow_export: Duration,
-    /// How many intervals and gaps a page of `/v1/coverage` has.
-    pub stretches: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            looking: TIME_LIMIT,
-            quick: QUICK,
-            waiting: ANSWER_WITHIN,
-            handshake: HANDSHAKE,
-            request_header: REQUEST_HEADER,
-            write_stall: WRITE_STALL,
-            tails: MAX_TAILS,
-            connections: MAX_CONNECTIONS,
-            unread: MAX_UNREAD_BYTES,
-            slow: SLOW_AFTER,
-            room_within: ROOM_WITHIN,
-            slow_export: SLOW_EXPORT,
-            stretches: super::coverage::MAX_STRETCHES,
-        }
-    }
-}
-
-impl Limits {
-    /// With questions that may take as long as `time`.
-    #[must_use]
-    pub fn for_questions_of(time: TimeDelta) -> Self {
-        let looking = time.to_std().unwrap_or(ANSWER_WITHIN);
-        Self {
-            looking: time,
-            // A question that uses all of its time may have waited for its turn before.
-            waiting: ANSWER_WITHIN.max(looking + TURN_WITHIN),
-            ..Self::default()
-        }
-    }
-}
 
 impl AppState {
     /// Works a question out where it may block, in its turn. The request keeps the turn until its answer has room among the
@@ -247,72 +121,6 @@ impl AppState {
     }
 }
 
-/// A turn, shared by the work and by the request that waits for it.
-#[derive(Clone)]
-struct Turn(Arc<Mutex<HeldPermit>>);
-
-/// What a turn is held by. It is returned when it is dropped.
-enum HeldPermit {
-    Fair(#[expect(dead_code, reason = "held")] FairPermit),
-    Plain(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit),
-}
-
-impl Turn {
-    fn of(permit: HeldPermit) -> Self {
-        Self(Arc::new(Mutex::new(permit)))
-    }
-
-    /// Gives the turn to the next in the row, having another instead.
-    fn give_for(&self, other: HeldPermit) {
-        let previous = std::mem::replace(&mut *lock(&self.0), other);
-        drop(previous);
-    }
-}
-
-tokio::task_local! {
-    /// The turn of the question of the request that this task answers.
-    static KEPT_TURN: Mutex<Option<Turn>>;
-
-    /// The name of the principal whose request this task answers.
-    static PRINCIPAL: Arc<str>;
-}
-
-/// Runs a request of a principal: its questions wait for their turns under this name.
-pub(super) async fn of_principal<T>(name: &str, request: impl Future<Output = T>) -> T {
-    PRINCIPAL.scope(name.into(), request).await
-}
-
-/// The name of the principal whose request this task answers; empty outside of one.
-fn principal() -> Arc<str> {
-    PRINCIPAL
-        .try_with(Arc::clone)
-        .unwrap_or_else(|_| Arc::default())
-}
-
-/// The turn of a request's question, kept after the question is worked out: until its answer is written and counted.
-pub(super) struct KeptTurn;
-
-impl KeptTurn {
-    /// Runs a request and what counts its answer. At the end the turn is given back.
-    pub(super) async fn scope<T>(request: impl Future<Output = T>) -> T {
-        KEPT_TURN.scope(Mutex::default(), request).await
-    }
-
-    /// Gives the turn back now.
-    pub(super) fn give_back() {
-        Self::replace(None);
-    }
-
-    fn keep(turn: Turn) {
-        Self::replace(Some(turn));
-    }
-
-    fn replace(turn: Option<Turn>) {
-        // Outside of a request there is nothing to keep it for.
-        let _previous = KEPT_TURN.try_with(|kept| std::mem::replace(&mut *lock(kept), turn));
-    }
-}
-
 /// Cancels work when nothing waits for it any more.
 struct WaitedFor(Cancel);
 
@@ -322,99 +130,12 @@ impl Drop for WaitedFor {
     }
 }
 
-/// The exports that are open. A clone has the same ones.
-#[derive(Clone, Default)]
-pub(super) struct Exports(Arc<Mutex<Open>>);
-
-#[derive(Default)]
-struct Open {
-    next: u64,
-    places: Vec<Place>,
-}
-
-struct Place {
-    id: u64,
-    principal: Principal,
-    client: Option<Arc<Client>>,
-    /// Since when its client has had a piece without asking for the next; `None` while one is made.
-    given: Option<Instant>,
-}
-
-impl Exports {
-    /// A place for another export of a principal, which may have only some of them. When all are taken, the one whose client has been slowest is closed for it, if that has had
-    /// its last piece for longer than `slow`.
-    pub(super) fn begin(
-        &self,
-        principal: &Principal,
-        client: Option<Arc<Client>>,
-        slow: Duration,
-    ) -> Result<ExportPlace, Problem> {
-        let mut open = self.open();
-        let own = open
-            .places
-            .iter()
-            .filter(|place| place.principal.name() == principal.name());
-        if principal.is_limited() && own.count() >= MAX_EXPORTS_OF_ONE {
-            return Err(Problem::over_own_limit("exports", MAX_EXPORTS_OF_ONE));
-        }
-        if open.places.len() >= MAX_EXPORTS {
-            let waits = |place: &Place| place.given.map_or(Duration::ZERO, |at| at.elapsed());
-            let slowest = (0..open.places.len()).max_by_key(|i| waits(&open.places[*i]));
-            match slowest {
-                Some(i) if waits(&open.places[i]) > slow => {
-                    if let Some(client) = open.places.swap_remove(i).client {
-                        client.close();
-                    }
-                }
-                _ => return Err(Problem::too_many("exports", MAX_EXPORTS)),
-            }
-        }
-        let id = open.next;
-        open.next += 1;
-        open.places.push(Place {
-            id,
-            principal: principal.clone(),
-            client,
-            given: None,
-        });
-        Ok(ExportPlace {
-            exports: self.clone(),
-            id,
-        })
-    }
-
-    fn open(&self) -> MutexGuard<'_, Open> {
-        lock(&self.0)
-    }
-}
-
-/// The place of one export, given back when it ends.
-pub(super) struct ExportPlace {
-    exports: Exports,
-    id: u64,
-}
-
-impl ExportPlace {
-    /// Notes that a piece was given to the client, or that the client asks for the next one.
-    pub(super) fn note(&self, is_given: bool) {
-        let mut open = self.exports.open();
-        if let Some(place) = open.places.iter_mut().find(|place| place.id == self.id) {
-            place.given = is_given.then(Instant::now);
-        }
-    }
-}
-
-impl Drop for ExportPlace {
-    fn drop(&mut self) {
-        self.exports
-            .open()
-            .places
-            .retain(|place| place.id != self.id);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use chrono::TimeDelta;
     use tokio::sync::oneshot;
 
     use super::*;
@@ -423,8 +144,10 @@ mod tests {
     use crate::engine::Engine;
     use crate::engine::tantivy::Index;
     use crate::health::Board;
-    use crate::http::Access;
+    use crate::http::limits::{MAX_PIECES, MAX_QUESTIONS};
+    use crate::http::{Access, Limits};
     use crate::store::Store;
+    use crate::sync::lock;
 
     fn app(dir: &std::path::Path) -> AppState {
         let store = Store::open(dir, Breaker::default()).unwrap();
@@ -535,9 +258,10 @@ mod tests {
                 };
                 let app = &app;
                 async move {
-                    match is_tail {
-                        true => app.tail(principal, piece).await,
-                        false => app.export(principal, piece).await,
+                    if is_tail {
+                        app.tail(principal, piece).await
+                    } else {
+                        app.export(principal, piece).await
                     }
                 }
             });
@@ -547,37 +271,5 @@ mod tests {
             done.into_iter().for_each(|piece| piece.unwrap());
             assert_eq!(lock(&order)[0], other);
         }
-    }
-
-    #[test]
-    fn one_principal_leaves_exports_for_the_others() {
-        let exports = Exports::default();
-        let (greedy, other) = (Principal::with_token("a"), Principal::with_token("b"));
-        let begin = |principal| exports.begin(principal, None, SLOW_EXPORT);
-        let places: Vec<_> = (0..MAX_EXPORTS_OF_ONE)
-            .map(|_| begin(&greedy).unwrap())
-            .collect();
-        assert!(begin(&greedy).is_err());
-        let _other = begin(&other).unwrap();
-        drop(places);
-        assert!(begin(&greedy).is_ok());
-    }
-
-    #[test]
-    fn a_slow_export_keeps_its_place_until_another_needs_it() {
-        let exports = Exports::default();
-        let slow = Duration::from_millis(1);
-        let principal = Principal::local();
-        let begin = || exports.begin(&principal, None, slow);
-        let places: Vec<_> = (0..MAX_EXPORTS).map(|_| begin().unwrap()).collect();
-        assert!(begin().is_err(), "all are being made");
-        places[3].note(true);
-        std::thread::sleep(slow * 2);
-        let another = begin().unwrap();
-        assert!(begin().is_err(), "only one was slow");
-        drop(places);
-        assert_eq!(exports.open().places.len(), 1);
-        drop(another);
-        assert_eq!(exports.open().places.len(), 0);
     }
 }

@@ -150,9 +150,10 @@ async fn answer_one(
             return;
         }
     };
-    note_end(match speaks_h2(&stream) {
-        true => answer_http2(stream, router, &client, timeouts, &stop, &panics).await,
-        false => answer_http1(stream, router, &client, timeouts, &stop).await,
+    note_end(if speaks_h2(&stream) {
+        answer_http2(stream, router, &client, timeouts, &stop, &panics).await
+    } else {
+        answer_http1(stream, router, &client, timeouts, &stop).await
     });
 }
 

@@ -26,9 +26,6 @@ const KNOWN: [&str; 6] = ["since", "before", "tz", "source", "cursor", "merged"]
 /// The most sources that one request names.
 const MAX_SOURCES: usize = 1_000;
 
-/// The most intervals and gaps on a page.
-pub(super) const MAX_STRETCHES: usize = 50_000;
-
 /// A page of what is proven of every source. A source that does not fit goes on on the next page.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Coverage {
@@ -65,9 +62,10 @@ pub(super) async fn list(app: ScopedApp, RawQuery(query): RawQuery) -> Result<Re
         cursor,
         merged,
     } = read(query.as_deref(), now)?;
-    Ok(match merged {
-        true => list_merged(app, asked, cursor, now).await?.into_response(),
-        false => list_each(app, asked, cursor, now).await?.into_response(),
+    Ok(if merged {
+        list_merged(app, asked, cursor, now).await?.into_response()
+    } else {
+        list_each(app, asked, cursor, now).await?.into_response()
     })
 }
 

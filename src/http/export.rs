@@ -14,8 +14,8 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::admission::ExportPlace;
 use super::connection::Client;
+use super::exports::ExportPlace;
 use super::openapi::{ParameterKind, Route, query};
 use super::params::{FILTERS, Given, bad, order, question};
 use super::principal::Principal;

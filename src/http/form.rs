@@ -2,8 +2,10 @@
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
+use axum::handler::Handler;
 use axum::http::uri::PathAndQuery;
 use axum::http::{Method, Uri, header};
+use axum::routing::{MethodRouter, get};
 use url::form_urlencoded;
 
 use super::problem::Problem;
@@ -13,6 +15,16 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The most bytes of parameters: a URL can have 64 KiB.
 const MAX_PARAMETER_BYTES: usize = 60_000;
+
+/// A question that can be asked with either method.
+pub(super) fn by_get_or_post<H, T, S>(handler: H) -> MethodRouter<S>
+where
+    H: Handler<T, S>,
+    T: 'static,
+    S: Clone + Send + Sync + 'static,
+{
+    get(handler.clone()).post(handler)
+}
 
 /// The same request with the fields of its form as parameters; a request of another method as it is. The body is in memory already.
 pub(super) async fn as_parameters(request: Request) -> Result<Request, Problem> {

@@ -14,8 +14,6 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::AppState;
-use super::admission::of_principal;
 use super::assertion;
 use super::connection;
 use super::cors;
@@ -26,7 +24,9 @@ use super::problem::Problem;
 use super::proxy::{Requester, Sent};
 use super::recording::{REFUSED, Recording};
 use super::request_body;
+use super::state::AppState;
 use super::strangers::NOBODY;
+use super::turn::of_principal;
 use crate::access::{Auth, Permission};
 
 /// Where browsers say from whose page a request comes.
@@ -137,9 +137,10 @@ async fn answer(
 /// Answers a request that no route takes. Under `/v1` and `/client/v4` it needs a credential, and is recorded.
 pub(super) async fn check_unknown(needs: State<Needs>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    match path.starts_with("/v1/") || path.starts_with("/client/v4/") {
-        true => check(needs, request, next).await,
-        false => next.run(request).await,
+    if path.starts_with("/v1/") || path.starts_with("/client/v4/") {
+        check(needs, request, next).await
+    } else {
+        next.run(request).await
     }
 }
 

@@ -13,26 +13,14 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::stream;
-use tokio::sync::{Mutex, Semaphore};
-use tracing::warn;
 
-use super::AppState;
+use super::log_facts::{FactSources, LogFacts};
 use super::openapi::Route;
 use super::problem::{Problem, ProblemKind};
-use crate::coverage::{self, Asked, Reason};
-use crate::engine::Scope;
+use super::state::AppState;
 use crate::metrics::Gauges;
-use crate::position::Source;
-use crate::store::StoreError;
-use crate::task;
-
-/// How long what was read from the log and the disk is used.
-const FACTS_FOR: TimeDelta = TimeDelta::seconds(10);
-
-/// How many scrapes may have an answer that is not read yet.
-const MAX_SCRAPES: usize = 16;
 
 /// The length of the pieces in which an answer is sent: none needs room among the unread answers of questions.
 const PIECE_BYTES: usize = 8 * 1024;
@@ -43,47 +31,17 @@ const INDEX: &str = "index";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What scrapes share. A clone is the same.
-#[derive(Clone)]
-pub(super) struct Scrapes {
-    facts: Arc<Mutex<Option<Arc<LogFacts>>>>,
-    places: Arc<Semaphore>,
-}
-
-impl Default for Scrapes {
-    fn default() -> Self {
-        Self {
-            facts: Arc::default(),
-            places: Arc::new(Semaphore::new(MAX_SCRAPES)),
-        }
-    }
-}
-
-/// What was read from the log and the disk.
-struct LogFacts {
-    /// When, by the steady clock.
-    read_at: DateTime<Utc>,
-    /// Up to when each source that is followed is collected without a break.
-    collected_to: Vec<(String, DateTime<Utc>)>,
-    gaps: Vec<(&'static str, i64)>,
-    log_bytes: u64,
-    index_bytes: Option<u64>,
-    disk_free_bytes: Option<u64>,
-    damaged_events: u64,
-}
-
 pub(super) async fn scrape(
     State(app): State<AppState>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let place = Arc::clone(&app.scrapes.places)
-        .try_acquire_owned()
-        .map_err(|_| Problem::too_many("scrapes", MAX_SCRAPES))?;
+    let place = app.scrapes.begin()?;
     let facts = facts(&app).await;
     let gauges = gauges(&app, facts.as_deref());
-    let (content_type, text) = match is_old_format(&headers) {
-        true => (PROMETHEUS_TEXT, app.metrics.prometheus_text(&gauges)),
-        false => (OPEN_METRICS, app.metrics.open_metrics(&gauges)),
+    let (content_type, text) = if is_old_format(&headers) {
+        (PROMETHEUS_TEXT, app.metrics.prometheus_text(&gauges))
+    } else {
+        (OPEN_METRICS, app.metrics.open_metrics(&gauges))
     };
     let mut text = Bytes::from(text);
     let pieces = std::iter::from_fn(move || {
@@ -97,98 +55,22 @@ pub(super) async fn scrape(
     Ok((content_type, body).into_response())
 }
 
+/// What is known of the log and the disk; `None` when they cannot be read.
+async fn facts(app: &AppState) -> Option<Arc<LogFacts>> {
+    let sources = FactSources {
+        store: app.store.clone(),
+        engine: app.engine.clone(),
+        board: app.board.clone(),
+    };
+    app.scrapes.facts(sources, &app.clock).await
+}
+
 /// Whether a client accepts Prometheus's older text format and not `OpenMetrics`.
 fn is_old_format(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter();
     let accepted: Vec<_> = accepted.filter_map(|value| value.to_str().ok()).collect();
     let names = |media_type: &str| accepted.iter().any(|value| value.contains(media_type));
     names("text/plain") && !names("application/openmetrics-text")
-}
-
-/// What is known of the log and the disk; `None` when they cannot be read.
-async fn facts(app: &AppState) -> Option<Arc<LogFacts>> {
-    let mut kept = app.scrapes.facts.lock().await;
-    let now = app.clock.steady();
-    if let Some(facts) = kept.as_ref().filter(|one| now - one.read_at < FACTS_FOR) {
-        return Some(Arc::clone(facts));
-    }
-    let reader = app.clone();
-    *kept = match task::caught(move || LogFacts::read(&reader, now)).await {
-        Ok(Ok(facts)) => Some(Arc::new(facts)),
-        Ok(Err(error)) => {
-            warn!(error = %error, "Some metrics could not be read from the log; they are left out.");
-            None
-        }
-        Err(_) => None,
-    };
-    kept.clone()
-}
-
-impl LogFacts {
-    fn read(app: &AppState, read_at: DateTime<Utc>) -> Result<Self, StoreError> {
-        let now = app.clock.now();
-        Ok(Self {
-            read_at,
-            collected_to: collected_to(app)?,
-            gaps: gaps(app, now)?,
-            log_bytes: app.store.file_bytes(),
-            index_bytes: app.engine.file_bytes(),
-            disk_free_bytes: app.store.free_bytes(),
-            damaged_events: app.store.scrub_state()?.damaged,
-        })
-    }
-}
-
-/// Up to when each source that is followed is collected without a break. A source of which nothing is collected yet is behind
-/// since it was first seen.
-fn collected_to(app: &AppState) -> Result<Vec<(String, DateTime<Utc>)>, StoreError> {
-    let rows = app.store.sources()?;
-    let first_seen: BTreeMap<Source, DateTime<Utc>> = rows
-        .into_iter()
-        .map(|row| (row.source, row.first_seen_at))
-        .collect();
-    let mut ends = Vec::new();
-    for (source, _) in app.board.followed() {
-        let end = app.store.progress(&source)?.live_before;
-        if let Some(end) = end.or_else(|| first_seen.get(&source).copied()) {
-            ends.push((source.to_string(), end));
-        }
-    }
-    Ok(ends)
-}
-
-/// Seconds of the sources' time that are not proven, for each reason that speaks of time. Of an organization whose list of
-/// accounts is not known: the time since the list was last read.
-fn gaps(app: &AppState, now: DateTime<Utc>) -> Result<Vec<(&'static str, i64)>, StoreError> {
-    // Only principals who may see every source get a scrape: see `Principal::require`.
-    let (scope, asked) = (Scope::everything(), Asked::default());
-    let verdict = coverage::verdict(&app.store, Some(&app.board), &scope, &asked, now)?;
-    let unlisted = coverage::accounts_unknown(&app.store, &scope, &asked, now)?;
-    let mut unlisted_for = TimeDelta::zero();
-    if !unlisted.is_empty() {
-        let lists = app.store.account_lists()?;
-        let rows = app.store.sources()?;
-        for organization in unlisted {
-            let read_at = lists.iter().find(|(source, _)| *source == organization);
-            let since = read_at.and_then(|(_, at)| *at);
-            let seen = rows.iter().find(|row| row.source == organization);
-            let since = since.or(seen.map(|row| row.first_seen_at));
-            unlisted_for += since.map_or(TimeDelta::zero(), |since| (now - since).abs());
-        }
-    }
-    let reasons = Reason::ALL
-        .into_iter()
-        .filter(|reason| *reason != Reason::NotSearchableYet);
-    Ok(reasons
-        .map(|reason| {
-            let total = verdict.missing_by_reason.get(&reason);
-            let seconds = match reason {
-                Reason::AccountsUnknown => unlisted_for.num_seconds(),
-                _ => total.and_then(|total| total.seconds).unwrap_or_default(),
-            };
-            (reason.as_str(), seconds)
-        })
-        .collect())
 }
 
 fn gauges(app: &AppState, facts: Option<&LogFacts>) -> Gauges {
@@ -267,6 +149,9 @@ pub(super) fn describe() -> Vec<Route> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+    use tokio::sync::Semaphore;
+
     use super::*;
     use crate::clock::Clock;
     use crate::durable::Breaker;
@@ -274,6 +159,8 @@ mod tests {
     use crate::engine::tantivy::Index;
     use crate::health::Board;
     use crate::http::Access;
+    use crate::http::log_facts::MAX_SCRAPES;
+    use crate::position::Source;
     use crate::store::{SourceSeen, Store};
 
     fn app(dir: &std::path::Path) -> AppState {

@@ -10,13 +10,11 @@ use chrono_tz::Tz;
 use url::form_urlencoded;
 
 use super::problem::Problem;
-use super::shown::{SHOWN, ShownAs};
-use super::tally::{self, TALLY};
 use crate::engine::{Order, Range};
 use crate::field::{Part, folded};
 use crate::position::Source;
 use crate::query::{self, Query, When, read_time};
-use crate::search::{DEFAULT_LIMIT, MAX_LIMIT, Question, Tally, asked_at, parse_zone};
+use crate::search::{DEFAULT_LIMIT, MAX_LIMIT, Question, parse_zone};
 use crate::wording::{nearest, quoted};
 use orgtrail_cloudflare::filter::{self, Filter, PRODUCT_CATEGORY};
 
@@ -34,38 +32,6 @@ pub(super) const FILTERS: [&str; 9] = [
 
 /// What a route that lists takes besides.
 pub(super) const PAGING: [&str; 3] = ["order", "limit", "cursor"];
-
-/// What a request for a list asks.
-#[derive(Debug)]
-pub(super) struct ListParams {
-    pub(super) question: Question,
-    pub(super) limit: usize,
-    pub(super) cursor: Option<String>,
-    /// What `now` is in the question: that of the first page on every page.
-    pub(super) asked_at: DateTime<Utc>,
-    pub(super) tally: Tally,
-    pub(super) shown: ShownAs,
-}
-
-impl ListParams {
-    /// Reads the part of a URL after its `?`.
-    pub(super) fn read(query: Option<&str>, now: DateTime<Utc>) -> Result<Self, Problem> {
-        let given = Given::read(
-            query,
-            &[&FILTERS[..], &PAGING[..], &TALLY[..], &SHOWN[..]].concat(),
-        )?;
-        let (order, limit, cursor) = paging(&given)?;
-        let asked_at = cursor.as_deref().and_then(asked_at).unwrap_or(now);
-        Ok(Self {
-            question: question(&given, order, asked_at)?,
-            limit,
-            cursor,
-            asked_at,
-            tally: tally::beside_a_page(&given)?,
-            shown: ShownAs::read(&given)?,
-        })
-    }
-}
 
 /// The order, the most events, and where the page begins.
 pub(super) fn paging(given: &Given) -> Result<(Order, usize, Option<String>), Problem> {
@@ -202,9 +168,10 @@ fn upstream_filters(given: &Given) -> Result<Vec<Query>, Problem> {
                 continue;
             }
             let any = Query::or(values);
-            parts.push(match name.ends_with(".not") {
-                true => any.negated(),
-                false => any,
+            parts.push(if name.ends_with(".not") {
+                any.negated()
+            } else {
+                any
             });
         }
     }

@@ -10,15 +10,18 @@ use utoipa::ToSchema;
 use super::counted::{Counted, counted};
 use super::coverage::Proven;
 use super::events::{EventsPage, IndexState, asked, described_seq, event_at, place};
+use super::form::by_get_or_post;
+use super::list_params::ListParams;
 use super::openapi::{ParameterKind, Route, path as described_path, query as described_query};
 use super::params::{
-    FILTERS, Given, ListParams, MAX_VALUE_LEN, Named, PAGING, bad, flag, order, paging, question,
+    FILTERS, Given, MAX_VALUE_LEN, Named, PAGING, bad, flag, order, paging, question,
 };
 use super::problem::Problem;
 use super::scoped::ScopedApp;
 use super::shown::ShownAs;
-use super::tally::{described_size, size};
-use super::{AppState, by_get_or_post};
+use super::state::AppState;
+use super::tally::described_size;
+use super::tally_params::size;
 use crate::coverage::{Asked, Verdict};
 use crate::engine::Order;
 use crate::people::{self, KnownEvent};

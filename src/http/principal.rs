@@ -19,9 +19,10 @@ use crate::store::{AccessStore, StoreError, TokenRow};
 
 /// The name of a session's cookie. By https, browsers take a name with this prefix from this host alone, with `Secure`.
 pub(super) fn cookie_name(is_https: bool) -> &'static str {
-    match is_https {
-        true => "__Host-orgtrail_session",
-        false => "orgtrail_session",
+    if is_https {
+        "__Host-orgtrail_session"
+    } else {
+        "orgtrail_session"
     }
 }
 
@@ -131,9 +132,10 @@ impl Principal {
             [] => Scope::everything(),
             sources => Scope::of_sources(sources.iter().cloned()),
         };
-        match bodies {
-            true => scope,
-            false => scope.without_bodies(),
+        if *bodies {
+            scope
+        } else {
+            scope.without_bodies()
         }
     }
 

@@ -357,9 +357,10 @@ impl Problem {
 
     /// While the index is filled anew, nobody knows yet which fields entries have.
     pub(super) fn or_rebuilding(self, is_rebuilding: bool) -> Self {
-        match self.is_of_unknown_field && is_rebuilding {
-            true => Self::rebuilding(),
-            false => self,
+        if self.is_of_unknown_field && is_rebuilding {
+            Self::rebuilding()
+        } else {
+            self
         }
     }
 

@@ -82,13 +82,16 @@ impl SentPair {
             Some((name, value)) => (name, Some(value)),
             None => (pair, None),
         };
-        let value = value.map(|value| match is_secret_name(name) {
-            true => SentPart {
-                shown: HIDDEN.to_owned(),
-                len: value.len(),
-                is_hidden: true,
-            },
-            false => SentPart::of(mask, value),
+        let value = value.map(|value| {
+            if is_secret_name(name) {
+                SentPart {
+                    shown: HIDDEN.to_owned(),
+                    len: value.len(),
+                    is_hidden: true,
+                }
+            } else {
+                SentPart::of(mask, value)
+            }
         });
         let name = SentPart::of(mask, name);
         Self { name, value }
@@ -131,9 +134,10 @@ impl SentPart {
             0
         };
         let shown = &self.shown[..self.shown.floor_char_boundary(kept.max(least))];
-        match self.is_whole(kept) {
-            true => shown.to_owned(),
-            false => format!("{shown}[{} bytes]", self.len),
+        if self.is_whole(kept) {
+            shown.to_owned()
+        } else {
+            format!("{shown}[{} bytes]", self.len)
         }
     }
 }

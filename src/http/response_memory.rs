@@ -12,31 +12,18 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes, HttpBody as _};
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::body::Bytes;
 use tokio::sync::{Notify, Semaphore};
 
-use super::AppState;
-use super::admission::KeptTurn;
 use super::connection::Client;
-use super::metrics;
+use super::limits::{MAX_UNREAD_BYTES, ROOM_WITHIN, SLOW_AFTER};
 use super::problem::Problem;
+use super::turn::KeptTurn;
 use crate::sync::lock;
-
-/// The most bytes of unread answers: 64 MiB in all, less what small answers may take.
-pub(super) const MAX_UNREAD_BYTES: usize = 56 * 1024 * 1024;
 
 /// An answer up to this size needs no room if it is the only one on its connection, so that `/healthz` and refusals are always
 /// answered. There is one on each of at most 512 connections: 8 MiB.
 const SMALL_BYTES: usize = 16 * 1024;
-
-/// How long an answer may be unread before its connection may be closed for another answer.
-pub(super) const SLOW_AFTER: Duration = Duration::from_secs(10);
-
-/// How long an answer waits for room.
-pub(super) const ROOM_WITHIN: Duration = Duration::from_secs(5);
 
 /// How many written answers may wait for room. Another one is refused at once.
 const MAX_WAITING_ANSWERS: usize = 4;
@@ -114,7 +101,7 @@ impl ResponseMemory {
 
     /// As [`ResponseMemory::hold`], for an answer whose question still has its turn, which is given back at the end or when the answer
     /// begins to wait for room. Few may wait.
-    async fn hold_whole(
+    pub(super) async fn hold_whole(
         &self,
         bytes: Bytes,
         client: Option<&Arc<Client>>,
@@ -208,33 +195,6 @@ impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
-}
-
-/// Finds room for an answer that is made as a whole. Exports and tails find it for each of their pieces.
-pub(super) async fn hold_answer(
-    State(app): State<AppState>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let client = request.extensions().get::<Arc<Client>>().cloned();
-    KeptTurn::scope(async {
-        let (parts, body) = next.run(request).await.into_parts();
-        if body.size_hint().exact().is_none() {
-            return Response::from_parts(parts, body);
-        }
-        let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
-            return Problem::internal().into_response();
-        };
-        match app.response_memory.hold_whole(bytes, client.as_ref()).await {
-            Ok(bytes) => Response::from_parts(parts, Body::from(bytes)),
-            Err(problem) => {
-                let response = problem.into_response();
-                metrics::count_refusal(&app, &response);
-                response
-            }
-        }
-    })
-    .await
 }
 
 #[cfg(test)]

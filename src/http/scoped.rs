@@ -9,9 +9,9 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use super::AppState;
 use super::principal::Principal;
 use super::problem::Problem;
+use super::state::AppState;
 use crate::engine::{Caller, Scope, View};
 use crate::position::Seq;
 use crate::search;

@@ -9,13 +9,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::AppState;
 use super::access::Results;
 use super::counted::{Counted, counted};
 use super::openapi::{ParameterKind, Route, path, query as described_query};
 use super::params::{Given, Named, bad, number};
 use super::principal::Principal;
 use super::problem::Problem;
+use super::state::AppState;
 use crate::access::Permission;
 use crate::position::rfc3339;
 use crate::query;
@@ -223,9 +223,10 @@ fn delete_visible(store: &AccessStore, principal: &Principal, id: &str) -> Resul
         }
         principal.require(Permission::Admin)?;
     }
-    match store.delete_search(id)? {
-        true => Ok(()),
-        false => Err(unknown()),
+    if store.delete_search(id)? {
+        Ok(())
+    } else {
+        Err(unknown())
     }
 }
 

@@ -10,7 +10,6 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::AppState;
 use super::access::SignedIn;
 use super::counted::{Counted, counted};
 use super::openapi::Route;
@@ -18,6 +17,7 @@ use super::params::Given;
 use super::principal::{Principal, cookie_name, principal_name, session};
 use super::problem::Problem;
 use super::proxy::Requester;
+use super::state::AppState;
 use crate::access::{ApiToken, Permissions, SessionKey};
 use crate::position::rfc3339;
 

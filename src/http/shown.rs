@@ -95,9 +95,10 @@ impl ShownAs {
         query: &Query,
         caller: &Caller,
     ) -> Result<Vec<ShownEvent>, Problem> {
-        let matches = match self.highlight {
-            true => self.matches(&events, query, caller)?,
-            false => events.iter().map(|_| None).collect(),
+        let matches = if self.highlight {
+            self.matches(&events, query, caller)?
+        } else {
+            events.iter().map(|_| None).collect()
         };
         self.fields.cut(&mut events);
         let shown = events.into_iter().zip(matches);

@@ -9,7 +9,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::AppState;
 use super::certificate::{self, CertificateState};
 use super::counted::{Counted, counted};
 use super::events::IndexState;
@@ -19,6 +18,7 @@ use super::principal::Principal;
 use super::problem::Problem;
 use super::proxy::Requester;
 use super::scoped::ScopedApp;
+use super::state::AppState;
 use super::trouble::Trouble;
 use crate::follow::board::FollowerState;
 use crate::invariant::Invariant;

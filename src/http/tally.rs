@@ -1,4 +1,4 @@
-//! `/v1/facets`, `/v1/histogram`, `/v1/fields`, `/v1/fields/{name}/values`; and what may be counted beside a page.
+//! `/v1/facets`, `/v1/histogram`, `/v1/fields`, `/v1/fields/{name}/values`.
 
 use axum::extract::RawQuery;
 use serde::Serialize;
@@ -8,28 +8,16 @@ use super::counted::{Counted, counted};
 use super::coverage::Proven;
 use super::events::{IndexState, asked};
 use super::openapi::{Parameter, ParameterKind, Route, path, query};
-use super::params::{FILTERS, Given, Named, bad, flag, number, question, zone};
+use super::params::{FILTERS, Given, Named, bad, number, question};
 use super::problem::Problem;
 use super::scoped::ScopedApp;
+use super::tally_params::{facets_of, rank, scale, size, split};
 use crate::coverage::Verdict;
-use crate::engine::{Order, Rank, Scope, ValuesOf};
+use crate::engine::{Order, Scope, ValuesOf};
 use crate::field::{FIELDS, Kind, Origin};
 use crate::search::{
-    self, DEFAULT_SIZE, Facets, FieldValues, LabelledValue, MAX_SIZE, SearchError, Split, Tallied,
-    Tally,
+    self, DEFAULT_SIZE, FieldValues, LabelledValue, MAX_SIZE, SearchError, Tallied, Tally,
 };
-use crate::wording::quoted;
-
-/// What a route that lists takes, to count beside the page.
-pub(super) const TALLY: [&str; 7] = [
-    "count",
-    "facet",
-    "facet_size",
-    "facet_sort",
-    "exclude_own",
-    "histogram",
-    "histogram_by",
-];
 
 /// Default number of paths.
 const DEFAULT_PATHS: usize = 1_000;
@@ -221,92 +209,6 @@ pub(super) async fn values(
     });
     let answer = answer.await?;
     Ok(counted(answer.values.len(), answer))
-}
-
-/// What is to be counted beside a page.
-pub(super) fn beside_a_page(given: &Given) -> Result<Tally, Problem> {
-    let count = flag(given, "count")?;
-    let histogram = match given.one("histogram")? {
-        Some(interval) => Some(scale(given, interval, "histogram")?),
-        None => None,
-    };
-    let facets = facets_of(given, "facet", "facet_size", "facet_sort")?;
-    let without_facets = ["facet_size", "facet_sort", "exclude_own"].into_iter();
-    refuse_alone(given, without_facets, "facet=actor.email", facets.is_some())?;
-    let is_histogram = histogram.is_some();
-    refuse_alone(given, ["histogram_by"], "histogram=auto", is_histogram)?;
-    Ok(Tally {
-        count,
-        facets,
-        histogram,
-        split: split(given, "histogram_by")?,
-    })
-}
-
-/// Refuses parameters that say nothing without another one.
-fn refuse_alone(
-    given: &Given,
-    names: impl IntoIterator<Item = &'static str>,
-    needed: &str,
-    is_there: bool,
-) -> Result<(), Problem> {
-    for name in names.into_iter().filter(|_| !is_there) {
-        if given.all(name).next().is_some() {
-            return Err(bad(name, format!("`{name}` needs `{needed}` beside it")));
-        }
-    }
-    Ok(())
-}
-
-fn facets_of(
-    given: &Given,
-    fields: &'static str,
-    size_of_each: &'static str,
-    order_of_each: &'static str,
-) -> Result<Option<Facets>, Problem> {
-    let names: Vec<String> = given.all(fields).map(ToOwned::to_owned).collect();
-    if names.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Facets {
-        fields: names,
-        size: size(given, size_of_each)?,
-        rank: rank(given, order_of_each)?,
-        exclude_own: flag(given, "exclude_own")?,
-        parameter: fields,
-    }))
-}
-
-/// Which values come first.
-fn rank(given: &Given, name: &str) -> Result<Rank, Problem> {
-    match given.one(name)? {
-        None | Some("frequent") => Ok(Rank::Frequent),
-        Some("rare") => Ok(Rank::Rare),
-        Some(other) => Err(bad(
-            name,
-            format!("{} is neither `frequent` nor `rare`", quoted(other)),
-        )),
-    }
-}
-
-fn split(given: &Given, name: &'static str) -> Result<Option<Split>, Problem> {
-    let field = given.one(name)?.map(ToOwned::to_owned);
-    Ok(field.map(|field| Split {
-        field,
-        parameter: name,
-    }))
-}
-
-pub(super) fn size(given: &Given, name: &str) -> Result<usize, Problem> {
-    match given.one(name)? {
-        None => Ok(DEFAULT_SIZE),
-        Some(text) => number(name, text, MAX_SIZE),
-    }
-}
-
-fn scale(given: &Given, interval: &str, parameter: &'static str) -> Result<search::Scale, Problem> {
-    search::Scale::parse(interval, zone(given)?, parameter)
-        .map_err(|message| bad(parameter, message))
 }
 
 fn known_fields(prefix: &str, scope: &Scope) -> Vec<FieldAnswer> {

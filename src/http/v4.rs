@@ -5,6 +5,7 @@
 
 mod describe;
 mod envelope;
+mod known_source;
 mod lists;
 mod logs;
 mod proven;
@@ -14,10 +15,9 @@ use axum::extract::{Path, RawQuery};
 use axum::routing::{MethodRouter, get};
 use orgtrail_cloudflare::request::BASE_PATH;
 
-use super::AppState;
-use super::problem::Problem;
 use super::scoped::ScopedApp;
-use crate::position::{Source, SourceKind};
+use super::state::AppState;
+use crate::position::SourceKind;
 
 pub(super) use self::describe::describe;
 pub(super) use self::envelope::wrap_errors;
@@ -62,18 +62,4 @@ fn history(kind: SourceKind) -> MethodRouter<AppState> {
               Path((id, entry)): Path<(String, String)>,
               RawQuery(query): RawQuery| { logs::history(app, kind, id, entry, query) },
     )
-}
-
-/// The source that a path names, if it is known and may be seen; anything else is no route.
-fn known_source(app: &ScopedApp, kind: SourceKind, id: &str) -> Result<Source, Problem> {
-    let source = match kind {
-        SourceKind::Organization => Source::organization(id),
-        SourceKind::Account => Source::account(id),
-    };
-    let source = source.map_err(|_| Problem::no_route())?;
-    let is_known = app.store.sources()?.iter().any(|row| row.source == source);
-    match is_known && app.scope().has_source(&source) {
-        true => Ok(source),
-        false => Err(Problem::no_route()),
-    }
 }

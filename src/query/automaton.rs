@@ -65,9 +65,10 @@ impl AutomataRoom {
     ) -> Result<Automaton, QueryError> {
         let room = MAX_AUTOMATA_BYTES.saturating_sub(self.taken.get());
         let automaton = make(room).map_err(|TooLarge| {
-            let what = match room < MAX_AUTOMATON_BYTES {
-                true => "the patterns of this query together would take too much memory: use fewer",
-                false => "this pattern would take too much memory: make it shorter",
+            let what = if room < MAX_AUTOMATON_BYTES {
+                "the patterns of this query together would take too much memory: use fewer"
+            } else {
+                "this pattern would take too much memory: make it shorter"
             };
             let message = format!("{what}, with fewer repetitions or wildcards");
             QueryError::new(at, message)

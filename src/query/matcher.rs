@@ -241,9 +241,10 @@ impl Making {
 /// The words of a text side by side.
 fn words_of(text: &str) -> Test {
     let found = words::of(text);
-    match found.is_empty() {
-        true => Test::Any(Vec::new()),
-        false => Test::Words(found.into_iter().map(ValuePattern::Text).collect()),
+    if found.is_empty() {
+        Test::Any(Vec::new())
+    } else {
+        Test::Words(found.into_iter().map(ValuePattern::Text).collect())
     }
 }
 
@@ -277,9 +278,12 @@ fn contains(path: &str, text: &str) -> Test {
 
 /// A value of a part of the entry, as a whole, or words of its fields that have words.
 fn in_part(part: Part, text: &str) -> Test {
-    let fields = field::fields_of(part).map(|field| match field.words {
-        true => contains(field.name, text),
-        false => equals(field.name, text),
+    let fields = field::fields_of(part).map(|field| {
+        if field.words {
+            contains(field.name, text)
+        } else {
+            equals(field.name, text)
+        }
     });
     let mut ways: Vec<Test> = fields.collect();
     if let Some(above) = part.name() {

@@ -182,16 +182,18 @@ impl TimeUnit {
         let local = local(time, zone)?;
         let months = |n: i64| {
             let months = Months::new(u32::try_from(n.unsigned_abs()).ok()?);
-            let there = match n < 0 {
-                true => local.checked_sub_months(months),
-                false => local.checked_add_months(months),
+            let there = if n < 0 {
+                local.checked_sub_months(months)
+            } else {
+                local.checked_add_months(months)
             };
             resolved(there?, zone)
         };
         let days = |n: i64| {
-            let there = match n < 0 {
-                true => local.checked_sub_days(Days::new(n.unsigned_abs())),
-                false => local.checked_add_days(Days::new(n.unsigned_abs())),
+            let there = if n < 0 {
+                local.checked_sub_days(Days::new(n.unsigned_abs()))
+            } else {
+                local.checked_add_days(Days::new(n.unsigned_abs()))
             };
             resolved(there?, zone)
         };
@@ -266,9 +268,10 @@ mod tests {
         let check = |text, expect: Option<&str>| {
             let found = Moment::read(text, now.into()).map(|moment| {
                 let since = rfc3339(from_micros(moment.since_us));
-                match moment.is_instant {
-                    true => since,
-                    false => format!("{since} to {}", rfc3339(from_micros(moment.before_us))),
+                if moment.is_instant {
+                    since
+                } else {
+                    format!("{since} to {}", rfc3339(from_micros(moment.before_us)))
                 }
             });
             assert_eq!(found.as_deref(), expect, "{text}");

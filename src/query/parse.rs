@@ -201,9 +201,10 @@ impl Reader {
     ) -> Result<Query, QueryError> {
         let (start, n_parts) = (self.at, self.parts.len());
         let query = self.operand(field, depth)?;
-        match self.parts.len() == n_parts {
-            true => self.parts.add_term(&query, start, self.at),
-            false => self.parts.widen(start, self.at),
+        if self.parts.len() == n_parts {
+            self.parts.add_term(&query, start, self.at)
+        } else {
+            self.parts.widen(start, self.at)
         }
         Ok(query)
     }
@@ -352,9 +353,10 @@ impl Reader {
                 let pattern = self.text()?;
                 let is_quoted = self.has_quotes(start);
                 // Words are looked for in the field's whole dictionary.
-                match name.has_words() && !is_quoted && !pattern.is_anything() {
-                    true => self.count(start)?,
-                    false => self.count_pattern(start, &pattern)?,
+                if name.has_words() && !is_quoted && !pattern.is_anything() {
+                    self.count(start)?
+                } else {
+                    self.count_pattern(start, &pattern)?
                 }
                 name.is(pattern, start, is_quoted, self.when)
             }
@@ -415,9 +417,10 @@ impl Reader {
             return Err(QueryError::new(at, "a comparison needs a value"));
         }
         let open = WrittenEnd::open(start);
-        match is_lower {
-            true => name.between(bound, open, start, self.when),
-            false => name.between(open, bound, start, self.when),
+        if is_lower {
+            name.between(bound, open, start, self.when)
+        } else {
+            name.between(open, bound, start, self.when)
         }
     }
 
@@ -457,9 +460,10 @@ impl Reader {
     }
 
     fn count_pattern(&mut self, at: usize, pattern: &Pattern) -> Result<(), QueryError> {
-        match pattern.as_text().is_some() || pattern.is_anything() {
-            true => Ok(()),
-            false => self.count(at),
+        if pattern.as_text().is_some() || pattern.is_anything() {
+            Ok(())
+        } else {
+            self.count(at)
         }
     }
 

@@ -142,6 +142,16 @@ pub enum Bound {
 }
 
 impl Query {
+    /// Events with a value that equals this one.
+    #[must_use]
+    pub fn equals(path: &str, value: &str) -> Self {
+        Self::Equals {
+            path: path.to_owned(),
+            value: value.to_owned(),
+            at: 0,
+        }
+    }
+
     /// All of these together.
     #[must_use]
     pub fn and(mut parts: Vec<Self>) -> Self {

@@ -79,9 +79,10 @@ impl Name {
             let Self { path, at } = self.clone();
             return Ok(Query::Like { path, pattern, at });
         };
-        match is_quoted || value.is_empty() {
-            true => self.is_exactly(value, value_at),
-            false => self.meant(value, value_at, when),
+        if is_quoted || value.is_empty() {
+            self.is_exactly(value, value_at)
+        } else {
+            self.meant(value, value_at, when)
         }
     }
 
@@ -224,9 +225,10 @@ fn may_have_any_text(path: &str) -> bool {
 
 /// A message about a value that a field should not have, with how entries that have it are found all the same.
 fn or_in_quotes(path: &str, message: String) -> String {
-    match may_have_any_text(path) {
-        true => format!("{message}; a query finds it as a text in quotes: `{path}:\"…\"`"),
-        false => message,
+    if may_have_any_text(path) {
+        format!("{message}; a query finds it as a text in quotes: `{path}:\"…\"`")
+    } else {
+        message
     }
 }
 
@@ -341,13 +343,19 @@ fn time_interval(
             None => Err(QueryError::new(end.at, no_time(text))),
         }
     };
-    let since_us = moment(lower)?.map(|moment| match lower.is_included {
-        true => moment.since_us,
-        false => moment.before_us,
+    let since_us = moment(lower)?.map(|moment| {
+        if lower.is_included {
+            moment.since_us
+        } else {
+            moment.before_us
+        }
     });
-    let before_us = moment(upper)?.map(|moment| match upper.is_included {
-        true => moment.before_us,
-        false => moment.since_us,
+    let before_us = moment(upper)?.map(|moment| {
+        if upper.is_included {
+            moment.before_us
+        } else {
+            moment.since_us
+        }
     });
     Ok(time(since_us, before_us))
 }
@@ -460,12 +468,14 @@ fn bound(end: WrittenEnd, kind: Kind, when: When) -> Result<Bound, QueryError> {
             ),
         ));
     }
-    let text = match !end.is_quoted && Moment::is_relative(&text, when) {
-        true => Moment::read(&text, when).map_or(text, |moment| moment_text(moment.since_us)),
-        false => text,
+    let text = if !end.is_quoted && Moment::is_relative(&text, when) {
+        Moment::read(&text, when).map_or(text, |moment| moment_text(moment.since_us))
+    } else {
+        text
     };
-    Ok(match end.is_included {
-        true => Bound::Including(text),
-        false => Bound::Excluding(text),
+    Ok(if end.is_included {
+        Bound::Including(text)
+    } else {
+        Bound::Excluding(text)
     })
 }

@@ -51,17 +51,19 @@ pub(super) struct Counting<'a> {
 impl Counting<'_> {
     /// The wanted values of a field, each as an event or a list spells it.
     pub(super) fn values(&self, wanted: &ValuesOf<'_>) -> Result<ListedValues, SearchError> {
-        match is_of_lists(wanted.name) {
-            true => self.values_of_lists(wanted),
-            false => self.values_of_entries(wanted),
+        if is_of_lists(wanted.name) {
+            self.values_of_lists(wanted)
+        } else {
+            self.values_of_entries(wanted)
         }
     }
 
     /// How many events have any value of a field.
     pub(super) fn count_with(&self, field: &str) -> Result<u64, SearchError> {
-        match is_of_lists(field) {
-            true => self.count_with_lists(field),
-            false => Ok(self.matches.count_with(field)?),
+        if is_of_lists(field) {
+            self.count_with_lists(field)
+        } else {
+            Ok(self.matches.count_with(field)?)
         }
     }
 

@@ -13,7 +13,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::diff::{Diff, States};
 use super::pivot::text_at;
-use super::{Answer, MAX_PAGE_BYTES, Place, Question, SearchError, equals, newest, page, visible};
+use super::{Answer, EventCursor, MAX_PAGE_BYTES, Question, SearchError, newest, page, visible};
 use crate::engine::{Caller, Hit, Order, Range, View};
 use crate::event::AuditEvent;
 use crate::position::Seq;
@@ -63,7 +63,10 @@ impl FoundBy {
     }
 
     fn query(&self) -> Query {
-        let same = self.0.iter().map(|(field, value)| equals(field, value));
+        let same = self
+            .0
+            .iter()
+            .map(|(field, value)| Query::equals(field, value));
         Query::and(same.collect())
     }
 }
@@ -156,7 +159,7 @@ pub fn history(
         states.take(event, &|| Ok(caller.budget.check_time()?))
     })?;
     let cursor = |order, at: Option<&Change>| {
-        let place = Place {
+        let place = EventCursor {
             asked_at_us: asked_at.timestamp_micros(),
             upto: answer.upto,
             after: hit_of(&at?.event),
@@ -216,9 +219,10 @@ fn fitting(
             break;
         }
         told.changes.push_back(Change { event, diff });
-        let most = match kept + 1 == n_events {
-            true => MAX_PAGE_BYTES,
-            false => MAX_PAGE_BYTES / 2,
+        let most = if kept + 1 == n_events {
+            MAX_PAGE_BYTES
+        } else {
+            MAX_PAGE_BYTES / 2
         };
         while at <= kept && n_bytes > most && told.changes.len() > 1 {
             let first = told.changes.pop_front();
@@ -277,7 +281,7 @@ fn around_event(
         ..question.clone()
     };
     let asked_at = event.received_at;
-    let at_event = Place {
+    let at_event = EventCursor {
         asked_at_us: asked_at.timestamp_micros(),
         upto: newest(store, view, caller, view.seq())?,
         after: hit_of(event),

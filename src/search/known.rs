@@ -11,9 +11,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::SearchError;
 use super::counting::{Counting, ListedValues};
 use super::facets::LabelledValue;
-use super::{SearchError, equals};
 use crate::engine::{Ask, Rank, Ranking, Scope, ValueCount, ValuesOf};
 use crate::field::{self, Kind, Origin, folded, normal};
 use crate::position::rfc3339;
@@ -158,9 +158,10 @@ impl Lists {
         };
         let (mut ids, mut other_ids) = (Vec::new(), Vec::new());
         for (id, row) in &self.by_id {
-            match is_meant(row) {
-                true => ids.push(id.clone()),
-                false => other_ids.push(id.clone()),
+            if is_meant(row) {
+                ids.push(id.clone())
+            } else {
+                other_ids.push(id.clone())
             }
         }
         let emails = self.by_email.iter().filter(|(_, row)| is_meant(row));
@@ -227,9 +228,10 @@ impl Counting<'_> {
         wanted: &ValuesOf<'_>,
     ) -> Result<ListedValues, SearchError> {
         let lists = Lists::read(self.store, &self.caller.scope, 0)?;
-        match is_account(wanted.name) {
-            true => self.names_of_accounts(&lists, wanted),
-            false => Ok(self.shown_of_members(&lists, wanted)?.listed(wanted)),
+        if is_account(wanted.name) {
+            self.names_of_accounts(&lists, wanted)
+        } else {
+            Ok(self.shown_of_members(&lists, wanted)?.listed(wanted))
         }
     }
 
@@ -265,7 +267,7 @@ impl Counting<'_> {
         for (value, name) in names {
             if wanted.passes(&value) {
                 self.caller.budget.check_time()?;
-                let named = lists.resolve(&equals(ACCOUNT, name))?;
+                let named = lists.resolve(&Query::equals(ACCOUNT, name))?;
                 shown.add(value, name.clone(), self.count_among(named)?);
             }
         }

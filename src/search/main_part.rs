@@ -44,9 +44,10 @@ pub(super) fn main_part(matches: &Matches, (oldest, newest): (i64, i64)) -> (i64
     } else {
         newest
     };
-    match (last - first).saturating_mul(MIN_RATIO) < whole {
-        true => (first, last),
-        false => (oldest, newest),
+    if (last - first).saturating_mul(MIN_RATIO) < whole {
+        (first, last)
+    } else {
+        (oldest, newest)
     }
 }
 
@@ -60,9 +61,10 @@ struct EventTimes<'a> {
 impl EventTimes<'_> {
     /// How many events are before a time.
     fn before(&self, time: i64) -> u64 {
-        match time <= self.oldest {
-            true => 0,
-            false => self.matches.histogram(&[self.oldest, time]).iter().sum(),
+        if time <= self.oldest {
+            0
+        } else {
+            self.matches.histogram(&[self.oldest, time]).iter().sum()
         }
     }
 
@@ -72,9 +74,10 @@ impl EventTimes<'_> {
         // The latest time before which there are at most so many.
         while low < high {
             let middle = low + (high - low) / 2 + 1;
-            match self.before(middle) <= rank {
-                true => low = middle,
-                false => high = middle - 1,
+            if self.before(middle) <= rank {
+                low = middle
+            } else {
+                high = middle - 1
             }
         }
         low

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::counting::Counting;
 use super::facets::LabelledValue;
-use super::{Question, SearchError, check_names, equals};
+use super::{Question, SearchError, check_names};
 use crate::clock::from_micros;
 use crate::engine::{Caller, Order, Range, ValuesOf, View};
 use crate::event::AuditEvent;
@@ -53,7 +53,7 @@ impl Pivot {
     #[must_use]
     pub fn query(self, value: &str) -> Query {
         let fields = self.fields().iter();
-        Query::or(fields.map(|field| equals(field, value)).collect())
+        Query::or(fields.map(|field| Query::equals(field, value)).collect())
     }
 
     /// The events in which it is the same as in `event`; `None` when that one does not say.
@@ -61,7 +61,7 @@ impl Pivot {
     pub fn query_like(self, event: &AuditEvent) -> Option<Query> {
         let fields = self.fields().iter();
         let parts: Vec<Query> = fields
-            .filter_map(|field| Some(equals(field, &text_at(event, field)?)))
+            .filter_map(|field| Some(Query::equals(field, &text_at(event, field)?)))
             .collect();
         (!parts.is_empty()).then(|| Query::or(parts))
     }

@@ -58,9 +58,10 @@ pub(super) fn spellings(event: &AuditEvent, name: &str, values: &[&str]) -> Vec<
             Scalar::Bool(false) => look("false", "false"),
             Scalar::Null => false,
         };
-        match is_done {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+        if is_done {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
         }
     });
     found

@@ -2,7 +2,6 @@
 
 use super::SearchError;
 use super::counting::Counting;
-use super::equals;
 use super::facets::LabelledValue;
 use super::histogram::{Bucket, Histogram, Scale};
 use super::known::{self, is_of_lists};
@@ -62,7 +61,7 @@ impl Counting<'_> {
         if !is_of_lists(field) {
             return Ok(self.matches.with(field, &value.value)?.histogram(edges));
         }
-        let of_value = equals(field, &value.label);
+        let of_value = Query::equals(field, &value.label);
         let of_value = known::resolved(self.store, &self.caller.scope, &of_value)?;
         let query = Query::And(vec![self.question.query.clone(), of_value.into_owned()]);
         let ask = Ask {

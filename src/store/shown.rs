@@ -40,9 +40,8 @@ impl Store {
         })
     }
 
-    /// The stretches that have a source's damaged events, the earliest first, and the places of those damaged events whose
-    /// source or time is not known. A row that is lost, or cannot be read, was between its neighbours if they came with one page
-    /// of one source, whose entries are in order.
+    /// The stretches that have a source's damaged events, and the places of those damaged events whose rows do not tell their
+    /// source or their time.
     ///
     /// # Errors
     /// What the database says.
@@ -57,17 +56,35 @@ impl Store {
             places.dedup();
             let (mut stretches, mut unknown) = (Vec::new(), Vec::new());
             for place in places {
-                match stands_in(db, place)? {
-                    Some((owner, stretch)) if owner == source.to_string() => {
-                        stretches.push(stretch);
+                match stands(db, place, "seq = ?1")? {
+                    Some((owner, received, time)) if owner == source.to_string() => {
+                        let time = time.unwrap_or(received);
+                        stretches.push(seconds(time, time));
                     }
                     Some(_) => {}
                     None => unknown.push(Seq(place)),
                 }
             }
-            stretches.sort_unstable_by_key(|stretch| (stretch.since, stretch.before));
-            stretches.dedup();
             Ok((stretches, unknown))
+        })
+    }
+
+    /// The source of an event whose row is lost, or cannot be read, and the time in which it happened, by the rows beside it: it
+    /// was between them if they came with one page of one source, whose entries are in order.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn between_neighbours(&self, place: Seq) -> Result<Option<(String, Window)>, StoreError> {
+        self.ask(|db| {
+            let earlier = stands(db, place.0, "seq < ?1 ORDER BY seq DESC LIMIT 1")?;
+            let later = stands(db, place.0, "seq > ?1 ORDER BY seq LIMIT 1")?;
+            let (Some((owner, received, Some(one))), Some((other, received_later, Some(two)))) =
+                (earlier, later)
+            else {
+                return Ok(None);
+            };
+            let is_one_page = owner == other && received == received_later;
+            Ok(is_one_page.then(|| (owner, seconds(one.min(two), one.max(two)))))
         })
     }
 }
@@ -75,25 +92,10 @@ impl Store {
 /// The source's name, when it was received and when it happened.
 type Stands = (String, i64, Option<i64>);
 
-/// Whose a damaged event is, and the seconds in which it happened, as far as its row or its neighbours tell.
-fn stands_in(db: &Connection, place: u64) -> Result<Option<(String, Window)>, StoreError> {
-    let seconds = |first: i64, last: i64| {
-        let last = from_micros(last) + TimeDelta::seconds(1);
-        Window::new(from_micros(first), last)
-    };
-    if let Some((owner, received, time)) = stands(db, place, "seq = ?1")? {
-        let time = time.unwrap_or(received);
-        return Ok(Some((owner, seconds(time, time))));
-    }
-    let earlier = stands(db, place, "seq < ?1 ORDER BY seq DESC LIMIT 1")?;
-    let later = stands(db, place, "seq > ?1 ORDER BY seq LIMIT 1")?;
-    let (Some((owner, received, Some(one))), Some((other, received_later, Some(two)))) =
-        (earlier, later)
-    else {
-        return Ok(None);
-    };
-    let is_one_page = owner == other && received == received_later;
-    Ok(is_one_page.then(|| (owner, seconds(one.min(two), one.max(two)))))
+/// The whole seconds from one time to another, both included.
+fn seconds(first: i64, last: i64) -> Window {
+    let last = from_micros(last) + TimeDelta::seconds(1);
+    Window::new(from_micros(first), last)
 }
 
 /// What the first readable row says that a condition finds.

@@ -130,9 +130,10 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
 
 /// A time of X.509. One that is too far away for us is as far as we go.
 fn time(time: ASN1Time) -> DateTime<Utc> {
-    let fallback = match time.timestamp() < 0 {
-        true => DateTime::<Utc>::MIN_UTC,
-        false => DateTime::<Utc>::MAX_UTC,
+    let fallback = if time.timestamp() < 0 {
+        DateTime::<Utc>::MIN_UTC
+    } else {
+        DateTime::<Utc>::MAX_UTC
     };
     DateTime::from_timestamp(time.timestamp(), 0).unwrap_or(fallback)
 }

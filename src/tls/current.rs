@@ -247,12 +247,13 @@ fn refuse_worse(
             rfc3339(loaded.certificate.not_before)
         ),
     };
-    match before.validity.is_valid() {
-        true => Err(format!(
+    if before.validity.is_valid() {
+        Err(format!(
             "{}: the certificate {what}",
             files.certificate.display()
-        )),
-        false => Ok(loaded),
+        ))
+    } else {
+        Ok(loaded)
     }
 }
 

@@ -121,7 +121,7 @@ async fn is_cut_off(desk: &Desk, name: &str, path: &str) -> bool {
         // An export that cannot go on breaks off.
         (StatusCode::OK, Err(_)) => true,
         (StatusCode::SERVICE_UNAVAILABLE, Ok(body)) => {
-            assert!(body.contains("was cut off after"), "{name}: {body}");
+            assert!(body.contains("was cut off"), "{name}: {body}");
             true
         }
         (status, body) => panic!("{name}: {status}, {body:?}"),

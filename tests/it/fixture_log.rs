@@ -328,6 +328,8 @@ fn comparable((status, body): &(StatusCode, String)) -> (StatusCode, Value) {
     let mut body = serde_json::from_str(body).unwrap_or_else(|_| Value::from(body.as_str()));
     if let Value::Object(members) = &mut body {
         members.remove("coverage");
+        // `now-2d` begins at another moment in each.
+        members.remove("range");
         for cursor in ["next_cursor", "previous_cursor"] {
             if let Some(cursor) = members.get_mut(cursor) {
                 *cursor = Value::Bool(cursor.is_string());

@@ -492,8 +492,8 @@ async fn nobody_reads_without_a_token_unless_on_this_machine() {
         .await
         .unwrap();
     assert_eq!(foreign.status(), StatusCode::FORBIDDEN);
-    let posted = http.post(&url).send().await.unwrap();
-    assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(posted.headers()["content-type"], "application/problem+json");
+    let put = http.put(&url).send().await.unwrap();
+    assert_eq!(put.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(put.headers()["content-type"], "application/problem+json");
     service.stop().await.unwrap();
 }

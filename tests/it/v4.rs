@@ -433,45 +433,46 @@ async fn a_damaged_entry_is_left_out_and_its_second_is_not_proven() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_time_of_a_lost_row_is_not_proven_and_none_is_where_it_can_be_of_any_time() {
-    let mut desk = Desk::new().await;
     let now = Clock::system().now();
     let at = |minutes: i64| now - TimeDelta::minutes(minutes);
     let text = |moment: DateTime<Utc>| moment.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-    let entries = [30, 20, 10].map(|n| entry(&n.to_string(), &text(at(n)), &json!({})));
-    desk.keep(&account(), &entries);
-    desk.search_all();
-    let asked = client(&desk);
-    let window = format!(
-        "since={}&before={}&direction=asc",
-        text(at(40)),
-        text(at(5))
-    );
-    let path = log_path(&account(), &window);
-    let db = rusqlite::Connection::open(desk.data_dir().join("orgtrail.db")).unwrap();
-    let lose = |seq: u64| {
+    // One whose neighbours came with the same page, and one without neighbours.
+    for (lost, until, next) in [
+        (
+            &[2][..],
+            at(30),
+            Some((at(10) + TimeDelta::seconds(1), at(5))),
+        ),
+        (&[1, 2], at(40), None),
+    ] {
+        let mut desk = Desk::new().await;
+        let entries = [30, 20, 10].map(|n| entry(&n.to_string(), &text(at(n)), &json!({})));
+        desk.keep(&account(), &entries);
+        let db = rusqlite::Connection::open(desk.data_dir().join("orgtrail.db")).unwrap();
         db.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
-        db.execute("DELETE FROM event WHERE seq = ?1", [seq])
+        for seq in lost {
+            db.execute("DELETE FROM event WHERE seq = ?1", [seq])
+                .unwrap();
+            db.execute(
+                "INSERT INTO damaged (seq, problem, found_us) VALUES (?1, 'row_missing', 0)",
+                [seq],
+            )
             .unwrap();
-        db.execute(
-            "INSERT INTO damaged (seq, problem, found_us) VALUES (?1, 'row_missing', 0)",
-            [seq],
-        )
-        .unwrap();
-    };
-    // Its neighbours came with the same page.
-    lose(2);
-    let left = covered(&asked, &path).await;
-    assert_eq!(left.state, CoveredState::Partial);
-    assert_eq!(text(left.until), text(at(30)));
-    let (since, before) = left.next.unwrap();
-    assert_eq!(text(since), text(at(10) + TimeDelta::seconds(1)));
-    assert_eq!(text(before), text(at(5)));
-    // Nothing is known of one without neighbours.
-    lose(1);
-    let left = covered(&asked, &path).await;
-    assert_eq!(left.state, CoveredState::Partial);
-    assert_eq!((text(left.until), left.next), (text(at(40)), None));
-    desk.stop().await;
+        }
+        // The index does not know them either.
+        desk.search_all();
+        let window = format!(
+            "since={}&before={}&direction=asc",
+            text(at(40)),
+            text(at(5))
+        );
+        let left = covered(&client(&desk), &log_path(&account(), &window)).await;
+        assert_eq!(left.state, CoveredState::Partial);
+        assert_eq!(text(left.until), text(until), "{lost:?}");
+        let texts = |(since, before)| (text(since), text(before));
+        assert_eq!(left.next.map(texts), next.map(texts), "{lost:?}");
+        desk.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

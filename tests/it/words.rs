@@ -112,20 +112,24 @@ async fn counted_values_have_a_label_as_an_event_spells_them() {
     assert_eq!(
         told["facets"],
         json!({
-            "actor.email": [
+            "actor.email": {"values": [
                 {"value": "alice@example.com", "label": "Alice@Example.com", "count": 2},
                 {"value": "bob@example.com", "label": "bob@example.com", "count": 1},
-            ],
-            "actor.ip_address": [
+            ], "missing": 1, "distinct": 2, "other": 0},
+            "actor.ip_address": {"values": [
                 {"value": "2001:db8::1", "label": "2001:DB8::1", "count": 3},
                 {"value": "300.1.2.3", "label": "300.1.2.3", "count": 1},
-            ],
-            "raw.status_code": [
+            ], "missing": 0, "distinct": 2, "other": 0},
+            "raw.status_code": {"values": [
                 {"value": "200", "label": "200", "count": 3},
                 {"value": "abc", "label": "abc", "count": 1},
-            ],
-            "resource.request.zone": [{"value": "dns", "label": "DNS", "count": 3}],
-            "source": [{"value": account().to_string(), "label": account().to_string(), "count": 4}],
+            ], "missing": 0, "distinct": 2, "other": 0},
+            "resource.request.zone": {"values": [
+                {"value": "dns", "label": "DNS", "count": 3},
+            ], "missing": 1, "distinct": 1, "other": 0},
+            "source": {"values": [
+                {"value": account().to_string(), "label": account().to_string(), "count": 4},
+            ], "missing": 0, "distinct": 1, "other": 0},
         })
     );
     // The label is of an event that is meant.
@@ -133,13 +137,16 @@ async fn counted_values_have_a_label_as_an_event_spells_them() {
         .get("/v1/facets?field=action.description&q=action.description:%22dns%22")
         .await;
     assert_eq!(
-        told["facets"]["action.description"],
+        told["facets"]["action.description"]["values"],
         json!([{"value": "dns", "label": "dns", "count": 1}])
     );
     let profile = desk.get("/v1/actors/alice@example.com").await;
     assert_eq!(profile["actors"][0]["label"], "Alice@Example.com");
     let page = desk.get("/v1/events?facet=actor.token_name&limit=0").await;
-    assert_eq!(page["facets"]["actor.token_name"][0]["label"], "CI Deploy");
+    assert_eq!(
+        page["facets"]["actor.token_name"]["values"][0]["label"],
+        "CI Deploy"
+    );
     assert_eq!(page["events"], json!([]));
     let values = desk.get("/v1/fields/actor.email/values?prefix=al").await;
     assert_eq!(values["values"][0]["label"], "Alice@Example.com");

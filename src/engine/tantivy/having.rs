@@ -42,9 +42,10 @@ impl IndexMatches {
     /// [`EngineError::Failed`] when a file cannot be read.
     pub fn with(&self, name: &str, value: &str) -> Result<Self, EngineError> {
         let mut found = Vec::new();
-        let terms = match self.snapshot.scope.hides(name) {
-            true => None,
-            false => Some(self.terms_of(name, value)?),
+        let terms = if self.snapshot.scope.hides(name) {
+            None
+        } else {
+            Some(self.terms_of(name, value)?)
         };
         for i in 0..self.found.len() {
             found.push(match &terms {
@@ -104,9 +105,10 @@ impl IndexMatches {
             }
             return Ok(with);
         }
-        let mut with = match infos.is_empty() {
-            true => return Ok(MatchedDocs::Few(Vec::new())),
-            false => Bits::new(n_docs, budget.memory())?,
+        let mut with = if infos.is_empty() {
+            return Ok(MatchedDocs::Few(Vec::new()));
+        } else {
+            Bits::new(n_docs, budget.memory())?
         };
         for info in &infos {
             add(&mut with, &inverted, info, &steps, |doc| {

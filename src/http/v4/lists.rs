@@ -14,7 +14,7 @@ use orgtrail_cloudflare::token::TokenForm;
 use serde::Serialize;
 
 use super::envelope::{answer, bad, parameters_of};
-use super::known_source;
+use super::known_source::known_source;
 use crate::http::principal::Principal;
 use crate::http::problem::Problem;
 use crate::http::scoped::ScopedApp;
@@ -149,9 +149,10 @@ fn keyed<'a>(
         let name = row.label.as_deref().unwrap_or_default();
         let passes = listing::text_passes(&parameters, "name", name)
             && listing::text_passes(&parameters, "account_pubname", name);
-        let key = match by_id {
-            true => row.source.id().to_owned(),
-            false => number_key(place),
+        let key = if by_id {
+            row.source.id().to_owned()
+        } else {
+            number_key(place)
         };
         passes.then(|| (key, account_form(row)))
     }))

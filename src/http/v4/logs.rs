@@ -13,7 +13,7 @@ use orgtrail_cloudflare::product;
 use orgtrail_cloudflare::request::{ACTION_TIME, Direction, LogQuery, required_moment};
 
 use super::envelope::{answer, bad, json, parameters_of};
-use super::known_source;
+use super::known_source::known_source;
 use super::proven::ProvenStretches;
 use crate::engine::{Order, Range};
 use crate::event::AuditEvent;
@@ -84,15 +84,7 @@ pub(super) async fn categories(
 }
 
 fn of_source(source: &Source) -> Query {
-    equals("source", &source.to_string())
-}
-
-pub(super) fn equals(path: &str, value: &str) -> Query {
-    Query::Equals {
-        path: path.to_owned(),
-        value: value.to_owned(),
-        at: 0,
-    }
+    Query::equals("source", &source.to_string())
 }
 
 /// The filters of a request. An empty value is refused: it would be the value of no entry.
@@ -124,7 +116,11 @@ fn find(
 ) -> Result<AuditEvent, Problem> {
     let second = action_time.trunc_subsecs(0);
     let question = Question {
-        query: Query::and(vec![of_source(source), equals("id", id), Query::Latest]),
+        query: Query::and(vec![
+            of_source(source),
+            Query::equals("id", id),
+            Query::Latest,
+        ]),
         range: range(second, second + TimeDelta::seconds(1)),
         order: Order::Descending,
     };

@@ -6,7 +6,6 @@
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use orgtrail_cloudflare::coverage::{Covered, CoveredState};
 
-use super::logs::equals;
 use crate::clock::from_micros;
 use crate::coverage::{self, Asked, VerdictState};
 use crate::engine::{Ask, Order, Range, Scope, View};
@@ -74,12 +73,12 @@ impl ProvenStretches {
         let lacks = match unreadable_in(app, view, &self.source, &unreadable)? {
             Some(stretches) => {
                 damaged.extend(stretches);
-                damaged.sort_unstable_by_key(|stretch| (stretch.since, stretch.before));
                 lacks
             }
             // An event that can be of any source and time may be missing from every answer.
             None => Some(self.since),
         };
+        damaged.sort_unstable_by_key(|stretch| (stretch.since, stretch.before));
         damaged.retain(|damage| self.since < damage.before && damage.since < self.before);
         let state = match (lacks, &*damaged, self.state) {
             (None, [], VerdictState::Complete) => CoveredState::Complete,
@@ -99,8 +98,8 @@ impl ProvenStretches {
     }
 }
 
-/// The seconds of a source's events whose rows cannot be read, as the index has them; `None` if it does not know the source or
-/// the time of one.
+/// The stretches that have a source's events whose rows cannot be read: as the index has them, or else between the rows beside
+/// them. `None` if neither tells the source and the time of one.
 fn unreadable_in(
     app: &ScopedApp,
     view: &View,
@@ -122,17 +121,22 @@ fn unreadable_in(
     };
     let mut stretches = Vec::new();
     for place in places {
-        let at_place = || equals("seq", &place.to_string());
-        let of_source = |name: &str| Query::and(vec![equals("source", name), at_place()]);
+        let at_place = || Query::equals("seq", &place.to_string());
+        let of_source = |name: &str| Query::and(vec![Query::equals("source", name), at_place()]);
         if let Some(hit) = find(of_source(&source.to_string()))?.first() {
             let at = from_micros(hit.at_us);
             stretches.push(Window::new(at, at + TimeDelta::seconds(1)));
             continue;
         }
         let unknown = store::unreadable(*place)?.source.to_string();
-        let is_known = !find(at_place())?.is_empty() && find(of_source(&unknown))?.is_empty();
-        if !is_known {
-            return Ok(None);
+        let is_indexed = !find(at_place())?.is_empty() && find(of_source(&unknown))?.is_empty();
+        if is_indexed {
+            continue;
+        }
+        match app.store.between_neighbours(*place)? {
+            Some((owner, stretch)) if owner == source.to_string() => stretches.push(stretch),
+            Some(_) => {}
+            None => return Ok(None),
         }
     }
     Ok(Some(stretches))

@@ -32,9 +32,10 @@ impl<'a> Steps<'a> {
 
     fn step(&mut self) -> Result<(), SearchError> {
         self.taken += 1;
-        match self.taken.is_multiple_of(STEPS_BETWEEN_LOOKS) {
-            true => (self.clock)(),
-            false => Ok(()),
+        if self.taken.is_multiple_of(STEPS_BETWEEN_LOOKS) {
+            (self.clock)()
+        } else {
+            Ok(())
         }
     }
 }

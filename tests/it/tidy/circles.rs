@@ -37,7 +37,8 @@ pub(super) fn paths_used(
         let is_inner = before[..before.len() - first.len()].ends_with("::");
         let mut start = module.to_vec();
         match first {
-            _ if is_inner => continue,
+            // `pub(in crate::…)` uses nothing.
+            _ if is_inner || before.ends_with("pub(in crate") => continue,
             "crate" => start.clear(),
             "super" => {
                 start.pop();

@@ -13,11 +13,11 @@ const MAX_FUNCTION_LINES: usize = 70;
 
 // How many exceptions there are. Lower a constant when an exception goes; never raise it.
 /// Declarations of type names that are declared more than once.
-const MAX_DOUBLES: usize = 81;
+const MAX_DOUBLES: usize = 79;
 /// Functions of more than [`MAX_FUNCTION_LINES`].
 const MAX_LONG: usize = 1;
 /// Matches on a bool.
-const MAX_BOOL_MATCHES: usize = 41;
+const MAX_BOOL_MATCHES: usize = 12;
 
 /// The type that a line declares: a struct, an enum, a trait, or an alias at the top of a file.
 fn declared(line: &str) -> Option<&str> {

@@ -34,6 +34,7 @@ mod hostile;
 mod import;
 mod isolation;
 mod junction;
+mod ledger;
 mod lists;
 mod meaning;
 mod mended;

@@ -70,7 +70,7 @@ pub struct LastLive {
     pub restarts: u32,
     /// When it was sealed.
     pub sealed_at: DateTime<Utc>,
-    /// When its scan began; after halved windows, when the first of those scans did.
+    /// When its scan began; after windows that did not reach the present, when the first of those scans did.
     pub began_at: DateTime<Utc>,
 }
 
@@ -240,21 +240,25 @@ fn rate(proven: &[Sealed], end: DateTime<Utc>) -> f64 {
 fn last_live(mut rows: Vec<&LedgerRow>) -> Option<LastLive> {
     // By their numbers: the clock may have been set since. Merged ones are older than all others.
     rows.sort_by_key(|row| (!row.is_merged, row.number));
-    let mut latest_first = rows.into_iter().rev();
-    let last = latest_first.next()?;
-    let mut found = LastLive {
+    let last = rows.last()?;
+    // A round of them reaches the present; halved ones, and those that end where a passed stretch begins, do not.
+    let (mut began_at, mut reached, mut is_over) = (last.began, DateTime::<Utc>::MIN_UTC, true);
+    for row in &rows {
+        began_at = match is_over {
+            true => row.began,
+            false => began_at.min(row.began),
+        };
+        reached = reached.max(row.window.before);
+        is_over = row.restarts == 0 && row.window.before >= reached;
+    }
+    Some(LastLive {
         since: last.window.since,
         entries: last.counts.entries,
         before: last.window.before,
         restarts: last.restarts,
         sealed_at: last.sealed?,
-        began_at: last.began,
-    };
-    // Back over the halved windows before it.
-    for halved in latest_first.take_while(|row| row.restarts > 0) {
-        found.began_at = found.began_at.min(halved.began);
-    }
-    Some(found)
+        began_at,
+    })
 }
 
 /// What is remembered of the ledgers, by the numbers of their sources.

@@ -137,3 +137,25 @@ fn a_ledger_with_an_entry_an_hour_that_cannot_be_read_stays_short() {
     let rows = log.passed_rows();
     assert!(rows < 16, "{rows} rows");
 }
+
+#[test]
+fn scans_around_a_passed_stretch_count_from_when_the_first_of_them_began() {
+    let log = Log::new();
+    let minute = |n: i64| start() + TimeDelta::minutes(n);
+    let live = |since, before, began| {
+        log.seal(
+            WindowKind::Live,
+            Window::new(minute(since), minute(before)),
+            began,
+        );
+        let progress = log.store.progress(&log.source).unwrap();
+        progress.last_live.unwrap().began_at
+    };
+    assert_eq!(live(0, 10, minute(10)), minute(10));
+    log.pass(WindowKind::Live, second(minute(10)), minute(11));
+    assert_eq!(live(11, 20, minute(20)), minute(20));
+    // Before it and after it; the next round begins after that.
+    assert_eq!(live(5, 10, minute(21)), minute(21));
+    assert_eq!(live(11, 22, minute(22)), minute(21));
+    assert_eq!(live(11, 23, minute(23)), minute(23));
+}

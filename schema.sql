@@ -154,7 +154,8 @@ CREATE TABLE window (
     resumed_s  INTEGER,                    -- from when on it is asked for, when a scan goes on without a cursor from the last time it was shown; NULL: from `since_s`
     empty_pages INTEGER NOT NULL DEFAULT 0, -- empty pages with a cursor, in a row
     bad_answers INTEGER NOT NULL DEFAULT 0, -- answers that could not be used, in a row
-    bad_since_us INTEGER,                  -- when the first of those came, by the clock that nobody sets while the program runs
+    bad_for_us INTEGER NOT NULL DEFAULT 0, -- how long they have come, as far as a program ran that saw them
+    bad_at_us  INTEGER,                    -- when the last of them came, by the steady clock of the program that saw it
     restarts   INTEGER NOT NULL DEFAULT 0, -- times a cursor was refused or led nowhere
     pages      INTEGER NOT NULL DEFAULT 0, -- this and the following: since the scan began; merged: of all its scans
     entries    INTEGER NOT NULL DEFAULT 0,

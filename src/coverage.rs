@@ -25,7 +25,7 @@ use crate::health::{Board, Health, State};
 use crate::invariant;
 use crate::ledger::{self, Aims, Sealed};
 use crate::position::{Source, Window, rfc3339};
-use crate::store::{Progress, SourceRow, Store, StoreError};
+use crate::store::{GapCause, Progress, SourceRow, Store, StoreError};
 
 /// What is asked about. Moments are widened to whole seconds.
 #[derive(Debug, Clone, Default)]
@@ -408,7 +408,7 @@ impl Known<'_> {
         .flatten()
         .map(|cut| Window::new(cut, cut).since)
         .collect();
-        let passed = self.progress.gaps.iter();
+        let passed = self.passed_within(part).iter();
         cuts.extend(passed.flat_map(|(window, _)| [window.since, window.before]));
         cuts.retain(|cut| *cut > part.since && *cut < part.before);
         cuts.extend([part.since, part.before]);
@@ -434,11 +434,18 @@ impl Known<'_> {
         gaps
     }
 
+    /// The passed stretches that overlap a part. They are in order, and do not overlap each other.
+    fn passed_within(&self, part: Window) -> &[(Window, GapCause)] {
+        let gaps = &self.progress.gaps;
+        let rest = &gaps[gaps.partition_point(|(gap, _)| gap.before <= part.since)..];
+        &rest[..rest.partition_point(|(gap, _)| gap.since < part.before)]
+    }
+
     /// Why nothing is proven of a part that has one reason.
     fn reason(&self, part: Window) -> (Reason, Option<String>) {
         let until = |limit: DateTime<Utc>| part.since < Window::new(limit, limit).since;
         let is_in = |window: &Window| window.since <= part.since && part.before <= window.before;
-        let mut passed = self.progress.gaps.iter();
+        let mut passed = self.passed_within(part).iter();
         if let Some((_, cause)) = passed.find(|(window, _)| is_in(window)) {
             return (Reason::from(*cause), None);
         }

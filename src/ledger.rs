@@ -21,6 +21,9 @@
 //! scanned *no earlier*, and waited *at least* so long. Each of these bounds can only make a claim weaker, or leave it as it
 //! was. `waited` is stored separately because the difference of two bounds would say less than was known.
 //!
+//! A stretch that was passed without a proof is folded too: of all its passes, the first and the last are kept, and nothing of
+//! what was read since.
+//!
 //! Only neighbours that are alike are put together: settling ones when they were first sealed, and last scanned, within
 //! the [`slack`] of their next sweep; complete ones within the same seven days of a source's time, when their last scans began within
 //! sixteen days. So a source has about 53 merged windows for each year, and about a hundred for what is still settling.
@@ -38,13 +41,15 @@
 //! first ([`to_sweep`]). Read at last, it is proven like any other. What was proven before stays proven, as of its own scan.
 
 mod fold;
+mod passed;
 mod sealed;
 
 use chrono::{DateTime, DurationRound, Months, NaiveDate, NaiveTime, TimeDelta, Utc};
 
-use crate::position::{SourceKind, Window, WindowKind};
+use crate::position::{SourceKind, Window};
 
 pub use self::fold::fold;
+pub use self::passed::{Passed, fold_passed, gaps, passed_profile};
 use self::sealed::Due;
 pub use self::sealed::{Counts, Sealed, profile, slack};
 
@@ -277,39 +282,34 @@ impl Reach {
     }
 }
 
-/// What is to be swept again: what is proven, and what was passed without a proof, each as of when it was asked for last.
-/// `proven` is a [`profile`]; `passed` says of each stretch when it was passed.
-///
-/// Passing a stretch takes nothing from what is proven, and proves nothing. It counts as a sweep all the same, so that a
-/// stretch that stays unreadable is asked for at the ages of the sweeps only.
+/// What is to be swept again: what is proven, and what was passed without a proof, each as of when it was asked for last. Both
+/// arguments are profiles.
 #[must_use]
-pub fn to_sweep(proven: &[Sealed], passed: &[(Window, DateTime<Utc>)]) -> Vec<Sealed> {
-    let mut tried = proven.to_vec();
-    for (window, at) in passed {
-        let again = |window| Sealed::scan(WindowKind::Sweep, window, *at, *at);
-        tried.extend(open_parts(proven, *window).into_iter().map(again));
-        // What was proven only later has its own sweeps.
-        let before_it = proven.iter().filter(|piece| piece.first_sealed <= *at);
-        let both = before_it.map(|piece| Window {
-            since: piece.window.since.max(window.since),
-            before: piece.window.before.min(window.before),
-        });
-        tried.extend(both.filter(|both| !both.is_empty()).map(again));
-    }
-    profile(&tried)
+pub fn to_sweep<C>(proven: &[Sealed], passed: &[Passed<C>]) -> Vec<Sealed> {
+    profile(&passed::tried(proven, passed))
 }
 
 /// The parts of a passed stretch that no scan has read since it was passed, the earliest first. `proven` is a [`profile`].
 #[must_use]
 pub fn unread_parts(proven: &[Sealed], passed: Window, at: DateTime<Utc>) -> Vec<Window> {
-    let since_then = proven.iter().filter(|piece| piece.scanned_at >= at);
+    let since_then = overlapping(proven, passed)
+        .iter()
+        .filter(|piece| piece.scanned_at >= at);
     parts_between(since_then.map(|piece| piece.window), passed)
 }
 
 /// The parts of `range` that `proven` leaves open, the earliest first.
 #[must_use]
 pub fn open_parts(proven: &[Sealed], range: Window) -> Vec<Window> {
-    parts_between(proven.iter().map(|piece| piece.window), range)
+    let inside = overlapping(proven, range).iter();
+    parts_between(inside.map(|piece| piece.window), range)
+}
+
+/// Those pieces of a [`profile`] that overlap a range.
+fn overlapping(proven: &[Sealed], range: Window) -> &[Sealed] {
+    let from = proven.partition_point(|piece| piece.window.before <= range.since);
+    let rest = &proven[from..];
+    &rest[..rest.partition_point(|piece| piece.window.since < range.before)]
 }
 
 /// The parts of `range` that are in none of `windows`, which do not overlap and have the earliest first.

@@ -94,6 +94,8 @@ pub struct Following {
     pub sources: Vec<SourceSeen>,
     /// Ids of organizations whose accounts are found by listing them.
     pub listed: Vec<String>,
+    /// Those that are listed with any credential of this process, where that is known: others are configured no more.
+    pub listed_by_all: Option<Vec<String>>,
     /// Ids of organizations whose members are read, to know who an actor is.
     pub members_of: Vec<String>,
     /// Accounts that are configured by themselves, with this or another credential: no list has a say in them.

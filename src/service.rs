@@ -259,7 +259,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     let listed = credentials(config)
         .into_values()
         .flat_map(|following| following.listed);
-    // Where this cannot be written, what was saved before is kept, and each poller adds its lists as soon as it can.
+    // Where this cannot be written, what was saved before is kept, and each poller saves it as soon as it can.
     match store.want_only_account_lists(&listed.collect::<Vec<_>>()) {
         Err(error) if !error.may_pass() => return Err(error.into()),
         _ => {}
@@ -409,7 +409,12 @@ pub fn credentials(config: &Config) -> BTreeMap<CredentialSource, Following> {
             .push(alone(&account.source));
     }
     // An account that is configured on its own is not followed a second time as an account of an organization.
+    let listed: Vec<String> = credentials
+        .values()
+        .flat_map(|following| following.listed.clone())
+        .collect();
     for following in credentials.values_mut() {
+        following.listed_by_all = Some(listed.clone());
         following.by_themselves = config
             .accounts
             .iter()

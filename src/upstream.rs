@@ -31,7 +31,7 @@ use url::Url;
 use crate::clock::Clock;
 use crate::mask::Mask;
 use crate::metrics::{Metrics, RequestOutcome};
-use crate::position::{Cursor, Source, Window, rfc3339};
+use crate::position::{Cursor, Source, SourceKind, Window, rfc3339};
 use crate::task;
 use crate::wording::{causes, root_cause};
 
@@ -146,14 +146,42 @@ pub struct Upstream {
     quota: Quota,
     clock: Clock,
     max_page_bytes: usize,
-    /// The most entries that a page had so far: upstream may send fewer than it is asked for.
-    longest_page: Arc<AtomicUsize>,
-    /// The most entries of a page that had a cursor and fewer entries than it was asked for: perhaps the most that upstream
-    /// sends. A collector reports that no page ever had more than 100, whatever it asked for.
-    longest_cut_page: Arc<AtomicUsize>,
+    /// Of accounts' logs and of organizations': one may be cut shorter than the other.
+    longest: Arc<[Longest; 2]>,
     metrics: Metrics,
     /// Hides the token of the latest call.
     mask: Arc<Mutex<Mask>>,
+}
+
+/// The longest pages so far of one kind of log.
+#[derive(Default)]
+struct Longest {
+    /// The most entries that a page had: upstream may send fewer than it is asked for.
+    page: AtomicUsize,
+    /// The most entries of a page that had a cursor and fewer entries than it was asked for: perhaps the most that upstream
+    /// sends. A collector reports that no page ever had more than 100, whatever it asked for.
+    cut_page: AtomicUsize,
+}
+
+impl Longest {
+    /// Whether a page of so many entries may have been cut because no more fit.
+    fn fullness(&self, len: usize, limit: u32, has_cursor: bool) -> Fullness {
+        let longest = self.page.fetch_max(len, Ordering::Relaxed);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        if has_cursor && len < limit {
+            self.cut_page.fetch_max(len, Ordering::Relaxed);
+        }
+        let is_longest = len >= LEAST_FULL_LEN && len >= longest;
+        // Only upstream itself shows that it sends fewer entries than it is asked for.
+        let is_cut = len == self.cut_page.load(Ordering::Relaxed);
+        if len > 0 && (len >= limit || is_longest && is_cut) {
+            Fullness::Full
+        } else if is_longest {
+            Fullness::Perhaps
+        } else {
+            Fullness::NotFull
+        }
+    }
 }
 
 /// An answer with status 200.
@@ -228,8 +256,7 @@ impl Upstream {
             quota,
             clock,
             max_page_bytes: MAX_PAGE_BYTES,
-            longest_page: Arc::default(),
-            longest_cut_page: Arc::default(),
+            longest: Arc::default(),
             metrics: Metrics::default(),
             mask: Arc::default(),
         })
@@ -308,7 +335,9 @@ impl Upstream {
         // The cursors of another orgtrail are reliable: without one, nothing follows.
         let fullness = match (answer.covered, &next) {
             (Some(_), None) => Fullness::NotFull,
-            _ => self.fullness(entries.len(), limit, next.is_some()),
+            _ => self
+                .longest(source.kind())
+                .fullness(entries.len(), limit, next.is_some()),
         };
         Ok(LogPage {
             next,
@@ -339,22 +368,12 @@ impl Upstream {
         self.metrics.requested(outcome);
     }
 
-    /// Whether a page of so many entries may have been cut because no more fit.
-    fn fullness(&self, len: usize, limit: u32, has_cursor: bool) -> Fullness {
-        let longest = self.longest_page.fetch_max(len, Ordering::Relaxed);
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        if has_cursor && len < limit {
-            self.longest_cut_page.fetch_max(len, Ordering::Relaxed);
-        }
-        let is_longest = len >= LEAST_FULL_LEN && len >= longest;
-        // Only upstream itself shows that it sends fewer entries than it is asked for.
-        let is_cut = len == self.longest_cut_page.load(Ordering::Relaxed);
-        if len > 0 && (len >= limit || is_longest && is_cut) {
-            Fullness::Full
-        } else if is_longest {
-            Fullness::Perhaps
-        } else {
-            Fullness::NotFull
+    /// The longest pages of such logs.
+    fn longest(&self, kind: SourceKind) -> &Longest {
+        let [accounts, organizations] = &*self.longest;
+        match kind {
+            SourceKind::Account => accounts,
+            SourceKind::Organization => organizations,
         }
     }
 

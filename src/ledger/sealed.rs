@@ -106,7 +106,7 @@ impl Sealed {
     }
 
     /// What both say of the moments that both cover.
-    fn both(&self, other: &Self) -> Self {
+    pub(super) fn both(&self, other: &Self) -> Self {
         let earlier = if self.first_sealed <= other.first_sealed {
             self
         } else {
@@ -166,16 +166,39 @@ pub fn slack(sweep: TimeDelta) -> TimeDelta {
 /// What sealed windows, in any order, prove: stretches without overlap, the earliest first.
 #[must_use]
 pub fn profile(sealed: &[Sealed]) -> Vec<Sealed> {
-    let mut order: Vec<usize> = (0..sealed.len()).collect();
-    order.sort_by_key(|at| sealed[*at].window.since);
-    let mut bounds: Vec<DateTime<Utc>> = sealed
+    let windows: Vec<Window> = sealed.iter().map(|one| one.window).collect();
+    let mut found: Vec<Sealed> = Vec::new();
+    each_stretch(&windows, |window, covering, begun| {
+        let mut counts = Counts::default();
+        // The counts of a scan are added once, where it begins.
+        for at in begun {
+            counts.add(sealed[*at].counts);
+        }
+        let all = covering.iter().map(|at| sealed[*at].clone());
+        let together = all.reduce(|all, one| all.both(&one));
+        if let Some(piece) = together {
+            let piece = Sealed {
+                window,
+                counts,
+                ..piece
+            };
+            push(&mut found, piece);
+        }
+    });
+    found
+}
+
+/// Cuts windows where they overlap, and walks over the stretches, the earliest first: each with the windows that cover all of
+/// it, and those of them that begin with it, by their places.
+pub(super) fn each_stretch(windows: &[Window], mut visit: impl FnMut(Window, &[usize], &[usize])) {
+    let mut order: Vec<usize> = (0..windows.len()).collect();
+    order.sort_by_key(|at| windows[*at].since);
+    let mut bounds: Vec<DateTime<Utc>> = windows
         .iter()
-        .flat_map(|one| [one.window.since, one.window.before])
+        .flat_map(|one| [one.since, one.before])
         .collect();
     bounds.sort_unstable();
     bounds.dedup();
-
-    let mut found: Vec<Sealed> = Vec::new();
     let mut covering: Vec<usize> = Vec::new();
     let mut waiting = order.into_iter().peekable();
     for bound in bounds.windows(2) {
@@ -183,31 +206,13 @@ pub fn profile(sealed: &[Sealed]) -> Vec<Sealed> {
             since: bound[0],
             before: bound[1],
         };
-        covering.retain(|at| sealed[*at].window.before > window.since);
-        let mut counts = Counts::default();
-        while let Some(at) = waiting.next_if(|at| sealed[*at].window.since <= window.since) {
+        covering.retain(|at| windows[*at].before > window.since);
+        let earlier = covering.len();
+        while let Some(at) = waiting.next_if(|at| windows[*at].since <= window.since) {
             covering.push(at);
-            // The counts of a scan are added once, where it begins.
-            counts.add(sealed[at].counts);
         }
-        let together = covering
-            .iter()
-            .map(|at| &sealed[*at])
-            .fold(None::<Sealed>, |all, one| {
-                Some(all.map_or_else(|| one.clone(), |all| all.both(one)))
-            });
-        if let Some(piece) = together {
-            push(
-                &mut found,
-                Sealed {
-                    window,
-                    counts,
-                    ..piece
-                },
-            );
-        }
+        visit(window, &covering, &covering[earlier..]);
     }
-    found
 }
 
 /// Puts a piece behind those found; one that says the same as the piece it touches makes that longer.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::position::WindowKind;
 
 /// Seconds after the model's beginning.
 fn at(seconds: i64) -> DateTime<Utc> {
@@ -183,10 +184,13 @@ fn a_passed_stretch_is_asked_for_again_at_the_ages_of_the_sweeps_until_it_is_rea
     let beside = window(-40 * day, 1 - 40 * day);
     for gap in [window(40, 41), window(100, 110), beside] {
         let mut scans = vec![scan(0, 100, 100, 101), scan(110, 200, 200, 201)];
-        let mut passed = vec![(gap, at(300))];
+        let mut passed = vec![pass(gap, 300)];
         let mut asked_at = Vec::new();
         for now in (300..20 * day).step_by(60) {
-            let tried = to_sweep(&profile(&scans), &passed);
+            let proven = profile(&scans);
+            // As the service does now and then.
+            passed = fold_passed(&proven, &passed_profile(&passed), |_, _| false);
+            let tried = to_sweep(&proven, &passed);
             let Some(due) = next_sweep(&tried, &sweeps(), 1_000, at(now)) else {
                 continue;
             };
@@ -197,7 +201,7 @@ fn a_passed_stretch_is_asked_for_again_at_the_ages_of_the_sweeps_until_it_is_rea
             }
             if due.contains(gap.since) {
                 asked_at.push(now);
-                passed.push((gap, at(now)));
+                passed.push(pass(gap, now));
             }
         }
         let ages = [15 * minute, hour, day, 7 * day];
@@ -213,11 +217,82 @@ fn a_passed_stretch_is_asked_for_again_at_the_ages_of_the_sweeps_until_it_is_rea
     }
 }
 
+fn pass(window: Window, second: i64) -> Passed<char> {
+    Passed {
+        times: Sealed::scan(WindowKind::Sweep, window, at(second), at(second)),
+        cause: 'x',
+    }
+}
+
+#[test]
+fn passes_of_a_stretch_become_one_and_what_was_read_since_is_dropped() {
+    let caused = |window, second, cause| Passed {
+        cause,
+        ..pass(window, second)
+    };
+    // Three seconds that one entry spoils, passed twice; then the reason of one of them changes.
+    let mut passes = vec![caused(window(41, 42), 5_000, 'y')];
+    for second in 40..43 {
+        passes.extend([100, 2_000].map(|at| pass(window(second, second + 1), at + second)));
+    }
+    let profile_of = |passes: &[Passed<char>]| passed_profile(passes);
+    let fold = |proven: &[Sealed], passes: &[Passed<char>]| {
+        fold_passed(proven, &profile_of(passes), |_, _| false)
+    };
+    let folded = fold(&[], &passes);
+    let said = folded.iter().map(|one| (one.times.window, one.cause));
+    let said: Vec<_> = said.collect();
+    let apart = [
+        (window(40, 41), 'x'),
+        (window(41, 42), 'y'),
+        (window(42, 43), 'x'),
+    ];
+    assert_eq!(said, apart);
+    // The first and the last pass of each are kept.
+    assert_eq!(folded[0].times.first_sealed, at(140));
+    assert_eq!(folded[0].times.scanned_at, at(2_040));
+    assert_eq!(folded[0].times.waited, TimeDelta::seconds(1_900));
+    assert_eq!(fold(&[], &folded), folded, "nothing changes any more");
+    passes.remove(0);
+    let folded = fold(&[], &passes);
+    assert_eq!(folded.len(), 1);
+    assert_eq!(folded[0].times.window, window(40, 43));
+    assert_eq!(gaps(&[], &folded), [(window(40, 43), 'x')]);
+    // A scan from before the last pass has not read it; one from after it has.
+    let scanned = |since, before, began| profile(&[scan(since, before, began, began + 1)]);
+    assert_eq!(fold(&scanned(0, 100, 2_000), &passes), folded);
+    let read = scanned(0, 42, 2_050);
+    let left = fold(&read, &passes);
+    assert_eq!(gaps(&read, &left), [(window(42, 43), 'x')]);
+    assert_eq!(left.len(), 1);
+    assert_eq!(fold(&scanned(0, 100, 2_050), &passes), []);
+    let kept = fold_passed(&scanned(0, 100, 2_050), &profile_of(&passes), |_, _| true);
+    assert_eq!(kept.len(), 1);
+}
+
+#[test]
+fn a_ledger_with_very_many_passed_stretches_is_read_in_linear_time() {
+    let begun = std::time::Instant::now();
+    let (mut scans, mut passed) = (Vec::new(), Vec::new());
+    for n in 0..30_000 {
+        let since = n * 100;
+        scans.push(scan(since, since + 99, since + 100, since + 101));
+        passed.push(pass(window(since + 99, since + 100), since + 102));
+    }
+    let (proven, passed) = (profile(&scans), passed_profile(&passed));
+    assert_eq!(gaps(&proven, &passed).len(), 30_000);
+    assert_eq!(fold_passed(&proven, &passed, |_, _| false).len(), 30_000);
+    assert_eq!(to_sweep(&proven, &passed).len(), 60_000);
+    // Each against each would take minutes.
+    let took = begun.elapsed();
+    assert!(took < std::time::Duration::from_secs(20), "{took:?}");
+}
+
 #[test]
 fn what_was_proven_before_a_stretch_was_passed_stays_proven_and_is_no_more_complete() {
     let week = 7 * 24 * 3_600;
     let proven = profile(&[scan(0, 100, 100, 101)]);
-    let passed = [(window(40, 41), at(101 + 2 * week))];
+    let passed = [pass(window(40, 41), 101 + 2 * week)];
     let tried = to_sweep(&proven, &passed);
     assert_eq!(open_parts(&proven, window(0, 100)), []);
     assert!(!proven[0].is_complete(&sweeps()));

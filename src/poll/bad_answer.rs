@@ -219,7 +219,7 @@ impl PollContext {
         }
         Ok(BadAnswers {
             count: 1,
-            since: now,
+            lasted: TimeDelta::zero(),
         })
     }
 
@@ -237,7 +237,7 @@ impl PollContext {
             has_cursor: window.cursor.is_some(),
             is_narrowed: window.restarts > 0 || progress.was_halved(scan.kind),
             count: counted.count,
-            lasts: (self.clock.steady() - counted.since).max(TimeDelta::zero()),
+            lasts: counted.lasted,
             unfinished: scan.unfinished,
             passed_beside: recovery::passed_beside(&progress.gaps, window.window),
             elsewhere: Elsewhere::NotAsked,

@@ -23,6 +23,7 @@ impl Poller {
         let followed = Followed {
             sources: following.sources.clone(),
             listed: following.listed.clone(),
+            listed_by_all: following.listed_by_all.clone(),
             aims: Aims {
                 sweeps: settings.sweeps.clone(),
                 backfill_since: settings.backfill_since,

@@ -27,6 +27,10 @@ const SHORTEST_BACKFILL: TimeDelta = TimeDelta::hours(1);
 /// About how many pages a backfill window should have: what a lost cursor costs.
 const BACKFILL_PAGES: u64 = 4;
 
+/// So many passed stretches at most are gone around in the overlap, each with a call of its own: a log with many of them is not
+/// read more often because of them.
+const MAX_PASSED_IN_OVERLAP: usize = 4;
+
 const DAY: TimeDelta = TimeDelta::days(1);
 
 /// Whether more than a wait between two windows is still to be read of what is new.
@@ -70,25 +74,45 @@ fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Op
     let Some(last) = progress.last_live else {
         return Some(first_live(progress, settings, now));
     };
-    // What a halved scan left of its window begins where it ended: taking the overlap again each time would keep a source
-    // that can only take small windows in one place. Once the present is reached, it is taken for all of them: what
-    // happened shortly before the first of those scans began may have been too late for it.
-    let since = if last.restarts > 0 {
-        last.before
-    } else {
-        last.before.min(last.began_at) - settings.overlap.of(&progress.visibility)
-    };
-    // A stretch before it was passed because it cannot be read, and is not asked for again each time.
-    let passed = progress.gaps.iter().map(|(gap, _)| gap.before);
-    let passed = passed.filter(|end| *end <= last.before).max();
-    let since = passed.map_or(since, |end| since.max(end));
-    // Without upstream's clock, what was passed may be newer than all that was claimed.
-    let since = first_unread(progress, now).map_or(since, |unread| since.min(unread));
     // After a very long outage there is a part that upstream keeps no longer.
     let kept = ledger::claimable_since(now);
     let piece = live_piece(&last, settings.overlap.of(&progress.visibility), settings);
-    let window = Window::new(since.max(kept), now.min(last.before.max(kept) + piece));
-    (window.before > last.before).then_some(window)
+    let before = now.min(last.before.max(kept) + piece);
+    if Window::new(last.before, before).is_empty() {
+        return None;
+    }
+    let since = live_since(progress, &last, settings, before);
+    // Without upstream's clock, what was passed may be newer than all that was claimed.
+    let since = first_unread(progress, now).map_or(since, |unread| since.min(unread));
+    // A stretch that was passed because it cannot be read is not asked for again each time.
+    let since = after_passed(progress, Window::new(since.max(kept), before).since);
+    let window = Window::new(since, before_passed(progress, since, before));
+    (!window.is_empty()).then_some(window)
+}
+
+/// Where the live window after that one begins, if it ends at `before`.
+///
+/// What a halved scan left of its window begins where it ended: taking the overlap again each time would keep a source that can
+/// only take small windows in one place. So it is with a scan that ended where a passed stretch begins. Once the present is
+/// reached, the overlap is taken for all of them: what happened shortly before the first of those scans began may have been
+/// too late for it.
+fn live_since(
+    progress: &Progress,
+    last: &LastLive,
+    settings: &Settings,
+    before: DateTime<Utc>,
+) -> DateTime<Utc> {
+    let reached = progress.live_before.unwrap_or(last.before);
+    if last.restarts > 0 || last.before < reached {
+        return last.before;
+    }
+    let since = last.before.min(last.began_at) - settings.overlap.of(&progress.visibility);
+    // Each passed stretch in the overlap costs a call.
+    let passed = passed_ends(progress).filter(|end| *end <= before);
+    let earliest = passed
+        .take(MAX_PASSED_IN_OVERLAP + 1)
+        .skip(MAX_PASSED_IN_OVERLAP);
+    earliest.fold(since, DateTime::max)
 }
 
 /// The first live window. One that was begun before may have been given up, after history was read from its beginning back:
@@ -116,11 +140,39 @@ fn first_unread(progress: &Progress, now: DateTime<Utc>) -> Option<DateTime<Utc>
 
 /// A moment, or where the passed stretches end that it is in.
 fn after_passed(progress: &Progress, moment: DateTime<Utc>) -> DateTime<Utc> {
+    let gaps = &progress.gaps;
+    let later = gaps.partition_point(|(gap, _)| gap.before <= moment);
     let mut from = moment;
-    while let Some((gap, _)) = progress.gaps.iter().find(|(gap, _)| gap.contains(from)) {
+    for (gap, _) in &gaps[later..] {
+        if !gap.contains(from) {
+            break;
+        }
         from = gap.before;
     }
     from
+}
+
+/// Where passed stretches end, those beside each other as one, the latest first.
+fn passed_ends(progress: &Progress) -> impl Iterator<Item = DateTime<Utc>> {
+    let gaps = progress.gaps.iter().rev().map(|(gap, _)| *gap);
+    let later = gaps.clone().map(|gap| Some(gap.since));
+    let later = std::iter::once(None).chain(later);
+    let ends = gaps
+        .zip(later)
+        .filter(|(gap, later)| *later != Some(gap.before));
+    ends.map(|(gap, _)| gap.before)
+}
+
+/// Where a window ends that begins at `since`: at `before`, or where a stretch begins before that was passed.
+fn before_passed(
+    progress: &Progress,
+    since: DateTime<Utc>,
+    before: DateTime<Utc>,
+) -> DateTime<Utc> {
+    let gaps = &progress.gaps;
+    let later = gaps.partition_point(|(gap, _)| gap.since <= since);
+    gaps.get(later)
+        .map_or(before, |(gap, _)| gap.since.min(before))
 }
 
 /// The live window to scan next while upstream sends no `Date`. Only what is older than a day will be sealed, so that much is
@@ -140,11 +192,7 @@ pub(super) fn next_silent(
         }
     };
     let since = after_passed(progress, Window::new(since, now).since);
-    let passed = progress.gaps.iter().map(|(gap, _)| gap.since);
-    let before = passed
-        .filter(|begin| *begin > since)
-        .fold(now, DateTime::min);
-    let window = Window::new(since, before);
+    let window = Window::new(since, before_passed(progress, since, now));
     (!window.is_empty()).then_some(window)
 }
 
@@ -308,6 +356,57 @@ mod tests {
             live(&progress, "03T10:01:00"),
             "[2026-08-03T10:00:00Z, 2026-08-03T10:01:00Z)"
         );
+    }
+
+    #[test]
+    fn the_overlap_is_read_around_what_was_passed_and_not_only_after_it() {
+        use crate::store::GapCause;
+
+        let passed = |seconds: &[&str]| {
+            let gaps = seconds.iter().map(|since| {
+                let window = Window::new(at(since), at(since) + TimeDelta::seconds(1));
+                (window, GapCause::TooLarge)
+            });
+            gaps.collect()
+        };
+        // How it goes on from a last window that ended at ten, a minute later.
+        let walk = |gaps: &[&str]| {
+            let mut progress = Progress {
+                gaps: passed(gaps),
+                last_live: last("03T10:00:00", 0),
+                live_before: Some(at("03T10:00:00")),
+                ..Progress::default()
+            };
+            let now = at("03T10:01:00");
+            let mut walked = Vec::new();
+            while let Some(window) = next_live(&progress, &settings(), now) {
+                walked.push(window.to_string().replace("2026-08-03T", ""));
+                progress.live_before = progress.live_before.max(Some(window.before));
+                progress.last_live = Some(LastLive {
+                    since: window.since,
+                    before: window.before,
+                    ..progress.last_live.unwrap()
+                });
+                assert!(walked.len() < 20, "{walked:?}");
+            }
+            walked
+        };
+        assert_eq!(walk(&[]), ["[09:58:00Z, 10:01:00Z)"]);
+        assert_eq!(
+            walk(&["03T09:59:00"]),
+            ["[09:58:00Z, 09:59:00Z)", "[09:59:01Z, 10:01:00Z)"]
+        );
+        // What is older than the overlap costs nothing; seconds beside each other are one stretch.
+        assert_eq!(
+            walk(&["03T09:40:00", "03T09:58:00", "03T09:59:00", "03T09:59:01"]),
+            ["[09:58:01Z, 09:59:00Z)", "[09:59:02Z, 10:01:00Z)"]
+        );
+        // Of many only the latest are gone around.
+        let many: Vec<String> = (10..50).map(|n| format!("03T09:59:{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).step_by(2).collect();
+        let walked = walk(&many);
+        assert_eq!(walked.len(), 1 + MAX_PASSED_IN_OVERLAP, "{walked:?}");
+        assert_eq!(walked[0], "[09:59:41Z, 09:59:42Z)");
     }
 
     #[test]

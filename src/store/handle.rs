@@ -47,6 +47,8 @@ pub(super) struct Inner {
     pub(super) is_closed: AtomicBool,
     /// Whether a rebuild of the index of identities was tried.
     pub(super) has_rebuilt_identities: AtomicBool,
+    /// Whether the times at which bad answers came are by this process's steady clock.
+    pub(super) counts_bad_times: AtomicBool,
     /// The step that failed because of the disk, and why. It stays until the same step succeeds: a smaller step may succeed earlier.
     pub(super) disk_problem: Mutex<Option<(Step, DiskProblem)>>,
     /// Held as long as the store is open for writing.
@@ -118,6 +120,7 @@ impl Store {
             is_closed: AtomicBool::new(false),
             disk_problem: Mutex::default(),
             has_rebuilt_identities: AtomicBool::new(false),
+            counts_bad_times: AtomicBool::new(false),
             lock,
         }));
         store.learn_dictionaries()?;

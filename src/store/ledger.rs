@@ -12,7 +12,7 @@ use super::open_window::{GapCause, OpenWindow};
 use super::visibility::Visibility;
 use super::window_id::WindowId;
 use crate::invariant;
-use crate::ledger::{self, Counts, Sealed, profile, to_sweep};
+use crate::ledger::{self, Counts, Passed, Sealed, passed_profile, profile, to_sweep};
 use crate::position::{Cursor, Source, Window, WindowKind};
 
 /// A ledger with so many sealed scans that are not merged yet is folded.
@@ -70,7 +70,7 @@ pub struct LastLive {
     pub restarts: u32,
     /// When it was sealed.
     pub sealed_at: DateTime<Utc>,
-    /// When its scan began; after halved windows, when the first of those scans did.
+    /// When its scan began; after windows that did not reach the present, when the first of those scans did.
     pub began_at: DateTime<Utc>,
 }
 
@@ -121,10 +121,8 @@ impl Progress {
         let done = || rows.iter().filter(|row| row.sealed.is_some());
         let of = |kind| done().filter(move |row| row.kind == kind);
         let sealed: Vec<Sealed> = rows.iter().filter_map(LedgerRow::as_sealed).collect();
-        let passed: Vec<(Window, DateTime<Utc>)> = rows
-            .iter()
-            .filter_map(|row| Some((row.window, row.sealed.filter(|_| !row.is_proof)?)))
-            .collect();
+        let passed: Vec<Passed<GapCause>> = rows.iter().filter_map(LedgerRow::as_passed).collect();
+        let passed = passed_profile(&passed);
         let proven: Arc<[Sealed]> = profile(&sealed).into();
         check(rows, &sealed, &proven);
         let last_sweep = of(WindowKind::Sweep).max_by_key(|row| row.number);
@@ -156,29 +154,16 @@ impl Progress {
             } else {
                 to_sweep(&proven, &passed).into()
             },
-            gaps: gaps(rows, &proven),
+            gaps: ledger::gaps(&proven, &passed).into(),
             proven,
             last_sweep_restarts: last_sweep.map_or(0, |row| row.restarts),
             unmerged: done()
-                .filter(|row| row.is_proof && !row.is_merged)
+                .filter(|row| !row.is_merged)
                 .count()
                 .saturating_sub(KEPT_APART),
             visibility: Visibility::default(),
         }
     }
-}
-
-/// The parts of passed stretches that were not read since.
-fn gaps(rows: &[LedgerRow], proven: &[Sealed]) -> Arc<[(Window, GapCause)]> {
-    let passed = rows
-        .iter()
-        .filter_map(|row| Some((row.window, row.sealed?, row.gap?)));
-    passed
-        .flat_map(|(window, at, cause)| {
-            let unread = ledger::unread_parts(proven, window, at);
-            unread.into_iter().map(move |part| (part, cause))
-        })
-        .collect()
 }
 
 /// Checks what must hold of a source's windows, and of what they prove.
@@ -208,9 +193,13 @@ fn check(rows: &[LedgerRow], sealed: &[Sealed], proven: &[Sealed]) {
             kind.as_str()
         );
     }
+    let sealed = joined(sealed.iter().map(|one| one.window));
     for piece in proven {
         let (since, before) = (piece.window.since, piece.window.before);
-        let has = |moment| sealed.iter().any(|one| one.window.contains(moment));
+        let has = |moment| {
+            let at = sealed.partition_point(|one| one.before <= moment);
+            sealed.get(at).is_some_and(|one| one.contains(moment))
+        };
         invariant!(
             ClaimsWithinSealedWindows,
             has(since) && has(before - TimeDelta::seconds(1)),
@@ -218,6 +207,20 @@ fn check(rows: &[LedgerRow], sealed: &[Sealed], proven: &[Sealed]) {
             piece.window
         );
     }
+}
+
+/// Windows that overlap or touch each other as one. The earliest comes first.
+pub(super) fn joined(windows: impl Iterator<Item = Window>) -> Vec<Window> {
+    let mut joined: Vec<Window> = Vec::new();
+    for window in windows {
+        match joined.last_mut() {
+            Some(last) if window.since <= last.before => {
+                last.before = last.before.max(window.before)
+            }
+            _ => joined.push(window),
+        }
+    }
+    joined
 }
 
 /// New entries a second in the latest day of what is proven.
@@ -238,21 +241,25 @@ fn rate(proven: &[Sealed], end: DateTime<Utc>) -> f64 {
 fn last_live(mut rows: Vec<&LedgerRow>) -> Option<LastLive> {
     // By their numbers: the clock may have been set since. Merged ones are older than all others.
     rows.sort_by_key(|row| (!row.is_merged, row.number));
-    let mut latest_first = rows.into_iter().rev();
-    let last = latest_first.next()?;
-    let mut found = LastLive {
+    let last = rows.last()?;
+    // A round of them reaches the present; halved ones, and those that end where a passed stretch begins, do not.
+    let (mut began_at, mut reached, mut is_over) = (last.began, DateTime::<Utc>::MIN_UTC, true);
+    for row in &rows {
+        began_at = match is_over {
+            true => row.began,
+            false => began_at.min(row.began),
+        };
+        reached = reached.max(row.window.before);
+        is_over = row.restarts == 0 && row.window.before >= reached;
+    }
+    Some(LastLive {
         since: last.window.since,
         entries: last.counts.entries,
         before: last.window.before,
         restarts: last.restarts,
         sealed_at: last.sealed?,
-        began_at: last.began,
-    };
-    // Back over the halved windows before it.
-    for halved in latest_first.take_while(|row| row.restarts > 0) {
-        found.began_at = found.began_at.min(halved.began);
-    }
-    Some(found)
+        began_at,
+    })
 }
 
 /// What is remembered of the ledgers, by the numbers of their sources.
@@ -298,6 +305,23 @@ impl LedgerRow {
             waited: self.waited,
             counts: self.counts,
             ..Sealed::scan(self.kind, self.window, self.began, sealed)
+        })
+    }
+
+    pub(super) fn as_passed(&self) -> Option<Passed<GapCause>> {
+        let (at, cause) = (self.sealed?, self.gap?);
+        let once = Sealed::scan(self.kind, self.window, at, at);
+        Some(Passed {
+            times: match self.is_merged {
+                // It was passed last when the last of those scans began.
+                true => Sealed {
+                    scanned_at: self.began,
+                    waited: self.waited,
+                    ..once
+                },
+                false => once,
+            },
+            cause,
         })
     }
 

@@ -1,20 +1,25 @@
 //! The rows of a source's ledger: read, merged, and remembered until they change.
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, TimeDelta};
 use rusqlite::{Connection, Transaction, named_params};
 
 use super::error::StoreError;
 use super::handle::Store;
-use super::ledger::{KEPT_APART, LedgerRow, Progress};
+use super::ledger::{KEPT_APART, LedgerRow, Progress, joined};
 use super::open_window::GapCause;
 use super::sources::number;
 use super::windows::as_window;
 use super::{lateness, steps};
 use crate::clock::from_micros;
 use crate::durable::Step;
-use crate::ledger::{self, Counts, Sealed};
+use crate::ledger::{self, Counts, Passed, Sealed};
 use crate::position::{Cursor, Source, Window, WindowKind};
 use crate::sync::lock;
+
+/// The outcome of a window that is proven.
+const SEALED: &str = "sealed";
 
 impl Store {
     /// How far a source has come.
@@ -102,22 +107,15 @@ pub(super) fn sealed_within(
         },
         |row| as_window(row, 0),
     )?;
-    let mut stretches: Vec<Window> = Vec::new();
-    for window in found {
-        let window = window?;
-        match stretches.last_mut() {
-            Some(last) if window.since <= last.before => {
-                last.before = last.before.max(window.before)
-            }
-            _ => stretches.push(window),
-        }
-    }
-    Ok(stretches)
+    let found: Vec<Window> = found.collect::<Result<_, _>>()?;
+    Ok(joined(found.into_iter()))
 }
 
 fn fold(db: &Connection, source: i64, sweeps: &[TimeDelta]) -> Result<(), StoreError> {
     let mut rows = rows(db, source)?;
-    rows.retain(|row| row.is_proof);
+    rows.retain(|row| row.sealed.is_some());
+    let all = ledger::profile(&proofs(&rows));
+    let ends = Ends::of(&rows);
     rows.sort_by_key(|row| (row.kind == WindowKind::Live && !row.is_merged, row.number));
     let apart = rows
         .iter()
@@ -126,18 +124,87 @@ fn fold(db: &Connection, source: i64, sweeps: &[TimeDelta]) -> Result<(), StoreE
         .take_while(|row| row.kind == WindowKind::Live && !row.is_merged)
         .count();
     rows.truncate(rows.len() - apart);
-    let sealed: Vec<Sealed> = rows.iter().filter_map(LedgerRow::as_sealed).collect();
+    let passed: Vec<Passed<GapCause>> = rows.iter().filter_map(LedgerRow::as_passed).collect();
+    let passed = ledger::passed_profile(&passed);
+    let passed = ledger::fold_passed(&all, &passed, |kind, window| ends.has(kind, window));
+    let sealed = ledger::fold(&proofs(&rows), sweeps).into_iter();
+    let mut merged: Vec<(&str, Sealed)> = sealed.map(|piece| (SEALED, piece)).collect();
+    merged.extend(
+        passed
+            .into_iter()
+            .map(|one| (one.cause.as_str(), one.times)),
+    );
+    replace(db, source, &rows, merged)
+}
+
+fn proofs(rows: &[LedgerRow]) -> Vec<Sealed> {
+    rows.iter().filter_map(LedgerRow::as_sealed).collect()
+}
+
+/// Where the windows of each kind begin and end: the next ones are chosen by that, so a passed stretch there is kept.
+struct Ends(Vec<(WindowKind, Window)>);
+
+impl Ends {
+    fn of(rows: &[LedgerRow]) -> Self {
+        let all = |kind| {
+            let windows = rows.iter().filter(move |row| row.kind == kind);
+            let windows = windows.map(|row| row.window);
+            windows.reduce(|all, window| Window {
+                since: all.since.min(window.since),
+                before: all.before.max(window.before),
+            })
+        };
+        let kinds = [WindowKind::Live, WindowKind::Backfill];
+        Self(
+            kinds
+                .into_iter()
+                .filter_map(|kind| Some((kind, all(kind)?)))
+                .collect(),
+        )
+    }
+
+    /// Whether a window is at one of them.
+    fn has(&self, kind: WindowKind, window: Window) -> bool {
+        let is_at = |all: &Window| all.since == window.since || all.before == window.before;
+        self.0.iter().any(|(of, all)| *of == kind && is_at(all))
+    }
+}
+
+/// Replaces rows by merged ones. A row that is among those already stays.
+fn replace(
+    db: &Connection,
+    source: i64,
+    rows: &[LedgerRow],
+    mut merged: Vec<(&str, Sealed)>,
+) -> Result<(), StoreError> {
+    let mut old: HashMap<(&str, i64), (i64, Sealed)> = rows
+        .iter()
+        .filter_map(|row| {
+            let outcome = row.gap.map_or(SEALED, GapCause::as_str);
+            let passed = row.as_passed().map(|passed| passed.times);
+            let was = row.is_merged.then(|| passed.or(row.as_sealed()))??;
+            Some(((outcome, row.window.since.timestamp()), (row.number, was)))
+        })
+        .collect();
+    let mut kept: HashSet<i64> = HashSet::new();
+    merged.retain(|(outcome, piece)| {
+        let same = old.remove(&(*outcome, piece.window.since.timestamp()));
+        match same.filter(|(_, was)| was == piece) {
+            Some((number, _)) => !kept.insert(number),
+            None => true,
+        }
+    });
     let mut delete = db.prepare_cached("DELETE FROM window WHERE id = ?1")?;
-    for row in &rows {
+    for row in rows.iter().filter(|row| !kept.contains(&row.number)) {
         delete.execute([row.number])?;
     }
     let mut insert = db.prepare_cached(
         "INSERT INTO window (source, kind, since_s, before_s, began_us, sealed_us, waited_us, outcome, merged,
              pages, entries, new, revisions)
-         VALUES (:source, :kind, :since, :before, :began, :sealed, :waited, 'sealed', 1,
+         VALUES (:source, :kind, :since, :before, :began, :sealed, :waited, :outcome, 1,
              :pages, :entries, :new, :revisions)",
     )?;
-    for piece in ledger::fold(&sealed, sweeps) {
+    for (outcome, piece) in merged {
         insert.execute(named_params! {
             ":source": source,
             ":kind": piece.kind.as_str(),
@@ -146,6 +213,7 @@ fn fold(db: &Connection, source: i64, sweeps: &[TimeDelta]) -> Result<(), StoreE
             ":began": piece.scanned_at.timestamp_micros(),
             ":sealed": piece.first_sealed.timestamp_micros(),
             ":waited": piece.waited.num_microseconds().unwrap_or(i64::MAX),
+            ":outcome": outcome,
             ":pages": piece.counts.pages,
             ":entries": piece.counts.entries,
             ":new": piece.counts.new,
@@ -176,7 +244,7 @@ fn rows(db: &Connection, source: i64) -> Result<Vec<LedgerRow>, StoreError> {
             began: from_micros(row.get(5)?),
             sealed: row.get::<_, Option<i64>>(6)?.map(from_micros),
             waited: TimeDelta::microseconds(row.get(7)?),
-            is_proof: outcome.as_deref() == Some("sealed"),
+            is_proof: outcome.as_deref() == Some(SEALED),
             gap: outcome.as_deref().and_then(GapCause::by_name),
             limit: row.get(15)?,
             resumed: resumed.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),

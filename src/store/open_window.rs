@@ -1,6 +1,6 @@
 //! A scan that is not finished, and how a scan can end.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::window_id::WindowId;
 use crate::position::{Cursor, Window};
@@ -120,6 +120,6 @@ impl Then {
 pub struct BadAnswers {
     /// How many.
     pub count: u32,
-    /// When the first of them came.
-    pub since: DateTime<Utc>,
+    /// How long they have come, as far as a process ran that saw them.
+    pub lasted: TimeDelta,
 }

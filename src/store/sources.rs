@@ -52,6 +52,8 @@ pub struct Followed {
     pub sources: Vec<SourceSeen>,
     /// Ids of organizations whose lists of accounts are read.
     pub listed: Vec<String>,
+    /// Those whose lists are read with any credential, where that is known: the lists of others are not wanted any more.
+    pub listed_by_all: Option<Vec<String>>,
     /// What is wanted of the ledger.
     pub aims: Aims,
 }
@@ -141,6 +143,9 @@ impl Store {
                 .sources
                 .iter()
                 .try_for_each(|seen| save(db, seen, now))?;
+            if let Some(all) = &followed.listed_by_all {
+                want_only(db, all)?;
+            }
             want(db, &followed.listed)?;
             save_aims(db, &followed.aims)
         })
@@ -152,10 +157,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn want_only_account_lists(&self, organizations: &[String]) -> Result<(), StoreError> {
-        self.change(steps::SAVE_SOURCES, |db| {
-            db.execute("UPDATE account_list SET wanted = 0", [])?;
-            want(db, organizations)
-        })
+        self.change(steps::SAVE_SOURCES, |db| want_only(db, organizations))
     }
 
     /// The lists of accounts that are wanted, by the ids of their organizations, each with the time at which its last complete
@@ -192,6 +194,11 @@ impl Store {
 }
 
 /// The lists of these organizations' accounts are claims.
+fn want_only(db: &Connection, organizations: &[String]) -> Result<(), StoreError> {
+    db.execute("UPDATE account_list SET wanted = 0", [])?;
+    want(db, organizations)
+}
+
 fn want(db: &Connection, organizations: &[String]) -> Result<(), StoreError> {
     let mut want = db.prepare_cached(
         "INSERT INTO account_list (organization, wanted) VALUES (?1, 1)

@@ -2,6 +2,8 @@
 //!
 //! [`crate::ledger`] computes what sealed scans prove.
 
+use std::sync::atomic::Ordering;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
@@ -10,7 +12,6 @@ use super::handle::Store;
 use super::open_window::{BadAnswers, GapCause, OpenWindow, Then};
 use super::steps;
 use super::window_id::WindowId;
-use crate::clock::from_micros;
 use crate::event::sha256;
 use crate::position::{Cursor, Source, Window, WindowKind};
 
@@ -99,8 +100,8 @@ impl Store {
         })
     }
 
-    /// Counts an answer about an open window that could not be used; gives how many there have been in a row. `now` is by the
-    /// steady clock; a first one that seems to have come later than now was counted by a clock that was ahead, and came now.
+    /// Counts an answer about an open window that could not be used; gives how many there have been in a row, and for how long.
+    /// `now` is by this process's steady clock. The time between two processes does not count.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when the window is not open any more, and what the database says.
@@ -109,22 +110,29 @@ impl Store {
         id: WindowId,
         now: DateTime<Utc>,
     ) -> Result<BadAnswers, StoreError> {
-        self.change_ledger(id.source, steps::RESTART_WINDOW, |db| {
+        let counts_times = &self.0.counts_bad_times;
+        let counted = self.change_ledger(id.source, steps::RESTART_WINDOW, |db| {
+            if !counts_times.load(Ordering::SeqCst) {
+                forget_steady_times(db)?;
+            }
             let mut count = db.prepare_cached(
-                "UPDATE window SET bad_answers = bad_answers + 1, bad_since_us = min(coalesce(bad_since_us, :now), :now)
-                 WHERE id = :id AND sealed_us IS NULL RETURNING bad_answers, bad_since_us",
+                "UPDATE window SET bad_answers = bad_answers + 1, bad_at_us = :now,
+                     bad_for_us = bad_for_us + max(0, :now - coalesce(bad_at_us, :now))
+                 WHERE id = :id AND sealed_us IS NULL RETURNING bad_answers, bad_for_us",
             )?;
             let counted = count.query_row(
                 named_params! { ":id": id.number, ":now": now.timestamp_micros() },
                 |row| {
                     Ok(BadAnswers {
                         count: row.get(0)?,
-                        since: from_micros(row.get(1)?),
+                        lasted: TimeDelta::microseconds(row.get(1)?),
                     })
                 },
             );
             counted.optional()?.ok_or(StoreError::Stale(id))
-        })
+        })?;
+        counts_times.store(true, Ordering::SeqCst);
+        Ok(counted)
     }
 
     /// Deletes an open window.
@@ -165,6 +173,15 @@ impl Store {
     }
 }
 
+/// Forgets when bad answers came: another process saw them, by a steady clock of its own.
+fn forget_steady_times(db: &Connection) -> Result<(), StoreError> {
+    db.execute(
+        "UPDATE window SET bad_at_us = NULL WHERE sealed_us IS NULL AND bad_at_us IS NOT NULL",
+        [],
+    )?;
+    Ok(())
+}
+
 /// What a page changes in its window.
 pub(super) struct Advance<'a> {
     pub(super) id: WindowId,
@@ -193,7 +210,7 @@ pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreErro
     let mut update = db.prepare_cached(
         "UPDATE window SET cursor = :next, sealed_us = max(:sealed, min(began_us, :claim_us)), pages = pages + 1,
              outcome = :outcome, page_limit = :limit, resumed_s = :resume,
-             empty_pages = iif(:entries = 0 AND :next IS NOT NULL, empty_pages + 1, 0), bad_answers = 0, bad_since_us = NULL,
+             empty_pages = iif(:entries = 0 AND :next IS NOT NULL, empty_pages + 1, 0), bad_answers = 0, bad_for_us = 0, bad_at_us = NULL,
              since_s = iif(:outcome IS 'sealed', max(since_s, :claim_since), since_s),
              before_s = iif(:outcome IS 'sealed', min(before_s, :claim), before_s),
              began_us = min(began_us, :claim_us),

@@ -538,6 +538,10 @@ async fn what_could_not_be_saved_at_the_start_is_saved_later_and_makes_answers_p
         plan.also = vec![Source::account("configured-by-itself").unwrap()];
     })
     .await;
+    // One that was configured once.
+    let old = store::Store::open(world.dir(), Breaker::default()).unwrap();
+    old.want_only_account_lists(&["left".to_owned()]).unwrap();
+    old.close().unwrap();
     let everything = Asked::default();
     poll_for(&mut world, 5).await;
     let answer = verdict(&mut world, &everything);
@@ -549,7 +553,9 @@ async fn what_could_not_be_saved_at_the_start_is_saved_later_and_makes_answers_p
     poll_for(&mut world, 5).await;
     let store = world.store();
     assert!(store.aims().unwrap().is_some());
-    assert!(!store.account_lists().unwrap().is_empty());
+    let lists = store.account_lists().unwrap().into_iter();
+    let lists: Vec<Source> = lists.map(|(organization, _)| organization).collect();
+    assert_eq!(lists, [world.simulator.sources()[0].clone()]);
     let rows: Vec<_> = store.sources().unwrap();
     for source in world.simulator.sources().iter().chain(&world.plan.also) {
         assert!(rows.iter().any(|row| row.source == *source), "{source}");

@@ -233,6 +233,7 @@ impl World {
         Following {
             sources: own.iter().chain(&self.plan.also).map(alone).collect(),
             listed: organizations.clone(),
+            listed_by_all: Some(organizations.clone()),
             members_of: organizations,
             ..Following::default()
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::Body;
@@ -12,7 +13,7 @@ use axum::response::Response;
 use chrono::TimeDelta;
 use orgtrail::clock::Clock;
 use orgtrail::position::{Source, Window};
-use orgtrail::upstream::{Quota, Timeouts, Upstream, UpstreamError};
+use orgtrail::upstream::{Fullness, Quota, Timeouts, Upstream, UpstreamError};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::net::TcpListener;
@@ -308,6 +309,57 @@ fn every_sample_is_spoken_for() {
             "{name} is in no test"
         );
     }
+}
+
+/// A page of so many entries.
+async fn page_of(State(len): State<Arc<AtomicUsize>>, uri: Uri) -> String {
+    let len = len.load(Ordering::SeqCst);
+    let entries = vec![r#"{"id":"x"}"#; len].join(",");
+    // The organization's pages are cut at 100 and have a cursor.
+    let cursor = match uri.path().contains("/organizations/") && len == 100 {
+        true => r#"{"cursor":"more"}"#,
+        false => "{}",
+    };
+    format!(
+        r#"{{"success":true,"errors":[],"messages":[],"result":[{entries}],"result_info":{cursor}}}"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_pages_of_one_kind_of_log_do_not_make_those_of_the_other_look_short() {
+    let len = Arc::new(AtomicUsize::new(0));
+    let router = Router::new().fallback(page_of).with_state(Arc::clone(&len));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/client/v4", listener.local_addr().unwrap());
+    let mut server = JoinSet::new();
+    server.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let upstream = client(&base_url);
+    let (now, clock) = (Clock::system().now(), Clock::system());
+    let window = Window::new(now - TimeDelta::hours(1), now);
+    let fullness = async |source: &Source, entries| {
+        len.store(entries, Ordering::SeqCst);
+        let permit = upstream.quota().take(clock.steady()).unwrap();
+        let page = upstream.fetch_log_page(permit, source, window, None, 1000);
+        page.await.unwrap().fullness
+    };
+    let organization = Source::organization(ORGANIZATION).unwrap();
+    let account = Source::account(ACCOUNT).unwrap();
+    assert_eq!(fullness(&organization, 900).await, Fullness::Perhaps);
+    assert_eq!(fullness(&organization, 899).await, Fullness::NotFull);
+    // The longest page of an account so far: more may follow.
+    assert_eq!(fullness(&account, 100).await, Fullness::Perhaps);
+    assert_eq!(fullness(&account, 99).await, Fullness::NotFull);
+    // That organizations' pages are cut says nothing of accounts'.
+    assert_eq!(fullness(&organization, 100).await, Fullness::NotFull);
+    assert_eq!(fullness(&account, 100).await, Fullness::Perhaps);
+}
+
+fn client(base_url: &str) -> Upstream {
+    let clock = Clock::system();
+    let quota = Quota::new(600, None, clock.steady());
+    let token: orgtrail::upstream::ReadToken = Arc::new(|| Ok("any".into()));
+    let base_url = base_url.parse().unwrap();
+    Upstream::new(base_url, token, quota, clock, Timeouts::default()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

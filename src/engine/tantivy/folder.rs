@@ -109,11 +109,13 @@ impl Folder {
         }
     }
 
-    /// Notes in `index` that the index there is being built.
+    /// Notes in `index` that the index there is being built. The note outlives a crash.
     pub(super) fn mark_unfinished(&self) -> Result<(), IndexError> {
-        let mark = self.current().join(UNFINISHED_NAME);
+        let current = self.current();
+        private::make_dir(&current).map_err(failed(&current))?;
+        let mark = current.join(UNFINISHED_NAME);
         private::open_file(&mark).map_err(failed(&mark))?;
-        Ok(())
+        private::sync_dir(&current).map_err(failed(&current))
     }
 
     /// Whether the index in `index` is still being built.

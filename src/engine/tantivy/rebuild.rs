@@ -6,7 +6,7 @@ use tracing::warn;
 
 use super::directory::{self, OpenWriter};
 use super::folder::{self, Old};
-use super::{Index, IndexError, close_writer, proof};
+use super::{Index, IndexError, close_writer, proof, steps};
 use crate::position::Seq;
 use crate::sync::lock;
 
@@ -92,11 +92,13 @@ impl Index {
     pub(super) fn begin_anew(&self, head: Seq, old: Old) -> Result<OpenWriter, IndexError> {
         let dir = self.0.folder.make_room(old)?;
         let is_beside = dir != self.0.folder.current();
-        let mut writing = directory::make_anew(&dir, &self.0.shape, self.0.log_id)?;
         let is_marked = !is_beside && head > Seq::ZERO;
         if is_marked {
+            // First: an empty index without the mark would look like one that has caught up with an empty log.
             self.0.folder.mark_unfinished()?;
         }
+        let make = || directory::make_anew(&dir, &self.0.shape, self.0.log_id);
+        let mut writing = self.0.breaker.around(steps::MAKE_EMPTY, make)?;
         self.0.is_marked.store(is_marked, Ordering::SeqCst);
         self.0.is_beside.store(is_beside, Ordering::SeqCst);
         self.0.is_stuck.store(false, Ordering::SeqCst);

@@ -327,6 +327,24 @@ fn an_unusable_index_is_removed_before_the_new_one_is_built_and_what_else_is_the
 }
 
 #[test]
+fn after_a_kill_while_an_empty_index_is_made_the_next_start_knows_that_it_is_not_whole() {
+    use crate::durable::Break;
+
+    for how in [Break::Before, Break::After] {
+        let dir = tempfile::tempdir().unwrap();
+        let breaker = Breaker::new(move |step| (step == steps::MAKE_EMPTY).then_some(how));
+        let killed = Index::open(dir.path(), Uuid::nil(), Seq(9), breaker);
+        assert!(matches!(killed, Err(IndexError::Broken(_))), "{how:?}");
+        let (index, why) =
+            Index::open(dir.path(), Uuid::nil(), Seq(9), Breaker::default()).unwrap();
+        assert!(index.is_rebuilding() && why.is_some(), "{how:?}");
+        index.add(&some(9)).unwrap();
+        index.commit().unwrap();
+        assert!(!index.is_rebuilding(), "{how:?}");
+    }
+}
+
+#[test]
 fn a_full_disk_makes_room_of_an_unusable_index_and_keeps_a_usable_one() {
     let dir = tempfile::tempdir().unwrap();
     let current = dir.path().join(DIR_NAME);

@@ -253,12 +253,40 @@ fn a_bad_answer_counted_while_the_clock_was_ahead_holds_nothing_back() {
     let count = |at| log.store.count_bad_answer(window, at).unwrap();
     count(now() + TimeDelta::days(1));
     count(now());
-    let later = now() + TimeDelta::minutes(10);
-    let counted = count(later);
-    assert_eq!(
-        (counted.count, later - counted.since),
-        (3, TimeDelta::minutes(10))
-    );
+    let counted = count(now() + TimeDelta::minutes(10));
+    assert_eq!((counted.count, counted.lasted), (3, TimeDelta::minutes(10)));
+}
+
+#[test]
+fn bad_answers_last_as_long_as_they_were_seen_and_not_while_the_program_was_stopped() {
+    let log = Log::new(Breaker::default());
+    let window = log.begin();
+    let count = |store: &Store, minute| {
+        let at = now() + TimeDelta::minutes(minute);
+        let counted = store.count_bad_answer(window, at).unwrap();
+        (counted.count, counted.lasted.num_minutes())
+    };
+    assert_eq!(count(&log.store, 0), (1, 0));
+    assert_eq!(count(&log.store, 10), (2, 10));
+    log.store.close().unwrap();
+    // Stopped for two hours.
+    let store = Store::open(log.dir.path(), Breaker::default()).unwrap();
+    assert_eq!(count(&store, 130), (3, 10));
+    assert_eq!(count(&store, 135), (4, 15));
+    // A scan that starts over is the same trouble; a page that can be used ends it.
+    let whole = Window::new(now() - TimeDelta::hours(1), now());
+    store.restart_window(window, whole, now()).unwrap();
+    assert_eq!(count(&store, 140), (1, 20));
+    let page = Log::page(window, &[], Then::GoOn(Cursor("1".into())));
+    store.append(&page).unwrap();
+    assert_eq!(count(&store, 145), (1, 0));
+    // A process that was started while the clock was decades behind.
+    store.close().unwrap();
+    let store = Store::open(log.dir.path(), Breaker::default()).unwrap();
+    assert_eq!(count(&store, -20_000_000), (2, 0));
+    store.close().unwrap();
+    let store = Store::open(log.dir.path(), Breaker::default()).unwrap();
+    assert_eq!(count(&store, 150), (3, 0));
 }
 
 #[test]

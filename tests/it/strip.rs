@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{SecondsFormat, TimeDelta, Utc};
 use orgtrail::http::Limits;
 use orgtrail::position::Source;
 use orgtrail_simulator::SimConfig;
@@ -91,6 +92,16 @@ async fn the_coverage_of_all_sources_is_the_weakest_of_each() {
     assert_eq!(named(&merged), named(&coverage));
     let names = merged["sources"].as_array().unwrap().iter();
     assert_eq!(names.filter(|source| source["name"].is_string()).count(), 3);
+    // Sources begin at different moments: before its own, nothing is proven of a source.
+    let until = (Utc::now() - TimeDelta::hours(1)).to_rfc3339_opts(SecondsFormat::Secs, true);
+    let whole = service
+        .get(&format!("/v1/coverage?merged=true&before={until}"))
+        .await;
+    let since = whole["merged"][0]["since"].as_str().unwrap();
+    let same = format!("before={until}&since={since}");
+    let coverage_since = service.get(&format!("/v1/coverage?{same}")).await;
+    compare(&whole, &coverage_since);
+    let until = "before=now-1h&since=now-600d";
     for source in named(&coverage) {
         let asked = format!("source={}&{until}", source.as_str().unwrap());
         let coverage = service.get(&format!("/v1/coverage?{asked}")).await;

@@ -11,7 +11,7 @@ use super::openapi::{Parameter, ParameterKind, Route, path, query};
 use super::params::{FILTERS, Given, Named, bad, flag, number, question, zone};
 use super::problem::Problem;
 use super::scoped::ScopedApp;
-use crate::coverage::Verdict;
+use crate::coverage::{Asked, Verdict};
 use crate::engine::{Order, Rank, Scope, ValuesOf};
 use crate::field::{FIELDS, Kind, Origin};
 use crate::search::{
@@ -137,6 +137,21 @@ pub(super) async fn histogram(
     Ok(counted(answer.histogram.buckets.len(), answer))
 }
 
+/// What the numbers are about: when the sources are counted without what the question says of them, all sources.
+pub(super) fn counted_of(asked: Asked, wanted: &Tally) -> Asked {
+    let of_all_sources = wanted.facets.as_ref().is_some_and(|facets| {
+        let mut fields = facets.fields.iter();
+        facets.exclude_own && fields.any(|field| field.eq_ignore_ascii_case("source"))
+    });
+    match of_all_sources {
+        true => Asked {
+            sources: Vec::new(),
+            ..asked
+        },
+        false => asked,
+    }
+}
+
 /// What is wanted of a question's events, as they are now. The question is in what was `given`, which was read from `query`.
 async fn tallied(
     app: &ScopedApp,
@@ -147,7 +162,7 @@ async fn tallied(
     app.ask(move |app| {
         let question = question(&given, Order::Descending, app.clock.now())?;
         let asked = asked(query.as_deref(), &question);
-        let proven = Proven::look(app, asked)?;
+        let proven = Proven::look(app, counted_of(asked, &wanted))?;
         let (view, caller) = app.asking();
         let upto = view.seq();
         let tallied = search::tally(&app.store, &view, &caller, &question, upto, &wanted)?;

@@ -43,7 +43,7 @@ pub(super) struct Coverage {
 pub(super) struct MergedCoverage {
     merged: Vec<MergedStretch>,
     sources: Vec<NamedSource>,
-    /// As in [`Coverage`].
+    /// When no source is named: organizations that may have accounts which are not followed.
     accounts_unknown: Vec<String>,
     next_cursor: Option<String>,
 }

@@ -50,9 +50,10 @@ pub(super) struct MergedCoverage {
 
 /// What is answered: the second, when `merged` is asked for.
 #[derive(ToSchema)]
+#[schema(as = CoverageAnswer)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "describes both forms of the answer")]
-enum CoverageAnswer {
+enum CoverageBody {
     Each(Coverage),
     Merged(MergedCoverage),
 }
@@ -301,7 +302,7 @@ pub(super) fn describe() -> Vec<Route> {
             ParameterKind::Flag,
             "Whether all sources are taken together.",
         ))
-        .answers::<CoverageAnswer>(
+        .answers::<CoverageBody>(
             "A page of sources. One that does not fit goes on on the next page.",
         )
         .example(

@@ -175,17 +175,16 @@ fn described() -> Vec<(openapi::RouteGroup, Vec<openapi::Route>)> {
         session::describe(),
     ];
     let sources = [status::describe(), coverage::describe()];
+    let asked = openapi::by_get_or_post;
+    let queries = [asked(parse::describe()), searches::describe()];
     vec![
-        (RouteGroup::EVENTS, events.concat()),
-        (RouteGroup::NUMBERS, tally::describe()),
-        (
-            RouteGroup::QUERIES,
-            [parse::describe(), searches::describe()].concat(),
-        ),
-        (RouteGroup::PROFILES, pivot::describe_profiles()),
-        (RouteGroup::EXPORT, export::describe()),
-        (RouteGroup::SOURCES, sources.concat()),
-        (RouteGroup::PEOPLE, people::describe()),
+        (RouteGroup::EVENTS, asked(events.concat())),
+        (RouteGroup::NUMBERS, asked(tally::describe())),
+        (RouteGroup::QUERIES, queries.concat()),
+        (RouteGroup::PROFILES, asked(pivot::describe_profiles())),
+        (RouteGroup::EXPORT, asked(export::describe())),
+        (RouteGroup::SOURCES, asked(sources.concat())),
+        (RouteGroup::PEOPLE, asked(people::describe())),
         (RouteGroup::PRINCIPAL, session::describe_me()),
         (RouteGroup::CLOUDFLARE, v4::describe()),
         (RouteGroup::ADMINISTRATION, access_log::describe()),

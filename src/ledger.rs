@@ -41,6 +41,7 @@
 //! first ([`to_sweep`]). Read at last, it is proven like any other. What was proven before stays proven, as of its own scan.
 
 mod fold;
+mod parts;
 mod passed;
 mod sealed;
 
@@ -49,6 +50,7 @@ use chrono::{DateTime, DurationRound, Months, NaiveDate, NaiveTime, TimeDelta, U
 use crate::position::{SourceKind, Window};
 
 pub use self::fold::fold;
+pub use self::parts::{open_parts, unread_parts};
 pub use self::passed::{Passed, fold_passed, gaps, passed_profile};
 use self::sealed::Due;
 pub use self::sealed::{Counts, Sealed, profile, slack};
@@ -287,57 +289,6 @@ impl Reach {
 #[must_use]
 pub fn to_sweep<C>(proven: &[Sealed], passed: &[Passed<C>]) -> Vec<Sealed> {
     profile(&passed::tried(proven, passed))
-}
-
-/// The parts of a passed stretch that no scan has read since it was passed, the earliest first. `proven` is a [`profile`].
-#[must_use]
-pub fn unread_parts(proven: &[Sealed], passed: Window, at: DateTime<Utc>) -> Vec<Window> {
-    let since_then = overlapping(proven, passed)
-        .iter()
-        .filter(|piece| piece.scanned_at >= at);
-    parts_between(since_then.map(|piece| piece.window), passed)
-}
-
-/// The parts of `range` that `proven` leaves open, the earliest first.
-#[must_use]
-pub fn open_parts(proven: &[Sealed], range: Window) -> Vec<Window> {
-    let inside = overlapping(proven, range).iter();
-    parts_between(inside.map(|piece| piece.window), range)
-}
-
-/// Those pieces of a [`profile`] that overlap a range.
-fn overlapping(proven: &[Sealed], range: Window) -> &[Sealed] {
-    let from = proven.partition_point(|piece| piece.window.before <= range.since);
-    let rest = &proven[from..];
-    &rest[..rest.partition_point(|piece| piece.window.since < range.before)]
-}
-
-/// The parts of `range` that are in none of `windows`, which do not overlap and have the earliest first.
-fn parts_between(windows: impl Iterator<Item = Window>, range: Window) -> Vec<Window> {
-    let mut parts = Vec::new();
-    let mut from = range.since;
-    for window in windows {
-        if window.before <= from {
-            continue;
-        }
-        if window.since >= range.before {
-            break;
-        }
-        if window.since > from {
-            parts.push(Window {
-                since: from,
-                before: window.since,
-            });
-        }
-        from = window.before;
-    }
-    if from < range.before {
-        parts.push(Window {
-            since: from,
-            before: range.before,
-        });
-    }
-    parts
 }
 
 #[cfg(test)]

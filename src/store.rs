@@ -49,8 +49,8 @@ mod writing;
 
 pub use self::access::{
     ACCESS_FILE_NAME, AccessChange, AccessEntry, AccessLine, AccessPage, AccessStore,
-    MAX_PARAMETERS_LEN, MAX_SEARCHES, NewSearch, NewToken, SESSION_HOURS, SavedSearch, SearchPlace,
-    SearchesOf, TokenRow,
+    MAX_ALL_SEARCHES, MAX_PARAMETERS_LEN, MAX_SEARCHES, NewSearch, NewToken, SESSION_HOURS,
+    SavedSearch, SearchPlace, SearchesOf, TokenRow,
 };
 pub use self::connect::{FILE_NAME, PARTIAL_NAME};
 pub use self::copy::CopyProgress;

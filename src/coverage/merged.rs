@@ -78,8 +78,14 @@ pub fn merged(
     for row in store.sources()? {
         labels.insert(row.source, row.label);
     }
+    // Where no beginning is asked for, sources begin at different moments. All of them count from the first of these on: what is
+    // not known of one of them is not proven.
+    let since = match from.or(asked.since) {
+        Some(since) => Some(since),
+        None => beginning(store, board, scope, asked, now)?,
+    };
     let asked = Asked {
-        since: from.or(asked.since),
+        since,
         ..asked.clone()
     };
     let (mut changes, mut sources) = (Vec::new(), Vec::new());
@@ -100,6 +106,25 @@ pub fn merged(
         next,
         sources,
     })
+}
+
+/// The first moment at which any of the sources begins.
+fn beginning(
+    store: &Store,
+    board: Option<&Board>,
+    scope: &Scope,
+    asked: &Asked,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let mut first: Option<DateTime<Utc>> = None;
+    look(store, board, scope, asked, None, now, |found| {
+        let proven = found.proven.iter().map(|piece| piece.window);
+        let windows = proven.chain(found.gaps.iter().map(|gap| gap.window));
+        let begins = windows.map(|window| window.since).min();
+        first = first.into_iter().chain(begins).min();
+        None::<()>
+    })?;
+    Ok(first)
 }
 
 /// What holds for one source.

@@ -40,16 +40,17 @@ pub(super) struct Coverage {
 pub(super) struct MergedCoverage {
     merged: Vec<MergedStretch>,
     sources: Vec<NamedSource>,
-    /// As in [`Coverage`].
+    /// When no source is named: organizations that may have accounts which are not followed.
     accounts_unknown: Vec<String>,
     next_cursor: Option<String>,
 }
 
 /// What is answered: the second, when `merged` is asked for.
 #[derive(ToSchema)]
+#[schema(as = CoverageAnswer)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "describes both forms of the answer")]
-enum CoverageAnswer {
+enum CoverageBody {
     Each(Coverage),
     Merged(MergedCoverage),
 }
@@ -299,7 +300,7 @@ pub(super) fn describe() -> Vec<Route> {
             ParameterKind::Flag,
             "Whether all sources are taken together.",
         ))
-        .answers::<CoverageAnswer>(
+        .answers::<CoverageBody>(
             "A page of sources. One that does not fit goes on on the next page.",
         )
         .example(

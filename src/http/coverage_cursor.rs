@@ -1,13 +1,18 @@
 //! Where a page of `/v1/coverage` begins.
 
+use std::ops::RangeInclusive;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use uuid::Uuid;
 
 use super::problem::Problem;
 use crate::coverage::{Asked, Start};
 use crate::event::sha256;
+
+/// The years that RFC 3339 can write.
+const YEARS: RangeInclusive<i32> = 0..=9999;
 
 /// Where the next page begins. It is good for the same parameters and the same log.
 pub(super) struct PageCursor {
@@ -33,7 +38,7 @@ impl PageCursor {
 
     pub(super) fn read(cursor: &str, asked: &Asked, log_id: Uuid) -> Result<Self, Problem> {
         let (now_us, source, since_us) = read_cursor(cursor, asked, log_id)?;
-        let moment = |micros| DateTime::from_timestamp_micros(micros).ok_or_else(unreadable);
+        let moment = |micros| moment(micros).ok_or_else(unreadable);
         Ok(Self {
             now: moment(now_us)?,
             start: Start {
@@ -73,7 +78,7 @@ impl MergedCursor {
         log_id: Uuid,
     ) -> Result<DateTime<Utc>, Problem> {
         let (_, all, since_us) = read_cursor(cursor, asked, log_id)?;
-        let since = since_us.and_then(DateTime::from_timestamp_micros);
+        let since = since_us.and_then(moment);
         since.filter(|_| all == Self::ALL).ok_or_else(unreadable)
     }
 }
@@ -94,6 +99,7 @@ fn read_cursor(
 ) -> Result<(i64, String, Option<i64>), Problem> {
     let parts = URL_SAFE_NO_PAD.decode(cursor).ok();
     let parts: Option<CursorParts> = parts.and_then(|parts| serde_json::from_slice(&parts).ok());
+    let parts = parts.filter(|(_, _, now_us, ..)| moment(*now_us).is_some());
     let (id, print, now_us, source, since_us) = parts.ok_or_else(unreadable)?;
     if id != log_id {
         return Err(bad_cursor(
@@ -118,5 +124,46 @@ fn fingerprint(asked: &Asked) -> String {
 pub(super) fn asked_at(cursor: &str) -> Option<DateTime<Utc>> {
     let parts = URL_SAFE_NO_PAD.decode(cursor.as_bytes()).ok()?;
     let (_, _, now_us, ..): CursorParts = serde_json::from_slice(&parts).ok()?;
-    DateTime::from_timestamp_micros(now_us)
+    moment(now_us)
+}
+
+/// A moment of the years in which windows are. A cursor can be forged: with others, sums would overflow.
+fn moment(micros: i64) -> Option<DateTime<Utc>> {
+    let moment = DateTime::from_timestamp_micros(micros)?;
+    YEARS.contains(&moment.year()).then_some(moment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_with_an_impossible_moment_is_refused() {
+        let asked = Asked::default();
+        let cursor = |now_us: i64, since_us: i64| {
+            let parts: CursorParts = (
+                Uuid::nil(),
+                fingerprint(&asked),
+                now_us,
+                MergedCursor::ALL.to_owned(),
+                Some(since_us),
+            );
+            URL_SAFE_NO_PAD.encode(serde_json::to_vec(&parts).unwrap())
+        };
+        let read = |now_us, since_us| {
+            let cursor = cursor(now_us, since_us);
+            MergedCursor::read(&cursor, &asked, Uuid::nil()).is_ok()
+        };
+        assert!(read(1, 2));
+        for wrong in [
+            i64::MIN,
+            i64::MAX,
+            DateTime::<Utc>::MAX_UTC.timestamp_micros(),
+            -62_167_219_200_000_001,
+        ] {
+            assert!(!read(1, wrong), "{wrong}");
+            assert!(!read(wrong, 1), "{wrong}");
+            assert_eq!(asked_at(&cursor(wrong, 1)), None, "{wrong}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use axum::Extension;
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
@@ -13,16 +13,16 @@ use crate::event::{hex, sha256};
 /// A client may keep the answer for itself, and asks each time whether it is still so.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
-/// An answer with its tag; 304 without a body where the client has it already.
+/// An answer with its tag; 304 without a body where the client has it already. The answer to POST is not one that clients keep.
 pub(super) fn tagged<T: Serialize>(
-    request: &HeaderMap,
+    (method, request): (&Method, &HeaderMap),
     results: u64,
     answer: &T,
 ) -> Result<Response, Problem> {
     let body = serde_json::to_string(answer)?;
     // Weak: the same answer may be compressed in another way.
     let tag = format!("W/\"{}\"", &hex(&sha256(body.as_bytes()))[..32]);
-    let is_known = is_among(request, &tag);
+    let is_known = *method != Method::POST && is_among(request, &tag);
     let tag = HeaderValue::from_str(&tag).map_err(|_| Problem::internal())?;
     let headers = [(header::ETAG, tag), (header::CACHE_CONTROL, PRIVATE)];
     let results = Extension(Results(results));

@@ -1,7 +1,7 @@
 //! `/v1/events`, `/v1/events/{seq}`, `/v1/count`.
 
 use axum::extract::RawQuery;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,7 +15,7 @@ use super::params::{FILTERS, Given, Named, PAGING, read_filters};
 use super::problem::Problem;
 use super::scoped::ScopedApp;
 use super::shown::{Fields, SHOWN, ShownEvent};
-use super::tally_params::TALLY;
+use super::tally_params::{TALLY, counted_of};
 use crate::clock::from_micros;
 use crate::coverage::{Asked, Verdict};
 use crate::engine::{Range, View};
@@ -49,7 +49,7 @@ impl EventsPage {
     /// The page that was asked for, and what is to be counted beside it, of the same snapshot.
     /// `asked` is what it is about, for what is proven of it.
     pub(super) fn make(app: &ScopedApp, list: &ListParams, asked: Asked) -> Result<Self, Problem> {
-        let proven = Proven::look(app, asked)?;
+        let proven = Proven::look(app, counted_of(asked, &list.tally))?;
         let (view, caller) = app.asking();
         let ListParams {
             question,
@@ -83,7 +83,9 @@ impl EventsPage {
 /// The stretch of time that a question is about, in absolute times.
 #[derive(Serialize, ToSchema)]
 struct AskedRange {
+    #[schema(format = DateTime)]
     since: Option<String>,
+    #[schema(format = DateTime)]
     before: Option<String>,
 }
 
@@ -156,6 +158,7 @@ pub(super) async fn list(
 pub(super) async fn one(
     app: ScopedApp,
     Named(seq): Named,
+    method: Method,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
@@ -171,7 +174,7 @@ pub(super) async fn one(
         Ok(events.pop())
     });
     let event = event.await?.ok_or_else(Problem::internal)?;
-    tagged(&headers, 1, &event)
+    tagged((&method, &headers), 1, &event)
 }
 
 /// The place that a path names.
@@ -250,6 +253,8 @@ pub(super) fn describe() -> Vec<Route> {
             .with(described_seq())
             .takes(&["fields"])
             .answers::<crate::people::KnownEvent>("The event.")
+            .header("ETag")
+            .not_modified()
             .refuses(&[404, 410])
             .example("The second event of the log", "/v1/events/2", &[]),
         Route::get("/v1/count", "count_events", "Count events exactly")

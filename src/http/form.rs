@@ -59,7 +59,9 @@ pub(super) async fn as_parameters(request: Request) -> Result<Request, Problem> 
     }
     if !query.is_empty() {
         let path = format!("{}?{query}", parts.uri.path());
-        let path = PathAndQuery::try_from(path).map_err(|_| Problem::internal())?;
+        // The path may be long as well.
+        let too_long = |_| Problem::too_large_a_body(MAX_PARAMETER_BYTES);
+        let path = PathAndQuery::try_from(path).map_err(too_long)?;
         let mut uri = parts.uri.into_parts();
         uri.path_and_query = Some(path);
         parts.uri = Uri::from_parts(uri).map_err(|_| Problem::internal())?;

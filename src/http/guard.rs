@@ -274,11 +274,12 @@ pub(super) async fn check_origin(
     if allowed.is_some() && *method == Method::OPTIONS {
         return cors::preflight(allowed.as_deref());
     }
-    let refusal = match settings.auth {
+    let stranger = match settings.auth {
         Auth::None => refuse_stranger(&app, &client, headers, allowed.is_some()),
-        Auth::Tokens => refuse_foreign_change(&app, &client, method, origin, allowed.is_some()),
+        Auth::Tokens => None,
     };
-    if let Some(problem) = refusal {
+    let foreign_change = || refuse_foreign_change(&app, &client, method, origin, allowed.is_some());
+    if let Some(problem) = stranger.or_else(foreign_change) {
         let recording = Recording::begin(&app.access, &app.clock, &client, &request);
         return recording.finish(problem.into_response()).await;
     }
@@ -307,7 +308,8 @@ fn refuse_stranger(
     (is_foreign && !is_allowed).then(Problem::foreign_page)
 }
 
-/// With tokens: whether a page of another origin asks for a change. Its browser may send the session's cookie along.
+/// Whether a page of another origin asks for a change. Its browser may send the session's cookie along, and not every browser
+/// says with `Sec-Fetch-Site` where the page is from.
 fn refuse_foreign_change(
     app: &AppState,
     client: &Requester,

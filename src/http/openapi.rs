@@ -4,6 +4,7 @@
 //! serialized. This module joins the descriptions. It does not know the routes.
 
 mod document;
+mod form;
 mod group;
 mod html;
 mod members;
@@ -19,5 +20,5 @@ mod shared;
 
 pub(super) use self::group::RouteGroup;
 pub(super) use self::parameter::{Parameter, ParameterKind, header, path, query};
-pub(super) use self::route::Route;
+pub(super) use self::route::{Route, by_get_or_post};
 pub(super) use self::serve::{Description, describe, routes};

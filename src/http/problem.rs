@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::event::AuditEvent;
 use crate::position::{Seq, rfc3339};
-use crate::store::{Erased, MAX_SEARCHES};
+use crate::store::{Erased, MAX_ALL_SEARCHES, MAX_SEARCHES};
 use crate::wording::quoted;
 
 /// A failed request's answer.
@@ -442,7 +442,9 @@ impl Problem {
             StatusCode::CONFLICT,
             "urn:orgtrail:problem:too-many-searches",
             "Too many saved searches",
-            format!("a principal has at most {MAX_SEARCHES} saved searches; delete one first"),
+            format!(
+                "a principal has at most {MAX_SEARCHES} saved searches, and all of them together at most {MAX_ALL_SEARCHES}; delete one first"
+            ),
         )
     }
 

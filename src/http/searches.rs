@@ -147,8 +147,10 @@ fn place(cursor: &str) -> Result<SearchPlace, Problem> {
 pub(super) async fn save(
     State(app): State<AppState>,
     Extension(principal): Extension<Principal>,
+    RawQuery(query): RawQuery,
     body: Bytes,
 ) -> Result<Response, Problem> {
+    Given::read(query.as_deref(), &[])?;
     let now = app.clock.now();
     let search = read(&body, &principal, now)?;
     let saved = app
@@ -205,7 +207,9 @@ pub(super) async fn delete(
     State(app): State<AppState>,
     Extension(principal): Extension<Principal>,
     Named(id): Named,
+    RawQuery(query): RawQuery,
 ) -> Result<(StatusCode, Extension<Results>), Problem> {
+    Given::read(query.as_deref(), &[])?;
     app.access
         .work(move |store| delete_visible(store, &principal, &id))
         .await?;
@@ -253,7 +257,11 @@ pub(super) fn describe() -> Vec<Route> {
             .answers::<Search>("")
             .status(201, "The search is saved.")
             .refuses(&[409])
-            .example("Deletions, by that name", "/v1/searches", &[]),
+            .example_with(
+                "Deletions, by that name",
+                "/v1/searches",
+                r#"{"name": "Deletions", "q": "action.type:delete", "shared": true}"#,
+            ),
         Route::new("delete", "/v1/searches/{id}", "delete_search", "Delete a saved search")
             .about("One of another principal is deleted with the scope `admin` only, and only if it is shared.")
             .with(path("id", id, "Its `id`."))

@@ -217,7 +217,7 @@ pub(super) fn describe() -> Vec<Route> {
         .status(201, "The session has begun.")
         .header("Set-Cookie")
         .refuses(&[400, 401, 408, 413, 429, 503])
-        .example("Sign in", "/v1/session", &[]),
+        .example_with("Sign in", "/v1/session", r#"{"token": "$TOKEN"}"#),
         Route::new(
             "delete",
             "/v1/session",

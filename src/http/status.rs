@@ -55,7 +55,7 @@ pub(super) struct Ready {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<FollowerLag>, required = false)]
     followers: Option<Vec<FollowerLag>>,
-    /// `None` without TLS, too.
+    /// Only with TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = CertificateState, required = false)]
     certificate: Option<CertificateState>,

@@ -11,7 +11,7 @@ use super::openapi::{Parameter, ParameterKind, Route, path, query};
 use super::params::{FILTERS, Given, Named, bad, number, question};
 use super::problem::Problem;
 use super::scoped::ScopedApp;
-use super::tally_params::{facets_of, rank, scale, size, split};
+use super::tally_params::{counted_of, facets_of, rank, scale, size, split};
 use crate::coverage::Verdict;
 use crate::engine::{Order, Scope, ValuesOf};
 use crate::field::{FIELDS, Kind, Origin};
@@ -135,7 +135,7 @@ async fn tallied(
     app.ask(move |app| {
         let question = question(&given, Order::Descending, app.clock.now())?;
         let asked = asked(query.as_deref(), &question);
-        let proven = Proven::look(app, asked)?;
+        let proven = Proven::look(app, counted_of(asked, &wanted))?;
         let (view, caller) = app.asking();
         let upto = view.seq();
         let tallied = search::tally(&app.store, &view, &caller, &question, upto, &wanted)?;

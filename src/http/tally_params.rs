@@ -2,6 +2,7 @@
 
 use super::params::{Given, bad, flag, number, zone};
 use super::problem::Problem;
+use crate::coverage::Asked;
 use crate::engine::Rank;
 use crate::search::{DEFAULT_SIZE, Facets, MAX_SIZE, Scale, Split, Tally};
 use crate::wording::quoted;
@@ -104,4 +105,20 @@ pub(super) fn scale(
     parameter: &'static str,
 ) -> Result<Scale, Problem> {
     Scale::parse(interval, zone(given)?, parameter).map_err(|message| bad(parameter, message))
+}
+
+/// What the numbers are about: when the sources are counted without what the question says of them, all sources.
+pub(super) fn counted_of(asked: Asked, wanted: &Tally) -> Asked {
+    let of_all_sources = wanted.facets.as_ref().is_some_and(|facets| {
+        let mut fields = facets.fields.iter();
+        facets.exclude_own && fields.any(|field| field.eq_ignore_ascii_case("source"))
+    });
+    if of_all_sources {
+        Asked {
+            sources: Vec::new(),
+            ..asked
+        }
+    } else {
+        asked
+    }
 }

@@ -6,8 +6,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::parts::{open_parts, overlapping, unread_parts};
 use super::sealed::{Sealed, each_stretch};
-use super::{overlapping, unread_parts};
 use crate::position::{Window, WindowKind};
 
 /// Neighbours are merged when they were first passed, and last passed, within so much time: what one entry spoils is passed
@@ -121,7 +121,7 @@ pub(super) fn tried<C>(proven: &[Sealed], passed: &[Passed<C>]) -> Vec<Sealed> {
             window,
             ..times.clone()
         };
-        let open = super::open_parts(proven, times.window);
+        let open = open_parts(proven, times.window);
         tried.extend(open.into_iter().map(again));
         for piece in overlapping(proven, times.window) {
             // What was proven only later has its own sweeps.

@@ -65,6 +65,10 @@ impl Matcher {
         for run in runs.into_iter().chain(single.iter().map(Vec::as_slice)) {
             find_run(run, &words, &mut found, is_over);
         }
+        if value.text != value.shown && !found.is_empty() {
+            // A number that the entry spells in another way has other places.
+            return vec![[0, value.shown.chars().count()]];
+        }
         in_characters(value.text, joined(found))
     }
 }
@@ -287,6 +291,19 @@ mod tests {
         check("a OR (b -c)", "note", "[a] [b] c");
         // Ranges that touch are one.
         check("add \"add member\" member", "note", "[add member]");
+    }
+
+    #[test]
+    fn a_number_is_marked_as_it_is_shown() {
+        let query = crate::query::parse("100000", from_micros(0)).unwrap();
+        let value = ShownValue {
+            path: "note",
+            text: "100000",
+            shown: "1e5",
+            is_searchable: true,
+        };
+        let matcher = Matcher::of(&query, true).unwrap();
+        assert_eq!(matcher.ranges(value, &|| false), [[0, 3]]);
     }
 
     #[test]

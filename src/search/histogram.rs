@@ -108,8 +108,9 @@ pub struct Bucket {
     pub end: Option<DateTime<Utc>>,
     /// How many events are in it.
     pub count: u64,
-    /// How many of them have each of the values by which it is split.
+    /// How many of them have each of the values by which it is split; left out where it is not split.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<u64>, required = false)]
     pub split: Option<Vec<u64>>,
 }
 

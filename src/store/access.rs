@@ -10,6 +10,8 @@ mod tokens;
 
 pub use self::database::{ACCESS_FILE_NAME, AccessStore};
 pub use self::entries::{AccessChange, AccessEntry, AccessLine, AccessPage, MAX_PARAMETERS_LEN};
-pub use self::searches::{MAX_SEARCHES, NewSearch, SavedSearch, SearchPlace, SearchesOf};
+pub use self::searches::{
+    MAX_ALL_SEARCHES, MAX_SEARCHES, NewSearch, SavedSearch, SearchPlace, SearchesOf,
+};
 pub use self::sessions::SESSION_HOURS;
 pub use self::tokens::{NewToken, TokenRow};

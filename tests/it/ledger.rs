@@ -6,7 +6,7 @@ use orgtrail::position::{Source, Window, WindowKind};
 use orgtrail::store::{GapCause, Page, SourceSeen, Store, Then};
 use rusqlite::Connection;
 
-use crate::drive::start;
+use crate::manual_clock::start;
 
 struct Log {
     store: Store,

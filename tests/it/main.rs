@@ -41,7 +41,6 @@ mod hostile_access;
 mod import;
 mod index_while_writing;
 mod isolation;
-mod junction;
 mod ledger;
 mod lists;
 mod manual_clock;

@@ -183,3 +183,26 @@ async fn a_search_that_cannot_be_saved_says_why() {
         (StatusCode::BAD_REQUEST, &json!("cursor"))
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_another_site_saves_nothing_where_no_credential_is_needed() {
+    let desk = Desk::new().await;
+    let http = reqwest::Client::new();
+    let url = format!("{}/v1/searches", desk.url);
+    let save = async |origin: &str| {
+        // What a form of a page can send. An older browser says nothing but the origin.
+        let request = http.post(&url).header("Content-Type", "text/plain");
+        let request = request.header("Origin", origin);
+        let search = json!({"name": "x", "q": "x"}).to_string();
+        request.body(search).send().await.unwrap().status()
+    };
+    for origin in ["https://evil.example", "http://127.0.0.1:1", "null"] {
+        assert_eq!(save(origin).await, StatusCode::FORBIDDEN, "{origin}");
+    }
+    assert_eq!(
+        desk.get("/v1/searches").await["searches"],
+        json!([]),
+        "nothing is saved"
+    );
+    assert_eq!(save(&desk.url).await, StatusCode::CREATED);
+}

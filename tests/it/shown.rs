@@ -200,6 +200,10 @@ async fn a_question_may_be_sent_as_a_form() {
     let long = format!("q={}", "(".repeat(40_000));
     let (status, _) = send("/v1/count", form, long).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    // A path and a form that are no URL together.
+    let path = format!("/v1/fields/{}/values", "x".repeat(10_000));
+    let (status, body) = send(&path, form, format!("q={}", "a".repeat(59_000))).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{body}");
     let (status, body) = send("/v1/count", "application/json", "{}".to_owned()).await;
     assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{body}");
     let (status, _) = send("/v1/me", form, String::new()).await;
@@ -351,6 +355,10 @@ async fn answers_are_compressed_on_request_and_a_known_event_is_not_sent_again()
     }
     let other = get("/v1/events/7", &[(header::IF_NONE_MATCH, "W/\"x\"")]).await;
     assert_eq!(other.status(), StatusCode::OK);
+    // Nothing is kept of an answer to POST.
+    let posted = http.post(format!("{}/v1/events/7", desk.url));
+    let posted = posted.header(header::IF_NONE_MATCH, &tag).send().await;
+    assert_eq!(posted.unwrap().status(), StatusCode::OK);
     // Other answers are not kept.
     let page = get("/v1/events?limit=1", &[]).await;
     assert_eq!(page.headers()[header::CACHE_CONTROL], "no-store");

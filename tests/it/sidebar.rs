@@ -1,6 +1,9 @@
 //! What a page shows beside its list: facets with what they leave out, values for completion, and a histogram that is split and
 //! that one strange event does not spoil.
 
+use std::collections::BTreeSet;
+
+use orgtrail::position::Source;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -358,5 +361,30 @@ async fn a_wrong_parameter_of_a_count_is_named() {
         assert_eq!(status, StatusCode::BAD_REQUEST, "{asked}: {body}");
         let problem: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(problem["parameter"], parameter, "{asked}: {body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_coverage_of_counted_sources_is_that_of_all_of_them() {
+    let mut desk = Desk::new().await;
+    let other = Source::account("beef").unwrap();
+    for source in [account(), other] {
+        desk.keep(
+            &source,
+            &[entry(1, "create", "ann@example.com", &json!({}))],
+        );
+    }
+    desk.search_all();
+    for route in ["/v1/facets?field=SOURCE", "/v1/events?limit=0&facet=SOURCE"] {
+        for (exclude_own, n_sources) in [(true, 2), (false, 1)] {
+            let path = format!("{route}&source=accounts/beef&exclude_own={exclude_own}");
+            let answer = desk.get(&path).await;
+            let counted = answer["facets"]["SOURCE"]["values"].as_array().unwrap();
+            assert_eq!(counted.len(), n_sources, "{path}");
+            let missing = answer["coverage"]["missing"].as_array().unwrap().iter();
+            let sources: BTreeSet<&str> =
+                missing.map(|one| one["source"].as_str().unwrap()).collect();
+            assert_eq!(sources.len(), n_sources, "{path}: {sources:?}");
+        }
     }
 }

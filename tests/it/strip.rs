@@ -91,6 +91,17 @@ async fn the_coverage_of_all_sources_is_the_weakest_of_each() {
     assert_eq!(named(&merged), named(&coverage));
     let names = merged["sources"].as_array().unwrap().iter();
     assert_eq!(names.filter(|source| source["name"].is_string()).count(), 3);
+    // Sources begin at different moments: before its own, nothing is proven of a source.
+    let last = merged["merged"].as_array().unwrap().last().unwrap();
+    let until = last["before"].as_str().unwrap();
+    let whole = service
+        .get(&format!("/v1/coverage?merged=true&before={until}"))
+        .await;
+    let since = whole["merged"][0]["since"].as_str().unwrap();
+    let same = format!("before={until}&since={since}");
+    let coverage_since = service.get(&format!("/v1/coverage?{same}")).await;
+    compare(&whole, &coverage_since);
+    let until = "before=now-1h&since=now-600d";
     for source in named(&coverage) {
         let asked = format!("source={}&{until}", source.as_str().unwrap());
         let coverage = service.get(&format!("/v1/coverage?{asked}")).await;

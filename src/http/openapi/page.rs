@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use super::form::{BY_FORM, FORM};
 use super::html::{Escaped, Prose};
 use super::members;
 use super::read::{list, members_of, text};
@@ -140,11 +141,20 @@ fn section(page: &mut String, document: &Value, operation: &Described<'_>) -> fm
         None => page.push_str("</p><p>No credential is needed.</p>"),
     }
     parameters(page, value)?;
-    if value["requestBody"].is_object() {
+    if let Some(question) = operation.question(document) {
+        // Its parameters and answers are there.
+        write!(
+            page,
+            "<p>Body, a form (<code>{FORM}</code>): see <a href=\"#{0}\">{0}</a></p>",
+            Escaped(question)
+        )?;
+    } else {
         let schema = &value["requestBody"]["content"]["application/json"]["schema"];
-        write!(page, "<p>Body, JSON: {}</p>", members::type_of(schema))?;
+        if schema.is_object() {
+            write!(page, "<p>Body, JSON: {}</p>", members::type_of(schema))?;
+        }
+        answers(page, document, &value["responses"])?;
     }
-    answers(page, document, &value["responses"])?;
     examples(page, value)?;
     page.push_str("</section>\n");
     Ok(())
@@ -258,6 +268,13 @@ impl Described<'_> {
     /// Where the page has it.
     fn id(&self) -> Escaped<'_> {
         Escaped(text(self.value, "operationId"))
+    }
+
+    /// The id of the same question with GET, if this one is sent as a form.
+    fn question<'a>(&self, document: &'a Value) -> Option<&'a str> {
+        let id = text(self.value, "operationId").strip_suffix(BY_FORM)?;
+        let question = &document["paths"][self.path]["get"]["operationId"];
+        question.as_str().filter(|question| *question == id)
     }
 }
 

@@ -7,7 +7,7 @@ use super::schemas::{Schemas, reference};
 use crate::http::problem::{Gone, Problem};
 
 /// The statuses of refusals, with the names of their answers and what they mean.
-const REFUSALS: [(u16, &str, &str); 10] = [
+const REFUSALS: [(u16, &str, &str); 12] = [
     (
         400,
         "BadParameter",
@@ -33,6 +33,16 @@ const REFUSALS: [(u16, &str, &str); 10] = [
         413,
         "TooLarge",
         "The answer is too large: ask for less with `limit`. Or the request's body is.",
+    ),
+    (
+        409,
+        "TooManySaved",
+        "The principal has as many saved searches as it may have, or all principals together have.",
+    ),
+    (
+        415,
+        "NoForm",
+        "The body is not a form: `Content-Type: application/x-www-form-urlencoded`.",
     ),
     (
         429,
@@ -127,6 +137,7 @@ pub(super) fn headers() -> Value {
         "Retry-After": {"description": "After how many seconds to try again.", "schema": seconds, "example": 5},
         "WWW-Authenticate": text("The scheme of the credential.", "Bearer"),
         "Orgtrail-Coverage": text("How far the answer is proven: the state, the end of the proven range of time that begins at `since`, and the next such range.", "complete; until=2026-08-04T00:00:00Z"),
+        "ETag": text("Names this answer. `If-None-Match` sends it back.", "W/\"0f343b0931126a20f133d67c2b018a3b\""),
         "Content-Disposition": text("A name for the file.", "attachment; filename=\"events.ndjson\""),
         "Content-Security-Policy": text("What the page may load: its own style sheet.", "default-src 'none'"),
         "Set-Cookie": text("The cookie of the session, which scripts cannot read and other sites cannot send.", "orgtrail_session=…; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict"),

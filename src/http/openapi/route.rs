@@ -1,9 +1,12 @@
 //! One route, as it is described beside its handler.
 
+use std::borrow::Cow;
+
 use orgtrail_cloudflare::envelope::Envelope;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
+use super::form::{self, BY_FORM};
 use super::parameter::{self, Parameter};
 use super::refusals::{RATE, header_references, refusal};
 use super::sample::Sample;
@@ -25,13 +28,17 @@ type MakeSchema = fn(&mut Schemas) -> Value;
 pub(crate) struct Route {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
-    id: &'static str,
+    id: Cow<'static, str>,
     summary: &'static str,
-    about: &'static str,
+    about: Cow<'static, str>,
     parameters: Vec<Value>,
     body: Option<MakeSchema>,
+    /// Whether its parameters are sent as a form.
+    is_form: bool,
     answer: Reply,
     refusals: Vec<u16>,
+    /// Whether a client may keep the answer.
+    is_kept: bool,
     is_of_cloudflare: bool,
     examples: Vec<Sample>,
 }
@@ -62,11 +69,12 @@ impl Route {
         Self {
             method,
             path,
-            id,
+            id: id.into(),
             summary,
-            about: "",
+            about: "".into(),
             parameters: Vec::new(),
             body: None,
+            is_form: false,
             answer: Reply {
                 status: 200,
                 about: "",
@@ -74,6 +82,7 @@ impl Route {
                 headers: Vec::new(),
             },
             refusals: Vec::new(),
+            is_kept: false,
             is_of_cloudflare: false,
             examples: Vec::new(),
         }
@@ -81,7 +90,25 @@ impl Route {
 
     /// With more about it than its summary.
     pub(crate) fn about(self, about: &'static str) -> Self {
+        let about = about.into();
         Self { about, ..self }
+    }
+
+    /// The same question with its parameters as a form.
+    fn as_form(&self) -> Self {
+        let route = Self {
+            method: "post",
+            id: format!("{}{BY_FORM}", self.id).into(),
+            about: format!(
+                "The same as `{}`, with the parameters in the body.",
+                self.id
+            )
+            .into(),
+            is_form: true,
+            is_kept: false,
+            ..self.clone()
+        };
+        route.refuses(&[415])
     }
 
     /// With parameters that other routes have too, by their names.
@@ -178,6 +205,14 @@ impl Route {
         self
     }
 
+    /// With an answer that a client may keep, and that is not sent again to a client that has it.
+    pub(crate) fn not_modified(self) -> Self {
+        Self {
+            is_kept: true,
+            ..self
+        }
+    }
+
     /// With errors in Cloudflare's envelope.
     pub(crate) fn of_cloudflare(self) -> Self {
         Self {
@@ -197,6 +232,23 @@ impl Route {
             title,
             path,
             parameters,
+            body: None,
+        });
+        self
+    }
+
+    /// The same, with a body in JSON. It may name `$TOKEN`.
+    pub(crate) fn example_with(
+        mut self,
+        title: &'static str,
+        path: &'static str,
+        body: &'static str,
+    ) -> Self {
+        self.examples.push(Sample {
+            title,
+            path,
+            parameters: &[],
+            body: Some(body),
         });
         self
     }
@@ -217,22 +269,29 @@ impl Route {
         });
         let samples: Value = samples.collect();
         set("tags", json!([tag]));
-        set("operationId", self.id.into());
+        set("operationId", self.id.as_ref().into());
         set("summary", self.summary.into());
         if !self.about.is_empty() {
-            set("description", self.about.into());
+            set("description", self.about.as_ref().into());
         }
         set("security", security(needs));
         set(
             "responses",
-            self.responses(needs, &answers[self.id], schemas),
+            self.responses(needs, &answers[&*self.id], schemas),
         );
         if let Some(schema) = self.body {
             let content = json!({"application/json": {"schema": schema(schemas)}});
             set("requestBody", json!({"required": true, "content": content}));
         }
-        if !self.parameters.is_empty() {
-            set("parameters", self.parameters.into());
+        let (in_the_form, parameters) = match self.is_form {
+            true => form::split(self.parameters),
+            false => (Vec::new(), self.parameters),
+        };
+        if !in_the_form.is_empty() {
+            set("requestBody", form::body(&in_the_form));
+        }
+        if !parameters.is_empty() {
+            set("parameters", parameters.into());
         }
         set("x-codeSamples", samples);
         operation.into()
@@ -276,6 +335,11 @@ impl Route {
             answer["content"] = content.into();
         }
         responses.insert(self.answer.status.to_string(), answer);
+        if self.is_kept {
+            let about = "The client has the answer: `If-None-Match` names its `ETag`.";
+            let answer = json!({"description": about, "headers": header_references(&["ETag"])});
+            responses.insert("304".to_owned(), answer);
+        }
         responses.into()
     }
 
@@ -289,6 +353,15 @@ impl Route {
         });
         found.collect()
     }
+}
+
+/// Questions, which can be asked with both methods.
+pub(crate) fn by_get_or_post(routes: Vec<Route>) -> Vec<Route> {
+    let both = routes.into_iter().map(|route| {
+        let form = route.as_form();
+        [route, form]
+    });
+    both.flatten().collect()
 }
 
 /// Cloudflare's envelope around a result.

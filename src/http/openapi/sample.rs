@@ -6,6 +6,8 @@ pub(super) struct Sample {
     pub(super) title: &'static str,
     pub(super) path: &'static str,
     pub(super) parameters: &'static [(&'static str, &'static str)],
+    /// The body, in JSON. It may name `$TOKEN`.
+    pub(super) body: Option<&'static str>,
 }
 
 impl Sample {
@@ -14,14 +16,17 @@ impl Sample {
         let mut line = match (method, self.parameters) {
             ("get", []) => "curl -s".to_owned(),
             ("get", _) => "curl -sG".to_owned(),
+            // Here `-d` alone makes the method POST.
+            ("post", [_, ..]) => "curl -s".to_owned(),
             (method, _) => format!("curl -s -X {}", method.to_uppercase()),
         };
         line += &format!(" \"$ORGTRAIL{}\"", self.path);
         if has_token {
             line += " -H \"Authorization: Bearer $TOKEN\"";
         }
-        if method == "post" {
-            line += " -H 'Content-Type: application/json' -d \"{\\\"token\\\": \\\"$TOKEN\\\"}\"";
+        if let Some(body) = self.body {
+            let body = body.replace('"', "\\\"");
+            line += &format!(" -H 'Content-Type: application/json' -d \"{body}\"");
         }
         for (name, value) in self.parameters {
             let flag = if value.bytes().all(is_plain) {

@@ -12,7 +12,7 @@ use crate::store::error::StoreError;
 pub const MAX_SEARCHES: u64 = 500;
 
 /// The most saved searches in all.
-const MAX_ALL: u64 = 20_000;
+pub const MAX_ALL_SEARCHES: u64 = 20_000;
 
 /// A search that is to be saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl AccessStore {
                 [&search.principal],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )?;
-            if own >= MAX_SEARCHES || all >= MAX_ALL {
+            if own >= MAX_SEARCHES || all >= MAX_ALL_SEARCHES {
                 return Ok(None);
             }
             let mut insert = db.prepare_cached(

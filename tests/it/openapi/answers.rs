@@ -16,6 +16,9 @@ const ANSWERS: &str = "src/http/openapi/answers.json";
 /// The routes whose answers are not shown.
 const NOT_SHOWN: [&str; 4] = ["read_openapi", "read_docs", "read_metrics", "end_session"];
 
+/// The id of a saved search in the examples.
+const SEARCH: &str = "00000000000000000000000000000000";
+
 /// Members whose values are other ones in each log, and what is shown instead.
 const VARIABLE: [(&str, &str); 8] = [
     ("next_cursor", "MTIzNDU2Nzg5"),
@@ -33,8 +36,13 @@ async fn every_example_is_answered_as_the_document_says() {
     let filled = Filled::new().await;
     let document = Document::read(&filled.desk).await;
     let http = Client::new();
-    let variables = [("$ORGTRAIL", &*filled.desk.url), ("$TOKEN", &filled.token)];
-    let mut recorded = Map::new();
+    let search = filled.save_search().await;
+    let variables = [
+        ("$ORGTRAIL", &*filled.desk.url),
+        ("$TOKEN", &filled.token),
+        (SEARCH, &search),
+    ];
+    let (mut recorded, mut by_form) = (Map::new(), Vec::new());
     for operation in document.operations() {
         let mut answers = Vec::new();
         for line in operation.samples() {
@@ -42,9 +50,17 @@ async fn every_example_is_answered_as_the_document_says() {
             let answer = request.send().await.unwrap();
             answers.push(check(&document, &operation, line, answer).await);
         }
-        if !NOT_SHOWN.contains(&&*operation.id) {
-            recorded.insert(operation.id, answers.into());
+        match operation.question() {
+            Some(question) => by_form.push((question.to_owned(), answers)),
+            None if NOT_SHOWN.contains(&&*operation.id) => {}
+            None => {
+                recorded.insert(operation.id, answers.into());
+            }
         }
+    }
+    assert!(by_form.len() > 10, "{} questions", by_form.len());
+    for (question, answers) in by_form {
+        assert_eq!(Value::from(answers), recorded[&question], "{question}");
     }
     compare(ANSWERS, &format!("{:#}\n", Value::from(recorded)));
 }
@@ -103,6 +119,10 @@ fn fix(value: &mut Value) {
     match value {
         Value::Array(values) => values.iter_mut().for_each(fix),
         Value::Object(members) => {
+            // A saved search.
+            if members.contains_key("own") {
+                members["id"] = json!(SEARCH);
+            }
             let is_active = members.get("status") == Some(&json!("active")) && members.len() == 2;
             if is_active {
                 members["id"] = json!("5SzJb2mvKd1E");
@@ -130,7 +150,10 @@ async fn every_refusal_has_its_documented_form() {
     let filled = Filled::new().await;
     let document = Document::read(&filled.desk).await;
     let mut seen = Vec::new();
-    for operation in document.operations().filter(|one| one.method == "get") {
+    let questions = document
+        .operations()
+        .filter(|one| one.method == "get" || one.is_form());
+    for operation in questions {
         let path = operation.example_path();
         let paths = [
             format!(
@@ -144,7 +167,7 @@ async fn every_refusal_has_its_documented_form() {
         ];
         for path in paths {
             for token in [&*filled.token, "otr_wrong"] {
-                let answer = filled.get_as(&path, token).await;
+                let answer = filled.try_operation(&operation, &path, Some(token)).await;
                 let status = answer.status();
                 if status.is_success() {
                     continue;

@@ -6,14 +6,14 @@ use reqwest::{Client, Method, RequestBuilder};
 pub(super) fn request(http: &Client, line: &str, variables: &[(&str, &str)]) -> RequestBuilder {
     let mut words = words(line, variables).into_iter();
     assert_eq!(words.next().as_deref(), Some("curl"), "{line}");
-    let (mut method, mut url, mut is_query) = (Method::GET, String::new(), false);
+    let (mut method, mut url, mut is_query) = (None, String::new(), false);
     let (mut headers, mut data) = (Vec::new(), Vec::new());
     while let Some(word) = words.next() {
         let mut value = || words.next().unwrap();
         match word.as_str() {
             "-s" => {}
             "-sG" => is_query = true,
-            "-X" => method = value().parse().unwrap(),
+            "-X" => method = Some(value().parse().unwrap()),
             "-H" => headers.push(value()),
             "-d" | "--data-urlencode" => data.push(value()),
             other => {
@@ -25,29 +25,35 @@ pub(super) fn request(http: &Client, line: &str, variables: &[(&str, &str)]) -> 
             }
         }
     }
-    let pairs: Vec<(String, String)> = match is_query {
-        true => data
-            .drain(..)
-            .map(|pair| {
-                let (name, value) = pair.split_once('=').unwrap();
-                (name.to_owned(), value.to_owned())
-            })
-            .collect(),
-        false => Vec::new(),
+    let has_type = headers
+        .iter()
+        .any(|header| header.starts_with("Content-Type: "));
+    let body = match has_type {
+        true => data.join("&"),
+        false => encoded(&data),
     };
-    let query: String = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(pairs)
-        .finish();
-    let sign = if query.is_empty() { "" } else { "?" };
-    let mut request = http.request(method, format!("{url}{sign}{query}"));
+    if is_query && !body.is_empty() {
+        url = format!("{url}?{body}");
+    }
+    let is_sent = !is_query && !body.is_empty();
+    let usual = if is_sent { Method::POST } else { Method::GET };
+    let mut request = http.request(method.unwrap_or(usual), url);
+    if is_sent && !has_type {
+        headers.push("Content-Type: application/x-www-form-urlencoded".to_owned());
+    }
     for header in headers {
         let (name, value) = header.split_once(": ").unwrap();
         request = request.header(name, value);
     }
-    match data.pop() {
-        Some(body) => request.body(body),
-        None => request,
-    }
+    if is_sent { request.body(body) } else { request }
+}
+
+/// The pairs as they are in a URL or a form.
+fn encoded(pairs: &[String]) -> String {
+    let pairs = pairs.iter().map(|pair| pair.split_once('=').unwrap());
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
 }
 
 /// The words of a line. Text in single quotes is plain; in double quotes there may be variables and `\"`.

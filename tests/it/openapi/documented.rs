@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::fixture_log::Desk;
+
+/// The type of a form.
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The document of a service.
 pub(super) struct Document {
@@ -150,11 +153,36 @@ impl Document {
 }
 
 impl Operation {
-    /// Its path with the examples of its parameters.
+    pub(super) fn verb(&self) -> Method {
+        Method::from_bytes(self.method.to_uppercase().as_bytes()).unwrap()
+    }
+
+    /// The question that is the same with GET, if its parameters are sent as a form.
+    pub(super) fn question(&self) -> Option<&str> {
+        self.id.strip_suffix("_by_form")
+    }
+
+    pub(super) fn is_form(&self) -> bool {
+        self.question().is_some()
+    }
+
+    /// The fields of its form.
+    fn form_fields(&self) -> impl Iterator<Item = String> {
+        let schema = &self.value["requestBody"]["content"][FORM]["schema"];
+        let fields = schema["properties"].as_object().into_iter().flatten();
+        fields.map(|(name, _)| name.clone())
+    }
+
+    /// Its path with the examples of its parameters. Those of a form are there too, after the `?`.
     pub(super) fn example_path(&self) -> String {
         let parameters = self.value["parameters"].as_array().into_iter().flatten();
         let mut path = self.path.clone();
         let mut query = Vec::new();
+        let form = &self.value["requestBody"]["content"][FORM]["example"];
+        for (name, value) in form.as_object().into_iter().flatten() {
+            let value = value.get(0).unwrap_or(value).as_str().unwrap();
+            query.push(format!("{name}={value}"));
+        }
         for parameter in parameters {
             let example = match &parameter["example"] {
                 Value::Array(values) => values[0].clone(),
@@ -185,13 +213,13 @@ impl Operation {
         self.path.starts_with("/v1/") && self.path != "/v1/session"
     }
 
-    /// The names of its parameters after the `?`.
+    /// The names of its parameters after the `?`, or in its form.
     pub(super) fn query_parameters(&self, document: &Document) -> BTreeSet<String> {
         let parameters = self.value["parameters"].as_array().into_iter().flatten();
         let parameters = parameters.map(|parameter| document.resolve(parameter));
         let parameters = parameters.filter(|parameter| parameter["in"] == "query");
         let names = parameters.map(|parameter| parameter["name"].as_str().unwrap().to_owned());
-        names.collect()
+        names.chain(self.form_fields()).collect()
     }
 
     /// The scope that a principal needs; `None` where no credential is needed.

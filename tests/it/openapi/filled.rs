@@ -11,6 +11,7 @@ use orgtrail_cloudflare::member::Member;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
+use super::documented::{FORM, Operation};
 use crate::fixture_log::Desk;
 
 pub(super) const ACCOUNT: &str = "5d1f7a0c9b8e4d3f2a1b0c9d8e7f6a5b";
@@ -41,21 +42,42 @@ impl Filled {
         }
     }
 
-    /// The answer to a request with the token.
-    pub(super) async fn get(&self, path: &str) -> Response {
-        self.get_as(path, &self.token).await
-    }
-
-    pub(super) async fn get_as(&self, path: &str, token: &str) -> Response {
-        let request = self.http.get(format!("{}{path}", self.desk.url));
-        request.bearer_auth(token).send().await.unwrap()
-    }
-
     pub(super) async fn send(&self, method: Method, path: &str) -> Response {
         let request = self
             .http
             .request(method, format!("{}{path}", self.desk.url));
         request.bearer_auth(&self.token).send().await.unwrap()
+    }
+
+    /// The answer to a request of that operation, with what follows the `?` in the place where its parameters are.
+    pub(super) async fn try_operation(
+        &self,
+        operation: &Operation,
+        path: &str,
+        token: Option<&str>,
+    ) -> Response {
+        let (url, method) = (format!("{}{path}", self.desk.url), operation.verb());
+        let request = match url.split_once('?') {
+            Some((url, query)) if operation.is_form() => {
+                let request = self.http.request(method, url).body(query.to_owned());
+                request.header("Content-Type", FORM)
+            }
+            _ => self.http.request(method, url),
+        };
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        request.send().await.unwrap()
+    }
+
+    /// The id of a search that the principal has saved.
+    pub(super) async fn save_search(&self) -> String {
+        let request = self.http.post(format!("{}/v1/searches", self.desk.url));
+        let search = json!({"name": "Tokens", "q": "resource.type:token"});
+        let request = request.bearer_auth(&self.token).json(&search);
+        let saved: Value = request.send().await.unwrap().json().await.unwrap();
+        saved["id"].as_str().unwrap().to_owned()
     }
 }
 

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::Clock;
 use orgtrail::coverage::Asked;
 use orgtrail::durable::Breaker;
-use orgtrail::engine::tantivy::Index;
+use orgtrail::engine::tantivy::{Index, IndexError};
 use orgtrail::engine::{Order, Range};
 use orgtrail::follow::index::{Indexing, IndexingError, Turned};
 use orgtrail::health::Board;
@@ -160,7 +160,10 @@ impl World {
     fn open(&self) -> Result<Parts, StoreError> {
         let (dir, breaker) = (self.dir.path(), &self.plan.breaker);
         let store = Store::open(dir, breaker.clone())?;
-        let (index, _) = Index::open(dir, store.log_id(), store.head(), breaker.clone()).unwrap();
+        let (index, _) = match Index::open(dir, store.log_id(), store.head(), breaker.clone()) {
+            Err(IndexError::Broken(broken)) => return Err(broken.into()),
+            opened => opened.unwrap(),
+        };
         let board = Board::default();
         let mut pollers = Vec::new();
         let mut credentials = vec![CREDENTIAL];

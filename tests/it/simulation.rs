@@ -37,6 +37,7 @@ fn breaker(seed: u64, armed: &Arc<Mutex<bool>>, broken: &Broken) -> Breaker {
                 0.25
             }
             store::steps::FOLD_LEDGER => 0.3,
+            tantivy::steps::MAKE_EMPTY => 0.3,
             store::steps::BEGIN_WINDOW | tantivy::steps::COMMIT => 0.1,
             store::steps::APPEND_PAGE => 0.05,
             store::steps::SAVE_SCRUB => 0.3,

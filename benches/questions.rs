@@ -108,7 +108,8 @@ fn count(group: &mut BenchmarkGroup<'_, WallTime>, held: &Held, kind: &Kind) {
         held.bare.whole(&question.query, question.range)
     });
     each(group, "counted", kind, |question| {
-        search::count(&held.store, &held.view, &held.caller, question).unwrap()
+        let prepared = question.prepare(&held.store, &held.view, &held.caller);
+        search::count(&held.view, &held.caller, &prepared.unwrap()).unwrap()
     });
 }
 
@@ -129,7 +130,8 @@ fn tallied(group: &mut BenchmarkGroup<'_, WallTime>, held: &Held, kind: &Kind, w
         },
     );
     each(group, "counted", kind, |question| {
-        search::tally(store, view, caller, question, view.seq(), wanted).unwrap()
+        let question = question.prepare(store, view, caller).unwrap();
+        search::tally(store, view, caller, &question, view.seq(), wanted).unwrap()
     });
 }
 
@@ -178,7 +180,8 @@ fn bound(
     } = held;
     for question in &kind.questions {
         let whole = bare.whole(&question.query, question.range);
-        let count = search::count(store, view, caller, question).unwrap();
+        let prepared = question.prepare(store, view, caller).unwrap();
+        let count = search::count(view, caller, &prepared).unwrap();
         assert_eq!(bare.read(&whole), count, "{}", question.query);
     }
     let readings: Vec<Reading> = kind.questions.iter().map(reading).collect();

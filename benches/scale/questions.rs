@@ -44,10 +44,12 @@ pub(crate) fn ask(dir: &Path) -> Figures {
                 });
             }
             Wanted::Count => time(&mut figures, name, kind, |question| {
-                search::count(&store, view, caller, question).unwrap();
+                let question = question.prepare(&store, view, caller).unwrap();
+                search::count(view, caller, &question).unwrap();
             }),
             Wanted::Tally(wanted) => time(&mut figures, name, kind, |question| {
-                search::tally(&store, view, caller, question, upto, wanted).unwrap();
+                let question = question.prepare(&store, view, caller).unwrap();
+                search::tally(&store, view, caller, &question, upto, wanted).unwrap();
             }),
         }
     }

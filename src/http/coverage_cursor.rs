@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::problem::Problem;
 use crate::coverage::{Asked, Start};
-use crate::event::sha256;
+use crate::search::Fingerprint;
 
 /// The years that RFC 3339 can write.
 const YEARS: RangeInclusive<i32> = 0..=9999;
@@ -116,8 +116,13 @@ fn read_cursor(
 
 /// Tells the parameters of one request from those of another.
 fn fingerprint(asked: &Asked) -> String {
-    let hash = sha256(format!("{asked:?}").as_bytes());
-    URL_SAFE_NO_PAD.encode(&hash[..8])
+    let moment = |at: Option<DateTime<Utc>>| at.map(|at| at.timestamp_micros());
+    let print = Fingerprint::default()
+        .number(moment(asked.since))
+        .number(moment(asked.before))
+        .texts(asked.sources.iter())
+        .finish();
+    URL_SAFE_NO_PAD.encode(print)
 }
 
 /// When the first page was requested, as a cursor says; `None` for what is no cursor.

@@ -63,7 +63,7 @@ impl EventsPage {
         let cursor = cursor.as_deref();
         let store = &app.store;
         let answer = search::page(store, &view, &caller, question, *asked_at, cursor, *limit)?;
-        let tallied = search::tally(store, &view, &caller, question, answer.upto, tally)?;
+        let tallied = search::tally(store, &view, &caller, &answer.question, answer.upto, tally)?;
         let events = people::introduce(&app.store, app.scope(), answer.events)?;
         Ok(Self {
             events: shown.of(events, &question.query, &caller)?,
@@ -214,8 +214,9 @@ pub(super) async fn count(
         let asked = asked(query.as_deref(), &question);
         let proven = Proven::look(app, asked)?;
         let (view, caller) = app.asking();
+        let question = question.prepare(&app.store, &view, &caller)?;
         Ok(Count {
-            count: search::count(&app.store, &view, &caller, &question)?,
+            count: search::count(&view, &caller, &question)?,
             index: IndexState::of(app, &view)?,
             coverage: proven.of_answer(view.seq()),
         })

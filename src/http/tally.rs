@@ -138,6 +138,7 @@ async fn tallied(
         let proven = Proven::look(app, counted_of(asked, &wanted))?;
         let (view, caller) = app.asking();
         let upto = view.seq();
+        let question = question.prepare(&app.store, &view, &caller)?;
         let tallied = search::tally(&app.store, &view, &caller, &question, upto, &wanted)?;
         let index = IndexState::of(app, &view)?;
         Ok((tallied, index, proven.of_answer(upto)))
@@ -191,6 +192,7 @@ pub(super) async fn values(
         let store = &app.store;
         let wanted = ValuesOf::new(&name, size).ranked(rank);
         let wanted = wanted.beginning(&prefix).containing(&part);
+        let question = question.prepare(store, &view, &caller)?;
         let values = search::completions(store, &view, &caller, &question, &wanted);
         // Here the field is a part of the path: a wrong one is a place where there is nothing.
         let values = values.map_err(|error| match error {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::sealed::Sealed;
 use crate::position::Window;
 
-/// The parts of a passed stretch that no scan has read since it was passed, the earliest first. `proven` is a [`profile`].
+/// The parts of a passed stretch that no scan has read since it was passed, the earliest first. `proven` is a [`profile`](super::profile).
 #[must_use]
 pub fn unread_parts(proven: &[Sealed], passed: Window, at: DateTime<Utc>) -> Vec<Window> {
     let since_then = overlapping(proven, passed)
@@ -21,7 +21,7 @@ pub fn open_parts(proven: &[Sealed], range: Window) -> Vec<Window> {
     parts_between(inside.map(|piece| piece.window), range)
 }
 
-/// Those pieces of a [`profile`] that overlap a range.
+/// Those pieces of a [`profile`](super::profile) that overlap a range.
 pub(super) fn overlapping(proven: &[Sealed], range: Window) -> &[Sealed] {
     let from = proven.partition_point(|piece| piece.window.before <= range.since);
     let rest = &proven[from..];

@@ -3,11 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::facets::LabelledValue;
+use super::error::SearchError;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
 use super::known::is_of_lists;
+use super::page::report_not_indexed;
+use super::question::Question;
 use super::spelling::spellings;
 use super::walk::read;
-use super::{Question, SearchError, report_not_indexed};
 use crate::engine::{
     Caller, Matches, RankedValues, Ranking, ValueCount, ValuesOf, View, counted_values_of,
 };
@@ -23,6 +27,17 @@ const TERMS_PER_READ: u64 = 150;
 
 /// About how many bytes of entries are read at once.
 const READ_BYTES: usize = 4 * 1024 * 1024;
+
+/// A value, how it is spelled, and how many events have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LabelledValue {
+    /// The value as it is compared, in lower case; one that is very long, by its beginning and its hash.
+    pub value: String,
+    /// The value as one of the events spells it; as it is compared where that is not known.
+    pub label: String,
+    /// How many events have it.
+    pub count: u64,
+}
 
 /// The values of one field, as they are shown.
 #[derive(Debug, Default)]

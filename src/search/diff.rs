@@ -25,7 +25,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType};
 use utoipa::{PartialSchema, ToSchema};
 
 use self::leaves::Leaves;
-use super::SearchError;
+use super::error::SearchError;
 use crate::event::AuditEvent;
 use crate::position::{Seq, rfc3339};
 use orgtrail_cloudflare::json;

@@ -8,8 +8,10 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::counting::{Counting, ListedValues};
-use super::{Question, SearchError, known_field, resolved};
+use super::counting::{Counting, LabelledValue, ListedValues};
+use super::error::SearchError;
+use super::names::known_field;
+use super::question::Question;
 use crate::engine::{Caller, Rank, ValuesOf, View};
 use crate::field::spelled_path;
 use crate::query::Query;
@@ -50,17 +52,6 @@ impl Facets {
         let mut fields = self.fields.iter();
         fields.try_for_each(|field| known_field(view, caller, field, self.parameter))
     }
-}
-
-/// A value, how it is spelled, and how many events have it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct LabelledValue {
-    /// The value as it is compared, in lower case; one that is very long, by its beginning and its hash.
-    pub value: String,
-    /// The value as one of the events spells it; as it is compared where that is not known.
-    pub label: String,
-    /// How many events have it.
-    pub count: u64,
 }
 
 /// The values of one field.
@@ -161,7 +152,7 @@ impl Counting<'_> {
             query,
             ..asked.clone()
         };
-        let question = &resolved(self.store, &self.caller.scope, &other)?;
+        let question = &other.resolved(self.store, &self.caller.scope)?;
         let matches = self.view.matches(&question.ask(self.caller), self.upto)?;
         let counting = Counting {
             question,

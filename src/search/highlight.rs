@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::SearchError;
+use super::error::SearchError;
 use crate::engine::{Caller, EngineError, text_of};
 use crate::event::{AuditEvent, NOT_INDEXED, searchable};
 use crate::query::{CharRange, Matcher, Query, ShownValue};

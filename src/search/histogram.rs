@@ -9,8 +9,8 @@ use chrono_tz::Tz;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::SearchError;
-use super::facets::LabelledValue;
+use super::counting::LabelledValue;
+use super::error::SearchError;
 use super::main_part::main_part;
 use crate::clock::from_micros;
 use crate::engine::{Matches, Range};

@@ -11,9 +11,13 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::cursor::EventCursor;
 use super::diff::{Diff, States};
+use super::error::SearchError;
+use super::page::{Answer, MAX_PAGE_BYTES, newest, page};
 use super::pivot::text_at;
-use super::{Answer, EventCursor, MAX_PAGE_BYTES, Question, SearchError, newest, page, visible};
+use super::question::Question;
+use super::visible;
 use crate::engine::{Caller, Hit, Order, Range, View};
 use crate::event::AuditEvent;
 use crate::position::Seq;

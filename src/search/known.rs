@@ -8,14 +8,12 @@
 //! Lists are read anew for each page, so an answer is as of the lists at that time.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::SearchError;
-use super::counting::{Counting, ListedValues};
-use super::facets::LabelledValue;
-use crate::engine::{Ask, Rank, Ranking, Scope, ValueCount, ValuesOf};
-use crate::field::{self, Kind, Origin, folded, normal};
+use super::error::SearchError;
+use crate::engine::Scope;
+use crate::field::{self, Origin, folded};
 use crate::position::rfc3339;
 use crate::query::{Query, QueryError, ValueTester};
 use crate::store::{MemberRow, Store};
@@ -27,10 +25,7 @@ const MAX_ROWS: usize = 50_000;
 const MEMBER: &str = "actor.known";
 
 /// The field that is of the entry and of the list of accounts.
-const ACCOUNT: &str = "account.name";
-
-/// How many values an event may have of a field that has one, where somebody else writes entries.
-const VALUES_OF_ONE: usize = 4;
+pub(super) const ACCOUNT: &str = "account.name";
 
 /// A question without fields of lists: it has the actors and accounts that these stand for.
 ///
@@ -75,22 +70,22 @@ fn is_of_members(path: &str) -> bool {
     is_member(path) || field::by_name(path).is_some_and(|field| field.origin == Origin::List)
 }
 
-fn is_account(path: &str) -> bool {
+pub(super) fn is_account(path: &str) -> bool {
     folded(path) == ACCOUNT
 }
 
 /// What the lists said last.
-struct Lists {
+pub(super) struct Lists {
     /// By the actor's id, folded.
-    by_id: BTreeMap<String, Arc<MemberRow>>,
+    pub(super) by_id: BTreeMap<String, Arc<MemberRow>>,
     /// By the actor's e-mail address, folded.
-    by_email: BTreeMap<String, Arc<MemberRow>>,
+    pub(super) by_email: BTreeMap<String, Arc<MemberRow>>,
     /// The accounts' ids, with their names.
-    accounts: Vec<(String, String)>,
+    pub(super) accounts: Vec<(String, String)>,
 }
 
 impl Lists {
-    fn read(store: &Store, scope: &Scope, at: usize) -> Result<Self, SearchError> {
+    pub(super) fn read(store: &Store, scope: &Scope, at: usize) -> Result<Self, SearchError> {
         let members = store.latest_members(scope.sources(), MAX_ROWS + 1)?;
         let accounts = store.labels(scope.sources(), MAX_ROWS + 1)?;
         if members.len() > MAX_ROWS || accounts.len() > MAX_ROWS {
@@ -119,7 +114,7 @@ impl Lists {
         })
     }
 
-    fn resolve(&self, query: &Query) -> Result<Query, SearchError> {
+    pub(super) fn resolve(&self, query: &Query) -> Result<Query, SearchError> {
         let all = |parts: &[Query]| -> Result<Vec<Query>, SearchError> {
             parts.iter().map(|part| self.resolve(part)).collect()
         };
@@ -142,7 +137,7 @@ impl Lists {
     }
 
     /// The events whose actor is a member that a leaf means.
-    fn members(&self, leaf: &Query, path: &str) -> Result<Query, SearchError> {
+    pub(super) fn members(&self, leaf: &Query, path: &str) -> Result<Query, SearchError> {
         let tester = ValueTester::of(leaf)?;
         let is_any = match leaf {
             Query::Exists { .. } => is_member(path),
@@ -176,7 +171,7 @@ impl Lists {
     }
 
     /// The events of accounts whose listed name a leaf means.
-    fn accounts(&self, leaf: &Query) -> Result<Query, SearchError> {
+    pub(super) fn accounts(&self, leaf: &Query) -> Result<Query, SearchError> {
         let tester = ValueTester::of(leaf)?;
         let meant = self.accounts.iter().filter(|(_, name)| tester.passes(name));
         let ids: Vec<String> = meant.map(|(id, _)| folded(id)).collect();
@@ -194,7 +189,7 @@ impl Lists {
     }
 }
 
-fn one_of(path: &str, values: Vec<String>) -> Query {
+pub(super) fn one_of(path: &str, values: Vec<String>) -> Query {
     Query::OneOf {
         path: path.to_owned(),
         values: values.into(),
@@ -202,7 +197,7 @@ fn one_of(path: &str, values: Vec<String>) -> Query {
 }
 
 /// What is shown of a member under a field's name.
-fn value_of(row: &MemberRow, path: &str) -> Option<String> {
+pub(super) fn value_of(row: &MemberRow, path: &str) -> Option<String> {
     let member = &row.member;
     let path = folded(path);
     match path.get(MEMBER.len() + 1..)? {
@@ -219,154 +214,4 @@ fn value_of(row: &MemberRow, path: &str) -> Option<String> {
         _ => None,
     }
     .filter(|value| !value.is_empty())
-}
-
-impl Counting<'_> {
-    /// The wanted values of a field of lists.
-    pub(super) fn values_of_lists(
-        &self,
-        wanted: &ValuesOf<'_>,
-    ) -> Result<ListedValues, SearchError> {
-        let lists = Lists::read(self.store, &self.caller.scope, 0)?;
-        if is_account(wanted.name) {
-            self.names_of_accounts(&lists, wanted)
-        } else {
-            Ok(self.shown_of_members(&lists, wanted)?.listed(wanted))
-        }
-    }
-
-    /// How many events have any value of a field of lists.
-    pub(super) fn count_with_lists(&self, field: &str) -> Result<u64, SearchError> {
-        let lists = Lists::read(self.store, &self.caller.scope, 0)?;
-        let any = Query::Exists {
-            path: field.to_owned(),
-            at: 0,
-        };
-        if !is_account(field) {
-            return self.count_among(lists.members(&any, field)?);
-        }
-        let listed = lists.accounts(&any)?;
-        let of_others = Query::And(vec![self.question.query.clone(), listed.clone().negated()]);
-        let others = self.view.matches(&self.ask(&of_others), self.upto)?;
-        Ok(self.count_among(listed)? + others.count_with(ACCOUNT)?)
-    }
-
-    /// The names of accounts: those that a list gave, and those of entries.
-    fn names_of_accounts(
-        &self,
-        lists: &Lists,
-        wanted: &ValuesOf<'_>,
-    ) -> Result<ListedValues, SearchError> {
-        let mut names: BTreeMap<String, &String> = BTreeMap::new();
-        for (_, name) in &lists.accounts {
-            names.entry(normal(Kind::Text, name)).or_insert(name);
-        }
-        let listed: BTreeSet<String> = names.keys().cloned().collect();
-        let own = self.values_of_entries(&wanted.clone().without(&listed))?;
-        let mut shown = ShownMembers::default();
-        for (value, name) in names {
-            if wanted.passes(&value) {
-                self.caller.budget.check_time()?;
-                let named = lists.resolve(&Query::equals(ACCOUNT, name))?;
-                shown.add(value, name.clone(), self.count_among(named)?);
-            }
-        }
-        let of_lists = shown.listed(wanted);
-        let mut values = own.values;
-        values.extend(of_lists.values);
-        values.sort_unstable_by(|a, b| {
-            let by_count = match wanted.rank {
-                Rank::Frequent => b.count.cmp(&a.count),
-                Rank::Rare => a.count.cmp(&b.count),
-            };
-            by_count.then_with(|| a.value.cmp(&b.value))
-        });
-        values.truncate(wanted.size);
-        Ok(ListedValues {
-            values,
-            distinct: own.distinct + of_lists.distinct,
-            total: own.total + of_lists.total,
-            events: None,
-        })
-    }
-
-    /// What is shown of members under a field's name.
-    fn shown_of_members(
-        &self,
-        lists: &Lists,
-        wanted: &ValuesOf<'_>,
-    ) -> Result<ShownMembers, SearchError> {
-        let kind = field::by_name(wanted.name).map_or(Kind::Any, |field| field.kind);
-        let ids = one_of("actor.id", lists.by_id.keys().cloned().collect());
-        let emails = one_of("actor.email", lists.by_email.keys().cloned().collect());
-        let by_email = Query::And(vec![emails, ids.clone().negated()]);
-        let mut shown = ShownMembers::default();
-        for (query, path, rows) in [
-            (ids, "actor.id", &lists.by_id),
-            (by_email, "actor.email", &lists.by_email),
-        ] {
-            let query = Query::And(vec![self.question.query.clone(), query]);
-            let found = self.view.matches(&self.ask(&query), self.upto)?;
-            let most = rows.len().saturating_mul(VALUES_OF_ONE);
-            for counted in found.values(path, "", most, None)?.unwrap_or_default() {
-                let row = rows.get(&counted.value);
-                if let Some(label) = row.and_then(|row| value_of(row, wanted.name)) {
-                    let value = normal(kind, &label);
-                    if wanted.passes(&value) {
-                        shown.add(value, label, counted.count);
-                    }
-                }
-            }
-        }
-        Ok(shown)
-    }
-
-    /// How many of the question's events another question means, too.
-    fn count_among(&self, query: Query) -> Result<u64, SearchError> {
-        let query = Query::And(vec![self.question.query.clone(), query]);
-        let found = self.view.matches(&self.ask(&query), self.upto)?;
-        Ok(found.count())
-    }
-
-    /// Another query in the question's stretch of time.
-    fn ask<'q>(&'q self, query: &'q Query) -> Ask<'q> {
-        Ask {
-            query,
-            range: self.question.range,
-            caller: self.caller,
-        }
-    }
-}
-
-/// Values that are shown of lists: by their normal form, with a spelling and how many events have them.
-#[derive(Default)]
-struct ShownMembers(BTreeMap<String, (String, u64)>);
-
-impl ShownMembers {
-    fn add(&mut self, value: String, label: String, count: u64) {
-        let (_, found) = self.0.entry(value).or_insert((label, 0));
-        *found += count;
-    }
-
-    fn listed(&self, wanted: &ValuesOf<'_>) -> ListedValues {
-        let mut ranking = Ranking::new(wanted);
-        for (value, (_, count)) in &self.0 {
-            ranking.take(value, *count);
-        }
-        let found = ranking.into_values();
-        let values = found.values.into_iter().map(|ValueCount { value, count }| {
-            let label = self.0.get(&value).map(|(label, _)| label.clone());
-            LabelledValue {
-                label: label.unwrap_or_else(|| value.clone()),
-                value,
-                count,
-            }
-        });
-        ListedValues {
-            values: values.collect(),
-            distinct: found.distinct,
-            total: found.total,
-            events: None,
-        }
-    }
 }

@@ -6,8 +6,9 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::counting::Counting;
-use super::facets::LabelledValue;
-use super::{Question, SearchError, check_names};
+use super::counting::LabelledValue;
+use super::error::SearchError;
+use super::question::Question;
 use crate::clock::from_micros;
 use crate::engine::{Caller, Order, Range, ValuesOf, View};
 use crate::event::AuditEvent;
@@ -136,8 +137,7 @@ pub fn profile(
     question: &Question,
     size: usize,
 ) -> Result<Profile, SearchError> {
-    check_names(&question.query, view, caller)?;
-    let question = &super::resolved(store, &caller.scope, question)?;
+    let question = &question.prepare(store, view, caller)?.resolved;
     let matches = view.matches(&question.ask(caller), view.seq())?;
     let extent = matches.extent();
     let counting = Counting {

@@ -1,8 +1,8 @@
 //! A histogram, and each of its stretches split by the values of a field.
 
-use super::SearchError;
 use super::counting::Counting;
-use super::facets::LabelledValue;
+use super::counting::LabelledValue;
+use super::error::SearchError;
 use super::histogram::{Bucket, Histogram, Scale};
 use super::known::{self, is_of_lists};
 use crate::engine::{Ask, ValuesOf};

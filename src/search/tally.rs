@@ -1,10 +1,12 @@
 //! What is counted beside a page, or alone: how many, which values, and when. All of it is of one snapshot.
 
-use super::counting::Counting;
-use super::facets::{Facets, FieldValues, LabelledValue};
+use super::counting::{Counting, LabelledValue};
+use super::error::SearchError;
+use super::facets::{Facets, FieldValues};
 use super::histogram::{Histogram, Scale};
+use super::names::known_field;
+use super::question::Prepared;
 use super::split::Split;
-use super::{Question, SearchError, known_field};
 use crate::engine::{Caller, ValuesOf, View};
 use crate::position::Seq;
 use crate::store::Store;
@@ -41,11 +43,10 @@ pub fn tally(
     store: &Store,
     view: &View,
     caller: &Caller,
-    question: &Question,
+    question: &Prepared,
     upto: Seq,
     wanted: &Tally,
 ) -> Result<Tallied, SearchError> {
-    super::check_names(&question.query, view, caller)?;
     if !wanted.count && wanted.facets.is_none() && wanted.histogram.is_none() {
         return Ok(Tallied::default());
     }
@@ -55,7 +56,7 @@ pub fn tally(
     if let Some(split) = &wanted.split {
         known_field(view, caller, &split.field, split.parameter)?;
     }
-    let resolved = &super::resolved(store, &caller.scope, question)?;
+    let resolved = &question.resolved;
     let matches = view.matches(&resolved.ask(caller), upto)?;
     let counting = Counting {
         store,
@@ -70,7 +71,7 @@ pub fn tally(
     Ok(Tallied {
         count: wanted.count.then(|| matches.count()),
         facets: facets
-            .map(|facets| counting.facets(facets, question))
+            .map(|facets| counting.facets(facets, &question.asked))
             .transpose()?,
         histogram: histogram
             .map(|scale| counting.histogram(scale, wanted.split.as_ref()))
@@ -86,12 +87,11 @@ pub fn completions(
     store: &Store,
     view: &View,
     caller: &Caller,
-    question: &Question,
+    question: &Prepared,
     wanted: &ValuesOf<'_>,
 ) -> Result<Vec<LabelledValue>, SearchError> {
-    super::check_names(&question.query, view, caller)?;
     known_field(view, caller, wanted.name, "name")?;
-    let question = &super::resolved(store, &caller.scope, question)?;
+    let question = &question.resolved;
     let matches = view.matches(&question.ask(caller), view.seq())?;
     let counting = Counting {
         store,

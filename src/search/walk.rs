@@ -6,11 +6,11 @@
 
 use std::collections::VecDeque;
 
+use super::error::SearchError;
 use super::known::asks_lists;
-use super::{
-    Question, SearchError, check_names, known, report_not_indexed, resolved, visible,
-    without_erased,
-};
+use super::page::{report_not_indexed, without_erased};
+use super::question::Question;
+use super::{known, visible};
 use crate::clock::Deadline;
 use crate::engine::{Ask, Caller, Engine, Following, Hit, Recent, Scope, View};
 use crate::event::AuditEvent;
@@ -56,8 +56,7 @@ impl Export {
         question: Question,
     ) -> Result<Self, SearchError> {
         let caller = view.caller(scope.clone(), None);
-        check_names(&question.query, &view, &caller)?;
-        let question = resolved(&store, &scope, &question)?;
+        let question = question.prepare(&store, &view, &caller)?.resolved;
         Ok(Self {
             store,
             view,

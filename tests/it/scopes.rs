@@ -227,11 +227,12 @@ async fn pages_counts_facets_and_errors_are_of_the_scope_alone() {
     let view = Asked::index(&desk.index).view;
     let of_one = view.caller(Scope::of_sources([seen()]), None);
     let store = &desk.store;
+    let prepared = |text| question(text).prepare(store, &view, &of_one);
 
     let page = search::page(store, &view, &of_one, &question("*"), now(), None, 10).unwrap();
     assert_eq!(page.events.len(), 2);
     assert_eq!(
-        search::count(store, &view, &of_one, &question("sesame")).unwrap(),
+        search::count(&view, &of_one, &prepared("sesame").unwrap()).unwrap(),
         0
     );
     let wanted = Tally {
@@ -245,8 +246,15 @@ async fn pages_counts_facets_and_errors_are_of_the_scope_alone() {
         }),
         ..Tally::default()
     };
-    let tallied =
-        search::tally(store, &view, &of_one, &question("*"), view.seq(), &wanted).unwrap();
+    let tallied = search::tally(
+        store,
+        &view,
+        &of_one,
+        &prepared("*").unwrap(),
+        view.seq(),
+        &wanted,
+    )
+    .unwrap();
     assert_eq!(tallied.count, Some(2));
     let values: Vec<String> = tallied
         .facets
@@ -261,31 +269,42 @@ async fn pages_counts_facets_and_errors_are_of_the_scope_alone() {
         store,
         &view,
         &of_one,
-        &question("*"),
+        &prepared("*").unwrap(),
         &ValuesOf::new("actor.email", 10).beginning("ben"),
     );
     assert_eq!(of_ben.unwrap(), []);
 
     // A field of another source is told of as one that nobody has.
-    let misspelt = search::count(store, &view, &of_one, &question("bon_only:3")).map_err(message);
-    let foreign = search::count(store, &view, &of_one, &question("ben_only:3")).map_err(message);
+    let misspelt = prepared("bon_only:3").map(drop).map_err(message);
+    let foreign = prepared("ben_only:3").map(drop).map_err(message);
     assert_eq!(misspelt.map_err(|text| text.replace("bon", "ben")), foreign);
     assert!(foreign.unwrap_err().contains("unknown field"));
     let everything = Asked::index(&desk.index).caller;
-    let of_all = search::count(store, &view, &everything, &question("ben_only:3"));
+    let of_all = question("ben_only:3")
+        .prepare(store, &view, &everything)
+        .and_then(|question| search::count(&view, &everything, &question));
     assert_eq!(of_all.unwrap(), 1);
 
     let without = view.caller(Scope::everything().without_bodies(), None);
     for hidden in ["resource.request:*", "resource.request.open:open"] {
-        let error = search::count(store, &view, &without, &question(hidden)).unwrap_err();
+        let error = question(hidden)
+            .prepare(store, &view, &without)
+            .and_then(|question| search::count(&view, &without, &question))
+            .unwrap_err();
         assert!(matches!(error, SearchError::UnknownField { .. }), "{error}");
     }
     assert_eq!(
-        search::count(store, &view, &without, &question("open")).unwrap(),
+        question("open")
+            .prepare(store, &view, &without)
+            .and_then(|question| search::count(&view, &without, &question))
+            .unwrap(),
         0
     );
     assert_eq!(
-        search::count(store, &view, &without, &question("ann")).unwrap(),
+        question("ann")
+            .prepare(store, &view, &without)
+            .and_then(|question| search::count(&view, &without, &question))
+            .unwrap(),
         2
     );
     desk.stop().await;

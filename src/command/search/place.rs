@@ -104,7 +104,7 @@ impl SearchTarget {
                 let shown = page.events.len();
                 let total = match page.next_cursor {
                     None => shown as u64,
-                    Some(_) => search::count(store, view, &caller, &question).map_err(told)?,
+                    Some(_) => search::count(view, &caller, &page.question).map_err(told)?,
                 };
                 Ok(FirstPage {
                     events: FoundEvent::introduce(store, page.events)?,
@@ -233,9 +233,10 @@ impl SearchTarget {
                     facets: Some(facets),
                     ..Tally::default()
                 };
-                let question = asked.question()?;
                 let (store, view) = (&look.store, &look.view);
                 let caller = view.caller(Scope::everything(), None);
+                let question = asked.question()?.prepare(store, view, &caller);
+                let question = question.map_err(told)?;
                 let tallied = search::tally(store, view, &caller, &question, view.seq(), &wanted);
                 let facets = tallied.map_err(told)?.facets;
                 let facets = facets.map_or(Vec::new(), |all| all.0).into_iter();

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::{Diff, Difference, MAX_DEPTH, MAX_DIFF_BYTES, MAX_DIFFERENCES, MAX_STATE_BYTES, Shown};
-use crate::search::SearchError;
+use crate::search::error::SearchError;
 use orgtrail_cloudflare::json::{self, JsonToken, Tokens};
 
 /// How many steps are taken between two looks at the clock.

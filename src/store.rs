@@ -32,6 +32,7 @@ mod people;
 mod quotas;
 mod reading;
 mod restored;
+mod runs;
 mod schema;
 mod scrub;
 mod shown;

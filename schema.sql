@@ -14,6 +14,13 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Which program run has added which events: each run that added any has a row. An older copy of the log that has grown since
+-- has other runs, so an index that was made of another state of the log is noticed.
+CREATE TABLE run (
+    first_seq INTEGER PRIMARY KEY,         -- the first event that it added
+    id        TEXT NOT NULL
+) STRICT;
+
 -- The upstream logs ever followed, one row each, under a small number for use in the other tables.
 CREATE TABLE source (
     id              INTEGER PRIMARY KEY,

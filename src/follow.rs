@@ -22,7 +22,7 @@ use tracing::warn;
 
 use crate::backoff::Backoff;
 use crate::clock::Clock;
-use crate::position::Seq;
+use crate::position::{LastEvent, Seq};
 use crate::store::{Store, StoreError};
 use crate::task::{self, Panicked};
 
@@ -223,24 +223,32 @@ fn finish<F: Follower>(follower: &mut F, clock: &Clock) -> Result<(), F::Error> 
     follower.close()
 }
 
-/// Why what was made up to event `seq`, whose SHA-256 was `hash`, is not of this state of the log: the log has another event
-/// there, because it is an older copy that has grown since in another way. `None` when it is.
+/// Why what was made up to event `seq`, of which `last` is known, is not of this state of the log: the log has another event
+/// there, or another run of the program added it, because it is an older copy that has grown since in another way. `None` when it
+/// is.
 ///
 /// # Errors
 /// What the log says.
 pub fn other_history(
     store: &Store,
     seq: Seq,
-    hash: Option<&str>,
+    last: &LastEvent,
 ) -> Result<Option<String>, StoreError> {
-    let Some(hash) = hash else {
-        return Ok(None);
+    let differs = |stored: Option<String>, known: &Option<String>| {
+        let both = stored.zip(known.as_ref());
+        both.is_some_and(|(stored, known)| stored != *known)
     };
-    let stored = store.hash_at(seq)?;
-    let is_other = stored.is_some_and(|stored| stored != hash);
-    Ok(is_other.then(|| {
-        format!("of another state of this log: event {seq} is not the one that was indexed")
-    }))
+    if differs(store.hash_at(seq)?, &last.sha256) {
+        return Ok(Some(format!(
+            "of another state of this log: event {seq} is not the one that was indexed"
+        )));
+    }
+    if differs(store.run_at(seq)?, &last.run) {
+        return Ok(Some(format!(
+            "of another state of this log: event {seq} was added again, and those before it may be others"
+        )));
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -371,7 +379,11 @@ mod tests {
                 assert_eq!(store.list(), (1..=10).collect::<Vec<_>>(), "{how:?} {at}");
                 let last = store.event(Seq(10)).unwrap().unwrap();
                 assert_eq!(store.checkpoint("list").unwrap(), Checkpoint::after(&last));
-                let history = other_history(&store, Seq(10), last.sha256.as_deref());
+                let known = LastEvent {
+                    sha256: last.sha256,
+                    run: store.run_at(Seq(10)).unwrap(),
+                };
+                let history = other_history(&store, Seq(10), &known);
                 assert_eq!(history.unwrap(), None);
             }
         }

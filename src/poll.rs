@@ -23,6 +23,7 @@ mod outcome;
 mod overlap;
 mod pace;
 mod paging;
+mod places;
 mod recovery;
 mod scan;
 mod schedule;
@@ -57,6 +58,7 @@ pub use self::history::{HistoryEnd, Reached};
 use self::list_schedule::{ListSchedule, Listing};
 pub use self::overlap::Overlap;
 use self::pace::Pace;
+use self::places::Places;
 use self::recovery::Patience;
 use self::schedule::{LONGEST_RETRY, SourceSchedule};
 pub use self::settings::Settings;
@@ -67,9 +69,6 @@ use self::turn::{PollContext, Scan, Work};
 pub use self::verify::{
     Difference, Differs, LeftOut, Repair, Told, Verdict, Verify, VerifyError, Waiting,
 };
-
-/// How many calls of one credential are under way at most, those included that have become slow.
-const MAX_UNDER_WAY_IN_ALL: usize = 48;
 
 /// Interval for checking whether a refused token changed.
 const LOOK_FOR_TOKEN_EVERY: TimeDelta = TimeDelta::seconds(10);
@@ -121,6 +120,7 @@ pub struct Poller {
     live_sealed: u32,
     refused: Option<Refused>,
     credential_health: CredentialHealth,
+    places: Places,
     /// Unreliable calls under way, and when the next one may be made before the others.
     unreliable: usize,
     unreliable_due: DateTime<Utc>,
@@ -188,6 +188,7 @@ impl Poller {
             live_sealed: 0,
             refused: None,
             credential_health: CredentialHealth::default(),
+            places: Places::default(),
             unreliable: 0,
             unreliable_due: now,
             list_due: DateTime::UNIX_EPOCH,
@@ -238,7 +239,7 @@ impl Poller {
             let now = self.context.clock.steady();
             self.context.board.takes_turn(&self.context.credential, now);
             let mut wake_at = now + LONGEST_SLEEP;
-            while under_way.len() < MAX_UNDER_WAY_IN_ALL {
+            loop {
                 match self.next_turn(now) {
                     Next::Turn(turn) => under_way.push(turn.perform()),
                     Next::Wait(until) => {
@@ -247,6 +248,8 @@ impl Poller {
                     }
                 }
             }
+            let give_up_at = self.places.give_up_at();
+            wake_at = give_up_at.map_or(wake_at, |at| at.min(wake_at));
             let nap = (wake_at - now).to_std().unwrap_or_default();
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -259,6 +262,7 @@ impl Poller {
 
     /// What is most urgent now, with leave to do it. `now` is by the steady clock.
     pub fn next_turn(&mut self, now: DateTime<Utc>) -> Next {
+        self.places.give_up_slowest(now);
         if let Some(until) = self.save_followed(now) {
             return Next::Wait(until);
         }
@@ -297,11 +301,15 @@ impl Poller {
             }
         };
         match work {
-            Some(work) => Next::Turn(Box::new(Turn {
-                context: self.context.clone(),
-                permit,
-                work,
-            })),
+            Some(work) => {
+                let (place, given_up) = self.places.begin(now);
+                Next::Turn(Box::new(Turn {
+                    context: self.context.given_up_by(given_up),
+                    place,
+                    permit,
+                    work,
+                }))
+            }
             None => Next::Wait(now),
         }
     }

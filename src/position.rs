@@ -46,6 +46,16 @@ impl fmt::Display for Seq {
     }
 }
 
+/// What derived data knows of the last event in it, where that is known: another state of the log has another event there, or
+/// one that another run of the program added.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LastEvent {
+    /// Its SHA-256.
+    pub sha256: Option<String>,
+    /// The run of the program that added it to the log.
+    pub run: Option<String>,
+}
+
 /// A stretch of a source's time, `[since, before)`, in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {

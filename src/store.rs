@@ -33,6 +33,7 @@ mod people;
 mod quotas;
 mod reading;
 mod restored;
+mod runs;
 mod schema;
 mod scrub;
 mod shown;

@@ -26,6 +26,7 @@ use reqwest::{Response, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::clock::Clock;
@@ -151,6 +152,8 @@ pub struct Upstream {
     metrics: Metrics,
     /// Hides the token of the latest call.
     mask: Arc<Mutex<Mask>>,
+    /// Cancelled when its calls are given up.
+    given_up: CancellationToken,
 }
 
 /// The longest pages so far of one kind of log.
@@ -259,7 +262,20 @@ impl Upstream {
             longest: Arc::default(),
             metrics: Metrics::default(),
             mask: Arc::default(),
+            given_up: CancellationToken::new(),
         })
+    }
+
+    /// The same, whose calls fail once `given_up` is cancelled.
+    #[must_use]
+    pub fn given_up_by(self, given_up: CancellationToken) -> Self {
+        Self { given_up, ..self }
+    }
+
+    /// What is cancelled when its calls are given up.
+    #[must_use]
+    pub fn given_up(&self) -> CancellationToken {
+        self.given_up.clone()
     }
 
     /// The same, which reads at most so much of one answer: less than [`MAX_PAGE_BYTES`].
@@ -402,7 +418,13 @@ impl Upstream {
         let token = self.read_token().await?;
         let mask = Mask::new(token.expose_secret());
         *self.mask.lock().unwrap_or_else(PoisonError::into_inner) = mask.clone();
-        let answer = self.call(permit, url, has_cursor, &token, &mask).await;
+        let answer = tokio::select! {
+            answer = self.call(permit, url, has_cursor, &token, &mask) => answer,
+            () = self.given_up.cancelled() => {
+                let why = "the answer was slow, and other calls needed its place";
+                Err(UpstreamError::Transient(why.to_owned()))
+            }
+        };
         match answer {
             Ok((date, covered, body)) => Ok(Answer {
                 body,

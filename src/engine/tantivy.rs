@@ -62,7 +62,7 @@ use uuid::Uuid;
 use crate::disk;
 use crate::durable::Breaker;
 use crate::event::AuditEvent;
-use crate::position::Seq;
+use crate::position::{LastEvent, Seq};
 use crate::sync::lock;
 
 use super::hit::Hit;
@@ -190,11 +190,19 @@ impl Index {
         !self.snapshot().is_unavailable
     }
 
-    /// The SHA-256 of the last event added, where it is known.
+    /// The last event added.
     #[must_use]
-    pub fn last_hash(&self) -> Option<String> {
+    pub fn last(&self) -> LastEvent {
         let writing = lock(&self.0.writing);
-        writing.as_ref()?.last_hash.clone()
+        let last = writing.as_ref().map(|writing| writing.last.clone());
+        last.unwrap_or_default()
+    }
+
+    /// Takes in which run of the program added the last event to the log, to be saved with the next commit.
+    pub fn set_last_run(&self, run: Option<String>) {
+        if let Some(writing) = &mut *lock(&self.0.writing) {
+            writing.last.run = run;
+        }
     }
 
     /// The last event that can be found.
@@ -302,7 +310,10 @@ impl Index {
                 writing.documents += 1;
             }
             writing.added = event.seq;
-            writing.last_hash.clone_from(&event.sha256);
+            writing.last = LastEvent {
+                sha256: event.sha256.clone(),
+                run: None,
+            };
         }
         Ok(())
     }

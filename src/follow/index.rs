@@ -90,7 +90,7 @@ pub fn open_index(
 /// [`IndexError::Unusable`] when there is no index of this log.
 pub fn open_beside(data_dir: &Path, store: &Store) -> Result<View, IndexingError> {
     let snapshot = Index::open_beside(data_dir, store.log_id())?;
-    match other_history(store, snapshot.seq(), snapshot.last_hash())? {
+    match other_history(store, snapshot.seq(), snapshot.last())? {
         None => Ok(Arc::new(snapshot).into()),
         Some(why) => Err(IndexError::Unusable(why).into()),
     }
@@ -103,8 +103,7 @@ pub fn open_beside(data_dir: &Path, store: &Store) -> Result<View, IndexingError
 pub fn reopen(index: &Index, store: &Store) -> Result<Option<String>, IndexingError> {
     let head = store.head();
     let why_anew = index.reopen(head)?;
-    let last_hash = index.last_hash();
-    match other_history(store, index.added(), last_hash.as_deref())? {
+    match other_history(store, index.added(), &index.last())? {
         None => Ok(why_anew),
         Some(why) => {
             index.clear_unusable(head)?;
@@ -294,7 +293,7 @@ impl Indexing {
         }
         let events = self.store.events(&repaired, MAX_BYTES)?;
         self.index.renew(&events, &self.replaced_by(&events)?)?;
-        self.index.commit()?;
+        self.commit_index()?;
         let renewed: Vec<Seq> = events.iter().map(|event| event.seq).collect();
         self.store.forget_repaired(&renewed)?;
         info!(events = renewed.len(), "Indexed repaired events again.");
@@ -315,7 +314,7 @@ impl Indexing {
             return Ok(());
         }
         let begun = self.clock.steady();
-        self.index.commit()?;
+        self.commit_index()?;
         let snapshot = self.index.snapshot();
         let (checkpoint, head) = (snapshot.seq(), self.store.head());
         invariant!(
@@ -337,6 +336,13 @@ impl Indexing {
             "Committed the index."
         );
         Ok(())
+    }
+
+    /// Commits the index with what is known of its last event.
+    fn commit_index(&self) -> Result<(), IndexingError> {
+        let run = self.store.run_at(self.index.added())?;
+        self.index.set_last_run(run);
+        Ok(self.index.commit()?)
     }
 
     /// Adds events, later revisions with what they replace.

@@ -38,6 +38,9 @@ impl Poller {
     /// Until when no further call is begun because as many are under way as may be. A call that has become slow leaves its
     /// place to another one, so that sources that do not answer occupy no place for long.
     pub(super) fn wait_for_slot(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if self.places.are_full() {
+            return Some(self.places.give_up_at().unwrap_or(now + LONGEST_SLEEP));
+        }
         let busy = self.schedules.values().filter(|schedule| schedule.is_busy);
         let slow_at: Vec<_> = busy
             .map(|schedule| schedule.last_turn + SLOW)

@@ -27,8 +27,8 @@ const SHORTEST_BACKFILL: TimeDelta = TimeDelta::hours(1);
 /// About how many pages a backfill window should have: what a lost cursor costs.
 const BACKFILL_PAGES: u64 = 4;
 
-/// So many passed stretches at most are gone around in the overlap, each with a call of its own: a log with many of them is not
-/// read more often because of them.
+/// So many passed stretches at most are gone around in the overlap, each with a call of its own: many of them cost
+/// no more.
 const MAX_PASSED_IN_OVERLAP: usize = 4;
 
 const DAY: TimeDelta = TimeDelta::days(1);

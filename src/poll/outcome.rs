@@ -29,7 +29,8 @@ impl Poller {
             wall: self.context.clock.now(),
             steady: self.context.clock.steady(),
         };
-        match outcome.0 {
+        self.places.end(outcome.place);
+        match outcome.of {
             TurnOutcome::Scanned { scan, result } => {
                 self.unreliable -= usize::from(scan.is_unreliable);
                 if let Some(schedule) = self.schedules.get_mut(&scan.source) {

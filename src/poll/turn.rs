@@ -8,6 +8,7 @@ use std::panic::AssertUnwindSafe;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt as _;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use super::error::TurnError;
@@ -43,6 +44,8 @@ pub(super) struct PollContext {
 /// One call, with its quota permit.
 pub struct Turn {
     pub(super) context: PollContext,
+    /// The number of its place.
+    pub(super) place: u64,
     pub(super) permit: Permit,
     pub(super) work: Work,
 }
@@ -102,7 +105,10 @@ pub(super) enum UpstreamClock {
 }
 
 /// How a turn went.
-pub struct Outcome(pub(super) TurnOutcome);
+pub struct Outcome {
+    pub(super) place: u64,
+    pub(super) of: TurnOutcome,
+}
 
 pub(super) enum TurnOutcome {
     Scanned {
@@ -172,10 +178,11 @@ impl Turn {
     pub async fn perform(self) -> Outcome {
         let Self {
             context,
+            place,
             permit,
             work,
         } = self;
-        Outcome(match work {
+        let of = match work {
             Work::Scan(scan) => {
                 let turn = context.scan(permit, &scan);
                 let result = Box::new(context.guard(turn).await);
@@ -190,11 +197,26 @@ impl Turn {
                     result,
                 }
             }
-        })
+        };
+        Outcome { place, of }
+    }
+
+    /// What is cancelled when its call is given up, because too many calls are slow.
+    #[must_use]
+    pub fn given_up(&self) -> CancellationToken {
+        self.context.upstream.given_up()
     }
 }
 
 impl PollContext {
+    /// The same for one turn, whose calls end when `given_up` is cancelled.
+    pub(super) fn given_up_by(&self, given_up: CancellationToken) -> Self {
+        Self {
+            upstream: self.upstream.clone().given_up_by(given_up),
+            ..self.clone()
+        }
+    }
+
     /// Runs a turn. A panic in it ends that turn only: it is logged and counted, and the turn has failed.
     async fn guard<T>(
         &self,

@@ -12,7 +12,7 @@ use super::reading::is_damage;
 use super::window_id::WindowId;
 use super::windows::{self, Advance};
 use super::writing::{Appended, EventWriter, WriteResult};
-use super::{ledger_rows, steps};
+use super::{ledger_rows, runs, steps};
 use crate::durable::Step;
 use crate::event::{Arrival, AuditEvent, Identity, sha256};
 use crate::invariant;
@@ -124,6 +124,9 @@ impl Store {
                         after.0 == before.0 + new as u64 && newest_seq(db)? == after,
                         "{new} new events moved the head from {before} to {after}"
                     );
+                    if new > 0 {
+                        runs::note(db, before.next(), self.0.run_id)?;
+                    }
                     Ok((before, written))
                 })
             })

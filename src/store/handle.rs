@@ -34,6 +34,8 @@ pub struct Store(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) path: PathBuf,
     pub(super) log_id: Uuid,
+    /// This run's id, under which it adds events.
+    pub(super) run_id: Uuid,
     pub(super) writer: Mutex<Connection>,
     /// Idle reading connections.
     pub(super) readers: Mutex<Vec<Connection>>,
@@ -110,6 +112,7 @@ impl Store {
         let store = Self(Arc::new(Inner {
             path,
             log_id,
+            run_id: Uuid::new_v4(),
             head: watch::Sender::new(newest_seq(&writer)?),
             writer: Mutex::new(writer),
             readers: Mutex::default(),

@@ -676,6 +676,38 @@ async fn refused_hanging_and_failing_sources_slow_no_healthy_one() {
     }
 }
 
+#[tokio::test]
+async fn many_sources_that_answer_a_byte_at_a_time_hold_up_no_other() {
+    let mut world = world(|config, plan| {
+        config.accounts = 100;
+        plan.max_requests = 1_200;
+    })
+    .await;
+    poll_for(&mut world, 10).await;
+    let sources = world.simulator.sources();
+    let (dripping, healthy) = sources[1..].split_at(70);
+    world.simulator.set_faults(Faults {
+        hanging: dripping.to_vec(),
+        stall_for: std::time::Duration::ZERO,
+        ..Faults::default()
+    });
+    // Their answers never pause for long, and are ended by their total time alone.
+    world.hang_for = TimeDelta::minutes(5);
+    let begun = world.clock.now();
+    let end = begun + TimeDelta::minutes(20);
+    while world.clock.now() < end {
+        world.poll_beside(dripping, end).await;
+    }
+    for source in healthy {
+        let mut calls = calls_of(&world, source);
+        calls.retain(|at| *at >= begun);
+        let longest = calls.windows(2).map(|two| two[1] - two[0]).max().unwrap();
+        assert!(longest < TimeDelta::seconds(100), "{source}: {longest}");
+    }
+    let calls: usize = dripping.iter().map(|one| calls_of(&world, one).len()).sum();
+    assert!(calls > dripping.len(), "they are tried again");
+}
+
 async fn mixed(mix: &Mix, seed: u64) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut world = world(|config, plan| {

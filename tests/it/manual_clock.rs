@@ -24,6 +24,7 @@ use orgtrail::upstream::{Quota, Saved, Timeouts, Upstream};
 use orgtrail_simulator::{SimConfig, Simulator};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::engine_queries;
 
@@ -67,6 +68,13 @@ impl Default for Plan {
     }
 }
 
+/// A call whose answer is still to come.
+struct Unanswered {
+    at: DateTime<Utc>,
+    given_up: CancellationToken,
+    outcome: Outcome,
+}
+
 /// A simulated upstream, and one installation that follows it.
 pub(crate) struct World {
     /// Upstream's clock, and that of waits.
@@ -83,7 +91,9 @@ pub(crate) struct World {
     /// How often it was opened.
     opened: u32,
     /// Turns whose calls are not answered yet, with the time of their timeout.
-    unanswered: Vec<(DateTime<Utc>, Outcome)>,
+    unanswered: Vec<Unanswered>,
+    /// How long sources that hang do not answer.
+    pub(crate) hang_for: TimeDelta,
     _servers: JoinSet<std::io::Result<()>>,
 }
 
@@ -139,6 +149,7 @@ impl World {
             parts: None,
             opened: 0,
             unanswered: Vec::new(),
+            hang_for: TimeDelta::seconds(30),
             _servers: servers,
         }
     }
@@ -306,32 +317,37 @@ impl World {
         pollers.all(|poller| matches!(poller.next_turn(now), Next::Wait(_)))
     }
 
-    /// As [`World::poll`], with many calls under way at once: those of sources that hang end 30 seconds later. The clock
-    /// does not move further than to `end`.
+    /// As [`World::poll`], with many calls under way at once: those of sources that hang end 30 seconds later, or as long
+    /// as is set, unless they are given up. The clock does not move further than to `end`.
     pub(crate) async fn poll_beside(&mut self, hanging: &[Source], end: DateTime<Utc>) {
         let now = self.clock.now();
-        let due = self.unanswered.iter().position(|(at, _)| *at <= now);
+        let is_due = |one: &Unanswered| one.at <= now || one.given_up.is_cancelled();
+        let due = self.unanswered.iter().position(is_due);
         if let Some(due) = due {
-            let (_, outcome) = self.unanswered.remove(due);
+            let outcome = self.unanswered.remove(due).outcome;
             self.parts().pollers[0].record_outcome(outcome).unwrap();
             return;
         }
         match self.parts().pollers[0].next_turn(now) {
             Next::Turn(turn) => {
+                let given_up = turn.given_up();
                 let outcome = turn.perform().await;
                 let call = self.simulator.requests().pop().unwrap();
                 let is_unanswered = hanging
                     .iter()
                     .any(|source| call.path_and_query.contains(&format!("/{}/", source.id())));
                 if is_unanswered {
-                    self.unanswered
-                        .push((now + TimeDelta::seconds(30), outcome));
+                    self.unanswered.push(Unanswered {
+                        at: now + self.hang_for,
+                        given_up,
+                        outcome,
+                    });
                 } else {
                     self.parts().pollers[0].record_outcome(outcome).unwrap();
                 }
             }
             Next::Wait(until) => {
-                let timeouts = self.unanswered.iter().map(|(at, _)| *at);
+                let timeouts = self.unanswered.iter().map(|one| one.at);
                 let until = timeouts.chain([until, end]).min().unwrap();
                 self.clock
                     .advance((until - now).max(TimeDelta::milliseconds(1)));

@@ -284,3 +284,57 @@ async fn a_panic_while_indexing_ends_one_turn_only() {
     stop.cancel();
     following.join_next().await.unwrap().unwrap().unwrap();
 }
+
+/// Opens the log in a directory, adds entries with these ids, and indexes them. Says why the index is made anew, if it is.
+fn grow(data: &Path, ids: &[&str]) -> Option<String> {
+    let store = Store::open(data, Breaker::default()).unwrap();
+    store.begin_import().unwrap();
+    for id in ids {
+        let text = format!(r#"{{"id":"{id}","word":"{id}"}}"#);
+        let entry = Imported {
+            source: "accounts/a".parse().unwrap(),
+            label: None,
+            arrival: Arrival::read(RawValue::from_string(text).unwrap()),
+        };
+        store.import(&[entry], Clock::system().now()).unwrap();
+    }
+    let (index, why) = open_index(data, &store, Breaker::default()).unwrap();
+    catch_up(&store, &index).unwrap();
+    index.close().unwrap();
+    store.close().unwrap();
+    why
+}
+
+#[test]
+fn an_older_log_that_has_grown_to_the_same_last_event_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, older) = (dir.path().join("data"), dir.path().join("older.db"));
+    let log = data.join("orgtrail.db");
+    grow(&data, &["a"]);
+    fs::copy(&log, &older).unwrap();
+    assert_eq!(grow(&data, &["b", "c", "d"]), None);
+    assert_eq!(grow(&data, &[]), None);
+    // An older copy is put back. The same entries come again, two of them in another order.
+    fs::copy(&older, &log).unwrap();
+    let store = Store::open(&data, Breaker::default()).unwrap();
+    store.close().unwrap();
+    drop(store);
+    let without_index = dir.path().join("moved");
+    fs::rename(data.join("index"), &without_index).unwrap();
+    grow(&data, &["c", "b", "d"]);
+    fs::remove_dir_all(data.join("index")).unwrap();
+    fs::rename(&without_index, data.join("index")).unwrap();
+    let beside = Store::open_beside(&data).unwrap();
+    assert!(orgtrail::follow::index::open_beside(&data, &beside).is_err());
+    drop(beside);
+    let why = grow(&data, &[]).unwrap();
+    assert!(why.contains("of another state of this log"), "{why}");
+    // It is made anew once.
+    assert_eq!(grow(&data, &["e"]), None);
+    assert_eq!(grow(&data, &[]), None);
+    let store = Store::open(&data, Breaker::default()).unwrap();
+    let (index, _) = open_index(&data, &store, Breaker::default()).unwrap();
+    let query = orgtrail::query::parse("word:b", Clock::system().now()).unwrap();
+    let found = Asked::index(&index).count(&query, Range::default());
+    assert_eq!(found.unwrap(), 1);
+}

@@ -11,13 +11,16 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use chrono::TimeDelta;
+use futures_util::StreamExt as _;
 use orgtrail::clock::Clock;
 use orgtrail::position::{Source, Window};
 use orgtrail::upstream::{Fullness, Quota, Timeouts, Upstream, UpstreamError};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Service, configuration, raw_entries};
 
@@ -352,6 +355,35 @@ async fn long_pages_of_one_kind_of_log_do_not_make_those_of_the_other_look_short
     // That organizations' pages are cut says nothing of accounts'.
     assert_eq!(fullness(&organization, 100).await, Fullness::NotFull);
     assert_eq!(fullness(&account, 100).await, Fullness::Perhaps);
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_given_up_when_its_place_is_needed() {
+    async fn drip(State(asked): State<Arc<Notify>>) -> Body {
+        asked.notify_one();
+        let first = futures_util::stream::iter([Ok::<_, std::io::Error>("{")]);
+        Body::from_stream(first.chain(futures_util::stream::pending()))
+    }
+    let asked = Arc::new(Notify::new());
+    let router = Router::new().fallback(drip).with_state(Arc::clone(&asked));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/client/v4", listener.local_addr().unwrap());
+    let mut server = JoinSet::new();
+    server.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let given_up = CancellationToken::new();
+    let upstream = client(&base_url).given_up_by(given_up.clone());
+    let now = Clock::system().now();
+    let window = Window::new(now - TimeDelta::hours(1), now);
+    let permit = upstream.quota().take(Clock::system().steady()).unwrap();
+    let source = Source::account(ACCOUNT).unwrap();
+    let (page, ()) = tokio::join!(
+        upstream.fetch_log_page(permit, &source, window, None, 1000),
+        async {
+            asked.notified().await;
+            given_up.cancel();
+        }
+    );
+    assert!(matches!(page, Err(UpstreamError::Transient(_))), "{page:?}");
 }
 
 fn client(base_url: &str) -> Upstream {

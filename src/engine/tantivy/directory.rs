@@ -7,6 +7,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
@@ -21,7 +22,7 @@ use super::proof::is_proof;
 use super::schema::Shape;
 use super::snapshot::Snapshot;
 use super::tokenizer;
-use crate::position::Seq;
+use crate::position::{LastEvent, Seq};
 use crate::private;
 
 /// Raised when what is indexed changes in a way the schema does not show.
@@ -44,8 +45,8 @@ pub(super) struct OpenWriter {
     pub(super) added: Seq,
     /// One of the events up to here may have made the writer fail before: each is tried by itself first.
     pub(super) suspected_to: Seq,
-    /// The SHA-256 of that event, where it is known.
-    pub(super) last_hash: Option<String>,
+    /// That event.
+    pub(super) last: LastEvent,
     /// How many documents it has, those that are not committed included.
     pub(super) documents: u64,
     pub(super) paths: Paths,
@@ -62,6 +63,9 @@ struct Payload {
     /// another event there.
     #[serde(default)]
     sha256: Option<String>,
+    /// The run of the program that added it to the log, where it is known.
+    #[serde(default)]
+    run: Option<String>,
     /// How many documents are in. Fewer than `seq` when events had no body; as many in a commit that does not say it.
     #[serde(default)]
     documents: Option<u64>,
@@ -75,7 +79,15 @@ impl Payload {
             seq: Seq::ZERO,
             format: FORMAT,
             sha256: None,
+            run: None,
             documents: Some(0),
+        }
+    }
+
+    fn last(&self) -> LastEvent {
+        LastEvent {
+            sha256: self.sha256.clone(),
+            run: self.run.clone(),
         }
     }
 
@@ -90,7 +102,8 @@ pub(super) fn said(log_id: Uuid, writing: &OpenWriter) -> Result<String, IndexEr
         log_id,
         seq: writing.added,
         format: FORMAT,
-        sha256: writing.last_hash.clone(),
+        sha256: writing.last.sha256.clone(),
+        run: writing.last.run.clone(),
         documents: Some(writing.documents),
     };
     serde_json::to_string(&payload).map_err(|error| IndexError::Unusable(error.to_string()))
@@ -157,7 +170,7 @@ pub(super) fn open_beside(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Sna
     let mut snapshot = Snapshot::take(&reader(&index)?, shape, payload.seq)?;
     // With another commit meanwhile the reader may hold more.
     snapshot.is_exact = self::payload(&index)? == payload;
-    snapshot.last_hash = payload.sha256.map(Into::into);
+    snapshot.last = Arc::new(payload.last());
     Ok(snapshot)
 }
 
@@ -227,7 +240,7 @@ fn start_writing(
         added: payload.seq,
         suspected_to: Seq::ZERO,
         documents: payload.documents(),
-        last_hash: payload.sha256,
+        last: payload.last(),
         paths: Paths::default(),
     })
 }

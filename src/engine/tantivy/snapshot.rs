@@ -14,7 +14,7 @@ use crate::engine::budget::Budget;
 use crate::engine::error::EngineError;
 use crate::engine::hit::{Order, Range};
 use crate::engine::scope::Scope;
-use crate::position::Seq;
+use crate::position::{LastEvent, Seq};
 
 /// The index as it was after one commit. It stays the same while events arrive. A clone is another handle to the same one.
 #[derive(Clone)]
@@ -27,8 +27,8 @@ pub struct Snapshot {
     pub(super) budget: Budget,
     /// What a question may find.
     pub(super) scope: Scope,
-    /// The SHA-256 of the event at `seq`, where the commit says it and it was read beside a service.
-    pub(super) last_hash: Option<Arc<str>>,
+    /// The event at `seq`, where it was read beside a service.
+    pub(super) last: Arc<LastEvent>,
     /// It holds no document of an event after `seq`. Beside a service the reader may be ahead.
     pub(super) is_exact: bool,
     /// A placeholder for an index that cannot be opened. It has no answers.
@@ -52,7 +52,7 @@ impl Snapshot {
             segments,
             budget: Budget::default(),
             scope: Scope::everything(),
-            last_hash: None,
+            last: Arc::default(),
             is_exact: true,
             is_unavailable: false,
             replacements: Arc::default(),
@@ -87,10 +87,10 @@ impl Snapshot {
         &self.budget
     }
 
-    /// The SHA-256 of the last event that can be found, where the index says it and was opened beside a service.
+    /// The last event that can be found, where the index was opened beside a service.
     #[must_use]
-    pub fn last_hash(&self) -> Option<&str> {
-        self.last_hash.as_deref()
+    pub fn last(&self) -> &LastEvent {
+        &self.last
     }
 
     /// That there is an index to ask.

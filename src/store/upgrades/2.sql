@@ -103,3 +103,8 @@ CREATE TABLE follower (
     seq     INTEGER NOT NULL,
     sha256  BLOB
 ) STRICT, WITHOUT ROWID;
+-- Which program run has added which events.
+CREATE TABLE run (
+    first_seq INTEGER PRIMARY KEY,
+    id        TEXT NOT NULL
+) STRICT;

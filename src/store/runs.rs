@@ -1,0 +1,41 @@
+//! Which run of the program has added which events.
+//!
+//! Events get their places in order, and each run that adds any is noted with the first of them. Two states of one log, one of
+//! which is an older copy that has grown since, have the same events up to some place, and different runs after it. So whoever
+//! knows an event's place and run can tell whether it is of this state of the log.
+
+use rusqlite::{Connection, OptionalExtension as _};
+use uuid::Uuid;
+
+use super::error::StoreError;
+use super::handle::Store;
+use super::reading::is_damage;
+use crate::position::Seq;
+
+impl Store {
+    /// The run that added the event at a place; `None` when that was before runs were noted, or cannot be read.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn run_at(&self, seq: Seq) -> Result<Option<String>, StoreError> {
+        self.ask(|db| {
+            let mut ask = db.prepare_cached(
+                "SELECT id FROM run WHERE first_seq <= ?1 ORDER BY first_seq DESC LIMIT 1",
+            )?;
+            match ask.query_row([seq.0], |row| row.get(0)).optional() {
+                Err(error) if is_damage(&error) => Ok(None),
+                found => Ok(found?),
+            }
+        })
+    }
+}
+
+/// A run adds events from `first` on.
+pub(super) fn note(db: &Connection, first: Seq, run: Uuid) -> Result<(), StoreError> {
+    let mut note = db.prepare_cached(
+        "INSERT INTO run (first_seq, id)
+         SELECT ?1, ?2 WHERE ?2 IS NOT (SELECT id FROM run ORDER BY first_seq DESC LIMIT 1)",
+    )?;
+    note.execute((first.0, run.to_string()))?;
+    Ok(())
+}

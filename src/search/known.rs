@@ -14,8 +14,8 @@ use std::sync::Arc;
 use super::counting::{Counting, ListedValues};
 use super::facets::LabelledValue;
 use super::{SearchError, equals};
-use crate::engine::{Ask, Rank, Ranking, Scope, ValueCount, ValuesOf};
-use crate::field::{self, Kind, Origin, folded, normal};
+use crate::engine::{Ask, Matches, Rank, Ranking, Scope, ValueCount, ValuesOf};
+use crate::field::{self, Kind, MAX_VALUE_LEN, Origin, folded, normal};
 use crate::position::rfc3339;
 use crate::query::{Query, QueryError, ValueTester};
 use crate::store::{MemberRow, Store};
@@ -180,16 +180,26 @@ impl Lists {
         let meant = self.accounts.iter().filter(|(_, name)| tester.passes(name));
         let ids: Vec<String> = meant.map(|(id, _)| folded(id)).collect();
         let sources = ids.iter().map(|id| format!("accounts/{id}")).collect();
-        let of_accounts = Query::Matches {
-            path: "source".to_owned(),
-            regex: "accounts/.*".to_owned(),
-            at: 0,
-        };
         // An account's log is of that account, whatever its entries name.
         Ok(Query::Or(vec![
             one_of("source", sources),
-            Query::And(vec![one_of("account.id", ids), of_accounts.negated()]),
+            Query::And(vec![one_of("account.id", ids), of_accounts().negated()]),
         ]))
+    }
+}
+
+/// Accounts of one name.
+struct NamedAccounts<'a> {
+    name: &'a String,
+    ids: Vec<String>,
+}
+
+/// The events of the accounts' own logs.
+fn of_accounts() -> Query {
+    Query::Matches {
+        path: "source".to_owned(),
+        regex: "accounts/.*".to_owned(),
+        at: 0,
     }
 }
 
@@ -255,19 +265,31 @@ impl Counting<'_> {
         lists: &Lists,
         wanted: &ValuesOf<'_>,
     ) -> Result<ListedValues, SearchError> {
-        let mut names: BTreeMap<String, &String> = BTreeMap::new();
-        for (_, name) in &lists.accounts {
-            names.entry(normal(Kind::Text, name)).or_insert(name);
+        let mut names: BTreeMap<String, NamedAccounts<'_>> = BTreeMap::new();
+        for (id, name) in &lists.accounts {
+            let named = names.entry(normal(Kind::Text, name));
+            let named = named.or_insert_with(|| NamedAccounts {
+                name,
+                ids: Vec::new(),
+            });
+            named.ids.push(folded(id));
         }
         let listed: BTreeSet<String> = names.keys().cloned().collect();
         let own = self.values_of_entries(&wanted.clone().without(&listed))?;
+        let of_other_logs = self.of_other_logs()?;
         let mut shown = ShownMembers::default();
-        for (value, name) in names {
-            if wanted.passes(&value) {
-                self.caller.budget.check_time()?;
-                let named = lists.resolve(&equals(ACCOUNT, name))?;
-                shown.add(value, name.clone(), self.count_among(named)?);
+        for (value, NamedAccounts { name, ids }) in names {
+            if !wanted.passes(&value) {
+                continue;
             }
+            self.caller.budget.check_time()?;
+            let count = match ids.as_slice() {
+                [id] if value.len() <= MAX_VALUE_LEN => {
+                    self.count_named(&of_other_logs, &value, id)?
+                }
+                _ => self.count_among(lists.resolve(&equals(ACCOUNT, name))?)?,
+            };
+            shown.add(value, name.clone(), count);
         }
         let of_lists = shown.listed(wanted);
         let mut values = own.values;
@@ -286,6 +308,28 @@ impl Counting<'_> {
             total: own.total + of_lists.total,
             events: None,
         })
+    }
+
+    /// The question's events that are not of an account's own log.
+    fn of_other_logs(&self) -> Result<Matches, SearchError> {
+        let query = Query::And(vec![self.question.query.clone(), of_accounts().negated()]);
+        Ok(self.view.matches(&self.ask(&query), self.upto)?)
+    }
+
+    /// How many of the question's events have the name of one account, in the entry or by the list. The question itself is not
+    /// asked again: there may be thousands of accounts.
+    fn count_named(
+        &self,
+        of_other_logs: &Matches,
+        name: &str,
+        id: &str,
+    ) -> Result<u64, SearchError> {
+        let of_log = self.matches.with("source", &format!("accounts/{id}"))?;
+        let of_entry = of_other_logs.with("account.id", id)?;
+        let named = self.matches.with(ACCOUNT, name)?.count();
+        let counted_twice =
+            of_log.with(ACCOUNT, name)?.count() + of_entry.with(ACCOUNT, name)?.count();
+        Ok((of_log.count() + of_entry.count() + named).saturating_sub(counted_twice))
     }
 
     /// What is shown of members under a field's name.

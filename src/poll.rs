@@ -47,7 +47,7 @@ use crate::health::{Board, State};
 pub use crate::ledger::BackfillSince;
 use crate::metrics::Metrics;
 use crate::position::{Source, SourceKind, WindowKind};
-use crate::store::{Followed, SourceRow, SourceSeen, Store, StoreError};
+use crate::store::{Followed, SourceRow, Store, StoreError};
 use crate::upstream::Upstream;
 
 use self::choose::{Choice, UNRELIABLE_SHARE};
@@ -58,10 +58,10 @@ pub use self::history::{HistoryEnd, Reached};
 use self::list_schedule::{ListSchedule, Listing};
 pub use self::overlap::Overlap;
 use self::pace::Pace;
-use self::places::Places;
+use self::places::CallSlots;
 use self::recovery::Patience;
 use self::schedule::{LONGEST_RETRY, SourceSchedule};
-pub use self::settings::Settings;
+pub use self::settings::{Following, Settings};
 use self::shares::Shares;
 use self::skew::{Now, Skew};
 pub use self::turn::{Outcome, Turn};
@@ -86,21 +86,6 @@ const CLOCK_WAS_SET: TimeDelta = TimeDelta::seconds(1);
 /// How long a poller sleeps at most before it looks again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
-/// What one credential is to follow.
-#[derive(Debug, Clone, Default)]
-pub struct Following {
-    /// Sources by themselves.
-    pub sources: Vec<SourceSeen>,
-    /// Ids of organizations whose accounts are found by listing them.
-    pub listed: Vec<String>,
-    /// Those that are listed with any credential of this process, where that is known: others are configured no more.
-    pub listed_by_all: Option<Vec<String>>,
-    /// Ids of organizations whose members are read, to know who an actor is.
-    pub members_of: Vec<String>,
-    /// Accounts that are configured by themselves, with this or another credential: no list has a say in them.
-    pub by_themselves: HashSet<Source>,
-}
-
 /// The poller of one credential.
 pub struct Poller {
     context: PollContext,
@@ -120,7 +105,7 @@ pub struct Poller {
     live_sealed: u32,
     refused: Option<Refused>,
     credential_health: CredentialHealth,
-    places: Places,
+    places: CallSlots,
     /// Unreliable calls under way, and when the next one may be made before the others.
     unreliable: usize,
     unreliable_due: DateTime<Utc>,
@@ -188,7 +173,7 @@ impl Poller {
             live_sealed: 0,
             refused: None,
             credential_health: CredentialHealth::default(),
-            places: Places::default(),
+            places: CallSlots::default(),
             unreliable: 0,
             unreliable_due: now,
             list_due: DateTime::UNIX_EPOCH,

@@ -8,6 +8,7 @@ mod form;
 mod group;
 mod html;
 mod members;
+mod operation;
 mod page;
 mod parameter;
 mod read;

@@ -17,26 +17,26 @@ const MAX_SLOW: usize = 16;
 
 /// The calls under way.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct CallSlots {
     /// The first that began comes first.
-    calls: Vec<Call>,
+    calls: Vec<OpenCall>,
     /// How many calls there have been.
     begun: u64,
 }
 
 #[derive(Debug)]
-struct Call {
+struct OpenCall {
     number: u64,
     began: DateTime<Utc>,
     given_up: CancellationToken,
 }
 
-impl Places {
+impl CallSlots {
     /// A call begins. Gives its number, and what is cancelled when it is given up.
     pub(super) fn begin(&mut self, now: DateTime<Utc>) -> (u64, CancellationToken) {
         self.begun += 1;
         let given_up = CancellationToken::new();
-        self.calls.push(Call {
+        self.calls.push(OpenCall {
             number: self.begun,
             began: now,
             given_up: given_up.clone(),
@@ -75,7 +75,7 @@ impl Places {
     }
 
     /// Those that are not given up.
-    fn waited_for(&self) -> impl Iterator<Item = &Call> {
+    fn waited_for(&self) -> impl Iterator<Item = &OpenCall> {
         let calls = self.calls.iter();
         calls.filter(|call| !call.given_up.is_cancelled())
     }
@@ -90,9 +90,9 @@ mod tests {
     #[test]
     fn when_more_calls_are_slow_than_may_be_the_slowest_is_given_up() {
         let at = |second| DateTime::UNIX_EPOCH + TimeDelta::seconds(second);
-        let mut places = Places::default();
+        let mut places = CallSlots::default();
         let calls: Vec<_> = (0..30).map(|second| places.begin(at(second))).collect();
-        let given_up = |places: &mut Places, second| {
+        let given_up = |places: &mut CallSlots, second| {
             places.give_up_slowest(at(second));
             let calls = calls.iter();
             calls

@@ -1,9 +1,28 @@
-//! How sources are polled.
+//! What one credential is to follow, and how its sources are polled.
+
+use std::collections::HashSet;
 
 use chrono::TimeDelta;
 
 use super::overlap::Overlap;
 use crate::ledger::BackfillSince;
+use crate::position::Source;
+use crate::store::SourceSeen;
+
+/// What one credential is to follow.
+#[derive(Debug, Clone, Default)]
+pub struct Following {
+    /// Sources by themselves.
+    pub sources: Vec<SourceSeen>,
+    /// Ids of organizations whose accounts are found by listing them.
+    pub listed: Vec<String>,
+    /// Those that are listed with any credential of this process, where that is known: others are configured no more.
+    pub listed_by_all: Option<Vec<String>>,
+    /// Ids of organizations whose members are read, to know who an actor is.
+    pub members_of: Vec<String>,
+    /// Accounts that are configured by themselves, with this or another credential: no list has a say in them.
+    pub by_themselves: HashSet<Source>,
+}
 
 /// How sources are polled.
 #[derive(Debug, Clone)]

@@ -176,16 +176,20 @@ impl Lists {
         let meant = self.accounts.iter().filter(|(_, name)| tester.passes(name));
         let ids: Vec<String> = meant.map(|(id, _)| folded(id)).collect();
         let sources = ids.iter().map(|id| format!("accounts/{id}")).collect();
-        let of_accounts = Query::Matches {
-            path: "source".to_owned(),
-            regex: "accounts/.*".to_owned(),
-            at: 0,
-        };
         // An account's log is of that account, whatever its entries name.
         Ok(Query::Or(vec![
             one_of("source", sources),
-            Query::And(vec![one_of("account.id", ids), of_accounts.negated()]),
+            Query::And(vec![one_of("account.id", ids), of_accounts().negated()]),
         ]))
+    }
+}
+
+/// The events of the accounts' own logs.
+pub(super) fn of_accounts() -> Query {
+    Query::Matches {
+        path: "source".to_owned(),
+        regex: "accounts/.*".to_owned(),
+        at: 0,
     }
 }
 

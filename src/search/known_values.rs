@@ -4,13 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::counting::{Counting, LabelledValue, ListedValues};
 use super::error::SearchError;
-use super::known::{ACCOUNT, Lists, is_account, one_of, value_of};
-use crate::engine::{Ask, Rank, Ranking, ValueCount, ValuesOf};
-use crate::field::{self, Kind, normal};
+use super::known::{ACCOUNT, Lists, is_account, of_accounts, one_of, value_of};
+use crate::engine::{Ask, Matches, Rank, Ranking, ValueCount, ValuesOf};
+use crate::field::{self, Kind, MAX_VALUE_LEN, folded, normal};
 use crate::query::Query;
 
 /// How many values an event may have of a field that has one, where somebody else writes entries.
 const VALUES_OF_ONE: usize = 4;
+
+/// Accounts of one name.
+struct NamedAccounts<'a> {
+    name: &'a String,
+    ids: Vec<String>,
+}
 
 impl Counting<'_> {
     /// The wanted values of a field of lists.
@@ -48,19 +54,31 @@ impl Counting<'_> {
         lists: &Lists,
         wanted: &ValuesOf<'_>,
     ) -> Result<ListedValues, SearchError> {
-        let mut names: BTreeMap<String, &String> = BTreeMap::new();
-        for (_, name) in &lists.accounts {
-            names.entry(normal(Kind::Text, name)).or_insert(name);
+        let mut names: BTreeMap<String, NamedAccounts<'_>> = BTreeMap::new();
+        for (id, name) in &lists.accounts {
+            let named = names.entry(normal(Kind::Text, name));
+            let named = named.or_insert_with(|| NamedAccounts {
+                name,
+                ids: Vec::new(),
+            });
+            named.ids.push(folded(id));
         }
         let listed: BTreeSet<String> = names.keys().cloned().collect();
         let own = self.values_of_entries(&wanted.clone().without(&listed))?;
+        let of_other_logs = self.of_other_logs()?;
         let mut shown = ShownMembers::default();
-        for (value, name) in names {
-            if wanted.passes(&value) {
-                self.caller.budget.check_time()?;
-                let named = lists.resolve(&Query::equals(ACCOUNT, name))?;
-                shown.add(value, name.clone(), self.count_among(named)?);
+        for (value, NamedAccounts { name, ids }) in names {
+            if !wanted.passes(&value) {
+                continue;
             }
+            self.caller.budget.check_time()?;
+            let count = match ids.as_slice() {
+                [id] if value.len() <= MAX_VALUE_LEN => {
+                    self.count_named(&of_other_logs, &value, id)?
+                }
+                _ => self.count_among(lists.resolve(&Query::equals(ACCOUNT, name))?)?,
+            };
+            shown.add(value, name.clone(), count);
         }
         let of_lists = shown.listed(wanted);
         let mut values = own.values;
@@ -79,6 +97,28 @@ impl Counting<'_> {
             total: own.total + of_lists.total,
             events: None,
         })
+    }
+
+    /// The question's events that are not of an account's own log.
+    fn of_other_logs(&self) -> Result<Matches, SearchError> {
+        let query = Query::And(vec![self.question.query.clone(), of_accounts().negated()]);
+        Ok(self.view.matches(&self.ask(&query), self.upto)?)
+    }
+
+    /// How many of the question's events have the name of one account, in the entry or by the list. The question itself is not
+    /// asked again: there may be thousands of accounts.
+    fn count_named(
+        &self,
+        of_other_logs: &Matches,
+        name: &str,
+        id: &str,
+    ) -> Result<u64, SearchError> {
+        let of_log = self.matches.with("source", &format!("accounts/{id}"))?;
+        let of_entry = of_other_logs.with("account.id", id)?;
+        let named = self.matches.with(ACCOUNT, name)?.count();
+        let counted_twice =
+            of_log.with(ACCOUNT, name)?.count() + of_entry.with(ACCOUNT, name)?.count();
+        Ok((of_log.count() + of_entry.count() + named).saturating_sub(counted_twice))
     }
 
     /// What is shown of members under a field's name.

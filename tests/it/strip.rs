@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, DurationRound as _, SecondsFormat, TimeDelta, Utc};
+use orgtrail::clock::Clock;
 use orgtrail::http::Limits;
-use orgtrail::position::Source;
+use orgtrail::position::{Source, Window, WindowKind};
+use orgtrail::store::{Page, SourceSeen, Then};
 use orgtrail_simulator::SimConfig;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -91,17 +94,6 @@ async fn the_coverage_of_all_sources_is_the_weakest_of_each() {
     assert_eq!(named(&merged), named(&coverage));
     let names = merged["sources"].as_array().unwrap().iter();
     assert_eq!(names.filter(|source| source["name"].is_string()).count(), 3);
-    // Sources begin at different moments: before its own, nothing is proven of a source.
-    let last = merged["merged"].as_array().unwrap().last().unwrap();
-    let until = last["before"].as_str().unwrap();
-    let whole = service
-        .get(&format!("/v1/coverage?merged=true&before={until}"))
-        .await;
-    let since = whole["merged"][0]["since"].as_str().unwrap();
-    let same = format!("before={until}&since={since}");
-    let coverage_since = service.get(&format!("/v1/coverage?{same}")).await;
-    compare(&whole, &coverage_since);
-    let until = "before=now-1h&since=now-600d";
     for source in named(&coverage) {
         let asked = format!("source={}&{until}", source.as_str().unwrap());
         let coverage = service.get(&format!("/v1/coverage?{asked}")).await;
@@ -154,4 +146,59 @@ async fn the_coverage_of_all_sources_is_paged() {
         let (status, body) = desk.ask(&format!("/v1/coverage?{wrong}")).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}: {body}");
     }
+}
+
+/// Has it proven that a source has nothing in the last `days`.
+fn prove(desk: &Desk, source: &Source, created_at: Option<DateTime<Utc>>, days: i64) {
+    let now = Clock::system().now();
+    let seen = SourceSeen {
+        source: source.clone(),
+        organization: None,
+        label: None,
+        created_at,
+    };
+    desk.store.save_sources(&[seen], now).unwrap();
+    let window = Window::new(now - TimeDelta::days(days), now);
+    let window = desk
+        .store
+        .begin_window(source, WindowKind::Backfill, window, now);
+    let page = Page {
+        window: window.unwrap().id,
+        asked: None,
+        resumed: None,
+        limit: None,
+        claim_since: DateTime::UNIX_EPOCH,
+        arrivals: Vec::new(),
+        then: Then::Seal,
+        claim_before: now,
+        received_at: now,
+        sealed_at: now,
+    };
+    desk.store.append(&page).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_proven_of_all_sources_before_the_last_of_them_begins() {
+    let desk = Desk::new().await;
+    let ten_days_ago = Clock::system().now() - TimeDelta::days(10);
+    let ten_days_ago = ten_days_ago.duration_trunc(TimeDelta::seconds(1)).unwrap();
+    prove(&desk, &account(), None, 60);
+    prove(
+        &desk,
+        &Source::account("beef").unwrap(),
+        Some(ten_days_ago),
+        10,
+    );
+    let whole = desk.get("/v1/coverage?merged=true").await;
+    let since = whole["merged"][0]["since"].as_str().unwrap();
+    let each = desk.get(&format!("/v1/coverage?since={since}")).await;
+    compare(&whole, &each);
+    let stretches = whole["merged"].as_array().unwrap().iter();
+    let proven: Vec<&Value> = stretches
+        .filter(|one| one["state"] != "missing")
+        .map(|one| &one["since"])
+        .collect();
+    let begin = ten_days_ago.to_rfc3339_opts(SecondsFormat::Secs, true);
+    assert_eq!(proven.len(), 1, "{whole}");
+    assert!(proven[0].as_str().unwrap() >= begin.as_str(), "{whole}");
 }

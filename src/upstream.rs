@@ -8,12 +8,13 @@
 //! It does not know windows' meaning, what is kept, or when to try again.
 
 mod envelope;
+mod error;
+mod fullness;
 mod lists;
 mod quota;
 mod recent_calls;
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,11 +33,14 @@ use url::Url;
 use crate::clock::Clock;
 use crate::mask::Mask;
 use crate::metrics::{Metrics, RequestOutcome};
-use crate::position::{Cursor, Source, SourceKind, Window, rfc3339};
+use crate::position::{Cursor, Source, SourceKind, Window};
 use crate::task;
 use crate::wording::{causes, root_cause};
 
 use self::envelope::{Envelope, Errors};
+pub use self::error::UpstreamError;
+pub use self::fullness::Fullness;
+use self::fullness::Longest;
 pub use self::lists::{AccountsPage, MembersPage};
 pub use self::quota::{Permit, Quota, Saved, Spent};
 
@@ -45,10 +49,6 @@ pub const MAX_PAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The most that is read of an answer that is an error, in bytes.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
-
-/// A page with fewer entries than this is not taken for a full one only because no other had more, or because one of that
-/// length had a cursor: it would cost quiet logs a call each time.
-const LEAST_FULL_LEN: usize = 50;
 
 /// How long is waited for upstream.
 #[derive(Debug, Clone, Copy)]
@@ -71,44 +71,6 @@ impl Default for Timeouts {
     }
 }
 
-/// Why a call gave no page, by what the caller does.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum UpstreamError {
-    /// Wait: no call of this credential before then. The quota knows already.
-    #[error("rate limited until {}", rfc3339(*.until))]
-    RateLimited {
-        /// The end of the wait.
-        until: DateTime<Utc>,
-    },
-    /// Back off and try the same again.
-    #[error("{0}")]
-    Transient(String),
-    /// Try the same again, and when it stays so, request a shorter range of time: the answer is complete and is not JSON.
-    #[error("{0}")]
-    Unreadable(String),
-    /// Start the window over: the cursor leads nowhere.
-    #[error("the cursor was refused: {0}")]
-    CursorRefused(String),
-    /// Ask for a shorter window: this one was refused before it had a cursor.
-    #[error("{0}")]
-    WindowRefused(String),
-    /// Back off and try again: this machine could not read the credential. Upstream was not asked.
-    #[error("{0}")]
-    NoToken(String),
-    /// Ask for fewer entries.
-    #[error("a page has more bytes than are taken")]
-    PageTooLarge,
-    /// Stop this credential's sources and tell: somebody must act.
-    #[error("the credential does not work: {0}")]
-    Unauthorized(String),
-    /// Stop this source and tell: the credential may not read it.
-    #[error("the credential may not read this log: {0}")]
-    Forbidden(String),
-    /// Record and try again much later: upstream answers, but not with what was asked.
-    #[error("{0}")]
-    Unexpected(String),
-}
-
 /// One page of an audit log.
 #[derive(Debug)]
 pub struct LogPage {
@@ -122,17 +84,6 @@ pub struct LogPage {
     pub date: Option<DateTime<Utc>>,
     /// How far the answer is proven, where upstream is another orgtrail.
     pub covered: Option<Covered>,
-}
-
-/// Whether a page has as many entries as fit on one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fullness {
-    /// It has room for more.
-    NotFull,
-    /// No page was longer so far: upstream may send fewer entries than it is asked for.
-    Perhaps,
-    /// It has as many entries as it was asked for, or as the longest page that upstream cut shorter than that.
-    Full,
 }
 
 /// Reads the credential, each time it is needed: its file may have changed.
@@ -156,37 +107,6 @@ pub struct Upstream {
     given_up: CancellationToken,
 }
 
-/// The longest pages so far of one kind of log.
-#[derive(Default)]
-struct Longest {
-    /// The most entries that a page had: upstream may send fewer than it is asked for.
-    page: AtomicUsize,
-    /// The most entries of a page that had a cursor and fewer entries than it was asked for: perhaps the most that upstream
-    /// sends. A collector reports that no page ever had more than 100, whatever it asked for.
-    cut_page: AtomicUsize,
-}
-
-impl Longest {
-    /// Whether a page of so many entries may have been cut because no more fit.
-    fn fullness(&self, len: usize, limit: u32, has_cursor: bool) -> Fullness {
-        let longest = self.page.fetch_max(len, Ordering::Relaxed);
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        if has_cursor && len < limit {
-            self.cut_page.fetch_max(len, Ordering::Relaxed);
-        }
-        let is_longest = len >= LEAST_FULL_LEN && len >= longest;
-        // Only upstream itself shows that it sends fewer entries than it is asked for.
-        let is_cut = len == self.cut_page.load(Ordering::Relaxed);
-        if len > 0 && (len >= limit || is_longest && is_cut) {
-            Fullness::Full
-        } else if is_longest {
-            Fullness::Perhaps
-        } else {
-            Fullness::NotFull
-        }
-    }
-}
-
 /// An answer with status 200.
 struct Answer {
     body: Vec<u8>,
@@ -199,23 +119,6 @@ struct Answer {
 impl Answer {
     fn envelope(&self) -> Result<Envelope<'_>, UpstreamError> {
         Envelope::read(&self.body, &self.mask)
-    }
-}
-
-impl UpstreamError {
-    /// The same without credentials in its text.
-    fn hidden_by(self, mask: &Mask) -> Self {
-        match self {
-            Self::Transient(text) => Self::Transient(mask.hide(&text)),
-            Self::Unreadable(text) => Self::Unreadable(mask.hide(&text)),
-            Self::CursorRefused(text) => Self::CursorRefused(mask.hide(&text)),
-            Self::Unauthorized(text) => Self::Unauthorized(mask.hide(&text)),
-            Self::WindowRefused(text) => Self::WindowRefused(mask.hide(&text)),
-            Self::NoToken(text) => Self::NoToken(mask.hide(&text)),
-            Self::Forbidden(text) => Self::Forbidden(mask.hide(&text)),
-            Self::Unexpected(text) => Self::Unexpected(mask.hide(&text)),
-            error @ (Self::RateLimited { .. } | Self::PageTooLarge) => error,
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use orgtrail_cloudflare::error::ApiError;
 use orgtrail_cloudflare::paging::NotText;
 use serde_json::value::RawValue;
 
-use super::UpstreamError;
+use super::error::UpstreamError;
 use crate::mask::Mask;
 use crate::position::Cursor;
 

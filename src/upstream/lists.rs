@@ -9,7 +9,9 @@ use orgtrail_cloudflare::member::Member;
 use orgtrail_cloudflare::request::{PAGE_SIZE, PAGE_TOKEN};
 use url::Url;
 
-use super::{Permit, Upstream, UpstreamError};
+use super::Upstream;
+use super::error::UpstreamError;
+use super::quota::Permit;
 
 /// How many accounts are asked for at a time. Upstream's reference names no upper limit; 50 is what its own pages use.
 const ACCOUNTS_PAGE_SIZE: u32 = 50;

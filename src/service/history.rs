@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
 
-use super::{credentials, settings, upstream};
+use super::credentials::{self, credentials, settings, upstream};
 use crate::clock::Clock;
 use crate::config::{BackfillSince, Config, CredentialSource};
 use crate::health::{Board, State};
@@ -92,10 +92,10 @@ impl History {
                 clock.clone(),
             )?;
             let only = Some(only.clone()).filter(|only| !only.is_empty());
-            pollers.push(poller.for_history(since.map(super::since), only)?);
+            pollers.push(poller.for_history(since.map(credentials::since), only)?);
         }
         if let Some(since) = since {
-            asked.backfill_since = super::since(since);
+            asked.backfill_since = credentials::since(since);
         }
         let history = Self {
             look: Look {

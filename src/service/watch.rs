@@ -6,8 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::SourceHistory;
-use super::history::Look;
+use super::history::{Look, SourceHistory};
 use super::way::{Reach, Way};
 use crate::task;
 

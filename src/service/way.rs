@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::SourceHistory;
+use super::history::SourceHistory;
 use crate::position::Source;
 
 /// The speed is measured over this long.

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{crates, source_files};
 
 /// The most files that use each other in a circle. Lower it when an exception goes; never raise it.
-const MAX_CIRCLE_FILES: usize = 19;
+const MAX_CIRCLE_FILES: usize = 14;
 
 /// The modules of a crate, each with its file.
 pub(super) fn modules_of<'a>(

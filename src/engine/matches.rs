@@ -37,12 +37,12 @@ impl Matches {
         }
     }
 
-    /// Their places in the log, in any order.
+    /// The `seq` of each, in any order.
     #[must_use]
-    pub fn places(&self) -> Vec<Seq> {
+    pub fn seqs(&self) -> Vec<Seq> {
         match &self.0 {
-            EngineMatches::Tantivy(matches) => matches.places(),
-            EngineMatches::Memory(matches) => matches.places(),
+            EngineMatches::Tantivy(matches) => matches.seqs(),
+            EngineMatches::Memory(matches) => matches.seqs(),
         }
     }
 
@@ -119,15 +119,15 @@ impl Matches {
         })
     }
 
-    /// The place in the log of one of the events that may spell a value, as [`Matches::ranked`] gives it, in another way than it is
+    /// The `seq` of one of the events that may spell a value, as [`Matches::ranked`] gives it, in another way than it is
     /// compared; `None` where none does.
     ///
     /// # Errors
     /// As [`Matches::ranked`].
-    pub fn place_with(&self, name: &str, value: &str) -> Result<Option<Seq>, EngineError> {
+    pub fn seq_with_spelling(&self, name: &str, value: &str) -> Result<Option<Seq>, EngineError> {
         match &self.0 {
-            EngineMatches::Tantivy(matches) => matches.place_with(name, value),
-            EngineMatches::Memory(matches) => Ok(matches.place_with(name, value)),
+            EngineMatches::Tantivy(matches) => matches.seq_with_spelling(name, value),
+            EngineMatches::Memory(matches) => Ok(matches.seq_with_spelling(name, value)),
         }
     }
 }

@@ -186,11 +186,11 @@ impl MemoryMatches {
     }
 
     pub(super) fn arrivals(&self, after: Seq, limit: usize) -> Vec<Seq> {
-        let later = self.places().into_iter().filter(|seq| *seq > after);
+        let later = self.seqs().into_iter().filter(|seq| *seq > after);
         later.take(limit).collect()
     }
 
-    pub(super) fn places(&self) -> Vec<Seq> {
+    pub(super) fn seqs(&self) -> Vec<Seq> {
         self.found.iter().map(|held| held.hit.seq).collect()
     }
 
@@ -243,7 +243,7 @@ impl MemoryMatches {
         self.found.iter().filter(move |_| !is_hidden)
     }
 
-    pub(super) fn place_with(&self, name: &str, value: &str) -> Option<Seq> {
+    pub(super) fn seq_with_spelling(&self, name: &str, value: &str) -> Option<Seq> {
         if self.caller.scope.hides(name) {
             return None;
         }

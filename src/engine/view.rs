@@ -122,7 +122,7 @@ impl View {
         match &self.0 {
             EngineView::Tantivy(snapshot) => snapshot.of_caller(caller).newest(&query, upto),
             EngineView::Memory(snapshot) => {
-                Ok(snapshot.matches(&ask, upto)?.places().into_iter().max())
+                Ok(snapshot.matches(&ask, upto)?.seqs().into_iter().max())
             }
         }
     }

@@ -111,12 +111,12 @@ impl Counting<'_> {
         // In the order of the log: one event may have several of the values.
         let mut spelled_at: BTreeMap<Seq, Vec<usize>> = BTreeMap::new();
         for (i, found) in values.iter().enumerate() {
-            if let Some(place) = self.matches.place_with(field, &found.value)? {
-                spelled_at.entry(place).or_default().push(i);
+            if let Some(seq) = self.matches.seq_with_spelling(field, &found.value)? {
+                spelled_at.entry(seq).or_default().push(i);
             }
         }
-        let places: Vec<Seq> = spelled_at.keys().copied().collect();
-        let mut rest = places.as_slice();
+        let seqs: Vec<Seq> = spelled_at.keys().copied().collect();
+        let mut rest = seqs.as_slice();
         while !rest.is_empty() {
             self.caller.budget.check_time()?;
             let events = read(
@@ -148,8 +148,8 @@ impl Counting<'_> {
             return Ok((values, None));
         }
         let mut reading = Reading::of(wanted.name);
-        let places = self.matches.places();
-        let mut rest = places.as_slice();
+        let seqs = self.matches.seqs();
+        let mut rest = seqs.as_slice();
         while !rest.is_empty() {
             self.caller.budget.check_time()?;
             let mut events = read(

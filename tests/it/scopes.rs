@@ -102,8 +102,8 @@ fn said(asked: &Asked, query: &Query, range: Range, field: &str) -> Said {
         extent: matches.extent(),
         over_time: matches.histogram(&EDGES),
         has_place: first.is_some_and(|value| {
-            let place = matches.place_with(field, &value.value).unwrap();
-            place.is_some_and(|place| matches.places().contains(&place))
+            let seq = matches.seq_with_spelling(field, &value.value).unwrap();
+            seq.is_some_and(|seq| matches.seqs().contains(&seq))
         }),
         values,
     }

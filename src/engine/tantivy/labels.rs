@@ -14,12 +14,12 @@ use crate::query::automaton::AutomataRoom;
 use crate::query::value_test::ValueTest;
 
 impl IndexMatches {
-    /// The place in the log of one of the events that may spell a value, as [`IndexMatches::ranked`] gives it, in another way than it
+    /// The `seq` of one of the events that may spell a value, as [`IndexMatches::ranked`] gives it, in another way than it
     /// is compared; `None` where none does.
     ///
     /// # Errors
     /// [`EngineError::Failed`] when a file cannot be read.
-    pub fn place_with(&self, name: &str, value: &str) -> Result<Option<Seq>, EngineError> {
+    pub fn seq_with_spelling(&self, name: &str, value: &str) -> Result<Option<Seq>, EngineError> {
         if self.snapshot.scope.hides(name) {
             return Ok(None);
         }
@@ -50,7 +50,7 @@ impl IndexMatches {
         }
     }
 
-    /// The place of one of the events that have any of some terms.
+    /// The `seq` of one of the events that have any of some terms.
     fn place_of(
         &self,
         field: Field,

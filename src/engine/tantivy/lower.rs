@@ -1,7 +1,7 @@
 //! The tree of a question as a query of the engine.
 //!
 //! What is known as a term is asked as one; what only looks like terms walks a dictionary ([`Terms`]); what the order of a
-//! segment says is a stretch of it (`Places`).
+//! segment says is a stretch of it (`DocRanges`).
 
 mod fields;
 mod words;

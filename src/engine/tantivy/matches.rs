@@ -82,14 +82,14 @@ impl IndexMatches {
         self.found.iter().map(MatchedDocs::count).sum()
     }
 
-    /// Their places in the log, segment by segment.
+    /// The `seq` of each, segment by segment.
     #[must_use]
-    pub fn places(&self) -> Vec<Seq> {
-        let mut places = Vec::new();
+    pub fn seqs(&self) -> Vec<Seq> {
+        let mut seqs = Vec::new();
         for (found, segment) in self.found.iter().zip(self.snapshot.segments.iter()) {
-            found.for_each(|doc| places.push(Seq(segment.seq.get_val(doc))));
+            found.for_each(|doc| seqs.push(Seq(segment.seq.get_val(doc))));
         }
-        places
+        seqs
     }
 
     /// What the oldest and the newest of them are ordered by, in microseconds since 1970.

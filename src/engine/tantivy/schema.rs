@@ -1,6 +1,6 @@
 //! The shape of the index, made from the table of fields, and how names and values are spelled in it.
 //!
-//! Nothing is stored but an event's place and its order: the log has the rest.
+//! Nothing is stored but an event's `seq` and its time: the log has the rest.
 
 use tantivy::schema::{
     Field, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions,
@@ -19,7 +19,7 @@ use crate::query::words;
 /// The sort key: an event's time, as a number in the order of time.
 pub(super) const AT: &str = "_at";
 
-/// An event's place in the log.
+/// An event's `seq`.
 pub(super) const SEQ: &str = "_seq";
 
 /// Values of paths that are not in the table of fields: the path, [`PATH_END`], the value.

@@ -10,8 +10,8 @@ use super::{Lowered, Lowering};
 use crate::engine::error::EngineError;
 use crate::engine::tantivy::any_path::AnyPath;
 use crate::engine::tantivy::bounded::Bounded;
+use crate::engine::tantivy::doc_ranges::DocRanges;
 use crate::engine::tantivy::one_of::OneOf;
-use crate::engine::tantivy::places::Places;
 use crate::engine::tantivy::schema::{Mark, OTHER_TIME};
 use crate::engine::tantivy::sets::Set;
 use crate::engine::values::TIME_PATH;
@@ -150,7 +150,7 @@ impl Lowering<'_> {
             return self.happened(*since_us, *before_us);
         }
         if path.eq_ignore_ascii_case("seq")
-            && let Some(places) = self.places_between(interval)
+            && let Some(places) = self.docs_between(interval)
         {
             return places;
         }
@@ -159,8 +159,8 @@ impl Lowering<'_> {
         self.gathered(Set::Terms(self.terms(field, prefix, Vec::new(), test)))
     }
 
-    /// Places in the log between two whole numbers: a column has them. `None` for other bounds.
-    fn places_between(&self, interval: &Interval) -> Option<Lowered> {
+    /// DocRanges in the log between two whole numbers: a column has them. `None` for other bounds.
+    fn docs_between(&self, interval: &Interval) -> Option<Lowered> {
         let Interval::Values { lower, upper } = interval else {
             return None;
         };
@@ -183,7 +183,7 @@ impl Lowering<'_> {
 
     /// `action.time` in a stretch: mostly what events are ordered by, and for the others their own values.
     fn happened(&self, since_us: Option<i64>, before_us: Option<i64>) -> Lowered {
-        let stretch = Places::new(self.snapshot.stretches(since_us, before_us));
+        let stretch = DocRanges::new(self.snapshot.stretches(since_us, before_us));
         let others = || self.term(self.shape.mark(&Mark::HasOtherTimes));
         let ordered = BooleanQuery::new(vec![
             (Occur::Must, Box::new(stretch)),

@@ -12,21 +12,21 @@ use super::explained::explained;
 
 /// Documents by segment; a segment that is not named has none.
 #[derive(Debug, Clone)]
-pub(super) struct Places(Arc<HashMap<SegmentId, Range<DocId>>>);
+pub(super) struct DocRanges(Arc<HashMap<SegmentId, Range<DocId>>>);
 
-impl Places {
+impl DocRanges {
     pub(super) fn new(docs: impl Iterator<Item = (SegmentId, Range<DocId>)>) -> Self {
         Self(Arc::new(docs.collect()))
     }
 }
 
-impl Query for Places {
+impl Query for DocRanges {
     fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
         Ok(Box::new(self.clone()))
     }
 }
 
-impl Weight for Places {
+impl Weight for DocRanges {
     fn scorer(&self, reader: &SegmentReader, boost: Score) -> tantivy::Result<Box<dyn Scorer>> {
         Ok(match self.0.get(&reader.segment_id()) {
             None => Box::new(EmptyScorer),

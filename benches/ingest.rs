@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use orgtrail::clock::Clock;
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::engine::tantivy::{DIR_NAME, Index};
 use orgtrail::follow::index::Indexing;
 use orgtrail::position::Seq;
@@ -47,7 +47,7 @@ impl Log {
         let keeper = Keeper::open(dir.path(), &corpus.sources());
         let store = &keeper.store;
         let (index, _) =
-            Index::open(dir.path(), store.log_id(), Seq::ZERO, Breaker::default()).unwrap();
+            Index::open(dir.path(), store.log_id(), Seq::ZERO, Failpoints::default()).unwrap();
         Self {
             indexing: Indexing::new(store.clone(), index.clone(), Clock::system()),
             keeper,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use orgtrail::clock::Clock;
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::engine::tantivy::Index;
 use orgtrail::engine::{Ask, Caller, Hit, Order, Range, Scope, View};
 use orgtrail::follow::index::Indexing;
@@ -53,7 +53,7 @@ impl Held {
         }
         let store = keeper.store;
         let (index, _) =
-            Index::open(dir.path(), store.log_id(), Seq::ZERO, Breaker::default()).unwrap();
+            Index::open(dir.path(), store.log_id(), Seq::ZERO, Failpoints::default()).unwrap();
         Indexing::new(store.clone(), index.clone(), Clock::system())
             .catch_up()
             .unwrap();

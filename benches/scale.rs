@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::Clock;
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::engine::tantivy::{DIR_NAME, Index};
 use orgtrail::event::AuditEvent;
 use orgtrail::follow::index::Indexing;
@@ -232,8 +232,13 @@ fn store_alone(corpus: &Corpus) -> Figures {
 
 fn index_alone(corpus: &Corpus) -> Figures {
     let dir = tempfile::tempdir().unwrap();
-    let (index, _) =
-        Index::open(dir.path(), uuid::Uuid::nil(), Seq::ZERO, Breaker::default()).unwrap();
+    let (index, _) = Index::open(
+        dir.path(),
+        uuid::Uuid::nil(),
+        Seq::ZERO,
+        Failpoints::default(),
+    )
+    .unwrap();
     let received_at = corpus::now();
     let mut seq = Seq::ZERO;
     let mut last_commit = Instant::now();
@@ -274,7 +279,7 @@ fn index_alone(corpus: &Corpus) -> Figures {
 fn ingest(corpus: &Corpus, dir: &Path) -> Figures {
     let keeper = Keeper::open(dir, &corpus.sources());
     let store = &keeper.store;
-    let (index, _) = Index::open(dir, store.log_id(), store.head(), Breaker::default()).unwrap();
+    let (index, _) = Index::open(dir, store.log_id(), store.head(), Failpoints::default()).unwrap();
     let mut indexing = Indexing::new(store.clone(), index.clone(), Clock::system());
     let kept: Mutex<VecDeque<(Seq, Instant)>> = Mutex::default();
     let is_done = AtomicBool::new(false);
@@ -345,8 +350,9 @@ fn sizes(dir: &Path) -> Figures {
 /// From a process without anything to one that can answer.
 fn start(dir: &Path) -> Figures {
     let begun = Instant::now();
-    let store = Store::open(dir, Breaker::default()).unwrap();
-    let (index, why) = Index::open(dir, store.log_id(), store.head(), Breaker::default()).unwrap();
+    let store = Store::open(dir, Failpoints::default()).unwrap();
+    let (index, why) =
+        Index::open(dir, store.log_id(), store.head(), Failpoints::default()).unwrap();
     assert_eq!(why, None);
     std::hint::black_box(index.snapshot());
     figures([("seconds", begun.elapsed().as_secs_f64())])
@@ -355,9 +361,9 @@ fn start(dir: &Path) -> Figures {
 /// The index again, from the log.
 fn rebuild(dir: &Path) -> Figures {
     std::fs::remove_dir_all(dir.join(DIR_NAME)).unwrap();
-    let store = Store::open(dir, Breaker::default()).unwrap();
+    let store = Store::open(dir, Failpoints::default()).unwrap();
     let begun = Instant::now();
-    let (index, _) = Index::open(dir, store.log_id(), store.head(), Breaker::default()).unwrap();
+    let (index, _) = Index::open(dir, store.log_id(), store.head(), Failpoints::default()).unwrap();
     let mut indexing = Indexing::new(store.clone(), index.clone(), Clock::system());
     indexing.catch_up().unwrap();
     let took = begun.elapsed().as_secs_f64();
@@ -370,8 +376,13 @@ fn quiet(corpus: &Corpus) -> Figures {
     let dir = tempfile::tempdir().unwrap();
     let keeper = Keeper::open(dir.path(), &corpus.sources());
     let store = &keeper.store;
-    let (index, _) =
-        Index::open(dir.path(), store.log_id(), store.head(), Breaker::default()).unwrap();
+    let (index, _) = Index::open(
+        dir.path(),
+        store.log_id(),
+        store.head(),
+        Failpoints::default(),
+    )
+    .unwrap();
     let mut indexing = Indexing::new(store.clone(), index.clone(), Clock::system());
     let mut lags = Vec::new();
     for (i, page) in corpus.pages().take(100).enumerate() {

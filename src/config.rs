@@ -4,7 +4,7 @@
 //! it says where one is, and [`CredentialSource::read`] fetches it.
 //!
 //! Inside, `keys` asks for each key, `reader` finds it and reports unknown ones, `value` and `kinds` parse values,
-//! `stranger` suggests the key that was meant, `values` are the result, and `error` is the report.
+//! `unknown_key` suggests the key that was meant, `values` are the result, and `error` is the report.
 //!
 //! `ORGTRAIL__HTTP__LISTEN=0.0.0.0:7070` sets `listen` in `[http]`, and wins over the file. Its value is the text itself
 //! where the key is a text, and TOML elsewhere: `ORGTRAIL__POLL__SWEEPS='["1h"]'`.
@@ -19,9 +19,9 @@ mod keys;
 mod kinds;
 mod local;
 mod reader;
-mod stranger;
 #[cfg(test)]
 mod tests;
+mod unknown_key;
 mod value;
 mod values;
 

@@ -2,7 +2,7 @@
 //!
 //! It does not know which steps there are: the module that does a step names it.
 //!
-//! Every such step runs through [`Breaker::around`]. In service no step is made to fail; a step then costs one null check. A
+//! Every such step runs through [`Failpoints::run`]. In service no step is made to fail; a step then costs one null check. A
 //! test makes a step fail, or fail after it took effect: the two things a crash, a full disk or a lost answer can look like
 //! from outside.
 
@@ -44,7 +44,7 @@ pub(crate) use steps;
 
 /// How a step breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Break {
+pub enum StepFailure {
     /// It fails, and nothing has happened.
     Before,
     /// It takes effect, and fails all the same.
@@ -53,45 +53,45 @@ pub enum Break {
 
 /// Decides which steps break. Its clone decides the same way.
 #[derive(Clone, Default)]
-pub struct Breaker(Option<Arc<dyn Fn(Step) -> Option<Break> + Send + Sync>>);
+pub struct Failpoints(Option<Arc<dyn Fn(Step) -> Option<StepFailure> + Send + Sync>>);
 
 /// A step was broken on purpose.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the step `{}` was broken on purpose", .0.name())]
-pub struct Broken(pub Step);
+pub struct InjectedFailure(pub Step);
 
-impl Breaker {
-    /// A breaker that asks `decide` at each step.
-    pub fn new(decide: impl Fn(Step) -> Option<Break> + Send + Sync + 'static) -> Self {
+impl Failpoints {
+    /// Failpoints that ask `decide` at each step.
+    pub fn new(decide: impl Fn(Step) -> Option<StepFailure> + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(decide)))
     }
 
     /// Runs `effect` as `step`.
     ///
     /// # Errors
-    /// Those of `effect`, and [`Broken`] where the breaker says so.
-    pub fn around<T, E: From<Broken>>(
+    /// Those of `effect`, and [`InjectedFailure`] where the failpoints say so.
+    pub fn run<T, E: From<InjectedFailure>>(
         &self,
         step: Step,
         effect: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
         match self.0.as_ref().and_then(|decide| decide(step)) {
             None => effect(),
-            Some(Break::Before) => Err(Broken(step).into()),
-            Some(Break::After) => {
+            Some(StepFailure::Before) => Err(InjectedFailure(step).into()),
+            Some(StepFailure::After) => {
                 effect()?;
-                Err(Broken(step).into())
+                Err(InjectedFailure(step).into())
             }
         }
     }
 }
 
-impl fmt::Debug for Breaker {
+impl fmt::Debug for Failpoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() {
-            "Breaker(set)"
+            "Failpoints(set)"
         } else {
-            "Breaker(none)"
+            "Failpoints(none)"
         })
     }
 }

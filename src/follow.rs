@@ -261,7 +261,7 @@ mod tests {
 
     use super::*;
     use crate::clock::from_micros;
-    use crate::durable::{Break, Breaker};
+    use crate::durable::{Failpoints, StepFailure};
     use crate::event::Arrival;
     use crate::position::Source;
     use crate::store::{Checkpoint, Imported, steps};
@@ -349,7 +349,7 @@ mod tests {
 
     /// A log of ten events.
     fn log(dir: &Path) -> Store {
-        let store = Store::open(dir, Breaker::default()).unwrap();
+        let store = Store::open(dir, Failpoints::default()).unwrap();
         store.begin_list();
         add(&store, 0..10);
         store
@@ -357,23 +357,23 @@ mod tests {
 
     #[test]
     fn after_a_kill_at_any_step_each_event_takes_effect_once() {
-        for how in [Break::Before, Break::After] {
+        for how in [StepFailure::Before, StepFailure::After] {
             for at in 0..4 {
                 let dir = tempfile::tempdir().unwrap();
                 log(dir.path()).close().unwrap();
                 let met = AtomicU32::new(0);
-                let breaker = Breaker::new(move |step| {
+                let failpoints = Failpoints::new(move |step| {
                     let is_it = step == steps::ADVANCE_FOLLOWER;
                     (is_it && met.fetch_add(1, Ordering::SeqCst) == at).then_some(how)
                 });
-                let store = Store::open(dir.path(), breaker).unwrap();
+                let store = Store::open(dir.path(), failpoints).unwrap();
                 let mut follower = Listing::open(&store);
                 let killed = (0..4).find_map(|_| follower.turn_once().err());
                 assert!(killed.unwrap().to_string().contains("on purpose"));
                 store.close().unwrap();
                 drop((follower, store));
 
-                let store = Store::open(dir.path(), Breaker::default()).unwrap();
+                let store = Store::open(dir.path(), Failpoints::default()).unwrap();
                 let mut follower = Listing::open(&store);
                 while follower.turn_once().unwrap().has_more {}
                 assert_eq!(store.list(), (1..=10).collect::<Vec<_>>(), "{how:?} {at}");
@@ -410,11 +410,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         log(dir.path()).close().unwrap();
         let failures = AtomicU32::new(0);
-        let breaker = Breaker::new(move |step| {
+        let failpoints = Failpoints::new(move |step| {
             let is_it = step == steps::ADVANCE_FOLLOWER;
-            (is_it && failures.fetch_add(1, Ordering::SeqCst) < 2).then_some(Break::Before)
+            (is_it && failures.fetch_add(1, Ordering::SeqCst) < 2).then_some(StepFailure::Before)
         });
-        let store = Store::open(dir.path(), breaker).unwrap();
+        let store = Store::open(dir.path(), failpoints).unwrap();
         let mut follower = Listing::open(&store);
         follower.panics_at = Some(Seq(5));
         let errors = Arc::clone(&follower.errors);

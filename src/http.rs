@@ -49,12 +49,12 @@ mod session;
 mod shown;
 mod state;
 mod status;
-mod strangers;
 mod stream;
 mod tally;
 mod tally_params;
 mod trouble;
 mod turn;
+mod unauthenticated;
 mod v4;
 
 use std::sync::{Arc, LazyLock};

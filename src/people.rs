@@ -101,7 +101,7 @@ pub struct NameSince {
 ///
 /// # Errors
 /// What the log says.
-pub fn introduce(
+pub fn with_known_people(
     store: &Store,
     scope: &Scope,
     events: Vec<AuditEvent>,

@@ -148,7 +148,7 @@ mod tests {
 
     use super::*;
     use crate::clock::from_micros;
-    use crate::durable::Breaker;
+    use crate::durable::Failpoints;
     use crate::event::Arrival;
     use crate::position::Source;
     use crate::store::{FILE_NAME, Imported};
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_pass_goes_on_after_a_restart_and_rests_for_a_week_when_it_is_full() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         let entries: Vec<Imported> = (0..1_200)
             .map(|n| Imported {
                 source: Source::account("a").unwrap(),

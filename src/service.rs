@@ -3,13 +3,13 @@
 //! The only module that uses all others. A job that ends by itself ends the service with its error: the process manager
 //! restarts it, and the recovery is the same code as a first start.
 
+mod backfill_progress;
 mod credentials;
 mod history;
 mod jobs;
 mod repair;
 mod watch;
 mod watchdog;
-mod way;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::config::{Config, HttpConfig};
-use crate::durable::Breaker;
+use crate::durable::Failpoints;
 use crate::engine::Engine;
 use crate::engine::tantivy::{ENGINE_THREADS, Index};
 use crate::follow::board::FollowerBoard;
@@ -42,14 +42,14 @@ use crate::supervisor::Supervisor;
 use crate::task;
 use crate::tls::{PinnedCertificates, Reloaded, Tls};
 
+pub use self::backfill_progress::{BackfillProgress, ProgressMeter};
 use self::credentials::settings;
 pub use self::credentials::{credentials, upstream};
-use self::history::Look;
+use self::history::HistoryReader;
 pub use self::history::{History, SourceHistory, verify};
 use self::jobs::Jobs;
 pub use self::repair::{Repaired, repair};
 use self::watchdog::Watchdog;
-pub use self::way::{Reach, Way};
 
 /// The service with everything open, before any job is started.
 pub struct Service {
@@ -58,7 +58,7 @@ pub struct Service {
     index: Index,
     board: Board,
     pollers: Vec<Poller>,
-    history: Look,
+    history: HistoryReader,
     access: Access,
     /// How long the access log is kept.
     access_log: TimeDelta,
@@ -253,7 +253,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     task::watch_threads(ENGINE_THREADS);
     // First: everything below opens files.
     let connections = connections(config.http.max_connections);
-    let store = Store::open(&config.data_dir, Breaker::default())?;
+    let store = Store::open(&config.data_dir, Failpoints::default())?;
     let index = open_index(config, &store)?;
     let listed = credentials(config)
         .into_values()
@@ -282,7 +282,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         pollers.push(poller.with_metrics(metrics.clone()));
     }
     let heartbeat = heartbeat(config, &store, &board, &clock);
-    let history = Look::new(store.clone(), board.clone(), settings, clock.clone())?;
+    let history = HistoryReader::new(store.clone(), board.clone(), settings, clock.clone())?;
     let owner = OwnerSecret::random();
     let access = access(config, &owner, &clock)?;
     let tls = tls(config, &clock)?;
@@ -367,7 +367,7 @@ fn access_settings(
 
 /// The index. If it cannot be opened, events are collected all the same, and the follower retries.
 fn open_index(config: &Config, store: &Store) -> Result<Index> {
-    let index = Index::unopened(&config.data_dir, store.log_id(), Breaker::default())?;
+    let index = Index::unopened(&config.data_dir, store.log_id(), Failpoints::default())?;
     match indexing::reopen(&index, store) {
         Ok(None) => {}
         Ok(Some(why)) => warn!(

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chrono::TimeDelta;
 use orgtrail::clock::Clock;
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::event::Arrival;
 use orgtrail::position::{Source, Window, WindowKind};
 use orgtrail::store::{Page, SourceSeen, Store, Then};
@@ -20,7 +20,7 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// A log in `dir` that knows the sources.
     pub(crate) fn open(dir: &Path, sources: &[Source]) -> Self {
-        let store = Store::open(dir, Breaker::default()).unwrap();
+        let store = Store::open(dir, Failpoints::default()).unwrap();
         let seen = |source: &Source| SourceSeen {
             source: source.clone(),
             organization: None,

@@ -6,7 +6,7 @@ mod kinds;
 use std::path::Path;
 use std::time::Instant;
 
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::engine::tantivy::Index;
 use orgtrail::engine::{Ask, Scope, View};
 use orgtrail::search::{self, Question};
@@ -16,8 +16,8 @@ use self::kinds::{Kind, LIMIT, Wanted, kinds, now};
 use crate::{Figures, days_before_end, percentile};
 
 pub(crate) fn ask(dir: &Path) -> Figures {
-    let store = Store::open(dir, Breaker::default()).unwrap();
-    let (index, _) = Index::open(dir, store.log_id(), store.head(), Breaker::default()).unwrap();
+    let store = Store::open(dir, Failpoints::default()).unwrap();
+    let (index, _) = Index::open(dir, store.log_id(), store.head(), Failpoints::default()).unwrap();
     let view = &View::from(index.snapshot());
     let caller = &view.caller(Scope::everything(), None);
     let upto = view.seq();

@@ -6,7 +6,7 @@ use std::sync::{LazyLock, Mutex};
 
 use libfuzzer_sys::fuzz_target;
 use orgtrail::clock::from_micros;
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::engine::tantivy::Index;
 use orgtrail::engine::{Ask, Hit, Range, Scope, View};
 use orgtrail::event::{Arrival, AuditEvent, Identity, hex, sha256};
@@ -29,7 +29,7 @@ impl Log {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (index, _) =
-            Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).expect("an index");
+            Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Failpoints::default()).expect("an index");
         Self {
             index,
             seq: Seq::ZERO,

@@ -6,7 +6,7 @@ use std::sync::{LazyLock, Mutex};
 
 use libfuzzer_sys::fuzz_target;
 use orgtrail::clock::Clock;
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::import::import;
 use orgtrail::position::Source;
 use orgtrail::store::Store;
@@ -18,7 +18,7 @@ static LOG: LazyLock<Mutex<(Store, tempfile::TempDir)>> = LazyLock::new(|| Mutex
 
 fn log() -> (Store, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let store = Store::open(dir.path(), Breaker::default()).expect("a log");
+    let store = Store::open(dir.path(), Failpoints::default()).expect("a log");
     (store, dir)
 }
 

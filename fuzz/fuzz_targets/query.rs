@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use chrono::TimeDelta;
 use libfuzzer_sys::fuzz_target;
 use orgtrail::clock::{Clock, Deadline, from_micros};
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::engine::tantivy::Index;
 use orgtrail::engine::{Ask, EngineError, Following, Range, Scope, View};
 use orgtrail::event::{AuditEvent, Reading, hex, sha256};
@@ -27,7 +27,7 @@ const ENTRIES: [&str; 5] = [
 static INDEX: LazyLock<(Index, Following, tempfile::TempDir)> = LazyLock::new(|| {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (index, _) =
-        Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).expect("an index");
+        Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Failpoints::default()).expect("an index");
     let following = index.recent().follow();
     for (seq, body) in (1..).zip(ENTRIES) {
         let reading = Reading::of(body);

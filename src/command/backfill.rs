@@ -16,7 +16,7 @@ use self::progress::BackfillDisplay;
 use super::reindex::catch_up_while;
 use crate::clock::Clock;
 use crate::config::BackfillSince;
-use crate::durable::Breaker;
+use crate::durable::Failpoints;
 use crate::follow::index::open_index;
 use crate::poll::HistoryEnd;
 use crate::position::{Source, rfc3339};
@@ -87,7 +87,7 @@ struct SourceReport {
     done: bool,
     /// Whether upstream refuses it to its credential.
     refused: bool,
-    /// What was in the way, of a source that is not done.
+    /// What was in the meter, of a source that is not done.
     error: Option<String>,
 }
 
@@ -110,7 +110,7 @@ impl From<SourceHistory> for SourceReport {
 
 pub(super) fn run(args: Args, config: &Path, stop: &CancellationToken) -> Result<()> {
     let config = super::start::load(config)?;
-    let store = match Store::open(&config.data_dir, Breaker::default()) {
+    let store = match Store::open(&config.data_dir, Failpoints::default()) {
         Err(error @ StoreError::InUse(_)) => {
             return Err(error).context(
                 "a backfill in the foreground needs the log to itself: stop the service first (it reads history by itself)",
@@ -127,7 +127,7 @@ pub(super) fn run(args: Args, config: &Path, stop: &CancellationToken) -> Result
     let fared = history.sources()?;
     progress.finish(&fared);
 
-    let (index, _) = open_index(&config.data_dir, &store, Breaker::default())?;
+    let (index, _) = open_index(&config.data_dir, &store, Failpoints::default())?;
     // After an interrupt the index is left behind: the service, or the next run, updates it.
     let all_searchable = catch_up_while(store.clone(), &index, || !stop.is_cancelled())?;
     store.close()?;

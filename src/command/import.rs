@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::record::Recorded;
 use super::reindex::catch_up;
 use crate::clock::Clock;
-use crate::durable::Breaker;
+use crate::durable::Failpoints;
 use crate::follow::index::open_index;
 use crate::import::{self, Report};
 use crate::position::Source;
@@ -74,7 +74,7 @@ struct FileReport {
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let dir = super::start::data_dir(args.data_dir.as_deref(), config)?;
-    let store = match Store::open(&dir, Breaker::default()) {
+    let store = match Store::open(&dir, Failpoints::default()) {
         Err(error @ StoreError::InUse(_)) => {
             return Err(error).context("an import needs the log to itself: stop the service first");
         }
@@ -105,7 +105,7 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     }
     let head = store.head();
     recorded.end(head.0 - held.0)?;
-    let (index, _) = open_index(&dir, &store, Breaker::default())?;
+    let (index, _) = open_index(&dir, &store, Failpoints::default())?;
     catch_up(store, &index)?;
     let summary = ImportSummary {
         files,

@@ -10,7 +10,7 @@ use indicatif::{HumanCount, HumanDuration};
 
 use super::print::counted;
 use crate::clock::Clock;
-use crate::durable::Breaker;
+use crate::durable::Failpoints;
 use crate::engine::tantivy::Index;
 use crate::follow::index::{Indexing, open_index};
 use crate::store::{Store, StoreError};
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let dir = super::start::data_dir(args.data_dir.as_deref(), config)?;
     // Where there is no log, none is to be made.
     drop(Store::open_beside(&dir)?);
-    let store = match Store::open(&dir, Breaker::default()) {
+    let store = match Store::open(&dir, Failpoints::default()) {
         Err(error @ StoreError::InUse(_)) => {
             return Err(error).context(
                 "the index can be built again only while no service runs: stop the service first",
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
         opened => opened?,
     };
     let head = store.head();
-    let (index, _) = open_index(&dir, &store, Breaker::default())?;
+    let (index, _) = open_index(&dir, &store, Failpoints::default())?;
     index.clear(head)?;
     catch_up(store, &index)?;
     Ok(say(match head.0 {

@@ -13,7 +13,7 @@ use super::record::Recorded;
 use super::reindex;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::durable::Breaker;
+use crate::durable::Failpoints;
 use crate::engine::{Ask, Range, Scope};
 use crate::follow::index::{open_beside, open_index};
 use crate::position::Seq;
@@ -96,7 +96,7 @@ pub(super) fn run(args: &Args, path: &Path) -> Result<()> {
     let dir = super::start::data_dir(args.data_dir.as_deref(), path)?;
     // Where there is no log, none is to be made.
     drop(Store::open_beside(&dir)?);
-    let (store, is_beside) = match Store::open(&dir, Breaker::default()) {
+    let (store, is_beside) = match Store::open(&dir, Failpoints::default()) {
         Ok(store) => (store, false),
         Err(StoreError::InUse(_)) => (Store::open_beside(&dir)?, true),
         Err(error) => return Err(error.into()),
@@ -218,7 +218,7 @@ fn reindex_repaired(dir: &Path, store: &Store) -> Result<()> {
     if view.count(&ask)? == 0 {
         return Ok(());
     }
-    let (index, _) = open_index(dir, store, Breaker::default())?;
+    let (index, _) = open_index(dir, store, Failpoints::default())?;
     index.clear(store.head())?;
     reindex::catch_up(store.clone(), &index)
 }

@@ -60,8 +60,8 @@ pub(super) fn look(config: &Config) -> Vec<SetupFinding> {
         look_at_credential(credential, &mut findings);
     }
     look_at_heartbeat(config, &mut findings);
-    let strangers = config::unknown_variables(config, config::environment());
-    findings.extend(strangers.into_iter().map(warning));
+    let unknown = config::unknown_variables(config, config::environment());
+    findings.extend(unknown.into_iter().map(warning));
     findings
 }
 

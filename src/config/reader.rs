@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{KeyMistake, Place, Read};
 use super::header::{Header, LIKE_OURS, VARIABLE_PREFIX};
-use super::stranger::{Stranger, ValidKeys, unknown_variable, unused_variable};
+use super::unknown_key::{UnknownKey, ValidKeys, unknown_variable, unused_variable};
 use super::value::{Value, kind_of};
 use crate::position::Source;
 
@@ -43,7 +43,7 @@ pub(super) struct Reader<'t> {
     known_variables: BTreeSet<String>,
     /// The keys that exist under each header.
     known: ValidKeys,
-    strangers: Vec<Stranger>,
+    unknown_keys: Vec<UnknownKey>,
     sources: BTreeMap<Source, Place>,
     findings: Vec<KeyMistake>,
 }
@@ -58,7 +58,7 @@ impl<'t> Reader<'t> {
                 .collect(),
             known_variables: BTreeSet::new(),
             known: BTreeMap::new(),
-            strangers: Vec::new(),
+            unknown_keys: Vec::new(),
             sources: BTreeMap::new(),
             findings: Vec::new(),
         }
@@ -72,7 +72,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Reads one table: `read` takes its keys, and those that it leaves are strangers. A table that is not in the file
+    /// Reads one table: `read` takes its keys, and those that it leaves are unknown. A table that is not in the file
     /// has its defaults and the environment.
     pub(super) fn read<T>(
         &mut self,
@@ -90,8 +90,8 @@ impl<'t> Reader<'t> {
             let name: &str = key.get_ref();
             if !known.contains(name) {
                 let place = Place::Byte(key.span().start);
-                self.strangers
-                    .push(Stranger::new(header, name, place, value.get_ref()));
+                self.unknown_keys
+                    .push(UnknownKey::new(header, name, place, value.get_ref()));
             }
         }
         result
@@ -109,7 +109,7 @@ impl<'t> Reader<'t> {
     ///
     /// After its first mistake the parser guesses, so only what comes before it is reported beside the syntax errors.
     pub(super) fn finish(mut self, syntax: &[toml::de::Error]) -> Vec<KeyMistake> {
-        self.object_to_strangers();
+        self.report_unknown_keys();
         let starts = syntax
             .iter()
             .map(|error| error.span().map_or(0, |span| span.start));
@@ -141,10 +141,10 @@ impl<'t> Reader<'t> {
         is_like_ours.then(|| unused_variable(name, &self.known_variables))
     }
 
-    fn object_to_strangers(&mut self) {
-        for stranger in std::mem::take(&mut self.strangers) {
-            let message = stranger.unknown_key(&self.known);
-            self.object(Some(stranger.place), message);
+    fn report_unknown_keys(&mut self) {
+        for unknown_key in std::mem::take(&mut self.unknown_keys) {
+            let message = unknown_key.unknown_key(&self.known);
+            self.object(Some(unknown_key.place), message);
         }
         for name in self.variables.keys() {
             if !self.known_variables.contains(name) {

@@ -60,7 +60,7 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::disk;
-use crate::durable::Breaker;
+use crate::durable::Failpoints;
 use crate::event::AuditEvent;
 use crate::position::{LastEvent, Seq};
 use crate::sync::lock;
@@ -76,7 +76,7 @@ pub use self::faults::{Faults, Work};
 pub use self::folder::DIR_NAME;
 use self::folder::{Folder, Old};
 pub use self::matches::IndexMatches;
-use self::schema::Shape;
+use self::schema::IndexSchema;
 pub use self::snapshot::Snapshot;
 pub use self::verify::{Unverified, verify_beside};
 
@@ -90,8 +90,8 @@ pub struct Index(Arc<Inner>);
 struct Inner {
     folder: Folder,
     log_id: Uuid,
-    shape: Shape,
-    breaker: Breaker,
+    shape: IndexSchema,
+    failpoints: Failpoints,
     writing: Mutex<Option<OpenWriter>>,
     /// The newest events, for tails.
     recent: Recent,
@@ -122,9 +122,9 @@ impl Index {
         data_dir: &Path,
         log_id: Uuid,
         head: Seq,
-        breaker: Breaker,
+        failpoints: Failpoints,
     ) -> Result<(Self, Option<String>), IndexError> {
-        Self::open_with_faults(data_dir, log_id, head, breaker, Faults::default())
+        Self::open_with_faults(data_dir, log_id, head, failpoints, Faults::default())
     }
 
     /// As [`Index::open`], with the work on entries that a test makes fail.
@@ -135,10 +135,10 @@ impl Index {
         data_dir: &Path,
         log_id: Uuid,
         head: Seq,
-        breaker: Breaker,
+        failpoints: Failpoints,
         faults: Faults,
     ) -> Result<(Self, Option<String>), IndexError> {
-        let index = Self::unopened_with_faults(data_dir, log_id, breaker, faults)?;
+        let index = Self::unopened_with_faults(data_dir, log_id, failpoints, faults)?;
         let why_anew = index.reopen(head)?;
         Ok((index, why_anew))
     }
@@ -147,24 +147,28 @@ impl Index {
     ///
     /// # Errors
     /// [`IndexError::Engine`], which nothing is known to cause.
-    pub fn unopened(data_dir: &Path, log_id: Uuid, breaker: Breaker) -> Result<Self, IndexError> {
-        Self::unopened_with_faults(data_dir, log_id, breaker, Faults::default())
+    pub fn unopened(
+        data_dir: &Path,
+        log_id: Uuid,
+        failpoints: Failpoints,
+    ) -> Result<Self, IndexError> {
+        Self::unopened_with_faults(data_dir, log_id, failpoints, Faults::default())
     }
 
     fn unopened_with_faults(
         data_dir: &Path,
         log_id: Uuid,
-        breaker: Breaker,
+        failpoints: Failpoints,
         faults: Faults,
     ) -> Result<Self, IndexError> {
-        let mut shape = Shape::new();
+        let mut shape = IndexSchema::new();
         shape.faults = faults;
         let snapshot = directory::unavailable(&shape)?;
         Ok(Self(Arc::new(Inner {
             folder: Folder::new(data_dir),
             log_id,
             shape,
-            breaker,
+            failpoints,
             writing: Mutex::default(),
             recent: Recent::default(),
             found: watch::Sender::new(snapshot.seq()),
@@ -353,8 +357,8 @@ impl Index {
         let writing = open(&mut slot)?;
         let said = directory::said(self.0.log_id, writing)?;
         self.0
-            .breaker
-            .around(steps::COMMIT, || -> Result<(), IndexError> {
+            .failpoints
+            .run(steps::COMMIT, || -> Result<(), IndexError> {
                 let mut commit = writing.writer.prepare_commit()?;
                 commit.set_payload(&said);
                 // At this point, if we crash, the index is as it was after the last commit, and the same events come again.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
-use crate::durable::Breaker;
+use crate::durable::Failpoints;
 use crate::engine::tantivy::{Index, IndexError};
 use crate::engine::{Hit, View};
 use crate::event::AuditEvent;
@@ -77,9 +77,9 @@ impl IndexingError {
 pub fn open_index(
     data_dir: &Path,
     store: &Store,
-    breaker: Breaker,
+    failpoints: Failpoints,
 ) -> Result<(Index, Option<String>), IndexingError> {
-    let index = Index::unopened(data_dir, store.log_id(), breaker)?;
+    let index = Index::unopened(data_dir, store.log_id(), failpoints)?;
     let why_anew = reopen(&index, store)?;
     Ok((index, why_anew))
 }

@@ -1,6 +1,6 @@
 //! Access: who may ask, how much, and what was asked.
 //!
-//! Requests are recorded by [`super::access_writer`] and limited by [`super::strangers`] and [`super::limit`].
+//! Requests are recorded by [`super::access_writer`] and limited by [`super::unauthenticated`] and [`super::limit`].
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -22,7 +22,7 @@ use super::limit::Usage;
 use super::principal::{Credential, Principal, session};
 use super::problem::Problem;
 use super::proxy::Requester;
-use super::strangers::Strangers;
+use super::unauthenticated::Unauthenticated;
 use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
 use crate::clock::Clock;
 use crate::keyring::Keyring;
@@ -73,7 +73,7 @@ pub struct Access {
     current: Arc<watch::Sender<ReloadableAccess>>,
     /// What proves that the owner of the data directory asks; `None`: nothing does.
     owner: Option<Arc<OwnerSecret>>,
-    strangers: Strangers,
+    unauthenticated: Unauthenticated,
     writer: AccessWriter,
     /// Who may use the store now.
     lookups: Arc<Semaphore>,
@@ -96,7 +96,7 @@ impl Access {
                 settings: Arc::new(settings),
             })),
             owner: owner.map(Arc::new),
-            strangers: Strangers::new(),
+            unauthenticated: Unauthenticated::new(),
             writer: AccessWriter::new(store.clone()),
             lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
             store,
@@ -182,7 +182,7 @@ impl Access {
         if settings.auth == Auth::None {
             return Ok(Principal::local());
         }
-        let refused = |problem| self.count_stranger(client.address, clock, problem);
+        let refused = |problem| self.count_unauthenticated(client.address, clock, problem);
         // A token that is sent wins over the assertion that a proxy adds.
         let is_assertion_used = assertion::is_sent(headers) && !headers.contains_key(AUTHORIZATION);
         let cloudflare = settings.cloudflare.as_ref();
@@ -211,17 +211,17 @@ impl Access {
         let Some(hash) = credential.hash() else {
             return Ok(Principal::system(headers));
         };
-        let is_known = self.strangers.knows(&hash);
+        let is_known = self.unauthenticated.knows(&hash);
         let _permit = if is_known {
             None
         } else {
-            Some(self.strangers.lookup(client.address).await)
+            Some(self.unauthenticated.lookup(client.address).await)
         };
         let now = clock.now();
         let look_up = move |store: &AccessStore| credential.principal(store, now);
         let found = self.work(look_up).await;
         if found.is_ok() != is_known {
-            self.strangers.remember(hash, found.is_ok());
+            self.unauthenticated.remember(hash, found.is_ok());
         }
         found
     }
@@ -251,15 +251,15 @@ impl Access {
     }
 
     /// Counts a request without a valid credential, and gives what it is answered: `problem`, or that there were too many.
-    pub(super) fn count_stranger(
+    pub(super) fn count_unauthenticated(
         &self,
         address: IpAddr,
         clock: &Clock,
         problem: Problem,
     ) -> Problem {
-        match self.strangers.count(address, clock.steady()) {
+        match self.unauthenticated.count(address, clock.steady()) {
             Ok(()) => problem,
-            Err(seconds) => Problem::too_many_strangers(seconds),
+            Err(seconds) => Problem::too_many_unauthenticated(seconds),
         }
     }
 
@@ -307,8 +307,8 @@ impl Access {
     }
 
     /// What is known of requests without a valid credential.
-    pub(super) fn strangers(&self) -> &Strangers {
-        &self.strangers
+    pub(super) fn unauthenticated(&self) -> &Unauthenticated {
+        &self.unauthenticated
     }
 
     /// Writes the access log until `end`, and then what still waits.
@@ -320,7 +320,7 @@ impl Access {
                     () = end.cancelled() => true,
                     () = tokio::time::sleep(COUNTED_EVERY) => false,
                 };
-                for entry in self.strangers.counted(clock.steady(), at_end) {
+                for entry in self.unauthenticated.counted(clock.steady(), at_end) {
                     let line = AccessLine::default();
                     self.writer.add(AccessChange::Add(entry, line));
                 }

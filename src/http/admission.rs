@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::durable::Breaker;
+    use crate::durable::Failpoints;
     use crate::engine::Engine;
     use crate::engine::tantivy::Index;
     use crate::health::Board;
@@ -150,9 +150,9 @@ mod tests {
     use crate::sync::lock;
 
     fn app(dir: &std::path::Path) -> AppState {
-        let store = Store::open(dir, Breaker::default()).unwrap();
-        let breaker = Breaker::default();
-        let (index, _) = Index::open(dir, store.log_id(), store.head(), breaker).unwrap();
+        let store = Store::open(dir, Failpoints::default()).unwrap();
+        let failpoints = Failpoints::default();
+        let (index, _) = Index::open(dir, store.log_id(), store.head(), failpoints).unwrap();
         let clock = Clock::system();
         AppState::new(
             store,

@@ -64,7 +64,7 @@ impl EventsPage {
         let store = &app.store;
         let answer = search::page(store, &view, &caller, question, *asked_at, cursor, *limit)?;
         let tallied = search::tally(store, &view, &caller, &answer.question, answer.upto, tally)?;
-        let events = people::introduce(&app.store, app.scope(), answer.events)?;
+        let events = people::with_known_people(&app.store, app.scope(), answer.events)?;
         Ok(Self {
             events: shown.of(events, &question.query, &caller)?,
             range: AskedRange::of(question.range),
@@ -169,7 +169,7 @@ pub(super) async fn one(
         let (view, caller) = app.asking();
         fields.check(&view, &caller)?;
         let event = event_at(app, place)?;
-        let mut events = people::introduce(&app.store, app.scope(), vec![event])?;
+        let mut events = people::with_known_people(&app.store, app.scope(), vec![event])?;
         fields.cut(&mut events);
         Ok(events.pop())
     });

@@ -80,7 +80,7 @@ impl Format {
     ) -> Result<Vec<u8>, Problem> {
         match self {
             Self::Ndjson => {
-                let mut events = people::introduce(store, scope, events)?;
+                let mut events = people::with_known_people(store, scope, events)?;
                 fields.cut(&mut events);
                 ndjson(&events)
             }

@@ -25,8 +25,8 @@ use super::proxy::{Requester, Sent};
 use super::recording::{REFUSED, Recording};
 use super::request_body;
 use super::state::AppState;
-use super::strangers::NOBODY;
 use super::turn::of_principal;
+use super::unauthenticated::NOBODY;
 use crate::access::{Auth, Permission};
 
 /// Where browsers say from whose page a request comes.
@@ -274,12 +274,12 @@ pub(super) async fn check_origin(
     if allowed.is_some() && *method == Method::OPTIONS {
         return cors::preflight(allowed.as_deref());
     }
-    let stranger = match settings.auth {
-        Auth::None => refuse_stranger(&app, &client, headers, allowed.is_some()),
+    let refused = match settings.auth {
+        Auth::None => refuse_unauthenticated(&app, &client, headers, allowed.is_some()),
         Auth::Tokens => None,
     };
     let foreign_change = || refuse_foreign_change(&app, &client, method, origin, allowed.is_some());
-    if let Some(problem) = stranger.or_else(foreign_change) {
+    if let Some(problem) = refused.or_else(foreign_change) {
         let recording = Recording::begin(&app.access, &app.clock, &client, &request);
         return recording.finish(problem.into_response()).await;
     }
@@ -289,7 +289,7 @@ pub(super) async fn check_origin(
 }
 
 /// With `auth = "none"`: whether a request is not for this machine, or from a page of another site.
-fn refuse_stranger(
+fn refuse_unauthenticated(
     app: &AppState,
     client: &Requester,
     headers: &HeaderMap,

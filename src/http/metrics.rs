@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::durable::Breaker;
+    use crate::durable::Failpoints;
     use crate::engine::Engine;
     use crate::engine::tantivy::Index;
     use crate::health::Board;
@@ -164,8 +164,8 @@ mod tests {
     use crate::store::{SourceSeen, Store};
 
     fn app(dir: &std::path::Path) -> AppState {
-        let store = Store::open(dir, Breaker::default()).unwrap();
-        let index = Index::unopened(dir, store.log_id(), Breaker::default()).unwrap();
+        let store = Store::open(dir, Failpoints::default()).unwrap();
+        let index = Index::unopened(dir, store.log_id(), Failpoints::default()).unwrap();
         AppState::new(
             store,
             Engine::Tantivy(index),

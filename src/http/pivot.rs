@@ -167,7 +167,7 @@ pub(super) async fn history(
         let changes = history.changes.into_iter();
         let (events, diffs): (Vec<_>, Vec<_>) =
             changes.map(|change| (change.event, change.diff)).unzip();
-        let events = people::introduce(&app.store, app.scope(), events)?;
+        let events = people::with_known_people(&app.store, app.scope(), events)?;
         let changes = events.into_iter().zip(diffs);
         Ok(HistoryAnswer {
             found_by: history.found_by,

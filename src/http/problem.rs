@@ -221,7 +221,7 @@ impl Problem {
     }
 
     /// Too many requests without a valid credential came from an address, or from all addresses.
-    pub(super) fn too_many_strangers(seconds: i64) -> Self {
+    pub(super) fn too_many_unauthenticated(seconds: i64) -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "urn:orgtrail:problem:over-limit",

@@ -19,7 +19,7 @@ use super::access::{Access, Results, SignedIn};
 use super::access_writer::AccessWriter;
 use super::proxy::Requester;
 use super::recorded_parameters::recorded;
-use super::strangers::NOBODY;
+use super::unauthenticated::NOBODY;
 use crate::clock::Clock;
 use crate::store::{AccessChange, AccessEntry, AccessLine};
 
@@ -152,8 +152,8 @@ impl Recording {
             return None;
         }
         if self.principal == NOBODY || self.is_counted {
-            let strangers = self.access.strangers();
-            let line = strangers.line(self.client.address, entry, self.clock.steady());
+            let unauthenticated = self.access.unauthenticated();
+            let line = unauthenticated.line(self.client.address, entry, self.clock.steady());
             // One line for each of them would fill the log of the service, too.
             return line.inspect(log);
         }

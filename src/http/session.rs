@@ -111,12 +111,12 @@ pub(super) async fn begin(
     let stored = key.clone();
     let refused = |problem| {
         app.access
-            .count_stranger(client.address, &app.clock, problem)
+            .count_unauthenticated(client.address, &app.clock, problem)
     };
     let token = ApiToken::parse(&credentials.token);
     let token = token.map_err(|error| refused(Problem::unauthorized(error.to_string())))?;
-    let (strangers, steady) = (app.access.strangers().clone(), app.clock.steady());
-    let permit = strangers.lookup(client.address).await;
+    let (unauthenticated, steady) = (app.access.unauthenticated().clone(), app.clock.steady());
+    let permit = unauthenticated.lookup(client.address).await;
     let begun = app
         .access
         .work(move |access| {
@@ -125,7 +125,7 @@ pub(super) async fn begin(
                 .token_by_hash(&token.hash())?
                 .filter(|token| token.is_valid(now))
                 .ok_or_else(|| Problem::unauthorized("the token is unknown, revoked or expired"))?;
-            let allowed = strangers.sign_in(&token.id, steady);
+            let allowed = unauthenticated.sign_in(&token.id, steady);
             allowed.map_err(Problem::too_many_sign_ins)?;
             access.note_use(&token, now)?;
             Ok((
@@ -160,7 +160,7 @@ pub(super) async fn end(
     let now = app.clock.now();
     let mut ended = None;
     if let Some(key) = session(&headers, app.access.is_https(&client)) {
-        let permit = app.access.strangers().lookup(client.address).await;
+        let permit = app.access.unauthenticated().lookup(client.address).await;
         let end = app.access.work(move |access| {
             let _permit = permit;
             let token = access.token_of_session(&key.hash(), now)?;
@@ -173,9 +173,9 @@ pub(super) async fn end(
         if ended.is_none() {
             let counted = app
                 .access
-                .strangers()
+                .unauthenticated()
                 .count(client.address, app.clock.steady());
-            counted.map_err(Problem::too_many_strangers)?;
+            counted.map_err(Problem::too_many_unauthenticated)?;
         }
     }
     let cookie = cookie("", now, now, app.access.is_https(&client));

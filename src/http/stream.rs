@@ -178,7 +178,7 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
         let piece = app.tail(move |app| {
             let (view, caller) = app.asking();
             let events = tailing.tail.next_events(&view, &caller)?;
-            let mut events = people::introduce(&app.store, app.scope(), events)?;
+            let mut events = people::with_known_people(&app.store, app.scope(), events)?;
             tailing.fields.cut(&mut events);
             if events.is_empty() {
                 tailing.at = app.newest(&view, tailing.tail.at())?;

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::error::TurnError;
 use super::next_window;
 use super::recovery::{self, BadAnswer, Elsewhere, NextStep, Situation};
-use super::turn::{Look, PollContext, Scan, ScanOutcome, Scanned, UpstreamClock};
+use super::turn::{PollContext, Probe, Scan, ScanOutcome, Scanned, UpstreamClock};
 use crate::position::{Source, Window, WindowKind};
 use crate::store::{BadAnswers, GapCause, OpenWindow, Progress, StoreError};
 use crate::task;
@@ -138,9 +138,9 @@ impl PollContext {
             .unwrap_or_else(|| recovery::long_before(window.window, tries));
         // A turn of its own has found out since the last bad answer.
         match scan.look {
-            Look::Made(Elsewhere::Answered(_)) => return Ok(self.answered_elsewhere(scan)),
-            Look::Made(elsewhere) => return Ok(elsewhere),
-            Look::NotNeeded | Look::Wanted => {}
+            Probe::Made(Elsewhere::Answered(_)) => return Ok(self.answered_elsewhere(scan)),
+            Probe::Made(elsewhere) => return Ok(elsewhere),
+            Probe::NotNeeded | Probe::Wanted => {}
         }
         // With a short quota there is no second call for a turn: the next turn looks.
         let Ok(permit) = self.upstream.quota().take(self.clock.steady()) else {

@@ -12,7 +12,7 @@ use super::foreign::foreign_owner;
 use super::next_window;
 use super::paging::{Follows, Place};
 use super::recovery::{BadAnswer, NextStep};
-use super::turn::{Look, PollContext, Scan, ScanOutcome, Scanned, UpstreamClock};
+use super::turn::{PollContext, Probe, Scan, ScanOutcome, Scanned, UpstreamClock};
 use crate::event::Arrival;
 use crate::invariant;
 use crate::ledger;
@@ -27,7 +27,7 @@ impl PollContext {
         let Some(window) = open else {
             return self.scanned(scan, ScanOutcome::Nothing, None).await;
         };
-        if scan.look == Look::Wanted {
+        if scan.look == Probe::Wanted {
             let other = self.other_stretch(scan, &window).await?;
             let elsewhere = self.ask_elsewhere(permit, scan, other).await?;
             let outcome = ScanOutcome::LookedElsewhere(elsewhere);

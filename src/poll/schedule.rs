@@ -17,7 +17,7 @@ use super::pace::{Need, Pace};
 use super::recovery::Elsewhere;
 use super::settings::Settings;
 use super::skew::Now;
-use super::turn::Look;
+use super::turn::Probe;
 
 /// A window that ends this close to the present has reached it: whole seconds, upstream's clock and the way of the answer
 /// take a few seconds off its end.
@@ -88,7 +88,7 @@ pub(super) struct SourceSchedule {
     /// Since when another stretch of the source has been answered while a window of each kind was not.
     answered_elsewhere_since: [Option<DateTime<Utc>>; 3],
     /// Whether another stretch is asked for with a turn of its own, for each kind.
-    looks: [Look; 3],
+    looks: [Probe; 3],
     /// Without upstream's clock: how far what is new has been read, if that is not the present.
     read_to: Option<DateTime<Utc>>,
     /// Whether a turn is under way.
@@ -181,7 +181,7 @@ impl SourceSchedule {
             unfinished: [0; 3],
             unfinished_since: [now; 3],
             answered_elsewhere_since: [None; 3],
-            looks: [Look::NotNeeded; 3],
+            looks: [Probe::NotNeeded; 3],
             read_to: None,
             is_busy: false,
             last_turn: now,
@@ -334,7 +334,7 @@ impl SourceSchedule {
     pub(super) fn record_success(&mut self, kind: WindowKind, now: DateTime<Utc>) {
         self.retries[index(kind)] = Retry::none(now);
         self.answered_elsewhere_since[index(kind)] = None;
-        self.looks[index(kind)] = Look::NotNeeded;
+        self.looks[index(kind)] = Probe::NotNeeded;
         self.answered(now);
     }
 
@@ -346,20 +346,20 @@ impl SourceSchedule {
         now: DateTime<Utc>,
     ) {
         self.looks[index(kind)] = match elsewhere {
-            Elsewhere::NoCall => Look::Wanted,
-            _ => Look::NotNeeded,
+            Elsewhere::NoCall => Probe::Wanted,
+            _ => Probe::NotNeeded,
         };
         self.heard_elsewhere(kind, elsewhere, now);
     }
 
     /// Another stretch was asked for with a turn of its own, because a window of that kind is answered with an error.
     pub(super) fn looked(&mut self, kind: WindowKind, elsewhere: Elsewhere, now: DateTime<Utc>) {
-        self.looks[index(kind)] = Look::Made(elsewhere);
+        self.looks[index(kind)] = Probe::Made(elsewhere);
         self.heard_elsewhere(kind, elsewhere, now);
     }
 
     /// Whether another stretch is asked for with a turn of its own.
-    pub(super) fn look(&self, kind: WindowKind) -> Look {
+    pub(super) fn look(&self, kind: WindowKind) -> Probe {
         self.looks[index(kind)]
     }
 
@@ -412,7 +412,7 @@ impl SourceSchedule {
     pub(super) fn finished(&mut self, kind: WindowKind) {
         self.unfinished[index(kind)] = 0;
         self.answered_elsewhere_since[index(kind)] = None;
-        self.looks[index(kind)] = Look::NotNeeded;
+        self.looks[index(kind)] = Probe::NotNeeded;
     }
 
     /// A stretch was passed: what comes after it has not failed yet.

@@ -68,7 +68,7 @@ pub(super) struct Scan {
     /// Since when another stretch of the source has been answered while this kind of window was not, by the steady clock.
     pub(super) answered_elsewhere_since: Option<DateTime<Utc>>,
     /// Whether another stretch of the source is asked for with a turn of its own.
-    pub(super) look: Look,
+    pub(super) look: Probe,
     /// Without upstream's clock: how far what is new has been read, if that is not the present.
     pub(super) read_to: Option<DateTime<Utc>>,
     /// Where the last sweep ended, if it could not be sealed.
@@ -83,7 +83,7 @@ pub(super) struct Scan {
 
 /// Whether a separate call tests another time range, because the quota did not allow a second call in this turn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum Probe {
     /// There is no need.
     #[default]
     NotNeeded,

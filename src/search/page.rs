@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
     use crate::clock::from_micros;
-    use crate::durable::Breaker;
+    use crate::durable::Failpoints;
     use crate::engine::Scope;
     use crate::engine::memory::Memory;
     use crate::position::Source;
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn what_is_newer_than_the_index_is_left_out_without_a_walk_through_the_log() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         let source = Source::account("a").unwrap();
         let seen = SourceSeen {
             source: source.clone(),

@@ -21,14 +21,14 @@ const PART_BESIDE: u32 = 10;
 
 /// The history of the configured sources, to be read without a service.
 pub struct History {
-    look: Look,
+    look: HistoryReader,
     pollers: Vec<Poller>,
     only: HashSet<Source>,
 }
 
 /// What is needed to see how far it has come.
 #[derive(Clone)]
-pub(super) struct Look {
+pub(super) struct HistoryReader {
     store: Store,
     board: Board,
     settings: Settings,
@@ -98,7 +98,7 @@ impl History {
             asked.backfill_since = credentials::since(since);
         }
         let history = Self {
-            look: Look {
+            look: HistoryReader {
                 store,
                 board,
                 settings: asked,
@@ -194,7 +194,7 @@ fn held(store: &Store) -> Result<HashMap<Source, u64>> {
     Ok(rows.map(|row| (row.source, row.events)).collect())
 }
 
-impl Look {
+impl HistoryReader {
     /// From here on, what a service reads that writes on `board`.
     pub(super) fn new(
         store: Store,

@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::history::{Look, SourceHistory};
-use super::way::{Reach, Way};
+use super::backfill_progress::{BackfillProgress, ProgressMeter};
+use super::history::{HistoryReader, SourceHistory};
 use crate::task;
 
 /// How often is looked.
@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const LOG_EVERY: TimeDelta = TimeDelta::minutes(1);
 
 /// Looks and logs until `stop`.
-pub(super) async fn watch(look: Look, stop: CancellationToken) {
+pub(super) async fn watch(look: HistoryReader, stop: CancellationToken) {
     let mut watch = Watch::default();
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     loop {
@@ -44,7 +44,7 @@ pub(super) async fn watch(look: Look, stop: CancellationToken) {
 /// What was noticed so far.
 #[derive(Debug, Default)]
 struct Watch {
-    way: Way,
+    meter: ProgressMeter,
     reading: Option<Reading>,
 }
 
@@ -53,15 +53,18 @@ struct Reading {
     began: DateTime<Utc>,
     logged: DateTime<Utc>,
     /// What was logged last.
-    reach: Reach,
+    reach: BackfillProgress,
 }
 
 /// What is worth a line in the log.
 #[derive(Debug, PartialEq)]
 enum News {
-    Began(Reach),
-    Progress(Reach),
-    Ended { reach: Reach, took: TimeDelta },
+    Began(BackfillProgress),
+    Progress(BackfillProgress),
+    Ended {
+        reach: BackfillProgress,
+        took: TimeDelta,
+    },
 }
 
 impl Watch {
@@ -70,7 +73,7 @@ impl Watch {
     }
 
     fn notice(&mut self, sources: &[SourceHistory], now: DateTime<Utc>) -> Option<News> {
-        let reach = self.way.look(sources, now);
+        let reach = self.meter.look(sources, now);
         let Some(reading) = &mut self.reading else {
             if reach.is_done() {
                 return None;

@@ -85,7 +85,7 @@ impl Watchdog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::durable::Breaker;
+    use crate::durable::Failpoints;
     use crate::position::Seq;
 
     #[test]
@@ -94,7 +94,7 @@ mod tests {
         let clock = Clock::system();
         let watchdog = Watchdog {
             supervisor: Supervisor::default(),
-            store: Store::open(dir.path(), Breaker::default()).unwrap(),
+            store: Store::open(dir.path(), Failpoints::default()).unwrap(),
             board: Board::default(),
             followers: FollowerBoard::default(),
             clock: clock.clone(),

@@ -23,14 +23,14 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::durable::Breaker;
+    use crate::durable::Failpoints;
     use crate::store::{Holder, announced};
 
     #[test]
     fn the_address_is_there_while_the_log_is_open() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(announced(dir.path()), None);
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         assert_eq!(announced(dir.path()), None);
         for address in ["127.0.0.1:7070", "[::1]:80"] {
             let address: SocketAddr = address.parse().unwrap();
@@ -41,7 +41,7 @@ mod tests {
         assert_eq!(announced(dir.path()), None);
         // What a crash or anybody else leaves there is not believed longer than until the next start.
         std::fs::write(dir.path().join(LOCK_NAME), "127.0.0.1:1").unwrap();
-        drop(Store::open(dir.path(), Breaker::default()).unwrap());
+        drop(Store::open(dir.path(), Failpoints::default()).unwrap());
         assert_eq!(announced(dir.path()), None);
         for strange in ["", "\u{0}", "127.0.0.1", &"1".repeat(100_000)] {
             std::fs::write(dir.path().join(LOCK_NAME), strange).unwrap();
@@ -53,9 +53,9 @@ mod tests {
     fn who_comes_second_is_told_who_was_first() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(Holder::of(dir.path()), None);
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         let refused = || {
-            Store::open(dir.path(), Breaker::default())
+            Store::open(dir.path(), Failpoints::default())
                 .err()
                 .unwrap()
                 .to_string()

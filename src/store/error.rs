@@ -6,7 +6,7 @@ use rusqlite::ErrorCode;
 
 use super::holder::Holder;
 use super::window_id::WindowId;
-use crate::durable::Broken;
+use crate::durable::InjectedFailure;
 
 /// What went wrong with the log, by what the caller can do.
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +98,7 @@ pub enum StoreError {
     Closed,
     /// A test's doing.
     #[error(transparent)]
-    Broken(#[from] Broken),
+    InjectedFailure(#[from] InjectedFailure),
 }
 
 impl StoreError {
@@ -107,7 +107,7 @@ impl StoreError {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Busy | Self::Full | Self::Disk(_) | Self::Broken(_)
+            Self::Busy | Self::Full | Self::Disk(_) | Self::InjectedFailure(_)
         )
     }
 }

@@ -89,7 +89,7 @@ pub(super) fn advance(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::durable::Breaker;
+    use crate::durable::Failpoints;
 
     /// The effect of a follower in the tests: a list of the events that it was given.
     impl Store {
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_checkpoint_moves_only_from_where_it_is() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         let at = |seq| Checkpoint {
             seq: Seq(seq),
             sha256: Some("ab".repeat(32)),

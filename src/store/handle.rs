@@ -18,7 +18,7 @@ use super::holder;
 use super::ledger::Ledgers;
 use super::schema::{self, VERSION, migrate, version};
 use super::time_limit;
-use crate::durable::{Breaker, Step};
+use crate::durable::{Failpoints, Step};
 use crate::position::Seq;
 use crate::private;
 use crate::sync::lock;
@@ -44,7 +44,7 @@ pub(super) struct Inner {
     pub(super) ledgers: Ledgers,
     /// The newest event's place, announced after each commit.
     pub(super) head: watch::Sender<Seq>,
-    pub(super) breaker: Breaker,
+    pub(super) failpoints: Failpoints,
     /// Whether writing has ended. Set and read under the writer's lock.
     pub(super) is_closed: AtomicBool,
     /// Whether a rebuild of the index of identities was tried.
@@ -63,7 +63,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::InUse`] when another process serves the directory, [`StoreError::Newer`] when a later version made
     /// it, [`StoreError::Damaged`] when the file is not a log, and whatever the file system says.
-    pub fn open(dir: &Path, breaker: Breaker) -> Result<Self, StoreError> {
+    pub fn open(dir: &Path, failpoints: Failpoints) -> Result<Self, StoreError> {
         private::make_dir(dir).map_err(unusable(dir))?;
         let lock = take_lock(dir)?;
         refuse_half_restored(dir)?;
@@ -77,7 +77,7 @@ impl Store {
         if let Err(error) = schema::fill_newest(&writer) {
             tracing::warn!(error = %error, "The newest events of some sources could not be counted; tokens for these sources are answered more slowly.");
         }
-        Self::with_writer(path, writer, Some(lock), breaker)
+        Self::with_writer(path, writer, Some(lock), failpoints)
     }
 
     /// Opens the log in `dir` beside a service that may be writing it.
@@ -99,14 +99,14 @@ impl Store {
         if found != VERSION {
             return Err(StoreError::Older { path, found });
         }
-        Self::with_writer(path, writer, None, Breaker::default())
+        Self::with_writer(path, writer, None, Failpoints::default())
     }
 
     fn with_writer(
         path: PathBuf,
         writer: Connection,
         lock: Option<File>,
-        breaker: Breaker,
+        failpoints: Failpoints,
     ) -> Result<Self, StoreError> {
         let log_id = log_id(&writer)?;
         let store = Self(Arc::new(Inner {
@@ -119,7 +119,7 @@ impl Store {
             bodies: Bodies::new(),
             damage_seen: DamageSeen::default(),
             ledgers: Ledgers::default(),
-            breaker,
+            failpoints,
             is_closed: AtomicBool::new(false),
             disk_problem: Mutex::default(),
             has_rebuilt_identities: AtomicBool::new(false),
@@ -203,7 +203,7 @@ impl Store {
         if self.0.is_closed.load(Ordering::SeqCst) {
             return Err(StoreError::Closed);
         }
-        let changed = self.0.breaker.around(step, || {
+        let changed = self.0.failpoints.run(step, || {
             let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let outcome = change(&transaction)?;
             transaction.commit()?;

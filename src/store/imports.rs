@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::clock::from_micros;
-    use crate::durable::Breaker;
+    use crate::durable::Failpoints;
     use crate::position::Seq;
 
     fn imported(source: &str, entry: &str, from_logpush: bool) -> Imported {
@@ -121,7 +121,7 @@ mod tests {
 
     fn store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         (dir, store)
     }
 

@@ -31,7 +31,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-    use crate::durable::Breaker;
+    use crate::durable::Failpoints;
     use crate::store::FILE_NAME;
     use crate::store::schema::APPLICATION_ID;
 
@@ -55,7 +55,7 @@ mod tests {
         db.pragma_update(None, "application_id", APPLICATION_ID)
             .unwrap();
         drop(db);
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         let newest = |names: &[&str]| {
             let sources = names.iter().map(|name| Source::account(name).unwrap());
             store.newest_of(&sources.collect()).unwrap()

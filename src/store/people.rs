@@ -376,7 +376,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::durable::Breaker;
+    use crate::durable::Failpoints;
     use crate::store::SourceSeen;
 
     fn day(n: i64) -> DateTime<Utc> {
@@ -406,7 +406,7 @@ mod tests {
     #[test]
     fn members_keep_their_history_and_are_known_after_they_left() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         let (anna, bert) = (member("anna", "active"), member("bert", "pending"));
         store
             .save_members(
@@ -471,7 +471,7 @@ mod tests {
     #[test]
     fn a_list_of_members_that_is_cut_makes_nobody_leave() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         let (anna, bert) = (member("anna", "active"), member("bert", "pending"));
         let left = || -> Vec<(String, bool)> {
             let rows = store.members(None, ("", ""), 10).unwrap().into_iter();
@@ -499,7 +499,7 @@ mod tests {
     #[test]
     fn accounts_keep_the_names_they_had() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         let source: Source = "accounts/a".parse().unwrap();
         let names = ["Old", "Old", "New"];
         for (n, name) in (0..).zip(names) {

@@ -106,7 +106,7 @@ fn micros(length: TimeDelta) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::durable::Breaker;
+    use crate::durable::Failpoints;
 
     fn row(saved_at: DateTime<Utc>, spent: i64, wait: i64) -> QuotaRow {
         QuotaRow {
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn the_longer_wait_is_kept_and_one_from_the_future_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         let now = from_micros(1_785_000_000_000_000);
         let later = now + TimeDelta::seconds(100);
         store.save_quota("a", row(now, 5, 300)).unwrap();

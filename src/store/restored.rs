@@ -16,7 +16,7 @@ use super::error::{StoreError, unusable};
 use super::handle::Store;
 use super::schema::version;
 use super::steps;
-use crate::durable::Breaker;
+use crate::durable::Failpoints;
 use crate::private;
 
 /// What SQLite keeps beside a database. Left over from another one, they would be read as part of the new one.
@@ -80,7 +80,7 @@ impl RestoreDir {
             return Err(StoreError::NoLog(origin.to_owned()));
         }
         drop(db);
-        Store::open(&self.partial, Breaker::default())
+        Store::open(&self.partial, Failpoints::default())
     }
 
     /// Makes the copy, which is closed by now, the log of the data directory.
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn a_copied_log_gets_an_id_of_its_own_and_begins_no_scan_in_the_middle() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         let source = Source::account("a").unwrap();
         let seen = SourceSeen {
             source: source.clone(),
@@ -193,7 +193,7 @@ mod tests {
         let new = store.become_another(now).unwrap();
         store.close().unwrap();
         drop(store);
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         assert_eq!(store.log_id(), new);
         assert_ne!(new, old);
         let left: (i64, String) = store
@@ -217,7 +217,7 @@ mod tests {
         fs::create_dir(dir.path().join(PARTIAL_NAME)).unwrap();
         fs::write(dir.path().join(PARTIAL_NAME).join(FILE_NAME), "half").unwrap();
         for refused in [
-            Store::open(dir.path(), Breaker::default()),
+            Store::open(dir.path(), Failpoints::default()),
             Store::open_beside(dir.path()),
         ] {
             let refused = refused.err().unwrap();
@@ -226,13 +226,13 @@ mod tests {
         let again = RestoreDir::claim(dir.path()).unwrap();
         assert!(!again.log_path().exists());
         drop(again);
-        Store::open(dir.path(), Breaker::default()).unwrap();
+        Store::open(dir.path(), Failpoints::default()).unwrap();
     }
 
     #[test]
     fn a_data_directory_that_holds_a_log_or_is_in_use_is_not_restored_into() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         let refused = RestoreDir::claim(dir.path()).unwrap_err();
         assert!(matches!(refused, StoreError::InUse(_)), "{refused}");
         drop(store);
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn a_write_ahead_log_of_another_database_is_not_read_as_part_of_the_restored_one() {
         let copied = tempfile::tempdir().unwrap();
-        drop(Store::open(copied.path(), Breaker::default()).unwrap());
+        drop(Store::open(copied.path(), Failpoints::default()).unwrap());
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("orgtrail.db-wal"), "left over").unwrap();
         let place = RestoreDir::claim(dir.path()).unwrap();
@@ -251,6 +251,6 @@ mod tests {
         place.finish().unwrap();
         assert!(!dir.path().join("orgtrail.db-wal").exists());
         assert!(!dir.path().join(PARTIAL_NAME).exists());
-        Store::open(dir.path(), Breaker::default()).unwrap();
+        Store::open(dir.path(), Failpoints::default()).unwrap();
     }
 }

@@ -345,7 +345,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::durable::Breaker;
+    use crate::durable::Failpoints;
 
     fn hour(n: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::hours(n)
@@ -381,7 +381,7 @@ mod tests {
     #[test]
     fn an_account_has_left_after_two_complete_lists_without_it() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         let is = |a: Option<i64>, b: Option<i64>| {
             let row = |id: &str, at: Option<i64>| (id.to_owned(), at.map(hour));
             assert_eq!(left(&store), [row("a", a), row("b", b)]);
@@ -411,7 +411,7 @@ mod tests {
     #[test]
     fn the_last_complete_reading_of_each_wanted_list_is_known() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         store.want_only_account_lists(&["o".to_owned()]).unwrap();
         let source = Source::organization("o").unwrap();
         assert_eq!(store.account_lists().unwrap(), [(source.clone(), None)]);

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::schema::VERSION;
 use super::*;
-use crate::durable::Breaker;
+use crate::durable::Failpoints;
 use crate::position::Seq;
 use crate::position::Source;
 use crate::private;
@@ -16,10 +16,10 @@ use crate::sync::lock;
 #[test]
 fn a_log_keeps_its_id_and_is_opened_by_one_process_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
-    let first = Store::open(dir.path(), Breaker::default()).unwrap();
+    let first = Store::open(dir.path(), Failpoints::default()).unwrap();
     let id = first.log_id();
     assert!(matches!(
-        Store::open(dir.path(), Breaker::default()),
+        Store::open(dir.path(), Failpoints::default()),
         Err(StoreError::InUse(_))
     ));
     assert_eq!(Store::open_beside(dir.path()).unwrap().log_id(), id);
@@ -29,7 +29,7 @@ fn a_log_keeps_its_id_and_is_opened_by_one_process_at_a_time() {
         first.save_sources(&[], crate::clock::from_micros(0)),
         Err(StoreError::Closed)
     ));
-    let again = Store::open(dir.path(), Breaker::default()).unwrap();
+    let again = Store::open(dir.path(), Failpoints::default()).unwrap();
     assert_eq!(again.log_id(), id);
     again.check().unwrap();
 }
@@ -41,7 +41,7 @@ fn what_is_kept_is_for_its_owner_alone() {
 
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(dir.path(), Failpoints::default()).unwrap();
     store
         .save_sources(&[], crate::clock::from_micros(0))
         .unwrap();
@@ -58,17 +58,17 @@ fn what_is_kept_is_for_its_owner_alone() {
 #[test]
 fn a_log_that_needs_no_upgrade_is_opened_without_writing() {
     let dir = tempfile::tempdir().unwrap();
-    drop(Store::open(dir.path(), Breaker::default()).unwrap());
+    drop(Store::open(dir.path(), Failpoints::default()).unwrap());
     let other = Connection::open(dir.path().join(FILE_NAME)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let store = Store::open(dir.path(), Breaker::default());
+    let store = Store::open(dir.path(), Failpoints::default());
     assert_eq!(store.unwrap().head(), Seq::ZERO);
 }
 
 #[test]
 fn a_full_disk_is_known_as_one_and_leaves_the_log_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(dir.path(), Failpoints::default()).unwrap();
     let room = |pages: i64| {
         let writer = lock(&store.0.writer);
         writer
@@ -103,7 +103,7 @@ fn a_full_disk_is_known_as_one_and_leaves_the_log_as_it_was() {
 #[test]
 fn a_file_system_that_became_read_only_is_a_problem_of_the_disk_until_a_write_succeeds() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(dir.path(), Failpoints::default()).unwrap();
     let read_only = |is_on: bool| {
         let writer = lock(&store.0.writer);
         writer.pragma_update(None, "query_only", is_on).unwrap();
@@ -147,7 +147,9 @@ fn a_database_that_is_not_ours_stays_as_it_is() {
     db.execute_batch("CREATE TABLE theirs (x)").unwrap();
     drop(db);
     let before = fs::read(&path).unwrap();
-    let refused = Store::open(dir.path(), Breaker::default()).err().unwrap();
+    let refused = Store::open(dir.path(), Failpoints::default())
+        .err()
+        .unwrap();
     assert!(matches!(refused, StoreError::Foreign(_)), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
@@ -160,18 +162,18 @@ fn where_there_is_no_log_or_an_older_one_it_is_said() {
     // As a crash leaves it that comes before the first transaction.
     private::open_file(&dir.path().join(FILE_NAME)).unwrap();
     assert!(matches!(refused(dir.path()), StoreError::Older { .. }));
-    drop(Store::open(dir.path(), Breaker::default()).unwrap());
+    drop(Store::open(dir.path(), Failpoints::default()).unwrap());
     assert!(Store::open_beside(dir.path()).is_ok());
 }
 
 #[test]
 fn a_newer_log_or_a_foreign_file_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
-    drop(Store::open(dir.path(), Breaker::default()).unwrap());
+    drop(Store::open(dir.path(), Failpoints::default()).unwrap());
     let db = Connection::open(dir.path().join(FILE_NAME)).unwrap();
     db.pragma_update(None, "user_version", VERSION + 1).unwrap();
     drop(db);
-    let refused = Store::open(dir.path(), Breaker::default())
+    let refused = Store::open(dir.path(), Failpoints::default())
         .err()
         .unwrap()
         .to_string();
@@ -183,7 +185,7 @@ fn a_newer_log_or_a_foreign_file_is_refused_by_name() {
     )
     .unwrap();
     assert!(matches!(
-        Store::open(dir.path(), Breaker::default()),
+        Store::open(dir.path(), Failpoints::default()),
         Err(StoreError::Damaged(_))
     ));
 }

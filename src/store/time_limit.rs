@@ -52,7 +52,7 @@ mod tests {
 
     use super::*;
     use crate::clock::{Cancel, Clock, from_micros};
-    use crate::durable::Breaker;
+    use crate::durable::Failpoints;
     use crate::store::Store;
 
     /// A statement that never ends by itself.
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn a_read_of_a_question_ends_with_its_time() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         let deadline = Deadline::after(&Clock::system(), TimeDelta::milliseconds(50));
         let (endless, short) = within(deadline, || (ask(&store, ENDLESS), ask(&store, "SELECT 1")));
         assert!(matches!(endless, Err(StoreError::CutOff)), "{endless:?}");
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn a_read_ends_when_its_question_is_cancelled() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         let cancel = Cancel::default();
         let deadline = Deadline::after(&Clock::manual(from_micros(0)), TimeDelta::days(1));
         let deadline = deadline.or(cancel.clone());

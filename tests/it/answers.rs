@@ -486,7 +486,7 @@ async fn an_export_is_the_whole_answer_in_order() {
                 expect.reverse();
             }
             let expect: Vec<AuditEvent> = expect.into_iter().cloned().collect();
-            let expect = orgtrail::people::introduce(
+            let expect = orgtrail::people::with_known_people(
                 &desk.store,
                 &orgtrail::engine::Scope::everything(),
                 expect,

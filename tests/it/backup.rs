@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::event::AuditEvent;
 use orgtrail::position::Seq;
 use orgtrail::store::{FILE_NAME, Store};
@@ -281,7 +281,7 @@ async fn backup_or_restore_that_is_killed_leaves_nothing_that_looks_whole_and_ca
         }
         if data.join("restore.partial").exists() {
             half += 1;
-            let refused = Store::open(&data, Breaker::default())
+            let refused = Store::open(&data, Failpoints::default())
                 .err()
                 .unwrap()
                 .to_string();
@@ -293,7 +293,7 @@ async fn backup_or_restore_that_is_killed_leaves_nothing_that_looks_whole_and_ca
         json(&mut restore_command(&data, &to));
     }
     let (restored, original) = (
-        Store::open(&data, Breaker::default()),
+        Store::open(&data, Failpoints::default()),
         Store::open_beside(&place.data()),
     );
     let (restored, original) = (restored.unwrap(), original.unwrap());
@@ -387,7 +387,7 @@ async fn a_damaged_log_is_backed_up_as_it_is_and_restored_only_on_request() {
     );
     let restored = json(restore_command(&data, &to).arg("--damaged"));
     assert_eq!(restored["damaged"], 2);
-    let store = Store::open(&data, Breaker::default()).unwrap();
+    let store = Store::open(&data, Failpoints::default()).unwrap();
     assert_eq!(store.scrub_state().unwrap().damaged, 2);
 }
 
@@ -432,7 +432,7 @@ async fn a_database_that_another_tool_restored_is_verified_and_gets_a_new_id() {
         .execute_batch("CREATE TABLE theirs (x)")
         .unwrap();
     refused_with("another program's database");
-    let _service = Store::open(&place.data(), Breaker::default()).unwrap();
+    let _service = Store::open(&place.data(), Failpoints::default()).unwrap();
     let refused = refusal(&mut restore_command(&other, &place.data().join(FILE_NAME)));
     assert!(refused.contains("orgtrail backup"), "{refused}");
 }
@@ -448,7 +448,7 @@ fn a_log_of_an_older_version_is_upgraded_by_a_restore_and_a_newer_one_is_refused
         restored["restored_from"],
         "6f1d8a52-3c47-4f0e-9b1a-2d5c7e9f0a31"
     );
-    let store = Store::open(&data, Breaker::default()).unwrap();
+    let store = Store::open(&data, Failpoints::default()).unwrap();
     assert_eq!(events(&store).len(), 12);
     store.check().unwrap();
 }
@@ -468,7 +468,7 @@ fn an_older_data_directory_is_upgraded_in_place_with_tokens_and_newer_files_are_
     // What only looks does not upgrade.
     let older = refusal(&mut run(&["status"]));
     assert!(older.contains("schema version 1"), "{older}");
-    drop(Store::open(&data, Breaker::default()).unwrap());
+    drop(Store::open(&data, Failpoints::default()).unwrap());
     let created = run(&["token", "create", "reader", "--scope", "search"])
         .output()
         .unwrap();

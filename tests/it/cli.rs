@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use orgtrail::clock::Clock;
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::store::Store;
 use orgtrail_simulator::SimConfig;
 
@@ -108,7 +108,7 @@ fn wrong_usage_and_wrong_configuration_have_their_exit_codes() {
 #[test]
 fn a_demo_that_cannot_begin_ends_and_says_why() {
     let dir = tempfile::tempdir().unwrap();
-    let _other = Store::open(dir.path(), Breaker::default()).unwrap();
+    let _other = Store::open(dir.path(), Failpoints::default()).unwrap();
     let (listen, upstream) = ("--listen", "--upstream-listen");
     let mut child = orgtrail()
         .args(["demo", "--events", "10", listen, "127.0.0.1:0"])

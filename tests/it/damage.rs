@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use orgtrail::clock::Clock;
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::engine::tantivy::{DIR_NAME, Index};
 use orgtrail::follow::index::{Indexing, open_index};
 use orgtrail::position::Seq;
@@ -149,8 +149,8 @@ async fn an_index_is_made_again_from_a_damaged_log() {
     std::fs::remove_dir_all(data.join(DIR_NAME)).unwrap();
 
     let rebuild = || {
-        let store = Store::open(&data, Breaker::default()).unwrap();
-        let (index, why) = open_index(&data, &store, Breaker::default()).unwrap();
+        let store = Store::open(&data, Failpoints::default()).unwrap();
+        let (index, why) = open_index(&data, &store, Failpoints::default()).unwrap();
         let mut indexing = Indexing::new(store.clone(), index.clone(), Clock::system());
         indexing.catch_up().unwrap();
         assert_eq!(index.checkpoint(), Seq(ALL));
@@ -354,7 +354,7 @@ async fn an_older_log_that_has_grown_past_its_index_is_noticed() {
     std::fs::rename(data.join("older.db"), data.join(FILE_NAME)).unwrap();
 
     // It grows past the index, with other events at the same places.
-    let store = Store::open(&data, Breaker::default()).unwrap();
+    let store = Store::open(&data, Failpoints::default()).unwrap();
     let others: Vec<orgtrail::store::Imported> = (1..=9)
         .map(|n| orgtrail::store::Imported {
             source: account(),
@@ -370,7 +370,7 @@ async fn an_older_log_that_has_grown_past_its_index_is_noticed() {
     store.begin_import().unwrap();
     store.import(&others, Clock::system().now()).unwrap();
     assert_eq!(store.head(), Seq(13));
-    let (index, why) = open_index(&data, &store, Breaker::default()).unwrap();
+    let (index, why) = open_index(&data, &store, Failpoints::default()).unwrap();
     let why = why.unwrap();
     assert!(
         why.contains("event 8 is not the one that was indexed"),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use chrono::TimeDelta;
 use orgtrail::clock::{Clock, Deadline, from_micros};
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::engine::tantivy::Index;
 use orgtrail::engine::{
     Engine, EngineError, Hit, Matches, Memory, Order, Range, Rank, RankedValues, Scope, ValueCount,
@@ -24,7 +24,7 @@ use crate::reference::{Entry, counted_values, matches, now};
 
 /// An index of some entries, committed after each of the given numbers of them.
 pub(crate) fn indexed(dir: &Path, entries: &[Entry], cuts: &[usize]) -> Index {
-    let (index, _) = Index::open(dir, Uuid::nil(), Seq::ZERO, Breaker::default()).unwrap();
+    let (index, _) = Index::open(dir, Uuid::nil(), Seq::ZERO, Failpoints::default()).unwrap();
     let events: Vec<_> = entries.iter().map(|entry| entry.event.clone()).collect();
     let mut rest = events.as_slice();
     for cut in cuts {
@@ -553,7 +553,7 @@ proptest! {
     ) {
         let entries: Vec<Entry> = (1..).zip(&bodies).map(|(seq, body)| Entry::new(seq, body)).collect();
         let dir = tempfile::tempdir().unwrap();
-        let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).unwrap();
+        let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Failpoints::default()).unwrap();
         let following = index.recent().follow();
         let events: Vec<_> = entries.iter().map(|entry| entry.event.clone()).collect();
         let (committed, later) = events.split_at(cut.min(events.len()));
@@ -599,7 +599,8 @@ fn the_last_revision_is_the_last_of_those_asked_about() {
         .map(|(seq, body)| Entry::new(seq, body))
         .collect();
     let dir = tempfile::tempdir().unwrap();
-    let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).unwrap();
+    let (index, _) =
+        Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Failpoints::default()).unwrap();
     let replaced: HashMap<Seq, Hit> = replaces
         .iter()
         .map(|(seq, older)| (Seq(*seq), hit(&entries[*older - 1])))
@@ -718,7 +719,8 @@ fn found_by(bodies: &[String], query: &Query) -> u64 {
         .map(|(seq, body)| Entry::new(seq, body))
         .collect();
     let dir = tempfile::tempdir().unwrap();
-    let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Breaker::default()).unwrap();
+    let (index, _) =
+        Index::open(dir.path(), Uuid::nil(), Seq::ZERO, Failpoints::default()).unwrap();
     let following = index.recent().follow();
     for entry in &entries {
         index.add(std::slice::from_ref(&entry.event)).unwrap();

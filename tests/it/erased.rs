@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use orgtrail::clock::Clock;
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::engine::tantivy::DIR_NAME;
 use orgtrail::engine::{Range, ValuesOf};
 use orgtrail::event::{Arrival, hex, sha256};
@@ -147,8 +147,8 @@ async fn a_rebuilt_index_has_no_document_of_an_erased_event_and_is_whole() {
     let data = dir.path().join("data");
     std::fs::remove_dir_all(data.join(DIR_NAME)).unwrap();
     let rebuild = || {
-        let store = Store::open(&data, Breaker::default()).unwrap();
-        let (index, why) = open_index(&data, &store, Breaker::default()).unwrap();
+        let store = Store::open(&data, Failpoints::default()).unwrap();
+        let (index, why) = open_index(&data, &store, Failpoints::default()).unwrap();
         Indexing::new(store.clone(), index.clone(), Clock::system())
             .catch_up()
             .unwrap();
@@ -186,7 +186,7 @@ async fn a_rebuilt_index_has_no_document_of_an_erased_event_and_is_whole() {
 #[test]
 fn what_was_erased_comes_in_again_only_with_other_content() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(dir.path(), Failpoints::default()).unwrap();
     let now = Clock::system().now();
     let import = |texts: &[String]| -> Appended {
         let imported = texts.iter().map(|text| Imported {
@@ -227,7 +227,7 @@ fn a_data_directory_of_version_1_is_upgraded_in_place_and_keeps_its_pages() {
     // Twelve events, the last a revision; a sealed window and an open one. Written with the schema of version 1.
     let kept = include_bytes!("../data/version_1/orgtrail.db");
     std::fs::write(dir.path().join(FILE_NAME), kept).unwrap();
-    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(dir.path(), Failpoints::default()).unwrap();
     assert_eq!(
         store.log_id().to_string(),
         "6f1d8a52-3c47-4f0e-9b1a-2d5c7e9f0a31"
@@ -239,7 +239,7 @@ fn a_data_directory_of_version_1_is_upgraded_in_place_and_keeps_its_pages() {
     assert_eq!(store.scrub(Seq::ZERO, 100, usize::MAX).unwrap().damaged, []);
     assert_eq!(store.erased(Seq(1)).unwrap(), None);
     assert_eq!(store.checkpoint("index").unwrap(), Checkpoint::default());
-    let (index, _) = open_index(dir.path(), &store, Breaker::default()).unwrap();
+    let (index, _) = open_index(dir.path(), &store, Failpoints::default()).unwrap();
     Indexing::new(store.clone(), index.clone(), Clock::system())
         .catch_up()
         .unwrap();
@@ -254,6 +254,6 @@ fn a_data_directory_of_version_1_is_upgraded_in_place_and_keeps_its_pages() {
     };
     assert_eq!(auto_vacuum(dir.path()), 0);
     let new = tempfile::tempdir().unwrap();
-    drop(Store::open(new.path(), Breaker::default()).unwrap());
+    drop(Store::open(new.path(), Failpoints::default()).unwrap());
     assert_eq!(auto_vacuum(new.path()), 2, "incremental");
 }

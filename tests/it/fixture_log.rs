@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::access::{ApiToken, Auth, Grant, PrincipalLimits};
 use orgtrail::clock::Clock;
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::engine::tantivy::{Faults, Index};
 use orgtrail::engine::{Engine, Memory};
 use orgtrail::event::{Arrival, AuditEvent};
@@ -128,10 +128,10 @@ impl Desk {
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
-        let store = Store::open(&data, Breaker::default()).unwrap();
+        let store = Store::open(&data, Failpoints::default()).unwrap();
         let log_id = store.log_id();
         let (index, _) =
-            Index::open_with_faults(&data, log_id, store.head(), Breaker::default(), faults)
+            Index::open_with_faults(&data, log_id, store.head(), Failpoints::default(), faults)
                 .unwrap();
         let app = AppState::new(
             store.clone(),

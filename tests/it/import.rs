@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use orgtrail::clock::Clock;
-use orgtrail::durable::{Break, Breaker};
+use orgtrail::durable::{Failpoints, StepFailure};
 use orgtrail::import::{self, Report};
 use orgtrail::position::{Seq, Source};
 use orgtrail::store::{self, Store, StoreError};
@@ -470,9 +470,9 @@ not json
     }
 }
 
-/// Imports in process, through a breaker.
-fn import_with(dir: &Path, content: &str, breaker: Breaker) -> Result<Report, StoreError> {
-    let store = Store::open(dir, breaker).unwrap();
+/// Imports in process, with failpoints.
+fn import_with(dir: &Path, content: &str, failpoints: Failpoints) -> Result<Report, StoreError> {
+    let store = Store::open(dir, failpoints).unwrap();
     import::import(
         &store,
         content.as_bytes(),
@@ -488,7 +488,7 @@ fn whatever_breaks_a_second_run_makes_it_whole() {
     let content = lines(&entries);
     // Each of the five batches breaks, in both ways, and the dictionary that is trained on the way.
     for step in [store::steps::APPEND_IMPORT, store::steps::SAVE_DICTIONARY] {
-        for how in [Break::Before, Break::After] {
+        for how in [StepFailure::Before, StepFailure::After] {
             for at in 0..if step == store::steps::APPEND_IMPORT {
                 5
             } else {
@@ -496,14 +496,17 @@ fn whatever_breaks_a_second_run_makes_it_whole() {
             } {
                 let dir = tempfile::tempdir().unwrap();
                 let left = Arc::new(Mutex::new(at + 1));
-                let breaker = Breaker::new(move |met| {
+                let failpoints = Failpoints::new(move |met| {
                     let mut left = left.lock().unwrap();
                     *left -= i32::from(met == step);
                     (met == step && *left == 0).then_some(how)
                 });
-                let failed = import_with(dir.path(), &content, breaker);
-                assert!(matches!(failed, Err(StoreError::Broken(_))), "{failed:?}");
-                let report = import_with(dir.path(), &content, Breaker::default()).unwrap();
+                let failed = import_with(dir.path(), &content, failpoints);
+                assert!(
+                    matches!(failed, Err(StoreError::InjectedFailure(_))),
+                    "{failed:?}"
+                );
+                let report = import_with(dir.path(), &content, Failpoints::default()).unwrap();
                 assert_eq!(report.new + report.held, 4_500, "{step:?} {how:?} {at}");
                 let store = Store::open_beside(dir.path()).unwrap();
                 assert_eq!(
@@ -523,7 +526,7 @@ fn a_file_cannot_fill_the_log_with_made_up_logs() {
     let content: String = (0..10_050)
         .map(|n| format!(r#"{{"id":"x","account":{{"id":"a{n}"}}}}"#) + "\n")
         .collect();
-    let report = import_with(dir.path(), &content, Breaker::default()).unwrap();
+    let report = import_with(dir.path(), &content, Failpoints::default()).unwrap();
     assert_eq!((report.new, report.not_understood), (10_000, 50));
     assert!(
         report.reasons[0].reason.contains("more than 10000 logs"),

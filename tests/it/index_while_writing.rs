@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::{Clock, from_micros};
-use orgtrail::durable::{Break, Breaker};
+use orgtrail::durable::{Failpoints, StepFailure};
 use orgtrail::engine::tantivy::{self, Index};
 use orgtrail::engine::{Hit, Order, Range};
 use orgtrail::event::Arrival;
@@ -37,7 +37,7 @@ enum Happening {
     /// The process is killed after the index has taken in so many events, which it has not committed.
     KillAfter(usize),
     /// The process is killed in the middle of a commit.
-    KillAt(Break),
+    KillAt(StepFailure),
     /// The index is thrown away, to be filled anew.
     Rebuild,
 }
@@ -48,13 +48,13 @@ fn any_happening() -> impl Strategy<Value = Happening> {
         2 => Just(Happening::Follow),
         2 => (1..12_usize).prop_map(Happening::Take),
         1 => (0..12_usize).prop_map(Happening::KillAfter),
-        1 => prop::sample::select(vec![Break::Before, Break::After]).prop_map(Happening::KillAt),
+        1 => prop::sample::select(vec![StepFailure::Before, StepFailure::After]).prop_map(Happening::KillAt),
         1 => Just(Happening::Rebuild),
     ]
 }
 
 /// What breaks the next commit.
-type NextBreak = Arc<Mutex<Option<Break>>>;
+type NextBreak = Arc<Mutex<Option<StepFailure>>>;
 
 /// A log and its index, as one process holds them.
 struct Process {
@@ -66,12 +66,12 @@ struct Process {
 impl Process {
     fn start(data: &Path, next_break: &NextBreak) -> Self {
         let next_break = Arc::clone(next_break);
-        let breaker = Breaker::new(move |step| match step {
+        let failpoints = Failpoints::new(move |step| match step {
             tantivy::steps::COMMIT => next_break.lock().unwrap().take(),
             _ => None,
         });
-        let store = Store::open(data, Breaker::default()).unwrap();
-        let (index, _) = Index::open(data, store.log_id(), store.head(), breaker).unwrap();
+        let store = Store::open(data, Failpoints::default()).unwrap();
+        let (index, _) = Index::open(data, store.log_id(), store.head(), failpoints).unwrap();
         let follower = Indexing::new(store.clone(), index.clone(), Clock::manual(received()));
         Self {
             store,
@@ -324,12 +324,12 @@ fn a_commit_is_followed_by_a_rest_in_proportion_to_what_it_took() {
     let clock = Clock::manual(received());
     let (time, takes) = (clock.clone(), Arc::new(Mutex::new(ms(20))));
     let takes_now = Arc::clone(&takes);
-    let breaker = Breaker::new(move |_| {
+    let failpoints = Failpoints::new(move |_| {
         time.advance(*takes_now.lock().unwrap());
         None
     });
-    let store = Store::open(dir.path(), Breaker::default()).unwrap();
-    let (index, _) = Index::open(dir.path(), store.log_id(), Seq::ZERO, breaker).unwrap();
+    let store = Store::open(dir.path(), Failpoints::default()).unwrap();
+    let (index, _) = Index::open(dir.path(), store.log_id(), Seq::ZERO, failpoints).unwrap();
     let mut process = Process {
         follower: Indexing::new(store.clone(), index.clone(), clock.clone()),
         store,

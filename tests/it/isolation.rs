@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::coverage::{self, Asked, Reason, Verdict, VerdictState};
-use orgtrail::durable::{Break, Breaker};
+use orgtrail::durable::{Failpoints, StepFailure};
 use orgtrail::health::State;
 use orgtrail::poll::{BackfillSince, Next, Settings};
 use orgtrail::position::{Source, Window, WindowKind};
@@ -336,7 +336,7 @@ async fn a_panic_in_a_turn_ends_that_turn_only() {
     let armed = Arc::new(AtomicU32::new(0));
     let left = Arc::clone(&armed);
     let mut world = world(|_, plan| {
-        plan.breaker = Breaker::new(move |step| {
+        plan.failpoints = Failpoints::new(move |step| {
             let take = |left: u32| left.checked_sub(1);
             let is_hit = step == store::steps::APPEND_PAGE
                 && left
@@ -531,15 +531,15 @@ async fn what_could_not_be_saved_at_the_start_is_saved_later_and_makes_answers_p
     let is_full = Arc::new(AtomicBool::new(true));
     let full = Arc::clone(&is_full);
     let mut world = world(move |_, plan| {
-        plan.breaker = Breaker::new(move |step| {
+        plan.failpoints = Failpoints::new(move |step| {
             let is_it = step == store::steps::SAVE_SOURCES;
-            (is_it && full.load(Ordering::SeqCst)).then_some(Break::Before)
+            (is_it && full.load(Ordering::SeqCst)).then_some(StepFailure::Before)
         });
         plan.also = vec![Source::account("configured-by-itself").unwrap()];
     })
     .await;
     // One that was configured once.
-    let old = store::Store::open(world.dir(), Breaker::default()).unwrap();
+    let old = store::Store::open(world.dir(), Failpoints::default()).unwrap();
     old.want_only_account_lists(&["left".to_owned()]).unwrap();
     old.close().unwrap();
     let everything = Asked::default();

@@ -1,7 +1,7 @@
 //! The ledger of a source that shows entries which cannot be read: it stays short, and forgets no gap.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::position::{Source, Window, WindowKind};
 use orgtrail::store::{GapCause, Page, SourceSeen, Store, Then};
 use rusqlite::Connection;
@@ -17,7 +17,7 @@ struct Log {
 impl Log {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Breaker::default()).unwrap();
+        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         let source = Source::account("a").unwrap();
         let seen = SourceSeen {
             source: source.clone(),

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::clock::Clock;
 use orgtrail::coverage::Asked;
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::engine::tantivy::{Index, IndexError};
 use orgtrail::engine::{Order, Range};
 use orgtrail::follow::index::{Indexing, IndexingError, Turned};
@@ -38,7 +38,7 @@ pub(crate) fn start() -> DateTime<Utc> {
 pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) max_requests: u32,
-    pub(crate) breaker: Breaker,
+    pub(crate) failpoints: Failpoints,
     /// What is followed besides the organizations and the accounts they list.
     pub(crate) also: Vec<Source>,
     /// What a second credential follows. The first and the second take turns in being opened first.
@@ -60,7 +60,7 @@ impl Default for Plan {
         Self {
             settings,
             max_requests: 1_000,
-            breaker: Breaker::default(),
+            failpoints: Failpoints::default(),
             also: Vec::new(),
             second: Vec::new(),
             max_page_bytes: 64 * 1024 * 1024,
@@ -160,7 +160,7 @@ impl World {
             self.opened += 1;
             let opened = (0..100).find_map(|_| match self.open() {
                 Ok(parts) => Some(parts),
-                Err(StoreError::Broken(_)) => None,
+                Err(StoreError::InjectedFailure(_)) => None,
                 Err(error) => panic!("could not open: {error}"),
             });
             self.parts = opened;
@@ -169,10 +169,10 @@ impl World {
     }
 
     fn open(&self) -> Result<Parts, StoreError> {
-        let (dir, breaker) = (self.dir.path(), &self.plan.breaker);
-        let store = Store::open(dir, breaker.clone())?;
-        let (index, _) = match Index::open(dir, store.log_id(), store.head(), breaker.clone()) {
-            Err(IndexError::Broken(broken)) => return Err(broken.into()),
+        let (dir, failpoints) = (self.dir.path(), &self.plan.failpoints);
+        let store = Store::open(dir, failpoints.clone())?;
+        let (index, _) = match Index::open(dir, store.log_id(), store.head(), failpoints.clone()) {
+            Err(IndexError::InjectedFailure(broken)) => return Err(broken.into()),
             opened => opened.unwrap(),
         };
         let board = Board::default();
@@ -381,7 +381,7 @@ impl World {
         let parts = self.parts();
         match parts.indexing.index_once() {
             Ok(Turned { has_more, .. }) => has_more,
-            Err(IndexingError::Store(StoreError::Broken(_))) => true,
+            Err(IndexingError::Store(StoreError::InjectedFailure(_))) => true,
             Err(IndexingError::Index(_)) => {
                 let why = parts.index.reopen(parts.store.head()).unwrap();
                 assert_eq!(why, None, "the index was not usable after a broken step");

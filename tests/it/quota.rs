@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono::TimeDelta;
 use fastrand::Rng;
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::poll::{BackfillSince, Settings};
 use orgtrail::store::{self, QuotaRow, Store};
 use orgtrail_simulator::{Faults, SimConfig};
@@ -145,7 +145,7 @@ async fn a_healthy_upstream_costs_one_write_of_the_budget_in_several_calls() {
     let writes = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&writes);
     let plan = Plan {
-        breaker: Breaker::new(move |step| {
+        failpoints: Failpoints::new(move |step| {
             count.fetch_add(
                 usize::from(step == store::steps::SAVE_QUOTA),
                 Ordering::SeqCst,

@@ -65,9 +65,12 @@ async fn a_repaired_event_is_found_by_its_words_in_the_next_turn_of_the_index() 
     // The index is whole, also for those who open it later.
     let dir = desk.close().await;
     let data = dir.path().join("data");
-    let store = Store::open(&data, orgtrail::durable::Breaker::default()).unwrap();
-    let opened =
-        orgtrail::follow::index::open_index(&data, &store, orgtrail::durable::Breaker::default());
+    let store = Store::open(&data, orgtrail::durable::Failpoints::default()).unwrap();
+    let opened = orgtrail::follow::index::open_index(
+        &data,
+        &store,
+        orgtrail::durable::Failpoints::default(),
+    );
     let (_index, why) = opened.unwrap();
     assert_eq!(why, None);
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use orgtrail::clock::Clock;
-use orgtrail::durable::{Break, Breaker};
+use orgtrail::durable::{Failpoints, StepFailure};
 use orgtrail::engine::Range;
 use orgtrail::engine::tantivy::{self, Index};
 use orgtrail::event::Arrival;
@@ -157,9 +157,9 @@ async fn closed(events: usize) -> tempfile::TempDir {
 }
 
 /// The log and the index of a data directory.
-fn open(data: &Path, breaker: Breaker) -> (Store, Index, Option<String>) {
-    let store = Store::open(data, Breaker::default()).unwrap();
-    let (index, why) = open_index(data, &store, breaker).unwrap();
+fn open(data: &Path, failpoints: Failpoints) -> (Store, Index, Option<String>) {
+    let store = Store::open(data, Failpoints::default()).unwrap();
+    let (index, why) = open_index(data, &store, failpoints).unwrap();
     (store, index, why)
 }
 
@@ -171,11 +171,11 @@ fn catch_up(store: &Store, index: &Index) -> Result<(), IndexingError> {
 async fn an_index_is_replaced_only_by_a_whole_one_whenever_the_process_is_killed() {
     // (the step of the swap, how it breaks); the last one is a kill in the middle of the rebuild.
     let kills = [
-        (0, Break::Before),
-        (0, Break::After),
-        (1, Break::Before),
-        (1, Break::After),
-        (9, Break::Before),
+        (0, StepFailure::Before),
+        (0, StepFailure::After),
+        (1, StepFailure::Before),
+        (1, StepFailure::After),
+        (9, StepFailure::Before),
     ];
     for (at, how) in kills {
         let dir = closed(60).await;
@@ -183,11 +183,11 @@ async fn an_index_is_replaced_only_by_a_whole_one_whenever_the_process_is_killed
         let (index_dir, new_dir) = (data.join("index"), data.join("index.new"));
         let whole = fs::read(index_dir.join("meta.json")).unwrap();
         let step = AtomicUsize::new(0);
-        let breaker = Breaker::new(move |this| {
+        let failpoints = Failpoints::new(move |this| {
             let is_swap = this == tantivy::steps::SWAP;
             (is_swap && step.fetch_add(1, Ordering::SeqCst) == at).then_some(how)
         });
-        let (store, index, _) = open(&data, breaker);
+        let (store, index, _) = open(&data, failpoints);
         index.clear(store.head()).unwrap();
         assert!(index.is_rebuilding() && new_dir.exists());
         assert_eq!(fs::read(index_dir.join("meta.json")).unwrap(), whole);
@@ -203,7 +203,7 @@ async fn an_index_is_replaced_only_by_a_whole_one_whenever_the_process_is_killed
         store.close().unwrap();
         drop(store);
 
-        let (store, index, _) = open(&data, Breaker::default());
+        let (store, index, _) = open(&data, Failpoints::default());
         catch_up(&store, &index).unwrap();
         let query = orgtrail::query::parse("common", Clock::system().now()).unwrap();
         let found = Asked::index(&index)
@@ -220,7 +220,7 @@ async fn an_index_is_replaced_only_by_a_whole_one_whenever_the_process_is_killed
 async fn after_an_orderly_stop_only_files_written_since_then_are_verified_at_once() {
     let dir = closed(40).await;
     let data = dir.path().join("data");
-    let (store, index, why) = open(&data, Breaker::default());
+    let (store, index, why) = open(&data, Failpoints::default());
     assert_eq!(why, None);
     let files = index.unverified().unwrap();
     assert_eq!(files.new, Vec::<PathBuf>::new());
@@ -238,7 +238,7 @@ async fn after_an_orderly_stop_only_files_written_since_then_are_verified_at_onc
     // Killed: nothing is closed in order.
     drop(index);
     drop(store);
-    let (_store, index, _) = open(&data, Breaker::default());
+    let (_store, index, _) = open(&data, Failpoints::default());
     let after = index.unverified().unwrap();
     assert_eq!(after.rest, files.rest);
     assert!(!after.new.is_empty());
@@ -265,12 +265,12 @@ async fn a_panic_while_indexing_ends_one_turn_only() {
     let data = dir.path().join("data");
     fs::remove_dir_all(data.join("index")).unwrap();
     let has_panicked = AtomicBool::new(false);
-    let breaker = Breaker::new(move |step| {
+    let failpoints = Failpoints::new(move |step| {
         let is_first = step == tantivy::steps::COMMIT && !has_panicked.swap(true, Ordering::SeqCst);
         assert!(!is_first, "on purpose");
         None
     });
-    let (store, index, _) = open(&data, breaker);
+    let (store, index, _) = open(&data, failpoints);
     let before = orgtrail::task::panics();
     let stop = CancellationToken::new();
     let mut following = JoinSet::new();
@@ -287,7 +287,7 @@ async fn a_panic_while_indexing_ends_one_turn_only() {
 
 /// Opens the log in a directory, adds entries with these ids, and indexes them. Says why the index is made anew, if it is.
 fn grow(data: &Path, ids: &[&str]) -> Option<String> {
-    let store = Store::open(data, Breaker::default()).unwrap();
+    let store = Store::open(data, Failpoints::default()).unwrap();
     store.begin_import().unwrap();
     for id in ids {
         let text = format!(r#"{{"id":"{id}","word":"{id}"}}"#);
@@ -298,7 +298,7 @@ fn grow(data: &Path, ids: &[&str]) -> Option<String> {
         };
         store.import(&[entry], Clock::system().now()).unwrap();
     }
-    let (index, why) = open_index(data, &store, Breaker::default()).unwrap();
+    let (index, why) = open_index(data, &store, Failpoints::default()).unwrap();
     catch_up(&store, &index).unwrap();
     index.close().unwrap();
     store.close().unwrap();
@@ -316,7 +316,7 @@ fn an_older_log_that_has_grown_to_the_same_last_event_is_noticed() {
     assert_eq!(grow(&data, &[]), None);
     // An older copy is put back. The same entries come again, two of them in another order.
     fs::copy(&older, &log).unwrap();
-    let store = Store::open(&data, Breaker::default()).unwrap();
+    let store = Store::open(&data, Failpoints::default()).unwrap();
     store.close().unwrap();
     drop(store);
     let without_index = dir.path().join("moved");
@@ -332,8 +332,8 @@ fn an_older_log_that_has_grown_to_the_same_last_event_is_noticed() {
     // It is made anew once.
     assert_eq!(grow(&data, &["e"]), None);
     assert_eq!(grow(&data, &[]), None);
-    let store = Store::open(&data, Breaker::default()).unwrap();
-    let (index, _) = open_index(&data, &store, Breaker::default()).unwrap();
+    let store = Store::open(&data, Failpoints::default()).unwrap();
+    let (index, _) = open_index(&data, &store, Failpoints::default()).unwrap();
     let query = orgtrail::query::parse("word:b", Clock::system().now()).unwrap();
     let found = Asked::index(&index).count(&query, Range::default());
     assert_eq!(found.unwrap(), 1);

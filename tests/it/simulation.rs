@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
 use fastrand::Rng;
-use orgtrail::durable::{Break, Breaker, Step};
+use orgtrail::durable::{Failpoints, Step, StepFailure};
 use orgtrail::engine::tantivy;
 use orgtrail::poll::{BackfillSince, Overlap, Settings};
 use orgtrail::position::{Source, SourceKind};
@@ -16,7 +16,7 @@ use crate::manual_clock::{Plan, World};
 use crate::{seeds, skip_slow_tests, tell};
 
 /// How often each step was broken, and how.
-type Broken = Arc<Mutex<BTreeMap<(String, String), u32>>>;
+type InjectedFailures = Arc<Mutex<BTreeMap<(String, String), u32>>>;
 
 /// The durable steps of all modules; `tidy` holds that none is left out.
 pub(crate) fn all_steps() -> Vec<Step> {
@@ -24,10 +24,10 @@ pub(crate) fn all_steps() -> Vec<Step> {
 }
 
 /// Breaks each step now and then, while `armed`.
-fn breaker(seed: u64, armed: &Arc<Mutex<bool>>, broken: &Broken) -> Breaker {
+fn failpoints(seed: u64, armed: &Arc<Mutex<bool>>, broken: &InjectedFailures) -> Failpoints {
     let chance = Mutex::new(Rng::with_seed(seed));
     let (armed, broken) = (Arc::clone(armed), Arc::clone(broken));
-    Breaker::new(move |step: Step| {
+    Failpoints::new(move |step: Step| {
         let mut chance = chance.lock().unwrap();
         // What is rare is broken more often, so that every seed has its share of everything.
         let share = match step {
@@ -53,9 +53,9 @@ fn breaker(seed: u64, armed: &Arc<Mutex<bool>>, broken: &Broken) -> Breaker {
             return None;
         }
         let how = if chance.bool() {
-            Break::Before
+            StepFailure::Before
         } else {
-            Break::After
+            StepFailure::After
         };
         *broken
             .lock()
@@ -196,7 +196,7 @@ fn publish(world: &World, rng: &mut Rng, without_ids: bool) {
 }
 
 /// Gives the statuses that upstream answered with.
-async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
+async fn run(seed: u64, broken: &InjectedFailures) -> BTreeSet<u16> {
     tell(format!("seed {seed}; again with ORGTRAIL_SEED={seed}"));
     let told = |world: &mut World, step| tell(format!("{} {step}", world.clock.now()));
     let mut world = live(seed, broken, told).await;
@@ -211,7 +211,11 @@ async fn run(seed: u64, broken: &Broken) -> BTreeSet<u16> {
 }
 
 /// A world after everything that follows from a seed, settled. `watch` is shown it after each step, with the step's name.
-async fn live(seed: u64, broken: &Broken, mut watch: impl FnMut(&mut World, String)) -> World {
+async fn live(
+    seed: u64,
+    broken: &InjectedFailures,
+    mut watch: impl FnMut(&mut World, String),
+) -> World {
     let mut rng = Rng::with_seed(seed);
     let armed = Arc::new(Mutex::new(true));
     let events = rng.u64(100..900);
@@ -244,7 +248,7 @@ async fn live(seed: u64, broken: &Broken, mut watch: impl FnMut(&mut World, Stri
             page_size: rng.u32(10..400),
             ..Plan::default().settings
         },
-        breaker: breaker(rng.u64(..), &armed, broken),
+        failpoints: failpoints(rng.u64(..), &armed, broken),
         ..Plan::default()
     };
     let faults = faults(&mut rng);
@@ -382,7 +386,7 @@ async fn one_seed_run_twice_gives_the_same_history_to_the_byte() {
         let mut histories = Vec::new();
         for _ in 0..2 {
             let mut steps = String::new();
-            let mut world = live(seed, &Broken::default(), |world, step| {
+            let mut world = live(seed, &InjectedFailures::default(), |world, step| {
                 let (head, searchable) = world.reached();
                 let now = world.clock.now();
                 steps += &format!("{now} {step}: head {head}, searchable {searchable}\n");
@@ -407,7 +411,7 @@ async fn one_seed_run_twice_gives_the_same_history_to_the_byte() {
 
 #[tokio::test]
 async fn every_entry_is_held_exactly_once_whatever_breaks() {
-    let broken = Broken::default();
+    let broken = InjectedFailures::default();
     let seeds = seeds(8, 200);
     let mut statuses = BTreeSet::new();
     for seed in &seeds {
@@ -432,7 +436,7 @@ async fn every_entry_is_held_exactly_once_whatever_breaks() {
         ];
         let steps = all_steps().into_iter();
         for step in steps.filter(|step| !elsewhere.contains(step)) {
-            for how in [Break::Before, Break::After] {
+            for how in [StepFailure::Before, StepFailure::After] {
                 let key = (format!("{step:?}"), format!("{how:?}"));
                 assert!(
                     broken.contains_key(&key),

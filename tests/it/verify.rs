@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use orgtrail::clock::Clock;
-use orgtrail::durable::Breaker;
+use orgtrail::durable::Failpoints;
 use orgtrail::poll::{Differs, Told, Verify, Waiting};
 use orgtrail::position::{Source, Window};
 use orgtrail::store::{FILE_NAME, GapCause, SourceSeen, Store};
@@ -543,7 +543,7 @@ async fn an_unreadable_second_is_left_out_also_where_nothing_was_read_before() {
         ..Faults::default()
     });
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(dir.path(), Failpoints::default()).unwrap();
     let seen = SourceSeen {
         source: source.clone(),
         organization: None,

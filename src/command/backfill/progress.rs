@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::clock::Clock;
-use crate::service::{Reach, SourceHistory, Way};
+use crate::service::{BackfillProgress, ProgressMeter, SourceHistory};
 use crate::terminal::note;
 
 /// How often the bar on a terminal is moved.
@@ -25,7 +25,7 @@ pub(super) struct BackfillDisplay {
     bar: Option<ProgressBar>,
     clock: Clock,
     began: DateTime<Utc>,
-    way: Way,
+    meter: ProgressMeter,
 }
 
 impl BackfillDisplay {
@@ -37,7 +37,7 @@ impl BackfillDisplay {
             bar,
             began: clock.steady(),
             clock,
-            way: Way::default(),
+            meter: ProgressMeter::default(),
         })
     }
 
@@ -51,7 +51,7 @@ impl BackfillDisplay {
 
     pub(super) fn show(&mut self, sources: &[SourceHistory]) {
         let now = self.clock.steady();
-        let reach = self.way.look(sources, now);
+        let reach = self.meter.look(sources, now);
         let line = line(&reach, now - self.began);
         match &self.bar {
             Some(bar) => {
@@ -78,7 +78,7 @@ fn tell(line: &str) {
 }
 
 /// How far it is, how fast, and how long the rest takes.
-fn line(reach: &Reach, passed: TimeDelta) -> String {
+fn line(reach: &BackfillProgress, passed: TimeDelta) -> String {
     let seconds = (passed.num_milliseconds() as f64 / 1_000.0).max(0.001);
     let mut line = format!(
         "{} new, {:.0}/s; {} of {} sources done",
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_line_says_how_far_it_is_how_fast_and_how_long_it_takes() {
-        let reach = Reach {
+        let reach = BackfillProgress {
             part: 0.5,
             new: 2_000,
             done: 1,
@@ -111,12 +111,12 @@ mod tests {
             since: Some(from_micros(1_785_000_000_000_000)),
             left: Some(Duration::from_secs(200)),
         };
-        let done = Reach {
+        let done = BackfillProgress {
             done: 2,
             left: None,
             ..reach.clone()
         };
-        let unknown = Reach {
+        let unknown = BackfillProgress {
             since: None,
             left: None,
             ..reach.clone()

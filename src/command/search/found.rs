@@ -32,8 +32,8 @@ impl FoundEvent {
     }
 
     /// Makes the JSON that a server would answer.
-    pub(super) fn introduce(store: &Store, events: Vec<AuditEvent>) -> Result<Vec<Self>> {
-        let known = people::introduce(store, &Scope::everything(), events)?.into_iter();
+    pub(super) fn from_store(store: &Store, events: Vec<AuditEvent>) -> Result<Vec<Self>> {
+        let known = people::with_known_people(store, &Scope::everything(), events)?.into_iter();
         let found = known.map(|known| {
             Ok(Self {
                 json: serde_json::to_string(&known)?,

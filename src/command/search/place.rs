@@ -107,7 +107,7 @@ impl SearchTarget {
                     Some(_) => search::count(view, &caller, &page.question).map_err(told)?,
                 };
                 Ok(FirstPage {
-                    events: FoundEvent::introduce(store, page.events)?,
+                    events: FoundEvent::from_store(store, page.events)?,
                     searchable: view.seq(),
                     extent: Extent::of_events(shown, total, look.verdict),
                 })
@@ -152,7 +152,7 @@ impl SearchTarget {
                         break verdict;
                     }
                     total += events.len();
-                    take(FoundEvent::introduce(&store, events)?)?;
+                    take(FoundEvent::from_store(&store, events)?)?;
                 }
             }
         };

@@ -76,7 +76,7 @@ pub(super) fn of_dir(
             if events.is_empty() {
                 break;
             }
-            take(FoundEvent::introduce(&store, events)?)?;
+            take(FoundEvent::from_store(&store, events)?)?;
         }
         after = tail.at();
         std::thread::sleep(LOOK_EVERY);

@@ -14,7 +14,7 @@ use crate::command::print::word;
 use crate::command::record::Recorded;
 use crate::command::start::{block_on, load};
 use crate::coverage::Gap;
-use crate::durable::Breaker;
+use crate::durable::Failpoints;
 use crate::poll::{Difference, Differs, LeftOut, Told, Verdict, Waiting};
 use crate::position::{Source, Window, rfc3339};
 use crate::service;
@@ -179,7 +179,7 @@ fn read_before(store: &Store, source: &Source) -> Result<Option<DateTime<Utc>>> 
 fn open(dir: &Path) -> Result<(Store, bool)> {
     // Where there is no log none is begun.
     if dir.join(FILE_NAME).exists() {
-        match Store::open(dir, Breaker::default()) {
+        match Store::open(dir, Failpoints::default()) {
             Err(StoreError::InUse(_)) => {}
             opened => return Ok((opened?, false)),
         }

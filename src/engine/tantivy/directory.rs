@@ -19,7 +19,7 @@ use super::document::Paths;
 use super::error::IndexError;
 use super::folder::{DIR_NAME, NEW_NAME, failed};
 use super::proof::is_proof;
-use super::schema::Shape;
+use super::schema::IndexSchema;
 use super::snapshot::Snapshot;
 use super::tokenizer;
 use crate::position::{LastEvent, Seq};
@@ -115,7 +115,7 @@ pub(super) fn said(log_id: Uuid, writing: &OpenWriter) -> Result<String, IndexEr
 /// [`IndexError::Unusable`] when that is proven not to be so, another one when it is not known.
 pub(super) fn open_whole(
     dir: &Path,
-    shape: &Shape,
+    shape: &IndexSchema,
     log_id: Uuid,
     head: Seq,
 ) -> Result<(OpenWriter, Snapshot), IndexError> {
@@ -138,7 +138,7 @@ fn damaged(why: impl Display) -> IndexError {
 
 fn open_writing(
     dir: &Path,
-    shape: &Shape,
+    shape: &IndexSchema,
     log_id: Uuid,
     head: Seq,
 ) -> Result<OpenWriter, IndexError> {
@@ -162,7 +162,11 @@ fn open_writing(
 }
 
 /// Opens a log's index for reading only; another process may be writing it.
-pub(super) fn open_beside(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<Snapshot, IndexError> {
+pub(super) fn open_beside(
+    dir: &Path,
+    shape: &IndexSchema,
+    log_id: Uuid,
+) -> Result<Snapshot, IndexError> {
     let index = open_existing(dir, shape)?;
     // The progress is read first: the reader then holds at least that, and what is beyond it is not shown.
     let payload = payload(&index)?;
@@ -182,7 +186,7 @@ pub(super) fn find_beside(
 ) -> Result<(PathBuf, Snapshot), IndexError> {
     let open = |name: &str| {
         let dir = data_dir.join(name);
-        open_beside(&dir, &Shape::new(), log_id).map(|snapshot| (dir, snapshot))
+        open_beside(&dir, &IndexSchema::new(), log_id).map(|snapshot| (dir, snapshot))
     };
     match (open(DIR_NAME), open(NEW_NAME)) {
         (Ok(current), Ok(new)) if new.1.seq() > current.1.seq() => Ok(new),
@@ -192,7 +196,7 @@ pub(super) fn find_beside(
 }
 
 /// What can be asked of an index that cannot be opened: nothing.
-pub(super) fn unavailable(shape: &Shape) -> Result<Snapshot, IndexError> {
+pub(super) fn unavailable(shape: &IndexSchema) -> Result<Snapshot, IndexError> {
     let index = tantivy::Index::builder()
         .schema(shape.schema.clone())
         .settings(settings())
@@ -203,7 +207,11 @@ pub(super) fn unavailable(shape: &Shape) -> Result<Snapshot, IndexError> {
 }
 
 /// An empty index of the log, where there is none.
-pub(super) fn make_anew(dir: &Path, shape: &Shape, log_id: Uuid) -> Result<OpenWriter, IndexError> {
+pub(super) fn make_anew(
+    dir: &Path,
+    shape: &IndexSchema,
+    log_id: Uuid,
+) -> Result<OpenWriter, IndexError> {
     private::make_dir(dir).map_err(failed(dir))?;
     let index = tantivy::Index::builder()
         .schema(shape.schema.clone())
@@ -246,7 +254,7 @@ fn start_writing(
 }
 
 /// The index as far as the engine knows it, when its fields are ours.
-pub(super) fn open_existing(dir: &Path, shape: &Shape) -> Result<tantivy::Index, IndexError> {
+pub(super) fn open_existing(dir: &Path, shape: &IndexSchema) -> Result<tantivy::Index, IndexError> {
     let meta = dir.join("meta.json");
     if let Err(error) = fs::metadata(&meta) {
         return Err(match error.kind() {
@@ -265,7 +273,7 @@ pub(super) fn open_existing(dir: &Path, shape: &Shape) -> Result<tantivy::Index,
     Ok(index)
 }
 
-fn register_words(index: &tantivy::Index, shape: &Shape) {
+fn register_words(index: &tantivy::Index, shape: &IndexSchema) {
     let rule = tokenizer::Words::with_faults(shape.faults.clone());
     index
         .tokenizers()
@@ -273,7 +281,7 @@ fn register_words(index: &tantivy::Index, shape: &Shape) {
 }
 
 /// Whether the engine can take a document in: it does so in memory, where nothing but the document can be the reason why not.
-pub(super) fn can_take(shape: &Shape, document: &TantivyDocument) -> bool {
+pub(super) fn can_take(shape: &IndexSchema, document: &TantivyDocument) -> bool {
     let taken = || -> tantivy::Result<()> {
         let index = tantivy::Index::builder()
             .schema(shape.schema.clone())
@@ -324,7 +332,7 @@ fn check_payload(payload: &Payload, log_id: Uuid) -> Result<(), IndexError> {
 
 fn settings() -> IndexSettings {
     IndexSettings {
-        sort_by_field: Some(Shape::order()),
+        sort_by_field: Some(IndexSchema::order()),
         // Nothing is stored, so there is nothing to compress.
         docstore_compression: tantivy::store::Compressor::None,
         docstore_compress_dedicated_thread: false,

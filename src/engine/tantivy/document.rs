@@ -11,7 +11,7 @@ use tantivy::TantivyDocument;
 use tantivy::schema::Field;
 
 use super::faults::{NoDocument, Work};
-use super::schema::{Mark, PATH_END, Shape, column_of, sort_key, spelled};
+use super::schema::{IndexSchema, Mark, PATH_END, column_of, sort_key, spelled};
 use crate::engine::hit::Hit;
 use crate::engine::values::{of_row, own_of, own_of_row, push_normal, text_of};
 use crate::event::{AuditEvent, searchable};
@@ -77,7 +77,7 @@ impl Paths {
     }
 
     /// The number of a path, as an entry spells it.
-    fn get(&mut self, path: &str, shape: &Shape) -> usize {
+    fn get(&mut self, path: &str, shape: &IndexSchema) -> usize {
         if let Some(number) = self.as_written.get(path) {
             return *number;
         }
@@ -88,7 +88,7 @@ impl Paths {
     }
 
     /// The number of a path in the index. Parents get their numbers first.
-    fn number(&mut self, path: &str, shape: &Shape) -> usize {
+    fn number(&mut self, path: &str, shape: &IndexSchema) -> usize {
         let mut new = Vec::new();
         let mut next = Some(path);
         let mut above = None;
@@ -113,7 +113,7 @@ impl Paths {
 }
 
 impl PathInfo {
-    fn new(path: &str, above: Option<usize>, shape: &Shape) -> Self {
+    fn new(path: &str, above: Option<usize>, shape: &IndexSchema) -> Self {
         let known = shape.known(path, Origin::Entry);
         let values = match known {
             Some((_, Some(field))) => (field, String::new()),
@@ -141,7 +141,7 @@ impl PathInfo {
     }
 }
 
-impl Shape {
+impl IndexSchema {
     /// The document an event becomes; `replaced` is the revision before it, if it has one.
     ///
     /// # Errors
@@ -177,7 +177,7 @@ impl Shape {
 
 /// An entry becoming a document.
 struct DocumentBuilder<'a> {
-    shape: &'a Shape,
+    shape: &'a IndexSchema,
     document: TantivyDocument,
     paths: &'a mut Paths,
     /// What `action.time` says, mostly once.
@@ -189,7 +189,7 @@ struct DocumentBuilder<'a> {
 impl<'a> DocumentBuilder<'a> {
     /// With what stands in the event's row.
     fn begin(
-        shape: &'a Shape,
+        shape: &'a IndexSchema,
         event: &AuditEvent,
         own: impl Iterator<Item = (&'static str, String)>,
         paths: &'a mut Paths,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tantivy::TantivyError;
 
-use crate::durable::Broken;
+use crate::durable::InjectedFailure;
 use crate::engine::error::{EngineError, OutOfMemory};
 
 /// An error of the index. The variants differ in what the caller can do about it.
@@ -31,7 +31,7 @@ pub enum IndexError {
     },
     /// A test's doing.
     #[error(transparent)]
-    Broken(#[from] Broken),
+    InjectedFailure(#[from] InjectedFailure),
 }
 
 impl From<TantivyError> for EngineError {

@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 use super::error::IndexError;
 use super::proof::is_no_space_io;
 use super::steps;
-use crate::durable::Breaker;
+use crate::durable::Failpoints;
 use crate::private;
 
 /// The index's directory in the data directory.
@@ -148,12 +148,12 @@ impl Folder {
 
     /// Puts the new index in the place of the old one, which is deleted. Neither may be open for writing. After an error both are
     /// where they were, as far as possible.
-    pub(super) fn swap(&self, breaker: &Breaker) -> Result<(), IndexError> {
+    pub(super) fn swap(&self, failpoints: &Failpoints) -> Result<(), IndexError> {
         let old = self.data_dir.join(OLD_NAME);
         remove(&old).map_err(failed(&old))?;
-        breaker.around(steps::SWAP, || rename(&self.current(), &old))?;
+        failpoints.run(steps::SWAP, || rename(&self.current(), &old))?;
         // At this point, if we crash, there is no `index`, and the next start does the next step.
-        let swapped = breaker.around(steps::SWAP, || rename(&self.new_one(), &self.current()));
+        let swapped = failpoints.run(steps::SWAP, || rename(&self.new_one(), &self.current()));
         if let Err(error @ IndexError::Io { .. }) = swapped {
             rename(&old, &self.current())?;
             return Err(error);

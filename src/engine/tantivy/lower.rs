@@ -16,7 +16,7 @@ use super::bounded::Bounded;
 use super::one_of::OneOf;
 use super::paths::is_above_body;
 use super::phrase::Phrase;
-use super::schema::{Mark, Shape, column_of, spelled};
+use super::schema::{IndexSchema, Mark, column_of, spelled};
 use super::sets::{Gathered, Set};
 use super::snapshot::Snapshot;
 use super::terms::Terms;
@@ -59,7 +59,7 @@ const FEW_GATHERED: usize = 4;
 /// A question becoming a query of a snapshot's engine.
 pub(super) struct Lowering<'a> {
     snapshot: &'a Snapshot,
-    shape: &'a Shape,
+    shape: &'a IndexSchema,
     /// The newest event that is asked about.
     upto: Seq,
     are_few: bool,

@@ -10,7 +10,7 @@ use tantivy::schema::IndexRecordOption;
 use tantivy::{InvertedIndexReader, TantivyError, Term};
 
 use super::matches::MatchedDocs;
-use super::schema::{EMPTY, Mark, NULL, Shape, spelled};
+use super::schema::{EMPTY, IndexSchema, Mark, NULL, spelled};
 use super::snapshot::Snapshot;
 use crate::engine::error::EngineError;
 use crate::engine::hit::{Order, Range};
@@ -211,12 +211,12 @@ impl Snapshot {
                 break;
             }
             let term = String::from_utf8_lossy(terms.key());
-            let Some(path) = Shape::path_of(&term) else {
+            let Some(path) = IndexSchema::path_of(&term) else {
                 begin = format!("{term}\0");
                 continue;
             };
             // On to the next path, whatever values this one has.
-            begin = Shape::after_path(path);
+            begin = IndexSchema::after_path(path);
             if !self.scope.hides(path) && self.is_visible(segment, dictionary, path, visible)? {
                 found.insert(path.to_owned());
                 n_found += 1;
@@ -247,7 +247,7 @@ impl Snapshot {
         }
         // The mark says as much of the paths below.
         let steps = self.budget.steps();
-        let begin = Shape::before_values(path);
+        let begin = IndexSchema::before_values(path);
         let terms = dictionary.terms().range().ge(&*begin).into_stream();
         let mut terms = terms.map_err(TantivyError::from)?;
         while terms.advance() && terms.key().starts_with(begin.as_bytes()) && !steps.step() {

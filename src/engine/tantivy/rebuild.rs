@@ -98,7 +98,7 @@ impl Index {
             self.0.folder.mark_unfinished()?;
         }
         let make = || directory::make_anew(&dir, &self.0.shape, self.0.log_id);
-        let mut writing = self.0.breaker.around(steps::MAKE_EMPTY, make)?;
+        let mut writing = self.0.failpoints.run(steps::MAKE_EMPTY, make)?;
         self.0.is_marked.store(is_marked, Ordering::SeqCst);
         self.0.is_beside.store(is_beside, Ordering::SeqCst);
         self.0.is_stuck.store(false, Ordering::SeqCst);
@@ -121,7 +121,7 @@ impl Index {
             return Ok(());
         }
         close_writer(slot);
-        match self.0.folder.swap(&self.0.breaker) {
+        match self.0.folder.swap(&self.0.failpoints) {
             Ok(()) => self.0.is_beside.store(false, Ordering::SeqCst),
             Err(error @ IndexError::Io { .. }) => {
                 self.0.is_stuck.store(true, Ordering::SeqCst);

@@ -30,7 +30,7 @@ const PATH: &str = "_path";
 
 /// The schema and its fields by their use.
 #[derive(Clone)]
-pub(super) struct Shape {
+pub(super) struct IndexSchema {
     pub(super) schema: Schema,
     pub(super) at: Field,
     pub(super) seq: Field,
@@ -46,7 +46,7 @@ pub(super) struct Shape {
     pub(super) faults: Faults,
 }
 
-impl Shape {
+impl IndexSchema {
     pub(super) fn new() -> Self {
         let mut builder = Schema::builder();
         let column = NumericOptions::default().set_fast();
@@ -157,7 +157,7 @@ impl Shape {
             .filter_map(|(field, indexed)| Some((field, (*indexed)?)))
     }
 
-    /// The path that a term of [`Shape::paths`] begins with.
+    /// The path that a term of [`IndexSchema::paths`] begins with.
     pub(super) fn path_of(term: &str) -> Option<&str> {
         Some(term.split_once(PATH_END)?.0)
     }

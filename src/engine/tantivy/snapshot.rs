@@ -6,7 +6,7 @@ use tantivy::index::SegmentId;
 use tantivy::{IndexReader, Searcher};
 
 use super::replacements::Replacements;
-use super::schema::Shape;
+use super::schema::IndexSchema;
 use super::segment::{Docs, Segment};
 use crate::clock::Deadline;
 use crate::engine::ask::Caller;
@@ -20,7 +20,7 @@ use crate::position::{LastEvent, Seq};
 #[derive(Clone)]
 pub struct Snapshot {
     pub(super) searcher: Searcher,
-    pub(super) shape: Arc<Shape>,
+    pub(super) shape: Arc<IndexSchema>,
     pub(super) seq: Seq,
     pub(super) segments: Arc<[Segment]>,
     /// What a question may cost.
@@ -37,7 +37,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn take(reader: &IndexReader, shape: &Shape, seq: Seq) -> tantivy::Result<Self> {
+    pub(super) fn take(
+        reader: &IndexReader,
+        shape: &IndexSchema,
+        seq: Seq,
+    ) -> tantivy::Result<Self> {
         reader.reload()?;
         let searcher = reader.searcher();
         let segments = searcher
@@ -79,7 +83,7 @@ impl Snapshot {
         self.budget.check_time()
     }
 
-    pub(super) fn shape(&self) -> &Shape {
+    pub(super) fn shape(&self) -> &IndexSchema {
         &self.shape
     }
 

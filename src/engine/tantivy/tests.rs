@@ -38,7 +38,7 @@ fn event(seq: u64, at_us: i64, body: &str) -> AuditEvent {
 }
 
 fn filled(dir: &Path, commits: &[Vec<AuditEvent>]) -> Index {
-    let (index, _) = Index::open(dir, Uuid::nil(), Seq::ZERO, Breaker::default()).unwrap();
+    let (index, _) = Index::open(dir, Uuid::nil(), Seq::ZERO, Failpoints::default()).unwrap();
     for events in commits {
         index.add(events).unwrap();
         index.commit().unwrap();
@@ -244,7 +244,8 @@ fn what_cannot_be_used_is_emptied_with_its_reason() {
     let events: Vec<AuditEvent> = (1..=9).map(|seq| event(seq, 7, r#"{"a":"b"}"#)).collect();
     drop(filled(dir.path(), &[events]));
     let reopen = |log_id, head| {
-        let (index, why) = Index::open(dir.path(), log_id, Seq(head), Breaker::default()).unwrap();
+        let (index, why) =
+            Index::open(dir.path(), log_id, Seq(head), Failpoints::default()).unwrap();
         (
             index.checkpoint().0,
             index.is_rebuilding(),
@@ -301,7 +302,7 @@ fn an_unusable_index_is_removed_before_the_new_one_is_built_and_what_else_is_the
     let old = segment_files(&current);
     assert!(!old.is_empty());
     fs::write(current.join("lost+found"), "").unwrap();
-    let open = || Index::open(dir.path(), Uuid::max(), Seq(9), Breaker::default()).unwrap();
+    let open = || Index::open(dir.path(), Uuid::max(), Seq(9), Failpoints::default()).unwrap();
     let (index, why) = open();
     assert!(why.unwrap().contains("of another log"));
     assert!(!dir.path().join(folder::NEW_NAME).exists());
@@ -328,15 +329,18 @@ fn an_unusable_index_is_removed_before_the_new_one_is_built_and_what_else_is_the
 
 #[test]
 fn after_a_kill_while_an_empty_index_is_made_the_next_start_knows_that_it_is_not_whole() {
-    use crate::durable::Break;
+    use crate::durable::StepFailure;
 
-    for how in [Break::Before, Break::After] {
+    for how in [StepFailure::Before, StepFailure::After] {
         let dir = tempfile::tempdir().unwrap();
-        let breaker = Breaker::new(move |step| (step == steps::MAKE_EMPTY).then_some(how));
-        let killed = Index::open(dir.path(), Uuid::nil(), Seq(9), breaker);
-        assert!(matches!(killed, Err(IndexError::Broken(_))), "{how:?}");
+        let failpoints = Failpoints::new(move |step| (step == steps::MAKE_EMPTY).then_some(how));
+        let killed = Index::open(dir.path(), Uuid::nil(), Seq(9), failpoints);
+        assert!(
+            matches!(killed, Err(IndexError::InjectedFailure(_))),
+            "{how:?}"
+        );
         let (index, why) =
-            Index::open(dir.path(), Uuid::nil(), Seq(9), Breaker::default()).unwrap();
+            Index::open(dir.path(), Uuid::nil(), Seq(9), Failpoints::default()).unwrap();
         assert!(index.is_rebuilding() && why.is_some(), "{how:?}");
         index.add(&some(9)).unwrap();
         index.commit().unwrap();
@@ -388,13 +392,13 @@ fn an_index_that_cannot_be_put_in_its_place_answers_from_where_it_is() {
         let dir = tempfile::tempdir().unwrap();
         drop(filled(dir.path(), &[some(9)]));
         let (step, in_the_way) = (AtomicU64::new(0), dir.path().join(name).join("x"));
-        let breaker = Breaker::new(move |this| {
+        let failpoints = Failpoints::new(move |this| {
             if this == steps::SWAP && step.fetch_add(1, Ordering::SeqCst) == at {
                 fs::create_dir_all(&in_the_way).unwrap();
             }
             None
         });
-        let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq(9), breaker).unwrap();
+        let (index, _) = Index::open(dir.path(), Uuid::nil(), Seq(9), failpoints).unwrap();
         index.clear(Seq(9)).unwrap();
         index.add(&some(9)).unwrap();
         index.commit().unwrap();
@@ -412,7 +416,7 @@ fn an_index_that_cannot_be_put_in_its_place_answers_from_where_it_is() {
         assert_eq!(verify_beside(dir.path(), Uuid::nil()).unwrap(), Seq(10));
 
         let (index, why) =
-            Index::open(dir.path(), Uuid::nil(), Seq(10), Breaker::default()).unwrap();
+            Index::open(dir.path(), Uuid::nil(), Seq(10), Failpoints::default()).unwrap();
         assert_eq!((why, count(&index.snapshot())), (None, 10));
         assert!(!dir.path().join(folder::NEW_NAME).exists());
     }
@@ -441,7 +445,7 @@ fn a_merge_that_panics_is_counted_and_the_index_goes_on() {
     }
     crate::task::watch_threads(ENGINE_THREADS);
     let before = crate::task::panics();
-    let open = |head| Index::open(dir.path(), Uuid::nil(), Seq(head), Breaker::default());
+    let open = |head| Index::open(dir.path(), Uuid::nil(), Seq(head), Failpoints::default());
     let (index, why) = open(7).unwrap();
     assert_eq!(why, None);
     for seq in 8..=9 {
@@ -494,7 +498,7 @@ fn deleted_documents_are_in_no_answer_and_a_commit_counts_the_others() {
     check(&index.snapshot());
     check(&Index::open_beside(dir.path(), Uuid::nil()).unwrap());
     drop(index);
-    let (index, why) = Index::open(dir.path(), Uuid::nil(), Seq(6), Breaker::default()).unwrap();
+    let (index, why) = Index::open(dir.path(), Uuid::nil(), Seq(6), Failpoints::default()).unwrap();
     assert_eq!(why, None, "it is whole");
     check(&index.snapshot());
 }

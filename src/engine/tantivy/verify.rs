@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::directory::{find_beside, open_existing};
 use super::error::IndexError;
 use super::proof::is_proof_read;
-use super::schema::Shape;
+use super::schema::IndexSchema;
 use super::snapshot::Snapshot;
 use crate::position::Seq;
 use crate::private;
@@ -48,7 +48,7 @@ impl Unverified {
 /// [`IndexError::Unusable`] with what is wrong.
 pub fn verify_beside(data_dir: &Path, log_id: Uuid) -> Result<Seq, IndexError> {
     let (dir, snapshot) = find_beside(data_dir, log_id)?;
-    let index = open_existing(&dir, &Shape::new())?;
+    let index = open_existing(&dir, &IndexSchema::new())?;
     let files = files_of(&index, &snapshot.segment_names());
     whole(damaged_of(&index, &files)?, Vec::new())?;
     Ok(snapshot.seq())
@@ -107,7 +107,7 @@ fn closed(dir: &Path) -> BTreeSet<String> {
 }
 
 /// Lists the files of an index that was just closed.
-pub(super) fn save_closed(dir: &Path, shape: &Shape) {
+pub(super) fn save_closed(dir: &Path, shape: &IndexSchema) {
     let save = || -> Result<(), IndexError> {
         let index = open_existing(dir, shape)?;
         let files: Vec<String> = index

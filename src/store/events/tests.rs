@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::clock::from_micros;
-use crate::durable::{Break, Breaker};
+use crate::durable::{Failpoints, StepFailure};
 use crate::position::{Source, Window, WindowKind};
 use crate::store::SourceSeen;
 
@@ -24,9 +24,9 @@ fn now() -> DateTime<Utc> {
 }
 
 impl Log {
-    fn new(breaker: Breaker) -> Self {
+    fn new(failpoints: Failpoints) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), breaker).unwrap();
+        let store = Store::open(dir.path(), failpoints).unwrap();
         let source = Source::account("a").unwrap();
         let seen = SourceSeen {
             source: source.clone(),
@@ -87,7 +87,7 @@ impl Log {
 
 #[test]
 fn an_id_is_kept_once_and_again_only_with_other_content() {
-    let log = Log::new(Breaker::default());
+    let log = Log::new(Failpoints::default());
     let (first, respelled, other) = (
         r#"{"id":"x","a":"é"}"#,
         r#"{ "a":"\u00e9", "id":"x" }"#,
@@ -104,7 +104,7 @@ fn an_id_is_kept_once_and_again_only_with_other_content() {
 
 #[test]
 fn of_equal_entries_without_an_id_as_many_are_kept_as_one_scan_showed() {
-    let log = Log::new(Breaker::default());
+    let log = Log::new(Failpoints::default());
     let entry = r#"{"a":1}"#;
     assert_eq!(log.scan(&[entry, entry]), (2, 0, 0));
     assert_eq!(log.scan(&[entry]), (0, 0, 1));
@@ -130,7 +130,7 @@ fn of_equal_entries_without_an_id_as_many_are_kept_as_one_scan_showed() {
 
 #[test]
 fn a_scan_knows_that_it_has_shown_an_entry_with_neither_id_nor_time() {
-    let log = Log::new(Breaker::default());
+    let log = Log::new(Failpoints::default());
     let has_nameless = || {
         let progress = log.store.progress(&log.source).unwrap();
         let open = progress.open(WindowKind::Live).cloned();
@@ -169,11 +169,11 @@ fn damage_identities(dir: &std::path::Path) {
 
 #[test]
 fn a_damaged_index_of_identities_is_made_again_and_nothing_is_kept_twice() {
-    let log = Log::new(Breaker::default());
+    let log = Log::new(Failpoints::default());
     assert_eq!(log.scan(&[r#"{"id":"1"}"#, r#"{"id":"2"}"#]), (2, 0, 0));
     log.store.close().unwrap();
     damage_identities(log.dir.path());
-    let store = Store::open(log.dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(log.dir.path(), Failpoints::default()).unwrap();
     let log = Log { store, ..log };
     let again = [r#"{"id":"1"}"#, r#"{"id":"2"}"#, r#"{"id":"3"}"#];
     assert_eq!(log.scan(&again), (1, 0, 2));
@@ -183,24 +183,24 @@ fn a_damaged_index_of_identities_is_made_again_and_nothing_is_kept_twice() {
 
 #[test]
 fn a_page_counts_once_even_when_its_answer_was_lost() {
-    let breaks = Mutex::new(vec![Break::After, Break::Before]);
-    let breaker = Breaker::new(move |step| {
+    let breaks = Mutex::new(vec![StepFailure::After, StepFailure::Before]);
+    let failpoints = Failpoints::new(move |step| {
         if step == steps::APPEND_PAGE {
             breaks.lock().unwrap().pop()
         } else {
             None
         }
     });
-    let log = Log::new(breaker);
+    let log = Log::new(failpoints);
     let page = Log::page(log.begin(), &[r#"{"id":"x"}"#], Then::Seal);
     assert!(matches!(
         log.store.append(&page),
-        Err(StoreError::Broken(_))
+        Err(StoreError::InjectedFailure(_))
     ));
     assert_eq!(log.bodies().len(), 0);
     assert!(matches!(
         log.store.append(&page),
-        Err(StoreError::Broken(_))
+        Err(StoreError::InjectedFailure(_))
     ));
     assert_eq!(log.bodies().len(), 1);
     assert!(matches!(log.store.append(&page), Err(StoreError::Stale(_))));
@@ -209,7 +209,7 @@ fn a_page_counts_once_even_when_its_answer_was_lost() {
 
 #[test]
 fn a_cursor_that_comes_again_is_found_however_long_the_circle() {
-    let log = Log::new(Breaker::default());
+    let log = Log::new(Failpoints::default());
     let mut page = Log::page(log.begin(), &[r#"{"a":1}"#], Then::GoOn(Cursor("0".into())));
     log.store.append(&page).unwrap();
     for n in 1..50 {
@@ -225,7 +225,7 @@ fn a_cursor_that_comes_again_is_found_however_long_the_circle() {
 
 #[test]
 fn what_a_page_shows_is_kept_although_its_cursor_comes_again() {
-    let log = Log::new(Breaker::default());
+    let log = Log::new(Failpoints::default());
     let window = log.begin();
     let cursor = |text: &str| Some(Cursor(text.to_owned()));
     for (asked, entries, next) in [
@@ -248,7 +248,7 @@ fn what_a_page_shows_is_kept_although_its_cursor_comes_again() {
 
 #[test]
 fn a_bad_answer_counted_while_the_clock_was_ahead_holds_nothing_back() {
-    let log = Log::new(Breaker::default());
+    let log = Log::new(Failpoints::default());
     let window = log.begin();
     let count = |at| log.store.count_bad_answer(window, at).unwrap();
     count(now() + TimeDelta::days(1));
@@ -259,7 +259,7 @@ fn a_bad_answer_counted_while_the_clock_was_ahead_holds_nothing_back() {
 
 #[test]
 fn bad_answers_last_as_long_as_they_were_seen_and_not_while_the_program_was_stopped() {
-    let log = Log::new(Breaker::default());
+    let log = Log::new(Failpoints::default());
     let window = log.begin();
     let count = |store: &Store, minute| {
         let at = now() + TimeDelta::minutes(minute);
@@ -270,7 +270,7 @@ fn bad_answers_last_as_long_as_they_were_seen_and_not_while_the_program_was_stop
     assert_eq!(count(&log.store, 10), (2, 10));
     log.store.close().unwrap();
     // Stopped for two hours.
-    let store = Store::open(log.dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(log.dir.path(), Failpoints::default()).unwrap();
     assert_eq!(count(&store, 130), (3, 10));
     assert_eq!(count(&store, 135), (4, 15));
     // A scan that starts over is the same trouble; a page that can be used ends it.
@@ -282,16 +282,16 @@ fn bad_answers_last_as_long_as_they_were_seen_and_not_while_the_program_was_stop
     assert_eq!(count(&store, 145), (1, 0));
     // A process that was started while the clock was decades behind.
     store.close().unwrap();
-    let store = Store::open(log.dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(log.dir.path(), Failpoints::default()).unwrap();
     assert_eq!(count(&store, -20_000_000), (2, 0));
     store.close().unwrap();
-    let store = Store::open(log.dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(log.dir.path(), Failpoints::default()).unwrap();
     assert_eq!(count(&store, 150), (3, 0));
 }
 
 #[test]
 fn an_odd_time_on_a_resumed_page_is_kept() {
-    let log = Log::new(Breaker::default());
+    let log = Log::new(Failpoints::default());
     let window = log.begin();
     let at = |second: i64| {
         let time = match second {
@@ -313,7 +313,7 @@ fn an_odd_time_on_a_resumed_page_is_kept() {
 
 #[test]
 fn a_sealed_window_claims_nothing_after_upstreams_present() {
-    let log = Log::new(Breaker::default());
+    let log = Log::new(Failpoints::default());
     let mut page = Log::page(log.begin(), &[], Then::GoOn(Cursor("1".into())));
     page.claim_before = now() - TimeDelta::minutes(5);
     log.store.append(&page).unwrap();
@@ -338,7 +338,7 @@ fn a_sealed_window_claims_nothing_after_upstreams_present() {
 
 #[test]
 fn bodies_are_read_back_byte_for_byte_through_every_dictionary() {
-    let log = Log::new(Breaker::default());
+    let log = Log::new(Failpoints::default());
     let entries: Vec<String> = (0..3_000)
         .map(|i| {
             format!(

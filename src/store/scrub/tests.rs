@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::durable::Breaker;
+use crate::durable::Failpoints;
 use crate::event::{Arrival, DAMAGED};
 use crate::store::{FILE_NAME, Holding, Imported};
 
@@ -22,7 +22,7 @@ fn imported(text: &str) -> Imported {
 /// A log of six entries, damaged by statements of SQL.
 fn damaged_by(sql: &str) -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(dir.path(), Failpoints::default()).unwrap();
     store.begin_import().unwrap();
     let entries: Vec<Imported> = (1..=6).map(|n| imported(&body(n))).collect();
     store.import(&entries, from_micros(7)).unwrap();
@@ -62,7 +62,7 @@ fn each_kind_of_damage_is_found_at_its_place() {
 fn damaged_entry_without_a_time_is_looked_for_between_its_neighbours_or_about_when_it_was_received()
 {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(dir.path(), Failpoints::default()).unwrap();
     store.begin_import().unwrap();
     let received = from_micros(1_785_000_000_000_000);
     let timeless = |id: &str| imported(&format!(r#"{{"id":"{id}"}}"#));
@@ -223,7 +223,7 @@ fn entries_come_in_beside_damaged_ones_with_the_same_id() {
 #[test]
 fn pages_of_the_file_that_cannot_be_read_cost_only_the_events_on_them() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(dir.path(), Failpoints::default()).unwrap();
     store.begin_import().unwrap();
     let noise = |n: u64| -> String {
         let mut rng = fastrand::Rng::with_seed(n);
@@ -247,7 +247,7 @@ fn pages_of_the_file_that_cannot_be_read_cost_only_the_events_on_them() {
     bytes[page..page + 4096].fill(0xff);
     std::fs::write(&file, bytes).unwrap();
 
-    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(dir.path(), Failpoints::default()).unwrap();
     let found = store.scrub(Seq::ZERO, 100, usize::MAX).unwrap();
     assert_eq!(found.events, 60);
     let lost: Vec<u64> = found.damaged.iter().map(|event| event.seq.0).collect();
@@ -285,7 +285,7 @@ fn pages_of_the_file_that_cannot_be_read_cost_only_the_events_on_them() {
 #[test]
 fn entries_are_kept_beside_one_that_can_neither_be_read_nor_put_back() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(dir.path(), Failpoints::default()).unwrap();
     store.begin_import().unwrap();
     // Long enough for pages of its own.
     let mut rng = fastrand::Rng::with_seed(1);
@@ -308,7 +308,7 @@ fn entries_are_kept_beside_one_that_can_neither_be_read_nor_put_back() {
     bytes[page..page + 4096].fill(0xff);
     std::fs::write(&file, bytes).unwrap();
 
-    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(dir.path(), Failpoints::default()).unwrap();
     let found = store.scrub(Seq::ZERO, 100, usize::MAX).unwrap();
     assert_eq!(found.damaged.len(), 1);
     let all = (Seq::ZERO, found.upto);
@@ -329,7 +329,7 @@ fn entries_are_kept_beside_one_that_can_neither_be_read_nor_put_back() {
 #[test]
 fn damaged_dictionary_stops_no_start_and_is_used_for_no_new_body() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(dir.path(), Failpoints::default()).unwrap();
     let entry = |n: usize| {
         imported(&format!(
             r#"{{"id":"{n}","actor":{{"email":"user{}@example.com"}},"n":{n}}}"#,
@@ -357,7 +357,7 @@ fn damaged_dictionary_stops_no_start_and_is_used_for_no_new_body() {
         .unwrap();
     drop(other);
 
-    let store = Store::open(dir.path(), Breaker::default()).unwrap();
+    let store = Store::open(dir.path(), Failpoints::default()).unwrap();
     let events = store.events_after(Seq::ZERO, 5_000, usize::MAX).unwrap();
     assert_eq!(events.len(), 2_000);
     assert!(!events[0].is_damaged() && events[1_999].is_damaged());

@@ -44,7 +44,9 @@ impl World {
         let parts = self.parts();
         match parts.scrub.turn(clock.now()) {
             Ok(_) => {}
-            Err(StoreError::Broken(_)) => parts.scrub = Scrub::new(parts.store.clone(), clock),
+            Err(StoreError::InjectedFailure(_)) => {
+                parts.scrub = Scrub::new(parts.store.clone(), clock)
+            }
             Err(error) => panic!("the log cannot be checked: {error}"),
         }
     }
@@ -55,7 +57,7 @@ impl World {
         let sources = store.sources().unwrap();
         let source = &rng.choice(&sources)?.source;
         match store.fold_ledger(source, &sweeps) {
-            Ok(()) | Err(StoreError::Broken(_)) => Some(source.clone()),
+            Ok(()) | Err(StoreError::InjectedFailure(_)) => Some(source.clone()),
             Err(error) => panic!("the ledger cannot be folded: {error}"),
         }
     }

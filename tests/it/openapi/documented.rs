@@ -92,7 +92,7 @@ impl Document {
         }
         let body: Value = serde_json::from_str(body).unwrap();
         let mut faults = self.violations(schema, &body);
-        self.strangers(schema, &body, "", &mut faults);
+        self.unauthenticated(schema, &body, "", &mut faults);
         faults
     }
 
@@ -110,13 +110,13 @@ impl Document {
     }
 
     /// Members of a value that its schema does not have.
-    fn strangers(&self, schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
+    fn unauthenticated(&self, schema: &Value, value: &Value, place: &str, found: &mut Vec<String>) {
         let parts = self.parts(schema);
         match value {
             Value::Array(values) => {
                 for value in values {
                     for part in parts.iter().filter(|part| part["items"].is_object()) {
-                        self.strangers(&part["items"], value, &format!("{place}/*"), found);
+                        self.unauthenticated(&part["items"], value, &format!("{place}/*"), found);
                     }
                 }
             }
@@ -131,7 +131,7 @@ impl Document {
                             .find_map(|part| part.get("additionalProperties"))
                     };
                     match known.or_else(other) {
-                        Some(schema) => self.strangers(schema, member, &place, found),
+                        Some(schema) => self.unauthenticated(schema, member, &place, found),
                         None if is_open => {}
                         None => found.push(format!("{place} is not documented")),
                     }

@@ -159,7 +159,7 @@ impl Lowering<'_> {
         self.gathered(Set::Terms(self.terms(field, prefix, Vec::new(), test)))
     }
 
-    /// DocRanges in the log between two whole numbers: a column has them. `None` for other bounds.
+    /// Events between two values of `seq`: a column has them. `None` for other bounds.
     fn docs_between(&self, interval: &Interval) -> Option<Lowered> {
         let Interval::Values { lower, upper } = interval else {
             return None;

@@ -57,7 +57,7 @@ const MAX_PARAMETERS_LEN: usize = 256;
 
 /// What is known of requests without a valid credential. A clone is the same.
 #[derive(Clone)]
-pub(super) struct Strangers {
+pub(super) struct Unauthenticated {
     state: Arc<Mutex<StrangersState>>,
     lookups: FairPermits,
 }
@@ -87,7 +87,7 @@ struct Repeated {
     newest: AccessEntry,
 }
 
-impl Strangers {
+impl Unauthenticated {
     pub(super) fn new() -> Self {
         let state = StrangersState {
             addresses: Buckets::new(OF_ONE_ADDRESS, MAX_REMEMBERED),
@@ -157,17 +157,17 @@ impl Strangers {
         if state.repeated.is_empty() {
             state.counted_since = now;
         }
-        let is_stranger = entry.principal == NOBODY;
+        let is_unauthenticated = entry.principal == NOBODY;
         let mut kind = RefusalKind {
             principal: entry.principal.clone(),
-            address: is_stranger.then(|| network(address)),
+            address: is_unauthenticated.then(|| network(address)),
             status: entry.status,
         };
         let kinds = state
             .repeated
             .keys()
             .filter(|kind| kind.principal == NOBODY);
-        if is_stranger && !state.repeated.contains_key(&kind) && kinds.count() >= MAX_KINDS {
+        if is_unauthenticated && !state.repeated.contains_key(&kind) && kinds.count() >= MAX_KINDS {
             kind.address = None;
         }
         if let Some(repeated) = state.repeated.get_mut(&kind) {
@@ -231,43 +231,45 @@ mod tests {
 
     #[test]
     fn an_address_over_its_limit_leaves_the_others_theirs() {
-        let strangers = Strangers::new();
+        let unauthenticated = Unauthenticated::new();
         let now = from_micros(0);
         let [one, same, other] =
             ["2001:db8::1", "2001:db8::2", "2001:db9::1"].map(|address| address.parse().unwrap());
         for _ in 0..60 {
-            strangers.count(one, now).unwrap();
+            unauthenticated.count(one, now).unwrap();
         }
-        assert_eq!(strangers.count(same, now), Err(1));
-        strangers.count(other, now).unwrap();
-        strangers.count(same, now + TimeDelta::seconds(1)).unwrap();
+        assert_eq!(unauthenticated.count(same, now), Err(1));
+        unauthenticated.count(other, now).unwrap();
+        unauthenticated
+            .count(same, now + TimeDelta::seconds(1))
+            .unwrap();
     }
 
     #[test]
     fn all_addresses_together_are_limited() {
-        let strangers = Strangers::new();
+        let unauthenticated = Unauthenticated::new();
         let now = from_micros(0);
         let counted = (0..3_000_u32)
-            .map(|n| strangers.count(IpAddr::V4(n.to_be_bytes().into()), now))
+            .map(|n| unauthenticated.count(IpAddr::V4(n.to_be_bytes().into()), now))
             .filter(Result::is_ok);
         assert_eq!(counted.count(), 2_000);
     }
 
     #[test]
     fn refusals_take_few_lines_and_each_is_counted() {
-        let strangers = Strangers::new();
+        let unauthenticated = Unauthenticated::new();
         let now = from_micros(0);
         let mut lines = Vec::new();
         for n in 0..1_000_u32 {
             for _ in 0..3 {
                 let address = IpAddr::V4(n.to_be_bytes().into());
-                lines.extend(strangers.line(address, entry(address), now));
+                lines.extend(unauthenticated.line(address, entry(address), now));
             }
         }
         assert_eq!(lines.len(), MAX_KINDS + 1);
         assert!(lines[0].parameters.len() <= MAX_PARAMETERS_LEN);
-        assert!(strangers.counted(now, false).is_empty());
-        let counted = strangers.counted(now + COUNTED_FOR, false);
+        assert!(unauthenticated.counted(now, false).is_empty());
+        let counted = unauthenticated.counted(now + COUNTED_FOR, false);
         assert_eq!(counted.len(), MAX_KINDS + 1);
         let n = |line: &AccessEntry| -> usize {
             let n = line.parameters.strip_prefix("repeated=").unwrap();
@@ -280,12 +282,12 @@ mod tests {
 
     #[test]
     fn refusals_of_a_principal_over_its_limit_are_one_line_and_a_count() {
-        let strangers = Strangers::new();
+        let unauthenticated = Unauthenticated::new();
         let now = from_micros(0);
         // However many addresses are refused beside it.
         for n in 0..100_u32 {
             let address = IpAddr::V4(n.to_be_bytes().into());
-            strangers.line(address, entry(address), now);
+            unauthenticated.line(address, entry(address), now);
         }
         let mut lines = Vec::new();
         for n in 0..1_000_u32 {
@@ -296,11 +298,11 @@ mod tests {
                     status: Some(429),
                     ..entry(address)
                 };
-                lines.extend(strangers.line(address, entry, now));
+                lines.extend(unauthenticated.line(address, entry, now));
             }
         }
         assert_eq!(lines.len(), 2);
-        let counted = strangers.counted(now + COUNTED_FOR, false);
+        let counted = unauthenticated.counted(now + COUNTED_FOR, false);
         let counted = counted.iter().filter(|line| line.principal == "token:a");
         let counted: Vec<_> = counted.collect();
         assert_eq!(counted.len(), 1);
@@ -309,11 +311,11 @@ mod tests {
 
     #[test]
     fn a_credential_is_known_until_it_is_refused() {
-        let strangers = Strangers::new();
-        assert!(!strangers.knows(&[1; 32]));
-        strangers.remember([1; 32], true);
-        assert!(strangers.knows(&[1; 32]));
-        strangers.remember([1; 32], false);
-        assert!(!strangers.knows(&[1; 32]));
+        let unauthenticated = Unauthenticated::new();
+        assert!(!unauthenticated.knows(&[1; 32]));
+        unauthenticated.remember([1; 32], true);
+        assert!(unauthenticated.knows(&[1; 32]));
+        unauthenticated.remember([1; 32], false);
+        assert!(!unauthenticated.knows(&[1; 32]));
     }
 }

@@ -25,7 +25,7 @@ const SECRETS: [&str; 7] = [
 pub(super) type ValidKeys = BTreeMap<Header, BTreeSet<&'static str>>;
 
 /// An unknown key.
-pub(super) struct Stranger {
+pub(super) struct UnknownKey {
     header: Header,
     name: String,
     pub(super) place: Place,
@@ -33,7 +33,7 @@ pub(super) struct Stranger {
     table: Option<String>,
 }
 
-impl Stranger {
+impl UnknownKey {
     pub(super) fn new(header: Header, name: &str, place: Place, value: &DeValue<'_>) -> Self {
         Self {
             header,

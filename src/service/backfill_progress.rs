@@ -33,7 +33,7 @@ const DAYS_OF_EMPTY_CALL: f64 = 90.0;
 
 /// How far reading has come, as it was seen from time to time.
 #[derive(Debug, Default)]
-pub struct Way {
+pub struct ProgressMeter {
     /// From where on each source was read when it was first seen.
     began: BTreeMap<Source, DateTime<Utc>>,
     /// The work that was done by then, the oldest first.
@@ -42,7 +42,7 @@ pub struct Way {
 
 /// How far reading has come.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reach {
+pub struct BackfillProgress {
     /// The part of the work that is done, from 0 to 1.
     pub part: f64,
     /// Events that are new.
@@ -57,7 +57,7 @@ pub struct Reach {
     pub left: Option<Duration>,
 }
 
-impl Reach {
+impl BackfillProgress {
     /// Whether all is read.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -65,9 +65,9 @@ impl Reach {
     }
 }
 
-impl Way {
+impl ProgressMeter {
     /// Looks at how each source fares at `now`, by a clock that nobody sets.
-    pub fn look(&mut self, sources: &[SourceHistory], now: DateTime<Utc>) -> Reach {
+    pub fn look(&mut self, sources: &[SourceHistory], now: DateTime<Utc>) -> BackfillProgress {
         let (mut done, mut left, mut span_read, mut span_left) = (0.0, 0.0, 0.0, 0.0);
         let mut without_rate = 0.0;
         let mut begun = 0;
@@ -107,7 +107,7 @@ impl Way {
         let is_done = n_done == sources.len();
         self.measure(done, now);
         let is_known = span_read > 0.0 || (span_left == 0.0 && unbegun == 0);
-        Reach {
+        BackfillProgress {
             part: match (is_done, done + left > 0.0) {
                 (true, _) => f64::from(u8::from(!sources.is_empty())),
                 // Not all of it, whatever rounding says.
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn the_time_left_is_right_with_one_busy_source_among_many_quiet_ones() {
         let start = from_micros(1_785_000_000_000_000);
-        let mut way = Way::default();
+        let mut meter = ProgressMeter::default();
         let a_day = 20_000.0;
         let whole = 500.0 * a_day / 50_000.0;
         for second in 0..=(whole as i64) {
@@ -208,7 +208,7 @@ mod tests {
                 )
             });
             let sources: Vec<_> = quiet.chain([busy]).collect();
-            let reach = way.look(&sources, start + TimeDelta::seconds(second));
+            let reach = meter.look(&sources, start + TimeDelta::seconds(second));
             let Some(left) = reach.left else {
                 assert!(second < 5 || reach.is_done(), "at {second}");
                 continue;
@@ -232,27 +232,28 @@ mod tests {
     #[test]
     fn a_speed_that_changes_is_noticed_within_a_minute() {
         let start = from_micros(1_785_000_000_000_000);
-        let mut way = Way::default();
-        let at = |way: &mut Way, second: i64, read: f64| {
-            way.look(
-                &[source("a", read, 1_000.0)],
-                start + TimeDelta::seconds(second),
-            )
-            .left
+        let mut meter = ProgressMeter::default();
+        let at = |meter: &mut ProgressMeter, second: i64, read: f64| {
+            meter
+                .look(
+                    &[source("a", read, 1_000.0)],
+                    start + TimeDelta::seconds(second),
+                )
+                .left
         };
         for second in 0..=100 {
-            at(&mut way, second, second as f64);
+            at(&mut meter, second, second as f64);
         }
         // A tenth as fast from here on: 4,000 seconds are left.
         let mut left = None;
         for second in 101..=165 {
-            left = at(&mut way, second, 100.0 + (second - 100) as f64 / 10.0);
+            left = at(&mut meter, second, 100.0 + (second - 100) as f64 / 10.0);
         }
         let said = left.unwrap().as_secs_f64();
         assert!((3_700.0..4_100.0).contains(&said), "{said}");
         // And a wait makes it unknown, not zero.
         for second in 166..=230 {
-            left = at(&mut way, second, 106.5);
+            left = at(&mut meter, second, 106.5);
         }
         assert_eq!(left, None);
     }
@@ -260,13 +261,13 @@ mod tests {
     #[test]
     fn nothing_is_known_of_sources_that_are_not_begun() {
         let start = from_micros(1_785_000_000_000_000);
-        let mut way = Way::default();
+        let mut meter = ProgressMeter::default();
         let unbegun = SourceHistory {
             reached: None,
             ..source("b", 0.0, 0.0)
         };
         for second in 0..10 {
-            let reach = way.look(
+            let reach = meter.look(
                 std::slice::from_ref(&unbegun),
                 start + TimeDelta::seconds(second),
             );
@@ -275,6 +276,6 @@ mod tests {
                 (None, 0.0, false)
             );
         }
-        assert_eq!(way.look(&[], start).part, 0.0);
+        assert_eq!(meter.look(&[], start).part, 0.0);
     }
 }

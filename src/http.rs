@@ -43,6 +43,7 @@ mod status;
 mod strangers;
 mod stream;
 mod tally;
+mod ui;
 mod v4;
 
 use std::sync::{Arc, LazyLock};
@@ -241,6 +242,7 @@ fn router(state: AppState) -> Router {
         .merge(guarded(session, Required::Nothing, "session"))
         .merge(operation)
         .merge(openapi::routes(|| &DESCRIPTION))
+        .merge(ui::routes())
         .fallback(unknown_route.layer(unknown.clone()))
         .method_not_allowed_fallback(method_not_allowed.layer(unknown))
         .layer(middleware::from_fn_with_state(
@@ -278,6 +280,7 @@ fn described() -> Vec<(openapi::RouteGroup, Vec<openapi::Route>)> {
     let operation = [
         status::describe_operation(),
         openapi::describe(),
+        ui::describe(),
         session::describe(),
     ];
     let sources = [status::describe(), coverage::describe()];

@@ -43,6 +43,7 @@ mod newcomer;
 mod official;
 mod openapi;
 mod operator;
+mod page;
 mod pages;
 mod paging;
 mod people;

@@ -7,6 +7,7 @@ mod merge;
 mod strip;
 
 mod browser;
+mod opened;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

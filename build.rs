@@ -1,8 +1,15 @@
-//! Says which commit the program is made of, and of which day: `orgtrail --version`.
+//! Says which commit the program is made of, and of which day: `orgtrail --version`; and prepares the page's files.
 //!
-//! Both come from git where this is a checkout. Packagers give them: `ORGTRAIL_COMMIT` is the commit, `SOURCE_DATE_EPOCH`
+//! Commit and day come from git where this is a checkout. Packagers give them: `ORGTRAIL_COMMIT` is the commit, `SOURCE_DATE_EPOCH`
 //! the time. From a tarball without either there is only the version. The time of the build is never used, so that the
 //! same sources make the same program.
+
+#[path = "build/merge.rs"]
+mod merge;
+#[path = "build/strip.rs"]
+mod strip;
+#[path = "build/ui.rs"]
+mod ui;
 
 use std::env;
 use std::path::Path;
@@ -10,6 +17,12 @@ use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
+    if env::var_os("CARGO_FEATURE_UI").is_some() {
+        println!("cargo::rerun-if-changed=ui");
+        let out = env::var_os("OUT_DIR").expect("cargo names the build's folder");
+        ui::embed(Path::new("ui"), Path::new(&out));
+    }
     println!("cargo::rerun-if-env-changed=ORGTRAIL_COMMIT");
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
     let is_checkout = is_checkout();

@@ -14,6 +14,7 @@ mod health;
 mod import;
 mod man;
 mod moment;
+mod open;
 mod print;
 mod reach;
 mod record;
@@ -76,6 +77,7 @@ Examples:
   orgtrail check                             everything that is wrong with it
   orgtrail serve                             collect and answer
   orgtrail search 'actor.email:alice@example.com action.type:delete' --since 7d
+  orgtrail open 'action.type:delete'         the search page in the browser
   orgtrail status                            how each source is doing, the worst first
 
 Exit codes: 0 done, 1 failed, 2 wrong usage.";
@@ -99,6 +101,10 @@ enum Command {
     Simulate(simulate::Args),
     /// Search from the shell, on a running server or in a data directory.
     Search(search::Args),
+    /// Open the search page in the browser, at a question.
+    ///
+    /// The address is printed as well.
+    Open(open::Args),
     /// Show the state and the coverage of each source.
     Status(status::Args),
     /// Ask a running service whether it lives, for the health check of a container.
@@ -173,6 +179,7 @@ impl Cli {
             Command::Serve => block_on(serve::run(&self.config, listen(Hangup::Reload)?)),
             Command::Simulate(args) => block_on(simulate::run(args, listen(Hangup::Stop)?.stop)),
             Command::Search(args) => search::run(&args, &self.config),
+            Command::Open(args) => open::run(&args, &self.config),
             Command::Status(args) => status::run(&args, &self.config),
             Command::Health(args) => health::run(&args, &self.config),
             Command::Backfill(args) => {

@@ -54,6 +54,7 @@ mod tally;
 mod tally_params;
 mod trouble;
 mod turn;
+mod ui;
 mod unauthenticated;
 mod v4;
 
@@ -144,6 +145,7 @@ fn router(state: AppState) -> Router {
         .merge(guarded(session, Required::Nothing, "session"))
         .merge(operation)
         .merge(openapi::routes(|| &DESCRIPTION))
+        .merge(ui::routes())
         .fallback(unknown_route.layer(unknown.clone()))
         .method_not_allowed_fallback(method_not_allowed.layer(unknown))
         .layer(middleware::from_fn_with_state(
@@ -172,6 +174,7 @@ fn described() -> Vec<(openapi::RouteGroup, Vec<openapi::Route>)> {
     let operation = [
         status::describe_operation(),
         openapi::describe(),
+        ui::describe(),
         session::describe(),
     ];
     let sources = [status::describe(), coverage::describe()];

@@ -162,7 +162,9 @@ id = "{organization}"
 /// What a person can do next. `program` is the name that the program was started by: it need not be installed.
 fn what_to_try(program: &str, listen: SocketAddr, base_url: &str, organization: &str) -> String {
     format!(
-        r#"orgtrail is polling a simulated Cloudflare organization and its accounts: {DAYS} days of history, newest first,
+        r#"The search page is at http://{listen}/
+
+orgtrail is polling a simulated Cloudflare organization and its accounts: {DAYS} days of history, newest first,
 and a few new entries a minute. They become visible after two seconds; Cloudflare's take three to eight minutes.
 
   search      http://{listen}/v1/events

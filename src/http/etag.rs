@@ -37,7 +37,7 @@ pub(super) fn tagged<T: Serialize>(
 }
 
 /// Whether a request says that its client has the answer with a tag.
-fn is_among(request: &HeaderMap, tag: &str) -> bool {
+pub(super) fn is_among(request: &HeaderMap, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let known = request.get_all(header::IF_NONE_MATCH).iter();
     let known = known.filter_map(|value| value.to_str().ok());

@@ -31,6 +31,8 @@ use crate::access::{Auth, Permission};
 
 /// Where browsers say from whose page a request comes.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
+/// Where browsers say that a request opens a page.
+const SEC_FETCH_MODE: &str = "sec-fetch-mode";
 
 /// What a group of routes needs.
 #[derive(Clone)]
@@ -275,7 +277,10 @@ pub(super) async fn check_origin(
         return cors::preflight(allowed.as_deref());
     }
     let refused = match settings.auth {
-        Auth::None => refuse_unauthenticated(&app, &client, headers, allowed.is_some()),
+        Auth::None => {
+            let may_come = allowed.is_some() || opens_page(&request);
+            refuse_unauthenticated(&app, &client, headers, may_come)
+        }
         Auth::Tokens => None,
     };
     let foreign_change = || refuse_foreign_change(&app, &client, method, origin, allowed.is_some());
@@ -293,7 +298,7 @@ fn refuse_unauthenticated(
     app: &AppState,
     client: &Requester,
     headers: &HeaderMap,
-    is_allowed: bool,
+    may_come: bool,
 ) -> Option<Problem> {
     // HTTP/1.0 needs no host, and browsers always send one.
     let hosts = headers.get_all(header::HOST).iter();
@@ -305,7 +310,14 @@ fn refuse_unauthenticated(
     }
     let site = headers.get(SEC_FETCH_SITE);
     let is_foreign = site.is_some_and(|site| site == "cross-site");
-    (is_foreign && !is_allowed).then(Problem::foreign_page)
+    (is_foreign && !may_come).then(Problem::foreign_page)
+}
+
+/// Whether somebody follows a link to the search page, which may be on any site. The page cannot be shown within another one.
+fn opens_page(request: &Request) -> bool {
+    let mode = request.headers().get(SEC_FETCH_MODE);
+    let is_navigation = mode.is_some_and(|mode| mode == "navigate");
+    is_navigation && *request.method() == Method::GET && request.uri().path() == "/"
 }
 
 /// Whether a page of another origin asks for a change. Its browser may send the session's cookie along, and not every browser

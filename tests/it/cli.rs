@@ -219,6 +219,11 @@ async fn the_demo_can_be_followed_to_the_letter() {
     let told = read_until(&mut output, "Ctrl-C stops it.");
     let http = reqwest::Client::new();
 
+    // Its first line is the page's address.
+    let page = told.lines().next().unwrap();
+    let page = page.strip_prefix("The search page is at ").unwrap();
+    let page = http.get(page).send().await.unwrap().text().await.unwrap();
+    assert!(page.starts_with("<!doctype html>"), "{page}");
     let search = quoted_after(&told, "curl -s '").to_owned();
     assert!(search.contains("/v1/events?limit=3"), "{told}");
     let members = quoted_after(&told, "-X POST '").to_owned();

@@ -54,6 +54,8 @@ fn root() -> &'static Path {
 pub(crate) fn pages() -> Vec<GuidePage> {
     let book = fs::read_dir(root().join("docs/src")).unwrap();
     let book = book.map(|entry| Path::new("docs/src").join(entry.unwrap().file_name()));
+    // Beside the pages there are pictures.
+    let book = book.filter(|path| path.extension().is_some_and(|end| end == "md"));
     let pages = book.chain(ROOT_PAGES.map(PathBuf::from)).map(page);
     let pages: Vec<GuidePage> = pages.collect();
     assert!(pages.len() > 15, "the guide was not found");

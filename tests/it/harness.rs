@@ -1,5 +1,6 @@
 //! The whole service against an upstream, and what a user can see of it.
 
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -99,8 +100,13 @@ impl Deref for Service {
 
 impl Service {
     pub(crate) async fn start(configuration: &str) -> Self {
+        Self::start_at(configuration, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// At an address that another one had before.
+    pub(crate) async fn start_at(configuration: &str, address: SocketAddr) -> Self {
         let config = Config::parse(configuration, "test.toml", std::iter::empty()).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();

@@ -49,6 +49,7 @@ mod official;
 mod once_stuck;
 mod openapi;
 mod operator;
+mod page;
 mod pages;
 mod paging;
 mod people;

@@ -1,0 +1,82 @@
+// The dialog of columns: which are shown, and in which order.
+
+import { el, put, button } from './dom.js';
+import { COMPOSED, heading } from './cells.js';
+import { dialog } from './dialog.js';
+import { offerFields } from './facet-search.js';
+import { DEFAULTS, go, state } from './state.js';
+
+export async function open() {
+  const list = el('ul', { class: 'columns' });
+  const field = el('input', {
+    type: 'text',
+    'aria-label': 'Add column',
+    placeholder: 'actor.ip_address',
+    autocomplete: 'off',
+    spellcheck: 'false',
+    onfocus: () => offerFields(field),
+  });
+  const show = () => {
+    const { cols } = state();
+    const set = (/** @type {string[]} */ next) => {
+      go({ cols: next }, { replace: true });
+      show();
+    };
+    const others = [...COMPOSED.keys()].filter((name) => !cols.includes(name));
+    put(
+      list,
+      ...cols.map((name, i) =>
+        el(
+          'li',
+          {},
+          el('span', { class: 'grow' }, heading(name)),
+          button('↑', () => set(cols.with(i, cols[i - 1]).with(i - 1, name)), {
+            'aria-label': `Move ${heading(name)} up`,
+            disabled: i === 0,
+          }),
+          button('↓', () => set(cols.with(i, cols[i + 1]).with(i + 1, name)), {
+            'aria-label': `Move ${heading(name)} down`,
+            disabled: i === cols.length - 1,
+          }),
+          button('×', () => set(cols.filter((one) => one !== name)), {
+            'aria-label': `Remove ${heading(name)}`,
+            disabled: cols.length === 1,
+          }),
+        ),
+      ),
+      ...others.map((name) =>
+        el(
+          'li',
+          {},
+          button(`Add ${heading(name)}`, () => set([...cols, name])),
+        ),
+      ),
+    );
+  };
+  const add = () => {
+    const name = field.value.trim();
+    if (name && !state().cols.includes(name)) go({ cols: [...state().cols, name] }, { replace: true });
+    field.value = '';
+    show();
+  };
+  show();
+  await dialog(
+    'Columns',
+    list,
+    el(
+      'form',
+      {
+        onsubmit: (/** @type {Event} */ event) => {
+          event.preventDefault();
+          add();
+        },
+      },
+      el('span', {}, field),
+      el('button', {}, 'Add'),
+    ),
+    button('As usual', () => {
+      go({ cols: DEFAULTS.cols }, { replace: true });
+      show();
+    }),
+  );
+}

@@ -25,7 +25,7 @@ use self::tantivy::Index;
 use crate::position::Seq;
 
 pub use self::ask::{Ask, Caller};
-pub use self::budget::Budget;
+pub use self::budget::{Budget, Reserved};
 pub use self::error::{EngineError, OutOfMemory};
 pub use self::hit::{Hit, Order, Range, ValueCount};
 pub use self::matches::Matches;

@@ -15,12 +15,14 @@ mod cors;
 mod counted;
 mod coverage;
 mod coverage_cursor;
+mod encoding;
 mod etag;
 mod events;
 mod export;
 mod exports;
 mod failures;
 mod fair;
+mod fixed_answer;
 mod form;
 mod guard;
 mod held_answer;
@@ -28,6 +30,7 @@ mod limit;
 mod limits;
 mod list_params;
 mod log_facts;
+mod long_turns;
 mod metrics;
 mod openapi;
 mod panics;
@@ -80,6 +83,7 @@ use crate::search::Pivot;
 
 pub use self::access::{Access, AccessSettings};
 use self::connection::{Answering, Client, ConnectionTimeouts};
+use self::encoding::HasEncoder;
 use self::form::by_get_or_post;
 use self::guard::{Needs, Required};
 pub use self::limits::Limits;
@@ -117,13 +121,11 @@ fn router(state: AppState) -> Router {
         .route("/v1/searches/{id}", delete(searches::delete));
     // Without a credential: for clients that have none yet, and for operators.
     let session = Router::new().route("/v1/session", post(session::begin).delete(session::end));
-    let operation = Router::new()
-        .route("/healthz", get(status::healthz))
-        .route("/readyz", get(status::readyz));
-    let panics = state.panics.clone();
+    let operation = Router::new().route("/healthz", get(status::healthz));
+    let readiness = Router::new().route("/readyz", get(status::readyz));
     let measure = middleware::from_fn_with_state(state.clone(), metrics::measure);
     let of_cloudflare = guarded(v4::routes(), Required::With(Permission::Search), "search");
-    asked(questions(), Permission::Search, "search")
+    let routes = asked(questions(), Permission::Search, "search")
         .merge(of_cloudflare)
         .merge(asked(exports, Permission::Export, "export"))
         .route_layer(measure)
@@ -143,11 +145,19 @@ fn router(state: AppState) -> Router {
             "searches",
         ))
         .merge(guarded(session, Required::Nothing, "session"))
+        .merge(guarded(readiness, Required::IfSent, "ready"))
         .merge(operation)
         .merge(openapi::routes(|| &DESCRIPTION))
         .merge(ui::routes())
         .fallback(unknown_route.layer(unknown.clone()))
-        .method_not_allowed_fallback(method_not_allowed.layer(unknown))
+        .method_not_allowed_fallback(method_not_allowed.layer(unknown));
+    layered(routes, state)
+}
+
+/// The routes with what is done for all of them.
+fn layered(routes: Router<AppState>, state: AppState) -> Router {
+    let panics = state.panics.clone();
+    routes
         .layer(middleware::from_fn_with_state(
             state.clone(),
             guard::check_origin,
@@ -159,7 +169,11 @@ fn router(state: AppState) -> Router {
         ))
         .layer(middleware::from_fn(v4::wrap_errors))
         // Outside the memory of unread answers: what is held is read only as fast as its client reads.
-        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(
+            CompressionLayer::new()
+                .quality(CompressionLevel::Fastest)
+                .compress_when(HasEncoder),
+        )
         .layer(middleware::from_fn(finish))
         .with_state(state)
 }
@@ -241,6 +255,7 @@ pub async fn serve(listener: TcpListener, state: AppState, stop: CancellationTok
         timeouts,
         tls: state.tls.clone(),
         panics: state.panics.clone(),
+        access: access.clone(),
         router: router(state),
     };
     let answering = connection::answer(listener, answering, most, stop.clone(), cut.clone());

@@ -375,12 +375,24 @@ fn credential_at(
     let word = lower.get(from..to)?;
     let has_digit = word.iter().any(char::is_ascii_digit);
     let is_opaque = word.len() >= OPAQUE_LEN || (has_digit && word.len() >= OPAQUE_DIGITS_LEN);
+    // Of a question only what has the form of a token is hidden: an address or a name must not be.
+    let is_opaque = match within {
+        Within::Text => is_opaque,
+        Within::Parameter => has_form_of_token(word),
+    };
     let is_credential = match follows {
         FollowedBy::Word => from > at && is_opaque,
         FollowedBy::Value => from > at && !word.is_empty(),
         FollowedBy::Line => !word.is_empty(),
     };
     is_credential.then_some((from, to))
+}
+
+/// Whether a word is as long as a token and has no points, or is a JWT.
+fn has_form_of_token(word: &[char]) -> bool {
+    let points = word.iter().filter(|c| **c == '.').count();
+    let is_jwt = points == 2 && word.starts_with(&['e', 'y', 'j']);
+    word.len() >= OPAQUE_LEN && (points == 0 || is_jwt)
 }
 
 /// Where cookies are that begin at `at`, after spaces: words `name=value` with `; ` between them. Another word is hidden only as

@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let dir = super::start::data_dir(args.data_dir.as_deref(), config)?;
     let store = Store::open_beside(&dir)?;
     let now = Clock::system().now();
-    record(&dir, "backup", &args.to, now)?;
+    record(&dir, "backup", &args.to, "begun", now)?;
     let mut display = ProgressDisplay::new();
     let mut progress = |stage, done, total| display.show(stage, done, total);
     let manifest = backup::back_up(&store, &args.to, VERSION, now, &mut progress)?;
@@ -74,8 +74,14 @@ fn for_people(manifest: &Manifest, to: &Path) -> String {
 }
 
 /// Records a backup or a restore in the access log. A full disk prevents neither: a backup may be what is needed then.
-pub(super) fn record(dir: &Path, action: &str, path: &Path, now: DateTime<Utc>) -> Result<()> {
-    let parameters = format!("path={}", path.display());
+pub(super) fn record(
+    dir: &Path,
+    action: &str,
+    path: &Path,
+    outcome: &str,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let parameters = format!("path={} outcome={outcome}", path.display());
     let recorded = AccessStore::open(dir)
         .map_err(anyhow::Error::from)
         .and_then(|access| Ok(record::record(&access, action, action, &parameters, now)?));

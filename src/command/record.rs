@@ -25,7 +25,12 @@ pub(super) fn record(
 }
 
 /// The line of a command, without its results.
-fn entry_of(command: &str, action: &str, parameters: &str, now: DateTime<Utc>) -> AccessEntry {
+pub(super) fn entry_of(
+    command: &str,
+    action: &str,
+    parameters: &str,
+    now: DateTime<Utc>,
+) -> AccessEntry {
     AccessEntry {
         time: now,
         principal: system_principal(system_user().as_deref()),

@@ -41,9 +41,13 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let now = Clock::system().now();
     let mut display = ProgressDisplay::new();
     let mut progress = |stage, done, total| display.show(stage, done, total);
-    let restored = backup::restore(&args.from, &dir, args.damaged, now, &mut progress)?;
+    let restored = backup::restore(&args.from, &dir, args.damaged, now, &mut progress);
     display.clear();
-    record(&dir, "restore", &args.from, now)?;
+    let outcome = restored.as_ref().map_or("failed", |_| "restored");
+    let recorded = record(&dir, "restore", &args.from, outcome, now);
+    // Why it failed is said first.
+    let restored = restored?;
+    recorded?;
     if args.json {
         return Ok(say(json!({
             "log_id": restored.log_id,

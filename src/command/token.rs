@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args as ClapArgs, Subcommand};
 use serde::Serialize;
 
-use super::record::{Recorded, record};
+use super::record::{Recorded, entry_of};
 use crate::access::{ApiToken, Grant, Permission, Permissions};
 use crate::clock::Clock;
 use crate::position::{Source, rfc3339};
@@ -158,8 +158,8 @@ fn create(store: &AccessStore, wanted: &Create, is_json: bool, now: DateTime<Utc
         },
         expires_at: wanted.expires.map(|span| now + span),
     };
-    let row = store.create_token(&new, now)?;
-    record(store, "token", "token.create", &describe(&row), now)?;
+    let line = |row: &TokenRow| entry_of("token", "token.create", &describe(row), now);
+    let row = store.create_token(&new, now, line)?;
     if is_json {
         let token = CreatedToken {
             token: row.into(),
@@ -208,13 +208,13 @@ fn list(rows: Vec<TokenRow>, is_json: bool, now: DateTime<Utc>) -> Result<()> {
 }
 
 fn revoke(store: &AccessStore, id: &str, is_json: bool, now: DateTime<Utc>) -> Result<()> {
-    if !store.revoke_token(id, now)? {
+    let line = entry_of("token", "token.revoke", &format!("id={id}"), now);
+    if !store.revoke_token(id, now, &line)? {
         bail!(
             "there is no valid token with the id `{}`: `orgtrail token list` shows them",
             harmless(id)
         );
     }
-    record(store, "token", "token.revoke", &format!("id={id}"), now)?;
     if is_json {
         return Ok(say(
             serde_json::json!({ "id": id, "revoked_at": rfc3339(now) }),

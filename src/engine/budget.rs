@@ -47,6 +47,12 @@ impl Budget {
         }
     }
 
+    /// Time without an end, with so many bytes of memory.
+    #[cfg(test)]
+    pub(crate) fn with_bytes(most: usize) -> Self {
+        Self::with_memory(MemoryBudget::of(most))
+    }
+
     /// Time without an end, with other memory.
     #[cfg(test)]
     pub(super) fn with_memory(memory: MemoryBudget) -> Self {
@@ -59,6 +65,14 @@ impl Budget {
     /// The memory for sets of documents.
     pub(super) fn memory(&self) -> &MemoryBudget {
         &self.memory
+    }
+
+    /// Reserves nothing yet of the question's memory, to be grown.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] when all questions together have no more.
+    pub fn reserve_none(&self) -> Result<Reserved, OutOfMemory> {
+        self.memory.reserve(0)
     }
 
     /// Says whether time is up, by the clock.
@@ -188,9 +202,21 @@ impl MemoryBudget {
 
 /// Memory that is used, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Reserved {
+pub struct Reserved {
     memory: MemoryBudget,
     bytes: usize,
+}
+
+impl Reserved {
+    /// Reserves some bytes more.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] when the question, or all of them together, would have more than their limit.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
+        let mut more = self.memory.reserve(bytes)?;
+        self.bytes += std::mem::take(&mut more.bytes);
+        Ok(())
+    }
 }
 
 impl Drop for Reserved {

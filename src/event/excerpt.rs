@@ -44,38 +44,47 @@ impl EntryPaths {
         path.is_empty() || self.0.iter().any(|kept| is_or_below(kept, path))
     }
 
-    /// What an entry has at these paths, spelled as it is; `null` where an entry has no members.
+    /// What an entry has at these paths, spelled as it is; `null` where an entry has no members. What is read after `is_over` is left
+    /// out.
     #[must_use]
-    pub fn excerpt(&self, entry: &RawValue) -> Box<RawValue> {
-        let text = self.cut(entry.get(), "", 0);
+    pub fn excerpt(&self, entry: &RawValue, is_over: &dyn Fn() -> bool) -> Box<RawValue> {
+        let text = self.cut(entry.get(), "", 0, is_over);
         let text = text.unwrap_or_else(|| "null".to_owned());
         RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned())
     }
 
     /// The JSON text, which is at `path`, without what is not wanted of it; `None` when nothing is.
-    fn cut(&self, text: &str, path: &str, depth: usize) -> Option<String> {
+    fn cut(
+        &self,
+        text: &str,
+        path: &str,
+        depth: usize,
+        is_over: &dyn Fn() -> bool,
+    ) -> Option<String> {
         if !path.is_empty() && self.has(path) {
             return Some(text.to_owned());
         }
         let trimmed = text.trim_start();
-        if depth > MAX_DEPTH || !self.are_below(path) {
+        if depth > MAX_DEPTH || !trimmed.starts_with(['[', '{']) || !self.are_below(path) {
+            return None;
+        }
+        // Each level reads all of its text anew.
+        if is_over() {
             return None;
         }
         if trimmed.starts_with('[') {
             let elements = serde_json::from_str::<Vec<&RawValue>>(text).unwrap_or_default();
             let elements = elements.iter();
-            let kept = elements.filter_map(|element| self.cut(element.get(), path, depth + 1));
+            let kept =
+                elements.filter_map(|element| self.cut(element.get(), path, depth + 1, is_over));
             return Some(format!("[{}]", kept.collect::<Vec<_>>().join(",")));
-        }
-        if !trimmed.starts_with('{') {
-            return None;
         }
         let kept = json::members(text).filter_map(|(name, value)| {
             let below = match path {
                 "" => name.to_string(),
                 _ => format!("{path}.{name}"),
             };
-            let value = self.cut(value, &below, depth + 1)?;
+            let value = self.cut(value, &below, depth + 1, is_over)?;
             Some(format!("{}:{value}", serde_json::Value::from(&*name)))
         });
         Some(format!("{{{}}}", kept.collect::<Vec<_>>().join(",")))
@@ -97,7 +106,11 @@ mod tests {
         let check = |paths: &[&str], entry: &str, expected: &str| {
             let paths = EntryPaths::new(paths.iter().map(|path| (*path).to_owned()));
             let entry = RawValue::from_string(entry.to_owned()).unwrap();
-            assert_eq!(paths.excerpt(&entry).get(), expected, "{paths:?}");
+            assert_eq!(
+                paths.excerpt(&entry, &|| false).get(),
+                expected,
+                "{paths:?}"
+            );
         };
         let entry = r#"{"id":"a","Actor":{"Email":"x","n":1.50},"tags":[{"a":1,"b":2},3,{"a":[4]}],"e":{}}"#;
         check(&["actor.email"], entry, r#"{"Actor":{"Email":"x"}}"#);
@@ -125,10 +138,23 @@ mod tests {
         let entry = RawValue::from_string(deep).unwrap();
         assert!(
             EntryPaths::new(["a".to_owned()])
-                .excerpt(&entry)
+                .excerpt(&entry, &|| false)
                 .get()
                 .len()
                 < 1_000
         );
+    }
+
+    #[test]
+    fn an_entry_that_takes_too_long_is_not_read_to_its_end() {
+        let deep = format!("{}1{}", "[".repeat(60), "]".repeat(60));
+        let entry = RawValue::from_string(deep).unwrap();
+        let looks = std::cell::Cell::new(0);
+        let is_over = || {
+            looks.set(looks.get() + 1);
+            looks.get() > 5
+        };
+        let excerpt = EntryPaths::new(["a".to_owned()]).excerpt(&entry, &is_over);
+        assert_eq!((excerpt.get(), looks.get()), ("[[[[[]]]]]", 6));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, COOKIE};
+use axum::http::header::AUTHORIZATION;
 use chrono::{DateTime, TimeDelta, Utc};
 use ipnet::IpNet;
 use tokio::sync::{Semaphore, watch};
@@ -212,35 +212,39 @@ impl Access {
             return Ok(Principal::system(headers));
         };
         let is_known = self.unauthenticated.knows(&hash);
-        let _permit = if is_known {
+        // Held until the work is done, also when its client is gone.
+        let permit = if is_known {
             None
         } else {
             Some(self.unauthenticated.lookup(client.address).await)
         };
+        let unproven =
+            (!is_known).then(|| self.unauthenticated.suspect(client.address, clock.steady()));
         let now = clock.now();
-        let look_up = move |store: &AccessStore| credential.principal(store, now);
+        let look_up = move |store: &AccessStore| {
+            let _permit = permit;
+            credential.principal(store, now)
+        };
         let found = self.work(look_up).await;
+        if let Some(unproven) = unproven {
+            // The caller counts a refusal.
+            unproven.end();
+        }
         if found.is_ok() != is_known {
             self.unauthenticated.remember(hash, found.is_ok());
         }
         found
     }
 
-    /// Who sends a request to a route that needs no credential; `None` when it sends no valid one.
-    /// A request that sends none is not counted: it is not refused.
-    pub(super) async fn identify_if_sent(
-        &self,
-        headers: &HeaderMap,
-        client: &Requester,
-        clock: &Clock,
-    ) -> Option<Principal> {
-        let sends_one = [AUTHORIZATION, COOKIE, assertion::HEADER]
-            .iter()
-            .any(|name| headers.contains_key(name));
-        if self.settings().auth == Auth::Tokens && !sends_one {
-            return None;
+    /// Whether a request sends a credential. Another cookie is none.
+    pub(super) fn is_sent(&self, headers: &HeaderMap, client: &Requester) -> bool {
+        let settings = self.settings();
+        if settings.auth == Auth::None {
+            return false;
         }
-        self.identify(headers, client, clock).await.ok()
+        let has_session = session(headers, self.is_https(client)).is_some();
+        let has_assertion = settings.cloudflare.is_some() && assertion::is_sent(headers);
+        headers.contains_key(AUTHORIZATION) || has_session || has_assertion
     }
 
     /// Whether people reach the service by https.
@@ -263,19 +267,20 @@ impl Access {
         }
     }
 
-    /// Deletes the sessions that have ended and the lines that are older than `kept`, now and every hour until `stop`.
+    /// Deletes the sessions that have ended, the searches of principals that are gone, and the lines that are older than `kept`, now and every hour until `stop`.
     pub async fn forget_old_lines(self, kept: TimeDelta, clock: Clock, stop: CancellationToken) {
         loop {
             let now = clock.now();
             let before = now - kept;
             let forgotten = self.work(move |store| {
                 store.forget_ended_sessions(now)?;
+                store.forget_searches_of_ended(now, before)?;
                 while store.forget_entries_before(before)? {}
                 Ok(())
             });
             if forgotten.await.is_err() {
                 warn!(
-                    "Ended sessions and old lines of the access log could not be deleted; trying again in an hour."
+                    "Ended sessions, what ended tokens had saved, and old lines of the access log could not be deleted; trying again in an hour."
                 );
             }
             tokio::select! {
@@ -299,6 +304,11 @@ impl Access {
             work(&store)
         })
         .await
+    }
+
+    /// The database.
+    pub(super) fn store(&self) -> &AccessStore {
+        &self.store
     }
 
     /// The writer of the access log.
@@ -352,6 +362,7 @@ impl Access {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use futures_util::FutureExt as _;
     use futures_util::future::join_all;
 
     use super::*;
@@ -376,5 +387,33 @@ mod tests {
         }
         let most = most.load(Ordering::SeqCst);
         assert!(most <= MAX_LOOKUPS, "{most}");
+    }
+
+    #[tokio::test]
+    async fn a_look_up_whose_client_goes_away_counts_as_one_without_a_valid_credential() {
+        let dir = tempfile::tempdir().unwrap();
+        let access = Access::open_to_this_machine(dir.path()).unwrap();
+        access.change(AccessSettings {
+            auth: Auth::Tokens,
+            ..(*access.settings()).clone()
+        });
+        let token = crate::access::ApiToken::generate().unwrap();
+        let mut headers = HeaderMap::new();
+        let bearer = format!("Bearer {}", token.reveal());
+        headers.insert(AUTHORIZATION, bearer.parse().unwrap());
+        let client = Requester {
+            address: IpAddr::from([192, 0, 2, 1]),
+            is_https: false,
+            host: None,
+        };
+        let clock = Clock::system();
+        // The look-ups begin, and do not end.
+        let _busy = access.lookups.acquire_many(MAX_LOOKUPS as u32).await;
+        for _ in 0..60 {
+            let look_up = access.identify(&headers, &client, &clock);
+            assert!(look_up.now_or_never().is_none());
+        }
+        let counted = access.unauthenticated.count(client.address, clock.steady());
+        assert!(counted.is_err());
     }
 }

@@ -6,6 +6,7 @@
 //! when many wait, requests are refused instead.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ struct Inner {
     queue: Mutex<VecDeque<UnwrittenChange>>,
     /// Notified when something is added to the queue.
     added: Notify,
+    /// Whether the disk did not take the last lines.
+    is_stuck: AtomicBool,
 }
 
 /// One change that is not written yet.
@@ -52,6 +55,7 @@ impl AccessWriter {
             store,
             queue: Mutex::default(),
             added: Notify::new(),
+            is_stuck: AtomicBool::new(false),
         }))
     }
 
@@ -80,6 +84,16 @@ impl AccessWriter {
             change,
             written: None,
         });
+    }
+
+    /// How many lines and completions wait in memory.
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.0.queue).len()
+    }
+
+    /// Whether they wait because the disk does not take them.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.0.is_stuck.load(Ordering::Relaxed)
     }
 
     fn push(&self, waiting: UnwrittenChange) {
@@ -125,8 +139,12 @@ impl AccessWriter {
             })
             .await;
             match outcome {
-                Ok(()) => answer_all(batch),
+                Ok(()) => {
+                    self.0.is_stuck.store(false, Ordering::Relaxed);
+                    answer_all(batch);
+                }
                 Err(error) => {
+                    self.0.is_stuck.store(true, Ordering::Relaxed);
                     self.keep(batch, &error);
                     return Err(error);
                 }

@@ -6,10 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
 use super::fair::FairPermit;
 use super::limits::{MAX_LONG_QUESTIONS, MAX_WAITING};
+use super::long_turns::LongTurns;
 use super::problem::Problem;
 use super::state::AppState;
 use super::turn::{HeldPermit, KeptTurn, Turn, principal};
@@ -79,11 +78,11 @@ impl AppState {
     }
 
     /// Works something out in its turn. Where there are turns for long work, one that takes long goes on in one of these; when
-    /// there is none and another question waits, it is cancelled. So is work whose time is over or whose client is gone.
+    /// there is none and another question waits, it is cancelled, or one of a principal that has more. So is work whose time is over or whose client is gone.
     async fn work<T: Send + 'static>(
         &self,
         turn: Turn,
-        long_turns: Option<&Arc<Semaphore>>,
+        long_turns: Option<&LongTurns>,
         question: impl FnOnce(&Self) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let waited_for = WaitedFor(Cancel::default());
@@ -104,20 +103,28 @@ impl AppState {
                 Err(_) => Err(state.panics.count()),
             }
         }));
-        while let Some(long_turns) = long_turns {
+        let Some(long_turns) = long_turns else {
+            return working.await;
+        };
+        let too_many = || Problem::too_many("long questions", MAX_LONG_QUESTIONS);
+        let displaced = loop {
             tokio::select! {
                 done = &mut working => return done,
                 () = tokio::time::sleep(self.limits.quick) => {}
             }
-            if let Ok(long) = Arc::clone(long_turns).try_acquire_owned() {
-                turn.give_for(HeldPermit::Plain(long));
-                break;
+            if let Some((long, displaced)) = long_turns.begin(&principal(), &waited_for.0) {
+                turn.give_for(HeldPermit::Long(long));
+                break displaced;
             }
-            if self.questions.is_exhausted() {
-                return Err(Problem::too_many("long questions", MAX_LONG_QUESTIONS));
+            if self.questions.is_exhausted() && !long_turns.make_room(&principal()) {
+                return Err(too_many());
             }
+        };
+        let done = working.await;
+        if displaced.is_so() && done.is_err() {
+            return Err(too_many());
         }
-        working.await
+        done
     }
 }
 

@@ -4,14 +4,17 @@
 //! with it, for any time, and would delay a stop of the service. Only the connection notices that no bytes move any more.
 //!
 //! The number of connections is bounded, because each takes a handle that the log and the index may need. At the bound the
-//! connection that is idle longest is closed for the new one.
+//! connection that is idle longest is closed for the new one, or one whose client does not take its answer. One address has at
+//! most half of the connections, unless it is this machine or a trusted proxy, where many clients have it.
 
 mod client;
+mod exchange;
 mod handshake;
 mod protocol;
 mod socket;
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,10 +26,12 @@ use tracing::{debug, warn};
 
 pub(super) use self::client::Client;
 use self::client::Connections;
+pub(super) use self::exchange::Exchange;
 use self::handshake::{shake_hands, speaks_h2};
 pub(super) use self::protocol::ConnectionTimeouts;
 use self::protocol::{answer_http1, answer_http2};
 use self::socket::Connection;
+use super::access::Access;
 use super::panics::Panics;
 use crate::tls::Tls;
 
@@ -43,10 +48,20 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub(super) struct Answering {
     pub(super) router: Router,
+    pub(super) access: Access,
     /// The certificate; without one, HTTP/1.1 is spoken in clear.
     pub(super) tls: Option<Tls>,
     pub(super) timeouts: ConnectionTimeouts,
     pub(super) panics: Panics,
+}
+
+impl Answering {
+    /// Whether an address may be that of many clients.
+    fn is_shared(&self, address: IpAddr) -> bool {
+        let settings = self.access.settings();
+        let mut proxies = settings.trusted_proxies.iter();
+        address.is_loopback() || proxies.any(|network| network.contains(&address))
+    }
 }
 
 /// Accepts connections until `stop`, at most `most` at once; then waits until what is being answered is finished, or `cut`.
@@ -79,14 +94,16 @@ pub(super) async fn answer(
                     logged = Some(Instant::now());
                     warn!(error = %error, connections = tasks.len(), "Connections cannot be accepted; idle ones are closed.");
                 }
-                connections.close_longest_idle();
+                connections.close_one(None);
                 tokio::time::sleep(ACCEPT_AGAIN).await;
                 continue;
             }
         };
-        if tasks.len() >= most {
+        let has_share = !answering.is_shared(address.ip())
+            && connections.count_of(address.ip()) >= most.div_ceil(2);
+        if has_share || tasks.len() >= most {
             // When all are being answered, the new one is refused.
-            if !connections.close_longest_idle() {
+            if !connections.close_one(has_share.then_some(address.ip())) {
                 debug!(
                     connections = most,
                     "A connection is refused: all are in use."
@@ -132,6 +149,7 @@ async fn answer_one(
         tls,
         timeouts,
         panics,
+        ..
     } = answering;
     let connection = Connection::new(stream, timeouts.write_stall, client.closing());
     let Some(tls) = tls else {

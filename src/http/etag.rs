@@ -20,8 +20,7 @@ pub(super) fn tagged<T: Serialize>(
     answer: &T,
 ) -> Result<Response, Problem> {
     let body = serde_json::to_string(answer)?;
-    // Weak: the same answer may be compressed in another way.
-    let tag = format!("W/\"{}\"", &hex(&sha256(body.as_bytes()))[..32]);
+    let tag = tag_of(body.as_bytes());
     let is_known = *method != Method::POST && is_among(request, &tag);
     let tag = HeaderValue::from_str(&tag).map_err(|_| Problem::internal())?;
     let headers = [(header::ETAG, tag), (header::CACHE_CONTROL, PRIVATE)];
@@ -34,6 +33,11 @@ pub(super) fn tagged<T: Serialize>(
         HeaderValue::from_static("application/json"),
     )];
     Ok((headers, content_type, results, body).into_response())
+}
+
+/// The tag of an answer. It is weak: the same answer may be compressed in another way.
+pub(super) fn tag_of(answer: &[u8]) -> String {
+    format!("W/\"{}\"", &hex(&sha256(answer))[..32])
 }
 
 /// Whether a request says that its client has the answer with a tag.

@@ -170,7 +170,7 @@ pub(super) async fn one(
         fields.check(&view, &caller)?;
         let event = event_at(app, place)?;
         let mut events = people::with_known_people(&app.store, app.scope(), vec![event])?;
-        fields.cut(&mut events);
+        fields.cut(&mut events, &caller)?;
         Ok(events.pop())
     });
     let event = event.await?.ok_or_else(Problem::internal)?;

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::connection::Client;
+use super::connection::Exchange;
 use super::exports::ExportPlace;
 use super::openapi::{ParameterKind, Route, query};
 use super::params::{FILTERS, Given, bad, order, question};
@@ -23,7 +23,7 @@ use super::problem::Problem;
 use super::recording::Streamed;
 use super::scoped::ScopedApp;
 use super::shown::Fields;
-use crate::engine::Scope;
+use crate::engine::Caller;
 use crate::event::AuditEvent;
 use crate::people::{self, KnownEvent};
 use crate::search::{Export, csv};
@@ -74,14 +74,14 @@ impl Format {
     fn lines(
         self,
         store: &Store,
-        scope: &Scope,
+        caller: &Caller,
         events: Vec<AuditEvent>,
         fields: &Fields,
     ) -> Result<Vec<u8>, Problem> {
         match self {
             Self::Ndjson => {
-                let mut events = people::with_known_people(store, scope, events)?;
-                fields.cut(&mut events);
+                let mut events = people::with_known_people(store, &caller.scope, events)?;
+                fields.cut(&mut events, caller)?;
                 ndjson(&events)
             }
             Self::Csv => Ok(csv::rows(&events)?),
@@ -110,7 +110,7 @@ struct Exporting {
     place: ExportPlace,
     /// One of the principal's own streams.
     _stream: Option<OwnedSemaphorePermit>,
-    client: Option<Arc<Client>>,
+    exchange: Option<Arc<Exchange>>,
     principal: Principal,
     streamed: Streamed,
     /// The events in `piece`.
@@ -123,7 +123,8 @@ impl Exporting {
         let events = self.export.next_events(Some(app.deadline()))?;
         self.events += events.len();
         let format = self.format;
-        let lines = format.lines(&app.store, app.scope(), events, &self.fields)?;
+        let (_, caller) = app.asking();
+        let lines = format.lines(&app.store, &caller, events, &self.fields)?;
         self.piece.extend(lines);
         Ok(())
     }
@@ -132,7 +133,7 @@ impl Exporting {
 pub(super) async fn export(
     app: ScopedApp,
     Extension(principal): Extension<Principal>,
-    client: Option<Extension<Arc<Client>>>,
+    exchange: Option<Extension<Arc<Exchange>>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let given = Given::read(
@@ -153,11 +154,11 @@ pub(super) async fn export(
     if !app.engine.is_available() {
         return Err(Problem::unavailable());
     }
-    let client = client.map(|Extension(client)| client);
+    let exchange = exchange.map(|Extension(exchange)| exchange);
     let own = app.access.usage().stream(&principal, app.clock.steady())?;
     let place = app
         .exports
-        .begin(&principal, client.clone(), app.limits.slow_export)?;
+        .begin(&principal, exchange.clone(), app.limits.slow_export)?;
     let streamed = Streamed::default();
     let (of_all_pieces, of_the_line) = (app.clone(), streamed.clone());
     let exporting = app.export(move |app| {
@@ -171,7 +172,7 @@ pub(super) async fn export(
             piece: format.head()?,
             place,
             _stream: own,
-            client,
+            exchange,
             principal,
             streamed: of_the_line,
             events: 0,
@@ -213,7 +214,7 @@ async fn next_piece(mut exporting: Exporting) -> io::Result<Option<(Bytes, Expor
     }
     let held = app
         .response_memory
-        .hold(piece.into(), exporting.client.as_ref());
+        .hold(piece.into(), exporting.exchange.as_ref());
     let piece = held
         .await
         .ok_or_else(|| io::Error::other("other answers are not read"))?;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::connection::Client;
+use super::connection::Exchange;
 use super::principal::Principal;
 use super::problem::Problem;
 use crate::sync::lock;
@@ -27,7 +27,7 @@ struct Open {
 struct OpenExport {
     id: u64,
     principal: Principal,
-    client: Option<Arc<Client>>,
+    exchange: Option<Arc<Exchange>>,
     /// Since when its client has had a piece without asking for the next; `None` while one is made.
     given: Option<Instant>,
 }
@@ -38,7 +38,7 @@ impl Exports {
     pub(super) fn begin(
         &self,
         principal: &Principal,
-        client: Option<Arc<Client>>,
+        exchange: Option<Arc<Exchange>>,
         slow: Duration,
     ) -> Result<ExportPlace, Problem> {
         let mut open = self.open();
@@ -54,8 +54,8 @@ impl Exports {
             let slowest = (0..open.places.len()).max_by_key(|i| waits(&open.places[*i]));
             match slowest {
                 Some(i) if waits(&open.places[i]) > slow => {
-                    if let Some(client) = open.places.swap_remove(i).client {
-                        client.close();
+                    if let Some(exchange) = open.places.swap_remove(i).exchange {
+                        exchange.end();
                     }
                 }
                 _ => return Err(Problem::too_many("exports", MAX_EXPORTS)),
@@ -66,7 +66,7 @@ impl Exports {
         open.places.push(OpenExport {
             id,
             principal: principal.clone(),
-            client,
+            exchange,
             given: None,
         });
         Ok(ExportPlace {

@@ -15,7 +15,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::assertion;
-use super::connection;
+use super::connection::{Client, Exchange};
 use super::cors;
 use super::form;
 use super::limit::RateState;
@@ -48,7 +48,10 @@ pub(super) struct Needs {
 /// The credential that a route needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Required {
+    /// None. One that is sent is not looked at.
     Nothing,
+    /// None. One that is sent must be valid, and then the request is recorded.
+    IfSent,
     /// A valid one.
     Any,
     /// A valid one that has this permission.
@@ -71,6 +74,12 @@ pub(super) async fn check(
 ) -> Response {
     let app = &needs.app;
     let client = client_of(app, &request);
+    if needs.credential == Required::IfSent && !app.access.is_sent(request.headers(), &client) {
+        if app.access.settings().auth == Auth::None {
+            request.extensions_mut().insert(Principal::local());
+        }
+        return next.run(request).await;
+    }
     let mut recording = Recording::begin(&app.access, &app.clock, &client, &request);
     let response = match admit(&needs, &client, request.headers()).await {
         Ok(Admitted {
@@ -82,14 +91,12 @@ pub(super) async fn check(
             let name = name.to_owned();
             recording.admit(&name, needs.action);
             if let Some(principal) = principal {
+                if let Some(exchange) = request.extensions().get::<Arc<Exchange>>() {
+                    exchange.note_principal(principal.name());
+                }
                 request.extensions_mut().insert(principal);
             }
-            let within = match needs.credential {
-                Required::Nothing => request_body::WITHOUT_CREDENTIAL,
-                Required::Any | Required::With(_) => app.limits.request_header,
-            };
-            let within = within.min(app.limits.request_header);
-            let mut response = match request_body::read(request, within).await {
+            let mut response = match read_body(&needs, &client, request).await {
                 Ok(request) => {
                     // Caught here, so that it is recorded.
                     let answer = answer(&needs, request, next, &mut recording);
@@ -115,6 +122,26 @@ pub(super) async fn check(
         return response;
     }
     recording.finish(response).await
+}
+
+/// Reads the body of a request. One that needs no credential is small, and there are few at once; one that is not read whole counts as a
+/// request without a valid credential.
+async fn read_body(
+    needs: &Needs,
+    client: &Requester,
+    request: Request,
+) -> Result<Request, Problem> {
+    let app = &needs.app;
+    if needs.credential != Required::Nothing {
+        return request_body::read(request, app.limits.request_header).await;
+    }
+    let within = app.limits.request_header;
+    let place = app.access.unauthenticated().body(client.address);
+    let read = request_body::read_small(request, within, place).await;
+    read.map_err(|problem| {
+        app.access
+            .count_unauthenticated(client.address, &app.clock, problem)
+    })
 }
 
 /// Answers a request whose body has been read.
@@ -219,8 +246,8 @@ async fn admit(
         principal.require(permission).map_err(refused)?;
     }
     let place = match needs.credential {
-        // A scrape is no question, and must not wait for one.
-        Required::With(Permission::Metrics) => None,
+        // Neither a scrape nor a check is a question, and must not wait for one.
+        Required::With(Permission::Metrics) | Required::IfSent => None,
         _ => {
             let place = access.usage().question(&principal, app.clock.steady());
             place.map_err(refused)?
@@ -235,7 +262,7 @@ async fn admit(
 
 /// The client of a request.
 fn client_of(app: &AppState, request: &Request) -> Requester {
-    let client = request.extensions().get::<Arc<connection::Client>>();
+    let client = request.extensions().get::<Arc<Client>>();
     let sent = Sent {
         peer: client.map_or(IpAddr::from(Ipv4Addr::LOCALHOST), |client| client.address()),
         is_tls: client.is_some_and(|client| client.is_tls()),

@@ -4,31 +4,48 @@ use std::sync::Arc;
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::connection::Client;
+use super::connection::Exchange;
+use super::encoding::{accepts_gzip, allow_encoder, compressed};
+use super::fixed_answer::NeedsNoRoom;
 use super::metrics;
 use super::problem::Problem;
 use super::state::AppState;
 use super::turn::KeptTurn;
 
-/// Finds room for an answer that is made as a whole. Exports and tails find it for each of their pieces.
+/// Compresses an answer that is made as a whole, and finds room for it. Exports and tails find it for each of their pieces.
 pub(super) async fn hold_answer(
     State(app): State<AppState>,
     request: Request,
     next: Next,
 ) -> Response {
-    let client = request.extensions().get::<Arc<Client>>().cloned();
+    let exchange = request.extensions().get::<Arc<Exchange>>().cloned();
+    let is_gzip_accepted = accepts_gzip(request.headers());
     KeptTurn::scope(async {
-        let (parts, body) = next.run(request).await.into_parts();
-        if body.size_hint().exact().is_none() {
-            return Response::from_parts(parts, body);
+        let response = next.run(request).await;
+        if response.extensions().get::<NeedsNoRoom>().is_some() {
+            return response;
         }
-        let Ok(bytes) = axum::body::to_bytes(body, usize::MAX).await else {
+        if response.body().size_hint().exact().is_none() {
+            let is_accepted = is_gzip_accepted && !is_tail(&response);
+            return allow_encoder(response, is_accepted, &app.encoders);
+        }
+        let (mut parts, body) = response.into_parts();
+        let Ok(mut bytes) = axum::body::to_bytes(body, usize::MAX).await else {
             return Problem::internal().into_response();
         };
-        match app.response_memory.hold_whole(bytes, client.as_ref()).await {
+        let held = async {
+            app.response_memory.check_size(bytes.len())?;
+            if parts.status.is_success() {
+                bytes = compressed(bytes, is_gzip_accepted, &mut parts.headers).await;
+            }
+            let held = app.response_memory.hold_whole(bytes, exchange.as_ref());
+            held.await
+        };
+        match held.await {
             Ok(bytes) => Response::from_parts(parts, Body::from(bytes)),
             Err(problem) => {
                 let response = problem.into_response();
@@ -38,4 +55,10 @@ pub(super) async fn hold_answer(
         }
     })
     .await
+}
+
+/// Whether an answer is a tail: its messages are sent one by one, each at once.
+fn is_tail(response: &Response) -> bool {
+    let content_type = response.headers().get(CONTENT_TYPE);
+    content_type.is_some_and(|content_type| content_type == "text/event-stream")
 }

@@ -86,6 +86,7 @@ fn gauges(app: &AppState, facts: Option<&LogFacts>) -> Gauges {
     let in_memory = Gauges {
         quotas: app.metrics.quotas(app.clock.steady()),
         followers: followers.into_iter().collect(),
+        access_lines_waiting: Some(app.access.writer().waiting() as u64),
         ..Gauges::default()
     };
     let Some(facts) = facts else {
@@ -150,7 +151,6 @@ pub(super) fn describe() -> Vec<Route> {
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use tokio::sync::Semaphore;
 
     use super::*;
     use crate::clock::Clock;
@@ -186,11 +186,8 @@ mod tests {
     async fn a_scrape_waits_for_no_question() {
         let dir = tempfile::tempdir().unwrap();
         let app = app(dir.path());
-        let all = |turns: &Arc<Semaphore>| {
-            let count = u32::try_from(turns.available_permits()).unwrap();
-            Arc::clone(turns).try_acquire_many_owned(count).unwrap()
-        };
-        let _taken = [&app.long_questions, &app.waiting].map(all);
+        let count = u32::try_from(app.waiting.available_permits()).unwrap();
+        let _taken = app.waiting.clone().try_acquire_many_owned(count).unwrap();
         let principal = "a".into();
         let mut questions = Vec::new();
         while !app.questions.is_exhausted() {

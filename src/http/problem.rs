@@ -458,6 +458,16 @@ impl Problem {
         )
     }
 
+    /// The body of a request is not said to be JSON.
+    pub(super) fn no_json() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "urn:orgtrail:problem:no-json",
+            "Not JSON",
+            "send the body as JSON: `Content-Type: application/json`",
+        )
+    }
+
     /// The body of a request did not come in time.
     pub(super) fn too_slow_a_body(within: Duration) -> Self {
         Self::new(

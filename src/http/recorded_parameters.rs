@@ -1,8 +1,9 @@
 //! The parameters of a request as the access log keeps them: credentials hidden, and every value cut by itself.
 //!
-//! No parameter displaces another one: when there are many, each is cut shorter. Of what was cut or hidden the length remains,
-//! and the SHA-256 of the query as it was sent.
+//! No parameter displaces another one: the query (`q`) is kept up to a length of its own, and when there are many others, each is cut
+//! shorter. Of what was cut or hidden the length remains, and the SHA-256 of all parameters as they were sent.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use crate::event::{hex, sha256};
@@ -17,19 +18,36 @@ const MOST_KEPT: usize = 3 * 1024;
 /// The most parameters that are kept. With more no route answers.
 const MAX_PAIRS: usize = 600;
 
-/// How many bytes of a value are searched for credentials. Of more only the beginning could be kept.
+/// How many bytes of the query are kept.
+const QUERY_KEPT: usize = 4 * 1024;
+
+/// How many bytes of another value are searched for credentials. Of more only the beginning could be kept.
 const SEARCHED: usize = 1_024;
+
+/// How many bytes of a name are searched.
+const NAME_SEARCHED: usize = 64;
+
+/// How many bytes of all values but the query are searched. Of what comes after them only the length is kept.
+const ALL_SEARCHED: usize = 16 * 1024;
 
 /// The parameters in a path and a query. A `path` is kept where it has parameters.
 pub(super) fn recorded(path: Option<&str>, query: Option<&str>) -> String {
     let mask = Mask::default();
-    let path = path.map(|path| SentPart::of(&mask, path));
-    let pairs: Vec<SentPair> = query
+    let mut left = ALL_SEARCHED;
+    let path = path.map(|path| SentPart::of(&mask, path, &mut left));
+    let sent: Vec<&str> = query
         .into_iter()
-        .flat_map(|query| query.split('&').take(MAX_PAIRS))
-        .map(|pair| SentPair::of(&mask, pair))
+        .flat_map(|query| query.split('&'))
         .collect();
-    let more = query.map_or(0, |query| query.split('&').skip(MAX_PAIRS).count());
+    let kept = kept_of(&sent);
+    let more = sent.len() - kept.len();
+    let pairs: Vec<SentPair> = kept
+        .into_iter()
+        .map(|pair| SentPair::of(&mask, pair, &mut left))
+        .collect();
+    let values = pairs.iter().filter_map(|pair| pair.value.as_ref());
+    let of_query = values.filter(|value| value.least > 0);
+    let of_query: usize = of_query.map(|value| value.shown.len()).sum();
     let is_whole = |kept| {
         let mut parts = pairs.iter().flat_map(SentPair::parts).chain(&path);
         more == 0 && parts.all(|part| part.is_whole(kept))
@@ -38,7 +56,7 @@ pub(super) fn recorded(path: Option<&str>, query: Option<&str>) -> String {
     let mut kept = 0;
     for len in KEPT {
         (text, kept) = (written(path.as_ref(), &pairs, query.is_some(), len), len);
-        if text.len() <= MOST_KEPT {
+        if text.len() <= MOST_KEPT + of_query {
             break;
         }
     }
@@ -50,6 +68,31 @@ pub(super) fn recorded(path: Option<&str>, query: Option<&str>) -> String {
         write!(text, " sha256={hash}").unwrap_or_default();
     }
     text
+}
+
+/// The pairs that are kept, in their order. When there are too many, those are left out whose names are repeated most.
+fn kept_of<'a>(sent: &[&'a str]) -> Vec<&'a str> {
+    let name = |pair: &'a str| pair.split_once('=').map_or(pair, |(name, _)| name);
+    let mut too_many = sent.len().saturating_sub(MAX_PAIRS);
+    if too_many == 0 {
+        return sent.to_vec();
+    }
+    let mut repeated: HashMap<&str, usize> = HashMap::new();
+    for pair in sent {
+        *repeated.entry(name(pair)).or_default() += 1;
+    }
+    let most = repeated.values().copied().max().unwrap_or_default();
+    let mut kept: Vec<&str> = Vec::new();
+    for pair in sent.iter().rev() {
+        if too_many > 0 && repeated.get(name(pair)) == Some(&most) {
+            too_many -= 1;
+        } else {
+            kept.push(pair);
+        }
+    }
+    kept.reverse();
+    kept.truncate(MAX_PAIRS);
+    kept
 }
 
 fn written(path: Option<&SentPart>, pairs: &[SentPair], has_query: bool, kept: usize) -> String {
@@ -77,7 +120,7 @@ struct SentPair {
 }
 
 impl SentPair {
-    fn of(mask: &Mask, pair: &str) -> Self {
+    fn of(mask: &Mask, pair: &str, left: &mut usize) -> Self {
         let (name, value) = match pair.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (pair, None),
@@ -88,12 +131,16 @@ impl SentPair {
                     shown: HIDDEN.to_owned(),
                     len: value.len(),
                     is_hidden: true,
+                    least: 0,
                 }
+            } else if name == "q" {
+                SentPart::of_query(mask, value)
             } else {
-                SentPart::of(mask, value)
+                SentPart::of(mask, value, left)
             }
         });
-        let name = SentPart::of(mask, name);
+        let mut of_name = NAME_SEARCHED;
+        let name = SentPart::of(mask, name, &mut of_name);
         Self { name, value }
     }
 
@@ -108,21 +155,36 @@ struct SentPart {
     /// How many bytes were sent.
     len: usize,
     is_hidden: bool,
+    /// How many bytes are kept at least.
+    least: usize,
 }
 
 impl SentPart {
-    fn of(mask: &Mask, text: &str) -> Self {
-        let searched = &text[..text.floor_char_boundary(SEARCHED)];
+    fn of(mask: &Mask, text: &str, left: &mut usize) -> Self {
+        let searched = &text[..text.floor_char_boundary(SEARCHED.min(*left))];
+        *left -= searched.len();
+        Self::searched(mask, text, searched, 0)
+    }
+
+    /// The value of `q`.
+    fn of_query(mask: &Mask, text: &str) -> Self {
+        let searched = &text[..text.floor_char_boundary(QUERY_KEPT)];
+        Self::searched(mask, text, searched, QUERY_KEPT)
+    }
+
+    fn searched(mask: &Mask, text: &str, searched: &str, least: usize) -> Self {
         let shown = mask.hide_in_parameter(searched);
         Self {
             is_hidden: shown != searched,
             shown,
             len: text.len(),
+            least,
         }
     }
 
     fn is_whole(&self, kept: usize) -> bool {
-        !self.is_hidden && self.len <= kept
+        let is_shown = !self.is_hidden && self.shown.len() == self.len;
+        is_shown && self.len <= kept.max(self.least)
     }
 
     /// The first bytes; the length, if that is not all.
@@ -133,7 +195,9 @@ impl SentPart {
         } else {
             0
         };
-        let shown = &self.shown[..self.shown.floor_char_boundary(kept.max(least))];
+        let shown = &self.shown[..self
+            .shown
+            .floor_char_boundary(kept.max(self.least).max(least))];
         if self.is_whole(kept) {
             shown.to_owned()
         } else {
@@ -173,6 +237,37 @@ mod tests {
         assert!(kept.len() < 32 * 1024, "{}", kept.len());
         let kept = question(&"&a=b".repeat(1_000));
         assert!(kept.contains("[401 more]"), "{kept}");
+        assert!(kept.len() < 32 * 1024);
+        let sources = "source=accounts%2F0123456789abcdef0123456789abcdef&".repeat(1_000);
+        let kept = question(&format!("{sources}since=2026-08-03&before=2026-08-04"));
+        assert!(
+            kept.contains("&since=") && kept.contains("&before="),
+            "{kept}"
+        );
+    }
+
+    #[test]
+    fn the_query_is_kept_whatever_is_beside_it_or_before_it() {
+        let query = format!("q=NOT+{}+actor.email:ceo@example.com", "a".repeat(3_000));
+        assert_eq!(question(&query), format!("?{query}"));
+        let others = format!("&id.not={}", "b".repeat(60)).repeat(99);
+        let kept = question(&format!("q=actor.email:ceo@example.com{others}"));
+        assert!(
+            kept.starts_with("?q=actor.email:ceo@example.com&"),
+            "{kept}"
+        );
+        for plain in ["q=-bearer+203.0.113.77", "q=NOT+bearer+zone-0123-settings"] {
+            assert_eq!(question(plain), format!("?{plain}"));
+        }
+    }
+
+    #[test]
+    fn no_more_than_a_part_of_a_long_request_is_searched_and_its_lengths_are_kept() {
+        let many = format!("a={}&", "b".repeat(1_000)).repeat(100);
+        let kept = question(&format!("{many}q=c"));
+        assert!(kept.contains("&q=c"), "{kept}");
+        assert_eq!(kept.matches("[1000 bytes]").count(), 100, "{kept}");
+        assert!(kept.contains("&a=[1000 bytes]"), "{kept}");
     }
 
     #[test]
@@ -181,7 +276,7 @@ mod tests {
             "q=NOT%20/cookie:/%20actor.email:ceo@example.com",
             "q=NOT+/cookie:/+actor.email:ceo@example.com",
             "q=NOT%20/cookie:x;/%20actor.email:ceo@example.com",
-            "q=bearer+hunter2hunter2+actor.email:ceo@example.com",
+            "q=bearer+hunter2hunter2hunter2+actor.email:ceo@example.com",
             "q=(cookie:a)actor.email:ceo@example.com",
         ] {
             let kept = question(sent);
@@ -204,7 +299,7 @@ mod tests {
             "Access%5FToken=hunter2&q=b",
             "api-key=hunter2",
             "password=a=hunter2",
-            "q=authorization:+bearer+hunter2hunter2",
+            "q=authorization:+bearer+hunter2hunter2hunter2",
         ] {
             let kept = question(sent);
             assert!(kept.contains(HIDDEN) && !kept.contains("hunter2"), "{kept}");

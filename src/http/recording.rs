@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Request};
+use axum::http::Uri;
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use hyper::body::{Frame, SizeHint};
@@ -57,7 +58,9 @@ pub(super) struct Recording {
     principal: String,
     action: &'static str,
     route: String,
-    parameters: String,
+    /// The address with its parameters, and whether these are in the query alone.
+    uri: Uri,
+    is_plain: bool,
     is_counted: bool,
     is_recorded: bool,
 }
@@ -79,7 +82,8 @@ impl Recording {
             principal: NOBODY.to_owned(),
             action: REFUSED,
             route: route(request),
-            parameters: parameters(request),
+            uri: request.uri().clone(),
+            is_plain: is_plain(request),
             is_counted: false,
             is_recorded: false,
         }
@@ -98,7 +102,7 @@ impl Recording {
 
     /// Notes the parameters of a request that had them in its body.
     pub(super) fn note_parameters(&mut self, request: &Request) {
-        self.parameters = parameters(request);
+        self.uri = request.uri().clone();
     }
 
     /// Writes the line, and gives the answer; or that the line cannot be written. The line of a stream is completed when the
@@ -153,12 +157,23 @@ impl Recording {
         }
         if self.principal == NOBODY || self.is_counted {
             let unauthenticated = self.access.unauthenticated();
-            let line = unauthenticated.line(self.client.address, entry, self.clock.steady());
+            let now = self.clock.steady();
+            let line = unauthenticated.line(self.client.address, entry, || self.parameters(), now);
             // One line for each of them would fill the log of the service, too.
             return line.inspect(log);
         }
         log(&entry);
-        Some(entry)
+        let parameters = self.parameters();
+        Some(AccessEntry {
+            parameters,
+            ..entry
+        })
+    }
+
+    /// The parameters as they are recorded: those in the path too, without credentials.
+    fn parameters(&self) -> String {
+        let path = (!self.is_plain).then(|| self.uri.path());
+        recorded(path, self.uri.query())
     }
 
     fn entry(&self, status: u16, results: Option<u64>, duration_ms: Option<u64>) -> AccessEntry {
@@ -168,7 +183,8 @@ impl Recording {
             address: Some(self.client.address.to_string()),
             action: self.action.to_owned(),
             route: self.route.clone(),
-            parameters: self.parameters.clone(),
+            // Looked at only if the line is written.
+            parameters: String::new(),
             results,
             duration_ms,
             status: Some(status),
@@ -271,11 +287,8 @@ fn route(request: &Request) -> String {
         .to_owned()
 }
 
-/// The parameters of a request as they are recorded: those in the path too, without credentials.
-fn parameters(request: &Request) -> String {
-    let uri = request.uri();
+/// Whether a request has no parameters in its path.
+fn is_plain(request: &Request) -> bool {
     let matched = request.extensions().get::<MatchedPath>();
-    let is_plain = matched.is_some_and(|matched| matched.as_str() == uri.path());
-    let path = (!is_plain).then_some(uri.path());
-    recorded(path, uri.query())
+    matched.is_some_and(|matched| matched.as_str() == request.uri().path())
 }

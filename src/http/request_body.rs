@@ -12,24 +12,50 @@ use super::problem::Problem;
 /// The most bytes of a request's body: a form with the longest query, or a token.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// The time for the body of a request that needs no credential: a token has 50 bytes.
-pub(super) const WITHOUT_CREDENTIAL: Duration = Duration::from_secs(5);
+/// The most bytes of the body of a request that needs no credential: a token has 50.
+const MAX_SMALL_BYTES: usize = 1_024;
 
-/// Reads the body. Until it has come, its connection may be closed for another one. Of a body that says that it is too large nothing is read.
+/// The time for such a body.
+const SMALL_WITHIN: Duration = Duration::from_secs(5);
+
+/// Reads the body. Until it has come, its connection may be closed for another one.
 pub(super) async fn read(request: Request, within: Duration) -> Result<Request, Problem> {
+    read_up_to(MAX_BODY_BYTES, request, within, std::future::ready(())).await
+}
+
+/// As [`read`], of a request that needs no credential, as soon as there is a place for it. Its time is short.
+pub(super) async fn read_small<P>(
+    request: Request,
+    within: Duration,
+    place: impl Future<Output = P>,
+) -> Result<Request, Problem> {
+    read_up_to(MAX_SMALL_BYTES, request, within.min(SMALL_WITHIN), place).await
+}
+
+/// Reads a body of at most so many bytes. Of one that says that it is larger nothing is read.
+async fn read_up_to<P>(
+    most: usize,
+    request: Request,
+    within: Duration,
+    place: impl Future<Output = P>,
+) -> Result<Request, Problem> {
     let (parts, body) = request.into_parts();
     if body.is_end_stream() {
         return Ok(Request::from_parts(parts, body));
     }
-    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
-        return Err(Problem::too_large_a_body(MAX_BODY_BYTES));
+    if body.size_hint().lower() > most as u64 {
+        return Err(Problem::too_large_a_body(most));
     }
     let client = parts.extensions.get::<Arc<Client>>().cloned();
     let _receiving = client.map(Client::receive);
-    match tokio::time::timeout(within, to_bytes(body, MAX_BODY_BYTES)).await {
+    let read = async {
+        let _place = place.await;
+        to_bytes(body, most).await
+    };
+    match tokio::time::timeout(within, read).await {
         Ok(Ok(bytes)) => Ok(Request::from_parts(parts, Body::from(bytes))),
         // The body is longer than announced, or the client closed the connection and does not read this.
-        Ok(Err(_)) => Err(Problem::too_large_a_body(MAX_BODY_BYTES)),
+        Ok(Err(_)) => Err(Problem::too_large_a_body(most)),
         Err(_) => Err(Problem::too_slow_a_body(within)),
     }
 }

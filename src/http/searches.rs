@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Extension, RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -99,13 +100,12 @@ pub(super) async fn list(
     };
     let after = given.one("cursor")?.map(place).transpose()?;
     let of = visible_to(&principal);
-    let found = app.access.work(move |store| {
-        // One more than asked for tells whether there is another page.
-        Ok(store.searches(&of, after.as_ref(), limit + 1)?)
+    // In the turn of a question: a page may be large, and is held until it is written.
+    let found = app.ask(move |app| {
+        let store = app.access.store();
+        Ok(store.searches(&of, after.as_ref(), limit)?)
     });
-    let mut found = found.await?;
-    let has_more = found.len() > limit;
-    found.truncate(limit);
+    let (found, has_more) = found.await?;
     let next_cursor = found.last().filter(|_| has_more).map(cursor);
     let searches = found
         .into_iter()
@@ -120,11 +120,12 @@ pub(super) async fn list(
     ))
 }
 
-/// The searches that a principal sees. One that sees a part of the log only sees its own: those of others may tell of the rest.
+/// The searches that a principal sees; with the scope `admin`, all of them. One that sees a part of the log only sees its own: those of others may tell of the rest.
 fn visible_to(principal: &Principal) -> SearchesOf {
     SearchesOf {
         principal: principal.name().to_owned(),
         shared: principal.grant().sees_everything(),
+        all: principal.require(Permission::Admin).is_ok(),
     }
 }
 
@@ -148,9 +149,13 @@ pub(super) async fn save(
     State(app): State<AppState>,
     Extension(principal): Extension<Principal>,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     Given::read(query.as_deref(), &[])?;
+    if !is_json(&headers) {
+        return Err(Problem::no_json());
+    }
     let now = app.clock.now();
     let search = read(&body, &principal, now)?;
     let saved = app
@@ -160,6 +165,14 @@ pub(super) async fn save(
     let saved = saved.ok_or_else(Problem::too_many_searches)?;
     let body = Json(Search::of(saved, &principal));
     Ok((StatusCode::CREATED, Extension(Results(1)), body).into_response())
+}
+
+/// Whether a body is said to be JSON. A page of another site cannot say so without asking first.
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("application/json")
 }
 
 /// Reads the body of a request that saves a search.
@@ -202,7 +215,7 @@ fn read(body: &[u8], principal: &Principal, now: DateTime<Utc>) -> Result<NewSea
     })
 }
 
-/// `DELETE /v1/searches/{id}`: one's own; a shared one of somebody else with the scope `admin`.
+/// `DELETE /v1/searches/{id}`: one's own; one of another principal with the scope `admin`.
 pub(super) async fn delete(
     State(app): State<AppState>,
     Extension(principal): Extension<Principal>,
@@ -222,7 +235,8 @@ fn delete_visible(store: &AccessStore, principal: &Principal, id: &str) -> Resul
     let found = store.search(id)?.ok_or_else(unknown)?.search;
     let is_own = found.principal == of.principal;
     if !is_own {
-        if !(of.shared && found.shared) {
+        let is_visible = of.all || (of.shared && found.shared);
+        if !is_visible {
             return Err(unknown());
         }
         principal.require(Permission::Admin)?;
@@ -243,30 +257,55 @@ pub(super) fn describe() -> Vec<Route> {
     };
     let id = ParameterKind::Name("00000000000000000000000000000000");
     vec![
-        Route::get("/v1/searches", "list_searches", "List saved searches, the newest first")
-            .with(described_query("limit", limit, "The most results of a page."))
-            .with(described_query(
-                "cursor",
-                ParameterKind::Text,
-                "`next_cursor` of the page before.",
-            ))
-            .answers::<Searches>("The principal's own searches, and the shared ones.")
-            .example("Saved searches", "/v1/searches", &[]),
-        Route::new("post", "/v1/searches", "save_search", "Save a search under a name")
-            .body::<SearchBody>()
-            .answers::<Search>("")
-            .status(201, "The search is saved.")
-            .refuses(&[409])
-            .example_with(
-                "Deletions, by that name",
-                "/v1/searches",
-                r#"{"name": "Deletions", "q": "action.type:delete", "shared": true}"#,
-            ),
-        Route::new("delete", "/v1/searches/{id}", "delete_search", "Delete a saved search")
-            .about("One of another principal is deleted with the scope `admin` only, and only if it is shared.")
-            .with(path("id", id, "Its `id`."))
-            .status(204, "The search is deleted.")
-            .refuses(&[404])
-            .example("Delete one", "/v1/searches/00000000000000000000000000000000", &[]),
+        Route::get(
+            "/v1/searches",
+            "list_searches",
+            "List saved searches, the newest first",
+        )
+        .with(described_query(
+            "limit",
+            limit,
+            "The most results of a page.",
+        ))
+        .with(described_query(
+            "cursor",
+            ParameterKind::Text,
+            "`next_cursor` of the page before.",
+        ))
+        .about("A page of large searches has fewer than `limit`.")
+        .answers::<Searches>(
+            "The principal's own searches, and the shared ones; with the scope `admin`, all.",
+        )
+        .example("Saved searches", "/v1/searches", &[]),
+        Route::new(
+            "post",
+            "/v1/searches",
+            "save_search",
+            "Save a search under a name",
+        )
+        .body::<SearchBody>()
+        .answers::<Search>("")
+        .status(201, "The search is saved.")
+        .refuses(&[409, 415])
+        .example_with(
+            "Deletions, by that name",
+            "/v1/searches",
+            r#"{"name": "Deletions", "q": "action.type:delete", "shared": true}"#,
+        ),
+        Route::new(
+            "delete",
+            "/v1/searches/{id}",
+            "delete_search",
+            "Delete a saved search",
+        )
+        .about("One of another principal is deleted with the scope `admin` only.")
+        .with(path("id", id, "Its `id`."))
+        .status(204, "The search is deleted.")
+        .refuses(&[404])
+        .example(
+            "Delete one",
+            "/v1/searches/00000000000000000000000000000000",
+            &[],
+        ),
     ]
 }

@@ -47,13 +47,19 @@ impl Fields {
     }
 
     /// Leaves of each entry what is wanted.
-    pub(super) fn cut(&self, events: &mut [KnownEvent]) {
+    pub(super) fn cut(&self, events: &mut [KnownEvent], caller: &Caller) -> Result<(), Problem> {
         if self.0.is_empty() {
-            return;
+            return Ok(());
         }
+        let is_over = || caller.budget.check_time().is_err();
         for event in events {
-            event.event.entry = self.0.excerpt(&event.event.entry);
+            event.event.entry = self.0.excerpt(&event.event.entry, &is_over);
+            caller
+                .budget
+                .check_time()
+                .map_err(search::SearchError::from)?;
         }
+        Ok(())
     }
 }
 
@@ -100,7 +106,7 @@ impl ShownAs {
         } else {
             events.iter().map(|_| None).collect()
         };
-        self.fields.cut(&mut events);
+        self.fields.cut(&mut events, caller)?;
         let shown = events.into_iter().zip(matches);
         Ok(shown
             .map(|(event, matches)| ShownEvent { event, matches })

@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::access::Access;
+use super::encoding::MAX_ENCODERS;
 use super::exports::Exports;
 use super::fair::FairPermits;
 use super::limits::{
@@ -13,6 +14,7 @@ use super::limits::{
     SPARE_CONNECTIONS,
 };
 use super::log_facts::Scrapes;
+use super::long_turns::LongTurns;
 use super::panics::Panics;
 use super::readiness::Readiness;
 use super::response_memory::ResponseMemory;
@@ -38,7 +40,7 @@ pub struct AppState {
     pub(super) access: Access,
     pub(super) limits: Limits,
     pub(super) questions: FairPermits,
-    pub(super) long_questions: Arc<Semaphore>,
+    pub(super) long_questions: LongTurns,
     /// The questions that wait for their turn or have one.
     pub(super) waiting: Arc<Semaphore>,
     pub(super) export_pieces: FairPermits,
@@ -48,6 +50,8 @@ pub struct AppState {
     /// The memory for the patterns of all tails, in KiB.
     pub(super) tail_patterns: Arc<Semaphore>,
     pub(super) response_memory: ResponseMemory,
+    /// The encoders for streams that are compressed.
+    pub(super) encoders: Arc<Semaphore>,
     pub(super) panics: Panics,
     /// The certificate; without one, HTTP is spoken in clear.
     pub(super) tls: Option<Tls>,
@@ -74,7 +78,7 @@ impl AppState {
             access,
             limits: Limits::default(),
             questions: FairPermits::new(MAX_QUESTIONS),
-            long_questions: at_once(MAX_LONG_QUESTIONS),
+            long_questions: LongTurns::new(MAX_LONG_QUESTIONS),
             waiting: at_once(MAX_WAITING),
             export_pieces: FairPermits::new(MAX_PIECES),
             tail_pieces: FairPermits::new(MAX_PIECES),
@@ -82,6 +86,7 @@ impl AppState {
             tails: at_once(Limits::default().tails),
             tail_patterns: at_once(MAX_TAIL_PATTERNS_KIB),
             response_memory: ResponseMemory::default(),
+            encoders: at_once(MAX_ENCODERS),
             panics: Panics::default(),
             tls: None,
             stopping: CancellationToken::new(),

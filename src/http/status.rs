@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -16,7 +15,6 @@ use super::openapi::Route;
 use super::params::Given;
 use super::principal::Principal;
 use super::problem::Problem;
-use super::proxy::Requester;
 use super::scoped::ScopedApp;
 use super::state::AppState;
 use super::trouble::Trouble;
@@ -55,6 +53,10 @@ pub(super) struct Ready {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<FollowerLag>, required = false)]
     followers: Option<Vec<FollowerLag>>,
+    /// How many lines of the access log wait in memory because the disk does not take them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64, required = false)]
+    access_lines_waiting: Option<usize>,
     /// Only with TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = CertificateState, required = false)]
@@ -144,13 +146,10 @@ fn broken_invariants() -> BTreeMap<&'static str, u64> {
 /// It needs no credential, and says no more of the log than its id to those who may not see all of it.
 pub(super) async fn readyz(
     State(app): State<AppState>,
-    Extension(client): Extension<Requester>,
-    headers: HeaderMap,
+    principal: Option<Extension<Principal>>,
 ) -> Result<Json<Ready>, Problem> {
-    let access = &app.access;
-    let principal = access.identify_if_sent(&headers, &client, &app.clock).await;
-    let sees_everything = |principal: &Principal| principal.grant().sees_everything();
-    let principal = principal.filter(sees_everything);
+    let principal = principal.map(|Extension(principal)| principal);
+    let principal = principal.filter(|principal| principal.grant().sees_everything());
     let state = app.readiness.read(&app.store, &app.clock).await?;
     if !app.engine.is_available() {
         return Err(Problem::unavailable());
@@ -174,6 +173,7 @@ pub(super) async fn readyz(
             verified_at: state.full_at.map(rfc3339),
         }),
         followers: principal.as_ref().map(|_| followers(&app)),
+        access_lines_waiting: principal.as_ref().map(|_| lines_waiting(&app)),
         certificate: principal.as_ref().and_then(|_| {
             let status = app.tls.as_ref()?.status(app.clock.now());
             Some(status.into())
@@ -184,6 +184,13 @@ pub(super) async fn readyz(
 fn followers(app: &AppState) -> Vec<FollowerLag> {
     let states = app.followers.states(app.store.head());
     states.into_iter().map(FollowerLag::from).collect()
+}
+
+/// How many lines of the access log wait because the disk does not take them.
+fn lines_waiting(app: &AppState) -> usize {
+    let writer = app.access.writer();
+    let is_stuck = writer.is_stuck();
+    if is_stuck { writer.waiting() } else { 0 }
 }
 
 /// What an operator should look at, the causes before what follows from them.
@@ -220,9 +227,16 @@ fn problems(app: &AppState) -> Vec<Trouble> {
         };
         trouble(disk.as_str(), "log", why)
     });
+    let unwritten = app.access.writer().is_stuck().then(|| {
+        trouble(
+            "access log not written",
+            "access log",
+            "the disk does not take the lines of the access log; up to 10,000 wait in memory, and questions are answered meanwhile",
+        )
+    });
     let status = app.tls.as_ref().map(|tls| tls.status(app.clock.now()));
     let of_certificate = status.iter().flat_map(certificate::troubles);
-    let problems = [refused, unreachable, rebuild, disk];
+    let problems = [refused, unreachable, rebuild, disk, unwritten];
     problems
         .into_iter()
         .flatten()
@@ -250,9 +264,9 @@ pub(super) fn describe_operation() -> Vec<Route> {
             .answers::<Alive>("It lives.")
             .example("Is it there?", "/healthz", &[]),
         Route::get("/readyz", "check_readiness", "Check whether questions can be answered")
-            .about("`problems` names what an operator should look at although questions are answered. A credential that sees the whole log adds figures.")
+            .about("`problems` names what an operator should look at although questions are answered. A credential that sees the whole log adds figures. One that is sent must be valid, and is counted and recorded.")
             .answers::<Ready>("They can.")
-            .refuses(&[503])
+            .refuses(&[401, 408, 413, 429, 503])
             .example("Is it ready?", "/readyz", &[]),
     ]
 }

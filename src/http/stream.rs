@@ -17,7 +17,7 @@ use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
-use super::connection::Client;
+use super::connection::Exchange;
 use super::openapi::{ParameterKind, Route, header as described_header, query};
 use super::params::{FILTERS, Given, bad, question};
 use super::principal::Principal;
@@ -57,7 +57,7 @@ struct Tailing {
     _stream: Option<OwnedSemaphorePermit>,
     /// Of the memory for the patterns of all tails.
     _patterns: Option<OwnedSemaphorePermit>,
-    client: Option<Arc<Client>>,
+    exchange: Option<Arc<Exchange>>,
     principal: Principal,
     streamed: Streamed,
 }
@@ -65,7 +65,7 @@ struct Tailing {
 pub(super) async fn tail(
     app: ScopedApp,
     Extension(principal): Extension<Principal>,
-    client: Option<Extension<Arc<Client>>>,
+    exchange: Option<Extension<Arc<Exchange>>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
@@ -99,7 +99,7 @@ pub(super) async fn tail(
         heartbeat: Instant::now() + HEARTBEAT,
         _place: place,
         _stream: own,
-        client: client.map(|Extension(client)| client),
+        exchange: exchange.map(|Extension(exchange)| exchange),
         principal,
         streamed: streamed.clone(),
         app,
@@ -179,7 +179,7 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
             let (view, caller) = app.asking();
             let events = tailing.tail.next_events(&view, &caller)?;
             let mut events = people::with_known_people(&app.store, app.scope(), events)?;
-            tailing.fields.cut(&mut events);
+            tailing.fields.cut(&mut events, &caller)?;
             if events.is_empty() {
                 tailing.at = app.newest(&view, tailing.tail.at())?;
             }
@@ -194,7 +194,7 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
             resting.heartbeat = Instant::now() + HEARTBEAT;
             let held = app
                 .response_memory
-                .hold(messages.into(), resting.client.as_ref());
+                .hold(messages.into(), resting.exchange.as_ref());
             let held = held.await?;
             resting.streamed.add(n);
             return Some((Ok(held), resting));

@@ -2,9 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::fair::FairPermit;
+use super::long_turns::LongTurn;
 use crate::sync::lock;
 
 /// A turn, shared by the work and by the request that waits for it.
@@ -14,7 +13,7 @@ pub(super) struct Turn(Arc<Mutex<HeldPermit>>);
 /// What a turn is held by. It is returned when it is dropped.
 pub(super) enum HeldPermit {
     Fair(#[expect(dead_code, reason = "held")] FairPermit),
-    Plain(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit),
+    Long(#[expect(dead_code, reason = "held")] LongTurn),
 }
 
 impl Turn {

@@ -42,10 +42,6 @@ const MISSING: &str = "This program was built without the search page: the Cargo
     The API is described at /docs.\n";
 
 /// A file as it is served.
-#[cfg_attr(
-    not(feature = "ui"),
-    expect(dead_code, reason = "without the page there is no file")
-)]
 struct PageFile {
     name: &'static str,
     content_type: &'static str,

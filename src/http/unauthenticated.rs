@@ -39,6 +39,9 @@ const SIGN_INS_OF_ONE_TOKEN: FillRate = FillRate {
 /// How many credentials that are not known to be valid are looked up at once.
 const LOOKUPS: usize = 2;
 
+/// How many bodies of requests without a credential are read at once.
+const BODIES: usize = 64;
+
 /// How many addresses, and tokens that sign in, are remembered.
 const MAX_REMEMBERED: usize = 10_000;
 
@@ -60,6 +63,7 @@ const MAX_PARAMETERS_LEN: usize = 256;
 pub(super) struct Unauthenticated {
     state: Arc<Mutex<StrangersState>>,
     lookups: FairPermits,
+    bodies: FairPermits,
 }
 
 struct StrangersState {
@@ -100,6 +104,7 @@ impl Unauthenticated {
         Self {
             state: Arc::new(Mutex::new(state)),
             lookups: FairPermits::new(LOOKUPS),
+            bodies: FairPermits::new(BODIES),
         }
     }
 
@@ -107,6 +112,21 @@ impl Unauthenticated {
     pub(super) async fn lookup(&self, address: IpAddr) -> FairPermit {
         let address = network(address).to_string().into();
         self.lookups.acquire(&address).await
+    }
+
+    /// Waits until the body of a request from `address` may be read that needs no credential.
+    pub(super) async fn body(&self, address: IpAddr) -> FairPermit {
+        let address = network(address).to_string().into();
+        self.bodies.acquire(&address).await
+    }
+
+    /// Counts a request without a valid credential if its look-up does not end.
+    pub(super) fn suspect(&self, address: IpAddr, now: DateTime<Utc>) -> Suspect {
+        Suspect {
+            unauthenticated: Some(self.clone()),
+            address,
+            now,
+        }
     }
 
     /// Counts a request without a valid credential. Fails when there were too many, with the seconds after which there may be
@@ -144,15 +164,14 @@ impl Unauthenticated {
     }
 
     /// The line to be written at once for a refusal of which there may be any number: for one without a valid credential, or of a
-    /// principal over its limit. `None` if it is only counted.
+    /// principal over its limit. `None` if it is only counted; then its parameters are not looked at.
     pub(super) fn line(
         &self,
         address: IpAddr,
         mut entry: AccessEntry,
+        parameters: impl FnOnce() -> String,
         now: DateTime<Utc>,
     ) -> Option<AccessEntry> {
-        let end = entry.parameters.floor_char_boundary(MAX_PARAMETERS_LEN);
-        entry.parameters.truncate(end);
         let mut state = lock(&self.state);
         if state.repeated.is_empty() {
             state.counted_since = now;
@@ -177,6 +196,10 @@ impl Unauthenticated {
         }
         let newest = entry.clone();
         state.repeated.insert(kind, Repeated { n: 0, newest });
+        drop(state);
+        entry.parameters = parameters();
+        let end = entry.parameters.floor_char_boundary(MAX_PARAMETERS_LEN);
+        entry.parameters.truncate(end);
         Some(entry)
     }
 
@@ -196,6 +219,29 @@ impl Unauthenticated {
             ..repeated.newest
         });
         lines.collect()
+    }
+}
+
+/// A request whose credential is looked up. It is counted when it is dropped before that ends.
+pub(super) struct Suspect {
+    unauthenticated: Option<Unauthenticated>,
+    address: IpAddr,
+    now: DateTime<Utc>,
+}
+
+impl Suspect {
+    /// The look-up has ended: its result decides.
+    pub(super) fn end(mut self) {
+        self.unauthenticated = None;
+    }
+}
+
+impl Drop for Suspect {
+    fn drop(&mut self) {
+        if let Some(unauthenticated) = &self.unauthenticated {
+            // It is not answered, so there is nothing to refuse.
+            let _refused = unauthenticated.count(self.address, self.now);
+        }
     }
 }
 
@@ -222,11 +268,15 @@ mod tests {
             address: Some(address.to_string()),
             action: "refused".into(),
             route: "/v1/events".into(),
-            parameters: "ü".repeat(1_000),
+            parameters: String::new(),
             results: None,
             duration_ms: Some(0),
             status: Some(401),
         }
+    }
+
+    fn long() -> String {
+        "ü".repeat(1_000)
     }
 
     #[test]
@@ -263,7 +313,7 @@ mod tests {
         for n in 0..1_000_u32 {
             for _ in 0..3 {
                 let address = IpAddr::V4(n.to_be_bytes().into());
-                lines.extend(unauthenticated.line(address, entry(address), now));
+                lines.extend(unauthenticated.line(address, entry(address), long, now));
             }
         }
         assert_eq!(lines.len(), MAX_KINDS + 1);
@@ -287,7 +337,7 @@ mod tests {
         // However many addresses are refused beside it.
         for n in 0..100_u32 {
             let address = IpAddr::V4(n.to_be_bytes().into());
-            unauthenticated.line(address, entry(address), now);
+            unauthenticated.line(address, entry(address), long, now);
         }
         let mut lines = Vec::new();
         for n in 0..1_000_u32 {
@@ -298,7 +348,7 @@ mod tests {
                     status: Some(429),
                     ..entry(address)
                 };
-                lines.extend(unauthenticated.line(address, entry, now));
+                lines.extend(unauthenticated.line(address, entry, long, now));
             }
         }
         assert_eq!(lines.len(), 2);

@@ -43,6 +43,8 @@ pub struct Gauges {
     pub disk_free_bytes: Option<u64>,
     /// How many events are known to be damaged.
     pub damaged_events: Option<u64>,
+    /// How many lines of the access log wait in memory for the disk.
+    pub access_lines_waiting: Option<u64>,
 }
 
 type Family64 = Family<Labels, Gauge<f64, AtomicU64>>;
@@ -130,6 +132,11 @@ impl Gauges {
             "damaged_events",
             "Events whose stored bytes no longer match their hash",
             single(self.damaged_events),
+        );
+        registry.register(
+            "access_lines_waiting",
+            "Lines of the access log that wait in memory until the disk takes them",
+            single(self.access_lines_waiting),
         );
     }
 }

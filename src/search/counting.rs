@@ -13,7 +13,8 @@ use super::question::Question;
 use super::spelling::spellings;
 use super::walk::read;
 use crate::engine::{
-    Caller, Matches, RankedValues, Ranking, ValueCount, ValuesOf, View, counted_values_of,
+    Caller, EngineError, Matches, OutOfMemory, RankedValues, Ranking, Reserved, ValueCount,
+    ValuesOf, View, counted_values_of,
 };
 use crate::event::AuditEvent;
 use crate::position::Seq;
@@ -147,7 +148,10 @@ impl Counting<'_> {
         if let Some(values) = self.matches.ranked(wanted, most_terms)? {
             return Ok((values, None));
         }
-        let mut reading = Reading::of(wanted.name);
+        let Ok(memory) = self.caller.budget.reserve_none() else {
+            return Ok((self.ranked_by_index(wanted)?, None));
+        };
+        let mut reading = Reading::of(wanted.name, memory);
         let seqs = self.matches.seqs();
         let mut rest = seqs.as_slice();
         while !rest.is_empty() {
@@ -168,7 +172,11 @@ impl Counting<'_> {
             }
             for event in events.iter().filter(|event| !event.is_erased()) {
                 self.caller.budget.check_time()?;
-                reading.take(event);
+                // The index counts without keeping the values, however long that takes.
+                if reading.take(event).is_err() {
+                    drop(reading);
+                    return Ok((self.ranked_by_index(wanted)?, None));
+                }
             }
             rest = &rest[events.len()..];
         }
@@ -177,34 +185,54 @@ impl Counting<'_> {
     }
 }
 
+impl Counting<'_> {
+    /// The wanted values of a field from the index, which keeps none of the others.
+    fn ranked_by_index(&self, wanted: &ValuesOf<'_>) -> Result<RankedValues, SearchError> {
+        let values = self.matches.ranked(wanted, None)?;
+        Ok(values.ok_or(EngineError::from(OutOfMemory))?)
+    }
+}
+
+/// About how many bytes one value takes beside its text.
+const BYTES_OF_ONE_VALUE: usize = 64;
+
 /// The values of a field, counted by reading events: for few events and a field of very many values.
 struct Reading {
     name: String,
     counts: HashMap<String, u64>,
     /// How many events have any.
     events: u64,
+    /// The question's memory that `counts` takes.
+    memory: Reserved,
 }
 
 impl Reading {
     /// Of the values of a field or path.
-    fn of(name: &str) -> Self {
+    fn of(name: &str, memory: Reserved) -> Self {
         Self {
             name: name.to_owned(),
             counts: HashMap::new(),
             events: 0,
+            memory,
         }
     }
 
-    /// Counts an event's values.
-    fn take(&mut self, event: &AuditEvent) {
+    /// Counts an event's values. Fails when there is no memory for them.
+    fn take(&mut self, event: &AuditEvent) -> Result<(), OutOfMemory> {
         let mut different = BTreeSet::new();
         counted_values_of(event, &self.name, |value| {
             different.insert(value);
         });
         self.events += u64::from(!different.is_empty());
+        let new = different
+            .iter()
+            .filter(|value| !self.counts.contains_key(*value));
+        self.memory
+            .grow(new.map(|value| value.len() + BYTES_OF_ONE_VALUE).sum())?;
         for value in different {
             *self.counts.entry(value).or_default() += 1;
         }
+        Ok(())
     }
 
     /// The wanted ones.
@@ -213,5 +241,47 @@ impl Reading {
         let counts = self.counts.iter().filter(|(value, _)| wanted.passes(value));
         counts.for_each(|(value, count)| ranking.take(value, *count));
         ranking.into_values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::engine::Budget;
+    use crate::position::Source;
+
+    fn event(n: usize) -> AuditEvent {
+        let body = format!(r#"{{"id":"{n}","action":{{"type":"{}"}}}}"#, "x".repeat(n));
+        AuditEvent {
+            seq: Seq(1),
+            source: Source::account("a").unwrap(),
+            id: None,
+            revision: 0,
+            time: None,
+            received_at: DateTime::UNIX_EPOCH,
+            problem: None,
+            entry: RawValue::from_string(body).unwrap(),
+            sha256: None,
+        }
+    }
+
+    #[test]
+    fn values_that_are_read_take_the_memory_of_their_question() {
+        let budget = Budget::with_bytes(10_000);
+        let mut reading = Reading::of("action.type", budget.reserve_none().unwrap());
+        for n in 1..50 {
+            reading.take(&event(n)).unwrap();
+            reading.take(&event(n)).unwrap();
+        }
+        let taken: Vec<_> = (50..200).map(|n| reading.take(&event(n))).collect();
+        assert!(taken.iter().any(Result::is_err));
+        drop(reading);
+        let memory = budget.reserve_none().unwrap();
+        Reading::of("action.type", memory)
+            .take(&event(5_000))
+            .unwrap();
     }
 }

@@ -14,7 +14,7 @@ use orgtrail::follow::index::Indexing;
 use orgtrail::health::Board;
 use orgtrail::http::{self, Access, AccessSettings, AppState, Limits};
 use orgtrail::position::{Seq, Source, Window, WindowKind};
-use orgtrail::store::{AccessStore, NewToken, Page, SourceSeen, Store, Then};
+use orgtrail::store::{AccessEntry, AccessStore, NewToken, Page, SourceSeen, Store, Then};
 use orgtrail::tls::Tls;
 use orgtrail_simulator::{SimConfig, Simulator};
 use reqwest::StatusCode;
@@ -111,7 +111,19 @@ impl Desk {
             expires_at: None,
         };
         let access = AccessStore::open(&self.data_dir()).unwrap();
-        access.create_token(&token, self.clock.now()).unwrap();
+        let line = AccessEntry {
+            time: self.clock.now(),
+            principal: "test".to_owned(),
+            address: None,
+            action: "token.create".to_owned(),
+            route: "test".to_owned(),
+            parameters: String::new(),
+            results: None,
+            duration_ms: None,
+            status: None,
+        };
+        let created = access.create_token(&token, self.clock.now(), |_| line);
+        created.unwrap();
         secret.reveal().to_owned()
     }
 
@@ -156,7 +168,8 @@ impl Desk {
             index,
             url,
             dir,
-            http: reqwest::Client::new(),
+            // Answers are as large as they are.
+            http: reqwest::Client::builder().no_gzip().build().unwrap(),
             stop,
             server,
             other: None,

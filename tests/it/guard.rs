@@ -339,8 +339,8 @@ async fn secrets_in_parameters_are_not_recorded() {
         "password=hunter2hunter2",
         "api_key=hunter2hunter2",
         "access%5Ftoken=hunter2hunter2",
-        "q=Bearer+hunter2hunter2",
-        "q=Authorization:%20bearer%20hunter2hunter2",
+        "q=Bearer+hunter2hunter2hunter2",
+        "q=Authorization:%20bearer%20hunter2hunter2hunter2",
         "q=orgtrail_session=hunter2hunter2",
     ] {
         guarded

@@ -18,6 +18,7 @@ mod commands_beside_service;
 mod completeness;
 mod costly_questions;
 mod crash;
+mod credentials;
 mod damage;
 mod deploy;
 mod diffs;

@@ -411,10 +411,22 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start(dir: &Path, config: &str) -> Self {
+        Self::start_with(dir, config, &[], &[])
+    }
+
+    /// With more arguments, and variables in its environment.
+    pub(crate) fn start_with(
+        dir: &Path,
+        config: &str,
+        args: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         std::fs::write(dir.join("orgtrail.toml"), config).unwrap();
         let mut child = orgtrail()
             .current_dir(dir)
             .arg("serve")
+            .args(args)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

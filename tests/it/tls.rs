@@ -4,4 +4,6 @@ mod authority;
 mod handshakes;
 mod http2;
 mod renewal;
+mod secrets;
 mod setup;
+mod unread;

@@ -61,7 +61,7 @@ pub fn number_key(number: u64) -> String {
     format!("{number:020}")
 }
 
-/// The ends of the names of a text's filters, and what each keeps; see [`text_passes`].
+/// The ends of the names of a text's filters, and what each keeps; see [`TextFilter`].
 pub const TEXT_FILTERS: [(&str, &str); 4] = [
     ("", "Those with this value, in any case."),
     (".contains", "Those that contain this text, in any case."),
@@ -72,20 +72,50 @@ pub const TEXT_FILTERS: [(&str, &str); 4] = [
     (".endsWith", "Those that end with this text, in any case."),
 ];
 
-/// Whether a text passes the filters `name`, `name.contains`, `name.startsWith` and `name.endsWith`, in any case.
-#[must_use]
-pub fn text_passes(parameters: &Parameters, name: &str, text: &str) -> bool {
-    let text = text.to_lowercase();
-    parameters.iter().all(|(given, value)| {
-        let value = value.to_lowercase();
-        match given.strip_prefix(name) {
-            Some("") => text == value,
-            Some(".contains") => text.contains(&value),
-            Some(".startsWith") => text.starts_with(&value),
-            Some(".endsWith") => text.ends_with(&value),
-            _ => true,
+/// The filters `name`, `name.contains`, `name.startsWith` and `name.endsWith` of a text, in any case. They are read once for all
+/// texts of a list.
+#[derive(Debug, Clone)]
+pub struct TextFilter(Vec<(TextTest, String)>);
+
+#[derive(Debug, Clone, Copy)]
+enum TextTest {
+    Is,
+    Contains,
+    StartsWith,
+    EndsWith,
+}
+
+impl TextFilter {
+    /// Those among the parameters.
+    #[must_use]
+    pub fn of(parameters: &Parameters, name: &str) -> Self {
+        let tests = parameters.iter().filter_map(|(given, value)| {
+            let test = match given.strip_prefix(name)? {
+                "" => TextTest::Is,
+                ".contains" => TextTest::Contains,
+                ".startsWith" => TextTest::StartsWith,
+                ".endsWith" => TextTest::EndsWith,
+                _ => return None,
+            };
+            Some((test, value.to_lowercase()))
+        });
+        Self(tests.collect())
+    }
+
+    /// Whether a text passes all of them.
+    #[must_use]
+    pub fn passes(&self, text: &str) -> bool {
+        if self.0.is_empty() {
+            return true;
         }
-    })
+        let text = text.to_lowercase();
+        self.0.iter().all(|(test, value)| match test {
+            TextTest::Is => text == *value,
+            TextTest::Contains => text.contains(value),
+            TextTest::StartsWith => text.starts_with(value),
+            TextTest::EndsWith => text.ends_with(value),
+        })
+    }
 }
 
 fn page_size(parameters: &Parameters) -> Result<usize, String> {
@@ -160,7 +190,7 @@ mod tests {
     fn texts_are_found_in_any_case() {
         let check = |query: &str, expect| {
             assert_eq!(
-                text_passes(&parameters(query), "user.email", "José@Example.com"),
+                TextFilter::of(&parameters(query), "user.email").passes("José@Example.com"),
                 expect,
                 "{query}"
             );

@@ -4,6 +4,7 @@ use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use orgtrail_cloudflare::account::{AccountForm, time_text};
+use orgtrail_cloudflare::listing::TextFilter;
 use serde_json::{Value, json};
 
 use super::call::Call;
@@ -29,12 +30,13 @@ pub(super) async fn list(
     };
     let mut accounts: Vec<&Account> = simulator.world().accounts[numbers].iter().collect();
     sort(&mut accounts, &parameters)?;
+    let filters = ["name", "account_pubname"].map(|name| TextFilter::of(&parameters, name));
     // An account's number is its place in the whole list; a filter does not change it.
     let passing = (0..)
         .zip(accounts)
         .filter(|(_, account)| {
-            listing::text_passes(&parameters, "name", &account.name)
-                && listing::text_passes(&parameters, "account_pubname", &account.name)
+            let mut filters = filters.iter();
+            filters.all(|filter| filter.passes(&account.name))
         })
         .map(|(number, account)| (number, describe(account, with_tags)));
     let page = listing::page(&parameters, passing)?;

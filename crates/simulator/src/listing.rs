@@ -1,7 +1,6 @@
 //! Pages of lists as the simulator answers them, with the faults of lists. What the items are is not known here.
 
 use axum::response::Response;
-pub(crate) use orgtrail_cloudflare::listing::text_passes;
 use orgtrail_cloudflare::listing::{self, number_key};
 use serde_json::Value;
 

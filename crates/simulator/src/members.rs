@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
+use orgtrail_cloudflare::listing::TextFilter;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -41,10 +42,11 @@ pub(super) async fn list(
     let members = &directory.find(&id)?.members;
     let parameters = parameters::parse(query.as_deref())?;
     let statuses: Vec<&str> = parameters::all(&parameters, "status").collect();
+    let emails = TextFilter::of(&parameters, "user.email");
     let passing = members
         .iter()
         .filter(|(_, member)| statuses.is_empty() || statuses.contains(&member.status.as_str()))
-        .filter(|(_, member)| listing::text_passes(&parameters, "user.email", &member.email))
+        .filter(|(_, member)| emails.passes(&member.email))
         .map(|(number, member)| (number, member.describe()));
     let page = listing::page(&parameters, passing)?;
     listing::answer(page, &call.faults)

@@ -7,6 +7,7 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
+use orgtrail_cloudflare::listing::TextFilter;
 use serde_json::{Value, json};
 
 use orgtrail_cloudflare::source::Source;
@@ -27,11 +28,11 @@ pub(super) async fn list(
     let parameters = parameters::parse(query.as_deref())?;
     let directory = simulator.directory();
     let asked = ListRequest::parse(&simulator, &directory, &parameters);
+    let names = TextFilter::of(&parameters, "name");
     let passing = directory
         .iter()
         .filter(|(number, organization)| {
-            asked.keeps(&directory, *number, organization)
-                && listing::text_passes(&parameters, "name", &organization.name)
+            asked.keeps(&directory, *number, organization) && names.passes(&organization.name)
         })
         .map(|(number, _)| (number, directory.describe(number)));
     let page = listing::page(&parameters, passing)?;

@@ -2,19 +2,16 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
-use hyper::body::{Frame, SizeHint};
 use tokio_util::sync::CancellationToken;
 
 use crate::sync::lock;
 
-/// The largest piece of an answer that is given to a connection at once. HTTP/2 keeps a whole piece for a client that takes a part of it.
-const PIECE_BYTES: usize = 64 * 1024;
+/// How long a client may let an answer wait and keep its connection although another client needs one.
+const MAY_WAIT: Duration = Duration::from_secs(1);
 
 /// The open connections.
 #[derive(Default)]
@@ -31,6 +28,7 @@ impl Connections {
             address,
             is_tls,
             close,
+            has_principal: AtomicBool::new(false),
             use_: Mutex::new(Use {
                 requests: 0,
                 receiving: 0,
@@ -45,18 +43,39 @@ impl Connections {
         client
     }
 
-    /// Closes the connection that is idle longest; says whether any was idle.
-    pub(super) fn close_longest_idle(&self) -> bool {
+    /// Closes a connection for another one, of this address or of any: the one that is idle longest. When none is idle, the one whose
+    /// client has let an answer wait longest, those without a valid credential first. Says whether there was one.
+    pub(super) fn close_one(&self, of: Option<IpAddr>) -> bool {
         let clients = lock(&self.0);
-        let open = clients.iter().filter_map(Weak::upgrade);
-        let idle = open
+        let open: Vec<_> = clients
+            .iter()
+            .filter_map(Weak::upgrade)
             .filter(|client| !client.close.is_cancelled())
+            .filter(|client| of.is_none_or(|address| address == client.address))
+            .collect();
+        let idle = open
+            .iter()
             .filter_map(|client| Some((client.idle_since()?, client)));
         let idlest = idle.min_by_key(|(since, _)| *since);
-        if let Some((_, client)) = &idlest {
+        let waiting = open.iter().filter_map(|client| {
+            let since = client.waits_since()?;
+            (since.elapsed() >= MAY_WAIT).then_some((client.has_principal(), since, client))
+        });
+        let slowest = waiting.min_by_key(|(has_principal, since, _)| (*has_principal, *since));
+        let slowest = slowest.map(|(_, _, client)| client);
+        let closed = idlest.map(|(_, client)| client).or(slowest);
+        if let Some(client) = closed {
             client.close();
         }
-        idlest.is_some()
+        closed.is_some()
+    }
+
+    /// How many an address has.
+    pub(super) fn count_of(&self, address: IpAddr) -> usize {
+        let clients = lock(&self.0);
+        let open = clients.iter().filter_map(Weak::upgrade);
+        let open = open.filter(|client| !client.close.is_cancelled());
+        open.filter(|client| client.address == address).count()
     }
 }
 
@@ -65,6 +84,8 @@ pub(crate) struct Client {
     address: IpAddr,
     is_tls: bool,
     close: CancellationToken,
+    /// Whether a request with a valid credential came on it.
+    has_principal: AtomicBool,
     use_: Mutex<Use>,
 }
 
@@ -77,8 +98,15 @@ struct Use {
     free_since: Instant,
     /// The number of the next answer.
     next: u64,
-    /// The answers of which the client was given a piece and did not ask for the next one yet; since when.
-    given: HashMap<u64, Instant>,
+    /// The answers of which the client was given a piece and has not taken it yet.
+    given: HashMap<u64, GivenPiece>,
+}
+
+/// A piece of an answer that waits for the client.
+struct GivenPiece {
+    since: Instant,
+    /// Ends the answer.
+    end: CancellationToken,
 }
 
 impl Client {
@@ -123,10 +151,76 @@ impl Client {
         (used.requests == used.receiving).then_some(used.free_since)
     }
 
-    /// Whether it was given a piece of an answer and has not taken it for longer than `stall`.
-    pub(super) fn is_stalled(&self, stall: Duration) -> bool {
-        let used = lock(&self.use_);
-        used.given.values().any(|since| since.elapsed() >= stall)
+    /// Since when an answer waits for the client, the oldest of them.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        lock(&self.use_)
+            .given
+            .values()
+            .map(|piece| piece.since)
+            .min()
+    }
+
+    /// Notes that a request with a valid credential came.
+    pub(crate) fn note_principal(&self) {
+        self.has_principal.store(true, Ordering::Relaxed);
+    }
+
+    fn has_principal(&self) -> bool {
+        self.has_principal.load(Ordering::Relaxed)
+    }
+
+    /// Ends the answers that the client has not taken for longer than `stall`; says whether these were all.
+    pub(super) fn end_stalled(&self, stall: Duration) -> bool {
+        let mut used = lock(&self.use_);
+        let stalled: Vec<u64> = used
+            .given
+            .iter()
+            .filter(|(_, piece)| piece.since.elapsed() >= stall)
+            .map(|(number, _)| *number)
+            .collect();
+        let are_all = !stalled.is_empty() && stalled.len() >= used.requests;
+        let ended: Vec<_> = stalled
+            .iter()
+            .filter_map(|number| used.given.remove(number))
+            .collect();
+        drop(used);
+        ended.iter().for_each(|piece| piece.end.cancel());
+        are_all
+    }
+
+    /// Begins another request; gives its number.
+    pub(super) fn begin_request(&self) -> u64 {
+        let mut used = lock(&self.use_);
+        let number = used.next;
+        used.next += 1;
+        used.requests += 1;
+        number
+    }
+
+    pub(super) fn end_request(&self, number: u64) {
+        self.change(|used| {
+            used.requests = used.requests.saturating_sub(1);
+            used.given.remove(&number);
+            used.free_since = Instant::now();
+        });
+    }
+
+    /// Notes that a piece of an answer was given to the client, with what ends the answer.
+    pub(super) fn note_given(&self, number: u64, end: &CancellationToken) {
+        let piece = GivenPiece {
+            since: Instant::now(),
+            end: end.clone(),
+        };
+        self.change(|used| {
+            used.given.insert(number, piece);
+        });
+    }
+
+    /// Notes that the client has taken what it was given of an answer.
+    pub(super) fn note_taken(&self, number: u64) {
+        self.change(|used| {
+            used.given.remove(&number);
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut Use)) {
@@ -146,155 +240,67 @@ impl Drop for Receiving {
     }
 }
 
-/// A request that is being answered, until its answer's body is dropped.
-pub(super) struct Busy {
-    client: Arc<Client>,
-    number: u64,
-}
-
-impl Busy {
-    pub(super) fn of(client: Arc<Client>) -> Self {
-        let mut number = 0;
-        client.change(|used| {
-            number = used.next;
-            used.next += 1;
-            used.requests += 1;
-        });
-        Self { client, number }
-    }
-
-    /// Notes that a piece of the answer was given to the client, or that the client asks for the next one.
-    fn note(&self, is_given: bool) {
-        self.client.change(|used| {
-            if is_given {
-                used.given.insert(self.number, Instant::now());
-            } else {
-                used.given.remove(&self.number);
-            }
-        });
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.client.change(|used| {
-            used.requests = used.requests.saturating_sub(1);
-            used.given.remove(&self.number);
-            used.free_since = Instant::now();
-        });
-    }
-}
-
-/// The body of an answer, which says as long as it lasts that its connection is not idle.
-pub(super) struct Tracked {
-    body: axum::body::Body,
-    /// What is left of a large piece.
-    rest: Bytes,
-    busy: Busy,
-}
-
-impl Tracked {
-    pub(super) fn new(body: axum::body::Body, busy: Busy) -> Self {
-        Self {
-            body,
-            rest: Bytes::new(),
-            busy,
-        }
-    }
-
-    fn next_piece(&mut self) -> Frame<Bytes> {
-        let length = self.rest.len().min(PIECE_BYTES);
-        Frame::data(self.rest.split_to(length))
-    }
-}
-
-impl hyper::body::Body for Tracked {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.busy.note(false);
-        if self.rest.is_empty() {
-            let frame = match std::task::ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                Some(Ok(frame)) => frame,
-                ended => return Poll::Ready(ended),
-            };
-            match frame.into_data() {
-                Ok(data) => self.rest = data,
-                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
-            }
-        }
-        self.busy.note(true);
-        Poll::Ready(Some(Ok(self.next_piece())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let hint = self.body.size_hint();
-        let rest = self.rest.len() as u64;
-        let mut whole = SizeHint::new();
-        if let Some(upper) = hint.upper() {
-            whole.set_upper(upper + rest);
-        }
-        whole.set_lower(hint.lower() + rest);
-        whole
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use axum::body::{Body, HttpBody as _};
-    use futures_util::future::poll_fn;
-
     use super::*;
 
-    fn client() -> Arc<Client> {
-        let address = IpAddr::from([127, 0, 0, 1]);
-        Connections::default().add(address, true, CancellationToken::new())
-    }
-
-    #[tokio::test]
-    async fn a_large_answer_is_given_in_pieces_and_a_client_that_takes_none_is_noticed() {
-        let client = client();
-        let whole = Bytes::from(vec![b'x'; 2 * PIECE_BYTES + 1]);
-        let busy = Busy::of(Arc::clone(&client));
-        let mut tracked = Tracked::new(Body::from(whole), busy);
-        assert_eq!(
-            tracked.size_hint().exact(),
-            Some(2 * PIECE_BYTES as u64 + 1)
-        );
-        for (piece, left) in [(PIECE_BYTES, PIECE_BYTES + 1), (PIECE_BYTES, 1), (1, 0)] {
-            let frame = poll_fn(|context| Pin::new(&mut tracked).poll_frame(context)).await;
-            let data = frame.unwrap().unwrap().into_data().unwrap();
-            assert_eq!(data.len(), piece);
-            assert_eq!(tracked.size_hint().exact(), Some(left as u64));
-            assert!(client.is_stalled(Duration::ZERO));
-            assert!(!client.is_stalled(Duration::from_secs(3_600)));
-        }
-        assert!(tracked.is_end_stream() && client.idle_since().is_none());
-        drop(tracked);
-        assert!(!client.is_stalled(Duration::ZERO) && client.idle_since().is_some());
+    fn client_of(connections: &Connections, n: u8) -> Arc<Client> {
+        let address = IpAddr::from([192, 0, 2, n]);
+        connections.add(address, true, CancellationToken::new())
     }
 
     #[test]
     fn requests_beside_each_other_are_counted() {
-        let client = client();
-        let first = Busy::of(Arc::clone(&client));
+        let client = client_of(&Connections::default(), 1);
+        let first = client.begin_request();
         assert!(!client.has_several_requests());
-        let second = Busy::of(Arc::clone(&client));
+        let second = client.begin_request();
         assert!(client.has_several_requests());
         assert!(client.idle_since().is_none());
         let receiving = Arc::clone(&client).receive();
         assert!(client.idle_since().is_none());
-        drop(first);
+        client.end_request(first);
         assert!(client.idle_since().is_some());
-        drop((receiving, second));
+        drop(receiving);
+        client.end_request(second);
         assert!(!client.has_several_requests() && client.idle_since().is_some());
+    }
+
+    #[test]
+    fn answers_that_wait_too_long_end_and_the_others_go_on() {
+        let client = client_of(&Connections::default(), 1);
+        let ends = [CancellationToken::new(), CancellationToken::new()];
+        let [first, second] = [client.begin_request(), client.begin_request()];
+        client.note_given(first, &ends[0]);
+        assert!(!client.end_stalled(Duration::from_secs(3_600)));
+        assert!(!client.end_stalled(Duration::ZERO), "another one goes on");
+        assert!(ends[0].is_cancelled() && !ends[1].is_cancelled());
+        client.end_request(first);
+        client.note_given(second, &ends[1]);
+        assert!(client.end_stalled(Duration::ZERO));
+    }
+
+    #[test]
+    fn the_connection_of_the_slowest_stranger_is_closed_for_another_when_none_is_idle() {
+        let connections = Connections::default();
+        let [known, stranger, working] = [1, 2, 3].map(|n| client_of(&connections, n));
+        for client in [&known, &stranger] {
+            let number = client.begin_request();
+            client.note_given(number, client.closing());
+        }
+        working.begin_request();
+        known.note_principal();
+        assert!(!connections.close_one(None), "none waits long");
+        for client in [&known, &stranger] {
+            let given = &mut lock(&client.use_).given;
+            given.values_mut().for_each(|piece| piece.since -= MAY_WAIT);
+        }
+        assert!(!connections.close_one(Some(working.address())));
+        assert!(connections.close_one(None));
+        assert!(stranger.closing().is_cancelled() && !known.closing().is_cancelled());
+        assert_eq!(connections.count_of(stranger.address()), 0);
+        assert!(connections.close_one(None));
+        assert!(known.closing().is_cancelled());
+        assert!(!connections.close_one(None));
     }
 }

@@ -18,7 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Busy, Client, Tracked};
+use super::client::Client;
+use super::exchange::{Busy, Exchange, Tracked};
 use crate::http::panics::Panics;
 use crate::sync::lock;
 
@@ -77,7 +78,7 @@ pub(super) async fn answer_http1(
         .header_read_timeout(timeouts.request_header)
         .max_buf_size(MAX_HEAD_BYTES);
     let router = TowerToHyperService::new(router);
-    let service = service_fn(|request| answer(&router, client, request));
+    let service = service_fn(|request| answer(router.clone(), Exchange::on_http1(client), request));
     let mut answering = pin!(protocol.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         ended = &mut answering => ended,
@@ -95,7 +96,7 @@ pub(super) async fn answer_http1(
 /// The same for HTTP/2, on which requests are answered side by side.
 ///
 /// A client of HTTP/2 can read nothing and keep the connection alive all the same. So it is watched how long the connection is
-/// idle, and how long each answer waits for its client.
+/// idle, and how long each answer waits for its client. An answer that waits too long is reset; when all do, the connection is closed.
 pub(super) async fn answer_http2(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     router: Router,
@@ -106,12 +107,15 @@ pub(super) async fn answer_http2(
 ) -> hyper::Result<()> {
     let router = TowerToHyperService::new(router);
     let own = Arc::clone(client);
-    let service = service_fn(move |request| {
-        let (router, client) = (router.clone(), Arc::clone(&own));
-        async move { answer(&router, &client, request).await }
-    });
     // Dropped at the end of the connection, and all of its requests with it.
     let requests = StreamTasks::new(panics.clone());
+    let tasks = requests.clone();
+    let service = service_fn(move |request| {
+        let exchange = Exchange::on_http2(&own);
+        // The task of this request is spawned next.
+        tasks.end_next_by(exchange.ending().clone());
+        answer(router.clone(), exchange, request)
+    });
     let protocol = http2_builder(requests.clone());
     let mut answering = pin!(protocol.serve_connection(TokioIo::new(stream), service));
     let mut look = tokio::time::interval(
@@ -127,7 +131,7 @@ pub(super) async fn answer_http2(
             () = stop.cancelled(), if !is_ending => true,
             _ = look.tick() => is_idle(client, timeouts.request_header),
         };
-        if client.is_stalled(timeouts.write_stall) {
+        if client.end_stalled(timeouts.write_stall) {
             return Ok(());
         }
         match ending_since {
@@ -167,21 +171,27 @@ fn http2_builder(requests: StreamTasks) -> http2::Builder<StreamTasks> {
 }
 
 /// Answers one request.
-async fn answer(
-    router: &TowerToHyperService<Router>,
-    client: &Arc<Client>,
+fn answer(
+    router: TowerToHyperService<Router>,
+    exchange: Arc<Exchange>,
     mut request: Request<Incoming>,
-) -> Result<Response<Tracked>, Infallible> {
-    request.extensions_mut().insert(Arc::clone(client));
-    let busy = Busy::of(Arc::clone(client));
-    let answer = router.call(request).await?;
-    Ok(answer.map(|body| Tracked::new(body, busy)))
+) -> impl Future<Output = Result<Response<Tracked>, Infallible>> {
+    let extensions = request.extensions_mut();
+    extensions.insert(Arc::clone(exchange.client()));
+    extensions.insert(Arc::clone(&exchange));
+    let busy = Busy::of(exchange);
+    async move {
+        let answer = router.call(request).await?;
+        Ok(answer.map(|body| Tracked::new(body, busy)))
+    }
 }
 
 /// The requests of a connection of HTTP/2 that are being answered: each is a task that ends with the connection at the latest.
 #[derive(Clone)]
 struct StreamTasks {
     tasks: Arc<Mutex<JoinSet<()>>>,
+    /// What ends the task that is spawned next.
+    next_end: Arc<Mutex<CancellationToken>>,
     panics: Panics,
 }
 
@@ -189,8 +199,13 @@ impl StreamTasks {
     fn new(panics: Panics) -> Self {
         Self {
             tasks: Arc::default(),
+            next_end: Arc::default(),
             panics,
         }
+    }
+
+    fn end_next_by(&self, end: CancellationToken) {
+        *lock(&self.next_end) = end;
     }
 }
 
@@ -200,8 +215,13 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for StreamTasks {
         while let Some(ended) = tasks.try_join_next() {
             self.panics.count_if(&ended);
         }
+        let end = std::mem::take(&mut *lock(&self.next_end));
         tasks.spawn(async move {
-            request.await;
+            // What is dropped before its end is a stream that is reset.
+            tokio::select! {
+                _ = request => {}
+                () = end.cancelled() => {}
+            }
         });
     }
 }

@@ -42,7 +42,7 @@ const REFUSALS: [(u16, &str, &str); 12] = [
     (
         415,
         "NoForm",
-        "The body is not a form: `Content-Type: application/x-www-form-urlencoded`.",
+        "The body is not of the type that is read here: `Content-Type: application/x-www-form-urlencoded` for a question, `application/json` for what is saved.",
     ),
     (
         429,

@@ -1,10 +1,12 @@
 //! The routes of the document and of its page. They say nothing of the log, and need no credential.
 
 use axum::Router;
-use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::response::IntoResponse;
 use axum::routing::get;
 
+use super::super::fixed_answer::FixedAnswer;
 use super::document::document;
 use super::group::RouteGroup;
 use super::page::{self, render};
@@ -12,17 +14,18 @@ use super::route::Route;
 
 /// The document and its page, as they are sent.
 pub(crate) struct Description {
-    document: String,
-    page: String,
+    document: FixedAnswer,
+    page: FixedAnswer,
 }
 
 impl Description {
     /// Of all routes.
     pub(crate) fn of(groups: Vec<(RouteGroup, Vec<Route>)>) -> Self {
         let document = document(groups);
+        let page = render(&document).unwrap_or_default();
         Self {
-            page: render(&document).unwrap_or_default(),
-            document: format!("{document:#}\n"),
+            page: FixedAnswer::new("text/html; charset=utf-8", page),
+            document: FixedAnswer::new("application/json", format!("{document:#}\n")),
         }
     }
 }
@@ -31,19 +34,13 @@ impl Description {
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>(
     description: fn() -> &'static Description,
 ) -> Router<S> {
-    let document = move || async move {
-        let content_type = [(CONTENT_TYPE, "application/json")];
-        (content_type, description().document.as_str()).into_response()
-    };
-    let page = move || async move {
-        let headers = [
-            (CONTENT_TYPE, "text/html; charset=utf-8"),
-            (
-                CONTENT_SECURITY_POLICY,
-                page::CONTENT_SECURITY_POLICY.as_str(),
-            ),
-        ];
-        (headers, description().page.as_str()).into_response()
+    let document = move |headers: HeaderMap| async move { description().document.answer(&headers) };
+    let page = move |headers: HeaderMap| async move {
+        let policy = [(
+            CONTENT_SECURITY_POLICY,
+            page::CONTENT_SECURITY_POLICY.as_str(),
+        )];
+        (policy, description().page.answer(&headers)).into_response()
     };
     Router::new()
         .route("/openapi.json", get(document))

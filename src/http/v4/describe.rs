@@ -190,7 +190,7 @@ fn list(path: &'static str, id: &'static str, summary: &'static str) -> Route {
         .refuses(&[404])
 }
 
-/// With the filters of a text, as [`listing::text_passes`] reads them.
+/// With the filters of a text, as [`listing::TextFilter`] reads them.
 fn text_filtered(route: Route, name: &str) -> Route {
     let names = listing::TEXT_FILTERS.map(|(end, about)| (format!("{name}{end}"), about));
     names.into_iter().fold(route, |route, (name, about)| {

@@ -6,6 +6,7 @@ use axum::response::Response;
 use orgtrail_cloudflare::account::{AccountForm, time_text};
 use orgtrail_cloudflare::envelope::Envelope;
 use orgtrail_cloudflare::error::{self, ApiError};
+use orgtrail_cloudflare::listing::TextFilter;
 use orgtrail_cloudflare::listing::{self, ListPage, number_key};
 use orgtrail_cloudflare::member::MemberForm;
 use orgtrail_cloudflare::parameters::{Parameters, all, last};
@@ -71,11 +72,11 @@ pub(super) async fn members(
         let rows = members_of(app, &id)?;
         let parameters = parameters_of(query.as_deref())?;
         let statuses: Vec<&str> = all(&parameters, "status").collect();
+        let emails = TextFilter::of(&parameters, "user.email");
         let passing = rows.iter().map(|row| &row.member).filter(|member| {
             let status = member.status.as_deref().unwrap_or_default();
             let email = member.email.as_deref().unwrap_or_default();
-            (statuses.is_empty() || statuses.contains(&status))
-                && listing::text_passes(&parameters, "user.email", email)
+            (statuses.is_empty() || statuses.contains(&status)) && emails.passes(email)
         });
         let passing = passing.map(|member| (member.id.clone(), MemberForm::from(member)));
         page(&listing::page(&parameters, passing).map_err(bad)?)
@@ -144,11 +145,10 @@ fn keyed<'a>(
         rows.reverse();
     }
     let by_id = order_by.is_none() && direction == Direction::Ascending;
-    let parameters = parameters.to_vec();
+    let filters = ["name", "account_pubname"].map(|name| TextFilter::of(parameters, name));
     Ok((0..).zip(rows).filter_map(move |(place, row)| {
         let name = row.label.as_deref().unwrap_or_default();
-        let passes = listing::text_passes(&parameters, "name", name)
-            && listing::text_passes(&parameters, "account_pubname", name);
+        let passes = filters.iter().all(|filter| filter.passes(name));
         let key = if by_id {
             row.source.id().to_owned()
         } else {

@@ -155,7 +155,7 @@ impl AccessStore {
 }
 
 /// Adds a line, and returns its id.
-fn add(db: &Connection, entry: &AccessEntry) -> Result<i64, StoreError> {
+pub(super) fn add(db: &Connection, entry: &AccessEntry) -> Result<i64, StoreError> {
     let mut insert = db.prepare_cached(
         "INSERT INTO access (time_us, principal, address, action, route, parameters, results, duration_ms, status)
          VALUES (:time, :principal, :address, :action, :route, :parameters, :results, :duration, :status)",
@@ -200,6 +200,24 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<(i64, AccessEntry)> {
         status: row.get(9)?,
     };
     Ok((row.get(0)?, entry))
+}
+
+#[cfg(test)]
+impl AccessEntry {
+    /// Any line.
+    pub(super) fn any() -> Self {
+        Self {
+            time: from_micros(0),
+            principal: "system".into(),
+            address: None,
+            action: "token.create".into(),
+            route: "orgtrail token".into(),
+            parameters: String::new(),
+            results: None,
+            duration_ms: None,
+            status: None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,14 @@ pub struct NewSearch {
     pub shared: bool,
 }
 
+impl NewSearch {
+    /// About how many bytes it takes as JSON.
+    fn bytes(&self) -> usize {
+        let texts = [&self.query, &self.state].into_iter().flatten();
+        self.name.len() + texts.map(String::len).sum::<usize>()
+    }
+}
+
 /// A saved search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedSearch {
@@ -47,7 +55,12 @@ pub struct SearchesOf {
     pub principal: String,
     /// The shared ones of others as well.
     pub shared: bool,
+    /// All those of others as well.
+    pub all: bool,
 }
+
+/// About how many bytes of searches are read at once.
+const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
 /// The place of a saved search in a list: when it was saved, and its id.
 pub type SearchPlace = (i64, String);
@@ -89,7 +102,7 @@ impl AccessStore {
         })
     }
 
-    /// The first `limit` searches after a place, the newest first.
+    /// The first `limit` searches after a place, the newest first; fewer when these are large. Says whether there are more.
     ///
     /// # Errors
     /// What the database says.
@@ -98,11 +111,11 @@ impl AccessStore {
         of: &SearchesOf,
         after: Option<&SearchPlace>,
         limit: usize,
-    ) -> Result<Vec<SavedSearch>, StoreError> {
+    ) -> Result<(Vec<SavedSearch>, bool), StoreError> {
         let (created_us, id) = after.map_or((i64::MAX, ""), |(at, id)| (*at, id.as_str()));
         self.read(|db| {
             let mut select = db.prepare_cached(&format!(
-                "{SELECT} WHERE (principal = :principal OR (shared AND :shared))
+                "{SELECT} WHERE (principal = :principal OR (shared AND :shared) OR :all)
                  AND (created_us < :created OR (created_us = :created AND id > :id))
                  ORDER BY created_us DESC, id LIMIT :limit"
             ))?;
@@ -110,13 +123,24 @@ impl AccessStore {
                 named_params! {
                     ":principal": of.principal,
                     ":shared": of.shared,
+                    ":all": of.all,
                     ":created": created_us,
                     ":id": id,
-                    ":limit": i64::try_from(limit).unwrap_or(i64::MAX),
+                    // One more than asked for tells whether there are more.
+                    ":limit": i64::try_from(limit.saturating_add(1)).unwrap_or(i64::MAX),
                 },
                 read_row,
             )?;
-            Ok(rows.collect::<Result<_, _>>()?)
+            let (mut found, mut bytes): (Vec<SavedSearch>, usize) = (Vec::new(), 0);
+            for row in rows {
+                let row = row?;
+                bytes += row.search.bytes();
+                if found.len() == limit || (bytes > MAX_PAGE_BYTES && !found.is_empty()) {
+                    return Ok((found, true));
+                }
+                found.push(row);
+            }
+            Ok((found, false))
         })
     }
 
@@ -134,6 +158,42 @@ impl AccessStore {
     /// What the database says.
     pub fn delete_search(&self, id: &str) -> Result<bool, StoreError> {
         self.write(|db| Ok(db.execute("DELETE FROM saved_search WHERE id = ?1", [id])? > 0))
+    }
+
+    /// Deletes the searches of tokens that have ended, and those from before a time of identities that the access log does not
+    /// know any more.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn forget_searches_of_ended(
+        &self,
+        now: DateTime<Utc>,
+        before: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        self.write(|db| {
+            let ended =
+                "DELETE FROM saved_search WHERE principal IN (SELECT 'token:' || id FROM token
+                         WHERE revoked_us IS NOT NULL OR expires_us <= ?1)";
+            Ok(db.execute(ended, [now.timestamp_micros()]).map(drop)?)
+        })?;
+        let gone: Vec<String> = self.read(|db| {
+            let mut select = db.prepare_cached(
+                "SELECT DISTINCT principal FROM saved_search
+                 WHERE principal LIKE 'access:%' AND created_us < ?1
+                 AND principal NOT IN (SELECT principal FROM access)",
+            )?;
+            let gone = select.query_map([before.timestamp_micros()], |row| row.get(0))?;
+            Ok(gone.collect::<Result<_, _>>()?)
+        })?;
+        for principal in gone {
+            self.write(|db| {
+                let delete = "DELETE FROM saved_search WHERE principal = ?1 AND created_us < ?2";
+                Ok(db
+                    .execute(delete, (principal, before.timestamp_micros()))
+                    .map(drop)?)
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -162,6 +222,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<SavedSearch> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::access::AccessEntry;
 
     fn search(principal: &str, name: &str, shared: bool) -> NewSearch {
         NewSearch {
@@ -193,10 +254,11 @@ mod tests {
             let of = SearchesOf {
                 principal: "a".to_owned(),
                 shared,
+                all: false,
             };
             let (mut names, mut after) = (Vec::new(), None);
             loop {
-                let page = store.searches(&of, after.as_ref(), 2).unwrap();
+                let (page, _) = store.searches(&of, after.as_ref(), 2).unwrap();
                 let Some(last) = page.last() else { break };
                 after = Some((last.created_at.timestamp_micros(), last.id.clone()));
                 names.extend(page.into_iter().map(|found| found.search.name));
@@ -212,5 +274,43 @@ mod tests {
         }
         let one_more = store.save_search(&search("c", "x", false), from_micros(9));
         assert_eq!(one_more.unwrap(), None);
+    }
+
+    #[test]
+    fn searches_of_ended_tokens_and_forgotten_identities_are_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = AccessStore::open(dir.path()).unwrap();
+        let now = from_micros(9_000);
+        for (principal, at) in [
+            ("access:gone@example.com", 1),
+            ("access:gone@example.com", 8_000),
+            ("access:here@example.com", 1),
+            ("local", 1),
+        ] {
+            let new = search(principal, &format!("{principal} {at}"), false);
+            store.save_search(&new, from_micros(at)).unwrap().unwrap();
+        }
+        let here = AccessEntry {
+            principal: "access:here@example.com".to_owned(),
+            ..AccessEntry::any()
+        };
+        store.record(&here).unwrap();
+        store
+            .forget_searches_of_ended(now, from_micros(5_000))
+            .unwrap();
+        let of = SearchesOf {
+            principal: String::new(),
+            shared: false,
+            all: true,
+        };
+        let (left, _) = store.searches(&of, None, 10).unwrap();
+        let mut left: Vec<_> = left.into_iter().map(|found| found.search.name).collect();
+        left.sort_unstable();
+        let wanted = [
+            "access:gone@example.com 8000",
+            "access:here@example.com 1",
+            "local 1",
+        ];
+        assert_eq!(left, wanted);
     }
 }

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
     use crate::access::{ApiToken, Grant, SessionKey};
     use crate::clock::from_micros;
-    use crate::store::access::NewToken;
+    use crate::store::access::{AccessEntry, NewToken};
 
     #[test]
     fn a_session_ends_by_itself_when_it_is_ended_and_with_its_token() {
@@ -121,7 +121,9 @@ mod tests {
             grant: Grant::everything(),
             expires_at: None,
         };
-        let token = store.create_token(&new, now).unwrap();
+        let token = store
+            .create_token(&new, now, |_| AccessEntry::any())
+            .unwrap();
         let key = SessionKey::generate().unwrap().hash();
         let is_open = |at| store.token_of_session(&key, at).unwrap().is_some();
         assert!(!is_open(now));
@@ -130,7 +132,9 @@ mod tests {
         store.end_session(&key).unwrap();
         assert!(!is_open(now));
         store.begin_session(&token, &key, now).unwrap();
-        store.revoke_token(&token.id, now).unwrap();
+        store
+            .revoke_token(&token.id, now, &AccessEntry::any())
+            .unwrap();
         assert!(!is_open(now));
     }
 
@@ -145,8 +149,12 @@ mod tests {
             grant: Grant::everything(),
             expires_at: None,
         };
-        let other = store.create_token(&new(), begin).unwrap();
-        let token = store.create_token(&new(), begin).unwrap();
+        let other = store
+            .create_token(&new(), begin, |_| AccessEntry::any())
+            .unwrap();
+        let token = store
+            .create_token(&new(), begin, |_| AccessEntry::any())
+            .unwrap();
         let key = || SessionKey::generate().unwrap().hash();
         let of_other = key();
         store.begin_session(&other, &of_other, begin).unwrap();

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::database::AccessStore;
+use super::entries::{AccessEntry, add};
 use crate::access::{Grant, SecretHash};
 use crate::clock::from_micros;
 use crate::store::error::StoreError;
@@ -52,7 +53,7 @@ impl TokenRow {
 }
 
 impl AccessStore {
-    /// Stores a token, and returns it with its new id.
+    /// Stores a token together with its line in the access log, and returns it with its new id.
     ///
     /// # Errors
     /// What the database says.
@@ -60,6 +61,7 @@ impl AccessStore {
         &self,
         token: &NewToken,
         now: DateTime<Utc>,
+        line: impl FnOnce(&TokenRow) -> AccessEntry,
     ) -> Result<TokenRow, StoreError> {
         let id = new_id();
         let sources: Vec<String> = token
@@ -83,7 +85,10 @@ impl AccessStore {
                 ":created": now.timestamp_micros(),
                 ":expires": token.expires_at.map(|end| end.timestamp_micros()),
             })?;
-            find(db, "id = ?1", &id)?.ok_or_else(|| StoreError::Damaged("a token is missing that was just stored".into()))
+            let stored = find(db, "id = ?1", &id)?;
+            let stored = stored.ok_or_else(|| StoreError::Damaged("a token is missing that was just stored".into()))?;
+            add(db, &line(&stored))?;
+            Ok(stored)
         })
     }
 
@@ -115,18 +120,29 @@ impl AccessStore {
         self.read(|db| find(db, "hash = ?1", hash.as_bytes().as_slice()))
     }
 
-    /// Revokes a token, and ends its sessions. Returns false if there is no such token, or if it was revoked before.
+    /// Revokes a token, ends its sessions, deletes its searches, and adds the line to the access log. Returns false if there is no such token, or if it was revoked before.
     ///
     /// # Errors
     /// What the database says.
-    pub fn revoke_token(&self, id: &str, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    pub fn revoke_token(
+        &self,
+        id: &str,
+        now: DateTime<Utc>,
+        line: &AccessEntry,
+    ) -> Result<bool, StoreError> {
         self.write(|db| {
             let revoked = db.execute(
                 "UPDATE token SET revoked_us = ?2 WHERE id = ?1 AND revoked_us IS NULL",
                 (id, now.timestamp_micros()),
             )?;
+            if revoked == 0 {
+                return Ok(false);
+            }
             db.execute("DELETE FROM session WHERE token = ?1", [id])?;
-            Ok(revoked > 0)
+            let searches = "DELETE FROM saved_search WHERE principal = 'token:' || ?1";
+            db.execute(searches, [id])?;
+            add(db, line)?;
+            Ok(true)
         })
     }
 
@@ -247,7 +263,9 @@ mod tests {
         let secret = ApiToken::generate().unwrap();
         let now = from_micros(1_000_000_000);
         let new = new_token(&secret);
-        let created = store.create_token(&new, now).unwrap();
+        let created = store
+            .create_token(&new, now, |_| AccessEntry::any())
+            .unwrap();
         // Another process sees it at once.
         let beside = AccessStore::open(dir.path()).unwrap();
         let found = beside.token_by_hash(&secret.hash()).unwrap().unwrap();
@@ -255,9 +273,21 @@ mod tests {
         assert_eq!(found.grant, new.grant);
         assert!(found.is_valid(now) && !found.is_valid(from_micros(2_000_000_000)));
 
-        assert!(beside.revoke_token(&created.id, now).unwrap());
-        assert!(!beside.revoke_token(&created.id, now).unwrap());
-        assert!(!beside.revoke_token("unknown", now).unwrap());
+        assert!(
+            beside
+                .revoke_token(&created.id, now, &AccessEntry::any())
+                .unwrap()
+        );
+        assert!(
+            !beside
+                .revoke_token(&created.id, now, &AccessEntry::any())
+                .unwrap()
+        );
+        assert!(
+            !beside
+                .revoke_token("unknown", now, &AccessEntry::any())
+                .unwrap()
+        );
         let revoked = store.token_by_hash(&secret.hash()).unwrap().unwrap();
         assert!(!revoked.is_valid(now));
         let unknown = ApiToken::generate().unwrap();
@@ -270,7 +300,9 @@ mod tests {
         let store = AccessStore::open(dir.path()).unwrap();
         let secret = ApiToken::generate().unwrap();
         let first = from_micros(1_000_000_000);
-        let created = store.create_token(&new_token(&secret), first).unwrap();
+        let created = store
+            .create_token(&new_token(&secret), first, |_| AccessEntry::any())
+            .unwrap();
         let mut token = created;
         let mut seen = Vec::new();
         for seconds in [0, 59, 61] {
@@ -289,7 +321,7 @@ mod tests {
         let store = AccessStore::open(dir.path()).unwrap();
         let secret = ApiToken::generate().unwrap();
         store
-            .create_token(&new_token(&secret), from_micros(0))
+            .create_token(&new_token(&secret), from_micros(0), |_| AccessEntry::any())
             .unwrap();
         store
             .write(|db| Ok(db.execute("UPDATE token SET sources = 'everything'", [])?))

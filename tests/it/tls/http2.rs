@@ -15,19 +15,23 @@ use tokio::task::JoinSet;
 use super::authority::{Authority, NAME, address};
 use crate::fixture_log::{Desk, account};
 
-const SOON: Duration = Duration::from_millis(300);
+pub(super) const SOON: Duration = Duration::from_millis(300);
 
 /// How long anything may take.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A connection of HTTP/2, and how it ends.
-struct Connection {
-    client: SendRequest<axum::body::Bytes>,
+pub(super) struct Connection {
+    pub(super) client: SendRequest<axum::body::Bytes>,
     running: JoinSet<Result<(), Error>>,
 }
 
 impl Connection {
-    async fn open(authority: &Authority, address: SocketAddr, builder: &Builder) -> Self {
+    pub(super) async fn open(
+        authority: &Authority,
+        address: SocketAddr,
+        builder: &Builder,
+    ) -> Self {
         let stream = authority
             .connect(address, rustls::ALL_VERSIONS, &["h2"])
             .await
@@ -53,14 +57,14 @@ impl Connection {
     }
 
     /// What is answered to a request.
-    async fn status(&self, request: Request<()>) -> Result<StatusCode, Error> {
+    pub(super) async fn status(&self, request: Request<()>) -> Result<StatusCode, Error> {
         let mut client = self.client.clone().ready().await?;
         let (answer, _) = client.send_request(request, true)?;
         Ok(answer.await?.status())
     }
 }
 
-fn request(path: &str, token: &str) -> Request<()> {
+pub(super) fn request(path: &str, token: &str) -> Request<()> {
     let request = Request::get(format!("https://{NAME}{path}"));
     let request = request.header("authorization", format!("Bearer {token}"));
     request.body(()).unwrap()

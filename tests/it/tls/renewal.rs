@@ -179,8 +179,22 @@ async fn commands_reach_their_service_by_its_own_certificate_whatever_its_names(
         .replace("auth = \"none\"\n", "");
     let served = Served::start(dir.path(), &with_tls(&config, dir.path()));
     served.until("Service started.");
+    // The health check of the image, with this data directory in place of its own.
+    let image = include_str!("../../../deploy/Containerfile");
+    let check = image.lines().find(|line| line.starts_with("HEALTHCHECK"));
+    let (_, check) = check.unwrap().split_once(" CMD ").unwrap();
+    let check: Vec<String> = serde_json::from_str(check).unwrap();
+    let check = check[1..]
+        .iter()
+        .map(|arg| arg.replace("/var/lib/orgtrail", data.to_str().unwrap()));
+    let check: Vec<String> = check.collect();
     let asks_all = || {
         assert!(command(&data, &["health"]).0.contains("\"status\":\"ok\""));
+        let health = Command::new(env!("CARGO_BIN_EXE_orgtrail"))
+            .args(&check)
+            .output();
+        let health = health.unwrap();
+        assert!(health.status.success(), "{check:?}: {health:?}");
         let (_, said) = command(&data, &["status"]);
         let (found, _) = command(&data, &["search", "--limit", "1", "--json"]);
         serde_json::from_str::<Value>(found.lines().next().unwrap_or("{}")).unwrap();

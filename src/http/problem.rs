@@ -310,7 +310,9 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             "urn:orgtrail:problem:list-not-read",
             "Not read yet",
-            format!("the list of {what} was not read completely yet; try again soon"),
+            format!(
+                "the list of {what} was not read completely within the last day; try again soon"
+            ),
         )
     }
 

@@ -10,6 +10,7 @@ mod answer_forms;
 mod answers;
 mod backfill;
 mod backup;
+mod chain;
 mod cli;
 #[cfg(target_os = "linux")]
 mod clients;

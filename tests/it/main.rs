@@ -68,6 +68,7 @@ mod scoped;
 mod scopes;
 mod search;
 mod search_command;
+mod shell_users;
 mod shown;
 mod sidebar;
 mod sigma;

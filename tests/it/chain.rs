@@ -145,9 +145,11 @@ impl Polled {
             .collect();
         let page: Vec<i64> = all.iter().skip(from).take(limit).copied().collect();
         let has_next = from + page.len() < all.len();
-        let next = has_next
-            .then(|| (from + page.len()).to_string())
-            .unwrap_or_default();
+        let next = if has_next {
+            (from + page.len()).to_string()
+        } else {
+            String::new()
+        };
         let result: Vec<_> = page
             .iter()
             .map(|time| json!({"id": format!("e{time}"), "action": {"time": rfc(*time), "type": "update"}}))

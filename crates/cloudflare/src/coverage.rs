@@ -85,8 +85,8 @@ impl Covered {
     pub fn read(text: &str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let word = parts.next()?;
-        let state = CoveredState::ALL.into_iter();
-        let state = state.filter(|state| state.as_str() == word).next()?;
+        let mut states = CoveredState::ALL.into_iter();
+        let state = states.find(|state| state.as_str() == word)?;
         let (mut until, mut next) = (None, Vec::new());
         let (mut is_settling, mut has_more) = (state == CoveredState::Settling, false);
         for part in parts {

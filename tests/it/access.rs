@@ -65,6 +65,15 @@ impl Guarded {
         let log: Value = serde_json::from_str(&self.command(&args)).unwrap();
         log["entries"].as_array().unwrap().clone()
     }
+
+    /// The lines of the access log after an orderly stop, the newest first.
+    pub(crate) async fn log_after_stop(self) -> Vec<Value> {
+        let data = self.dir.path().join("data");
+        self.service.stop().await.unwrap();
+        let args = ["access-log", "--limit", "0", "--json"];
+        let log: Value = serde_json::from_str(&command(&data, &args)).unwrap();
+        log["entries"].as_array().unwrap().clone()
+    }
 }
 
 pub(crate) fn command(data: &Path, args: &[&str]) -> String {

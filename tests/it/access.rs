@@ -31,8 +31,11 @@ impl Guarded {
         let configuration = upstream.configuration(dir.path());
         let guarded = format!("auth = \"tokens\"\n{extra}");
         let configuration = configuration.replace("auth = \"none\"\n", &guarded);
+        let service = Service::start(&configuration).await;
+        // Commands come later: they and the service would make the access database at the same time.
+        service.ask("/healthz").await;
         Self {
-            service: Service::start(&configuration).await,
+            service,
             dir,
             http: reqwest::Client::new(),
             _upstream: upstream,

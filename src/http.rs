@@ -26,6 +26,7 @@ mod fixed_answer;
 mod form;
 mod guard;
 mod held_answer;
+mod holding_body;
 mod limit;
 mod limits;
 mod list_params;

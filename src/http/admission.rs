@@ -63,8 +63,8 @@ impl AppState {
         self.piece(permit, piece).await
     }
 
-    /// Works a piece out in its turn, for which it has waited as long as it took: there are only so many exports and tails, and each
-    /// piece ends with its time.
+    /// Runs a piece of an export or a stream on a blocking thread, under a permit. The wait for the permit has no limit: there are
+    /// only so many exports and streams, and each piece ends with its time.
     async fn piece<T: Send + 'static>(
         &self,
         permit: FairPermit,

@@ -2,19 +2,17 @@
 //! there is an encoder for them.
 
 use std::io::Write as _;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hyper::body::{Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tower_http::compression::Predicate;
 
+use super::holding_body::HoldingBody;
 use crate::task;
 
 /// The most streams that are compressed at once; each encoder has about 300 KiB. Others are sent as they are.
@@ -91,9 +89,9 @@ pub(super) fn allow_encoder(
         return response;
     };
     let mut response = response.map(|body| {
-        Body::new(EncodedBody {
+        Body::new(HoldingBody {
             body,
-            _permit: permit,
+            _held: permit,
         })
     });
     response.extensions_mut().insert(MayEncode);
@@ -114,32 +112,6 @@ impl Predicate for HasEncoder {
         B: hyper::body::Body,
     {
         response.extensions().get::<MayEncode>().is_some()
-    }
-}
-
-/// The body of a stream, which has an encoder as long as it lasts.
-struct EncodedBody {
-    body: Body,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl hyper::body::Body for EncodedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

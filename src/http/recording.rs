@@ -2,22 +2,20 @@
 //!
 //! A request that is dropped before it has an answer is recorded too: its client closed the connection.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Instant;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::Uri;
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
-use hyper::body::{Frame, SizeHint};
 use tracing::{debug, info};
 
 use super::access::{Access, Results, SignedIn};
 use super::access_writer::AccessWriter;
+use super::holding_body::HoldingBody;
 use super::proxy::Requester;
 use super::recorded_parameters::recorded;
 use super::unauthenticated::NOBODY;
@@ -147,7 +145,7 @@ impl Recording {
             streamed,
             line,
         };
-        response.map(|body| Body::new(RecordedBody { body, _end: end }))
+        response.map(|body| Body::new(HoldingBody { body, _held: end }))
     }
 
     /// The line to write now; `None` if the request is only counted, or was recorded before.
@@ -251,32 +249,6 @@ impl Drop for StreamEnd {
 
 fn milliseconds_since(instant: Instant) -> u64 {
     u64::try_from(instant.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-/// The body of a stream whose line is completed at its end.
-struct RecordedBody {
-    body: Body,
-    _end: StreamEnd,
-}
-
-impl hyper::body::Body for RecordedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// The pattern of the route that a request is for.

@@ -1,8 +1,8 @@
 //! Which run of the program has added which events.
 //!
-//! Events get their places in order, and each run that adds any is noted with the first of them. Two states of one log, one of
-//! which is an older copy that has grown since, have the same events up to some place, and different runs after it. So whoever
-//! knows an event's place and run can tell whether it is of this state of the log.
+//! Each run of the program that adds events is saved with the `seq` of its first one. An older copy of a log that has grown since
+//! has the same events up to some `seq`, and other runs after it. So the `seq` of an event and its run show whether the event is
+//! of this state of the log.
 
 use rusqlite::{Connection, OptionalExtension as _};
 use uuid::Uuid;

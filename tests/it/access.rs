@@ -31,8 +31,11 @@ impl Guarded {
         let configuration = upstream.configuration(dir.path());
         let guarded = format!("auth = \"tokens\"\n{extra}");
         let configuration = configuration.replace("auth = \"none\"\n", &guarded);
+        let service = Service::start(&configuration).await;
+        // Commands come later: they and the service would make the access database at the same time.
+        service.ask("/healthz").await;
         Self {
-            service: Service::start(&configuration).await,
+            service,
             dir,
             http: reqwest::Client::new(),
             _upstream: upstream,
@@ -63,6 +66,15 @@ impl Guarded {
     pub(crate) fn access_log(&self) -> Vec<Value> {
         let args = ["access-log", "--limit", "0", "--json"];
         let log: Value = serde_json::from_str(&self.command(&args)).unwrap();
+        log["entries"].as_array().unwrap().clone()
+    }
+
+    /// The lines of the access log after an orderly stop, the newest first.
+    pub(crate) async fn log_after_stop(self) -> Vec<Value> {
+        let data = self.dir.path().join("data");
+        self.service.stop().await.unwrap();
+        let args = ["access-log", "--limit", "0", "--json"];
+        let log: Value = serde_json::from_str(&command(&data, &args)).unwrap();
         log["entries"].as_array().unwrap().clone()
     }
 }

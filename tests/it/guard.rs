@@ -15,15 +15,6 @@ use crate::access::{Guarded, command};
 use crate::fixture_log::Desk;
 use crate::{skip_slow_tests, tell};
 
-/// The lines of the access log after an orderly stop, the newest first.
-async fn log_after_stop(guarded: Guarded) -> Vec<Value> {
-    let data = guarded.dir.path().join("data");
-    guarded.service.stop().await.unwrap();
-    let args = ["access-log", "--limit", "0", "--json"];
-    let log: Value = serde_json::from_str(&command(&data, &args)).unwrap();
-    log["entries"].as_array().unwrap().clone()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_without_a_token_are_limited_and_take_few_lines_of_the_access_log() {
     let guarded = Guarded::start("").await;
@@ -43,7 +34,7 @@ async fn requests_without_a_token_are_limited_and_take_few_lines_of_the_access_l
     let answered = guarded.status("/v1/count", &token).await;
     assert_eq!(answered, StatusCode::OK);
 
-    let log = log_after_stop(guarded).await;
+    let log = guarded.log_after_stop().await;
     let lines: Vec<_> = log
         .iter()
         .filter(|line| line["principal"] == "nobody")
@@ -137,7 +128,7 @@ async fn an_export_and_a_broken_off_tail_have_their_results_and_duration_in_the_
         seen += std::str::from_utf8(&tail.chunk().await.unwrap().unwrap()).unwrap();
     }
     drop(tail);
-    let log = log_after_stop(guarded).await;
+    let log = guarded.log_after_stop().await;
     let of = |route: &str| log.iter().find(|line| line["route"] == route).unwrap();
     assert_eq!(of("/v1/export")["results"], export.lines().count());
     assert!(of("/v1/export")["duration_ms"].is_u64());
@@ -227,7 +218,7 @@ async fn many_clients_are_recorded_together() {
     });
     let answered: u64 = join_all(clients).await.into_iter().sum();
     tell(format!("{} requests a second", answered / 5));
-    let log = log_after_stop(guarded).await;
+    let log = guarded.log_after_stop().await;
     let recorded = log.iter().filter(|line| line["route"] == "/v1/me");
     assert_eq!(recorded.count() as u64, answered);
 }

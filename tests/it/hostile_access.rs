@@ -5,21 +5,12 @@ use orgtrail::access::Grant;
 use orgtrail::http::Limits;
 use reqwest::StatusCode;
 use reqwest::header::COOKIE;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::access::{Guarded, command};
+use crate::access::Guarded;
 use crate::fixture_log::{Desk, account};
-
-/// The lines of the access log after an orderly stop, the newest first.
-async fn log_after_stop(guarded: Guarded) -> Vec<Value> {
-    let data = guarded.dir.path().join("data");
-    guarded.service.stop().await.unwrap();
-    let args = ["access-log", "--limit", "0", "--json"];
-    let log: Value = serde_json::from_str(&command(&data, &args)).unwrap();
-    log["entries"].as_array().unwrap().clone()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sign_out_without_a_session_writes_nothing_and_is_limited() {
@@ -63,7 +54,7 @@ async fn a_token_over_its_limit_takes_few_lines_of_the_access_log() {
         .filter(|status| **status == StatusCode::TOO_MANY_REQUESTS);
     let limited = limited.count() as u64;
     assert!(limited > 150, "{sent:?}");
-    let log = log_after_stop(guarded).await;
+    let log = guarded.log_after_stop().await;
     let refused = log
         .iter()
         .filter(|line| line["principal"] == format!("token:{id}") && line["status"] == 429)

@@ -46,7 +46,7 @@ async fn tls_1_3_and_1_2_are_spoken_with_http2_or_http1() {
         assert_eq!(session.alpn_protocol(), Some(protocol.as_bytes()));
         assert_eq!(session.protocol_version(), Some(version.version));
     }
-    // Whoever knows neither is not answered in a protocol that it does not speak.
+    // A client that speaks neither protocol is refused during the handshake.
     let other = authority.connect(address, &[&TLS13], &["spdy/3"]).await;
     assert!(other.is_err());
 

@@ -76,7 +76,7 @@ async fn many_requests_on_one_connection_are_answered_side_by_side() {
     let desk = Desk::over_tls(Limits::default(), authority.good().tls()).await;
     let token = desk.token(Grant::everything());
     let connection = Connection::open(&authority, address(&desk.url), &Builder::new()).await;
-    // A tail has no end, and keeps nobody waiting.
+    // A stream of events does not end. The other requests do not wait for it.
     let tail = connection
         .status(request("/v1/events/stream", &token))
         .await;

@@ -47,7 +47,7 @@ impl Page {
     }
 }
 
-fn log_path(source: &Source, parameters: &str) -> String {
+pub(crate) fn log_path(source: &Source, parameters: &str) -> String {
     format!("/client/v4/{source}/logs/audit?{parameters}")
 }
 
@@ -166,7 +166,7 @@ async fn every_filter_of_cloudflares_keeps_and_drops_what_it_names() {
     desk.stop().await;
 }
 
-fn entry(id: &str, time: &str, rest: &Value) -> String {
+pub(crate) fn entry(id: &str, time: &str, rest: &Value) -> String {
     let mut entry = json!({"id": id, "action": {"time": time, "type": "update"}});
     let members = rest.as_object().unwrap().clone();
     entry.as_object_mut().unwrap().extend(members);

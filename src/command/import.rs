@@ -9,6 +9,7 @@ use clap::Args as ClapArgs;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::print::counted;
 use super::record::Recorded;
 use super::reindex::catch_up;
 use crate::clock::Clock;
@@ -202,9 +203,9 @@ impl FileReport {
             broke_off,
         } = &self.report;
         let mut text = format!(
-            "{}: {} lines: {} new, {} held already, {} revised, {} not understood\n",
+            "{}: {}: {} new, {} held already, {} revised, {} not understood\n",
             self.file,
-            HumanCount(*lines),
+            counted(*lines, "line"),
             HumanCount(*new),
             HumanCount(*held),
             HumanCount(*revised),
@@ -216,10 +217,18 @@ impl FileReport {
                 HumanCount(*logpush_without_id)
             );
         }
-        for bad in reasons.iter().take(MAX_SHOWN) {
+        // Of a file of another form, each line is wrong in the same way.
+        let mut pairs = reasons.windows(2);
+        let are_alike = pairs.all(|pair| pair[0].reason == pair[1].reason);
+        let most = if are_alike && not_understood == lines {
+            1
+        } else {
+            MAX_SHOWN
+        };
+        for bad in reasons.iter().take(most) {
             text += &format!("  line {}: {}\n", bad.line, harmless(&bad.reason));
         }
-        let more = not_understood - reasons.len().min(MAX_SHOWN) as u64;
+        let more = not_understood - reasons.len().min(most) as u64;
         if more > 0 {
             text += &format!("  and {} more\n", HumanCount(more));
         }

@@ -427,21 +427,12 @@ not json
       line 7: not JSON: EOF while parsing an object at byte 30
     v1.ndjson: 2 lines: 0 new, 0 held already, 0 revised, 2 not understood
       line 1: a line of Logpush's first dataset `audit_logs`, whose entries have other ids and fields: only `audit_logs_v2` can be imported
-      line 2: a line of Logpush's first dataset `audit_logs`, whose entries have other ids and fields: only `audit_logs_v2` can be imported
+      and 1 more
       A file has an entry of the audit log (v2) on each line, as Cloudflare's API sends them, or a line of Logpush's
       `audit_logs_v2`, or an event of `/v1/events` or `/v1/export`; or it is a saved page of the API, `{"result": […]}`.
     many-bad.ndjson: 1,200 lines: 0 new, 0 held already, 0 revised, 1,200 not understood
       line 1: not JSON: expected value at byte 1
-      line 2: not JSON: expected value at byte 1
-      line 3: not JSON: expected value at byte 1
-      line 4: not JSON: expected value at byte 1
-      line 5: not JSON: expected value at byte 1
-      line 6: not JSON: expected value at byte 1
-      line 7: not JSON: expected value at byte 1
-      line 8: not JSON: expected value at byte 1
-      line 9: not JSON: expected value at byte 1
-      line 10: not JSON: expected value at byte 1
-      and 1,190 more
+      and 1,199 more
       A file has an entry of the audit log (v2) on each line, as Cloudflare's API sends them, or a line of Logpush's
       `audit_logs_v2`, or an event of `/v1/events` or `/v1/export`; or it is a saved page of the API, `{"result": […]}`.
     nowhere.ndjson: 0 lines: 0 new, 0 held already, 0 revised, 0 not understood

@@ -16,7 +16,6 @@ use super::record::Recorded;
 use super::reindex::catch_up;
 use crate::clock::Clock;
 use crate::durable::Failpoints;
-use crate::engine::tantivy::Index;
 use crate::follow::index::{Indexing, IndexingError, open_index};
 use crate::import::{self, Report};
 use crate::position::Source;
@@ -97,9 +96,9 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let (index, _) = open_index(&dir, &store, Failpoints::default())?;
     let files = thread::scope(|scope| {
         let (kept, batches) = mpsc::sync_channel(1);
-        let (store, index) = (&store, &index);
-        scope.spawn(move || index_meanwhile(store, index, &batches));
-        import_files(store, args, &clock, &kept)
+        let indexing = Indexing::in_bulk(store.clone(), index.clone(), Clock::system());
+        scope.spawn(move || index_meanwhile(indexing, &batches));
+        import_files(&store, args, &clock, &kept)
     })?;
     let head = store.head();
     recorded.end(head.0 - held.0)?;
@@ -149,8 +148,7 @@ fn import_files(
 
 /// Indexes each batch while the next ones are read, until no more is announced. What fails here is tried again when the files have
 /// been read.
-fn index_meanwhile(store: &Store, index: &Index, batches: &Receiver<()>) {
-    let mut indexing = Indexing::in_bulk(store.clone(), index.clone(), Clock::system());
+fn index_meanwhile(mut indexing: Indexing, batches: &Receiver<()>) {
     let mut has_more = false;
     loop {
         let announced = if has_more {

@@ -69,7 +69,7 @@ use super::hit::Hit;
 use super::recent::Recent;
 use super::values::{entry_of, entry_of_row};
 
-use self::batch::Batch;
+use self::batch::DocumentBatch;
 use self::directory::OpenWriter;
 use self::document::Paths;
 pub use self::error::IndexError;
@@ -296,7 +296,7 @@ impl Index {
     ) -> Result<(), IndexError> {
         let mut writing = lock(&self.0.writing);
         let writing = open(&mut writing)?;
-        let mut batch = Batch::default();
+        let mut batch = DocumentBatch::default();
         for event in events {
             if !event.is_erased() {
                 let replaced = replaced.get(&event.seq).copied();
@@ -332,7 +332,7 @@ impl Index {
         event: &AuditEvent,
         replaced: Option<Hit>,
         writing: &mut OpenWriter,
-        batch: &mut Batch,
+        batch: &mut DocumentBatch,
     ) -> bool {
         let shape = &self.0.shape;
         let paths = &mut writing.paths;

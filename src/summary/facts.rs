@@ -95,10 +95,10 @@ impl<'a> Facts<'a> {
 
     /// Looks for names in a body.
     fn read_body(&mut self, body: &'a str) {
-        let mut read = Body::read(body);
+        let mut read = NamedParts::read(body);
         // Some products answer with the envelope of their own API.
         if let Some(result) = read.result.filter(|result| result.starts_with('{')) {
-            read = Body::read(result);
+            read = NamedParts::read(result);
         }
         if self.body_name.is_none() {
             self.body_name = read.name();
@@ -136,7 +136,7 @@ impl<'a> Facts<'a> {
 
 /// The members of a body that say what it describes, as they are written.
 #[derive(Default)]
-struct Body<'a> {
+struct NamedParts<'a> {
     names: [Option<&'a str>; NAMES.len()],
     email: Option<&'a str>,
     user: Option<&'a str>,
@@ -146,7 +146,7 @@ struct Body<'a> {
     result: Option<&'a str>,
 }
 
-impl<'a> Body<'a> {
+impl<'a> NamedParts<'a> {
     /// Reads them in one walk. Of duplicate members the last counts.
     fn read(body: &'a str) -> Self {
         let mut read = Self::default();

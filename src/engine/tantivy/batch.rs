@@ -16,9 +16,9 @@ const MAX_BYTES: usize = 256 * 1024;
 
 /// Documents that are being made.
 #[derive(Default)]
-pub(super) struct Batch {
+pub(super) struct DocumentBatch {
     texts: Texts,
-    made: Vec<Made>,
+    made: Vec<DocumentSpan>,
 }
 
 /// The texts of a batch, one after the other.
@@ -31,7 +31,7 @@ struct Texts {
 
 /// A document of a batch: its numbers, and which of the texts are its own.
 #[derive(Debug, Clone)]
-struct Made {
+struct DocumentSpan {
     numbers: [(Field, u64); 2],
     texts: Range<usize>,
 }
@@ -40,14 +40,14 @@ struct Made {
 #[derive(Debug, Clone)]
 pub(super) struct IndexDocument {
     texts: Arc<Texts>,
-    made: Made,
+    made: DocumentSpan,
 }
 
-impl Batch {
+impl DocumentBatch {
     /// Begins a document with the numbers that each has.
     pub(super) fn begin(&mut self, numbers: [(Field, u64); 2]) {
         let next = self.texts.ends.len();
-        self.made.push(Made {
+        self.made.push(DocumentSpan {
             numbers,
             texts: next..next,
         });
@@ -119,7 +119,7 @@ impl Batch {
 }
 
 impl Texts {
-    fn of(&self, made: &Made) -> impl Iterator<Item = (Field, &str)> + Clone {
+    fn of(&self, made: &DocumentSpan) -> impl Iterator<Item = (Field, &str)> + Clone {
         let before = made.texts.start.checked_sub(1);
         let mut start = before.map_or(0, |before| self.ends[before].1);
         self.ends[made.texts.clone()]

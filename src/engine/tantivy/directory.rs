@@ -15,7 +15,7 @@ use tantivy::tokenizer::TextAnalyzer;
 use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy};
 use uuid::Uuid;
 
-use super::batch::{Batch, IndexDocument};
+use super::batch::{DocumentBatch, IndexDocument};
 use super::document::Paths;
 use super::error::IndexError;
 use super::folder::{DIR_NAME, NEW_NAME, failed};
@@ -58,7 +58,7 @@ impl OpenWriter {
     ///
     /// # Errors
     /// What the engine says: its threads have ended then.
-    pub(super) fn take_in(&mut self, batch: &mut Batch) -> Result<(), IndexError> {
+    pub(super) fn take_in(&mut self, batch: &mut DocumentBatch) -> Result<(), IndexError> {
         for document in batch.take() {
             self.writer.add_document(document)?;
             self.documents += 1;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use tantivy::schema::Field;
 
-use super::batch::Batch;
+use super::batch::DocumentBatch;
 use super::faults::{NoDocument, Work};
 use super::schema::{IndexSchema, Mark, PATH_END, column_of, sort_key, spelled};
 use crate::engine::hit::Hit;
@@ -154,7 +154,7 @@ impl IndexSchema {
         event: &AuditEvent,
         replaced: Option<Hit>,
         paths: &mut Paths,
-        batch: &mut Batch,
+        batch: &mut DocumentBatch,
     ) -> Result<(), NoDocument> {
         self.faults.check(Work::MakeDocument, event.entry.get())?;
         let mut entry = DocumentBuilder::begin(self, event, own_of(event), paths, batch);
@@ -170,7 +170,7 @@ impl IndexSchema {
         &self,
         event: &AuditEvent,
         replaced: Option<Hit>,
-        batch: &mut Batch,
+        batch: &mut DocumentBatch,
     ) {
         let mut paths = Paths::default();
         let mut entry = DocumentBuilder::begin(self, event, own_of_row(event), &mut paths, batch);
@@ -184,7 +184,7 @@ impl IndexSchema {
 /// An entry becoming a document.
 struct DocumentBuilder<'a> {
     shape: &'a IndexSchema,
-    batch: &'a mut Batch,
+    batch: &'a mut DocumentBatch,
     paths: &'a mut Paths,
     /// What `action.time` says, mostly once.
     times: Vec<String>,
@@ -197,7 +197,7 @@ impl<'a> DocumentBuilder<'a> {
         event: &AuditEvent,
         own: impl Iterator<Item = (&'static str, String)>,
         paths: &'a mut Paths,
-        batch: &'a mut Batch,
+        batch: &'a mut DocumentBatch,
     ) -> Self {
         let at_us = event.ordered_at().timestamp_micros();
         batch.begin([(shape.at, sort_key(at_us)), (shape.seq, event.seq.0)]);

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use tantivy::Term;
 use tantivy::query::RangeQuery;
 
-use super::batch::Batch;
+use super::batch::DocumentBatch;
 use super::snapshot::Snapshot;
 use super::{Index, IndexError, lock, open};
 use crate::engine::hit::Hit;
@@ -37,7 +37,7 @@ impl Index {
                 continue;
             }
             let replaced = replaced.get(&event.seq).copied();
-            let mut batch = Batch::default();
+            let mut batch = DocumentBatch::default();
             self.add_document(event, replaced, writing, &mut batch);
             writing.take_in(&mut batch)?;
         }

@@ -660,6 +660,12 @@ async fn an_orgtrail_seals_no_more_than_the_one_it_polls_has_proven() {
     second
         .until("/v1/coverage?since=now-30d&before=now-1d", no_gap)
         .await;
+    // What was read is not searchable at once.
+    second
+        .until("/readyz", |ready| {
+            ready["index"]["searchable"] == ready["index"]["held"]
+        })
+        .await;
     let (ours, theirs) = (events_of(&first).await, events_of(&second).await);
     let missing: Vec<_> = ours.difference(&theirs).collect();
     assert!(missing.is_empty(), "{missing:#?}");

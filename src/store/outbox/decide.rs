@@ -35,8 +35,13 @@ pub(super) fn decide(
         return Ok(Decision::Send);
     }
     match head.kind {
-        MessageKind::Digest if digest::is_empty(db, destination, head.id)? => Ok(Decision::Retract),
-        MessageKind::Digest => Ok(Decision::Send),
+        MessageKind::Digest => {
+            digest::drop_retracted(db, destination, head.id, now)?;
+            if digest::is_empty(db, destination, head.id)? {
+                return Ok(Decision::Retract);
+            }
+            Ok(Decision::Send)
+        }
         MessageKind::Raised => decide_raised(db, destination, head, policy),
         MessageKind::Updated | MessageKind::Retracted => decide_change(db, destination, head, now),
     }

@@ -20,16 +20,19 @@ const WITHIN_US: i64 = 60_000_000;
 const MAX_ALERTS: usize = 1_000;
 
 /// The most alerts that are looked at to see whether there are many.
-const MAX_LOOKED_AT: usize = 10_000;
+const MAX_LOOKED_AT: usize = 5_000;
 
-/// Whether more alerts of the head's rule than wanted were raised within a minute that has the head in it. Those that are
-/// suppressed do not count.
+/// Whether the head belongs into a digest: one of its rule takes alerts now, or more alerts of its rule than wanted were raised
+/// within a minute that has the head in it. Those that are suppressed do not count.
 pub(super) fn is_burst(
     db: &Connection,
     destination: i64,
     head: &Head,
     policy: SendPolicy,
 ) -> Result<bool, StoreError> {
+    if open(db, destination, head)?.is_some() {
+        return Ok(true);
+    }
     let near = near(db, destination, head)?;
     if near.len() <= policy.digest_above {
         return Ok(false);
@@ -196,6 +199,28 @@ pub(super) fn alerts(
     )?;
     let ids = ask.query_map((destination, digest), |row| row.get(0))?;
     Ok(ids.collect::<Result<_, _>>()?)
+}
+
+/// Takes alerts out of a digest whose retraction waits behind it.
+pub(super) fn drop_retracted(
+    db: &Connection,
+    destination: i64,
+    digest: i64,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let mut drop = db.prepare_cached(
+        "UPDATE delivery SET state = 'retracted', done_us = :now
+         WHERE destination = :destination AND digest = :digest AND state = 'in_digest' AND EXISTS (
+             SELECT 1 FROM message m JOIN message r ON r.alert = m.alert AND r.id > m.id AND r.kind = 'retracted'
+                    JOIN delivery d ON d.message = r.id AND d.destination = :destination AND d.state = 'pending'
+             WHERE m.id = delivery.message)",
+    )?;
+    drop.execute(named_params! {
+        ":destination": destination,
+        ":digest": digest,
+        ":now": now.timestamp_micros(),
+    })?;
+    Ok(())
 }
 
 /// Whether each of its alerts was retracted.

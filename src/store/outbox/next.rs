@@ -134,15 +134,25 @@ fn waiting(
     queue: &QueueState,
     now: DateTime<Utc>,
 ) -> Result<Option<Next>, StoreError> {
-    let mut ask = db.prepare_cached(
-        "SELECT min(coalesce(not_before_us, 0)) FROM delivery WHERE destination = ?1 AND state = 'pending'",
-    )?;
-    let due: Option<i64> = ask.query_row([queue.id], |row| row.get(0))?;
-    let Some(due) = due else {
+    let Some(due) = first_due(db, queue.id)? else {
         return Ok(Some(Next::Idle));
     };
     let wait = (from_micros(due) - now).max(queue.wait);
     Ok((wait > TimeDelta::zero()).then_some(Next::Wait(wait)))
+}
+
+/// When the first of the waiting messages may be sent. Only digests have such a time, and there are few of them.
+fn first_due(db: &Connection, destination: i64) -> Result<Option<i64>, StoreError> {
+    let mut ask = db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM delivery WHERE destination = ?1 AND state = 'pending' AND not_before_us IS NULL)",
+    )?;
+    if ask.query_row([destination], |row| row.get(0))? {
+        return Ok(Some(0));
+    }
+    let mut ask = db.prepare_cached(
+        "SELECT min(not_before_us) FROM delivery WHERE destination = ?1 AND state = 'pending'",
+    )?;
+    Ok(ask.query_row([destination], |row| row.get(0))?)
 }
 
 /// The first message that is due.

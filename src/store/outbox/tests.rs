@@ -171,7 +171,7 @@ fn nothing_is_tried_during_a_wait_and_a_wrong_clock_makes_none() {
         .unwrap();
     assert_eq!(next, Next::Wait(TimeDelta::seconds(20)));
     assert!(outbox.next(31).is_some());
-    outbox.save(&message, &attempt, 1_000_000);
+    outbox.save(&message, &attempt, 3_000);
     assert!(
         outbox.next(32).is_some(),
         "the failure was noted in the future"

@@ -63,6 +63,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod coverage;
+pub mod deliver;
 pub mod disk;
 pub mod durable;
 pub mod engine;

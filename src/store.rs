@@ -31,6 +31,7 @@ mod newest;
 mod open_window;
 mod outbox;
 mod people;
+mod pieces;
 mod quotas;
 mod reading;
 mod restored;
@@ -66,7 +67,7 @@ pub use self::holder::{Holder, announced};
 pub use self::holdings::{EntryKey, Held, Holding};
 pub use self::imports::Imported;
 pub use self::ledger::{LastBackfill, LastLive, Progress};
-pub use self::open_window::{BadAnswers, GapCause, OpenWindow, Then};
+pub use self::open_window::{BadAnswers, GapCause, OpenWindow, Then, WindowPiece};
 pub use self::outbox::{
     Attempt, AttemptSaved, Content, DeadLetter, Decided, Destination, DestinationState,
     MAX_DEAD_LETTERS, Message, MessageKind, Next, Outgoing, SendPolicy,

@@ -61,10 +61,10 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     recorded.end(shown)
 }
 
-/// The lines that are shown: the newest `wanted` ones with an id below `before`.
+/// The lines that are shown: the newest `wanted` ones with an id below `before`, if there is one.
 struct NewestLines<'a> {
     store: &'a AccessStore,
-    before: i64,
+    before: Option<i64>,
     wanted: usize,
 }
 
@@ -110,7 +110,7 @@ impl NewestLines<'_> {
         &self,
         mut show: impl FnMut(&AccessEntry) -> std::io::Result<()>,
     ) -> Result<Option<i64>> {
-        let (mut left, mut before) = (self.wanted, Some(self.before));
+        let (mut left, mut before) = (self.wanted, self.before);
         loop {
             let page = self.store.access_entries(before, PAGE.min(left))?;
             for entry in &page.entries {

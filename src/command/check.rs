@@ -1,9 +1,10 @@
 //! `orgtrail check`: every problem at once.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::setup::{self, Severity};
 use crate::clock::Clock;
@@ -22,6 +23,9 @@ use crate::upstream::{Permit, Upstream, UpstreamError};
 
 /// How long the pace of the budget is waited for. What is longer is a wait that upstream asked for.
 const PATIENCE: TimeDelta = TimeDelta::seconds(30);
+
+/// How long the logs of listed accounts are tried in all.
+const PATIENCE_FOR_ACCOUNTS: TimeDelta = TimeDelta::seconds(30);
 
 pub(super) async fn run(path: &Path) -> Result<()> {
     let config = super::start::load(path)?;
@@ -120,8 +124,13 @@ fn check_user(config: &Config, report: &mut CheckReport) -> Result<()> {
 fn check_data(config: &Config, report: &mut CheckReport) -> Result<Option<Store>> {
     let dir = &config.data_dir;
     if !dir.join(FILE_NAME).exists() {
+        // A problem before this may be that the directory cannot be made.
+        let begins = match report.problems {
+            0 => "; `orgtrail serve` begins one",
+            _ => "",
+        };
         report.good(format!(
-            "there is no log in `{}` yet; `orgtrail serve` begins one",
+            "there is no log in `{}` yet{begins}",
             dir.display()
         ))?;
         return Ok(None);
@@ -224,7 +233,18 @@ async fn check_credential(
         };
         let page = upstream.fetch_accounts_page(permit, organization, None);
         let list = format!("the list of accounts of organizations/{organization}");
-        report.answer(list, credential, page.await)?;
+        let page = page.await;
+        let listed = page.as_ref().ok().map(|page| page.accounts.clone());
+        report.answer(list, credential, page)?;
+        if let Some(listed) = listed {
+            let accounts = AccountLogs {
+                upstream: &upstream,
+                credential,
+                clock,
+            };
+            let ids = listed.iter().map(|account| account.id.as_str());
+            accounts.check(organization, ids, report).await?;
+        }
     }
     // What was spent and how long was told to wait count for the service as well.
     if let Some(store) = store {
@@ -237,6 +257,84 @@ async fn check_credential(
         store.save_quota(&credential.to_string(), row)?;
     }
     Ok(())
+}
+
+/// The logs of the accounts that an organization lists.
+struct AccountLogs<'a> {
+    upstream: &'a Upstream,
+    credential: &'a CredentialSource,
+    clock: &'a Clock,
+}
+
+impl AccountLogs<'_> {
+    /// Asks for one entry of each log as the quota allows, and says how many logs were not tried.
+    async fn check<'i>(
+        &self,
+        organization: &str,
+        ids: impl ExactSizeIterator<Item = &'i str>,
+        report: &mut CheckReport,
+    ) -> Result<()> {
+        let give_up = self.clock.steady() + PATIENCE_FOR_ACCOUNTS;
+        let (listed, mut answered, mut untried) = (ids.len(), 0_usize, 0_usize);
+        let mut refused: BTreeMap<String, Vec<Source>> = BTreeMap::new();
+        for id in ids {
+            let Ok(source) = Source::account(id) else {
+                continue;
+            };
+            let Some(permit) = self.permit(give_up).await else {
+                untried += 1;
+                continue;
+            };
+            let now = self.clock.now();
+            let minute = Window::new(now - TimeDelta::minutes(1), now);
+            let page = self
+                .upstream
+                .fetch_log_page(permit, &source, minute, None, 1);
+            match page.await {
+                Ok(_) => answered += 1,
+                Err(error) => refused.entry(error.to_string()).or_default().push(source),
+            }
+        }
+        let credential = self.credential;
+        if answered > 0 {
+            report.good(format!(
+                "the logs of {answered} of the {listed} accounts that organizations/{organization} lists first answer with the credential {credential}"
+            ))?;
+        }
+        if untried > 0 {
+            report.warn(format!(
+                "{untried} of the {listed} listed accounts were not tried, because the quota allowed no more calls within {} seconds",
+                PATIENCE_FOR_ACCOUNTS.num_seconds()
+            ))?;
+        }
+        for (error, sources) in refused {
+            let more = match sources.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            report.bad(format!(
+                "the log of {}{more} with the credential {credential}: {}",
+                sources[0],
+                harmless(&error)
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// Leave to make a call before `give_up`.
+    async fn permit(&self, give_up: DateTime<Utc>) -> Option<Permit> {
+        loop {
+            let until = match self.upstream.quota().take(self.clock.steady()) {
+                Ok(permit) => return Some(permit),
+                Err(until) => until,
+            };
+            if until > give_up {
+                return None;
+            }
+            let wait = until - self.clock.steady();
+            tokio::time::sleep(wait.to_std().unwrap_or_default()).await;
+        }
+    }
 }
 
 /// Leave to make a call; `None` when it would take too long to come, which is then a problem.

@@ -1,5 +1,6 @@
 //! Where a command finds what it asks: a server that was named, the service that uses a data directory, or the directory itself.
 
+use std::env::VarError;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args as ClapArgs;
 use reqwest::RequestBuilder;
 use reqwest::header::HeaderValue;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
@@ -19,6 +21,9 @@ use crate::store::{Store, announced};
 use crate::terminal::{columns, note};
 use crate::tls::{PinnedCertificates, accepting_only};
 use crate::wording::{quoted, root_cause};
+
+/// The environment variable with the token for `--server`.
+const TOKEN_VARIABLE: &str = "ORGTRAIL_TOKEN";
 
 /// How long a server is waited for until it takes the call.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -37,6 +42,9 @@ pub(super) struct TargetArgs {
     /// Without `http://` or `https://`, it is `http://`.
     #[arg(long, value_name = "URL", conflicts_with = "data_dir", value_parser = server_url)]
     pub(super) server: Option<Url>,
+    /// File with the token for `--server`; without it, `ORGTRAIL_TOKEN` is the token.
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub(super) token_file: Option<PathBuf>,
     /// Data directory to look into; the service that uses it is asked, if one runs.
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
@@ -87,6 +95,7 @@ impl TargetArgs {
         if let Some(url) = &self.server {
             return Ok(Answerer::Server(Server {
                 url: url.clone(),
+                token: self.token()?,
                 home: None,
                 pinned: None,
             }));
@@ -105,6 +114,43 @@ impl TargetArgs {
             None => Answerer::Dir(dir),
         })
     }
+}
+
+impl TargetArgs {
+    /// The token for the server that was named, if one is given.
+    fn token(&self) -> Result<Option<SecretString>> {
+        let (text, place) = match &self.token_file {
+            Some(path) => {
+                let place = format!("`{}`", path.display());
+                let text = std::fs::read_to_string(path);
+                (
+                    text.with_context(|| format!("could not read {place}"))?,
+                    place,
+                )
+            }
+            None => match std::env::var(TOKEN_VARIABLE) {
+                Ok(text) => (text, TOKEN_VARIABLE.to_owned()),
+                Err(VarError::NotPresent) => return Ok(None),
+                Err(VarError::NotUnicode(_)) => bail!("{TOKEN_VARIABLE} is not text"),
+            },
+        };
+        token_in(&text, &place).map(Some)
+    }
+}
+
+/// The token in a text from `place`. A text that no header can have is never shown.
+fn token_in(text: &str, place: &str) -> Result<SecretString> {
+    let token = text.trim();
+    if token.is_empty() {
+        bail!("{place} has no token");
+    }
+    if token.starts_with("Bearer ") {
+        bail!("{place} starts with `Bearer`: write the token alone");
+    }
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        bail!("{place} has more than one token in it: write the token alone");
+    }
+    Ok(token.to_owned().into())
 }
 
 /// A server's address as people write it.
@@ -130,6 +176,8 @@ fn server_url(text: &str) -> Result<Url, String> {
 /// A server that is asked.
 pub(super) struct Server {
     url: Url,
+    /// Sent to a server that was named.
+    token: Option<SecretString>,
     /// Of the service of a data directory: where it is, and the address that it had. Its owner needs no token.
     home: Option<(PathBuf, SocketAddr)>,
     /// Of such a service that speaks TLS: the certificates that it may have.
@@ -140,6 +188,9 @@ impl Server {
     /// The request with what proves that the owner of the data directory asks, as long as the service of that directory answers
     /// at this address.
     fn prove(&self, request: RequestBuilder) -> RequestBuilder {
+        if let Some(token) = &self.token {
+            return request.bearer_auth(token.expose_secret());
+        }
         let home = self.home.as_ref();
         let home = home.filter(|(dir, address)| announced(dir) == Some(*address));
         match home.and_then(|(dir, _)| OwnerSecret::read(dir)) {
@@ -182,6 +233,7 @@ fn running(dir: &Path, log_id: Uuid) -> Result<Option<Server>> {
     let scheme = if pinned.is_some() { "https" } else { "http" };
     let unproven = Server {
         url: format!("{scheme}://{reached}").parse()?,
+        token: None,
         home: None,
         pinned,
     };
@@ -270,12 +322,19 @@ pub(super) async fn open(
 
 /// That no answer came, and what may be the cause.
 fn unreached(server: &Server, error: &reqwest::Error) -> anyhow::Error {
+    let cause = root_cause(error);
     let hint = match (error.is_connect(), server.url.scheme()) {
+        (true, "https") if cause.contains("CaUsedAsEndEntity") => {
+            ": it is an authority's own certificate: make one for the server with `basicConstraints=CA:FALSE`"
+        }
+        (true, "https") if cause.contains("certificate") => {
+            ": its certificate is not trusted here: name the file of its authority in SSL_CERT_FILE"
+        }
         (true, "https") => ": does it speak TLS? Else write `http://`",
         (true, _) => ": is the service running, and at this address?",
         (false, _) => "",
     };
-    anyhow!("could not reach {server}: {}{hint}", root_cause(error))
+    anyhow!("could not reach {server}: {cause}{hint}")
 }
 
 #[cfg(test)]
@@ -292,6 +351,27 @@ mod tests {
         );
         assert_eq!(misread.point_into(""), said);
         assert_eq!(misread.point_into("a\nb"), said);
+    }
+
+    #[test]
+    fn a_token_is_one_word_and_is_never_shown() {
+        assert_eq!(
+            token_in(" otr_abc\n", "F").unwrap().expose_secret(),
+            "otr_abc"
+        );
+        for wrong in [
+            "",
+            " \n",
+            "Bearer otr_abc",
+            "otr_abc otr_def",
+            "otr_\u{1}abc",
+        ] {
+            let refused = token_in(wrong, "F").unwrap_err().to_string();
+            assert!(
+                refused.starts_with('F') && !refused.contains("otr_"),
+                "{refused}"
+            );
+        }
     }
 
     #[test]

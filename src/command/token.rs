@@ -18,6 +18,9 @@ use crate::terminal::{harmless, note, say};
 /// The longest name of a token, in characters.
 const MAX_NAME_LEN: usize = 100;
 
+/// How many characters an id of Cloudflare has.
+const ID_LEN: usize = 32;
+
 /// Shown with `--help`.
 const EXAMPLES: &str = "\
 Examples:
@@ -116,7 +119,10 @@ impl From<TokenRow> for Token {
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let dir = super::start::data_dir(args.data_dir.as_deref(), config)?;
-    let store = AccessStore::open(&dir)?;
+    let store = match &args.action {
+        Action::Revoke { .. } => AccessStore::open_with_reserve(&dir)?,
+        _ => AccessStore::open(&dir)?,
+    };
     let now = Clock::system().now();
     match &args.action {
         Action::Create(wanted) => create(&store, wanted, args.json, now),
@@ -177,8 +183,16 @@ fn create(store: &AccessStore, wanted: &Create, is_json: bool, now: DateTime<Utc
 
 /// A source, as a user writes it.
 fn source(text: &str) -> Result<Source, String> {
-    let source = text.parse::<Source>();
-    source.map_err(|_| "write `organizations/ID` or `accounts/ID`".to_owned())
+    let form = "write `organizations/ID` or `accounts/ID`";
+    let source = text.parse::<Source>().map_err(|_| form.to_owned())?;
+    let id = source.id();
+    if id.len() == ID_LEN && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        Ok(source)
+    } else {
+        Err(format!(
+            "{form}: an id of Cloudflare has {ID_LEN} hexadecimal digits"
+        ))
+    }
 }
 
 fn list(rows: Vec<TokenRow>, is_json: bool, now: DateTime<Utc>) -> Result<()> {
@@ -209,7 +223,7 @@ fn list(rows: Vec<TokenRow>, is_json: bool, now: DateTime<Utc>) -> Result<()> {
 
 fn revoke(store: &AccessStore, id: &str, is_json: bool, now: DateTime<Utc>) -> Result<()> {
     let line = entry_of("token", "token.revoke", &format!("id={id}"), now);
-    if !store.revoke_token(id, now, &line)? {
+    if !store.revoke_with_reserve(id, now, &line)? {
         bail!(
             "there is no valid token with the id `{}`: `orgtrail token list` shows them",
             harmless(id)
@@ -254,5 +268,25 @@ fn state(row: &TokenRow, now: DateTime<Utc>) -> String {
         (None, Some(end)) if end <= now => "expired".to_owned(),
         (None, Some(end)) => format!("until {}", end.format("%Y-%m-%d")),
         (None, None) => "valid".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_limited_to_ids_that_cloudflare_gives() {
+        let id = "0123456789abcdef0123456789ABCDEF";
+        assert_eq!(source(&format!("accounts/{id}")).unwrap().id(), id);
+        for wrong in [
+            "accounts/ID",
+            "organizations/f00d",
+            "accounts/",
+            "x",
+            &id[1..],
+        ] {
+            assert!(source(wrong).is_err(), "{wrong}");
+        }
     }
 }

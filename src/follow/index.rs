@@ -26,6 +26,9 @@ use crate::position::Seq;
 use crate::store::{Store, StoreError};
 use crate::task::{self, Panicked};
 
+/// The name of the follower that writes the index.
+pub const NAME: &str = "index";
+
 /// The most events taken in one turn, and so the most that wait for a stop.
 const MAX_EVENTS: usize = 2_000;
 
@@ -332,7 +335,7 @@ impl Indexing {
         self.last_commit = (done, done - begun);
         debug!(
             index.checkpoint = self.index.checkpoint().0,
-            log.head = self.store.head().0,
+            head = self.store.head().0,
             "Committed the index."
         );
         Ok(())
@@ -411,7 +414,7 @@ impl Indexing {
     fn tell_rebuild(&self, why: &str) {
         info!(
             why,
-            log.head = self.store.head().0,
+            head = self.store.head().0,
             "Rebuilding the index from the log; answers are incomplete until it is done."
         );
     }
@@ -421,7 +424,7 @@ impl Follower for Indexing {
     type Error = IndexingError;
 
     fn name(&self) -> &'static str {
-        "index"
+        NAME
     }
 
     fn checkpoint(&self) -> Seq {

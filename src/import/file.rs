@@ -110,7 +110,7 @@ enum ValueEnd {
     /// So many bytes from where it was looked for.
     Whole(usize),
     /// It is broken after so many bytes.
-    InjectedFailure(usize),
+    Broken(usize),
     /// The input ends before it does.
     Cut,
     TooLong,
@@ -240,7 +240,7 @@ impl<R: Read> Lines<R> {
         }
         let len = match self.reach(start, MAX_LINE_BYTES)? {
             ValueEnd::Whole(len) => len,
-            ValueEnd::InjectedFailure(len) => {
+            ValueEnd::Broken(len) => {
                 self.lines_until = self.passed + (self.at + start + len) as u64;
                 return Ok(None);
             }
@@ -344,7 +344,7 @@ impl<R: Read> Lines<R> {
                 self.pass_value(JsonScanner::new())?;
                 Ok(Some((number, ListPosition::TooLong)))
             }
-            ValueEnd::InjectedFailure(len) => {
+            ValueEnd::Broken(len) => {
                 self.list = None;
                 self.lines_until = self.passed + (self.at + len) as u64;
                 self.plain_line().map(Some)
@@ -368,7 +368,7 @@ impl<R: Read> Lines<R> {
                         return Ok(());
                     }
                     ScanStep::DoneBefore => return Ok(()),
-                    ScanStep::InjectedFailure => {
+                    ScanStep::Broken => {
                         let message = "the list's page is not JSON behind the list";
                         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
                     }
@@ -390,7 +390,7 @@ impl<R: Read> Lines<R> {
                     ScanStep::More => len += 1,
                     ScanStep::Done => return Ok(ValueEnd::Whole(len + 1)),
                     ScanStep::DoneBefore => return Ok(ValueEnd::Whole(len)),
-                    ScanStep::InjectedFailure => return Ok(ValueEnd::InjectedFailure(len)),
+                    ScanStep::Broken => return Ok(ValueEnd::Broken(len)),
                 }
             }
             if len > most {

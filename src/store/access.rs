@@ -4,6 +4,7 @@
 
 mod database;
 mod entries;
+mod reserve;
 mod searches;
 mod sessions;
 mod tokens;

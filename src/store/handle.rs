@@ -17,7 +17,7 @@ use super::error::{DiskProblem, StoreError, unusable};
 use super::holder;
 use super::ledger::Ledgers;
 use super::schema::{self, VERSION, migrate, version};
-use super::time_limit;
+use super::{steps, time_limit};
 use crate::durable::{Failpoints, Step};
 use crate::position::Seq;
 use crate::private;
@@ -223,8 +223,10 @@ impl Store {
         match &changed {
             Err(StoreError::Full) => *problem = Some((step, DiskProblem::Full)),
             Err(StoreError::Disk(_)) => *problem = Some((step, DiskProblem::Failing)),
+            // Steps are not alike in size, so a small one does not show that there is room again. A page does: it is what fills
+            // the log, and the step that failed may not come again for long.
             Ok(_) => {
-                problem.take_if(|(failed, _)| *failed == step);
+                problem.take_if(|(failed, _)| *failed == step || step == steps::APPEND_PAGE);
             }
             // It says nothing of the disk.
             Err(_) => {}

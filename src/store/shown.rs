@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::error::StoreError;
 use super::handle::Store;
+use super::imports;
 use super::reading::is_damage;
 use crate::clock::from_micros;
 use crate::position::{Seq, Source, Window};
@@ -69,13 +70,27 @@ impl Store {
         })
     }
 
+    /// When the first readable event after a place was received; `None` if there is none.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn received_after(&self, place: Seq) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.ask(|db| {
+            let later = stands(db, place.0, "seq > ?1 ORDER BY seq LIMIT 1")?;
+            Ok(later.map(|(_, received, _)| from_micros(received)))
+        })
+    }
+
     /// The source of an event whose row is lost, or cannot be read, and the time in which it happened, by the rows beside it: it
-    /// was between them if they came with one page of one source, whose entries are in order.
+    /// was between them if they came with one page of one source, whose entries are in order. Those of a file are not.
     ///
     /// # Errors
     /// What the database says.
     pub fn between_neighbours(&self, place: Seq) -> Result<Option<(String, Window)>, StoreError> {
         self.ask(|db| {
+            if imports::is_imported(db, place)? {
+                return Ok(None);
+            }
             let earlier = stands(db, place.0, "seq < ?1 ORDER BY seq DESC LIMIT 1")?;
             let later = stands(db, place.0, "seq > ?1 ORDER BY seq LIMIT 1")?;
             let (Some((owner, received, Some(one))), Some((other, received_later, Some(two)))) =

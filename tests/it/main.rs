@@ -10,6 +10,7 @@ mod answer_forms;
 mod answers;
 mod backfill;
 mod backup;
+mod chain;
 mod cli;
 #[cfg(target_os = "linux")]
 mod clients;
@@ -69,6 +70,7 @@ mod scoped;
 mod scopes;
 mod search;
 mod search_command;
+mod shell_users;
 mod shown;
 mod sidebar;
 mod sigma;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::reserve::Reserve;
 use crate::private;
 use crate::store::error::{StoreError, unusable};
 use crate::sync::lock;
@@ -40,6 +41,7 @@ pub struct AccessStore(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
+    reserve: Reserve,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -50,6 +52,13 @@ impl AccessStore {
     /// [`StoreError::Newer`] if a later version created it, [`StoreError::Foreign`] if it is another program's, and what
     /// the file system says.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let store = Self::open_without_reserve(dir)?;
+        store.0.reserve.keep();
+        Ok(store)
+    }
+
+    /// The same without the room for a revocation, which has just been used.
+    pub(super) fn open_without_reserve(dir: &Path) -> Result<Self, StoreError> {
         private::make_dir(dir).map_err(unusable(dir))?;
         let path = dir.join(ACCESS_FILE_NAME);
         // SQLite gives its other files the permissions of this one.
@@ -59,8 +68,22 @@ impl AccessStore {
         db.pragma_update(None, "journal_mode", "WAL")?;
         Ok(Self(Arc::new(Inner {
             path,
+            reserve: Reserve::of(dir),
             idle: Mutex::new(vec![db]),
         })))
+    }
+
+    /// [`AccessStore::open`] for a revocation: on a full disk it uses the room that is kept for it.
+    ///
+    /// # Errors
+    /// As [`AccessStore::open`].
+    pub fn open_with_reserve(dir: &Path) -> Result<Self, StoreError> {
+        Reserve::of(dir).with_room(|| Self::open_without_reserve(dir))
+    }
+
+    /// The room that is kept for a revocation.
+    pub(super) fn reserve(&self) -> &Reserve {
+        &self.0.reserve
     }
 
     /// Runs `work` in one transaction that writes.

@@ -270,7 +270,7 @@ CREATE TABLE delivery (
     destination INTEGER NOT NULL REFERENCES destination (id),
     message     INTEGER NOT NULL REFERENCES message (id),
     state       TEXT NOT NULL CHECK (state IN ('pending', 'accepted', 'suppressed', 'in_digest', 'given_up', 'retracted')),
-    digest      INTEGER REFERENCES message (id), -- the digest that says it instead
+    digest      INTEGER REFERENCES message (id), -- the digest that has it
     queued_us   INTEGER NOT NULL,          -- when it began to wait; again when it was replayed
     not_before_us INTEGER,                 -- of a digest: when it is complete
     attempts    INTEGER NOT NULL DEFAULT 0, -- counted before each attempt, which a crash may cut short

@@ -142,7 +142,7 @@ enum Command {
     /// Show who asked what, the newest first.
     AccessLog(access_log::Args),
     /// Show where alerts are sent, send again what was given up, and send a test. The service may be running.
-    Alerts(alerts::Args),
+    Alerts(alerts::AlertsArgs),
     /// Check configuration, credentials, log, index and permissions, and report every problem.
     ///
     /// Each line is `ok`, `WARNING` (it works, and perhaps not as wanted) or `PROBLEM`. The exit code is 1 if there is any

@@ -29,8 +29,8 @@ use uuid::Uuid;
 use self::destination::Destination;
 use self::network::Network;
 pub use self::secret::{BadSecret, MAX_KEYS, SecretError, SecretSource, SigningKey};
-pub use self::settings::{DeliverySettings, DestinationSettings, Sender, Target};
-pub use self::worker::{Deliverer, Turn};
+pub use self::settings::{DeliverySettings, DestinationSettings, DestinationTarget, Sender};
+pub use self::worker::{Deliverer, DeliveryTurn};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::store::{self, SendPolicy, Store, StoreError};
@@ -46,7 +46,7 @@ pub fn workers(
     metrics: &Metrics,
     clock: &Clock,
 ) -> Result<Vec<Deliverer>, StoreError> {
-    let taking = settings.destinations.iter().map(|one| store::Destination {
+    let taking = settings.destinations.iter().map(|one| store::Subscription {
         name: one.name.clone(),
         level: one.level,
         rules: one.rules.clone(),

@@ -106,7 +106,7 @@ pub enum DeliveryOutcome {
     GivenUp,
     /// It was not sent, because an alert of its rule and group was sent lately.
     Suppressed,
-    /// It was not sent, because a digest says it.
+    /// It was not sent, because it is in a digest.
     InDigest,
     /// It was not sent, because its alert was retracted first.
     Retracted,

@@ -69,8 +69,8 @@ pub use self::imports::Imported;
 pub use self::ledger::{LastBackfill, LastLive, Progress};
 pub use self::open_window::{BadAnswers, GapCause, OpenWindow, Then, WindowPiece};
 pub use self::outbox::{
-    Attempt, AttemptSaved, Content, DeadLetter, Decided, Destination, DestinationState,
-    MAX_DEAD_LETTERS, Message, MessageKind, Next, Outgoing, SendPolicy,
+    Attempt, AttemptSaved, Content, DeadLetter, Decided, DestinationState, MAX_DEAD_LETTERS,
+    Message, MessageKind, NextDelivery, Outgoing, SendPolicy, Subscription,
 };
 pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;

@@ -27,16 +27,16 @@ Examples:
 /// What to do with alerts.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
-pub(super) struct Args {
+pub(super) struct AlertsArgs {
     #[command(subcommand)]
-    action: Action,
+    action: AlertsAction,
     /// JSON instead of lines for people.
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Debug, Subcommand)]
-enum Action {
+enum AlertsAction {
     /// Show how sending to each destination goes.
     Destinations,
     /// List the messages that were given up, the oldest first.
@@ -62,30 +62,30 @@ enum Action {
     },
 }
 
-pub(super) fn run(args: &Args, path: &Path) -> Result<()> {
+pub(super) fn run(args: &AlertsArgs, path: &Path) -> Result<()> {
     let config = load(path)?;
     let now = Clock::system().now();
     let begin = |action: &str, parameters: &str| {
         Recorded::begin(&config.data_dir, action, "alerts", parameters, now)
     };
     match &args.action {
-        Action::Destinations => {
+        AlertsAction::Destinations => {
             let recorded = begin("alerts.destinations", "")?;
             let shown = show_destinations(&config, args.json)?;
             recorded.end(shown)
         }
-        Action::DeadLetters { destination } => {
+        AlertsAction::DeadLetters { destination } => {
             let name = destination.as_deref();
             let recorded = begin("alerts.dead-letters", name.unwrap_or_default())?;
             let shown = show_dead_letters(&config, name, args.json)?;
             recorded.end(shown)
         }
-        Action::Replay { destination, id } => {
+        AlertsAction::Replay { destination, id } => {
             let recorded = begin("alerts.replay", &format!("{destination} {}", id.join(" ")))?;
             let replayed = replay(&config, destination, id, args.json)?;
             recorded.end(replayed)
         }
-        Action::Test { destination } => {
+        AlertsAction::Test { destination } => {
             let recorded = begin("alerts.test", destination)?;
             block_on(test(&config, destination, args.json))?;
             recorded.end(1)

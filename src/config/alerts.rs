@@ -10,7 +10,9 @@ use super::kinds;
 use super::reader::{Reader, Table, TableEntry, Taken};
 use super::value::Value;
 use crate::alert::Level;
-use crate::deliver::{DeliverySettings, DestinationSettings, MAX_KEYS, SecretSource, Target};
+use crate::deliver::{
+    DeliverySettings, DestinationSettings, DestinationTarget, MAX_KEYS, SecretSource,
+};
 use crate::wording::quoted;
 
 /// The most alerts of one rule within a minute that can be sent one by one.
@@ -36,7 +38,7 @@ const LONGEST: TimeDelta = TimeDelta::days(60);
 
 /// The kinds of destinations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum DestinationKind {
     Webhook,
     Slack,
     PagerDuty,
@@ -44,12 +46,12 @@ enum Kind {
     File,
 }
 
-const KINDS: &[(&str, Kind)] = &[
-    ("webhook", Kind::Webhook),
-    ("slack", Kind::Slack),
-    ("pagerduty", Kind::PagerDuty),
-    ("email", Kind::Email),
-    ("file", Kind::File),
+const KINDS: &[(&str, DestinationKind)] = &[
+    ("webhook", DestinationKind::Webhook),
+    ("slack", DestinationKind::Slack),
+    ("pagerduty", DestinationKind::PagerDuty),
+    ("email", DestinationKind::Email),
+    ("file", DestinationKind::File),
 ];
 
 const LEVELS: &[(&str, Level)] = &[
@@ -98,10 +100,10 @@ pub(super) fn variables(settings: &DeliverySettings) -> impl Iterator<Item = &st
         .destinations
         .iter()
         .flat_map(|one| match &one.target {
-            Target::Webhook { url, keys } => keys.iter().chain([url]).collect(),
-            Target::Slack { url } | Target::Email { url, .. } => vec![url],
-            Target::PagerDuty { url, key } => url.iter().chain([key]).collect(),
-            Target::File { .. } => Vec::new(),
+            DestinationTarget::Webhook { url, keys } => keys.iter().chain([url]).collect(),
+            DestinationTarget::Slack { url } | DestinationTarget::Email { url, .. } => vec![url],
+            DestinationTarget::PagerDuty { url, key } => url.iter().chain([key]).collect(),
+            DestinationTarget::File { .. } => Vec::new(),
         });
     sources.filter_map(|source| match source {
         SecretSource::Env(name) => Some(name.as_str()),
@@ -130,7 +132,7 @@ fn read_settings(table: &mut Table<'_, '_>) -> Option<DeliverySettings> {
 
 /// The keys that say where a destination is.
 struct Places {
-    kind: Option<Kind>,
+    kind: Option<DestinationKind>,
     url: Option<SecretSource>,
     keys: Vec<SecretSource>,
     from: Taken<String>,
@@ -243,7 +245,7 @@ fn one_or_two<T>(
 }
 
 /// What a destination is: the keys that its kind needs, and no others.
-fn target(table: &mut Table<'_, '_>, places: Places) -> Option<Target> {
+fn target(table: &mut Table<'_, '_>, places: Places) -> Option<DestinationTarget> {
     let kind = places.kind?;
     refuse_others(table, kind, &places);
     let mut missing = |keys: &str| {
@@ -257,45 +259,47 @@ fn target(table: &mut Table<'_, '_>, places: Places) -> Option<Target> {
         );
     };
     let url = match (kind, places.url) {
-        (Kind::File, _) => None,
-        (Kind::PagerDuty, url) => url,
+        (DestinationKind::File, _) => None,
+        (DestinationKind::PagerDuty, url) => url,
         (_, Some(url)) => Some(url),
         (_, None) => {
             missing("`url_env` or `url_file`");
             return None;
         }
     };
-    if matches!(kind, Kind::Webhook | Kind::PagerDuty) && places.keys.is_empty() {
+    if matches!(kind, DestinationKind::Webhook | DestinationKind::PagerDuty)
+        && places.keys.is_empty()
+    {
         missing("`secret_env` or `secret_file`");
         return None;
     }
     match kind {
-        Kind::Webhook => Some(Target::Webhook {
+        DestinationKind::Webhook => Some(DestinationTarget::Webhook {
             url: url?,
             keys: places.keys,
         }),
-        Kind::Slack => Some(Target::Slack { url: url? }),
-        Kind::PagerDuty => Some(Target::PagerDuty {
+        DestinationKind::Slack => Some(DestinationTarget::Slack { url: url? }),
+        DestinationKind::PagerDuty => Some(DestinationTarget::PagerDuty {
             url,
             key: places.keys.into_iter().next()?,
         }),
-        Kind::Email => {
+        DestinationKind::Email => {
             for (key, place) in [("`from`", &places.from.place), ("`to`", &places.to.place)] {
                 if place.is_none() {
                     missing(key);
                 }
             }
-            Some(Target::Email {
+            Some(DestinationTarget::Email {
                 url: url?,
                 from: places.from.value?,
                 to: places.to.value?,
             })
         }
-        Kind::File => {
+        DestinationKind::File => {
             if places.path.place.is_none() {
                 missing("`path`");
             }
-            Some(Target::File {
+            Some(DestinationTarget::File {
                 path: places.path.value?,
             })
         }
@@ -303,14 +307,14 @@ fn target(table: &mut Table<'_, '_>, places: Places) -> Option<Target> {
 }
 
 /// Objects to keys that have no effect with this kind.
-fn refuse_others(table: &mut Table<'_, '_>, kind: Kind, places: &Places) {
-    let is_mail = kind == Kind::Email;
-    let signs = matches!(kind, Kind::Webhook | Kind::PagerDuty);
+fn refuse_others(table: &mut Table<'_, '_>, kind: DestinationKind, places: &Places) {
+    let is_mail = kind == DestinationKind::Email;
+    let signs = matches!(kind, DestinationKind::Webhook | DestinationKind::PagerDuty);
     let given = [
         (
             "url_env` or `url_file",
             places.url.is_some(),
-            kind != Kind::File,
+            kind != DestinationKind::File,
         ),
         (
             "secret_env` or `secret_file",
@@ -319,7 +323,11 @@ fn refuse_others(table: &mut Table<'_, '_>, kind: Kind, places: &Places) {
         ),
         ("from", places.from.place.is_some(), is_mail),
         ("to", places.to.place.is_some(), is_mail),
-        ("path", places.path.place.is_some(), kind == Kind::File),
+        (
+            "path",
+            places.path.place.is_some(),
+            kind == DestinationKind::File,
+        ),
     ];
     for (key, is_given, is_used) in given {
         if is_given && !is_used {
@@ -327,7 +335,7 @@ fn refuse_others(table: &mut Table<'_, '_>, kind: Kind, places: &Places) {
             table.object(None, message);
         }
     }
-    if kind == Kind::PagerDuty && places.keys.len() > 1 {
+    if kind == DestinationKind::PagerDuty && places.keys.len() > 1 {
         table.object(None, "PagerDuty has one routing key: keep one secret");
     }
 }
@@ -446,7 +454,7 @@ mod tests {
         let env = |name: &str| SecretSource::Env(name.to_owned());
         let security = DestinationSettings {
             name: "security".to_owned(),
-            target: Target::Webhook {
+            target: DestinationTarget::Webhook {
                 url: env("ALERT_WEBHOOK"),
                 keys: vec![env("NEW"), env("OLD")],
             },
@@ -457,7 +465,7 @@ mod tests {
         };
         let pager = DestinationSettings {
             name: "pager".to_owned(),
-            target: Target::PagerDuty {
+            target: DestinationTarget::PagerDuty {
                 url: None,
                 key: SecretSource::File("/run/secrets/pagerduty".into()),
             },

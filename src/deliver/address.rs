@@ -1,7 +1,6 @@
 //! Which addresses a message may be sent to.
 //!
-//! Whoever writes a destination's URL must not reach the machine's own services, its network, or the metadata service of a cloud
-//! through this one. So an address is checked after the name was resolved, and the connection is made to that address.
+//! A destination's URL must not lead to the machine's own services, to its network, or to the metadata service of a cloud. So an address is checked after the name was resolved, and the connection is made to that address.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

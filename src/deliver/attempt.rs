@@ -9,13 +9,13 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Why an attempt failed, in our own words: those of the HTTP client may contain the URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(super) struct SendFailure {
     pub(super) error: String,
     /// How long the receiver asked to wait.
     pub(super) asked: Option<TimeDelta>,
 }
 
-impl Failure {
+impl SendFailure {
     pub(super) fn new(error: impl Into<String>) -> Self {
         Self {
             error: error.into(),

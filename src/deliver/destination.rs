@@ -5,14 +5,14 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
-use super::attempt::{Failure, TIMEOUT};
-use super::email::{self, Letter, Mailboxes, Server};
+use super::attempt::{SendFailure, TIMEOUT};
+use super::email::{self, Letter, Mailboxes, SmtpServer};
 use super::file;
 use super::form;
 use super::network::Network;
 use super::plain;
 use super::secret::{MAX_KEYS, SecretSource, SigningKey};
-use super::settings::{Sender, Target};
+use super::settings::{DestinationTarget, Sender};
 use super::signature::sign;
 use super::web::{Web, json_headers, usable_url};
 use crate::position::rfc3339;
@@ -29,14 +29,18 @@ const JSON: &str = "application/json";
 
 /// A destination that is ready to send.
 pub(super) struct Destination {
-    target: Target,
+    target: DestinationTarget,
     sender: Sender,
     network: Network,
     web: Web,
 }
 
 impl Destination {
-    pub(super) fn new(target: Target, sender: Sender, network: Network) -> Result<Self, Failure> {
+    pub(super) fn new(
+        target: DestinationTarget,
+        sender: Sender,
+        network: Network,
+    ) -> Result<Self, SendFailure> {
         let web = Web::new(network.clone())?;
         Ok(Self {
             target,
@@ -47,26 +51,34 @@ impl Destination {
     }
 
     /// Sends a message. What takes longer than 15 seconds has failed.
-    pub(super) async fn send(&self, message: &Outgoing, now: DateTime<Utc>) -> Result<(), Failure> {
+    pub(super) async fn send(
+        &self,
+        message: &Outgoing,
+        now: DateTime<Utc>,
+    ) -> Result<(), SendFailure> {
         let parcel = Parcel::of(message, &self.target, &self.sender);
         self.send_parcel(parcel, now).await
     }
 
     /// Sends a message that says that it is a test.
-    pub(super) async fn send_test(&self, id: &str, now: DateTime<Utc>) -> Result<(), Failure> {
+    pub(super) async fn send_test(&self, id: &str, now: DateTime<Utc>) -> Result<(), SendFailure> {
         let parcel = Parcel::test(id, &self.target, &self.sender, now);
         self.send_parcel(parcel, now).await
     }
 
-    async fn send_parcel(&self, parcel: Parcel, now: DateTime<Utc>) -> Result<(), Failure> {
+    async fn send_parcel(&self, parcel: Parcel, now: DateTime<Utc>) -> Result<(), SendFailure> {
         let sent = self.send_without_limit(parcel, now);
         let in_time = tokio::time::timeout(TIMEOUT, sent).await;
-        in_time.unwrap_or_else(|_| Err(Failure::new("no response within 15 seconds")))
+        in_time.unwrap_or_else(|_| Err(SendFailure::new("no response within 15 seconds")))
     }
 
-    async fn send_without_limit(&self, parcel: Parcel, now: DateTime<Utc>) -> Result<(), Failure> {
+    async fn send_without_limit(
+        &self,
+        parcel: Parcel,
+        now: DateTime<Utc>,
+    ) -> Result<(), SendFailure> {
         match &self.target {
-            Target::Webhook { url, keys } => {
+            DestinationTarget::Webhook { url, keys } => {
                 let body = parcel.json.to_string().into_bytes();
                 let signature = sign(&read_keys(keys)?, &parcel.id, now, &body);
                 let mut headers = json_headers(CLOUD_EVENT);
@@ -75,55 +87,55 @@ impl Destination {
                 header(&mut headers, "webhook-signature", &signature.signatures)?;
                 self.web.post(&read(url)?, headers, body, now).await
             }
-            Target::Slack { url } => {
+            DestinationTarget::Slack { url } => {
                 let body = parcel.json.to_string().into_bytes();
                 self.web
                     .post(&read(url)?, json_headers(JSON), body, now)
                     .await
             }
-            Target::PagerDuty { url, key } => {
+            DestinationTarget::PagerDuty { url, key } => {
                 let url = pagerduty_url(url.as_ref())?;
                 let mut event = parcel.json;
                 event["routing_key"] = json!(read(key)?.expose_secret());
                 let body = event.to_string().into_bytes();
                 self.web.post(&url, json_headers(JSON), body, now).await
             }
-            Target::Email { url, from, to } => {
+            DestinationTarget::Email { url, from, to } => {
                 let mailboxes = Mailboxes::parse(from, to)?;
                 email::send(&read(url)?, &mailboxes, &parcel.letter, &self.network, now).await
             }
-            Target::File { path } => file::append(path, parcel.json.to_string()).await,
+            DestinationTarget::File { path } => file::append(path, parcel.json.to_string()).await,
         }
     }
 
     /// Everything that is wrong with it, as far as it can be known without sending.
     pub(super) async fn check(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        let mut note = |checked: Result<(), Failure>| {
+        let mut note = |checked: Result<(), SendFailure>| {
             if let Err(failure) = checked {
                 wrong.push(failure.error);
             }
         };
         match &self.target {
-            Target::Webhook { url, keys } => {
+            DestinationTarget::Webhook { url, keys } => {
                 note(read_keys(keys).map(|_| ()));
                 note(self.check_web(read(url)).await);
             }
-            Target::Slack { url } => note(self.check_web(read(url)).await),
-            Target::PagerDuty { url, key } => {
+            DestinationTarget::Slack { url } => note(self.check_web(read(url)).await),
+            DestinationTarget::PagerDuty { url, key } => {
                 note(read(key).map(|_| ()));
                 note(self.check_web(pagerduty_url(url.as_ref())).await);
             }
-            Target::Email { url, from, to } => {
+            DestinationTarget::Email { url, from, to } => {
                 note(Mailboxes::parse(from, to).map(|_| ()));
                 note(self.check_mail(read(url)).await);
             }
-            Target::File { path } => {
-                let error = |error| Failure::new(format!("`{}`: {error}", path.display()));
+            DestinationTarget::File { path } => {
+                let error = |error| SendFailure::new(format!("`{}`: {error}", path.display()));
                 note(file::refuse_special(path).map_err(error));
                 let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
                 if let Some(dir) = dir.filter(|dir| !dir.is_dir()) {
-                    note(Err(Failure::new(format!(
+                    note(Err(SendFailure::new(format!(
                         "there is no folder `{}`",
                         dir.display()
                     ))));
@@ -133,52 +145,54 @@ impl Destination {
         wrong
     }
 
-    async fn check_web(&self, url: Result<SecretString, Failure>) -> Result<(), Failure> {
+    async fn check_web(&self, url: Result<SecretString, SendFailure>) -> Result<(), SendFailure> {
         let url = usable_url(&url?, &self.network)?;
         let resolved = self.network.addresses(&url).await;
         resolved
             .map(|_| ())
-            .map_err(|error| Failure::new(error.to_string()))
+            .map_err(|error| SendFailure::new(error.to_string()))
     }
 
-    async fn check_mail(&self, url: Result<SecretString, Failure>) -> Result<(), Failure> {
-        let server = Server::parse(&url?, &self.network)?;
+    async fn check_mail(&self, url: Result<SecretString, SendFailure>) -> Result<(), SendFailure> {
+        let server = SmtpServer::parse(&url?, &self.network)?;
         let resolved = self.network.addresses(&server.url).await;
         resolved
             .map(|_| ())
-            .map_err(|error| Failure::new(error.to_string()))
+            .map_err(|error| SendFailure::new(error.to_string()))
     }
 }
 
-fn read(source: &SecretSource) -> Result<SecretString, Failure> {
+fn read(source: &SecretSource) -> Result<SecretString, SendFailure> {
     source
         .read()
-        .map_err(|error| Failure::new(error.to_string()))
+        .map_err(|error| SendFailure::new(error.to_string()))
 }
 
 /// The keys of all sources, which are at most two together.
-fn read_keys(sources: &[SecretSource]) -> Result<Vec<SigningKey>, Failure> {
+fn read_keys(sources: &[SecretSource]) -> Result<Vec<SigningKey>, SendFailure> {
     let mut keys = Vec::new();
     for source in sources {
         keys.extend(
             source
                 .read_keys()
-                .map_err(|error| Failure::new(error.to_string()))?,
+                .map_err(|error| SendFailure::new(error.to_string()))?,
         );
     }
     if keys.len() > MAX_KEYS {
-        return Err(Failure::new(format!("there are more than {MAX_KEYS} keys")));
+        return Err(SendFailure::new(format!(
+            "there are more than {MAX_KEYS} keys"
+        )));
     }
     Ok(keys)
 }
 
-fn pagerduty_url(url: Option<&SecretSource>) -> Result<SecretString, Failure> {
+fn pagerduty_url(url: Option<&SecretSource>) -> Result<SecretString, SendFailure> {
     url.map_or_else(|| Ok(PAGERDUTY_URL.into()), read)
 }
 
-fn header(headers: &mut HeaderMap, name: &'static str, value: &str) -> Result<(), Failure> {
+fn header(headers: &mut HeaderMap, name: &'static str, value: &str) -> Result<(), SendFailure> {
     let value = HeaderValue::from_str(value);
-    let value = value.map_err(|_| Failure::new(format!("`{name}` cannot be sent")))?;
+    let value = value.map_err(|_| SendFailure::new(format!("`{name}` cannot be sent")))?;
     headers.insert(HeaderName::from_static(name), value);
     Ok(())
 }
@@ -191,13 +205,15 @@ struct Parcel {
 }
 
 impl Parcel {
-    fn of(message: &Outgoing, target: &Target, sender: &Sender) -> Self {
+    fn of(message: &Outgoing, target: &DestinationTarget, sender: &Sender) -> Self {
         let message = form::masked(message);
         let json = match target {
-            Target::Webhook { .. } | Target::File { .. } => form::cloud_event(&message, sender),
-            Target::Slack { .. } => form::slack(&message, sender),
-            Target::PagerDuty { .. } => form::pagerduty(&message, sender),
-            Target::Email { .. } => Value::Null,
+            DestinationTarget::Webhook { .. } | DestinationTarget::File { .. } => {
+                form::cloud_event(&message, sender)
+            }
+            DestinationTarget::Slack { .. } => form::slack(&message, sender),
+            DestinationTarget::PagerDuty { .. } => form::pagerduty(&message, sender),
+            DestinationTarget::Email { .. } => Value::Null,
         };
         let thread = match &message.content {
             Content::Alert { alert, .. } => alert.id.to_string(),
@@ -216,11 +232,11 @@ impl Parcel {
         }
     }
 
-    fn test(id: &str, target: &Target, sender: &Sender, now: DateTime<Utc>) -> Self {
+    fn test(id: &str, target: &DestinationTarget, sender: &Sender, now: DateTime<Utc>) -> Self {
         const TEXT: &str = "This is a test message of orgtrail. No alert was raised.";
         let time = rfc3339(now);
         let json = match target {
-            Target::Webhook { .. } | Target::File { .. } => form::envelope(
+            DestinationTarget::Webhook { .. } | DestinationTarget::File { .. } => form::envelope(
                 id,
                 "orgtrail.alert.test",
                 &time,
@@ -228,10 +244,12 @@ impl Parcel {
                 json!({"summary": TEXT}),
                 sender,
             ),
-            Target::Slack { .. } => form::slack_text(TEXT),
-            // It calls nobody: a resolved incident that never was is not shown.
-            Target::PagerDuty { .. } => json!({"event_action": "resolve", "dedup_key": id}),
-            Target::Email { .. } => Value::Null,
+            DestinationTarget::Slack { .. } => form::slack_text(TEXT),
+            // PagerDuty accepts the resolution of an unknown incident and notifies no one.
+            DestinationTarget::PagerDuty { .. } => {
+                json!({"event_action": "resolve", "dedup_key": id})
+            }
+            DestinationTarget::Email { .. } => Value::Null,
         };
         Self {
             id: id.to_owned(),

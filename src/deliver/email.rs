@@ -11,7 +11,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url};
 
-use super::attempt::{Failure, TIMEOUT};
+use super::attempt::{SendFailure, TIMEOUT};
 use super::network::Network;
 
 /// The port of a submission that begins in clear and goes on with STARTTLS.
@@ -20,7 +20,7 @@ const SUBMISSION_PORT: u16 = 587;
 /// The port of a submission over TLS.
 const SUBMISSIONS_PORT: u16 = 465;
 
-/// Who writes to whom.
+/// The sender and the receivers.
 pub(super) struct Mailboxes {
     from: Mailbox,
     to: Vec<Mailbox>,
@@ -28,10 +28,10 @@ pub(super) struct Mailboxes {
 
 impl Mailboxes {
     /// Reads the addresses, each with or without a name.
-    pub(super) fn parse(from: &str, to: &[String]) -> Result<Self, Failure> {
+    pub(super) fn parse(from: &str, to: &[String]) -> Result<Self, SendFailure> {
         let read = |text: &str| {
             text.parse::<Mailbox>()
-                .map_err(|_| Failure::new(format!("`{text}` is not an e-mail address")))
+                .map_err(|_| SendFailure::new(format!("`{text}` is not an e-mail address")))
         };
         Ok(Self {
             from: read(from)?,
@@ -57,14 +57,14 @@ pub(super) async fn send(
     letter: &Letter,
     network: &Network,
     now: DateTime<Utc>,
-) -> Result<(), Failure> {
-    let server = Server::parse(url, network)?;
+) -> Result<(), SendFailure> {
+    let server = SmtpServer::parse(url, network)?;
     let message = compose(mailboxes, letter, now)?;
     let addresses = network
         .addresses(&server.url)
         .await
-        .map_err(|error| Failure::new(error.to_string()))?;
-    let mut failure = Failure::new("the server has no address");
+        .map_err(|error| SendFailure::new(error.to_string()))?;
+    let mut failure = SendFailure::new("the server has no address");
     for address in addresses {
         let transport = server.transport(address, mailboxes)?;
         match transport.send(message.clone()).await {
@@ -78,7 +78,7 @@ pub(super) async fn send(
 }
 
 /// A server for outgoing mail.
-pub(super) struct Server {
+pub(super) struct SmtpServer {
     pub(super) url: Url,
     /// The name that its certificate must have.
     domain: String,
@@ -87,11 +87,11 @@ pub(super) struct Server {
     may_be_clear: bool,
 }
 
-impl Server {
+impl SmtpServer {
     /// Reads `smtps://USER:PASSWORD@HOST:PORT`, or `smtp://…` for STARTTLS.
-    pub(super) fn parse(url: &SecretString, network: &Network) -> Result<Self, Failure> {
+    pub(super) fn parse(url: &SecretString, network: &Network) -> Result<Self, SendFailure> {
         let wrong = || {
-            Failure::new(
+            SendFailure::new(
                 "its URL is not one of a mail server: `smtps://USER:PASSWORD@HOST`, or `smtp://…` for STARTTLS",
             )
         };
@@ -120,13 +120,13 @@ impl Server {
         &self,
         address: IpAddr,
         mailboxes: &Mailboxes,
-    ) -> Result<AsyncSmtpTransport<Tokio1Executor>, Failure> {
-        let unusable = |_| Failure::new("its URL has a user or password that cannot be used");
+    ) -> Result<AsyncSmtpTransport<Tokio1Executor>, SendFailure> {
+        let unusable = |_| SendFailure::new("its URL has a user or password that cannot be used");
         // User and password are read from the URL by the library.
         let mut url = self.url.clone();
         let host = SocketHost(address).to_string();
         url.set_host(Some(&host))
-            .map_err(|_| Failure::new("its URL has no usable host"))?;
+            .map_err(|_| SendFailure::new("its URL has no usable host"))?;
         url.set_path("");
         url.set_query(None);
         let default = if self.is_tls {
@@ -135,7 +135,7 @@ impl Server {
             SUBMISSION_PORT
         };
         let parameters = TlsParameters::new(self.domain.clone())
-            .map_err(|_| Failure::new("TLS cannot be used with the server's name"))?;
+            .map_err(|_| SendFailure::new("TLS cannot be used with the server's name"))?;
         let tls = match (self.is_tls, self.may_be_clear) {
             (true, _) => Tls::Wrapper(parameters),
             (false, true) => Tls::Opportunistic(parameters),
@@ -164,7 +164,11 @@ impl std::fmt::Display for SocketHost {
     }
 }
 
-fn compose(mailboxes: &Mailboxes, letter: &Letter, now: DateTime<Utc>) -> Result<Message, Failure> {
+fn compose(
+    mailboxes: &Mailboxes,
+    letter: &Letter,
+    now: DateTime<Utc>,
+) -> Result<Message, SendFailure> {
     let domain = mailboxes.from.email.domain();
     let mut builder = Message::builder()
         .from(mailboxes.from.clone())
@@ -182,12 +186,12 @@ fn compose(mailboxes: &Mailboxes, letter: &Letter, now: DateTime<Utc>) -> Result
     }
     builder
         .body(letter.lines.join("\r\n"))
-        .map_err(|_| Failure::new("the message cannot be written as e-mail"))
+        .map_err(|_| SendFailure::new("the message cannot be written as e-mail"))
 }
 
 /// The error in our own words: the server's may repeat what it was sent.
-fn failed(error: &lettre::transport::smtp::Error) -> Failure {
-    Failure::new(match error.status() {
+fn failed(error: &lettre::transport::smtp::Error) -> SendFailure {
+    SendFailure::new(match error.status() {
         Some(code) => format!("the mail server answered {code}"),
         None if error.is_timeout() => "no response within 15 seconds".to_owned(),
         None if error.is_tls() => "the mail server's TLS could not be used".to_owned(),
@@ -228,7 +232,8 @@ mod tests {
 
     #[test]
     fn a_password_is_never_sent_in_clear() {
-        let server = |url: &str, allow| Server::parse(&url.to_owned().into(), &Network::new(allow));
+        let server =
+            |url: &str, allow| SmtpServer::parse(&url.to_owned().into(), &Network::new(allow));
         assert!(server("smtp://127.0.0.1:25", true).unwrap().may_be_clear);
         assert!(!server("smtp://127.0.0.1:25", false).unwrap().may_be_clear);
         assert!(

@@ -4,15 +4,15 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
-use super::attempt::Failure;
+use super::attempt::SendFailure;
 use crate::private;
 use crate::task;
 
 /// Appends a line. It is on disk when this returns.
-pub(super) async fn append(path: &Path, line: String) -> Result<(), Failure> {
+pub(super) async fn append(path: &Path, line: String) -> Result<(), SendFailure> {
     let path = path.to_owned();
     let appended = task::blocking(move || append_line(&path, &line)).await;
-    appended.map_err(|error| Failure::new(format!("could not append to the file: {error}")))
+    appended.map_err(|error| SendFailure::new(format!("could not append to the file: {error}")))
 }
 
 fn append_line(path: &Path, line: &str) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! How long a destination is left alone after a failed attempt.
+//! How long nothing is sent to a destination after a failed attempt.
 
 use chrono::{DateTime, TimeDelta, Utc};
 

@@ -38,7 +38,7 @@ pub struct DestinationSettings {
     /// Its name.
     pub name: String,
     /// What it is, and where.
-    pub target: Target,
+    pub target: DestinationTarget,
     /// Alerts of this level and above.
     pub level: Level,
     /// The ids of its rules, with wildcards; empty: all.
@@ -51,7 +51,7 @@ pub struct DestinationSettings {
 
 /// What a destination is, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum DestinationTarget {
     /// A receiver of Standard Webhooks.
     Webhook {
         /// Where its URL is.
@@ -59,12 +59,12 @@ pub enum Target {
         /// Where the keys are that sign: at least one.
         keys: Vec<SecretSource>,
     },
-    /// An incoming webhook of Slack, or of what understands the same.
+    /// An incoming webhook of Slack, or of a compatible service.
     Slack {
         /// Where its URL is.
         url: SecretSource,
     },
-    /// The Events API v2 of PagerDuty, or what understands the same.
+    /// The Events API v2 of PagerDuty, or of a compatible service.
     PagerDuty {
         /// Where its URL is; `None`: PagerDuty's own.
         url: Option<SecretSource>,
@@ -87,7 +87,7 @@ pub enum Target {
     },
 }
 
-impl Target {
+impl DestinationTarget {
     /// Its `kind` in the configuration.
     #[must_use]
     pub fn kind(&self) -> &'static str {

@@ -9,7 +9,7 @@ use reqwest::redirect;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::attempt::{Failure, TIMEOUT};
+use super::attempt::{SendFailure, TIMEOUT};
 use super::network::{Network, Unreachable};
 use super::retry;
 
@@ -30,7 +30,7 @@ pub(super) struct Web {
 
 impl Web {
     /// A client that follows no redirect and uses no proxy: it connects to the addresses that `network` allows, and to no others.
-    pub(super) fn new(network: Network) -> Result<Self, Failure> {
+    pub(super) fn new(network: Network) -> Result<Self, SendFailure> {
         let client = reqwest::Client::builder()
             .user_agent(concat!("orgtrail/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -39,7 +39,7 @@ impl Web {
             .timeout(TIMEOUT)
             .pool_idle_timeout(IDLE)
             .build()
-            .map_err(|_| Failure::new("no HTTP client can be made"))?;
+            .map_err(|_| SendFailure::new("no HTTP client can be made"))?;
         Ok(Self { client, network })
     }
 
@@ -50,13 +50,13 @@ impl Web {
         headers: HeaderMap,
         body: Vec<u8>,
         now: DateTime<Utc>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), SendFailure> {
         let url = usable_url(url, &self.network)?;
         // The client asks no resolver for an address that is written in the URL.
         self.network
             .addresses(&url)
             .await
-            .map_err(|error| Failure::new(error.to_string()))?;
+            .map_err(|error| SendFailure::new(error.to_string()))?;
         let request = self.client.post(url).headers(headers).body(body);
         let mut response = request.send().await.map_err(|error| failed(&error))?;
         let status = response.status();
@@ -71,7 +71,7 @@ impl Web {
         if status.is_success() {
             return Ok(());
         }
-        Err(Failure {
+        Err(SendFailure {
             error: format!("the response was {}", status.as_u16()),
             asked,
         })
@@ -84,16 +84,16 @@ pub(super) fn json_headers(content_type: &'static str) -> HeaderMap {
 }
 
 /// A URL that may be called: `https`, or `http` where private networks are allowed.
-pub(super) fn usable_url(url: &SecretString, network: &Network) -> Result<Url, Failure> {
+pub(super) fn usable_url(url: &SecretString, network: &Network) -> Result<Url, SendFailure> {
     let url = Url::parse(url.expose_secret())
-        .map_err(|_| Failure::new("its URL is not an address of the web"))?;
+        .map_err(|_| SendFailure::new("its URL is not an address of the web"))?;
     match url.scheme() {
         "https" => Ok(url),
         "http" if network.allows_private() => Ok(url),
-        "http" => Err(Failure::new(
+        "http" => Err(SendFailure::new(
             "its URL is not `https`; `allow_private_networks` allows `http`",
         )),
-        _ => Err(Failure::new("its URL is not `https`")),
+        _ => Err(SendFailure::new("its URL is not `https`")),
     }
 }
 
@@ -108,15 +108,15 @@ async fn drain(response: &mut reqwest::Response) {
     }
 }
 
-fn failed(error: &reqwest::Error) -> Failure {
+fn failed(error: &reqwest::Error) -> SendFailure {
     let mut cause: Option<&(dyn Error + 'static)> = error.source();
     while let Some(one) = cause {
         if let Some(unreachable) = one.downcast_ref::<Unreachable>() {
-            return Failure::new(unreachable.to_string());
+            return SendFailure::new(unreachable.to_string());
         }
         cause = one.source();
     }
-    Failure::new(if error.is_timeout() {
+    SendFailure::new(if error.is_timeout() {
         "no response within 15 seconds"
     } else if error.is_connect() {
         "could not connect"

@@ -12,7 +12,9 @@ use super::retry;
 use crate::clock::Clock;
 use crate::metrics::{DeliveryOutcome, Metrics};
 use crate::span;
-use crate::store::{Attempt, AttemptSaved, Decided, Next, Outgoing, SendPolicy, Store, StoreError};
+use crate::store::{
+    Attempt, AttemptSaved, Decided, NextDelivery, Outgoing, SendPolicy, Store, StoreError,
+};
 use crate::task;
 
 /// How often a worker looks for messages that another process added, and how long it waits after an error of the log.
@@ -39,7 +41,7 @@ pub struct Deliverer {
 
 /// What came of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum DeliveryTurn {
     /// A message was accepted.
     Accepted,
     /// An attempt failed.
@@ -66,7 +68,7 @@ impl Deliverer {
                 () = stopped(&stop) => return,
             };
             let idle = match turn {
-                Ok(Turn::Idle(idle)) => idle.to_std().unwrap_or_default().min(LOOK_EVERY),
+                Ok(DeliveryTurn::Idle(idle)) => idle.to_std().unwrap_or_default().min(LOOK_EVERY),
                 Ok(_) => {
                     errors = 0;
                     continue;
@@ -88,7 +90,7 @@ impl Deliverer {
     ///
     /// # Errors
     /// What the log says. Then the turn is repeated, and with it perhaps an attempt.
-    pub async fn turn(&mut self) -> Result<Turn, StoreError> {
+    pub async fn turn(&mut self) -> Result<DeliveryTurn, StoreError> {
         self.forget().await;
         let (store, name, policy) = (self.store.clone(), self.name.clone(), self.policy);
         let now = self.clock.now();
@@ -96,14 +98,14 @@ impl Deliverer {
         let (next, decided) = task::blocking(next).await?;
         self.count(decided);
         match next {
-            Next::Send(message) => self.attempt(*message).await,
-            Next::Wait(wait) => Ok(Turn::Idle(wait)),
-            Next::Again => Ok(Turn::Decided),
-            Next::Idle => Ok(Turn::Idle(TimeDelta::MAX)),
+            NextDelivery::Send(message) => self.attempt(*message).await,
+            NextDelivery::Wait(wait) => Ok(DeliveryTurn::Idle(wait)),
+            NextDelivery::Again => Ok(DeliveryTurn::Decided),
+            NextDelivery::Idle => Ok(DeliveryTurn::Idle(TimeDelta::MAX)),
         }
     }
 
-    async fn attempt(&self, message: Outgoing) -> Result<Turn, StoreError> {
+    async fn attempt(&self, message: Outgoing) -> Result<DeliveryTurn, StoreError> {
         let sent = self.destination.send(&message, self.clock.now()).await;
         let attempt = match sent {
             Ok(()) => Attempt::Accepted,
@@ -127,7 +129,7 @@ impl Deliverer {
     }
 
     /// Counts and logs an attempt: of failures that follow each other the first, the second, the fourth and so on.
-    fn report(&self, saved: AttemptSaved, message: &Outgoing, attempt: &Attempt) -> Turn {
+    fn report(&self, saved: AttemptSaved, message: &Outgoing, attempt: &Attempt) -> DeliveryTurn {
         let (destination, id) = (&self.name, &message.webhook_id);
         match (saved, attempt) {
             (_, Attempt::Accepted) => {
@@ -140,7 +142,7 @@ impl Deliverer {
                         id, failures, "Message delivered after failures."
                     ),
                 }
-                Turn::Accepted
+                DeliveryTurn::Accepted
             }
             (AttemptSaved::GivenUp, Attempt::Failed { error, .. }) => {
                 self.metrics
@@ -149,7 +151,7 @@ impl Deliverer {
                     destination,
                     id, error, "Message given up; `orgtrail alerts replay` sends it again."
                 );
-                Turn::GivenUp
+                DeliveryTurn::GivenUp
             }
             (_, Attempt::Failed { error, wait }) => {
                 self.metrics
@@ -162,7 +164,7 @@ impl Deliverer {
                         id, error, failures, retry_in, "Delivery failed; retrying."
                     );
                 }
-                Turn::Failed
+                DeliveryTurn::Failed
             }
         }
     }

@@ -11,7 +11,8 @@ use fastrand::Rng;
 use orgtrail::alert::{Alert, AlertId, Level, RuleName, State};
 use orgtrail::clock::Clock;
 use orgtrail::deliver::{
-    Deliverer, DeliverySettings, DestinationSettings, SecretSource, Sender, Target, Turn, workers,
+    Deliverer, DeliverySettings, DeliveryTurn, DestinationSettings, DestinationTarget,
+    SecretSource, Sender, workers,
 };
 use orgtrail::durable::{Failpoints, Step, StepFailure};
 use orgtrail::metrics::{Gauges, Metrics};
@@ -61,7 +62,7 @@ impl Place {
     }
 
     fn webhook(&self, name: &str, url: &str) -> DestinationSettings {
-        let target = Target::Webhook {
+        let target = DestinationTarget::Webhook {
             url: self.secret(&format!("{name}.url"), url),
             keys: vec![self.secret(&format!("{name}.key"), KEY)],
         };
@@ -84,7 +85,7 @@ impl Place {
         workers(settings, &sender, store, &self.metrics, &self.clock).unwrap()
     }
 
-    fn worker(&self, target: Target, store: &Store) -> Deliverer {
+    fn worker(&self, target: DestinationTarget, store: &Store) -> Deliverer {
         let settings = self.settings(vec![destination("d", target)]);
         self.workers(&settings, store).remove(0)
     }
@@ -113,7 +114,7 @@ impl Place {
     }
 }
 
-fn destination(name: &str, target: Target) -> DestinationSettings {
+fn destination(name: &str, target: DestinationTarget) -> DestinationSettings {
     DestinationSettings {
         name: name.to_owned(),
         target,
@@ -153,12 +154,12 @@ fn alert(id: &str, at: DateTime<Utc>) -> Alert {
 }
 
 /// Makes turns until nothing waits; the time between attempts passes at once.
-async fn drain(worker: &mut Deliverer, clock: &Clock) -> Vec<Turn> {
+async fn drain(worker: &mut Deliverer, clock: &Clock) -> Vec<DeliveryTurn> {
     let mut turns = Vec::new();
     loop {
         match worker.turn().await {
-            Ok(Turn::Idle(TimeDelta::MAX)) => return turns,
-            Ok(Turn::Idle(wait)) => clock.advance(wait),
+            Ok(DeliveryTurn::Idle(TimeDelta::MAX)) => return turns,
+            Ok(DeliveryTurn::Idle(wait)) => clock.advance(wait),
             Ok(turn) => turns.push(turn),
             // A step was broken on purpose.
             Err(error) => tell(error),
@@ -250,7 +251,7 @@ async fn two_keys_sign_while_one_replaces_the_other_and_files_are_read_again() {
         place.secret("key", KEY),
     );
     let mut worker = place.worker(
-        Target::Webhook {
+        DestinationTarget::Webhook {
             url,
             keys: vec![key],
         },
@@ -259,8 +260,8 @@ async fn two_keys_sign_while_one_replaces_the_other_and_files_are_read_again() {
     place.raise(&store, "a");
     assert_eq!(
         worker.turn().await.unwrap(),
-        Turn::Failed,
-        "nobody listens there"
+        DeliveryTurn::Failed,
+        "there is no server at that address"
     );
     place.secret("url", &receiver.url);
     place.secret("key", &format!("{OTHER_KEY}\n{KEY}\n"));
@@ -270,7 +271,7 @@ async fn two_keys_sign_while_one_replaces_the_other_and_files_are_read_again() {
     verify(&received[0], OTHER_KEY);
     place.secret("key", "hunter2");
     place.raise(&store, "b");
-    assert_eq!(worker.turn().await.unwrap(), Turn::Failed);
+    assert_eq!(worker.turn().await.unwrap(), DeliveryTurn::Failed);
     let state = store.destinations().unwrap().remove(0);
     let error = state.error.unwrap();
     assert!(
@@ -324,7 +325,8 @@ async fn every_message_arrives_in_order_whatever_the_receiver_does_and_whenever_
             let mut worker = place.workers(&settings, &store).remove(0);
             for _ in 0..chance.usize(1..6) {
                 let moment = Duration::from_millis(chance.u64(1..40));
-                if let Ok(Ok(Turn::Idle(wait))) = tokio::time::timeout(moment, worker.turn()).await
+                if let Ok(Ok(DeliveryTurn::Idle(wait))) =
+                    tokio::time::timeout(moment, worker.turn()).await
                     && wait != TimeDelta::MAX
                 {
                     place.clock.advance(wait);
@@ -428,22 +430,22 @@ async fn a_receiver_that_asks_to_wait_is_left_alone_that_long_also_after_a_resta
     let settings = place.settings(vec![place.webhook("d", &receiver.url)]);
     let mut worker = place.workers(&settings, &store).remove(0);
     place.raise(&store, "a");
-    assert_eq!(worker.turn().await.unwrap(), Turn::Failed);
+    assert_eq!(worker.turn().await.unwrap(), DeliveryTurn::Failed);
     place.clock.advance(TimeDelta::seconds(100));
     let mut worker = place.workers(&settings, &store).remove(0);
     assert_eq!(
         worker.turn().await.unwrap(),
-        Turn::Idle(TimeDelta::seconds(20))
+        DeliveryTurn::Idle(TimeDelta::seconds(20))
     );
     place.clock.advance(TimeDelta::seconds(20));
-    assert_eq!(worker.turn().await.unwrap(), Turn::Failed);
-    // Nobody is left alone for eleven days.
+    assert_eq!(worker.turn().await.unwrap(), DeliveryTurn::Failed);
+    // A wait has a limit.
     assert_eq!(
         worker.turn().await.unwrap(),
-        Turn::Idle(TimeDelta::hours(1))
+        DeliveryTurn::Idle(TimeDelta::hours(1))
     );
     place.clock.advance(TimeDelta::hours(1));
-    assert_eq!(worker.turn().await.unwrap(), Turn::Accepted);
+    assert_eq!(worker.turn().await.unwrap(), DeliveryTurn::Accepted);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -458,7 +460,7 @@ async fn an_endless_answer_is_not_read_and_a_redirect_is_not_followed() {
     place.raise(&store, "a");
     assert_eq!(
         drain(&mut worker, &place.clock).await,
-        [Turn::Failed, Turn::Accepted]
+        [DeliveryTurn::Failed, DeliveryTurn::Accepted]
     );
     assert_eq!((receiver.received().len(), other.received().len()), (2, 0));
 }
@@ -475,7 +477,7 @@ async fn no_answer_within_fifteen_seconds_is_a_failure() {
     let mut worker = place.workers(&settings, &store).remove(0);
     place.raise(&store, "a");
     let begun = Instant::now();
-    assert_eq!(worker.turn().await.unwrap(), Turn::Failed);
+    assert_eq!(worker.turn().await.unwrap(), DeliveryTurn::Failed);
     let took = begun.elapsed().as_secs();
     assert!((14..18).contains(&took), "{took} s");
     let error = store.destinations().unwrap().remove(0).error;
@@ -504,7 +506,7 @@ async fn nothing_is_sent_to_this_machine_unless_private_networks_are_allowed() {
         let mut worker = place.workers(&settings, &store).remove(0);
         place.raise(&store, &format!("a{host}"));
         place.clock.advance(TimeDelta::hours(1));
-        assert_eq!(worker.turn().await.unwrap(), Turn::Failed);
+        assert_eq!(worker.turn().await.unwrap(), DeliveryTurn::Failed);
         let found = store.destinations().unwrap().remove(0).error.unwrap();
         assert!(
             found.contains(error) && !found.contains(&port),
@@ -520,7 +522,7 @@ async fn chat_and_pager_get_their_own_forms() {
     let receiver = Receiver::start(Behaviour::Answer(202)).await;
     let store = place.store();
     let url = place.secret("url", &receiver.url);
-    let mut chat = place.worker(Target::Slack { url: url.clone() }, &store);
+    let mut chat = place.worker(DestinationTarget::Slack { url: url.clone() }, &store);
     let mut hostile = alert("a", place.clock.now());
     hostile.summary =
         "<!channel> & token cfut_0123456789abcdefghijABCDEFGHIJ0123456789\r\nx".to_owned();
@@ -542,7 +544,7 @@ async fn chat_and_pager_get_their_own_forms() {
 
     let key = place.secret("routing", "R0UT1NG");
     let mut pager = place.worker(
-        Target::PagerDuty {
+        DestinationTarget::PagerDuty {
             url: Some(url),
             key,
         },
@@ -584,7 +586,7 @@ async fn mail_arrives_although_the_server_refuses_it_at_first() {
     let place = Place::new();
     let server = MailServer::start(1).await;
     let store = place.store();
-    let target = Target::Email {
+    let target = DestinationTarget::Email {
         url: place.secret("url", &server.url),
         from: "orgtrail <orgtrail@example.com>".to_owned(),
         to: vec!["a@example.com".to_owned(), "B <b@example.com>".to_owned()],
@@ -596,7 +598,7 @@ async fn mail_arrives_although_the_server_refuses_it_at_first() {
     place.add(&store, &hostile, MessageKind::Raised);
     assert_eq!(
         drain(&mut worker, &place.clock).await,
-        [Turn::Failed, Turn::Accepted]
+        [DeliveryTurn::Failed, DeliveryTurn::Accepted]
     );
     until("the letter is there", || !server.letters().is_empty()).await;
     let letters = server.letters();
@@ -623,7 +625,7 @@ async fn a_file_gets_each_message_as_a_line() {
     let place = Place::new();
     let path = place.dir.path().join("alerts.ndjson");
     let store = place.store();
-    let mut worker = place.worker(Target::File { path: path.clone() }, &store);
+    let mut worker = place.worker(DestinationTarget::File { path: path.clone() }, &store);
     for n in 0..3 {
         place.raise(&store, &format!("a{n}"));
     }

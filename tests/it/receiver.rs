@@ -47,7 +47,7 @@ impl Received {
     }
 }
 
-/// An HTTP server that records what it gets, and behaves as it was told: first as planned for each request, then always the same.
+/// An HTTP server that records what it gets, and behaves as planned: first with one behaviour for each request, then always with the same one.
 #[derive(Clone)]
 pub(crate) struct Receiver {
     pub(crate) url: String,

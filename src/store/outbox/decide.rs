@@ -18,7 +18,7 @@ pub(super) enum Decision {
     Suppress,
     /// It is not sent: its alert was retracted before it was sent.
     Retract,
-    /// A digest says it instead.
+    /// It is in a digest instead.
     JoinDigest,
 }
 

@@ -13,7 +13,7 @@ use crate::store::steps;
 
 /// What a destination takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destination {
+pub struct Subscription {
     /// Its name in the configuration.
     pub name: String,
     /// Alerts of this level and above.
@@ -24,7 +24,7 @@ pub struct Destination {
     pub history: bool,
 }
 
-impl Destination {
+impl Subscription {
     /// Whether it takes an alert.
     #[must_use]
     pub fn takes(&self, alert: &Alert, is_history: bool) -> bool {
@@ -62,7 +62,7 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub fn save_destinations(&self, destinations: &[Destination]) -> Result<(), StoreError> {
+    pub fn save_destinations(&self, destinations: &[Subscription]) -> Result<(), StoreError> {
         self.change(steps::SAVE_DESTINATIONS, |db| {
             db.execute("UPDATE destination SET active = 0", [])?;
             for destination in destinations {
@@ -122,7 +122,7 @@ impl Store {
     }
 }
 
-fn save(db: &Connection, destination: &Destination) -> Result<(), StoreError> {
+fn save(db: &Connection, destination: &Subscription) -> Result<(), StoreError> {
     let mut save = db.prepare_cached(
         "INSERT INTO destination (name, level, rules, history, active) VALUES (:name, :level, :rules, :history, 1)
          ON CONFLICT (name) DO UPDATE SET level = :level, rules = :rules, history = :history, active = 1",
@@ -140,14 +140,14 @@ fn save(db: &Connection, destination: &Destination) -> Result<(), StoreError> {
 }
 
 /// The destinations of the configuration, by their numbers.
-pub(super) fn active(db: &Connection) -> Result<Vec<(i64, Destination)>, StoreError> {
+pub(super) fn active(db: &Connection) -> Result<Vec<(i64, Subscription)>, StoreError> {
     let mut ask = db.prepare_cached(
         "SELECT id, name, level, rules, history FROM destination WHERE active = 1 ORDER BY id",
     )?;
     let rows = ask.query_map([], |row| {
         let level: usize = row.get(2)?;
         let rules: String = row.get(3)?;
-        let destination = Destination {
+        let destination = Subscription {
             name: row.get(1)?,
             level: Level::ALL.get(level).copied().unwrap_or(Level::Critical),
             // Only this module writes it.

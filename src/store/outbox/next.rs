@@ -17,7 +17,7 @@ const MAX_DECISIONS: usize = 200;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Next {
+pub enum NextDelivery {
     /// Nothing waits.
     Idle,
     /// Nothing is due for this long.
@@ -33,7 +33,7 @@ pub enum Next {
 pub struct Decided {
     /// An alert of their rule and group was sent lately.
     pub suppressed: u64,
-    /// A digest says it instead.
+    /// It is in a digest instead.
     pub in_digest: u64,
     /// The alert was retracted before it was sent.
     pub retracted: u64,
@@ -57,10 +57,10 @@ impl Store {
         destination: &str,
         policy: SendPolicy,
         now: DateTime<Utc>,
-    ) -> Result<(Next, Decided), StoreError> {
+    ) -> Result<(NextDelivery, Decided), StoreError> {
         // Most calls find nothing to do, and need no place among the writers.
         let idle = self.ask(|db| match queue(db, destination, now)? {
-            None => Ok(Some(Next::Idle)),
+            None => Ok(Some(NextDelivery::Idle)),
             Some(queue) => waiting(db, &queue, now),
         })?;
         if let Some(idle) = idle {
@@ -69,7 +69,7 @@ impl Store {
         self.change(steps::BEGIN_DELIVERY, |db| {
             let mut decided = Decided::default();
             let Some(queue) = queue(db, destination, now)? else {
-                return Ok((Next::Idle, decided));
+                return Ok((NextDelivery::Idle, decided));
             };
             for _ in 0..MAX_DECISIONS {
                 if let Some(idle) = waiting(db, &queue, now)? {
@@ -81,7 +81,7 @@ impl Store {
                 match decide::decide(db, queue.id, &head, policy, now)? {
                     Decision::Send => {
                         let outgoing = begin(db, &queue, head, now)?;
-                        return Ok((Next::Send(Box::new(outgoing)), decided));
+                        return Ok((NextDelivery::Send(Box::new(outgoing)), decided));
                     }
                     Decision::Suppress => {
                         finish(db, queue.id, head.id, "suppressed", now)?;
@@ -97,7 +97,7 @@ impl Store {
                     }
                 }
             }
-            Ok((Next::Again, decided))
+            Ok((NextDelivery::Again, decided))
         })
     }
 }
@@ -133,12 +133,12 @@ fn waiting(
     db: &Connection,
     queue: &QueueState,
     now: DateTime<Utc>,
-) -> Result<Option<Next>, StoreError> {
+) -> Result<Option<NextDelivery>, StoreError> {
     let Some(due) = first_due(db, queue.id)? else {
-        return Ok(Some(Next::Idle));
+        return Ok(Some(NextDelivery::Idle));
     };
     let wait = (from_micros(due) - now).max(queue.wait);
-    Ok((wait > TimeDelta::zero()).then_some(Next::Wait(wait)))
+    Ok((wait > TimeDelta::zero()).then_some(NextDelivery::Wait(wait)))
 }
 
 /// When the first of the waiting messages may be sent. Only digests have such a time, and there are few of them.

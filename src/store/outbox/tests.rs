@@ -51,7 +51,7 @@ struct Outbox {
 }
 
 impl Outbox {
-    fn new(destinations: &[Destination]) -> Self {
+    fn new(destinations: &[Subscription]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Failpoints::default()).unwrap();
         store.save_destinations(destinations).unwrap();
@@ -85,9 +85,9 @@ impl Outbox {
                 .unwrap()
                 .0
             {
-                Next::Send(message) => return Some(*message),
-                Next::Again => {}
-                Next::Idle | Next::Wait(_) => return None,
+                NextDelivery::Send(message) => return Some(*message),
+                NextDelivery::Again => {}
+                NextDelivery::Idle | NextDelivery::Wait(_) => return None,
             }
         }
     }
@@ -111,8 +111,8 @@ impl Outbox {
     }
 }
 
-fn destination(name: &str) -> Destination {
-    Destination {
+fn destination(name: &str) -> Subscription {
+    Subscription {
         name: name.to_owned(),
         level: Level::Informational,
         rules: Vec::new(),
@@ -169,7 +169,7 @@ fn nothing_is_tried_during_a_wait_and_a_wrong_clock_makes_none() {
         .store
         .next_delivery("d", POLICY, seconds(11))
         .unwrap();
-    assert_eq!(next, Next::Wait(TimeDelta::seconds(20)));
+    assert_eq!(next, NextDelivery::Wait(TimeDelta::seconds(20)));
     assert!(outbox.next(31).is_some());
     outbox.save(&message, &attempt, 3_000);
     assert!(
@@ -218,7 +218,7 @@ fn a_message_that_fails_for_long_is_given_up_and_can_be_replayed() {
     assert_eq!(
         outbox.save(&again, &failed(), 4_003),
         AttemptSaved::Retry,
-        "it has its time again"
+        "the time to give up begins again"
     );
     assert_eq!(outbox.flush(4_004), ["raised a", "raised c"]);
 }
@@ -308,15 +308,15 @@ fn a_digest_whose_alerts_were_all_retracted_is_not_sent() {
 
 #[test]
 fn a_destination_takes_its_levels_and_rules_and_history_only_if_it_is_wanted() {
-    let picky = Destination {
+    let picky = Subscription {
         level: Level::Critical,
         ..destination("picky")
     };
-    let tokens = Destination {
+    let tokens = Subscription {
         rules: vec!["cf-token-*".to_owned()],
         ..destination("tokens")
     };
-    let history = Destination {
+    let history = Subscription {
         history: true,
         ..destination("history")
     };

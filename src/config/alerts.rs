@@ -163,13 +163,7 @@ fn read_destination(
     let from = table.find("from", mail_address);
     let to = table.find("to", mail_addresses);
     let path = table.find("path", kinds::path);
-    let name_of = name.value.as_ref();
-    if let Some(twice) = name_of.filter(|name| names.contains(name)) {
-        let message = format!("there are two destinations with the name {}", quoted(twice));
-        table.object(name.place, message);
-        return None;
-    }
-    names.extend(name_of.cloned());
+    let name = claim_name(table, name, names);
     let places = Places {
         kind: kind.value,
         url: url?,
@@ -180,13 +174,29 @@ fn read_destination(
     };
     let target = target(table, places);
     Some(DestinationSettings {
-        name: name.value?,
+        name: name?,
         target: target?,
         level: level.value?,
         rules: rules.value?,
         suppress: suppress.value?,
         give_up_after: give_up_after.value?,
     })
+}
+
+/// A name that no destination before it has.
+fn claim_name(
+    table: &mut Table<'_, '_>,
+    name: Taken<String>,
+    names: &mut Vec<String>,
+) -> Option<String> {
+    let text = name.value?;
+    if names.contains(&text) {
+        let message = format!("there are two destinations with the name {}", quoted(&text));
+        table.object(name.place, message);
+        return None;
+    }
+    names.push(text.clone());
+    Some(text)
 }
 
 /// Takes `url_env` or `url_file`. The outer `None` is a mistake.

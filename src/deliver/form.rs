@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::plain;
 use super::settings::Sender;
-use crate::alert::{Alert, Level, State};
+use crate::alert::{Alert, AlertState, Level};
 use crate::mask::Mask;
 use crate::position::rfc3339;
 use crate::store::{Content, MessageKind, Outgoing};
@@ -145,11 +145,11 @@ pub(super) fn pagerduty(message: &Outgoing, sender: &Sender) -> Value {
     event
 }
 
-fn action(change: MessageKind, state: State) -> &'static str {
+fn action(change: MessageKind, state: AlertState) -> &'static str {
     match (change, state) {
-        (MessageKind::Retracted, _) | (_, State::Closed | State::Retracted) => "resolve",
-        (_, State::Acknowledged) => "acknowledge",
-        (_, State::Open) => "trigger",
+        (MessageKind::Retracted, _) | (_, AlertState::Closed | AlertState::Retracted) => "resolve",
+        (_, AlertState::Acknowledged) => "acknowledge",
+        (_, AlertState::Open) => "trigger",
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
-use orgtrail::alert::{Alert, AlertId, Level, RuleName, State};
+use orgtrail::alert::{Alert, AlertId, AlertState, Level, RuleName};
 use orgtrail::clock::Clock;
 use orgtrail::deliver::{
     Deliverer, DeliverySettings, DeliveryTurn, DestinationSettings, DestinationTarget,
@@ -140,7 +140,7 @@ fn alert(id: &str, at: DateTime<Utc>) -> Alert {
             Some("alice@example.com".to_owned()),
         )]
         .into(),
-        state: State::Open,
+        state: AlertState::Open,
         first_time: at,
         last_time: at,
         raised_at: at,
@@ -307,6 +307,8 @@ async fn every_message_arrives_in_order_whatever_the_receiver_does_and_whenever_
         let armed = Arc::new(Mutex::new(true));
         let mut store = place.store_with(failpoints(seed, &armed));
         let settings = place.settings(vec![place.webhook("d", &receiver.url)]);
+        // Before the first alert, as a service does.
+        drop(place.workers(&settings, &store));
         let mut raised = Vec::new();
         while raised.len() < 25 {
             for _ in 0..chance.usize(0..4) {
@@ -554,9 +556,9 @@ async fn chat_and_pager_get_their_own_forms() {
     place.add(&store, &done, MessageKind::Raised);
     drain(&mut pager, &place.clock).await;
     for (state, change) in [
-        (State::Acknowledged, MessageKind::Updated),
-        (State::Closed, MessageKind::Updated),
-        (State::Retracted, MessageKind::Retracted),
+        (AlertState::Acknowledged, MessageKind::Updated),
+        (AlertState::Closed, MessageKind::Updated),
+        (AlertState::Retracted, MessageKind::Retracted),
     ] {
         done.state = state;
         place.add(&store, &done, change);

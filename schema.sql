@@ -133,8 +133,12 @@ CREATE TABLE imported (
 CREATE TABLE damaged (
     seq       INTEGER PRIMARY KEY,
     problem   TEXT NOT NULL,
-    found_us  INTEGER NOT NULL
+    found_us  INTEGER NOT NULL,
+    -- What its row says, where it can be read: its source, and the time by which it is ordered.
+    source    INTEGER,
+    at_us     INTEGER
 ) STRICT;
+CREATE INDEX damaged_at ON damaged (source, at_us);
 
 -- Events whose body was put back, until the index has made their documents again.
 CREATE TABLE repaired (

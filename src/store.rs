@@ -29,6 +29,7 @@ mod ledger;
 mod ledger_rows;
 mod newest;
 mod open_window;
+mod opening;
 mod outbox;
 mod people;
 mod pieces;
@@ -51,7 +52,7 @@ mod windows;
 mod writing;
 
 pub use self::access::{
-    ACCESS_FILE_NAME, AccessChange, AccessEntry, AccessLine, AccessPage, AccessStore,
+    ACCESS_FILE_NAME, AccessChange, AccessEntry, AccessFilter, AccessLine, AccessPage, AccessStore,
     MAX_ALL_SEARCHES, MAX_PARAMETERS_LEN, MAX_SEARCHES, NewSearch, NewToken, SESSION_HOURS,
     SavedSearch, SearchPlace, SearchesOf, TokenRow,
 };

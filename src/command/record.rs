@@ -57,7 +57,7 @@ impl Recorded {
     /// warning: reading goes on, as it does in the service.
     ///
     /// # Errors
-    /// When the access log is not usable at all, such as another program's file.
+    /// When the access log stays locked, or is not usable at all, such as another program's file.
     pub(super) fn begin(
         dir: &Path,
         action: &str,
@@ -73,7 +73,7 @@ impl Recorded {
         });
         let written = match written {
             Ok(written) => Some(written),
-            Err(error) if error.may_pass() => {
+            Err(error) if error.is_of_the_disk() => {
                 warn(&error)?;
                 None
             }
@@ -105,7 +105,7 @@ impl Recorded {
             duration_ms,
         };
         match store.apply_changes(&[complete]) {
-            Err(error) if error.may_pass() => warn(&error),
+            Err(error) if error.is_of_the_disk() => warn(&error),
             outcome => {
                 outcome.context("could not complete the line of this command in the access log")
             }

@@ -27,6 +27,9 @@ use crate::position::Source;
 use crate::query::When;
 use crate::search::{MAX_SIZE, parse_zone};
 
+/// The most events of a page.
+const MAX_LIMIT: u16 = 1_000;
+
 /// Shown with `--help`.
 const EXAMPLES: &str = "\
 Examples:
@@ -65,7 +68,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = parse_zone)]
     tz: Tz,
     /// Most events; of facets, most values.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, default_value_t = 20, value_parser = limit)]
     limit: u16,
     /// Every event, however many there are.
     #[arg(long, conflicts_with = "limit")]
@@ -99,6 +102,15 @@ pub(super) struct Args {
     color: Colors,
     #[command(flatten)]
     reach: TargetArgs,
+}
+
+/// How many events are shown.
+fn limit(text: &str) -> Result<u16, String> {
+    let limit = text
+        .parse()
+        .ok()
+        .filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| format!("write a number from 1 to {MAX_LIMIT}; `--all` shows every event"))
 }
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {

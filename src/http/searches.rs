@@ -16,10 +16,12 @@ use super::openapi::{ParameterKind, Route, path, query as described_query};
 use super::params::{Given, Named, bad, number};
 use super::principal::Principal;
 use super::problem::Problem;
+use super::scoped::ScopedApp;
 use super::state::AppState;
 use crate::access::Permission;
 use crate::position::rfc3339;
 use crate::query;
+use crate::search::{self, SearchError};
 use crate::store::{AccessStore, NewSearch, SavedSearch, SearchPlace, SearchesOf};
 use crate::wording;
 
@@ -147,7 +149,7 @@ fn place(cursor: &str) -> Result<SearchPlace, Problem> {
 
 /// `POST /v1/searches`: saves one.
 pub(super) async fn save(
-    State(app): State<AppState>,
+    app: ScopedApp,
     Extension(principal): Extension<Principal>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -159,6 +161,9 @@ pub(super) async fn save(
     }
     let now = app.clock.now();
     let search = read(&body, &principal, now)?;
+    if let Some(text) = search.query.clone() {
+        app.ask(move |app| check_names(app, &text, now)).await?;
+    }
     let saved = app
         .access
         .work(move |store| Ok(store.save_search(&search, now)?))
@@ -166,6 +171,14 @@ pub(super) async fn save(
     let saved = saved.ok_or_else(Problem::too_many_searches)?;
     let body = Json(Search::of(saved, &principal));
     Ok((StatusCode::CREATED, Extension(Results(1)), body).into_response())
+}
+
+/// Refuses a query with a field that no entry has, as it is refused when it is asked.
+fn check_names(app: &ScopedApp, text: &str, now: DateTime<Utc>) -> Result<(), Problem> {
+    let query =
+        query::parse(text, now).map_err(|error| Problem::from(SearchError::Query(error)))?;
+    let (view, caller) = app.asking();
+    Ok(search::check_names(&query, &view, &caller)?)
 }
 
 /// Whether a body is said to be JSON. A page of another site cannot say so without asking first.

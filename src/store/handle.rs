@@ -16,6 +16,7 @@ use super::damage::DamageSeen;
 use super::error::{DiskProblem, StoreError, unusable};
 use super::holder;
 use super::ledger::Ledgers;
+use super::opening::until_unlocked;
 use super::schema::{self, VERSION, migrate, version};
 use super::{steps, time_limit};
 use crate::durable::{Failpoints, Step};
@@ -75,7 +76,8 @@ impl Store {
         let mut writer = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         // First, so that a file that is not ours stays as it is.
         migrate(&mut writer, &path)?;
-        writer.pragma_update(None, "journal_mode", "WAL")?;
+        // A command may be reading a log that was just restored, whose journal has the other form.
+        until_unlocked(|| Ok(writer.pragma_update(None, "journal_mode", "WAL")?))?;
         if let Err(error) = schema::fill_newest(&writer) {
             tracing::warn!(error = %error, "The newest events of some sources could not be counted; tokens for these sources are answered more slowly.");
         }

@@ -284,11 +284,11 @@ mod tests {
                 }
                 live.save(&db, 1).unwrap();
                 late.save(&db, 1).unwrap();
+                let told = visibility(&db, 1).unwrap();
+                let p99 = told.all.unwrap().p99;
+                prop_assert!(p99 >= shortest, "{p99}");
+                prop_assert_eq!(told.is_swept, swept);
             }
-            let told = visibility(&db, 1).unwrap();
-            let p99 = told.all.unwrap().p99;
-            prop_assert!(p99 >= shortest, "{p99}");
-            prop_assert_eq!(told.is_swept, swept);
         }
     }
 }

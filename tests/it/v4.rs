@@ -47,7 +47,7 @@ impl Page {
     }
 }
 
-fn log_path(source: &Source, parameters: &str) -> String {
+pub(crate) fn log_path(source: &Source, parameters: &str) -> String {
     format!("/client/v4/{source}/logs/audit?{parameters}")
 }
 
@@ -166,7 +166,7 @@ async fn every_filter_of_cloudflares_keeps_and_drops_what_it_names() {
     desk.stop().await;
 }
 
-fn entry(id: &str, time: &str, rest: &Value) -> String {
+pub(crate) fn entry(id: &str, time: &str, rest: &Value) -> String {
     let mut entry = json!({"id": id, "action": {"time": time, "type": "update"}});
     let members = rest.as_object().unwrap().clone();
     entry.as_object_mut().unwrap().extend(members);
@@ -659,6 +659,12 @@ async fn an_orgtrail_seals_no_more_than_the_one_it_polls_has_proven() {
     second.settle(n_sources).await;
     second
         .until("/v1/coverage?since=now-30d&before=now-1d", no_gap)
+        .await;
+    // What was read is not searchable at once.
+    second
+        .until("/readyz", |ready| {
+            ready["index"]["searchable"] == ready["index"]["held"]
+        })
         .await;
     let (ours, theirs) = (events_of(&first).await, events_of(&second).await);
     let missing: Vec<_> = ours.difference(&theirs).collect();

@@ -155,9 +155,11 @@ impl<'a> Lack<'a> {
             Some(since) => format!("What happened after {since} has not been read yet."),
             None => self.index.line(),
         });
+        let upto = self.newest.flatten().map(|since| format!(" up to {since}"));
+        let upto = upto.unwrap_or_default();
         match (newest, self.losses.as_slice()) {
             (None, []) => vec!["Coverage: partial. No source is followed.".to_owned()],
-            (Some(newest), []) => vec![format!("Coverage: nothing else is missing. {newest}")],
+            (Some(newest), []) => vec![format!("Coverage: all of it was scanned{upto}. {newest}")],
             (newest, losses) => {
                 let is_held = |reason: Reason| matches!(reason.weight(), Weight::Held);
                 let is_behind = losses.iter().any(|(reason, _)| is_held(*reason));
@@ -314,7 +316,7 @@ mod tests {
             "Coverage: partial. The index is behind: 2,000 of 20,286 events are searchable.";
         assert!(behind.contains(expected), "{behind}");
         let close = said(index("behind", 20_280));
-        assert!(close.contains("nothing else is missing"), "{close}");
+        assert!(close.contains("all of it was scanned."), "{close}");
         let verdict = |index| Extent {
             shown: Vec::new(),
             verdict: Verdict {

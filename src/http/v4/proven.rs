@@ -6,6 +6,7 @@
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use orgtrail_cloudflare::coverage::{Covered, CoveredState};
 
+use super::left_out::{OmittedStretches, joined};
 use crate::clock::from_micros;
 use crate::coverage::{self, Asked, VerdictState};
 use crate::engine::{Ask, Order, Range, Scope, View};
@@ -60,12 +61,13 @@ impl ProvenStretches {
         })
     }
 
-    /// What can be said of an answer that has the events up to `searchable`.
+    /// What can be said of an answer that has the events up to `searchable`, but for those that it left out.
     pub(super) fn of_answer(
         self,
         app: &ScopedApp,
         view: &View,
         searchable: Seq,
+        left_out: &OmittedStretches,
     ) -> Result<Covered, Problem> {
         let range = (self.since, self.before);
         let head = app.head()?;
@@ -75,8 +77,9 @@ impl ProvenStretches {
             false if head == searchable => None,
             false => app.store.earliest_after(&self.source, searchable, range)?,
         };
-        let (mut damaged, unreadable) = app.store.damaged_in(&self.source)?;
+        let (mut damaged, unreadable) = app.store.damaged_in(&self.source, range)?;
         damaged.extend(self.unreadable_in(app, view, &unreadable)?);
+        damaged.extend(left_out.stretches());
         damaged.retain(|damage| self.since < damage.before && damage.since < self.before);
         damaged.sort_unstable_by_key(|stretch| (stretch.since, stretch.before));
         let damaged = joined(damaged);
@@ -142,20 +145,6 @@ impl ProvenStretches {
         }
         Ok(stretches)
     }
-}
-
-/// Stretches that overlap or touch each other as one. The earliest comes first.
-fn joined(stretches: Vec<Window>) -> Vec<Window> {
-    let mut joined: Vec<Window> = Vec::new();
-    for stretch in stretches {
-        match joined.last_mut() {
-            Some(last) if stretch.since <= last.before => {
-                last.before = last.before.max(stretch.before);
-            }
-            _ => joined.push(stretch),
-        }
-    }
-    joined
 }
 
 /// The stretches before a moment, without others, which do not overlap and have the earliest first.

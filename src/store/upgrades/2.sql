@@ -48,8 +48,11 @@ INSERT INTO imported (first_seq, last_seq) SELECT min(seq), max(seq) FROM event 
 CREATE TABLE damaged (
     seq       INTEGER PRIMARY KEY,
     problem   TEXT NOT NULL,
-    found_us  INTEGER NOT NULL
+    found_us  INTEGER NOT NULL,
+    source    INTEGER,
+    at_us     INTEGER
 ) STRICT;
+CREATE INDEX damaged_at ON damaged (source, at_us);
 CREATE TABLE repaired (
     seq       INTEGER PRIMARY KEY
 ) STRICT;

@@ -47,6 +47,7 @@
 //! - [`config`]: the configuration, with all mistakes reported together.
 //! - [`service`]: opens everything, starts every task, stops in order.
 //! - [`command`]: the command line.
+//! - [`alert`] and [`deliver`]: an alert, and how it is sent to its destinations. The messages to send are in [`store`].
 //! - [`import`], [`scrub`] and [`backup`]: entries from files, the log compared with its hashes, and copied and restored.
 //! - [`orgtrail_simulator`]: the simulated upstream, a crate of its own. Almost every test of the whole program runs against it.
 //!

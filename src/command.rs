@@ -4,6 +4,7 @@
 //! usage.
 
 mod access_log;
+mod alerts;
 mod backfill;
 mod backup;
 mod check;
@@ -140,6 +141,8 @@ enum Command {
     Token(token::Args),
     /// Show who asked what, the newest first.
     AccessLog(access_log::Args),
+    /// Show where alerts are sent, send again what was given up, and send a test. The service may be running.
+    Alerts(alerts::AlertsArgs),
     /// Check configuration, credentials, log, index and permissions, and report every problem.
     ///
     /// Each line is `ok`, `WARNING` (it works, and perhaps not as wanted) or `PROBLEM`. The exit code is 1 if there is any
@@ -193,6 +196,7 @@ impl Cli {
             Command::Restore(args) => restore::run(&args, &self.config),
             Command::Token(args) => token::run(&args, &self.config),
             Command::AccessLog(args) => access_log::run(&args, &self.config),
+            Command::Alerts(args) => alerts::run(&args, &self.config),
             Command::Check => block_on(check::run(&self.config)),
             Command::Config => Ok(say(Config::example().trim_end())?),
             Command::Completions(args) => completions::run(&args, Self::command()),

@@ -10,6 +10,7 @@
 //! where the key is a text, and TOML elsewhere: `ORGTRAIL__POLL__SWEEPS='["1h"]'`.
 
 mod access;
+mod alerts;
 pub mod changes;
 mod credential;
 mod error;
@@ -112,6 +113,9 @@ pub fn unknown_variables(
     let used = |name: &str| {
         let heartbeat = config.poll.heartbeat.as_ref();
         if heartbeat.is_some_and(|heartbeat| heartbeat.variable() == name) {
+            return true;
+        }
+        if alerts::variables(&config.alerts).any(|variable| variable == name) {
             return true;
         }
         let own = config.organizations.iter().map(|one| &one.credential);

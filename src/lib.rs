@@ -47,6 +47,7 @@
 //! - [`config`]: the configuration, with all mistakes reported together.
 //! - [`service`]: opens everything, starts every task, stops in order.
 //! - [`command`]: the command line.
+//! - [`alert`] and [`deliver`]: an alert, and how it is sent to its destinations. The messages to send are in [`store`].
 //! - [`import`], [`scrub`] and [`backup`]: entries from files, the log compared with its hashes, and copied and restored.
 //! - [`orgtrail_simulator`]: the simulated upstream, a crate of its own. Almost every test of the whole program runs against it.
 //!
@@ -56,12 +57,14 @@
 //! Read them when you meet them.
 
 pub mod access;
+pub mod alert;
 pub mod backoff;
 pub mod backup;
 pub mod clock;
 pub mod command;
 pub mod config;
 pub mod coverage;
+pub mod deliver;
 pub mod disk;
 pub mod durable;
 pub mod engine;

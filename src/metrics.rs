@@ -4,7 +4,7 @@
 //! scrape by the caller, who hands them in as [`Gauges`]. Every family has a sample from the first scrape on, so that an alert
 //! rule never waits for a name.
 //!
-//! Not here yet, because their parts do not exist: `alerts`, `deliveries`, `delivery_lag_seconds` and
+//! Not here yet, because their parts do not exist: `alerts` and
 //! `evidence_missing_cosignatures`. Each is added with its part.
 
 mod gauges;
@@ -95,6 +95,48 @@ impl RequestOutcome {
     }
 }
 
+/// How a message to a destination ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    /// The destination accepted it.
+    Accepted,
+    /// An attempt failed; it is made again.
+    Failed,
+    /// It was given up.
+    GivenUp,
+    /// It was not sent, because an alert of its rule and group was sent lately.
+    Suppressed,
+    /// It was not sent, because it is in a digest.
+    InDigest,
+    /// It was not sent, because its alert was retracted first.
+    Retracted,
+}
+
+impl DeliveryOutcome {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Accepted,
+        Self::Failed,
+        Self::GivenUp,
+        Self::Suppressed,
+        Self::InDigest,
+        Self::Retracted,
+    ];
+
+    /// The value of its label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Failed => "failed",
+            Self::GivenUp => "given_up",
+            Self::Suppressed => "suppressed",
+            Self::InDigest => "in_digest",
+            Self::Retracted => "retracted",
+        }
+    }
+}
+
 /// Why a question was refused, by the end of its problem's `type`. Others may be added by a problem that is not in this list.
 const REFUSALS: [&str; 9] = [
     "unauthorized",
@@ -121,6 +163,7 @@ struct Inner {
     refused: Family<Labels, Counter>,
     questions: Histograms,
     visibility: Histogram,
+    deliveries: Family<Labels, Counter>,
     quotas: Mutex<Vec<(String, ReadQuota)>>,
 }
 
@@ -138,6 +181,7 @@ impl Default for Metrics {
             refused: Family::default(),
             questions: Family::new_with_constructor(|| Histogram::new(QUESTION_SECONDS)),
             visibility: Histogram::new(VISIBILITY_SECONDS),
+            deliveries: Family::default(),
             quotas: Mutex::default(),
         };
         for kind in WindowKind::ALL {
@@ -185,6 +229,20 @@ impl Metrics {
     /// A question was refused. `reason` is the end of the problem's `type`.
     pub fn refused(&self, reason: &'static str) {
         self.0.refused.get_or_create(&refusal(reason)).inc();
+    }
+
+    /// So many messages to a destination ended like this.
+    pub fn delivered(&self, destination: &str, outcome: DeliveryOutcome, messages: u64) {
+        let deliveries = &self.0.deliveries;
+        let labels = delivery(destination, outcome);
+        deliveries.get_or_create(&labels).inc_by(messages);
+    }
+
+    /// Makes the samples of a destination exist before anything is sent to it.
+    pub fn expect_deliveries_to(&self, destination: &str) {
+        for outcome in DeliveryOutcome::ALL {
+            exists(&self.0.deliveries, delivery(destination, outcome));
+        }
     }
 
     /// From now on reports the budget of `credential`, which is its name in the configuration.
@@ -242,6 +300,11 @@ impl Metrics {
             "Calls to upstream, by how they ended",
             self.0.requests.clone(),
         );
+        registry.register(
+            "deliveries",
+            "Messages about alerts, by destination and by how they or their attempts ended",
+            self.0.deliveries.clone(),
+        );
         registry.register_with_unit(
             "question",
             "Time until the response to a question begins",
@@ -260,6 +323,13 @@ impl Metrics {
 /// Makes a sample exist before anything is counted.
 fn exists<M: Clone, C: MetricConstructor<M>>(family: &Family<Labels, M, C>, labels: Labels) {
     drop(family.get_or_create_owned(&labels));
+}
+
+fn delivery(destination: &str, outcome: DeliveryOutcome) -> Labels {
+    vec![
+        ("destination", destination.to_owned()),
+        ("outcome", outcome.as_str().to_owned()),
+    ]
 }
 
 fn refusal(reason: &str) -> Labels {

@@ -30,6 +30,18 @@ pub fn open_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Opens a file for reading, and for writing at its end only; makes it if there is none.
+///
+/// # Errors
+/// What the file system says.
+pub fn open_appending(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.create(true).read(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
 /// Makes what was created, renamed or removed in a directory outlive a crash. Elsewhere than on Unix the system does so by
 /// itself.
 ///

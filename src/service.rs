@@ -23,6 +23,7 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::config::{Config, HttpConfig};
+use crate::deliver::{self, Deliverer};
 use crate::durable::Failpoints;
 use crate::engine::Engine;
 use crate::engine::tantivy::{ENGINE_THREADS, Index};
@@ -70,6 +71,7 @@ pub struct Service {
     tls: Option<Tls>,
     metrics: Metrics,
     heartbeat: Option<Heartbeat>,
+    deliverers: Vec<Deliverer>,
     clock: Clock,
 }
 
@@ -159,6 +161,7 @@ impl Service {
             access,
             access_log,
             heartbeat,
+            deliverers,
             tls,
             clock,
             ..
@@ -197,6 +200,9 @@ impl Service {
             let ended = indexing.run(followers, stop).await;
             ended.context("indexing stopped")
         });
+        for deliverer in deliverers {
+            jobs.follow(|stop| endless(deliverer.run(stop)));
+        }
         let scrub = Scrub::new(store, clock);
         jobs.follow(|stop| endless(async move { scrub.run(stop).await }));
         jobs.produce(|stop| endless(async move { watchdog.run(stop).await }));
@@ -285,6 +291,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         pollers.push(poller.with_metrics(metrics.clone()));
     }
     let heartbeat = heartbeat(config, &store, &board, &clock);
+    let deliverers = deliverers(config, &store, &metrics, &clock)?;
     let history = HistoryReader::new(store.clone(), board.clone(), settings, clock.clone())?;
     let owner = OwnerSecret::random();
     let access = access(config, &owner, &clock)?;
@@ -304,8 +311,37 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         tls,
         metrics,
         heartbeat,
+        deliverers,
         clock,
     })
+}
+
+/// The workers that send alerts. Where the destinations cannot be saved because the disk is full, nothing is sent until the next
+/// start, and events are collected all the same.
+fn deliverers(
+    config: &Config,
+    store: &Store,
+    metrics: &Metrics,
+    clock: &Clock,
+) -> Result<Vec<Deliverer>> {
+    let sender = sender(config, store.log_id().to_string());
+    match deliver::workers(&config.alerts, &sender, store, metrics, clock) {
+        Ok(workers) => Ok(workers),
+        Err(error) if error.may_pass() => {
+            warn!(error = %error, "The destinations of alerts could not be saved; no alert is sent until the next start.");
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What messages say of this service.
+#[must_use]
+pub fn sender(config: &Config, log_id: String) -> deliver::Sender {
+    deliver::Sender {
+        log_id,
+        public_url: config.http.public_url.clone(),
+    }
 }
 
 /// The certificate, if there is one. Commands find out in the data directory whether they need TLS.

@@ -30,6 +30,7 @@ mod ledger_rows;
 mod newest;
 mod open_window;
 mod opening;
+mod outbox;
 mod people;
 mod pieces;
 mod quotas;
@@ -68,6 +69,10 @@ pub use self::holdings::{EntryKey, Held, Holding};
 pub use self::imports::Imported;
 pub use self::ledger::{LastBackfill, LastLive, Progress};
 pub use self::open_window::{BadAnswers, GapCause, OpenWindow, Then, WindowPiece};
+pub use self::outbox::{
+    Attempt, AttemptSaved, Content, DeadLetter, Decided, DestinationState, MAX_DEAD_LETTERS,
+    Message, MessageKind, NextDelivery, Outgoing, SendPolicy, Subscription,
+};
 pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
 pub use self::reading::unreadable;

@@ -12,6 +12,7 @@ use self::upstream::check_credential;
 use super::setup::{self, Severity};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::deliver;
 use crate::engine::tantivy::{IndexError, verify_beside};
 use crate::follow::index::{IndexingError, open_beside};
 use crate::keyring;
@@ -36,6 +37,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     }
     check_certificate(&config, &report)?;
     check_access(&config, &mut report).await?;
+    check_destinations(&config, &mut report).await?;
     check_user(&config, &mut report)?;
     let store = check_data(&config, &mut report)?;
     let clock = Clock::system();
@@ -87,6 +89,21 @@ async fn check_access(config: &Config, report: &mut CheckReport) -> Result<()> {
             harmless(&error.to_string())
         )),
     }
+}
+
+/// Reads the secrets of each destination of alerts and resolves its name. Nothing is sent.
+async fn check_destinations(config: &Config, report: &mut CheckReport) -> Result<()> {
+    for (name, wrong) in deliver::check(&config.alerts).await {
+        if wrong.is_empty() {
+            report.good(format!(
+                "the destination `{name}` can be used; nothing was sent: `orgtrail alerts test {name}` does"
+            ))?;
+        }
+        for message in wrong {
+            report.bad(format!("the destination `{name}`: {}", harmless(&message)))?;
+        }
+    }
+    Ok(())
 }
 
 /// Says who uses the data directory, if a process does.

@@ -2,6 +2,7 @@
 
 use super::{Config, HttpConfig, PollConfig, UpstreamConfig};
 use crate::access::PrincipalLimits;
+use crate::deliver::DeliverySettings;
 
 /// What became of the keys that differ, each by its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +67,7 @@ impl Config {
             http,
             upstream,
             poll,
+            alerts,
             organizations,
             accounts,
         } = self;
@@ -77,6 +79,7 @@ impl Config {
         differ.extend(differences_of_http(http, &newer.http));
         differ.extend(differences_of_upstream(upstream, &newer.upstream));
         differ.extend(differences_of_poll(poll, &newer.poll));
+        differ.extend(differences_of_alerts(alerts, &newer.alerts));
         let differ = differ.into_iter().filter(|(_, is_different)| *is_different);
         differ.map(|(name, _)| name).collect()
     }
@@ -177,6 +180,27 @@ fn differences_of_poll(poll: &PollConfig, newer: &PollConfig) -> [KeyChange; 6] 
             *backfill_since != newer.backfill_since,
         ),
         ("poll.heartbeat_url_env", *heartbeat != newer.heartbeat),
+    ]
+}
+
+fn differences_of_alerts(alerts: &DeliverySettings, newer: &DeliverySettings) -> [KeyChange; 4] {
+    let DeliverySettings {
+        alert_on_history,
+        allow_private_networks,
+        digest_above,
+        destinations,
+    } = alerts;
+    [
+        (
+            "alerts.alert_on_history",
+            *alert_on_history != newer.alert_on_history,
+        ),
+        (
+            "alerts.allow_private_networks",
+            *allow_private_networks != newer.allow_private_networks,
+        ),
+        ("alerts.digest_above", *digest_above != newer.digest_above),
+        ("alerts.destinations", *destinations != newer.destinations),
     ]
 }
 

@@ -10,12 +10,13 @@ use toml::de::DeTable;
 use url::Url;
 
 use super::access;
+use super::alerts;
 use super::credential::CredentialSource;
 use super::error::Place;
 use super::header::Header;
 use super::kinds;
 use super::local;
-use super::reader::{Reader, Table, Taken};
+use super::reader::{Reader, Table, TableEntry, Taken};
 use super::values::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
     PollConfig, UpstreamConfig,
@@ -42,17 +43,18 @@ const SHORTEST_INTERVAL: TimeDelta = TimeDelta::seconds(1);
 
 /// Reads the whole configuration; `None` when something was refused.
 pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option<Config> {
-    let top = reader.read(Header::Top, Some(Reader::top(file)), |top| {
-        (
-            top.take("data_dir", "data".into(), kinds::path),
-            top.table("http"),
-            top.table("upstream"),
-            top.table("poll"),
-            top.tables("organizations"),
-            top.tables("accounts"),
-        )
-    });
-    let (data_dir, http, upstream, poll, organizations, accounts) = top;
+    let (data_dir, http, upstream, poll, alerts, organizations, accounts) =
+        reader.read(Header::Top, Some(Reader::top(file)), |top| {
+            (
+                top.take("data_dir", "data".into(), kinds::path),
+                top.table("http"),
+                top.table("upstream"),
+                top.table("poll"),
+                top.table("alerts"),
+                top.tables("organizations"),
+                top.tables("accounts"),
+            )
+        });
 
     let (http, limits, access) = reader.read(Header::Table("http"), http, |table| {
         (
@@ -71,6 +73,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
     });
     let upstream = reader.read(Header::Table("upstream"), upstream, read_upstream);
     let poll = reader.read(Header::Table("poll"), poll, read_poll);
+    let alerts = alerts::read(reader, alerts);
     if organizations.as_ref().is_some_and(Vec::is_empty)
         && accounts.as_ref().is_some_and(Vec::is_empty)
     {
@@ -81,33 +84,36 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
     }
 
     let credential = upstream.as_ref().map(|upstream| &upstream.credential);
-    let organizations: Vec<_> = organizations
-        .unwrap_or_default()
-        .into_iter()
-        .map(|entry| {
-            reader.read(Header::Each("organizations"), Some(entry), |table| {
-                read_organization(table, credential)
-            })
-        })
-        .collect();
-    let accounts: Vec<_> = accounts
-        .unwrap_or_default()
-        .into_iter()
-        .map(|entry| {
-            reader.read(Header::Each("accounts"), Some(entry), |table| {
-                read_account(table, credential)
-            })
-        })
-        .collect();
+    let organizations = read_each(reader, "organizations", organizations, |table| {
+        read_organization(table, credential)
+    });
+    let accounts = read_each(reader, "accounts", accounts, |table| {
+        read_account(table, credential)
+    });
 
     Some(Config {
         data_dir: data_dir.value?,
         http: http?,
         upstream: upstream?,
         poll: poll?,
-        organizations: organizations.into_iter().collect::<Option<_>>()?,
-        accounts: accounts.into_iter().collect::<Option<_>>()?,
+        alerts: alerts?,
+        organizations: organizations?,
+        accounts: accounts?,
     })
+}
+
+/// Reads each table of a list; `None` when something was refused in any of them.
+fn read_each<'t, T>(
+    reader: &mut Reader<'t>,
+    name: &'static str,
+    entries: Option<Vec<TableEntry<'t>>>,
+    read: impl Fn(&mut Table<'_, 't>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let entries = entries.unwrap_or_default().into_iter();
+    let all: Vec<_> = entries
+        .map(|entry| reader.read(Header::Each(name), Some(entry), &read))
+        .collect();
+    all.into_iter().collect()
 }
 
 fn read_http(table: &mut Table<'_, '_>) -> Option<HttpConfig> {

@@ -131,7 +131,7 @@ pub(super) fn heartbeat_variable(value: &Value<'_>) -> Read<Option<HeartbeatSour
     Ok(Some(HeartbeatSource::new(text)))
 }
 
-fn is_variable_name(text: &str) -> bool {
+pub(super) fn is_variable_name(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(fits)
 }

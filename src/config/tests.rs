@@ -10,6 +10,7 @@ use super::header::Header;
 use super::reader::Reader;
 use super::*;
 use crate::access::{AccessGrant, Auth, CloudflareAccess, ForwardedHeader, Grant, PrincipalLimits};
+use crate::deliver::DeliverySettings;
 use crate::position::Source;
 
 /// The least that is a configuration.
@@ -250,6 +251,7 @@ fn what_is_written_is_what_is_meant() {
             backfill_since: BackfillSince::Date("2026-01-01".parse().unwrap()),
             heartbeat: Some(HeartbeatSource::new("HEARTBEAT_URL")),
         },
+        alerts: DeliverySettings::default(),
         organizations: vec![
             OrganizationConfig {
                 source: organization("org"),

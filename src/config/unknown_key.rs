@@ -43,13 +43,25 @@ impl UnknownKey {
         }
     }
 
+    /// How the key begins that names the place of the secret, if somebody has written a secret here.
+    fn key_of_secret(&self) -> Option<&'static str> {
+        let name = self.name.to_ascii_lowercase();
+        let is_secret = SECRETS.contains(&name.as_str());
+        match self.header {
+            Header::Each("alerts.destinations") if name == "url" => Some("url"),
+            Header::Each("alerts.destinations") if is_secret => Some("secret"),
+            _ if is_secret => Some("token"),
+            _ => None,
+        }
+    }
+
     /// The message about it, once all keys are known.
     pub(super) fn unknown_key(&self, known: &ValidKeys) -> String {
         let name = &self.name;
-        if SECRETS.contains(&name.to_ascii_lowercase().as_str()) {
+        if let Some(key) = self.key_of_secret() {
             return format!(
-                "unknown key {}: secrets are not allowed in this file; name an environment variable in `token_env` or \
-                 a file in `token_file`",
+                "unknown key {}: secrets are not allowed in this file; name an environment variable in `{key}_env` or \
+                 a file in `{key}_file`",
                 quoted(name)
             );
         }

@@ -10,6 +10,7 @@ use url::Url;
 use super::credential::CredentialSource;
 use super::heartbeat::HeartbeatSource;
 use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
+use crate::deliver::DeliverySettings;
 use crate::position::Source;
 use crate::tls::TlsFiles;
 
@@ -24,6 +25,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// When sources are polled.
     pub poll: PollConfig,
+    /// Where alerts are sent.
+    pub alerts: DeliverySettings,
     /// The organizations whose logs are collected, with their accounts.
     pub organizations: Vec<OrganizationConfig>,
     /// Single accounts. No source occurs twice, here and above together.

@@ -49,6 +49,8 @@ pub(super) struct LogFacts {
     pub(super) index_bytes: Option<u64>,
     pub(super) disk_free_bytes: Option<u64>,
     pub(super) damaged_events: u64,
+    /// Since when the message waits that has waited longest for its destination.
+    pub(super) delivering_since: Option<DateTime<Utc>>,
 }
 
 /// Where the figures are read.
@@ -95,6 +97,7 @@ impl FactSources {
             index_bytes: self.engine.file_bytes(),
             disk_free_bytes: self.store.free_bytes(),
             damaged_events: self.store.scrub_state()?.damaged,
+            delivering_since: self.store.waiting_since()?,
         })
     }
 }

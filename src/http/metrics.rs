@@ -104,6 +104,7 @@ fn gauges(app: &AppState, facts: Option<&LogFacts>) -> Gauges {
         index_bytes: facts.index_bytes,
         disk_free_bytes: facts.disk_free_bytes,
         damaged_events: Some(facts.damaged_events),
+        delivery_lag: Some(facts.delivering_since.map_or(0.0, lag)),
         ..in_memory
     }
 }

@@ -43,6 +43,8 @@ pub struct Gauges {
     pub disk_free_bytes: Option<u64>,
     /// How many events are known to be damaged.
     pub damaged_events: Option<u64>,
+    /// How many seconds the message waits that has waited longest for its destination; 0 when none does.
+    pub delivery_lag: Option<f64>,
     /// How many lines of the access log wait in memory for the disk.
     pub access_lines_waiting: Option<u64>,
 }
@@ -114,29 +116,35 @@ impl Gauges {
             "log",
             "The size of the log's files",
             Unit::Bytes,
-            single(self.log_bytes),
+            counted(self.log_bytes),
         );
         registry.register_with_unit(
             "index",
             "The size of the index's files",
             Unit::Bytes,
-            single(self.index_bytes),
+            counted(self.index_bytes),
         );
         registry.register_with_unit(
             "disk_free",
             "The space that is left on the file system of the data directory",
             Unit::Bytes,
-            single(self.disk_free_bytes),
+            counted(self.disk_free_bytes),
         );
         registry.register(
             "damaged_events",
             "Events whose stored bytes no longer match their hash",
-            single(self.damaged_events),
+            counted(self.damaged_events),
+        );
+        registry.register_with_unit(
+            "delivery_lag",
+            "How long the message has waited that has waited longest for its destination; 0 when none waits",
+            Unit::Seconds,
+            single(self.delivery_lag),
         );
         registry.register(
             "access_lines_waiting",
             "Lines of the access log that wait in memory until the disk takes them",
-            single(self.access_lines_waiting),
+            counted(self.access_lines_waiting),
         );
     }
 }
@@ -161,10 +169,14 @@ fn labelled(name: &'static str, values: &[(String, f64)], worst: fn(f64, f64) ->
     all
 }
 
-fn single(value: Option<u64>) -> Family64 {
+fn counted(value: Option<u64>) -> Family64 {
+    single(value.map(|value| value as f64))
+}
+
+fn single(value: Option<f64>) -> Family64 {
     let family = Family64::default();
     if let Some(value) = value {
-        family.get_or_create(&Vec::new()).set(value as f64);
+        family.get_or_create(&Vec::new()).set(value);
     }
     family
 }

@@ -21,6 +21,7 @@ mod costly_questions;
 mod crash;
 mod credentials;
 mod damage;
+mod deliver;
 mod deploy;
 mod diffs;
 #[cfg(target_os = "linux")]
@@ -57,6 +58,7 @@ mod pages;
 mod paging;
 mod people;
 mod quota;
+mod receiver;
 mod recovery;
 mod reference;
 mod reload;

@@ -1,0 +1,106 @@
+//! What a message says to people: a title, a few lines, a link.
+
+use url::Url;
+
+use super::settings::Sender;
+use crate::position::rfc3339;
+use crate::store::{Content, MessageKind, Outgoing};
+use crate::terminal::harmless;
+
+/// The most events that a link names.
+const MAX_LINKED: usize = 20;
+
+/// The longest line, in characters. More is cut off.
+const MAX_LINE: usize = 500;
+
+/// One line: what happened.
+pub(super) fn title(message: &Outgoing) -> String {
+    let title = match &message.content {
+        Content::Digest { rule, alerts } => {
+            format!(
+                "[digest] {} alerts of the rule {rule} within a minute",
+                alerts.len()
+            )
+        }
+        Content::Alert { change, alert } => {
+            let change = match change {
+                MessageKind::Updated => "updated: ",
+                MessageKind::Retracted => "retracted: ",
+                MessageKind::Raised | MessageKind::Digest => "",
+            };
+            format!("[{}] {change}{}", alert.rule.level, alert.rule.title)
+        }
+    };
+    line(&title)
+}
+
+/// Everything, line by line. The first is the title.
+pub(super) fn lines(message: &Outgoing, sender: &Sender) -> Vec<String> {
+    let mut lines = vec![title(message)];
+    match &message.content {
+        Content::Digest { rule, alerts } => {
+            lines.push(line(&format!("Rule: {rule}")));
+            let shown = alerts.iter().take(MAX_LINKED).map(String::as_str);
+            let shown: Vec<&str> = shown.collect();
+            let more = if alerts.len() > shown.len() {
+                " …"
+            } else {
+                ""
+            };
+            lines.push(line(&format!("Alerts: {}{more}", shown.join(" "))));
+        }
+        Content::Alert { change, alert } => {
+            lines.push(line(&alert.summary));
+            if *change == MessageKind::Retracted {
+                lines.push(
+                    "Entries that came late disprove it, or its rule was changed.".to_owned(),
+                );
+            }
+            for (field, value) in &alert.group {
+                let value = value.as_deref().unwrap_or("(none)");
+                lines.push(line(&format!("{field}: {value}")));
+            }
+            let (first, last) = (rfc3339(alert.first_time), rfc3339(alert.last_time));
+            lines.push(format!("Time: {first} to {last}"));
+            let late = alert.late_by_seconds;
+            lines.push(format!(
+                "Events: {}, received up to {late} s late",
+                alert.events_total
+            ));
+            lines.push(line(&format!(
+                "State: {}. Rule: {}. Alert: {}",
+                alert.state.as_str(),
+                alert.rule.id,
+                alert.id
+            )));
+        }
+    }
+    lines.extend(link(message, sender));
+    lines
+}
+
+/// The search page at the alert's events; `None` without a public URL, or for a digest.
+pub(super) fn link(message: &Outgoing, sender: &Sender) -> Option<String> {
+    let Content::Alert { alert, .. } = &message.content else {
+        return None;
+    };
+    let mut url: Url = sender.public_url.clone()?;
+    let events = alert.events.iter().take(MAX_LINKED);
+    let seqs: Vec<String> = events.map(ToString::to_string).collect();
+    if seqs.is_empty() {
+        return None;
+    }
+    let query = format!("seq:({})", seqs.join(" OR "));
+    let after = alert.last_time + chrono::TimeDelta::seconds(1);
+    url.query_pairs_mut()
+        .append_pair("q", &query)
+        .append_pair("since", &rfc3339(alert.first_time))
+        .append_pair("before", &rfc3339(after));
+    Some(url.into())
+}
+
+/// A text as one line of bounded length: control characters, line breaks among them, are escaped.
+fn line(text: &str) -> String {
+    let cut: String = text.chars().take(MAX_LINE).collect();
+    harmless(&cut).to_string()
+}

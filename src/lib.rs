@@ -56,6 +56,7 @@
 //! Read them when you meet them.
 
 pub mod access;
+pub mod alert;
 pub mod backoff;
 pub mod backup;
 pub mod clock;

@@ -351,6 +351,13 @@ pub(super) fn stretch(db: &Connection, id: WindowId) -> Result<Window, StoreErro
         .ok_or(StoreError::Stale(id))
 }
 
+/// Why a window is scanned.
+pub(super) fn kind(db: &Connection, id: WindowId) -> Result<Option<WindowKind>, StoreError> {
+    let mut ask = db.prepare_cached("SELECT kind FROM window WHERE id = ?1")?;
+    let kind: Option<String> = ask.query_row([id.number], |row| row.get(0)).optional()?;
+    Ok(kind.as_deref().and_then(WindowKind::by_name))
+}
+
 /// The stretch in two columns of a row, from `at` on.
 pub(super) fn as_window(row: &Row<'_>, at: usize) -> rusqlite::Result<Window> {
     let moment = |at| -> rusqlite::Result<DateTime<Utc>> {

@@ -1,0 +1,248 @@
+//! Raises, changes and retracts alerts, as verdicts say.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, named_params};
+
+use super::judgement::{Finding, FoundEvent, Judged, Verdict};
+use super::known::RuleNumber;
+use super::work;
+use crate::alert::{Change, State};
+use crate::position::Seq;
+use crate::store::error::StoreError;
+
+/// Why an alert is retracted, in its history.
+const DISPROVED: &str = "entries that came late disproved it";
+
+/// Why an alert that was retracted is open again, in its history.
+const RAISED_AGAIN: &str = "entries that came late raised it again";
+
+/// An alert as it was before a verdict.
+struct Stored {
+    number: i64,
+    rule: RuleNumber,
+    state: State,
+    is_history: bool,
+}
+
+/// What a verdict does to an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It is raised, or raised again, or shown for the first time to those who do not see history.
+    Raised,
+    /// It has other events.
+    Updated,
+    /// It is disproved.
+    Retracted,
+}
+
+/// Makes an alert what a verdict says.
+pub(super) fn apply(
+    db: &Connection,
+    verdict: &Verdict,
+    at: DateTime<Utc>,
+    judged: &mut Judged,
+) -> Result<(), StoreError> {
+    let stored = stored(db, verdict)?;
+    let effect = match (stored, &verdict.finding) {
+        (None, None) => None,
+        (None, Some(finding)) => {
+            raise(db, verdict, finding, at)?;
+            Some(Effect::Raised)
+        }
+        (Some(stored), Some(finding)) => change(db, &stored, verdict, finding, at)?,
+        (Some(stored), None) => {
+            // What another version raised is retracted when this one has judged everything.
+            if stored.state == State::Retracted || stored.rule != verdict.rule {
+                return Ok(());
+            }
+            retract(db, stored.number, DISPROVED, at)?;
+            Some(Effect::Retracted)
+        }
+    };
+    match effect {
+        Some(Effect::Raised) => {
+            judged
+                .raised
+                .extend(verdict.finding.as_ref().map(|finding| finding.rule.level));
+        }
+        Some(Effect::Retracted) => judged.retracted += 1,
+        _ => {}
+    }
+    Ok(())
+}
+
+fn stored(db: &Connection, verdict: &Verdict) -> Result<Option<Stored>, StoreError> {
+    let mut ask =
+        db.prepare_cached("SELECT number, rule, state, is_history FROM alert WHERE id = ?1")?;
+    let found = ask.query_row([&verdict.id.0], |row| {
+        let state: String = row.get(2)?;
+        Ok((row.get(0)?, RuleNumber(row.get(1)?), state, row.get(3)?))
+    });
+    let Some((number, rule, state, is_history)) = found.optional()? else {
+        return Ok(None);
+    };
+    Ok(Some(Stored {
+        number,
+        rule,
+        state: work::state_of(&state)?,
+        is_history,
+    }))
+}
+
+/// Keeps a new alert.
+fn raise(
+    db: &Connection,
+    verdict: &Verdict,
+    finding: &Finding,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO alert (id, rule, rule_id, title, level, tags, reads_bodies, grouped_by, state, first_us, last_us, raised_us,
+             late_s, events, summary, is_history)
+         VALUES (:id, :rule, :rule_id, '', '', '', 0, '', 'open', 0, 0, :at, 0, 0, '', :history)",
+    )?;
+    insert.execute(named_params! {
+        ":id": verdict.id.0,
+        ":rule": verdict.rule.0,
+        ":rule_id": finding.rule.id,
+        ":at": at.timestamp_micros(),
+        ":history": !verdict.is_live,
+    })?;
+    let number = db.last_insert_rowid();
+    describe(db, number, verdict.rule, finding)?;
+    save_events(db, number, &BTreeSet::new(), finding)?;
+    work::note(db, number, &opened(at, None))
+}
+
+/// Makes a stored alert what was found. Says whether that must be known elsewhere.
+fn change(
+    db: &Connection,
+    stored: &Stored,
+    verdict: &Verdict,
+    finding: &Finding,
+    at: DateTime<Utc>,
+) -> Result<Option<Effect>, StoreError> {
+    let before = events_of(db, stored.number)?;
+    let has_other_events = before.len() != finding.events.len()
+        || finding.events.iter().any(|event| !before.contains(event));
+    let is_retracted = stored.state == State::Retracted;
+    if has_other_events || is_retracted || stored.rule != verdict.rule {
+        describe(db, stored.number, verdict.rule, finding)?;
+        save_events(db, stored.number, &before, finding)?;
+    }
+    if is_retracted {
+        let mut reopen = db.prepare_cached(
+            "UPDATE alert SET state = 'open', raised_us = ?2, is_history = ?3 WHERE number = ?1",
+        )?;
+        reopen.execute((stored.number, at.timestamp_micros(), !verdict.is_live))?;
+        work::note(db, stored.number, &opened(at, Some(RAISED_AGAIN)))?;
+        return Ok(Some(Effect::Raised));
+    }
+    if stored.is_history && verdict.is_live && has_other_events {
+        let mut update = db.prepare_cached("UPDATE alert SET is_history = 0 WHERE number = ?1")?;
+        update.execute([stored.number])?;
+        return Ok(Some(Effect::Raised));
+    }
+    Ok(has_other_events.then_some(Effect::Updated))
+}
+
+/// Writes down what an alert says, but not its events.
+fn describe(
+    db: &Connection,
+    number: i64,
+    rule: RuleNumber,
+    finding: &Finding,
+) -> Result<(), StoreError> {
+    let mut update = db.prepare_cached(
+        "UPDATE alert SET rule = :rule, title = :title, level = :level, tags = :tags, reads_bodies = :bodies, grouped_by = :group,
+             first_us = :first, last_us = :last, late_s = :late, events = :events, summary = :summary
+         WHERE number = :number",
+    )?;
+    let (first, last) = (finding.events.first(), finding.events.last());
+    update.execute(named_params! {
+        ":number": number,
+        ":rule": rule.0,
+        ":title": finding.rule.title,
+        ":level": finding.rule.level.as_str(),
+        ":tags": work::json(&finding.rule.tags)?,
+        ":bodies": finding.reads_bodies,
+        ":group": work::json(&finding.group)?,
+        ":first": first.map_or(0, |event| event.at_us),
+        ":last": last.map_or(0, |event| event.at_us),
+        ":late": finding.late_s,
+        ":events": finding.events.len(),
+        ":summary": finding.summary,
+    })?;
+    Ok(())
+}
+
+fn events_of(db: &Connection, number: i64) -> Result<BTreeSet<FoundEvent>, StoreError> {
+    let mut ask = db.prepare_cached("SELECT time_us, seq FROM alert_event WHERE alert = ?1")?;
+    let rows = ask.query_map([number], |row| {
+        Ok(FoundEvent {
+            at_us: row.get(0)?,
+            seq: Seq(row.get(1)?),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Writes down which events an alert has, and of which sources.
+fn save_events(
+    db: &Connection,
+    number: i64,
+    before: &BTreeSet<FoundEvent>,
+    finding: &Finding,
+) -> Result<(), StoreError> {
+    let after: BTreeSet<FoundEvent> = finding.events.iter().copied().collect();
+    let mut delete = db
+        .prepare_cached("DELETE FROM alert_event WHERE alert = ?1 AND time_us = ?2 AND seq = ?3")?;
+    for event in before.difference(&after) {
+        delete.execute((number, event.at_us, event.seq.0))?;
+    }
+    let mut insert =
+        db.prepare_cached("INSERT INTO alert_event (alert, time_us, seq) VALUES (?1, ?2, ?3)")?;
+    for event in after.difference(before) {
+        insert.execute((number, event.at_us, event.seq.0))?;
+    }
+    let mut clear = db.prepare_cached("DELETE FROM alert_source WHERE alert = ?1")?;
+    clear.execute([number])?;
+    let mut insert =
+        db.prepare_cached("INSERT INTO alert_source (alert, source) VALUES (?1, ?2)")?;
+    for source in &finding.sources {
+        insert.execute((number, source))?;
+    }
+    Ok(())
+}
+
+/// Retracts an alert.
+pub(super) fn retract(
+    db: &Connection,
+    number: i64,
+    reason: &str,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let mut update = db.prepare_cached("UPDATE alert SET state = 'retracted' WHERE number = ?1")?;
+    update.execute([number])?;
+    let mut ask = db.prepare_cached("SELECT assignee FROM alert WHERE number = ?1")?;
+    let change = Change {
+        at,
+        who: None,
+        state: State::Retracted,
+        reason: Some(reason.to_owned()),
+        assignee: ask.query_row([number], |row| row.get(0))?,
+    };
+    work::note(db, number, &change)
+}
+
+fn opened(at: DateTime<Utc>, reason: Option<&str>) -> Change {
+    Change {
+        at,
+        who: None,
+        state: State::Open,
+        reason: reason.map(str::to_owned),
+        assignee: None,
+    }
+}

@@ -40,6 +40,7 @@
 //! - [`mod@summary`]: one plain sentence about an entry.
 //! - [`access`]: who may ask: the form of tokens, assertions of Cloudflare Access, permissions, grants. [`keyring`] has the keys.
 //! - [`http`]: the routes. A handler reads the request, calls one function and wraps the result.
+//! - [`rules`]: Sigma rules, built in and from files. [`alert`] is what they raise.
 //! - [`tls`]: the certificate that clients see, its check and its renewal.
 //!
 //! # 5. The program around it
@@ -85,6 +86,7 @@ pub mod poll;
 pub mod position;
 pub mod private;
 pub mod query;
+pub mod rules;
 pub mod scrub;
 pub mod search;
 pub mod service;

@@ -92,6 +92,12 @@ impl Wake {
         }
     }
 
+    /// With this for other reasons to wake it, see [`Wake::nudge`].
+    #[must_use]
+    pub fn nudged_by(self, nudge: Arc<Notify>) -> Self {
+        Self { nudge, ..self }
+    }
+
     /// Wakes it for another reason, also while it waits after a failure.
     #[must_use]
     pub fn nudge(&self) -> Arc<Notify> {

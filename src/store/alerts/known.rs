@@ -129,9 +129,15 @@ fn take_into_use(
     checkpoint: Seq,
 ) -> Result<(), StoreError> {
     let mut insert = db.prepare_cached(
+        // A version between may have changed the alerts of one that comes back: then it judges everything again.
         "INSERT INTO alert_rule (id, hash, judged, live_from) VALUES (?1, ?2, 0, ?3)
          ON CONFLICT (id, hash) WHERE dropped = 0 DO UPDATE SET
-             judged = CASE WHEN judged < live_from THEN judged ELSE left_at END, live_from = ?3, left_at = NULL
+             judged = CASE
+                 WHEN EXISTS (SELECT 1 FROM alert_rule AS other
+                              WHERE other.id = ?1 AND other.hash <> ?2 AND other.dropped = 0) THEN 0
+                 WHEN judged < live_from THEN judged
+                 ELSE left_at END,
+             live_from = ?3, left_at = NULL
          WHERE left_at IS NOT NULL",
     )?;
     insert.execute((&version.id, version.hash, checkpoint.0))?;

@@ -77,14 +77,19 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn drop_old_rules(&self, silent: &[String], at: DateTime<Utc>) -> Result<bool, StoreError> {
-        let found = self.ask(|db| Ok((replaced(db, silent)?, being_dropped(db)?)))?;
-        match found {
-            (Some(rule), _) => {
-                self.change(steps::DROP_OLD_RULE, |db| retract_some(db, rule, at))?
-            }
-            (None, Some(rule)) => self.change(steps::DROP_OLD_RULE, |db| delete_some(db, rule))?,
-            (None, None) => return Ok(false),
+        if let Some(rule) = self.ask(|db| replaced(db, silent))? {
+            self.change(steps::DROP_OLD_RULE, |db| set_dropped(db, rule, 1))?;
+            return Ok(true);
         }
+        let Some(rule) = self.ask(being_dropped)? else {
+            return Ok(false);
+        };
+        self.change(steps::DROP_OLD_RULE, |db| {
+            if retract_some(db, rule, at)? || delete_some(db, rule)? {
+                return Ok(());
+            }
+            set_dropped(db, rule, 2)
+        })?;
         Ok(true)
     }
 }
@@ -104,14 +109,20 @@ fn replaced(db: &Connection, silent: &[String]) -> Result<Option<i64>, StoreErro
         .optional()?)
 }
 
-/// A version of a rule whose matches are to be deleted.
+/// A version of a rule whose alerts and matches are being removed.
 fn being_dropped(db: &Connection) -> Result<Option<i64>, StoreError> {
     let mut ask = db.prepare_cached("SELECT number FROM alert_rule WHERE dropped = 1 LIMIT 1")?;
     Ok(ask.query_row([], |row| row.get(0)).optional()?)
 }
 
-/// Retracts alerts of an earlier version of a rule; when none is left, its matches are next.
-fn retract_some(db: &Connection, rule: i64, at: DateTime<Utc>) -> Result<(), StoreError> {
+fn set_dropped(db: &Connection, rule: i64, dropped: i64) -> Result<(), StoreError> {
+    let mut update = db.prepare_cached("UPDATE alert_rule SET dropped = ?2 WHERE number = ?1")?;
+    update.execute((rule, dropped))?;
+    Ok(())
+}
+
+/// Retracts alerts of an earlier version of a rule. Says whether there were any.
+fn retract_some(db: &Connection, rule: i64, at: DateTime<Utc>) -> Result<bool, StoreError> {
     let mut ask = db.prepare_cached(
         "SELECT number FROM alert WHERE rule = ?1 AND state IN ('open', 'acknowledged', 'closed') LIMIT ?2",
     )?;
@@ -120,23 +131,16 @@ fn retract_some(db: &Connection, rule: i64, at: DateTime<Utc>) -> Result<(), Sto
     for alert in &alerts {
         verdicts::retract(db, *alert, RULE_CHANGED, at)?;
     }
-    if alerts.len() < MAX_RETRACTED {
-        let mut drop = db.prepare_cached("UPDATE alert_rule SET dropped = 1 WHERE number = ?1")?;
-        drop.execute([rule])?;
-    }
-    Ok(())
+    Ok(!alerts.is_empty())
 }
 
-fn delete_some(db: &Connection, rule: i64) -> Result<(), StoreError> {
+/// Deletes matches of an earlier version of a rule. Says whether there were any.
+fn delete_some(db: &Connection, rule: i64) -> Result<bool, StoreError> {
     let mut delete = db.prepare_cached(
         "DELETE FROM alert_match WHERE (rule, group_hash, time_us, tie, seq, named) IN
              (SELECT rule, group_hash, time_us, tie, seq, named FROM alert_match WHERE rule = ?1 LIMIT ?2)",
     )?;
-    if delete.execute((rule, MAX_DELETED))? < MAX_DELETED {
-        let mut drop = db.prepare_cached("UPDATE alert_rule SET dropped = 2 WHERE number = ?1")?;
-        drop.execute([rule])?;
-    }
-    Ok(())
+    Ok(delete.execute((rule, MAX_DELETED))? > 0)
 }
 
 /// Changes an alert and records it; `false` when it is retracted.

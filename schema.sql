@@ -318,3 +318,58 @@ CREATE TABLE quota (
     spent_us    INTEGER NOT NULL,          -- for how long from then on its requests so far use up their pace
     wait_us     INTEGER NOT NULL           -- for how long from then on no call may be made
 ) STRICT, WITHOUT ROWID;
+
+-- Where alerts are sent: the destinations of the configuration, and those that it once had.
+CREATE TABLE destination (
+    id         INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL UNIQUE,
+    level      INTEGER NOT NULL,           -- alerts of this level and above: 0 informational to 4 critical
+    rules      TEXT NOT NULL,              -- the ids of its rules with wildcards, a list in JSON; empty: all
+    history    INTEGER NOT NULL,           -- 1: alerts of backfilled and imported entries as well
+    active     INTEGER NOT NULL,           -- 1 while it is configured
+    failures   INTEGER NOT NULL DEFAULT 0, -- attempts that failed in a row
+    failing_us INTEGER,                    -- when the first of them began
+    failed_us  INTEGER,                    -- when the last of them ended
+    wait_us    INTEGER NOT NULL DEFAULT 0, -- for how long from then on nothing is tried
+    error      TEXT                        -- why the last attempt failed; NULL after a success
+) STRICT;
+
+-- What there is to send, in the order of sending: a row for each change of an alert, and for each digest.
+CREATE TABLE message (
+    id         INTEGER PRIMARY KEY,
+    webhook_id TEXT NOT NULL UNIQUE,       -- the same through retries and restarts; receivers know a repetition by it
+    kind       TEXT NOT NULL CHECK (kind IN ('raised', 'updated', 'retracted', 'digest')),
+    alert      TEXT,                       -- the alert's id; NULL for a digest
+    rule       TEXT NOT NULL,              -- the rule's id
+    grouped_by TEXT NOT NULL,              -- the alert's group, as JSON: `{}` without one
+    at_us      INTEGER NOT NULL,           -- when the change was made; when a digest began
+    raised_us  INTEGER NOT NULL,           -- when the alert was raised; of a digest: its first alert
+    content    TEXT NOT NULL               -- the alert as it was then, as JSON; of a digest: its rule
+) STRICT;
+
+-- Which messages of this alert were sent?
+CREATE INDEX message_alert ON message (alert, id);
+-- Was an alert of this rule and group sent lately? How many of this rule?
+CREATE INDEX message_rule ON message (rule, raised_us);
+
+-- What became of each message at each destination that takes it.
+CREATE TABLE delivery (
+    destination INTEGER NOT NULL REFERENCES destination (id),
+    message     INTEGER NOT NULL REFERENCES message (id),
+    state       TEXT NOT NULL CHECK (state IN ('pending', 'accepted', 'suppressed', 'in_digest', 'given_up', 'retracted')),
+    digest      INTEGER REFERENCES message (id), -- the digest that says it instead
+    queued_us   INTEGER NOT NULL,          -- when it began to wait; again when it was replayed
+    not_before_us INTEGER,                 -- of a digest: when it is complete
+    attempts    INTEGER NOT NULL DEFAULT 0, -- counted before each attempt, which a crash may cut short
+    tried_us    INTEGER,                   -- when the last one began
+    done_us     INTEGER,                   -- when it left the state `pending`
+    error       TEXT,                      -- why the last one failed
+    PRIMARY KEY (destination, message)
+) STRICT, WITHOUT ROWID;
+
+-- What is next, and what has waited longest?
+CREATE INDEX delivery_pending ON delivery (destination, message) WHERE state = 'pending';
+-- Which alerts are in this digest?
+CREATE INDEX delivery_digest ON delivery (destination, digest) WHERE digest IS NOT NULL;
+-- What may be forgotten?
+CREATE INDEX delivery_message ON delivery (message);

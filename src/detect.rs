@@ -15,6 +15,8 @@
 mod finding;
 mod judge;
 pub mod pairs;
+#[cfg(test)]
+mod tests;
 mod units;
 mod verdict;
 
@@ -95,6 +97,8 @@ pub struct Detect {
     in_use: Option<InUse>,
     reload: RuleReload,
     damaged: DamagedRetry,
+    /// [`MAX_EVENTS`], but in tests.
+    max_events: usize,
 }
 
 /// The rules as the log knows them.
@@ -133,6 +137,7 @@ impl Detect {
                 nudge: Arc::default(),
             },
             damaged,
+            max_events: MAX_EVENTS,
             clock,
         }
     }
@@ -189,7 +194,7 @@ impl Detect {
     /// Judges the next new events by every rule. Says whether the log holds more.
     fn judge_new(&mut self) -> Result<bool, StoreError> {
         let from = self.checkpoint.seq;
-        let events = self.store.events_after(from, MAX_EVENTS, MAX_BYTES)?;
+        let events = self.store.events_after(from, self.max_events, MAX_BYTES)?;
         let Some(last) = events.last() else {
             return Ok(false);
         };
@@ -216,7 +221,7 @@ impl Detect {
         // Rules that are as far judge together; the step ends where the next one joins them or one has caught up.
         let ends = behind.flat_map(|unit| [unit.judged, unit.live_from]);
         let end = ends.filter(|seq| *seq > from).min().unwrap_or(from);
-        let mut events = self.store.events_after(from, MAX_EVENTS, MAX_BYTES)?;
+        let mut events = self.store.events_after(from, self.max_events, MAX_BYTES)?;
         events.retain(|event| event.seq <= end);
         let to = events.last().map_or(end, |event| event.seq);
         let is_next = |unit: &Unit| unit.is_behind() && unit.judged == from;

@@ -30,6 +30,7 @@ mod ledger;
 mod ledger_rows;
 mod newest;
 mod open_window;
+mod outbox;
 mod people;
 mod quotas;
 mod reading;
@@ -67,6 +68,10 @@ pub use self::holdings::{EntryKey, Held, Holding};
 pub use self::imports::Imported;
 pub use self::ledger::{LastBackfill, LastLive, Progress};
 pub use self::open_window::{BadAnswers, GapCause, OpenWindow, Then};
+pub use self::outbox::{
+    Attempt, AttemptSaved, Content, DeadLetter, Decided, Destination, DestinationState,
+    MAX_DEAD_LETTERS, Message, MessageKind, Next, Outgoing, SendPolicy,
+};
 pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
 pub use self::reading::unreadable;

@@ -44,6 +44,8 @@ pub(super) struct Inner {
     pub(super) ledgers: Ledgers,
     /// The newest event's place, announced after each commit.
     pub(super) head: watch::Sender<Seq>,
+    /// The newest message of the outbox, announced after each commit.
+    pub(super) newest_message: watch::Sender<i64>,
     pub(super) failpoints: Failpoints,
     /// Whether writing has ended. Set and read under the writer's lock.
     pub(super) is_closed: AtomicBool,
@@ -114,6 +116,7 @@ impl Store {
             log_id,
             run_id: Uuid::new_v4(),
             head: watch::Sender::new(newest_seq(&writer)?),
+            newest_message: watch::Sender::new(0),
             writer: Mutex::new(writer),
             readers: Mutex::default(),
             bodies: Bodies::new(),
@@ -151,6 +154,12 @@ impl Store {
     #[must_use]
     pub fn heads(&self) -> watch::Receiver<Seq> {
         self.0.head.subscribe()
+    }
+
+    /// Announces new messages of the outbox that this handle's process adds. Those of other processes are found by looking again.
+    #[must_use]
+    pub fn messages(&self) -> watch::Receiver<i64> {
+        self.0.newest_message.subscribe()
     }
 
     /// Runs SQLite's own check of the file.
@@ -207,6 +216,7 @@ impl Store {
             let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let outcome = change(&transaction)?;
             transaction.commit()?;
+            self.announce_message(&writer);
             Ok(outcome)
         });
         let mut problem = lock(&self.0.disk_problem);
@@ -220,6 +230,17 @@ impl Store {
             Err(_) => {}
         }
         changed
+    }
+
+    /// Announces the newest message if there is a new one. After the commit, because reading it may fail and writing has not.
+    fn announce_message(&self, writer: &Connection) {
+        let newest = writer
+            .prepare_cached("SELECT coalesce(max(id), 0) FROM message")
+            .and_then(|mut ask| ask.query_row([], |row| row.get(0)));
+        if let Ok(newest) = newest {
+            let changes = |known: &mut i64| std::mem::replace(known, newest) != newest;
+            self.0.newest_message.send_if_modified(changes);
+        }
     }
 
     /// Rebuilds the index of identities from the rows of `event`, in case only the index is damaged. Tried once for each

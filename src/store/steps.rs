@@ -37,4 +37,16 @@ durable::steps! {
     RENAME_LOG = "store.rename_log";
     /// The body of a damaged event is put back, or its document is made again.
     REPAIR_BODY = "store.repair_body";
+    /// The destinations of the configuration are written down.
+    SAVE_DESTINATIONS = "store.save_destinations";
+    /// A message is put into the outbox.
+    ENQUEUE_MESSAGE = "store.enqueue_message";
+    /// It is decided which message a destination gets next, and the attempt is counted.
+    BEGIN_DELIVERY = "store.begin_delivery";
+    /// How an attempt to deliver a message ended is written down.
+    SAVE_DELIVERY = "store.save_delivery";
+    /// Messages that were given up are put back into their queue.
+    REPLAY = "store.replay";
+    /// What became of old messages is forgotten.
+    FORGET_DELIVERIES = "store.forget_deliveries";
 }

@@ -7,10 +7,12 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::judgement::{Finding, FoundEvent, Judged, Verdict};
 use super::known::RuleNumber;
-use super::work;
+use super::{reading, work};
 use crate::alert::{Change, State};
 use crate::position::Seq;
 use crate::store::error::StoreError;
+use crate::store::outbox::enqueue::enqueue;
+use crate::store::outbox::{Message, MessageKind};
 
 /// Why an alert is retracted, in its history.
 const DISPROVED: &str = "entries that came late disproved it";
@@ -33,8 +35,6 @@ pub(super) enum Effect {
     Raised,
     /// It has other events.
     Updated,
-    /// It is disproved.
-    Retracted,
 }
 
 /// Makes an alert what a verdict says.
@@ -45,32 +45,49 @@ pub(super) fn apply(
     judged: &mut Judged,
 ) -> Result<(), StoreError> {
     let stored = stored(db, verdict)?;
-    let effect = match (stored, &verdict.finding) {
-        (None, None) => None,
-        (None, Some(finding)) => {
-            raise(db, verdict, finding, at)?;
-            Some(Effect::Raised)
-        }
-        (Some(stored), Some(finding)) => change(db, &stored, verdict, finding, at)?,
+    let (number, effect) = match (stored, &verdict.finding) {
+        (None, None) => return Ok(()),
+        (None, Some(finding)) => (raise(db, verdict, finding, at)?, Effect::Raised),
+        (Some(stored), Some(finding)) => match change(db, &stored, verdict, finding, at)? {
+            Some(effect) => (stored.number, effect),
+            None => return Ok(()),
+        },
         (Some(stored), None) => {
             // What another version raised is retracted when this one has judged everything.
             if stored.state == State::Retracted || stored.rule != verdict.rule {
                 return Ok(());
             }
             retract(db, stored.number, DISPROVED, at)?;
-            Some(Effect::Retracted)
+            judged.retracted += 1;
+            return Ok(());
         }
     };
-    match effect {
-        Some(Effect::Raised) => {
-            judged
-                .raised
-                .extend(verdict.finding.as_ref().map(|finding| finding.rule.level));
-        }
-        Some(Effect::Retracted) => judged.retracted += 1,
-        _ => {}
+    if effect == Effect::Raised {
+        let level = verdict.finding.as_ref().map(|finding| finding.rule.level);
+        judged.raised.extend(level);
     }
-    Ok(())
+    let change = match effect {
+        Effect::Raised => MessageKind::Raised,
+        Effect::Updated => MessageKind::Updated,
+    };
+    announce(db, number, change, at)
+}
+
+/// Puts the message about a change of an alert into the outbox.
+pub(super) fn announce(
+    db: &Connection,
+    number: i64,
+    change: MessageKind,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let mut ask = db.prepare_cached("SELECT is_history FROM alert WHERE number = ?1")?;
+    let message = Message {
+        alert: reading::listed(db, number)?,
+        change,
+        at,
+        history: ask.query_row([number], |row| row.get(0))?,
+    };
+    enqueue(db, &message)
 }
 
 fn stored(db: &Connection, verdict: &Verdict) -> Result<Option<Stored>, StoreError> {
@@ -97,7 +114,7 @@ fn raise(
     verdict: &Verdict,
     finding: &Finding,
     at: DateTime<Utc>,
-) -> Result<(), StoreError> {
+) -> Result<i64, StoreError> {
     let mut insert = db.prepare_cached(
         "INSERT INTO alert (id, rule, rule_id, title, level, tags, reads_bodies, grouped_by, state, first_us, last_us, raised_us,
              late_s, events, summary, is_history)
@@ -113,7 +130,8 @@ fn raise(
     let number = db.last_insert_rowid();
     describe(db, number, verdict.rule, finding)?;
     save_events(db, number, &BTreeSet::new(), finding)?;
-    work::note(db, number, &opened(at, None))
+    work::note(db, number, &opened(at, None))?;
+    Ok(number)
 }
 
 /// Makes a stored alert what was found. Says whether that must be known elsewhere.
@@ -234,7 +252,8 @@ pub(super) fn retract(
         reason: Some(reason.to_owned()),
         assignee: ask.query_row([number], |row| row.get(0))?,
     };
-    work::note(db, number, &change)
+    work::note(db, number, &change)?;
+    announce(db, number, MessageKind::Retracted, at)
 }
 
 fn opened(at: DateTime<Utc>, reason: Option<&str>) -> Change {

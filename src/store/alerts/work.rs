@@ -9,6 +9,7 @@ use super::verdicts;
 use crate::alert::{Alert, AlertId, Change, State};
 use crate::store::error::StoreError;
 use crate::store::handle::Store;
+use crate::store::outbox::MessageKind;
 use crate::store::steps;
 
 /// The most alerts of an earlier version of a rule that are retracted in one transaction.
@@ -65,6 +66,7 @@ impl Store {
             if !change(db, number, update, who, at)? {
                 return Ok(Err(AlertUpdateError::Retracted));
             }
+            verdicts::announce(db, number, MessageKind::Updated, at)?;
             Ok(Ok(reading::whole(db, number)?))
         });
         outcome?

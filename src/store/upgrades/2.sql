@@ -183,3 +183,47 @@ CREATE TABLE first_seen (
     first_us  INTEGER NOT NULL,
     PRIMARY KEY (pair, pair_hash)
 ) STRICT, WITHOUT ROWID;
+
+-- Where alerts are sent, and what became of each message.
+CREATE TABLE destination (
+    id         INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL UNIQUE,
+    level      INTEGER NOT NULL,
+    rules      TEXT NOT NULL,
+    history    INTEGER NOT NULL,
+    active     INTEGER NOT NULL,
+    failures   INTEGER NOT NULL DEFAULT 0,
+    failing_us INTEGER,
+    failed_us  INTEGER,
+    wait_us    INTEGER NOT NULL DEFAULT 0,
+    error      TEXT
+) STRICT;
+CREATE TABLE message (
+    id         INTEGER PRIMARY KEY,
+    webhook_id TEXT NOT NULL UNIQUE,
+    kind       TEXT NOT NULL CHECK (kind IN ('raised', 'updated', 'retracted', 'digest')),
+    alert      TEXT,
+    rule       TEXT NOT NULL,
+    grouped_by TEXT NOT NULL,
+    at_us      INTEGER NOT NULL,
+    raised_us  INTEGER NOT NULL,
+    content    TEXT NOT NULL
+) STRICT;
+CREATE INDEX message_alert ON message (alert, id);
+CREATE INDEX message_rule ON message (rule, raised_us);
+CREATE TABLE delivery (
+    destination INTEGER NOT NULL REFERENCES destination (id),
+    message     INTEGER NOT NULL REFERENCES message (id),
+    state       TEXT NOT NULL CHECK (state IN ('pending', 'accepted', 'suppressed', 'in_digest', 'given_up', 'retracted')),
+    digest      INTEGER REFERENCES message (id),
+    queued_us   INTEGER NOT NULL,
+    not_before_us INTEGER,
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    tried_us    INTEGER,
+    done_us     INTEGER,
+    error       TEXT,
+    PRIMARY KEY (destination, message)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX delivery_pending ON delivery (destination, message) WHERE state = 'pending';
+CREATE INDEX delivery_digest ON delivery (destination, digest) WHERE digest IS NOT NULL;
+CREATE INDEX delivery_message ON delivery (message);

@@ -361,6 +361,14 @@ impl Follower for Detect {
         })
     }
 
+    fn last_turn(&mut self) -> Result<Turned, DetectError> {
+        self.use_rules()?;
+        Ok(Turned {
+            has_more: self.judge_new()?,
+            next_in: None,
+        })
+    }
+
     fn recover(&mut self, _: DetectError) {
         // The log is asked again where everything is.
         self.in_use = None;

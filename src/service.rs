@@ -23,6 +23,7 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::config::{Config, HttpConfig};
+use crate::detect::{Detect, RuleReload};
 use crate::durable::Failpoints;
 use crate::engine::Engine;
 use crate::engine::tantivy::{ENGINE_THREADS, Index};
@@ -36,6 +37,7 @@ use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::owner::OwnerSecret;
 use crate::poll::Poller;
+use crate::rules::Rules;
 use crate::scrub::Scrub;
 use crate::store::{AccessStore, Store};
 use crate::supervisor::Supervisor;
@@ -58,6 +60,7 @@ pub struct Service {
     index: Index,
     board: Board,
     pollers: Vec<Poller>,
+    detect: Detect,
     history: HistoryReader,
     access: Access,
     /// How long the access log is kept.
@@ -76,11 +79,18 @@ pub struct Service {
 /// Changes a service while it runs.
 pub struct Reloading {
     access: Access,
+    rules: RuleReload,
     tls: Option<Tls>,
     clock: Clock,
 }
 
 impl Reloading {
+    /// What gives other rules to the service.
+    #[must_use]
+    pub fn rules(&self) -> &RuleReload {
+        &self.rules
+    }
+
     /// Uses what can be changed of `config`: see [`Config::take_over`]. Gives what came of reading the certificate again, if
     /// there is one.
     ///
@@ -111,6 +121,7 @@ impl Service {
     pub fn reloading(&self) -> Reloading {
         Reloading {
             access: self.access.clone(),
+            rules: self.detect.reload(),
             tls: self.tls.clone(),
             clock: self.clock.clone(),
         }
@@ -152,6 +163,7 @@ impl Service {
             index,
             board,
             pollers,
+            detect,
             history,
             access,
             access_log,
@@ -190,9 +202,14 @@ impl Service {
         }
         jobs.produce(|stop| endless(http::serve(listener, app, stop)));
         let indexing = Indexing::new(store.clone(), index, clock.clone());
+        let board = followers.clone();
         jobs.follow(|stop| async move {
             let ended = indexing.run(followers, stop).await;
             ended.context("indexing stopped")
+        });
+        jobs.follow(|stop| async move {
+            let ended = detect.run(board, stop).await;
+            ended.context("detection stopped")
         });
         let scrub = Scrub::new(store, clock);
         jobs.follow(|stop| endless(async move { scrub.run(stop).await }));
@@ -281,6 +298,8 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         )?;
         pollers.push(poller.with_metrics(metrics.clone()));
     }
+    let rules = Rules::built_in();
+    let detect = Detect::new(store.clone(), rules, metrics.clone(), clock.clone());
     let heartbeat = heartbeat(config, &store, &board, &clock);
     let history = HistoryReader::new(store.clone(), board.clone(), settings, clock.clone())?;
     let owner = OwnerSecret::random();
@@ -292,6 +311,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         index,
         board,
         pollers,
+        detect,
         history,
         access,
         access_log: config.http.access_log,

@@ -203,6 +203,11 @@ const ROUTES: [(&str, &[&str]); 35] = [
     ("/v1/members", &["", "?limit=1"]),
     ("/v1/accounts", &["", "?limit=1"]),
     ("/v1/me", &[""]),
+    (
+        "/v1/alerts",
+        &["", "?limit=1", "?level=high", "?state=open", "?rule=xq7"],
+    ),
+    ("/v1/alerts/{id}", &["", "xq7"]),
     ("/v1/searches", &["", "?limit=1", "?cursor=x"]),
     ("/v1/searches/{id}", &["", "xq7"]),
     (

@@ -21,6 +21,7 @@ mod crash;
 mod credentials;
 mod damage;
 mod deploy;
+mod detect;
 mod diffs;
 #[cfg(target_os = "linux")]
 mod disk;

@@ -136,6 +136,7 @@ CREATE TABLE alert_rule (
     dropped    INTEGER NOT NULL DEFAULT 0  -- 1: another version took its place, and its matches are being deleted; 2: they are deleted
 ) STRICT;
 
+-- Which number has this version? A version that was dropped comes back as a new one.
 CREATE UNIQUE INDEX alert_rule_version ON alert_rule (id, hash) WHERE dropped = 0;
 
 -- The matches of correlations: entries that a rule matches which the correlation names. Times that ties are ordered by, groups and
@@ -174,7 +175,9 @@ CREATE TABLE alert (
     is_history    INTEGER NOT NULL         -- 1 while all that raised it was backfilled, imported, or there before the rule
 ) STRICT;
 
+-- Lists, the ones raised last first.
 CREATE INDEX alert_raised ON alert (raised_us, id);
+-- What did this version raise? Asked when another one takes its place.
 CREATE INDEX alert_judged ON alert (rule, state);
 
 -- The events of alerts.

@@ -11,6 +11,7 @@ mod detection;
 mod document;
 mod facts;
 mod layer;
+mod listing;
 mod load;
 mod names;
 mod pack;
@@ -25,6 +26,7 @@ pub use self::cases::Case;
 pub use self::detection::Detection;
 pub use self::facts::{EntryFacts, Service};
 pub use self::layer::layer;
+pub use self::listing::{ListedRule, RuleList};
 pub use self::names::NAMES;
 pub use self::rule::{
     Comparison, Correlation, CorrelationTest, Rule, RuleError, RuleHash, RuleId, RuleKind,

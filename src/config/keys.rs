@@ -16,6 +16,7 @@ use super::header::Header;
 use super::kinds;
 use super::local;
 use super::reader::{Reader, Table, Taken};
+use super::rules;
 use super::values::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
     PollConfig, UpstreamConfig,
@@ -48,11 +49,12 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
             top.table("http"),
             top.table("upstream"),
             top.table("poll"),
+            top.table("alerts"),
             top.tables("organizations"),
             top.tables("accounts"),
         )
     });
-    let (data_dir, http, upstream, poll, organizations, accounts) = top;
+    let (data_dir, http, upstream, poll, alerts, organizations, accounts) = top;
 
     let (http, limits, access) = reader.read(Header::Table("http"), http, |table| {
         (
@@ -71,6 +73,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
     });
     let upstream = reader.read(Header::Table("upstream"), upstream, read_upstream);
     let poll = reader.read(Header::Table("poll"), poll, read_poll);
+    let rules = reader.read(Header::Table("alerts"), alerts, rules::read);
     if organizations.as_ref().is_some_and(Vec::is_empty)
         && accounts.as_ref().is_some_and(Vec::is_empty)
     {
@@ -105,6 +108,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
         http: http?,
         upstream: upstream?,
         poll: poll?,
+        rules: rules?,
         organizations: organizations.into_iter().collect::<Option<_>>()?,
         accounts: accounts.into_iter().collect::<Option<_>>()?,
     })

@@ -41,6 +41,9 @@ const MAX_AT_ONCE: u32 = 1_000;
 /// The shortest time between two rounds of one source.
 const SHORTEST_INTERVAL: TimeDelta = TimeDelta::seconds(1);
 
+const NOTHING_TO_COLLECT: &str =
+    "nothing to collect: add `[[organizations]]` or `[[accounts]]`, each with an `id`";
+
 /// Reads the whole configuration; `None` when something was refused.
 pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option<Config> {
     let top = reader.read(Header::Top, Some(Reader::top(file)), |top| {
@@ -74,13 +77,10 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
     let upstream = reader.read(Header::Table("upstream"), upstream, read_upstream);
     let poll = reader.read(Header::Table("poll"), poll, read_poll);
     let rules = reader.read(Header::Table("alerts"), alerts, rules::read);
-    if organizations.as_ref().is_some_and(Vec::is_empty)
-        && accounts.as_ref().is_some_and(Vec::is_empty)
-    {
-        reader.object(
-            None,
-            "nothing to collect: add `[[organizations]]` or `[[accounts]]`, each with an `id`",
-        );
+    let is_empty = organizations.as_ref().is_some_and(Vec::is_empty)
+        && accounts.as_ref().is_some_and(Vec::is_empty);
+    if is_empty {
+        reader.object(None, NOTHING_TO_COLLECT);
     }
 
     let credential = upstream.as_ref().map(|upstream| &upstream.credential);

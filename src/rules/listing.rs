@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::Rules;
 use super::rule::{Rule, RuleError, RuleId, RuleKind, RuleStatus};
+use super::set::Rules;
 use crate::alert::Level;
 
 /// All rules, and why the others cannot be used.

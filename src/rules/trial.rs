@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::Rules;
 use super::cases::{Case, time_of};
 use super::detection::Detection;
 use super::facts::EntryFacts;
 use super::rule::{Correlation, CorrelationTest, Rule, RuleId, RuleKind};
+use super::set::Rules;
 
 /// A test that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

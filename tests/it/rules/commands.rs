@@ -60,7 +60,7 @@ fn a_test_that_fails_is_named_and_fails_the_command() {
     assert!(all.status.success(), "{}", text(&all));
     let one = run(dir.path(), &["rules", "test", "token_created"]);
     assert!(
-        one.status.success() && text(&one).contains("1 rules, 3 tests"),
+        one.status.success() && text(&one).contains("1 rules, 4 tests"),
         "{}",
         text(&one)
     );

@@ -43,7 +43,9 @@ fn add_first_seen(entries: &mut [Value]) {
         let actor = text("/actor/id");
         let is_new = |(_, path): &&(&str, &str)| {
             let value = text(path);
-            !value.is_empty() && !actor.is_empty() && seen.insert((*path, actor.clone(), value))
+            !value.is_empty()
+                && !actor.is_empty()
+                && seen.insert((path.to_string(), actor.clone(), value))
         };
         let pairs: Vec<_> = PAIRS.iter().filter(is_new).map(|(name, _)| *name).collect();
         if !pairs.is_empty() && entry.is_object() {

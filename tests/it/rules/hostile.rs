@@ -1,6 +1,7 @@
 //! Files that are meant to hurt, or are broken.
 
 use std::fs;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use orgtrail::rules::Rules;
@@ -49,7 +50,7 @@ fn a_broken_file_costs_its_own_rules_alone() {
     let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
     for start in [
         "bad.yml:3: `level` is",
-        "broken.yml:2: ",
+        "broken.yml:1: ",
         "twice.yml:2: its id is also the id of good.yml:1",
         "empty.yml:1: there is no rule",
         "binary.yml:1: is not UTF-8",
@@ -101,7 +102,7 @@ fn hostile_texts_are_refused_quickly() {
     let long_condition = format!("  s: {{a: 1}}\n  condition: {}s", "s or ".repeat(40_000));
     let nots = format!("  s: {{a: 1}}\n  condition: {}s", "not ".repeat(400));
     let values = format!("  s: {{a: [{}]}}\n  condition: s", "1, ".repeat(9_000));
-    let keys: String = (0..19_000).map(|n| format!("k{n}: 1\n")).collect();
+    let keys: String = (0..9_000).map(|n| format!("k{n}: 1\n")).collect();
     for (text, reason) in [
         (laughs, "not allowed"),
         ("a: &a [*a]".to_owned(), "not allowed"),
@@ -186,6 +187,12 @@ fn piece() -> impl Strategy<Value = String> {
     ]
 }
 
+/// The texts of the built-in rules.
+static TEXTS: LazyLock<Vec<Arc<str>>> = LazyLock::new(|| {
+    let rules = Rules::built_in();
+    rules.iter().map(|rule| rule.text.clone()).collect()
+});
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
@@ -201,9 +208,7 @@ proptest! {
         removed in 0_usize..40,
         added in piece(),
     ) {
-        let rules = Rules::built_in();
-        let rules: Vec<_> = rules.iter().collect();
-        let text: Vec<char> = which.get(&rules).text.chars().collect();
+        let text: Vec<char> = which.get(&TEXTS).chars().collect();
         let at = at.index(text.len());
         let changed: String = text[..at].iter().copied().chain(added.chars())
             .chain(text[(at + removed).min(text.len())..].iter().copied()).collect();

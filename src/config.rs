@@ -19,6 +19,7 @@ mod keys;
 mod kinds;
 mod local;
 mod reader;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod unknown_key;
@@ -35,6 +36,7 @@ pub use self::credential::{BadToken, CredentialError, CredentialSource};
 pub use self::error::{ConfigError, Mistake};
 pub use self::heartbeat::{HeartbeatError, HeartbeatSource};
 use self::reader::Reader;
+pub use self::rules::RulesConfig;
 pub use self::values::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
     PollConfig, UpstreamConfig,

@@ -13,11 +13,13 @@ use crate::follow::index::{IndexingError, open_beside};
 use crate::keyring;
 use crate::poll::Following;
 use crate::position::{Source, Window, rfc3339};
+use crate::rules::Rules;
 use crate::service;
 use crate::store::{FILE_NAME, Holder, QuotaRow, SourceSeen, Store, StoreError};
 use crate::terminal::{harmless, say};
 use crate::tls;
 use crate::upstream::{Permit, Upstream, UpstreamError};
+use crate::wording::quoted;
 
 /// How long the pace of the budget is waited for. What is longer is a wait that upstream asked for.
 const PATIENCE: TimeDelta = TimeDelta::seconds(30);
@@ -35,6 +37,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
             Severity::Warning => report.warn(finding.message)?,
         }
     }
+    check_rules(&config, &mut report)?;
     check_certificate(&config, &report)?;
     check_access(&config, &mut report).await?;
     check_user(&config, &mut report)?;
@@ -56,6 +59,25 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         1 => bail!("there is 1 problem"),
         problems => bail!("there are {problems} problems"),
     }
+}
+
+/// Parses the rules. A broken one is a problem although the others are used.
+fn check_rules(config: &Config, report: &mut CheckReport) -> Result<()> {
+    let (rules, errors) = Rules::load(config.rules.dir.as_deref(), &config.rules.disabled);
+    for error in &errors {
+        report.bad(format!(
+            "a rule cannot be used: {}",
+            harmless(&error.to_string())
+        ))?;
+    }
+    for id in rules.unknown_disabled() {
+        report.bad(format!(
+            "`disabled` in `[alerts]` names {}, which is the id of no rule",
+            harmless(&quoted(id.as_str()))
+        ))?;
+    }
+    let raising = rules.iter().filter(|rule| !rules.is_disabled(&rule.id));
+    report.good(format!("{} rules can be used", raising.count()))
 }
 
 /// Says for which servers the certificate is, and how long. What is wrong with it was said before.

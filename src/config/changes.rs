@@ -1,6 +1,6 @@
 //! What differs between two configurations, and which of it a running service takes over.
 
-use super::{Config, HttpConfig, PollConfig, UpstreamConfig};
+use super::{Config, HttpConfig, PollConfig, RulesConfig, UpstreamConfig};
 use crate::access::PrincipalLimits;
 
 /// What became of the keys that differ, each by its name.
@@ -66,6 +66,7 @@ impl Config {
             http,
             upstream,
             poll,
+            rules,
             organizations,
             accounts,
         } = self;
@@ -77,6 +78,7 @@ impl Config {
         differ.extend(differences_of_http(http, &newer.http));
         differ.extend(differences_of_upstream(upstream, &newer.upstream));
         differ.extend(differences_of_poll(poll, &newer.poll));
+        differ.extend(differences_of_rules(rules, &newer.rules));
         let differ = differ.into_iter().filter(|(_, is_different)| *is_different);
         differ.map(|(name, _)| name).collect()
     }
@@ -177,6 +179,14 @@ fn differences_of_poll(poll: &PollConfig, newer: &PollConfig) -> [KeyChange; 6] 
             *backfill_since != newer.backfill_since,
         ),
         ("poll.heartbeat_url_env", *heartbeat != newer.heartbeat),
+    ]
+}
+
+fn differences_of_rules(rules: &RulesConfig, newer: &RulesConfig) -> [KeyChange; 2] {
+    let RulesConfig { dir, disabled } = rules;
+    [
+        ("alerts.rules_dir", *dir != newer.dir),
+        ("alerts.disabled", *disabled != newer.disabled),
     ]
 }
 

@@ -16,6 +16,7 @@ use super::header::Header;
 use super::kinds;
 use super::local;
 use super::reader::{Reader, Table, Taken};
+use super::rules;
 use super::values::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
     PollConfig, UpstreamConfig,
@@ -40,6 +41,9 @@ const MAX_AT_ONCE: u32 = 1_000;
 /// The shortest time between two rounds of one source.
 const SHORTEST_INTERVAL: TimeDelta = TimeDelta::seconds(1);
 
+const NOTHING_TO_COLLECT: &str =
+    "nothing to collect: add `[[organizations]]` or `[[accounts]]`, each with an `id`";
+
 /// Reads the whole configuration; `None` when something was refused.
 pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option<Config> {
     let top = reader.read(Header::Top, Some(Reader::top(file)), |top| {
@@ -48,11 +52,12 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
             top.table("http"),
             top.table("upstream"),
             top.table("poll"),
+            top.table("alerts"),
             top.tables("organizations"),
             top.tables("accounts"),
         )
     });
-    let (data_dir, http, upstream, poll, organizations, accounts) = top;
+    let (data_dir, http, upstream, poll, alerts, organizations, accounts) = top;
 
     let (http, limits, access) = reader.read(Header::Table("http"), http, |table| {
         (
@@ -71,13 +76,11 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
     });
     let upstream = reader.read(Header::Table("upstream"), upstream, read_upstream);
     let poll = reader.read(Header::Table("poll"), poll, read_poll);
-    if organizations.as_ref().is_some_and(Vec::is_empty)
-        && accounts.as_ref().is_some_and(Vec::is_empty)
-    {
-        reader.object(
-            None,
-            "nothing to collect: add `[[organizations]]` or `[[accounts]]`, each with an `id`",
-        );
+    let rules = reader.read(Header::Table("alerts"), alerts, rules::read);
+    let is_empty = organizations.as_ref().is_some_and(Vec::is_empty)
+        && accounts.as_ref().is_some_and(Vec::is_empty);
+    if is_empty {
+        reader.object(None, NOTHING_TO_COLLECT);
     }
 
     let credential = upstream.as_ref().map(|upstream| &upstream.credential);
@@ -105,6 +108,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
         http: http?,
         upstream: upstream?,
         poll: poll?,
+        rules: rules?,
         organizations: organizations.into_iter().collect::<Option<_>>()?,
         accounts: accounts.into_iter().collect::<Option<_>>()?,
     })

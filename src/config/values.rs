@@ -9,6 +9,7 @@ use url::Url;
 
 use super::credential::CredentialSource;
 use super::heartbeat::HeartbeatSource;
+use super::rules::RulesConfig;
 use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
 use crate::position::Source;
 use crate::tls::TlsFiles;
@@ -24,6 +25,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// When sources are polled.
     pub poll: PollConfig,
+    /// Which rules raise alerts.
+    pub rules: RulesConfig,
     /// The organizations whose logs are collected, with their accounts.
     pub organizations: Vec<OrganizationConfig>,
     /// Single accounts. No source occurs twice, here and above together.

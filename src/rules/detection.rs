@@ -152,6 +152,7 @@ impl Parts {
             ));
         }
         let mut items = Vec::with_capacity(members.len());
+        let mut others = Vec::new();
         for member in members {
             self.count(&member.value)?;
             let item = item::read(member)?;
@@ -162,9 +163,18 @@ impl Parts {
                 }
                 None => self.has_keywords = true,
             }
-            items.push(item);
+            match item::split_null(&item) {
+                Some(alternatives) => others.push(Selection::AnyOf(alternatives.into())),
+                None => items.push(item),
+            }
         }
-        Ok(Selection::AllOf(items))
+        if others.is_empty() {
+            return Ok(Selection::AllOf(items));
+        }
+        if !items.is_empty() {
+            others.push(Selection::AllOf(items));
+        }
+        Ok(Selection::And(others))
     }
 
     /// Texts that may be anywhere in an event.

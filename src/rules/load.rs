@@ -1,35 +1,67 @@
 //! Reads rules from files: the built-in ones and those of a directory. A file that cannot be read costs that file, a rule that cannot be
 //! parsed costs that rule.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
+use super::document::hash_of;
 use super::document::{self, Body, Document};
+use super::files;
 use super::pack::BUILT_IN;
 use super::rule::{Rule, RuleError, RuleId, RuleKind};
+use super::set::Rules;
 use super::yaml::{self, Fault, cut};
-use super::{Rules, document::hash_of};
-
-/// The largest file, in bytes.
-pub(super) const MAX_FILE_LEN: u64 = 256 * 1024;
-
-/// The most files that are read from a directory.
-const MAX_FILES: usize = 2_000;
 
 /// The most rules.
 const MAX_RULES: usize = 2_000;
-
-/// The deepest folder below the directory.
-const MAX_FOLDERS: usize = 8;
 
 /// The most mistakes that are kept.
 const MAX_ERRORS: usize = 200;
 
 /// The name of the directory itself in messages about it.
 const DIRECTORY: &str = "rules_dir";
+
+impl Rules {
+    /// The built-in rules.
+    #[must_use]
+    pub fn built_in() -> Self {
+        let (rules, errors) = Loader::with_built_in().finish();
+        debug_assert!(errors.is_empty(), "{errors:?}");
+        rules
+    }
+
+    /// The built-in rules and those of a directory, and what is wrong with those that cannot be used. The rules whose ids are in `disabled`
+    /// raise nothing.
+    #[must_use]
+    pub fn load(dir: Option<&Path>, disabled: &[String]) -> (Self, Vec<RuleError>) {
+        let mut loader = Loader::with_built_in();
+        if let Some(dir) = dir {
+            loader.add_directory(dir);
+        }
+        let (mut rules, errors) = loader.finish();
+        rules.disable(disabled);
+        (rules, errors)
+    }
+
+    /// The built-in rules and those of some files, by their names in messages.
+    #[must_use]
+    pub fn with_files(files: &[(&Path, &str)]) -> (Self, Vec<RuleError>) {
+        let mut loader = Loader::with_built_in();
+        for (path, name) in files {
+            loader.add_file(path, name);
+        }
+        loader.finish()
+    }
+
+    /// The rules of one text alone, by the name of its file in messages.
+    #[must_use]
+    pub fn parse(name: &str, text: &str) -> (Self, Vec<RuleError>) {
+        let mut loader = Loader::default();
+        loader.add_text(name, text);
+        loader.finish()
+    }
+}
 
 /// A file's name in messages, and its text.
 pub(super) struct RuleFile {
@@ -65,20 +97,23 @@ impl Loader {
 
     /// Adds the rules of each `.yml` and `.yaml` file in a directory and its folders.
     pub(super) fn add_directory(&mut self, dir: &Path) {
-        let mut files = Vec::new();
-        if let Err(error) = list(dir, 0, &mut files) {
+        let mut paths = Vec::new();
+        if let Err(error) = files::list(dir, 0, &mut BTreeSet::new(), &mut paths) {
             self.error(
                 DIRECTORY,
                 &Fault::new(1, format!("cannot be read: {error}")),
             );
         }
-        files.sort();
-        if files.len() > MAX_FILES {
-            let reason = format!("has more than {MAX_FILES} files; the others are not read");
+        paths.sort();
+        if paths.len() > files::MAX_FILES {
+            let reason = format!(
+                "has more than {} files; the others are not read",
+                files::MAX_FILES
+            );
             self.error(DIRECTORY, &Fault::new(1, reason));
-            files.truncate(MAX_FILES);
+            paths.truncate(files::MAX_FILES);
         }
-        for path in files {
+        for path in paths {
             let name = path
                 .strip_prefix(dir)
                 .unwrap_or(&path)
@@ -90,7 +125,7 @@ impl Loader {
 
     /// Adds the rules of one file.
     pub(super) fn add_file(&mut self, path: &Path, name: &str) {
-        match read(path) {
+        match files::read(path) {
             Ok(text) => self.add(&RuleFile {
                 name: name.to_owned(),
                 text: Arc::from(text),
@@ -290,49 +325,4 @@ fn lines(text: &str, first: usize, next: Option<usize>) -> Arc<str> {
     let document: String = lines.take(count).collect();
     let document = document.trim_end();
     Arc::from(document.strip_suffix("---").unwrap_or(document))
-}
-
-fn list(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        // Follows links: a mounted secret or a config map is one.
-        let Ok(metadata) = fs::metadata(&path) else {
-            files.extend(is_rule_file(&path).then_some(path));
-            continue;
-        };
-        if metadata.is_dir() {
-            if depth < MAX_FOLDERS {
-                list(&path, depth + 1, files)?;
-            }
-        } else if is_rule_file(&path) {
-            files.push(path);
-        }
-        if files.len() > MAX_FILES {
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-fn is_rule_file(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    matches!(extension, Some("yml" | "yaml"))
-}
-
-fn read(path: &Path) -> Result<String, String> {
-    let cannot = |error: io::Error| format!("cannot be read: {error}");
-    let metadata = fs::metadata(path).map_err(cannot)?;
-    if !metadata.is_file() {
-        // A pipe would never end.
-        return Err("is not a file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(cannot)?;
-    file.take(MAX_FILE_LEN + 1)
-        .read_to_end(&mut bytes)
-        .map_err(cannot)?;
-    if bytes.len() as u64 > MAX_FILE_LEN {
-        return Err(format!("is larger than {} KiB", MAX_FILE_LEN / 1024));
-    }
-    String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned())
 }

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 
-use super::Rules;
 use super::cases::{Case, time_of};
 use super::detection::Detection;
 use super::facts::EntryFacts;
 use super::rule::{Correlation, CorrelationTest, Rule, RuleId, RuleKind};
+use super::set::Rules;
 
 /// A test that failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,10 +54,31 @@ impl Rules {
     }
 
     fn of_correlation(&self, correlation: &Correlation, case: &Case) -> Option<String> {
+        let mut entries = case.entries.iter();
+        if let Some(number) = entries.position(|entry| time_of(entry).is_none()) {
+            return Some(format!("entry {} has no `action.time`", number + 1));
+        }
+        let fires = self.fires(correlation, &case.entries);
+        (fires != case.must_match).then(|| verdict_text(fires).to_owned())
+    }
+
+    /// Whether a rule finds anything in some entries, each with `first_seen`, `revision` and the like among its members. A correlation leaves
+    /// out those without a time.
+    #[must_use]
+    pub fn raises(&self, rule: &Rule, entries: &[Value]) -> bool {
+        match &rule.kind {
+            RuleKind::Event(detection) => entries
+                .iter()
+                .any(|entry| detection.matches(&EntryFacts::of_case(detection.service(), entry))),
+            RuleKind::Correlation(correlation) => self.fires(correlation, entries),
+        }
+    }
+
+    fn fires(&self, correlation: &Correlation, entries: &[Value]) -> bool {
         let mut matches = Vec::new();
-        for (number, entry) in case.entries.iter().enumerate() {
+        for entry in entries {
             let Some(time) = time_of(entry) else {
-                return Some(format!("entry {} has no `action.time`", number + 1));
+                continue;
             };
             for id in &correlation.rules {
                 if let Some(RuleKind::Event(detection)) = self.get(id).map(|rule| &rule.kind) {
@@ -68,8 +90,7 @@ impl Rules {
             }
         }
         matches.sort_by_key(|found| found.time);
-        let fires = (0..matches.len()).any(|last| fires_at(correlation, &matches[..=last]));
-        (fires != case.must_match).then(|| verdict_text(fires).to_owned())
+        (0..matches.len()).any(|last| fires_at(correlation, &matches[..=last]))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Number, Value};
 use yaml_rust2::parser::{Event, Parser, Tag};
-use yaml_rust2::scanner::TScalarStyle;
+use yaml_rust2::scanner::{ScanError, TScalarStyle};
 
 /// The deepest nesting of lists and mappings.
 pub(super) const MAX_DEPTH: usize = 24;
@@ -114,15 +114,26 @@ pub(super) fn documents(text: &str) -> Result<Vec<Node>, Fault> {
     let mut parser = Parser::new_from_str(text);
     let mut builder = Builder::default();
     loop {
-        let (event, marker) = parser
-            .next_token()
-            .map_err(|error| Fault::new(error.marker().line(), error.info()))?;
+        let (event, marker) = parser.next_token().map_err(|error| scan_fault(&error))?;
         let is_last = event == Event::StreamEnd;
         builder.take(event, marker.line())?;
         if is_last {
             return Ok(builder.documents);
         }
     }
+}
+
+/// The scanner has a limit of its own for `[` and `{`, and may come to it first because it reads ahead.
+fn scan_fault(error: &ScanError) -> Fault {
+    let line = error.marker().line();
+    match error.info() {
+        "recursion limit exceeded" => too_deep(line),
+        info => Fault::new(line, info),
+    }
+}
+
+fn too_deep(line: usize) -> Fault {
+    Fault::new(line, format!("nested deeper than {MAX_DEPTH} levels"))
 }
 
 /// A list or a mapping whose end has not been read.
@@ -183,10 +194,7 @@ impl Builder {
             return Err(Fault::new(line, "a key must be a text"));
         }
         if self.open.len() >= MAX_DEPTH {
-            return Err(Fault::new(
-                line,
-                format!("nested deeper than {MAX_DEPTH} levels"),
-            ));
+            return Err(too_deep(line));
         }
         self.open.push(open);
         Ok(())
@@ -311,7 +319,7 @@ mod tests {
 
     #[test]
     fn scalars_mean_what_yaml_says() {
-        let text = "[1, -2, 1.5, 0x10, true, 'true', null, ~, yes, 1.2.3.4, 12a, '', +7, 1e3, -]";
+        let text = "[1, -2, 1.5, 0x10, true, 'true', null, ~, yes, 1.2.3.4, 12a, '', +7, 1e3]";
         assert_eq!(
             json(text),
             json!([

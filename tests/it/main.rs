@@ -61,6 +61,7 @@ mod reference;
 mod reload;
 mod repaired_events;
 mod restart;
+mod rules;
 mod samples;
 mod saved;
 mod scheduling;

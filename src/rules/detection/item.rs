@@ -2,7 +2,8 @@
 
 use rsigma_parser::value::{SpecialChar, StringPart};
 use rsigma_parser::{
-    DetectionItem, FieldSpec, Modifier, SigmaString, SigmaValue, parse_field_spec,
+    Detection as Selection, DetectionItem, FieldSpec, Modifier, SigmaString, SigmaValue,
+    parse_field_spec,
 };
 use serde_json::Value;
 
@@ -33,6 +34,30 @@ pub(super) fn read(member: &Member) -> Result<DetectionItem, Fault> {
 /// A text that may be anywhere in an event.
 pub(super) fn keyword(node: &Node) -> Result<SigmaValue, Fault> {
     value(node, &FieldSpec::new(None, Vec::new()))
+}
+
+/// Null among other values as an alternative of its own: in a list, the library takes it for a value that is there.
+pub(super) fn split_null(item: &DetectionItem) -> Option<[Selection; 2]> {
+    let (nulls, others): (Vec<_>, Vec<_>) = item
+        .values
+        .iter()
+        .cloned()
+        .partition(|value| matches!(value, SigmaValue::Null));
+    let is_split = !nulls.is_empty() && !others.is_empty();
+    let is_plain = [Modifier::All, Modifier::Neq]
+        .iter()
+        .all(|modifier| !item.field.has_modifier(*modifier));
+    (is_split && is_plain).then(|| {
+        let with = |field: &FieldSpec, values| {
+            let field = field.clone();
+            Selection::AllOf(vec![wildcards_as_regex(DetectionItem { field, values })])
+        };
+        let bare = FieldSpec::new(item.field.name.clone(), Vec::new());
+        [
+            with(&bare, vec![SigmaValue::Null]),
+            with(&item.field, others),
+        ]
+    })
 }
 
 /// The fields whose values an item compares with.

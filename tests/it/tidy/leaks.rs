@@ -6,7 +6,7 @@ use super::circles::{module_of, modules_of, paths_used};
 use super::{SourceFile, source_files};
 
 /// A library, and the files or folders of `src` that use it.
-const OWNERS: [(&str, &str); 8] = [
+const OWNERS: [(&str, &str); 11] = [
     ("rusqlite", "store"),
     // The store compresses bodies; `import` reads compressed files.
     ("zstd", "store import"),
@@ -15,6 +15,9 @@ const OWNERS: [(&str, &str); 8] = [
     ("sfv", "upstream"),
     ("prometheus_client", "metrics"),
     ("x509_parser", "tls"),
+    ("rsigma_parser", "rules"),
+    ("rsigma_eval", "rules"),
+    ("yaml_rust2", "rules"),
     // Cloudflare's API, the keys of Access, the monitor's URL, and commands that ask the running service.
     ("reqwest", "upstream keyring heartbeat command"),
 ];

@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use crate::clock::Clock;
-use crate::config::{Config, HttpConfig};
+use crate::config::{Config, HttpConfig, RulesConfig};
 use crate::detect::{Detect, RuleReload};
 use crate::durable::Failpoints;
 use crate::engine::Engine;
@@ -85,12 +85,6 @@ pub struct Reloading {
 }
 
 impl Reloading {
-    /// What gives other rules to the service.
-    #[must_use]
-    pub fn rules(&self) -> &RuleReload {
-        &self.rules
-    }
-
     /// Uses what can be changed of `config`: see [`Config::take_over`]. Gives what came of reading the certificate again, if
     /// there is one.
     ///
@@ -100,6 +94,9 @@ impl Reloading {
         let before = self.access.settings();
         let settings = access_settings(&config.http, Some(&before), &self.clock)?;
         self.access.change(settings);
+        let rules = config.rules.clone();
+        self.rules
+            .replace(task::blocking(move || load_rules(&rules)).await);
         Ok(match (&self.tls, &config.http.tls) {
             (Some(tls), Some(files)) => Some(tls.reload(files.clone()).await),
             _ => None,
@@ -298,7 +295,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         )?;
         pollers.push(poller.with_metrics(metrics.clone()));
     }
-    let rules = Rules::built_in();
+    let rules = load_rules(&config.rules);
     let detect = Detect::new(store.clone(), rules, metrics.clone(), clock.clone());
     let heartbeat = heartbeat(config, &store, &board, &clock);
     let history = HistoryReader::new(store.clone(), board.clone(), settings, clock.clone())?;
@@ -336,6 +333,15 @@ fn tls(config: &Config, clock: &Clock) -> Result<Option<Tls>> {
             Ok(None)
         }
     }
+}
+
+/// The rules. A broken one is left out, and the others are used.
+fn load_rules(config: &RulesConfig) -> Rules {
+    let (rules, errors) = Rules::load(config.dir.as_deref(), &config.disabled);
+    for error in errors {
+        warn!(error = %error, "A rule cannot be used; the others are.");
+    }
+    rules
 }
 
 /// The heartbeat, if one is configured. Without its URL the service collects all the same.

@@ -28,6 +28,9 @@ impl Config {
     /// When `auth` or `listen` differs, nothing of `[http]` is taken over: its keys are right together only.
     pub fn take_over(&mut self, newer: &Self) -> Changes {
         let mut changes = Changes::default();
+        let (ours, new) = (&mut self.rules, &newer.rules);
+        changes.take("alerts.rules_dir", &mut ours.dir, &new.dir);
+        changes.take("alerts.disabled", &mut ours.disabled, &new.disabled);
         let (ours, new) = (&mut self.http, &newer.http);
         if ours.auth == new.auth && ours.listen == new.listen {
             changes.take("http.public_url", &mut ours.public_url, &new.public_url);

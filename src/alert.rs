@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
+pub use self::{AlertChange as Change, AlertState as State};
 use crate::position::{Seq, rfc3339};
 
 /// The fields of a group with their values; a missing value or null is `None`. Empty for rules without group-by.
@@ -82,8 +83,7 @@ impl fmt::Display for Level {
 /// What has become of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[schema(as = AlertState)]
-pub enum State {
+pub enum AlertState {
     /// A person has not looked at it yet.
     Open,
     /// A person is working on it.
@@ -94,7 +94,7 @@ pub enum State {
     Retracted,
 }
 
-impl State {
+impl AlertState {
     /// All of them.
     pub const ALL: [Self; 4] = [
         Self::Open,
@@ -136,8 +136,7 @@ pub struct RuleName {
 
 /// One change of an alert: what it was changed to, by whom and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = AlertChange)]
-pub struct Change {
+pub struct AlertChange {
     /// When.
     #[serde(serialize_with = "as_time")]
     #[schema(value_type = String, format = DateTime)]
@@ -145,7 +144,7 @@ pub struct Change {
     /// The principal that changed it; `null` when the service did.
     pub who: Option<String>,
     /// The new state.
-    pub state: State,
+    pub state: AlertState,
     /// Why, in that person's words or the service's.
     pub reason: Option<String>,
     /// Who works on it from then on.
@@ -162,7 +161,7 @@ pub struct Alert {
     /// The rule's group-by fields with the values that its events share.
     pub group: AlertGroup,
     /// What has become of it.
-    pub state: State,
+    pub state: AlertState,
     /// The least time of its events.
     #[serde(serialize_with = "as_time")]
     #[schema(value_type = String, format = DateTime)]
@@ -186,7 +185,7 @@ pub struct Alert {
     /// Who works on it.
     pub assignee: Option<String>,
     /// Its changes, the oldest first.
-    pub history: Vec<Change>,
+    pub history: Vec<AlertChange>,
 }
 
 fn as_time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -39,7 +39,7 @@ use crate::mask::Mask;
 use crate::metrics::Metrics;
 use crate::position::Seq;
 use crate::rules::Rules;
-use crate::store::alerts::{DETECT, Judged, Judgement, Progress};
+use crate::store::alerts::{DETECT, Judged, JudgedEvents, Judgement};
 use crate::store::{Checkpoint, Store, StoreError};
 use crate::sync::lock;
 use crate::task::Panicked;
@@ -200,7 +200,7 @@ impl Detect {
         };
         let to = Checkpoint::after(last);
         let history = self.store.history_among(from, to.seq)?;
-        let progress = Progress::New {
+        let progress = JudgedEvents::New {
             from,
             to: to.clone(),
         };
@@ -226,7 +226,7 @@ impl Detect {
         let to = events.last().map_or(end, |event| event.seq);
         let is_next = |unit: &Unit| unit.is_behind() && unit.judged == from;
         let next = in_use.units.iter().filter(|unit| is_next(unit));
-        let progress = Progress::Backlog {
+        let progress = JudgedEvents::Backlog {
             rules: next.map(|unit| unit.number).collect(),
             from,
             to,
@@ -270,7 +270,7 @@ impl Detect {
                 let before = Seq(event.seq.0.saturating_sub(1));
                 history.extend(self.store.history_among(before, event.seq)?);
             }
-            let progress = Progress::Readable(events.iter().map(|event| event.seq).collect());
+            let progress = JudgedEvents::Readable(events.iter().map(|event| event.seq).collect());
             self.judge(&events, |_| true, |seq| history.contains(&seq), progress)?;
         }
         self.damaged.after = last;
@@ -294,7 +294,7 @@ impl Detect {
         events: &[AuditEvent],
         by: impl Fn(&Unit) -> bool,
         is_history: impl Fn(Seq) -> bool,
-        progress: Progress,
+        progress: JudgedEvents,
     ) -> Result<(), StoreError> {
         let Some(in_use) = &self.in_use else {
             return Ok(());

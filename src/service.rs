@@ -199,15 +199,7 @@ impl Service {
         }
         jobs.produce(|stop| endless(http::serve(listener, app, stop)));
         let indexing = Indexing::new(store.clone(), index, clock.clone());
-        let board = followers.clone();
-        jobs.follow(|stop| async move {
-            let ended = indexing.run(followers, stop).await;
-            ended.context("indexing stopped")
-        });
-        jobs.follow(|stop| async move {
-            let ended = detect.run(board, stop).await;
-            ended.context("detection stopped")
-        });
+        follow_log(&mut jobs, indexing, detect, followers);
         let scrub = Scrub::new(store, clock);
         jobs.follow(|stop| endless(async move { scrub.run(stop).await }));
         jobs.produce(|stop| endless(async move { watchdog.run(stop).await }));
@@ -231,6 +223,19 @@ impl Service {
         .with_metrics(self.metrics.clone())
         .with_tls(self.tls.clone())
     }
+}
+
+/// Starts the followers of the log.
+fn follow_log(jobs: &mut Jobs, indexing: Indexing, detect: Detect, board: FollowerBoard) {
+    let board_of_detect = board.clone();
+    jobs.follow(|stop| async move {
+        let ended = indexing.run(board, stop).await;
+        ended.context("indexing stopped")
+    });
+    jobs.follow(|stop| async move {
+        let ended = detect.run(board_of_detect, stop).await;
+        ended.context("detection stopped")
+    });
 }
 
 /// A job that cannot fail.

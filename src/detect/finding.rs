@@ -9,7 +9,7 @@ use crate::mask::Mask;
 use crate::position::Seq;
 use crate::rules::{Rule, RuleKind};
 use crate::span;
-use crate::store::alerts::{Finding, FoundEvent};
+use crate::store::alerts::{AlertedEvent, Finding};
 use crate::summary::summary;
 
 /// The longest value of a group that an alert shows, in characters.
@@ -56,7 +56,7 @@ pub(super) fn of_event(rule: &Rule, event: &AuditEvent, mask: &Mask) -> Finding 
             shown(&sentence, MAX_SUMMARY_CHARS, mask)
         ),
         late_s: lateness(event),
-        events: vec![FoundEvent {
+        events: vec![AlertedEvent {
             at_us: event.ordered_at().timestamp_micros(),
             seq: event.seq,
         }],

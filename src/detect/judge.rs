@@ -19,7 +19,7 @@ use crate::mask::Mask;
 use crate::position::Seq;
 use crate::rules::{Correlation, CorrelationTest, EntryFacts, Rule, RuleId, RuleKind, Rules};
 use crate::store::alerts::{
-    GroupHash, Judgement, MatchRow, NewMatch, Progress, RuleNumber, Verdict,
+    AlertVerdict, GroupHash, JudgedEvents, Judgement, MatchRow, NewMatch, RuleNumber,
 };
 use crate::store::{Store, StoreError};
 use crate::task;
@@ -54,7 +54,7 @@ impl<'a> Judge<'a> {
         &self,
         events: &[AuditEvent],
         is_history: impl Fn(Seq) -> bool,
-        progress: Progress,
+        progress: JudgedEvents,
         at: DateTime<Utc>,
     ) -> Result<Judgement, StoreError> {
         let mut judgement = Judgement {
@@ -119,7 +119,7 @@ impl<'a> Judge<'a> {
                 }
                 What::Rule(rule) => match &rule.kind {
                     RuleKind::Event(_) if matching.matches(&rule.id) => {
-                        judgement.verdicts.push(Verdict {
+                        judgement.verdicts.push(AlertVerdict {
                             id: finding::id_of_event(rule, event.seq),
                             rule: unit.number,
                             finding: Some(finding::of_event(rule, event, self.mask)),
@@ -184,7 +184,7 @@ impl<'a> Judge<'a> {
     }
 
     /// What the alerts are now that the new matches of a group can change.
-    fn judge_group(&self, group: &Touched<'_>) -> Result<Vec<Verdict>, StoreError> {
+    fn judge_group(&self, group: &Touched<'_>) -> Result<Vec<AlertVerdict>, StoreError> {
         let timespan = timespan_us(group.correlation);
         let changed = group.rows.iter();
         let changed: BTreeSet<i64> = changed
@@ -213,7 +213,7 @@ impl<'a> Judge<'a> {
                 let is_live = events.is_some_and(|events| {
                     events.iter().any(|event| group.live.contains(&event.seq))
                 });
-                verdicts.push(Verdict {
+                verdicts.push(AlertVerdict {
                     id: finding::id_of_bucket(group.rule, &group.group, bucket),
                     rule: group.number,
                     finding: found

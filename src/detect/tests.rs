@@ -8,10 +8,10 @@ use std::sync::Mutex;
 
 use fastrand::Rng;
 
-use self::log::{Log, RULES, Sent, drain, rules, sent};
+use self::log::{RULES, RuleLog, SentEntry, drain, rules, sent};
 use self::oracle::{Standing, expected, standing};
 use super::*;
-use crate::alert::State;
+use crate::alert::AlertState;
 use crate::clock::from_micros;
 use crate::durable::{Failpoints, StepFailure};
 use crate::position::WindowKind;
@@ -20,12 +20,12 @@ use crate::store::steps;
 
 const SECOND: i64 = 1_000_000;
 
-fn alerts_of(log: &Log) -> Vec<crate::alert::Alert> {
+fn alerts_of(log: &RuleLog) -> Vec<crate::alert::Alert> {
     let (filter, reader) = (AlertFilter::default(), AlertReader::of_everything());
     log.store.alerts(&filter, &reader, None, 10_000).unwrap()
 }
 
-fn states(log: &Log, rule: &str) -> Vec<(State, u64)> {
+fn states(log: &RuleLog, rule: &str) -> Vec<(AlertState, u64)> {
     let alerts = alerts_of(log).into_iter();
     let alerts = alerts.filter(|alert| alert.rule.id == rule);
     alerts
@@ -67,12 +67,12 @@ fn agrees_with_one_pass(seed: u64) {
             StepFailure::After
         })
     });
-    let log = Log::new(failpoints);
+    let log = RuleLog::new(failpoints);
     let mut detect = log.detect(RULES);
-    let mut entries: Vec<Sent> = (0..rng.u32(1..40)).map(|n| sent(n, &mut rng)).collect();
+    let mut entries: Vec<SentEntry> = (0..rng.u32(1..40)).map(|n| sent(n, &mut rng)).collect();
     rng.shuffle(&mut entries);
     while !entries.is_empty() {
-        let batch: Vec<Sent> = entries
+        let batch: Vec<SentEntry> = entries
             .drain(..rng.usize(1..=entries.len().min(8)))
             .collect();
         let kind = [WindowKind::Live, WindowKind::Sweep, WindowKind::Backfill][rng.usize(0..3)];
@@ -120,14 +120,14 @@ fn alerts_do_not_depend_on_the_order_of_arrival_on_kills_or_on_reloads() {
 #[test]
 fn two_orders_of_arrival_give_the_same_alerts() {
     let mut rng = Rng::with_seed(7);
-    let mut entries: Vec<Sent> = (0..200)
+    let mut entries: Vec<SentEntry> = (0..200)
         .map(|n| sent(n, &mut rng))
         .filter(|sent| sent.has_time())
         .collect();
     let mut seen: Option<BTreeSet<(String, BTreeSet<String>)>> = None;
     for _ in 0..3 {
         rng.shuffle(&mut entries);
-        let log = Log::new(Failpoints::default());
+        let log = RuleLog::new(Failpoints::default());
         let mut detect = log.detect(RULES);
         for batch in entries.chunks(17) {
             log.arrive(WindowKind::Live, batch, from_micros(90 * SECOND));
@@ -157,10 +157,10 @@ fn two_orders_of_arrival_give_the_same_alerts() {
 
 #[test]
 fn late_entries_raise_extend_and_retract_an_alert_and_say_how_late() {
-    let log = Log::new(Failpoints::default());
+    let log = RuleLog::new(Failpoints::default());
     let mut detect = log.detect(RULES);
     drain(&mut detect);
-    let b = |n, at| Sent::plain(n, "b", at);
+    let b = |n, at| SentEntry::plain(n, "b", at);
     log.arrive(
         WindowKind::Live,
         &[b(1, 12), b(2, 13)],
@@ -168,7 +168,7 @@ fn late_entries_raise_extend_and_retract_an_alert_and_say_how_late() {
     );
     drain(&mut detect);
     assert_eq!(states(&log, "count"), []);
-    assert_eq!(states(&log, "pair"), [(State::Open, 2)]);
+    assert_eq!(states(&log, "pair"), [(AlertState::Open, 2)]);
     // The third within ten seconds, which came an hour late.
     log.arrive(
         WindowKind::Sweep,
@@ -176,7 +176,7 @@ fn late_entries_raise_extend_and_retract_an_alert_and_say_how_late() {
         from_micros((11 + 3_600) * SECOND),
     );
     drain(&mut detect);
-    assert_eq!(states(&log, "count"), [(State::Open, 3)]);
+    assert_eq!(states(&log, "count"), [(AlertState::Open, 3)]);
     let late = alerts_of(&log)
         .into_iter()
         .find(|alert| alert.rule.id == "count");
@@ -184,7 +184,7 @@ fn late_entries_raise_extend_and_retract_an_alert_and_say_how_late() {
     // Two of four are not exactly two any more, wherever one looks; but the second one was.
     log.arrive(WindowKind::Sweep, &[b(4, 10)], from_micros(5_000 * SECOND));
     drain(&mut detect);
-    assert_eq!(states(&log, "count"), [(State::Open, 4)]);
+    assert_eq!(states(&log, "count"), [(AlertState::Open, 4)]);
     assert_eq!(
         standing(&alerts_of(&log)),
         expected(&log.events(), &rules(RULES))
@@ -193,41 +193,46 @@ fn late_entries_raise_extend_and_retract_an_alert_and_say_how_late() {
 
 #[test]
 fn a_changed_rule_judges_the_log_again_and_retracts_what_only_the_old_one_raised() {
-    let log = Log::new(Failpoints::default());
+    let log = RuleLog::new(Failpoints::default());
     let mut detect = log.detect(RULES);
-    let entries: Vec<Sent> = (0..3).map(|n| Sent::plain(n, "b", i64::from(n))).collect();
+    let entries: Vec<SentEntry> = (0..3)
+        .map(|n| SentEntry::plain(n, "b", i64::from(n)))
+        .collect();
     drain(&mut detect);
     log.arrive(WindowKind::Live, &entries, from_micros(20 * SECOND));
     drain(&mut detect);
-    assert_eq!(states(&log, "count"), [(State::Open, 3)]);
+    assert_eq!(states(&log, "count"), [(AlertState::Open, 3)]);
     detect
         .reload()
         .replace(rules(&RULES.replace("gte: 3", "gte: 4")));
     drain(&mut detect);
-    assert_eq!(states(&log, "count"), [(State::Retracted, 3)]);
+    assert_eq!(states(&log, "count"), [(AlertState::Retracted, 3)]);
     let rules_in_use = log.store.rules_in_use().unwrap();
     assert!(rules_in_use.iter().all(|rule| !rule.is_behind()));
     detect.reload().replace(rules(RULES));
     drain(&mut detect);
-    assert_eq!(states(&log, "count"), [(State::Open, 3)]);
+    assert_eq!(states(&log, "count"), [(AlertState::Open, 3)]);
     let alert = alerts_of(&log)
         .into_iter()
         .find(|alert| alert.rule.id == "count");
-    let history: Vec<State> = alert
+    let history: Vec<AlertState> = alert
         .unwrap()
         .history
         .iter()
         .map(|change| change.state)
         .collect();
-    assert_eq!(history, [State::Open, State::Retracted, State::Open]);
+    assert_eq!(
+        history,
+        [AlertState::Open, AlertState::Retracted, AlertState::Open]
+    );
 }
 
 #[test]
 fn what_is_in_the_log_before_the_first_start_is_history() {
-    let log = Log::new(Failpoints::default());
+    let log = RuleLog::new(Failpoints::default());
     log.arrive(
         WindowKind::Live,
-        &[Sent::plain(1, "a", 5)],
+        &[SentEntry::plain(1, "a", 5)],
         from_micros(20 * SECOND),
     );
     let mut detect = log.detect(RULES);
@@ -236,17 +241,17 @@ fn what_is_in_the_log_before_the_first_start_is_history() {
     assert_eq!((levels(true), levels(false)), (1, 0));
     log.arrive(
         WindowKind::Live,
-        &[Sent::plain(2, "a", 6)],
+        &[SentEntry::plain(2, "a", 6)],
         from_micros(20 * SECOND),
     );
     log.arrive(
         WindowKind::Sweep,
-        &[Sent::plain(3, "a", 7)],
+        &[SentEntry::plain(3, "a", 7)],
         from_micros(20 * SECOND),
     );
     log.arrive(
         WindowKind::Backfill,
-        &[Sent::plain(4, "a", 8)],
+        &[SentEntry::plain(4, "a", 8)],
         from_micros(20 * SECOND),
     );
     drain(&mut detect);
@@ -255,12 +260,12 @@ fn what_is_in_the_log_before_the_first_start_is_history() {
 
 #[test]
 fn a_damaged_event_is_judged_when_it_can_be_read_again() {
-    let log = Log::new(Failpoints::default());
+    let log = RuleLog::new(Failpoints::default());
     let mut detect = log.detect(RULES);
     drain(&mut detect);
     log.arrive(
         WindowKind::Live,
-        &[Sent::plain(1, "a", 5)],
+        &[SentEntry::plain(1, "a", 5)],
         from_micros(20 * SECOND),
     );
     let whole = log.damage(1);
@@ -270,7 +275,7 @@ fn a_damaged_event_is_judged_when_it_can_be_read_again() {
     log.repair(1, &whole);
     log.clock.advance(RETRY_DAMAGED_EVERY);
     drain(&mut detect);
-    assert_eq!(states(&log, "single"), [(State::Open, 1)]);
+    assert_eq!(states(&log, "single"), [(AlertState::Open, 1)]);
     assert_eq!(log.store.skipped_by_rules(Seq::ZERO, 9).unwrap(), []);
 }
 
@@ -278,8 +283,8 @@ fn a_damaged_event_is_judged_when_it_can_be_read_again() {
 fn pairs_have_their_least_time_whatever_the_order() {
     let mut rng = Rng::with_seed(11);
     for _ in 0..10 {
-        let log = Log::new(Failpoints::default());
-        let mut entries: Vec<Sent> = (0..40).map(|n| sent(n, &mut rng)).collect();
+        let log = RuleLog::new(Failpoints::default());
+        let mut entries: Vec<SentEntry> = (0..40).map(|n| sent(n, &mut rng)).collect();
         rng.shuffle(&mut entries);
         let mut detect = log.detect(RULES);
         for batch in entries.chunks(rng.usize(1..9)) {

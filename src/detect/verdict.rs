@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::rules::{Correlation, CorrelationTest};
-use crate::store::alerts::{FoundEvent, GroupHash, MatchRow};
+use crate::store::alerts::{AlertedEvent, GroupHash, MatchRow};
 
 /// A span of event time, in microseconds since 1970: `[since, before)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(super) fn span_of(buckets: std::ops::RangeInclusive<i64>, timespan_us: i64) 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Correlated {
     /// Its events, each once, in the order of their times.
-    pub(super) events: BTreeSet<FoundEvent>,
+    pub(super) events: BTreeSet<AlertedEvent>,
     /// The names of their sources.
     pub(super) sources: BTreeSet<String>,
     /// How many seconds after its time the latest of them was received.
@@ -95,7 +95,7 @@ impl Correlated {
         } else {
             self.late_s.max(row.late_s)
         };
-        self.events.insert(FoundEvent {
+        self.events.insert(AlertedEvent {
             at_us: row.at_us,
             seq: row.seq,
         });

@@ -16,7 +16,7 @@ use super::principal::Principal;
 use super::problem::Problem;
 use super::searches::is_json;
 use super::state::AppState;
-use crate::alert::{Alert, AlertId, Level, State as AlertState};
+use crate::alert::{Alert, AlertId, AlertState, Level};
 use crate::query::read_time;
 use crate::store::alerts::{AlertCursor, AlertFilter, AlertReader, AlertUpdate, AlertUpdateError};
 use crate::wording::quoted;
@@ -282,7 +282,7 @@ pub(super) fn describe() -> Vec<Route> {
             .with(path("id", alert_id(), "Its `id`."))
             .answers::<Alert>("The alert, retracted ones included.")
             .refuses(&[404])
-            .example("One", "/v1/alerts/00000000000000000000000000000000", &[]),
+            .example("One", "/v1/alerts/4421b8651f7697e8fea317c84c6861bc", &[]),
     ]
 }
 
@@ -302,12 +302,12 @@ pub(super) fn describe_update() -> Vec<Route> {
         .refuses(&[404, 415])
         .example_with(
             "Close one",
-            "/v1/alerts/00000000000000000000000000000000",
+            "/v1/alerts/4421b8651f7697e8fea317c84c6861bc",
             r#"{"state": "closed", "reason": "planned work"}"#,
         ),
     ]
 }
 
 fn alert_id() -> ParameterKind {
-    ParameterKind::Name("00000000000000000000000000000000")
+    ParameterKind::Name("4421b8651f7697e8fea317c84c6861bc")
 }

@@ -4,7 +4,9 @@
 //! What rules find is decided in `detect`; here it is kept. Everything that one step of `detect` finds is one transaction with how
 //! far it has come ([`Judgement`]), so the same events never take effect twice.
 
+mod codec;
 mod first_seen;
+mod history;
 mod judgement;
 mod known;
 mod matches;
@@ -13,11 +15,10 @@ mod verdicts;
 mod work;
 
 pub use self::first_seen::SeenPair;
-pub use self::judgement::{Finding, FoundEvent, Judged, Judgement, NewMatch, Progress, Verdict};
-pub use self::known::{KnownRule, KnownRules, RuleNumber, RuleVersion};
+pub use self::judgement::{
+    AlertVerdict, AlertedEvent, Finding, Judged, JudgedEvents, Judgement, NewMatch,
+};
+pub use self::known::{DETECT, KnownRule, KnownRules, RuleNumber, RuleVersion};
 pub use self::matches::{GroupHash, MatchRow};
 pub use self::reading::{AlertCursor, AlertFilter, AlertReader};
 pub use self::work::{AlertUpdate, AlertUpdateError};
-
-/// The name of the follower that keeps alerts.
-pub const DETECT: &str = "detect";

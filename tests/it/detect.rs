@@ -97,6 +97,8 @@ const SPAN: i64 = 10;
 /// is a second shorter; its resolution is a second.
 fn fired_by_rsigma(sorted: &[(i64, Value)]) -> Fired {
     let text = CORRELATIONS.replace("SPAN", &(SPAN - 1).to_string());
+    // Without a condition it fires as soon as one of the rules has matched.
+    let text = text.replace("type: temporal,", "type: temporal, condition: {gte: 2},");
     let collection = rsigma_parser::parse_sigma_yaml(&text).unwrap();
     assert!(collection.errors.is_empty(), "{:?}", collection.errors);
     let mut engine = CorrelationEngine::new(CorrelationConfig {

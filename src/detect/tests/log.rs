@@ -66,13 +66,13 @@ pub(super) fn rules(text: &str) -> Rules {
 
 /// An entry that upstream sends.
 #[derive(Debug, Clone)]
-pub(super) struct Sent {
+pub(super) struct SentEntry {
     source: &'static str,
     text: String,
     has_time: bool,
 }
 
-impl Sent {
+impl SentEntry {
     /// One of actor `x` with an address of its own, so many seconds after 1970.
     pub(super) fn plain(id: u32, kind: &str, at_s: i64) -> Self {
         let time = rfc3339(from_micros(at_s * 1_000_000));
@@ -91,7 +91,7 @@ impl Sent {
 }
 
 /// Any entry: of few actors and addresses, at few times around 1970, so that much is equal.
-pub(super) fn sent(id: u32, rng: &mut Rng) -> Sent {
+pub(super) fn sent(id: u32, rng: &mut Rng) -> SentEntry {
     let kind = ["a", "b", "c", "other"][rng.usize(0..4)];
     let at_us = rng.i64(-25..60) * 1_000_000 + [0, 0, 500_000][rng.usize(0..3)];
     let has_time = rng.u8(0..20) > 0;
@@ -111,7 +111,7 @@ pub(super) fn sent(id: u32, rng: &mut Rng) -> Sent {
         r#","ip_address":"192.0.2.2""#,
         "",
     ][rng.usize(0..3)];
-    Sent {
+    SentEntry {
         source: ["a", "b"][rng.usize(0..2)],
         text: format!(
             r#"{{"id":"{id}","action":{{"time":"{time}","type":"{kind}"}},"actor":{{{actor}{address}}}}}"#
@@ -120,13 +120,13 @@ pub(super) fn sent(id: u32, rng: &mut Rng) -> Sent {
     }
 }
 
-pub(super) struct Log {
+pub(super) struct RuleLog {
     pub(super) store: Store,
     pub(super) clock: Clock,
     dir: tempfile::TempDir,
 }
 
-impl Log {
+impl RuleLog {
     pub(super) fn new(failpoints: Failpoints) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), failpoints).unwrap();
@@ -151,7 +151,7 @@ impl Log {
     }
 
     /// Entries come in by a scan of such a kind.
-    pub(super) fn arrive(&self, kind: WindowKind, entries: &[Sent], at: DateTime<Utc>) {
+    pub(super) fn arrive(&self, kind: WindowKind, entries: &[SentEntry], at: DateTime<Utc>) {
         for source in ["a", "b"] {
             let of_source = entries.iter().filter(|sent| sent.source == source);
             let arrivals: Vec<Arrival> = of_source

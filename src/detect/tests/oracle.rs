@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::alert::{Alert, AlertGroup, State};
+use crate::alert::{Alert, AlertGroup, AlertState};
 use crate::event::AuditEvent;
 use crate::position::Seq;
 use crate::rules::{Correlation, CorrelationTest, EntryFacts, RuleId, RuleKind, Rules};
@@ -20,7 +20,7 @@ pub(super) struct Standing {
 pub(super) fn standing(alerts: &[Alert]) -> BTreeSet<Standing> {
     let standing = alerts
         .iter()
-        .filter(|alert| alert.state != State::Retracted);
+        .filter(|alert| alert.state != AlertState::Retracted);
     let standing = standing.map(|alert| Standing {
         rule: alert.rule.id.clone(),
         group: alert.group.clone(),
@@ -33,7 +33,7 @@ pub(super) fn standing(alerts: &[Alert]) -> BTreeSet<Standing> {
     standing.collect()
 }
 
-struct Seen {
+struct SeenEvent {
     event: AuditEvent,
     facts: EntryFacts,
     at_us: i64,
@@ -41,9 +41,9 @@ struct Seen {
 
 /// What one pass over the events finds.
 pub(super) fn expected(events: &[AuditEvent], rules: &Rules) -> BTreeSet<Standing> {
-    let mut seen: Vec<Seen> = events
+    let mut seen: Vec<SeenEvent> = events
         .iter()
-        .map(|event| Seen {
+        .map(|event| SeenEvent {
             facts: EntryFacts::of(event),
             at_us: event.ordered_at().timestamp_micros(),
             event: event.clone(),
@@ -76,14 +76,19 @@ pub(super) fn expected(events: &[AuditEvent], rules: &Rules) -> BTreeSet<Standin
     found
 }
 
-fn is_match(rules: &Rules, id: &RuleId, seen: &Seen) -> bool {
+fn is_match(rules: &Rules, id: &RuleId, seen: &SeenEvent) -> bool {
     match &rules.get(id).unwrap().kind {
         RuleKind::Event(detection) => detection.matches(&seen.facts),
         RuleKind::Correlation(_) => false,
     }
 }
 
-fn alert_of(rule: &RuleId, group: AlertGroup, events: BTreeSet<Seq>, seen: &[&Seen]) -> Standing {
+fn alert_of(
+    rule: &RuleId,
+    group: AlertGroup,
+    events: BTreeSet<Seq>,
+    seen: &[&SeenEvent],
+) -> Standing {
     let times = seen
         .iter()
         .filter(|seen| events.contains(&seen.event.seq))
@@ -100,9 +105,9 @@ fn of_correlation(
     rules: &Rules,
     id: &RuleId,
     correlation: &Correlation,
-    seen: &[Seen],
+    seen: &[SeenEvent],
 ) -> Vec<Standing> {
-    let mut groups: BTreeMap<AlertGroup, Vec<(usize, &Seen)>> = BTreeMap::new();
+    let mut groups: BTreeMap<AlertGroup, Vec<(usize, &SeenEvent)>> = BTreeMap::new();
     for seen in seen {
         for (named, base) in correlation.rules.iter().enumerate() {
             if is_match(rules, base, seen) {
@@ -129,7 +134,7 @@ fn of_correlation(
                     .extend(window.iter().map(|(_, seen)| seen.event.seq));
             }
         }
-        let of_group: Vec<&Seen> = matches.iter().map(|(_, seen)| *seen).collect();
+        let of_group: Vec<&SeenEvent> = matches.iter().map(|(_, seen)| *seen).collect();
         alerts.extend(
             buckets
                 .into_values()
@@ -139,7 +144,7 @@ fn of_correlation(
     alerts
 }
 
-fn fires(correlation: &Correlation, window: &[&(usize, &Seen)]) -> bool {
+fn fires(correlation: &Correlation, window: &[&(usize, &SeenEvent)]) -> bool {
     let has = |named: usize| window.iter().any(|(other, _)| *other == named);
     match &correlation.test {
         CorrelationTest::EventCount(threshold) => threshold.is_met_by(window.len() as u64),
@@ -155,7 +160,7 @@ fn fires(correlation: &Correlation, window: &[&(usize, &Seen)]) -> bool {
 }
 
 /// Whether the matches have a chain from a rule on, at `from` or later. By trying all of them.
-fn chain(rules: usize, named: usize, from: i64, window: &[&(usize, &Seen)]) -> bool {
+fn chain(rules: usize, named: usize, from: i64, window: &[&(usize, &SeenEvent)]) -> bool {
     named == rules
         || window.iter().any(|(other, seen)| {
             *other == named && seen.at_us >= from && chain(rules, named + 1, seen.at_us, window)

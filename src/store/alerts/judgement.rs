@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
-use super::known::RuleNumber;
+use super::first_seen::{self, SeenPair};
+use super::known::{DETECT, RuleNumber};
 use super::matches::{GroupHash, MatchRow};
-use super::{DETECT, SeenPair, first_seen, matches, verdicts};
+use super::{matches, verdicts};
 use crate::alert::{AlertGroup, AlertId, Level, RuleName};
 use crate::position::Seq;
 use crate::store::error::StoreError;
@@ -20,11 +21,11 @@ use crate::store::steps;
 #[derive(Debug, Clone)]
 pub struct Judgement {
     /// Which events were judged.
-    pub progress: Progress,
+    pub progress: JudgedEvents,
     /// New matches of correlations.
     pub matches: Vec<NewMatch>,
     /// What alerts are now.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Vec<AlertVerdict>,
     /// Events that could not be judged because they are damaged.
     pub skipped: BTreeSet<Seq>,
     /// Pairs with the times at which they occurred, in microseconds since 1970.
@@ -35,7 +36,7 @@ pub struct Judgement {
 
 /// Which events a step has judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
+pub enum JudgedEvents {
     /// The next ones after the follower's checkpoint, by every rule in use.
     New {
         /// The checkpoint before.
@@ -69,7 +70,7 @@ pub struct NewMatch {
 
 /// What an alert is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct AlertVerdict {
     /// Its id.
     pub id: AlertId,
     /// The version of the rule that says so.
@@ -94,14 +95,14 @@ pub struct Finding {
     /// How many seconds after its time the latest of the events was received.
     pub late_s: i64,
     /// The events, each once, in the order of their times. Never empty.
-    pub events: Vec<FoundEvent>,
+    pub events: Vec<AlertedEvent>,
     /// The names of their sources.
     pub sources: BTreeSet<String>,
 }
 
 /// An event of an alert. Ordered by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FoundEvent {
+pub struct AlertedEvent {
     /// Its time, or when it was received if it has none, in microseconds since 1970.
     pub at_us: i64,
     /// Its place.
@@ -190,7 +191,7 @@ impl Store {
     }
 }
 
-impl Progress {
+impl JudgedEvents {
     fn save(&self, db: &Connection) -> Result<(), StoreError> {
         match self {
             Self::New { from, to } => followers::advance(db, DETECT, *from, to),

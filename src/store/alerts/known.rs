@@ -5,13 +5,15 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
-use super::DETECT;
 use crate::position::Seq;
 use crate::store::error::StoreError;
 use crate::store::followers::{self, Checkpoint};
 use crate::store::handle::{Store, newest_seq};
 use crate::store::reading::is_damage;
 use crate::store::steps;
+
+/// The name of the follower that keeps alerts.
+pub const DETECT: &str = "detect";
 
 /// The name in `meta` of the key of the hashes that groups, values and pairs are kept as.
 const KEY_NAME: &str = "detect_key";

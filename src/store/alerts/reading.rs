@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
-use super::work::{json, state_of};
-use crate::alert::{Alert, AlertId, Change, Level, RuleName, State};
+use super::codec::{json, state_of};
+use crate::alert::{Alert, AlertChange, AlertId, AlertState, Level, RuleName};
 use crate::clock::from_micros;
 use crate::position::{Seq, Source};
 use crate::store::error::StoreError;
@@ -42,7 +42,7 @@ pub struct AlertFilter {
     /// Of these levels.
     pub levels: Vec<Level>,
     /// In these states.
-    pub states: Vec<State>,
+    pub states: Vec<AlertState>,
     /// With an event at this time or later.
     pub since: Option<DateTime<Utc>>,
     /// With an event before this time.
@@ -209,14 +209,14 @@ fn parsed<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StoreError> {
         .map_err(|error| StoreError::Damaged(format!("an alert cannot be read: {error}")))
 }
 
-fn history(db: &Connection, number: i64) -> Result<Vec<Change>, StoreError> {
+fn history(db: &Connection, number: i64) -> Result<Vec<AlertChange>, StoreError> {
     let mut ask = db.prepare_cached(
         "SELECT at_us, who, state, reason, assignee FROM alert_change WHERE alert = ?1 ORDER BY number",
     )?;
     let mut rows = ask.query([number])?;
     let mut history = Vec::new();
     while let Some(row) = rows.next()? {
-        history.push(Change {
+        history.push(AlertChange {
             at: from_micros(row.get(0)?),
             who: row.get(1)?,
             state: state_of(&row.get::<_, String>(2)?)?,

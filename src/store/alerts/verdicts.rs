@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use super::judgement::{Finding, FoundEvent, Judged, Verdict};
+use super::codec::{json, state_of};
+use super::history::note;
+use super::judgement::{AlertVerdict, AlertedEvent, Finding, Judged};
 use super::known::RuleNumber;
-use super::{reading, work};
-use crate::alert::{Change, State};
+use super::reading;
+use crate::alert::{AlertChange, AlertState};
 use crate::position::Seq;
 use crate::store::error::StoreError;
 use crate::store::outbox::enqueue::enqueue;
@@ -21,16 +23,16 @@ const DISPROVED: &str = "entries that came late disproved it";
 const RAISED_AGAIN: &str = "entries that came late raised it again";
 
 /// An alert as it was before a verdict.
-struct Stored {
+struct StoredAlert {
     number: i64,
     rule: RuleNumber,
-    state: State,
+    state: AlertState,
     is_history: bool,
 }
 
 /// What a verdict does to an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(super) enum AlertEffect {
     /// It is raised, or raised again, or shown for the first time to those who do not see history.
     Raised,
     /// It has other events.
@@ -40,21 +42,21 @@ pub(super) enum Effect {
 /// Makes an alert what a verdict says.
 pub(super) fn apply(
     db: &Connection,
-    verdict: &Verdict,
+    verdict: &AlertVerdict,
     at: DateTime<Utc>,
     judged: &mut Judged,
 ) -> Result<(), StoreError> {
     let stored = stored(db, verdict)?;
     let (number, effect) = match (stored, &verdict.finding) {
         (None, None) => return Ok(()),
-        (None, Some(finding)) => (raise(db, verdict, finding, at)?, Effect::Raised),
+        (None, Some(finding)) => (raise(db, verdict, finding, at)?, AlertEffect::Raised),
         (Some(stored), Some(finding)) => match change(db, &stored, verdict, finding, at)? {
             Some(effect) => (stored.number, effect),
             None => return Ok(()),
         },
         (Some(stored), None) => {
             // What another version raised is retracted when this one has judged everything.
-            if stored.state == State::Retracted || stored.rule != verdict.rule {
+            if stored.state == AlertState::Retracted || stored.rule != verdict.rule {
                 return Ok(());
             }
             retract(db, stored.number, DISPROVED, at)?;
@@ -62,13 +64,13 @@ pub(super) fn apply(
             return Ok(());
         }
     };
-    if effect == Effect::Raised {
+    if effect == AlertEffect::Raised {
         let level = verdict.finding.as_ref().map(|finding| finding.rule.level);
         judged.raised.extend(level);
     }
     let change = match effect {
-        Effect::Raised => MessageKind::Raised,
-        Effect::Updated => MessageKind::Updated,
+        AlertEffect::Raised => MessageKind::Raised,
+        AlertEffect::Updated => MessageKind::Updated,
     };
     announce(db, number, change, at)
 }
@@ -90,7 +92,7 @@ pub(super) fn announce(
     enqueue(db, &message)
 }
 
-fn stored(db: &Connection, verdict: &Verdict) -> Result<Option<Stored>, StoreError> {
+fn stored(db: &Connection, verdict: &AlertVerdict) -> Result<Option<StoredAlert>, StoreError> {
     let mut ask =
         db.prepare_cached("SELECT number, rule, state, is_history FROM alert WHERE id = ?1")?;
     let found = ask.query_row([&verdict.id.0], |row| {
@@ -100,10 +102,10 @@ fn stored(db: &Connection, verdict: &Verdict) -> Result<Option<Stored>, StoreErr
     let Some((number, rule, state, is_history)) = found.optional()? else {
         return Ok(None);
     };
-    Ok(Some(Stored {
+    Ok(Some(StoredAlert {
         number,
         rule,
-        state: work::state_of(&state)?,
+        state: state_of(&state)?,
         is_history,
     }))
 }
@@ -111,7 +113,7 @@ fn stored(db: &Connection, verdict: &Verdict) -> Result<Option<Stored>, StoreErr
 /// Keeps a new alert.
 fn raise(
     db: &Connection,
-    verdict: &Verdict,
+    verdict: &AlertVerdict,
     finding: &Finding,
     at: DateTime<Utc>,
 ) -> Result<i64, StoreError> {
@@ -130,22 +132,22 @@ fn raise(
     let number = db.last_insert_rowid();
     describe(db, number, verdict.rule, finding)?;
     save_events(db, number, &BTreeSet::new(), finding)?;
-    work::note(db, number, &opened(at, None))?;
+    note(db, number, &opened(at, None))?;
     Ok(number)
 }
 
 /// Makes a stored alert what was found. Says whether that must be known elsewhere.
 fn change(
     db: &Connection,
-    stored: &Stored,
-    verdict: &Verdict,
+    stored: &StoredAlert,
+    verdict: &AlertVerdict,
     finding: &Finding,
     at: DateTime<Utc>,
-) -> Result<Option<Effect>, StoreError> {
+) -> Result<Option<AlertEffect>, StoreError> {
     let before = events_of(db, stored.number)?;
     let has_other_events = before.len() != finding.events.len()
         || finding.events.iter().any(|event| !before.contains(event));
-    let is_retracted = stored.state == State::Retracted;
+    let is_retracted = stored.state == AlertState::Retracted;
     if has_other_events || is_retracted || stored.rule != verdict.rule {
         describe(db, stored.number, verdict.rule, finding)?;
         save_events(db, stored.number, &before, finding)?;
@@ -155,15 +157,15 @@ fn change(
             "UPDATE alert SET state = 'open', raised_us = ?2, is_history = ?3 WHERE number = ?1",
         )?;
         reopen.execute((stored.number, at.timestamp_micros(), !verdict.is_live))?;
-        work::note(db, stored.number, &opened(at, Some(RAISED_AGAIN)))?;
-        return Ok(Some(Effect::Raised));
+        note(db, stored.number, &opened(at, Some(RAISED_AGAIN)))?;
+        return Ok(Some(AlertEffect::Raised));
     }
     if stored.is_history && verdict.is_live && has_other_events {
         let mut update = db.prepare_cached("UPDATE alert SET is_history = 0 WHERE number = ?1")?;
         update.execute([stored.number])?;
-        return Ok(Some(Effect::Raised));
+        return Ok(Some(AlertEffect::Raised));
     }
-    Ok(has_other_events.then_some(Effect::Updated))
+    Ok(has_other_events.then_some(AlertEffect::Updated))
 }
 
 /// Writes down what an alert says, but not its events.
@@ -184,9 +186,9 @@ fn describe(
         ":rule": rule.0,
         ":title": finding.rule.title,
         ":level": finding.rule.level.as_str(),
-        ":tags": work::json(&finding.rule.tags)?,
+        ":tags": json(&finding.rule.tags)?,
         ":bodies": finding.reads_bodies,
-        ":group": work::json(&finding.group)?,
+        ":group": json(&finding.group)?,
         ":first": first.map_or(0, |event| event.at_us),
         ":last": last.map_or(0, |event| event.at_us),
         ":late": finding.late_s,
@@ -196,10 +198,10 @@ fn describe(
     Ok(())
 }
 
-fn events_of(db: &Connection, number: i64) -> Result<BTreeSet<FoundEvent>, StoreError> {
+fn events_of(db: &Connection, number: i64) -> Result<BTreeSet<AlertedEvent>, StoreError> {
     let mut ask = db.prepare_cached("SELECT time_us, seq FROM alert_event WHERE alert = ?1")?;
     let rows = ask.query_map([number], |row| {
-        Ok(FoundEvent {
+        Ok(AlertedEvent {
             at_us: row.get(0)?,
             seq: Seq(row.get(1)?),
         })
@@ -211,10 +213,10 @@ fn events_of(db: &Connection, number: i64) -> Result<BTreeSet<FoundEvent>, Store
 fn save_events(
     db: &Connection,
     number: i64,
-    before: &BTreeSet<FoundEvent>,
+    before: &BTreeSet<AlertedEvent>,
     finding: &Finding,
 ) -> Result<(), StoreError> {
-    let after: BTreeSet<FoundEvent> = finding.events.iter().copied().collect();
+    let after: BTreeSet<AlertedEvent> = finding.events.iter().copied().collect();
     let mut delete = db
         .prepare_cached("DELETE FROM alert_event WHERE alert = ?1 AND time_us = ?2 AND seq = ?3")?;
     for event in before.difference(&after) {
@@ -245,22 +247,22 @@ pub(super) fn retract(
     let mut update = db.prepare_cached("UPDATE alert SET state = 'retracted' WHERE number = ?1")?;
     update.execute([number])?;
     let mut ask = db.prepare_cached("SELECT assignee FROM alert WHERE number = ?1")?;
-    let change = Change {
+    let change = AlertChange {
         at,
         who: None,
-        state: State::Retracted,
+        state: AlertState::Retracted,
         reason: Some(reason.to_owned()),
         assignee: ask.query_row([number], |row| row.get(0))?,
     };
-    work::note(db, number, &change)?;
+    note(db, number, &change)?;
     announce(db, number, MessageKind::Retracted, at)
 }
 
-fn opened(at: DateTime<Utc>, reason: Option<&str>) -> Change {
-    Change {
+fn opened(at: DateTime<Utc>, reason: Option<&str>) -> AlertChange {
+    AlertChange {
         at,
         who: None,
-        state: State::Open,
+        state: AlertState::Open,
         reason: reason.map(str::to_owned),
         assignee: None,
     }

@@ -1,12 +1,13 @@
-//! What people do with alerts, the history of each alert, and the removal of what earlier versions of rules left.
+//! What people do with alerts, and the removal of what earlier versions of rules left.
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension, named_params};
-use serde::Serialize;
+use rusqlite::{Connection, OptionalExtension};
 
+use super::codec::{json, state_of};
+use super::history::note;
 use super::reading::{self, AlertReader};
 use super::verdicts;
-use crate::alert::{Alert, AlertId, Change, State};
+use crate::alert::{Alert, AlertChange, AlertId, AlertState};
 use crate::store::error::StoreError;
 use crate::store::handle::Store;
 use crate::store::outbox::MessageKind;
@@ -25,7 +26,7 @@ const RULE_CHANGED: &str = "the rule was changed and does not raise it any more"
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AlertUpdate {
     /// The new state.
-    pub state: Option<State>,
+    pub state: Option<AlertState>,
     /// Why.
     pub reason: Option<String>,
     /// Who works on it from then on; `Some(None)`: no person.
@@ -157,10 +158,10 @@ fn change(
     let (state, assignee): (String, Option<String>) =
         ask.query_row([number], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let state = state_of(&state)?;
-    if state == State::Retracted {
+    if state == AlertState::Retracted {
         return Ok(false);
     }
-    let changed = Change {
+    let changed = AlertChange {
         at,
         who: Some(who.to_owned()),
         state: update.state.unwrap_or(state),
@@ -172,33 +173,4 @@ fn change(
     save.execute((number, changed.state.as_str(), &changed.assignee))?;
     note(db, number, &changed)?;
     Ok(true)
-}
-
-/// Adds a change to an alert's history.
-pub(super) fn note(db: &Connection, number: i64, change: &Change) -> Result<(), StoreError> {
-    let mut insert = db.prepare_cached(
-        "INSERT INTO alert_change (alert, number, at_us, who, state, reason, assignee)
-         SELECT :alert, 1 + coalesce(max(number), 0), :at, :who, :state, :reason, :assignee
-         FROM alert_change WHERE alert = :alert",
-    )?;
-    insert.execute(named_params! {
-        ":alert": number,
-        ":at": change.at.timestamp_micros(),
-        ":who": change.who,
-        ":state": change.state.as_str(),
-        ":reason": change.reason,
-        ":assignee": change.assignee,
-    })?;
-    Ok(())
-}
-
-pub(super) fn state_of(name: &str) -> Result<State, StoreError> {
-    State::by_name(name)
-        .ok_or_else(|| StoreError::Damaged(format!("an alert has the unknown state `{name}`")))
-}
-
-/// The JSON of a value of ours.
-pub(super) fn json(value: &impl Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value)
-        .map_err(|error| StoreError::Damaged(format!("a value cannot be written as JSON: {error}")))
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
 use super::*;
-use crate::alert::{Alert, AlertId, Level, RuleName, State};
+use crate::alert::{Alert, AlertId, AlertState, Level, RuleName};
 use crate::clock::from_micros;
 use crate::durable::Failpoints;
 use crate::store::Store;
@@ -31,7 +31,7 @@ fn alert(id: &str, rule: &str, group: Option<&str>, at: i64) -> Alert {
             tags: Vec::new(),
         },
         group: group.into_iter().collect(),
-        state: State::Open,
+        state: AlertState::Open,
         first_time: seconds(at),
         last_time: seconds(at),
         raised_at: seconds(at),

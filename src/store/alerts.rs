@@ -5,6 +5,7 @@
 //! far it has come ([`Judgement`]), so the same events never take effect twice.
 
 mod codec;
+mod finding;
 mod first_seen;
 mod history;
 mod judgement;
@@ -14,10 +15,9 @@ mod reading;
 mod verdicts;
 mod work;
 
+pub use self::finding::{AlertVerdict, AlertedEvent, Finding, Judged};
 pub use self::first_seen::SeenPair;
-pub use self::judgement::{
-    AlertVerdict, AlertedEvent, Finding, Judged, JudgedEvents, Judgement, NewMatch,
-};
+pub use self::judgement::{JudgedEvents, Judgement, NewMatch};
 pub use self::known::{DETECT, KnownRule, KnownRules, RuleNumber, RuleVersion};
 pub use self::matches::{GroupHash, MatchRow};
 pub use self::reading::{AlertCursor, AlertFilter, AlertReader};

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::codec::{json, state_of};
+use super::finding::{AlertVerdict, AlertedEvent, Finding, Judged};
 use super::history::note;
-use super::judgement::{AlertVerdict, AlertedEvent, Finding, Judged};
 use super::known::RuleNumber;
 use super::reading;
 use crate::alert::{AlertChange, AlertState};

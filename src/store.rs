@@ -29,7 +29,9 @@ mod ledger;
 mod ledger_rows;
 mod newest;
 mod open_window;
+mod opening;
 mod people;
+mod pieces;
 mod quotas;
 mod reading;
 mod restored;
@@ -49,7 +51,7 @@ mod windows;
 mod writing;
 
 pub use self::access::{
-    ACCESS_FILE_NAME, AccessChange, AccessEntry, AccessLine, AccessPage, AccessStore,
+    ACCESS_FILE_NAME, AccessChange, AccessEntry, AccessFilter, AccessLine, AccessPage, AccessStore,
     MAX_ALL_SEARCHES, MAX_PARAMETERS_LEN, MAX_SEARCHES, NewSearch, NewToken, SESSION_HOURS,
     SavedSearch, SearchPlace, SearchesOf, TokenRow,
 };
@@ -65,7 +67,7 @@ pub use self::holder::{Holder, announced};
 pub use self::holdings::{EntryKey, Held, Holding};
 pub use self::imports::Imported;
 pub use self::ledger::{LastBackfill, LastLive, Progress};
-pub use self::open_window::{BadAnswers, GapCause, OpenWindow, Then};
+pub use self::open_window::{BadAnswers, GapCause, OpenWindow, Then, WindowPiece};
 pub use self::people::{Known, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
 pub use self::reading::unreadable;

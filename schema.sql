@@ -220,12 +220,22 @@ CREATE TABLE first_seen (
     PRIMARY KEY (pair, pair_hash)
 ) STRICT, WITHOUT ROWID;
 
+-- The events that came from files, by their places: a file's entries may be in any order of time.
+CREATE TABLE imported (
+    first_seq  INTEGER PRIMARY KEY,
+    last_seq   INTEGER NOT NULL
+) STRICT;
+
 -- Events that were found damaged, with what is wrong: see src/store/scrub.rs. A row goes when the event is found whole again.
 CREATE TABLE damaged (
     seq       INTEGER PRIMARY KEY,
     problem   TEXT NOT NULL,
-    found_us  INTEGER NOT NULL
+    found_us  INTEGER NOT NULL,
+    -- What its row says, where it can be read: its source, and the time by which it is ordered.
+    source    INTEGER,
+    at_us     INTEGER
 ) STRICT;
+CREATE INDEX damaged_at ON damaged (source, at_us);
 
 -- Events whose body was put back, until the index has made their documents again.
 CREATE TABLE repaired (
@@ -253,6 +263,7 @@ CREATE TABLE window (
     sealed_us  INTEGER,                    -- when its last page was kept, NULL while it is open; merged: no earlier than the first seals of all of it
     waited_us  INTEGER NOT NULL DEFAULT 0, -- merged: how long after its first seal the last scan of each moment began, at least
     outcome    TEXT CHECK (outcome IN ('sealed', 'too_large', 'unreadable', 'foreign', 'unproven')), -- NULL while it is open; all but the first prove nothing: an entry in it cannot be read, or is another log's
+    settles    INTEGER NOT NULL DEFAULT 0, -- 1 when it was read from another orgtrail that would read it again itself
     merged     INTEGER NOT NULL DEFAULT 0, -- 1 when it speaks for several scans, or for a part of one
     page_limit INTEGER,                    -- the `limit` of its scan, which stays the same from cursor to cursor; NULL: the configured page size
     resumed_s  INTEGER,                    -- from when on it is asked for, when a scan goes on without a cursor from the last time it was shown; NULL: from `since_s`

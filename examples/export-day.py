@@ -3,21 +3,29 @@
 
     export-day.py 2026-08-03 events-2026-08-03.ndjson
 
-ORGTRAIL_URL is where the service answers.
+ORGTRAIL_URL is where the service answers, and ORGTRAIL_TOKEN is a token with the scopes `search` and `export`.
 """
 
 import datetime
 import json
 import os
 import sys
+import urllib.error
 import urllib.parse
 import urllib.request
 
 URL = os.environ.get("ORGTRAIL_URL", "http://127.0.0.1:7070")
+TOKEN = os.environ.get("ORGTRAIL_TOKEN")
 
 
 def ask(route, **parameters):
-    return urllib.request.urlopen(f"{URL}{route}?{urllib.parse.urlencode(parameters)}")
+    request = urllib.request.Request(f"{URL}{route}?{urllib.parse.urlencode(parameters)}")
+    if TOKEN:
+        request.add_header("Authorization", f"Bearer {TOKEN}")
+    try:
+        return urllib.request.urlopen(request)
+    except urllib.error.HTTPError as error:
+        sys.exit(f"{error}: {error.read().decode(errors='replace')}")
 
 
 def main(day, path):
@@ -40,4 +48,6 @@ def main(day, path):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1].startswith("-"):
+        sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -95,8 +95,8 @@ enum Command {
     Demo(demo::Args),
     /// Run the service.
     ///
-    /// SIGINT and SIGTERM stop it in order. SIGHUP says in the log whether a restart is needed: token files are read again by
-    /// themselves when they change, the configuration is read at the start only.
+    /// SIGINT and SIGTERM stop it in order. SIGHUP reads the configuration again: what can change while it runs is changed, and
+    /// the log says what needs a restart. Token files are read again by themselves when they change.
     Serve,
     /// Run the simulated upstream alone.
     Simulate(simulate::Args),
@@ -146,7 +146,8 @@ enum Command {
     /// Check configuration, rules, credentials, log, index and permissions, and report every problem.
     ///
     /// Each line is `ok`, `WARNING` (it works, and perhaps not as wanted) or `PROBLEM`. The exit code is 1 if there is any
-    /// problem. Upstream is called once for each source; nothing is kept of what it answers.
+    /// problem. Upstream is called once for each source, and for each account that an organization lists first, as far as the quota
+    /// allows within half a minute; nothing is kept of what it answers.
     Check,
     /// Print the commented example configuration.
     Config,
@@ -207,7 +208,8 @@ impl Cli {
         let default = match (self.verbose, &self.command) {
             // Log lines would break a progress bar.
             (0, Command::Demo(_) | Command::Backfill(_)) => "warn",
-            (0, _) => "info",
+            // A certificate that is not trusted is an error of the command, which says so itself.
+            (0, _) => "info,rustls_platform_verifier=off",
             (1, _) => "info,orgtrail=debug",
             _ => "debug",
         };

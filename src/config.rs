@@ -36,10 +36,9 @@ pub use self::credential::{BadToken, CredentialError, CredentialSource};
 pub use self::error::{ConfigError, Mistake};
 pub use self::heartbeat::{HeartbeatError, HeartbeatSource};
 use self::reader::Reader;
-pub use self::rules::RulesConfig;
 pub use self::values::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
-    PollConfig, UpstreamConfig,
+    PollConfig, RulesConfig, UpstreamConfig,
 };
 
 /// The largest configuration file that is read.

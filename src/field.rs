@@ -280,6 +280,11 @@ pub const TWO_FACTOR: &str = "actor.known.two_factor";
 /// The field of that name, in any letter case.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static Field> {
+    // It is asked for each value of each entry: without an allocation for names in ASCII.
+    if name.is_ascii() {
+        let mut fields = FIELDS.iter();
+        return fields.find(|field| field.name.eq_ignore_ascii_case(name));
+    }
     let name = folded(name);
     FIELDS.iter().find(|field| field.name == name)
 }

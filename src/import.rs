@@ -1,7 +1,7 @@
 //! Imports entries from files, by the same rules as polled entries.
 //!
 //! A file holds a line for each entry: as the API sends it, as Logpush writes it (`audit_logs_v2`), or as `/v1/events` gives
-//! it; told apart line by line. It may also hold whole pages of the API or of `/v1/events`, on one line or on many. One thread reads and takes lines apart, this one keeps them, a thousand in a
+//! it; told apart line by line. It may also hold whole pages of the API or of `/v1/events`, on one line or on many. One thread reads and takes lines apart, this one keeps them, some thousands in a
 //! transaction, so that memory stays flat however long a file is.
 //!
 //! # What an import adds
@@ -38,7 +38,7 @@ use crate::store::{Imported, Store, StoreError};
 use self::file::{Line, Lines, MAX_LINE_BYTES, Record};
 
 /// How many lines are kept in one transaction at most.
-const BATCH_LINES: u64 = 1_000;
+const BATCH_LINES: u64 = 4_000;
 
 /// About how many bytes of entries are kept in one transaction at most.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;

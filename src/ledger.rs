@@ -40,6 +40,12 @@
 //! A stretch that was passed because it could not be read is asked for again at the same ages, counted from when it was passed
 //! first ([`to_sweep`]). Read at last, it is proven like any other. What was proven before stays proven, as of its own scan.
 
+//!
+//! # Another orgtrail
+//!
+//! If upstream is another orgtrail, a stretch is complete only when that one's last sweep was made before ours. Until then, and as long as
+//! it has not proven a stretch, sweeps go on: after the last of the configured ages, each time the age has grown by a quarter.
+
 mod fold;
 mod parts;
 mod passed;
@@ -50,7 +56,7 @@ use chrono::{DateTime, DurationRound, Months, NaiveDate, NaiveTime, TimeDelta, U
 use crate::position::{SourceKind, Window};
 
 pub use self::fold::fold;
-pub use self::parts::{open_parts, unread_parts};
+pub use self::parts::{open_parts, parts_between, unread_parts};
 pub use self::passed::{Passed, fold_passed, gaps, passed_profile};
 use self::sealed::Due;
 pub use self::sealed::{Counts, Sealed, profile, slack};
@@ -285,10 +291,14 @@ impl Reach {
 }
 
 /// What is to be swept again: what is proven, and what was passed without a proof, each as of when it was asked for last. Both
-/// arguments are profiles.
+/// are profiles. What was passed is asked for after its last sweep too if its cause `settles`.
 #[must_use]
-pub fn to_sweep<C>(proven: &[Sealed], passed: &[Passed<C>]) -> Vec<Sealed> {
-    profile(&passed::tried(proven, passed))
+pub fn to_sweep<C: Copy>(
+    proven: &[Sealed],
+    passed: &[Passed<C>],
+    settles: impl Fn(C) -> bool,
+) -> Vec<Sealed> {
+    profile(&passed::tried(proven, passed, settles))
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ mod settings;
 mod shares;
 mod skew;
 mod turn;
+mod upstream_proof;
 mod verify;
 
 use std::collections::{BTreeMap, HashSet};

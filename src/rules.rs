@@ -5,6 +5,7 @@
 //! of parts of its YAML, the number of files, rules and mistakes. A rule that cannot be used is reported with file, line and reason; the others
 //! are used.
 
+mod assemble;
 mod cases;
 mod correlation;
 mod detection;
@@ -23,7 +24,7 @@ mod yaml;
 
 pub use self::cases::Case;
 pub use self::detection::Detection;
-pub use self::facts::{EntryFacts, Service};
+pub use self::facts::{EntryFacts, LogService};
 pub use self::layer::layer;
 pub use self::listing::{ListedRule, RuleList};
 pub use self::names::NAMES;

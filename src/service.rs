@@ -134,10 +134,13 @@ impl Service {
         let address = listener.local_addr().ok();
         let mut jobs = self.start(listener);
         announce(&store, &data_dir, owner, address).await;
-        info!(log.id = %store.log_id(), log.head = store.head().0, "Service started.");
+        info!(log_id = %store.log_id(), head = store.head().0, address = ?address, "Service started.");
 
         let ended = tokio::select! {
-            () = stop.cancelled() => Ok(()),
+            () = stop.cancelled() => {
+                info!("Stopping: what was begun is finished first.");
+                Ok(())
+            }
             ended = jobs.ended() => ended,
         };
         let early = if stop.is_cancelled() {
@@ -403,7 +406,7 @@ fn open_index(config: &Config, store: &Store) -> Result<Index> {
         Ok(None) => {}
         Ok(Some(why)) => warn!(
             why,
-            log.head = store.head().0,
+            head = store.head().0,
             "Rebuilding the index from the log; answers are incomplete until it is done."
         ),
         Err(error) => warn!(

@@ -30,8 +30,10 @@ mod ledger;
 mod ledger_rows;
 mod newest;
 mod open_window;
+mod opening;
 mod outbox;
 mod people;
+mod pieces;
 mod quotas;
 mod reading;
 mod restored;
@@ -51,7 +53,7 @@ mod windows;
 mod writing;
 
 pub use self::access::{
-    ACCESS_FILE_NAME, AccessChange, AccessEntry, AccessLine, AccessPage, AccessStore,
+    ACCESS_FILE_NAME, AccessChange, AccessEntry, AccessFilter, AccessLine, AccessPage, AccessStore,
     MAX_ALL_SEARCHES, MAX_PARAMETERS_LEN, MAX_SEARCHES, NewSearch, NewToken, SESSION_HOURS,
     SavedSearch, SearchPlace, SearchesOf, TokenRow,
 };
@@ -67,7 +69,7 @@ pub use self::holder::{Holder, announced};
 pub use self::holdings::{EntryKey, Held, Holding};
 pub use self::imports::Imported;
 pub use self::ledger::{LastBackfill, LastLive, Progress};
-pub use self::open_window::{BadAnswers, GapCause, OpenWindow, Then};
+pub use self::open_window::{BadAnswers, GapCause, OpenWindow, Then, WindowPiece};
 pub use self::outbox::{
     Attempt, AttemptSaved, Content, DeadLetter, Decided, Destination, DestinationState,
     MAX_DEAD_LETTERS, Message, MessageKind, Next, Outgoing, SendPolicy,

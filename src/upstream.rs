@@ -252,7 +252,7 @@ impl Upstream {
             .collect();
         let next = envelope.cursor()?;
         // The cursors of another orgtrail are reliable: without one, nothing follows.
-        let fullness = match (answer.covered, &next) {
+        let fullness = match (&answer.covered, &next) {
             (Some(_), None) => Fullness::NotFull,
             _ => self
                 .longest(source.kind())

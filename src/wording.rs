@@ -64,7 +64,7 @@ pub fn quoted(value: &str) -> String {
 #[must_use]
 pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let name = name.to_lowercase();
-    if name.len() > MOST_COMPARED {
+    if name.len() > MOST_COMPARED || !name.contains(char::is_alphanumeric) {
         return None;
     }
     let ends_with_it = |candidate: &str| {
@@ -114,6 +114,7 @@ mod tests {
         check("max-requests", Some("max_requests"));
         check("size", Some("page_size"));
         check("ize", None);
+        assert_eq!(nearest("*", ["accounts.*", "ab"]), None);
         check("colour", None);
         check("", None);
         check(&"a".repeat(1_000), None);

@@ -5,7 +5,7 @@ import { counted } from './number.js';
 import { go, state } from './state.js';
 import { short } from './time.js';
 
-/** @typedef {{since: string, before: string, state: 'complete' | 'settling' | 'missing', reason: string | null, sources: number}} Stretch */
+/** @typedef {{since: string, before: string | null, state: 'complete' | 'settling' | 'missing', reason: string | null, sources: number}} Stretch */
 
 /** What is missing as it must be: it is shown without alarm. */
 const LATER = new Set(['not_yet', 'not_asked_for']);
@@ -60,9 +60,7 @@ export class Strip {
       ),
     );
     if (source && !names.includes(source)) this.source.append(el('option', { value: source, selected: true }, source));
-    const inside = answer.merged.filter(
-      (stretch) => Date.parse(stretch.before) > from && Date.parse(stretch.since) < to,
-    );
+    const inside = answer.merged.filter((stretch) => endOf(stretch) > from && Date.parse(stretch.since) < to);
     put(this.bar, ...inside.map((stretch) => piece(stretch, from, to)));
     put(this.words, ...sentences(inside));
   }
@@ -74,11 +72,14 @@ export class Strip {
   }
 }
 
+/** Without an end it reaches beyond all that is shown. @param {Stretch} stretch */
+const endOf = ({ before }) => (before === null ? Infinity : Date.parse(before));
+
 /** @param {Stretch} stretch @param {number} from @param {number} to */
 function piece(stretch, from, to) {
   const width = Math.max(1, to - from);
   const start = Math.max(from, Date.parse(stretch.since));
-  const end = Math.min(to, Date.parse(stretch.before));
+  const end = Math.min(to, endOf(stretch));
   const element = el('span', { class: `${stretch.state}${LATER.has(stretch.reason ?? '') ? ' later' : ''}` });
   element.style.insetInlineStart = `${(100 * (start - from)) / width}%`;
   element.style.inlineSize = `max(2px, ${(100 * (end - start)) / width}%)`;
@@ -100,6 +101,7 @@ function adjoined(stretches) {
 
 /** The ends of a range: to the second if it is shorter than two minutes. @param {Stretch} stretch @param {string} tz */
 function ends({ since, before }, tz) {
+  if (before === null) return `from ${short(since, tz)} on`;
   const seconds = (Date.parse(before) - Date.parse(since)) / 1000;
   return seconds < 120
     ? `${Math.round(seconds)} s from ${short(since, tz)}`
@@ -124,7 +126,7 @@ function sentences(stretches) {
         { class: isLater ? 'later' : '' },
         el('i', { class: isLater ? 'later' : 'missing', 'aria-hidden': 'true' }),
         el('b', {}, `missing ${ends(stretch, tz)}`),
-        `: ${inWords(reason)} (${reason}), ${counted(sources, 'source')}`,
+        `: ${inWords(reason)} (${reason}), ${sources ? counted(sources, 'source') : 'of sources that are not saved'}`,
       ),
     );
   }

@@ -98,10 +98,8 @@ pub(super) fn record(
 }
 
 fn is_disk_problem(error: &anyhow::Error) -> bool {
-    matches!(
-        error.downcast_ref(),
-        Some(StoreError::Full | StoreError::Disk(_))
-    )
+    let error: Option<&StoreError> = error.downcast_ref();
+    error.is_some_and(StoreError::is_of_the_disk)
 }
 
 /// Shows on standard error how far it is: a bar on a terminal, and otherwise a line now and then.

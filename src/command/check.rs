@@ -1,28 +1,27 @@
 //! `orgtrail check`: every problem at once.
 
+mod report;
+mod upstream;
+
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use chrono::TimeDelta;
 
+use self::report::CheckReport;
+use self::upstream::check_credential;
 use super::setup::{self, Severity};
 use crate::clock::Clock;
-use crate::config::{Config, CredentialSource};
+use crate::config::Config;
 use crate::engine::tantivy::{IndexError, verify_beside};
 use crate::follow::index::{IndexingError, open_beside};
 use crate::keyring;
-use crate::poll::Following;
-use crate::position::{Source, Window, rfc3339};
+use crate::position::rfc3339;
 use crate::rules::Rules;
 use crate::service;
-use crate::store::{FILE_NAME, Holder, QuotaRow, SourceSeen, Store, StoreError};
-use crate::terminal::{harmless, say};
+use crate::store::{FILE_NAME, Holder, Store, StoreError};
+use crate::terminal::harmless;
 use crate::tls;
-use crate::upstream::{Permit, Upstream, UpstreamError};
 use crate::wording::quoted;
-
-/// How long the pace of the budget is waited for. What is longer is a wait that upstream asked for.
-const PATIENCE: TimeDelta = TimeDelta::seconds(30);
 
 pub(super) async fn run(path: &Path) -> Result<()> {
     let config = super::start::load(path)?;
@@ -125,8 +124,13 @@ fn check_user(config: &Config, report: &mut CheckReport) -> Result<()> {
 fn check_data(config: &Config, report: &mut CheckReport) -> Result<Option<Store>> {
     let dir = &config.data_dir;
     if !dir.join(FILE_NAME).exists() {
+        // A problem before this may be that the directory cannot be made.
+        let begins = match report.problems {
+            0 => "; `orgtrail serve` begins one",
+            _ => "",
+        };
         report.good(format!(
-            "there is no log in `{}` yet; `orgtrail serve` begins one",
+            "there is no log in `{}` yet{begins}",
             dir.display()
         ))?;
         return Ok(None);
@@ -189,120 +193,5 @@ fn check_index(dir: &Path, store: &Store, report: &mut CheckReport) -> Result<()
             report.bad(format!("{error}; `orgtrail reindex` builds it from the log, and `orgtrail serve` does when it starts"))
         }
         Err(error) => report.bad(error),
-    }
-}
-
-async fn check_credential(
-    config: &Config,
-    credential: &CredentialSource,
-    following: &Following,
-    store: Option<&Store>,
-    clock: &Clock,
-    report: &mut CheckReport,
-) -> Result<()> {
-    // That it cannot be read was said before.
-    if credential.read().is_err() {
-        return Ok(());
-    }
-    let saved = store
-        .map(|store| store.quota(&credential.to_string()))
-        .transpose()?
-        .flatten();
-    let upstream = service::upstream(config, credential, saved, clock)?;
-    let is_real = |seen: &&SourceSeen| !setup::is_placeholder(&seen.source);
-    for seen in following.sources.iter().filter(is_real) {
-        let Some(permit) = permit(&upstream, credential, clock, report).await? else {
-            break;
-        };
-        let now = clock.now();
-        let minute = Window::new(now - TimeDelta::minutes(1), now);
-        let page = upstream.fetch_log_page(permit, &seen.source, minute, None, 1);
-        report.answer(&seen.source, credential, page.await)?;
-    }
-    let is_real = |id: &&String| {
-        let source = Source::organization(id);
-        !source.is_ok_and(|source| setup::is_placeholder(&source))
-    };
-    for organization in following.listed.iter().filter(is_real) {
-        let Some(permit) = permit(&upstream, credential, clock, report).await? else {
-            break;
-        };
-        let page = upstream.fetch_accounts_page(permit, organization, None);
-        let list = format!("the list of accounts of organizations/{organization}");
-        report.answer(list, credential, page.await)?;
-    }
-    // What was spent and how long was told to wait count for the service as well.
-    if let Some(store) = store {
-        let (spent, now) = (upstream.quota().spent(), clock.steady());
-        let row = QuotaRow {
-            saved_at: clock.now(),
-            spent_for: spent.spent_until - now,
-            wait: spent.blocked_until - now,
-        };
-        store.save_quota(&credential.to_string(), row)?;
-    }
-    Ok(())
-}
-
-/// Leave to make a call; `None` when it would take too long to come, which is then a problem.
-async fn permit(
-    upstream: &Upstream,
-    credential: &CredentialSource,
-    clock: &Clock,
-    report: &mut CheckReport,
-) -> Result<Option<Permit>> {
-    let give_up = clock.steady() + PATIENCE;
-    loop {
-        let until = match upstream.quota().take(clock.steady()) {
-            Ok(permit) => return Ok(Some(permit)),
-            Err(until) => until,
-        };
-        if until > give_up {
-            let until = rfc3339(until);
-            report.bad(format!(
-                "{credential}: no call may be made before {until}, so the rest was not tried"
-            ))?;
-            return Ok(None);
-        }
-        let wait = until - clock.steady();
-        tokio::time::sleep(wait.to_std().unwrap_or_default()).await;
-    }
-}
-
-#[derive(Default)]
-struct CheckReport {
-    problems: usize,
-}
-
-impl CheckReport {
-    #[expect(clippy::unused_self, reason = "all kinds of line are the report's")]
-    fn good(&self, line: impl std::fmt::Display) -> Result<()> {
-        Ok(say(format!("ok       {line}"))?)
-    }
-
-    /// What upstream answered to a call for `what`.
-    fn answer<T>(
-        &mut self,
-        what: impl std::fmt::Display,
-        credential: &CredentialSource,
-        answer: Result<T, UpstreamError>,
-    ) -> Result<()> {
-        match answer {
-            Ok(_) => self.good(format!("{what} answers with the credential {credential}")),
-            Err(error) => self.bad(format!(
-                "{what} with the credential {credential}: {}",
-                harmless(&error.to_string())
-            )),
-        }
-    }
-
-    #[expect(clippy::unused_self, reason = "all kinds of line are the report's")]
-    fn warn(&self, line: impl std::fmt::Display) -> Result<()> {
-        Ok(say(format!("WARNING  {}", harmless(&line.to_string())))?)
-    }
-
-    fn bad(&mut self, line: impl std::fmt::Display) -> Result<()> {
-        self.problems += 1;
-        Ok(say(format!("PROBLEM  {line}"))?)
     }
 }

@@ -1,22 +1,27 @@
-//! `orgtrail import`: files to log, and then log to index, so that what was taken in is found at once.
+//! `orgtrail import`: files to log, and log to index meanwhile, so that what was taken in is found at once.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
+use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args as ClapArgs;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use serde::Serialize;
+use tracing::debug;
 
+use super::print::counted;
 use super::record::Recorded;
 use super::reindex::catch_up;
 use crate::clock::Clock;
 use crate::durable::Failpoints;
-use crate::follow::index::open_index;
+use crate::follow::index::{Indexing, IndexingError, open_index};
 use crate::import::{self, Report};
 use crate::position::Source;
 use crate::store::{Store, StoreError};
+use crate::task;
 use crate::terminal::{harmless, harmless_json, say};
 
 /// How many lines that were not understood are shown to people of each file; `--json` gives more.
@@ -89,23 +94,15 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let parameters = format!("files={}", names.join(","));
     let recorded = Recorded::begin(&dir, "import", "import", &parameters, clock.now())?;
     let held = store.head();
-    let mut files = Vec::new();
-    for path in &args.files {
-        let file = match path.to_str() {
-            Some("-") => "standard input".to_owned(),
-            _ => harmless(&path.to_string_lossy()),
-        };
-        let report =
-            import_file(&store, path, args.source.as_ref(), &clock).with_context(|| {
-                format!(
-                    "{file} could not be imported to its end; what was kept stays: import it again"
-                )
-            })?;
-        files.push(FileReport { file, report });
-    }
+    let (index, _) = open_index(&dir, &store, Failpoints::default())?;
+    let files = thread::scope(|scope| {
+        let (kept, batches) = mpsc::sync_channel(1);
+        let indexing = Indexing::in_bulk(store.clone(), index.clone(), Clock::system());
+        scope.spawn(move || index_meanwhile(indexing, &batches));
+        import_files(&store, args, &clock, &kept)
+    })?;
     let head = store.head();
     recorded.end(head.0 - held.0)?;
-    let (index, _) = open_index(&dir, &store, Failpoints::default())?;
     catch_up(store, &index)?;
     let summary = ImportSummary {
         files,
@@ -126,12 +123,61 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Takes the files in, one after the other, and announces each batch that is kept.
+fn import_files(
+    store: &Store,
+    args: &Args,
+    clock: &Clock,
+    kept: &SyncSender<()>,
+) -> Result<Vec<FileReport>> {
+    let mut files = Vec::new();
+    for path in &args.files {
+        let file = match path.to_str() {
+            Some("-") => "standard input".to_owned(),
+            _ => harmless(&path.to_string_lossy()),
+        };
+        let report =
+            import_file(store, path, args.source.as_ref(), clock, kept).with_context(|| {
+                format!(
+                    "{file} could not be imported to its end; what was kept stays: import it again"
+                )
+            })?;
+        files.push(FileReport { file, report });
+    }
+    Ok(files)
+}
+
+/// Indexes each batch while the next ones are read, until no more is announced. What fails here is tried again when the files have
+/// been read.
+fn index_meanwhile(mut indexing: Indexing, batches: &Receiver<()>) {
+    let mut has_more = false;
+    loop {
+        let announced = if has_more {
+            batches.try_recv()
+        } else {
+            batches.recv().map_err(TryRecvError::from)
+        };
+        if announced == Err(TryRecvError::Disconnected) {
+            return;
+        }
+        let turned = task::catch(|| indexing.index_once()).map_err(IndexingError::from);
+        match turned.flatten() {
+            Ok(turned) => has_more = turned.has_more,
+            Err(error) => {
+                debug!(error = %error, "Indexing beside the import failed.");
+                return;
+            }
+        }
+    }
+}
+
 /// Takes one file in. That it cannot be read is a part of its report, and no reason to leave the others out.
 fn import_file(
     store: &Store,
     path: &Path,
     fallback: Option<&Source>,
     clock: &Clock,
+    kept: &SyncSender<()>,
 ) -> Result<Report> {
     let opened = open(path);
     let (input, len) = match opened {
@@ -154,6 +200,8 @@ fn import_file(
     let bar = bar.with_style(ProgressStyle::with_template(template)?);
     let input = bar.wrap_read(input);
     let report = import::import(store, input, fallback, clock, |report| {
+        // One announcement that waits stands for all.
+        kept.try_send(()).ok();
         let seconds = bar.elapsed().as_secs_f64().max(0.001);
         bar.set_message(format!(
             "{} lines, {:.0}/s",
@@ -202,9 +250,9 @@ impl FileReport {
             broke_off,
         } = &self.report;
         let mut text = format!(
-            "{}: {} lines: {} new, {} held already, {} revised, {} not understood\n",
+            "{}: {}: {} new, {} held already, {} revised, {} not understood\n",
             self.file,
-            HumanCount(*lines),
+            counted(*lines, "line"),
             HumanCount(*new),
             HumanCount(*held),
             HumanCount(*revised),
@@ -216,10 +264,18 @@ impl FileReport {
                 HumanCount(*logpush_without_id)
             );
         }
-        for bad in reasons.iter().take(MAX_SHOWN) {
+        // Of a file of another form, each line is wrong in the same way.
+        let mut pairs = reasons.windows(2);
+        let are_alike = pairs.all(|pair| pair[0].reason == pair[1].reason);
+        let most = if are_alike && not_understood == lines {
+            1
+        } else {
+            MAX_SHOWN
+        };
+        for bad in reasons.iter().take(most) {
             text += &format!("  line {}: {}\n", bad.line, harmless(&bad.reason));
         }
-        let more = not_understood - reasons.len().min(MAX_SHOWN) as u64;
+        let more = not_understood - reasons.len().min(most) as u64;
         if more > 0 {
             text += &format!("  and {} more\n", HumanCount(more));
         }

@@ -1,30 +1,25 @@
 //! Where a command finds what it asks: a server that was named, the service that uses a data directory, or the directory itself.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+mod misread;
+mod server;
+mod token;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context as _, Result};
 use clap::Args as ClapArgs;
-use reqwest::RequestBuilder;
-use reqwest::header::HeaderValue;
 use serde::Deserialize;
-use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
-use super::exit::WrongUsage;
-use crate::owner::{OwnerSecret, USER_HEADER, system_user};
+pub(super) use self::misread::Misread;
+pub(super) use self::server::{Server, get, open};
 use crate::store::{Store, announced};
-use crate::terminal::{columns, note};
-use crate::tls::{PinnedCertificates, accepting_only};
-use crate::wording::{quoted, root_cause};
-
-/// How long a server is waited for until it takes the call.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-
-/// How long it may say nothing; a tail without events says so more often.
-const SPEAK_WITHIN: Duration = Duration::from_secs(90);
+use crate::terminal::note;
+use crate::tls::PinnedCertificates;
+use crate::wording::quoted;
 
 /// How long the service of a data directory is waited for until it says that it is there.
 const PROBE_WITHIN: Duration = Duration::from_secs(5);
@@ -37,37 +32,12 @@ pub(super) struct TargetArgs {
     /// Without `http://` or `https://`, it is `http://`.
     #[arg(long, value_name = "URL", conflicts_with = "data_dir", value_parser = server_url)]
     pub(super) server: Option<Url>,
+    /// File with the token for `--server`; without it, `ORGTRAIL_TOKEN` is the token.
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub(super) token_file: Option<PathBuf>,
     /// Data directory to look into; the service that uses it is asked, if one runs.
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
-}
-
-/// A mistake in a query, and its place.
-#[derive(Debug, thiserror::Error)]
-#[error("{message} (at character {at})")]
-pub(super) struct Misread {
-    message: String,
-    /// The character, from 0.
-    at: usize,
-}
-
-impl Misread {
-    pub(super) fn new(message: impl ToString, at: usize) -> Self {
-        Self {
-            message: message.to_string(),
-            at,
-        }
-    }
-
-    /// The same, with a line of the query below it and a mark below the place. A query of several lines is not shown.
-    pub(super) fn point_into(&self, query: &str) -> String {
-        if query.is_empty() || query.chars().any(char::is_control) {
-            return self.to_string();
-        }
-        let before: String = query.chars().take(self.at).collect();
-        let mark = " ".repeat(columns(&before));
-        format!("{self}\n  {query}\n  {mark}^")
-    }
 }
 
 /// Who answers.
@@ -87,6 +57,7 @@ impl TargetArgs {
         if let Some(url) = &self.server {
             return Ok(Answerer::Server(Server {
                 url: url.clone(),
+                token: token::token(self.token_file.as_deref())?,
                 home: None,
                 pinned: None,
             }));
@@ -127,41 +98,6 @@ fn server_url(text: &str) -> Result<Url, String> {
     }
 }
 
-/// A server that is asked.
-pub(super) struct Server {
-    url: Url,
-    /// Of the service of a data directory: where it is, and the address that it had. Its owner needs no token.
-    home: Option<(PathBuf, SocketAddr)>,
-    /// Of such a service that speaks TLS: the certificates that it may have.
-    pinned: Option<PinnedCertificates>,
-}
-
-impl Server {
-    /// The request with what proves that the owner of the data directory asks, as long as the service of that directory answers
-    /// at this address.
-    fn prove(&self, request: RequestBuilder) -> RequestBuilder {
-        let home = self.home.as_ref();
-        let home = home.filter(|(dir, address)| announced(dir) == Some(*address));
-        match home.and_then(|(dir, _)| OwnerSecret::read(dir)) {
-            Some(secret) => {
-                let user = system_user().unwrap_or_default();
-                // The service checks it, too. A name that no header can have is left out.
-                let user = HeaderValue::from_str(&user).unwrap_or(HeaderValue::from_static(""));
-                request
-                    .bearer_auth(secret.expose())
-                    .header(USER_HEADER, user)
-            }
-            None => request,
-        }
-    }
-}
-
-impl std::fmt::Display for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.url.as_str().trim_end_matches('/'))
-    }
-}
-
 /// The service that uses a data directory, if one answers: at the address in the directory's lock file, and from the same log.
 fn running(dir: &Path, log_id: Uuid) -> Result<Option<Server>> {
     #[derive(Deserialize)]
@@ -182,6 +118,7 @@ fn running(dir: &Path, log_id: Uuid) -> Result<Option<Server>> {
     let scheme = if pinned.is_some() { "https" } else { "http" };
     let unproven = Server {
         url: format!("{scheme}://{reached}").parse()?,
+        token: None,
         home: None,
         pinned,
     };
@@ -209,90 +146,9 @@ fn running(dir: &Path, log_id: Uuid) -> Result<Option<Server>> {
     }))
 }
 
-/// What a server answers to a question, as text.
-pub(super) fn get(server: &Server, path: &str, parameters: &[(&str, &str)]) -> Result<String> {
-    super::start::block_on(async {
-        let answer = open(server, path, parameters).await?;
-        answer.text().await.context("the answer broke off")
-    })
-}
-
-/// A server's answer to a question, its body still to be read.
-pub(super) async fn open(
-    server: &Server,
-    path: &str,
-    parameters: &[(&str, &str)],
-) -> Result<reqwest::Response> {
-    let mut url = server
-        .url
-        .join(path)
-        .context("the server's address cannot be used")?;
-    if !parameters.is_empty() {
-        url.query_pairs_mut().extend_pairs(parameters);
-    }
-    let client = reqwest::Client::builder()
-        .connect_timeout(CONNECT_WITHIN)
-        .read_timeout(SPEAK_WITHIN)
-        .redirect(reqwest::redirect::Policy::none());
-    // The owner's secret goes to the service of this machine alone.
-    let client = match &server.home {
-        Some(_) => client.no_proxy(),
-        None => client,
-    };
-    let client = match &server.pinned {
-        Some(pinned) => {
-            let tls = accepting_only(pinned.clone()).context("could not set up TLS")?;
-            client.no_proxy().tls_backend_preconfigured(tls)
-        }
-        None => client,
-    };
-    let client = client.build().context("could not start a client")?;
-    let answer = server
-        .prove(client.get(url))
-        .send()
-        .await
-        .map_err(|error| unreached(server, &error))?;
-    let status = answer.status();
-    if status.is_success() {
-        return Ok(answer);
-    }
-    let body = answer.text().await.context("the answer broke off")?;
-    let problem: Value = serde_json::from_str(&body).unwrap_or_default();
-    let Some(detail) = problem["detail"].as_str() else {
-        bail!("{server} answered {status}, and does not say why: is an orgtrail there?");
-    };
-    match problem["at"].as_u64().map(usize::try_from) {
-        Some(Ok(at)) => Err(Misread::new(detail, at).into()),
-        _ if problem["parameter"].is_string() => Err(WrongUsage(detail.to_owned()).into()),
-        _ => bail!("{detail} ({status})"),
-    }
-}
-
-/// That no answer came, and what may be the cause.
-fn unreached(server: &Server, error: &reqwest::Error) -> anyhow::Error {
-    let hint = match (error.is_connect(), server.url.scheme()) {
-        (true, "https") => ": does it speak TLS? Else write `http://`",
-        (true, _) => ": is the service running, and at this address?",
-        (false, _) => "",
-    };
-    anyhow!("could not reach {server}: {}{hint}", root_cause(error))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_mistake_in_a_query_is_pointed_at() {
-        let misread = Misread::new("this parenthesis is not closed", 6);
-        let said = "this parenthesis is not closed (at character 6)";
-        assert_eq!(
-            misread.point_into("東京 a (b"),
-            format!("{said}\n  東京 a (b\n          ^")
-        );
-        assert_eq!(misread.point_into(""), said);
-        assert_eq!(misread.point_into("a\nb"), said);
-    }
 
     #[test]
     fn a_server_needs_no_scheme() {

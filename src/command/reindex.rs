@@ -69,7 +69,7 @@ pub(super) fn catch_up_while(
 ) -> Result<bool> {
     let head = store.head();
     let bar = super::print::event_bar(head.0)?;
-    let mut indexing = Indexing::new(store, index.clone(), Clock::system());
+    let mut indexing = Indexing::in_bulk(store, index.clone(), Clock::system());
     let mut is_up = index.checkpoint() == head;
     let is_terminal = io::stderr().is_terminal();
     let mut said = Instant::now();

@@ -27,6 +27,9 @@ use crate::position::Source;
 use crate::query::When;
 use crate::search::{MAX_SIZE, parse_zone};
 
+/// The most events of a page.
+const MAX_LIMIT: u16 = 1_000;
+
 /// Shown with `--help`.
 const EXAMPLES: &str = "\
 Examples:
@@ -45,10 +48,10 @@ How many results there are, and what the answer lacks, is said on standard error
 pub(super) struct Args {
     /// What to look for; nothing for everything.
     ///
-    /// Words, phrases in quotes, `field:value`, `AND OR NOT`, wildcards, ranges. A query that begins with `-` comes after
+    /// Several arguments are joined with spaces. Words, phrases in quotes, `field:value`, `AND OR NOT`, wildcards, ranges. A query that begins with `-` comes after
     /// `--`, behind all options.
-    #[arg(default_value = "")]
-    query: String,
+    #[arg(value_name = "QUERY")]
+    words: Vec<String>,
     /// Only what happened at this time or later: `7d`, `now/d`, `2026-08-03`.
     ///
     /// `7d` or `now-7d` is seven days ago, `now/d` the midnight with which today begins, `2026-08-03` the midnight with which
@@ -65,7 +68,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = parse_zone)]
     tz: Tz,
     /// Most events; of facets, most values.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, default_value_t = 20, value_parser = limit)]
     limit: u16,
     /// Every event, however many there are.
     #[arg(long, conflicts_with = "limit")]
@@ -101,9 +104,18 @@ pub(super) struct Args {
     reach: TargetArgs,
 }
 
+/// How many events are shown.
+fn limit(text: &str) -> Result<u16, String> {
+    let limit = text
+        .parse()
+        .ok()
+        .filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| format!("write a number from 1 to {MAX_LIMIT}; `--all` shows every event"))
+}
+
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     search(args, config).map_err(|error| match error.downcast_ref::<Misread>() {
-        Some(misread) => WrongUsage(misread.point_into(&args.query)).into(),
+        Some(misread) => WrongUsage(misread.point_into(&args.query())).into(),
         None => error,
     })
 }
@@ -122,7 +134,7 @@ fn search(args: &Args, config: &Path) -> Result<()> {
     };
     let asked = SearchRequest {
         when,
-        query: args.query.clone(),
+        query: args.query(),
         sources: args.source.clone(),
         since: time(&args.since)?,
         before: time(&args.before)?,
@@ -203,6 +215,11 @@ fn answer(args: &Args, asked: &SearchRequest, place: &SearchTarget) -> Result<u6
 }
 
 impl Args {
+    /// The query: `search dns delete` is `search 'dns delete'`.
+    fn query(&self) -> String {
+        self.words.join(" ")
+    }
+
     /// What is done, as the access log names it.
     fn action(&self) -> &'static str {
         if self.all { "export" } else { "search" }
@@ -210,7 +227,7 @@ impl Args {
 
     /// The question, as the access log has the parameters of one over HTTP.
     fn to_parameters(&self) -> String {
-        let mut parameters = format!("q={}", self.query);
+        let mut parameters = format!("q={}", self.query());
         for (name, moment) in [("since", &self.since), ("before", &self.before)] {
             if let Some(moment) = moment {
                 parameters += &format!(" {name}={moment}");

@@ -22,8 +22,8 @@ const UPSTREAM_QUOTA: u32 = 1_200;
 /// The digits that ids of the example configuration are made of.
 const PLACEHOLDER_DIGITS: [char; 2] = ['0', '1'];
 
-/// How long an id is.
-const ID_LEN: usize = 32;
+/// How long an id of upstream's is.
+pub(super) const ID_LEN: usize = 32;
 
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,7 +110,7 @@ fn look_at_ids(config: &Config, findings: &mut Vec<SetupFinding>) {
 }
 
 /// Whether an id looks like all that upstream gives. Another one may be right; a misspelt one never answers.
-fn has_an_id_of_upstream(source: &Source) -> bool {
+pub(super) fn has_an_id_of_upstream(source: &Source) -> bool {
     let id = source.id();
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     id.len() == ID_LEN && id.bytes().all(is_digit)

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use chrono::TimeDelta;
 use clap::Args as ClapArgs;
 use tokio::net::TcpListener;
@@ -196,6 +196,12 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
         ..SimConfig::default()
     };
     let simulator = Simulator::new(config, Clock::system().reader());
+    let known = simulator.sources();
+    if let Some(unknown) = args.forbid.iter().find(|source| !known.contains(source)) {
+        bail!(
+            "{unknown} is no log of this simulation: without `--forbid`, it says which organizations it has, and their lists name the accounts"
+        );
+    }
     simulator.set_faults(args.faults());
     let base_url = format!("http://{}/client/v4", listener.local_addr()?);
     say(what_to_try(&simulator, &base_url, args.lag))?;
@@ -216,6 +222,10 @@ fn what_to_try(simulator: &Simulator, base_url: &str, lag: Lag) -> String {
     let organization = simulator.organization_id();
     let lag = match lag.longest {
         longest if longest.is_zero() => String::new(),
+        longest if longest == lag.shortest => format!(
+            ", which becomes visible after {} (`--lag`)",
+            span::format(longest)
+        ),
         longest => format!(
             ", which becomes visible after {} to {}, as upstream's do (`--lag`)",
             span::format(lag.shortest),

@@ -8,11 +8,12 @@ use clap::{Args as ClapArgs, Subcommand};
 use serde::Serialize;
 
 use super::record::{Recorded, entry_of};
+use super::setup::{ID_LEN, has_an_id_of_upstream};
 use crate::access::{ApiToken, Grant, Permission, Permissions};
 use crate::clock::Clock;
 use crate::position::{Source, rfc3339};
 use crate::span;
-use crate::store::{AccessStore, NewToken, TokenRow};
+use crate::store::{AccessStore, NewToken, Store, TokenRow};
 use crate::terminal::{harmless, note, say};
 
 /// The longest name of a token, in characters.
@@ -51,7 +52,7 @@ enum Action {
     List,
     /// End a token, and the sessions that were begun with it, at once.
     Revoke {
-        /// The token's id, as `token list` shows it.
+        /// The token's id, as `token list` shows it, or its name if no other valid token has it.
         id: String,
     },
 }
@@ -116,10 +117,16 @@ impl From<TokenRow> for Token {
 
 pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     let dir = super::start::data_dir(args.data_dir.as_deref(), config)?;
-    let store = AccessStore::open(&dir)?;
+    let store = match &args.action {
+        Action::Revoke { .. } => AccessStore::open_with_reserve(&dir)?,
+        _ => AccessStore::open(&dir)?,
+    };
     let now = Clock::system().now();
     match &args.action {
-        Action::Create(wanted) => create(&store, wanted, args.json, now),
+        Action::Create(wanted) => {
+            create(&store, wanted, args.json, now)?;
+            warn_of_unknown(&dir, &wanted.source)
+        }
         Action::List => {
             let recorded = Recorded::begin(&dir, "token.list", "token", "", now)?;
             let rows = store.tokens()?;
@@ -175,10 +182,32 @@ fn create(store: &AccessStore, wanted: &Create, is_json: bool, now: DateTime<Utc
     Ok(say(secret.reveal())?)
 }
 
+/// Says which of the sources the log does not know. Where there is no log yet, nothing is known.
+fn warn_of_unknown(dir: &Path, sources: &[Source]) -> Result<()> {
+    let known = Store::open_beside(dir).and_then(|store| store.sources());
+    let Ok(known) = known else {
+        return Ok(());
+    };
+    let is_known = |source: &&Source| known.iter().any(|row| row.source == **source);
+    for unknown in sources.iter().filter(|source| !is_known(source)) {
+        note(format!(
+            "Warning: the log has no source {unknown}; the token sees nothing of it until it is followed."
+        ))?;
+    }
+    Ok(())
+}
+
 /// A source, as a user writes it.
 fn source(text: &str) -> Result<Source, String> {
-    let source = text.parse::<Source>();
-    source.map_err(|_| "write `organizations/ID` or `accounts/ID`".to_owned())
+    let form = "write `organizations/ID` or `accounts/ID`";
+    let source = text.parse::<Source>().map_err(|_| form.to_owned())?;
+    if has_an_id_of_upstream(&source) {
+        Ok(source)
+    } else {
+        Err(format!(
+            "{form}: an id of Cloudflare has {ID_LEN} characters, `0` to `9` and `a` to `f`, without dashes"
+        ))
+    }
 }
 
 fn list(rows: Vec<TokenRow>, is_json: bool, now: DateTime<Utc>) -> Result<()> {
@@ -207,11 +236,33 @@ fn list(rows: Vec<TokenRow>, is_json: bool, now: DateTime<Utc>) -> Result<()> {
     Ok(say(table)?)
 }
 
-fn revoke(store: &AccessStore, id: &str, is_json: bool, now: DateTime<Utc>) -> Result<()> {
+/// The id of the valid token that is named by its id or its name.
+fn id_of<'r>(rows: &'r [TokenRow], named: &'r str) -> Result<&'r str> {
+    let valid = rows.iter().filter(|row| row.revoked_at.is_none());
+    let ids: Vec<&str> = valid
+        .filter(|row| row.name == named)
+        .map(|row| row.id.as_str())
+        .collect();
+    match ids.as_slice() {
+        _ if rows.iter().any(|row| row.id == named) => Ok(named),
+        [] => Ok(named),
+        [one] => Ok(one),
+        several => bail!(
+            "{} valid tokens have the name `{}`: name one by its id, {}",
+            several.len(),
+            harmless(named),
+            several.join(" or ")
+        ),
+    }
+}
+
+fn revoke(store: &AccessStore, named: &str, is_json: bool, now: DateTime<Utc>) -> Result<()> {
+    let rows = store.tokens()?;
+    let id = id_of(&rows, named)?;
     let line = entry_of("token", "token.revoke", &format!("id={id}"), now);
-    if !store.revoke_token(id, now, &line)? {
+    if !store.revoke_with_reserve(id, now, &line)? {
         bail!(
-            "there is no valid token with the id `{}`: `orgtrail token list` shows them",
+            "there is no valid token with the id or the name `{}`: `orgtrail token list` shows them",
             harmless(id)
         );
     }
@@ -254,5 +305,26 @@ fn state(row: &TokenRow, now: DateTime<Utc>) -> String {
         (None, Some(end)) if end <= now => "expired".to_owned(),
         (None, Some(end)) => format!("until {}", end.format("%Y-%m-%d")),
         (None, None) => "valid".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_limited_to_ids_that_cloudflare_gives() {
+        let id = "0123456789abcdef0123456789abcdef";
+        assert_eq!(source(&format!("accounts/{id}")).unwrap().id(), id);
+        for wrong in [
+            "accounts/ID",
+            "accounts/0123456789ABCDEF0123456789ABCDEF",
+            "organizations/f00d",
+            "accounts/",
+            "x",
+            &id[1..],
+        ] {
+            assert!(source(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -8,6 +8,9 @@ pub(super) const VARIABLE_PREFIX: &str = "ORGTRAIL__";
 /// The prefix of a variable whose second underscore may be missing by mistake.
 pub(super) const LIKE_OURS: &str = "ORGTRAIL_";
 
+/// The variable with the token that commands send to a server. It sets no key.
+pub(super) const SERVER_TOKEN: &str = "ORGTRAIL_TOKEN";
+
 /// A part of the file that has keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Header {

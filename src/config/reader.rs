@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::de::{DeTable, DeValue};
 
 use super::error::{KeyMistake, Place, Read};
-use super::header::{Header, LIKE_OURS, VARIABLE_PREFIX};
+use super::header::{Header, LIKE_OURS, SERVER_TOKEN, VARIABLE_PREFIX};
 use super::unknown_key::{UnknownKey, ValidKeys, unknown_variable, unused_variable};
 use super::value::{Value, kind_of};
 use crate::position::Source;
@@ -137,7 +137,9 @@ impl<'t> Reader<'t> {
 
     /// What is to be said of a variable that begins like ours but not as keys do; `None` for others.
     pub(super) fn unused_variable(&self, name: &str) -> Option<String> {
-        let is_like_ours = name.starts_with(LIKE_OURS) && !name.starts_with(VARIABLE_PREFIX);
+        let is_like_ours = name.starts_with(LIKE_OURS)
+            && !name.starts_with(VARIABLE_PREFIX)
+            && name != SERVER_TOKEN;
         is_like_ours.then(|| unused_variable(name, &self.known_variables))
     }
 

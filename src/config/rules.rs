@@ -1,26 +1,16 @@
 //! The keys of `[alerts]` that say which rules are used.
 
-use std::path::PathBuf;
-
 use super::error::Read;
 use super::kinds;
 use super::reader::Table;
 use super::value::Value;
+use super::values::RulesConfig;
 
 /// The most rules that can be turned off.
 const MAX_DISABLED: usize = 2_000;
 
 /// The longest id of a rule, in bytes.
 const MAX_ID_LEN: usize = 256;
-
-/// Which rules are used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RulesConfig {
-    /// The directory of the rules beside the built-in ones.
-    pub dir: Option<PathBuf>,
-    /// The ids of rules that raise nothing.
-    pub disabled: Vec<String>,
-}
 
 /// Reads them from `[alerts]`.
 pub(super) fn read(table: &mut Table<'_, '_>) -> Option<RulesConfig> {

@@ -9,7 +9,6 @@ use url::Url;
 
 use super::credential::CredentialSource;
 use super::heartbeat::HeartbeatSource;
-use super::rules::RulesConfig;
 use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
 use crate::position::Source;
 use crate::tls::TlsFiles;
@@ -137,4 +136,13 @@ pub struct AccountConfig {
     pub source: Source,
     /// The credential for it.
     pub credential: CredentialSource,
+}
+
+/// The keys of `[alerts]` that say which rules are used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RulesConfig {
+    /// The directory of the rules beside the built-in ones.
+    pub dir: Option<PathBuf>,
+    /// The ids of rules that raise nothing.
+    pub disabled: Vec<String>,
 }

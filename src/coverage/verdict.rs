@@ -144,7 +144,8 @@ pub fn accounts_unknown(
     Ok(lists.into_iter().map(|(source, _)| source).collect())
 }
 
-/// The unbroken ranges of time, of those asked about, that are proven, the earliest first; the question names one source.
+/// The unbroken ranges of time, of those asked about, that are proven, the earliest first, and whether some of it will be read
+/// again; the question names one source.
 ///
 /// # Errors
 /// What the log says.
@@ -154,10 +155,11 @@ pub fn stretches(
     scope: &Scope,
     asked: &Asked,
     now: DateTime<Utc>,
-) -> Result<Vec<Window>, StoreError> {
-    let mut joined: Vec<Window> = Vec::new();
+) -> Result<(Vec<Window>, bool), StoreError> {
+    let (mut joined, mut is_settling): (Vec<Window>, bool) = (Vec::new(), false);
     look(store, board, scope, asked, None, now, |found| {
         for piece in &found.proven {
+            is_settling |= !found.is_complete(piece);
             match joined.last_mut() {
                 Some(last) if last.before >= piece.window.since => {
                     last.before = last.before.max(piece.window.before);
@@ -167,7 +169,7 @@ pub fn stretches(
         }
         None::<()>
     })?;
-    Ok(joined)
+    Ok((joined, is_settling))
 }
 
 impl Verdict {

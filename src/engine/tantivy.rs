@@ -10,6 +10,7 @@
 
 mod any_path;
 mod arrivals;
+mod batch;
 mod bit_set_builder;
 mod bits;
 mod bounded;
@@ -54,7 +55,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use tantivy::TantivyDocument;
 use tokio::sync::watch;
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -69,6 +69,7 @@ use super::hit::Hit;
 use super::recent::Recent;
 use super::values::{entry_of, entry_of_row};
 
+use self::batch::DocumentBatch;
 use self::directory::OpenWriter;
 use self::document::Paths;
 pub use self::error::IndexError;
@@ -295,10 +296,11 @@ impl Index {
     ) -> Result<(), IndexError> {
         let mut writing = lock(&self.0.writing);
         let writing = open(&mut writing)?;
+        let mut batch = DocumentBatch::default();
         for event in events {
             if !event.is_erased() {
                 let replaced = replaced.get(&event.seq).copied();
-                let (document, is_whole) = self.document(event, replaced, writing);
+                let is_whole = self.add_document(event, replaced, writing, &mut batch);
                 let hit = Hit {
                     at_us: event.ordered_at().timestamp_micros(),
                     seq: event.seq,
@@ -310,8 +312,9 @@ impl Index {
                         entry_of_row(event)
                     }
                 });
-                writing.writer.add_document(document)?;
-                writing.documents += 1;
+                if batch.is_full() {
+                    writing.take_in(&mut batch)?;
+                }
             }
             writing.added = event.seq;
             writing.last = LastEvent {
@@ -319,33 +322,39 @@ impl Index {
                 run: None,
             };
         }
-        Ok(())
+        writing.take_in(&mut batch)
     }
 
-    /// The document of an event; that of its row, when its entry makes none that the engine can take in. Says whether it is of
-    /// the whole entry.
-    fn document(
+    /// Adds the document of an event to `batch`; that of its row, when its entry makes none that the engine can take in. Says
+    /// whether it is of the whole entry.
+    fn add_document(
         &self,
         event: &AuditEvent,
         replaced: Option<Hit>,
         writing: &mut OpenWriter,
-    ) -> (TantivyDocument, bool) {
+        batch: &mut DocumentBatch,
+    ) -> bool {
         let shape = &self.0.shape;
         let paths = &mut writing.paths;
-        // What a panic leaves half done is the paths, which are made again.
-        let make = AssertUnwindSafe(|| shape.document(event, replaced, paths).ok());
-        let made = catch_unwind(make).unwrap_or(None).filter(|document| {
-            event.seq > writing.suspected_to || directory::can_take(shape, document)
-        });
-        if let Some(document) = made {
-            return (document, true);
+        let before = batch.len();
+        // What a panic leaves half done is the document, and the paths, which are made again.
+        let make = AssertUnwindSafe(|| shape.add_document(event, replaced, paths, batch));
+        let is_made = matches!(catch_unwind(make), Ok(Ok(())));
+        let can_take = || {
+            let document = batch.last_alone();
+            document.is_some_and(|document| directory::can_take(shape, &document))
+        };
+        if is_made && (event.seq > writing.suspected_to || can_take()) {
+            return true;
         }
+        batch.truncate(before);
         warn!(
             event.seq = event.seq.0,
             "Making the document of an event failed; the event is indexed by its source, id and time only."
         );
         writing.paths = Paths::default();
-        (shape.document_of_row(event, replaced), false)
+        shape.add_document_of_row(event, replaced, batch);
+        false
     }
 
     /// Makes everything added durable and searchable.

@@ -26,6 +26,9 @@ use crate::position::Seq;
 use crate::store::{Store, StoreError};
 use crate::task::{self, Panicked};
 
+/// The name of the follower that writes the index.
+pub const NAME: &str = "index";
+
 /// The most events taken in one turn, and so the most that wait for a stop.
 const MAX_EVENTS: usize = 2_000;
 
@@ -38,7 +41,11 @@ const MAX_REPAIRED: usize = 64;
 /// Under load, how long events wait until they are committed.
 const COMMIT_EVERY: TimeDelta = TimeDelta::seconds(1);
 
-/// After a commit the next one waits this many times as long as that took, but no longer than [`COMMIT_EVERY`]: small commits
+/// The same while a command fills the index and no question waits: each commit leaves a segment that must be merged. What was not
+/// committed is indexed again after a kill.
+const BULK_COMMIT_EVERY: TimeDelta = TimeDelta::seconds(20);
+
+/// After a commit the next one waits this many times as long as that took, but no longer than events may wait: small commits
 /// follow each other closely, and all of them together take a sixth of the time.
 const RESTS: i32 = 5;
 
@@ -147,6 +154,8 @@ pub struct Indexing {
     clock: Clock,
     /// When the last commit was done, and how long it took.
     last_commit: (DateTime<Utc>, TimeDelta),
+    /// Under load, how long events wait until they are committed.
+    commit_every: TimeDelta,
     /// Where the index was when it was last reopened by [`Indexing::steady_turn`].
     reopened_at: Option<Seq>,
     /// How many times in a row the index has failed.
@@ -165,9 +174,19 @@ impl Indexing {
             index,
             clock,
             last_commit,
+            commit_every: COMMIT_EVERY,
             reopened_at: None,
             failures: 0,
             damage: Arc::default(),
+        }
+    }
+
+    /// As [`Indexing::new`], for a command that fills the index while no question waits.
+    #[must_use]
+    pub fn in_bulk(store: Store, index: Index, clock: Clock) -> Self {
+        Self {
+            commit_every: BULK_COMMIT_EVERY,
+            ..Self::new(store, index, clock)
         }
     }
 
@@ -262,9 +281,9 @@ impl Indexing {
         if self.is_ahead() {
             let (done, took) = self.last_commit;
             let rest = if has_more {
-                COMMIT_EVERY
+                self.commit_every
             } else {
-                COMMIT_EVERY.min(took * RESTS)
+                self.commit_every.min(took * RESTS)
             };
             let wait = done + rest - self.clock.steady();
             // What was tried by itself is not tried again when another event fails.
@@ -332,7 +351,7 @@ impl Indexing {
         self.last_commit = (done, done - begun);
         debug!(
             index.checkpoint = self.index.checkpoint().0,
-            log.head = self.store.head().0,
+            head = self.store.head().0,
             "Committed the index."
         );
         Ok(())
@@ -411,7 +430,7 @@ impl Indexing {
     fn tell_rebuild(&self, why: &str) {
         info!(
             why,
-            log.head = self.store.head().0,
+            head = self.store.head().0,
             "Rebuilding the index from the log; answers are incomplete until it is done."
         );
     }
@@ -421,7 +440,7 @@ impl Follower for Indexing {
     type Error = IndexingError;
 
     fn name(&self) -> &'static str {
-        "index"
+        NAME
     }
 
     fn checkpoint(&self) -> Seq {

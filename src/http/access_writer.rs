@@ -59,7 +59,7 @@ impl AccessWriter {
         }))
     }
 
-    /// Adds a line, and waits until it is written, or kept in memory because the disk does not take it now.
+    /// Adds a line, and waits until it is written, or kept in memory because the disk is full or fails.
     pub(super) async fn record(&self, entry: AccessEntry) -> Result<AccessLine, Problem> {
         let line = AccessLine::default();
         let (written, outcome) = oneshot::channel();
@@ -162,13 +162,14 @@ impl AccessWriter {
     fn keep(&self, batch: Vec<UnwrittenChange>, error: &StoreError) {
         let mut queue = lock(&self.0.queue);
         let newer = std::mem::take(&mut *queue);
-        let (mut refused, may_pass) = (0_u64, error.may_pass());
+        // Another process's lock is no reason to answer without a line: the writer has waited for it.
+        let (mut refused, has_to_wait) = (0_u64, error.is_of_the_disk());
         for mut waiting in batch.into_iter().chain(newer) {
             let Some(written) = waiting.written.take() else {
                 queue.push_back(waiting);
                 continue;
             };
-            if may_pass && queue.len() < MAX_WAITING {
+            if has_to_wait && queue.len() < MAX_WAITING {
                 queue.push_back(waiting);
                 // A request that was given up meanwhile stays recorded.
                 drop(written.send(Ok(())));
@@ -250,6 +251,23 @@ mod tests {
         let expected = (0..=100).map(|n| format!("?q={n}"));
         assert!(parameters.eq(expected));
         assert_eq!((lines[0].results, lines[0].duration_ms), (Some(7), Some(8)));
+    }
+
+    #[tokio::test]
+    async fn only_a_full_or_failing_disk_lets_a_line_wait_in_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = AccessWriter::new(AccessStore::open(dir.path()).unwrap());
+        for (error, waiting) in [(StoreError::Busy, 0), (StoreError::Full, 1)] {
+            let (written, outcome) = oneshot::channel();
+            let change = AccessChange::Add(entry(1), AccessLine::default());
+            let change = UnwrittenChange {
+                change,
+                written: Some(written),
+            };
+            writer.keep(vec![change], &error);
+            assert_eq!(outcome.await.unwrap().is_ok(), waiting == 1, "{error}");
+            assert_eq!(writer.waiting(), waiting, "{error}");
+        }
     }
 
     /// A measurement, not a check: lines a second of 64 clients, each written by itself and by the writer.

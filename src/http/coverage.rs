@@ -32,6 +32,8 @@ pub(super) struct Coverage {
     sources: Vec<SourceCoverage>,
     /// When no source is named: organizations that may have accounts which are not followed.
     accounts_unknown: Vec<String>,
+    /// Whether what is followed could not be saved yet: sources may be missing, and `complete` goes by the sweeps of before.
+    sources_unsaved: bool,
     next_cursor: Option<String>,
 }
 
@@ -42,6 +44,8 @@ pub(super) struct MergedCoverage {
     sources: Vec<NamedSource>,
     /// When no source is named: organizations that may have accounts which are not followed.
     accounts_unknown: Vec<String>,
+    /// Whether what is followed could not be saved yet: sources may be missing, and `complete` goes by the sweeps of before.
+    sources_unsaved: bool,
     next_cursor: Option<String>,
 }
 
@@ -89,6 +93,7 @@ async fn list_merged(
             merged: page.stretches,
             sources: page.sources,
             accounts_unknown: unknown.iter().map(ToString::to_string).collect(),
+            sources_unsaved: app.board.has_unsaved(),
             next_cursor: next.map(|next| next.write(&asked, log_id)).transpose()?,
         })
     });
@@ -118,6 +123,7 @@ async fn list_each(
         Ok(Coverage {
             sources: page.sources,
             accounts_unknown: unknown.iter().map(ToString::to_string).collect(),
+            sources_unsaved: app.board.has_unsaved(),
             next_cursor: next.map(|next| next.write(&asked, log_id)).transpose()?,
         })
     });
@@ -189,7 +195,10 @@ fn read(query: Option<&str>, now: DateTime<Utc>) -> Result<CoverageRequest, Prob
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("known here are {}", KNOWN.join(", ")),
                 };
-                let detail = format!("unknown parameter {}: {hint}", quoted(&name));
+                let detail = match &*name {
+                    "" => "a parameter has no name: write `name=value`".to_owned(),
+                    _ => format!("unknown parameter {}: {hint}", quoted(&name)),
+                };
                 return Err(Problem::parameter(&name, detail));
             }
         }

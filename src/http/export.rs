@@ -92,8 +92,9 @@ impl Format {
 fn ndjson(events: &[KnownEvent]) -> Result<Vec<u8>, Problem> {
     let mut lines = Vec::new();
     for event in events {
-        let line = serde_json::to_string(event)?;
-        lines.extend_from_slice(json::one_line(&line).as_bytes());
+        let start = lines.len();
+        serde_json::to_writer(&mut lines, event)?;
+        json::keep_on_one_line(&mut lines[start..]);
         lines.push(b'\n');
     }
     Ok(lines)

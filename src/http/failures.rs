@@ -74,6 +74,14 @@ impl From<StoreError> for Problem {
             );
         }
         error!(error = %error, "A request failed at the log.");
+        if matches!(error, StoreError::Full) {
+            return Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "urn:orgtrail:problem:disk-full",
+                "The disk is full",
+                "nothing more can be stored until there is room; what is stored can be asked for",
+            );
+        }
         Self::internal()
     }
 }

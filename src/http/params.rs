@@ -327,11 +327,14 @@ impl Given {
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             let is_filter = takes_filters && filter::by_name(&name).is_some();
             if !is_filter && !known.contains(&&*name) {
-                let message = format!(
-                    "unknown parameter {}: {}",
-                    quoted(&name),
-                    hint(&name, known, takes_filters)
-                );
+                let message = match &*name {
+                    "" => "a parameter has no name: write `name=value`".to_owned(),
+                    _ => format!(
+                        "unknown parameter {}: {}",
+                        quoted(&name),
+                        hint(&name, known, takes_filters)
+                    ),
+                };
                 return Err(bad(&name, message));
             }
             if given.len() == MAX_PARAMETERS {

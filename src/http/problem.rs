@@ -310,17 +310,20 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             "urn:orgtrail:problem:list-not-read",
             "Not read yet",
-            format!("the list of {what} was not read completely yet; try again soon"),
+            format!(
+                "the list of {what} was not read completely within the last day; try again soon"
+            ),
         )
     }
 
     pub(super) fn unknown_route(path: &str) -> Self {
-        let begin = "begin with `/v1/events`, `/v1/sources` or `/readyz`";
+        let begin = "`/docs` lists all routes";
         Self::not_found(format!("there is nothing at {}: {begin}", quoted(path)))
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        let detail = "the route does not take this method; most are read with GET";
+        let detail =
+            "the route does not take this method; the header `Allow` names those that it takes";
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "urn:orgtrail:problem:method",

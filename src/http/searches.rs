@@ -16,11 +16,14 @@ use super::openapi::{ParameterKind, Route, path, query as described_query};
 use super::params::{Given, Named, bad, number};
 use super::principal::Principal;
 use super::problem::Problem;
+use super::scoped::ScopedApp;
 use super::state::AppState;
 use crate::access::Permission;
 use crate::position::rfc3339;
 use crate::query;
+use crate::search::{self, SearchError};
 use crate::store::{AccessStore, NewSearch, SavedSearch, SearchPlace, SearchesOf};
+use crate::wording;
 
 /// How many searches a page has unless asked otherwise, and at most.
 const DEFAULT_LIMIT: usize = 100;
@@ -146,7 +149,7 @@ fn place(cursor: &str) -> Result<SearchPlace, Problem> {
 
 /// `POST /v1/searches`: saves one.
 pub(super) async fn save(
-    State(app): State<AppState>,
+    app: ScopedApp,
     Extension(principal): Extension<Principal>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -158,6 +161,9 @@ pub(super) async fn save(
     }
     let now = app.clock.now();
     let search = read(&body, &principal, now)?;
+    if let Some(text) = search.query.clone() {
+        app.ask(move |app| check_names(app, &text, now)).await?;
+    }
     let saved = app
         .access
         .work(move |store| Ok(store.save_search(&search, now)?))
@@ -165,6 +171,14 @@ pub(super) async fn save(
     let saved = saved.ok_or_else(Problem::too_many_searches)?;
     let body = Json(Search::of(saved, &principal));
     Ok((StatusCode::CREATED, Extension(Results(1)), body).into_response())
+}
+
+/// Refuses a query with a field that no entry has, as it is refused when it is asked.
+fn check_names(app: &ScopedApp, text: &str, now: DateTime<Utc>) -> Result<(), Problem> {
+    let query =
+        query::parse(text, now).map_err(|error| Problem::from(SearchError::Query(error)))?;
+    let (view, caller) = app.asking();
+    Ok(search::check_names(&query, &view, &caller)?)
 }
 
 /// Whether a body is said to be JSON. A page of another site cannot say so without asking first.
@@ -175,14 +189,32 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
     kind.trim().eq_ignore_ascii_case("application/json")
 }
 
+/// What is wrong with a body that cannot be read, with the member that it is about.
+fn unreadable(body: &[u8], error: &serde_json::Error) -> Problem {
+    let members: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let texts = ["name", "q", "state"];
+    let is_wrong = |name: &str| {
+        members
+            .get(name)
+            .is_some_and(|it| !it.is_string() && !it.is_null())
+    };
+    let no_name = members.is_object() && members.get("name").is_none();
+    if let Some(name) = texts.into_iter().find(|name| is_wrong(name)) {
+        return bad(name, format!("`{name}` is a text"));
+    }
+    let why = wording::quoted(&error.to_string());
+    bad(
+        if no_name { "name" } else { "body" },
+        format!(
+            "{why}: the body is `{{\"name\": …, \"q\": …, \"state\": …, \"shared\": false}}` in JSON; all but `shared` are texts, and `q`, `state` and `shared` may be left out"
+        ),
+    )
+}
+
 /// Reads the body of a request that saves a search.
 fn read(body: &[u8], principal: &Principal, now: DateTime<Utc>) -> Result<NewSearch, Problem> {
-    let wanted: SearchBody = serde_json::from_slice(body).map_err(|_| {
-        bad(
-            "name",
-            "the body is `{\"name\": …, \"q\": …, \"state\": …, \"shared\": false}` in JSON; `q`, `state` and `shared` may be left out",
-        )
-    })?;
+    let wanted: SearchBody =
+        serde_json::from_slice(body).map_err(|error| unreadable(body, &error))?;
     let name = wanted.name.trim().to_owned();
     if name.is_empty() || name.chars().count() > MAX_NAME_LEN || name.contains(char::is_control) {
         let detail = format!("a name has 1 to {MAX_NAME_LEN} characters");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::{RawQuery, State};
 use axum::{Extension, Json};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -19,11 +20,18 @@ use super::scoped::ScopedApp;
 use super::state::AppState;
 use super::trouble::Trouble;
 use crate::follow::board::FollowerState;
+use crate::follow::index as indexing;
 use crate::invariant::Invariant;
 use crate::position::{Seq, rfc3339};
 use crate::status::{self, SourceStatus};
 use crate::store::DiskProblem;
 use crate::task;
+
+/// How long the index's turns must have failed before it is reported.
+const INDEX_FAILING_AFTER: TimeDelta = TimeDelta::minutes(1);
+
+/// How many events the index may be behind before it is reported.
+const INDEX_BEHIND_BY: u64 = 10_000;
 
 /// All sources.
 #[derive(Serialize, ToSchema)]
@@ -218,6 +226,8 @@ fn problems(app: &AppState) -> Vec<Trouble> {
             "the index is being built again from the log; answers are incomplete until it is done",
         )
     });
+    let index = index_trouble(&app.followers.states(app.store.head()), app.clock.now());
+    let index = index.filter(|_| rebuild.is_none());
     let disk = app.store.disk_problem().map(|disk| {
         let why = match disk {
             DiskProblem::Full => "the disk has no room for the log, so that nothing more is stored",
@@ -236,12 +246,38 @@ fn problems(app: &AppState) -> Vec<Trouble> {
     });
     let status = app.tls.as_ref().map(|tls| tls.status(app.clock.now()));
     let of_certificate = status.iter().flat_map(certificate::troubles);
-    let problems = [refused, unreachable, rebuild, disk, unwritten];
+    let problems = [refused, unreachable, rebuild, index, disk, unwritten];
     problems
         .into_iter()
         .flatten()
         .chain(of_certificate)
         .collect()
+}
+
+/// What is wrong with the index, which can be searched meanwhile.
+fn index_trouble(followers: &[FollowerState], now: DateTime<Utc>) -> Option<Trouble> {
+    let index = followers
+        .iter()
+        .find(|follower| follower.name == indexing::NAME)?;
+    let failure = index.failure.as_ref();
+    let trouble = |problem, why| Trouble {
+        problem,
+        part: "index",
+        why,
+    };
+    if failure.is_some_and(|failure| now - failure.since >= INDEX_FAILING_AFTER) {
+        Some(trouble(
+            "index failing",
+            "for at least a minute new events could not be made searchable; the service's log has the error",
+        ))
+    } else if index.lag() > INDEX_BEHIND_BY {
+        Some(trouble(
+            "index behind",
+            "more than 10000 events are stored and not searchable yet; answers are incomplete until they are",
+        ))
+    } else {
+        None
+    }
 }
 
 /// The description of the route of sources.
@@ -274,6 +310,29 @@ pub(super) fn describe_operation() -> Vec<Route> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::follow::board::Failure;
+
+    #[test]
+    fn an_index_that_fails_or_is_far_behind_is_a_problem() {
+        let now = crate::clock::from_micros(1_000_000_000);
+        let problem = |lag: u64, failing_for: Option<i64>| {
+            let failure = failing_for.map(|seconds| Failure {
+                error: "the disk is full".into(),
+                since: now - TimeDelta::seconds(seconds),
+            });
+            let index = FollowerState {
+                name: indexing::NAME,
+                checkpoint: Seq(5),
+                head: Seq(5 + lag),
+                failure,
+            };
+            index_trouble(&[index], now).map(|trouble| trouble.problem)
+        };
+        assert_eq!(problem(0, None), None);
+        assert_eq!(problem(10_000, Some(59)), None);
+        assert_eq!(problem(1, Some(60)), Some("index failing"));
+        assert_eq!(problem(10_001, None), Some("index behind"));
+    }
 
     #[test]
     fn broken_invariants_are_counted_by_their_names() {

@@ -6,6 +6,7 @@
 mod describe;
 mod envelope;
 mod known_source;
+mod left_out;
 mod lists;
 mod logs;
 mod proven;

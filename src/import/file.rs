@@ -5,6 +5,7 @@
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use flate2::read::MultiGzDecoder;
+use memchr::memchr;
 use zstd::stream::read::Decoder as ZstdDecoder;
 
 use super::scan::{JsonScanner, ScanStep};
@@ -110,7 +111,7 @@ enum ValueEnd {
     /// So many bytes from where it was looked for.
     Whole(usize),
     /// It is broken after so many bytes.
-    InjectedFailure(usize),
+    Broken(usize),
     /// The input ends before it does.
     Cut,
     TooLong,
@@ -235,12 +236,12 @@ impl<R: Read> Lines<R> {
     /// An object that spans lines. One on a line of its own is left to [`Self::plain_line`].
     fn long_value(&mut self) -> io::Result<Option<(u64, ListPosition)>> {
         let start = self.skip_space(0, false)?;
-        if self.look(start)? != Some(b'{') {
+        if self.look(start)? != Some(b'{') || self.has_own_line() {
             return Ok(None);
         }
         let len = match self.reach(start, MAX_LINE_BYTES)? {
             ValueEnd::Whole(len) => len,
-            ValueEnd::InjectedFailure(len) => {
+            ValueEnd::Broken(len) => {
                 self.lines_until = self.passed + (self.at + start + len) as u64;
                 return Ok(None);
             }
@@ -264,12 +265,23 @@ impl<R: Read> Lines<R> {
         Ok(Some((number, ListPosition::Bytes(from, from + end))))
     }
 
+    /// Whether the object that begins here surely ends with its line: the line ends with `}`, and the next one begins with `{`.
+    /// Nearly all lines are so, and need not be read byte by byte. Looks only at what was read already.
+    fn has_own_line(&self) -> bool {
+        let rest = &self.held[self.at..];
+        let Some(end) = memchr(b'\n', rest) else {
+            return false;
+        };
+        let (line, after) = rest.split_at(end);
+        line.trim_ascii_end().ends_with(b"}") && after.trim_ascii_start().starts_with(b"{")
+    }
+
     fn plain_line(&mut self) -> io::Result<(u64, ListPosition)> {
         let (from, number) = (self.at, self.line);
         let mut len = 0;
         loop {
             let rest = &self.held[self.at + len..];
-            if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            if let Some(end) = memchr(b'\n', rest) {
                 len += end;
                 self.pass(len + 1);
                 break;
@@ -344,7 +356,7 @@ impl<R: Read> Lines<R> {
                 self.pass_value(JsonScanner::new())?;
                 Ok(Some((number, ListPosition::TooLong)))
             }
-            ValueEnd::InjectedFailure(len) => {
+            ValueEnd::Broken(len) => {
                 self.list = None;
                 self.lines_until = self.passed + (self.at + len) as u64;
                 self.plain_line().map(Some)
@@ -368,7 +380,7 @@ impl<R: Read> Lines<R> {
                         return Ok(());
                     }
                     ScanStep::DoneBefore => return Ok(()),
-                    ScanStep::InjectedFailure => {
+                    ScanStep::Broken => {
                         let message = "the list's page is not JSON behind the list";
                         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
                     }
@@ -390,7 +402,7 @@ impl<R: Read> Lines<R> {
                     ScanStep::More => len += 1,
                     ScanStep::Done => return Ok(ValueEnd::Whole(len + 1)),
                     ScanStep::DoneBefore => return Ok(ValueEnd::Whole(len)),
-                    ScanStep::InjectedFailure => return Ok(ValueEnd::InjectedFailure(len)),
+                    ScanStep::Broken => return Ok(ValueEnd::Broken(len)),
                 }
             }
             if len > most {

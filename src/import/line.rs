@@ -25,6 +25,10 @@ const ENTRY_MEMBERS: [&str; 8] = [
     "zone",
 ];
 
+/// Of a line of CSV.
+const CSV: &str =
+    "CSV, which does not keep entries as they were: export NDJSON, whose lines can be imported";
+
 /// Reads a line, whose entry is of the log `fallback` when it does not say of which. `None` for a blank line.
 ///
 /// # Errors
@@ -36,7 +40,13 @@ pub(super) fn read(line: &[u8], fallback: Option<&Source>) -> Result<Option<Impo
     if text.is_empty() {
         return Ok(None);
     }
-    let body: &RawValue = serde_json::from_str(text).map_err(|error| not_json(&error))?;
+    let body: &RawValue = serde_json::from_str(text).map_err(|error| {
+        if is_csv(text) {
+            CSV.to_owned()
+        } else {
+            not_json(&error)
+        }
+    })?;
     let kept = match LineForm::of(text)? {
         LineForm::Entry => entry(body.to_owned(), None, fallback),
         LineForm::Event => event(text, fallback),
@@ -54,6 +64,17 @@ fn not_json(error: &serde_json::Error) -> String {
     let words = error.to_string();
     let what = words.split(" at line").next().unwrap_or_default();
     format!("not JSON: {what} at byte {}", error.column())
+}
+
+/// Whether a line looks like one of CSV, as our own export writes it or another program: cells in quotes with commas between them, or a line
+/// of names.
+fn is_csv(text: &str) -> bool {
+    let is_name = |cell: &str| {
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        !cell.is_empty() && cell.chars().all(is_of_name)
+    };
+    let is_row = text.starts_with('"') && text.ends_with('"') && text.contains("\",\"");
+    is_row || (text.split(',').count() > 2 && text.split(',').all(is_name))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

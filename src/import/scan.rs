@@ -14,7 +14,7 @@ pub(super) enum ScanStep {
     /// The value ended before this byte.
     DoneBefore,
     /// It is no JSON value.
-    InjectedFailure,
+    Broken,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl JsonScanner {
                 self.open.pop();
                 self.ended()
             }
-            _ => ScanStep::InjectedFailure,
+            _ => ScanStep::Broken,
         }
     }
 
@@ -108,7 +108,7 @@ impl JsonScanner {
             b'"' if !is_escaped && is_key => self.then(Expect::Colon),
             b'"' if !is_escaped => self.ended(),
             // No line ends inside a string.
-            b'\n' => ScanStep::InjectedFailure,
+            b'\n' => ScanStep::Broken,
             _ => self.then(Expect::Text {
                 is_key,
                 is_escaped: byte == b'\\' && !is_escaped,
@@ -123,7 +123,7 @@ impl JsonScanner {
 
     fn begin(&mut self, end: u8, expect: Expect) -> ScanStep {
         if self.open.len() >= MAX_OPEN {
-            return ScanStep::InjectedFailure;
+            return ScanStep::Broken;
         }
         self.open.push(end);
         self.then(expect)
@@ -151,7 +151,7 @@ mod tests {
                 ScanStep::More => {}
                 ScanStep::Done => return Some(at + 1),
                 ScanStep::DoneBefore => return Some(at),
-                ScanStep::InjectedFailure => return None,
+                ScanStep::Broken => return None,
             }
         }
         None

@@ -41,7 +41,8 @@ fn claims_no_more(parts: &[Sealed], merged: &[Sealed]) -> bool {
         while let Some(part) = parts.next_if(|part| part.window.before <= whole.window.before) {
             let is_weaker = whole.first_sealed >= part.first_sealed
                 && whole.scanned_at <= part.scanned_at
-                && whole.waited <= part.waited;
+                && whole.waited <= part.waited
+                && whole.settles >= part.settles;
             if part.window.since != at || !is_weaker {
                 return false;
             }
@@ -53,7 +54,8 @@ fn claims_no_more(parts: &[Sealed], merged: &[Sealed]) -> bool {
 
 /// Whether two neighbours can be merged into one claim.
 fn are_alike(left: &Sealed, right: &Sealed, sweeps: &[TimeDelta]) -> bool {
-    if left.window.before != right.window.since || left.kind != right.kind {
+    let is_other = left.kind != right.kind || left.settles != right.settles;
+    if left.window.before != right.window.since || is_other {
         return false;
     }
     match (left.next_sweep(sweeps), right.next_sweep(sweeps)) {

@@ -29,7 +29,8 @@ pub(super) fn overlapping(proven: &[Sealed], range: Window) -> &[Sealed] {
 }
 
 /// The parts of `range` that are in none of `windows`, which do not overlap and have the earliest first.
-fn parts_between(windows: impl Iterator<Item = Window>, range: Window) -> Vec<Window> {
+#[must_use]
+pub fn parts_between(windows: impl Iterator<Item = Window>, range: Window) -> Vec<Window> {
     let mut parts = Vec::new();
     let mut from = range.since;
     for window in windows {

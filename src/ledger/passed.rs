@@ -113,12 +113,17 @@ fn merged(left: &Sealed, right: &Sealed) -> Sealed {
 ///
 /// Passing a stretch takes nothing from what is proven, and proves nothing. It counts as a sweep all the same, so that a
 /// stretch that stays unreadable is asked for at the ages of the sweeps only.
-pub(super) fn tried<C>(proven: &[Sealed], passed: &[Passed<C>]) -> Vec<Sealed> {
+pub(super) fn tried<C: Copy>(
+    proven: &[Sealed],
+    passed: &[Passed<C>],
+    settles: impl Fn(C) -> bool,
+) -> Vec<Sealed> {
     let mut tried = proven.to_vec();
-    for Passed { times, .. } in passed {
+    for Passed { times, cause } in passed {
         let again = |window| Sealed {
             kind: WindowKind::Sweep,
             window,
+            settles: settles(*cause),
             ..times.clone()
         };
         let open = open_parts(proven, times.window);

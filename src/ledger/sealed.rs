@@ -1,5 +1,7 @@
 //! What sealed windows prove of each moment that they cover.
 
+use std::cmp::Ordering;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::position::{Window, WindowKind};
@@ -12,6 +14,12 @@ const LONGEST_SLACK: TimeDelta = TimeDelta::hours(6);
 
 /// A seal that is later than the present by more than this was made while a clock was wrong.
 const LONGEST_AHEAD: TimeDelta = TimeDelta::days(1);
+
+/// After the last sweep, what another orgtrail has still to read is asked for each time its age has grown by this part.
+const AGAIN_PART: i32 = 4;
+
+/// The shortest wait of that kind.
+const SHORTEST_AGAIN: TimeDelta = TimeDelta::hours(1);
 
 /// A sealed window, or what several of them prove about a range. Each bound holds for every moment of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +34,8 @@ pub struct Sealed {
     pub scanned_at: DateTime<Utc>,
     /// Its last scan began at least so long after its first seal.
     pub waited: TimeDelta,
+    /// Whether upstream was to read a moment of it again when it was scanned last: upstream is another orgtrail.
+    pub settles: bool,
     /// The sum over its scans.
     pub counts: Counts,
 }
@@ -67,14 +77,15 @@ impl Sealed {
             first_sealed: sealed,
             scanned_at: began,
             waited: TimeDelta::zero(),
+            settles: false,
             counts: Counts::default(),
         }
     }
 
-    /// Whether its last sweep has been made.
+    /// Whether its last sweep has been made, and upstream had made its own then.
     #[must_use]
     pub fn is_complete(&self, sweeps: &[TimeDelta]) -> bool {
-        sweeps.last().is_none_or(|last| self.waited >= *last)
+        !self.settles && sweeps.last().is_none_or(|last| self.waited >= *last)
     }
 
     /// The sweep it waits for. What no live scan and no history has proven was passed at first: it is asked for at every age,
@@ -92,9 +103,17 @@ impl Sealed {
     }
 
     /// When its next sweep is due, and until when that waits for neighbours. What was sealed in the future is due now: the
-    /// seal of that sweep is the earlier one then, and later sweeps count from it.
+    /// seal of that sweep is the earlier one then, and later sweeps count from it. After its last sweep, what upstream has
+    /// still to read is due each time it is older by a part.
     pub(super) fn due(&self, sweeps: &[TimeDelta], now: DateTime<Utc>) -> Option<Due> {
-        let sweep = self.next_sweep(sweeps)?;
+        let Some(sweep) = self.next_sweep(sweeps) else {
+            let wait = ((self.scanned_at - self.first_sealed) / AGAIN_PART).max(SHORTEST_AGAIN);
+            let at = self.scanned_at + wait;
+            return self.settles.then(|| Due {
+                at,
+                by: at + slack(wait),
+            });
+        };
         if self.first_sealed - now > LONGEST_AHEAD {
             return Some(Due { at: now, by: now });
         }
@@ -125,6 +144,11 @@ impl Sealed {
             first_sealed,
             scanned_at,
             waited: self.waited.max(other.waited).max(scanned_at - first_sealed),
+            settles: match self.scanned_at.cmp(&other.scanned_at) {
+                Ordering::Less => other.settles,
+                Ordering::Equal => self.settles || other.settles,
+                Ordering::Greater => self.settles,
+            },
             counts: Counts::default(),
         }
     }
@@ -143,6 +167,7 @@ impl Sealed {
             first_sealed: self.first_sealed.max(next.first_sealed),
             scanned_at: self.scanned_at.min(next.scanned_at),
             waited: self.waited.min(next.waited),
+            settles: self.settles || next.settles,
             counts,
         }
     }
@@ -219,6 +244,7 @@ pub(super) fn each_stretch(windows: &[Window], mut visit: impl FnMut(Window, &[u
 fn push(found: &mut Vec<Sealed>, piece: Sealed) {
     if let Some(last) = found.last_mut()
         && last.window.before == piece.window.since
+        && last.settles == piece.settles
         && (last.kind, last.first_sealed, last.scanned_at, last.waited)
             == (
                 piece.kind,

@@ -190,7 +190,7 @@ fn a_passed_stretch_is_asked_for_again_at_the_ages_of_the_sweeps_until_it_is_rea
             let proven = profile(&scans);
             // As the service does now and then.
             passed = fold_passed(&proven, &passed_profile(&passed), |_, _| false);
-            let tried = to_sweep(&proven, &passed);
+            let tried = to_sweep(&proven, &passed, |_| false);
             let Some(due) = next_sweep(&tried, &sweeps(), 1_000, at(now)) else {
                 continue;
             };
@@ -282,7 +282,7 @@ fn a_ledger_with_very_many_passed_stretches_is_read_in_linear_time() {
     let (proven, passed) = (profile(&scans), passed_profile(&passed));
     assert_eq!(gaps(&proven, &passed).len(), 30_000);
     assert_eq!(fold_passed(&proven, &passed, |_, _| false).len(), 30_000);
-    assert_eq!(to_sweep(&proven, &passed).len(), 60_000);
+    assert_eq!(to_sweep(&proven, &passed, |_| false).len(), 60_000);
     // Each against each would take minutes.
     let took = begun.elapsed();
     assert!(took < std::time::Duration::from_secs(20), "{took:?}");
@@ -293,7 +293,7 @@ fn what_was_proven_before_a_stretch_was_passed_stays_proven_and_is_no_more_compl
     let week = 7 * 24 * 3_600;
     let proven = profile(&[scan(0, 100, 100, 101)]);
     let passed = [pass(window(40, 41), 101 + 2 * week)];
-    let tried = to_sweep(&proven, &passed);
+    let tried = to_sweep(&proven, &passed, |_| false);
     assert_eq!(open_parts(&proven, window(0, 100)), []);
     assert!(!proven[0].is_complete(&sweeps()));
     // Nothing is due of the second, and the sweep of what is beside it.
@@ -302,7 +302,7 @@ fn what_was_proven_before_a_stretch_was_passed_stays_proven_and_is_no_more_compl
     // Read at last, it has its own sweeps from then on.
     let read = 101 + 3 * week;
     let healed = profile(&[scan(0, 40, 100, 101), scan(40, 41, read, read + 1)]);
-    let tried = to_sweep(&healed, &passed);
+    let tried = to_sweep(&healed, &passed, |_| false);
     let due = next_sweep(&tried, &sweeps(), 1_000, at(read + 2 * week)).unwrap();
     assert!(due.contains(at(40)), "{due}");
 }

@@ -1,9 +1,9 @@
 //! What a scan may claim when its last page has come: no more than upstream's own clock and what upstream keeps allow.
 
-use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
-use orgtrail_cloudflare::coverage::Covered;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::turn::{PollContext, Scan, UpstreamClock};
+use super::upstream_proof::{AskedOf, UpstreamProof};
 use crate::ledger;
 use crate::position::{Window, WindowKind};
 use crate::store::Then;
@@ -29,6 +29,7 @@ impl PollContext {
         window: Window,
         page: &LogPage,
         took: TimeDelta,
+        is_first: bool,
     ) -> Claim {
         let (theirs, ours) = (self.upstream_now(scan, page), self.clock.now());
         // One answer's date may be years ahead.
@@ -36,7 +37,7 @@ impl PollContext {
             UpstreamClock::Ahead(ahead) => Some(self.clock.steady() + ahead),
             UpstreamClock::Silent | UpstreamClock::NotHeard => None,
         };
-        Claim {
+        let mut claim = Claim {
             window,
             // What upstream kept when the last page came was kept when the others did.
             since: ledger::claimable_since(known.map_or(theirs.unwrap_or(ours), |known| {
@@ -50,77 +51,19 @@ impl PollContext {
             is_certain: theirs.is_some()
                 || scan.upstream_clock == UpstreamClock::Silent && scan.kind != WindowKind::Sweep,
             known,
-            proven: page
-                .covered
-                .map(|covered| proven_of(&covered, window, scan.kind)),
-        }
-    }
-}
-
-/// What another orgtrail has proven of a window, in whole seconds.
-#[derive(Clone, Copy)]
-struct ProvenUpstream {
-    /// What is sealed.
-    part: Window,
-    /// What is passed beside it: the other orgtrail has proven what comes before it, and what comes after it is read next or was
-    /// read before.
-    hole: Option<Window>,
-}
-
-impl ProvenUpstream {
-    /// Where what is done with ends.
-    fn before(&self) -> DateTime<Utc> {
-        let hole = self.hole.map(|hole| hole.before);
-        hole.map_or(self.part.before, |hole| hole.max(self.part.before))
-    }
-}
-
-fn proven_of(covered: &Covered, window: Window, kind: WindowKind) -> ProvenUpstream {
-    let (since, before) = covered.within(window.since, window.before);
-    let part = Window::new(first_whole(since), before);
-    let alone = ProvenUpstream { part, hole: None };
-    let is_from_its_begin = part.since <= window.since && !part.is_empty();
-    if !is_from_its_begin || part.before >= window.before {
-        return alone;
-    }
-    let next = covered.next.map(|(since, before)| Window {
-        since: first_whole(since),
-        before: before.min(window.before),
-    });
-    let next = next.filter(|next| next.since < next.before && next.since > part.before);
-    let hole = |before| {
-        Some(Window {
-            since: part.before,
-            before,
-        })
-    };
-    match (kind, next) {
-        // What comes after the hole is asked for next.
-        (WindowKind::Live | WindowKind::Sweep, Some(next)) => ProvenUpstream {
-            part,
-            hole: hole(next.since),
-        },
-        // Its end may be the present.
-        (WindowKind::Live | WindowKind::Sweep, None) => alone,
-        // History goes on before what is done with: first the end, and the beginning next.
-        (WindowKind::Backfill, Some(next)) if next.before >= window.before => ProvenUpstream {
-            part: next,
-            hole: hole(next.since),
-        },
-        (WindowKind::Backfill, _) => ProvenUpstream {
-            part,
-            hole: hole(window.before),
-        },
-    }
-}
-
-/// The first whole second that does not begin before a moment.
-fn first_whole(moment: DateTime<Utc>) -> DateTime<Utc> {
-    let whole = moment.trunc_subsecs(0);
-    if whole < moment {
-        whole + TimeDelta::seconds(1)
-    } else {
-        moment
+            proven: None,
+        };
+        claim.proven = page.covered.as_ref().map(|covered| {
+            let asked = AskedOf {
+                kind: scan.kind,
+                window,
+                claimable: claim.claimable(),
+                present: claim.before,
+                is_first,
+            };
+            UpstreamProof::of(covered, asked)
+        });
+        claim
     }
 }
 
@@ -137,35 +80,43 @@ pub(super) struct Claim {
     /// Upstream's present, as earlier answers have confirmed it.
     known: Option<DateTime<Utc>>,
     /// Upstream is another orgtrail, and this is what it has proven of the window.
-    proven: Option<ProvenUpstream>,
+    proven: Option<UpstreamProof>,
 }
 
 impl Claim {
+    /// The part of the window that may be claimed.
+    fn claimable(&self) -> Window {
+        Window::new(
+            self.since.max(self.window.since),
+            self.before.min(self.window.before),
+        )
+    }
+
     /// Whether the window should be sealed. History goes on before a sealed window, so one of history is sealed to its end.
     pub(super) fn is_worth_sealing(&self) -> bool {
-        let proven = self.proven.map_or(self.window, |proven| proven.part);
-        let claimed = Window::new(
-            self.since.max(self.window.since).max(proven.since),
-            self.before.min(self.window.before).min(proven.before),
-        );
-        // Together with what is passed.
-        let hole = self.proven.and_then(|proven| proven.hole);
-        let is_whole = hole.map_or(claimed.before, |hole| hole.before.max(claimed.before))
-            == self.window.before;
-        self.is_certain && !claimed.is_empty() && (is_whole || self.kind != WindowKind::Backfill)
+        let claimable = self.claimable();
+        let is_whole = claimable.before == self.window.before;
+        let has_pieces = self
+            .proven
+            .as_ref()
+            .is_none_or(|proof| !proof.pieces.is_empty());
+        self.is_certain
+            && !claimable.is_empty()
+            && has_pieces
+            && (is_whole || self.kind != WindowKind::Backfill)
     }
 
     /// How the window is sealed: no more of it than another orgtrail has proven.
     pub(super) fn seal(&self) -> Then {
-        match self.proven {
-            Some(ProvenUpstream {
-                part,
-                hole: Some(hole),
-            }) => Then::SealBeside { part, hole },
-            Some(ProvenUpstream { part, hole: None }) if part != self.window => {
-                Then::SealPart(part)
-            }
-            _ => Then::Seal,
+        match &self.proven {
+            None => Then::Seal,
+            Some(UpstreamProof {
+                pieces,
+                is_settling,
+            }) => Then::SealPieces {
+                pieces: pieces.clone(),
+                is_settling: *is_settling,
+            },
         }
     }
 
@@ -181,61 +132,12 @@ impl Claim {
         ours.min(upstream).max(self.before.min(self.window.before))
     }
 
-    /// How far the scan has come: if upstream did not say what time it was, all was read that there is.
+    /// How far the scan has come: if upstream did not say what time it was, all was read that there is. What another orgtrail
+    /// has not proven yet was asked for as well, and is not there before that one reads it.
     pub(super) fn reached(&self, theirs: Option<DateTime<Utc>>) -> DateTime<Utc> {
-        let proven = self
-            .proven
-            .map_or(self.window.before, |proven| proven.before());
         match theirs {
-            Some(_) => self.before.min(self.window.before).min(proven),
-            None => self.window.before.min(proven),
+            Some(_) => self.before.min(self.window.before),
+            None => self.window.before,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
-    }
-
-    fn window(since: i64, before: i64) -> Window {
-        Window::new(at(since), at(before))
-    }
-
-    #[test]
-    fn a_hole_in_what_another_orgtrail_has_proven_is_passed_and_what_is_around_it_is_sealed() {
-        use orgtrail_cloudflare::coverage::CoveredState;
-
-        let proven = |kind, until, next: Option<(i64, i64)>| {
-            let covered = Covered {
-                state: CoveredState::Partial,
-                until: at(until),
-                next: next.map(|(since, before)| (at(since), at(before))),
-            };
-            let proven = proven_of(&covered, window(10, 90), kind);
-            (proven.part, proven.hole)
-        };
-        let (live, backfill) = (WindowKind::Live, WindowKind::Backfill);
-        let whole = (window(10, 90), None);
-        assert_eq!(proven(live, 90, None), whole);
-        assert_eq!(proven(backfill, 90, None), whole);
-        // Live, what comes next begins after the hole; where none is known, that is the present.
-        let first = window(10, 40);
-        let hole = Some(window(40, 50));
-        assert_eq!(proven(live, 40, Some((50, 90))), (first, hole));
-        assert_eq!(proven(live, 40, Some((50, 60))), (first, hole));
-        assert_eq!(proven(live, 40, None), (first, None));
-        // History goes on before the hole, unless there is another one after it.
-        let last = window(50, 90);
-        assert_eq!(proven(backfill, 40, Some((50, 90))), (last, hole));
-        let rest = Some(window(40, 90));
-        assert_eq!(proven(backfill, 40, Some((50, 60))), (first, rest));
-        assert_eq!(proven(backfill, 40, None), (first, rest));
-        // What is not proven from its beginning may be read by the other one later.
-        assert_eq!(proven(live, 10, Some((50, 90))), (last, None));
-        assert_eq!(proven(backfill, 10, Some((50, 90))), (last, None));
     }
 }

@@ -11,6 +11,9 @@ use crate::store::{Followed, Store, StoreError};
 /// Interval for trying to save what is followed.
 const SAVE_AGAIN_EVERY: TimeDelta = TimeDelta::seconds(5);
 
+/// The same after an error that does not pass by itself: each time is a warning.
+const WARN_AGAIN_EVERY: TimeDelta = TimeDelta::minutes(5);
+
 impl Poller {
     /// Saves what is followed, and returns it when the disk is full or fails: the service starts and answers all the same, and
     /// tries again.
@@ -44,8 +47,12 @@ impl Poller {
         let followed = self.unsaved.as_ref()?;
         let (store, clock) = (&self.context.store, &self.context.clock);
         if let Err(error) = store.save_followed(followed, clock.now()) {
-            debug!(error = %error, "Saving what is followed failed; retrying.");
-            return Some(now + SAVE_AGAIN_EVERY);
+            if error.may_pass() {
+                debug!(error = %error, "Saving what is followed failed; retrying.");
+                return Some(now + SAVE_AGAIN_EVERY);
+            }
+            warn!(error = %error, "Saving what is followed failed, and this will not pass by itself; until then nothing is read.");
+            return Some(now + WARN_AGAIN_EVERY);
         }
         self.unsaved = None;
         let context = &self.context;

@@ -6,7 +6,7 @@ use super::claim::UNCERTAIN_PRESENT;
 use super::settings::Settings;
 use crate::ledger;
 use crate::position::{Window, WindowKind};
-use crate::store::{LastBackfill, LastLive, Progress};
+use crate::store::{GapCause, LastBackfill, LastLive, Progress};
 
 /// After an outage, the first piece of what was missed is at most this long. While pieces are almost empty, each is twice
 /// as long as the one before.
@@ -77,7 +77,12 @@ fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Op
     // After a very long outage there is a part that upstream keeps no longer.
     let kept = ledger::claimable_since(now);
     let piece = live_piece(&last, settings.overlap.of(&progress.visibility), settings);
-    let before = now.min(last.before.max(kept) + piece);
+    // A piece goes on after all that is done with, or a stretch that is passed for the second time would have no end.
+    let done = match last.restarts {
+        0 => progress.live_before.unwrap_or(last.before).max(last.before),
+        _ => last.before,
+    };
+    let before = now.min(done.max(kept) + piece);
     if Window::new(last.before, before).is_empty() {
         return None;
     }
@@ -85,8 +90,9 @@ fn next_live(progress: &Progress, settings: &Settings, now: DateTime<Utc>) -> Op
     // Without upstream's clock, what was passed may be newer than all that was claimed.
     let since = first_unread(progress, now).map_or(since, |unread| since.min(unread));
     // A stretch that was passed because it cannot be read is not asked for again each time.
-    let since = after_passed(progress, Window::new(since.max(kept), before).since);
-    let window = Window::new(since, before_passed(progress, since, before));
+    let passed = passed_unread(progress);
+    let since = after_passed(&passed, Window::new(since.max(kept), before).since);
+    let window = Window::new(since, before_passed(&passed, since, before));
     (!window.is_empty()).then_some(window)
 }
 
@@ -108,7 +114,8 @@ fn live_since(
     }
     let since = last.before.min(last.began_at) - settings.overlap.of(&progress.visibility);
     // Each passed stretch in the overlap costs a call.
-    let passed = passed_ends(progress).filter(|end| *end <= before);
+    let passed = passed_unread(progress);
+    let passed = passed_ends(&passed).filter(|end| *end <= before);
     let earliest = passed
         .take(MAX_PASSED_IN_OVERLAP + 1)
         .skip(MAX_PASSED_IN_OVERLAP);
@@ -132,18 +139,26 @@ fn first_unread(progress: &Progress, now: DateTime<Utc>) -> Option<DateTime<Utc>
     let since = progress.live_since?.max(ledger::claimable_since(now));
     let done = Window::new(since, progress.live_before?);
     let open = ledger::open_parts(&progress.proven, done);
+    let passed: Vec<Window> = progress.gaps.iter().map(|(gap, _)| *gap).collect();
     open.into_iter().find_map(|part| {
-        let from = after_passed(progress, part.since);
+        let from = after_passed(&passed, part.since);
         (from < part.before).then_some(from)
     })
 }
 
+/// The passed stretches that are gone around, because an answer about one cannot be used. What another orgtrail has not proven
+/// is asked for with the rest.
+fn passed_unread(progress: &Progress) -> Vec<Window> {
+    let gaps = progress.gaps.iter();
+    let unread = gaps.filter(|(_, cause)| *cause != GapCause::Unproven);
+    unread.map(|(gap, _)| *gap).collect()
+}
+
 /// A moment, or where the passed stretches end that it is in.
-fn after_passed(progress: &Progress, moment: DateTime<Utc>) -> DateTime<Utc> {
-    let gaps = &progress.gaps;
-    let later = gaps.partition_point(|(gap, _)| gap.before <= moment);
+fn after_passed(gaps: &[Window], moment: DateTime<Utc>) -> DateTime<Utc> {
+    let later = gaps.partition_point(|gap| gap.before <= moment);
     let mut from = moment;
-    for (gap, _) in &gaps[later..] {
+    for gap in &gaps[later..] {
         if !gap.contains(from) {
             break;
         }
@@ -153,8 +168,8 @@ fn after_passed(progress: &Progress, moment: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// Where passed stretches end, those beside each other as one, the latest first.
-fn passed_ends(progress: &Progress) -> impl Iterator<Item = DateTime<Utc>> {
-    let gaps = progress.gaps.iter().rev().map(|(gap, _)| *gap);
+fn passed_ends(gaps: &[Window]) -> impl Iterator<Item = DateTime<Utc>> {
+    let gaps = gaps.iter().rev().copied();
     let later = gaps.clone().map(|gap| Some(gap.since));
     let later = std::iter::once(None).chain(later);
     let ends = gaps
@@ -164,15 +179,9 @@ fn passed_ends(progress: &Progress) -> impl Iterator<Item = DateTime<Utc>> {
 }
 
 /// Where a window ends that begins at `since`: at `before`, or where a stretch begins before that was passed.
-fn before_passed(
-    progress: &Progress,
-    since: DateTime<Utc>,
-    before: DateTime<Utc>,
-) -> DateTime<Utc> {
-    let gaps = &progress.gaps;
-    let later = gaps.partition_point(|(gap, _)| gap.since <= since);
-    gaps.get(later)
-        .map_or(before, |(gap, _)| gap.since.min(before))
+fn before_passed(gaps: &[Window], since: DateTime<Utc>, before: DateTime<Utc>) -> DateTime<Utc> {
+    let later = gaps.partition_point(|gap| gap.since <= since);
+    gaps.get(later).map_or(before, |gap| gap.since.min(before))
 }
 
 /// The live window to scan next while upstream sends no `Date`. Only what is older than a day will be sealed, so that much is
@@ -191,8 +200,9 @@ pub(super) fn next_silent(
             next_live(progress, settings, now)?.since.min(now - reach)
         }
     };
-    let since = after_passed(progress, Window::new(since, now).since);
-    let window = Window::new(since, before_passed(progress, since, now));
+    let passed = passed_unread(progress);
+    let since = after_passed(&passed, Window::new(since, now).since);
+    let window = Window::new(since, before_passed(&passed, since, now));
     (!window.is_empty()).then_some(window)
 }
 
@@ -360,8 +370,6 @@ mod tests {
 
     #[test]
     fn the_overlap_is_read_around_what_was_passed_and_not_only_after_it() {
-        use crate::store::GapCause;
-
         let passed = |seconds: &[&str]| {
             let gaps = seconds.iter().map(|since| {
                 let window = Window::new(at(since), at(since) + TimeDelta::seconds(1));

@@ -13,6 +13,7 @@ use super::next_window;
 use super::paging::{Follows, Place};
 use super::recovery::{BadAnswer, NextStep};
 use super::turn::{PollContext, Probe, Scan, ScanOutcome, Scanned, UpstreamClock};
+use super::upstream_proof::cut_to_what_is_named;
 use crate::event::Arrival;
 use crate::invariant;
 use crate::ledger;
@@ -143,8 +144,12 @@ impl PollContext {
             return self.refuse_foreign(scan, window, owner).await;
         }
         let (received_at, theirs) = (self.clock.now(), page.date);
+        if let Some(cut) = named_part(scan, &window, &page) {
+            return self.start_over_with(scan, window, cut, theirs).await;
+        }
+        let is_first = self.is_first_of_an_orgtrail(scan, &page).await?;
         let took = self.clock.steady() - asked_at;
-        let claim = self.claim(scan, window.window, &page, took);
+        let claim = self.claim(scan, window.window, &page, took, is_first);
         if theirs.is_some() && claim.before.timestamp() <= window.window.since.timestamp() {
             let (store, id) = (self.store.clone(), window.id);
             task::blocking(move || store.abandon_window(id)).await?;
@@ -219,6 +224,34 @@ impl PollContext {
         .await
     }
 
+    /// Whether a page is of the first live window that is asked of another orgtrail.
+    async fn is_first_of_an_orgtrail(
+        &self,
+        scan: &Scan,
+        page: &LogPage,
+    ) -> Result<bool, StoreError> {
+        if page.covered.is_none() || scan.kind != WindowKind::Live {
+            return Ok(false);
+        }
+        let (store, source) = (self.store.clone(), scan.source.clone());
+        task::blocking(move || Ok(store.progress(&source)?.last_live.is_none())).await
+    }
+
+    /// A scan starts over with a part of its window, because one answer cannot say what is proven of all of it.
+    async fn start_over_with(
+        &self,
+        scan: &Scan,
+        window: OpenWindow,
+        cut: Window,
+        theirs: Option<DateTime<Utc>>,
+    ) -> Result<Scanned, TurnError> {
+        let (store, now) = (self.store.clone(), self.clock.now().min(scan.present));
+        task::blocking(move || store.restart_window(window.id, cut, now)).await?;
+        let why = "the orgtrail that is polled has too many gaps for one answer".to_owned();
+        self.scanned(scan, ScanOutcome::Restarted { why }, theirs)
+            .await
+    }
+
     /// A scan cannot go on from its page, and must start over.
     async fn lose_cursor(
         &self,
@@ -267,6 +300,14 @@ fn follows(scan: &Scan, window: &OpenWindow, page: &LogPage) -> Follows {
     }
 }
 
+/// The part of its window that a scan should ask for instead, if its first page comes from another orgtrail with too many gaps.
+fn named_part(scan: &Scan, window: &OpenWindow, page: &LogPage) -> Option<Window> {
+    let covered = page.covered.as_ref()?;
+    let is_first_page = window.cursor.is_none() && window.resumed.is_none();
+    let cut = is_first_page.then(|| cut_to_what_is_named(covered, scan.kind, window.window));
+    cut.flatten()
+}
+
 /// What a kept page came to.
 fn kept(
     scan: &Scan,
@@ -293,8 +334,7 @@ fn kept(
         | Then::GoOnFrom(_)
         | Then::StartOver
         | Then::Seal
-        | Then::SealPart(_)
-        | Then::SealBeside { .. } => ScanOutcome::Kept { appended, sealed },
+        | Then::SealPieces { .. } => ScanOutcome::Kept { appended, sealed },
     }
 }
 

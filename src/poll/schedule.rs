@@ -15,13 +15,9 @@ use crate::store::{OpenWindow, Progress};
 use super::next_window::next_backfill;
 use super::pace::{Need, Pace};
 use super::recovery::Elsewhere;
-use super::settings::Settings;
+use super::settings::{NEAR, Settings};
 use super::skew::Now;
 use super::turn::Probe;
-
-/// A window that ends this close to the present has reached it: whole seconds, upstream's clock and the way of the answer
-/// take a few seconds off its end.
-const NEAR: TimeDelta = TimeDelta::seconds(10);
 
 /// When history alone is read, a source that failed so often in a row is left out: after about two minutes.
 const MAX_FAILURES: u32 = 8;

@@ -9,6 +9,10 @@ use crate::ledger::BackfillSince;
 use crate::position::Source;
 use crate::store::SourceSeen;
 
+/// A window that ends this close to the present has reached it: whole seconds, upstream's clock and the way of the answer
+/// take a few seconds off its end.
+pub(super) const NEAR: TimeDelta = TimeDelta::seconds(10);
+
 /// What one credential is to follow.
 #[derive(Debug, Clone, Default)]
 pub struct Following {

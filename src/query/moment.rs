@@ -37,7 +37,7 @@ impl From<DateTime<Utc>> for When {
     }
 }
 
-/// The time that a text names: RFC 3339, a date (its beginning), `now-7d`, `now/d` (its beginning), or a span before now.
+/// The time that a text names: RFC 3339, a date, a month or a year (its beginning), `now-7d`, `now/d` (its beginning), or a span before now.
 ///
 /// # Errors
 /// A message for a person, when it names none.
@@ -82,6 +82,13 @@ impl Moment {
         if let Ok(date) = text.parse::<NaiveDate>() {
             let midnight = |date: NaiveDate| resolved(date.and_time(NaiveTime::MIN), when.zone);
             return Self::between(midnight(date)?, midnight(date.succ_opt()?)?);
+        }
+        if let Some((first, unit)) = month_or_year(text) {
+            return Self::whole(
+                resolved(first.and_time(NaiveTime::MIN), when.zone)?,
+                unit,
+                when.zone,
+            );
         }
         if let Some(steps) = text.strip_prefix("now") {
             return Self::relative(steps, when);
@@ -161,6 +168,18 @@ impl Moment {
             None => Some(Self::instant(time.timestamp_micros())),
         }
     }
+}
+
+/// The first day of `2026-08` or `2026`, and which of the two it is.
+fn month_or_year(text: &str) -> Option<(NaiveDate, TimeUnit)> {
+    let is_number = |text: &str, len| text.len() == len && text.bytes().all(|b| b.is_ascii_digit());
+    let (year, month, unit) = match text.split_once('-') {
+        Some((year, month)) if is_number(month, 2) => (year, month.parse().ok()?, TimeUnit::Month),
+        Some(_) => return None,
+        None => (text, 1, TimeUnit::Year),
+    };
+    let year = is_number(year, 4).then(|| year.parse().ok())??;
+    Some((NaiveDate::from_ymd_opt(year, month, 1)?, unit))
 }
 
 impl TimeUnit {

@@ -132,6 +132,13 @@ pub(crate) fn one_spelling(value: &str) -> Option<String> {
 
 /// How long the run of letters and digits is that a text begins with, in bytes.
 fn run_len(text: &str) -> usize {
+    // Nearly all texts are ASCII here.
+    let bytes = text.as_bytes();
+    let ascii = bytes.iter().take_while(|byte| byte.is_ascii_alphanumeric());
+    let len = ascii.count();
+    if bytes.get(len).is_none_or(u8::is_ascii) {
+        return len;
+    }
     let mut before = None;
     let mut end = text.char_indices();
     let end = end.find(|(_, c)| !continues_word(before.replace(*c), *c));

@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::yaml::{Fault, Node, cut};
+use super::yaml::{Fault, YamlNode, cut};
 use crate::span;
 
 /// The most tests of a rule.
@@ -27,7 +27,7 @@ pub struct Case {
 }
 
 /// Reads the list under `tests`.
-pub(super) fn read(node: &Node) -> Result<Vec<Case>, Fault> {
+pub(super) fn read(node: &YamlNode) -> Result<Vec<Case>, Fault> {
     let items = node
         .as_list()
         .ok_or_else(|| Fault::new(node.line, "`tests` must be a list"))?;
@@ -40,7 +40,7 @@ pub(super) fn read(node: &Node) -> Result<Vec<Case>, Fault> {
     items.iter().map(case).collect()
 }
 
-fn case(node: &Node) -> Result<Case, Fault> {
+fn case(node: &YamlNode) -> Result<Case, Fault> {
     let members = node.as_mapping().unwrap_or_default();
     for member in members {
         if !["name", "match", "no_match"].contains(&member.key.as_str()) {
@@ -48,7 +48,7 @@ fn case(node: &Node) -> Result<Case, Fault> {
             return Err(Fault::new(member.line, reason));
         }
     }
-    let name = node.get("name").and_then(Node::as_text);
+    let name = node.get("name").and_then(YamlNode::as_text);
     let name = name.ok_or_else(|| Fault::new(node.line, "a test has a `name`"))?;
     let (must_match, entries) = match (node.get("match"), node.get("no_match")) {
         (Some(entries), None) => (true, entries),
@@ -66,7 +66,7 @@ fn case(node: &Node) -> Result<Case, Fault> {
     })
 }
 
-fn read_entries(node: &Node) -> Result<Vec<Value>, Fault> {
+fn read_entries(node: &YamlNode) -> Result<Vec<Value>, Fault> {
     let mut entries = Vec::new();
     for item in node.as_list().unwrap_or(std::slice::from_ref(node)) {
         if item.as_mapping().is_none() {
@@ -88,7 +88,7 @@ fn read_entries(node: &Node) -> Result<Vec<Value>, Fault> {
 }
 
 /// An entry again and again, `every` so much later. `{n}` in its texts is the number of the repetition, from 1.
-fn repeated(item: &Node, times: &Node, entries: &mut Vec<Value>) -> Result<(), Fault> {
+fn repeated(item: &YamlNode, times: &YamlNode, entries: &mut Vec<Value>) -> Result<(), Fault> {
     let number = times.as_scalar().and_then(Value::as_u64);
     let number = number.filter(|number| (1..=MAX_ENTRIES as u64).contains(number));
     let number = number

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::names::our_name;
 use super::rule::{Comparison, Correlation, CorrelationTest, RuleId, Threshold};
-use super::yaml::{Fault, Node, cut};
+use super::yaml::{Fault, YamlNode, cut};
 
 /// The longest window.
 pub(super) const LONGEST: TimeDelta = TimeDelta::days(31);
@@ -81,7 +81,7 @@ impl Unresolved {
 }
 
 /// Reads the mapping under `correlation`; `generate` is what the rule says beside it.
-pub(super) fn read(node: &Node, generate: Option<&Node>) -> Result<Unresolved, Fault> {
+pub(super) fn read(node: &YamlNode, generate: Option<&YamlNode>) -> Result<Unresolved, Fault> {
     let members = node
         .as_mapping()
         .ok_or_else(|| Fault::new(node.line, "`correlation` must be a mapping"))?;
@@ -125,7 +125,7 @@ pub(super) fn read(node: &Node, generate: Option<&Node>) -> Result<Unresolved, F
     })
 }
 
-fn test(node: &Node, named: &impl Fn(String) -> String) -> Result<CorrelationTest, Fault> {
+fn test(node: &YamlNode, named: &impl Fn(String) -> String) -> Result<CorrelationTest, Fault> {
     let kind = node
         .get("type")
         .ok_or_else(|| Fault::new(node.line, "`type` of the correlation is missing"))?;
@@ -139,7 +139,7 @@ fn test(node: &Node, named: &impl Fn(String) -> String) -> Result<CorrelationTes
             let condition = needed()?;
             let field = condition
                 .get("field")
-                .and_then(Node::as_text)
+                .and_then(YamlNode::as_text)
                 .ok_or_else(|| {
                     Fault::new(condition.line, "`field` of the condition must be one field")
                 })?;
@@ -164,7 +164,7 @@ fn test(node: &Node, named: &impl Fn(String) -> String) -> Result<CorrelationTes
     }
 }
 
-fn threshold(node: &Node, has_field: bool) -> Result<Threshold, Fault> {
+fn threshold(node: &YamlNode, has_field: bool) -> Result<Threshold, Fault> {
     let members = node.as_mapping().ok_or_else(|| {
         Fault::new(
             node.line,
@@ -202,7 +202,7 @@ fn threshold(node: &Node, has_field: bool) -> Result<Threshold, Fault> {
 }
 
 /// The texts of a list, or the one text, with their lines.
-fn texts(node: &Node, key: &str, most: usize) -> Result<Vec<(usize, String)>, Fault> {
+fn texts(node: &YamlNode, key: &str, most: usize) -> Result<Vec<(usize, String)>, Fault> {
     let Some(value) = node.get(key) else {
         return Ok(Vec::new());
     };
@@ -223,7 +223,7 @@ fn texts(node: &Node, key: &str, most: usize) -> Result<Vec<(usize, String)>, Fa
     texts.collect()
 }
 
-fn timespan(node: &Node) -> Result<TimeDelta, Fault> {
+fn timespan(node: &YamlNode) -> Result<TimeDelta, Fault> {
     let value = node
         .get("timespan")
         .or_else(|| node.get("timeframe"))
@@ -255,7 +255,7 @@ fn read_timespan(text: &str) -> Option<TimeDelta> {
 
 type Aliases = BTreeMap<String, Vec<(usize, String, String)>>;
 
-fn aliases(node: &Node) -> Result<Aliases, Fault> {
+fn aliases(node: &YamlNode) -> Result<Aliases, Fault> {
     let wrong = |line| Fault::new(line, "`aliases` is a mapping: alias, rule, field");
     let members = node.as_mapping().ok_or_else(|| wrong(node.line))?;
     if members.len() > MAX_GROUP_BY {

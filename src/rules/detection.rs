@@ -12,8 +12,8 @@ use rsigma_parser::{
     ConditionExpr, Detection as Selection, Detections, LogSource, SigmaRule, parse_condition,
 };
 
-use super::facts::{EntryFacts, Service};
-use super::yaml::{Fault, Node, cut};
+use super::facts::{EntryFacts, LogService};
+use super::yaml::{Fault, YamlNode, cut};
 use crate::field;
 
 /// The longest condition, in bytes.
@@ -28,7 +28,7 @@ const MAX_CONDITION_DEPTH: usize = 60;
 /// A compiled detection of single events.
 #[derive(Clone)]
 pub struct Detection {
-    service: Service,
+    service: LogService,
     rule: Arc<CompiledRule>,
     fields: BTreeSet<String>,
     has_keywords: bool,
@@ -52,7 +52,7 @@ impl Detection {
 
     /// What it looks at.
     #[must_use]
-    pub fn service(&self) -> Service {
+    pub fn service(&self) -> LogService {
         self.service
     }
 
@@ -69,8 +69,8 @@ impl Detection {
     }
 
     /// Compiles the `detection` of a rule.
-    pub(super) fn compile(service: Service, detection: &Node) -> Result<Self, Fault> {
-        let parts = Parts::read(detection)?;
+    pub(super) fn compile(service: LogService, detection: &YamlNode) -> Result<Self, Fault> {
+        let parts = DetectionParts::read(detection)?;
         let rule = compile_rule(&parts.rule()).map_err(|error| {
             Fault::new(detection.line, format!("the detection is wrong: {error}"))
         })?;
@@ -85,7 +85,7 @@ impl Detection {
 
 /// What a `detection` consists of.
 #[derive(Default)]
-struct Parts {
+struct DetectionParts {
     selections: HashMap<String, Selection>,
     conditions: Vec<ConditionExpr>,
     texts: Vec<String>,
@@ -94,8 +94,8 @@ struct Parts {
     count: usize,
 }
 
-impl Parts {
-    fn read(detection: &Node) -> Result<Self, Fault> {
+impl DetectionParts {
+    fn read(detection: &YamlNode) -> Result<Self, Fault> {
         let members = detection
             .as_mapping()
             .ok_or_else(|| Fault::new(detection.line, "`detection` must be a mapping"))?;
@@ -121,7 +121,7 @@ impl Parts {
     }
 
     /// What is named and looked for in an event.
-    fn selection(&mut self, node: &Node) -> Result<Selection, Fault> {
+    fn selection(&mut self, node: &YamlNode) -> Result<Selection, Fault> {
         self.count(node)?;
         if node.as_mapping().is_some() {
             return self.items(node);
@@ -143,7 +143,7 @@ impl Parts {
     }
 
     /// Fields with their values, all of which must match.
-    fn items(&mut self, node: &Node) -> Result<Selection, Fault> {
+    fn items(&mut self, node: &YamlNode) -> Result<Selection, Fault> {
         let members = node.as_mapping().unwrap_or_default();
         if members.is_empty() {
             return Err(Fault::new(
@@ -163,6 +163,10 @@ impl Parts {
                 }
                 None => self.has_keywords = true,
             }
+            if let Some(each) = item::split_keywords(&item) {
+                items.extend(each);
+                continue;
+            }
             match item::split_null(&item) {
                 Some(alternatives) => others.push(Selection::AnyOf(alternatives.into())),
                 None => items.push(item),
@@ -178,7 +182,7 @@ impl Parts {
     }
 
     /// Texts that may be anywhere in an event.
-    fn keywords(&mut self, list: &[Node], node: &Node) -> Result<Selection, Fault> {
+    fn keywords(&mut self, list: &[YamlNode], node: &YamlNode) -> Result<Selection, Fault> {
         self.has_keywords = true;
         if list.is_empty() {
             return Err(Fault::new(node.line, "an empty list matches nothing"));
@@ -187,8 +191,8 @@ impl Parts {
         Ok(Selection::Keywords(values.collect::<Result<_, _>>()?))
     }
 
-    fn count(&mut self, node: &Node) -> Result<(), Fault> {
-        self.count += 1 + node.as_list().map_or(0, <[Node]>::len);
+    fn count(&mut self, node: &YamlNode) -> Result<(), Fault> {
+        self.count += 1 + node.as_list().map_or(0, <[YamlNode]>::len);
         if self.count > MAX_PARTS {
             let reason = format!("a detection has at most {MAX_PARTS} values");
             return Err(Fault::new(node.line, reason));
@@ -197,7 +201,7 @@ impl Parts {
     }
 
     /// One condition, or several of which one must hold.
-    fn read_conditions(&mut self, node: &Node) -> Result<(), Fault> {
+    fn read_conditions(&mut self, node: &YamlNode) -> Result<(), Fault> {
         let conditions = node.as_list().unwrap_or(std::slice::from_ref(node));
         if conditions.is_empty() {
             return Err(Fault::new(node.line, "`condition` is empty"));

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::cases::{self, Case};
 use super::correlation::{self, Unresolved};
 use super::detection::Detection;
-use super::facts::Service;
+use super::facts::LogService;
 use super::rule::{RuleHash, RuleId, RuleStatus};
-use super::yaml::{Fault, Node, cut};
+use super::yaml::{Fault, YamlNode, cut};
 use crate::alert::Level;
 use crate::event::sha256;
 
@@ -64,19 +64,19 @@ pub(super) struct Document {
     pub(super) cases: Vec<Case>,
     pub(super) line: usize,
     pub(super) text: Arc<str>,
-    pub(super) body: Body,
+    pub(super) body: RuleBody,
 }
 
 /// What decides a document's matches.
 #[derive(Debug)]
-pub(super) enum Body {
+pub(super) enum RuleBody {
     Event(Detection, RuleHash),
     /// With the text that its hash is made from, apart from the hashes of the rules that it names.
     Correlation(Unresolved, String),
 }
 
 /// Reads a document; `text` is its YAML.
-pub(super) fn read(node: &Node, text: Arc<str>) -> Result<Document, Fault> {
+pub(super) fn read(node: &YamlNode, text: Arc<str>) -> Result<Document, Fault> {
     let members = node
         .as_mapping()
         .ok_or_else(|| Fault::new(node.line, "a rule must be a mapping"))?;
@@ -118,7 +118,7 @@ pub(super) fn read(node: &Node, text: Arc<str>) -> Result<Document, Fault> {
     })
 }
 
-fn body(node: &Node) -> Result<Body, Fault> {
+fn body(node: &YamlNode) -> Result<RuleBody, Fault> {
     match (node.get("detection"), node.get("correlation")) {
         (Some(detection), None) => {
             if let Some(generate) = node.get("generate") {
@@ -134,7 +134,7 @@ fn body(node: &Node) -> Result<Body, Fault> {
                 "fields": compiled.fields(),
             });
             let hash = hash_of(&decides.to_string());
-            Ok(Body::Event(compiled, hash))
+            Ok(RuleBody::Event(compiled, hash))
         }
         (None, Some(correlation)) => {
             if let Some(logsource) = node.get("logsource") {
@@ -142,7 +142,7 @@ fn body(node: &Node) -> Result<Body, Fault> {
                 return Err(Fault::new(logsource.line, reason));
             }
             let unresolved = correlation::read(correlation, node.get("generate"))?;
-            Ok(Body::Correlation(
+            Ok(RuleBody::Correlation(
                 unresolved,
                 correlation.to_json().to_string(),
             ))
@@ -167,7 +167,7 @@ pub(super) fn hash_of(decides: &str) -> RuleHash {
 }
 
 /// What `logsource` says the rule looks at.
-fn service(node: &Node) -> Result<Service, Fault> {
+fn service(node: &YamlNode) -> Result<LogService, Fault> {
     let logsource = node
         .get("logsource")
         .ok_or_else(|| Fault::new(node.line, "`logsource` is missing"))?;
@@ -189,8 +189,8 @@ fn service(node: &Node) -> Result<Service, Fault> {
             .map(|value| value.as_text().unwrap_or(""))
     };
     match (value("product"), value("service")) {
-        (Some("cloudflare"), None | Some("audit")) => Ok(Service::Audit),
-        (Some("cloudflare"), Some("orgtrail")) => Ok(Service::Orgtrail),
+        (Some("cloudflare"), None | Some("audit")) => Ok(LogService::Audit),
+        (Some("cloudflare"), Some("orgtrail")) => Ok(LogService::Orgtrail),
         _ => Err(Fault::new(
             logsource.line,
             "the log source is not `product: cloudflare` with `service: audit` or `service: orgtrail`",
@@ -199,7 +199,7 @@ fn service(node: &Node) -> Result<Service, Fault> {
 }
 
 /// A short text on one line, with its line.
-fn name(node: &Node, key: &str) -> Result<Option<(usize, String)>, Fault> {
+fn name(node: &YamlNode, key: &str) -> Result<Option<(usize, String)>, Fault> {
     let Some(value) = node.get(key) else {
         return Ok(None);
     };
@@ -211,7 +211,7 @@ fn name(node: &Node, key: &str) -> Result<Option<(usize, String)>, Fault> {
     Ok(Some((value.line, text.to_owned())))
 }
 
-fn text_of(node: &Node, key: &str) -> Result<String, Fault> {
+fn text_of(node: &YamlNode, key: &str) -> Result<String, Fault> {
     let Some(value) = node.get(key) else {
         return Ok(String::new());
     };
@@ -220,7 +220,7 @@ fn text_of(node: &Node, key: &str) -> Result<String, Fault> {
     Ok(text.trim().to_owned())
 }
 
-fn list(node: &Node, key: &str) -> Result<Vec<String>, Fault> {
+fn list(node: &YamlNode, key: &str) -> Result<Vec<String>, Fault> {
     let Some(value) = node.get(key) else {
         return Ok(Vec::new());
     };
@@ -241,7 +241,7 @@ fn list(node: &Node, key: &str) -> Result<Vec<String>, Fault> {
     texts.collect()
 }
 
-fn level(node: &Node) -> Result<Level, Fault> {
+fn level(node: &YamlNode) -> Result<Level, Fault> {
     let Some(value) = node.get("level") else {
         return Ok(Level::Medium);
     };
@@ -252,7 +252,7 @@ fn level(node: &Node) -> Result<Level, Fault> {
     })
 }
 
-fn status(node: &Node) -> Result<RuleStatus, Fault> {
+fn status(node: &YamlNode) -> Result<RuleStatus, Fault> {
     let Some(value) = node.get("status") else {
         return Ok(RuleStatus::Experimental);
     };

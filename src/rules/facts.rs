@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Bound;
 
 use rsigma_eval::{Event, EventValue};
@@ -12,14 +13,14 @@ use orgtrail_cloudflare::json::{JsonToken, Scalar, Tokens, meaning};
 
 /// Whether rules with `service: audit` or with `service: orgtrail` look at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Service {
+pub enum LogService {
     /// An entry of an audit log.
     Audit,
     /// Something that this service found out about the logs themselves.
     Orgtrail,
 }
 
-impl Service {
+impl LogService {
     /// Its name in `logsource`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -45,6 +46,17 @@ enum FactValue {
     Empty,
 }
 
+/// The field of addresses. They are compared in one spelling.
+const ADDRESS: &str = "actor.ip_address";
+
+/// An address as it is written usually: an IPv4 address inside of IPv6 is the IPv4 address. Other texts stay as they are.
+fn canonical(text: String) -> String {
+    match text.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().to_string(),
+        Err(_) => text,
+    }
+}
+
 /// The most empty objects and lists of an entry that are seen, and the longest path to one, in bytes.
 const MAX_EMPTY: usize = 1_000;
 const MAX_EMPTY_PATH_LEN: usize = 500;
@@ -53,7 +65,7 @@ const MAX_EMPTY_PATH_LEN: usize = 500;
 /// Its memory is in proportion to the entry; values that cannot be searched by their path have none here either.
 #[derive(Debug, Clone)]
 pub struct EntryFacts {
-    service: Service,
+    service: LogService,
     values: BTreeMap<String, Vec<FactValue>>,
 }
 
@@ -61,7 +73,7 @@ impl EntryFacts {
     /// What rules see of an event.
     #[must_use]
     pub fn of(event: &AuditEvent) -> Self {
-        let mut facts = Self::read(Service::Audit, event.entry.get(), false);
+        let mut facts = Self::read(LogService::Audit, event.entry.get(), false);
         facts.set_text("source", event.source.to_string());
         facts.set_text("received_at", crate::position::rfc3339(event.received_at));
         facts.values.insert(
@@ -77,11 +89,11 @@ impl EntryFacts {
     /// What rules see of something that the service itself found: a JSON object with `kind`, `time` and more.
     #[must_use]
     pub fn of_service(json: &str) -> Self {
-        Self::read(Service::Orgtrail, json, true)
+        Self::read(LogService::Orgtrail, json, true)
     }
 
     /// What rules see of an entry of a test: what stands beside the entry is among its own members.
-    pub(super) fn of_case(service: Service, entry: &Value) -> Self {
+    pub(super) fn of_case(service: LogService, entry: &Value) -> Self {
         Self::read(service, &entry.to_string(), true)
     }
 
@@ -100,14 +112,17 @@ impl EntryFacts {
         self
     }
 
-    fn read(service: Service, json: &str, beside: bool) -> Self {
+    fn read(service: LogService, json: &str, beside: bool) -> Self {
         let mut values: BTreeMap<String, Vec<FactValue>> = BTreeMap::new();
         searchable::walk(json, |path, scalar, has_room| {
             let is_beside = BESIDE.contains(&path.split('.').next().unwrap_or_default());
             if !has_room || is_beside && !beside {
                 return;
             }
-            let value = FactValue::of(scalar);
+            let value = match FactValue::of(scalar) {
+                FactValue::Text(text) if path == ADDRESS => FactValue::Text(canonical(text)),
+                value => value,
+            };
             match values.get_mut(path) {
                 Some(of_path) => of_path.push(value),
                 None => {
@@ -131,7 +146,7 @@ impl EntryFacts {
             .insert(name.to_owned(), vec![FactValue::Text(text)]);
     }
 
-    pub(super) fn service(&self) -> Service {
+    pub(super) fn service(&self) -> LogService {
         self.service
     }
 

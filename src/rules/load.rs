@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::document::hash_of;
-use super::document::{self, Body, Document};
+use super::assemble::{correlation_rule, event_rule};
+use super::document::{self, Document, RuleBody};
 use super::files;
 use super::pack::BUILT_IN;
-use super::rule::{Rule, RuleError, RuleId, RuleKind};
+use super::rule::RuleError;
 use super::set::Rules;
-use super::yaml::{self, Fault, cut};
+use super::yaml::{self, Fault};
 
 /// The most rules.
 const MAX_RULES: usize = 2_000;
@@ -204,7 +204,7 @@ impl Loader {
         let documents = std::mem::take(&mut self.documents);
         let (events, correlations): (Vec<_>, Vec<_>) = documents
             .into_iter()
-            .partition(|(_, _, document)| matches!(document.body, Body::Event(..)));
+            .partition(|(_, _, document)| matches!(document.body, RuleBody::Event(..)));
         let mut rules = Rules::default();
         let mut references = BTreeMap::new();
         for (file, is_built_in, document) in events {
@@ -230,91 +230,6 @@ impl Loader {
             });
         }
         (rules, self.errors)
-    }
-}
-
-fn event_rule(file: String, is_built_in: bool, document: Document) -> Option<Rule> {
-    let Body::Event(detection, hash) = &document.body else {
-        return None;
-    };
-    let (detection, hash) = (detection.clone(), *hash);
-    let reads_bodies = detection.reads_bodies();
-    Some(rule(
-        file,
-        is_built_in,
-        document,
-        hash,
-        reads_bodies,
-        RuleKind::Event(detection),
-    ))
-}
-
-fn correlation_rule(
-    file: String,
-    is_built_in: bool,
-    document: Document,
-    references: &BTreeMap<String, RuleId>,
-    rules: &Rules,
-) -> Result<Option<Rule>, Fault> {
-    let Body::Correlation(unresolved, text) = &document.body else {
-        return Ok(None);
-    };
-    let correlation = unresolved.clone().resolve(|line, reference| {
-        references.get(reference).cloned().ok_or_else(|| {
-            let reason = format!(
-                "`{}` is not the id or name of a rule with a detection",
-                cut(reference)
-            );
-            Fault::new(line, reason)
-        })
-    })?;
-    let named: Vec<&Rule> = correlation
-        .rules
-        .iter()
-        .filter_map(|id| rules.get(id))
-        .collect();
-    let hashes: Vec<String> = named.iter().map(|rule| rule.hash.to_string()).collect();
-    let decides = serde_json::json!({ "rules": hashes, "correlation": text });
-    let hash = hash_of(&decides.to_string());
-    let fields = correlation.fields();
-    let reads_bodies = named.iter().any(|rule| rule.reads_bodies)
-        || fields.iter().any(|field| crate::field::is_body(field));
-    let kind = RuleKind::Correlation(correlation);
-    Ok(Some(rule(
-        file,
-        is_built_in,
-        document,
-        hash,
-        reads_bodies,
-        kind,
-    )))
-}
-
-fn rule(
-    file: String,
-    is_built_in: bool,
-    document: Document,
-    hash: super::rule::RuleHash,
-    reads_bodies: bool,
-    kind: RuleKind,
-) -> Rule {
-    Rule {
-        id: document.id,
-        name: document.name,
-        hash,
-        title: document.title,
-        level: document.level,
-        status: document.status,
-        tags: document.tags,
-        description: document.description,
-        falsepositives: document.falsepositives,
-        reads_bodies,
-        is_built_in,
-        file,
-        line: document.line,
-        text: document.text,
-        cases: document.cases,
-        kind,
     }
 }
 

@@ -34,7 +34,7 @@ impl Fault {
 
 /// A value, and where it begins.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
+pub(super) struct YamlNode {
     /// The line, from 1.
     pub(super) line: usize,
     pub(super) content: Content,
@@ -45,28 +45,28 @@ pub(super) struct Node {
 pub(super) enum Content {
     /// Null, true, false, a number or a text.
     Scalar(Value),
-    List(Vec<Node>),
-    Mapping(Vec<Member>),
+    List(Vec<YamlNode>),
+    Mapping(Vec<YamlMember>),
 }
 
 /// A key of a mapping with its value. Keys are different from each other.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Member {
+pub(super) struct YamlMember {
     /// The key's line, from 1.
     pub(super) line: usize,
     pub(super) key: String,
-    pub(super) value: Node,
+    pub(super) value: YamlNode,
 }
 
-impl Node {
-    pub(super) fn as_mapping(&self) -> Option<&[Member]> {
+impl YamlNode {
+    pub(super) fn as_mapping(&self) -> Option<&[YamlMember]> {
         match &self.content {
             Content::Mapping(members) => Some(members),
             _ => None,
         }
     }
 
-    pub(super) fn as_list(&self) -> Option<&[Node]> {
+    pub(super) fn as_list(&self) -> Option<&[YamlNode]> {
         match &self.content {
             Content::List(items) => Some(items),
             _ => None,
@@ -85,7 +85,7 @@ impl Node {
     }
 
     /// The member of that name.
-    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+    pub(super) fn get(&self, key: &str) -> Option<&YamlNode> {
         let member = self.as_mapping()?.iter().find(|member| member.key == key)?;
         Some(&member.value)
     }
@@ -94,7 +94,7 @@ impl Node {
     pub(super) fn to_json(&self) -> Value {
         match &self.content {
             Content::Scalar(value) => value.clone(),
-            Content::List(items) => items.iter().map(Node::to_json).collect(),
+            Content::List(items) => items.iter().map(YamlNode::to_json).collect(),
             Content::Mapping(members) => {
                 let members = members.iter();
                 let object: Map<String, Value> = members
@@ -110,7 +110,7 @@ impl Node {
 ///
 /// # Errors
 /// When the text is not YAML, uses what rules may not use, or is over a limit.
-pub(super) fn documents(text: &str) -> Result<Vec<Node>, Fault> {
+pub(super) fn documents(text: &str) -> Result<Vec<YamlNode>, Fault> {
     let mut parser = Parser::new_from_str(text);
     let mut builder = Builder::default();
     loop {
@@ -137,16 +137,16 @@ fn too_deep(line: usize) -> Fault {
 }
 
 /// A list or a mapping whose end has not been read.
-enum Open {
-    List(usize, Vec<Node>),
+enum OpenNode {
+    List(usize, Vec<YamlNode>),
     /// With the key whose value comes next.
-    Mapping(usize, Vec<Member>, Option<(usize, String)>),
+    Mapping(usize, Vec<YamlMember>, Option<(usize, String)>),
 }
 
 #[derive(Default)]
 struct Builder {
-    documents: Vec<Node>,
-    open: Vec<Open>,
+    documents: Vec<YamlNode>,
+    open: Vec<OpenNode>,
     nodes: usize,
 }
 
@@ -160,11 +160,11 @@ impl Builder {
             }
             Event::SequenceStart(anchor, tag) => {
                 self.check(line, anchor, tag.as_ref())?;
-                self.begin(Open::List(line, Vec::new()), line)
+                self.begin(OpenNode::List(line, Vec::new()), line)
             }
             Event::MappingStart(anchor, tag) => {
                 self.check(line, anchor, tag.as_ref())?;
-                self.begin(Open::Mapping(line, Vec::new(), None), line)
+                self.begin(OpenNode::Mapping(line, Vec::new(), None), line)
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(line),
             Event::DocumentStart if self.documents.len() >= MAX_DOCUMENTS => Err(Fault::new(
@@ -189,8 +189,8 @@ impl Builder {
         Ok(())
     }
 
-    fn begin(&mut self, open: Open, line: usize) -> Result<(), Fault> {
-        if matches!(self.open.last(), Some(Open::Mapping(_, _, None))) {
+    fn begin(&mut self, open: OpenNode, line: usize) -> Result<(), Fault> {
+        if matches!(self.open.last(), Some(OpenNode::Mapping(_, _, None))) {
             return Err(Fault::new(line, "a key must be a text"));
         }
         if self.open.len() >= MAX_DEPTH {
@@ -202,11 +202,11 @@ impl Builder {
 
     fn end(&mut self, line: usize) -> Result<(), Fault> {
         let node = match self.open.pop() {
-            Some(Open::List(line, items)) => Node {
+            Some(OpenNode::List(line, items)) => YamlNode {
                 line,
                 content: Content::List(items),
             },
-            Some(Open::Mapping(line, members, None)) => Node {
+            Some(OpenNode::Mapping(line, members, None)) => YamlNode {
                 line,
                 content: Content::Mapping(members),
             },
@@ -216,7 +216,7 @@ impl Builder {
     }
 
     fn scalar(&mut self, text: String, style: TScalarStyle, line: usize) -> Result<(), Fault> {
-        if let Some(Open::Mapping(_, members, key @ None)) = self.open.last_mut() {
+        if let Some(OpenNode::Mapping(_, members, key @ None)) = self.open.last_mut() {
             if members.iter().any(|member| member.key == text) {
                 return Err(Fault::new(
                     line,
@@ -230,21 +230,21 @@ impl Builder {
             TScalarStyle::Plain => plain(text),
             _ => Value::String(text),
         };
-        self.add(Node {
+        self.add(YamlNode {
             line,
             content: Content::Scalar(value),
         })
     }
 
-    fn add(&mut self, node: Node) -> Result<(), Fault> {
+    fn add(&mut self, node: YamlNode) -> Result<(), Fault> {
         match self.open.last_mut() {
             None => self.documents.push(node),
-            Some(Open::List(_, items)) => items.push(node),
-            Some(Open::Mapping(_, members, key)) => {
+            Some(OpenNode::List(_, items)) => items.push(node),
+            Some(OpenNode::Mapping(_, members, key)) => {
                 let Some((line, key)) = key.take() else {
                     return Err(Fault::new(node.line, "a key must be a text"));
                 };
-                members.push(Member {
+                members.push(YamlMember {
                     line,
                     key,
                     value: node,

@@ -13,13 +13,14 @@ use crate::position::rfc3339;
 use orgtrail_cloudflare::json::{self, Scalar};
 
 /// The columns that are ours, before those of the entry.
-const OWN: [&str; 6] = [
+const OWN: [&str; 7] = [
     "seq",
     "time",
     "received_at",
     "source",
     "revision",
     "problem",
+    "sha256",
 ];
 
 /// What a formula begins with, in the spreadsheets that people use; the wide ones are read as the narrow ones in some.
@@ -96,6 +97,7 @@ fn row(event: &AuditEvent) -> Vec<String> {
         event.source.to_string(),
         event.revision.to_string(),
         event.problem.clone().unwrap_or_default(),
+        event.sha256.clone().unwrap_or_default(),
     ];
     cells.extend(columns().map(|field| {
         let nested = nested(event, field);

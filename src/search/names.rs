@@ -80,6 +80,13 @@ fn unknown_field(
     parameter: &'static str,
     at: Option<usize>,
 ) -> SearchError {
+    if path.is_empty() {
+        return SearchError::UnknownField {
+            parameter,
+            at,
+            message: "a field has no name: write it as in `action.type`".to_owned(),
+        };
+    }
     let known = match view.all_paths(caller) {
         Ok(known) => known,
         Err(error) => return error.into(),

@@ -4,12 +4,15 @@
 
 mod database;
 mod entries;
+mod reserve;
 mod searches;
 mod sessions;
 mod tokens;
 
 pub use self::database::{ACCESS_FILE_NAME, AccessStore};
-pub use self::entries::{AccessChange, AccessEntry, AccessLine, AccessPage, MAX_PARAMETERS_LEN};
+pub use self::entries::{
+    AccessChange, AccessEntry, AccessFilter, AccessLine, AccessPage, MAX_PARAMETERS_LEN,
+};
 pub use self::searches::{
     MAX_ALL_SEARCHES, MAX_SEARCHES, NewSearch, SavedSearch, SearchPlace, SearchesOf,
 };

@@ -34,6 +34,11 @@ impl Damage {
         Self::HashMismatch,
     ];
 
+    /// Whether its row can be read, with its source and its time.
+    pub(super) fn leaves_the_row(self) -> bool {
+        !matches!(self, Self::RowMissing | Self::RowUnreadable)
+    }
+
     /// Its name in answers and in the log's file.
     #[must_use]
     pub fn name(self) -> &'static str {

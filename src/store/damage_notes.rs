@@ -12,6 +12,9 @@ use super::reading::StoredEvent;
 use super::steps;
 use crate::position::Seq;
 
+/// So many damaged events are written down in one transaction.
+const SAVED_AT_ONCE: usize = 100;
+
 impl Store {
     /// Remembers which of the events that were just read are damaged.
     pub(super) fn note_damage(&self, read: &[StoredEvent]) {
@@ -48,12 +51,12 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn save_damage_seen(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
-        let seen: BTreeSet<Seq> = self.0.damage_seen.places().into_iter().collect();
-        if seen.is_empty() {
-            return Ok(());
+        // Each is read again while nothing else is written: a few at once.
+        for seen in self.0.damage_seen.places().chunks(SAVED_AT_ONCE) {
+            let seen: BTreeSet<Seq> = seen.iter().copied().collect();
+            self.change(steps::SAVE_SCRUB, |db| self.write_down(db, &seen, now))?;
+            self.0.damage_seen.forget_all(&seen);
         }
-        self.change(steps::SAVE_SCRUB, |db| self.write_down(db, &seen, now))?;
-        self.0.damage_seen.forget_all(&seen);
         Ok(())
     }
 

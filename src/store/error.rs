@@ -105,17 +105,26 @@ impl StoreError {
     /// Whether it may pass by itself, so that trying again is of use.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        matches!(
-            self,
-            Self::Busy | Self::Full | Self::Disk(_) | Self::InjectedFailure(_)
-        )
+        matches!(self, Self::Busy | Self::InjectedFailure(_)) || self.is_of_the_disk()
+    }
+
+    /// Whether the disk is full or fails. Questions are answered all the same: a line of the access log that does not fit waits in
+    /// memory, or is missing with a warning.
+    #[must_use]
+    pub fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::Full | Self::Disk(_))
     }
 }
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(
+                ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                // Other processes took its locks faster again and again.
+                | ErrorCode::FileLockingProtocolFailed,
+            ) => Self::Busy,
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::OperationInterrupted) => Self::CutOff,
             Some(ErrorCode::ConstraintViolation) => Self::Conflict(error),

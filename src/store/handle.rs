@@ -16,8 +16,9 @@ use super::damage::DamageSeen;
 use super::error::{DiskProblem, StoreError, unusable};
 use super::holder;
 use super::ledger::Ledgers;
+use super::opening::until_unlocked;
 use super::schema::{self, VERSION, migrate, version};
-use super::time_limit;
+use super::{steps, time_limit};
 use crate::durable::{Failpoints, Step};
 use crate::position::Seq;
 use crate::private;
@@ -75,7 +76,8 @@ impl Store {
         let mut writer = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         // First, so that a file that is not ours stays as it is.
         migrate(&mut writer, &path)?;
-        writer.pragma_update(None, "journal_mode", "WAL")?;
+        // A command may be reading a log that was just restored, whose journal has the other form.
+        until_unlocked(|| Ok(writer.pragma_update(None, "journal_mode", "WAL")?))?;
         if let Err(error) = schema::fill_newest(&writer) {
             tracing::warn!(error = %error, "The newest events of some sources could not be counted; tokens for these sources are answered more slowly.");
         }
@@ -223,8 +225,10 @@ impl Store {
         match &changed {
             Err(StoreError::Full) => *problem = Some((step, DiskProblem::Full)),
             Err(StoreError::Disk(_)) => *problem = Some((step, DiskProblem::Failing)),
+            // Steps are not alike in size, so a small one does not show that there is room again. A page does: it is what fills
+            // the log, and the step that failed may not come again for long.
             Ok(_) => {
-                problem.take_if(|(failed, _)| *failed == step);
+                problem.take_if(|(failed, _)| *failed == step || step == steps::APPEND_PAGE);
             }
             // It says nothing of the disk.
             Err(_) => {}

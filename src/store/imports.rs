@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use super::error::StoreError;
 use super::handle::Store;
 use super::writing::{Appended, EventWriter, WriteResult};
 use super::{sources, steps};
 use crate::event::{Arrival, Identity};
-use crate::position::Source;
+use crate::position::{Seq, Source};
 use crate::sync::lock;
 
 /// An entry from a file, ready to be kept.
@@ -85,9 +85,34 @@ impl Store {
                 }
                 total.add(writing.finish()?);
             }
+            note_imported(db, head, total.head)?;
             Ok(total)
         })
     }
+}
+
+/// Writes down that the events after `before` up to `last` came from a file.
+fn note_imported(db: &Connection, before: Seq, last: Seq) -> Result<(), StoreError> {
+    if last == before {
+        return Ok(());
+    }
+    let longer = db
+        .prepare_cached("UPDATE imported SET last_seq = ?2 WHERE last_seq = ?1")?
+        .execute((before.0, last.0))?;
+    if longer == 0 {
+        db.prepare_cached("INSERT INTO imported (first_seq, last_seq) VALUES (?1, ?2)")?
+            .execute((before.next().0, last.0))?;
+    }
+    Ok(())
+}
+
+/// Whether an event came from a file, or may have.
+pub(super) fn is_imported(db: &Connection, place: Seq) -> Result<bool, StoreError> {
+    let mut ask = db.prepare_cached(
+        "SELECT last_seq >= ?1 FROM imported WHERE first_seq <= ?1 ORDER BY first_seq DESC LIMIT 1",
+    )?;
+    let found = ask.query_row([place.0], |row| row.get(0)).optional()?;
+    Ok(found.unwrap_or(false))
 }
 
 /// Counts an entry without an id that the file shows; says how many equal ones it has shown with this.
@@ -106,7 +131,6 @@ mod tests {
     use super::*;
     use crate::clock::from_micros;
     use crate::durable::Failpoints;
-    use crate::position::Seq;
 
     fn imported(source: &str, entry: &str, from_logpush: bool) -> Imported {
         let body = RawValue::from_string(entry.to_owned()).unwrap();

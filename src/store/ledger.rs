@@ -144,7 +144,7 @@ impl Progress {
                 .max(),
             backfilled_to: earliest.map(|row| row.window.since),
             last_backfill: earliest.map(|row| LastBackfill {
-                window: row.window,
+                window: scanned_with(row, of(WindowKind::Backfill)),
                 restarts: row.restarts,
                 entries: row.counts.entries,
             }),
@@ -152,7 +152,7 @@ impl Progress {
             to_sweep: if passed.is_empty() {
                 Arc::clone(&proven)
             } else {
-                to_sweep(&proven, &passed).into()
+                to_sweep(&proven, &passed, |cause| cause == GapCause::Unproven).into()
             },
             gaps: ledger::gaps(&proven, &passed).into(),
             proven,
@@ -163,6 +163,16 @@ impl Progress {
                 .saturating_sub(KEPT_APART),
             visibility: Visibility::default(),
         }
+    }
+}
+
+/// The stretch of the scan that a row is a piece of.
+fn scanned_with<'a>(piece: &LedgerRow, rows: impl Iterator<Item = &'a LedgerRow>) -> Window {
+    let is_beside = |row: &&LedgerRow| !row.is_merged && row.began == piece.began;
+    let ends = rows.filter(is_beside).map(|row| row.window.before);
+    Window {
+        since: piece.window.since,
+        before: ends.fold(piece.window.before, DateTime::max),
     }
 }
 
@@ -286,6 +296,7 @@ pub(super) struct LedgerRow {
     pub(super) began: DateTime<Utc>,
     pub(super) sealed: Option<DateTime<Utc>>,
     pub(super) waited: TimeDelta,
+    pub(super) settles: bool,
     pub(super) is_proof: bool,
     /// Why it proves nothing, if it is done with and does not.
     pub(super) gap: Option<GapCause>,
@@ -303,6 +314,7 @@ impl LedgerRow {
         let sealed = self.sealed.filter(|_| self.is_proof)?;
         Some(Sealed {
             waited: self.waited,
+            settles: self.settles,
             counts: self.counts,
             ..Sealed::scan(self.kind, self.window, self.began, sealed)
         })

@@ -8,9 +8,8 @@ use rusqlite::{Connection, Transaction, named_params};
 use super::error::StoreError;
 use super::handle::Store;
 use super::ledger::{KEPT_APART, LedgerRow, Progress, joined};
-use super::open_window::GapCause;
+use super::open_window::{GapCause, as_window};
 use super::sources::number;
-use super::windows::as_window;
 use super::{lateness, steps};
 use crate::clock::from_micros;
 use crate::durable::Step;
@@ -199,9 +198,9 @@ fn replace(
         delete.execute([row.number])?;
     }
     let mut insert = db.prepare_cached(
-        "INSERT INTO window (source, kind, since_s, before_s, began_us, sealed_us, waited_us, outcome, merged,
+        "INSERT INTO window (source, kind, since_s, before_s, began_us, sealed_us, waited_us, settles, outcome, merged,
              pages, entries, new, revisions)
-         VALUES (:source, :kind, :since, :before, :began, :sealed, :waited, :outcome, 1,
+         VALUES (:source, :kind, :since, :before, :began, :sealed, :waited, :settles, :outcome, 1,
              :pages, :entries, :new, :revisions)",
     )?;
     for (outcome, piece) in merged {
@@ -213,6 +212,7 @@ fn replace(
             ":began": piece.scanned_at.timestamp_micros(),
             ":sealed": piece.first_sealed.timestamp_micros(),
             ":waited": piece.waited.num_microseconds().unwrap_or(i64::MAX),
+            ":settles": piece.settles,
             ":outcome": outcome,
             ":pages": piece.counts.pages,
             ":entries": piece.counts.entries,
@@ -227,7 +227,7 @@ fn rows(db: &Connection, source: i64) -> Result<Vec<LedgerRow>, StoreError> {
     let mut ask = db.prepare_cached(
         "SELECT id, kind, since_s, before_s, cursor, began_us, sealed_us, waited_us, outcome, merged, restarts,
              pages, entries, new, revisions, page_limit, resumed_s, empty_pages,
-             sealed_us IS NULL AND EXISTS (SELECT 1 FROM scan_twin WHERE scan_twin.window = window.id AND time_s IS NULL)
+             sealed_us IS NULL AND EXISTS (SELECT 1 FROM scan_twin WHERE scan_twin.window = window.id AND time_s IS NULL), settles
          FROM window WHERE source = ?1 ORDER BY since_s, id",
     )?;
     let found = ask.query_map([source], |row| {
@@ -244,6 +244,7 @@ fn rows(db: &Connection, source: i64) -> Result<Vec<LedgerRow>, StoreError> {
             began: from_micros(row.get(5)?),
             sealed: row.get::<_, Option<i64>>(6)?.map(from_micros),
             waited: TimeDelta::microseconds(row.get(7)?),
+            settles: row.get(19)?,
             is_proof: outcome.as_deref() == Some(SEALED),
             gap: outcome.as_deref().and_then(GapCause::by_name),
             limit: row.get(15)?,

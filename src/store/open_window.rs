@@ -1,6 +1,7 @@
 //! A scan that is not finished, and how a scan can end.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use rusqlite::Row;
 
 use super::window_id::WindowId;
 use crate::position::{Cursor, Window};
@@ -78,6 +79,15 @@ impl GapCause {
     }
 }
 
+/// A part of a window that was read from another orgtrail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowPiece {
+    /// Its stretch.
+    pub window: Window,
+    /// Whether the other orgtrail has proven it.
+    pub is_proven: bool,
+}
+
 /// What comes after a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Then {
@@ -87,14 +97,12 @@ pub enum Then {
     GoOnFrom(DateTime<Utc>),
     /// Nothing: the window is proven.
     Seal,
-    /// Only this part of the window is proven, and the window is cut to it.
-    SealPart(Window),
-    /// The same, and a stretch beside it is passed because upstream has not proven it.
-    SealBeside {
-        /// What is proven.
-        part: Window,
-        /// What is passed.
-        hole: Window,
+    /// Upstream is another orgtrail: what it has proven of the window is sealed, and what it has not is passed.
+    SealPieces {
+        /// Both, the earliest first and without overlap.
+        pieces: Vec<WindowPiece>,
+        /// Whether the other orgtrail will read some of it again.
+        is_settling: bool,
     },
     /// The scan starts over: the page gives no way to continue.
     StartOver,
@@ -108,10 +116,7 @@ impl Then {
     /// Whether something is proven with the page.
     #[must_use]
     pub fn seals(&self) -> bool {
-        matches!(
-            self,
-            Self::Seal | Self::SealPart(_) | Self::SealBeside { .. }
-        )
+        matches!(self, Self::Seal | Self::SealPieces { .. })
     }
 }
 
@@ -122,4 +127,16 @@ pub struct BadAnswers {
     pub count: u32,
     /// How long they have come, as far as a process ran that saw them.
     pub lasted: TimeDelta,
+}
+
+/// The stretch in two columns of a row, from `at` on.
+pub(super) fn as_window(row: &Row<'_>, at: usize) -> rusqlite::Result<Window> {
+    let moment = |at| -> rusqlite::Result<DateTime<Utc>> {
+        let seconds: i64 = row.get(at)?;
+        Ok(DateTime::UNIX_EPOCH + TimeDelta::try_seconds(seconds).unwrap_or_default())
+    };
+    Ok(Window {
+        since: moment(at)?,
+        before: moment(at + 1)?,
+    })
 }

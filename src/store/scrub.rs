@@ -15,7 +15,7 @@ use super::handle::Store;
 use super::reading::{StoredEvent, is_damage};
 use super::steps;
 use crate::clock::from_micros;
-use crate::event::{hex, sha256};
+use crate::event::{AuditEvent, hex, sha256};
 use crate::ledger;
 use crate::position::{Seq, Source, Window};
 
@@ -93,7 +93,7 @@ impl Store {
         let damaged = stored.iter().enumerate().filter_map(|(at, one)| {
             let damage = one.damage?;
             let event = &one.event;
-            let is_row_known = !matches!(damage, Damage::RowMissing | Damage::RowUnreadable);
+            let is_row_known = damage.leaves_the_row();
             Some(DamagedEvent {
                 seq: event.seq,
                 damage,
@@ -153,13 +153,20 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let mut insert = db.prepare_cached(
-            "INSERT OR REPLACE INTO damaged (seq, problem, found_us) VALUES (?1, ?2, ?3)",
+            "INSERT OR REPLACE INTO damaged (seq, problem, found_us, source, at_us)
+             VALUES (?1, ?2, ?3, (SELECT id FROM source WHERE name = ?4), ?5)",
         )?;
         let mut delete = db.prepare_cached("DELETE FROM damaged WHERE seq = ?1")?;
         for seq in doubtful {
             match self.damage_of(*seq)? {
-                Some(damage) => {
-                    insert.execute((seq.0, damage.name(), now.timestamp_micros()))?;
+                Some((damage, event)) => {
+                    let found_us = now.timestamp_micros();
+                    let stands = damage.leaves_the_row().then(|| {
+                        let at = event.ordered_at().timestamp_micros();
+                        (event.source.to_string(), at)
+                    });
+                    let (source, at) = stands.unzip();
+                    insert.execute((seq.0, damage.name(), found_us, source, at))?;
                 }
                 None => {
                     delete.execute([seq.0])?;
@@ -169,12 +176,12 @@ impl Store {
         Ok(())
     }
 
-    /// What is wrong with an event now; `None` when it is whole.
-    fn damage_of(&self, seq: Seq) -> Result<Option<Damage>, StoreError> {
+    /// What is wrong with an event now, and what is left of it; `None` when it is whole.
+    fn damage_of(&self, seq: Seq) -> Result<Option<(Damage, AuditEvent)>, StoreError> {
         let before = Seq(seq.0.saturating_sub(1));
         let stored = self.ask(|db| self.stored_after(db, before, 1, usize::MAX))?;
         let found = stored.into_iter().find(|one| one.event.seq == seq);
-        Ok(found.and_then(|one| one.damage))
+        Ok(found.and_then(|one| Some((one.damage?, one.event))))
     }
 
     /// How far passes have come, and how many events they and other reads found damaged.

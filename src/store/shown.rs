@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::error::StoreError;
 use super::handle::Store;
+use super::imports;
 use super::reading::is_damage;
 use crate::clock::from_micros;
 use crate::position::{Seq, Source, Window};
@@ -40,21 +41,38 @@ impl Store {
         })
     }
 
-    /// The stretches that have a source's damaged events, and the places of those damaged events whose rows do not tell their
-    /// source or their time.
+    /// The seconds in `[since, before)` that have a source's damaged events, and the places of those damaged events whose rows do
+    /// not tell their source or their time.
     ///
     /// # Errors
     /// What the database says.
-    pub fn damaged_in(&self, source: &Source) -> Result<(Vec<Window>, Vec<Seq>), StoreError> {
+    pub fn damaged_in(
+        &self,
+        source: &Source,
+        (since, before): (DateTime<Utc>, DateTime<Utc>),
+    ) -> Result<(Vec<Window>, Vec<Seq>), StoreError> {
         let seen = self.0.damage_seen.places();
         self.ask(|db| {
-            let mut written = db.prepare_cached("SELECT seq FROM damaged")?;
-            let written = written.query_map([], |row| row.get::<_, u64>(0))?;
-            let mut places = written.collect::<Result<Vec<_>, _>>()?;
+            let mut known = db.prepare_cached(
+                "SELECT DISTINCT at_us FROM damaged
+                 WHERE source = (SELECT id FROM source WHERE name = ?1) AND at_us >= ?2 AND at_us < ?3",
+            )?;
+            // A second that begins before may reach into it.
+            let since = since.timestamp_micros() - 1_000_000;
+            let asked = (source.to_string(), since, before.timestamp_micros());
+            let known = known.query_map(asked, |row| row.get::<_, i64>(0))?;
+            let mut stretches = Vec::new();
+            for at in known {
+                let at = at?;
+                stretches.push(seconds(at, at));
+            }
+            let mut unknown = db.prepare_cached("SELECT seq FROM damaged WHERE source IS NULL")?;
+            let unknown = unknown.query_map([], |row| row.get::<_, u64>(0))?;
+            let mut places = unknown.collect::<Result<Vec<_>, _>>()?;
             places.extend(seen.iter().map(|seq| seq.0));
             places.sort_unstable();
             places.dedup();
-            let (mut stretches, mut unknown) = (Vec::new(), Vec::new());
+            let mut unknown = Vec::new();
             for place in places {
                 match stands(db, place, "seq = ?1")? {
                     Some((owner, received, time)) if owner == source.to_string() => {
@@ -69,13 +87,27 @@ impl Store {
         })
     }
 
+    /// When the first readable event after a place was received; `None` if there is none.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn received_after(&self, place: Seq) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.ask(|db| {
+            let later = stands(db, place.0, "seq > ?1 ORDER BY seq LIMIT 1")?;
+            Ok(later.map(|(_, received, _)| from_micros(received)))
+        })
+    }
+
     /// The source of an event whose row is lost, or cannot be read, and the time in which it happened, by the rows beside it: it
-    /// was between them if they came with one page of one source, whose entries are in order.
+    /// was between them if they came with one page of one source, whose entries are in order. Those of a file are not.
     ///
     /// # Errors
     /// What the database says.
     pub fn between_neighbours(&self, place: Seq) -> Result<Option<(String, Window)>, StoreError> {
         self.ask(|db| {
+            if imports::is_imported(db, place)? {
+                return Ok(None);
+            }
             let earlier = stands(db, place.0, "seq < ?1 ORDER BY seq DESC LIMIT 1")?;
             let later = stands(db, place.0, "seq > ?1 ORDER BY seq LIMIT 1")?;
             let (Some((owner, received, Some(one))), Some((other, received_later, Some(two)))) =

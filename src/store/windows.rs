@@ -5,15 +5,18 @@
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::error::StoreError;
 use super::handle::Store;
-use super::open_window::{BadAnswers, GapCause, OpenWindow, Then};
-use super::steps;
+use super::open_window::{BadAnswers, GapCause, OpenWindow, Then, WindowPiece, as_window};
 use super::window_id::WindowId;
+use super::{pieces, steps};
 use crate::event::sha256;
 use crate::position::{Cursor, Source, Window, WindowKind};
+
+/// So much of the time between two bad answers counts at most: after a 429, or while the quota is short, no call was made.
+const LONGEST_BETWEEN: TimeDelta = TimeDelta::minutes(10);
 
 impl Store {
     /// Opens a window to scan.
@@ -101,7 +104,8 @@ impl Store {
     }
 
     /// Counts an answer about an open window that could not be used; gives how many there have been in a row, and for how long.
-    /// `now` is by this process's steady clock. The time between two processes does not count.
+    /// `now` is by this process's steady clock. The time between two processes does not count, and a long wait between two calls
+    /// counts for a few minutes.
     ///
     /// # Errors
     /// [`StoreError::Stale`] when the window is not open any more, and what the database says.
@@ -117,11 +121,15 @@ impl Store {
             }
             let mut count = db.prepare_cached(
                 "UPDATE window SET bad_answers = bad_answers + 1, bad_at_us = :now,
-                     bad_for_us = bad_for_us + max(0, :now - coalesce(bad_at_us, :now))
+                     bad_for_us = bad_for_us + min(:most, max(0, :now - coalesce(bad_at_us, :now)))
                  WHERE id = :id AND sealed_us IS NULL RETURNING bad_answers, bad_for_us",
             )?;
             let counted = count.query_row(
-                named_params! { ":id": id.number, ":now": now.timestamp_micros() },
+                named_params! {
+                    ":id": id.number,
+                    ":now": now.timestamp_micros(),
+                    ":most": LONGEST_BETWEEN.num_microseconds(),
+                },
                 |row| {
                     Ok(BadAnswers {
                         count: row.get(0)?,
@@ -207,12 +215,33 @@ pub(super) struct Advance<'a> {
 
 /// Advances a window by one page, or ends it.
 pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreError> {
+    let Then::SealPieces {
+        pieces,
+        is_settling,
+    } = by.then
+    else {
+        return advance_whole(db, by, None);
+    };
+    let pieces = pieces::to_note(db, by.id, pieces)?;
+    let Some((first, others)) = pieces.split_first() else {
+        return delete_window(db, by.id);
+    };
+    advance_whole(db, by, Some((*first, *is_settling)))?;
+    pieces::note(db, by.id, others)
+}
+
+/// The same for a window, or for the first piece of one and whether upstream will read it again.
+fn advance_whole(
+    db: &Connection,
+    by: &Advance<'_>,
+    piece: Option<(WindowPiece, bool)>,
+) -> Result<(), StoreError> {
     let mut update = db.prepare_cached(
         "UPDATE window SET cursor = :next, sealed_us = max(:sealed, min(began_us, :claim_us)), pages = pages + 1,
              outcome = :outcome, page_limit = :limit, resumed_s = :resume,
              empty_pages = iif(:entries = 0 AND :next IS NOT NULL, empty_pages + 1, 0), bad_answers = 0, bad_for_us = 0, bad_at_us = NULL,
-             since_s = iif(:outcome IS 'sealed', max(since_s, :claim_since), since_s),
-             before_s = iif(:outcome IS 'sealed', min(before_s, :claim), before_s),
+             since_s = iif(:is_cut, max(since_s, :claim_since), since_s), before_s = iif(:is_cut, min(before_s, :claim), before_s),
+             settles = :settles,
              began_us = min(began_us, :claim_us),
              entries = entries + :entries, new = new + :new, revisions = revisions + :revisions
          WHERE id = :id AND sealed_us IS NULL AND cursor IS :asked AND resumed_s IS :resumed",
@@ -222,18 +251,17 @@ pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreErro
         Then::GoOnFrom(time) => (None, Some(*time), None),
         Then::StartOver => (None, None, None),
         Then::Leave => (None, by.resumed, None),
-        Then::Seal | Then::SealPart(_) | Then::SealBeside { .. } => {
-            (None, by.resumed, Some("sealed"))
+        Then::Seal => (None, by.resumed, Some("sealed")),
+        Then::SealPieces { .. } => {
+            let outcome = piece.map_or("sealed", |(piece, _)| pieces::outcome(piece));
+            (None, by.resumed, Some(outcome))
         }
         Then::GiveUp(cause) => (None, by.resumed, Some(cause.as_str())),
     };
-    let (claim_since, claim_before) = match by.then {
-        Then::SealPart(part) | Then::SealBeside { part, .. } => (
-            by.claim_since.max(part.since),
-            by.claim_before.min(part.before),
-        ),
-        _ => (by.claim_since, by.claim_before),
-    };
+    let (claim_since, claim_before) = piece
+        .map_or((by.claim_since, by.claim_before), |(piece, _)| {
+            (piece.window.since, piece.window.before)
+        });
     let changed = update.execute(named_params! {
         ":id": by.id.number,
         ":asked": by.asked.map(|cursor| &cursor.0),
@@ -242,6 +270,8 @@ pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreErro
         ":resume": resume.map(|time| time.timestamp()),
         ":outcome": outcome,
         ":limit": by.limit,
+        ":is_cut": by.then.seals(),
+        ":settles": piece.is_some_and(|(_, is_settling)| is_settling),
         ":claim_since": claim_since.timestamp(),
         ":claim": claim_before.timestamp(),
         ":claim_us": by.claim_before.timestamp_micros(),
@@ -257,30 +287,11 @@ pub(super) fn advance(db: &Connection, by: &Advance<'_>) -> Result<(), StoreErro
         Then::GoOn(cursor) if by.entries == 0 && by.asked == Some(cursor) => Ok(()),
         Then::GoOn(cursor) => note_cursor(db, by.id, cursor),
         Then::GoOnFrom(time) => forget_from(db, by.id, *time),
-        Then::Seal | Then::SealPart(_) | Then::GiveUp(_) | Then::StartOver => {
+        Then::Seal | Then::SealPieces { .. } | Then::GiveUp(_) | Then::StartOver => {
             forget_scan(db, by.id)
-        }
-        Then::SealBeside { hole, .. } => {
-            forget_scan(db, by.id)?;
-            pass_beside(db, by.id, *hole)
         }
         Then::Leave => delete_window(db, by.id),
     }
-}
-
-/// Records a stretch beside a window that was just sealed as passed, as of the same scan.
-fn pass_beside(db: &Connection, id: WindowId, hole: Window) -> Result<(), StoreError> {
-    let mut pass = db.prepare_cached(
-        "INSERT INTO window (source, kind, since_s, before_s, began_us, sealed_us, outcome)
-         SELECT source, kind, :since, :before, began_us, sealed_us, :outcome FROM window WHERE id = :id",
-    )?;
-    pass.execute(named_params! {
-        ":id": id.number,
-        ":since": hole.since.timestamp(),
-        ":before": hole.before.timestamp(),
-        ":outcome": GapCause::Unproven.as_str(),
-    })?;
-    Ok(())
 }
 
 /// Counts an entry without an id that the scan shows; says how many equal ones it has shown with this.
@@ -356,16 +367,4 @@ pub(super) fn kind(db: &Connection, id: WindowId) -> Result<Option<WindowKind>, 
     let mut ask = db.prepare_cached("SELECT kind FROM window WHERE id = ?1")?;
     let kind: Option<String> = ask.query_row([id.number], |row| row.get(0)).optional()?;
     Ok(kind.as_deref().and_then(WindowKind::by_name))
-}
-
-/// The stretch in two columns of a row, from `at` on.
-pub(super) fn as_window(row: &Row<'_>, at: usize) -> rusqlite::Result<Window> {
-    let moment = |at| -> rusqlite::Result<DateTime<Utc>> {
-        let seconds: i64 = row.get(at)?;
-        Ok(DateTime::UNIX_EPOCH + TimeDelta::try_seconds(seconds).unwrap_or_default())
-    };
-    Ok(Window {
-        since: moment(at)?,
-        before: moment(at + 1)?,
-    })
 }

@@ -7,7 +7,10 @@ use orgtrail_cloudflare::json;
 type FactText<'a> = Option<Cow<'a, str>>;
 
 /// The members of bodies that name a thing, the best first.
-const NAMES: &[&str] = &["name", "hostname", "pattern", "title", "domain", "email"];
+const NAMES: [&str; 6] = ["name", "hostname", "pattern", "title", "domain", "email"];
+
+/// The members of a resource that hold bodies. The response says what became of a thing, the request only what was sent.
+const BODIES: [&str; 3] = ["response", "value", "request"];
 
 /// The texts of an entry that a sentence is made of. Empty texts count as missing.
 #[derive(Debug, Default)]
@@ -40,19 +43,27 @@ impl<'a> Facts<'a> {
     pub(super) fn read(entry: &'a str) -> Self {
         let mut facts = Self::default();
         for (part, object) in json::members(entry) {
+            let mut bodies = [None; BODIES.len()];
+            let mut token = None;
             for (name, value) in json::members(object) {
-                let Some(place) = facts.place(&part, &name) else {
-                    continue;
-                };
-                *place = text(value);
+                if let Some(place) = facts.place(&part, &name) {
+                    *place = text(value);
+                } else if let Some(at) = BODIES.iter().position(|body| *body == name) {
+                    bodies[at] = Some(value);
+                } else if name == "token" {
+                    token = Some(value);
+                }
             }
             match &*part {
-                "resource" => facts.read_bodies(object),
+                "resource" => bodies
+                    .into_iter()
+                    .flatten()
+                    .for_each(|body| facts.read_body(body)),
                 "organization" => facts.has_organization = true,
                 // The token has members of its own in some entries.
                 "actor" if facts.token_name.is_none() => {
-                    let token = json::member(object, &["token", "name"]);
-                    facts.token_name = token.and_then(text);
+                    let name = token.and_then(|token| json::member(token, &["name"]));
+                    facts.token_name = name.and_then(text);
                 }
                 _ => {}
             }
@@ -82,27 +93,22 @@ impl<'a> Facts<'a> {
         })
     }
 
-    /// Looks for names in the bodies. The response says what became of a thing, the request only what was sent.
-    fn read_bodies(&mut self, resource: &'a str) {
-        for body in ["response", "value", "request"] {
-            let Some(body) = json::member(resource, &[body]) else {
-                continue;
-            };
-            // Some products answer with the envelope of their own API.
-            let body = json::member(body, &["result"])
-                .filter(|result| result.starts_with('{'))
-                .unwrap_or(body);
-            if self.body_name.is_none() {
-                self.body_name = name_in(body);
-            }
-            if self.member_email.is_none() {
-                self.member_email = json::member(body, &["email"])
-                    .or_else(|| json::member(body, &["user", "email"]))
-                    .and_then(text);
-            }
-            if self.body_value.is_none() {
-                self.body_value = json::member(body, &["value"]).and_then(scalar);
-            }
+    /// Looks for names in a body.
+    fn read_body(&mut self, body: &'a str) {
+        let mut read = NamedParts::read(body);
+        // Some products answer with the envelope of their own API.
+        if let Some(result) = read.result.filter(|result| result.starts_with('{')) {
+            read = NamedParts::read(result);
+        }
+        if self.body_name.is_none() {
+            self.body_name = read.name();
+        }
+        if self.member_email.is_none() {
+            let email = read.email.or_else(|| json::member(read.user?, &["email"]));
+            self.member_email = email.and_then(text);
+        }
+        if self.body_value.is_none() {
+            self.body_value = read.value.and_then(scalar);
         }
     }
 
@@ -128,19 +134,49 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// What a body calls the thing that it describes. Records have a type, which belongs to their name.
-fn name_in(body: &str) -> Option<String> {
-    let name = NAMES
-        .iter()
-        .find_map(|name| json::member(body, &[name]).and_then(text))?;
-    let is_record = json::member(body, &["content"]).is_some();
-    let kind = json::member(body, &["type"])
-        .and_then(text)
-        .filter(|_| is_record);
-    Some(match kind {
-        Some(kind) => format!("{kind} {name}"),
-        None => name.into_owned(),
-    })
+/// The members of a body that say what it describes, as they are written.
+#[derive(Default)]
+struct NamedParts<'a> {
+    names: [Option<&'a str>; NAMES.len()],
+    email: Option<&'a str>,
+    user: Option<&'a str>,
+    value: Option<&'a str>,
+    content: Option<&'a str>,
+    kind: Option<&'a str>,
+    result: Option<&'a str>,
+}
+
+impl<'a> NamedParts<'a> {
+    /// Reads them in one walk. Of duplicate members the last counts.
+    fn read(body: &'a str) -> Self {
+        let mut read = Self::default();
+        for (name, value) in json::members(body) {
+            if let Some(at) = NAMES.iter().position(|known| *known == name) {
+                read.names[at] = Some(value);
+            }
+            let place = match &*name {
+                "email" => &mut read.email,
+                "user" => &mut read.user,
+                "value" => &mut read.value,
+                "content" => &mut read.content,
+                "type" => &mut read.kind,
+                "result" => &mut read.result,
+                _ => continue,
+            };
+            *place = Some(value);
+        }
+        read
+    }
+
+    /// What it calls the thing that it describes. Records have a type, which belongs to their name.
+    fn name(&self) -> Option<String> {
+        let name = self.names.iter().find_map(|name| text((*name)?))?;
+        let kind = self.kind.and_then(text).filter(|_| self.content.is_some());
+        Some(match kind {
+            Some(kind) => format!("{kind} {name}"),
+            None => name.into_owned(),
+        })
+    }
 }
 
 fn text(value: &str) -> FactText<'_> {

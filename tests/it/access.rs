@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use orgtrail_simulator::SimConfig;
 use reqwest::header::{COOKIE, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE};
@@ -337,22 +338,33 @@ async fn pages_of_listed_origins_may_ask_and_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_line_that_the_disk_does_not_take_is_written_later() {
+async fn a_question_waits_for_a_locked_access_log_and_is_refused_while_it_stays_locked() {
     let guarded = Guarded::start("").await;
     let (_, token) = guarded.token("search");
     // Its last use is written once, so that the next request only reads.
     guarded.status("/v1/count", &token).await;
     let busy = rusqlite::Connection::open(guarded.dir.path().join("data/access.db")).unwrap();
     busy.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let answered = guarded.status("/v1/count?q=while", &token).await;
-    assert_eq!(answered, StatusCode::OK);
+    let asked = guarded.get("/v1/count?q=while").bearer_auth(&token).send();
+    let mut asked = std::pin::pin!(asked);
+    let early = tokio::time::timeout(Duration::from_secs(2), &mut asked).await;
+    assert!(
+        early.is_err(),
+        "it was answered before it was recorded: {early:?}"
+    );
     busy.execute_batch("ROLLBACK").unwrap();
-    guarded.status("/v1/count?q=afterwards", &token).await;
+    assert_eq!(asked.await.unwrap().status(), StatusCode::OK);
+    busy.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = guarded.status("/v1/count?q=refused", &token).await;
+    assert_eq!(refused, StatusCode::SERVICE_UNAVAILABLE);
+    busy.execute_batch("ROLLBACK").unwrap();
     let log = guarded.access_log();
-    let parameters: Vec<&str> = log[..2]
+    let line = log
         .iter()
-        .filter_map(|line| line["parameters"].as_str())
-        .collect();
-    assert_eq!(parameters, ["?q=afterwards", "?q=while"]);
+        .find(|line| line["parameters"] == "?q=while")
+        .unwrap();
+    assert_eq!(line["status"], 200);
+    let answered = log.iter().filter(|line| line["parameters"] == "?q=refused");
+    assert!(answered.filter(|line| line["status"] == 200).count() == 0);
     guarded.service.stop().await.unwrap();
 }

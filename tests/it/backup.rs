@@ -325,7 +325,7 @@ async fn backup_and_restore_on_a_full_disk_say_so_and_leave_no_copy() {
     let refused = refusal(&mut limited(&restore_command(&data, &to)));
     assert!(refused.contains("restore.partial/orgtrail.db"), "{refused}");
     // That it was tried is in the access log.
-    let left = ["access.db", "orgtrail.lock"].map(str::to_owned);
+    let left = ["access.db", "access.reserve", "orgtrail.lock"].map(str::to_owned);
     assert_eq!(names(&data), left.into());
     json(&mut restore_command(&data, &to));
 }

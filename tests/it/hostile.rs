@@ -18,7 +18,7 @@ use crate::harness::{Client, Service, Upstream, raw_entries};
 use crate::tell;
 
 /// Numbers that JSON can write.
-const NUMBERS: [&str; 13] = [
+pub(crate) const NUMBERS: [&str; 13] = [
     "1e-2147483648",
     "1e2147483648",
     "-1E-9223372036854775808",
@@ -35,7 +35,7 @@ const NUMBERS: [&str; 13] = [
 ];
 
 /// What stands where an id should.
-const IDS: [&str; 10] = [
+pub(crate) const IDS: [&str; 10] = [
     "17",
     "1e400",
     "null",
@@ -49,7 +49,7 @@ const IDS: [&str; 10] = [
 ];
 
 /// Keys that mean something to somebody.
-const KEYS: [&str; 14] = [
+pub(crate) const KEYS: [&str; 14] = [
     "",
     ".",
     "..",

@@ -427,21 +427,12 @@ not json
       line 7: not JSON: EOF while parsing an object at byte 30
     v1.ndjson: 2 lines: 0 new, 0 held already, 0 revised, 2 not understood
       line 1: a line of Logpush's first dataset `audit_logs`, whose entries have other ids and fields: only `audit_logs_v2` can be imported
-      line 2: a line of Logpush's first dataset `audit_logs`, whose entries have other ids and fields: only `audit_logs_v2` can be imported
+      and 1 more
       A file has an entry of the audit log (v2) on each line, as Cloudflare's API sends them, or a line of Logpush's
       `audit_logs_v2`, or an event of `/v1/events` or `/v1/export`; or it is a saved page of the API, `{"result": […]}`.
     many-bad.ndjson: 1,200 lines: 0 new, 0 held already, 0 revised, 1,200 not understood
       line 1: not JSON: expected value at byte 1
-      line 2: not JSON: expected value at byte 1
-      line 3: not JSON: expected value at byte 1
-      line 4: not JSON: expected value at byte 1
-      line 5: not JSON: expected value at byte 1
-      line 6: not JSON: expected value at byte 1
-      line 7: not JSON: expected value at byte 1
-      line 8: not JSON: expected value at byte 1
-      line 9: not JSON: expected value at byte 1
-      line 10: not JSON: expected value at byte 1
-      and 1,190 more
+      and 1,199 more
       A file has an entry of the audit log (v2) on each line, as Cloudflare's API sends them, or a line of Logpush's
       `audit_logs_v2`, or an event of `/v1/events` or `/v1/export`; or it is a saved page of the API, `{"result": […]}`.
     nowhere.ndjson: 0 lines: 0 new, 0 held already, 0 revised, 0 not understood
@@ -486,14 +477,13 @@ fn import_with(dir: &Path, content: &str, failpoints: Failpoints) -> Result<Repo
 fn whatever_breaks_a_second_run_makes_it_whole() {
     let entries = many(4_500);
     let content = lines(&entries);
-    // Each of the five batches breaks, in both ways, and the dictionary that is trained on the way.
-    for step in [store::steps::APPEND_IMPORT, store::steps::SAVE_DICTIONARY] {
+    // Each of the two batches breaks, in both ways, and the dictionary that is trained on the way.
+    for (step, times) in [
+        (store::steps::APPEND_IMPORT, 2),
+        (store::steps::SAVE_DICTIONARY, 1),
+    ] {
         for how in [StepFailure::Before, StepFailure::After] {
-            for at in 0..if step == store::steps::APPEND_IMPORT {
-                5
-            } else {
-                1
-            } {
+            for at in 0..times {
                 let dir = tempfile::tempdir().unwrap();
                 let left = Arc::new(Mutex::new(at + 1));
                 let failpoints = Failpoints::new(move |met| {

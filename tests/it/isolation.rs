@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use orgtrail::coverage::{self, Asked, Reason, Verdict, VerdictState};
+use orgtrail::coverage::{self, Asked, MergedState, MergedStretch, Reason, Verdict, VerdictState};
 use orgtrail::durable::{Failpoints, StepFailure};
 use orgtrail::health::State;
 use orgtrail::poll::{BackfillSince, Next, Settings};
@@ -525,6 +525,13 @@ fn verdict(world: &mut World, asked: &Asked) -> Verdict {
     coverage::verdict(&store, Some(&board), &scope, asked, now).unwrap()
 }
 
+fn merged(world: &mut World, asked: &Asked) -> Vec<MergedStretch> {
+    let (store, board, now) = (world.store(), world.board(), world.local_clock.now());
+    let scope = orgtrail::engine::Scope::everything();
+    let merged = coverage::merged(&store, Some(&board), &scope, asked, None, 100, now);
+    merged.unwrap().stretches
+}
+
 #[tokio::test]
 async fn what_could_not_be_saved_at_the_start_is_saved_later_and_makes_answers_partial_until_then()
 {
@@ -563,6 +570,24 @@ async fn what_could_not_be_saved_at_the_start_is_saved_later_and_makes_answers_p
     let answer = verdict(&mut world, &everything);
     let total = answer.missing_by_reason.get(&Reason::NotFollowed);
     assert!(total.is_none(), "{total:?}");
+    // While something is not saved, nothing of all sources together is proven.
+    let of_one = Asked {
+        sources: vec![world.simulator.sources()[0].clone()],
+        ..Asked::default()
+    };
+    let stretches = merged(&mut world, &of_one);
+    assert!(
+        stretches
+            .iter()
+            .any(|one| one.state != MergedState::Missing)
+    );
+    world.board().set_saved("another credential", false);
+    let stretches = merged(&mut world, &of_one);
+    let is_missing = |one: &MergedStretch| one.state == MergedState::Missing;
+    assert!(
+        !stretches.is_empty() && stretches.iter().all(is_missing),
+        "{stretches:?}"
+    );
 }
 
 #[tokio::test]

@@ -314,7 +314,8 @@ async fn a_token_of_some_sources_gets_no_metrics_and_one_without_bodies_does() {
             "{text}"
         );
     }
-    let limited = ["--scope", "metrics", "--source", "accounts/f00d"];
+    let source = "accounts/0123456789abcdef0123456789abcdef";
+    let limited = ["--scope", "metrics", "--source", source];
     let refused = create_token(&desk.data_dir(), &limited);
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success(), "{said}");

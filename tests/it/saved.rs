@@ -152,10 +152,11 @@ async fn a_search_that_cannot_be_saved_says_why() {
         (json!({"name": "x".repeat(201), "q": "x"}), "name"),
         (json!({"name": "a\nb", "q": "x"}), "name"),
         (json!({"name": "x"}), "q"),
+        (json!({"name": "x", "state": {"a": 1}}), "state"),
         (json!({"name": "x", "q": "(a"}), "q"),
         (json!({"name": "x", "state": "s".repeat(20_000)}), "state"),
-        (json!({"name": "x", "q": "x", "color": 1}), "name"),
-        (json!("x"), "name"),
+        (json!({"name": "x", "q": "x", "color": 1}), "body"),
+        (json!("x"), "body"),
     ] {
         let (status, problem) = ann
             .send(Method::POST, "/v1/searches", &body.to_string())

@@ -126,7 +126,7 @@ async fn cloudflare_s_api_does_not_prove_the_moment_of_an_unreadable_row() {
     let covered = Covered::read(covered).unwrap();
     assert_eq!(covered.state, CoveredState::Partial);
     assert_eq!(text(covered.until), text(at(now, 3)));
-    let (since, before) = covered.next.unwrap();
+    let (since, before) = covered.next[0];
     assert_eq!(text(since), text(at(now, 3) + TimeDelta::seconds(1)));
     assert_eq!(text(before), text(at(now, 5)));
     desk.stop().await;

@@ -47,7 +47,7 @@ impl Page {
     }
 }
 
-fn log_path(source: &Source, parameters: &str) -> String {
+pub(crate) fn log_path(source: &Source, parameters: &str) -> String {
     format!("/client/v4/{source}/logs/audit?{parameters}")
 }
 
@@ -166,7 +166,7 @@ async fn every_filter_of_cloudflares_keeps_and_drops_what_it_names() {
     desk.stop().await;
 }
 
-fn entry(id: &str, time: &str, rest: &Value) -> String {
+pub(crate) fn entry(id: &str, time: &str, rest: &Value) -> String {
     let mut entry = json!({"id": id, "action": {"time": time, "type": "update"}});
     let members = rest.as_object().unwrap().clone();
     entry.as_object_mut().unwrap().extend(members);
@@ -425,7 +425,7 @@ async fn a_damaged_entry_is_left_out_and_its_second_is_not_proven() {
     let left = covered(&asked, &path).await;
     assert_eq!(left.state, CoveredState::Partial);
     assert_eq!(text(left.until), text(at(20)));
-    let (since, before) = left.next.unwrap();
+    let (since, before) = left.next[0];
     assert_eq!(text(since), text(at(20) + TimeDelta::seconds(1)));
     assert_eq!(text(before), text(at(5)));
     desk.stop().await;
@@ -436,14 +436,22 @@ async fn the_time_of_a_lost_row_is_not_proven_and_none_is_where_it_can_be_of_any
     let now = Clock::system().now();
     let at = |minutes: i64| now - TimeDelta::minutes(minutes);
     let text = |moment: DateTime<Utc>| moment.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-    // One whose neighbours came with the same page, and one without neighbours.
-    for (lost, until, next) in [
+    // One whose neighbours came with the same page; the same where they came from a file; one without neighbours; and one that
+    // was received before a neighbour.
+    let received = format!(
+        "UPDATE event SET received_us = {}",
+        at(95).timestamp_micros()
+    );
+    for (lost, change, until, next) in [
         (
             &[2][..],
+            "",
             at(30),
             Some((at(10) + TimeDelta::seconds(1), at(5))),
         ),
-        (&[1, 2], at(40), None),
+        (&[2], "INSERT INTO imported VALUES (1, 3)", at(40), None),
+        (&[1, 2], "", at(40), None),
+        (&[1, 2], &received, at(40), Some((at(35), at(5)))),
     ] {
         let mut desk = Desk::new().await;
         let entries = [30, 20, 10].map(|n| entry(&n.to_string(), &text(at(n)), &json!({})));
@@ -459,6 +467,7 @@ async fn the_time_of_a_lost_row_is_not_proven_and_none_is_where_it_can_be_of_any
             )
             .unwrap();
         }
+        db.execute_batch(change).unwrap();
         // The index does not know them either.
         desk.search_all();
         let window = format!(
@@ -470,7 +479,8 @@ async fn the_time_of_a_lost_row_is_not_proven_and_none_is_where_it_can_be_of_any
         assert_eq!(left.state, CoveredState::Partial);
         assert_eq!(text(left.until), text(until), "{lost:?}");
         let texts = |(since, before)| (text(since), text(before));
-        assert_eq!(left.next.map(texts), next.map(texts), "{lost:?}");
+        let named: Vec<_> = left.next.into_iter().map(texts).collect();
+        assert_eq!(named, Vec::from_iter(next.map(texts)), "{lost:?} {change}");
         desk.stop().await;
     }
 }
@@ -489,7 +499,7 @@ async fn what_is_not_searchable_yet_is_not_proven() {
     let asked = client(&desk);
     let behind = covered(&asked, &path).await;
     assert_eq!(behind.state, CoveredState::Partial);
-    assert_eq!((text(behind.until), behind.next), (text(at(20)), None));
+    assert_eq!((text(behind.until), behind.next), (text(at(20)), vec![]));
     // An event outside of the window is not missed in it.
     let window = format!("since={}&before={}", text(at(40)), text(at(25)));
     let before_it = covered(&asked, &log_path(&account(), &window)).await;
@@ -642,10 +652,19 @@ async fn an_orgtrail_seals_no_more_than_the_one_it_polls_has_proven() {
     let first = Service::start(&upstream.configuration(dirs[0].path())).await;
     first.settle(n_sources).await;
     second.stop().await.unwrap();
-    let second = Service::start(&second_configuration(&upstream, &first, dirs[1].path())).await;
+    // It asks for it again with its next sweep, which is due at once here.
+    let sweeping = second_configuration(&upstream, &first, dirs[1].path())
+        .replace("backfill_since", "sweeps = [\"1s\"]\nbackfill_since");
+    let second = Service::start(&sweeping).await;
     second.settle(n_sources).await;
     second
         .until("/v1/coverage?since=now-30d&before=now-1d", no_gap)
+        .await;
+    // What was read is not searchable at once.
+    second
+        .until("/readyz", |ready| {
+            ready["index"]["searchable"] == ready["index"]["held"]
+        })
         .await;
     let (ours, theirs) = (events_of(&first).await, events_of(&second).await);
     let missing: Vec<_> = ours.difference(&theirs).collect();

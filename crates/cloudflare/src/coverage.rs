@@ -1,6 +1,7 @@
 //! The header by which an orgtrail that serves this API says how far its answer is proven. Cloudflare does not send it.
 //!
-//! `complete|settling|partial; until=TIME`, and with `partial`, where another proven stretch follows, `; next=TIME/TIME`.
+//! `complete|settling|partial; until=TIME`, and with `partial`, for each proven stretch that follows a gap, `; next=TIME/TIME`.
+//! `; settling` with `partial`: some of what is proven will be read again. `; more`: more stretches follow that are not named.
 
 use std::fmt;
 
@@ -9,15 +10,25 @@ use chrono::{DateTime, SecondsFormat, Utc};
 /// The header's name.
 pub const HEADER: &str = "orgtrail-coverage";
 
+/// The most stretches after gaps that one header names, so that it stays below the limits of clients and proxies.
+pub const MAX_NEXT: usize = 64;
+
+/// A stretch of time: its begin, and where it ends.
+pub type ProvenRange = (DateTime<Utc>, DateTime<Utc>);
+
 /// How far an answer is proven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Covered {
     /// Of all that was asked for.
     pub state: CoveredState,
     /// The end of the unbroken proven stretch that begins where the question does.
     pub until: DateTime<Utc>,
-    /// The next proven stretch after a gap: its begin and its end.
-    pub next: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// The proven stretches after gaps, the earliest first; at most [`MAX_NEXT`].
+    pub next: Vec<ProvenRange>,
+    /// Whether some of what is proven will be read again.
+    pub is_settling: bool,
+    /// Whether proven stretches follow that are not named.
+    pub has_more: bool,
 }
 
 /// How far all that was asked for is proven.
@@ -44,45 +55,89 @@ impl CoveredState {
 }
 
 impl Covered {
+    /// What is said of a question about `asked`, of which `proven` is proven: stretches without overlap, the earliest first.
+    #[must_use]
+    pub fn of(
+        state: CoveredState,
+        is_settling: bool,
+        asked: ProvenRange,
+        proven: &[ProvenRange],
+    ) -> Self {
+        let (since, before) = asked;
+        let inside = proven
+            .iter()
+            .filter(|stretch| stretch.0 < before && since < stretch.1);
+        let mut inside = inside.map(|stretch| (stretch.0.max(since), stretch.1.min(before)));
+        let mut inside = inside.by_ref().peekable();
+        let first = inside.next_if(|stretch| stretch.0 == since);
+        let next: Vec<ProvenRange> = inside.by_ref().take(MAX_NEXT).collect();
+        Self {
+            state,
+            until: first.map_or(since, |stretch| stretch.1),
+            next,
+            is_settling,
+            has_more: inside.next().is_some(),
+        }
+    }
+
     /// Reads the header's value; `None` for what is no such value.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let word = parts.next()?;
-        let state = CoveredState::ALL.into_iter();
-        let mut state = state.filter(|state| state.as_str() == word);
-        let (mut until, mut next) = (None, None);
+        let mut states = CoveredState::ALL.into_iter();
+        let state = states.find(|state| state.as_str() == word)?;
+        let (mut until, mut next) = (None, Vec::new());
+        let (mut is_settling, mut has_more) = (state == CoveredState::Settling, false);
         for part in parts {
             match part.split_once('=') {
                 Some(("until", value)) => until = Some(moment(value)?),
                 Some(("next", value)) => {
                     let (since, before) = value.split_once('/')?;
-                    next = Some((moment(since)?, moment(before)?));
+                    next.push((moment(since)?, moment(before)?));
                 }
-                _ => {}
+                None => {
+                    is_settling |= part == CoveredState::Settling.as_str();
+                    has_more |= part == MORE;
+                }
+                Some(_) => {}
             }
         }
         Some(Self {
-            state: state.next()?,
+            state,
             until: until?,
             next,
+            is_settling,
+            has_more,
         })
     }
 
-    /// What of a stretch is proven without a break, from its begin or, if that is not proven, from the next proven moment on;
-    /// empty if nothing is.
+    /// What of a stretch is proven, the earliest first and without overlap, whatever the header says.
     #[must_use]
-    pub fn within(
-        &self,
-        since: DateTime<Utc>,
-        before: DateTime<Utc>,
-    ) -> (DateTime<Utc>, DateTime<Utc>) {
-        match self.next {
-            Some((next, end)) if self.until <= since => (since.max(next), before.min(end)),
-            _ => (since, before.min(self.until)),
+    pub fn within(&self, since: DateTime<Utc>, before: DateTime<Utc>) -> Vec<ProvenRange> {
+        let named = std::iter::once((since, self.until)).chain(self.next.iter().copied());
+        let mut from = since;
+        let mut found = Vec::new();
+        for (begin, end) in named {
+            let stretch = (begin.max(from), end.min(before));
+            if stretch.0 < stretch.1 {
+                from = stretch.1;
+                found.push(stretch);
+            }
         }
+        found
+    }
+
+    /// Up to where it is said what is proven; nothing if that is all that was asked for.
+    #[must_use]
+    pub fn said_to(&self) -> Option<DateTime<Utc>> {
+        let last = self.next.last().map_or(self.until, |last| last.1);
+        self.has_more.then_some(last)
     }
 }
+
+/// Says that proven stretches follow that are not named.
+const MORE: &str = "more";
 
 fn moment(text: &str) -> Option<DateTime<Utc>> {
     Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
@@ -92,10 +147,16 @@ impl fmt::Display for Covered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |moment: DateTime<Utc>| moment.to_rfc3339_opts(SecondsFormat::AutoSi, true);
         write!(f, "{}; until={}", self.state.as_str(), text(self.until))?;
-        match self.next {
-            Some((since, before)) => write!(f, "; next={}/{}", text(since), text(before)),
-            None => Ok(()),
+        for (since, before) in &self.next {
+            write!(f, "; next={}/{}", text(*since), text(*before))?;
         }
+        if self.is_settling && self.state == CoveredState::Partial {
+            write!(f, "; {}", CoveredState::Settling.as_str())?;
+        }
+        if self.has_more {
+            write!(f, "; {MORE}")?;
+        }
+        Ok(())
     }
 }
 
@@ -110,13 +171,25 @@ mod tests {
     #[test]
     fn coverage_is_read_as_it_is_written() {
         for state in CoveredState::ALL {
-            for next in [None, Some((at(5), at(9)))] {
-                let covered = Covered {
-                    state,
-                    until: at(3),
-                    next,
-                };
-                assert_eq!(Covered::read(&covered.to_string()), Some(covered));
+            for next in [
+                vec![],
+                vec![(at(5), at(9))],
+                vec![(at(5), at(9)), (at(11), at(12))],
+            ] {
+                for (is_settling, has_more) in [(true, true), (false, false)] {
+                    let covered = Covered {
+                        state,
+                        until: at(3),
+                        next: next.clone(),
+                        is_settling: match state {
+                            CoveredState::Settling => true,
+                            CoveredState::Complete => false,
+                            CoveredState::Partial => is_settling,
+                        },
+                        has_more,
+                    };
+                    assert_eq!(Covered::read(&covered.to_string()), Some(covered));
+                }
             }
         }
         for text in [
@@ -131,16 +204,35 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_is_proven_to_until_or_from_the_next_proven_moment_on() {
-        let covered = Covered {
-            state: CoveredState::Partial,
-            until: at(3),
-            next: Some((at(5), at(9))),
+    fn every_proven_stretch_of_what_was_asked_for_is_named_up_to_a_limit() {
+        let partial = |proven: &[ProvenRange], asked| {
+            let covered = Covered::of(CoveredState::Partial, false, asked, proven);
+            assert_eq!(Covered::read(&covered.to_string()).as_ref(), Some(&covered));
+            covered
         };
-        assert_eq!(covered.within(at(1), at(20)), (at(1), at(3)));
-        assert_eq!(covered.within(at(3), at(20)), (at(5), at(9)));
-        assert_eq!(covered.within(at(6), at(7)), (at(6), at(7)));
-        let (since, before) = covered.within(at(10), at(20));
-        assert!(since >= before);
+        let proven = [(at(0), at(3)), (at(5), at(9)), (at(20), at(30))];
+        let covered = partial(&proven, (at(1), at(25)));
+        assert_eq!(
+            covered.within(at(0), at(50)),
+            [(at(0), at(3)), proven[1], (at(20), at(25))]
+        );
+        assert_eq!(
+            covered.within(at(2), at(22)),
+            [(at(2), at(3)), proven[1], (at(20), at(22))]
+        );
+        assert_eq!(covered.within(at(3), at(22)), [proven[1], (at(20), at(22))]);
+        assert_eq!(covered.within(at(6), at(7)), [(at(6), at(7))]);
+        assert_eq!(covered.within(at(10), at(20)), []);
+        assert_eq!(covered.said_to(), None);
+        // From a gap on.
+        let covered = partial(&proven, (at(4), at(25)));
+        assert_eq!(covered.within(at(4), at(25)), [proven[1], (at(20), at(25))]);
+        let many: Vec<ProvenRange> = (0..200)
+            .map(|n| at(0) + chrono::TimeDelta::seconds(n * 2))
+            .map(|begin| (begin, begin + chrono::TimeDelta::seconds(1)))
+            .collect();
+        let covered = partial(&many, (at(0), many[199].1));
+        assert_eq!(covered.within(at(0), many[199].1), many[..=MAX_NEXT]);
+        assert_eq!(covered.said_to(), Some(many[MAX_NEXT].1));
     }
 }

@@ -125,6 +125,15 @@ pub fn member<'a>(text: &'a str, path: &[&str]) -> Option<&'a str> {
     })
 }
 
+/// Puts JSON on one line, in place. Line breaks can only be between tokens: within a string they are escaped.
+pub fn keep_on_one_line(json: &mut [u8]) {
+    for byte in json {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+}
+
 /// The same JSON on one line. Line breaks can only be between tokens: within a string they are escaped.
 #[must_use]
 pub fn one_line(text: &str) -> Cow<'_, str> {
@@ -146,6 +155,25 @@ mod tests {
         let mut found = Vec::new();
         walk(text, |path, value| found.push(format!("{path}={value:?}")));
         found
+    }
+
+    #[test]
+    fn members_are_told_apart_whatever_their_values_hold() {
+        let text = r#"{ "a" : {"}": "]}\\", "b": [[1, {}], "\"{" ]} ,"c":[], "d":"}" , "e" :-1}"#;
+        let found: Vec<_> = members(text)
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let expect = [
+            r#"a={"}": "]}\\", "b": [[1, {}], "\"{" ]}"#,
+            "c=[]",
+            r#"d="}""#,
+            "e=-1",
+        ];
+        assert_eq!(found, expect);
+        // Text that ends early has fewer members.
+        for len in 0..text.len() {
+            assert!(members(&text[..len]).count() <= 4);
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::simulator::Simulator;
 use super::world::{Account, Zone};
 
 /// What a change is of.
-enum Target<'a> {
+enum ChangeTarget<'a> {
     /// The organization, or something in it.
     Organization,
     Account(&'a Account),
@@ -71,16 +71,16 @@ fn request(body: &Bytes) -> Result<Value, Refusal> {
 fn publish(
     simulator: &Simulator,
     call: &Call,
-    target: &Target<'_>,
+    target: &ChangeTarget<'_>,
     kind: &'static str,
     (id, request, response): (String, &Value, &Value),
 ) {
     let organization = simulator.organization_id();
     let (account, zone, scope) = match target {
-        Target::Organization => (None, None, "organizations"),
-        Target::Account(account) => (Some(*account), None, "accounts"),
-        Target::Zone(account, zone) => (Some(*account), Some(zone), "zones"),
-        Target::User(account) => (Some(*account), None, "user"),
+        ChangeTarget::Organization => (None, None, "organizations"),
+        ChangeTarget::Account(account) => (Some(*account), None, "accounts"),
+        ChangeTarget::Zone(account, zone) => (Some(*account), Some(zone), "zones"),
+        ChangeTarget::User(account) => (Some(*account), None, "user"),
     };
     let source = match account {
         Some(account) => Source::account(&account.id),
@@ -121,21 +121,21 @@ fn publish(
 }
 
 /// What the path of a call names: an account or a zone that there is, the organization's accounts, or the caller.
-fn target<'a>(simulator: &'a Simulator, path: &str) -> Option<Target<'a>> {
+fn target<'a>(simulator: &'a Simulator, path: &str) -> Option<ChangeTarget<'a>> {
     let world = simulator.world();
     let mut segments = path.trim_matches('/').split('/');
     match (segments.next()?, segments.next()) {
-        ("accounts", None | Some("move")) => Some(Target::Organization),
+        ("accounts", None | Some("move")) => Some(ChangeTarget::Organization),
         ("accounts", Some(id)) => {
             let mut accounts = world.accounts.iter();
             accounts
                 .find(|account| account.id == id)
-                .map(Target::Account)
+                .map(ChangeTarget::Account)
         }
         ("zones", Some(id)) => world
             .find_zone(id)
-            .map(|(account, zone)| Target::Zone(account, zone)),
-        ("zones", None) | ("user", Some(_)) => world.accounts.first().map(Target::User),
+            .map(|(account, zone)| ChangeTarget::Zone(account, zone)),
+        ("zones", None) | ("user", Some(_)) => world.accounts.first().map(ChangeTarget::User),
         _ => None,
     }
 }

@@ -54,12 +54,7 @@ impl Simulator {
             )
             .route(
                 "/accounts/{account_id}",
-                get(accounts::get)
-                    // `POST /accounts/move` is no account's.
-                    .post(changes::record)
-                    .put(changes::record)
-                    .patch(changes::record)
-                    .delete(changes::record),
+                get(accounts::get).fallback(changes::record),
             )
             // The audit logs.
             .route(

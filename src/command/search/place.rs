@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::asked::SearchRequest;
-use super::extent::Extent;
+use super::extent::{Extent, IndexExtent};
 use super::found::{FoundEvent, open_index, read, told};
 use super::lines::Lines;
 use super::tail;
@@ -29,13 +29,8 @@ struct ServerPage {
     events: Vec<Box<RawValue>>,
     next_cursor: Option<String>,
     count: Option<u64>,
-    index: ServerIndexState,
+    index: IndexExtent,
     coverage: Verdict,
-}
-
-#[derive(Deserialize)]
-struct ServerIndexState {
-    searchable: Seq,
 }
 
 /// The most frequent values of some fields, each with its field.
@@ -88,8 +83,8 @@ impl SearchTarget {
                     }
                 };
                 Ok(FirstPage {
-                    extent: Extent::of_events(events.len(), total, page.coverage),
                     searchable: page.index.searchable,
+                    extent: Extent::of_events(events.len(), total, page.coverage, page.index),
                     events,
                 })
             }
@@ -109,7 +104,7 @@ impl SearchTarget {
                 Ok(FirstPage {
                     events: FoundEvent::from_store(store, page.events)?,
                     searchable: view.seq(),
-                    extent: Extent::of_events(shown, total, look.verdict),
+                    extent: Extent::of_events(shown, total, look.verdict, look.index),
                 })
             }
         }
@@ -122,7 +117,7 @@ impl SearchTarget {
         mut take: impl FnMut(Vec<FoundEvent>) -> Result<()>,
     ) -> Result<Extent> {
         let mut total = 0;
-        let verdict = match &self.0 {
+        let (verdict, index) = match &self.0 {
             Answerer::Server(server) => {
                 let mut parameters = asked.filters();
                 // Before the events, so that these have at least what it says.
@@ -135,7 +130,7 @@ impl SearchTarget {
                         total += 1;
                         take(vec![FoundEvent::read(&line)?])?;
                     }
-                    Ok(page.coverage)
+                    Ok((page.coverage, page.index))
                 })?
             }
             Answerer::Dir(dir) => {
@@ -143,20 +138,21 @@ impl SearchTarget {
                     store,
                     view,
                     verdict,
+                    index,
                 } = OpenDir::into(dir, asked)?;
                 let (scope, question) = (Scope::everything(), asked.question()?);
                 let mut export = Export::new(store.clone(), view, scope, question).map_err(told)?;
                 loop {
                     let events = export.next_events(None).map_err(told)?;
                     if events.is_empty() {
-                        break verdict;
+                        break (verdict, index);
                     }
                     total += events.len();
                     take(FoundEvent::from_store(&store, events)?)?;
                 }
             }
         };
-        Ok(Extent::of_events(total, total as u64, verdict))
+        Ok(Extent::of_events(total, total as u64, verdict, index))
     }
 
     /// Each event that comes after `after`, until the process is interrupted.
@@ -185,7 +181,7 @@ impl SearchTarget {
         size: usize,
     ) -> Result<(Values, Extent)> {
         // All are counted anyway; more of them say how many there are.
-        let (mut all, verdict) = self.all_facets(asked, fields, MAX_SIZE)?;
+        let (mut all, verdict, index) = self.all_facets(asked, fields, MAX_SIZE)?;
         let mut shown = Vec::new();
         for (field, values) in &mut all {
             let found = values.len();
@@ -197,7 +193,12 @@ impl SearchTarget {
                 harmless(field)
             ));
         }
-        Ok((all, Extent { shown, verdict }))
+        let extent = Extent {
+            shown,
+            verdict,
+            index,
+        };
+        Ok((all, extent))
     }
 
     fn all_facets(
@@ -205,7 +206,7 @@ impl SearchTarget {
         asked: &SearchRequest,
         fields: &[String],
         size: usize,
-    ) -> Result<(Values, Verdict)> {
+    ) -> Result<(Values, Verdict, IndexExtent)> {
         match &self.0 {
             Answerer::Server(server) => {
                 let mut parameters = asked.filters();
@@ -218,7 +219,9 @@ impl SearchTarget {
                 });
                 let verdict = Verdict::deserialize(&answer["coverage"]);
                 let verdict = verdict.context("the server's answer cannot be read")?;
-                Ok((values.collect::<Result<_>>()?, verdict))
+                let index = IndexExtent::deserialize(&answer["index"]);
+                let index = index.context("the server's answer cannot be read")?;
+                Ok((values.collect::<Result<_>>()?, verdict, index))
             }
             Answerer::Dir(dir) => {
                 let look = OpenDir::into(dir, asked)?;
@@ -241,7 +244,7 @@ impl SearchTarget {
                 let facets = tallied.map_err(told)?.facets;
                 let facets = facets.map_or(Vec::new(), |all| all.0).into_iter();
                 let values = facets.map(|(field, facet)| (field, facet.values));
-                Ok((values.collect(), look.verdict))
+                Ok((values.collect(), look.verdict, look.index))
             }
         }
     }
@@ -262,6 +265,7 @@ struct OpenDir {
     store: Store,
     view: View,
     verdict: Verdict,
+    index: IndexExtent,
 }
 
 impl OpenDir {
@@ -282,10 +286,16 @@ impl OpenDir {
         } else {
             verdict
         };
+        let index = IndexExtent {
+            state: String::new(),
+            searchable: view.seq(),
+            held: head,
+        };
         Ok(Self {
             store,
             view,
             verdict,
+            index,
         })
     }
 }

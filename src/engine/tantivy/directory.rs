@@ -12,9 +12,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::tokenizer::TextAnalyzer;
-use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument};
+use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy};
 use uuid::Uuid;
 
+use super::batch::{DocumentBatch, IndexDocument};
 use super::document::Paths;
 use super::error::IndexError;
 use super::folder::{DIR_NAME, NEW_NAME, failed};
@@ -40,7 +41,7 @@ const MAX_MERGED_DOCS: usize = 1_000_000;
 /// The directory, opened for writing.
 pub(super) struct OpenWriter {
     pub(super) reader: IndexReader,
-    pub(super) writer: IndexWriter,
+    pub(super) writer: IndexWriter<IndexDocument>,
     /// The last event added, committed or not.
     pub(super) added: Seq,
     /// One of the events up to here may have made the writer fail before: each is tried by itself first.
@@ -50,6 +51,20 @@ pub(super) struct OpenWriter {
     /// How many documents it has, those that are not committed included.
     pub(super) documents: u64,
     pub(super) paths: Paths,
+}
+
+impl OpenWriter {
+    /// Takes in the documents of a batch.
+    ///
+    /// # Errors
+    /// What the engine says: its threads have ended then.
+    pub(super) fn take_in(&mut self, batch: &mut DocumentBatch) -> Result<(), IndexError> {
+        for document in batch.take() {
+            self.writer.add_document(document)?;
+            self.documents += 1;
+        }
+        Ok(())
+    }
 }
 
 /// What each commit says of itself.
@@ -238,7 +253,7 @@ fn start_writing(
         .num_worker_threads(1)
         .num_merge_threads(1)
         .build();
-    let writer: IndexWriter<TantivyDocument> = index.writer_with_options(options)?;
+    let writer: IndexWriter<IndexDocument> = index.writer_with_options(options)?;
     let mut policy = LogMergePolicy::default();
     policy.set_max_docs_before_merge(MAX_MERGED_DOCS);
     writer.set_merge_policy(Box::new(policy));
@@ -281,14 +296,14 @@ fn register_words(index: &tantivy::Index, shape: &IndexSchema) {
 }
 
 /// Whether the engine can take a document in: it does so in memory, where nothing but the document can be the reason why not.
-pub(super) fn can_take(shape: &IndexSchema, document: &TantivyDocument) -> bool {
+pub(super) fn can_take(shape: &IndexSchema, document: &IndexDocument) -> bool {
     let taken = || -> tantivy::Result<()> {
         let index = tantivy::Index::builder()
             .schema(shape.schema.clone())
             .settings(settings())
             .create_in_ram()?;
         register_words(&index, shape);
-        let mut writer: IndexWriter<TantivyDocument> =
+        let mut writer: IndexWriter<IndexDocument> =
             index.writer_with_num_threads(1, TRIAL_BYTES)?;
         writer.add_document(document.clone())?;
         writer.commit()?;

@@ -7,9 +7,9 @@
 
 use std::collections::HashMap;
 
-use tantivy::TantivyDocument;
 use tantivy::schema::Field;
 
+use super::batch::DocumentBatch;
 use super::faults::{NoDocument, Work};
 use super::schema::{IndexSchema, Mark, PATH_END, column_of, sort_key, spelled};
 use crate::engine::hit::Hit;
@@ -44,6 +44,8 @@ pub(super) struct Paths {
 struct PathInfo {
     /// Its form in the index.
     path: String,
+    /// What marks a document that has a value at it or below it.
+    mark: String,
     /// Its kind, when it is in the table of fields.
     kind: Option<Kind>,
     /// The field of its values, and how their terms begin.
@@ -128,6 +130,7 @@ impl PathInfo {
             .any(|field| field.origin == Origin::Event && field.name == path);
         Self {
             path: path.to_owned(),
+            mark: Mark::Path(path).text(),
             kind: known.map(|(kind, _)| kind),
             values,
             words: shape.words_at(path),
@@ -142,48 +145,49 @@ impl PathInfo {
 }
 
 impl IndexSchema {
-    /// The document an event becomes; `replaced` is the revision before it, if it has one.
+    /// Adds the document an event becomes to `batch`; `replaced` is the revision before it, if it has one.
     ///
     /// # Errors
     /// [`NoDocument`] when a test says so.
-    pub(super) fn document(
+    pub(super) fn add_document(
         &self,
         event: &AuditEvent,
         replaced: Option<Hit>,
         paths: &mut Paths,
-    ) -> Result<TantivyDocument, NoDocument> {
+        batch: &mut DocumentBatch,
+    ) -> Result<(), NoDocument> {
         self.faults.check(Work::MakeDocument, event.entry.get())?;
-        let mut entry = DocumentBuilder::begin(self, event, own_of(event), paths);
+        let mut entry = DocumentBuilder::begin(self, event, own_of(event), paths, batch);
         searchable::walk(event.entry.get(), |path, value, is_searchable| {
             entry.add(path, &value, is_searchable);
         });
-        Ok(entry.end(event, replaced))
+        entry.end(event, replaced);
+        Ok(())
     }
 
-    /// The document of an event whose entry makes none: what its row says.
-    pub(super) fn document_of_row(
+    /// Adds the document of an event whose entry makes none: what its row says.
+    pub(super) fn add_document_of_row(
         &self,
         event: &AuditEvent,
         replaced: Option<Hit>,
-    ) -> TantivyDocument {
+        batch: &mut DocumentBatch,
+    ) {
         let mut paths = Paths::default();
-        let mut entry = DocumentBuilder::begin(self, event, own_of_row(event), &mut paths);
+        let mut entry = DocumentBuilder::begin(self, event, own_of_row(event), &mut paths, batch);
         for (path, value) in of_row(event) {
             entry.add(path, &Scalar::Text(value.into()), true);
         }
-        entry.end(event, replaced)
+        entry.end(event, replaced);
     }
 }
 
 /// An entry becoming a document.
 struct DocumentBuilder<'a> {
     shape: &'a IndexSchema,
-    document: TantivyDocument,
+    batch: &'a mut DocumentBatch,
     paths: &'a mut Paths,
     /// What `action.time` says, mostly once.
     times: Vec<String>,
-    /// Room for a term.
-    text: String,
 }
 
 impl<'a> DocumentBuilder<'a> {
@@ -193,18 +197,16 @@ impl<'a> DocumentBuilder<'a> {
         event: &AuditEvent,
         own: impl Iterator<Item = (&'static str, String)>,
         paths: &'a mut Paths,
+        batch: &'a mut DocumentBatch,
     ) -> Self {
-        let mut document = TantivyDocument::new();
         let at_us = event.ordered_at().timestamp_micros();
-        document.add_u64(shape.at, sort_key(at_us));
-        document.add_u64(shape.seq, event.seq.0);
+        batch.begin([(shape.at, sort_key(at_us)), (shape.seq, event.seq.0)]);
         paths.begin();
         let mut entry = Self {
             shape,
-            document,
+            batch,
             paths,
             times: Vec::new(),
-            text: String::new(),
         };
         for (name, value) in own {
             entry.add_own(name, &value);
@@ -212,19 +214,18 @@ impl<'a> DocumentBuilder<'a> {
         entry
     }
 
-    fn end(mut self, event: &AuditEvent, replaced: Option<Hit>) -> TantivyDocument {
+    fn end(mut self, event: &AuditEvent, replaced: Option<Hit>) {
         self.add_times(event.ordered_at().timestamp_micros());
         if let Some(replaced) = replaced {
             self.add_mark(&Mark::Replaces(replaced));
         }
-        self.document
     }
 
     /// Adds what orgtrail says of the event, beside the entry.
     fn add_own(&mut self, name: &str, value: &str) {
         if let Some((kind, Some(indexed))) = self.shape.known(name, Origin::Event) {
             let value = words::shortened_value(field::normal(kind, value));
-            self.document.add_text(indexed, value);
+            self.batch.add_text(indexed, &value);
             if column_of(name).is_none() {
                 self.add_mark(&Mark::Path(name));
             }
@@ -237,7 +238,7 @@ impl<'a> DocumentBuilder<'a> {
         if !is_searchable {
             if let Some(text) = text {
                 let words = self.shape.words_at(path);
-                self.document.add_text(words, text);
+                self.batch.add_text(words, &text);
             }
             return;
         }
@@ -252,10 +253,10 @@ impl<'a> DocumentBuilder<'a> {
         self.mark_path(number);
         let known = &self.paths.known[number];
         let (field, prefix) = &known.values;
-        self.text.clear();
-        self.text.push_str(prefix);
-        push_normal(&mut self.text, known.kind, value);
-        self.document.add_text(*field, &self.text);
+        self.batch.add_with(*field, |text| {
+            text.push_str(prefix);
+            push_normal(text, known.kind, value);
+        });
         let as_whole_only = match known.kind {
             Some(Kind::Time) => {
                 self.times.push(value.to_owned());
@@ -265,7 +266,7 @@ impl<'a> DocumentBuilder<'a> {
             _ => false,
         };
         if !as_whole_only {
-            self.document.add_text(known.words, value);
+            self.batch.add_text(known.words, value);
         }
     }
 
@@ -283,8 +284,7 @@ impl<'a> DocumentBuilder<'a> {
                 return;
             }
             if known.has_mark {
-                let mark = Mark::Path(&known.path).text();
-                self.document.add_text(self.shape.path, mark);
+                self.batch.add_text(self.shape.path, &known.mark);
             }
         }
     }
@@ -301,7 +301,7 @@ impl<'a> DocumentBuilder<'a> {
             false if std::mem::replace(&mut known.marked_empty, document) == document => return,
             false => Mark::Empty(&known.path),
         };
-        self.document.add_text(self.shape.path, mark.text());
+        self.batch.add_text(self.shape.path, &mark.text());
     }
 
     /// Notes it when the order of events does not say what `action.time` does.
@@ -317,6 +317,6 @@ impl<'a> DocumentBuilder<'a> {
     }
 
     fn add_mark(&mut self, mark: &Mark<'_>) {
-        self.document.add_text(self.shape.path, mark.text());
+        self.batch.add_text(self.shape.path, &mark.text());
     }
 }

@@ -1,7 +1,6 @@
 //! The terms of several segments' dictionaries as one, in order.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use tantivy::postings::TermInfo;
@@ -12,16 +11,21 @@ use crate::engine::error::EngineError;
 
 /// Terms in order, and for each the segments that have it.
 pub(super) struct Merged<'d> {
-    /// The dictionaries that have more terms, the least next one on top.
-    waiting: BinaryHeap<DictionaryCursor<'d>>,
-    /// Those that have the present term.
-    present: Vec<DictionaryCursor<'d>>,
+    cursors: Vec<DictionaryCursor<'d>>,
+    /// The places of those that have more terms. The least next term is the last.
+    waiting: Vec<usize>,
+    /// The places of those that have the present term.
+    present: Vec<usize>,
+    /// How long the text is that all terms begin with.
+    shared_len: usize,
 }
 
 /// One dictionary at one of its terms.
 struct DictionaryCursor<'d> {
     segment: usize,
     terms: TermStreamer<'d>,
+    /// The first bytes of the term behind what all terms begin with, as a number: mostly they tell terms apart by themselves.
+    first_bytes: u64,
 }
 
 /// What one segment knows of a term.
@@ -45,7 +49,7 @@ impl<'d> Merged<'d> {
         if let Some(last) = after.last_mut() {
             *last += 1;
         }
-        let mut present = Vec::new();
+        let mut cursors = Vec::new();
         for (segment, dictionary) in dictionaries.iter().enumerate() {
             let terms = dictionary.terms().range().ge(begin);
             let terms = if after.is_empty() {
@@ -54,66 +58,78 @@ impl<'d> Merged<'d> {
                 terms.lt(&after)
             };
             let terms = terms.into_stream().map_err(TantivyError::from)?;
-            present.push(DictionaryCursor { segment, terms });
+            cursors.push(DictionaryCursor {
+                segment,
+                terms,
+                first_bytes: 0,
+            });
         }
         Ok(Self {
-            waiting: BinaryHeap::new(),
-            present,
+            waiting: Vec::with_capacity(cursors.len()),
+            present: (0..cursors.len()).collect(),
+            shared_len: begin.len(),
+            cursors,
         })
     }
 
     /// Goes to the next term; says whether there is one.
     pub(super) fn advance(&mut self) -> bool {
-        for mut head in self.present.drain(..) {
-            if head.terms.advance() {
-                self.waiting.push(head);
+        for at in self.present.drain(..) {
+            let cursor = &mut self.cursors[at];
+            if cursor.advance(self.shared_len) {
+                let cursors = &self.cursors;
+                let is_after = |waits: &usize| cursors[*waits].compare(&cursors[at]).is_gt();
+                let place = self.waiting.partition_point(is_after);
+                self.waiting.insert(place, at);
             }
         }
-        while let Some(next) = self.waiting.peek() {
-            let is_same = self
-                .present
-                .first()
-                .is_none_or(|first| first.terms.key() == next.terms.key());
-            if !is_same {
-                break;
-            }
-            self.present.extend(self.waiting.pop());
+        let Some(first) = self.waiting.pop() else {
+            return false;
+        };
+        self.present.push(first);
+        let cursors = &self.cursors;
+        let is_same = |next: &mut usize| cursors[*next].compare(&cursors[first]).is_eq();
+        while let Some(next) = self.waiting.pop_if(is_same) {
+            self.present.push(next);
         }
-        !self.present.is_empty()
+        true
     }
 
     /// The present term.
     pub(super) fn key(&self) -> &[u8] {
-        self.present.first().map_or(&[], |head| head.terms.key())
+        self.present
+            .first()
+            .map_or(&[], |at| self.cursors[*at].terms.key())
     }
 
     /// What the segments that have the present term know of it.
     pub(super) fn segments(&self) -> impl Iterator<Item = SegmentDictionary<'_>> {
-        self.present.iter().map(|head| SegmentDictionary {
-            segment: head.segment,
-            info: head.terms.value(),
-            number: head.terms.term_ord(),
+        let present = self.present.iter().map(|at| &self.cursors[*at]);
+        present.map(|cursor| SegmentDictionary {
+            segment: cursor.segment,
+            info: cursor.terms.value(),
+            number: cursor.terms.term_ord(),
         })
     }
 }
 
-impl Ord for DictionaryCursor<'_> {
-    /// The least term is the greatest, since the heap gives the greatest.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.terms.key(), other.segment).cmp(&(self.terms.key(), self.segment))
+impl DictionaryCursor<'_> {
+    /// Goes to the next term; says whether there is one.
+    fn advance(&mut self, shared_len: usize) -> bool {
+        if !self.terms.advance() {
+            return false;
+        }
+        let rest = self.terms.key().get(shared_len..).unwrap_or_default();
+        let mut first = [0; 8];
+        let len = rest.len().min(first.len());
+        first[..len].copy_from_slice(&rest[..len]);
+        self.first_bytes = u64::from_be_bytes(first);
+        true
+    }
+
+    /// Which term is first in order.
+    fn compare(&self, other: &Self) -> Ordering {
+        let by_first = self.first_bytes.cmp(&other.first_bytes);
+        by_first.then_with(|| self.terms.key().cmp(other.terms.key()))
     }
 }
-
-impl PartialOrd for DictionaryCursor<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for DictionaryCursor<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for DictionaryCursor<'_> {}

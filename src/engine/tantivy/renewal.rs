@@ -6,6 +6,7 @@ use std::ops::Bound;
 use tantivy::Term;
 use tantivy::query::RangeQuery;
 
+use super::batch::DocumentBatch;
 use super::snapshot::Snapshot;
 use super::{Index, IndexError, lock, open};
 use crate::engine::hit::Hit;
@@ -36,9 +37,9 @@ impl Index {
                 continue;
             }
             let replaced = replaced.get(&event.seq).copied();
-            let (document, _) = self.document(event, replaced, writing);
-            writing.writer.add_document(document)?;
-            writing.documents += 1;
+            let mut batch = DocumentBatch::default();
+            self.add_document(event, replaced, writing, &mut batch);
+            writing.take_in(&mut batch)?;
         }
         Ok(())
     }

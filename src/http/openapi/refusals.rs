@@ -136,7 +136,7 @@ pub(super) fn headers() -> Value {
         "RateLimit-Policy": text("The limit: requests in a number of seconds.", "\"default\";q=1200;w=60"),
         "Retry-After": {"description": "After how many seconds to try again.", "schema": seconds, "example": 5},
         "WWW-Authenticate": text("The scheme of the credential.", "Bearer"),
-        "Orgtrail-Coverage": text("How far the answer is proven: the state, the end of the proven range of time that begins at `since`, and the next such range.", "complete; until=2026-08-04T00:00:00Z"),
+        "Orgtrail-Coverage": text("How far the answer is proven: the state, the end of the proven range of time that begins at `since`, and the proven ranges after it.", "complete; until=2026-08-04T00:00:00Z"),
         "ETag": text("Names this answer. `If-None-Match` sends it back.", "W/\"0f343b0931126a20f133d67c2b018a3b\""),
         "Content-Disposition": text("A name for the file.", "attachment; filename=\"events.ndjson\""),
         "Content-Security-Policy": text("What the page may load: its own style sheet.", "default-src 'none'"),

@@ -7,13 +7,14 @@ use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use orgtrail_cloudflare::coverage::HEADER;
 use orgtrail_cloudflare::envelope::{self, Envelope};
 use orgtrail_cloudflare::filter::{self, Sense, Wanted};
-use orgtrail_cloudflare::paging::{Cursor, CursorForm, HistoryStatus, LogInfo};
+use orgtrail_cloudflare::paging::{CursorForm, HistoryStatus, LogInfo};
 use orgtrail_cloudflare::parameters::Parameters;
 use orgtrail_cloudflare::product;
 use orgtrail_cloudflare::request::{ACTION_TIME, Direction, LogQuery, required_moment};
 
 use super::envelope::{answer, bad, json, parameters_of};
 use super::known_source::known_source;
+use super::left_out::OmittedStretches;
 use super::proven::ProvenStretches;
 use crate::engine::{Order, Range};
 use crate::event::AuditEvent;
@@ -167,7 +168,8 @@ fn log_page(
     };
     let proven = ProvenStretches::look(app, source, (asked.since, asked.before))?;
     let (view, caller) = app.asking();
-    let mut cursor = asked.cursor.map(ToOwned::to_owned);
+    let (left_out, own) = asked.cursor.map(OmittedStretches::read).unzip();
+    let (mut left_out, mut cursor) = (left_out.unwrap_or_default(), own.map(ToOwned::to_owned));
     let (events, next, upto) = loop {
         let page = search::page(
             &app.store,
@@ -180,6 +182,7 @@ fn log_page(
         )?;
         let mut events = page.events;
         // What is damaged has no entry that could be shown.
+        left_out.add(source, &events);
         events.retain(|event| !event.is_damaged());
         // Clients take an empty page for the last one.
         if !events.is_empty() || page.next_cursor.is_none() {
@@ -188,9 +191,9 @@ fn log_page(
         caller.budget.check_time()?;
         cursor = page.next_cursor;
     };
-    let covered = proven.of_answer(app, &view, upto)?;
+    let covered = proven.of_answer(app, &view, upto, &left_out)?;
     let entries: Vec<&str> = events.iter().map(|event| event.entry.get()).collect();
-    let next = next.map(Cursor);
+    let next = next.map(|own| left_out.cursor(own));
     let mut info = LogInfo::new(entries.len(), next.as_ref(), CursorForm::Both);
     info.history_status = status;
     let mut response = json(entries.len(), envelope::log_page(&entries, &info)?);

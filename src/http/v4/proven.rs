@@ -6,6 +6,7 @@
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use orgtrail_cloudflare::coverage::{Covered, CoveredState};
 
+use super::left_out::{OmittedStretches, joined};
 use crate::clock::from_micros;
 use crate::coverage::{self, Asked, VerdictState};
 use crate::engine::{Ask, Order, Range, Scope, View};
@@ -18,8 +19,11 @@ use crate::store;
 /// Of more events that are not searchable yet, it is not looked up when they happened.
 const MAX_NOT_SEARCHABLE: u64 = 100_000;
 
-/// Of more events whose rows cannot be read, it is not looked up when they happened.
+/// Of so many events whose rows cannot be read it is looked up when they happened.
 const MAX_UNREADABLE: usize = 100;
+
+/// An event may have a time so long after it was received: upstream's clock was ahead of ours.
+const AHEAD: TimeDelta = TimeDelta::hours(1);
 
 /// What is proven before an answer is made.
 pub(super) struct ProvenStretches {
@@ -28,6 +32,7 @@ pub(super) struct ProvenStretches {
     before: DateTime<Utc>,
     state: VerdictState,
     stretches: Vec<Window>,
+    is_settling: bool,
 }
 
 impl ProvenStretches {
@@ -43,7 +48,8 @@ impl ProvenStretches {
             sources: vec![source.clone()],
         };
         let board = Some(&app.board);
-        let stretches = coverage::stretches(&app.store, board, app.scope(), &asked, now)?;
+        let (stretches, is_settling) =
+            coverage::stretches(&app.store, board, app.scope(), &asked, now)?;
         let verdict = coverage::verdict(&app.store, board, app.scope(), &asked, now)?;
         Ok(Self {
             source: source.clone(),
@@ -51,15 +57,17 @@ impl ProvenStretches {
             before,
             state: verdict.state,
             stretches,
+            is_settling,
         })
     }
 
-    /// What can be said of an answer that has the events up to `searchable`.
+    /// What can be said of an answer that has the events up to `searchable`, but for those that it left out.
     pub(super) fn of_answer(
         self,
         app: &ScopedApp,
         view: &View,
         searchable: Seq,
+        left_out: &OmittedStretches,
     ) -> Result<Covered, Problem> {
         let range = (self.since, self.before);
         let head = app.head()?;
@@ -69,80 +77,77 @@ impl ProvenStretches {
             false if head == searchable => None,
             false => app.store.earliest_after(&self.source, searchable, range)?,
         };
-        let (mut damaged, unreadable) = app.store.damaged_in(&self.source)?;
-        let lacks = match unreadable_in(app, view, &self.source, &unreadable)? {
-            Some(stretches) => {
-                damaged.extend(stretches);
-                lacks
-            }
-            // An event that can be of any source and time may be missing from every answer.
-            None => Some(self.since),
-        };
-        damaged.sort_unstable_by_key(|stretch| (stretch.since, stretch.before));
+        let (mut damaged, unreadable) = app.store.damaged_in(&self.source, range)?;
+        damaged.extend(self.unreadable_in(app, view, &unreadable)?);
+        damaged.extend(left_out.stretches());
         damaged.retain(|damage| self.since < damage.before && damage.since < self.before);
+        damaged.sort_unstable_by_key(|stretch| (stretch.since, stretch.before));
+        let damaged = joined(damaged);
         let state = match (lacks, &*damaged, self.state) {
             (None, [], VerdictState::Complete) => CoveredState::Complete,
             (None, [], VerdictState::Settling) => CoveredState::Settling,
             _ => CoveredState::Partial,
         };
-        let stretches = without(self.stretches, lacks, &damaged);
-        let cut = |moment: DateTime<Utc>| moment.clamp(self.since, self.before);
-        let begins = stretches.first().filter(|first| first.since <= self.since);
-        let until = begins.map_or(self.since, |first| cut(first.before));
-        let next = stretches.iter().find(|piece| piece.since > until);
-        Ok(Covered {
-            state,
-            until,
-            next: next.map(|piece| (cut(piece.since), cut(piece.before))),
-        })
+        let stretches = without(self.stretches, lacks, &damaged).into_iter();
+        let stretches: Vec<_> = stretches.map(|one| (one.since, one.before)).collect();
+        let asked = (self.since, self.before);
+        Ok(Covered::of(state, self.is_settling, asked, &stretches))
     }
-}
 
-/// The stretches that have a source's events whose rows cannot be read: as the index has them, or else between the rows beside
-/// them. `None` if neither tells the source and the time of one.
-fn unreadable_in(
-    app: &ScopedApp,
-    view: &View,
-    source: &Source,
-    places: &[Seq],
-) -> Result<Option<Vec<Window>>, Problem> {
-    if places.len() > MAX_UNREADABLE {
-        return Ok(None);
-    }
-    // Whether another source has an event is not said: it only changes nothing.
-    let caller = view.caller(Scope::everything(), Some(app.deadline()));
-    let find = |query: Query| {
-        let ask = Ask {
-            query: &query,
-            range: Range::default(),
-            caller: &caller,
+    /// The stretches that may have events of the source whose rows cannot be read: as the index has them, or else between the
+    /// rows beside them. An event of which neither tells the source and the time happened before it was received.
+    fn unreadable_in(
+        &self,
+        app: &ScopedApp,
+        view: &View,
+        places: &[Seq],
+    ) -> Result<Vec<Window>, Problem> {
+        let before_all = |received: Option<DateTime<Utc>>| Window {
+            since: self.since,
+            before: received.map_or(self.before, |received| received + AHEAD),
         };
-        view.hits(&ask, Order::Ascending, None, view.seq(), 1)
-    };
-    let mut stretches = Vec::new();
-    for place in places {
-        let at_place = || Query::equals("seq", &place.to_string());
-        let of_source = |name: &str| Query::and(vec![Query::equals("source", name), at_place()]);
-        if let Some(hit) = find(of_source(&source.to_string()))?.first() {
-            let at = from_micros(hit.at_us);
-            stretches.push(Window::new(at, at + TimeDelta::seconds(1)));
-            continue;
+        // Whether another source has an event is not said: it only changes nothing.
+        let caller = view.caller(Scope::everything(), Some(app.deadline()));
+        let find = |query: Query| {
+            let ask = Ask {
+                query: &query,
+                range: Range::default(),
+                caller: &caller,
+            };
+            view.hits(&ask, Order::Ascending, None, view.seq(), 1)
+        };
+        let (earlier, latest) = places.split_at(places.len().saturating_sub(MAX_UNREADABLE));
+        let mut stretches = Vec::new();
+        // The latest are looked up; what is before them is known by the last of the others.
+        if let Some(last) = earlier.last() {
+            stretches.push(before_all(app.store.received_after(*last)?));
         }
-        let unknown = store::unreadable(*place)?.source.to_string();
-        let is_indexed = !find(at_place())?.is_empty() && find(of_source(&unknown))?.is_empty();
-        if is_indexed {
-            continue;
+        let source = self.source.to_string();
+        for place in latest {
+            let at_place = || Query::equals("seq", &place.to_string());
+            let of_source =
+                |name: &str| Query::and(vec![Query::equals("source", name), at_place()]);
+            if let Some(hit) = find(of_source(&source))?.first() {
+                let at = from_micros(hit.at_us);
+                stretches.push(Window::new(at, at + TimeDelta::seconds(1)));
+                continue;
+            }
+            let unknown = store::unreadable(*place)?.source.to_string();
+            let is_indexed = !find(at_place())?.is_empty() && find(of_source(&unknown))?.is_empty();
+            if is_indexed {
+                continue;
+            }
+            match app.store.between_neighbours(*place)? {
+                Some((owner, stretch)) if owner == source => stretches.push(stretch),
+                Some(_) => {}
+                None => stretches.push(before_all(app.store.received_after(*place)?)),
+            }
         }
-        match app.store.between_neighbours(*place)? {
-            Some((owner, stretch)) if owner == source.to_string() => stretches.push(stretch),
-            Some(_) => {}
-            None => return Ok(None),
-        }
+        Ok(stretches)
     }
-    Ok(Some(stretches))
 }
 
-/// The stretches before a moment, without others, which have the earliest first.
+/// The stretches before a moment, without others, which do not overlap and have the earliest first.
 fn without(stretches: Vec<Window>, end: Option<DateTime<Utc>>, others: &[Window]) -> Vec<Window> {
     let mut left = Vec::new();
     for stretch in stretches {
@@ -150,10 +155,11 @@ fn without(stretches: Vec<Window>, end: Option<DateTime<Utc>>, others: &[Window]
             stretch.before.min(end.trunc_subsecs(0))
         });
         let mut since = stretch.since;
-        for other in others {
-            if other.before <= since || before <= other.since {
-                continue;
-            }
+        let from = others.partition_point(|other| other.before <= since);
+        for other in others[from..]
+            .iter()
+            .take_while(|other| other.since < before)
+        {
             left.push(Window {
                 since,
                 before: other.since,

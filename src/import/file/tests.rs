@@ -153,6 +153,15 @@ fn the_entries_of_a_saved_page_are_found_however_it_is_printed() {
 }
 
 #[test]
+fn an_entry_whose_first_line_ends_like_an_entry_is_read_to_its_end() {
+    let long = "{\"a\":{\"b\":1}\n,\"c\":2}";
+    let next = "{\"d\":{}}";
+    let found = records(&format!("{long}\n{next}\n  {next} \n\n{long}"));
+    let found: Vec<&str> = found.iter().map(|(_, text)| text.trim()).collect();
+    assert_eq!(found, [long, next, next, long]);
+}
+
+#[test]
 fn what_is_broken_is_one_bad_record_and_the_next_line_begins_anew() {
     let check = |text: &str, expect: &[(u64, &str)]| {
         let expect: Vec<_> = expect

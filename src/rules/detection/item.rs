@@ -8,11 +8,11 @@ use rsigma_parser::{
 use serde_json::Value;
 
 use super::super::names::our_name;
-use super::super::yaml::{Fault, Member, Node, cut};
+use super::super::yaml::{Fault, YamlMember, YamlNode, cut};
 use super::regexes;
 
 /// Reads `FIELD|MODIFIER…: VALUES`.
-pub(super) fn read(member: &Member) -> Result<DetectionItem, Fault> {
+pub(super) fn read(member: &YamlMember) -> Result<DetectionItem, Fault> {
     let mut field = parse_field_spec(&member.key)
         .map_err(|error| Fault::new(member.line, error.to_string()))?;
     field.name = field.name.as_deref().map(our_name);
@@ -32,8 +32,22 @@ pub(super) fn read(member: &Member) -> Result<DetectionItem, Fault> {
 }
 
 /// A text that may be anywhere in an event.
-pub(super) fn keyword(node: &Node) -> Result<SigmaValue, Fault> {
+pub(super) fn keyword(node: &YamlNode) -> Result<SigmaValue, Fault> {
     value(node, &FieldSpec::new(None, Vec::new()))
+}
+
+/// Keywords that must all occur, each by itself: they may be in different texts of an entry.
+pub(super) fn split_keywords(item: &DetectionItem) -> Option<Vec<DetectionItem>> {
+    if item.field.name.is_some() || !item.field.has_modifier(Modifier::All) {
+        return None;
+    }
+    let others = item.field.modifiers.iter().copied();
+    let modifiers: Vec<Modifier> = others.filter(|one| *one != Modifier::All).collect();
+    let each = item.values.iter().map(|value| DetectionItem {
+        field: FieldSpec::new(None, modifiers.clone()),
+        values: vec![value.clone()],
+    });
+    Some(each.collect())
 }
 
 /// Null among other values as an alternative of its own: in a list, the library takes it for a value that is there.
@@ -69,7 +83,7 @@ pub(super) fn fields_referred_to(item: &DetectionItem) -> Vec<String> {
     texts.map(SigmaValue::to_string).collect()
 }
 
-fn value(node: &Node, field: &FieldSpec) -> Result<SigmaValue, Fault> {
+fn value(node: &YamlNode, field: &FieldSpec) -> Result<SigmaValue, Fault> {
     let scalar = node.as_scalar().ok_or_else(|| {
         let reason = "a value must be a text, a number, true, false or null";
         Fault::new(node.line, reason)

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::reserve::Reserve;
 use crate::private;
 use crate::store::error::{StoreError, unusable};
+use crate::store::opening::until_unlocked;
 use crate::sync::lock;
 
 /// The file in the data directory.
@@ -28,8 +30,8 @@ const SEARCHES: &str = include_str!("searches.sql");
 /// The version of the file that this program reads and writes.
 const VERSION: i64 = 2;
 
-/// How long a statement waits for another process's lock. Requests wait for each other's records, so it is short.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a statement waits for another process's lock. After that a question is refused, because it cannot be recorded.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many idle connections are kept.
 const MAX_IDLE: usize = 8;
@@ -40,6 +42,7 @@ pub struct AccessStore(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
+    reserve: Reserve,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -50,17 +53,41 @@ impl AccessStore {
     /// [`StoreError::Newer`] if a later version created it, [`StoreError::Foreign`] if it is another program's, and what
     /// the file system says.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let store = Self::open_without_reserve(dir)?;
+        store.0.reserve.keep();
+        Ok(store)
+    }
+
+    /// The same without the room for a revocation, which has just been used.
+    pub(super) fn open_without_reserve(dir: &Path) -> Result<Self, StoreError> {
         private::make_dir(dir).map_err(unusable(dir))?;
         let path = dir.join(ACCESS_FILE_NAME);
         // SQLite gives its other files the permissions of this one.
         private::open_file(&path).map_err(unusable(&path))?;
-        let mut db = connect(&path)?;
-        create(&mut db, &path)?;
-        db.pragma_update(None, "journal_mode", "WAL")?;
+        let db = until_unlocked(|| {
+            let mut db = connect(&path)?;
+            create(&mut db, &path)?;
+            db.pragma_update(None, "journal_mode", "WAL")?;
+            Ok(db)
+        })?;
         Ok(Self(Arc::new(Inner {
             path,
+            reserve: Reserve::of(dir),
             idle: Mutex::new(vec![db]),
         })))
+    }
+
+    /// [`AccessStore::open`] for a revocation: on a full disk it uses the room that is kept for it.
+    ///
+    /// # Errors
+    /// As [`AccessStore::open`].
+    pub fn open_with_reserve(dir: &Path) -> Result<Self, StoreError> {
+        Reserve::of(dir).with_room(|| Self::open_without_reserve(dir))
+    }
+
+    /// The room that is kept for a revocation.
+    pub(super) fn reserve(&self) -> &Reserve {
+        &self.0.reserve
     }
 
     /// Runs `work` in one transaction that writes.
@@ -115,10 +142,13 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 
 /// Gives an empty file its tables, and refuses what this program cannot read.
 fn create(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    // Mostly there is nothing to do, and no need to wait for a process that writes.
+    if application_and_version(db)? == (APPLICATION_ID, VERSION) {
+        return Ok(());
+    }
     // Immediate: of two processes that find an empty file, one creates the tables.
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let application: i64 = transaction.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let (application, found) = application_and_version(&transaction)?;
     let tables: i64 =
         transaction.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
     match (application, found) {
@@ -145,9 +175,22 @@ fn create(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     Ok(transaction.commit()?)
 }
 
+/// What the file says of itself; zeros for an empty one.
+fn application_and_version(db: &Connection) -> Result<(i64, i64), StoreError> {
+    let number = |pragma: &str| db.query_row(pragma, [], |row| row.get(0));
+    Ok((
+        number("PRAGMA application_id")?,
+        number("PRAGMA user_version")?,
+    ))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
     use super::*;
+    use crate::store::AccessEntry;
 
     #[test]
     fn two_processes_open_one_file_and_a_foreign_one_is_refused() {
@@ -163,6 +206,58 @@ mod tests {
         drop(db);
         let refused = AccessStore::open(dir.path()).err().unwrap();
         assert!(matches!(refused, StoreError::Foreign(_)), "{refused}");
+    }
+
+    #[test]
+    fn processes_that_open_a_new_file_at_once_all_succeed() {
+        for _ in 0..30 {
+            let dir = tempfile::tempdir().unwrap();
+            let start = Barrier::new(6);
+            thread::scope(|scope| {
+                for _ in 0..6 {
+                    scope.spawn(|| {
+                        start.wait();
+                        let store = AccessStore::open(dir.path()).unwrap();
+                        store.record(&AccessEntry::any()).unwrap();
+                    });
+                }
+            });
+            let store = AccessStore::open(dir.path()).unwrap();
+            assert_eq!(store.access_entries(None, 10).unwrap().entries.len(), 6);
+        }
+    }
+
+    #[test]
+    fn opening_waits_for_another_process_that_looks_at_a_new_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(ACCESS_FILE_NAME);
+        private::open_file(&path).unwrap();
+        // It has its tables; its journal has not been changed yet.
+        let mut other = connect(&path).unwrap();
+        create(&mut other, &path).unwrap();
+        other
+            .execute_batch("BEGIN; SELECT count(*) FROM sqlite_master;")
+            .unwrap();
+        thread::scope(|scope| {
+            let opening = scope.spawn(|| AccessStore::open(dir.path()));
+            // It can only be opened after this.
+            thread::sleep(Duration::from_millis(300));
+            other.execute_batch("COMMIT").unwrap();
+            opening.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_file_that_stays_locked_is_refused_as_busy() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(AccessStore::open(dir.path()).unwrap());
+        let other = Connection::open(dir.path().join(ACCESS_FILE_NAME)).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let store = AccessStore::open(dir.path()).unwrap();
+        let refused = store.record(&AccessEntry::any()).unwrap_err();
+        assert!(matches!(refused, StoreError::Busy), "{refused}");
+        other.execute_batch("ROLLBACK").unwrap();
+        store.record(&AccessEntry::any()).unwrap();
     }
 
     #[test]

@@ -48,6 +48,17 @@ pub struct AccessPage {
     pub next_before: Option<i64>,
 }
 
+/// Which lines of the access log are wanted: those that fit all that is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessFilter {
+    /// Who asked, as it is recorded.
+    pub principal: Option<String>,
+    /// Begun at this moment or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Begun before this moment.
+    pub before: Option<DateTime<Utc>>,
+}
+
 /// The place of a line in the access log, known once the line is written. A clone is the same place.
 #[derive(Debug, Clone, Default)]
 pub struct AccessLine(Arc<AtomicI64>);
@@ -121,13 +132,37 @@ impl AccessStore {
         before: Option<i64>,
         limit: usize,
     ) -> Result<AccessPage, StoreError> {
+        self.access_entries_of(&AccessFilter::default(), before, limit)
+    }
+
+    /// The same of the lines that a filter keeps.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn access_entries_of(
+        &self,
+        filter: &AccessFilter,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<AccessPage, StoreError> {
+        let micros = |moment: Option<DateTime<Utc>>| moment.map(|moment| moment.timestamp_micros());
         self.read(|db| {
             let mut select = db.prepare_cached(
                 "SELECT id, time_us, principal, address, action, route, parameters, results, duration_ms, status
-                 FROM access WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+                 FROM access
+                 WHERE id < :before AND (:principal IS NULL OR principal = :principal)
+                     AND (:since IS NULL OR time_us >= :since) AND (:until IS NULL OR time_us < :until)
+                 ORDER BY id DESC LIMIT :limit",
             )?;
             // One more than asked for says whether there is another page.
-            let rows = select.query_map((before.unwrap_or(i64::MAX), limit + 1), read_row)?;
+            let wanted = named_params! {
+                ":before": before.unwrap_or(i64::MAX),
+                ":principal": filter.principal,
+                ":since": micros(filter.since),
+                ":until": micros(filter.before),
+                ":limit": limit.saturating_add(1).min(i64::MAX as usize),
+            };
+            let rows = select.query_map(wanted, read_row)?;
             let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
             let has_more = rows.len() > limit;
             rows.truncate(limit);
@@ -258,6 +293,36 @@ mod tests {
         }
         let expected: Vec<_> = (0..7).rev().map(entry).collect();
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn lines_are_found_by_principal_and_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = AccessStore::open(dir.path()).unwrap();
+        for n in 0..6 {
+            let principal = format!("token:{}", n % 2);
+            let line = AccessEntry {
+                principal,
+                ..entry(n)
+            };
+            store.record(&line).unwrap();
+        }
+        let found = |principal: Option<&str>, since: Option<i64>, before: Option<i64>| {
+            let second = |second: i64| from_micros(second * 1_000_000);
+            let filter = AccessFilter {
+                principal: principal.map(ToOwned::to_owned),
+                since: since.map(second),
+                before: before.map(second),
+            };
+            let page = store.access_entries_of(&filter, None, 2).unwrap();
+            let numbers = page.entries.iter().map(|entry| entry.results.unwrap());
+            (numbers.collect::<Vec<_>>(), page.next_before.is_some())
+        };
+        assert_eq!(found(None, None, None), (vec![5, 4], true));
+        assert_eq!(found(Some("token:1"), None, None), (vec![5, 3], true));
+        assert_eq!(found(Some("token:1"), None, Some(5)), (vec![3, 1], false));
+        assert_eq!(found(Some("token:0"), Some(4), None), (vec![4], false));
+        assert_eq!(found(Some("token:2"), None, None), (vec![], false));
     }
 
     #[test]

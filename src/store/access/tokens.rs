@@ -120,7 +120,8 @@ impl AccessStore {
         self.read(|db| find(db, "hash = ?1", hash.as_bytes().as_slice()))
     }
 
-    /// Revokes a token, ends its sessions, deletes its searches, and adds the line to the access log. Returns false if there is no such token, or if it was revoked before.
+    /// Revokes a token, ends its sessions, deletes its searches, and adds the line to the access log. Returns false if there is
+    /// no such token, or if it was revoked before.
     ///
     /// # Errors
     /// What the database says.
@@ -144,6 +145,20 @@ impl AccessStore {
             add(db, line)?;
             Ok(true)
         })
+    }
+
+    /// [`AccessStore::revoke_token`]; on a full disk it uses the room that is kept for it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn revoke_with_reserve(
+        &self,
+        id: &str,
+        now: DateTime<Utc>,
+        line: &AccessEntry,
+    ) -> Result<bool, StoreError> {
+        self.reserve()
+            .with_room(|| self.revoke_token(id, now, line))
     }
 
     /// Saves that a token was used. Writes at most once a minute for each token, because it would cost every request a write.

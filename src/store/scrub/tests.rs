@@ -39,6 +39,15 @@ const EVERY_KIND: &str = "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constra
     UPDATE event SET source = 77 WHERE seq = 5;";
 
 #[test]
+fn an_id_that_the_row_has_wrong_is_read_from_the_body() {
+    // `t` and `other`.
+    let (_dir, store) = damaged_by("UPDATE event SET identity = x'746f74686572' WHERE seq = 2");
+    let events = store.events_after(Seq::ZERO, 3, usize::MAX).unwrap();
+    let ids: Vec<_> = events.iter().map(|event| event.id.as_deref()).collect();
+    assert_eq!(ids, [Some("e1"), Some("e2"), Some("e3")]);
+}
+
+#[test]
 fn each_kind_of_damage_is_found_at_its_place() {
     let (_dir, store) = damaged_by(EVERY_KIND);
     let found = store.scrub(Seq::ZERO, 100, usize::MAX).unwrap();

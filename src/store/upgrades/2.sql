@@ -12,6 +12,7 @@ CREATE TABLE window_2 (
     sealed_us  INTEGER,
     waited_us  INTEGER NOT NULL DEFAULT 0,
     outcome    TEXT CHECK (outcome IN ('sealed', 'too_large', 'unreadable', 'foreign', 'unproven')),
+    settles    INTEGER NOT NULL DEFAULT 0,
     merged     INTEGER NOT NULL DEFAULT 0,
     page_limit INTEGER,
     resumed_s  INTEGER,
@@ -38,11 +39,20 @@ CREATE INDEX window_source ON window (source, since_s);
 
 -- Damage: what was found, and how far the log was checked.
 ALTER TABLE dictionary ADD COLUMN sha256 BLOB;
+-- Version 1 did not write down which events came from files: any of them may have.
+CREATE TABLE imported (
+    first_seq  INTEGER PRIMARY KEY,
+    last_seq   INTEGER NOT NULL
+) STRICT;
+INSERT INTO imported (first_seq, last_seq) SELECT min(seq), max(seq) FROM event HAVING count(*) > 0;
 CREATE TABLE damaged (
     seq       INTEGER PRIMARY KEY,
     problem   TEXT NOT NULL,
-    found_us  INTEGER NOT NULL
+    found_us  INTEGER NOT NULL,
+    source    INTEGER,
+    at_us     INTEGER
 ) STRICT;
+CREATE INDEX damaged_at ON damaged (source, at_us);
 CREATE TABLE repaired (
     seq       INTEGER PRIMARY KEY
 ) STRICT;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use chrono::Utc;
-use orgtrail::rules::{Rule, RuleKind, RuleStatus, Rules, Service};
+use orgtrail::clock::Clock;
+use orgtrail::rules::{LogService, Rule, RuleKind, RuleStatus, Rules};
 use orgtrail_simulator::SimConfig;
 use serde_json::{Value, json};
 
@@ -131,7 +131,7 @@ impl Api {
     }
 
     fn entries(&self) -> Vec<Value> {
-        let now = Utc::now() + chrono::TimeDelta::seconds(1);
+        let now = Clock::system().now() + chrono::TimeDelta::seconds(1);
         let simulator = &self.upstream.simulator;
         let texts = simulator
             .sources()
@@ -155,7 +155,7 @@ impl Api {
 
 fn is_expected(rule: &Rule) -> bool {
     let is_of_service =
-        matches!(&rule.kind, RuleKind::Event(found) if found.service() == Service::Orgtrail);
+        matches!(&rule.kind, RuleKind::Event(found) if found.service() == LogService::Orgtrail);
     let is_left_out = OF_OUR_LOG
         .iter()
         .chain(&NO_CALLS)
@@ -209,7 +209,7 @@ fn our_own_log_shows_changed_and_damaged_entries_to_rules() {
         id: Some("e1".to_owned()),
         revision,
         time: None,
-        received_at: Utc::now(),
+        received_at: Clock::system().now(),
         problem: problem.map(str::to_owned),
         // What upstream sends under our names is not ours.
         entry: RawValue::from_string(

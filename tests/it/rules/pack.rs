@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use orgtrail::alert::Level;
-use orgtrail::rules::{NAMES, RuleKind, RuleStatus, Rules, Service, layer};
+use orgtrail::rules::{LogService, NAMES, RuleKind, RuleStatus, Rules, layer};
 
 use crate::skip_slow_tests;
 
@@ -55,7 +55,7 @@ fn every_built_in_rule_says_what_a_person_needs() {
         let says_why = rule.description.contains("\nWaits for ");
         assert_eq!(is_experimental, says_why, "{name}: what it waits for");
         if let RuleKind::Event(detection) = &rule.kind {
-            let is_of_service = detection.service() == Service::Orgtrail;
+            let is_of_service = detection.service() == LogService::Orgtrail;
             let says_who = rule.description.contains("\nRaised by ");
             assert!(says_who || !is_of_service, "{name}: what raises it");
         }

@@ -199,6 +199,16 @@ fn rows() -> Vec<Row> {
             vec![body(json!({"needle": "hay"}))],
         ),
         (
+            "'|contains|all': [one, two]",
+            vec![body(json!({"a": "one", "b": ["x two"]}))],
+            vec![body(json!({"a": "one"}))],
+        ),
+        (
+            "actor.ip_address|cidr: 192.168.0.0/16",
+            vec![ip("::ffff:192.168.7.7")],
+            vec![ip("::ffff:10.0.0.1")],
+        ),
+        (
             "first_seen: account.id",
             vec![json!({"first_seen": ["actor.id", "account.id"]})],
             vec![json!({"first_seen": ["actor.id"]}), json!({})],
@@ -410,7 +420,7 @@ fn a_correlation_depends_on_the_rules_that_it_names() {
         rules.events().next().unwrap(),
     );
     assert_eq!(often.1.group_by, ["actor.ip_address"]);
-    assert_eq!(often.1.rules, [named.0.id.clone()]);
+    assert_eq!(often.1.rules, std::slice::from_ref(&named.0.id));
     assert!(!rules.generates(&named.0.id) && rules.generates(&often.0.id));
     assert!(often.0.text.starts_with("title: Often") && !named.0.text.contains("Often"));
     let (changed, _) = parse(&(base.replace("a: 1", "a: 2") + correlation));

@@ -65,12 +65,35 @@ impl<'a> Tokens<'a> {
         let rest = self.text.get(self.at..)?;
         let skipped = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r' | ',' | ':');
         let start = self.text.len() - rest.trim_start_matches(skipped).len();
-        let depth = self.depth();
-        self.next()?;
-        while self.depth() > depth {
+        self.at = start;
+        if matches!(self.text.as_bytes().get(start), Some(b'{' | b'[')) {
+            self.value_follows();
+            self.skip_members()?;
+        } else {
             self.next()?;
         }
         self.text.get(start..self.at)
+    }
+
+    /// Skips the object or array that begins here. Its tokens are not looked at, only where strings end and brackets close.
+    fn skip_members(&mut self) -> Option<()> {
+        let bytes = self.text.as_bytes();
+        let mut depth = 0;
+        loop {
+            match bytes.get(self.at)? {
+                b'"' => {
+                    self.string()?;
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Some(());
+            }
+        }
     }
 
     fn string(&mut self) -> Option<&'a str> {

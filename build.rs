@@ -1,4 +1,4 @@
-//! Says which commit the program is made of, and of which day: `orgtrail --version`; and prepares the page's files.
+//! Says which commit the program is made of, and of which day: `orgtrail --version`; and prepares the page's files and the built-in rules.
 //!
 //! Commit and day come from git where this is a checkout. Packagers give them: `ORGTRAIL_COMMIT` is the commit, `SOURCE_DATE_EPOCH`
 //! the time. From a tarball without either there is only the version. The time of the build is never used, so that the
@@ -6,6 +6,8 @@
 
 #[path = "build/merge.rs"]
 mod merge;
+#[path = "build/rules.rs"]
+mod rules;
 #[path = "build/strip.rs"]
 mod strip;
 #[path = "build/ui.rs"]
@@ -18,9 +20,11 @@ use std::process::Command;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=build");
+    println!("cargo::rerun-if-changed=rules");
+    let out = env::var_os("OUT_DIR").expect("cargo names the build's folder");
+    rules::embed(Path::new("rules"), Path::new(&out));
     if env::var_os("CARGO_FEATURE_UI").is_some() {
         println!("cargo::rerun-if-changed=ui");
-        let out = env::var_os("OUT_DIR").expect("cargo names the build's folder");
         ui::embed(Path::new("ui"), Path::new(&out));
     }
     println!("cargo::rerun-if-env-changed=ORGTRAIL_COMMIT");

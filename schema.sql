@@ -110,7 +110,8 @@ CREATE TABLE event (
     body         BLOB NOT NULL,            -- the entry's bytes, exactly as the API sent them, one zstd frame; empty when it was erased
     erased_us    INTEGER,                  -- when the body was erased; NULL while it is held
     erased_by    INTEGER REFERENCES erasure_policy (id), -- the policy that it was erased by
-    canonical_sha256 BLOB                  -- of the erased entry's canonical form: other bytes with that content are no revision; NULL while the body is held
+    canonical_sha256 BLOB,                 -- of the erased entry's canonical form: other bytes with that content are no revision; NULL while the body is held
+    is_history   INTEGER NOT NULL DEFAULT 0 -- 1 when it was backfilled or imported
 ) STRICT;
 
 -- Is this entry held already? Asked for every entry that arrives.
@@ -121,6 +122,102 @@ CREATE TABLE follower (
     name    TEXT PRIMARY KEY,
     seq     INTEGER NOT NULL,              -- the last event that it has finished
     sha256  BLOB                           -- of that event's bytes; NULL when its row could not be read
+) STRICT, WITHOUT ROWID;
+
+-- The rules of alerts: one row for each version of what decides a rule's matches, and which events it has judged. What remembers
+-- which pairs were seen before is among them, as a rule of its own.
+CREATE TABLE alert_rule (
+    number     INTEGER PRIMARY KEY,
+    id         TEXT NOT NULL,
+    hash       BLOB NOT NULL,              -- of what decides its matches
+    judged     INTEGER NOT NULL,           -- it has judged every event up to this `seq` …
+    live_from  INTEGER NOT NULL,           -- … and every event after this one
+    left_at    INTEGER,                    -- the checkpoint when it was taken out of use; NULL while it is in use
+    dropped    INTEGER NOT NULL DEFAULT 0  -- 1: another version took its place, and its matches are being deleted; 2: they are deleted
+) STRICT;
+
+-- Which number has this version? A version that was dropped comes back as a new one.
+CREATE UNIQUE INDEX alert_rule_version ON alert_rule (id, hash) WHERE dropped = 0;
+
+-- The matches of correlations: entries that a rule matches which the correlation names. Times that ties are ordered by, groups and
+-- values are kept as what tells them apart, not as what they say.
+CREATE TABLE alert_match (
+    rule        INTEGER NOT NULL REFERENCES alert_rule (number), -- the correlation
+    group_hash  BLOB NOT NULL,             -- of the group
+    time_us     INTEGER NOT NULL,          -- the event's time, or when it was received if it has none
+    tie         BLOB NOT NULL,             -- orders matches of one time: source, identity and content hash
+    seq         INTEGER NOT NULL,
+    named       INTEGER NOT NULL,          -- which of the rules that the correlation names matched, from 0
+    value_hash  BLOB,                      -- of the value that is counted; NULL when it is missing or nothing is counted
+    late_s      INTEGER NOT NULL,          -- how long after its time the event was received
+    PRIMARY KEY (rule, group_hash, time_us, tie, seq, named)
+) STRICT, WITHOUT ROWID;
+
+-- Alerts. Rows stay: one that was disproved is `retracted`.
+CREATE TABLE alert (
+    number        INTEGER PRIMARY KEY,
+    id            TEXT NOT NULL UNIQUE,
+    rule          INTEGER NOT NULL REFERENCES alert_rule (number), -- the version that judged it last
+    rule_id       TEXT NOT NULL,
+    title         TEXT NOT NULL,
+    level         TEXT NOT NULL,
+    tags          TEXT NOT NULL,           -- a JSON array
+    reads_bodies  INTEGER NOT NULL,        -- 1 when the rule reads bodies
+    grouped_by    TEXT NOT NULL,           -- the group, a JSON object
+    state         TEXT NOT NULL CHECK (state IN ('open', 'acknowledged', 'closed', 'retracted')),
+    first_us      INTEGER NOT NULL,
+    last_us       INTEGER NOT NULL,
+    raised_us     INTEGER NOT NULL,
+    late_s        INTEGER NOT NULL,
+    events        INTEGER NOT NULL,        -- how many
+    summary       TEXT NOT NULL,
+    assignee      TEXT,
+    is_history    INTEGER NOT NULL         -- 1 while all that raised it was backfilled, imported, or there before the rule
+) STRICT;
+
+-- Lists, the ones raised last first.
+CREATE INDEX alert_raised ON alert (raised_us, id);
+-- What did this version raise? Asked when another one takes its place.
+CREATE INDEX alert_judged ON alert (rule, state);
+
+-- The events of alerts.
+CREATE TABLE alert_event (
+    alert    INTEGER NOT NULL REFERENCES alert (number),
+    time_us  INTEGER NOT NULL,
+    seq      INTEGER NOT NULL,
+    PRIMARY KEY (alert, time_us, seq)
+) STRICT, WITHOUT ROWID;
+
+-- The sources of the events of alerts: who may not see one of them does not see the alert.
+CREATE TABLE alert_source (
+    alert   INTEGER NOT NULL REFERENCES alert (number),
+    source  TEXT NOT NULL,
+    PRIMARY KEY (alert, source)
+) STRICT, WITHOUT ROWID;
+
+-- What has become of alerts.
+CREATE TABLE alert_change (
+    alert     INTEGER NOT NULL REFERENCES alert (number),
+    number    INTEGER NOT NULL,            -- 1, 2, 3 …
+    at_us     INTEGER NOT NULL,
+    who       TEXT,                        -- NULL: the service
+    state     TEXT NOT NULL,
+    reason    TEXT,
+    assignee  TEXT,
+    PRIMARY KEY (alert, number)
+) STRICT, WITHOUT ROWID;
+
+-- Events that no rule has judged because they are damaged. They are judged when they can be read again.
+CREATE TABLE alert_skipped (
+    seq  INTEGER PRIMARY KEY
+) STRICT;
+
+-- When each pair of an actor and something it used occurred first, over all sources, in event time. Pairs are kept as keyed hashes.
+CREATE TABLE first_seen (
+    pair      INTEGER NOT NULL,            -- what the actor is paired with; see src/detect/pairs.rs
+    pair_hash BLOB NOT NULL,
+    first_us  INTEGER NOT NULL,
+    PRIMARY KEY (pair, pair_hash)
 ) STRICT, WITHOUT ROWID;
 
 -- The events that came from files, by their places: a file's entries may be in any order of time.

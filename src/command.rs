@@ -21,6 +21,7 @@ mod reach;
 mod record;
 mod reindex;
 mod restore;
+mod rules;
 mod scrub;
 mod search;
 mod serve;
@@ -137,13 +138,15 @@ enum Command {
     ///
     /// Every event is compared with its hash first. The data directory must not hold a log, and no service may use it.
     Restore(restore::Args),
+    /// List the alert rules, run their tests, and show what they look for.
+    Rules(rules::Args),
     /// Create, list and revoke API tokens. The service may be running.
     Token(token::Args),
     /// Show who asked what, the newest first.
     AccessLog(access_log::Args),
     /// Show where alerts are sent, send again what was given up, and send a test. The service may be running.
     Alerts(alerts::AlertsArgs),
-    /// Check configuration, credentials, log, index and permissions, and report every problem.
+    /// Check configuration, rules, credentials, log, index and permissions, and report every problem.
     ///
     /// Each line is `ok`, `WARNING` (it works, and perhaps not as wanted) or `PROBLEM`. The exit code is 1 if there is any
     /// problem. Upstream is called once for each source, and for each account that an organization lists first, as far as the quota
@@ -194,6 +197,7 @@ impl Cli {
             Command::Scrub(args) => scrub::run(&args, &self.config),
             Command::Backup(args) => backup::run(&args, &self.config),
             Command::Restore(args) => restore::run(&args, &self.config),
+            Command::Rules(args) => rules::run(&args, &self.config),
             Command::Token(args) => token::run(&args, &self.config),
             Command::AccessLog(args) => access_log::run(&args, &self.config),
             Command::Alerts(args) => alerts::run(&args, &self.config),

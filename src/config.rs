@@ -20,6 +20,7 @@ mod keys;
 mod kinds;
 mod local;
 mod reader;
+mod rules;
 #[cfg(test)]
 mod tests;
 mod unknown_key;
@@ -38,7 +39,7 @@ pub use self::heartbeat::{HeartbeatError, HeartbeatSource};
 use self::reader::Reader;
 pub use self::values::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
-    PollConfig, UpstreamConfig,
+    PollConfig, RulesConfig, UpstreamConfig,
 };
 
 /// The largest configuration file that is read.

@@ -55,6 +55,14 @@ pub trait Follower: Send + 'static {
     /// When it failed: [`Follower::recover`] comes next.
     fn turn_once(&mut self) -> Result<Turned, Self::Error>;
 
+    /// A turn at the end, before it is closed: takes what came in last, and leaves other work for the next start.
+    ///
+    /// # Errors
+    /// As [`Follower::turn_once`].
+    fn last_turn(&mut self) -> Result<Turned, Self::Error> {
+        self.turn_once()
+    }
+
     /// Goes back to where the next turn can begin, after a turn that failed or panicked.
     fn recover(&mut self, error: Self::Error);
 
@@ -90,6 +98,12 @@ impl Wake {
             nudge: Arc::default(),
             look_every,
         }
+    }
+
+    /// With this for other reasons to wake it, see [`Wake::nudge`].
+    #[must_use]
+    pub fn nudged_by(self, nudge: Arc<Notify>) -> Self {
+        Self { nudge, ..self }
     }
 
     /// Wakes it for another reason, also while it waits after a failure.
@@ -219,7 +233,7 @@ fn report<F: Follower>(
 /// Takes what came in last, as far as there is time, and closes the follower.
 fn finish<F: Follower>(follower: &mut F, clock: &Clock) -> Result<(), F::Error> {
     let until = clock.steady() + FINISH_WITHIN;
-    while follower.turn_once()?.has_more && clock.steady() < until {}
+    while follower.last_turn()?.has_more && clock.steady() < until {}
     follower.close()
 }
 

@@ -7,6 +7,7 @@ mod access;
 mod access_log;
 mod access_writer;
 mod admission;
+mod alerts;
 mod assertion;
 mod bucket;
 mod certificate;
@@ -71,7 +72,7 @@ use axum::handler::Handler as _;
 use axum::http::{HeaderName, HeaderValue, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 use orgtrail_cloudflare::request::BASE_PATH;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -120,6 +121,7 @@ fn router(state: AppState) -> Router {
     let searches = Router::new()
         .route("/v1/searches", get(searches::list).post(searches::save))
         .route("/v1/searches/{id}", delete(searches::delete));
+    let alerts = Router::new().route("/v1/alerts/{id}", patch(alerts::update));
     // Without a credential: for clients that have none yet, and for operators.
     let session = Router::new().route("/v1/session", post(session::begin).delete(session::end));
     let operation = Router::new().route("/healthz", get(status::healthz));
@@ -144,6 +146,11 @@ fn router(state: AppState) -> Router {
             searches,
             Required::With(Permission::Search),
             "searches",
+        ))
+        .merge(guarded(
+            alerts,
+            Required::With(Permission::Alerts),
+            "alert.update",
         ))
         .merge(guarded(session, Required::Nothing, "session"))
         .merge(guarded(readiness, Required::IfSent, "ready"))
@@ -202,6 +209,8 @@ fn described() -> Vec<(openapi::RouteGroup, Vec<openapi::Route>)> {
         (RouteGroup::PROFILES, asked(pivot::describe_profiles())),
         (RouteGroup::EXPORT, asked(export::describe())),
         (RouteGroup::SOURCES, asked(sources.concat())),
+        (RouteGroup::ALERTS, alerts::describe()),
+        (RouteGroup::ALERT_WORK, alerts::describe_update()),
         (RouteGroup::PEOPLE, asked(people::describe())),
         (RouteGroup::PRINCIPAL, session::describe_me()),
         (RouteGroup::CLOUDFLARE, v4::describe()),
@@ -234,6 +243,8 @@ fn questions() -> Router<AppState> {
         .route("/v1/coverage", by_get_or_post(coverage::list))
         .route("/v1/members", by_get_or_post(people::members))
         .route("/v1/accounts", by_get_or_post(people::accounts))
+        .route("/v1/alerts", get(alerts::list))
+        .route("/v1/alerts/{id}", get(alerts::one))
         .route("/v1/me", get(session::me))
 }
 

@@ -23,7 +23,7 @@
 //! 1. [`upstream`] makes one call within the quota and returns a page.
 //! 2. [`poll`] chooses which call is next, and stores its page. Begin with [`poll::Poller::next_turn`].
 //! 3. [`store`] is the log. A page and its window's cursor are one transaction. It is the only user of SQLite.
-//! 4. [`follow`] has the followers. [`follow::index`] reads new events from the log and adds them to the index.
+//! 4. [`follow`] has the followers. [`follow::index`] reads new events from the log and adds them to the index, [`detect`] judges them by rules.
 //! 5. [`engine`] finds events. What is asked goes through one view, and [`engine::tantivy`] is the only user of Tantivy.
 //!
 //! # 3. What is proven
@@ -40,6 +40,7 @@
 //! - [`mod@summary`]: one plain sentence about an entry.
 //! - [`access`]: who may ask: the form of tokens, assertions of Cloudflare Access, permissions, grants. [`keyring`] has the keys.
 //! - [`http`]: the routes. A handler reads the request, calls one function and wraps the result.
+//! - [`rules`]: Sigma rules, built in and from files. [`alert`] is what they raise.
 //! - [`tls`]: the certificate that clients see, its check and its renewal.
 //!
 //! # 5. The program around it
@@ -65,6 +66,7 @@ pub mod command;
 pub mod config;
 pub mod coverage;
 pub mod deliver;
+pub mod detect;
 pub mod disk;
 pub mod durable;
 pub mod engine;
@@ -87,6 +89,7 @@ pub mod poll;
 pub mod position;
 pub mod private;
 pub mod query;
+pub mod rules;
 pub mod scrub;
 pub mod search;
 pub mod service;

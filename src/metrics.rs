@@ -23,6 +23,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use self::gauges::{Gauges, QuotaLeft};
 use self::labels::{Labels, label, seconds};
+use crate::alert::Level;
 use crate::position::WindowKind;
 use crate::sync::lock;
 
@@ -158,6 +159,7 @@ type ReadQuota = Box<dyn Fn(DateTime<Utc>) -> QuotaLeft + Send + Sync>;
 pub struct Metrics(Arc<Inner>);
 
 struct Inner {
+    alerts: Family<Labels, Counter>,
     entries: Family<Labels, Counter>,
     requests: Family<Labels, Counter>,
     refused: Family<Labels, Counter>,
@@ -176,6 +178,7 @@ impl fmt::Debug for Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let inner = Inner {
+            alerts: Family::default(),
             entries: Family::default(),
             requests: Family::default(),
             refused: Family::default(),
@@ -184,6 +187,9 @@ impl Default for Metrics {
             deliveries: Family::default(),
             quotas: Mutex::default(),
         };
+        for level in Level::ALL {
+            exists(&inner.alerts, label("level", level.as_str()));
+        }
         for kind in WindowKind::ALL {
             exists(&inner.entries, label("kind", kind.as_str()));
         }
@@ -199,6 +205,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// An alert of that level was raised.
+    pub fn alerted(&self, level: Level) {
+        let alerts = &self.0.alerts;
+        alerts.get_or_create(&label("level", level.as_str())).inc();
+    }
+
     /// A page of such a window stored so many new entries.
     pub fn stored(&self, kind: WindowKind, new: usize) {
         let entries = &self.0.entries;
@@ -289,6 +301,11 @@ impl Metrics {
             "Time from an entry's own time to the scan that first showed it",
             Unit::Seconds,
             self.0.visibility.clone(),
+        );
+        registry.register(
+            "alerts",
+            "Alerts that were raised, by their level",
+            self.0.alerts.clone(),
         );
         registry.register(
             "entries",

@@ -22,8 +22,9 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use crate::clock::Clock;
-use crate::config::{Config, HttpConfig};
+use crate::config::{Config, HttpConfig, RulesConfig};
 use crate::deliver::{self, Deliverer};
+use crate::detect::{Detect, RuleReload};
 use crate::durable::Failpoints;
 use crate::engine::Engine;
 use crate::engine::tantivy::{ENGINE_THREADS, Index};
@@ -37,6 +38,7 @@ use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::owner::OwnerSecret;
 use crate::poll::Poller;
+use crate::rules::Rules;
 use crate::scrub::Scrub;
 use crate::store::{AccessStore, Store};
 use crate::supervisor::Supervisor;
@@ -59,6 +61,7 @@ pub struct Service {
     index: Index,
     board: Board,
     pollers: Vec<Poller>,
+    detect: Detect,
     history: HistoryReader,
     access: Access,
     /// How long the access log is kept.
@@ -78,6 +81,7 @@ pub struct Service {
 /// Changes a service while it runs.
 pub struct Reloading {
     access: Access,
+    rules: RuleReload,
     tls: Option<Tls>,
     clock: Clock,
 }
@@ -92,6 +96,9 @@ impl Reloading {
         let before = self.access.settings();
         let settings = access_settings(&config.http, Some(&before), &self.clock)?;
         self.access.change(settings);
+        let rules = config.rules.clone();
+        self.rules
+            .replace(task::blocking(move || load_rules(&rules)).await);
         Ok(match (&self.tls, &config.http.tls) {
             (Some(tls), Some(files)) => Some(tls.reload(files.clone()).await),
             _ => None,
@@ -113,6 +120,7 @@ impl Service {
     pub fn reloading(&self) -> Reloading {
         Reloading {
             access: self.access.clone(),
+            rules: self.detect.reload(),
             tls: self.tls.clone(),
             clock: self.clock.clone(),
         }
@@ -157,6 +165,7 @@ impl Service {
             index,
             board,
             pollers,
+            detect,
             history,
             access,
             access_log,
@@ -196,10 +205,7 @@ impl Service {
         }
         jobs.produce(|stop| endless(http::serve(listener, app, stop)));
         let indexing = Indexing::new(store.clone(), index, clock.clone());
-        jobs.follow(|stop| async move {
-            let ended = indexing.run(followers, stop).await;
-            ended.context("indexing stopped")
-        });
+        follow_log(&mut jobs, indexing, detect, followers);
         for deliverer in deliverers {
             jobs.follow(|stop| endless(deliverer.run(stop)));
         }
@@ -226,6 +232,19 @@ impl Service {
         .with_metrics(self.metrics.clone())
         .with_tls(self.tls.clone())
     }
+}
+
+/// Starts the followers of the log.
+fn follow_log(jobs: &mut Jobs, indexing: Indexing, detect: Detect, board: FollowerBoard) {
+    let board_of_detect = board.clone();
+    jobs.follow(|stop| async move {
+        let ended = indexing.run(board, stop).await;
+        ended.context("indexing stopped")
+    });
+    jobs.follow(|stop| async move {
+        let ended = detect.run(board_of_detect, stop).await;
+        ended.context("detection stopped")
+    });
 }
 
 /// A job that cannot fail.
@@ -290,6 +309,8 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         )?;
         pollers.push(poller.with_metrics(metrics.clone()));
     }
+    let rules = load_rules(&config.rules);
+    let detect = Detect::new(store.clone(), rules, metrics.clone(), clock.clone());
     let heartbeat = heartbeat(config, &store, &board, &clock);
     let deliverers = deliverers(config, &store, &metrics, &clock)?;
     let history = HistoryReader::new(store.clone(), board.clone(), settings, clock.clone())?;
@@ -302,6 +323,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         index,
         board,
         pollers,
+        detect,
         history,
         access,
         access_log: config.http.access_log,
@@ -355,6 +377,15 @@ fn tls(config: &Config, clock: &Clock) -> Result<Option<Tls>> {
             Ok(None)
         }
     }
+}
+
+/// The rules. A broken one is left out, and the others are used.
+fn load_rules(config: &RulesConfig) -> Rules {
+    let (rules, errors) = Rules::load(config.dir.as_deref(), &config.disabled);
+    for error in errors {
+        warn!(error = %error, "A rule cannot be used; the others are.");
+    }
+    rules
 }
 
 /// The heartbeat, if one is configured. Without its URL the service collects all the same.

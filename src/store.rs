@@ -10,6 +10,7 @@
 mod access;
 mod address;
 mod aims;
+pub mod alerts;
 mod bodies;
 mod connect;
 mod copy;

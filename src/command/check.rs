@@ -17,10 +17,12 @@ use crate::engine::tantivy::{IndexError, verify_beside};
 use crate::follow::index::{IndexingError, open_beside};
 use crate::keyring;
 use crate::position::rfc3339;
+use crate::rules::Rules;
 use crate::service;
 use crate::store::{FILE_NAME, Holder, Store, StoreError};
 use crate::terminal::harmless;
 use crate::tls;
+use crate::wording::quoted;
 
 pub(super) async fn run(path: &Path) -> Result<()> {
     let config = super::start::load(path)?;
@@ -35,6 +37,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
             Severity::Warning => report.warn(finding.message)?,
         }
     }
+    check_rules(&config, &mut report)?;
     check_certificate(&config, &report)?;
     check_access(&config, &mut report).await?;
     check_destinations(&config, &mut report).await?;
@@ -57,6 +60,25 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         1 => bail!("there is 1 problem"),
         problems => bail!("there are {problems} problems"),
     }
+}
+
+/// Parses the rules. A broken one is a problem although the others are used.
+fn check_rules(config: &Config, report: &mut CheckReport) -> Result<()> {
+    let (rules, errors) = Rules::load(config.rules.dir.as_deref(), &config.rules.disabled);
+    for error in &errors {
+        report.bad(format!(
+            "a rule cannot be used: {}",
+            harmless(&error.to_string())
+        ))?;
+    }
+    for id in rules.unknown_disabled() {
+        report.bad(format!(
+            "`disabled` in `[alerts]` names {}, which is the id of no rule",
+            harmless(&quoted(id.as_str()))
+        ))?;
+    }
+    let raising = rules.iter().filter(|rule| !rules.is_disabled(&rule.id));
+    report.good(format!("{} rules can be used", raising.count()))
 }
 
 /// Says for which servers the certificate is, and how long. What is wrong with it was said before.

@@ -8,7 +8,9 @@ use super::error::Read;
 use super::header::Header;
 use super::kinds;
 use super::reader::{Reader, Table, TableEntry, Taken};
+use super::rules;
 use super::value::Value;
+use super::values::RulesConfig;
 use crate::alert::Level;
 use crate::deliver::{
     DeliverySettings, DestinationSettings, DestinationTarget, MAX_KEYS, SecretSource,
@@ -62,14 +64,23 @@ const LEVELS: &[(&str, Level)] = &[
     ("critical", Level::Critical),
 ];
 
-/// Reads both; `None` when something was refused.
+/// Reads both, and which rules are used; `None` when something was refused.
 pub(super) fn read<'t>(
     reader: &mut Reader<'t>,
     entry: Option<TableEntry<'t>>,
-) -> Option<DeliverySettings> {
-    let (settings, destinations) = reader.read(Header::Table("alerts"), entry, |table| {
-        (read_settings(table), table.tables("destinations"))
+) -> (Option<RulesConfig>, Option<DeliverySettings>) {
+    let (rules, settings, destinations) = reader.read(Header::Table("alerts"), entry, |table| {
+        let rules = rules::read(table);
+        (rules, read_settings(table), table.tables("destinations"))
     });
+    (rules, read_destinations(reader, settings, destinations))
+}
+
+fn read_destinations<'t>(
+    reader: &mut Reader<'t>,
+    settings: Option<DeliverySettings>,
+    destinations: Option<Vec<TableEntry<'t>>>,
+) -> Option<DeliverySettings> {
     let destinations = destinations?;
     if destinations.len() > MAX_DESTINATIONS {
         reader.object(

@@ -1,6 +1,6 @@
 //! What differs between two configurations, and which of it a running service takes over.
 
-use super::{Config, HttpConfig, PollConfig, UpstreamConfig};
+use super::{Config, HttpConfig, PollConfig, RulesConfig, UpstreamConfig};
 use crate::access::PrincipalLimits;
 use crate::deliver::DeliverySettings;
 
@@ -29,6 +29,9 @@ impl Config {
     /// When `auth` or `listen` differs, nothing of `[http]` is taken over: its keys are right together only.
     pub fn take_over(&mut self, newer: &Self) -> Changes {
         let mut changes = Changes::default();
+        let (ours, new) = (&mut self.rules, &newer.rules);
+        changes.take("alerts.rules_dir", &mut ours.dir, &new.dir);
+        changes.take("alerts.disabled", &mut ours.disabled, &new.disabled);
         let (ours, new) = (&mut self.http, &newer.http);
         if ours.auth == new.auth && ours.listen == new.listen {
             changes.take("http.public_url", &mut ours.public_url, &new.public_url);
@@ -68,6 +71,7 @@ impl Config {
             upstream,
             poll,
             alerts,
+            rules,
             organizations,
             accounts,
         } = self;
@@ -80,6 +84,7 @@ impl Config {
         differ.extend(differences_of_upstream(upstream, &newer.upstream));
         differ.extend(differences_of_poll(poll, &newer.poll));
         differ.extend(differences_of_alerts(alerts, &newer.alerts));
+        differ.extend(differences_of_rules(rules, &newer.rules));
         let differ = differ.into_iter().filter(|(_, is_different)| *is_different);
         differ.map(|(name, _)| name).collect()
     }
@@ -201,6 +206,14 @@ fn differences_of_alerts(alerts: &DeliverySettings, newer: &DeliverySettings) ->
         ),
         ("alerts.digest_above", *digest_above != newer.digest_above),
         ("alerts.destinations", *destinations != newer.destinations),
+    ]
+}
+
+fn differences_of_rules(rules: &RulesConfig, newer: &RulesConfig) -> [KeyChange; 2] {
+    let RulesConfig { dir, disabled } = rules;
+    [
+        ("alerts.rules_dir", *dir != newer.dir),
+        ("alerts.disabled", *disabled != newer.disabled),
     ]
 }
 

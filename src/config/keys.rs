@@ -41,20 +41,23 @@ const MAX_AT_ONCE: u32 = 1_000;
 /// The shortest time between two rounds of one source.
 const SHORTEST_INTERVAL: TimeDelta = TimeDelta::seconds(1);
 
+const NOTHING_TO_COLLECT: &str =
+    "nothing to collect: add `[[organizations]]` or `[[accounts]]`, each with an `id`";
+
 /// Reads the whole configuration; `None` when something was refused.
 pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option<Config> {
-    let (data_dir, http, upstream, poll, alerts, organizations, accounts) =
-        reader.read(Header::Top, Some(Reader::top(file)), |top| {
-            (
-                top.take("data_dir", "data".into(), kinds::path),
-                top.table("http"),
-                top.table("upstream"),
-                top.table("poll"),
-                top.table("alerts"),
-                top.tables("organizations"),
-                top.tables("accounts"),
-            )
-        });
+    let top = reader.read(Header::Top, Some(Reader::top(file)), |top| {
+        (
+            top.take("data_dir", "data".into(), kinds::path),
+            top.table("http"),
+            top.table("upstream"),
+            top.table("poll"),
+            top.table("alerts"),
+            top.tables("organizations"),
+            top.tables("accounts"),
+        )
+    });
+    let (data_dir, http, upstream, poll, alerts, organizations, accounts) = top;
 
     let (http, limits, access) = reader.read(Header::Table("http"), http, |table| {
         (
@@ -73,14 +76,11 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
     });
     let upstream = reader.read(Header::Table("upstream"), upstream, read_upstream);
     let poll = reader.read(Header::Table("poll"), poll, read_poll);
-    let alerts = alerts::read(reader, alerts);
-    if organizations.as_ref().is_some_and(Vec::is_empty)
-        && accounts.as_ref().is_some_and(Vec::is_empty)
-    {
-        reader.object(
-            None,
-            "nothing to collect: add `[[organizations]]` or `[[accounts]]`, each with an `id`",
-        );
+    let (rules, alerts) = alerts::read(reader, alerts);
+    let is_empty = organizations.as_ref().is_some_and(Vec::is_empty)
+        && accounts.as_ref().is_some_and(Vec::is_empty);
+    if is_empty {
+        reader.object(None, NOTHING_TO_COLLECT);
     }
 
     let credential = upstream.as_ref().map(|upstream| &upstream.credential);
@@ -96,6 +96,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
         http: http?,
         upstream: upstream?,
         poll: poll?,
+        rules: rules?,
         alerts: alerts?,
         organizations: organizations?,
         accounts: accounts?,

@@ -188,6 +188,9 @@ fn what_is_written_is_what_is_meant() {
         sweeps = []
         backfill_since = 2026-01-01
         heartbeat_url_env = "HEARTBEAT_URL"
+        [alerts]
+        rules_dir = "/etc/orgtrail/rules"
+        disabled = ["token-created"]
         [[organizations]]
         id = "org"
         accounts = ["a", "b"]
@@ -250,6 +253,10 @@ fn what_is_written_is_what_is_meant() {
             sweeps: vec![],
             backfill_since: BackfillSince::Date("2026-01-01".parse().unwrap()),
             heartbeat: Some(HeartbeatSource::new("HEARTBEAT_URL")),
+        },
+        rules: RulesConfig {
+            dir: Some("/etc/orgtrail/rules".into()),
+            disabled: vec!["token-created".to_owned()],
         },
         alerts: DeliverySettings::default(),
         organizations: vec![

@@ -25,6 +25,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// When sources are polled.
     pub poll: PollConfig,
+    /// Which rules raise alerts.
+    pub rules: RulesConfig,
     /// Where alerts are sent.
     pub alerts: DeliverySettings,
     /// The organizations whose logs are collected, with their accounts.
@@ -137,4 +139,13 @@ pub struct AccountConfig {
     pub source: Source,
     /// The credential for it.
     pub credential: CredentialSource,
+}
+
+/// The keys of `[alerts]` that say which rules are used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RulesConfig {
+    /// The directory of the rules beside the built-in ones.
+    pub dir: Option<PathBuf>,
+    /// The ids of rules that raise nothing.
+    pub disabled: Vec<String>,
 }

@@ -27,10 +27,10 @@ const MANY: usize = 1_000;
 #[derive(Clone)]
 pub(super) struct Usage {
     limits: PrincipalLimits,
-    principals: Arc<Mutex<HashMap<String, Taken>>>,
+    principals: Arc<Mutex<HashMap<String, PrincipalUsage>>>,
 }
 
-struct Taken {
+struct PrincipalUsage {
     /// Requests that may be sent now; fractions, because it fills evenly.
     left: f64,
     /// When `left` was computed, by the steady clock.
@@ -154,7 +154,7 @@ impl Usage {
         &self,
         principal: &Principal,
         now: DateTime<Utc>,
-        which: impl FnOnce(&Taken) -> &Arc<Semaphore>,
+        which: impl FnOnce(&PrincipalUsage) -> &Arc<Semaphore>,
     ) -> Result<Option<OwnedSemaphorePermit>, TryAcquireError> {
         if !principal.is_limited() {
             return Ok(None);
@@ -167,7 +167,7 @@ impl Usage {
         &self,
         principal: &str,
         now: DateTime<Utc>,
-        work: impl FnOnce(&mut Taken, &PrincipalLimits) -> T,
+        work: impl FnOnce(&mut PrincipalUsage, &PrincipalLimits) -> T,
     ) -> T {
         let mut principals = lock(&self.principals);
         if principals.len() > MANY {
@@ -177,7 +177,7 @@ impl Usage {
         }
         let taken = principals
             .entry(principal.to_owned())
-            .or_insert_with(|| Taken {
+            .or_insert_with(|| PrincipalUsage {
                 left: f64::from(self.limits.requests_per_minute.get()),
                 at: now,
                 questions: Arc::new(Semaphore::new(self.limits.questions as usize)),
@@ -187,7 +187,7 @@ impl Usage {
     }
 }
 
-impl Taken {
+impl PrincipalUsage {
     fn is_in_use(&self, limits: &PrincipalLimits) -> bool {
         self.questions.available_permits() < limits.questions as usize
             || self.streams.available_permits() < limits.streams as usize

@@ -96,7 +96,7 @@ impl ResponseMemory {
             return Some(bytes);
         }
         if let Some(room) = self.take(bytes.len(), exchange) {
-            return Some(Bytes::from_owner(Held { bytes, _room: room }));
+            return Some(Bytes::from_owner(CountedBytes { bytes, _room: room }));
         }
         let holder = holder_of(exchange);
         let _waiting = WaitsForRoom::begin(self, &holder, |answers| &mut answers.waiting);
@@ -106,7 +106,7 @@ impl ResponseMemory {
             let mut freed = pin!(self.0.freed.notified());
             freed.as_mut().enable();
             if let Some(room) = self.take(bytes.len(), exchange) {
-                return Some(Bytes::from_owner(Held { bytes, _room: room }));
+                return Some(Bytes::from_owner(CountedBytes { bytes, _room: room }));
             }
             self.end_slow(bytes.len(), &holder);
             tokio::select! {
@@ -129,7 +129,7 @@ impl ResponseMemory {
             return Ok(bytes);
         }
         if let Some(room) = self.take(bytes.len(), exchange) {
-            return Ok(Bytes::from_owner(Held { bytes, _room: room }));
+            return Ok(Bytes::from_owner(CountedBytes { bytes, _room: room }));
         }
         let holder = holder_of(exchange);
         self.end_slow(bytes.len(), &holder);
@@ -295,12 +295,12 @@ impl Drop for Room {
 }
 
 /// Bytes with their room.
-struct Held {
+struct CountedBytes {
     bytes: Bytes,
     _room: Room,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for CountedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

@@ -182,7 +182,7 @@ fn check_names(app: &ScopedApp, text: &str, now: DateTime<Utc>) -> Result<(), Pr
 }
 
 /// Whether a body is said to be JSON. A page of another site cannot say so without asking first.
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default();

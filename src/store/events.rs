@@ -16,7 +16,7 @@ use super::{ledger_rows, runs, steps};
 use crate::durable::Step;
 use crate::event::{Arrival, AuditEvent, Identity, sha256};
 use crate::invariant;
-use crate::position::{Cursor, Seq};
+use crate::position::{Cursor, Seq, WindowKind};
 
 /// A page of a window's scan, ready to be kept.
 #[derive(Debug, Clone)]
@@ -72,6 +72,7 @@ impl Store {
             let mut writing = EventWriter::new(self, (db, held), source, head, page.received_at);
             writing.sealed = ledger_rows::sealed_within(db, source, stretch.widened())?;
             writing.shown = FirstSightings::by(db, page.window)?;
+            writing.is_history = windows::kind(db, page.window)? == Some(WindowKind::Backfill);
             let (then, leads_in_circle) = if page.leads_in_circle(db)? {
                 (&Then::StartOver, true)
             } else {

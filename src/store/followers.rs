@@ -37,17 +37,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn checkpoint(&self, follower: &str) -> Result<Checkpoint, StoreError> {
-        self.ask(|db| {
-            let mut ask = db.prepare_cached("SELECT seq, sha256 FROM follower WHERE name = ?1")?;
-            let found = ask.query_row([follower], |row| {
-                let sha256: Option<[u8; 32]> = row.get(1)?;
-                Ok(Checkpoint {
-                    seq: Seq(row.get(0)?),
-                    sha256: sha256.map(|hash| hex(&hash)),
-                })
-            });
-            Ok(found.optional()?.unwrap_or_default())
-        })
+        self.ask(|db| Ok(saved(db, follower)?.unwrap_or_default()))
     }
 
     /// Moves a follower's checkpoint, for one whose effect is elsewhere and may be repeated, as a file under the same name.
@@ -64,6 +54,19 @@ impl Store {
             advance(db, follower, from, to)
         })
     }
+}
+
+/// The saved checkpoint of a follower; `None` when it has none yet.
+pub(super) fn saved(db: &Connection, follower: &str) -> Result<Option<Checkpoint>, StoreError> {
+    let mut ask = db.prepare_cached("SELECT seq, sha256 FROM follower WHERE name = ?1")?;
+    let found = ask.query_row([follower], |row| {
+        let sha256: Option<[u8; 32]> = row.get(1)?;
+        Ok(Checkpoint {
+            seq: Seq(row.get(0)?),
+            sha256: sha256.map(|hash| hex(&hash)),
+        })
+    });
+    Ok(found.optional()?)
 }
 
 /// Moves a follower's checkpoint inside the transaction of its effect.

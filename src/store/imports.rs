@@ -75,6 +75,7 @@ impl Store {
                 sources::mention(db, source, label, now)?;
                 let source = sources::number(db, source)?;
                 let mut writing = EventWriter::new(self, (db, held), source, total.head, now);
+                writing.is_history = true;
                 for (entry, packed) in entries {
                     let twin = match &entry.arrival.identity {
                         Identity::Id(_) => 1,

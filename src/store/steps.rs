@@ -25,6 +25,14 @@ durable::steps! {
     SAVE_SCRUB = "store.save_scrub";
     /// A follower's effect and checkpoint are written down.
     ADVANCE_FOLLOWER = "store.advance_follower";
+    /// The rules in use are written down.
+    USE_RULES = "store.use_rules";
+    /// What rules found in some events is written down, with how far they have come.
+    JUDGE = "store.judge";
+    /// A part of what an earlier version of a rule left is removed.
+    DROP_OLD_RULE = "store.drop_old_rule";
+    /// A person's change of an alert is written down.
+    UPDATE_ALERT = "store.update_alert";
     /// A restored copy becomes a log of its own.
     RENAME_LOG = "store.rename_log";
     /// The body of a damaged event is put back, or its document is made again.

@@ -361,3 +361,10 @@ pub(super) fn stretch(db: &Connection, id: WindowId) -> Result<Window, StoreErro
         .optional()?
         .ok_or(StoreError::Stale(id))
 }
+
+/// Why a window is scanned.
+pub(super) fn kind(db: &Connection, id: WindowId) -> Result<Option<WindowKind>, StoreError> {
+    let mut ask = db.prepare_cached("SELECT kind FROM window WHERE id = ?1")?;
+    let kind: Option<String> = ask.query_row([id.number], |row| row.get(0)).optional()?;
+    Ok(kind.as_deref().and_then(WindowKind::by_name))
+}

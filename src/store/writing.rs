@@ -64,6 +64,8 @@ pub(super) struct EventWriter<'a> {
     received_at: DateTime<Utc>,
     appended: Appended,
     newest_us: Option<i64>,
+    /// Whether these entries are history: backfilled or imported.
+    pub(super) is_history: bool,
     /// What was sealed before this scan, of its stretch and the second at its ends. Of a file nothing is late.
     pub(super) sealed: Vec<Window>,
     late: Late,
@@ -92,6 +94,7 @@ impl<'a> EventWriter<'a> {
             received_at,
             appended: Appended::default(),
             newest_us: None,
+            is_history: false,
             sealed: Vec::new(),
             late: Late::default(),
             shown: None,
@@ -166,8 +169,8 @@ impl<'a> EventWriter<'a> {
     ) -> Result<bool, StoreError> {
         let seq = self.head.next();
         let mut insert = self.db.prepare_cached(
-            "INSERT INTO event (seq, source, identity, revision, time_us, received_us, problem, from_logpush, sha256, dictionary, body)
-             VALUES (:seq, :source, :identity, :revision, :time, :received, :problem, :from_logpush, :sha256, :dictionary, :body)
+            "INSERT INTO event (seq, source, identity, revision, time_us, received_us, problem, from_logpush, sha256, dictionary, body, is_history)
+             VALUES (:seq, :source, :identity, :revision, :time, :received, :problem, :from_logpush, :sha256, :dictionary, :body, :is_history)
              ON CONFLICT (source, identity, revision) DO NOTHING",
         )?;
         let inserted = insert.execute(named_params! {
@@ -182,6 +185,7 @@ impl<'a> EventWriter<'a> {
             ":sha256": hash,
             ":dictionary": packed.dictionary,
             ":body": packed.frame,
+            ":is_history": self.is_history,
         })? == 1;
         if inserted {
             self.head = seq;

@@ -23,6 +23,7 @@ mod credentials;
 mod damage;
 mod deliver;
 mod deploy;
+mod detect;
 mod diffs;
 #[cfg(target_os = "linux")]
 mod disk;
@@ -64,6 +65,7 @@ mod reference;
 mod reload;
 mod repaired_events;
 mod restart;
+mod rules;
 mod samples;
 mod saved;
 mod scheduling;

@@ -189,6 +189,7 @@ async fn each_route_needs_the_scope_that_the_document_has() {
             }
             continue;
         };
+        filled.wait();
         assert_eq!(status(None).await, StatusCode::UNAUTHORIZED, "{path}");
         let scope: Permission = scope.parse().unwrap();
         let others: Vec<_> = Permission::ALL

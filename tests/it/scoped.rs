@@ -22,7 +22,7 @@ const SECRET: &str = "xq7";
 const UNKNOWN: &str = "zw9";
 
 /// Every route of questions, and what is asked there. `{seq}` is an event that the token may see.
-const ROUTES: [(&str, &[&str]); 35] = [
+const ROUTES: [(&str, &[&str]); 37] = [
     (
         "/v1/events",
         &[
@@ -203,6 +203,11 @@ const ROUTES: [(&str, &[&str]); 35] = [
     ("/v1/members", &["", "?limit=1"]),
     ("/v1/accounts", &["", "?limit=1"]),
     ("/v1/me", &[""]),
+    (
+        "/v1/alerts",
+        &["", "?limit=1", "?level=high", "?state=open", "?rule=xq7"],
+    ),
+    ("/v1/alerts/{id}", &["", "xq7"]),
     ("/v1/searches", &["", "?limit=1", "?cursor=x"]),
     ("/v1/searches/{id}", &["", "xq7"]),
     (
@@ -589,7 +594,7 @@ async fn compare(limited: &Asker, oracle: &Asker) {
 
 /// Whether a route takes its parameters as a form, too.
 fn takes_forms(route: &str) -> bool {
-    let others = ["/v1/me", "/v1/searches", "/v1/access-log"];
+    let others = ["/v1/me", "/v1/alerts", "/v1/searches", "/v1/access-log"];
     route.starts_with("/v1/") && !others.iter().any(|other| route.starts_with(other))
 }
 

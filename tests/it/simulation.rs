@@ -47,6 +47,11 @@ fn failpoints(seed: u64, armed: &Arc<Mutex<bool>>, broken: &InjectedFailures) ->
             store::steps::RENAME_LOG => 0.0,
             // No follower of the service keeps its checkpoint in the log yet: see `src/follow.rs`.
             store::steps::ADVANCE_FOLLOWER => 0.0,
+            // No rules are used here: see `detect`.
+            store::steps::USE_RULES
+            | store::steps::JUDGE
+            | store::steps::DROP_OLD_RULE
+            | store::steps::UPDATE_ALERT => 0.0,
             // Alerts have no destination here: see `deliver`.
             store::steps::SAVE_DESTINATIONS
             | store::steps::ENQUEUE_MESSAGE
@@ -439,6 +444,16 @@ async fn every_entry_is_held_exactly_once_whatever_breaks() {
             store::steps::REPAIR_BODY,
             store::steps::RENAME_LOG,
             store::steps::ADVANCE_FOLLOWER,
+            store::steps::USE_RULES,
+            store::steps::JUDGE,
+            store::steps::DROP_OLD_RULE,
+            store::steps::UPDATE_ALERT,
+            store::steps::SAVE_DESTINATIONS,
+            store::steps::ENQUEUE_MESSAGE,
+            store::steps::BEGIN_DELIVERY,
+            store::steps::SAVE_DELIVERY,
+            store::steps::REPLAY,
+            store::steps::FORGET_DELIVERIES,
             tantivy::steps::SWAP,
         ];
         let steps = all_steps().into_iter();

@@ -19,6 +19,13 @@ pub(crate) fn account_products() -> impl Iterator<Item = &'static Product> + Clo
         .chain(platform::PRODUCTS)
 }
 
+/// The product's name, the noun and the kind of the resources whose collection is above a path.
+pub(crate) fn product_at(path: &str) -> Option<(&'static str, &'static str, &'static str)> {
+    let mut products = account_products().chain(ORGANIZATION_PRODUCTS);
+    let product = products.find(|product| product.is_at(path))?;
+    Some((product.name, product.noun(), product.kind))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::chance::Seed;

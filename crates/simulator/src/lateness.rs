@@ -11,13 +11,13 @@ use super::config::Lag;
 /// The rules in the order in which they were set.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LatenessRules {
-    rules: Vec<Rule>,
+    rules: Vec<LagRule>,
     /// What every live entry takes.
     lag: Option<Lag>,
 }
 
 #[derive(Clone, Debug)]
-struct Rule {
+struct LagRule {
     /// The rule holds for what happens after this moment.
     after: DateTime<Utc>,
     share: f64,
@@ -54,7 +54,7 @@ impl LatenessRules {
         let current = self.rules.last();
         let is_same = current.map_or(share == 0.0, |rule| rule.share == share && rule.max == max);
         if !is_same {
-            self.rules.push(Rule {
+            self.rules.push(LagRule {
                 after: now,
                 share,
                 max,

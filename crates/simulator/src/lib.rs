@@ -19,6 +19,7 @@ mod call;
 mod call_log;
 mod catalogue;
 mod chance;
+mod changes;
 mod config;
 mod cursor;
 mod directory;

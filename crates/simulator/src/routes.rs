@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use super::refusal::Refusal;
 use super::simulator::Simulator;
-use super::{accounts, audit, members, organizations, request_layer};
+use super::{accounts, audit, changes, members, organizations, request_layer};
 
 /// The largest request body, in bytes.
 pub(crate) const MAX_BODY_LEN: usize = 64 * 1024;
@@ -52,7 +52,10 @@ impl Simulator {
                 "/organizations/{organization_id}/members/{member_id}",
                 get(members::get).delete(members::delete),
             )
-            .route("/accounts/{account_id}", get(accounts::get))
+            .route(
+                "/accounts/{account_id}",
+                get(accounts::get).fallback(changes::record),
+            )
             // The audit logs.
             .route(
                 "/organizations/{organization_id}/logs/audit",
@@ -76,7 +79,7 @@ impl Simulator {
             );
         Router::new()
             .nest(BASE_PATH, api)
-            .fallback(async || Refusal::no_route())
+            .fallback(changes::record)
             .method_not_allowed_fallback(async || {
                 let status = StatusCode::METHOD_NOT_ALLOWED;
                 Refusal::of_status(status, error::METHOD_NOT_ALLOWED)

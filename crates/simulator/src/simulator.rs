@@ -102,6 +102,13 @@ impl Simulator {
             .collect()
     }
 
+    /// The ids and names of some zones, each of another account: changes of them can be called for.
+    #[must_use]
+    pub fn zones(&self) -> Vec<(String, String)> {
+        let zones = self.world().first_zones();
+        zones.map(|zone| (zone.id, zone.name)).collect()
+    }
+
     /// All logs: each organization's, followed by its accounts'; then those of organizations that calls have made.
     #[must_use]
     pub fn sources(&self) -> Vec<Source> {

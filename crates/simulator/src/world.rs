@@ -171,7 +171,24 @@ impl World {
 
     /// One of an account's zones, its busy ones more often than others.
     pub(crate) fn draw_zone(&self, rng: &mut Rng, account: &Account) -> Zone {
-        let number = skewed(rng, account.zones);
+        self.zone(account, skewed(rng, account.zones))
+    }
+
+    /// The zone with an id, and its account.
+    pub(crate) fn find_zone(&self, id: &str) -> Option<(&Account, Zone)> {
+        self.accounts.iter().find_map(|account| {
+            let mut zones = (0..account.zones).map(|number| self.zone(account, number));
+            Some((account, zones.find(|zone| zone.id == id)?))
+        })
+    }
+
+    /// A zone of each account that has one.
+    pub(crate) fn first_zones(&self) -> impl Iterator<Item = Zone> + '_ {
+        let accounts = self.accounts.iter().filter(|account| account.zones > 0);
+        accounts.map(|account| self.zone(account, 0))
+    }
+
+    fn zone(&self, account: &Account, number: u32) -> Zone {
         let mut own = self
             .seed
             .named("zone")

@@ -40,6 +40,12 @@ impl RouteGroup {
     pub(crate) const EXPORT: Self = needing(Permission::Export, "Export", "Whole results.");
     pub(crate) const SOURCES: Self =
         asking("Sources", "Where events come from, and what is proven.");
+    pub(crate) const ALERTS: Self = asking("Alerts", "What rules found.");
+    pub(crate) const ALERT_WORK: Self = needing(
+        Permission::Alerts,
+        "Work on alerts",
+        "Acknowledge, assign and close.",
+    );
     pub(crate) const PEOPLE: Self = asking(
         "People",
         "Members and accounts, as upstream's lists said last.",

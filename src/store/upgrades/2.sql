@@ -118,6 +118,81 @@ CREATE TABLE run (
     first_seq INTEGER PRIMARY KEY,
     id        TEXT NOT NULL
 ) STRICT;
+-- Rules, what they match, and alerts. Of events that were stored before, it is not known whether they were backfilled.
+ALTER TABLE event ADD COLUMN is_history INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE alert_rule (
+    number     INTEGER PRIMARY KEY,
+    id         TEXT NOT NULL,
+    hash       BLOB NOT NULL,
+    judged     INTEGER NOT NULL,
+    live_from  INTEGER NOT NULL,
+    left_at    INTEGER,
+    dropped    INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE UNIQUE INDEX alert_rule_version ON alert_rule (id, hash) WHERE dropped = 0;
+CREATE TABLE alert_match (
+    rule        INTEGER NOT NULL REFERENCES alert_rule (number),
+    group_hash  BLOB NOT NULL,
+    time_us     INTEGER NOT NULL,
+    tie         BLOB NOT NULL,
+    seq         INTEGER NOT NULL,
+    named       INTEGER NOT NULL,
+    value_hash  BLOB,
+    late_s      INTEGER NOT NULL,
+    PRIMARY KEY (rule, group_hash, time_us, tie, seq, named)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alert (
+    number        INTEGER PRIMARY KEY,
+    id            TEXT NOT NULL UNIQUE,
+    rule          INTEGER NOT NULL REFERENCES alert_rule (number),
+    rule_id       TEXT NOT NULL,
+    title         TEXT NOT NULL,
+    level         TEXT NOT NULL,
+    tags          TEXT NOT NULL,
+    reads_bodies  INTEGER NOT NULL,
+    grouped_by    TEXT NOT NULL,
+    state         TEXT NOT NULL CHECK (state IN ('open', 'acknowledged', 'closed', 'retracted')),
+    first_us      INTEGER NOT NULL,
+    last_us       INTEGER NOT NULL,
+    raised_us     INTEGER NOT NULL,
+    late_s        INTEGER NOT NULL,
+    events        INTEGER NOT NULL,
+    summary       TEXT NOT NULL,
+    assignee      TEXT,
+    is_history    INTEGER NOT NULL
+) STRICT;
+CREATE INDEX alert_raised ON alert (raised_us, id);
+CREATE INDEX alert_judged ON alert (rule, state);
+CREATE TABLE alert_event (
+    alert    INTEGER NOT NULL REFERENCES alert (number),
+    time_us  INTEGER NOT NULL,
+    seq      INTEGER NOT NULL,
+    PRIMARY KEY (alert, time_us, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alert_source (
+    alert   INTEGER NOT NULL REFERENCES alert (number),
+    source  TEXT NOT NULL,
+    PRIMARY KEY (alert, source)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alert_change (
+    alert     INTEGER NOT NULL REFERENCES alert (number),
+    number    INTEGER NOT NULL,
+    at_us     INTEGER NOT NULL,
+    who       TEXT,
+    state     TEXT NOT NULL,
+    reason    TEXT,
+    assignee  TEXT,
+    PRIMARY KEY (alert, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alert_skipped (
+    seq  INTEGER PRIMARY KEY
+) STRICT;
+CREATE TABLE first_seen (
+    pair      INTEGER NOT NULL,
+    pair_hash BLOB NOT NULL,
+    first_us  INTEGER NOT NULL,
+    PRIMARY KEY (pair, pair_hash)
+) STRICT, WITHOUT ROWID;
 
 -- Where alerts are sent, and what became of each message.
 CREATE TABLE destination (

@@ -5,7 +5,11 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use orgtrail::access::Grant;
 use orgtrail::clock::Clock;
+use orgtrail::detect::Detect;
+use orgtrail::follow::Follower as _;
+use orgtrail::metrics::Metrics;
 use orgtrail::position::Source;
+use orgtrail::rules::Rules;
 use orgtrail::store::{AccountList, SourceSeen};
 use orgtrail_cloudflare::member::Member;
 use reqwest::{Method, Response};
@@ -23,23 +27,32 @@ pub(super) struct Filled {
     pub(super) desk: Desk,
     pub(super) token: String,
     http: reqwest::Client,
+    clock: Clock,
 }
 
 impl Filled {
     pub(super) async fn new() -> Self {
         let now: DateTime<Utc> = "2026-08-04T08:00:00Z".parse().unwrap();
-        let mut desk = Desk::guarded_at(Clock::manual(now)).await;
+        let clock = Clock::manual(now);
+        let mut desk = Desk::guarded_at(clock.clone()).await;
         let account = Source::account(ACCOUNT).unwrap();
         let organization = Source::organization(ORGANIZATION).unwrap();
         desk.keep(&account, &account_entries());
         desk.keep(&organization, &[membership().to_string()]);
         list(&desk, account, organization, now);
+        raise_alerts(&desk, now);
         desk.search_all();
         Self {
             token: desk.token(Grant::everything()),
             http: reqwest::Client::new(),
             desk,
+            clock,
         }
+    }
+
+    /// Lets a second pass, in which an address may send one more request without a credential.
+    pub(super) fn wait(&self) {
+        self.clock.advance(chrono::TimeDelta::seconds(1));
     }
 
     pub(super) async fn send(&self, method: Method, path: &str) -> Response {
@@ -172,4 +185,14 @@ fn entry(id: u32, time: &str, action: &str, method: &str) -> Value {
         "account": {"id": ACCOUNT, "name": "Example - Production"},
         "raw": {"cf_ray_id": format!("8f0c1d2e3f4a5b{id}"), "method": method, "status_code": 200, "uri": "/client/v4/example", "user_agent": "curl/8.5"},
     })
+}
+
+/// Raises an alert about each entry of the account.
+fn raise_alerts(desk: &Desk, now: DateTime<Utc>) {
+    let text = "{title: Any act, id: any-act, level: low, logsource: {product: cloudflare, service: audit}, detection: {s: {action.type: '*'}, condition: s}}";
+    let (rules, errors) = Rules::parse("any-act.yml", text);
+    assert!(errors.is_empty(), "{errors:?}");
+    let clock = Clock::manual(now);
+    let mut detect = Detect::new(desk.store.clone(), rules, Metrics::default(), clock);
+    while detect.turn_once().unwrap().has_more {}
 }

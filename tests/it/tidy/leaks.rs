@@ -6,7 +6,7 @@ use super::circles::{module_of, modules_of, paths_used};
 use super::{SourceFile, source_files};
 
 /// A library, and the files or folders of `src` that use it.
-const OWNERS: [(&str, &str); 10] = [
+const OWNERS: [(&str, &str); 13] = [
     ("rusqlite", "store"),
     // The store compresses bodies; `import` reads compressed files.
     ("zstd", "store import"),
@@ -17,6 +17,9 @@ const OWNERS: [(&str, &str); 10] = [
     ("x509_parser", "tls"),
     ("lettre", "deliver/email"),
     ("hmac", "deliver/signature"),
+    ("rsigma_parser", "rules"),
+    ("rsigma_eval", "rules"),
+    ("yaml_rust2", "rules"),
     // Cloudflare's API, the keys of Access, the monitor's URL, destinations of alerts, and commands that ask the running service.
     ("reqwest", "upstream keyring heartbeat deliver command"),
 ];

@@ -160,6 +160,21 @@ impl Product {
         }
     }
 
+    /// How descriptions call the resource.
+    pub(crate) fn noun(&self) -> &'static str {
+        self.noun
+    }
+
+    /// Whether a path is that of its collection, or of one resource in it.
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        let mut of_path = path.split('/');
+        let is_below = self.path.split('/').all(|segment| {
+            let found = of_path.next();
+            found.is_some_and(|found| segment.starts_with('{') || segment == found)
+        });
+        is_below && of_path.count() <= 1
+    }
+
     fn subject<'a>(&self, scene: Scene<'a>) -> Subject<'a> {
         let number = skewed(scene.rng, RESOURCES);
         let place = scene.zone.map_or(scene.account_id, |zone| &zone.id);

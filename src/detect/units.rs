@@ -1,0 +1,85 @@
+//! What is judged by itself: a rule over single events that raises alerts, a correlation, or the pairs of `first_seen`. Each has its
+//! own place in the log.
+
+use std::sync::Arc;
+
+use crate::event::sha256;
+use crate::position::Seq;
+use crate::rules::{Rule, RuleKind, Rules};
+use crate::store::alerts::{KnownRule, RuleNumber, RuleVersion};
+
+use super::pairs;
+
+/// The id under which the log says how far the pairs of `first_seen` are read. No rule has it: it has a line break.
+const PAIRS_ID: &str = "first_seen\n";
+
+/// What is judged by itself.
+pub(super) struct Unit {
+    pub(super) number: RuleNumber,
+    pub(super) judged: Seq,
+    pub(super) live_from: Seq,
+    pub(super) what: What,
+}
+
+/// What a unit is.
+pub(super) enum What {
+    /// A rule that raises alerts: over single events or a correlation.
+    Rule(Arc<Rule>),
+    /// The pairs of `first_seen`.
+    Pairs,
+}
+
+impl Unit {
+    pub(super) fn is_behind(&self) -> bool {
+        self.judged < self.live_from
+    }
+}
+
+/// The rules in `rules` that raise alerts by themselves, by id.
+pub(super) fn raising(rules: &Rules) -> Vec<Arc<Rule>> {
+    let raises = |rule: &&Rule| match rule.kind {
+        RuleKind::Event(_) => rules.generates(&rule.id),
+        RuleKind::Correlation(_) => !rules.is_disabled(&rule.id),
+    };
+    rules.iter().filter(raises).cloned().map(Arc::new).collect()
+}
+
+/// The ids of rules that are there and in use, and raise nothing by themselves: a correlation names them.
+pub(super) fn silent(rules: &Rules) -> Vec<String> {
+    let is_silent = |rule: &&Rule| !rules.is_disabled(&rule.id) && !rules.generates(&rule.id);
+    let silent = rules.iter().filter(is_silent);
+    let silent = silent.filter(|rule| matches!(rule.kind, RuleKind::Event(_)));
+    silent.map(|rule| rule.id.0.clone()).collect()
+}
+
+/// What the log calls these rules and the pairs.
+pub(super) fn versions(raising: &[Arc<Rule>]) -> Vec<RuleVersion> {
+    let of_rules = raising.iter().map(|rule| RuleVersion {
+        id: rule.id.0.clone(),
+        hash: rule.hash.0,
+    });
+    let pairs = RuleVersion {
+        id: PAIRS_ID.to_owned(),
+        hash: sha256(pairs::VERSION),
+    };
+    of_rules.chain([pairs]).collect()
+}
+
+/// The units of these rules, with how far the log says they are.
+pub(super) fn units(raising: &[Arc<Rule>], known: Vec<KnownRule>) -> Vec<Unit> {
+    let units = known.into_iter().filter_map(|known| {
+        let what = if known.version.id == PAIRS_ID {
+            What::Pairs
+        } else {
+            let rule = raising.iter().find(|rule| rule.id.0 == known.version.id)?;
+            What::Rule(Arc::clone(rule))
+        };
+        Some(Unit {
+            number: known.number,
+            judged: known.judged,
+            live_from: known.live_from,
+            what,
+        })
+    });
+    units.collect()
+}

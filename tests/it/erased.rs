@@ -201,8 +201,11 @@ fn what_was_erased_comes_in_again_only_with_other_content() {
     erase(dir.path());
     // It was known as damaged before, so the same bytes would be put back.
     let db = Connection::open(dir.path().join(FILE_NAME)).unwrap();
-    db.execute("INSERT INTO damaged VALUES (3, 'hash_mismatch', 0)", [])
-        .unwrap();
+    db.execute(
+        "INSERT INTO damaged (seq, problem, found_us) VALUES (3, 'hash_mismatch', 0)",
+        [],
+    )
+    .unwrap();
     let again = import(&entries());
     assert_eq!((again.new, again.held), (0, 12));
     let spaced = entry(7).replace(',', " , ");

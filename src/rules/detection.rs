@@ -187,8 +187,7 @@ impl DetectionParts {
         if list.is_empty() {
             return Err(Fault::new(node.line, "an empty list matches nothing"));
         }
-        let values = list.iter().map(item::keyword);
-        Ok(Selection::Keywords(values.collect::<Result<_, _>>()?))
+        Ok(Selection::AllOf(vec![item::keywords(list)?]))
     }
 
     fn count(&mut self, node: &YamlNode) -> Result<(), Fault> {

@@ -16,6 +16,9 @@ pub(super) fn read(member: &YamlMember) -> Result<DetectionItem, Fault> {
     let mut field = parse_field_spec(&member.key)
         .map_err(|error| Fault::new(member.line, error.to_string()))?;
     field.name = field.name.as_deref().map(our_name);
+    if field.name.is_none() && !has_operator(&field) {
+        field.modifiers.push(Modifier::Contains);
+    }
     if field.has_modifier(Modifier::Expand) {
         let reason = "`expand` is not supported: there are no lists of placeholders";
         return Err(Fault::new(member.line, reason));
@@ -31,9 +34,18 @@ pub(super) fn read(member: &YamlMember) -> Result<DetectionItem, Fault> {
     Ok(wildcards_as_regex(item))
 }
 
-/// A text that may be anywhere in an event.
-pub(super) fn keyword(node: &YamlNode) -> Result<SigmaValue, Fault> {
-    value(node, &FieldSpec::new(None, Vec::new()))
+/// Texts of which one is anywhere in an event, also as a part of a longer text.
+pub(super) fn keywords(nodes: &[YamlNode]) -> Result<DetectionItem, Fault> {
+    let field = FieldSpec::new(None, vec![Modifier::Contains]);
+    let values = nodes.iter().map(|node| value(node, &field));
+    let values = values.collect::<Result<Vec<_>, _>>()?;
+    Ok(wildcards_as_regex(DetectionItem { field, values }))
+}
+
+/// Whether modifiers say how a value is compared.
+fn has_operator(field: &FieldSpec) -> bool {
+    let is_operator = |modifier: &Modifier| !matches!(modifier, Modifier::All | Modifier::Cased);
+    field.modifiers.iter().any(is_operator)
 }
 
 /// Keywords that must all occur, each by itself: they may be in different texts of an entry.

@@ -113,7 +113,7 @@ struct SlidingWindow<'a> {
     of_rule: Vec<u64>,
     /// How many matches each counted value has in it.
     of_value: HashMap<GroupHash, u64>,
-    chain: Chain,
+    chain: RuleChain,
 }
 
 impl<'a> SlidingWindow<'a> {
@@ -124,7 +124,7 @@ impl<'a> SlidingWindow<'a> {
             first: 0,
             of_rule: vec![0; correlation.rules.len()],
             of_value: HashMap::new(),
-            chain: Chain::new(correlation.rules.len()),
+            chain: RuleChain::new(correlation.rules.len()),
         }
     }
 
@@ -170,7 +170,7 @@ impl<'a> SlidingWindow<'a> {
 }
 
 /// Finds chains: a match of each named rule in their order, with times that do not decrease.
-struct Chain {
+struct RuleChain {
     /// For each length of a chain without its last rules, the latest time at which one can begin whose matches are all before `now`.
     begun: Vec<Option<i64>>,
     /// The time of the last match.
@@ -179,7 +179,7 @@ struct Chain {
     at_once: Vec<u64>,
 }
 
-impl Chain {
+impl RuleChain {
     fn new(rules: usize) -> Self {
         Self {
             begun: vec![None; rules],

@@ -37,12 +37,12 @@ impl Fault {
 pub(super) struct YamlNode {
     /// The line, from 1.
     pub(super) line: usize,
-    pub(super) content: Content,
+    pub(super) content: YamlContent,
 }
 
 /// What a value is.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Content {
+pub(super) enum YamlContent {
     /// Null, true, false, a number or a text.
     Scalar(Value),
     List(Vec<YamlNode>),
@@ -61,21 +61,21 @@ pub(super) struct YamlMember {
 impl YamlNode {
     pub(super) fn as_mapping(&self) -> Option<&[YamlMember]> {
         match &self.content {
-            Content::Mapping(members) => Some(members),
+            YamlContent::Mapping(members) => Some(members),
             _ => None,
         }
     }
 
     pub(super) fn as_list(&self) -> Option<&[YamlNode]> {
         match &self.content {
-            Content::List(items) => Some(items),
+            YamlContent::List(items) => Some(items),
             _ => None,
         }
     }
 
     pub(super) fn as_scalar(&self) -> Option<&Value> {
         match &self.content {
-            Content::Scalar(value) => Some(value),
+            YamlContent::Scalar(value) => Some(value),
             _ => None,
         }
     }
@@ -93,9 +93,9 @@ impl YamlNode {
     /// The same as JSON. Keys are sorted.
     pub(super) fn to_json(&self) -> Value {
         match &self.content {
-            Content::Scalar(value) => value.clone(),
-            Content::List(items) => items.iter().map(YamlNode::to_json).collect(),
-            Content::Mapping(members) => {
+            YamlContent::Scalar(value) => value.clone(),
+            YamlContent::List(items) => items.iter().map(YamlNode::to_json).collect(),
+            YamlContent::Mapping(members) => {
                 let members = members.iter();
                 let object: Map<String, Value> = members
                     .map(|member| (member.key.clone(), member.value.to_json()))
@@ -204,11 +204,11 @@ impl Builder {
         let node = match self.open.pop() {
             Some(OpenNode::List(line, items)) => YamlNode {
                 line,
-                content: Content::List(items),
+                content: YamlContent::List(items),
             },
             Some(OpenNode::Mapping(line, members, None)) => YamlNode {
                 line,
-                content: Content::Mapping(members),
+                content: YamlContent::Mapping(members),
             },
             _ => return Err(Fault::new(line, "a key has no value")),
         };
@@ -232,7 +232,7 @@ impl Builder {
         };
         self.add(YamlNode {
             line,
-            content: Content::Scalar(value),
+            content: YamlContent::Scalar(value),
         })
     }
 

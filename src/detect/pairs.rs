@@ -6,7 +6,7 @@ use crate::rules::EntryFacts;
 use crate::store::alerts::SeenPair;
 
 /// What an actor is paired with, by the name in queries, and the field it is read from. The place in this list is stored: a new pair
-/// is added at the end, with a new [`VERSION`].
+/// is added at the end, with a new `VERSION`.
 pub const PAIRS: [(&str, &str); 5] = [
     ("actor.ip_address", "actor.ip_address"),
     ("actor.user_agent", "raw.user_agent"),

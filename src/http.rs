@@ -48,6 +48,7 @@ mod recorded_parameters;
 mod recording;
 mod request_body;
 mod response_memory;
+mod rules;
 mod scoped;
 mod searches;
 mod session;
@@ -209,7 +210,10 @@ fn described() -> Vec<(openapi::RouteGroup, Vec<openapi::Route>)> {
         (RouteGroup::PROFILES, asked(pivot::describe_profiles())),
         (RouteGroup::EXPORT, asked(export::describe())),
         (RouteGroup::SOURCES, asked(sources.concat())),
-        (RouteGroup::ALERTS, alerts::describe()),
+        (
+            RouteGroup::ALERTS,
+            [alerts::describe(), rules::describe()].concat(),
+        ),
         (RouteGroup::ALERT_WORK, alerts::describe_update()),
         (RouteGroup::PEOPLE, asked(people::describe())),
         (RouteGroup::PRINCIPAL, session::describe_me()),
@@ -245,6 +249,7 @@ fn questions() -> Router<AppState> {
         .route("/v1/accounts", by_get_or_post(people::accounts))
         .route("/v1/alerts", get(alerts::list))
         .route("/v1/alerts/{id}", get(alerts::one))
+        .route("/v1/rules", get(rules::list))
         .route("/v1/me", get(session::me))
 }
 

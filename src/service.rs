@@ -38,7 +38,7 @@ use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::owner::OwnerSecret;
 use crate::poll::Poller;
-use crate::rules::Rules;
+use crate::rules::{LoadedRules, Rules, RulesInUse};
 use crate::scrub::Scrub;
 use crate::store::{AccessStore, Store};
 use crate::supervisor::Supervisor;
@@ -61,6 +61,7 @@ pub struct Service {
     index: Index,
     board: Board,
     pollers: Vec<Poller>,
+    rules: RulesInUse,
     detect: Detect,
     history: HistoryReader,
     access: Access,
@@ -81,7 +82,8 @@ pub struct Service {
 /// Changes a service while it runs.
 pub struct Reloading {
     access: Access,
-    rules: RuleReload,
+    rules: RulesInUse,
+    detect: RuleReload,
     tls: Option<Tls>,
     clock: Clock,
 }
@@ -97,8 +99,9 @@ impl Reloading {
         let settings = access_settings(&config.http, Some(&before), &self.clock)?;
         self.access.change(settings);
         let rules = config.rules.clone();
-        self.rules
-            .replace(task::blocking(move || load_rules(&rules)).await);
+        let loaded = task::blocking(move || load_rules(&rules)).await;
+        self.detect.replace(loaded.rules.clone());
+        self.rules.replace(loaded);
         Ok(match (&self.tls, &config.http.tls) {
             (Some(tls), Some(files)) => Some(tls.reload(files.clone()).await),
             _ => None,
@@ -120,7 +123,8 @@ impl Service {
     pub fn reloading(&self) -> Reloading {
         Reloading {
             access: self.access.clone(),
-            rules: self.detect.reload(),
+            rules: self.rules.clone(),
+            detect: self.detect.reload(),
             tls: self.tls.clone(),
             clock: self.clock.clone(),
         }
@@ -230,6 +234,7 @@ impl Service {
         })
         .with_followers(followers)
         .with_metrics(self.metrics.clone())
+        .with_rules(self.rules.clone())
         .with_tls(self.tls.clone())
     }
 }
@@ -309,8 +314,10 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         )?;
         pollers.push(poller.with_metrics(metrics.clone()));
     }
-    let rules = load_rules(&config.rules);
+    let loaded = load_rules(&config.rules);
+    let rules = loaded.rules.clone();
     let detect = Detect::new(store.clone(), rules, metrics.clone(), clock.clone());
+    let rules = RulesInUse::new(loaded);
     let heartbeat = heartbeat(config, &store, &board, &clock);
     let deliverers = deliverers(config, &store, &metrics, &clock)?;
     let history = HistoryReader::new(store.clone(), board.clone(), settings, clock.clone())?;
@@ -323,6 +330,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         index,
         board,
         pollers,
+        rules,
         detect,
         history,
         access,
@@ -380,12 +388,12 @@ fn tls(config: &Config, clock: &Clock) -> Result<Option<Tls>> {
 }
 
 /// The rules. A broken one is left out, and the others are used.
-fn load_rules(config: &RulesConfig) -> Rules {
+fn load_rules(config: &RulesConfig) -> LoadedRules {
     let (rules, errors) = Rules::load(config.dir.as_deref(), &config.disabled);
-    for error in errors {
+    for error in &errors {
         warn!(error = %error, "A rule cannot be used; the others are.");
     }
-    rules
+    LoadedRules { rules, errors }
 }
 
 /// The heartbeat, if one is configured. Without its URL the service collects all the same.

@@ -1,5 +1,7 @@
 //! `orgtrail demo`: the simulated upstream and the real service side by side, on this machine.
 
+mod acts;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -105,11 +107,13 @@ pub(super) async fn run(args: Args, stop: CancellationToken) -> Result<()> {
         &base_url,
         &organization,
     ))?;
+    let acts = acts::of(&simulator, &base_url);
     let upstream = simulator.serve(upstream_listener, std::future::pending());
     // Upstream is there until the service has ended, for whatever reason.
     tokio::select! {
         served = service.run(listener, stop) => served,
         simulated = upstream => simulated.context("the simulated upstream stopped"),
+        ended = acts::make(acts) => match ended {},
     }
 }
 
@@ -168,6 +172,7 @@ orgtrail is polling a simulated Cloudflare organization and its accounts: {DAYS}
 and a few new entries a minute. They become visible after two seconds; Cloudflare's take three to eight minutes.
 
   search      http://{listen}/v1/events
+  alerts      http://{listen}/v1/alerts
   upstream    {base_url}
 
 Try:
@@ -180,6 +185,12 @@ Try:
   curl -sN 'http://{listen}/v1/events/stream'
   curl -s 'http://{listen}/v1/sources'
   {program} search --server http://{listen} 'resource.product:members'
+
+In the first half minute a super administrator is made, a Logpush job is turned off and a zone is deleted. Three rules
+raise alerts about it within seconds:
+
+  curl -s 'http://{listen}/v1/alerts?level=high&since=now-10m'
+  {program} rules list
 
 Add a member to the organization, and find who did it a few seconds later:
 

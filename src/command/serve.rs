@@ -123,7 +123,7 @@ async fn reload(path: &Path, running: &mut Config, reloading: &Reloading) {
     match (reloaded.is_empty(), restart.is_empty()) {
         (true, true) => {
             info!(
-                "SIGHUP: the configuration is unchanged. Token files and the certificate are read again when they change."
+                "SIGHUP: the configuration is unchanged. The rules were read again. Token files and the certificate are read again when they change."
             );
         }
         (false, true) => info!(reloaded, "SIGHUP: the configuration was reloaded."),

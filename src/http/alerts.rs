@@ -143,7 +143,7 @@ fn unknown() -> Problem {
 }
 
 /// As whom a principal reads.
-fn reader(principal: &Principal) -> AlertReader {
+pub(super) fn reader(principal: &Principal) -> AlertReader {
     let grant = principal.grant();
     AlertReader {
         sources: (!grant.sources.is_empty()).then(|| grant.sources.clone()),

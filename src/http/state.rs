@@ -23,6 +23,7 @@ use crate::engine::Engine;
 use crate::follow::board::FollowerBoard;
 use crate::health::Board;
 use crate::metrics::Metrics;
+use crate::rules::RulesInUse;
 use crate::store::Store;
 use crate::tls::Tls;
 
@@ -34,6 +35,8 @@ pub struct AppState {
     pub(super) board: Board,
     pub(super) followers: FollowerBoard,
     pub(super) metrics: Metrics,
+    /// The rules of alerts.
+    pub(super) rules: RulesInUse,
     pub(super) scrapes: Scrapes,
     pub(super) readiness: Readiness,
     pub(super) clock: Clock,
@@ -72,6 +75,7 @@ impl AppState {
             board,
             followers: FollowerBoard::default(),
             metrics: Metrics::default(),
+            rules: RulesInUse::default(),
             scrapes: Scrapes::default(),
             readiness: Readiness::default(),
             clock,
@@ -110,6 +114,12 @@ impl AppState {
     #[must_use]
     pub fn with_metrics(self, metrics: Metrics) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// With the rules of alerts.
+    #[must_use]
+    pub fn with_rules(self, rules: RulesInUse) -> Self {
+        Self { rules, ..self }
     }
 
     /// With other limits than the usual ones.

@@ -1,6 +1,7 @@
 //! Rules as lists show them: `/v1/rules` and `orgtrail rules list`.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::rule::{Rule, RuleError, RuleId, RuleKind, RuleStatus};
 use super::set::Rules;
@@ -16,7 +17,8 @@ pub struct RuleList<'a> {
 }
 
 /// A rule in a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Rule)]
 pub struct ListedRule<'a> {
     /// Its id.
     pub id: &'a RuleId,

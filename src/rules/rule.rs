@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::cases::Case;
 use super::detection::Detection;
@@ -13,8 +14,9 @@ use crate::alert::Level;
 use crate::event::hex;
 
 /// The text under `id`: a UUID in the built-in rules.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String)]
 pub struct RuleId(pub String);
 
 impl RuleId {
@@ -49,7 +51,7 @@ impl fmt::Debug for RuleHash {
 }
 
 /// How mature a rule is, by its author.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RuleStatus {
     /// Rarely wrong.
@@ -225,7 +227,7 @@ pub enum Comparison {
 }
 
 /// Why a rule, or a file of rules, cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, thiserror::Error)]
 #[error("{file}:{line}: {reason}")]
 pub struct RuleError {
     /// The name of the file.

@@ -264,6 +264,30 @@ async fn the_demo_can_be_followed_to_the_letter() {
         text(&searched.stdout).contains("Add Member"),
         "{searched:?}"
     );
+
+    let alerts = told.lines().find(|line| line.contains("/v1/alerts?"));
+    let alerts = quoted_after(alerts.unwrap(), "curl -s '").to_owned();
+    let expected = [
+        "Super administrator role given",
+        "Logpush job deleted or turned off",
+        "Zone deleted",
+    ];
+    loop {
+        let answer = http
+            .get(&alerts)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        if expected.iter().all(|title| answer.contains(title)) {
+            break;
+        }
+        let took = begun.elapsed().as_secs();
+        assert!(took < 120, "alerts are missing: {answer}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
     stop(child);
 }
 

@@ -98,3 +98,64 @@ async fn a_running_service_takes_over_what_it_can_and_names_the_rest() {
     assert_eq!((status, allowed.as_deref()), (StatusCode::OK, Some(ORIGIN)));
     served.stop();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_of_a_directory_are_used_after_a_signal_and_their_mistakes_are_listed() {
+    let rule = |id: &str| {
+        format!(
+            "title: Zones deleted\nid: {id}\nlevel: high\nlogsource: {{product: cloudflare, service: audit}}\n\
+             detection: {{s: {{action.type: delete}}, condition: s}}\n"
+        )
+    };
+    let upstream = Upstream::new(SimConfig {
+        events: 200,
+        accounts: 1,
+        days: 2,
+        ..SimConfig::default()
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let rules = dir.path().join("rules");
+    std::fs::create_dir(&rules).unwrap();
+    std::fs::write(rules.join("first.yml"), rule("first")).unwrap();
+    let config = upstream.configuration(dir.path());
+    let config = config.replace(
+        "auth = \"none\"",
+        "auth = \"none\"\nlisten = \"127.0.0.1:0\"",
+    ) + &format!("\n[alerts]\nrules_dir = {:?}\n", rules.to_str().unwrap());
+    let served = Served::start(dir.path(), &config);
+    let list = async || -> Value {
+        let answer = reqwest::get(format!("{}/v1/rules", served.url)).await;
+        serde_json::from_str(&answer.unwrap().text().await.unwrap()).unwrap()
+    };
+    let before = list().await;
+    assert_eq!(before["errors"], serde_json::json!([]));
+    let named = |list: &Value, id: &str| -> Option<Value> {
+        let rules = list["rules"].as_array().unwrap().iter();
+        rules.clone().find(|rule| rule["id"] == id).cloned()
+    };
+    let first = named(&before, "first").unwrap();
+    assert_eq!(
+        (&first["level"], &first["built_in"]),
+        (&"high".into(), &false.into())
+    );
+    assert!(before["rules"].as_array().unwrap().len() > 40);
+
+    std::fs::write(rules.join("second.yml"), rule("second")).unwrap();
+    std::fs::write(rules.join("third.yml"), "title: Broken\nid: third\n").unwrap();
+    served.signal("-HUP");
+    served.until("SIGHUP: the configuration is unchanged. The rules were read again.");
+    let after = list().await;
+    assert!(named(&after, "second").is_some());
+    let errors = after["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(errors[0]["file"], "third.yml");
+    // What it finds in events that were there before is counted, too.
+    loop {
+        let now = list().await;
+        if named(&now, "second").unwrap()["recent_alerts"].as_u64() > Some(0) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}

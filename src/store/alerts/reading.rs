@@ -1,5 +1,7 @@
 //! Alerts read back: one, or a page of them.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
@@ -110,6 +112,34 @@ impl Store {
             let numbers: Vec<i64> = numbers.collect::<Result<_, _>>()?;
             let alerts = numbers.into_iter().map(|number| listed(db, number));
             alerts.collect()
+        })
+    }
+}
+
+impl Store {
+    /// How many alerts of each rule, by its id, were raised from `since` on and not retracted.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn alerts_by_rule(
+        &self,
+        since: DateTime<Utc>,
+        reader: &AlertReader,
+    ) -> Result<BTreeMap<String, u64>, StoreError> {
+        self.ask(|db| {
+            let mut ask = db.prepare_cached(&format!(
+                "SELECT rule_id, count(*) FROM alert
+                 WHERE raised_us >= :since AND state <> 'retracted' AND {VISIBLE} GROUP BY rule_id"
+            ))?;
+            let counts = ask.query_map(
+                named_params! {
+                    ":since": since.timestamp_micros(),
+                    ":sources": sources_of(reader)?,
+                    ":bodies": reader.bodies,
+                },
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?;
+            Ok(counts.collect::<Result<_, _>>()?)
         })
     }
 }

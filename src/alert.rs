@@ -9,7 +9,6 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
-pub use self::{AlertChange as Change, AlertState as State};
 use crate::position::{Seq, rfc3339};
 
 /// The fields of a group with their values; a missing value or null is `None`. Empty for rules without group-by.
@@ -186,6 +185,14 @@ pub struct Alert {
     pub assignee: Option<String>,
     /// Its changes, the oldest first.
     pub history: Vec<AlertChange>,
+}
+
+impl Alert {
+    /// Where a page goes on after it, as clients take it.
+    #[must_use]
+    pub fn cursor(&self) -> String {
+        format!("{}_{}", self.raised_at.timestamp_micros(), self.id)
+    }
 }
 
 fn as_time<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -144,7 +144,7 @@ enum Command {
     Token(token::Args),
     /// Show who asked what, the newest first.
     AccessLog(access_log::Args),
-    /// Show where alerts are sent, send again what was given up, and send a test. The service may be running.
+    /// List alerts, show where they are sent, send again what was given up, and send a test.
     Alerts(alerts::AlertsArgs),
     /// Check configuration, rules, credentials, log, index and permissions, and report every problem.
     ///

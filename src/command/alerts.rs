@@ -1,4 +1,6 @@
-//! `orgtrail alerts`: where alerts are sent, what was given up, and how it is sent again.
+//! `orgtrail alerts`: the alerts, where they are sent, what was given up, and how it is sent again.
+
+mod list;
 
 use std::path::Path;
 
@@ -19,6 +21,8 @@ use crate::terminal::{harmless, note, say};
 /// Shown with `--help`.
 const EXAMPLES: &str = "\
 Examples:
+  orgtrail alerts                              open alerts, the ones raised last first
+  orgtrail alerts --level high --level critical --since 7d
   orgtrail alerts destinations                 how sending to each one goes
   orgtrail alerts test security                send a test message
   orgtrail alerts dead-letters                 what was given up
@@ -26,10 +30,12 @@ Examples:
 
 /// What to do with alerts.
 #[derive(Debug, ClapArgs)]
-#[command(after_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(super) struct AlertsArgs {
     #[command(subcommand)]
-    action: AlertsAction,
+    action: Option<AlertsAction>,
+    #[command(flatten)]
+    list: list::ListArgs,
     /// JSON instead of lines for people.
     #[arg(long, global = true)]
     json: bool,
@@ -63,12 +69,15 @@ enum AlertsAction {
 }
 
 pub(super) fn run(args: &AlertsArgs, path: &Path) -> Result<()> {
+    let Some(action) = &args.action else {
+        return list::run(&args.list, args.json, path);
+    };
     let config = load(path)?;
     let now = Clock::system().now();
     let begin = |action: &str, parameters: &str| {
         Recorded::begin(&config.data_dir, action, "alerts", parameters, now)
     };
-    match &args.action {
+    match action {
         AlertsAction::Destinations => {
             let recorded = begin("alerts.destinations", "")?;
             let shown = show_destinations(&config, args.json)?;

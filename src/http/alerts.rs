@@ -84,7 +84,7 @@ pub(super) async fn list(
     let mut alerts = found.await?;
     let has_more = alerts.len() > limit;
     alerts.truncate(limit);
-    let next_cursor = alerts.last().filter(|_| has_more).map(write_cursor);
+    let next_cursor = alerts.last().filter(|_| has_more).map(Alert::cursor);
     Ok(counted(
         alerts.len(),
         AlertPage {
@@ -183,10 +183,6 @@ fn state(text: &str) -> Result<AlertState, Problem> {
     let names = AlertState::ALL.map(AlertState::as_str).join("`, `");
     let unknown = || bad("state", format!("{} is none of `{names}`", quoted(text)));
     AlertState::by_name(text).ok_or_else(unknown)
-}
-
-fn write_cursor(last: &Alert) -> String {
-    format!("{}_{}", last.raised_at.timestamp_micros(), last.id)
 }
 
 fn read_cursor(cursor: &str) -> Result<AlertCursor, Problem> {

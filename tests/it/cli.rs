@@ -288,6 +288,8 @@ async fn the_demo_can_be_followed_to_the_letter() {
         assert!(took < 120, "alerts are missing: {answer}");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+    let listed = run(&["alerts", "--server", server, "--level", "high"]);
+    assert!(text(&listed.stdout).contains("Zone deleted"), "{listed:?}");
     stop(child);
 }
 

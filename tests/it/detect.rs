@@ -180,6 +180,40 @@ detection: {s: {resource.request.x: alert-test}, condition: s}
 level: low
 ";
 
+#[test]
+fn alerts_are_listed_on_the_command_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Failpoints::default()).unwrap();
+    let entry = json!({"id": "1", "action": {"time": rfc3339(at(50)), "type": "alert-test"}});
+    store_all(&store, &Source::account("a").unwrap(), &[entry]);
+    judge_all(&store, ACTED);
+    store.close().unwrap();
+    let run = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_orgtrail"));
+        let output = command
+            .args(["alerts", "--data-dir"])
+            .arg(dir.path())
+            .args(args)
+            .output();
+        let output = output.unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), text)
+    };
+    let (code, table) = run(&[]);
+    assert_eq!(code, Some(0));
+    assert!(
+        table.contains("high") && table.contains("Deleted"),
+        "{table}"
+    );
+    let (_, list) = run(&["--json", "--level", "high", "--since", "1970-01-01"]);
+    let list: Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(list["alerts"][0]["rule"]["id"], "deleted");
+    assert_eq!(list["next_cursor"], Value::Null);
+    let (code, none) = run(&["--state", "closed"]);
+    assert_eq!((code, none.trim()), (Some(0), "There is no such alert."));
+    assert_eq!(run(&["--level", "loud"]).0, Some(2));
+}
+
 async fn send(
     desk: &Desk,
     token: &str,

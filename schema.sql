@@ -212,12 +212,14 @@ CREATE TABLE alert_skipped (
     seq  INTEGER PRIMARY KEY
 ) STRICT;
 
--- When each pair of an actor and something it used occurred first, over all sources, in event time. Pairs are kept as keyed hashes.
+-- When each pair of an actor and something it used occurred first, over all sources, in event time, and in which events. Pairs are kept
+-- as keyed hashes.
 CREATE TABLE first_seen (
     pair      INTEGER NOT NULL,            -- what the actor is paired with; see src/detect/pairs.rs
     pair_hash BLOB NOT NULL,
-    first_us  INTEGER NOT NULL,
-    PRIMARY KEY (pair, pair_hash)
+    first_us  INTEGER NOT NULL,            -- the same in all rows of a pair
+    seq       INTEGER NOT NULL,            -- an event that has the pair at that time
+    PRIMARY KEY (pair, pair_hash, seq)
 ) STRICT, WITHOUT ROWID;
 
 -- The events that came from files, by their places: a file's entries may be in any order of time.

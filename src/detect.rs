@@ -13,6 +13,7 @@
 //! judged any more.
 
 mod finding;
+mod first;
 mod judge;
 pub mod pairs;
 #[cfg(test)]
@@ -305,6 +306,7 @@ impl Detect {
             key: &in_use.key,
             mask: &self.mask,
             units: in_use.units.iter().filter(|unit| by(unit)).collect(),
+            all: &in_use.units,
         };
         let judgement = judge.judge(events, is_history, progress, self.clock.now())?;
         let judged = self.store.judge(&judgement)?;

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use tracing::warn;
 
 use super::finding;
+use super::first::FirstTimes;
 use super::pairs::{beginning, pairs_of};
 use super::units::{Unit, What};
 use super::verdict::{buckets_changed_by, judge_bucket, span_of, timespan_us};
@@ -19,7 +20,8 @@ use crate::mask::Mask;
 use crate::position::Seq;
 use crate::rules::{Correlation, CorrelationTest, EntryFacts, Rule, RuleId, RuleKind, Rules};
 use crate::store::alerts::{
-    AlertVerdict, GroupHash, JudgedEvents, Judgement, MatchRow, NewMatch, RuleNumber,
+    AlertVerdict, GroupHash, JudgedEvents, Judgement, MatchRow, NewMatch, NewPair, RuleNumber,
+    SeenPair,
 };
 use crate::store::{Store, StoreError};
 use crate::task;
@@ -32,6 +34,33 @@ pub(super) struct Judge<'a> {
     pub(super) mask: &'a Mask,
     /// The rules by which it judges.
     pub(super) units: Vec<&'a Unit>,
+    /// All rules in use.
+    pub(super) all: &'a [Unit],
+}
+
+/// An event that is judged, and what rules see of it.
+struct Prepared<'e> {
+    event: &'e AuditEvent,
+    facts: EntryFacts,
+    pairs: Vec<SeenPair>,
+}
+
+impl Prepared<'_> {
+    fn at_us(&self) -> i64 {
+        self.event.ordered_at().timestamp_micros()
+    }
+
+    /// Its pairs, each with its time.
+    fn timed_pairs(&self) -> impl Iterator<Item = (SeenPair, i64)> {
+        self.pairs.iter().map(|pair| (*pair, self.at_us()))
+    }
+
+    /// With what had not been seen before it.
+    fn with_first_seen(self, times: &FirstTimes) -> Self {
+        let names = times.names(&self.pairs, self.at_us());
+        let facts = self.facts.with_first_seen(names);
+        Self { facts, ..self }
+    }
 }
 
 /// The matches of one correlation in one group that are new.
@@ -42,6 +71,8 @@ struct Touched<'a> {
     group: AlertGroup,
     hash: GroupHash,
     rows: BTreeSet<MatchRow>,
+    /// Matches that are none any more, if they were.
+    gone: BTreeSet<MatchRow>,
     /// Those of their events that are not history.
     live: BTreeSet<Seq>,
 }
@@ -60,12 +91,13 @@ impl<'a> Judge<'a> {
         let mut judgement = Judgement {
             progress,
             matches: Vec::new(),
+            gone: Vec::new(),
             verdicts: Vec::new(),
             skipped: BTreeSet::new(),
             pairs: Vec::new(),
             at,
         };
-        let mut touched = TouchedGroups::new();
+        let mut prepared = Vec::new();
         for event in events {
             // Of an erased body nothing is known any more; what its matches were is kept.
             if event.is_erased() {
@@ -75,47 +107,111 @@ impl<'a> Judge<'a> {
                 judgement.skipped.insert(event.seq);
                 continue;
             }
-            let is_live = !is_history(event.seq);
-            self.judge_event(event, is_live, &mut judgement, &mut touched);
+            prepared.extend(self.prepared(event));
+        }
+        let mut times = FirstTimes::default();
+        let pairs: Vec<_> = prepared.iter().flat_map(Prepared::timed_pairs).collect();
+        times.add(self.store, &pairs)?;
+        let mut touched = TouchedGroups::new();
+        for one in prepared {
+            let is_live = !is_history(one.event.seq);
+            let one = one.with_first_seen(&times);
+            self.judge_event(&one, is_live, &mut judgement, &mut touched);
+        }
+        if !judgement.pairs.is_empty() {
+            self.judge_displaced(&mut times, &mut judgement, &mut touched)?;
         }
         for group in touched.values() {
             judgement.verdicts.extend(self.judge_group(group)?);
-            judgement
-                .matches
-                .extend(group.rows.iter().map(|row| NewMatch {
-                    rule: group.number,
-                    group: group.hash,
-                    row: row.clone(),
-                }));
+            let of_group = |row: &MatchRow| NewMatch {
+                rule: group.number,
+                group: group.hash,
+                row: row.clone(),
+            };
+            judgement.matches.extend(group.rows.iter().map(of_group));
+            judgement.gone.extend(group.gone.iter().map(of_group));
         }
         Ok(judgement)
     }
 
+    /// What rules see of an event; nothing when it cannot be made.
+    fn prepared<'e>(&self, event: &'e AuditEvent) -> Option<Prepared<'e>> {
+        let Ok(facts) = task::catch(|| EntryFacts::of(event)) else {
+            warn!(seq = event.seq.0, "No rule could judge an event.");
+            return None;
+        };
+        Some(Prepared {
+            event,
+            pairs: pairs_of(&facts, self.key),
+            facts,
+        })
+    }
+
+    /// Judges those events again that had something for the first time until now: by the rules that look at it and have judged them.
+    fn judge_displaced(
+        &self,
+        times: &mut FirstTimes,
+        judgement: &mut Judgement,
+        touched: &mut TouchedGroups<'a>,
+    ) -> Result<(), StoreError> {
+        for seq in times.displaced() {
+            let event = self.store.event(seq)?;
+            let Some(event) = event.filter(|event| !event.is_erased() && !event.is_damaged())
+            else {
+                continue;
+            };
+            let Some(one) = self.prepared(&event) else {
+                continue;
+            };
+            let pairs: Vec<_> = one.timed_pairs().collect();
+            times.add(self.store, &pairs)?;
+            let one = one.with_first_seen(times);
+            let mut matching = Matching::new(self.rules, &one);
+            for unit in self.all.iter().filter(|unit| unit.has_judged(seq)) {
+                let What::Rule(rule) = &unit.what else {
+                    continue;
+                };
+                if !rule.reads_first_seen {
+                    continue;
+                }
+                match &rule.kind {
+                    RuleKind::Event(_) => {
+                        let matches = matching.matches(&rule.id);
+                        judgement.verdicts.push(AlertVerdict {
+                            id: finding::id_of_event(rule, seq),
+                            rule: unit.number,
+                            finding: matches.then(|| finding::of_event(rule, &event, self.mask)),
+                            is_live: false,
+                        });
+                    }
+                    RuleKind::Correlation(correlation) => {
+                        let touching = (unit.number, &**rule, correlation);
+                        self.touch(touching, &event, &mut matching, Judging::Again, touched);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn judge_event(
         &self,
-        event: &AuditEvent,
+        one: &Prepared<'_>,
         is_live: bool,
         judgement: &mut Judgement,
         touched: &mut TouchedGroups<'a>,
     ) {
-        let Ok(facts) = task::catch(|| EntryFacts::of(event)) else {
-            warn!(seq = event.seq.0, "No rule could judge an event.");
-            return;
-        };
-        let mut matching = Matching {
-            rules: self.rules,
-            seq: event.seq,
-            facts: &facts,
-            known: HashMap::new(),
-        };
+        let event = one.event;
+        let mut matching = Matching::new(self.rules, one);
         for unit in &self.units {
             match &unit.what {
                 What::Pairs => {
-                    let at_us = event.ordered_at().timestamp_micros();
-                    let pairs = pairs_of(&facts, self.key);
-                    judgement
-                        .pairs
-                        .extend(pairs.into_iter().map(|pair| (pair, at_us)));
+                    let pairs = one.timed_pairs().map(|(pair, at_us)| NewPair {
+                        pair,
+                        at_us,
+                        seq: event.seq,
+                    });
+                    judgement.pairs.extend(pairs);
                 }
                 What::Rule(rule) => match &rule.kind {
                     RuleKind::Event(_) if matching.matches(&rule.id) => {
@@ -129,7 +225,8 @@ impl<'a> Judge<'a> {
                     RuleKind::Event(_) => {}
                     RuleKind::Correlation(correlation) => {
                         let touching = (unit.number, &**rule, correlation);
-                        self.touch(touching, event, &mut matching, is_live, touched);
+                        let judged = Judging::New { is_live };
+                        self.touch(touching, event, &mut matching, judged, touched);
                     }
                 },
             }
@@ -142,11 +239,12 @@ impl<'a> Judge<'a> {
         (number, rule, correlation): (RuleNumber, &'a Rule, &'a Correlation),
         event: &AuditEvent,
         matching: &mut Matching<'_>,
-        is_live: bool,
+        judged: Judging,
         touched: &mut TouchedGroups<'a>,
     ) {
         for (named, base) in (0_u32..).zip(&correlation.rules) {
-            if !matching.matches(base) {
+            let matches = matching.matches(base);
+            if !matches && judged != Judging::Again {
                 continue;
             }
             let value_of = |name: &str| {
@@ -167,9 +265,15 @@ impl<'a> Judge<'a> {
                 group,
                 hash,
                 rows: BTreeSet::new(),
+                gone: BTreeSet::new(),
                 live: BTreeSet::new(),
             });
-            of_group.rows.insert(MatchRow {
+            let rows = if matches {
+                &mut of_group.rows
+            } else {
+                &mut of_group.gone
+            };
+            rows.insert(MatchRow {
                 at_us: event.ordered_at().timestamp_micros(),
                 tie: tie(event),
                 seq: event.seq,
@@ -177,7 +281,7 @@ impl<'a> Judge<'a> {
                 value: counted.map(|value| self.hash(&[b"value\0", value.as_bytes()])),
                 late_s: finding::lateness(event),
             });
-            if is_live {
+            if judged == (Judging::New { is_live: true }) {
                 of_group.live.insert(event.seq);
             }
         }
@@ -186,7 +290,7 @@ impl<'a> Judge<'a> {
     /// What the alerts are now that the new matches of a group can change.
     fn judge_group(&self, group: &Touched<'_>) -> Result<Vec<AlertVerdict>, StoreError> {
         let timespan = timespan_us(group.correlation);
-        let changed = group.rows.iter();
+        let changed = group.rows.iter().chain(&group.gone);
         let changed: BTreeSet<i64> = changed
             .flat_map(|row| buckets_changed_by(row.at_us, timespan))
             .collect();
@@ -201,6 +305,11 @@ impl<'a> Judge<'a> {
                 new.filter(|row| span.since <= row.at_us && row.at_us < span.before)
                     .cloned(),
             );
+            let is_gone = |row: &MatchRow| {
+                let mut gone = group.gone.iter();
+                gone.any(|gone| (gone.seq, gone.named) == (row.seq, row.named))
+            };
+            matches.retain(|row| !is_gone(row));
             matches.sort_unstable();
             matches.dedup_by(|one, other| (one.seq, one.named) == (other.seq, other.named));
             for bucket in run {
@@ -245,6 +354,15 @@ fn tie(event: &AuditEvent) -> Vec<u8> {
     )
 }
 
+/// Whether an event is judged for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judging {
+    /// It is; and whether it is no history.
+    New { is_live: bool },
+    /// It was judged before, and may match less now.
+    Again,
+}
+
 /// Which rules match one event; each is asked once.
 struct Matching<'a> {
     rules: &'a Rules,
@@ -253,7 +371,16 @@ struct Matching<'a> {
     known: HashMap<RuleId, bool>,
 }
 
-impl Matching<'_> {
+impl<'a> Matching<'a> {
+    fn new(rules: &'a Rules, one: &'a Prepared<'_>) -> Self {
+        Self {
+            rules,
+            seq: one.event.seq,
+            facts: &one.facts,
+            known: HashMap::new(),
+        }
+    }
+
     fn matches(&mut self, id: &RuleId) -> bool {
         if let Some(known) = self.known.get(id) {
             return *known;

@@ -16,7 +16,7 @@ pub const PAIRS: [(&str, &str); 5] = [
 ];
 
 /// Names the list above and how its values are compared: when it changes, all pairs are read again.
-pub(super) const VERSION: &[u8] = b"pairs 1";
+pub(super) const VERSION: &[u8] = b"pairs 2";
 
 /// Who is paired.
 const ACTOR: &str = "actor.id";

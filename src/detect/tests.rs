@@ -307,7 +307,8 @@ fn pairs_have_their_least_time_whatever_the_order() {
         }
         assert!(!first.is_empty());
         for (pair, at_us) in first {
-            assert_eq!(log.store.first_seen(&pair).unwrap(), Some(at_us));
+            let found = log.store.first_seen([pair]).unwrap();
+            assert_eq!(found[&pair].at_us, at_us);
         }
     }
 }

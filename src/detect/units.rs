@@ -33,6 +33,11 @@ impl Unit {
     pub(super) fn is_behind(&self) -> bool {
         self.judged < self.live_from
     }
+
+    /// Whether it has judged an event that the follower has come to.
+    pub(super) fn has_judged(&self, seq: Seq) -> bool {
+        seq <= self.judged || seq > self.live_from
+    }
 }
 
 /// The rules in `rules` that raise alerts by themselves, by id.

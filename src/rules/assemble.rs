@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::document::{Document, RuleBody, hash_of};
+use super::facts::FIRST_SEEN;
 use super::rule::{Rule, RuleHash, RuleId, RuleKind};
 use super::set::Rules;
 use super::yaml::{Fault, cut};
@@ -13,13 +14,16 @@ pub(super) fn event_rule(file: String, is_built_in: bool, document: Document) ->
         return None;
     };
     let (detection, hash) = (detection.clone(), *hash);
-    let reads_bodies = detection.reads_bodies();
+    let reads = Reads {
+        bodies: detection.reads_bodies(),
+        first_seen: detection.reads_first_seen(),
+    };
     Some(rule(
         file,
         is_built_in,
         document,
         hash,
-        reads_bodies,
+        reads,
         RuleKind::Event(detection),
     ))
 }
@@ -53,17 +57,24 @@ pub(super) fn correlation_rule(
     let decides = serde_json::json!({ "rules": hashes, "correlation": text });
     let hash = hash_of(&decides.to_string());
     let fields = correlation.fields();
-    let reads_bodies = named.iter().any(|rule| rule.reads_bodies)
-        || fields.iter().any(|field| crate::field::is_body(field));
+    if fields.iter().any(|field| *field == FIRST_SEEN) {
+        let reason =
+            "a correlation cannot group or count by `first_seen`: its rules can select by it";
+        return Err(Fault::new(document.line, reason));
+    }
+    let reads = Reads {
+        bodies: named.iter().any(|rule| rule.reads_bodies)
+            || fields.iter().any(|field| crate::field::is_body(field)),
+        first_seen: named.iter().any(|rule| rule.reads_first_seen),
+    };
     let kind = RuleKind::Correlation(correlation);
-    Ok(Some(rule(
-        file,
-        is_built_in,
-        document,
-        hash,
-        reads_bodies,
-        kind,
-    )))
+    Ok(Some(rule(file, is_built_in, document, hash, reads, kind)))
+}
+
+/// What a rule reads that matters elsewhere.
+struct Reads {
+    bodies: bool,
+    first_seen: bool,
 }
 
 fn rule(
@@ -71,7 +82,7 @@ fn rule(
     is_built_in: bool,
     document: Document,
     hash: RuleHash,
-    reads_bodies: bool,
+    reads: Reads,
     kind: RuleKind,
 ) -> Rule {
     Rule {
@@ -84,7 +95,8 @@ fn rule(
         tags: document.tags,
         description: document.description,
         falsepositives: document.falsepositives,
-        reads_bodies,
+        reads_bodies: reads.bodies,
+        reads_first_seen: reads.first_seen,
         is_built_in,
         file,
         line: document.line,

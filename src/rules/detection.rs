@@ -12,7 +12,7 @@ use rsigma_parser::{
     ConditionExpr, Detection as Selection, Detections, LogSource, SigmaRule, parse_condition,
 };
 
-use super::facts::{EntryFacts, LogService};
+use super::facts::{EntryFacts, FIRST_SEEN, LogService};
 use super::yaml::{Fault, YamlNode, cut};
 use crate::field;
 
@@ -66,6 +66,12 @@ impl Detection {
     #[must_use]
     pub fn reads_bodies(&self) -> bool {
         self.has_keywords || self.fields.iter().any(|name| field::is_body(name))
+    }
+
+    /// Whether it may depend on what was not seen before.
+    #[must_use]
+    pub fn reads_first_seen(&self) -> bool {
+        self.has_keywords || self.fields.contains(FIRST_SEEN)
     }
 
     /// Compiles the `detection` of a rule.

@@ -22,6 +22,9 @@ const MAX_ITEMS: usize = 50;
 /// Changes when the same text comes to mean other matches.
 const HASH_VERSION: u32 = 1;
 
+/// Changes when `first_seen` has another meaning.
+const FIRST_SEEN_VERSION: u32 = 1;
+
 /// The keys that a rule may have.
 const KEYS: [&str; 22] = [
     "title",
@@ -128,11 +131,14 @@ fn body(node: &YamlNode) -> Result<RuleBody, Fault> {
             let service = service(node)?;
             let compiled = Detection::compile(service, detection)?;
             // The fields under our names: a name that comes to mean another field is another detection.
-            let decides = json!({
+            let mut decides = json!({
                 "service": service.as_str(),
                 "detection": detection.to_json(),
                 "fields": compiled.fields(),
             });
+            if compiled.reads_first_seen() {
+                decides["first_seen"] = json!(FIRST_SEEN_VERSION);
+            }
             let hash = hash_of(&decides.to_string());
             Ok(RuleBody::Event(compiled, hash))
         }

@@ -32,7 +32,10 @@ impl LogService {
 }
 
 /// The members that stand beside an event's entry. An entry's own member of that name is not seen.
-pub(super) const BESIDE: [&str; 5] = ["source", "revision", "received_at", "problem", "first_seen"];
+pub(super) const BESIDE: [&str; 5] = ["source", "revision", "received_at", "problem", FIRST_SEEN];
+
+/// The field of what was not seen before.
+pub(super) const FIRST_SEEN: &str = "first_seen";
 
 /// One value of an entry.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,9 +108,9 @@ impl EntryFacts {
             .map(|pair| FactValue::Text(pair.to_owned()))
             .collect();
         if pairs.is_empty() {
-            self.values.remove("first_seen");
+            self.values.remove(FIRST_SEEN);
         } else {
-            self.values.insert("first_seen".to_owned(), pairs);
+            self.values.insert(FIRST_SEEN.to_owned(), pairs);
         }
         self
     }

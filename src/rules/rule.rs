@@ -112,6 +112,8 @@ pub struct Rule {
     pub falsepositives: Vec<String>,
     /// Whether it reads a body: `resource.request`, `resource.response` or `resource.value`.
     pub reads_bodies: bool,
+    /// Whether it may depend on what was not seen before: it, or a rule that it names, reads `first_seen`.
+    pub reads_first_seen: bool,
     /// Whether it is one of the built-in rules.
     pub is_built_in: bool,
     /// The name of its file, for messages.

@@ -16,7 +16,7 @@ mod verdicts;
 mod work;
 
 pub use self::finding::{AlertVerdict, AlertedEvent, Finding, Judged};
-pub use self::first_seen::SeenPair;
+pub use self::first_seen::{FirstSeen, NewPair, SeenPair};
 pub use self::judgement::{JudgedEvents, Judgement, NewMatch};
 pub use self::known::{DETECT, KnownRule, KnownRules, RuleNumber, RuleVersion};
 pub use self::matches::{GroupHash, MatchRow};

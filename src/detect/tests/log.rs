@@ -56,6 +56,20 @@ correlation: {type: temporal, rules: [a, b], group-by: [actor.id], timespan: 10s
 title: In order
 id: ordered
 correlation: {type: temporal_ordered, rules: [c, b, a], timespan: 10s, generate: true}
+---
+title: New address
+id: new
+logsource: {product: cloudflare, service: audit}
+detection: {s: {first_seen: actor.ip_address}, condition: s}
+---
+title: New act
+id: act
+logsource: {product: cloudflare, service: audit}
+detection: {s: {first_seen: action.type, action.type: [a, b]}, condition: s}
+---
+title: New acts
+id: acts
+correlation: {type: event_count, rules: [act], group-by: [actor.id], timespan: 30s, condition: {gte: 2}}
 ";
 
 pub(super) fn rules(text: &str) -> Rules {

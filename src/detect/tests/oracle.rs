@@ -41,10 +41,11 @@ struct SeenEvent {
 
 /// What one pass over the events finds.
 pub(super) fn expected(events: &[AuditEvent], rules: &Rules) -> BTreeSet<Standing> {
+    let firsts = first_times(events);
     let mut seen: Vec<SeenEvent> = events
         .iter()
         .map(|event| SeenEvent {
-            facts: EntryFacts::of(event),
+            facts: with_first_seen(event, &firsts),
             at_us: event.ordered_at().timestamp_micros(),
             event: event.clone(),
         })
@@ -74,6 +75,41 @@ pub(super) fn expected(events: &[AuditEvent], rules: &Rules) -> BTreeSet<Standin
         }
     }
     found
+}
+
+/// Of each name, actor and value: the least time at which they occur together.
+type FirstTimes = BTreeMap<(&'static str, String, String), i64>;
+
+/// The pairs of `first_seen` that the entries of these tests have.
+fn pairs_of(facts: &EntryFacts) -> Vec<(&'static str, String, String)> {
+    let actor = facts.group_value("actor.id");
+    let names = ["actor.ip_address", "action.type", "account.id"];
+    let pairs = names.into_iter().filter_map(|name| {
+        let value = facts.group_value(name)?;
+        Some((name, actor.clone()?, value))
+    });
+    pairs.collect()
+}
+
+fn first_times(events: &[AuditEvent]) -> FirstTimes {
+    let mut firsts = FirstTimes::new();
+    for event in events {
+        let at_us = event.ordered_at().timestamp_micros();
+        for pair in pairs_of(&EntryFacts::of(event)) {
+            let least = firsts.entry(pair).or_insert(at_us);
+            *least = at_us.min(*least);
+        }
+    }
+    firsts
+}
+
+fn with_first_seen(event: &AuditEvent, firsts: &FirstTimes) -> EntryFacts {
+    let facts = EntryFacts::of(event);
+    let at_us = event.ordered_at().timestamp_micros();
+    let pairs = pairs_of(&facts).into_iter();
+    let first = pairs.filter(|pair| firsts[pair] == at_us);
+    let names: Vec<&str> = first.map(|(name, ..)| name).collect();
+    facts.with_first_seen(names)
 }
 
 fn is_match(rules: &Rules, id: &RuleId, seen: &SeenEvent) -> bool {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::finding::{AlertVerdict, Judged};
-use super::first_seen::{self, SeenPair};
+use super::first_seen::{self, NewPair};
 use super::known::{DETECT, RuleNumber};
 use super::matches::{GroupHash, MatchRow};
 use super::{matches, verdicts};
@@ -24,12 +24,14 @@ pub struct Judgement {
     pub progress: JudgedEvents,
     /// New matches of correlations.
     pub matches: Vec<NewMatch>,
+    /// Matches of correlations that are none any more.
+    pub gone: Vec<NewMatch>,
     /// What alerts are now.
     pub verdicts: Vec<AlertVerdict>,
     /// Events that could not be judged because they are damaged.
     pub skipped: BTreeSet<Seq>,
-    /// Pairs with the times at which they occurred, in microseconds since 1970.
-    pub pairs: Vec<(SeenPair, i64)>,
+    /// Pairs that the events have.
+    pub pairs: Vec<NewPair>,
     /// Our present.
     pub at: DateTime<Utc>,
 }
@@ -76,11 +78,14 @@ impl Store {
     pub fn judge(&self, judgement: &Judgement) -> Result<Judged, StoreError> {
         self.change(steps::JUDGE, |db| {
             judgement.progress.save(db)?;
+            for old in &judgement.gone {
+                matches::remove(db, old.rule, &old.group, &old.row)?;
+            }
             for new in &judgement.matches {
                 matches::keep(db, new.rule, &new.group, &new.row)?;
             }
-            for (pair, at_us) in &judgement.pairs {
-                first_seen::note(db, pair, *at_us)?;
+            for pair in &judgement.pairs {
+                first_seen::note(db, pair)?;
             }
             let mut skip = db.prepare_cached(
                 "INSERT INTO alert_skipped (seq) VALUES (?1) ON CONFLICT (seq) DO NOTHING",

@@ -92,3 +92,18 @@ pub(super) fn keep(
     ))?;
     Ok(())
 }
+
+/// Removes a match, if it is there.
+pub(super) fn remove(
+    db: &Connection,
+    rule: RuleNumber,
+    group: &GroupHash,
+    row: &MatchRow,
+) -> Result<(), StoreError> {
+    let mut delete = db.prepare_cached(
+        "DELETE FROM alert_match
+         WHERE rule = ?1 AND group_hash = ?2 AND time_us = ?3 AND tie = ?4 AND seq = ?5 AND named = ?6",
+    )?;
+    delete.execute((rule.0, group, row.at_us, &row.tie, row.seq.0, row.named))?;
+    Ok(())
+}

@@ -191,7 +191,8 @@ CREATE TABLE first_seen (
     pair      INTEGER NOT NULL,
     pair_hash BLOB NOT NULL,
     first_us  INTEGER NOT NULL,
-    PRIMARY KEY (pair, pair_hash)
+    seq       INTEGER NOT NULL,
+    PRIMARY KEY (pair, pair_hash, seq)
 ) STRICT, WITHOUT ROWID;
 
 -- Where alerts are sent, and what became of each message.

@@ -16,10 +16,10 @@ use url::form_urlencoded::byte_serialize;
 
 use crate::fixture_log::{Desk, account};
 use crate::hostile::{IDS, KEYS, NUMBERS, corpus};
-use crate::scoped::routes_in_the_code;
+use crate::scoped::{routes_in_the_code, takes_forms};
 
 /// Every route, and what is asked there. `{seq}` is each event's place, `{text}` each hostile text, `{day}` the range that has the entries.
-const ROUTES: [(&str, &[&str]); 42] = [
+const ROUTES: [(&str, &[&str]); 45] = [
     ("/", &["/"]),
     ("/healthz", &["/healthz"]),
     ("/readyz", &["/readyz"]),
@@ -130,6 +130,17 @@ const ROUTES: [(&str, &[&str]); 42] = [
     ("/v1/resources/{value}", &["/v1/resources/{text}"]),
     ("/v1/parse", &["/v1/parse?q={text}", "/v1/parse?q=n:{text}"]),
     ("/v1/sources", &["/v1/sources"]),
+    (
+        "/v1/alerts",
+        &[
+            "/v1/alerts?limit=1000",
+            "/v1/alerts?rule={text}",
+            "/v1/alerts?since={text}",
+            "/v1/alerts?cursor={text}",
+        ],
+    ),
+    ("/v1/alerts/{id}", &["/v1/alerts/{text}"]),
+    ("/v1/rules", &["/v1/rules"]),
     (
         "/v1/coverage",
         &[
@@ -428,11 +439,6 @@ async fn no_route_fails_over_hostile_entries_or_questions() {
     // Most hostile texts are no question; each event is shown, as a whole and in parts.
     assert!(answered > 2 * events, "{answered} of {events} events");
     desk.stop().await;
-}
-
-fn takes_forms(route: &str) -> bool {
-    let others = ["/v1/me", "/v1/searches", "/v1/access-log", "/v1/session"];
-    route.starts_with("/v1/") && !others.iter().any(|other| route.starts_with(other))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,7 +22,7 @@ const SECRET: &str = "xq7";
 const UNKNOWN: &str = "zw9";
 
 /// Every route of questions, and what is asked there. `{seq}` is an event that the token may see.
-const ROUTES: [(&str, &[&str]); 37] = [
+const ROUTES: [(&str, &[&str]); 38] = [
     (
         "/v1/events",
         &[
@@ -208,6 +208,7 @@ const ROUTES: [(&str, &[&str]); 37] = [
         &["", "?limit=1", "?level=high", "?state=open", "?rule=xq7"],
     ),
     ("/v1/alerts/{id}", &["", "xq7"]),
+    ("/v1/rules", &["", "?x=xq7"]),
     ("/v1/searches", &["", "?limit=1", "?cursor=x"]),
     ("/v1/searches/{id}", &["", "xq7"]),
     (
@@ -593,8 +594,15 @@ async fn compare(limited: &Asker, oracle: &Asker) {
 }
 
 /// Whether a route takes its parameters as a form, too.
-fn takes_forms(route: &str) -> bool {
-    let others = ["/v1/me", "/v1/alerts", "/v1/searches", "/v1/access-log"];
+pub(crate) fn takes_forms(route: &str) -> bool {
+    let others = [
+        "/v1/me",
+        "/v1/alerts",
+        "/v1/rules",
+        "/v1/searches",
+        "/v1/access-log",
+        "/v1/session",
+    ];
     route.starts_with("/v1/") && !others.iter().any(|other| route.starts_with(other))
 }
 

@@ -132,7 +132,7 @@ impl Route {
 
     /// With a body in JSON.
     pub(crate) fn body<T: ToSchema>(self) -> Self {
-        let body: Option<MakeSchema> = Some(|schemas| schemas.of::<T>());
+        let body: Option<MakeSchema> = Some(|schemas| schemas.of_body::<T>());
         Self { body, ..self }
     }
 

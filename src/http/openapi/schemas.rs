@@ -10,14 +10,28 @@ use utoipa::ToSchema;
 pub(super) struct Schemas(BTreeMap<String, Value>);
 
 impl Schemas {
-    /// Adds the schema of a type, and those that it refers to; gives a reference to it.
+    /// Adds the schema of a type that is answered, and those that it refers to; gives a reference to it.
     pub(super) fn of<T: ToSchema>(&mut self) -> Value {
+        let mut schema = serde_json::to_value(T::schema()).unwrap_or_default();
+        require_nullable(&mut schema);
+        self.add::<T>(schema)
+    }
+
+    /// As [`Schemas::of`], of the body of a request: a member that may be `null` may be missing, too.
+    pub(super) fn of_body<T: ToSchema>(&mut self) -> Value {
+        let schema = serde_json::to_value(T::schema()).unwrap_or_default();
+        self.add::<T>(schema)
+    }
+
+    fn add<T: ToSchema>(&mut self, schema: Value) -> Value {
         let mut found = Vec::new();
         T::schemas(&mut found);
-        found.push((T::name().into_owned(), T::schema()));
-        for (name, schema) in found {
+        let others = found.into_iter().map(|(name, schema)| {
             let mut schema = serde_json::to_value(schema).unwrap_or_default();
             require_nullable(&mut schema);
+            (name, schema)
+        });
+        for (name, schema) in others.chain([(T::name().into_owned(), schema)]) {
             let known = self.0.entry(name.clone());
             let known = known.or_insert_with(|| schema.clone());
             debug_assert_eq!(*known, schema, "two schemas have the name {name}");

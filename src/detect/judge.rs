@@ -39,13 +39,13 @@ pub(super) struct Judge<'a> {
 }
 
 /// An event that is judged, and what rules see of it.
-struct Prepared<'e> {
+struct PreparedEvent<'e> {
     event: &'e AuditEvent,
     facts: EntryFacts,
     pairs: Vec<SeenPair>,
 }
 
-impl Prepared<'_> {
+impl PreparedEvent<'_> {
     fn at_us(&self) -> i64 {
         self.event.ordered_at().timestamp_micros()
     }
@@ -110,7 +110,10 @@ impl<'a> Judge<'a> {
             prepared.extend(self.prepared(event));
         }
         let mut times = FirstTimes::default();
-        let pairs: Vec<_> = prepared.iter().flat_map(Prepared::timed_pairs).collect();
+        let pairs: Vec<_> = prepared
+            .iter()
+            .flat_map(PreparedEvent::timed_pairs)
+            .collect();
         times.add(self.store, &pairs)?;
         let mut touched = TouchedGroups::new();
         for one in prepared {
@@ -135,12 +138,12 @@ impl<'a> Judge<'a> {
     }
 
     /// What rules see of an event; nothing when it cannot be made.
-    fn prepared<'e>(&self, event: &'e AuditEvent) -> Option<Prepared<'e>> {
+    fn prepared<'e>(&self, event: &'e AuditEvent) -> Option<PreparedEvent<'e>> {
         let Ok(facts) = task::catch(|| EntryFacts::of(event)) else {
             warn!(seq = event.seq.0, "No rule could judge an event.");
             return None;
         };
-        Some(Prepared {
+        Some(PreparedEvent {
             event,
             pairs: pairs_of(&facts, self.key),
             facts,
@@ -196,7 +199,7 @@ impl<'a> Judge<'a> {
 
     fn judge_event(
         &self,
-        one: &Prepared<'_>,
+        one: &PreparedEvent<'_>,
         is_live: bool,
         judgement: &mut Judgement,
         touched: &mut TouchedGroups<'a>,
@@ -372,7 +375,7 @@ struct Matching<'a> {
 }
 
 impl<'a> Matching<'a> {
-    fn new(rules: &'a Rules, one: &'a Prepared<'_>) -> Self {
+    fn new(rules: &'a Rules, one: &'a PreparedEvent<'_>) -> Self {
         Self {
             rules,
             seq: one.event.seq,

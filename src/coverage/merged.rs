@@ -292,7 +292,7 @@ mod tests {
         DateTime::from_timestamp(second, 0).unwrap_or_default()
     }
 
-    /// What is told of stretches that hold from one second to another, on a page of `max`, and where the next page begins.
+    /// The merged stretches of a page of at most `max`, given as pairs of seconds, and where the next page begins.
     fn told(
         given: &[(i64, Option<i64>, Holds)],
         max: usize,

@@ -57,7 +57,7 @@ pub(super) fn troubles(status: &TlsStatus) -> impl Iterator<Item = Trouble> + us
     });
     let troubles = validity.into_iter().chain(refused);
     troubles.map(|(problem, why)| Trouble {
-        problem,
+        problem: problem.into(),
         part: "certificate",
         why,
     })

@@ -27,7 +27,8 @@ pub(super) struct Coverage {
     sources: Vec<SourceCoverage>,
     /// When no source is named: organizations that may have accounts which are not followed.
     accounts_unknown: Vec<String>,
-    /// Whether what is followed could not be saved yet: sources may be missing, and `complete` goes by the sweeps of before.
+    /// Whether what is followed could not be saved yet: sources may be missing, and `complete` still uses the `sweeps` that were
+    /// saved before.
     sources_unsaved: bool,
     next_cursor: Option<String>,
 }

@@ -48,7 +48,7 @@ pub(super) struct Needs {
 /// The credential that a route needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Required {
-    /// None. One that is sent is not looked at.
+    /// None; a sent credential is ignored.
     Nothing,
     /// None. One that is sent must be valid, and then the request is recorded.
     IfSent,

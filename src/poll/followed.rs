@@ -55,7 +55,7 @@ impl Poller {
                 debug!(error = %error, "Saving what is followed failed; retrying.");
                 return Some(now + SAVE_AGAIN_EVERY);
             }
-            warn!(error = %error, "Saving what is followed failed, and this will not pass by itself; until then nothing is read.");
+            warn!(error = %error, "Saving the followed sources failed for a reason that does not pass by itself; nothing is polled until it works.");
             return Some(now + WARN_AGAIN_EVERY);
         }
         self.unsaved = None;

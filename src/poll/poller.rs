@@ -32,11 +32,10 @@ const LOOK_FOR_TOKEN_EVERY: TimeDelta = TimeDelta::seconds(10);
 /// Interval for recomputing poll intervals.
 const WORK_OUT_PACE_EVERY: TimeDelta = TimeDelta::minutes(1);
 
-/// The share of live calls that is planned. The rest is reserve, also for lists: they are long once an hour, and a plan that left
-/// room for them all the time would slow every source.
+/// Share of live calls that the pace uses. The rest is a reserve, mostly for lists, which need many calls once an hour.
 const PLANNED: f64 = 0.9;
 
-/// The wall clock was set when it has moved by this against the steady one.
+/// If the two clocks drift apart by this much, someone set the wall clock.
 const CLOCK_WAS_SET: TimeDelta = TimeDelta::seconds(1);
 
 /// How long a poller sleeps at most before it looks again.
@@ -79,7 +78,7 @@ pub struct Poller {
     pub(super) refused_token: Option<[u8; 32]>,
     /// Set when history is read and nothing else.
     pub(super) backfill_only: Option<BackfillOnly>,
-    /// How far the wall clock was ahead of the steady one when a wait was last known to be stored by it.
+    /// Wall clock minus steady clock when the wait was last stored.
     pub(super) wall_ahead: TimeDelta,
     /// What it follows, until that is saved.
     pub(super) unsaved: Option<Followed>,

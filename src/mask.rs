@@ -1,9 +1,10 @@
 //! Hides credentials in texts that come from upstream, before they are shown, logged or cut.
 //!
-//! The values of entries may have credentials too: what alerts, messages and summaries say of them passes [`Mask::hide`]. An error may repeat the credential of its request: a proxy prints the header, a page for people shows the request. So every
-//! text of upstream that leaves [`crate::upstream`] passes [`Mask::hide`], and so do the parameters in the access log. It finds the token in the forms in which programs
-//! write texts: percent-encoded, with escapes of JSON and HTML, in base64, in another case, with separators inside, or a
-//! part of it. It also finds what looks like any token of Cloudflare's, or of ours, private keys, and signed web tokens (JWT).
+//! An error may contain the credential: proxies print headers, and error pages show the request. So every text of upstream that
+//! leaves [`crate::upstream`] passes [`Mask::hide`], and so do the parameters in the access log, and what alerts, messages and
+//! sentences about events show of an entry. It finds the token in the forms in which programs write texts: percent-encoded, with
+//! escapes of JSON and HTML, in base64, in another case, with separators inside, or a part of it. It also finds what looks like any
+//! token of Cloudflare's, or of ours, private keys, and signed web tokens (JWT).
 
 use std::fmt;
 

@@ -110,8 +110,8 @@ impl PollContext {
         self.cope(scan, window, BadAnswer::Foreign, error).await
     }
 
-    /// Has a live window reach further, up to the present in the end, when it is asked for again: an entry of our own, once there is one in it, shows
-    /// that the strange ones stand in our log. Otherwise a quiet source would wait for ever at the same stretch.
+    /// Extends a live window for its next request, up to the present. Once it contains an entry of the source itself, the foreign
+    /// ones are known to be in this log. Without this, a quiet source would never continue.
     async fn reach_on(&self, scan: &Scan, window: OpenWindow) -> Result<(), StoreError> {
         if scan.present <= window.window.before {
             return Ok(());

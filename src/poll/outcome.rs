@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
-use super::Poller;
 use super::error::TurnError;
 use super::list_schedule::Listing;
 use super::next_window;
+use super::poller::Poller;
 use super::recovery::Elsewhere;
 use super::schedule::SourceSchedule;
 use super::settings::Settings;

@@ -517,8 +517,8 @@ impl SourceSchedule {
         self.was_slow = now - self.last_turn > SLOW;
     }
 
-    /// Only a person can help: it is tried again, later each time, in case one did. That is all of the source when what is new
-    /// was refused, and otherwise the refused kind alone.
+    /// Needs a person; retried with backoff in case it was fixed. That is all of the source when what is new was refused, and
+    /// otherwise the refused kind alone.
     pub(super) fn wait_for_help(&mut self, kind: WindowKind, now: DateTime<Utc>) {
         self.needs_help = true;
         if kind == WindowKind::Live {

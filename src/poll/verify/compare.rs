@@ -5,13 +5,11 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use super::{Difference, Differs, Verdict, VerifyError};
+use super::error::{MAX_ENTRIES, VerifyError};
+use super::verdict::{Difference, Differs, Verdict};
 use crate::event::{Arrival, Identity};
 use crate::position::{Seq, Source, Window};
 use crate::store::{EntryKey, Held, Holding, Store};
-
-/// The most entries that are compared in one stretch.
-pub(super) const MAX_ENTRIES: usize = 1_000_000;
 
 /// How much of an id a difference repeats, in characters.
 const MAX_ID_CHARS: usize = 200;

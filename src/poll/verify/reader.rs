@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{VerifyError, Waiting};
+use super::error::{MAX_PAGES, VerifyError, Waiting};
 use crate::backoff::wait_after;
 use crate::poll::foreign::foreign_owner;
 use crate::poll::paging::{Follows, Place, has_nameless};
@@ -17,9 +17,6 @@ use crate::position::{Cursor, Source, Window};
 use crate::store::{GapCause, StoreError};
 use crate::task;
 use crate::upstream::{LogPage, Permit, UpstreamError};
-
-/// The most pages that are read.
-pub(super) const MAX_PAGES: u64 = 100_000;
 
 /// How many bad answers in a row, about any stretch, end it: each wait is twice the one before, from a second, so two minutes
 /// in all.

@@ -2,8 +2,9 @@
 
 use tracing::{info, warn};
 
+use super::error::{VerifyError, Waiting};
 use super::reader::{Read, Reader};
-use super::{Verify, VerifyError, Waiting};
+use super::run::Verify;
 use crate::position::Window;
 use crate::store::PutBack;
 use crate::task;

@@ -172,7 +172,8 @@ CREATE TABLE alert (
     events        INTEGER NOT NULL,        -- how many
     summary       TEXT NOT NULL,
     assignee      TEXT,
-    is_history    INTEGER NOT NULL         -- 1 while all that raised it was backfilled, imported, or there before the rule
+    is_history    INTEGER NOT NULL,        -- 1 while all that raised it was backfilled, imported, or there before the rule
+    changed_us    INTEGER NOT NULL         -- its last `moment_us` in `alert_log`
 ) STRICT;
 
 -- Lists, the ones raised last first.
@@ -205,6 +206,15 @@ CREATE TABLE alert_change (
     reason    TEXT,
     assignee  TEXT,
     PRIMARY KEY (alert, number)
+) STRICT, WITHOUT ROWID;
+
+-- The changes of all alerts in order, for those who follow them. All changes of one transaction have one `moment_us`, and one transaction
+-- changes an alert once: so a place in this order tells nothing about how many changes there were before it.
+CREATE TABLE alert_log (
+    moment_us  INTEGER NOT NULL,           -- when, or a microsecond after the moment before if the clock has not gone on
+    alert      TEXT NOT NULL,              -- the alert's id
+    change     TEXT NOT NULL CHECK (change IN ('raised', 'updated', 'retracted')),
+    PRIMARY KEY (moment_us, alert)
 ) STRICT, WITHOUT ROWID;
 
 -- Events that no rule has judged because they are damaged. They are judged when they can be read again.

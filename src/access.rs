@@ -12,5 +12,5 @@ mod settings;
 pub use self::assertion::{Assertion, AssertionKey, BadAssertion};
 pub use self::cloudflare::{AccessGrant, AccessIdentity, CloudflareAccess};
 pub use self::grant::{BadPermission, Grant, Permission, Permissions};
-pub use self::secret::{ApiToken, BadApiToken, SecretHash, SessionKey};
+pub use self::secret::{ApiToken, BadApiToken, FeedKey, SecretHash, SessionKey};
 pub use self::settings::{Auth, ForwardedHeader, PrincipalLimits};

@@ -5,11 +5,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize, Serializer};
+use url::Url;
 use utoipa::ToSchema;
 
 use crate::position::{Seq, rfc3339};
+
+/// The most events that a link names.
+const MAX_LINKED: usize = 20;
 
 /// The fields of a group with their values; a missing value or null is `None`. Empty for rules without group-by.
 pub type AlertGroup = BTreeMap<String, Option<String>>;
@@ -192,6 +196,24 @@ impl Alert {
     #[must_use]
     pub fn cursor(&self) -> String {
         format!("{}_{}", self.raised_at.timestamp_micros(), self.id)
+    }
+
+    /// The search page at its events, of a service whose page is at `page`; `None` if it has no events.
+    #[must_use]
+    pub fn link(&self, page: &Url) -> Option<Url> {
+        let events = self.events.iter().take(MAX_LINKED);
+        let seqs: Vec<String> = events.map(ToString::to_string).collect();
+        if seqs.is_empty() {
+            return None;
+        }
+        let mut url = page.clone();
+        let query = format!("seq:({})", seqs.join(" OR "));
+        let after = self.last_time + TimeDelta::seconds(1);
+        url.query_pairs_mut()
+            .append_pair("q", &query)
+            .append_pair("since", &rfc3339(self.first_time))
+            .append_pair("before", &rfc3339(after));
+        Some(url)
     }
 }
 

@@ -7,6 +7,7 @@ mod access;
 mod access_log;
 mod access_writer;
 mod admission;
+mod alert_stream;
 mod alerts;
 mod assertion;
 mod bucket;
@@ -23,6 +24,7 @@ mod export;
 mod exports;
 mod failures;
 mod fair;
+mod feeds;
 mod fixed_answer;
 mod form;
 mod guard;
@@ -123,6 +125,9 @@ fn router(state: AppState) -> Router {
         .route("/v1/searches", get(searches::list).post(searches::save))
         .route("/v1/searches/{id}", delete(searches::delete));
     let alerts = Router::new().route("/v1/alerts/{id}", patch(alerts::update));
+    let feeds = Router::new()
+        .route("/v1/alerts/feed.atom", get(feeds::atom))
+        .route("/v1/alerts/feed.json", get(feeds::json));
     // Without a credential: for clients that have none yet, and for operators.
     let session = Router::new().route("/v1/session", post(session::begin).delete(session::end));
     let operation = Router::new().route("/healthz", get(status::healthz));
@@ -153,6 +158,7 @@ fn router(state: AppState) -> Router {
             Required::With(Permission::Alerts),
             "alert.update",
         ))
+        .merge(guarded(feeds, Required::Feed, "alert.feed"))
         .merge(guarded(session, Required::Nothing, "session"))
         .merge(guarded(readiness, Required::IfSent, "ready"))
         .merge(operation)
@@ -212,7 +218,13 @@ fn described() -> Vec<(openapi::RouteGroup, Vec<openapi::Route>)> {
         (RouteGroup::SOURCES, asked(sources.concat())),
         (
             RouteGroup::ALERTS,
-            [alerts::describe(), rules::describe()].concat(),
+            [
+                alerts::describe(),
+                alert_stream::describe(),
+                feeds::describe(),
+                rules::describe(),
+            ]
+            .concat(),
         ),
         (RouteGroup::ALERT_WORK, alerts::describe_update()),
         (RouteGroup::PEOPLE, asked(people::describe())),
@@ -248,6 +260,7 @@ fn questions() -> Router<AppState> {
         .route("/v1/members", by_get_or_post(people::members))
         .route("/v1/accounts", by_get_or_post(people::accounts))
         .route("/v1/alerts", get(alerts::list))
+        .route("/v1/alerts/stream", get(alert_stream::follow))
         .route("/v1/alerts/{id}", get(alerts::one))
         .route("/v1/rules", get(rules::list))
         .route("/v1/me", get(session::me))

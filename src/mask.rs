@@ -1,9 +1,10 @@
 //! Hides credentials in texts that come from upstream, before they are shown, logged or cut.
 //!
 //! An error may contain the credential: proxies print headers, and error pages show the request. So every text of upstream that
-//! leaves [`crate::upstream`] passes [`Mask::hide`], and so do the parameters in the access log. It finds the token in the forms
-//! in which programs write texts: percent-encoded, with escapes of JSON and HTML, in base64, in another case, with separators
-//! inside, or a part of it. It also finds what looks like any token of Cloudflare's, or of ours.
+//! leaves [`crate::upstream`] passes [`Mask::hide`], and so do the parameters in the access log, and what alerts, messages and
+//! sentences about events show of an entry. It finds the token in the forms in which programs write texts: percent-encoded, with
+//! escapes of JSON and HTML, in base64, in another case, with separators inside, or a part of it. It also finds what looks like any
+//! token of Cloudflare's, or of ours, private keys, and signed web tokens (JWT).
 
 use std::fmt;
 
@@ -26,6 +27,36 @@ const ENCODED_LEN: usize = 12;
 /// How Cloudflare's tokens begin (a global key's, a user's and an account's), and ours.
 const PREFIXES: [&str; 4] = ["cfk", "cfut", "cfat", "otr"];
 
+/// How a JWT begins: `{"` in base64.
+const JWT_START: [char; 3] = ['e', 'y', 'j'];
+
+/// A word that begins like a JWT is hidden from this length on, also when the rest of it was cut off.
+const JWT_LEN: usize = 16;
+
+/// What is around the kind of a private key in its first line.
+const KEY_START: &str = "-----begin ";
+const KEY_START_END: &str = "private key-----";
+
+/// The longest kind of a private key, in characters.
+const KEY_KIND_LEN: usize = 40;
+
+/// How the last line of a private key begins, and how it ends.
+const KEY_END: &str = "-----end ";
+const DASHES: &str = "-----";
+
+/// What the texts have in which something may be hidden, beside escapes and base64.
+const MARKS: [&str; 9] = [
+    "cfk_",
+    "cfut_",
+    "cfat_",
+    "otr_",
+    "bearer",
+    "session",
+    "authorization",
+    "cookie",
+    "eyj",
+];
+
 /// What comes before a credential in a header or a parameter: what follows is hidden.
 const BEFORE: [(&str, FollowedBy); 5] = [
     ("bearer", FollowedBy::Word),
@@ -36,7 +67,7 @@ const BEFORE: [(&str, FollowedBy); 5] = [
 ];
 
 /// The names of parameters whose values are credentials.
-const SECRET_NAMES: [&str; 14] = [
+const SECRET_NAMES: [&str; 15] = [
     "token",
     "access_token",
     "refresh_token",
@@ -51,6 +82,7 @@ const SECRET_NAMES: [&str; 14] = [
     "authorization",
     "cookie",
     "session",
+    "key",
 ];
 
 /// A word after `bearer` that has a digit, or is as long as [`OPAQUE_LEN`], is a credential from this length on.
@@ -107,6 +139,9 @@ impl Mask {
     /// The first [`MAX_SEARCHED_CHARS`] of a text, without credentials.
     pub fn hide(&self, text: &str) -> String {
         let text = searched(text);
+        if self.token.is_empty() && !may_have_credential(text) {
+            return text.to_owned();
+        }
         self.hide_units(text, &units(text), Within::Text)
     }
 
@@ -148,6 +183,8 @@ impl Mask {
     fn find(&self, units: &[DecodedChar], within: Within) -> Vec<(usize, usize)> {
         let mut found = self.find_token(units);
         found.extend(find_by_form(units));
+        found.extend(find_jwts(units));
+        found.extend(find_private_keys(units));
         found.extend(find_after_names(units, within));
         found
     }
@@ -312,6 +349,77 @@ fn find_by_form(units: &[DecodedChar]) -> Vec<(usize, usize)> {
         }
     }
     found
+}
+
+/// Where a word begins like a JWT and is as long as one that was cut.
+fn find_jwts(units: &[DecodedChar]) -> Vec<(usize, usize)> {
+    let is_token = |unit: &&DecodedChar| unit.c.is_ascii_alphanumeric() || "_-.".contains(unit.c);
+    let mut found = Vec::new();
+    for (at, start) in units.windows(JWT_START.len()).enumerate() {
+        let letters = start.iter().map(|unit| unit.c.to_ascii_lowercase());
+        let before = at.checked_sub(1).and_then(|before| units.get(before));
+        let is_inside = before.is_some_and(|unit| unit.c.is_ascii_alphanumeric());
+        if is_inside || !letters.eq(JWT_START) {
+            continue;
+        }
+        let mut len = units[at..].iter().take_while(is_token).count();
+        while units[at + len - 1].c == '.' {
+            len -= 1;
+        }
+        if len >= JWT_LEN {
+            found.push((units[at].start, units[at + len - 1].end));
+        }
+    }
+    found
+}
+
+/// Where private keys in PEM are: up to their last line, or to the end of a text that was cut.
+fn find_private_keys(units: &[DecodedChar]) -> Vec<(usize, usize)> {
+    let text: Vec<char> = units
+        .iter()
+        .map(|unit| unit.c.to_ascii_lowercase())
+        .collect();
+    let find = |what: &str, from: usize, most: usize| {
+        let what: Vec<char> = what.chars().collect();
+        let rest = text.get(from..).unwrap_or_default();
+        let places = rest.windows(what.len()).take(most);
+        let at = places.into_iter().position(|window| window == what)?;
+        Some(from + at + what.len())
+    };
+    let (mut found, mut from) = (Vec::new(), 0);
+    while let Some(kind) = find(KEY_START, from, text.len()) {
+        from = kind;
+        let Some(body) = find(KEY_START_END, kind, KEY_KIND_LEN) else {
+            continue;
+        };
+        let last_line = find(KEY_END, body, text.len());
+        let end = last_line.and_then(|last| find(DASHES, last, KEY_KIND_LEN + KEY_START_END.len()));
+        from = end.unwrap_or(text.len());
+        let start = kind - KEY_START.chars().count();
+        found.push((units[start].start, units[from - 1].end));
+    }
+    found
+}
+
+/// Whether a text is to be searched for credentials without a token of one's own: most have nothing that could be one.
+fn may_have_credential(text: &str) -> bool {
+    let has_escape =
+        |byte: u8| byte == b'%' || byte == b'\\' || byte == b'&' || !(b' '..=b'~').contains(&byte);
+    if text.bytes().any(has_escape) {
+        return true;
+    }
+    let lower = text.to_ascii_lowercase();
+    if MARKS.iter().any(|mark| lower.contains(mark)) || lower.contains(KEY_START) {
+        return true;
+    }
+    // Hexadecimal digits alone, as ids have them, are the base64 of no credential.
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte);
+    let runs = text.as_bytes().split(|byte| !is_base64(byte));
+    let mut runs = runs.filter(|run| run.len() >= ENCODED_LEN);
+    runs.any(|run| {
+        !run.iter()
+            .all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
+    })
 }
 
 /// Whether the value of a parameter with this name, as it was sent, is a credential.
@@ -519,6 +627,60 @@ mod tests {
             "bearer of news",
         ] {
             assert_eq!(mask.hide(plain), plain);
+        }
+    }
+
+    #[test]
+    fn private_keys_and_signed_web_tokens_are_hidden_also_when_they_were_cut() {
+        let mask = Mask::default();
+        let jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTYifQ.c2lnbmF0dXJlc2lnbmF0dXJl";
+        assert_eq!(mask.hide(&format!("by {jwt}.")), format!("by {HIDDEN}."));
+        assert_eq!(
+            mask.hide(&format!("by {}", &jwt[..30])),
+            format!("by {HIDDEN}")
+        );
+        assert_eq!(
+            mask.hide(&format!("a={}", jwt.to_lowercase())),
+            format!("a={HIDDEN}")
+        );
+        let key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEabc+/=\n-----END RSA PRIVATE KEY-----";
+        for written in [
+            key.to_owned(),
+            key.replace('\n', "\\n"),
+            key.replace('\n', " "),
+        ] {
+            let shown = mask.hide(&format!("before {written} after"));
+            assert_eq!(shown, format!("before {HIDDEN} after"));
+        }
+        let cut = mask.hide("before -----BEGIN PRIVATE KEY----- MIIE abc");
+        assert_eq!(cut, format!("before {HIDDEN}"));
+        for plain in [
+            "-----BEGIN CERTIFICATE----- MIIE",
+            "eyJ",
+            "keyJar.of.something.long",
+            "a private key-----",
+        ] {
+            assert_eq!(mask.hide(plain), plain);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_not_searched_has_nothing_to_hide(
+            text in "[ -~]{0,40}",
+            credential in "(cfk|cfut|cfat|otr)_[A-Za-z0-9]{8}|eyJ[A-Za-z0-9]{20}|Bearer [a-z0-9]{20}|-----BEGIN PRIVATE KEY-----",
+            form in 0_usize..3,
+            skipped in 0_usize..3,
+        ) {
+            let written = match form {
+                0 => credential,
+                1 => STANDARD.encode(&credential),
+                _ => STANDARD.encode(format!("{}{credential}", &"abc"[..skipped])),
+            };
+            let text = format!("{text} {written}");
+            let mask = Mask::default();
+            let found = mask.hide_units(&text, &units(&text), Within::Text);
+            prop_assert_eq!(mask.hide(&text), found);
         }
     }
 

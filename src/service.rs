@@ -5,6 +5,7 @@
 
 mod backfill_progress;
 mod credentials;
+mod destinations;
 mod history;
 mod jobs;
 mod repair;
@@ -23,7 +24,7 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::config::{Config, HttpConfig, RulesConfig};
-use crate::deliver::{self, Deliverer};
+use crate::deliver;
 use crate::detect::{Detect, RuleReload};
 use crate::durable::Failpoints;
 use crate::engine::Engine;
@@ -40,7 +41,7 @@ use crate::owner::OwnerSecret;
 use crate::poll::Poller;
 use crate::rules::{LoadedRules, Rules, RulesInUse};
 use crate::scrub::Scrub;
-use crate::store::{AccessStore, Store};
+use crate::store::{AccessStore, Store, StoreError};
 use crate::supervisor::Supervisor;
 use crate::task;
 use crate::tls::{PinnedCertificates, Reloaded, Tls};
@@ -48,6 +49,8 @@ use crate::tls::{PinnedCertificates, Reloaded, Tls};
 pub use self::backfill_progress::{BackfillProgress, ProgressMeter};
 use self::credentials::settings;
 pub use self::credentials::{credentials, upstream};
+pub use self::destinations::sender;
+use self::destinations::{DeliveryPlan, Destinations, NewerPlans};
 use self::history::HistoryReader;
 pub use self::history::{History, SourceHistory, verify};
 use self::jobs::Jobs;
@@ -75,7 +78,8 @@ pub struct Service {
     tls: Option<Tls>,
     metrics: Metrics,
     heartbeat: Option<Heartbeat>,
-    deliverers: Vec<Deliverer>,
+    destinations: Destinations,
+    newer_plans: NewerPlans,
     clock: Clock,
 }
 
@@ -85,6 +89,9 @@ pub struct Reloading {
     rules: RulesInUse,
     detect: RuleReload,
     tls: Option<Tls>,
+    store: Store,
+    metrics: Metrics,
+    newer_plans: NewerPlans,
     clock: Clock,
 }
 
@@ -102,10 +109,25 @@ impl Reloading {
         let loaded = task::blocking(move || load_rules(&rules)).await;
         self.detect.replace(loaded.rules.clone());
         self.rules.replace(loaded);
+        self.change_destinations(config).await;
         Ok(match (&self.tls, &config.http.tls) {
             (Some(tls), Some(files)) => Some(tls.reload(files.clone()).await),
             _ => None,
         })
+    }
+
+    /// Sends to the destinations of `config` from now on. Where they cannot be saved, those before stay.
+    async fn change_destinations(&self, config: &Config) {
+        let (config, store) = (config.clone(), self.store.clone());
+        let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
+        let plan = task::blocking(move || delivery_plan(&config, &store, &metrics, &clock)).await;
+        match plan {
+            // The receiver lives as long as the service.
+            Ok(plan) => drop(self.newer_plans.send(plan).await),
+            Err(error) => {
+                warn!(error = %error, "The destinations of alerts could not be saved; those before are used on.");
+            }
+        }
     }
 }
 
@@ -126,6 +148,9 @@ impl Service {
             rules: self.rules.clone(),
             detect: self.detect.reload(),
             tls: self.tls.clone(),
+            store: self.store.clone(),
+            metrics: self.metrics.clone(),
+            newer_plans: self.newer_plans.clone(),
             clock: self.clock.clone(),
         }
     }
@@ -174,7 +199,7 @@ impl Service {
             access,
             access_log,
             heartbeat,
-            deliverers,
+            destinations,
             tls,
             clock,
             ..
@@ -210,9 +235,7 @@ impl Service {
         jobs.produce(|stop| endless(http::serve(listener, app, stop)));
         let indexing = Indexing::new(store.clone(), index, clock.clone());
         follow_log(&mut jobs, indexing, detect, followers);
-        for deliverer in deliverers {
-            jobs.follow(|stop| endless(deliverer.run(stop)));
-        }
+        jobs.follow(|stop| destinations.run(stop));
         let scrub = Scrub::new(store, clock);
         jobs.follow(|stop| endless(async move { scrub.run(stop).await }));
         jobs.produce(|stop| endless(async move { watchdog.run(stop).await }));
@@ -319,7 +342,8 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     let detect = Detect::new(store.clone(), rules, metrics.clone(), clock.clone());
     let rules = RulesInUse::new(loaded);
     let heartbeat = heartbeat(config, &store, &board, &clock);
-    let deliverers = deliverers(config, &store, &metrics, &clock)?;
+    let (destinations, newer_plans) =
+        Destinations::new(first_plan(config, &store, &metrics, &clock)?);
     let history = HistoryReader::new(store.clone(), board.clone(), settings, clock.clone())?;
     let owner = OwnerSecret::random();
     let access = access(config, &owner, &clock)?;
@@ -341,37 +365,48 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         tls,
         metrics,
         heartbeat,
-        deliverers,
+        destinations,
+        newer_plans,
         clock,
     })
 }
 
 /// The workers that send alerts. Where the destinations cannot be saved because the disk is full, nothing is sent until the next
-/// start, and events are collected all the same.
-fn deliverers(
+/// start or SIGHUP, and events are collected all the same.
+fn first_plan(
     config: &Config,
     store: &Store,
     metrics: &Metrics,
     clock: &Clock,
-) -> Result<Vec<Deliverer>> {
-    let sender = sender(config, store.log_id().to_string());
-    match deliver::workers(&config.alerts, &sender, store, metrics, clock) {
-        Ok(workers) => Ok(workers),
+) -> Result<DeliveryPlan> {
+    match delivery_plan(config, store, metrics, clock) {
+        Ok(plan) => Ok(plan),
         Err(error) if error.may_pass() => {
-            warn!(error = %error, "The destinations of alerts could not be saved; no alert is sent until the next start.");
-            Ok(Vec::new())
+            warn!(error = %error, "The destinations of alerts could not be saved; no alert is sent until the next start or SIGHUP.");
+            Ok(DeliveryPlan {
+                settings: config.alerts.clone(),
+                sender: sender(config, store.log_id().to_string()),
+                workers: Vec::new(),
+            })
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// What messages say of this service.
-#[must_use]
-pub fn sender(config: &Config, log_id: String) -> deliver::Sender {
-    deliver::Sender {
-        log_id,
-        public_url: config.http.public_url.clone(),
-    }
+/// Saves the destinations of a configuration, and makes their workers.
+fn delivery_plan(
+    config: &Config,
+    store: &Store,
+    metrics: &Metrics,
+    clock: &Clock,
+) -> Result<DeliveryPlan, StoreError> {
+    let sender = sender(config, store.log_id().to_string());
+    let workers = deliver::workers(&config.alerts, &sender, store, metrics, clock)?;
+    Ok(DeliveryPlan {
+        settings: config.alerts.clone(),
+        sender,
+        workers,
+    })
 }
 
 /// The certificate, if there is one. Commands find out in the data directory whether they need TLS.

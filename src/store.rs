@@ -54,8 +54,8 @@ mod writing;
 
 pub use self::access::{
     ACCESS_FILE_NAME, AccessChange, AccessEntry, AccessFilter, AccessLine, AccessPage, AccessStore,
-    MAX_ALL_SEARCHES, MAX_PARAMETERS_LEN, MAX_SEARCHES, NewSearch, NewToken, SESSION_HOURS,
-    SavedSearch, SearchPlace, SearchesOf, TokenRow,
+    FeedRefusal, FeedRow, MAX_ALL_SEARCHES, MAX_FEEDS, MAX_PARAMETERS_LEN, MAX_SEARCHES, NewFeed,
+    NewSearch, NewToken, SESSION_HOURS, SavedSearch, SearchPlace, SearchesOf, TokenRow,
 };
 pub use self::connect::{FILE_NAME, PARTIAL_NAME};
 pub use self::copy::CopyProgress;

@@ -9,18 +9,23 @@ mod words;
 
 use self::facts::Facts;
 use self::words::{Noun, noun, verb};
+use crate::mask::Mask;
 
 /// The longest name in a sentence, in characters. A longer one is cut.
 const MAX_NAME_CHARS: usize = 80;
 
 /// Writes the sentence about an entry's JSON text.
 ///
-/// `account_name` is what the account is called now. A text that is no object has a sentence that says so.
+/// `account_name` is what the account is called now. A text that is no object has a sentence that says so. Credentials are hidden in it.
 #[must_use]
 pub fn summary(entry: &str, account_name: Option<&str>) -> String {
     if !entry.trim_start().starts_with('{') {
         return "an entry that cannot be read".to_owned();
     }
+    Mask::default().hide(&sentence(entry, account_name))
+}
+
+fn sentence(entry: &str, account_name: Option<&str>) -> String {
     let facts = Facts::read(entry);
     let mut sentence = format!("{} {}", actor(&facts), act(&facts, account_name));
     if let Some(context) = facts.context.as_deref().and_then(words::context) {

@@ -37,7 +37,7 @@ const FACTS = [
 /**
  * @param {HTMLElement} place
  * @param {string} seq
- * @param {import('./list.js').List} list
+ * @param {import('./list.js').List} [list] the list that it is in
  */
 export async function showEvent(place, seq, list) {
   await styles();
@@ -56,20 +56,20 @@ export async function showEvent(place, seq, list) {
   if (hadFocus || matchMedia('(max-width: 720px)').matches) box.focus();
 }
 
-/** @param {string} seq @param {import('./list.js').List} list */
+/** @param {string} seq @param {import('./list.js').List} [list] */
 function head(seq, list) {
   return el(
     'div',
     { class: 'nav' },
-    button('‹', () => step(list, -1), { 'aria-label': 'Previous event' }),
-    button('›', () => step(list, 1), { 'aria-label': 'Next event' }),
+    list && button('‹', () => step(list, -1), { 'aria-label': 'Previous event' }),
+    list && button('›', () => step(list, 1), { 'aria-label': 'Next event' }),
     el('span', { class: 'dim' }, `event ${seq}`),
     el('span', { class: 'grow' }),
     button('Close', () => go({ event: '' })),
   );
 }
 
-/** @param {HTMLElement} box @param {any} event @param {string} raw @param {import('./list.js').List} list */
+/** @param {HTMLElement} box @param {any} event @param {string} raw @param {import('./list.js').List} [list] */
 function fill(box, event, raw, list) {
   const { tz } = state();
   const at = event.time ?? event.received_at;

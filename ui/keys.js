@@ -10,6 +10,7 @@ import { go, state } from './state.js';
  */
 export function act(key, target, view) {
   if (key === '?') return import('./help.js').then(({ help }) => help());
+  if (key === 'Escape' && state().view === 'alerts') return (go(state().event ? { event: '' } : { alert: '' }), true);
   if (!view || state().view !== 'events') return false;
   const { list, line, when } = view;
   switch (key) {

@@ -17,6 +17,16 @@ let me;
 let keys;
 let isSigningIn = false;
 
+/** The views that have a link. */
+const LINKED = ['Events', 'Alerts', 'Sources'];
+
+/** The views that are loaded when they are opened. */
+const VIEW_FILES = {
+  alerts: () => import('./alerts.js'),
+  profile: () => import('./profile.js'),
+  sources: () => import('./sources.js'),
+};
+
 /** The keys of `keys.js`. */
 const SHORTCUTS = ['/', 't', 'l', 'j', 'k', 'o', '[', ']', 'f', 'x', '?', 'Escape'];
 
@@ -35,8 +45,8 @@ async function show(now, before) {
   }
   events?.stopTail();
   events = undefined;
-  const view = now.view === 'profile' ? await import('./profile.js') : await import('./sources.js');
-  if (state() === now) await view.show(main);
+  const view = await VIEW_FILES[/** @type {'alerts' | 'profile' | 'sources'} */ (now.view)]();
+  if (state() === now) await view.show(main, me);
 }
 
 function showTop() {
@@ -45,7 +55,7 @@ function showTop() {
   put(
     head,
     el('span', { class: 'mark' }, 'orgtrail'),
-    el('nav', { 'aria-label': 'Views' }, link('Events', 'events', view), link('Sources', 'sources', view)),
+    el('nav', { 'aria-label': 'Views' }, ...LINKED.map((name) => link(name, name.toLowerCase(), view))),
     el('span', { class: 'grow' }),
     who &&
       button(el('bdi', {}, who.name ?? who.principal), () => import('./me.js').then(({ about }) => about(who)), {

@@ -12,7 +12,7 @@ const MAY = new Map(
   Object.entries({
     search: 'search the log',
     export: 'export events',
-    alerts: 'see alerts',
+    alerts: 'acknowledge, assign and close alerts',
     metrics: 'read metrics',
     admin: 'read the access log, and delete shared searches',
   }),

@@ -2,7 +2,7 @@
 
 /**
  * @typedef {object} State
- * @property {string} view `events`, `sources` or `profile`
+ * @property {string} view `events`, `alerts`, `sources` or `profile`
  * @property {string} q the query
  * @property {string[]} off parts of the query that are switched off
  * @property {string} since as typed; empty: from the beginning
@@ -16,6 +16,10 @@
  * @property {string} source whose coverage the strip shows; empty: all sources together
  * @property {string} event the seq of the open event
  * @property {string} around what the drawer's timeline shares with its event
+ * @property {string} alert the id of the open alert
+ * @property {string} rule only alerts of this rule
+ * @property {string} level only alerts of this level
+ * @property {string} state only alerts in this state
  * @property {string} of the subject of a profile: `actors/…`, `tokens/…`, `ips/…`, `resources/…`
  */
 
@@ -35,13 +39,17 @@ export const DEFAULTS = {
   source: '',
   event: '',
   around: 'actor',
+  alert: '',
+  rule: '',
+  level: '',
+  state: '',
   of: '',
 };
 
 // Lists whose items cannot contain a comma are joined by commas, the others repeat their name.
 const JOINED = new Set(['cols', 'facets', 'rare']);
 
-const VIEWS = new Set(['events', 'sources', 'profile']);
+const VIEWS = new Set(['events', 'alerts', 'sources', 'profile']);
 
 /** @type {Set<(state: State, before: State) => void>} */
 const listeners = new Set();

@@ -1,4 +1,4 @@
-//! The secrets that prove who sends a request: API tokens, and the keys of sessions.
+//! The secrets that prove who sends a request: API tokens, the keys of sessions, and those of feeds.
 //!
 //! A token is `otr_`, 40 random base62 characters, and 6 more with the CRC-32 of those 40: a mistyped token is recognised
 //! without asking anybody, and scanners of repositories can find leaked ones by their form. What is stored is the SHA-256
@@ -15,6 +15,9 @@ const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 /// What every token begins with.
 const TOKEN_PREFIX: &str = "otr_";
+
+/// What the secret of every feed begins with.
+const FEED_PREFIX: &str = "otr_feed_";
 
 /// How many random characters a secret has.
 const RANDOM_LEN: usize = 40;
@@ -113,6 +116,47 @@ impl ApiToken {
     }
 }
 
+/// The secret in the URLs of a feed of alerts: `otr_feed_`, 40 random base62 characters, and their checksum as a token has it. It is
+/// shown once, when the feed is created.
+#[derive(Clone, Debug)]
+pub struct FeedKey(SecretString);
+
+impl FeedKey {
+    /// A new key.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn generate() -> std::io::Result<Self> {
+        let random = random_text()?;
+        let checksum = checksum(&random);
+        Ok(Self(format!("{FEED_PREFIX}{random}{checksum}").into()))
+    }
+
+    /// Reads a key as a client sent it; `None` if it cannot be one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let body = text.strip_prefix(FEED_PREFIX)?;
+        let is_base62 = body.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if body.len() != RANDOM_LEN + CHECKSUM_LEN || !is_base62 {
+            return None;
+        }
+        let (random, written) = body.split_at(RANDOM_LEN);
+        (checksum(random) == written).then(|| Self(text.to_owned().into()))
+    }
+
+    /// What is stored of it.
+    #[must_use]
+    pub fn hash(&self) -> SecretHash {
+        SecretHash::of(self.0.expose_secret())
+    }
+
+    /// The key itself, for the URLs.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
 /// What a browser's cookie holds in place of a token.
 #[derive(Clone, Debug)]
 pub struct SessionKey(SecretString);
@@ -175,6 +219,24 @@ fn checksum(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_key_of_a_feed_is_read_again_and_is_no_token() {
+        let key = FeedKey::generate().unwrap();
+        let text = key.reveal();
+        assert!(FeedKey::parse(text).unwrap().hash().matches(&key.hash()));
+        assert!(ApiToken::parse(text).is_err());
+        let token = ApiToken::generate().unwrap();
+        for wrong in [
+            &text[..text.len() - 1],
+            &text[9..],
+            "",
+            "otr_feed_",
+            token.reveal(),
+        ] {
+            assert!(FeedKey::parse(wrong).is_none(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_token_has_the_documented_form_and_is_read_again() {

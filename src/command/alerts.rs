@@ -1,5 +1,6 @@
 //! `orgtrail alerts`: the alerts, where they are sent, what was given up, and how it is sent again.
 
+mod feed;
 mod list;
 
 use std::path::Path;
@@ -26,7 +27,8 @@ Examples:
   orgtrail alerts destinations                 how sending to each one goes
   orgtrail alerts test security                send a test message
   orgtrail alerts dead-letters                 what was given up
-  orgtrail alerts replay security              send it again";
+  orgtrail alerts replay security              send it again
+  orgtrail alerts feed create ops --level high URLs for feed readers";
 
 /// What to do with alerts.
 #[derive(Debug, ClapArgs)]
@@ -58,6 +60,11 @@ enum AlertsAction {
         destination: String,
         /// The ids of the messages, as `dead-letters` shows them; all unless given.
         id: Vec<String>,
+    },
+    /// Create, list and revoke feeds: URLs from which feed readers read alerts (Atom, JSON Feed).
+    Feed {
+        #[command(subcommand)]
+        action: feed::FeedAction,
     },
     /// Send a test message now, beside the queue.
     ///
@@ -94,6 +101,7 @@ pub(super) fn run(args: &AlertsArgs, path: &Path) -> Result<()> {
             let replayed = replay(&config, destination, id, args.json)?;
             recorded.end(replayed)
         }
+        AlertsAction::Feed { action } => feed::run(action, args.json, &config),
         AlertsAction::Test { destination } => {
             let recorded = begin("alerts.test", destination)?;
             block_on(test(&config, destination, args.json))?;

@@ -198,7 +198,7 @@ fn warn_of_unknown(dir: &Path, sources: &[Source]) -> Result<()> {
 }
 
 /// A source, as a user writes it.
-fn source(text: &str) -> Result<Source, String> {
+pub(super) fn source(text: &str) -> Result<Source, String> {
     let form = "write `organizations/ID` or `accounts/ID`";
     let source = text.parse::<Source>().map_err(|_| form.to_owned())?;
     if has_an_id_of_upstream(&source) {
@@ -286,7 +286,7 @@ fn describe(row: &TokenRow) -> String {
 }
 
 /// What a token may see, in a few words.
-fn visible(grant: &Grant) -> String {
+pub(super) fn visible(grant: &Grant) -> String {
     let sources = match grant.sources.as_slice() {
         [] => "everything".to_owned(),
         [one] => one.to_string(),

@@ -32,6 +32,21 @@ impl Config {
         let (ours, new) = (&mut self.rules, &newer.rules);
         changes.take("alerts.rules_dir", &mut ours.dir, &new.dir);
         changes.take("alerts.disabled", &mut ours.disabled, &new.disabled);
+        let (ours, new) = (&mut self.alerts, &newer.alerts);
+        let history = (&mut ours.alert_on_history, &new.alert_on_history);
+        changes.take("alerts.alert_on_history", history.0, history.1);
+        let private = (
+            &mut ours.allow_private_networks,
+            &new.allow_private_networks,
+        );
+        changes.take("alerts.allow_private_networks", private.0, private.1);
+        changes.take(
+            "alerts.digest_above",
+            &mut ours.digest_above,
+            &new.digest_above,
+        );
+        let destinations = (&mut ours.destinations, &new.destinations);
+        changes.take("alerts.destinations", destinations.0, destinations.1);
         let (ours, new) = (&mut self.http, &newer.http);
         if ours.auth == new.auth && ours.listen == new.listen {
             changes.take("http.public_url", &mut ours.public_url, &new.public_url);

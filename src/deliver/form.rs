@@ -52,7 +52,9 @@ fn event_type(content: &Content) -> &'static str {
 pub(super) fn cloud_event(message: &Outgoing, sender: &Sender) -> Value {
     let (subject, data) = match &message.content {
         Content::Alert { alert, .. } => (alert.id.to_string(), json!(alert)),
-        Content::Digest { rule, alerts } => (rule.clone(), json!({"rule": rule, "alerts": alerts})),
+        Content::Digest { rule, alerts, .. } => {
+            (rule.clone(), json!({"rule": rule, "alerts": alerts}))
+        }
     };
     envelope(
         &message.webhook_id,
@@ -117,11 +119,10 @@ pub(super) fn pagerduty(message: &Outgoing, sender: &Sender) -> Value {
                 alert.rule.id.as_str(),
             )
         }
-        // A digest has no level here; `warning` is enough for someone to look.
-        Content::Digest { rule, .. } => (
+        Content::Digest { level, rule, .. } => (
             "trigger",
             message.webhook_id.clone(),
-            "warning",
+            severity(*level),
             rule.as_str(),
         ),
     };

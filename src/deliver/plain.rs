@@ -1,14 +1,12 @@
 //! What a message says to people: a title, a few lines, a link.
 
-use url::Url;
-
 use super::settings::Sender;
 use crate::position::rfc3339;
 use crate::store::{Content, MessageKind, Outgoing};
 use crate::terminal::harmless;
 
-/// The most events that a link names.
-const MAX_LINKED: usize = 20;
+/// The most alerts of a digest that are named.
+const MAX_NAMED: usize = 20;
 
 /// The longest line, in characters. More is cut off.
 const MAX_LINE: usize = 500;
@@ -16,11 +14,13 @@ const MAX_LINE: usize = 500;
 /// One line: what happened.
 pub(super) fn title(message: &Outgoing) -> String {
     let title = match &message.content {
-        Content::Digest { rule, alerts } => {
-            format!(
-                "[digest] {} alerts of the rule {rule} within a minute",
-                alerts.len()
-            )
+        Content::Digest {
+            level,
+            rule,
+            alerts,
+        } => {
+            let alerts = alerts.len();
+            format!("[{level}] digest: {alerts} alerts of the rule {rule} within a minute")
         }
         Content::Alert { change, alert } => {
             let change = match change {
@@ -38,9 +38,9 @@ pub(super) fn title(message: &Outgoing) -> String {
 pub(super) fn lines(message: &Outgoing, sender: &Sender) -> Vec<String> {
     let mut lines = vec![title(message)];
     match &message.content {
-        Content::Digest { rule, alerts } => {
+        Content::Digest { rule, alerts, .. } => {
             lines.push(line(&format!("Rule: {rule}")));
-            let shown = alerts.iter().take(MAX_LINKED).map(String::as_str);
+            let shown = alerts.iter().take(MAX_NAMED).map(String::as_str);
             let shown: Vec<&str> = shown.collect();
             let more = if alerts.len() > shown.len() {
                 " …"
@@ -84,19 +84,7 @@ pub(super) fn link(message: &Outgoing, sender: &Sender) -> Option<String> {
     let Content::Alert { alert, .. } = &message.content else {
         return None;
     };
-    let mut url: Url = sender.public_url.clone()?;
-    let events = alert.events.iter().take(MAX_LINKED);
-    let seqs: Vec<String> = events.map(ToString::to_string).collect();
-    if seqs.is_empty() {
-        return None;
-    }
-    let query = format!("seq:({})", seqs.join(" OR "));
-    let after = alert.last_time + chrono::TimeDelta::seconds(1);
-    url.query_pairs_mut()
-        .append_pair("q", &query)
-        .append_pair("since", &rfc3339(alert.first_time))
-        .append_pair("before", &rfc3339(after));
-    Some(url.into())
+    Some(alert.link(sender.public_url.as_ref()?)?.into())
 }
 
 /// A text as one line of bounded length: control characters, line breaks among them, are escaped.

@@ -55,6 +55,12 @@ pub enum DeliveryTurn {
 }
 
 impl Deliverer {
+    /// The name of its destination.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Sends until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut messages = self.store.messages();

@@ -19,11 +19,11 @@ use url::Url;
 use super::access_writer::AccessWriter;
 use super::assertion;
 use super::limit::Usage;
-use super::principal::{Credential, Principal, session};
+use super::principal::{Credential, Principal, session, unknown_feed};
 use super::problem::Problem;
 use super::proxy::Requester;
 use super::unauthenticated::Unauthenticated;
-use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
+use crate::access::{Auth, CloudflareAccess, FeedKey, ForwardedHeader, PrincipalLimits};
 use crate::clock::Clock;
 use crate::keyring::Keyring;
 use crate::owner::OwnerSecret;
@@ -211,6 +211,33 @@ impl Access {
         let Some(hash) = credential.hash() else {
             return Ok(Principal::system(headers));
         };
+        self.look_up(credential, hash, client, clock).await
+    }
+
+    /// The feed whose secret is in the URL of a request.
+    pub(super) async fn identify_feed(
+        &self,
+        key: &str,
+        client: &Requester,
+        clock: &Clock,
+    ) -> Result<Principal, Problem> {
+        let found = async {
+            let key = FeedKey::parse(key).ok_or_else(unknown_feed)?;
+            let hash = *key.hash().as_bytes();
+            let credential = Credential::Feed(key);
+            self.look_up(credential, hash, client, clock).await
+        };
+        let refused = |problem| self.count_unauthenticated(client.address, clock, problem);
+        found.await.map_err(refused)
+    }
+
+    async fn look_up(
+        &self,
+        credential: Credential,
+        hash: [u8; 32],
+        client: &Requester,
+        clock: &Clock,
+    ) -> Result<Principal, Problem> {
         let is_known = self.unauthenticated.knows(&hash);
         // Held until the work is done, also when its client is gone.
         let permit = if is_known {

@@ -10,13 +10,14 @@ use utoipa::ToSchema;
 
 use super::access::Results;
 use super::counted::{Counted, counted};
-use super::openapi::{ParameterKind, Route, path, query as described_query};
+use super::openapi::{Parameter, ParameterKind, Route, path, query as described_query};
 use super::params::{Given, Named, bad, number, when};
 use super::principal::Principal;
 use super::problem::Problem;
 use super::searches::is_json;
 use super::state::AppState;
 use crate::alert::{Alert, AlertId, AlertState, Level};
+use crate::mask::Mask;
 use crate::query::read_time;
 use crate::store::alerts::{AlertCursor, AlertFilter, AlertReader, AlertUpdate, AlertUpdateError};
 use crate::wording::quoted;
@@ -151,7 +152,8 @@ pub(super) fn reader(principal: &Principal) -> AlertReader {
     }
 }
 
-fn filter(given: &Given, now: DateTime<Utc>) -> Result<AlertFilter, Problem> {
+/// Which alerts are asked for.
+pub(super) fn filter(given: &Given, now: DateTime<Utc>) -> Result<AlertFilter, Problem> {
     let when = when(given, now)?;
     let moment = |name| -> Result<Option<DateTime<Utc>>, Problem> {
         let text = given.one(name)?;
@@ -209,12 +211,10 @@ fn read_update(body: &[u8]) -> Result<AlertUpdate, Problem> {
             "the body is `{\"state\": …, \"reason\": …, \"assignee\": …}` in JSON; each may be left out; `state` is `open`, `acknowledged` or `closed`",
         )
     })?;
-    let assignee = wanted.assignee.map(|name| {
-        let name = name.map(|name| name.trim().to_owned());
-        name.filter(|name| !name.is_empty())
-    });
-    let reason = wanted.reason.map(|reason| reason.trim().to_owned());
-    let reason = reason.filter(|reason| !reason.is_empty());
+    let assignee = wanted
+        .assignee
+        .map(|name| name.and_then(|name| kept(&name)));
+    let reason = wanted.reason.and_then(|reason| kept(&reason));
     let texts = [
         ("reason", &reason),
         ("assignee", &assignee.clone().flatten()),
@@ -249,6 +249,30 @@ fn read_update(body: &[u8]) -> Result<AlertUpdate, Problem> {
     })
 }
 
+fn text(name: &'static str, about: &'static str) -> Parameter {
+    described_query(name, ParameterKind::Text, about)
+}
+
+/// A text of a person as it is kept: without credentials; `None` if it is empty.
+fn kept(text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| Mask::default().hide(text))
+}
+
+/// A route that takes rules, levels and states.
+pub(super) fn filter_parameters(route: Route) -> Route {
+    route
+        .with(text("rule", "The id of a rule; several are alternatives."))
+        .with(text(
+            "level",
+            "`informational`, `low`, `medium`, `high` or `critical`; several are alternatives.",
+        ))
+        .with(text(
+            "state",
+            "`open`, `acknowledged`, `closed` or `retracted`; several are alternatives.",
+        ))
+}
+
 /// The description of the routes that list.
 pub(super) fn describe() -> Vec<Route> {
     let limit = ParameterKind::Number {
@@ -256,16 +280,12 @@ pub(super) fn describe() -> Vec<Route> {
         most: MAX_LIMIT as u64,
         default: DEFAULT_LIMIT as u64,
     };
-    let text = |name, about| described_query(name, ParameterKind::Text, about);
     vec![
-        Route::get(
+        filter_parameters(Route::get(
             "/v1/alerts",
             "list_alerts",
             "List alerts, the ones raised last first",
-        )
-        .with(text("rule", "The id of a rule; several are alternatives."))
-        .with(text("level", "`informational`, `low`, `medium`, `high` or `critical`; several are alternatives."))
-        .with(text("state", "`open`, `acknowledged`, `closed` or `retracted`; several are alternatives."))
+        ))
         .with(text("since", "Alerts with an event at this time or later."))
         .with(text("before", "Alerts with an event before this time."))
         .with(text("tz", "The zone of dates."))

@@ -8,11 +8,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 use tokio::sync::OwnedSemaphorePermit;
+use url::form_urlencoded;
 
 use super::assertion;
 use super::connection::{Client, Exchange};
@@ -56,6 +57,19 @@ pub(super) enum Required {
     Any,
     /// A valid one that has this permission.
     With(Permission),
+    /// The secret of a feed in the URL, or a valid one that may search.
+    Feed,
+}
+
+/// The parameter that has the secret of a feed.
+pub(super) const FEED_KEY: &str = "key";
+
+/// The secret of a feed in a URL.
+fn feed_key(uri: &Uri) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(uri.query()?.as_bytes());
+    pairs
+        .find(|(name, _)| name == FEED_KEY)
+        .map(|(_, value)| value.into_owned())
 }
 
 impl Needs {
@@ -84,7 +98,7 @@ pub(super) async fn check(
         return next.run(request).await;
     }
     let mut recording = Recording::begin(&app.access, &app.clock, &client, &request);
-    let response = match admit(&needs, &client, request.headers()).await {
+    let response = match admit(&needs, &client, request.headers(), request.uri()).await {
         Ok(Admitted {
             principal,
             rate,
@@ -219,15 +233,18 @@ async fn admit(
     needs: &Needs,
     client: &Requester,
     headers: &HeaderMap,
+    uri: &Uri,
 ) -> Result<Admitted, Refused> {
     let (app, access) = (&needs.app, &needs.app.access);
     if needs.credential == Required::Nothing {
         return Ok(Admitted::default());
     }
-    let principal = access
-        .identify(headers, client, &app.clock)
-        .await
-        .map_err(Refused::unknown)?;
+    let key = feed_key(uri).filter(|_| needs.credential == Required::Feed);
+    let principal = match key {
+        Some(key) => access.identify_feed(&key, client, &app.clock).await,
+        None => access.identify(headers, client, &app.clock).await,
+    };
+    let principal = principal.map_err(Refused::unknown)?;
     let refused = |problem| Refused {
         principal: principal.name().to_owned(),
         ..Refused::unknown(problem)
@@ -245,7 +262,12 @@ async fn admit(
         is_unlimited: true,
         ..refused(Problem::over_limit(over.retry_after))
     })?;
-    if let Required::With(permission) = needs.credential {
+    let permission = match needs.credential {
+        Required::With(permission) => Some(permission),
+        Required::Feed => Some(Permission::Search),
+        Required::Nothing | Required::IfSent | Required::Any => None,
+    };
+    if let Some(permission) = permission {
         principal.require(permission).map_err(refused)?;
     }
     let place = match needs.credential {

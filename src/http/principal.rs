@@ -1,7 +1,7 @@
 //! Who sends a request, and what they may do.
 //!
-//! A request proves it by a token (`Authorization: Bearer`), by the cookie of a session, by an assertion of Cloudflare Access,
-//! or by the secret that only the owner of the data directory can read. With `auth = "none"` everyone on this machine is one principal.
+//! A request proves it by a token (`Authorization: Bearer`), by the cookie of a session, by an assertion of Cloudflare Access, by the
+//! secret in the URL of a feed, or by the secret that only the owner of the data directory can read. With `auth = "none"` everyone on this machine is one principal.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use tracing::debug;
 
 use super::problem::Problem;
 use crate::access::{
-    AccessIdentity, ApiToken, Grant, Permission, Permissions, SecretHash, SessionKey,
+    AccessIdentity, ApiToken, FeedKey, Grant, Permission, Permissions, SecretHash, SessionKey,
 };
 use crate::engine::Scope;
 use crate::owner::{OwnerSecret, USER_HEADER, system_principal};
-use crate::store::{AccessStore, StoreError, TokenRow};
+use crate::store::{AccessStore, FeedRow, StoreError, TokenRow};
 
 /// The name of a session's cookie. By https, browsers take a name with this prefix from this host alone, with `Secure`.
 pub(super) fn cookie_name(is_https: bool) -> &'static str {
@@ -41,6 +41,8 @@ struct Inner {
     session: Option<SecretHash>,
     /// Who is signed in at Cloudflare Access.
     identity: Option<AccessIdentity>,
+    /// The feed whose secret was in the URL.
+    feed: Option<FeedRow>,
     /// Whether it may take only so much at a time.
     is_limited: bool,
 }
@@ -54,6 +56,7 @@ impl Principal {
             token: None,
             session: None,
             identity: None,
+            feed: None,
             is_limited: false,
         }))
     }
@@ -77,6 +80,7 @@ impl Principal {
             token: Some(token),
             session,
             identity: None,
+            feed: None,
             is_limited: true,
         }))
     }
@@ -93,6 +97,20 @@ impl Principal {
             token: None,
             session: None,
             identity: Some(identity),
+            feed: None,
+            is_limited: true,
+        }))
+    }
+
+    /// A feed. Anyone who has its URL can read the alerts that it may see.
+    fn of_feed(feed: FeedRow) -> Self {
+        Self(Arc::new(Inner {
+            name: format!("feed:{}", feed.name),
+            grant: feed.grant.clone(),
+            token: None,
+            session: None,
+            identity: None,
+            feed: Some(feed),
             is_limited: true,
         }))
     }
@@ -147,6 +165,11 @@ impl Principal {
     /// The token that it sent, or that its session stands for.
     pub(super) fn token(&self) -> Option<&TokenRow> {
         self.0.token.as_ref()
+    }
+
+    /// The feed whose secret was in the URL.
+    pub(super) fn feed(&self) -> Option<&FeedRow> {
+        self.0.feed.as_ref()
     }
 
     /// Whether it sent a session.
@@ -220,6 +243,7 @@ pub(super) enum Credential {
     Owner,
     Token(ApiToken),
     Session(SessionKey),
+    Feed(FeedKey),
 }
 
 impl Credential {
@@ -250,6 +274,7 @@ impl Credential {
             Self::Owner => None,
             Self::Token(token) => Some(*token.hash().as_bytes()),
             Self::Session(key) => Some(*key.hash().as_bytes()),
+            Self::Feed(key) => Some(*key.hash().as_bytes()),
         }
     }
 
@@ -266,6 +291,7 @@ impl Credential {
                 let key = key.hash();
                 (access.token_of_session(&key, now)?, Some(key))
             }
+            Self::Feed(key) => return feed_principal(key, access, now),
         };
         // An unknown, a revoked and an expired token are answered alike.
         let token = token
@@ -277,6 +303,26 @@ impl Credential {
         }
         Ok(Principal::of_token(token, session))
     }
+}
+
+/// The principal of a feed's secret.
+fn feed_principal(
+    key: &FeedKey,
+    access: &AccessStore,
+    now: DateTime<Utc>,
+) -> Result<Principal, Problem> {
+    let feed = access.feed_by_hash(&key.hash())?;
+    let feed = feed.ok_or_else(unknown_feed)?;
+    // Only for `feed list`: a full disk must not keep a reader out.
+    if let Err(error) = access.note_feed_use(&feed, now) {
+        debug!(error = %error, "The last use of a feed could not be saved.");
+    }
+    Ok(Principal::of_feed(feed))
+}
+
+/// The same answer for a key that cannot be one, an unknown one and a revoked one.
+pub(super) fn unknown_feed() -> Problem {
+    Problem::unauthorized("the feed of this URL is unknown or revoked")
 }
 
 /// The secret that a request sends.

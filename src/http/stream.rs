@@ -33,13 +33,13 @@ use crate::wording::quoted;
 use orgtrail_cloudflare::json;
 
 /// How often something is said when there is nothing to tell, so that both ends know that the line is good.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// How soon a client is to come back after a break, in milliseconds.
-const RETRY_MS: u32 = 2_000;
+pub(super) const RETRY_MS: u32 = 2_000;
 
 /// The header and the parameter that say where to go on; the header is the later word.
-const LAST_EVENT_ID: [&str; 2] = ["last-event-id", "last_event_id"];
+pub(super) const LAST_EVENT_ID: [&str; 2] = ["last-event-id", "last_event_id"];
 
 /// A tail under way.
 struct Tailing {
@@ -113,15 +113,24 @@ pub(super) async fn tail(
     Ok((headers, Extension(streamed), body).into_response())
 }
 
+/// Where the client says it has come to, as it sent it.
+pub(super) fn sent_place<'a>(
+    headers: &'a HeaderMap,
+    given: &'a Given,
+) -> Result<Option<&'a str>, Problem> {
+    let [header, parameter] = LAST_EVENT_ID;
+    let in_header = headers.get(header).and_then(|value| value.to_str().ok());
+    Ok(in_header.or(given.one(parameter)?))
+}
+
 /// Where the client says it has come to.
 fn last_event_id(
     app: &ScopedApp,
     headers: &HeaderMap,
     given: &Given,
 ) -> Result<Option<Seq>, Problem> {
-    let [header, parameter] = LAST_EVENT_ID;
-    let in_header = headers.get(header).and_then(|value| value.to_str().ok());
-    let Some(text) = in_header.or(given.one(parameter)?) else {
+    let parameter = LAST_EVENT_ID[1];
+    let Some(text) = sent_place(headers, given)? else {
         return Ok(None);
     };
     let head = app.head()?;

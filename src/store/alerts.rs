@@ -4,6 +4,7 @@
 //! What rules find is decided in `detect`; here it is kept. Everything that one step of `detect` finds is one transaction with how
 //! far it has come ([`Judgement`]), so the same events never take effect twice.
 
+mod changes;
 mod codec;
 mod finding;
 mod first_seen;
@@ -15,6 +16,7 @@ mod reading;
 mod verdicts;
 mod work;
 
+pub use self::changes::{ChangePlace, LoggedChange, LoggedChanges};
 pub use self::finding::{AlertVerdict, AlertedEvent, Finding, Judged};
 pub use self::first_seen::{FirstSeen, NewPair, SeenPair};
 pub use self::judgement::{JudgedEvents, Judgement, NewMatch};

@@ -47,6 +47,8 @@ pub(super) struct Inner {
     pub(super) head: watch::Sender<Seq>,
     /// The newest message of the outbox, announced after each commit.
     pub(super) newest_message: watch::Sender<i64>,
+    /// The moment of the newest change of an alert, announced after each commit.
+    pub(super) alert_moment: watch::Sender<i64>,
     pub(super) failpoints: Failpoints,
     /// Whether writing has ended. Set and read under the writer's lock.
     pub(super) is_closed: AtomicBool,
@@ -119,6 +121,7 @@ impl Store {
             run_id: Uuid::new_v4(),
             head: watch::Sender::new(newest_seq(&writer)?),
             newest_message: watch::Sender::new(0),
+            alert_moment: watch::Sender::new(0),
             writer: Mutex::new(writer),
             readers: Mutex::default(),
             bodies: Bodies::new(),
@@ -162,6 +165,12 @@ impl Store {
     #[must_use]
     pub fn messages(&self) -> watch::Receiver<i64> {
         self.0.newest_message.subscribe()
+    }
+
+    /// Announces new changes of alerts that this handle's process makes. Those of other processes are found by looking again.
+    #[must_use]
+    pub fn alert_changes(&self) -> watch::Receiver<i64> {
+        self.0.alert_moment.subscribe()
     }
 
     /// Runs SQLite's own check of the file.
@@ -218,7 +227,16 @@ impl Store {
             let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let outcome = change(&transaction)?;
             transaction.commit()?;
-            self.announce_message(&writer);
+            announce_newest(
+                &writer,
+                "SELECT coalesce(max(id), 0) FROM message",
+                &self.0.newest_message,
+            );
+            announce_newest(
+                &writer,
+                "SELECT coalesce(max(moment_us), 0) FROM alert_log",
+                &self.0.alert_moment,
+            );
             Ok(outcome)
         });
         let mut problem = lock(&self.0.disk_problem);
@@ -234,17 +252,6 @@ impl Store {
             Err(_) => {}
         }
         changed
-    }
-
-    /// Announces the newest message if there is a new one. After the commit, because reading it may fail and writing has not.
-    fn announce_message(&self, writer: &Connection) {
-        let newest = writer
-            .prepare_cached("SELECT coalesce(max(id), 0) FROM message")
-            .and_then(|mut ask| ask.query_row([], |row| row.get(0)));
-        if let Ok(newest) = newest {
-            let changes = |known: &mut i64| std::mem::replace(known, newest) != newest;
-            self.0.newest_message.send_if_modified(changes);
-        }
     }
 
     /// Rebuilds the index of identities from the rows of `event`, in case only the index is damaged. Tried once for each
@@ -304,6 +311,17 @@ impl Drop for Inner {
         if let Some(Err(error)) = self.lock.as_ref().map(File::unlock) {
             tracing::debug!(error = %error, "Releasing the lock of the data directory failed.");
         }
+    }
+}
+
+/// Announces the newest of something, as `query` gives it, if it is new. After the commit, because reading it may fail and writing has not.
+fn announce_newest(writer: &Connection, query: &str, known: &watch::Sender<i64>) {
+    let newest = writer
+        .prepare_cached(query)
+        .and_then(|mut ask| ask.query_row([], |row| row.get(0)));
+    if let Ok(newest) = newest {
+        let changes = |known: &mut i64| std::mem::replace(known, newest) != newest;
+        known.send_if_modified(changes);
     }
 }
 

@@ -126,7 +126,7 @@ fn destination(name: &str, target: DestinationTarget) -> DestinationSettings {
 }
 
 /// An alert of a rule of its own.
-fn alert(id: &str, at: DateTime<Utc>) -> Alert {
+pub(crate) fn alert(id: &str, at: DateTime<Utc>) -> Alert {
     Alert {
         id: AlertId(id.to_owned()),
         rule: RuleName {
@@ -581,6 +581,46 @@ async fn chat_and_pager_get_their_own_forms() {
     }
     assert_eq!(events[0]["payload"]["severity"], "error");
     assert_eq!(events[0]["payload"]["custom_details"]["id"], "p");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_digest_is_as_serious_as_the_most_serious_of_its_alerts() {
+    let place = Place::new();
+    let receiver = Receiver::start(Behaviour::Answer(202)).await;
+    let store = place.store();
+    let target = DestinationTarget::PagerDuty {
+        url: Some(place.secret("url", &receiver.url)),
+        key: place.secret("routing", "R0UT1NG"),
+    };
+    let settings = DeliverySettings {
+        digest_above: 2,
+        ..place.settings(vec![destination("d", target)])
+    };
+    for (levels, severity) in [
+        ([Level::Low, Level::Critical, Level::Low], "critical"),
+        ([Level::Low, Level::Low, Level::Low], "info"),
+    ] {
+        let mut worker = place.workers(&settings, &store).remove(0);
+        for (n, level) in levels.into_iter().enumerate() {
+            let mut one = alert(&format!("{severity}{n}"), place.clock.now());
+            one.rule.id = severity.to_owned();
+            one.rule.level = level;
+            one.group.clear();
+            place.add(&store, &one, MessageKind::Raised);
+        }
+        drain(&mut worker, &place.clock).await;
+        let event = receiver.received().pop().unwrap().json();
+        let payload = &event["payload"];
+        assert_eq!(payload["severity"], severity, "{event}");
+        assert_eq!(
+            payload["custom_details"]["alerts"]
+                .as_array()
+                .unwrap()
+                .len(),
+            3
+        );
+    }
+    assert_eq!(receiver.received().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,7 +19,7 @@ use crate::hostile::{IDS, KEYS, NUMBERS, corpus};
 use crate::scoped::{routes_in_the_code, takes_forms};
 
 /// Every route, and what is asked there. `{seq}` is each event's place, `{text}` each hostile text, `{day}` the range that has the entries.
-const ROUTES: [(&str, &[&str]); 45] = [
+const ROUTES: [(&str, &[&str]); 48] = [
     ("/", &["/"]),
     ("/healthz", &["/healthz"]),
     ("/readyz", &["/readyz"]),
@@ -137,6 +137,28 @@ const ROUTES: [(&str, &[&str]); 45] = [
             "/v1/alerts?rule={text}",
             "/v1/alerts?since={text}",
             "/v1/alerts?cursor={text}",
+        ],
+    ),
+    (
+        "/v1/alerts/stream",
+        &[
+            "/v1/alerts/stream?last_event_id=x",
+            "/v1/alerts/stream?level={text}",
+            "/v1/alerts/stream?rule={text}&last_event_id=x",
+        ],
+    ),
+    (
+        "/v1/alerts/feed.atom",
+        &[
+            "/v1/alerts/feed.atom?rule={text}",
+            "/v1/alerts/feed.atom?key={text}",
+        ],
+    ),
+    (
+        "/v1/alerts/feed.json",
+        &[
+            "/v1/alerts/feed.json?rule={text}",
+            "/v1/alerts/feed.json?key={text}",
         ],
     ),
     ("/v1/alerts/{id}", &["/v1/alerts/{text}"]),
@@ -380,6 +402,10 @@ async fn check(request: RequestBuilder, what: &str) -> (StatusCode, String) {
     );
     match kind.split(';').next().unwrap_or_default() {
         "application/json" | "application/problem+json" => is_json(&body, what),
+        "application/atom+xml" | "application/feed+json" => {
+            let feed = feed_rs::parser::parse(body.as_bytes());
+            assert!(feed.is_ok(), "{what}: {feed:?}");
+        }
         "application/x-ndjson" => body.lines().for_each(|line| is_json(line, what)),
         "text/csv" => {
             let mut rows = csv::Reader::from_reader(body.as_bytes());

@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod alert_stream;
 mod answer_forms;
 mod answers;
 mod backfill;
@@ -22,6 +23,7 @@ mod crash;
 mod credentials;
 mod damage;
 mod deliver;
+mod delivery_changes;
 mod deploy;
 mod detect;
 mod diffs;
@@ -32,6 +34,7 @@ mod engine_vs_reference;
 mod erased;
 mod examples;
 mod facet_values_are_searchable;
+mod feeds;
 mod fixture_log;
 mod freshness;
 mod guard;
@@ -49,6 +52,7 @@ mod isolation;
 mod ledger;
 mod lists;
 mod manual_clock;
+mod masking;
 mod metrics;
 mod official;
 mod once_stuck;

@@ -22,7 +22,7 @@ const SECRET: &str = "xq7";
 const UNKNOWN: &str = "zw9";
 
 /// Every route of questions, and what is asked there. `{seq}` is an event that the token may see.
-const ROUTES: [(&str, &[&str]); 38] = [
+const ROUTES: [(&str, &[&str]); 41] = [
     (
         "/v1/events",
         &[
@@ -207,6 +207,12 @@ const ROUTES: [(&str, &[&str]); 38] = [
         "/v1/alerts",
         &["", "?limit=1", "?level=high", "?state=open", "?rule=xq7"],
     ),
+    (
+        "/v1/alerts/stream",
+        &["?last_event_id=x", "?level=high", "?rule=xq7"],
+    ),
+    ("/v1/alerts/feed.atom", &["", "?level=high", "?key=xq7"]),
+    ("/v1/alerts/feed.json", &["", "?rule=xq7", "?key=xq7"]),
     ("/v1/alerts/{id}", &["", "xq7"]),
     ("/v1/rules", &["", "?x=xq7"]),
     ("/v1/searches", &["", "?limit=1", "?cursor=x"]),
@@ -333,7 +339,7 @@ impl Asker {
         let answer = self.send(request.body(form)).await;
         let status = answer.status();
         let headers = format!("{:?}", answer.headers());
-        if path.starts_with("/v1/events/stream") && status == StatusCode::OK {
+        if is_stream(path) && status == StatusCode::OK {
             return (status, headers, String::new());
         }
         (status, headers, answer.text().await.unwrap())
@@ -344,7 +350,7 @@ impl Asker {
         let answer = self.open(path).await;
         let status = answer.status();
         let headers = format!("{:?}", answer.headers());
-        if path.starts_with("/v1/events/stream") && status == StatusCode::OK {
+        if is_stream(path) && status == StatusCode::OK {
             return (status, headers, String::new());
         }
         (status, headers, answer.text().await.unwrap())
@@ -484,8 +490,11 @@ fn paths(route: &str, asked: &str) -> Vec<String> {
 /// Leaves out what differs between two logs with the same events: when they were made, and their ids.
 fn comparable(text: &str) -> String {
     let Ok(mut value) = serde_json::from_str::<Value>(text) else {
+        // The id and the address of a feed are those of its log.
+        let is_of_the_log = |line: &&str| line.starts_with("<id>") || line.starts_with("<link ");
         let mut lines: Vec<_> = text
             .lines()
+            .filter(|line| !is_of_the_log(line))
             .map(|line| match line.starts_with('"') {
                 // The third column of CSV is `received_at`.
                 true => {
@@ -533,6 +542,8 @@ fn without_times(value: &mut Value) {
                     "proven_at",
                     "intervals",
                     "merged",
+                    "home_page_url",
+                    "feed_url",
                 ];
                 if is_of_the_log.contains(&name.as_str()) && !value.is_null() {
                     *value = Value::from("left out");
@@ -591,6 +602,11 @@ async fn compare(limited: &Asker, oracle: &Asker) {
             }
         }
     }
+}
+
+/// Whether an answer does not end.
+fn is_stream(path: &str) -> bool {
+    path.starts_with("/v1/events/stream") || path.starts_with("/v1/alerts/stream")
 }
 
 /// Whether a route takes its parameters as a form, too.

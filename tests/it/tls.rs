@@ -3,6 +3,7 @@
 mod authority;
 mod handshakes;
 mod http2;
+mod mail;
 mod renewal;
 mod secrets;
 mod setup;

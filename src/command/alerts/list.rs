@@ -54,12 +54,12 @@ struct AlertList {
     next_cursor: Option<String>,
 }
 
-fn level(text: &str) -> Result<Level, String> {
+pub(super) fn level(text: &str) -> Result<Level, String> {
     let names = Level::ALL.map(Level::as_str).join(", ");
     Level::by_name(text).ok_or_else(|| format!("it is none of {names}"))
 }
 
-fn state(text: &str) -> Result<AlertState, String> {
+pub(super) fn state(text: &str) -> Result<AlertState, String> {
     let names = AlertState::ALL.map(AlertState::as_str).join(", ");
     AlertState::by_name(text).ok_or_else(|| format!("it is none of {names}"))
 }

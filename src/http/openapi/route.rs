@@ -164,7 +164,12 @@ impl Route {
 
     /// With its answer as any JSON object.
     pub(crate) fn answers_object(self, about: &'static str) -> Self {
-        self.answers_with("application/json", about, |_| json!({"type": "object"}))
+        self.answers_object_as("application/json", about)
+    }
+
+    /// The same, under that type.
+    pub(crate) fn answers_object_as(self, content_type: &'static str, about: &'static str) -> Self {
+        self.answers_with(content_type, about, |_| json!({"type": "object"}))
     }
 
     fn answers_with(

@@ -27,8 +27,11 @@ const SCHEMA: &str = include_str!("schema.sql");
 /// What version 2 added.
 const SEARCHES: &str = include_str!("searches.sql");
 
+/// What version 3 added.
+const FEEDS: &str = include_str!("feeds.sql");
+
 /// The version of the file that this program reads and writes.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// How long a statement waits for another process's lock. After that a question is refused, because it cannot be recorded.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -153,8 +156,11 @@ fn create(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
         transaction.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
     match (application, found) {
         (APPLICATION_ID, VERSION) => return Ok(()),
-        (APPLICATION_ID, 1) => {
-            transaction.execute_batch(SEARCHES)?;
+        (APPLICATION_ID, version @ 1..VERSION) => {
+            if version == 1 {
+                transaction.execute_batch(SEARCHES)?;
+            }
+            transaction.execute_batch(FEEDS)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             return Ok(transaction.commit()?);
         }
@@ -170,6 +176,7 @@ fn create(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
     }
     transaction.execute_batch(SCHEMA)?;
     transaction.execute_batch(SEARCHES)?;
+    transaction.execute_batch(FEEDS)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     Ok(transaction.commit()?)
@@ -273,16 +280,21 @@ mod tests {
 
     #[test]
     fn an_older_file_is_upgraded() {
-        let dir = tempfile::tempdir().unwrap();
-        let db = Connection::open(dir.path().join(ACCESS_FILE_NAME)).unwrap();
-        db.execute_batch(SCHEMA).unwrap();
-        db.pragma_update(None, "application_id", APPLICATION_ID)
-            .unwrap();
-        db.pragma_update(None, "user_version", 1).unwrap();
-        drop(db);
-        for _ in 0..2 {
-            let store = AccessStore::open(dir.path()).unwrap();
-            assert_eq!(store.search("x").unwrap(), None);
+        for (version, tables) in [(1, &[SCHEMA][..]), (2, &[SCHEMA, SEARCHES])] {
+            let dir = tempfile::tempdir().unwrap();
+            let db = Connection::open(dir.path().join(ACCESS_FILE_NAME)).unwrap();
+            for table in tables {
+                db.execute_batch(table).unwrap();
+            }
+            db.pragma_update(None, "application_id", APPLICATION_ID)
+                .unwrap();
+            db.pragma_update(None, "user_version", version).unwrap();
+            drop(db);
+            for _ in 0..2 {
+                let store = AccessStore::open(dir.path()).unwrap();
+                assert_eq!(store.search("x").unwrap(), None);
+                assert_eq!(store.feeds().unwrap(), []);
+            }
         }
     }
 

@@ -36,7 +36,7 @@ CREATE INDEX session_token ON session (token, created_us);
 CREATE TABLE access (
     id           INTEGER PRIMARY KEY AUTOINCREMENT, -- the order in which they were recorded; never given twice
     time_us      INTEGER NOT NULL,         -- when the request began
-    principal    TEXT NOT NULL,            -- `token:ID`, `access:E-MAIL`, `local`, `system`, or `nobody`
+    principal    TEXT NOT NULL,            -- `token:ID`, `access:E-MAIL`, `feed:NAME`, `local`, `system`, or `nobody`
     address      TEXT,                     -- of the client; NULL for commands
     action       TEXT NOT NULL,            -- `search`, `export`, `token.create`, `refused` …
     route        TEXT NOT NULL,            -- the pattern of the route, or the command

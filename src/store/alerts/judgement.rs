@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
+use super::changes::ChangeTime;
 use super::finding::{AlertVerdict, Judged};
 use super::first_seen::{self, NewPair};
 use super::known::{DETECT, RuleNumber};
@@ -94,8 +95,9 @@ impl Store {
                 skip.execute([seq.0])?;
             }
             let mut judged = Judged::default();
+            let time = ChangeTime::take(db, judgement.at)?;
             for verdict in &judgement.verdicts {
-                verdicts::apply(db, verdict, judgement.at, &mut judged)?;
+                verdicts::apply(db, verdict, time, &mut judged)?;
             }
             Ok(judged)
         })

@@ -51,6 +51,22 @@ pub struct AlertFilter {
     pub before: Option<DateTime<Utc>>,
 }
 
+impl AlertFilter {
+    /// Whether a list with this filter has an alert.
+    #[must_use]
+    pub fn has(&self, alert: &Alert) -> bool {
+        let is_wanted = |is_any: bool, is_among: bool| is_any || is_among;
+        is_wanted(self.rules.is_empty(), self.rules.contains(&alert.rule.id))
+            && is_wanted(
+                self.levels.is_empty(),
+                self.levels.contains(&alert.rule.level),
+            )
+            && is_wanted(self.states.is_empty(), self.states.contains(&alert.state))
+            && self.since.is_none_or(|since| alert.last_time >= since)
+            && self.before.is_none_or(|before| alert.first_time < before)
+    }
+}
+
 /// Where a page of alerts goes on: after the alert that was raised then and has this id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertCursor {
@@ -84,36 +100,68 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Alert>, StoreError> {
         self.ask(|db| {
-            let mut ask = db.prepare_cached(&format!(
-                "SELECT number FROM alert
-                 WHERE {VISIBLE}
-                     AND (:rules = '[]' OR rule_id IN (SELECT value FROM json_each(:rules)))
-                     AND (:levels = '[]' OR level IN (SELECT value FROM json_each(:levels)))
-                     AND (:states = '[]' OR state IN (SELECT value FROM json_each(:states)))
-                     AND (:since IS NULL OR last_us >= :since) AND (:before IS NULL OR first_us < :before)
-                     AND (:raised IS NULL OR (raised_us, id) < (:raised, :id))
-                 ORDER BY raised_us DESC, id DESC LIMIT :limit"
-            ))?;
-            let numbers = ask.query_map(
-                named_params! {
-                    ":sources": sources_of(reader)?,
-                    ":bodies": reader.bodies,
-                    ":rules": json(&filter.rules)?,
-                    ":levels": json(&filter.levels)?,
-                    ":states": json(&filter.states)?,
-                    ":since": filter.since.map(|at| at.timestamp_micros()),
-                    ":before": filter.before.map(|at| at.timestamp_micros()),
-                    ":raised": cursor.map(|cursor| cursor.raised_us),
-                    ":id": cursor.map(|cursor| &cursor.id.0),
-                    ":limit": limit,
-                },
-                |row| row.get(0),
-            )?;
-            let numbers: Vec<i64> = numbers.collect::<Result<_, _>>()?;
+            let numbers = numbers(db, filter, reader, cursor, limit)?;
             let alerts = numbers.into_iter().map(|number| listed(db, number));
             alerts.collect()
         })
     }
+
+    /// At most `limit` alerts, the ones raised last first, and when each was last changed.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn alerts_with_changes(
+        &self,
+        filter: &AlertFilter,
+        reader: &AlertReader,
+        limit: usize,
+    ) -> Result<Vec<(Alert, DateTime<Utc>)>, StoreError> {
+        self.ask(|db| {
+            let mut ask = db.prepare_cached("SELECT changed_us FROM alert WHERE number = ?1")?;
+            let mut alerts = Vec::new();
+            for number in numbers(db, filter, reader, None, limit)? {
+                let changed = ask.query_row([number], |row| row.get(0))?;
+                alerts.push((listed(db, number)?, from_micros(changed)));
+            }
+            Ok(alerts)
+        })
+    }
+}
+
+/// The numbers of a page of alerts.
+fn numbers(
+    db: &Connection,
+    filter: &AlertFilter,
+    reader: &AlertReader,
+    cursor: Option<&AlertCursor>,
+    limit: usize,
+) -> Result<Vec<i64>, StoreError> {
+    let mut ask = db.prepare_cached(&format!(
+            "SELECT number FROM alert
+             WHERE {VISIBLE}
+                 AND (:rules = '[]' OR rule_id IN (SELECT value FROM json_each(:rules)))
+                 AND (:levels = '[]' OR level IN (SELECT value FROM json_each(:levels)))
+                 AND (:states = '[]' OR state IN (SELECT value FROM json_each(:states)))
+                 AND (:since IS NULL OR last_us >= :since) AND (:before IS NULL OR first_us < :before)
+                 AND (:raised IS NULL OR (raised_us, id) < (:raised, :id))
+             ORDER BY raised_us DESC, id DESC LIMIT :limit"
+        ))?;
+    let numbers = ask.query_map(
+        named_params! {
+            ":sources": sources_of(reader)?,
+            ":bodies": reader.bodies,
+            ":rules": json(&filter.rules)?,
+            ":levels": json(&filter.levels)?,
+            ":states": json(&filter.states)?,
+            ":since": filter.since.map(|at| at.timestamp_micros()),
+            ":before": filter.before.map(|at| at.timestamp_micros()),
+            ":raised": cursor.map(|cursor| cursor.raised_us),
+            ":id": cursor.map(|cursor| &cursor.id.0),
+            ":limit": limit,
+        },
+        |row| row.get(0),
+    )?;
+    Ok(numbers.collect::<Result<_, _>>()?)
 }
 
 impl Store {
@@ -145,12 +193,12 @@ impl Store {
 }
 
 /// Whether an alert exists for a reader: `:sources` is a JSON array of their names, or NULL for all.
-const VISIBLE: &str = "(:bodies OR NOT reads_bodies)
+pub(super) const VISIBLE: &str = "(:bodies OR NOT reads_bodies)
     AND (:sources IS NULL OR NOT EXISTS (
         SELECT 1 FROM alert_source
         WHERE alert = alert.number AND source NOT IN (SELECT value FROM json_each(:sources))))";
 
-fn sources_of(reader: &AlertReader) -> Result<Option<String>, StoreError> {
+pub(super) fn sources_of(reader: &AlertReader) -> Result<Option<String>, StoreError> {
     let names = reader.sources.as_ref().map(|sources| {
         let names = sources.iter().map(Source::to_string);
         names.collect::<Vec<_>>()

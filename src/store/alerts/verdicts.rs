@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
+use super::changes::{self, ChangeTime};
 use super::codec::{json, state_of};
 use super::finding::{AlertVerdict, AlertedEvent, Finding, Judged};
 use super::history::note;
@@ -43,14 +44,14 @@ pub(super) enum AlertEffect {
 pub(super) fn apply(
     db: &Connection,
     verdict: &AlertVerdict,
-    at: DateTime<Utc>,
+    time: ChangeTime,
     judged: &mut Judged,
 ) -> Result<(), StoreError> {
     let stored = stored(db, verdict)?;
     let (number, effect) = match (stored, &verdict.finding) {
         (None, None) => return Ok(()),
-        (None, Some(finding)) => (raise(db, verdict, finding, at)?, AlertEffect::Raised),
-        (Some(stored), Some(finding)) => match change(db, &stored, verdict, finding, at)? {
+        (None, Some(finding)) => (raise(db, verdict, finding, time)?, AlertEffect::Raised),
+        (Some(stored), Some(finding)) => match change(db, &stored, verdict, finding, time)? {
             Some(effect) => (stored.number, effect),
             None => return Ok(()),
         },
@@ -59,7 +60,7 @@ pub(super) fn apply(
             if stored.state == AlertState::Retracted || stored.rule != verdict.rule {
                 return Ok(());
             }
-            retract(db, stored.number, DISPROVED, at)?;
+            retract(db, stored.number, DISPROVED, time)?;
             judged.retracted += 1;
             return Ok(());
         }
@@ -72,21 +73,22 @@ pub(super) fn apply(
         AlertEffect::Raised => MessageKind::Raised,
         AlertEffect::Updated => MessageKind::Updated,
     };
-    announce(db, number, change, at)
+    announce(db, number, change, time)
 }
 
-/// Puts the message about a change of an alert into the outbox.
+/// Notes that an alert was changed, and puts the message about it into the outbox.
 pub(super) fn announce(
     db: &Connection,
     number: i64,
     change: MessageKind,
-    at: DateTime<Utc>,
+    time: ChangeTime,
 ) -> Result<(), StoreError> {
+    changes::note(db, number, change, time)?;
     let mut ask = db.prepare_cached("SELECT is_history FROM alert WHERE number = ?1")?;
     let message = Message {
         alert: reading::listed(db, number)?,
         change,
-        at,
+        at: time.at,
         history: ask.query_row([number], |row| row.get(0))?,
     };
     enqueue(db, &message)
@@ -115,24 +117,24 @@ fn raise(
     db: &Connection,
     verdict: &AlertVerdict,
     finding: &Finding,
-    at: DateTime<Utc>,
+    time: ChangeTime,
 ) -> Result<i64, StoreError> {
     let mut insert = db.prepare_cached(
         "INSERT INTO alert (id, rule, rule_id, title, level, tags, reads_bodies, grouped_by, state, first_us, last_us, raised_us,
-             late_s, events, summary, is_history)
-         VALUES (:id, :rule, :rule_id, '', '', '', 0, '', 'open', 0, 0, :at, 0, 0, '', :history)",
+             late_s, events, summary, is_history, changed_us)
+         VALUES (:id, :rule, :rule_id, '', '', '', 0, '', 'open', 0, 0, :at, 0, 0, '', :history, 0)",
     )?;
     insert.execute(named_params! {
         ":id": verdict.id.0,
         ":rule": verdict.rule.0,
         ":rule_id": finding.rule.id,
-        ":at": at.timestamp_micros(),
+        ":at": time.at.timestamp_micros(),
         ":history": !verdict.is_live,
     })?;
     let number = db.last_insert_rowid();
     describe(db, number, verdict.rule, finding)?;
     save_events(db, number, &BTreeSet::new(), finding)?;
-    note(db, number, &opened(at, None))?;
+    note(db, number, &opened(time.at, None))?;
     Ok(number)
 }
 
@@ -142,7 +144,7 @@ fn change(
     stored: &StoredAlert,
     verdict: &AlertVerdict,
     finding: &Finding,
-    at: DateTime<Utc>,
+    time: ChangeTime,
 ) -> Result<Option<AlertEffect>, StoreError> {
     let before = events_of(db, stored.number)?;
     let has_other_events = before.len() != finding.events.len()
@@ -156,8 +158,8 @@ fn change(
         let mut reopen = db.prepare_cached(
             "UPDATE alert SET state = 'open', raised_us = ?2, is_history = ?3 WHERE number = ?1",
         )?;
-        reopen.execute((stored.number, at.timestamp_micros(), !verdict.is_live))?;
-        note(db, stored.number, &opened(at, Some(RAISED_AGAIN)))?;
+        reopen.execute((stored.number, time.at.timestamp_micros(), !verdict.is_live))?;
+        note(db, stored.number, &opened(time.at, Some(RAISED_AGAIN)))?;
         return Ok(Some(AlertEffect::Raised));
     }
     if stored.is_history && verdict.is_live && has_other_events {
@@ -242,20 +244,20 @@ pub(super) fn retract(
     db: &Connection,
     number: i64,
     reason: &str,
-    at: DateTime<Utc>,
+    time: ChangeTime,
 ) -> Result<(), StoreError> {
     let mut update = db.prepare_cached("UPDATE alert SET state = 'retracted' WHERE number = ?1")?;
     update.execute([number])?;
     let mut ask = db.prepare_cached("SELECT assignee FROM alert WHERE number = ?1")?;
     let change = AlertChange {
-        at,
+        at: time.at,
         who: None,
         state: AlertState::Retracted,
         reason: Some(reason.to_owned()),
         assignee: ask.query_row([number], |row| row.get(0))?,
     };
     note(db, number, &change)?;
-    announce(db, number, MessageKind::Retracted, at)
+    announce(db, number, MessageKind::Retracted, time)
 }
 
 fn opened(at: DateTime<Utc>, reason: Option<&str>) -> AlertChange {

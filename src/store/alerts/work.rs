@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension};
 
+use super::changes::ChangeTime;
 use super::codec::{json, state_of};
 use super::history::note;
 use super::reading::{self, AlertReader};
@@ -67,7 +68,8 @@ impl Store {
             if !change(db, number, update, who, at)? {
                 return Ok(Err(AlertUpdateError::Retracted));
             }
-            verdicts::announce(db, number, MessageKind::Updated, at)?;
+            let time = ChangeTime::take(db, at)?;
+            verdicts::announce(db, number, MessageKind::Updated, time)?;
             Ok(Ok(reading::whole(db, number)?))
         });
         outcome?
@@ -131,8 +133,9 @@ fn retract_some(db: &Connection, rule: i64, at: DateTime<Utc>) -> Result<bool, S
     )?;
     let rows = ask.query_map((rule, MAX_RETRACTED), |row| row.get(0))?;
     let alerts: Vec<i64> = rows.collect::<Result<_, _>>()?;
+    let time = ChangeTime::take(db, at)?;
     for alert in &alerts {
-        verdicts::retract(db, *alert, RULE_CHANGED, at)?;
+        verdicts::retract(db, *alert, RULE_CHANGED, time)?;
     }
     Ok(!alerts.is_empty())
 }

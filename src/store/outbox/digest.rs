@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use super::message::new_webhook_id;
 use super::queue::{Head, SendPolicy};
 use super::suppress::{NO_GROUP, Suppressing};
+use crate::alert::Level;
 use crate::store::error::StoreError;
 
 /// How close together the alerts of a digest are: a minute.
@@ -199,6 +200,23 @@ pub(super) fn alerts(
     )?;
     let ids = ask.query_map((destination, digest), |row| row.get(0))?;
     Ok(ids.collect::<Result<_, _>>()?)
+}
+
+/// The greatest level of the alerts in a digest.
+pub(super) fn greatest_level(
+    db: &Connection,
+    destination: i64,
+    digest: i64,
+) -> Result<Level, StoreError> {
+    let mut ask = db.prepare_cached(
+        "SELECT DISTINCT m.content ->> '$.rule.level' FROM delivery d JOIN message m ON m.id = d.message
+         WHERE d.destination = ?1 AND d.digest = ?2 AND d.state = 'in_digest'",
+    )?;
+    let names = ask.query_map((destination, digest), |row| row.get(0))?;
+    let names: Vec<String> = names.collect::<Result<_, _>>()?;
+    let levels = names.iter().filter_map(|name| Level::by_name(name));
+    let greatest = levels.max();
+    greatest.ok_or_else(|| StoreError::Damaged("the alerts of a digest have no level".to_owned()))
 }
 
 /// Takes alerts out of a digest whose retraction waits behind it.

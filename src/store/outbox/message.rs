@@ -34,7 +34,7 @@ impl MessageKind {
         }
     }
 
-    pub(super) fn by_name(name: &str) -> Result<Self, StoreError> {
+    pub(in crate::store) fn by_name(name: &str) -> Result<Self, StoreError> {
         let all = [Self::Raised, Self::Updated, Self::Retracted, Self::Digest];
         let found = all.into_iter().find(|kind| kind.as_str() == name);
         found.ok_or_else(|| StoreError::Damaged(format!("an unknown kind of message: `{name}`")))

@@ -201,6 +201,7 @@ fn begin(
     count.execute((queue.id, head.id, now.timestamp_micros()))?;
     let content = match head.kind {
         MessageKind::Digest => Content::Digest {
+            level: digest::greatest_level(db, queue.id, head.id)?,
             alerts: digest::alerts(db, queue.id, head.id)?,
             rule: head.rule,
         },

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, named_params};
 
 use super::message::MessageKind;
-use crate::alert::Alert;
+use crate::alert::{Alert, Level};
 use crate::store::error::StoreError;
 
 /// How a destination wants its messages.
@@ -47,6 +47,8 @@ pub enum Content {
     },
     /// Many alerts of one rule.
     Digest {
+        /// The greatest level of its alerts.
+        level: Level,
         /// The id of the rule.
         rule: String,
         /// The ids of the alerts.

@@ -123,7 +123,7 @@ fn destination(name: &str) -> Subscription {
 fn words(message: &Outgoing) -> String {
     match &message.content {
         Content::Alert { change, alert } => format!("{} {}", change.as_str(), alert.id),
-        Content::Digest { rule, alerts } => format!("digest {rule}: {}", alerts.join(" ")),
+        Content::Digest { rule, alerts, .. } => format!("digest {rule}: {}", alerts.join(" ")),
     }
 }
 

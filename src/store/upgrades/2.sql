@@ -159,7 +159,8 @@ CREATE TABLE alert (
     events        INTEGER NOT NULL,
     summary       TEXT NOT NULL,
     assignee      TEXT,
-    is_history    INTEGER NOT NULL
+    is_history    INTEGER NOT NULL,
+    changed_us    INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX alert_raised ON alert (raised_us, id);
 CREATE INDEX alert_judged ON alert (rule, state);
@@ -183,6 +184,12 @@ CREATE TABLE alert_change (
     reason    TEXT,
     assignee  TEXT,
     PRIMARY KEY (alert, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alert_log (
+    moment_us  INTEGER NOT NULL,
+    alert      TEXT NOT NULL,
+    change     TEXT NOT NULL CHECK (change IN ('raised', 'updated', 'retracted')),
+    PRIMARY KEY (moment_us, alert)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE alert_skipped (
     seq  INTEGER PRIMARY KEY

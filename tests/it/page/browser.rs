@@ -228,6 +228,12 @@ async fn every_view_is_accessible_in_both_themes_and_on_narrow_screens() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn alerts_are_found_filtered_opened_and_worked_on() {
+    let Some(tools) = Tools::find() else { return };
+    World::guarded().await.run(&tools, "alerts", &[]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_first_load_asks_two_questions_and_is_small() {
     let Some(tools) = Tools::find() else { return };
     World::new().await.run(&tools, "first_load", &[]);

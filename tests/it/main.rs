@@ -58,6 +58,7 @@ mod page;
 mod pages;
 mod paging;
 mod people;
+mod prefilter;
 mod quota;
 mod receiver;
 mod recovery;

@@ -9,6 +9,7 @@ mod access;
 mod answer_forms;
 mod answers;
 mod backfill;
+mod backtest;
 mod backup;
 mod chain;
 mod cli;

@@ -12,6 +12,7 @@
 //! judged, because nothing is known that a rule could look at; it is noted, and judged when it can be read again. An erased one is not
 //! judged any more.
 
+pub mod backtest;
 mod finding;
 mod first;
 mod judge;

@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod alert_kills;
 mod answer_forms;
 mod answers;
 mod backfill;

@@ -19,10 +19,19 @@ test-slow *args:
 demo *args:
     cargo run --release --locked -- demo {{args}}
 
-# The benchmarks of questions and of a page on its way in
+# The benchmarks of questions, of a page on its way in, and of judging by rules
 bench:
     cargo bench --locked --bench ingest
     cargo bench --locked --bench questions
+    cargo bench --locked --bench detect
+
+# How many alerts each built-in rule raises over that many simulated events, and how long judging and backtests take
+bench-rates size="1000000":
+    cargo bench --locked --bench rates -- {{size}}
+
+# How long after an event is searchable the message about its alert arrives
+bench-delivered alerts="300":
+    cargo bench --locked --bench delivered -- {{alerts}}
 
 # Every part with that many entries; 10,000,000 take 25 minutes and 25 GB of disk
 bench-scale *sizes="1000000":

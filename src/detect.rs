@@ -12,9 +12,11 @@
 //! judged, because nothing is known that a rule could look at; it is noted, and judged when it can be read again. An erased one is not
 //! judged any more.
 
+pub mod backtest;
 mod finding;
 mod first;
 mod judge;
+mod matched;
 pub mod pairs;
 #[cfg(test)]
 mod tests;
@@ -39,7 +41,7 @@ use crate::follow::{self, Follower, Turned, Wake};
 use crate::mask::Mask;
 use crate::metrics::Metrics;
 use crate::position::Seq;
-use crate::rules::Rules;
+use crate::rules::{RuleMatcher, Rules};
 use crate::store::alerts::{DETECT, Judged, JudgedEvents, Judgement};
 use crate::store::{Checkpoint, Store, StoreError};
 use crate::sync::lock;
@@ -104,6 +106,7 @@ pub struct Detect {
 
 /// The rules as the log knows them.
 struct InUse {
+    matcher: RuleMatcher,
     units: Vec<Unit>,
     key: [u8; 32],
     /// Ids of rules that raise nothing by themselves.
@@ -183,8 +186,10 @@ impl Detect {
             "Rules are in use."
         );
         self.checkpoint = known.checkpoint;
+        let matcher = RuleMatcher::new(&self.rules);
         self.in_use = Some(InUse {
-            units: units::units(&raising, known.rules),
+            units: units::units(&raising, &matcher, known.rules),
+            matcher,
             key: known.key,
             silent: units::silent(&self.rules),
             has_old: true,
@@ -302,7 +307,7 @@ impl Detect {
         };
         let judge = Judge {
             store: &self.store,
-            rules: &self.rules,
+            matcher: &in_use.matcher,
             key: &in_use.key,
             mask: &self.mask,
             units: in_use.units.iter().filter(|unit| by(unit)).collect(),

@@ -16,7 +16,9 @@ mod in_use;
 mod layer;
 mod listing;
 mod load;
+mod matcher;
 mod names;
+mod needed;
 mod pack;
 mod rule;
 mod set;
@@ -29,6 +31,7 @@ pub use self::facts::{EntryFacts, LogService};
 pub use self::in_use::{LoadedRules, RulesInUse};
 pub use self::layer::layer;
 pub use self::listing::{ListedRule, RuleList};
+pub use self::matcher::{MatchedEntry, RuleMatcher, RulePlace};
 pub use self::names::NAMES;
 pub use self::rule::{
     Comparison, Correlation, CorrelationTest, Rule, RuleError, RuleHash, RuleId, RuleKind,

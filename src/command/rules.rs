@@ -1,12 +1,17 @@
-//! `orgtrail rules`: the alert rules are listed, tested, and shown as a layer of the ATT&CK Navigator. No service is asked.
+//! `orgtrail rules`: the alert rules are listed, tested, run over the log, and shown as a layer of the ATT&CK Navigator. No service is
+//! asked.
+
+mod backtest;
+mod named;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args as ClapArgs, Subcommand};
 
-use crate::rules::{Rule, RuleError, Rules, layer};
-use crate::terminal::{harmless, note, say};
+use self::named::{chosen, is_file, report};
+use crate::rules::{RuleError, Rules, layer};
+use crate::terminal::{harmless, say};
 
 /// Shown with `--help`.
 const EXAMPLES: &str = "\
@@ -15,6 +20,8 @@ Examples:
   orgtrail rules list --json
   orgtrail rules test                        the tests of all rules
   orgtrail rules test my-rule.yml            those of the rules in a file
+  orgtrail rules backtest my-rule.yml --since 90d
+                                             what it would have raised
   orgtrail rules layer > layer.json          for the ATT&CK Navigator";
 
 /// What to do with rules.
@@ -46,6 +53,11 @@ enum RulesAction {
         #[arg(value_name = "ID|FILE")]
         rules: Vec<String>,
     },
+    /// Run a rule over the whole log: what it would have raised.
+    ///
+    /// Says how many alerts on which day (UTC), and which groups have the most. An alert counts at the time at which it would have been
+    /// raised if all entries had come at once. Changes nothing, and works beside a running service.
+    Backtest(backtest::BacktestArgs),
     /// Print a layer of the ATT&CK Navigator: which techniques the rules look for.
     Layer,
 }
@@ -55,6 +67,9 @@ pub(super) fn run(args: &Args, config: &Path) -> Result<()> {
     match &args.action {
         RulesAction::List { json } => list(&settings, *json),
         RulesAction::Test { rules } => test(&settings, rules),
+        RulesAction::Backtest(args) => {
+            backtest::run(args, settings.dir.as_deref(), settings.disabled, config)
+        }
         RulesAction::Layer => {
             let (rules, errors) = settings.load();
             report(&errors)?;
@@ -94,13 +109,6 @@ fn settings(dir: Option<&Path>, config: &Path) -> Result<RuleSettings> {
         dir: config.rules.dir,
         disabled: config.rules.disabled,
     })
-}
-
-fn report(errors: &[RuleError]) -> Result<()> {
-    for error in errors {
-        note(harmless(&error.to_string()))?;
-    }
-    Ok(())
 }
 
 fn list(settings: &RuleSettings, is_json: bool) -> Result<()> {
@@ -174,33 +182,4 @@ fn test(settings: &RuleSettings, wanted: &[String]) -> Result<()> {
         "the tests of {failed_rules} rules failed"
     );
     fail_if_broken(&errors)
-}
-
-fn is_file(name: &str) -> bool {
-    name.ends_with(".yml") || name.ends_with(".yaml") || Path::new(name).is_file()
-}
-
-/// The rules with these ids or names, and those of these files; all if nothing is named.
-fn chosen<'a>(rules: &'a Rules, wanted: &[String]) -> Result<Vec<&'a Rule>> {
-    if wanted.is_empty() {
-        return Ok(rules.iter().collect());
-    }
-    let mut chosen = Vec::new();
-    for name in wanted {
-        let is_meant = |rule: &&Rule| {
-            if is_file(name) {
-                !rule.is_built_in && rule.file == *name
-            } else {
-                rule.id.as_str() == name || rule.name.as_deref() == Some(name)
-            }
-        };
-        let meant: Vec<&Rule> = rules.iter().filter(is_meant).collect();
-        ensure!(
-            !meant.is_empty() || is_file(name),
-            "there is no rule with the id or name `{}`; `orgtrail rules list` shows them",
-            harmless(name)
-        );
-        chosen.extend(meant);
-    }
-    Ok(chosen)
 }

@@ -66,16 +66,7 @@ pub(super) fn of_event(rule: &Rule, event: &AuditEvent, mask: &Mask) -> Finding 
 
 /// What a correlation found in a group.
 pub(super) fn of_group(rule: &Rule, group: &AlertGroup, found: Correlated, mask: &Mask) -> Finding {
-    let group: AlertGroup = group
-        .iter()
-        .map(|(name, value)| {
-            let value = value.as_ref();
-            (
-                name.clone(),
-                value.map(|value| shown(value, MAX_VALUE_CHARS, mask)),
-            )
-        })
-        .collect();
+    let group = shown_group(group, mask);
     Finding {
         rule: name_of(rule),
         reads_bodies: rule.reads_bodies,
@@ -85,6 +76,15 @@ pub(super) fn of_group(rule: &Rule, group: &AlertGroup, found: Correlated, mask:
         events: found.events.into_iter().collect(),
         sources: found.sources,
     }
+}
+
+/// A group as it is shown.
+pub(super) fn shown_group(group: &AlertGroup, mask: &Mask) -> AlertGroup {
+    let shown_value = |value: &String| shown(value, MAX_VALUE_CHARS, mask);
+    let values = group.iter();
+    values
+        .map(|(name, value)| (name.clone(), value.as_ref().map(shown_value)))
+        .collect()
 }
 
 /// `Burst of sign-ins: 12 events within 10m, actor.id a1b2`.

@@ -22,27 +22,32 @@ impl FirstTimes {
     pub(super) fn add(
         &mut self,
         store: &Store,
-        pairs: &[(SeenPair, i64)],
+        pairs: impl Iterator<Item = (SeenPair, i64)>,
     ) -> Result<(), StoreError> {
-        let unknown = pairs.iter().map(|(pair, _)| *pair);
-        let unknown: Vec<SeenPair> = unknown
-            .filter(|pair| !self.least.contains_key(pair))
-            .collect();
-        for (pair, first) in store.first_seen(unknown)? {
-            self.least.insert(pair, first.at_us);
-            self.noted.insert(pair, first);
-        }
+        let mut unknown = Vec::new();
         for (pair, at_us) in pairs {
-            let least = self.least.entry(*pair).or_insert(*at_us);
-            *least = (*least).min(*at_us);
+            let least = self.least.entry(pair).or_insert_with(|| {
+                unknown.push(pair);
+                at_us
+            });
+            *least = (*least).min(at_us);
+        }
+        for (pair, first) in store.first_seen(unknown)? {
+            let least = self.least.entry(pair).or_insert(first.at_us);
+            *least = (*least).min(first.at_us);
+            self.noted.insert(pair, first);
         }
         Ok(())
     }
 
+    /// Whether a pair in an event at a time had not occurred before.
+    pub(super) fn is_first(&self, pair: &SeenPair, at_us: i64) -> bool {
+        self.least.get(pair).is_none_or(|least| at_us <= *least)
+    }
+
     /// The names of those pairs of an event at a time that had not occurred before.
     pub(super) fn names(&self, pairs: &[SeenPair], at_us: i64) -> Vec<&'static str> {
-        let is_first = |pair: &&SeenPair| self.least.get(pair).is_none_or(|least| at_us <= *least);
-        let first = pairs.iter().filter(is_first);
+        let first = pairs.iter().filter(|pair| self.is_first(pair, at_us));
         let names = first.filter_map(|pair| PAIRS.get(usize::from(pair.pair)));
         names.map(|(name, _)| *name).collect()
     }

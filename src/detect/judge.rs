@@ -3,7 +3,7 @@
 //! A new match of a correlation can change the alerts of two buckets at most. These are judged again, from the stored matches of the
 //! group in these buckets and a timespan before them, with the new ones. So the work does not grow with the log.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
@@ -11,14 +11,15 @@ use tracing::warn;
 
 use super::finding;
 use super::first::FirstTimes;
-use super::pairs::{beginning, pairs_of};
-use super::units::{Unit, What};
+use super::matched::CorrelationMatch;
+use super::pairs::pairs_of;
+use super::units::{RaisingRule, Unit, What};
 use super::verdict::{buckets_changed_by, judge_bucket, span_of, timespan_us};
 use crate::alert::AlertGroup;
-use crate::event::{AuditEvent, sha256};
+use crate::event::AuditEvent;
 use crate::mask::Mask;
 use crate::position::Seq;
-use crate::rules::{Correlation, CorrelationTest, EntryFacts, Rule, RuleId, RuleKind, Rules};
+use crate::rules::{Correlation, EntryFacts, MatchedEntry, Rule, RuleKind, RuleMatcher, RulePlace};
 use crate::store::alerts::{
     AlertVerdict, GroupHash, JudgedEvents, Judgement, MatchRow, NewMatch, NewPair, RuleNumber,
     SeenPair,
@@ -29,7 +30,7 @@ use crate::task;
 /// What judging needs.
 pub(super) struct Judge<'a> {
     pub(super) store: &'a Store,
-    pub(super) rules: &'a Rules,
+    pub(super) matcher: &'a RuleMatcher,
     pub(super) key: &'a [u8; 32],
     pub(super) mask: &'a Mask,
     /// The rules by which it judges.
@@ -53,6 +54,20 @@ impl PreparedEvent<'_> {
     /// Its pairs, each with its time.
     fn timed_pairs(&self) -> impl Iterator<Item = (SeenPair, i64)> {
         self.pairs.iter().map(|pair| (*pair, self.at_us()))
+    }
+
+    /// Those of its pairs that had not occurred before it. Of the others nothing needs to be noted.
+    fn first_pairs(&self, times: &FirstTimes) -> impl Iterator<Item = NewPair> {
+        let (at_us, seq) = (self.at_us(), self.event.seq);
+        let first = self
+            .pairs
+            .iter()
+            .filter(move |pair| times.is_first(pair, at_us));
+        first.map(move |pair| NewPair {
+            pair: *pair,
+            at_us,
+            seq,
+        })
     }
 
     /// With what had not been seen before it.
@@ -110,17 +125,24 @@ impl<'a> Judge<'a> {
             prepared.extend(self.prepared(event));
         }
         let mut times = FirstTimes::default();
-        let pairs: Vec<_> = prepared
-            .iter()
-            .flat_map(PreparedEvent::timed_pairs)
-            .collect();
-        times.add(self.store, &pairs)?;
+        times.add(
+            self.store,
+            prepared.iter().flat_map(PreparedEvent::timed_pairs),
+        )?;
         let mut touched = TouchedGroups::new();
+        let takes_pairs = self
+            .units
+            .iter()
+            .any(|unit| matches!(unit.what, What::Pairs));
         for one in prepared {
             let is_live = !is_history(one.event.seq);
+            if takes_pairs {
+                judgement.pairs.extend(one.first_pairs(&times));
+            }
             let one = one.with_first_seen(&times);
             self.judge_event(&one, is_live, &mut judgement, &mut touched);
         }
+        // Without a pair that is new or earlier than before, nothing else changes.
         if !judgement.pairs.is_empty() {
             self.judge_displaced(&mut times, &mut judgement, &mut touched)?;
         }
@@ -166,20 +188,20 @@ impl<'a> Judge<'a> {
             let Some(one) = self.prepared(&event) else {
                 continue;
             };
-            let pairs: Vec<_> = one.timed_pairs().collect();
-            times.add(self.store, &pairs)?;
+            times.add(self.store, one.timed_pairs())?;
             let one = one.with_first_seen(times);
-            let mut matching = Matching::new(self.rules, &one);
+            let mut matching = Matching::new(self.matcher, &one);
             for unit in self.all.iter().filter(|unit| unit.has_judged(seq)) {
-                let What::Rule(rule) = &unit.what else {
+                let What::Rule(raising) = &unit.what else {
                     continue;
                 };
+                let rule = &*raising.rule;
                 if !rule.reads_first_seen {
                     continue;
                 }
                 match &rule.kind {
                     RuleKind::Event(_) => {
-                        let matches = matching.matches(&rule.id);
+                        let matches = raising.asks.iter().any(|place| matching.matches(*place));
                         judgement.verdicts.push(AlertVerdict {
                             id: finding::id_of_event(rule, seq),
                             rule: unit.number,
@@ -188,7 +210,7 @@ impl<'a> Judge<'a> {
                         });
                     }
                     RuleKind::Correlation(correlation) => {
-                        let touching = (unit.number, &**rule, correlation);
+                        let touching = (unit.number, raising, correlation);
                         self.touch(touching, &event, &mut matching, Judging::Again, touched);
                     }
                 }
@@ -205,33 +227,27 @@ impl<'a> Judge<'a> {
         touched: &mut TouchedGroups<'a>,
     ) {
         let event = one.event;
-        let mut matching = Matching::new(self.rules, one);
+        let mut matching = Matching::new(self.matcher, one);
         for unit in &self.units {
-            match &unit.what {
-                What::Pairs => {
-                    let pairs = one.timed_pairs().map(|(pair, at_us)| NewPair {
-                        pair,
-                        at_us,
-                        seq: event.seq,
-                    });
-                    judgement.pairs.extend(pairs);
+            let What::Rule(raising) = &unit.what else {
+                continue;
+            };
+            if !raising.asks.iter().any(|place| matching.matches(*place)) {
+                continue;
+            }
+            let rule = &*raising.rule;
+            match &rule.kind {
+                RuleKind::Event(_) => judgement.verdicts.push(AlertVerdict {
+                    id: finding::id_of_event(rule, event.seq),
+                    rule: unit.number,
+                    finding: Some(finding::of_event(rule, event, self.mask)),
+                    is_live,
+                }),
+                RuleKind::Correlation(correlation) => {
+                    let touching = (unit.number, raising, correlation);
+                    let judged = Judging::New { is_live };
+                    self.touch(touching, event, &mut matching, judged, touched);
                 }
-                What::Rule(rule) => match &rule.kind {
-                    RuleKind::Event(_) if matching.matches(&rule.id) => {
-                        judgement.verdicts.push(AlertVerdict {
-                            id: finding::id_of_event(rule, event.seq),
-                            rule: unit.number,
-                            finding: Some(finding::of_event(rule, event, self.mask)),
-                            is_live,
-                        });
-                    }
-                    RuleKind::Event(_) => {}
-                    RuleKind::Correlation(correlation) => {
-                        let touching = (unit.number, &**rule, correlation);
-                        let judged = Judging::New { is_live };
-                        self.touch(touching, event, &mut matching, judged, touched);
-                    }
-                },
             }
         }
     }
@@ -239,31 +255,24 @@ impl<'a> Judge<'a> {
     /// Notes the new matches of a correlation in an event.
     fn touch(
         &self,
-        (number, rule, correlation): (RuleNumber, &'a Rule, &'a Correlation),
+        (number, raising, correlation): (RuleNumber, &'a RaisingRule, &'a Correlation),
         event: &AuditEvent,
         matching: &mut Matching<'_>,
         judged: Judging,
         touched: &mut TouchedGroups<'a>,
     ) {
-        for (named, base) in (0_u32..).zip(&correlation.rules) {
-            let matches = matching.matches(base);
+        let named = raising.asks.iter().zip(&correlation.rules);
+        for (named, (place, base)) in (0_u32..).zip(named) {
+            let matches = matching.matches(*place);
             if !matches && judged != Judging::Again {
                 continue;
             }
-            let value_of = |name: &str| {
-                let field = correlation.field_of(name, base)?;
-                matching.facts.group_value(field)
-            };
-            let names = correlation.group_by.iter();
-            let group: AlertGroup = names.map(|name| (name.clone(), value_of(name))).collect();
-            let counted = match &correlation.test {
-                CorrelationTest::ValueCount(name, _) => value_of(name),
-                _ => None,
-            };
-            let hash = self.hash_of_group(&group);
+            let facts = matching.asked.facts();
+            let CorrelationMatch { group, hash, row } =
+                CorrelationMatch::of(correlation, (named, base), event, facts, self.key);
             let of_group = touched.entry((number, hash)).or_insert_with(|| Touched {
                 number,
-                rule,
+                rule: &raising.rule,
                 correlation,
                 group,
                 hash,
@@ -276,14 +285,7 @@ impl<'a> Judge<'a> {
             } else {
                 &mut of_group.gone
             };
-            rows.insert(MatchRow {
-                at_us: event.ordered_at().timestamp_micros(),
-                tie: tie(event),
-                seq: event.seq,
-                named,
-                value: counted.map(|value| self.hash(&[b"value\0", value.as_bytes()])),
-                late_s: finding::lateness(event),
-            });
+            rows.insert(row);
             if judged == (Judging::New { is_live: true }) {
                 of_group.live.insert(event.seq);
             }
@@ -304,10 +306,7 @@ impl<'a> Judge<'a> {
                 self.store
                     .matches(group.number, &group.hash, span.since, span.before)?;
             let new = group.rows.iter();
-            matches.extend(
-                new.filter(|row| span.since <= row.at_us && row.at_us < span.before)
-                    .cloned(),
-            );
+            matches.extend(new.filter(|row| span.contains(row.at_us)).cloned());
             let is_gone = |row: &MatchRow| {
                 let mut gone = group.gone.iter();
                 gone.any(|gone| (gone.seq, gone.named) == (row.seq, row.named))
@@ -336,25 +335,6 @@ impl<'a> Judge<'a> {
         }
         Ok(verdicts)
     }
-
-    fn hash_of_group(&self, group: &AlertGroup) -> GroupHash {
-        let text = serde_json::to_string(group).unwrap_or_default();
-        self.hash(&[b"group\0", text.as_bytes()])
-    }
-
-    fn hash(&self, parts: &[&[u8]]) -> GroupHash {
-        beginning(&sha256(&[&self.key[..], &parts.concat()].concat()))
-    }
-}
-
-/// What orders matches of one time.
-fn tie(event: &AuditEvent) -> Vec<u8> {
-    let (id, sha256) = (event.id.as_deref(), event.sha256.as_deref());
-    MatchRow::tie(
-        &event.source.to_string(),
-        id.unwrap_or_default(),
-        sha256.unwrap_or_default(),
-    )
 }
 
 /// Whether an event is judged for the first time.
@@ -366,40 +346,28 @@ enum Judging {
     Again,
 }
 
-/// Which rules match one event; each is asked once.
+/// Which rules match one event.
 struct Matching<'a> {
-    rules: &'a Rules,
     seq: Seq,
-    facts: &'a EntryFacts,
-    known: HashMap<RuleId, bool>,
+    asked: MatchedEntry<'a>,
 }
 
 impl<'a> Matching<'a> {
-    fn new(rules: &'a Rules, one: &'a PreparedEvent<'_>) -> Self {
+    fn new(matcher: &'a RuleMatcher, one: &'a PreparedEvent<'_>) -> Self {
         Self {
-            rules,
             seq: one.event.seq,
-            facts: &one.facts,
-            known: HashMap::new(),
+            asked: matcher.ask(&one.facts),
         }
     }
 
-    fn matches(&mut self, id: &RuleId) -> bool {
-        if let Some(known) = self.known.get(id) {
-            return *known;
-        }
-        let matches = match self.rules.get(id).map(|rule| &rule.kind) {
-            Some(RuleKind::Event(detection)) => {
-                // A panic in one rule on one event stops only that.
-                task::catch(|| detection.matches(self.facts)).unwrap_or_else(|_| {
-                    warn!(rule = %id, seq = self.seq.0, "A rule could not judge an event.");
-                    false
-                })
-            }
-            _ => false,
-        };
-        self.known.insert(id.clone(), matches);
-        matches
+    fn matches(&mut self, place: RulePlace) -> bool {
+        // A panic in one rule on one event stops only that.
+        let matches = task::catch(|| self.asked.matches(place));
+        matches.unwrap_or_else(|_| {
+            let rule = self.asked.id_of(place);
+            warn!(rule = %rule, seq = self.seq.0, "A rule could not judge an event.");
+            false
+        })
     }
 }
 

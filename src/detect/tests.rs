@@ -1,5 +1,6 @@
 //! The follower over real files: alerts do not depend on the order in which entries come, on kills, or on reloads.
 
+mod backtests;
 mod log;
 mod oracle;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::event::sha256;
 use crate::position::Seq;
-use crate::rules::{Rule, RuleKind, Rules};
+use crate::rules::{Rule, RuleKind, RuleMatcher, RulePlace, Rules};
 use crate::store::alerts::{KnownRule, RuleNumber, RuleVersion};
 
 use super::pairs;
@@ -23,10 +23,29 @@ pub(super) struct Unit {
 
 /// What a unit is.
 pub(super) enum What {
-    /// A rule that raises alerts: over single events or a correlation.
-    Rule(Arc<Rule>),
+    /// A rule that raises alerts.
+    Rule(RaisingRule),
     /// The pairs of `first_seen`.
     Pairs,
+}
+
+/// A rule over single events or a correlation, and where what it asks is.
+#[derive(Clone)]
+pub(super) struct RaisingRule {
+    pub(super) rule: Arc<Rule>,
+    /// Itself, or the rules that it names, in their order.
+    pub(super) asks: Vec<RulePlace>,
+}
+
+impl RaisingRule {
+    pub(super) fn new(rule: Arc<Rule>, matcher: &RuleMatcher) -> Self {
+        let ids = match &rule.kind {
+            RuleKind::Event(_) => std::slice::from_ref(&rule.id),
+            RuleKind::Correlation(correlation) => &correlation.rules,
+        };
+        let asks = ids.iter().filter_map(|id| matcher.place(id)).collect();
+        Self { rule, asks }
+    }
 }
 
 impl Unit {
@@ -71,13 +90,17 @@ pub(super) fn versions(raising: &[Arc<Rule>]) -> Vec<RuleVersion> {
 }
 
 /// The units of these rules, with how far the log says they are.
-pub(super) fn units(raising: &[Arc<Rule>], known: Vec<KnownRule>) -> Vec<Unit> {
+pub(super) fn units(
+    raising: &[Arc<Rule>],
+    matcher: &RuleMatcher,
+    known: Vec<KnownRule>,
+) -> Vec<Unit> {
     let units = known.into_iter().filter_map(|known| {
         let what = if known.version.id == PAIRS_ID {
             What::Pairs
         } else {
             let rule = raising.iter().find(|rule| rule.id.0 == known.version.id)?;
-            What::Rule(Arc::clone(rule))
+            What::Rule(RaisingRule::new(Arc::clone(rule), matcher))
         };
         Some(Unit {
             number: known.number,

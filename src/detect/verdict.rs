@@ -17,6 +17,12 @@ pub(super) struct Span {
     pub(super) before: i64,
 }
 
+impl Span {
+    pub(super) fn contains(self, at_us: i64) -> bool {
+        self.since <= at_us && at_us < self.before
+    }
+}
+
 /// The length of a correlation's window in microseconds; at least 1.
 pub(super) fn timespan_us(correlation: &Correlation) -> i64 {
     correlation
@@ -57,6 +63,8 @@ pub(super) struct Correlated {
     pub(super) sources: BTreeSet<String>,
     /// How many seconds after its time the latest of them was received.
     pub(super) late_s: i64,
+    /// The time of the first verdict that fires, in microseconds since 1970.
+    pub(super) fired_us: i64,
 }
 
 /// What a correlation finds in one bucket of a group; `None` when no verdict fires. `matches` are those of [`span_of`] the bucket at
@@ -79,6 +87,9 @@ pub(super) fn judge_bucket(
         let fires = window.advance_to(place, timespan);
         if !fires || bucket_of(matches[place].at_us, timespan) != bucket {
             continue;
+        }
+        if found.events.is_empty() {
+            found.fired_us = matches[place].at_us;
         }
         for row in &matches[window.first.max(taken)..=place] {
             found.add(row);

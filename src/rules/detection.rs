@@ -2,6 +2,8 @@
 //! understand is refused here, with its line.
 
 mod item;
+mod literals;
+mod needs;
 mod regexes;
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,6 +15,7 @@ use rsigma_parser::{
 };
 
 use super::facts::{EntryFacts, FIRST_SEEN, LogService};
+use super::needed::{Needed, NeededText};
 use super::yaml::{Fault, YamlNode, cut};
 use crate::field;
 
@@ -32,6 +35,7 @@ pub struct Detection {
     rule: Arc<CompiledRule>,
     fields: BTreeSet<String>,
     has_keywords: bool,
+    needed: Needed<NeededText>,
 }
 
 impl std::fmt::Debug for Detection {
@@ -74,6 +78,11 @@ impl Detection {
         self.has_keywords || self.fields.contains(FIRST_SEEN)
     }
 
+    /// What an entry needs for this to match it; it may need more.
+    pub(super) fn needed(&self) -> &Needed<NeededText> {
+        &self.needed
+    }
+
     /// Compiles the `detection` of a rule.
     pub(super) fn compile(service: LogService, detection: &YamlNode) -> Result<Self, Fault> {
         let parts = DetectionParts::read(detection)?;
@@ -84,6 +93,7 @@ impl Detection {
             service,
             rule: Arc::new(rule),
             has_keywords: parts.has_keywords,
+            needed: needs::by_conditions(&parts.conditions, &parts.selections),
             fields: parts.fields,
         })
     }

@@ -1,13 +1,15 @@
 //! An entry as rules see it, prepared once for all rules: its values by path, and what orgtrail says about the event beside them.
 
+mod values;
+
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::ops::Bound;
 
 use rsigma_eval::{Event, EventValue};
 use serde_json::Value;
 
+use self::values::{FactValue, PathValues, PathValuesBuilder};
+use super::needed::{LiteralTest, NeededText};
 use crate::event::{AuditEvent, searchable};
 use orgtrail_cloudflare::json::{JsonToken, Scalar, Tokens, meaning};
 
@@ -37,26 +39,14 @@ pub(super) const BESIDE: [&str; 5] = ["source", "revision", "received_at", "prob
 /// The field of what was not seen before.
 pub(super) const FIRST_SEEN: &str = "first_seen";
 
-/// One value of an entry.
-#[derive(Debug, Clone, PartialEq)]
-enum FactValue {
-    Text(String),
-    Integer(i64),
-    Float(f64),
-    Bool(bool),
-    Null,
-    /// An object or a list without anything in it.
-    Empty,
-}
-
 /// The field of addresses. They are compared in one spelling.
 const ADDRESS: &str = "actor.ip_address";
 
 /// An address as it is written usually: an IPv4 address inside of IPv6 is the IPv4 address. Other texts stay as they are.
-fn canonical(text: String) -> String {
+fn canonical(text: &str) -> Cow<'_, str> {
     match text.parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().to_string(),
-        Err(_) => text,
+        Ok(address) => Cow::Owned(address.to_canonical().to_string()),
+        Err(_) => Cow::Borrowed(text),
     }
 }
 
@@ -69,84 +59,49 @@ const MAX_EMPTY_PATH_LEN: usize = 500;
 #[derive(Debug, Clone)]
 pub struct EntryFacts {
     service: LogService,
-    values: BTreeMap<String, Vec<FactValue>>,
+    values: PathValues,
 }
 
 impl EntryFacts {
     /// What rules see of an event.
     #[must_use]
     pub fn of(event: &AuditEvent) -> Self {
-        let mut facts = Self::read(LogService::Audit, event.entry.get(), false);
-        facts.set_text("source", event.source.to_string());
-        facts.set_text("received_at", crate::position::rfc3339(event.received_at));
-        facts.values.insert(
-            "revision".to_owned(),
-            vec![FactValue::Integer(event.revision.into())],
-        );
+        let mut values = read(event.entry.get(), false);
+        values.push("source", FactValue::Text(&event.source.to_string()));
+        let received_at = crate::position::rfc3339(event.received_at);
+        values.push("received_at", FactValue::Text(&received_at));
+        values.push("revision", FactValue::Integer(event.revision.into()));
         if let Some(problem) = &event.problem {
-            facts.set_text("problem", problem.clone());
+            values.push("problem", FactValue::Text(problem));
         }
-        facts
+        Self {
+            service: LogService::Audit,
+            values: values.finish(),
+        }
     }
 
     /// What rules see of something that the service itself found: a JSON object with `kind`, `time` and more.
     #[must_use]
     pub fn of_service(json: &str) -> Self {
-        Self::read(LogService::Orgtrail, json, true)
+        Self {
+            service: LogService::Orgtrail,
+            values: read(json, true).finish(),
+        }
     }
 
     /// What rules see of an entry of a test: what stands beside the entry is among its own members.
     pub(super) fn of_case(service: LogService, entry: &Value) -> Self {
-        Self::read(service, &entry.to_string(), true)
+        Self {
+            service,
+            values: read(&entry.to_string(), true).finish(),
+        }
     }
 
     /// With the pairs that had not occurred before in event time, such as `actor.ip_address`: the field `first_seen`.
     #[must_use]
     pub fn with_first_seen<'a>(mut self, pairs: impl IntoIterator<Item = &'a str>) -> Self {
-        let pairs: Vec<_> = pairs
-            .into_iter()
-            .map(|pair| FactValue::Text(pair.to_owned()))
-            .collect();
-        if pairs.is_empty() {
-            self.values.remove(FIRST_SEEN);
-        } else {
-            self.values.insert(FIRST_SEEN.to_owned(), pairs);
-        }
+        self.values.replace(FIRST_SEEN, pairs);
         self
-    }
-
-    fn read(service: LogService, json: &str, beside: bool) -> Self {
-        let mut values: BTreeMap<String, Vec<FactValue>> = BTreeMap::new();
-        searchable::walk(json, |path, scalar, has_room| {
-            let is_beside = BESIDE.contains(&path.split('.').next().unwrap_or_default());
-            if !has_room || is_beside && !beside {
-                return;
-            }
-            let value = match FactValue::of(scalar) {
-                FactValue::Text(text) if path == ADDRESS => FactValue::Text(canonical(text)),
-                value => value,
-            };
-            match values.get_mut(path) {
-                Some(of_path) => of_path.push(value),
-                None => {
-                    values.insert(path.to_owned(), vec![value]);
-                }
-            }
-        });
-        walk_empty(json, |path| {
-            if !BESIDE.contains(&path.split('.').next().unwrap_or_default()) {
-                values
-                    .entry(path.to_owned())
-                    .or_default()
-                    .push(FactValue::Empty);
-            }
-        });
-        Self { service, values }
-    }
-
-    fn set_text(&mut self, name: &str, text: String) {
-        self.values
-            .insert(name.to_owned(), vec![FactValue::Text(text)]);
     }
 
     pub(super) fn service(&self) -> LogService {
@@ -157,86 +112,141 @@ impl EntryFacts {
     /// values in their order. `None` if it is missing or null.
     #[must_use]
     pub fn group_value(&self, field: &str) -> Option<String> {
-        let mut texts: Vec<String> = Vec::new();
-        for value in self.values.get(field)? {
-            texts.extend(value.text().filter(|text| !texts.contains(text)));
+        let mut texts: Vec<Cow<'_, str>> = Vec::new();
+        for value in self.values.get(field) {
+            texts.extend(text_of(value).filter(|text| !texts.contains(text)));
         }
         match texts.len() {
-            0 | 1 => texts.pop(),
+            0 | 1 => texts.pop().map(Cow::into_owned),
             _ => serde_json::to_string(&texts).ok(),
+        }
+    }
+
+    /// Whether a value may have one of some texts. Case does not matter; a value that is no ASCII text may have any.
+    pub(super) fn may_have(&self, needed: &NeededText) -> bool {
+        let may_pass = |value: FactValue<'_>| match value {
+            FactValue::Text(text) => may_pass(text, &needed.texts),
+            // Keywords are looked for in texts alone.
+            FactValue::Integer(_) | FactValue::Float(_) | FactValue::Bool(_) => {
+                needed.field.is_some()
+            }
+            FactValue::Null | FactValue::Empty => false,
+        };
+        match &needed.field {
+            Some(field) => self.values.get(field).any(may_pass),
+            None => self.values.all().any(may_pass),
         }
     }
 
     /// Whether there is something below a path: it is an object.
     fn is_object(&self, path: &str) -> bool {
-        let below = [path, "."].concat();
-        let from = (Bound::Included(below.as_str()), Bound::Unbounded);
-        let mut after = self.values.range::<str, _>(from);
-        after
-            .next()
-            .is_some_and(|(name, _)| name.starts_with(&below))
+        self.values.has_beginning(&[path, "."].concat())
     }
 }
 
-impl FactValue {
-    fn of(scalar: Scalar<'_>) -> Self {
+/// An entry's values. `beside` says whether what stands beside an entry is among its members.
+fn read(json: &str, beside: bool) -> PathValuesBuilder {
+    let mut values = PathValuesBuilder::for_len(json.len());
+    searchable::walk(json, |path, scalar, has_room| {
+        if !has_room || !beside && is_beside(path) {
+            return;
+        }
         match scalar {
-            Scalar::Text(text) => Self::Text(text.into_owned()),
-            Scalar::Number(number) => match number.parse() {
-                Ok(integer) => Self::Integer(integer),
-                Err(_) => number
-                    .parse()
-                    .map_or_else(|_| Self::Text(number.to_owned()), Self::Float),
-            },
-            Scalar::Bool(value) => Self::Bool(value),
-            Scalar::Null => Self::Null,
+            Scalar::Text(text) if path == ADDRESS => {
+                values.push(path, FactValue::Text(&canonical(&text)));
+            }
+            Scalar::Text(text) => values.push(path, FactValue::Text(&text)),
+            Scalar::Number(number) => values.push(path, number_of(number)),
+            Scalar::Bool(value) => values.push(path, FactValue::Bool(value)),
+            Scalar::Null => values.push(path, FactValue::Null),
         }
-    }
+    });
+    walk_empty(json, |path| {
+        if !is_beside(path) {
+            values.push(path, FactValue::Empty);
+        }
+    });
+    values
+}
 
-    fn text(&self) -> Option<String> {
-        match self {
-            Self::Text(text) => Some(text.clone()),
-            Self::Integer(number) => Some(number.to_string()),
-            Self::Float(number) => Some(number.to_string()),
-            Self::Bool(value) => Some(value.to_string()),
-            Self::Null | Self::Empty => None,
-        }
-    }
+fn is_beside(path: &str) -> bool {
+    BESIDE.contains(&path.split('.').next().unwrap_or_default())
+}
 
-    fn as_event_value(&self) -> EventValue<'_> {
-        match self {
-            Self::Text(text) => EventValue::Str(Cow::Borrowed(text)),
-            Self::Integer(number) => EventValue::Int(*number),
-            Self::Float(number) => EventValue::Float(*number),
-            Self::Bool(value) => EventValue::Bool(*value),
-            Self::Null => EventValue::Null,
-            Self::Empty => EventValue::Map(Vec::new()),
-        }
+fn number_of(number: &str) -> FactValue<'_> {
+    match number.parse() {
+        Ok(integer) => FactValue::Integer(integer),
+        Err(_) => number
+            .parse()
+            .map_or(FactValue::Text(number), FactValue::Float),
     }
+}
+
+fn text_of(value: FactValue<'_>) -> Option<Cow<'_, str>> {
+    match value {
+        FactValue::Text(text) => Some(Cow::Borrowed(text)),
+        FactValue::Integer(number) => Some(Cow::Owned(number.to_string())),
+        FactValue::Float(number) => Some(Cow::Owned(number.to_string())),
+        FactValue::Bool(value) => Some(Cow::Owned(value.to_string())),
+        FactValue::Null | FactValue::Empty => None,
+    }
+}
+
+fn as_event_value(value: FactValue<'_>) -> EventValue<'_> {
+    match value {
+        FactValue::Text(text) => EventValue::Str(Cow::Borrowed(text)),
+        FactValue::Integer(number) => EventValue::Int(number),
+        FactValue::Float(number) => EventValue::Float(number),
+        FactValue::Bool(value) => EventValue::Bool(value),
+        FactValue::Null => EventValue::Null,
+        FactValue::Empty => EventValue::Map(Vec::new()),
+    }
+}
+
+/// Whether a text may pass one of some tests.
+fn may_pass(text: &str, tests: &[LiteralTest]) -> bool {
+    let passes = |test: &LiteralTest| {
+        if test.is_whole {
+            text.eq_ignore_ascii_case(&test.text)
+        } else {
+            has_ignoring_case(text.as_bytes(), test.text.as_bytes())
+        }
+    };
+    !text.is_ascii() || tests.iter().any(passes)
+}
+
+/// Whether a text has another one in it, which is not empty and in small letters.
+fn has_ignoring_case(text: &[u8], small: &[u8]) -> bool {
+    let Some((first, rest)) = small.split_first() else {
+        return true;
+    };
+    let mut begins = memchr::memchr2_iter(*first, first.to_ascii_uppercase(), text);
+    begins.any(|at| {
+        let after = &text[at + 1..];
+        after.len() >= rest.len() && after[..rest.len()].eq_ignore_ascii_case(rest)
+    })
 }
 
 impl Event for EntryFacts {
     fn get_field(&self, path: &str) -> Option<EventValue<'_>> {
-        match self.values.get(path).map(Vec::as_slice) {
-            Some([value]) => Some(value.as_event_value()),
-            Some(values) => {
-                let values = values.iter().map(FactValue::as_event_value);
-                Some(EventValue::Array(values.collect()))
-            }
-            None => self.is_object(path).then(|| EventValue::Map(Vec::new())),
+        let mut values = self.values.get(path);
+        match values.len() {
+            0 => self.is_object(path).then(|| EventValue::Map(Vec::new())),
+            1 => values.next().map(as_event_value),
+            _ => Some(EventValue::Array(values.map(as_event_value).collect())),
         }
     }
 
     fn any_string_value(&self, pred: &dyn Fn(&str) -> bool) -> bool {
-        let mut values = self.values.values().flatten();
+        let mut values = self.values.all();
         values.any(|value| matches!(value, FactValue::Text(text) if pred(text)))
     }
 
     fn all_string_values(&self) -> Vec<Cow<'_, str>> {
-        let values = self.values.values().flatten();
+        let values = self.values.all();
         values
             .filter_map(|value| match value {
-                FactValue::Text(text) => Some(Cow::Borrowed(text.as_str())),
+                FactValue::Text(text) => Some(Cow::Borrowed(text)),
                 _ => None,
             })
             .collect()
@@ -248,8 +258,21 @@ impl Event for EntryFacts {
     }
 }
 
+/// Whether an object or a list may be empty: most entries have none, which is seen without reading their tokens.
+fn may_have_empty(json: &[u8]) -> bool {
+    let mut ends = memchr::memchr2_iter(b'}', b']', json);
+    ends.any(|at| {
+        let mut before = json[..at].iter().rev();
+        let last = before.find(|byte| !byte.is_ascii_whitespace());
+        matches!(last, Some(b'{' | b'['))
+    })
+}
+
 /// Calls `visit` with the path of each object and list that is empty: `{"everyone":{}}` says something although there is no value.
 fn walk_empty(json: &str, mut visit: impl FnMut(&str)) {
+    if !may_have_empty(json.as_bytes()) {
+        return;
+    }
     let mut path = String::new();
     let mut outer_lens = Vec::new();
     let mut found = 0;

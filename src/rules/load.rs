@@ -54,6 +54,26 @@ impl Rules {
         loader.finish()
     }
 
+    /// The rules of a file, by its name in messages, and beside them the built-in ones and those of a directory. Where another rule has the
+    /// same id or name, that of the file is taken: it may be a new version.
+    #[must_use]
+    pub fn with_file_first(
+        (path, name): (&Path, &str),
+        dir: Option<&Path>,
+        disabled: &[String],
+    ) -> (Self, Vec<RuleError>) {
+        let mut loader = Loader::default();
+        loader.add_file(path, name);
+        loader.first = loader.documents.len();
+        loader.add_built_in();
+        if let Some(dir) = dir {
+            loader.add_directory(dir);
+        }
+        let (mut rules, errors) = loader.finish();
+        rules.disable(disabled);
+        (rules, errors)
+    }
+
     /// The rules of one text alone, by the name of its file in messages.
     #[must_use]
     pub fn parse(name: &str, text: &str) -> (Self, Vec<RuleError>) {
@@ -86,13 +106,19 @@ pub(super) struct Loader {
     documents: Vec<(String, bool, Document)>,
     errors: Vec<RuleError>,
     dropped_errors: usize,
+    /// How many of the documents are taken instead of later ones with the same id or name.
+    first: usize,
 }
 
 impl Loader {
     pub(super) fn with_built_in() -> Self {
         let mut loader = Self::default();
-        RuleFile::built_in().for_each(|file| loader.add(&file));
+        loader.add_built_in();
         loader
+    }
+
+    fn add_built_in(&mut self) {
+        RuleFile::built_in().for_each(|file| self.add(&file));
     }
 
     /// Adds the rules of each `.yml` and `.yaml` file in a directory and its folders.
@@ -174,6 +200,12 @@ impl Loader {
         let is_same = |other: &&(String, bool, Document)| {
             other.2.id == document.id || other.2.name.is_some() && other.2.name == document.name
         };
+        if self.documents[..self.first]
+            .iter()
+            .any(|other| is_same(&other))
+        {
+            return;
+        }
         if let Some((name, _, other)) = self.documents.iter().find(is_same) {
             let what = if other.id == document.id {
                 "id"

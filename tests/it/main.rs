@@ -7,9 +7,11 @@
 
 mod access;
 mod alert_stream;
+mod alert_kills;
 mod answer_forms;
 mod answers;
 mod backfill;
+mod backtest;
 mod backup;
 mod chain;
 mod cli;
@@ -62,6 +64,7 @@ mod page;
 mod pages;
 mod paging;
 mod people;
+mod prefilter;
 mod quota;
 mod receiver;
 mod recovery;

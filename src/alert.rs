@@ -198,6 +198,16 @@ impl Alert {
         format!("{}_{}", self.raised_at.timestamp_micros(), self.id)
     }
 
+    /// The alert in the search page, of a service whose page is at `page`.
+    #[must_use]
+    pub fn page(&self, page: &Url) -> Url {
+        let mut url = page.clone();
+        url.query_pairs_mut()
+            .append_pair("view", "alerts")
+            .append_pair("alert", &self.id.0);
+        url
+    }
+
     /// The search page at its events, of a service whose page is at `page`; `None` if it has no events.
     #[must_use]
     pub fn link(&self, page: &Url) -> Option<Url> {

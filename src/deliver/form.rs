@@ -139,8 +139,16 @@ pub(super) fn pagerduty(message: &Outgoing, sender: &Sender) -> Value {
             "custom_details": cloud_event(message, sender)["data"],
         });
         event["client"] = json!("orgtrail");
-        if let Some(link) = plain::link(message, sender) {
-            event["links"] = json!([{"href": link, "text": "Events"}]);
+        let links = [
+            ("Alert", plain::page(message, sender)),
+            ("Events", plain::link(message, sender)),
+        ];
+        let links: Vec<Value> = links
+            .into_iter()
+            .filter_map(|(text, link)| Some(json!({"href": link?, "text": text})))
+            .collect();
+        if !links.is_empty() {
+            event["links"] = json!(links);
         }
     }
     event

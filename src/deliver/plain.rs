@@ -75,8 +75,17 @@ pub(super) fn lines(message: &Outgoing, sender: &Sender) -> Vec<String> {
             )));
         }
     }
+    lines.extend(page(message, sender));
     lines.extend(link(message, sender));
     lines
+}
+
+/// The alert in the search page; `None` without a public URL, or for a digest.
+pub(super) fn page(message: &Outgoing, sender: &Sender) -> Option<String> {
+    let Content::Alert { alert, .. } = &message.content else {
+        return None;
+    };
+    Some(alert.page(sender.public_url.as_ref()?).into())
 }
 
 /// The search page at the alert's events; `None` without a public URL, or for a digest.

@@ -238,6 +238,6 @@ pub(super) fn describe() -> Vec<Route> {
     .with(query(LAST_EVENT_ID[1], ParameterKind::Text, last))
     .with(described_header("Last-Event-ID", ParameterKind::Text, "The same, as browsers send it. It counts before the parameter."))
     .answers_text("text/event-stream", "A stream of changes that does not end.")
-    .example("Every change of a critical alert", "/v1/alerts/stream", &[("level", "critical"), (LAST_EVENT_ID[1], "0")]),
+    .example("Every change of alerts that are open", "/v1/alerts/stream", &[("state", "open"), (LAST_EVENT_ID[1], "0")]),
     ]
 }

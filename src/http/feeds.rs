@@ -160,7 +160,7 @@ impl AskedFeed {
         let entries = alerts.into_iter().map(|(alert, updated)| FeedEntry {
             id: urn(&format!("{log_id} alert {}", alert.id)),
             title: format!("[{}] {}", alert.rule.level, alert.rule.title),
-            url: self.home.as_ref().and_then(|home| alert.link(home)),
+            url: self.home.as_ref().map(|home| alert.page(home)),
             updated,
             alert,
         });

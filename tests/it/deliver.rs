@@ -544,6 +544,11 @@ async fn chat_and_pager_get_their_own_forms() {
         "{text}"
     );
 
+    assert!(
+        text.contains("https://audit.example.com/?view=alerts&amp;alert=a\n"),
+        "{text}"
+    );
+
     let key = place.secret("routing", "R0UT1NG");
     let mut pager = place.worker(
         DestinationTarget::PagerDuty {
@@ -579,6 +584,8 @@ async fn chat_and_pager_get_their_own_forms() {
             (&"p".into(), &"R0UT1NG".into())
         );
     }
+    let link = &events[0]["links"][0]["href"];
+    assert_eq!(link, "https://audit.example.com/?view=alerts&alert=p");
     assert_eq!(events[0]["payload"]["severity"], "error");
     assert_eq!(events[0]["payload"]["custom_details"]["id"], "p");
 }

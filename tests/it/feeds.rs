@@ -86,7 +86,11 @@ async fn a_feed_reader_reads_alerts_by_the_url_of_a_feed_until_it_is_revoked() {
             let title = &entry.title.as_ref().unwrap().content;
             assert_eq!(title, "[high] Deleted");
             assert!(entry.id.starts_with("urn:uuid:") && entry.updated.is_some());
-            assert!(entry.links[0].href.contains("?q=seq"), "{:?}", entry.links);
+            assert!(
+                entry.links[0].href.contains("?view=alerts&alert="),
+                "{:?}",
+                entry.links
+            );
         }
     }
     let same = of_atom.entries.iter().zip(&of_json.entries);

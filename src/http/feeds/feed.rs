@@ -23,7 +23,7 @@ pub(super) struct Feed {
 pub(super) struct FeedEntry {
     pub(super) id: String,
     pub(super) title: String,
-    /// The search page at its events.
+    /// The alert in the search page.
     pub(super) url: Option<Url>,
     pub(super) updated: DateTime<Utc>,
     pub(super) alert: Alert,

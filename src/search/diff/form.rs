@@ -14,7 +14,7 @@ use crate::position::{Seq, rfc3339};
 /// The most differences in one diff.
 pub const MAX_DIFFERENCES: usize = 1_000;
 
-/// About the most bytes of paths and values in one diff. Any difference alone is smaller: no body is over [`MAX_BODY_LEN`].
+/// About the most bytes of paths and values in one diff. Any difference alone is smaller: no body is over `MAX_BODY_LEN`.
 pub(super) const MAX_DIFF_BYTES: usize = 8 * 1024 * 1024;
 
 /// What an event changed of its resource.

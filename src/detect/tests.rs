@@ -258,6 +258,71 @@ fn what_is_in_the_log_before_the_first_start_is_history() {
     assert_eq!((levels(true), levels(false)), (2, 2));
 }
 
+/// Events of one actor with one type of act, the newest first in the log.
+fn newest_first(log: &RuleLog) {
+    let entries: Vec<SentEntry> = (0..9)
+        .map(|n| SentEntry::plain(n, "a", 40 - i64::from(n)))
+        .collect();
+    for entry in entries {
+        log.arrive(WindowKind::Backfill, &[entry], from_micros(90 * SECOND));
+    }
+}
+
+/// The rules without one that keeps `act` from raising alerts.
+fn rules_with_act() -> String {
+    let documents = RULES.split("---");
+    let others = documents.filter(|text| !text.contains("title: New acts"));
+    others.collect::<Vec<_>>().join("---")
+}
+
+fn was_retracted(alert: &crate::alert::Alert) -> bool {
+    let mut history = alert.history.iter();
+    history.any(|change| change.state == AlertState::Retracted)
+}
+
+#[test]
+fn what_occurred_first_is_read_before_rules_look_at_it() {
+    let log = RuleLog::new(Failpoints::default());
+    newest_first(&log);
+    let mut detect = log.detect(&rules_with_act());
+    detect.max_events = 2;
+    drain(&mut detect);
+    let alerts = alerts_of(&log);
+    assert_eq!(states(&log, "act").len(), 1);
+    assert!(!alerts.iter().any(was_retracted), "{alerts:#?}");
+}
+
+#[test]
+fn new_events_wait_until_it_is_known_what_occurred_before_them() {
+    let log = RuleLog::new(Failpoints::default());
+    newest_first(&log);
+    drain(&mut log.detect(&rules_with_act()));
+    log.forget_pairs();
+    log.arrive(
+        WindowKind::Live,
+        &[SentEntry::plain(20, "a", 50), SentEntry::plain(21, "b", 51)],
+        from_micros(60 * SECOND),
+    );
+    let mut detect = log.detect(&rules_with_act());
+    detect.max_events = 2;
+    let before = alerts_of(&log).len();
+    while detect.turn_once().unwrap().has_more {
+        let is_unread = detect.has_unread_pairs();
+        assert!(!is_unread || alerts_of(&log).len() == before);
+        // The end of the program does not hurry it.
+        if is_unread {
+            assert!(!detect.last_turn().unwrap().has_more);
+            assert_eq!(alerts_of(&log).len(), before);
+        }
+    }
+    let alerts = alerts_of(&log);
+    assert!(!alerts.iter().any(was_retracted), "{alerts:#?}");
+    assert_eq!(
+        standing(&alerts),
+        expected(&log.events(), &rules(&rules_with_act()))
+    );
+}
+
 #[test]
 fn a_damaged_event_is_judged_when_it_can_be_read_again() {
     let log = RuleLog::new(Failpoints::default());

@@ -34,6 +34,16 @@ impl Unit {
         self.judged < self.live_from
     }
 
+    /// Whether it notes the pairs of `first_seen`.
+    pub(super) fn is_of_pairs(&self) -> bool {
+        matches!(self.what, What::Pairs)
+    }
+
+    /// Whether what it finds depends on what occurred first.
+    pub(super) fn reads_first_seen(&self) -> bool {
+        matches!(&self.what, What::Rule(rule) if rule.reads_first_seen)
+    }
+
     /// Whether it has judged an event that the follower has come to.
     pub(super) fn has_judged(&self, seq: Seq) -> bool {
         seq <= self.judged || seq > self.live_from

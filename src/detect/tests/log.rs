@@ -208,6 +208,12 @@ impl RuleLog {
             .unwrap()
     }
 
+    /// As a version that did not note pairs has left it.
+    pub(super) fn forget_pairs(&self) {
+        let forget = "DELETE FROM first_seen; DELETE FROM alert_rule WHERE id LIKE 'first_seen%';";
+        self.sql().execute_batch(forget).unwrap();
+    }
+
     /// Changes the stored hash of an event; gives what it was.
     pub(super) fn damage(&self, seq: u64) -> Vec<u8> {
         let db = self.sql();

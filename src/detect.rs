@@ -8,6 +8,8 @@
 //! a part in each turn. What it finds there is history, as what is found in backfilled and imported entries. When it has judged
 //! everything, alerts that only its earlier version raised are retracted.
 //!
+//! What the service noticed about its sources and the log is judged too, by the rules with `service: orgtrail` (`detect/notices.rs`).
+//!
 //! An entry without a readable time is judged at the time when it was received, as it is ordered everywhere. A damaged event is not
 //! judged, because nothing is known that a rule could look at; it is noted, and judged when it can be read again. An erased one is not
 //! judged any more.
@@ -15,6 +17,7 @@
 mod finding;
 mod first;
 mod judge;
+mod notices;
 pub mod pairs;
 #[cfg(test)]
 mod tests;
@@ -370,6 +373,7 @@ impl Follower for Detect {
         // What an event had for the first time is known when the pairs of all events before it are. New events wait for that.
         if self.has_unread_pairs() {
             self.judge_backlog()?;
+            self.judge_notices()?;
             return Ok(Turned {
                 has_more: true,
                 next_in: None,
@@ -378,8 +382,10 @@ impl Follower for Detect {
         let has_new = self.judge_new()?;
         // Not only when there is nothing new: a busy log must not keep a new rule from the events before it.
         let has_backlog = self.judge_backlog()?;
+        let has_notices = self.judge_notices()?;
         let has_more = has_new
             || has_backlog
+            || has_notices
             || self.judge_repaired()?
             || self.drop_old_rules()?
             // Given meanwhile.

@@ -14,9 +14,9 @@ use super::*;
 use crate::alert::AlertState;
 use crate::clock::from_micros;
 use crate::durable::{Failpoints, StepFailure};
-use crate::position::WindowKind;
+use crate::position::{Source, WindowKind};
 use crate::store::alerts::{AlertFilter, AlertReader};
-use crate::store::steps;
+use crate::store::{NewNotice, NoticeKind, steps};
 
 const SECOND: i64 = 1_000_000;
 
@@ -376,4 +376,153 @@ fn pairs_have_their_least_time_whatever_the_order() {
             assert_eq!(found[&pair].at_us, at_us);
         }
     }
+}
+
+/// Rules over notices: two of the same kind, and one that matches none.
+const NOTICE_RULES: &str = r"
+title: Damage
+id: damage
+logsource: {product: cloudflare, service: orgtrail}
+detection: {s: {kind: log_damaged}, condition: s}
+level: high
+---
+title: Silence
+id: silence
+logsource: {product: cloudflare, service: orgtrail}
+detection: {s: {kind: source_silent, reason: failing}, condition: s}
+---
+title: Audit
+id: audit
+logsource: {product: cloudflare, service: audit}
+detection: {s: {kind: log_damaged}, condition: s}
+";
+
+fn damage_notice(source: &str, subject: u32) -> NewNotice {
+    NewNotice {
+        kind: NoticeKind::LogDamaged,
+        source: source.to_owned(),
+        subject: subject.to_string(),
+        facts: serde_json::Map::new(),
+        summary: format!("event {subject} (hash_mismatch)"),
+    }
+}
+
+#[test]
+fn each_notice_raises_one_alert_whatever_is_killed_or_reloaded() {
+    let mut rng = Rng::with_seed(5);
+    let chance = Mutex::new(rng.fork());
+    let failpoints = Failpoints::new(move |step| {
+        let mut chance = chance.lock().unwrap();
+        let fails = [steps::JUDGE, steps::USE_RULES].contains(&step) && chance.f64() < 0.3;
+        let failure = [StepFailure::Before, StepFailure::After][chance.usize(0..2)];
+        fails.then_some(failure)
+    });
+    let log = RuleLog::new(failpoints);
+    let mut detect = log.detect(NOTICE_RULES);
+    for subject in 0..30 {
+        let notice = damage_notice("accounts/a", subject);
+        log.store
+            .save_notices(&[notice], &[], from_micros(7))
+            .unwrap();
+        for _ in 0..rng.usize(0..5) {
+            match detect.turn_once() {
+                Ok(_) => {}
+                Err(error) if rng.bool() => detect.recover(error),
+                Err(_) => detect = log.detect(NOTICE_RULES),
+            }
+        }
+    }
+    while detect.turn_once().map_or(true, |turned| turned.has_more) {
+        detect = log.detect(NOTICE_RULES);
+    }
+    let alerts = alerts_of(&log);
+    let summaries: BTreeSet<&str> = alerts.iter().map(|alert| alert.summary.as_str()).collect();
+    assert_eq!((alerts.len(), summaries.len()), (30, 30));
+    for alert in &alerts {
+        assert_eq!(
+            (&alert.rule.id[..], alert.state),
+            ("damage", AlertState::Open)
+        );
+        assert_eq!((alert.events.len(), alert.events_total), (0, 0));
+        assert_eq!(
+            (alert.first_time, alert.last_time),
+            (from_micros(7), from_micros(7))
+        );
+        assert_eq!((alert.history.len(), alert.late_by_seconds), (1, 0));
+    }
+}
+
+#[test]
+fn alerts_without_events_exist_for_those_that_may_see_their_source() {
+    let log = RuleLog::new(Failpoints::default());
+    let mut detect = log.detect(NOTICE_RULES);
+    drain(&mut detect);
+    let notices = ["accounts/a", "accounts/b", ""].map(|source| damage_notice(source, 1));
+    log.store
+        .save_notices(&notices, &[], from_micros(7))
+        .unwrap();
+    drain(&mut detect);
+    let seen_by = |source: &str| {
+        let reader = AlertReader {
+            sources: Some(vec![Source::account(source).unwrap()]),
+            bodies: false,
+        };
+        let alerts = log.store.alerts(&AlertFilter::default(), &reader, None, 9);
+        alerts.unwrap().len()
+    };
+    assert_eq!(
+        (alerts_of(&log).len(), seen_by("a"), seen_by("c")),
+        (3, 1, 0)
+    );
+    // Times without an event count all the same.
+    let filter = AlertFilter {
+        since: Some(from_micros(7)),
+        before: Some(from_micros(8)),
+        ..AlertFilter::default()
+    };
+    let found = log
+        .store
+        .alerts(&filter, &AlertReader::of_everything(), None, 9);
+    assert_eq!(found.unwrap().len(), 3);
+}
+
+#[test]
+fn notices_before_a_rule_are_history_and_a_changed_rule_retracts_its_alerts() {
+    let log = RuleLog::new(Failpoints::default());
+    drain(&mut log.detect(RULES));
+    log.store
+        .save_notices(&[damage_notice("accounts/a", 1)], &[], from_micros(7))
+        .unwrap();
+    let mut detect = log.detect(NOTICE_RULES);
+    drain(&mut detect);
+    log.store
+        .save_notices(&[damage_notice("accounts/a", 2)], &[], from_micros(8))
+        .unwrap();
+    drain(&mut detect);
+    assert_eq!(log.history_of("damage"), [true, false]);
+    detect.reload().replace(rules(
+        &NOTICE_RULES.replace("kind: log_damaged", "kind: other"),
+    ));
+    drain(&mut detect);
+    assert!(
+        states(&log, "damage")
+            .iter()
+            .all(|(state, _)| *state == AlertState::Retracted)
+    );
+    detect.reload().replace(rules(NOTICE_RULES));
+    drain(&mut detect);
+    assert!(
+        states(&log, "damage")
+            .iter()
+            .all(|(state, _)| *state == AlertState::Open)
+    );
+    assert_eq!(states(&log, "damage").len(), 2);
+}
+
+#[test]
+fn a_correlation_cannot_name_a_rule_over_notices() {
+    let text = "---\ntitle: Much\nid: much\ncorrelation: {type: event_count, rules: [damage], timespan: 1h, condition: {gte: 2}}\n";
+    let (rules, errors) = Rules::parse("test.yml", &[NOTICE_RULES, text].concat());
+    assert_eq!((rules.iter().count(), errors.len()), (3, 1));
+    assert!(errors[0].reason.contains("notice"), "{}", errors[0].reason);
 }

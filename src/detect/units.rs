@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::event::sha256;
 use crate::position::Seq;
-use crate::rules::{Rule, RuleKind, Rules};
+use crate::rules::{LogService, Rule, RuleKind, Rules};
 use crate::store::alerts::{KnownRule, RuleNumber, RuleVersion};
 
 use super::pairs;
@@ -18,6 +18,10 @@ pub(super) struct Unit {
     pub(super) number: RuleNumber,
     pub(super) judged: Seq,
     pub(super) live_from: Seq,
+    /// It has judged every notice up to the one with this number.
+    pub(super) noticed: u64,
+    /// The notices up to the one with this number were there before it.
+    pub(super) noticed_before: u64,
     pub(super) what: What,
 }
 
@@ -37,6 +41,15 @@ impl Unit {
     /// Whether it notes the pairs of `first_seen`.
     pub(super) fn is_of_pairs(&self) -> bool {
         matches!(self.what, What::Pairs)
+    }
+
+    /// The rule, if it looks at what the service noticed.
+    pub(super) fn rule_over_notices(&self) -> Option<&Arc<Rule>> {
+        let What::Rule(rule) = &self.what else {
+            return None;
+        };
+        let is_over_notices = matches!(&rule.kind, RuleKind::Event(detection) if detection.service() == LogService::Orgtrail);
+        is_over_notices.then_some(rule)
     }
 
     /// Whether what it finds depends on what occurred first.
@@ -93,6 +106,8 @@ pub(super) fn units(raising: &[Arc<Rule>], known: Vec<KnownRule>) -> Vec<Unit> {
             number: known.number,
             judged: known.judged,
             live_from: known.live_from,
+            noticed: known.noticed,
+            noticed_before: known.noticed_before,
             what,
         })
     });

@@ -50,6 +50,7 @@ mod ledger;
 mod lists;
 mod manual_clock;
 mod metrics;
+mod notices;
 mod official;
 mod once_stuck;
 mod openapi;

@@ -214,15 +214,18 @@ CREATE TABLE alert_skipped (
     seq  INTEGER PRIMARY KEY
 ) STRICT;
 
--- When each pair of an actor and something it used occurred first, over all sources, in event time, and in which events. Pairs are kept
--- as keyed hashes.
+-- When each pair of an actor and something it used occurred first, over all sources, in event time, and in which events: as of now, and as of
+-- each event before. Pairs are kept as keyed hashes.
 CREATE TABLE first_seen (
     pair      INTEGER NOT NULL,            -- what the actor is paired with; see src/detect/pairs.rs
     pair_hash BLOB NOT NULL,
-    first_us  INTEGER NOT NULL,            -- the same in all rows of a pair
-    seq       INTEGER NOT NULL,            -- an event that has the pair at that time
+    first_us  INTEGER NOT NULL,            -- the event's time
+    seq       INTEGER NOT NULL,            -- an event that had the pair at that time, and none of the events before it earlier
+    until_seq INTEGER,                     -- the first event that has it earlier; NULL while there is none
     PRIMARY KEY (pair, pair_hash, seq)
 ) STRICT, WITHOUT ROWID;
+-- Which events of a range of time had a pair for the first time, as of some event? Asked by questions with `first_seen`.
+CREATE INDEX first_seen_at ON first_seen (pair, first_us, seq, until_seq);
 
 -- What the service noticed about its sources and this log, for rules with `service: orgtrail`: a row is one state from its beginning to its
 -- end. See src/store/notices.rs.

@@ -6,12 +6,9 @@ use std::sync::Arc;
 use crate::event::sha256;
 use crate::position::Seq;
 use crate::rules::{LogService, Rule, RuleKind, Rules};
-use crate::store::alerts::{KnownRule, RuleNumber, RuleVersion};
+use crate::store::alerts::{KnownRule, PAIRS_ID, RuleNumber, RuleVersion};
 
 use super::pairs;
-
-/// The id under which the log says how far the pairs of `first_seen` are read. No rule has it: it has a line break.
-const PAIRS_ID: &str = "first_seen\n";
 
 /// What is judged by itself.
 pub(super) struct Unit {

@@ -32,6 +32,7 @@ mod engine_vs_reference;
 mod erased;
 mod examples;
 mod facet_values_are_searchable;
+mod first_seen;
 mod fixture_log;
 mod freshness;
 mod guard;

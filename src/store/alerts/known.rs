@@ -16,6 +16,9 @@ use crate::store::steps;
 /// The name of the follower that keeps alerts.
 pub const DETECT: &str = "detect";
 
+/// The id under which the log says how far the pairs of `first_seen` are noted. No rule has it: it has a line break.
+pub const PAIRS_ID: &str = "first_seen\n";
+
 /// The name in `meta` of the key of the hashes that groups, values and pairs are kept as.
 const KEY_NAME: &str = "detect_key";
 

@@ -194,8 +194,10 @@ CREATE TABLE first_seen (
     pair_hash BLOB NOT NULL,
     first_us  INTEGER NOT NULL,
     seq       INTEGER NOT NULL,
+    until_seq INTEGER,
     PRIMARY KEY (pair, pair_hash, seq)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX first_seen_at ON first_seen (pair, first_us, seq, until_seq);
 
 -- What the service noticed about its sources and this log.
 CREATE TABLE notice (

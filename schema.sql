@@ -133,6 +133,8 @@ CREATE TABLE alert_rule (
     judged     INTEGER NOT NULL,           -- it has judged every event up to this `seq` …
     live_from  INTEGER NOT NULL,           -- … and every event after this one
     left_at    INTEGER,                    -- the checkpoint when it was taken out of use; NULL while it is in use
+    noticed    INTEGER NOT NULL DEFAULT 0, -- it has judged every notice up to this number
+    noticed_before INTEGER NOT NULL DEFAULT 0, -- the notices up to this number were there before it
     dropped    INTEGER NOT NULL DEFAULT 0  -- 1: another version took its place, and its matches are being deleted; 2: they are deleted
 ) STRICT;
 
@@ -222,14 +224,56 @@ CREATE TABLE alert_skipped (
     seq  INTEGER PRIMARY KEY
 ) STRICT;
 
--- When each pair of an actor and something it used occurred first, over all sources, in event time, and in which events. Pairs are kept
--- as keyed hashes.
+-- When each pair of an actor and something it used occurred first, over all sources, in event time, and in which events: as of now, and as of
+-- each event before. Pairs are kept as keyed hashes.
 CREATE TABLE first_seen (
     pair      INTEGER NOT NULL,            -- what the actor is paired with; see src/detect/pairs.rs
     pair_hash BLOB NOT NULL,
-    first_us  INTEGER NOT NULL,            -- the same in all rows of a pair
-    seq       INTEGER NOT NULL,            -- an event that has the pair at that time
+    first_us  INTEGER NOT NULL,            -- the event's time
+    seq       INTEGER NOT NULL,            -- an event that had the pair at that time, and none of the events before it earlier
+    until_seq INTEGER,                     -- the first event that has it earlier; NULL while there is none
     PRIMARY KEY (pair, pair_hash, seq)
+) STRICT, WITHOUT ROWID;
+-- Which events of a range of time had a pair for the first time, as of some event? Asked by questions with `first_seen`.
+CREATE INDEX first_seen_at ON first_seen (pair, first_us, seq, until_seq);
+
+-- What the service noticed about its sources and this log, for rules with `service: orgtrail`: a row is one state from its beginning to its
+-- end. See src/store/notices.rs.
+CREATE TABLE notice (
+    number     INTEGER PRIMARY KEY,        -- 1, 2, 3 …, in the order in which they were noticed
+    kind       TEXT NOT NULL CHECK (kind IN ('source_silent', 'coverage_gap', 'entry_disappeared', 'log_damaged')),
+    source     TEXT NOT NULL,              -- the name of the source that it is about; empty when that is not known
+    subject    TEXT NOT NULL,              -- what tells it from others of its kind and source
+    noticed_us INTEGER NOT NULL,
+    ended_us   INTEGER,                    -- NULL while it lasts
+    content    TEXT NOT NULL,              -- what rules see, as JSON
+    summary    TEXT NOT NULL               -- what alerts say after the rule's title
+) STRICT;
+-- Does it last already?
+CREATE UNIQUE INDEX notice_lasts ON notice (kind, source, subject) WHERE ended_us IS NULL;
+
+-- Sweeps whose entries are compared with what is held when they are sealed.
+CREATE TABLE sweep_scan (
+    number    INTEGER PRIMARY KEY,
+    window    INTEGER UNIQUE,              -- the open window; NULL when it is sealed, and the comparison is due
+    source    INTEGER NOT NULL REFERENCES source (id),
+    upto_seq  INTEGER NOT NULL,            -- the last event that was held when the sweep began
+    since_s   INTEGER,                     -- what was read; NULL while it is open
+    before_s  INTEGER
+) STRICT;
+
+-- The identities that these sweeps have shown. Emptied when they are compared or begin again.
+CREATE TABLE sweep_shown (
+    sweep     INTEGER NOT NULL REFERENCES sweep_scan (number),
+    identity  BLOB NOT NULL,
+    PRIMARY KEY (sweep, identity)
+) STRICT, WITHOUT ROWID;
+
+-- The hours since 1970 in which sources had entries, of the last weeks: how long they are silent usually.
+CREATE TABLE source_hour (
+    source    INTEGER NOT NULL REFERENCES source (id),
+    hour      INTEGER NOT NULL,
+    PRIMARY KEY (source, hour)
 ) STRICT, WITHOUT ROWID;
 
 -- The events that came from files, by their places: a file's entries may be in any order of time.

@@ -18,7 +18,7 @@ const MAX_LINKED: usize = 20;
 /// The fields of a group with their values; a missing value or null is `None`. Empty for rules without group-by.
 pub type AlertGroup = BTreeMap<String, Option<String>>;
 
-/// An alert's id: 32 lower-case hexadecimal digits, the beginning of a hash over the rule's id, the group, and the bucket or `seq`.
+/// An alert's id: 32 lower-case hexadecimal digits, the beginning of a hash over the rule's id, the group, and the bucket, `seq` or notice.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct AlertId(pub String);
@@ -165,11 +165,11 @@ pub struct Alert {
     pub group: AlertGroup,
     /// What has become of it.
     pub state: AlertState,
-    /// The least time of its events.
+    /// The least time of its events; of one without events, when the service noticed it.
     #[serde(serialize_with = "as_time")]
     #[schema(value_type = String, format = DateTime)]
     pub first_time: DateTime<Utc>,
-    /// The greatest time of its events.
+    /// The greatest time of its events; of one without events, the same.
     #[serde(serialize_with = "as_time")]
     #[schema(value_type = String, format = DateTime)]
     pub last_time: DateTime<Utc>,
@@ -179,7 +179,8 @@ pub struct Alert {
     pub raised_at: DateTime<Utc>,
     /// How many seconds after its time the latest of its events was received.
     pub late_by_seconds: i64,
-    /// Its events, in the order of their times; the first 100 of them in lists.
+    /// Its events, in the order of their times; the first 100 of them in lists. Empty for what the service noticed about its sources or its
+    /// log.
     pub events: Vec<Seq>,
     /// How many events it has.
     pub events_total: u64,

@@ -8,6 +8,8 @@
 //! a part in each turn. What it finds there is history, as what is found in backfilled and imported entries. When it has judged
 //! everything, alerts that only its earlier version raised are retracted.
 //!
+//! What the service noticed about its sources and the log is judged too, by the rules with `service: orgtrail` (`detect/notices.rs`).
+//!
 //! An entry without a readable time is judged at the time when it was received, as it is ordered everywhere. A damaged event is not
 //! judged, because nothing is known that a rule could look at; it is noted, and judged when it can be read again. An erased one is not
 //! judged any more.
@@ -17,6 +19,7 @@ mod finding;
 mod first;
 mod judge;
 mod matched;
+mod notices;
 pub mod pairs;
 #[cfg(test)]
 mod tests;
@@ -42,7 +45,7 @@ use crate::mask::Mask;
 use crate::metrics::Metrics;
 use crate::position::Seq;
 use crate::rules::{RuleMatcher, Rules};
-use crate::store::alerts::{DETECT, Judged, JudgedEvents, Judgement};
+use crate::store::alerts::{DETECT, Judged, JudgedEvents, Judgement, RuleNumber};
 use crate::store::{Checkpoint, Store, StoreError};
 use crate::sync::lock;
 use crate::task::Panicked;
@@ -113,6 +116,14 @@ struct InUse {
     silent: Vec<String>,
     /// Whether earlier versions of rules may have left something.
     has_old: bool,
+}
+
+impl InUse {
+    /// Whether there are events whose pairs are not noted yet: then it is not known what other events had for the first time.
+    fn has_unread_pairs(&self) -> bool {
+        let mut units = self.units.iter();
+        units.any(|unit| unit.is_of_pairs() && unit.is_behind())
+    }
 }
 
 /// Where the next try of damaged events begins, and when.
@@ -220,20 +231,26 @@ impl Detect {
         let Some(in_use) = &self.in_use else {
             return Ok(false);
         };
+        // A rule that looks at what occurred first waits until that is known: else its alerts would be retracted later.
+        let waits = |unit: &Unit| in_use.has_unread_pairs() && unit.reads_first_seen();
         let behind = in_use.units.iter().filter(|unit| unit.is_behind());
+        let behind = behind.filter(|unit| !waits(unit));
         let Some(from) = behind.clone().map(|unit| unit.judged).min() else {
             return Ok(false);
         };
         // Rules that are as far judge together; the step ends where the next one joins them or one has caught up.
-        let ends = behind.flat_map(|unit| [unit.judged, unit.live_from]);
+        let ends = behind
+            .clone()
+            .flat_map(|unit| [unit.judged, unit.live_from]);
         let end = ends.filter(|seq| *seq > from).min().unwrap_or(from);
+        let next = behind.filter(|unit| unit.judged == from);
+        let next: Vec<RuleNumber> = next.map(|unit| unit.number).collect();
+        let is_next = |unit: &Unit| next.contains(&unit.number);
         let mut events = self.store.events_after(from, self.max_events, MAX_BYTES)?;
         events.retain(|event| event.seq <= end);
         let to = events.last().map_or(end, |event| event.seq);
-        let is_next = |unit: &Unit| unit.is_behind() && unit.judged == from;
-        let next = in_use.units.iter().filter(|unit| is_next(unit));
         let progress = JudgedEvents::Backlog {
-            rules: next.map(|unit| unit.number).collect(),
+            rules: next.clone(),
             from,
             to,
         };
@@ -247,6 +264,11 @@ impl Detect {
             in_use.has_old = true;
         }
         Ok(is_behind)
+    }
+
+    /// See [`InUse::has_unread_pairs`].
+    fn has_unread_pairs(&self) -> bool {
+        self.in_use.as_ref().is_some_and(InUse::has_unread_pairs)
     }
 
     /// Judges events that were damaged and can be read again. Says whether there are more to try now.
@@ -353,11 +375,22 @@ impl Follower for Detect {
 
     fn turn_once(&mut self) -> Result<Turned, DetectError> {
         self.use_rules()?;
+        // What an event had for the first time is known when the pairs of all events before it are. New events wait for that.
+        if self.has_unread_pairs() {
+            self.judge_backlog()?;
+            self.judge_notices()?;
+            return Ok(Turned {
+                has_more: true,
+                next_in: None,
+            });
+        }
         let has_new = self.judge_new()?;
         // Not only when there is nothing new: a busy log must not keep a new rule from the events before it.
         let has_backlog = self.judge_backlog()?;
+        let has_notices = self.judge_notices()?;
         let has_more = has_new
             || has_backlog
+            || has_notices
             || self.judge_repaired()?
             || self.drop_old_rules()?
             // Given meanwhile.
@@ -371,7 +404,7 @@ impl Follower for Detect {
     fn last_turn(&mut self) -> Result<Turned, DetectError> {
         self.use_rules()?;
         Ok(Turned {
-            has_more: self.judge_new()?,
+            has_more: !self.has_unread_pairs() && self.judge_new()?,
             next_in: None,
         })
     }

@@ -85,6 +85,16 @@ pub enum Origin {
     Event,
     /// A list of upstream's, as it was read last: it is not in the index.
     List,
+    /// What is known of the event among all others: it is not in the index.
+    Log,
+}
+
+impl Origin {
+    /// Whether its values are in the index.
+    #[must_use]
+    pub fn is_indexed(self) -> bool {
+        matches!(self, Self::Entry | Self::Event)
+    }
 }
 
 /// One searchable field.
@@ -231,6 +241,14 @@ pub const FIELDS: &[Field] = &[
     ),
     event("received_at", Kind::Time, "when orgtrail received it"),
     event("problem", Kind::Text, "why the entry cannot be understood"),
+    Field {
+        origin: Origin::Log,
+        ..event(
+            FIRST_SEEN,
+            Kind::Id,
+            "what its actor had not been seen with before: `actor.ip_address`, `actor.user_agent`, `actor.token_id`, `action.type`, `account.id`",
+        )
+    },
     list(
         "actor.known.organization",
         Kind::Id,
@@ -272,6 +290,18 @@ pub const FIELDS: &[Field] = &[
         Kind::Time,
         "when the list no longer had the member",
     ),
+];
+
+/// The field of what an event's actor had not been seen with before.
+pub const FIRST_SEEN: &str = "first_seen";
+
+/// The values of [`FIRST_SEEN`].
+pub const FIRST_SEEN_NAMES: [&str; 5] = [
+    "actor.ip_address",
+    "actor.user_agent",
+    "actor.token_id",
+    "action.type",
+    "account.id",
 ];
 
 /// The field whose values are `true` and `false`.
@@ -334,7 +364,7 @@ pub fn spelled_path(path: &str) -> Cow<'_, str> {
 /// Whether a name is that of a field which orgtrail says, not the entry.
 #[must_use]
 pub fn is_own(name: &str) -> bool {
-    by_name(name).is_some_and(|field| field.origin == Origin::Event)
+    by_name(name).is_some_and(|field| matches!(field.origin, Origin::Event | Origin::Log))
 }
 
 /// Whether the table says that words of a field's values are found.

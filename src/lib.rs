@@ -83,6 +83,7 @@ pub mod keyring;
 pub mod ledger;
 pub mod mask;
 pub mod metrics;
+pub mod notice;
 pub mod owner;
 pub mod people;
 pub mod poll;

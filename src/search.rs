@@ -13,6 +13,8 @@ mod diff;
 mod error;
 mod facets;
 mod fingerprint;
+mod first;
+mod first_values;
 mod highlight;
 mod histogram;
 mod history;

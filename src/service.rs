@@ -37,6 +37,7 @@ use crate::heartbeat::Heartbeat;
 use crate::http::{self, Access, AccessSettings, AppState, Limits};
 use crate::keyring::Keyring;
 use crate::metrics::Metrics;
+use crate::notice::Noticing;
 use crate::owner::OwnerSecret;
 use crate::poll::Poller;
 use crate::rules::{LoadedRules, Rules, RulesInUse};
@@ -204,6 +205,7 @@ impl Service {
             clock,
             ..
         } = self;
+        let board_of_sources = board.clone();
         let watchdog = Watchdog {
             supervisor: Supervisor::from_environment(),
             store: store.clone(),
@@ -236,6 +238,8 @@ impl Service {
         let indexing = Indexing::new(store.clone(), index, clock.clone());
         follow_log(&mut jobs, indexing, detect, followers);
         jobs.follow(|stop| destinations.run(stop));
+        let noticing = Noticing::new(store.clone(), board_of_sources, clock.clone());
+        jobs.follow(|stop| endless(noticing.run(stop)));
         let scrub = Scrub::new(store, clock);
         jobs.follow(|stop| endless(async move { scrub.run(stop).await }));
         jobs.produce(|stop| endless(async move { watchdog.run(stop).await }));

@@ -29,6 +29,7 @@ mod lateness;
 mod ledger;
 mod ledger_rows;
 mod newest;
+mod notices;
 mod open_window;
 mod opening;
 mod outbox;
@@ -44,6 +45,7 @@ mod shown;
 mod size;
 mod sources;
 pub mod steps;
+mod sweeps;
 #[cfg(test)]
 mod tests;
 pub mod time_limit;
@@ -69,6 +71,7 @@ pub use self::holder::{Holder, announced};
 pub use self::holdings::{EntryKey, Held, Holding};
 pub use self::imports::Imported;
 pub use self::ledger::{LastBackfill, LastLive, Progress};
+pub use self::notices::{LastingNotice, MAX_LASTING, NewNotice, Notice, NoticeKind};
 pub use self::open_window::{BadAnswers, GapCause, OpenWindow, Then, WindowPiece};
 pub use self::outbox::{
     Attempt, AttemptSaved, Content, DeadLetter, Decided, DestinationState, MAX_DEAD_LETTERS,
@@ -80,6 +83,7 @@ pub use self::reading::unreadable;
 pub use self::restored::RestoreDir;
 pub use self::scrub::{DamagedEvent, PutBack, ScrubState, Scrubbed};
 pub use self::sources::{AccountList, AccountListRead, Followed, SourceRow, SourceSeen};
+pub use self::sweeps::{NotShown, SweepToCompare};
 pub use self::visibility::{Lateness, Visibility};
 pub use self::window_id::WindowId;
 pub use self::writing::Appended;

@@ -1,6 +1,7 @@
 //! What a message says to people: a title, a few lines, a link.
 
 use super::settings::Sender;
+use crate::alert::Alert;
 use crate::position::rfc3339;
 use crate::store::{Content, MessageKind, Outgoing};
 use crate::terminal::harmless;
@@ -60,13 +61,7 @@ pub(super) fn lines(message: &Outgoing, sender: &Sender) -> Vec<String> {
                 let value = value.as_deref().unwrap_or("(none)");
                 lines.push(line(&format!("{field}: {value}")));
             }
-            let (first, last) = (rfc3339(alert.first_time), rfc3339(alert.last_time));
-            lines.push(format!("Time: {first} to {last}"));
-            let late = alert.late_by_seconds;
-            lines.push(format!(
-                "Events: {}, received up to {late} s late",
-                alert.events_total
-            ));
+            lines.extend(when(alert));
             lines.push(line(&format!(
                 "State: {}. Rule: {}. Alert: {}",
                 alert.state.as_str(),
@@ -86,6 +81,19 @@ pub(super) fn page(message: &Outgoing, sender: &Sender) -> Option<String> {
         return None;
     };
     Some(alert.page(sender.public_url.as_ref()?).into())
+}
+
+/// When it happened, and how many events it has; of what the service noticed, when that was.
+fn when(alert: &Alert) -> Vec<String> {
+    let (first, last) = (rfc3339(alert.first_time), rfc3339(alert.last_time));
+    if alert.events_total == 0 {
+        return vec![format!("Noticed: {first}")];
+    }
+    let (events, late) = (alert.events_total, alert.late_by_seconds);
+    vec![
+        format!("Time: {first} to {last}"),
+        format!("Events: {events}, received up to {late} s late"),
+    ]
 }
 
 /// The search page at the alert's events; `None` without a public URL, or for a digest.

@@ -9,6 +9,7 @@ use crate::mask::Mask;
 use crate::position::Seq;
 use crate::rules::{Rule, RuleKind};
 use crate::span;
+use crate::store::Notice;
 use crate::store::alerts::{AlertedEvent, Finding};
 use crate::summary::summary;
 
@@ -60,7 +61,32 @@ pub(super) fn of_event(rule: &Rule, event: &AuditEvent, mask: &Mask) -> Finding 
             at_us: event.ordered_at().timestamp_micros(),
             seq: event.seq,
         }],
+        noticed_us: None,
         sources: BTreeSet::from([event.source.to_string()]),
+    }
+}
+
+/// The id of a rule's alert about something that the service noticed.
+pub(super) fn id_of_notice(rule: &Rule, notice: &Notice) -> AlertId {
+    id(&serde_json::json!([rule.id.0, {}, {"notice": notice.number}]))
+}
+
+/// What a rule found in something that the service noticed.
+pub(super) fn of_notice(rule: &Rule, notice: &Notice, mask: &Mask) -> Finding {
+    let source = Some(notice.source.clone()).filter(|source| !source.is_empty());
+    Finding {
+        rule: name_of(rule),
+        reads_bodies: false,
+        group: AlertGroup::new(),
+        summary: format!(
+            "{}: {}",
+            rule.title,
+            shown(&notice.summary, MAX_SUMMARY_CHARS, mask)
+        ),
+        late_s: 0,
+        events: Vec::new(),
+        noticed_us: Some(notice.at.timestamp_micros()),
+        sources: source.into_iter().collect(),
     }
 }
 
@@ -74,6 +100,7 @@ pub(super) fn of_group(rule: &Rule, group: &AlertGroup, found: Correlated, mask:
         group,
         late_s: found.late_s,
         events: found.events.into_iter().collect(),
+        noticed_us: None,
         sources: found.sources,
     }
 }

@@ -1,18 +1,18 @@
 //! The pairs of `first_seen`: an actor, and something that it used.
 
 use crate::event::sha256;
-use crate::field;
+use crate::field::{self, FIRST_SEEN_NAMES};
 use crate::rules::EntryFacts;
 use crate::store::alerts::SeenPair;
 
-/// What an actor is paired with, by the name in queries, and the field it is read from. The place in this list is stored: a new pair
-/// is added at the end, with a new `VERSION`.
+/// What an actor is paired with, by the name in queries, and the field it is read from. The place in this list is stored, and
+/// the one in [`FIRST_SEEN_NAMES`]: a new pair is added at the end of both, with a new `VERSION`.
 pub const PAIRS: [(&str, &str); 5] = [
-    ("actor.ip_address", "actor.ip_address"),
-    ("actor.user_agent", "raw.user_agent"),
-    ("actor.token_id", "actor.token_id"),
-    ("action.type", "action.type"),
-    ("account.id", "account.id"),
+    (FIRST_SEEN_NAMES[0], "actor.ip_address"),
+    (FIRST_SEEN_NAMES[1], "raw.user_agent"),
+    (FIRST_SEEN_NAMES[2], "actor.token_id"),
+    (FIRST_SEEN_NAMES[3], "action.type"),
+    (FIRST_SEEN_NAMES[4], "account.id"),
 ];
 
 /// Names the list above and how its values are compared: when it changes, all pairs are read again.

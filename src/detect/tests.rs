@@ -15,9 +15,9 @@ use super::*;
 use crate::alert::AlertState;
 use crate::clock::from_micros;
 use crate::durable::{Failpoints, StepFailure};
-use crate::position::WindowKind;
+use crate::position::{Source, WindowKind};
 use crate::store::alerts::{AlertFilter, AlertReader};
-use crate::store::steps;
+use crate::store::{NewNotice, NoticeKind, steps};
 
 const SECOND: i64 = 1_000_000;
 
@@ -259,6 +259,71 @@ fn what_is_in_the_log_before_the_first_start_is_history() {
     assert_eq!((levels(true), levels(false)), (2, 2));
 }
 
+/// Events of one actor with one type of act, the newest first in the log.
+fn newest_first(log: &RuleLog) {
+    let entries: Vec<SentEntry> = (0..9)
+        .map(|n| SentEntry::plain(n, "a", 40 - i64::from(n)))
+        .collect();
+    for entry in entries {
+        log.arrive(WindowKind::Backfill, &[entry], from_micros(90 * SECOND));
+    }
+}
+
+/// The rules without one that keeps `act` from raising alerts.
+fn rules_with_act() -> String {
+    let documents = RULES.split("---");
+    let others = documents.filter(|text| !text.contains("title: New acts"));
+    others.collect::<Vec<_>>().join("---")
+}
+
+fn was_retracted(alert: &crate::alert::Alert) -> bool {
+    let mut history = alert.history.iter();
+    history.any(|change| change.state == AlertState::Retracted)
+}
+
+#[test]
+fn what_occurred_first_is_read_before_rules_look_at_it() {
+    let log = RuleLog::new(Failpoints::default());
+    newest_first(&log);
+    let mut detect = log.detect(&rules_with_act());
+    detect.max_events = 2;
+    drain(&mut detect);
+    let alerts = alerts_of(&log);
+    assert_eq!(states(&log, "act").len(), 1);
+    assert!(!alerts.iter().any(was_retracted), "{alerts:#?}");
+}
+
+#[test]
+fn new_events_wait_until_it_is_known_what_occurred_before_them() {
+    let log = RuleLog::new(Failpoints::default());
+    newest_first(&log);
+    drain(&mut log.detect(&rules_with_act()));
+    log.forget_pairs();
+    log.arrive(
+        WindowKind::Live,
+        &[SentEntry::plain(20, "a", 50), SentEntry::plain(21, "b", 51)],
+        from_micros(60 * SECOND),
+    );
+    let mut detect = log.detect(&rules_with_act());
+    detect.max_events = 2;
+    let before = alerts_of(&log).len();
+    while detect.turn_once().unwrap().has_more {
+        let is_unread = detect.has_unread_pairs();
+        assert!(!is_unread || alerts_of(&log).len() == before);
+        // The end of the program does not hurry it.
+        if is_unread {
+            assert!(!detect.last_turn().unwrap().has_more);
+            assert_eq!(alerts_of(&log).len(), before);
+        }
+    }
+    let alerts = alerts_of(&log);
+    assert!(!alerts.iter().any(was_retracted), "{alerts:#?}");
+    assert_eq!(
+        standing(&alerts),
+        expected(&log.events(), &rules(&rules_with_act()))
+    );
+}
+
 #[test]
 fn a_damaged_event_is_judged_when_it_can_be_read_again() {
     let log = RuleLog::new(Failpoints::default());
@@ -312,4 +377,153 @@ fn pairs_have_their_least_time_whatever_the_order() {
             assert_eq!(found[&pair].at_us, at_us);
         }
     }
+}
+
+/// Rules over notices: two of the same kind, and one that matches none.
+const NOTICE_RULES: &str = r"
+title: Damage
+id: damage
+logsource: {product: cloudflare, service: orgtrail}
+detection: {s: {kind: log_damaged}, condition: s}
+level: high
+---
+title: Silence
+id: silence
+logsource: {product: cloudflare, service: orgtrail}
+detection: {s: {kind: source_silent, reason: failing}, condition: s}
+---
+title: Audit
+id: audit
+logsource: {product: cloudflare, service: audit}
+detection: {s: {kind: log_damaged}, condition: s}
+";
+
+fn damage_notice(source: &str, subject: u32) -> NewNotice {
+    NewNotice {
+        kind: NoticeKind::LogDamaged,
+        source: source.to_owned(),
+        subject: subject.to_string(),
+        facts: serde_json::Map::new(),
+        summary: format!("event {subject} (hash_mismatch)"),
+    }
+}
+
+#[test]
+fn each_notice_raises_one_alert_whatever_is_killed_or_reloaded() {
+    let mut rng = Rng::with_seed(5);
+    let chance = Mutex::new(rng.fork());
+    let failpoints = Failpoints::new(move |step| {
+        let mut chance = chance.lock().unwrap();
+        let fails = [steps::JUDGE, steps::USE_RULES].contains(&step) && chance.f64() < 0.3;
+        let failure = [StepFailure::Before, StepFailure::After][chance.usize(0..2)];
+        fails.then_some(failure)
+    });
+    let log = RuleLog::new(failpoints);
+    let mut detect = log.detect(NOTICE_RULES);
+    for subject in 0..30 {
+        let notice = damage_notice("accounts/a", subject);
+        log.store
+            .save_notices(&[notice], &[], from_micros(7))
+            .unwrap();
+        for _ in 0..rng.usize(0..5) {
+            match detect.turn_once() {
+                Ok(_) => {}
+                Err(error) if rng.bool() => detect.recover(error),
+                Err(_) => detect = log.detect(NOTICE_RULES),
+            }
+        }
+    }
+    while detect.turn_once().map_or(true, |turned| turned.has_more) {
+        detect = log.detect(NOTICE_RULES);
+    }
+    let alerts = alerts_of(&log);
+    let summaries: BTreeSet<&str> = alerts.iter().map(|alert| alert.summary.as_str()).collect();
+    assert_eq!((alerts.len(), summaries.len()), (30, 30));
+    for alert in &alerts {
+        assert_eq!(
+            (&alert.rule.id[..], alert.state),
+            ("damage", AlertState::Open)
+        );
+        assert_eq!((alert.events.len(), alert.events_total), (0, 0));
+        assert_eq!(
+            (alert.first_time, alert.last_time),
+            (from_micros(7), from_micros(7))
+        );
+        assert_eq!((alert.history.len(), alert.late_by_seconds), (1, 0));
+    }
+}
+
+#[test]
+fn alerts_without_events_exist_for_those_that_may_see_their_source() {
+    let log = RuleLog::new(Failpoints::default());
+    let mut detect = log.detect(NOTICE_RULES);
+    drain(&mut detect);
+    let notices = ["accounts/a", "accounts/b", ""].map(|source| damage_notice(source, 1));
+    log.store
+        .save_notices(&notices, &[], from_micros(7))
+        .unwrap();
+    drain(&mut detect);
+    let seen_by = |source: &str| {
+        let reader = AlertReader {
+            sources: Some(vec![Source::account(source).unwrap()]),
+            bodies: false,
+        };
+        let alerts = log.store.alerts(&AlertFilter::default(), &reader, None, 9);
+        alerts.unwrap().len()
+    };
+    assert_eq!(
+        (alerts_of(&log).len(), seen_by("a"), seen_by("c")),
+        (3, 1, 0)
+    );
+    // Times without an event count all the same.
+    let filter = AlertFilter {
+        since: Some(from_micros(7)),
+        before: Some(from_micros(8)),
+        ..AlertFilter::default()
+    };
+    let found = log
+        .store
+        .alerts(&filter, &AlertReader::of_everything(), None, 9);
+    assert_eq!(found.unwrap().len(), 3);
+}
+
+#[test]
+fn notices_before_a_rule_are_history_and_a_changed_rule_retracts_its_alerts() {
+    let log = RuleLog::new(Failpoints::default());
+    drain(&mut log.detect(RULES));
+    log.store
+        .save_notices(&[damage_notice("accounts/a", 1)], &[], from_micros(7))
+        .unwrap();
+    let mut detect = log.detect(NOTICE_RULES);
+    drain(&mut detect);
+    log.store
+        .save_notices(&[damage_notice("accounts/a", 2)], &[], from_micros(8))
+        .unwrap();
+    drain(&mut detect);
+    assert_eq!(log.history_of("damage"), [true, false]);
+    detect.reload().replace(rules(
+        &NOTICE_RULES.replace("kind: log_damaged", "kind: other"),
+    ));
+    drain(&mut detect);
+    assert!(
+        states(&log, "damage")
+            .iter()
+            .all(|(state, _)| *state == AlertState::Retracted)
+    );
+    detect.reload().replace(rules(NOTICE_RULES));
+    drain(&mut detect);
+    assert!(
+        states(&log, "damage")
+            .iter()
+            .all(|(state, _)| *state == AlertState::Open)
+    );
+    assert_eq!(states(&log, "damage").len(), 2);
+}
+
+#[test]
+fn a_correlation_cannot_name_a_rule_over_notices() {
+    let text = "---\ntitle: Much\nid: much\ncorrelation: {type: event_count, rules: [damage], timespan: 1h, condition: {gte: 2}}\n";
+    let (rules, errors) = Rules::parse("test.yml", &[NOTICE_RULES, text].concat());
+    assert_eq!((rules.iter().count(), errors.len()), (3, 1));
+    assert!(errors[0].reason.contains("notice"), "{}", errors[0].reason);
 }

@@ -5,19 +5,20 @@ use std::sync::Arc;
 
 use crate::event::sha256;
 use crate::position::Seq;
-use crate::rules::{Rule, RuleKind, RuleMatcher, RulePlace, Rules};
-use crate::store::alerts::{KnownRule, RuleNumber, RuleVersion};
+use crate::rules::{LogService, Rule, RuleKind, RuleMatcher, RulePlace, Rules};
+use crate::store::alerts::{KnownRule, PAIRS_ID, RuleNumber, RuleVersion};
 
 use super::pairs;
-
-/// The id under which the log says how far the pairs of `first_seen` are read. No rule has it: it has a line break.
-const PAIRS_ID: &str = "first_seen\n";
 
 /// What is judged by itself.
 pub(super) struct Unit {
     pub(super) number: RuleNumber,
     pub(super) judged: Seq,
     pub(super) live_from: Seq,
+    /// It has judged every notice up to the one with this number.
+    pub(super) noticed: u64,
+    /// The notices up to the one with this number were there before it.
+    pub(super) noticed_before: u64,
     pub(super) what: What,
 }
 
@@ -51,6 +52,25 @@ impl RaisingRule {
 impl Unit {
     pub(super) fn is_behind(&self) -> bool {
         self.judged < self.live_from
+    }
+
+    /// Whether it notes the pairs of `first_seen`.
+    pub(super) fn is_of_pairs(&self) -> bool {
+        matches!(self.what, What::Pairs)
+    }
+
+    /// The rule, if it looks at what the service noticed.
+    pub(super) fn rule_over_notices(&self) -> Option<&Arc<Rule>> {
+        let What::Rule(rule) = &self.what else {
+            return None;
+        };
+        let is_over_notices = matches!(&rule.kind, RuleKind::Event(detection) if detection.service() == LogService::Orgtrail);
+        is_over_notices.then_some(rule)
+    }
+
+    /// Whether what it finds depends on what occurred first.
+    pub(super) fn reads_first_seen(&self) -> bool {
+        matches!(&self.what, What::Rule(rule) if rule.reads_first_seen)
     }
 
     /// Whether it has judged an event that the follower has come to.
@@ -106,6 +126,8 @@ pub(super) fn units(
             number: known.number,
             judged: known.judged,
             live_from: known.live_from,
+            noticed: known.noticed,
+            noticed_before: known.noticed_before,
             what,
         })
     });

@@ -135,7 +135,7 @@ pub fn counted_values_of(event: &AuditEvent, name: &str, mut visit: impl FnMut(S
 #[must_use]
 pub fn kind_of(name: &str) -> Kind {
     field::by_name(name)
-        .filter(|field| field.origin != Origin::List)
+        .filter(|field| field.origin.is_indexed())
         .map_or(Kind::Any, |field| field.kind)
 }
 

@@ -43,6 +43,12 @@ impl From<SearchError> for Problem {
                 "The index is being rebuilt",
                 error.to_string(),
             ),
+            SearchError::NotKnownYet { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "urn:orgtrail:problem:detection-behind",
+                "The detection is behind",
+                error.to_string(),
+            ),
             SearchError::Engine(error) => error.into(),
             SearchError::Store(error) => error.into(),
         }

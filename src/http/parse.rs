@@ -72,7 +72,7 @@ fn kind_of(query: &Query) -> &'static str {
         Query::Exists { .. } => "exists",
         // A number with an exponent is looked for as a text, too.
         Query::Or(ways) => ways.first().map_or("all", kind_of),
-        Query::All | Query::And(_) | Query::Not(_) | Query::Latest => "all",
+        Query::All | Query::And(_) | Query::Not(_) | Query::At(_) | Query::Latest => "all",
     }
 }
 
@@ -90,9 +90,12 @@ fn term(query: &Query) -> (Option<String>, Option<String>) {
         Query::Within { path, interval, .. } => of(path, interval.to_string()),
         Query::Exists { path, .. } => (Some(path.clone()), None),
         Query::Or(ways) => ways.first().map_or((None, None), term),
-        Query::All | Query::And(_) | Query::Not(_) | Query::OneOf { .. } | Query::Latest => {
-            (None, None)
-        }
+        Query::All
+        | Query::And(_)
+        | Query::Not(_)
+        | Query::OneOf { .. }
+        | Query::At(_)
+        | Query::Latest => (None, None),
     }
 }
 

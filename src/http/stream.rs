@@ -35,6 +35,9 @@ use orgtrail_cloudflare::json;
 /// How often something is said when there is nothing to tell, so that both ends know that the line is good.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
+/// How often a tail looks whether the detection has read what it waits for.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 /// How soon a client is to come back after a break, in milliseconds.
 pub(super) const RETRY_MS: u32 = 2_000;
 
@@ -192,9 +195,10 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
             if events.is_empty() {
                 tailing.at = app.newest(&view, &caller, tailing.tail.at())?;
             }
-            Ok((messages(&events)?, events.len(), tailing))
+            let waits = tailing.tail.waits(&view)?;
+            Ok((messages(&events)?, events.len(), waits, tailing))
         });
-        let (messages, n, mut resting) = tokio::select! {
+        let (messages, n, waits, mut resting) = tokio::select! {
             piece = piece => piece.ok()?,
             () = app.stopping.cancelled() => return None,
         };
@@ -211,6 +215,7 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
         tokio::select! {
             () = app.stopping.cancelled() => return None,
             Ok(()) = resting.commits.changed() => {}
+            () = tokio::time::sleep(LOOK_EVERY), if waits => {}
             () = tokio::time::sleep_until(resting.heartbeat) => {
                 // An id without data moves the client's place on, though nothing there was for it.
                 let heartbeat = format!(": heartbeat\nid: {}\n\n", resting.at);

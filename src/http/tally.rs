@@ -232,6 +232,7 @@ fn known_fields(prefix: &str, scope: &Scope) -> Vec<FieldAnswer> {
                 Origin::Entry => "entry",
                 Origin::Event => "event",
                 Origin::List => "list",
+                Origin::Log => "log",
             },
             words: field.words,
             about: field.about,

@@ -5,6 +5,7 @@
 
 use super::words;
 use crate::field::{self, Kind, Origin, folded, spelled_path};
+use crate::position::Seq;
 
 /// What a text takes besides its characters, about.
 const TEXT_BYTES: usize = 32;
@@ -104,6 +105,12 @@ impl Entry {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Its place in the log, where what it was made from says so.
+    pub(super) fn seq(&self) -> Option<Seq> {
+        let (_, text) = self.own.iter().find(|(name, _)| *name == "seq")?;
+        text.parse().ok().map(Seq)
     }
 
     pub(super) fn is_latest(&self) -> bool {

@@ -99,6 +99,7 @@ impl Test {
             | Self::HasEmpty(_)
             | Self::Exists(_)
             | Self::Words(_)
+            | Self::At(_)
             | Self::Latest => false,
         }
     }

@@ -8,6 +8,7 @@ use super::automaton::{AutomataRoom, Automaton};
 use super::entry::{Entry, Path, asked};
 use super::glob::Glob;
 use super::pattern::Pattern;
+use super::seq_set::SeqSet;
 use super::tree::{Query, QueryError};
 use super::value_test::ValueTest;
 use super::words;
@@ -86,6 +87,8 @@ pub(super) enum Test {
     Below(&'static str, ValuePattern),
     /// Words side by side in one text.
     Words(Vec<ValuePattern>),
+    /// It is one of these events.
+    At(Arc<SeqSet>),
     /// No later revision has replaced it.
     Latest,
 }
@@ -137,6 +140,7 @@ impl Test {
                     !is_over() && pairs.all(is)
                 })
             }),
+            Self::At(places) => entry.seq().is_some_and(|seq| places.contains(seq)),
             Self::Latest => entry.is_latest(),
         }
     }
@@ -194,6 +198,7 @@ impl Making {
                 let values = values.map(|value| asked(path.kind(), value)).collect();
                 Test::OneOf(path, values)
             }
+            Query::At(places) => Test::At(Arc::clone(places)),
             Query::Latest => Test::Latest,
         })
     }

@@ -66,6 +66,7 @@ impl Display for Query {
                 write_name(f, path)?;
                 write!(f, "<one of {}>", values.len())
             }
+            Self::At(places) => write!(f, "<one of {} events>", places.len()),
             Self::Latest => f.write_str("<latest>"),
         }
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::pattern::Pattern;
+use super::seq_set::SeqSet;
 use crate::field::Part;
 
 /// A question about one entry: yes or no.
@@ -100,6 +101,8 @@ pub enum Query {
         /// The values.
         values: Arc<[String]>,
     },
+    /// The event is one of these. The language has no spelling for it.
+    At(Arc<SeqSet>),
     /// The event is the last revision of its id, among those that are asked. The language has no spelling for it.
     Latest,
 }
@@ -198,6 +201,7 @@ impl Query {
         match self {
             Self::All
             | Self::Latest
+            | Self::At(_)
             | Self::OneOf { .. }
             | Self::Words { .. }
             | Self::WordsLike { .. }

@@ -8,7 +8,7 @@ use super::moment::{Moment, When};
 use super::pattern::Pattern;
 use super::print::moment_text;
 use super::tree::{Bound, Interval, Query, QueryError};
-use crate::field::{self, Kind, Number, Origin, TWO_FACTOR, folded};
+use crate::field::{self, FIRST_SEEN, FIRST_SEEN_NAMES, Kind, Number, Origin, TWO_FACTOR, folded};
 use crate::position::Source;
 use crate::wording::quoted;
 
@@ -194,6 +194,7 @@ pub fn check_value(path: &str, value: &str) -> Result<(), String> {
         Kind::Number => Number::with_exponent(value.trim()).is_some(),
         Kind::Time => field::instant_us(value).is_some(),
         Kind::Id if field.name == SOURCE => folded(value).parse::<Source>().is_ok(),
+        Kind::Id if field.name == FIRST_SEEN => FIRST_SEEN_NAMES.contains(&&*folded(value)),
         Kind::Text if field.name == TWO_FACTOR => {
             matches!(folded(value).as_str(), "true" | "false")
         }
@@ -210,6 +211,11 @@ pub fn check_value(path: &str, value: &str) -> Result<(), String> {
         ),
         Kind::Time => no_time(value),
         Kind::Text => format!("{} is neither `true` nor `false`", quoted(value)),
+        Kind::Id if field.name == FIRST_SEEN => format!(
+            "{} is nothing that is noted: write {}",
+            quoted(value),
+            FIRST_SEEN_NAMES.map(quoted).join(", ")
+        ),
         Kind::Id | Kind::Any => format!(
             "{} names no source: write `organizations/ID` or `accounts/ID`",
             quoted(value)

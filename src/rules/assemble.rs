@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::document::{Document, RuleBody, hash_of};
-use super::facts::FIRST_SEEN;
+use super::facts::{FIRST_SEEN, LogService};
 use super::rule::{Rule, RuleHash, RuleId, RuleKind};
 use super::set::Rules;
 use super::yaml::{Fault, cut};
@@ -53,6 +53,14 @@ pub(super) fn correlation_rule(
         .iter()
         .filter_map(|id| rules.get(id))
         .collect();
+    let is_over_notices = |rule: &&&Rule| matches!(&rule.kind, RuleKind::Event(detection) if detection.service() == LogService::Orgtrail);
+    if let Some(rule) = named.iter().find(is_over_notices) {
+        let reason = format!(
+            "a correlation looks at entries, and `{}` looks at what the service noticed",
+            cut(rule.id.as_str())
+        );
+        return Err(Fault::new(document.line, reason));
+    }
     let hashes: Vec<String> = named.iter().map(|rule| rule.hash.to_string()).collect();
     let decides = serde_json::json!({ "rules": hashes, "correlation": text });
     let hash = hash_of(&decides.to_string());

@@ -118,7 +118,7 @@ fn repeated(item: &YamlNode, times: &YamlNode, entries: &mut Vec<Value>) -> Resu
     Ok(())
 }
 
-/// When an entry of a test happened: `action.time`, or `time` of what the service found.
+/// When an entry of a test happened: `action.time`, or `time` of what the service noticed.
 pub(super) fn time_of(entry: &Value) -> Option<DateTime<Utc>> {
     let time = entry
         .pointer("/action/time")

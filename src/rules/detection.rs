@@ -48,7 +48,7 @@ impl std::fmt::Debug for Detection {
 }
 
 impl Detection {
-    /// Whether an entry, or something the service found, matches.
+    /// Whether an entry, or something the service noticed, matches.
     #[must_use]
     pub fn matches(&self, facts: &EntryFacts) -> bool {
         self.service == facts.service() && evaluate_rule(&self.rule, facts).is_some()

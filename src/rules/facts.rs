@@ -18,7 +18,7 @@ use orgtrail_cloudflare::json::{JsonToken, Scalar, Tokens, meaning};
 pub enum LogService {
     /// An entry of an audit log.
     Audit,
-    /// Something that this service found out about the logs themselves.
+    /// What this service noticed about its sources and its log.
     Orgtrail,
 }
 
@@ -80,7 +80,7 @@ impl EntryFacts {
         }
     }
 
-    /// What rules see of something that the service itself found: a JSON object with `kind`, `time` and more.
+    /// What rules see of something that the service itself noticed: a JSON object with `kind`, `time` and more.
     #[must_use]
     pub fn of_service(json: &str) -> Self {
         Self {

@@ -7,6 +7,7 @@ use super::error::SearchError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::first::is_first_seen;
 use super::known::is_of_lists;
 use super::page::report_not_indexed;
 use super::question::Question;
@@ -58,7 +59,7 @@ pub(super) struct Counting<'a> {
     pub(super) store: &'a Store,
     pub(super) view: &'a View,
     pub(super) caller: &'a Caller,
-    /// Without fields of lists.
+    /// Without fields that are not in the index.
     pub(super) question: &'a Question,
     pub(super) upto: Seq,
     pub(super) matches: &'a Matches,
@@ -67,7 +68,9 @@ pub(super) struct Counting<'a> {
 impl Counting<'_> {
     /// The wanted values of a field, each as an event or a list spells it.
     pub(super) fn values(&self, wanted: &ValuesOf<'_>) -> Result<ListedValues, SearchError> {
-        if is_of_lists(wanted.name) {
+        if is_first_seen(wanted.name) {
+            self.values_of_first_seen(wanted)
+        } else if is_of_lists(wanted.name) {
             self.values_of_lists(wanted)
         } else {
             self.values_of_entries(wanted)
@@ -76,7 +79,9 @@ impl Counting<'_> {
 
     /// How many events have any value of a field.
     pub(super) fn count_with(&self, field: &str) -> Result<u64, SearchError> {
-        if is_of_lists(field) {
+        if is_first_seen(field) {
+            self.count_with_first_seen()
+        } else if is_of_lists(field) {
             self.count_with_lists(field)
         } else {
             Ok(self.matches.count_with(field)?)

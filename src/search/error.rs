@@ -42,6 +42,16 @@ pub enum SearchError {
         /// The newest event of the cursor's first page.
         needs: Seq,
     },
+    /// It is not known yet which events of the snapshot were the first.
+    #[error(
+        "`first_seen` is known of {known} events of the {needs} that are asked about: the service reads them in the background; try again soon"
+    )]
+    NotKnownYet {
+        /// The last event up to which it is known.
+        known: Seq,
+        /// The newest event that is asked about.
+        needs: Seq,
+    },
     /// The index failed.
     #[error(transparent)]
     Engine(#[from] EngineError),

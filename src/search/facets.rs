@@ -152,7 +152,7 @@ impl Counting<'_> {
             query,
             ..asked.clone()
         };
-        let question = &other.resolved(self.store, &self.caller.scope)?;
+        let question = &other.resolved(self.store, self.caller, self.upto)?;
         let matches = self.view.matches(&question.ask(self.caller), self.upto)?;
         let counting = Counting {
             question,

@@ -96,6 +96,8 @@ impl Fingerprint {
             Query::Exists { path, .. } => self.tag(12).text(path),
             Query::OneOf { path, values } => self.tag(13).text(path).texts(values.iter()),
             Query::Latest => self.tag(14),
+            // What is asked has none: see `first`.
+            Query::At(places) => self.tag(15).number(i64::try_from(places.len()).ok()),
         }
     }
 

@@ -66,7 +66,7 @@ impl Counting<'_> {
         let listed: BTreeSet<String> = names.keys().cloned().collect();
         let own = self.values_of_entries(&wanted.clone().without(&listed))?;
         let of_other_logs = self.of_other_logs()?;
-        let mut shown = ShownMembers::default();
+        let mut shown = ShownValues::default();
         for (value, NamedAccounts { name, ids }) in names {
             if !wanted.passes(&value) {
                 continue;
@@ -126,12 +126,12 @@ impl Counting<'_> {
         &self,
         lists: &Lists,
         wanted: &ValuesOf<'_>,
-    ) -> Result<ShownMembers, SearchError> {
+    ) -> Result<ShownValues, SearchError> {
         let kind = field::by_name(wanted.name).map_or(Kind::Any, |field| field.kind);
         let ids = one_of("actor.id", lists.by_id.keys().cloned().collect());
         let emails = one_of("actor.email", lists.by_email.keys().cloned().collect());
         let by_email = Query::And(vec![emails, ids.clone().negated()]);
-        let mut shown = ShownMembers::default();
+        let mut shown = ShownValues::default();
         for (query, path, rows) in [
             (ids, "actor.id", &lists.by_id),
             (by_email, "actor.email", &lists.by_email),
@@ -153,7 +153,7 @@ impl Counting<'_> {
     }
 
     /// How many of the question's events another question means, too.
-    fn count_among(&self, query: Query) -> Result<u64, SearchError> {
+    pub(super) fn count_among(&self, query: Query) -> Result<u64, SearchError> {
         let query = Query::And(vec![self.question.query.clone(), query]);
         let found = self.view.matches(&self.ask(&query), self.upto)?;
         Ok(found.count())
@@ -169,17 +169,17 @@ impl Counting<'_> {
     }
 }
 
-/// Values that are shown of lists: by their normal form, with a spelling and how many events have them.
+/// Values that are not in the index: by their normal form, with a spelling and how many events have them.
 #[derive(Default)]
-struct ShownMembers(BTreeMap<String, (String, u64)>);
+pub(super) struct ShownValues(BTreeMap<String, (String, u64)>);
 
-impl ShownMembers {
-    fn add(&mut self, value: String, label: String, count: u64) {
+impl ShownValues {
+    pub(super) fn add(&mut self, value: String, label: String, count: u64) {
         let (_, found) = self.0.entry(value).or_insert((label, 0));
         *found += count;
     }
 
-    fn listed(&self, wanted: &ValuesOf<'_>) -> ListedValues {
+    pub(super) fn listed(&self, wanted: &ValuesOf<'_>) -> ListedValues {
         let mut ranking = Ranking::new(wanted);
         for (value, (_, count)) in &self.0 {
             ranking.take(value, *count);

@@ -1,6 +1,7 @@
 //! The names in a question: whether the caller knows the fields and paths.
 
 use super::error::SearchError;
+use super::first::is_first_seen;
 use super::known;
 use crate::engine::{Caller, EngineError, Scope, View};
 use crate::field::{self, Origin};
@@ -64,11 +65,17 @@ pub(super) fn known_field(
 /// Whether a field is unknown to a scope. The stored reasons why an entry cannot be understood are about its bodies too.
 #[must_use]
 pub fn is_hidden(scope: &Scope, name: &str) -> bool {
-    scope.hides(name) || (!scope.has_bodies() && name.eq_ignore_ascii_case("problem"))
+    scope.hides(name)
+        || (is_first_seen(name) && !scope.has_all_sources())
+        || (!scope.has_bodies() && name.eq_ignore_ascii_case("problem"))
 }
 
 /// Whether the table of fields or an entry has a field, as far as the caller may see.
 fn is_known_field(name: &str, view: &View, caller: &Caller) -> Result<bool, EngineError> {
+    // Which events are the first depends on all sources, whatever paths entries have.
+    if is_first_seen(name) {
+        return Ok(!is_hidden(&caller.scope, name));
+    }
     let is_in_table = field::by_name(name).is_some() && !is_hidden(&caller.scope, name);
     Ok(is_in_table || view.knows_path(name, caller)?)
 }

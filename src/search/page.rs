@@ -67,7 +67,7 @@ pub fn page(
     }
     let after = place.map(|place| place.after);
     // One more than asked for tells whether there is another page.
-    let prepared = question.prepare(store, view, caller)?;
+    let prepared = question.prepare_upto(store, view, caller, upto)?;
     let ask = prepared.resolved.ask(caller);
     let hits = view.hits(&ask, question.order, after, upto, limit + 1)?;
     let places: Vec<Seq> = hits.iter().take(limit).map(|hit| hit.seq).collect();

@@ -1,9 +1,13 @@
 //! A question, and what is found out about it before it is answered.
 
+use std::borrow::Cow;
+
 use super::error::SearchError;
+use super::first::FirstIn;
 use super::known;
 use super::names::check_names;
-use crate::engine::{Ask, Caller, Order, Range, Scope, View};
+use crate::engine::{Ask, Caller, Order, Range, View};
+use crate::position::Seq;
 use crate::query::Query;
 use crate::store::Store;
 
@@ -28,7 +32,7 @@ impl Question {
         }
     }
 
-    /// Checks the names in it, and resolves the fields of lists.
+    /// Checks the names in it, and resolves the fields that are not in the index.
     ///
     /// # Errors
     /// [`SearchError::UnknownField`]; what the log and the index say.
@@ -38,27 +42,62 @@ impl Question {
         view: &View,
         caller: &Caller,
     ) -> Result<Prepared, SearchError> {
+        self.prepare_upto(store, view, caller, view.seq())
+    }
+
+    /// The same about the events up to `upto`: a page that is not the first is of the snapshot of the first.
+    pub(super) fn prepare_upto(
+        &self,
+        store: &Store,
+        view: &View,
+        caller: &Caller,
+        upto: Seq,
+    ) -> Result<Prepared, SearchError> {
         check_names(&self.query, view, caller)?;
         Ok(Prepared {
             asked: self.clone(),
-            resolved: self.resolved(store, &caller.scope)?,
+            resolved: self.resolved(store, caller, upto)?,
         })
     }
 
-    /// The same without fields of lists, see [`known`].
-    pub(super) fn resolved(&self, store: &Store, scope: &Scope) -> Result<Self, SearchError> {
+    /// The same without fields that are not in the index, see [`resolved`].
+    pub(super) fn resolved(
+        &self,
+        store: &Store,
+        caller: &Caller,
+        upto: Seq,
+    ) -> Result<Self, SearchError> {
+        let query = resolved(store, caller, upto, self.range, &self.query)?;
         Ok(Self {
-            query: known::resolved(store, scope, &self.query)?.into_owned(),
+            query: query.into_owned(),
             range: self.range,
             order: self.order,
         })
     }
 }
 
+/// A query without fields that are not in the index: those of lists ([`known`]) and `first_seen` ([`first`](super::first)), as of the
+/// event `upto`.
+pub(super) fn resolved<'q>(
+    store: &Store,
+    caller: &Caller,
+    upto: Seq,
+    range: Range,
+    query: &'q Query,
+) -> Result<Cow<'q, Query>, SearchError> {
+    let first = FirstIn {
+        store,
+        caller,
+        upto,
+        range,
+    };
+    first.resolved(known::resolved(store, &caller.scope, query)?)
+}
+
 /// A question that can be answered. It is checked and resolved once: a page and the numbers beside it are of the same question.
 #[derive(Debug, Clone)]
 pub struct Prepared {
     pub(super) asked: Question,
-    /// Without fields of lists.
+    /// Without fields that are not in the index.
     pub(super) resolved: Question,
 }

@@ -3,8 +3,10 @@
 use super::counting::Counting;
 use super::counting::LabelledValue;
 use super::error::SearchError;
+use super::first::is_first_seen;
 use super::histogram::{Bucket, Histogram, Scale};
-use super::known::{self, is_of_lists};
+use super::known::is_of_lists;
+use super::question::resolved;
 use crate::engine::{Ask, ValuesOf};
 use crate::query::Query;
 
@@ -58,15 +60,16 @@ impl Counting<'_> {
         value: &LabelledValue,
         edges: &[i64],
     ) -> Result<Vec<u64>, SearchError> {
-        if !is_of_lists(field) {
+        if !is_of_lists(field) && !is_first_seen(field) {
             return Ok(self.matches.with(field, &value.value)?.histogram(edges));
         }
         let of_value = Query::equals(field, &value.label);
-        let of_value = known::resolved(self.store, &self.caller.scope, &of_value)?;
+        let range = self.question.range;
+        let of_value = resolved(self.store, self.caller, self.upto, range, &of_value)?;
         let query = Query::And(vec![self.question.query.clone(), of_value.into_owned()]);
         let ask = Ask {
             query: &query,
-            range: self.question.range,
+            range,
             caller: self.caller,
         };
         Ok(self.view.matches(&ask, self.upto)?.histogram(edges))

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use super::error::SearchError;
 use super::known::asks_lists;
 use super::page::{report_not_indexed, without_erased};
-use super::question::Question;
-use super::{known, visible};
+use super::question::{Question, resolved};
+use super::{first, visible};
 use crate::clock::Deadline;
 use crate::engine::{Ask, Caller, Engine, Following, Hit, Recent, Scope, View};
 use crate::event::AuditEvent;
@@ -146,7 +146,8 @@ impl Tail {
     pub fn match_in_memory(&mut self, engine: &Engine, scope: &Scope, spare: usize) -> usize {
         let query = &self.question.query;
         // Lists change while it goes on: each time the index is asked, they are read.
-        if asks_lists(query).is_some() || query.asks_of_others() {
+        let is_beside = asks_lists(query).is_some() || first::asks(query).is_some();
+        if is_beside || query.asks_of_others() {
             return 0;
         }
         let matcher = Matcher::of(&scope.narrowed(query), scope.has_bodies());
@@ -181,15 +182,32 @@ impl Tail {
     ) -> Result<Vec<AuditEvent>, SearchError> {
         loop {
             let events = self.next_piece(view, caller)?;
-            let is_over = self.places.is_empty() && view.seq() <= self.after;
+            let is_over = self.places.is_empty() && self.limit(view)? <= self.after;
             if !events.is_empty() || is_over {
                 return Ok(events);
             }
         }
     }
 
+    /// The last event that can be given now: of later ones it is not known yet which were the first.
+    fn limit(&self, view: &View) -> Result<Seq, SearchError> {
+        if first::asks(&self.question.query).is_none() {
+            return Ok(view.seq());
+        }
+        Ok(view.seq().min(first::known_upto(&self.store)?))
+    }
+
+    /// Whether it waits for the detection to read events that `view` has.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub fn waits(&self, view: &View) -> Result<bool, SearchError> {
+        Ok(self.limit(view)? < view.seq())
+    }
+
     fn next_piece(&mut self, view: &View, caller: &Caller) -> Result<Vec<AuditEvent>, SearchError> {
-        if self.places.is_empty() && view.seq() > self.after {
+        let limit = self.limit(view)?;
+        if self.places.is_empty() && limit > self.after {
             let Question { query, range, .. } = &self.question;
             let recent = match &self.recent {
                 Some(RecentEvents {
@@ -197,22 +215,25 @@ impl Tail {
                 }) => recent.arrivals(matcher, *range, caller, self.after, view.seq())?,
                 None => None,
             };
-            let is_whole = recent.is_some();
+            let mut is_cut = false;
             let found = match recent {
                 Some(found) => found,
                 None => {
-                    let query = known::resolved(&self.store, &caller.scope, query)?;
+                    let query = resolved(&self.store, caller, limit, *range, query)?;
                     let ask = Ask {
                         query: &query,
                         range: *range,
                         caller,
                     };
-                    view.arrivals(&ask, self.after, MAX_TAIL_PLACES)?
+                    let mut found = view.arrivals(&ask, self.after, MAX_TAIL_PLACES)?;
+                    is_cut = found.len() == MAX_TAIL_PLACES;
+                    found.retain(|seq| *seq <= limit);
+                    found
                 }
             };
             self.after = match found.last() {
-                Some(last) if !is_whole && found.len() == MAX_TAIL_PLACES => *last,
-                _ => view.seq(),
+                Some(last) if is_cut => *last,
+                _ => limit,
             };
             self.places.extend(found);
         }

@@ -20,7 +20,7 @@ pub use self::changes::{ChangePlace, LoggedChange, LoggedChanges};
 pub use self::finding::{AlertVerdict, AlertedEvent, Finding, Judged};
 pub use self::first_seen::{FirstSeen, NewPair, SeenPair};
 pub use self::judgement::{JudgedEvents, Judgement, NewMatch};
-pub use self::known::{DETECT, KnownRule, KnownRules, RuleNumber, RuleVersion};
+pub use self::known::{DETECT, KnownRule, KnownRules, PAIRS_ID, RuleNumber, RuleVersion};
 pub use self::matches::{GroupHash, MatchRow};
 pub use self::reading::{AlertCursor, AlertFilter, AlertReader};
 pub use self::work::{AlertUpdate, AlertUpdateError};

@@ -12,7 +12,7 @@ use super::reading::is_damage;
 use super::window_id::WindowId;
 use super::windows::{self, Advance};
 use super::writing::{Appended, EventWriter, WriteResult};
-use super::{ledger_rows, runs, steps};
+use super::{ledger_rows, runs, steps, sweeps};
 use crate::durable::Step;
 use crate::event::{Arrival, AuditEvent, Identity, sha256};
 use crate::invariant;
@@ -73,6 +73,8 @@ impl Store {
             writing.sealed = ledger_rows::sealed_within(db, source, stretch.widened())?;
             writing.shown = FirstSightings::by(db, page.window)?;
             writing.is_history = windows::kind(db, page.window)? == Some(WindowKind::Backfill);
+            writing.sweep = sweeps::scan_of(db, page.window)?;
+            writing.is_scanned = true;
             let (then, leads_in_circle) = if page.leads_in_circle(db)? {
                 (&Then::StartOver, true)
             } else {

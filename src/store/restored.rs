@@ -145,7 +145,8 @@ impl Store {
             save.execute(("restored_us", now.timestamp_micros().to_string()))?;
             save.execute(("log_id", new.to_string()))?;
             db.execute_batch(
-                "DELETE FROM scan_twin; DELETE FROM scan_cursor; DELETE FROM window WHERE sealed_us IS NULL;",
+                "DELETE FROM scan_twin; DELETE FROM scan_cursor; DELETE FROM sweep_shown; DELETE FROM sweep_scan;
+                 DELETE FROM window WHERE sealed_us IS NULL;",
             )?;
             db.execute(
                 "UPDATE quota SET wait_us = max(0, wait_us - max(0, ?1 - saved_us)), spent_us = ?2, saved_us = ?1",

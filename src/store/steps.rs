@@ -25,6 +25,8 @@ durable::steps! {
     SAVE_SCRUB = "store.save_scrub";
     /// A follower's effect and checkpoint are written down.
     ADVANCE_FOLLOWER = "store.advance_follower";
+    /// What the service noticed about its sources and this log is written down.
+    SAVE_NOTICES = "store.save_notices";
     /// The rules in use are written down.
     USE_RULES = "store.use_rules";
     /// What rules found in some events is written down, with how far they have come.

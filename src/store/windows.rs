@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::handle::Store;
 use super::open_window::{BadAnswers, GapCause, OpenWindow, Then, WindowPiece, as_window};
 use super::window_id::WindowId;
-use super::{pieces, steps};
+use super::{pieces, steps, sweeps};
 use crate::event::sha256;
 use crate::position::{Cursor, Source, Window, WindowKind};
 
@@ -43,11 +43,15 @@ impl Store {
                 ":before": window.before.timestamp(),
                 ":now": now.timestamp_micros(),
             })?;
+            let id = WindowId {
+                number: db.last_insert_rowid(),
+                source,
+            };
+            if kind == WindowKind::Sweep {
+                sweeps::begin(db, id)?;
+            }
             Ok(OpenWindow {
-                id: WindowId {
-                    number: db.last_insert_rowid(),
-                    source,
-                },
+                id,
                 window,
                 cursor: None,
                 resumed: None,
@@ -171,6 +175,7 @@ impl Store {
                 ":outcome": cause.as_str(),
                 ":now": now.timestamp_micros(),
             })?;
+            sweeps::abandon(db, id)?;
             forget_scan(db, id)?;
             if changed == 1 {
                 Ok(())
@@ -287,7 +292,13 @@ fn advance_whole(
         Then::GoOn(cursor) if by.entries == 0 && by.asked == Some(cursor) => Ok(()),
         Then::GoOn(cursor) => note_cursor(db, by.id, cursor),
         Then::GoOnFrom(time) => forget_from(db, by.id, *time),
-        Then::Seal | Then::SealPieces { .. } | Then::GiveUp(_) | Then::StartOver => {
+        Then::Seal => {
+            sweeps::end_scan(db, by.id)?;
+            forget_scan(db, by.id)
+        }
+        Then::StartOver => forget_scan(db, by.id),
+        Then::SealPieces { .. } | Then::GiveUp(_) => {
+            sweeps::abandon(db, by.id)?;
             forget_scan(db, by.id)
         }
         Then::Leave => delete_window(db, by.id),
@@ -319,6 +330,7 @@ fn forget_from(db: &Connection, id: WindowId, time: DateTime<Utc>) -> Result<(),
 }
 
 fn delete_window(db: &Connection, id: WindowId) -> Result<(), StoreError> {
+    sweeps::abandon(db, id)?;
     forget_scan(db, id)?;
     db.prepare_cached("DELETE FROM window WHERE id = ?1 AND sealed_us IS NULL")?
         .execute([id.number])?;
@@ -331,7 +343,7 @@ pub(super) fn forget_scan(db: &Connection, id: WindowId) -> Result<(), StoreErro
         .execute([id.number])?;
     db.prepare_cached("DELETE FROM scan_cursor WHERE window = ?1")?
         .execute([id.number])?;
-    Ok(())
+    sweeps::forget_shown(db, id)
 }
 
 /// Notes the cursor that a scan goes on with.

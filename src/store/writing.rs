@@ -1,5 +1,7 @@
 //! The rows of new events: which entries are new, which are held, and which are other content under a known id.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, Transaction, named_params};
 
@@ -8,10 +10,16 @@ use super::error::StoreError;
 use super::handle::Store;
 use super::lateness::{FirstSightings, Late};
 use super::reading::{has_form, hash_and_origin};
-use super::{identity, sources};
+use super::{identity, sources, sweeps};
 use crate::event::{Arrival, sha256};
 use crate::position::{Seq, Window};
 use orgtrail_cloudflare::json::canonical;
+
+/// An hour in microseconds.
+const HOUR_US: i64 = 3_600_000_000;
+
+/// For so many hours it is kept when a source had entries.
+const KEPT_HOURS: i64 = 35 * 24;
 
 /// What keeping a page came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,6 +80,12 @@ pub(super) struct EventWriter<'a> {
     late: Late,
     /// Measures how late entries become visible; `None` for an import.
     pub(super) shown: Option<FirstSightings>,
+    /// The sweep that shows them.
+    pub(super) sweep: Option<i64>,
+    /// Whether upstream shows them; a file says nothing about how busy its source is.
+    pub(super) is_scanned: bool,
+    /// The hours since 1970 in which new ones happened.
+    hours: BTreeSet<i64>,
     to_put_back: Vec<(Seq, Packed)>,
 }
 
@@ -98,6 +112,9 @@ impl<'a> EventWriter<'a> {
             sealed: Vec::new(),
             late: Late::default(),
             shown: None,
+            sweep: None,
+            is_scanned: false,
+            hours: BTreeSet::new(),
             to_put_back: Vec::new(),
         }
     }
@@ -110,6 +127,9 @@ impl<'a> EventWriter<'a> {
         twin: u32,
     ) -> Result<(), StoreError> {
         let key = identity::key(&arrival.identity, twin);
+        if let Some(sweep) = self.sweep {
+            sweeps::show(self.db, sweep, &key)?;
+        }
         let hash = sha256(arrival.body.get().as_bytes());
         if self.insert(arrival, packed, &key, &hash, 0)? {
             self.appended.new += 1;
@@ -149,6 +169,7 @@ impl<'a> EventWriter<'a> {
             shown.save(self.db, self.source)?;
             self.appended.visible_after = shown.lags();
         }
+        self.save_hours()?;
         let new = (self.appended.new, self.head);
         sources::count_events(self.db, self.source, new, self.newest_us)?;
         Ok(WriteResult {
@@ -156,6 +177,19 @@ impl<'a> EventWriter<'a> {
             head: self.head,
             to_put_back: self.to_put_back,
         })
+    }
+
+    /// Writes down the hours of the last weeks in which the source had new entries.
+    fn save_hours(&self) -> Result<(), StoreError> {
+        let present = self.received_at.timestamp_micros().div_euclid(HOUR_US);
+        let recent = self.hours.range(present - KEPT_HOURS..=present);
+        let mut insert = self.db.prepare_cached(
+            "INSERT INTO source_hour (source, hour) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        )?;
+        for hour in recent.filter(|_| self.is_scanned) {
+            insert.execute((self.source, hour))?;
+        }
+        Ok(())
     }
 
     /// Inserts the entry with the next `seq`, unless this revision is stored. Returns whether it was inserted.
@@ -189,6 +223,10 @@ impl<'a> EventWriter<'a> {
         })? == 1;
         if inserted {
             self.head = seq;
+            let hour = arrival
+                .time
+                .map(|time| time.timestamp_micros().div_euclid(HOUR_US));
+            self.hours.extend(hour);
             self.newest_us = self
                 .newest_us
                 .max(arrival.time.map(|time| time.timestamp_micros()));

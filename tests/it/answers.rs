@@ -152,7 +152,9 @@ async fn values_are_counted_exactly_for_every_field_and_path() {
     let desk = with_strange_entries(Desk::of_history(500).await);
     let events = entries(&desk);
     let known = desk.get("/v1/fields").await;
-    let mut names: Vec<String> = FIELDS.iter().map(|field| field.name.to_owned()).collect();
+    // `first_seen` is known when the detection has read the log: see `first_seen.rs`.
+    let fields = FIELDS.iter().filter(|field| field.origin != Origin::Log);
+    let mut names: Vec<String> = fields.map(|field| field.name.to_owned()).collect();
     let paths: Vec<String> = serde_json::from_value(known["paths"].clone()).unwrap();
     assert_eq!(known["fields"].as_array().unwrap().len(), FIELDS.len());
 

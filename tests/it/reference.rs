@@ -259,6 +259,7 @@ pub(crate) fn matches(query: &Query, entry: &Entry) -> bool {
         Query::Or(parts) => parts.iter().any(|part| matches(part, entry)),
         Query::Not(inner) => !matches(inner, entry),
         Query::OneOf { path, values } => values.iter().any(|value| is_value(entry, path, value)),
+        Query::At(places) => places.contains(entry.event.seq),
         Query::Latest => !entry.is_replaced,
         Query::Words { part: None, text } => {
             let asked: Vec<String> = words(text);

@@ -208,6 +208,21 @@ impl RuleLog {
             .unwrap()
     }
 
+    /// Of each alert of a rule in the order in which they were raised: whether it is history.
+    pub(super) fn history_of(&self, rule: &str) -> Vec<bool> {
+        let db = self.sql();
+        let ask = "SELECT is_history FROM alert WHERE rule_id = ?1 ORDER BY number";
+        let mut ask = db.prepare(ask).unwrap();
+        let rows = ask.query_map([rule], |row| row.get(0)).unwrap();
+        rows.map(|row| row.unwrap()).collect()
+    }
+
+    /// As a version that did not note pairs has left it.
+    pub(super) fn forget_pairs(&self) {
+        let forget = "DELETE FROM first_seen; DELETE FROM alert_rule WHERE id LIKE 'first_seen%';";
+        self.sql().execute_batch(forget).unwrap();
+    }
+
     /// Changes the stored hash of an event; gives what it was.
     pub(super) fn damage(&self, seq: u64) -> Vec<u8> {
         let db = self.sql();

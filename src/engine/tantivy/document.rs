@@ -127,7 +127,7 @@ impl PathInfo {
         };
         let is_own = FIELDS
             .iter()
-            .any(|field| field.origin == Origin::Event && field.name == path);
+            .any(|field| field::is_own(field.name) && field.name == path);
         Self {
             path: path.to_owned(),
             mark: Mark::Path(path).text(),

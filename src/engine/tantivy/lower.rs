@@ -6,6 +6,8 @@
 mod fields;
 mod words;
 
+use std::sync::Arc;
+
 use tantivy::Term;
 use tantivy::query::{
     AllQuery, BooleanQuery, EmptyQuery, EnableScoring, ExistsQuery, Occur, TermQuery, Weight,
@@ -129,6 +131,7 @@ impl<'a> Lowering<'a> {
             Query::Within { path, interval, .. } => self.within(path, interval),
             Query::Exists { path, .. } => self.exists(path)?,
             Query::OneOf { path, values } => self.one_of(path, values),
+            Query::At(places) => self.gathered(Set::At(Arc::clone(places))),
         })
     }
 
@@ -337,6 +340,7 @@ fn gathered_leaves(query: &Query) -> usize {
         | Query::Within { .. }
         | Query::Contains { .. }
         | Query::OneOf { .. }
+        | Query::At(_)
         | Query::Words { part: Some(_), .. } => 1,
         Query::All
         | Query::Words { part: None, .. }

@@ -64,7 +64,7 @@ impl IndexSchema {
                 } else {
                     whole()
                 };
-                let is_indexed = field.kind != Kind::Any && field.origin != Origin::List;
+                let is_indexed = field.kind != Kind::Any && field.origin.is_indexed();
                 is_indexed.then(|| builder.add_text_field(field.name, options))
             })
             .collect();
@@ -270,7 +270,7 @@ fn has_column(field: &field::Field) -> bool {
         "received_at",
         "problem",
     ];
-    field.kind != Kind::Any && field.origin != Origin::List && !has_own_values.contains(&field.name)
+    field.kind != Kind::Any && field.origin.is_indexed() && !has_own_values.contains(&field.name)
 }
 
 /// The name of the column that has the values of `path` by document, if there is one: it also says which documents have any.

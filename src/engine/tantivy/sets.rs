@@ -19,8 +19,11 @@ use super::bits::{BitDocs, Bits};
 use super::explained::explained;
 use super::one_of::OneOf;
 use super::runs::WordRun;
+use super::schema::SEQ;
 use super::terms::Terms;
 use crate::engine::budget::Budget;
+use crate::position::Seq;
+use crate::query::SeqSet;
 use crate::sync::lock;
 
 /// Documents that are gathered.
@@ -30,6 +33,8 @@ pub(super) enum Set {
     Terms(Terms),
     /// Those that have one of many values.
     OneOf(OneOf),
+    /// Those of these events.
+    At(Arc<SeqSet>),
     /// Those that have a value at any path of a part.
     AnyPath(AnyPath),
     /// Those that have words side by side.
@@ -49,6 +54,7 @@ impl Clone for Set {
         match self {
             Self::Terms(terms) => Self::Terms(terms.clone()),
             Self::OneOf(terms) => Self::OneOf(terms.clone()),
+            Self::At(places) => Self::At(Arc::clone(places)),
             Self::AnyPath(path) => Self::AnyPath(path.clone()),
             Self::Run(run) => Self::Run(run.clone()),
             Self::Any(parts) => Self::Any(parts.clone()),
@@ -86,6 +92,7 @@ impl Set {
         Ok(match self {
             Self::Terms(terms) => Weighed::Terms(terms.clone()),
             Self::OneOf(terms) => Weighed::OneOf(terms.clone()),
+            Self::At(places) => Weighed::At(Arc::clone(places)),
             Self::AnyPath(path) => Weighed::AnyPath(path.clone()),
             Self::Run(run) => Weighed::Run(run.clone()),
             Self::Any(parts) => Weighed::Any(all(parts)?),
@@ -100,6 +107,7 @@ impl Set {
 enum Weighed {
     Terms(Terms),
     OneOf(OneOf),
+    At(Arc<SeqSet>),
     AnyPath(AnyPath),
     Run(WordRun),
     Any(Vec<Self>),
@@ -114,6 +122,7 @@ impl Weighed {
         match self {
             Self::Terms(terms) => terms.gather(into),
             Self::OneOf(terms) => terms.gather(into),
+            Self::At(places) => gather_places(places, into),
             Self::AnyPath(path) => path.gather(into),
             Self::Run(run) => match run.docs(into.reader)? {
                 Some(docs) => into.add_bits(docs),
@@ -182,6 +191,25 @@ impl Weighed {
         }
         Ok(docs)
     }
+}
+
+/// Adds the documents of some events.
+fn gather_places(places: &SeqSet, into: &mut BitSetBuilder<'_>) -> tantivy::Result<()> {
+    if places.is_empty() {
+        return Ok(());
+    }
+    let column = into.reader.fast_fields().u64(SEQ)?.values;
+    let (steps, len) = (into.budget.steps(), into.reader.max_doc());
+    let docs = into.bits()?;
+    for doc in 0..len {
+        if steps.step() {
+            break;
+        }
+        if places.contains(Seq(column.get_val(doc))) {
+            docs.insert(doc);
+        }
+    }
+    Ok(())
 }
 
 /// The documents of one segment, for walks over them.

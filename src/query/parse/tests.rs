@@ -42,7 +42,11 @@ fn without_places(query: Query) -> Query {
             at: 0,
         },
         Query::Exists { path, .. } => Query::Exists { path, at: 0 },
-        query @ (Query::All | Query::Latest | Query::OneOf { .. } | Query::Words { .. }) => query,
+        query @ (Query::All
+        | Query::Latest
+        | Query::At(_)
+        | Query::OneOf { .. }
+        | Query::Words { .. }) => query,
     }
 }
 

@@ -32,8 +32,10 @@ pub struct Finding {
     pub summary: String,
     /// How many seconds after its time the latest of the events was received.
     pub late_s: i64,
-    /// The events, each once, in the order of their times. Never empty.
+    /// The events, each once, in the order of their times. Empty only for what the service noticed.
     pub events: Vec<AlertedEvent>,
+    /// When the service noticed it, in microseconds since 1970: the time of an alert without events.
+    pub noticed_us: Option<i64>,
     /// The names of their sources.
     pub sources: BTreeSet<String>,
 }

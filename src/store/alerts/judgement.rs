@@ -56,6 +56,15 @@ pub enum JudgedEvents {
         /// They have judged all events up to this one.
         to: Seq,
     },
+    /// Notices, by the rules over them.
+    Notices {
+        /// The rules.
+        rules: Vec<RuleNumber>,
+        /// They had judged all notices up to the one with this number.
+        from: u64,
+        /// They have judged all notices up to the one with this number.
+        to: u64,
+    },
     /// Events that were damaged before, by every rule in use.
     Readable(Vec<Seq>),
 }
@@ -69,6 +78,26 @@ pub struct NewMatch {
     pub group: GroupHash,
     /// The match.
     pub row: MatchRow,
+}
+
+impl Judgement {
+    /// What judging notices came to.
+    #[must_use]
+    pub fn of_notices(
+        progress: JudgedEvents,
+        verdicts: Vec<AlertVerdict>,
+        at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            progress,
+            matches: Vec::new(),
+            gone: Vec::new(),
+            verdicts,
+            skipped: BTreeSet::new(),
+            pairs: Vec::new(),
+            at,
+        }
+    }
 }
 
 impl Store {
@@ -158,6 +187,17 @@ impl JudgedEvents {
                 )?;
                 for rule in rules {
                     if update.execute((rule.0, from.0, to.0))? != 1 {
+                        return Err(StoreError::Overtaken(DETECT.to_owned()));
+                    }
+                }
+                Ok(())
+            }
+            Self::Notices { rules, from, to } => {
+                let mut update = db.prepare_cached(
+                    "UPDATE alert_rule SET noticed = ?3 WHERE number = ?1 AND noticed = ?2 AND left_at IS NULL",
+                )?;
+                for rule in rules {
+                    if update.execute((rule.0, from, to))? != 1 {
                         return Err(StoreError::Overtaken(DETECT.to_owned()));
                     }
                 }

@@ -9,11 +9,15 @@ use crate::position::Seq;
 use crate::store::error::StoreError;
 use crate::store::followers::{self, Checkpoint};
 use crate::store::handle::{Store, newest_seq};
+use crate::store::notices;
 use crate::store::reading::is_damage;
 use crate::store::steps;
 
 /// The name of the follower that keeps alerts.
 pub const DETECT: &str = "detect";
+
+/// The id under which the log says how far the pairs of `first_seen` are noted. No rule has it: it has a line break.
+pub const PAIRS_ID: &str = "first_seen\n";
 
 /// The name in `meta` of the key of the hashes that groups, values and pairs are kept as.
 const KEY_NAME: &str = "detect_key";
@@ -42,6 +46,10 @@ pub struct KnownRule {
     pub judged: Seq,
     /// It judges every event after this one as it comes.
     pub live_from: Seq,
+    /// It has judged every notice up to the one with this number.
+    pub noticed: u64,
+    /// The notices up to the one with this number were there before it.
+    pub noticed_before: u64,
 }
 
 impl KnownRule {
@@ -132,8 +140,11 @@ fn take_into_use(
 ) -> Result<(), StoreError> {
     let mut insert = db.prepare_cached(
         // A version between may have changed the alerts of one that comes back: then it judges everything again.
-        "INSERT INTO alert_rule (id, hash, judged, live_from) VALUES (?1, ?2, 0, ?3)
+        "INSERT INTO alert_rule (id, hash, judged, live_from, noticed_before) VALUES (?1, ?2, 0, ?3, ?4)
          ON CONFLICT (id, hash) WHERE dropped = 0 DO UPDATE SET
+             noticed = iif(EXISTS (SELECT 1 FROM alert_rule AS other
+                                   WHERE other.id = ?1 AND other.hash <> ?2 AND other.dropped = 0), 0, noticed),
+             noticed_before = ?4,
              judged = CASE
                  WHEN EXISTS (SELECT 1 FROM alert_rule AS other
                               WHERE other.id = ?1 AND other.hash <> ?2 AND other.dropped = 0) THEN 0
@@ -142,13 +153,18 @@ fn take_into_use(
              live_from = ?3, left_at = NULL
          WHERE left_at IS NOT NULL",
     )?;
-    insert.execute((&version.id, version.hash, checkpoint.0))?;
+    insert.execute((
+        &version.id,
+        version.hash,
+        checkpoint.0,
+        notices::newest(db)?,
+    ))?;
     Ok(())
 }
 
 fn in_use(db: &Connection) -> Result<Vec<KnownRule>, StoreError> {
     let mut ask = db.prepare_cached(
-        "SELECT number, id, hash, judged, live_from FROM alert_rule WHERE left_at IS NULL ORDER BY id",
+        "SELECT number, id, hash, judged, live_from, noticed, noticed_before FROM alert_rule WHERE left_at IS NULL ORDER BY id",
     )?;
     let rows = ask.query_map([], |row| {
         Ok(KnownRule {
@@ -159,6 +175,8 @@ fn in_use(db: &Connection) -> Result<Vec<KnownRule>, StoreError> {
             },
             judged: Seq(row.get(3)?),
             live_from: Seq(row.get(4)?),
+            noticed: row.get(5)?,
+            noticed_before: row.get(6)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -15,7 +15,7 @@ use crate::store::handle::Store;
 /// The most events that an alert has in a list.
 const MAX_LISTED_EVENTS: usize = 100;
 
-/// Who reads. An alert with an event of a source that the reader may not see, or of a rule that reads bodies that it may not see,
+/// Who reads. An alert that is about a source that the reader may not see, or of a rule that reads bodies that it may not see,
 /// does not exist for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertReader {
@@ -192,11 +192,14 @@ impl Store {
     }
 }
 
-/// Whether an alert exists for a reader: `:sources` is a JSON array of their names, or NULL for all.
+/// Whether an alert exists for a reader: `:sources` is a JSON array of their names, or NULL for all. One of which no source is known
+/// exists for those that may see all.
 pub(super) const VISIBLE: &str = "(:bodies OR NOT reads_bodies)
-    AND (:sources IS NULL OR NOT EXISTS (
-        SELECT 1 FROM alert_source
-        WHERE alert = alert.number AND source NOT IN (SELECT value FROM json_each(:sources))))";
+    AND (:sources IS NULL OR (
+        EXISTS (SELECT 1 FROM alert_source WHERE alert = alert.number)
+        AND NOT EXISTS (
+            SELECT 1 FROM alert_source
+            WHERE alert = alert.number AND source NOT IN (SELECT value FROM json_each(:sources)))))";
 
 pub(super) fn sources_of(reader: &AlertReader) -> Result<Option<String>, StoreError> {
     let names = reader.sources.as_ref().map(|sources| {

@@ -182,6 +182,7 @@ fn describe(
              first_us = :first, last_us = :last, late_s = :late, events = :events, summary = :summary
          WHERE number = :number",
     )?;
+    let noticed_us = finding.noticed_us.unwrap_or_default();
     let (first, last) = (finding.events.first(), finding.events.last());
     update.execute(named_params! {
         ":number": number,
@@ -191,8 +192,8 @@ fn describe(
         ":tags": json(&finding.rule.tags)?,
         ":bodies": finding.reads_bodies,
         ":group": json(&finding.group)?,
-        ":first": first.map_or(0, |event| event.at_us),
-        ":last": last.map_or(0, |event| event.at_us),
+        ":first": first.map_or(noticed_us, |event| event.at_us),
+        ":last": last.map_or(noticed_us, |event| event.at_us),
         ":late": finding.late_s,
         ":events": finding.events.len(),
         ":summary": finding.summary,

@@ -127,6 +127,8 @@ CREATE TABLE alert_rule (
     judged     INTEGER NOT NULL,
     live_from  INTEGER NOT NULL,
     left_at    INTEGER,
+    noticed    INTEGER NOT NULL DEFAULT 0,
+    noticed_before INTEGER NOT NULL DEFAULT 0,
     dropped    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX alert_rule_version ON alert_rule (id, hash) WHERE dropped = 0;
@@ -199,7 +201,40 @@ CREATE TABLE first_seen (
     pair_hash BLOB NOT NULL,
     first_us  INTEGER NOT NULL,
     seq       INTEGER NOT NULL,
+    until_seq INTEGER,
     PRIMARY KEY (pair, pair_hash, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX first_seen_at ON first_seen (pair, first_us, seq, until_seq);
+
+-- What the service noticed about its sources and this log.
+CREATE TABLE notice (
+    number     INTEGER PRIMARY KEY,
+    kind       TEXT NOT NULL CHECK (kind IN ('source_silent', 'coverage_gap', 'entry_disappeared', 'log_damaged')),
+    source     TEXT NOT NULL,
+    subject    TEXT NOT NULL,
+    noticed_us INTEGER NOT NULL,
+    ended_us   INTEGER,
+    content    TEXT NOT NULL,
+    summary    TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX notice_lasts ON notice (kind, source, subject) WHERE ended_us IS NULL;
+CREATE TABLE sweep_scan (
+    number    INTEGER PRIMARY KEY,
+    window    INTEGER UNIQUE,
+    source    INTEGER NOT NULL REFERENCES source (id),
+    upto_seq  INTEGER NOT NULL,
+    since_s   INTEGER,
+    before_s  INTEGER
+) STRICT;
+CREATE TABLE sweep_shown (
+    sweep     INTEGER NOT NULL REFERENCES sweep_scan (number),
+    identity  BLOB NOT NULL,
+    PRIMARY KEY (sweep, identity)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE source_hour (
+    source    INTEGER NOT NULL REFERENCES source (id),
+    hour      INTEGER NOT NULL,
+    PRIMARY KEY (source, hour)
 ) STRICT, WITHOUT ROWID;
 
 -- Where alerts are sent, and what became of each message.

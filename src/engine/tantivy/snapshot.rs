@@ -8,6 +8,7 @@ use tantivy::{IndexReader, Searcher};
 use super::replacements::Replacements;
 use super::schema::IndexSchema;
 use super::segment::{Docs, Segment};
+use super::word_maps::WordMaps;
 use crate::clock::Deadline;
 use crate::engine::ask::Caller;
 use crate::engine::budget::Budget;
@@ -34,6 +35,7 @@ pub struct Snapshot {
     /// A placeholder for an index that cannot be opened. It has no answers.
     pub(super) is_unavailable: bool,
     pub(super) replacements: Arc<Replacements>,
+    pub(super) word_maps: Arc<WordMaps>,
 }
 
 impl Snapshot {
@@ -60,6 +62,7 @@ impl Snapshot {
             is_exact: true,
             is_unavailable: false,
             replacements: Arc::default(),
+            word_maps: Arc::default(),
         })
     }
 
@@ -152,8 +155,10 @@ impl Snapshot {
         let ids = next.searcher.segment_readers().iter();
         let ids = ids.map(tantivy::SegmentReader::segment_id).collect();
         self.replacements.retain(&ids);
+        self.word_maps.retain(&ids);
         Self {
             replacements: Arc::clone(&self.replacements),
+            word_maps: Arc::clone(&self.word_maps),
             budget: self.budget.clone(),
             ..next
         }

@@ -46,6 +46,10 @@ impl<T> PerSegment<T> {
         }
     }
 
+    pub(super) fn most_bytes(&self) -> usize {
+        self.most_bytes
+    }
+
     /// The part of an origin. `make` makes it, with its size in bytes; `None` when time was up before it was whole.
     pub(super) fn of(
         &self,

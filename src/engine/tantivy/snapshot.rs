@@ -8,6 +8,7 @@ use tantivy::{IndexReader, Searcher};
 use super::replacements::Replacements;
 use super::schema::IndexSchema;
 use super::segment::{Docs, Segment};
+use super::value_hashes::AllValueHashes;
 use super::word_maps::WordMaps;
 use crate::clock::Deadline;
 use crate::engine::ask::Caller;
@@ -36,6 +37,7 @@ pub struct Snapshot {
     pub(super) is_unavailable: bool,
     pub(super) replacements: Arc<Replacements>,
     pub(super) word_maps: Arc<WordMaps>,
+    pub(super) value_hashes: Arc<AllValueHashes>,
 }
 
 impl Snapshot {
@@ -63,6 +65,7 @@ impl Snapshot {
             is_unavailable: false,
             replacements: Arc::default(),
             word_maps: Arc::default(),
+            value_hashes: Arc::default(),
         })
     }
 
@@ -156,9 +159,11 @@ impl Snapshot {
         let ids = ids.map(tantivy::SegmentReader::segment_id).collect();
         self.replacements.retain(&ids);
         self.word_maps.retain(&ids);
+        self.value_hashes.retain(&ids);
         Self {
             replacements: Arc::clone(&self.replacements),
             word_maps: Arc::clone(&self.word_maps),
+            value_hashes: Arc::clone(&self.value_hashes),
             budget: self.budget.clone(),
             ..next
         }

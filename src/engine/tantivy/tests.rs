@@ -1,6 +1,7 @@
 //! Tests of the index: what questions find in it, and how it is opened, rebuilt and merged.
 
 mod column_words;
+mod many_values;
 
 use std::fs;
 

@@ -44,6 +44,7 @@ mod scan;
 mod schema;
 mod segment;
 mod sets;
+mod sizes;
 mod snapshot;
 mod spelling;
 pub mod steps;

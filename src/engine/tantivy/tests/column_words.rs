@@ -126,4 +126,14 @@ fn words_of_columns_are_not_stored_a_second_time() {
     assert!(words < 60, "{words}");
     let all = Term::from_field_text(snapshot.shape.words_at("raw").one, "terraform");
     assert_eq!(snapshot.searcher.doc_freq(&all).unwrap(), 0);
+    let sizes = snapshot.sizes().unwrap();
+    let bytes = |name: &str| {
+        sizes
+            .iter()
+            .find(|(at, _)| at == name)
+            .map(|(_, bytes)| *bytes)
+    };
+    assert!(bytes("raw.user_agent dictionary") > bytes("_words_body dictionary"));
+    assert!(bytes("  of _path documents: respelled") > Some(0));
+    assert_eq!(bytes("_word positions").unwrap_or_default(), 0);
 }

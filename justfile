@@ -41,6 +41,10 @@ bench-scale *sizes="1000000":
 bench-backup size="1000000":
     cargo bench --locked --bench backup -- {{size}}
 
+# Bytes an event of a data directory by kind of term, by column and by table
+sizes data_dir:
+    cargo bench --locked --bench sizes -- {{data_dir}}
+
 # One fuzz target, for so many seconds: document, query, upstream_reply, import_line
 fuzz target seconds="60":
     mkdir -p fuzz/corpus/{{target}}

@@ -1,4 +1,6 @@
-//! The one door from async to blocking code.
+//! The one door from async to blocking code, and blocking work that is done at the same time.
+
+mod helpers;
 
 use std::any::Any;
 use std::panic::PanicHookInfo;
@@ -6,6 +8,8 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::{Span, error};
+
+pub use self::helpers::{both, processors, side_by_side};
 
 /// How many pieces of work have panicked.
 static PANICS: AtomicU64 = AtomicU64::new(0);

@@ -92,6 +92,11 @@ impl<'a> ValuesOf<'a> {
         }
     }
 
+    /// Whether every value of the field is wanted.
+    pub(super) fn is_any(&self) -> bool {
+        self.prefix.is_empty() && self.part.is_empty() && self.except.is_none()
+    }
+
     /// How the wanted values begin.
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
@@ -159,6 +164,27 @@ impl<'a> Ranking<'a> {
         }
         let score = self.score(count);
         self.heap.push(Reverse((score, Reverse(value.to_owned()))));
+    }
+
+    /// Replaces the totals by those of all values, of which only the first were taken.
+    pub(super) fn with_totals(self, distinct: u64, total: u64) -> Self {
+        Self {
+            distinct,
+            total,
+            ..self
+        }
+    }
+
+    /// Takes what another ranking of the same question has. None of its values may be here.
+    pub(super) fn absorb(&mut self, other: Self) {
+        for Reverse((score, Reverse(value))) in other.heap {
+            self.take(&value, self.score(score));
+            // They are in the totals of the other one.
+            self.distinct -= 1;
+            self.total = self.total.saturating_sub(self.score(score));
+        }
+        self.distinct += other.distinct;
+        self.total = self.total.saturating_add(other.total);
     }
 
     /// Whether a value with that count would be among the first.

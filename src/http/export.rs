@@ -1,7 +1,7 @@
 //! `/v1/export`: the whole of an answer, as NDJSON or CSV.
 //!
-//! A piece is made when the client has taken the one before, so an export of any length costs the memory of a piece. When
-//! one cannot be made, the answer breaks off without the end that HTTP marks it with: a file is never quietly short.
+//! A piece is made when the client has taken the one before, and the events of the next one are read meanwhile, so an export of
+//! any length costs the memory of two pieces. When one cannot be made, the answer breaks off without the end that HTTP marks it with: a file is never quietly short.
 
 use std::io;
 use std::sync::Arc;
@@ -26,8 +26,9 @@ use super::shown::Fields;
 use crate::engine::Caller;
 use crate::event::AuditEvent;
 use crate::people::{self, KnownEvent};
-use crate::search::{Export, csv};
+use crate::search::{Export, SearchError, csv};
 use crate::store::Store;
+use crate::task;
 use crate::wording::quoted;
 use orgtrail_cloudflare::json;
 
@@ -104,6 +105,8 @@ fn ndjson(events: &[KnownEvent]) -> Result<Vec<u8>, Problem> {
 struct Exporting {
     app: ScopedApp,
     export: Export,
+    /// The events of the next piece, when they were read already, or why they cannot be.
+    ahead: Option<Result<Vec<AuditEvent>, SearchError>>,
     format: Format,
     fields: Fields,
     /// What is made, and not sent yet.
@@ -119,14 +122,29 @@ struct Exporting {
 }
 
 impl Exporting {
-    /// Adds the next events to what is sent next; nothing when there are no more.
+    /// Adds the next events to what is sent next; nothing when there are no more. Their lines are made in halves, and the events
+    /// after them are read, at the same time.
     fn make_piece(&mut self, app: &ScopedApp) -> Result<(), Problem> {
-        let events = self.export.next_events(Some(app.deadline()))?;
+        let deadline = app.deadline();
+        let mut events = match self.ahead.take() {
+            Some(ahead) => ahead?,
+            None => self.export.next_events(Some(deadline.clone()))?,
+        };
+        if events.is_empty() {
+            return Ok(());
+        }
         self.events += events.len();
-        let format = self.format;
         let (_, caller) = app.asking();
-        let lines = format.lines(&app.store, &caller, events, &self.fields)?;
-        self.piece.extend(lines);
+        let lines = |events| self.format.lines(&app.store, &caller, events, &self.fields);
+        let second_half = events.split_off(events.len() / 2);
+        let export = &mut self.export;
+        let ((first, second), ahead) = task::both(
+            || task::both(|| lines(events), || lines(second_half)),
+            || export.next_events(Some(deadline)),
+        );
+        self.piece.extend(first?);
+        self.piece.extend(second?);
+        self.ahead = Some(ahead);
         Ok(())
     }
 }
@@ -168,6 +186,7 @@ pub(super) async fn export(
         fields.check(&view, &caller)?;
         let mut exporting = Exporting {
             export: Export::new(app.store.clone(), view, app.scope().clone(), question)?,
+            ahead: None,
             format,
             fields,
             piece: format.head()?,

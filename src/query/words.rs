@@ -42,6 +42,13 @@ pub(crate) fn of(text: &str) -> Vec<String> {
     found
 }
 
+/// How many words a text has, when it has fewer than two; two when it has more.
+pub(crate) fn count_to_two(text: &str) -> usize {
+    let mut cutter = Cutter::new(text);
+    let mut words = std::iter::from_fn(|| cutter.next_bounds());
+    words.by_ref().take(2).count()
+}
+
 /// Whether a value means nothing to a reader, and is one word: a UUID, or sixteen hexadecimal digits and more.
 pub(crate) fn is_opaque(value: &str) -> bool {
     let bytes = value.as_bytes();
@@ -316,6 +323,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_text_is_cut_without_panic_and_words_stay_words(text in ".{0,80}") {
+            prop_assert_eq!(count_to_two(&text), of(&text).len().min(2));
             prop_assert_eq!(of(&text), of(&folded(&text)));
             for word in of(&text) {
                 prop_assert!(!word.is_empty());

@@ -74,6 +74,13 @@ impl DocumentBatch {
         }
     }
 
+    /// The text that was added last.
+    pub(super) fn last_text(&self) -> &str {
+        let ends = self.texts.ends.iter().rev().skip(1);
+        let start = ends.map(|(_, end)| *end).next().unwrap_or_default();
+        &self.texts.bytes[start..]
+    }
+
     /// How many documents there are.
     pub(super) fn len(&self) -> usize {
         self.made.len()

@@ -38,6 +38,11 @@ impl Bits {
         self.len
     }
 
+    /// How much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.words.len() * size_of::<u64>()
+    }
+
     /// Adds a document.
     pub(super) fn insert(&mut self, doc: DocId) {
         let (word, bit) = (&mut self.words[doc as usize / 64], 1 << (doc % 64));

@@ -27,7 +27,7 @@ use crate::position::{LastEvent, Seq};
 use crate::private;
 
 /// Raised when what is indexed changes in a way the schema does not show.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 /// What the writer may hold in memory before it writes a segment, in bytes.
 const WRITER_BYTES: usize = 64 * 1024 * 1024;

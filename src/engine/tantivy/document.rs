@@ -11,11 +11,13 @@ use tantivy::schema::Field;
 
 use super::batch::DocumentBatch;
 use super::faults::{NoDocument, Work};
-use super::schema::{IndexSchema, Mark, PATH_END, column_of, sort_key, spelled};
+use super::schema::{
+    IndexSchema, Mark, PATH_END, WordFields, column_of, has_one_spelling, sort_key, spelled,
+};
 use crate::engine::hit::Hit;
 use crate::engine::values::{of_row, own_of, own_of_row, push_normal, text_of};
 use crate::event::{AuditEvent, searchable};
-use crate::field::{self, FIELDS, Kind, Origin, instant_us};
+use crate::field::{self, FIELDS, Kind, Origin, folded, instant_us};
 use crate::query::words;
 use orgtrail_cloudflare::json::Scalar;
 
@@ -50,13 +52,13 @@ struct PathInfo {
     kind: Option<Kind>,
     /// The field of its values, and how their terms begin.
     values: (Field, String),
-    /// The field of its words.
-    words: Field,
+    /// The fields of its words.
+    words: WordFields,
     /// The number of the path above it.
     above: Option<usize>,
     /// Whether documents are marked with it: what orgtrail says of an event has marks of its own.
     has_mark: bool,
-    /// Whether a column says which documents have a value at it.
+    /// Whether a column says which documents have a value at it. Words are then looked up among its values.
     has_column: bool,
     /// The last document that has its mark, and a mark for each path above it.
     marked: u64,
@@ -188,6 +190,8 @@ struct DocumentBuilder<'a> {
     paths: &'a mut Paths,
     /// What `action.time` says, mostly once.
     times: Vec<String>,
+    /// Whether it spells an address or a number of a column in another way than the index.
+    is_respelled: bool,
 }
 
 impl<'a> DocumentBuilder<'a> {
@@ -207,6 +211,7 @@ impl<'a> DocumentBuilder<'a> {
             batch,
             paths,
             times: Vec::new(),
+            is_respelled: false,
         };
         for (name, value) in own {
             entry.add_own(name, &value);
@@ -219,6 +224,25 @@ impl<'a> DocumentBuilder<'a> {
         if let Some(replaced) = replaced {
             self.add_mark(&Mark::Replaces(replaced));
         }
+        if self.is_respelled {
+            self.add_words_of_respelled(event);
+        }
+    }
+
+    /// Adds the words of all values whose fields have one spelling: in the index they are not what the entry says.
+    fn add_words_of_respelled(&mut self, event: &AuditEvent) {
+        self.add_mark(&Mark::Respelled);
+        searchable::walk(event.entry.get(), |path, value, is_searchable| {
+            let number = self.paths.get(path, self.shape);
+            let known = &self.paths.known[number];
+            if is_searchable
+                && known.has_column
+                && known.kind.is_some_and(has_one_spelling)
+                && let Some(text) = text_of(&value)
+            {
+                add_words(self.batch, known.words, &text);
+            }
+        });
     }
 
     /// Adds what orgtrail says of the event, beside the entry.
@@ -238,7 +262,7 @@ impl<'a> DocumentBuilder<'a> {
         if !is_searchable {
             if let Some(text) = text {
                 let words = self.shape.words_at(path);
-                self.batch.add_text(words, &text);
+                add_words(self.batch, words, &text);
             }
             return;
         }
@@ -265,8 +289,10 @@ impl<'a> DocumentBuilder<'a> {
             Some(Kind::Id) => words::is_opaque(value),
             _ => false,
         };
-        if !as_whole_only {
-            self.batch.add_text(known.words, value);
+        if known.has_column {
+            self.add_words_beside_column(number, value);
+        } else if !as_whole_only {
+            add_words(self.batch, known.words, value);
         }
     }
 
@@ -286,6 +312,19 @@ impl<'a> DocumentBuilder<'a> {
             if known.has_mark {
                 self.batch.add_text(self.shape.path, &known.mark);
             }
+        }
+    }
+
+    /// Adds what a column cannot say of the words of a value: it was added to it last.
+    fn add_words_beside_column(&mut self, number: usize, value: &str) {
+        let known = &self.paths.known[number];
+        let in_column = self.batch.last_text();
+        let is_cut = in_column.len() > words::MAX_VALUE_LEN;
+        if known.kind.is_some_and(has_one_spelling) {
+            let is_same = in_column.eq_ignore_ascii_case(value) || in_column == folded(value);
+            self.is_respelled |= is_cut || !is_same;
+        } else if is_cut {
+            add_words(self.batch, known.words, value);
         }
     }
 
@@ -318,5 +357,14 @@ impl<'a> DocumentBuilder<'a> {
 
     fn add_mark(&mut self, mark: &Mark<'_>) {
         self.batch.add_text(self.shape.path, &mark.text());
+    }
+}
+
+/// Adds the words of a value.
+fn add_words(batch: &mut DocumentBatch, fields: WordFields, value: &str) {
+    match words::count_to_two(value) {
+        0 => {}
+        1 => batch.add_text(fields.one, value),
+        _ => batch.add_text(fields.several, value),
     }
 }

@@ -49,13 +49,26 @@ impl<'d> Merged<'d> {
         if let Some(last) = after.last_mut() {
             *last += 1;
         }
+        let after = (!after.is_empty()).then_some(after);
+        let merged = Self::between(dictionaries, begin.as_bytes(), after.as_deref())?;
+        Ok(Self {
+            shared_len: begin.len(),
+            ..merged
+        })
+    }
+
+    /// The terms of all dictionaries from one text on, and before another.
+    pub(super) fn between(
+        dictionaries: &'d [Arc<InvertedIndexReader>],
+        first: &[u8],
+        before: Option<&[u8]>,
+    ) -> Result<Self, EngineError> {
         let mut cursors = Vec::new();
         for (segment, dictionary) in dictionaries.iter().enumerate() {
-            let terms = dictionary.terms().range().ge(begin);
-            let terms = if after.is_empty() {
-                terms
-            } else {
-                terms.lt(&after)
+            let terms = dictionary.terms().range().ge(first);
+            let terms = match before {
+                Some(before) => terms.lt(before),
+                None => terms,
             };
             let terms = terms.into_stream().map_err(TantivyError::from)?;
             cursors.push(DictionaryCursor {
@@ -67,7 +80,7 @@ impl<'d> Merged<'d> {
         Ok(Self {
             waiting: Vec::with_capacity(cursors.len()),
             present: (0..cursors.len()).collect(),
-            shared_len: begin.len(),
+            shared_len: 0,
             cursors,
         })
     }

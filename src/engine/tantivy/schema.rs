@@ -11,7 +11,7 @@ use super::faults::Faults;
 use super::tokenizer;
 use crate::engine::hit::Hit;
 use crate::engine::scope::Scope;
-use crate::field::{self, FIELDS, Kind, Origin, Part, folded};
+use crate::field::{self, FIELDS, Kind, Origin, folded};
 pub(super) use crate::field::{PATH_END, spelled_path as spelled};
 use crate::position::Seq;
 use crate::query::words;
@@ -36,10 +36,10 @@ pub(super) struct IndexSchema {
     pub(super) seq: Field,
     pub(super) leaf: Field,
     pub(super) path: Field,
-    /// By [`Part::ALL`], without the words of bodies.
-    words: [Field; 4],
+    /// The words of values, without those of bodies.
+    words: WordFields,
     /// The words of the bodies of requests and answers: not everybody may look into them.
-    body_words: Field,
+    body_words: WordFields,
     /// By [`FIELDS`]; `None` for those whose members are searched by their own paths.
     values: Vec<Option<Field>>,
     /// What a test makes fail.
@@ -54,8 +54,14 @@ impl IndexSchema {
         let seq = builder.add_u64_field(SEQ, column);
         let leaf = builder.add_text_field(LEAF, whole());
         let path = builder.add_text_field(PATH, whole());
-        let words = Part::ALL.map(|part| builder.add_text_field(words_name(part), by_words()));
-        let body_words = builder.add_text_field("_words_body", by_words());
+        let words = WordFields {
+            one: builder.add_text_field("_word", by_words(IndexRecordOption::Basic)),
+            several: builder.add_text_field("_words", by_words(WITH_POSITIONS)),
+        };
+        let body_words = WordFields {
+            one: builder.add_text_field("_word_body", by_words(IndexRecordOption::Basic)),
+            several: builder.add_text_field("_words_body", by_words(WITH_POSITIONS)),
+        };
         let values = FIELDS
             .iter()
             .map(|field| {
@@ -89,24 +95,25 @@ impl IndexSchema {
         }
     }
 
-    /// The field that holds the words of the values at a path.
-    pub(super) fn words_at(&self, path: &str) -> Field {
+    /// The fields that hold the words of the values at a path.
+    pub(super) fn words_at(&self, path: &str) -> WordFields {
         if field::is_body(path) {
             self.body_words
         } else {
-            self.words[Part::of_path(path) as usize]
+            self.words
         }
     }
 
     /// The fields that hold words, with or without those of bodies.
-    pub(super) fn words_in(&self, scope: &Scope) -> impl Iterator<Item = Field> + use<> {
+    pub(super) fn words_in(&self, scope: &Scope) -> impl Iterator<Item = WordFields> + use<> {
         let bodies = scope.has_bodies().then_some(self.body_words);
-        self.words.into_iter().chain(bodies)
+        [self.words].into_iter().chain(bodies)
     }
 
     /// How much of a longer term's text is kept before its hash, in bytes.
     pub(super) fn kept_len(&self, field: Field) -> usize {
-        if self.words.contains(&field) || field == self.body_words {
+        let mut words = [self.words, self.body_words].into_iter();
+        if words.any(|words| words.both().contains(&field)) {
             words::MAX_TERM_LEN
         } else {
             words::MAX_VALUE_LEN
@@ -157,6 +164,19 @@ impl IndexSchema {
             .filter_map(|(field, indexed)| Some((field, (*indexed)?)))
     }
 
+    /// The fields of the entry whose words are looked up among their values.
+    pub(super) fn worded(&self) -> impl Iterator<Item = Worded> {
+        let fields = FIELDS.iter().zip(&self.values);
+        fields.filter_map(|(field, indexed)| {
+            let is_worded = field.origin == Origin::Entry && has_column(field);
+            Some(Worded {
+                name: field.name,
+                kind: field.kind,
+                field: (*indexed).filter(|_| is_worded)?,
+            })
+        })
+    }
+
     /// The path that a term of [`IndexSchema::paths`] begins with.
     pub(super) fn path_of(term: &str) -> Option<&str> {
         Some(term.split_once(PATH_END)?.0)
@@ -188,6 +208,43 @@ impl IndexSchema {
     }
 }
 
+/// Where words are. Most values have one word, and of these no positions are kept: they are in no phrase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct WordFields {
+    /// Those of values with one word.
+    pub(super) one: Field,
+    /// Those of values with several words, and where they are.
+    pub(super) several: Field,
+}
+
+impl WordFields {
+    /// Both.
+    pub(super) fn both(self) -> [Field; 2] {
+        [self.one, self.several]
+    }
+}
+
+const WITH_POSITIONS: IndexRecordOption = IndexRecordOption::WithFreqsAndPositions;
+
+/// A field of the entry whose words are looked up among its values: they are not in the index.
+pub(super) struct Worded {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) field: Field,
+}
+
+impl Worded {
+    /// Whether its values have one spelling, which may have other words than that of an event.
+    pub(super) fn has_one_spelling(&self) -> bool {
+        has_one_spelling(self.kind)
+    }
+}
+
+/// Whether values of a kind are spelled in one way in the index, however events spell them.
+pub(super) fn has_one_spelling(kind: Kind) -> bool {
+    matches!(kind, Kind::Address | Kind::Number | Kind::Time)
+}
+
 /// What is known of an event beside its values, as terms of one field.
 pub(super) enum Mark<'a> {
     /// It has a value at this path, or below it. Where a column has the values at the path, it is said of those below it alone.
@@ -202,6 +259,8 @@ pub(super) enum Mark<'a> {
     OtherTime(&'a str),
     /// It is the next revision of the event there.
     Replaces(Hit),
+    /// It spells an address or a number of a column in another way than the index does: the words of these are in the index.
+    Respelled,
 }
 
 /// How the terms of [`Mark::Empty`] begin.
@@ -227,6 +286,7 @@ impl Mark<'_> {
                 format!("{NULL}{}", words::shortened_value((*path).to_owned()))
             }
             Self::HasOtherTimes => "\u{1f}times".to_owned(),
+            Self::Respelled => "\u{1f}respelled".to_owned(),
             Self::OtherTime(time) => {
                 format!("{OTHER_TIME}{}", words::shortened_value((*time).to_owned()))
             }
@@ -279,15 +339,6 @@ pub(super) fn column_of(path: &str) -> Option<&'static str> {
     Some(field.name)
 }
 
-fn words_name(part: Part) -> &'static str {
-    match part {
-        Part::Actor => "_words_actor",
-        Part::Action => "_words_action",
-        Part::Resource => "_words_resource",
-        Part::Other => "_words_other",
-    }
-}
-
 fn whole() -> TextOptions {
     let indexing = TextFieldIndexing::default()
         .set_tokenizer("raw")
@@ -295,12 +346,11 @@ fn whole() -> TextOptions {
     TextOptions::default().set_indexing_options(indexing.set_index_option(IndexRecordOption::Basic))
 }
 
-fn by_words() -> TextOptions {
+fn by_words(option: IndexRecordOption) -> TextOptions {
     let indexing = TextFieldIndexing::default()
         .set_tokenizer(tokenizer::NAME)
         .set_fieldnorms(false);
-    TextOptions::default()
-        .set_indexing_options(indexing.set_index_option(IndexRecordOption::WithFreqsAndPositions))
+    TextOptions::default().set_indexing_options(indexing.set_index_option(option))
 }
 
 /// A time in microseconds as a number that keeps its order without a sign.

@@ -8,6 +8,8 @@ use tantivy::{IndexReader, Searcher};
 use super::replacements::Replacements;
 use super::schema::IndexSchema;
 use super::segment::{Docs, Segment};
+use super::value_hashes::AllValueHashes;
+use super::word_maps::WordMaps;
 use crate::clock::Deadline;
 use crate::engine::ask::Caller;
 use crate::engine::budget::Budget;
@@ -34,6 +36,8 @@ pub struct Snapshot {
     /// A placeholder for an index that cannot be opened. It has no answers.
     pub(super) is_unavailable: bool,
     pub(super) replacements: Arc<Replacements>,
+    pub(super) word_maps: Arc<WordMaps>,
+    pub(super) value_hashes: Arc<AllValueHashes>,
 }
 
 impl Snapshot {
@@ -60,6 +64,8 @@ impl Snapshot {
             is_exact: true,
             is_unavailable: false,
             replacements: Arc::default(),
+            word_maps: Arc::default(),
+            value_hashes: Arc::default(),
         })
     }
 
@@ -152,8 +158,12 @@ impl Snapshot {
         let ids = next.searcher.segment_readers().iter();
         let ids = ids.map(tantivy::SegmentReader::segment_id).collect();
         self.replacements.retain(&ids);
+        self.word_maps.retain(&ids);
+        self.value_hashes.retain(&ids);
         Self {
             replacements: Arc::clone(&self.replacements),
+            word_maps: Arc::clone(&self.word_maps),
+            value_hashes: Arc::clone(&self.value_hashes),
             budget: self.budget.clone(),
             ..next
         }

@@ -1,5 +1,8 @@
 //! Tests of the index: what questions find in it, and how it is opened, rebuilt and merged.
 
+mod column_words;
+mod many_values;
+
 use std::fs;
 
 use proptest::prelude::*;
@@ -120,13 +123,13 @@ fn words_by_their_looks_are_found_side_by_side_however_few_documents_are_looked_
     let events: Vec<AuditEvent> = (1..=40)
         .map(|seq| {
             let name = names[seq as usize % names.len()];
-            event(seq, 0, &format!(r#"{{"actor":{{"token_name":"{name}"}}}}"#))
+            event(seq, 0, &format!(r#"{{"actor":{{"note":"{name}"}}}}"#))
         })
         .collect();
     let snapshot = filled(dir.path(), &[events]).snapshot();
     let reader = snapshot.searcher.segment_reader(0);
     let word = |looks: &str| Terms {
-        field: snapshot.shape.words_at("actor"),
+        field: snapshot.shape.words_at("actor").several,
         prefix: String::new(),
         kept_len: crate::query::words::MAX_TERM_LEN,
         automata: vec![Automaton::of_regex(looks, usize::MAX).unwrap()].into(),

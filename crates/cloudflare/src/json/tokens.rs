@@ -100,8 +100,12 @@ impl<'a> Tokens<'a> {
         let start = self.at + 1;
         let bytes = self.text.as_bytes();
         let mut end = start;
-        while *bytes.get(end)? != b'"' {
-            end += if bytes[end] == b'\\' { 2 } else { 1 };
+        loop {
+            end += quote_or_backslash(bytes.get(end..)?)?;
+            if bytes[end] == b'"' {
+                break;
+            }
+            end += 2;
         }
         self.at = end + 1;
         self.text.get(start..end)
@@ -175,6 +179,31 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
+/// Where the first quote or backslash is: strings are most of a text, and are read eight bytes at a time.
+fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(eight) = bytes.get(at..)?.first_chunk() {
+        let eight = u64::from_le_bytes(*eight);
+        let found = marks_of(eight, b'"') | marks_of(eight, b'\\');
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    let mut rest = bytes[at..].iter();
+    let found = rest.position(|byte| matches!(byte, b'"' | b'\\'))?;
+    Some(at + found)
+}
+
+/// The highest bit of the first of eight bytes that is `wanted`. Bits above it mean nothing.
+fn marks_of(eight: u64, wanted: u8) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHEST: u64 = u64::from_le_bytes([128; 8]);
+    // Zero where it is wanted.
+    let other = eight ^ (ONES * u64::from(wanted));
+    other.wrapping_sub(ONES) & !other & HIGHEST
+}
+
 /// A string's meaning. A surrogate without its other half becomes U+FFFD, and `Err` holds the result.
 ///
 /// # Errors
@@ -240,4 +269,29 @@ fn escaped_unit(rest: &str) -> (Option<char>, usize) {
 #[must_use]
 pub fn meaning(raw: &str) -> Cow<'_, str> {
     unescape(raw).unwrap_or_else(Cow::Owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_ends_at_its_quote_wherever_that_is() {
+        // Neighbours of a quote and a backslash, and bytes of several that are not ASCII.
+        for filler in ["x", "!", "#", "[", "]", "é", "\u{a2}", "\u{5c22}"] {
+            for len in 0..20 {
+                let text = filler.repeat(len);
+                assert_eq!(quote_or_backslash(text.as_bytes()), None, "{filler} {len}");
+                for mark in ["\"", "\\"] {
+                    let text = format!("{text}{mark}{text}\"");
+                    let at = filler.len() * len;
+                    assert_eq!(quote_or_backslash(text.as_bytes()), Some(at), "{text}");
+                }
+            }
+        }
+        let mut tokens = Tokens::new(r#"["a\\\"b", "unfinished \"#);
+        assert_eq!(tokens.next(), Some(JsonToken::BeginArray));
+        assert_eq!(tokens.next(), Some(JsonToken::Text(r#"a\\\"b"#)));
+        assert_eq!(tokens.next(), None);
+    }
 }

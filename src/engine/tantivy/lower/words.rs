@@ -8,8 +8,11 @@ use tantivy::schema::Field;
 use super::{Lowered, Lowering};
 use crate::engine::error::EngineError;
 use crate::engine::tantivy::runs::{AT_ONCE, WordRun};
+use crate::engine::tantivy::schema::WordFields;
 use crate::engine::tantivy::sets::Set;
 use crate::engine::tantivy::terms::Terms;
+use crate::engine::tantivy::value_words::ValueWords;
+use crate::engine::tantivy::word_map::WordPattern;
 use crate::query::Pattern;
 use crate::query::automaton::Automaton;
 use crate::query::value_test::ValueTest;
@@ -18,32 +21,56 @@ use crate::query::words;
 impl Lowering<'_> {
     /// Where words are looked for.
     fn word_fields(&self) -> impl Iterator<Item = Field> + use<> {
-        self.shape.words_in(&self.snapshot.scope)
+        self.shape
+            .words_in(&self.snapshot.scope)
+            .flat_map(WordFields::both)
+    }
+
+    /// Where words side by side are looked for.
+    fn phrase_fields(&self) -> impl Iterator<Item = Field> + use<> {
+        let fields = self.shape.words_in(&self.snapshot.scope);
+        fields.map(|fields| fields.several)
     }
 
     /// The words side by side, in any text; and an opaque id, which is one word, as the whole value of an id.
     pub(super) fn words(&self, text: &str) -> Lowered {
         let found = words::of(text);
-        let fields = self.word_fields();
-        let mut ways: Vec<Lowered> = match found.as_slice() {
-            [] => Vec::new(),
-            [word] => fields
-                .map(|field| self.term(Term::from_field_text(field, word)))
-                .collect(),
-            words => fields
-                .map(|field| {
-                    let term = |word: &String| Term::from_field_text(field, word);
-                    self.phrase(words.iter().map(term).collect())
-                })
-                .collect(),
-        };
-        if let [word] = found.as_slice()
-            && words::is_opaque(word)
-        {
-            let ids = self.shape.id_fields();
-            ways.extend(ids.map(|(_, field)| self.term(Term::from_field_text(field, word))));
+        if found.is_empty() {
+            return self.any(Vec::new());
         }
-        self.any(ways)
+        let is_word = |word: &String| WordPattern::Is(word.clone());
+        let asked = found.iter().map(is_word).collect();
+        let [word] = found.as_slice() else {
+            let phrase = |field| -> Lowered {
+                let term = |word: &String| Term::from_field_text(field, word);
+                self.phrase(found.iter().map(term).collect())
+            };
+            let mut ways: Vec<Lowered> = self.phrase_fields().map(phrase).collect();
+            ways.push(Box::new(self.value_words(asked, Vec::new())));
+            return self.any(ways);
+        };
+        let ids = self.shape.id_fields().map(|(_, field)| field);
+        let ids = ids.filter(|_| words::is_opaque(word));
+        let fields = self.word_fields();
+        let term = |field| Term::from_field_text(field, word);
+        Box::new(self.value_words(asked, fields.chain(ids).map(term).collect()))
+    }
+
+    /// Words side by side in a value of a column, or one of some terms.
+    fn value_words(&self, asked: Arc<[WordPattern]>, terms: Vec<Term>) -> ValueWords {
+        ValueWords {
+            asked,
+            terms,
+            shape: Arc::clone(&self.snapshot.shape),
+            maps: Arc::clone(&self.snapshot.word_maps),
+            budget: self.snapshot.budget().clone(),
+        }
+    }
+
+    /// The same as a set.
+    fn gathered_value_words(&self, asked: Arc<[WordPattern]>) -> Lowered {
+        let walked = Box::new(self.value_words(asked, Vec::new()));
+        self.gathered(Set::Walked(walked))
     }
 
     /// One word that looks so as a whole, or several side by side that look like its pieces.
@@ -73,7 +100,9 @@ impl Lowering<'_> {
             }))
         };
         let mut ways = vec![whole];
-        ways.extend(self.word_fields().map(run));
+        ways.extend(self.phrase_fields().map(run));
+        let like = |automata| WordPattern::Like(Arc::clone(automata));
+        ways.push(self.gathered_value_words(automata.iter().map(like).collect()));
         Ok(self.any(ways))
     }
 
@@ -91,6 +120,8 @@ impl Lowering<'_> {
             .shape
             .id_fields()
             .map(|(_, field)| walk(field, ValueTest::Opaque));
-        self.any(texts.chain(ids).collect())
+        let like = Arc::from([WordPattern::Like(Arc::clone(&automata))]);
+        let values = self.gathered_value_words(like);
+        self.any(texts.chain(ids).chain([values]).collect())
     }
 }

@@ -30,6 +30,7 @@
 //!
 //! - [`ledger`]: arithmetic over sealed windows. What they prove, and what is to be scanned again.
 //! - [`coverage`]: the same as answers, with a reason for each gap.
+//! - [`evidence`]: signed trees of hashes and their proofs, which others verify without trusting us.
 //! - [`health`] and [`status`]: how each source is doing now. [`metrics`] has the numbers, [`heartbeat`] calls a monitor.
 //!
 //! # 4. One question out
@@ -71,6 +72,7 @@ pub mod disk;
 pub mod durable;
 pub mod engine;
 pub mod event;
+pub mod evidence;
 pub mod field;
 pub mod follow;
 pub mod handles;

@@ -19,6 +19,7 @@ mod coverage_cursor;
 mod encoding;
 mod etag;
 mod events;
+mod evidence;
 mod export;
 mod exports;
 mod failures;
@@ -154,6 +155,7 @@ fn router(state: AppState) -> Router {
             "alert.update",
         ))
         .merge(guarded(session, Required::Nothing, "session"))
+        .merge(guarded(evidence::routes(), Required::WholeLog, "evidence"))
         .merge(guarded(readiness, Required::IfSent, "ready"))
         .merge(operation)
         .merge(openapi::routes(|| &DESCRIPTION))
@@ -193,7 +195,12 @@ static DESCRIPTION: LazyLock<Description> = LazyLock::new(|| Description::of(des
 /// All routes as they are described, in the groups that the description has.
 fn described() -> Vec<(openapi::RouteGroup, Vec<openapi::Route>)> {
     use openapi::RouteGroup;
-    let events = [events::describe(), pivot::describe(), stream::describe()];
+    let events = [
+        events::describe(),
+        pivot::describe(),
+        stream::describe(),
+        evidence::describe(),
+    ];
     let operation = [
         status::describe_operation(),
         openapi::describe(),
@@ -217,6 +224,7 @@ fn described() -> Vec<(openapi::RouteGroup, Vec<openapi::Route>)> {
         (RouteGroup::ALERT_WORK, alerts::describe_update()),
         (RouteGroup::PEOPLE, asked(people::describe())),
         (RouteGroup::PRINCIPAL, session::describe_me()),
+        (RouteGroup::EVIDENCE, evidence::describe_log()),
         (RouteGroup::CLOUDFLARE, v4::describe()),
         (RouteGroup::ADMINISTRATION, access_log::describe()),
         (RouteGroup::MONITORING, metrics::describe()),
@@ -233,6 +241,7 @@ fn questions() -> Router<AppState> {
         .route("/v1/events/{seq}/history", by_get_or_post(pivot::history))
         .route("/v1/events/{seq}/diff", by_get_or_post(pivot::diff))
         .route("/v1/events/{seq}/around", by_get_or_post(pivot::around))
+        .route("/v1/events/{seq}/proof", by_get_or_post(evidence::proof))
         .route("/v1/count", by_get_or_post(events::count))
         .route("/v1/facets", by_get_or_post(tally::facets))
         .route("/v1/histogram", by_get_or_post(tally::histogram))

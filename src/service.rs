@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use url::Url;
 
+use crate::attest::{Attest, PublishedLogs};
 use crate::clock::Clock;
 use crate::config::{Config, HttpConfig, RulesConfig};
 use crate::deliver::{self, Deliverer};
@@ -76,6 +77,8 @@ pub struct Service {
     metrics: Metrics,
     heartbeat: Option<Heartbeat>,
     deliverers: Vec<Deliverer>,
+    /// What signs the events, and what is shown of it.
+    evidence: Option<(Attest, PublishedLogs)>,
     clock: Clock,
 }
 
@@ -175,6 +178,7 @@ impl Service {
             access_log,
             heartbeat,
             deliverers,
+            evidence,
             tls,
             clock,
             ..
@@ -209,6 +213,18 @@ impl Service {
         }
         jobs.produce(|stop| endless(http::serve(listener, app, stop)));
         let indexing = Indexing::new(store.clone(), index, clock.clone());
+        if let Some((attest, published)) = evidence {
+            for log in [published.events, published.statements] {
+                if let Some(witnesses) = attest.witnesses(log) {
+                    jobs.produce(|stop| endless(witnesses.run(stop)));
+                }
+            }
+            let board = followers.clone();
+            jobs.follow(|stop| async move {
+                let ended = attest.run(board, stop).await;
+                ended.context("signing the log stopped")
+            });
+        }
         follow_log(&mut jobs, indexing, detect, followers);
         for deliverer in deliverers {
             jobs.follow(|stop| endless(deliverer.run(stop)));
@@ -236,6 +252,11 @@ impl Service {
         .with_metrics(self.metrics.clone())
         .with_rules(self.rules.clone())
         .with_tls(self.tls.clone())
+        .with_evidence(
+            self.evidence
+                .as_ref()
+                .map(|(_, published)| published.clone()),
+        )
     }
 }
 
@@ -320,6 +341,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     let rules = RulesInUse::new(loaded);
     let heartbeat = heartbeat(config, &store, &board, &clock);
     let deliverers = deliverers(config, &store, &metrics, &clock)?;
+    let evidence = evidence(config, &store, &clock)?;
     let history = HistoryReader::new(store.clone(), board.clone(), settings, clock.clone())?;
     let owner = OwnerSecret::random();
     let access = access(config, &owner, &clock)?;
@@ -342,8 +364,24 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         metrics,
         heartbeat,
         deliverers,
+        evidence,
         clock,
     })
+}
+
+/// What signs the events, if that is configured.
+fn evidence(
+    config: &Config,
+    store: &Store,
+    clock: &Clock,
+) -> Result<Option<(Attest, PublishedLogs)>> {
+    let Some(settings) = &config.evidence else {
+        return Ok(None);
+    };
+    let published = PublishedLogs::open(settings, store, &Failpoints::default())?;
+    let shown = published.clone();
+    let attest = Attest::new(store.clone(), settings.clone(), shown, clock.clone());
+    Ok(Some((attest, published)))
 }
 
 /// The workers that send alerts. Where the destinations cannot be saved because the disk is full, nothing is sent until the next

@@ -24,14 +24,14 @@ const NONE: &[u8] = b"none";
 pub struct WitnessPolicy {
     logs: Vec<VerifierKey>,
     /// Witnesses and groups; a group refers to earlier ones only.
-    members: Vec<Member>,
+    members: Vec<QuorumMember>,
     /// The member whose signature is needed; `None` when none is.
     quorum: Option<usize>,
 }
 
 /// Who can sign a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Member {
+enum QuorumMember {
     Witness(VerifierKey),
     /// At least so many of these.
     Group(usize, Vec<usize>),
@@ -96,12 +96,12 @@ impl WitnessPolicy {
         let mut holds: Vec<bool> = Vec::new();
         for member in &self.members {
             holds.push(match member {
-                Member::Witness(key) => {
+                QuorumMember::Witness(key) => {
                     let at = key.verify(note)?.and_then(|signed| signed.at);
                     cosigned.extend(at.map(|at| (key.name.clone(), at)));
                     at.is_some()
                 }
-                Member::Group(least, members) => {
+                QuorumMember::Group(least, members) => {
                     let is_held = |member: &&usize| holds.get(**member) == Some(&true);
                     members.iter().filter(is_held).count() >= *least
                 }
@@ -146,8 +146,8 @@ impl WitnessPolicy {
     /// Its witnesses.
     pub fn witnesses(&self) -> impl Iterator<Item = &VerifierKey> {
         self.members.iter().filter_map(|member| match member {
-            Member::Witness(key) => Some(key),
-            Member::Group(..) => None,
+            QuorumMember::Witness(key) => Some(key),
+            QuorumMember::Group(..) => None,
         })
     }
 }
@@ -177,7 +177,7 @@ pub fn text(logs: &[VerifierKey], witnesses: &[VerifierKey], quorum: usize) -> S
 #[derive(Default)]
 struct PolicyReader {
     logs: Vec<VerifierKey>,
-    members: Vec<Member>,
+    members: Vec<QuorumMember>,
     names: BTreeMap<Vec<u8>, usize>,
     /// The members that are in a group.
     grouped: BTreeSet<usize>,
@@ -232,13 +232,13 @@ impl PolicyReader {
             return Err("the key of a witness has the type 4".to_owned());
         }
         let is_known = self.members.iter().any(|member| match member {
-            Member::Witness(known) => known.material() == key.material(),
-            Member::Group(..) => false,
+            QuorumMember::Witness(known) => known.material() == key.material(),
+            QuorumMember::Group(..) => false,
         });
         if is_known {
             return Err("a witness has this key already".to_owned());
         }
-        self.define(name, Member::Witness(key))
+        self.define(name, QuorumMember::Witness(key))
     }
 
     fn group(&mut self, name: &[u8], least: &[u8], names: &[&[u8]]) -> Result<(), String> {
@@ -263,7 +263,7 @@ impl PolicyReader {
                     "a group needs `all`, `any`, or a number between 1 and that of its members",
                 )?,
         };
-        self.define(name, Member::Group(least, members))
+        self.define(name, QuorumMember::Group(least, members))
     }
 
     fn take_quorum(&mut self, name: &[u8]) -> Result<(), String> {
@@ -287,7 +287,7 @@ impl PolicyReader {
         })
     }
 
-    fn define(&mut self, name: &[u8], member: Member) -> Result<(), String> {
+    fn define(&mut self, name: &[u8], member: QuorumMember) -> Result<(), String> {
         if name == NONE {
             return Err("`none` cannot be the name of a witness or a group".to_owned());
         }

@@ -75,7 +75,7 @@ impl TileReader for Served {
             // Their paths begin with the height.
             let path = tile.path().replacen("tile/8/", "tile/", 1);
             let bytes = self.tiles.get(&path).cloned();
-            bytes.ok_or_else(|| tlog_tiles::Error::InvalidInput(path))
+            bytes.ok_or(tlog_tiles::Error::InvalidInput(path))
         };
         tiles.iter().map(read).collect()
     }
@@ -516,7 +516,7 @@ fn what_a_witness_is_asked_and_answers_has_the_form_of_the_standard() {
     let foreign = LogKey::from_seed(&[50; 32]).cosign("another", &note.text, 9);
     let answer = format!("{foreign}{right}");
     let found = witness_request::cosignatures(answer.as_bytes(), &note, &witnesses[0]).unwrap();
-    assert_eq!(found, [right.clone()]);
+    assert_eq!(found, std::slice::from_ref(&right));
     let mut false_one = right;
     false_one.signature[20] ^= 1;
     for wrong in [

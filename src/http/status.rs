@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::certificate::{self, CertificateState};
 use super::counted::{Counted, counted};
 use super::events::IndexState;
+use super::evidence;
 use super::openapi::Route;
 use super::params::Given;
 use super::principal::Principal;
@@ -251,6 +252,7 @@ fn problems(app: &AppState) -> Vec<Trouble> {
         .into_iter()
         .flatten()
         .chain(of_certificate)
+        .chain(evidence::troubles(app))
         .collect()
 }
 

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 pub(super) struct Trouble {
     pub(super) problem: &'static str,
-    /// `upstream`, `index`, `log` or `certificate`.
+    /// `upstream`, `index`, `log`, `evidence` or `certificate`.
     pub(super) part: &'static str,
     pub(super) why: &'static str,
 }

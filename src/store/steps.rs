@@ -25,6 +25,12 @@ durable::steps! {
     SAVE_SCRUB = "store.save_scrub";
     /// A follower's effect and checkpoint are written down.
     ADVANCE_FOLLOWER = "store.advance_follower";
+    /// A checkpoint of a transparency log is written down, before it is shown.
+    SHOW_CHECKPOINT = "store.show_checkpoint";
+    /// Statements about the days of a source are written down.
+    ADD_STATEMENTS = "store.add_statements";
+    /// A checkpoint that witnesses have signed is written down.
+    SAVE_COSIGNED = "store.save_cosigned";
     /// The rules in use are written down.
     USE_RULES = "store.use_rules";
     /// What rules found in some events is written down, with how far they have come.

@@ -30,6 +30,8 @@ mod disk;
 mod engine_queries;
 mod engine_vs_reference;
 mod erased;
+mod evidence;
+mod evidence_witness;
 mod examples;
 mod facet_values_are_searchable;
 mod fixture_log;

@@ -238,7 +238,8 @@ pub(super) fn describe() -> Vec<Route> {
             .about("A C2SP `tlog-proof@v1` whose `extra` is the event's leaf in the transparency log. For an event that no checkpoint covers yet, 404 with `Retry-After`.")
             .with(described_seq())
             .answers_text(NOTE, "The proof.")
-            .refuses(&[404]),
+            .refuses(&[404])
+            .example("The proof of the second event", "/v1/events/2/proof", &[]),
     ]
 }
 
@@ -255,12 +256,14 @@ pub(super) fn describe_log() -> Vec<Route> {
         Route::get(path, id, summary)
             .answers_text(NOTE, "The checkpoint.")
             .refuses(&[404])
+            .example("The checkpoint", path, &[])
     };
-    let tiles = |path, id, summary| {
+    let tiles = |path, id, summary, sample| {
         Route::get(path, id, summary)
             .with(tile())
             .answers_text(TILE, "The tile.")
             .refuses(&[404])
+            .example("The first hash", sample, &[])
     };
     vec![
         checkpoint(
@@ -272,6 +275,7 @@ pub(super) fn describe_log() -> Vec<Route> {
             "/log/tile/{path}",
             "read_tile",
             "Read a tile of the tree of events",
+            "/log/tile/0/000.p/1",
         ),
         checkpoint(
             "/log/previous",
@@ -287,6 +291,7 @@ pub(super) fn describe_log() -> Vec<Route> {
             "/log/statements/tile/{path}",
             "read_statements_tile",
             "Read a tile of the tree of statements",
+            "/log/statements/tile/0/000.p/1",
         ),
     ]
 }

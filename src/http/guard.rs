@@ -57,7 +57,7 @@ pub(super) enum Required {
     Any,
     /// A valid one that has this permission.
     With(Permission),
-    /// None where the transparency log is public or does not exist; otherwise a valid one that may search. Its requests are not limited:
+    /// None where the transparency log is public; otherwise a valid one that may search. Its requests are not limited:
     /// auditors read thousands of small files.
     WholeLog,
 }
@@ -75,7 +75,7 @@ impl Needs {
     /// Whether a request is answered without a look at its credential, and not recorded.
     fn is_open(&self) -> bool {
         let is_public = |evidence: &PublishedLogs| evidence.is_public;
-        self.credential == Required::WholeLog && self.app.evidence.as_ref().is_none_or(is_public)
+        self.credential == Required::WholeLog && self.app.evidence.as_ref().is_some_and(is_public)
     }
 }
 

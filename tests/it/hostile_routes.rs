@@ -38,7 +38,7 @@ const ROUTES: [(&str, &[&str]); 51] = [
     ),
     ("/log/checkpoint", &["/log/checkpoint"]),
     (
-        "/log/tile/{*path}",
+        "/log/tile/{path}",
         &["/log/tile/0/000", "/log/tile/{text}", "/log/tile/0/{text}"],
     ),
     ("/log/previous", &["/log/previous"]),
@@ -47,7 +47,7 @@ const ROUTES: [(&str, &[&str]); 51] = [
         &["/log/statements/checkpoint"],
     ),
     (
-        "/log/statements/tile/{*path}",
+        "/log/statements/tile/{path}",
         &["/log/statements/tile/{text}"],
     ),
     (

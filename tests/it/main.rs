@@ -31,6 +31,7 @@ mod engine_queries;
 mod engine_vs_reference;
 mod erased;
 mod evidence;
+mod evidence_judges;
 mod evidence_witness;
 mod examples;
 mod facet_values_are_searchable;

@@ -205,30 +205,13 @@ pub(super) fn missing_cosignatures(app: &AppState) -> u64 {
         .unwrap_or(0)
 }
 
-/// What an operator should look at.
-pub(super) fn troubles(app: &AppState) -> Vec<Trouble> {
-    let trouble = |problem, why| Trouble {
-        problem,
-        part: "evidence",
-        why,
-    };
-    let states = app.followers.states(app.store.head());
-    let is_failing = states
-        .iter()
-        .any(|state| state.name == attest::NAME && state.failure.is_some());
-    let failing = is_failing.then(|| {
-        trouble(
-            "not signed",
-            "new events are not signed; the follower `evidence` and the service's log say why",
-        )
-    });
-    let unwitnessed = (missing_cosignatures(app) > 0).then(|| {
-        trouble(
-            "checkpoint not witnessed",
-            "fewer witnesses than `evidence.quorum` have signed the last checkpoint; the service's log names those that did not",
-        )
-    });
-    failing.into_iter().chain(unwitnessed).collect()
+/// What an operator should look at, beside failures of the follower.
+pub(super) fn trouble(app: &AppState) -> Option<Trouble> {
+    (missing_cosignatures(app) > 0).then(|| Trouble {
+        problem: "checkpoint not witnessed".into(),
+        part: attest::NAME,
+        why: "fewer witnesses than `evidence.quorum` have signed the last checkpoint; the service's log names those that did not",
+    })
 }
 
 /// The description of the route of proofs.

@@ -124,6 +124,41 @@ CREATE TABLE follower (
     sha256  BLOB                           -- of that event's bytes; NULL when its row could not be read
 ) STRICT, WITHOUT ROWID;
 
+-- The transparency logs that were made of this log: a row for each name that was ever used. Of the log that this one was restored from,
+-- the rows stay: what they say was shown to others, so no other tree may be signed under these names.
+CREATE TABLE evidence_log (
+    number    INTEGER PRIMARY KEY,         -- in the order of their beginning
+    origin    TEXT NOT NULL UNIQUE,        -- the name that its checkpoints have
+    log_id    TEXT NOT NULL,               -- the log's id when they were signed
+    leaves    INTEGER NOT NULL,            -- how many leaves the newest checkpoint has that was shown
+    sha256    BLOB,                        -- of the event of the last of them; NULL when its row could not be read, and of a log of statements
+    run       TEXT,                        -- the program run that added that event, likewise
+    shown     TEXT NOT NULL,               -- that checkpoint, with its signatures
+    cosigned  TEXT                         -- the newest checkpoint that the quorum of witnesses has signed
+) STRICT;
+
+-- How many events of each source and UTC day (of their time, or of when they were received if they have none) the newest checkpoint of
+-- the log of events speaks for.
+CREATE TABLE evidence_day (
+    source    TEXT NOT NULL,               -- its name
+    day       INTEGER NOT NULL,            -- counted from 1970 on
+    entries   INTEGER NOT NULL,
+    PRIMARY KEY (source, day)
+) STRICT, WITHOUT ROWID;
+
+-- What coverage claimed of each source's day: the leaves of the log of statements. None is changed or deleted; a newer one of the same
+-- day has a higher number.
+CREATE TABLE statement (
+    number    INTEGER PRIMARY KEY,         -- 1, 2, 3 …, without holes
+    source    TEXT NOT NULL,
+    day       INTEGER NOT NULL,
+    added_us  INTEGER NOT NULL,
+    leaf      BLOB NOT NULL                -- canonical JSON; see src/evidence/leaf.rs
+) STRICT;
+
+-- What was claimed last of each day?
+CREATE INDEX statement_day ON statement (source, day, number);
+
 -- The rules of alerts: one row for each version of what decides a rule's matches, and which events it has judged. What remembers
 -- which pairs were seen before is among them, as a rule of its own.
 CREATE TABLE alert_rule (

@@ -10,6 +10,7 @@ mod backup;
 mod check;
 mod completions;
 mod demo;
+mod evidence;
 mod exit;
 mod health;
 mod import;
@@ -31,6 +32,7 @@ mod simulate;
 mod start;
 mod status;
 mod token;
+mod verify;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -146,6 +148,12 @@ enum Command {
     AccessLog(access_log::Args),
     /// List alerts, show where they are sent, send again what was given up, and send a test.
     Alerts(alerts::AlertsArgs),
+    /// Show the key that signs the log, and its newest checkpoint.
+    Evidence(evidence::Args),
+    /// Verify proofs and checkpoints, without a server.
+    ///
+    /// The exit code is 1 if any of them does not hold.
+    Verify(verify::Args),
     /// Check configuration, rules, credentials, log, index and permissions, and report every problem.
     ///
     /// Each line is `ok`, `WARNING` (it works, and perhaps not as wanted) or `PROBLEM`. The exit code is 1 if there is any
@@ -201,6 +209,8 @@ impl Cli {
             Command::Token(args) => token::run(&args, &self.config),
             Command::AccessLog(args) => access_log::run(&args, &self.config),
             Command::Alerts(args) => alerts::run(&args, &self.config),
+            Command::Evidence(args) => evidence::run(&args, &self.config),
+            Command::Verify(args) => verify::run(&args),
             Command::Check => block_on(check::run(&self.config)),
             Command::Config => Ok(say(Config::example().trim_end())?),
             Command::Completions(args) => completions::run(&args, Self::command()),

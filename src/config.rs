@@ -14,6 +14,7 @@ mod alerts;
 pub mod changes;
 mod credential;
 mod error;
+mod evidence;
 mod header;
 mod heartbeat;
 mod keys;

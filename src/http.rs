@@ -20,6 +20,7 @@ mod coverage_cursor;
 mod encoding;
 mod etag;
 mod events;
+mod evidence;
 mod export;
 mod exports;
 mod failures;
@@ -160,6 +161,7 @@ fn router(state: AppState) -> Router {
         ))
         .merge(guarded(feeds, Required::Feed, "alert.feed"))
         .merge(guarded(session, Required::Nothing, "session"))
+        .merge(guarded(evidence::routes(), Required::WholeLog, "evidence"))
         .merge(guarded(readiness, Required::IfSent, "ready"))
         .merge(operation)
         .merge(openapi::routes(|| &DESCRIPTION))
@@ -199,7 +201,12 @@ static DESCRIPTION: LazyLock<Description> = LazyLock::new(|| Description::of(des
 /// All routes as they are described, in the groups that the description has.
 fn described() -> Vec<(openapi::RouteGroup, Vec<openapi::Route>)> {
     use openapi::RouteGroup;
-    let events = [events::describe(), pivot::describe(), stream::describe()];
+    let events = [
+        events::describe(),
+        pivot::describe(),
+        stream::describe(),
+        evidence::describe(),
+    ];
     let operation = [
         status::describe_operation(),
         openapi::describe(),
@@ -229,6 +236,7 @@ fn described() -> Vec<(openapi::RouteGroup, Vec<openapi::Route>)> {
         (RouteGroup::ALERT_WORK, alerts::describe_update()),
         (RouteGroup::PEOPLE, asked(people::describe())),
         (RouteGroup::PRINCIPAL, session::describe_me()),
+        (RouteGroup::EVIDENCE, evidence::describe_log()),
         (RouteGroup::CLOUDFLARE, v4::describe()),
         (RouteGroup::ADMINISTRATION, access_log::describe()),
         (RouteGroup::MONITORING, metrics::describe()),
@@ -245,6 +253,7 @@ fn questions() -> Router<AppState> {
         .route("/v1/events/{seq}/history", by_get_or_post(pivot::history))
         .route("/v1/events/{seq}/diff", by_get_or_post(pivot::diff))
         .route("/v1/events/{seq}/around", by_get_or_post(pivot::around))
+        .route("/v1/events/{seq}/proof", by_get_or_post(evidence::proof))
         .route("/v1/count", by_get_or_post(events::count))
         .route("/v1/facets", by_get_or_post(tally::facets))
         .route("/v1/histogram", by_get_or_post(tally::histogram))

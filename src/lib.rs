@@ -23,13 +23,14 @@
 //! 1. [`upstream`] makes one call within the quota and returns a page.
 //! 2. [`poll`] chooses which call is next, and stores its page. Begin with [`poll::Poller::next_turn`].
 //! 3. [`store`] is the log. A page and its window's cursor are one transaction. It is the only user of SQLite.
-//! 4. [`follow`] has the followers. [`follow::index`] reads new events from the log and adds them to the index, [`detect`] judges them by rules.
+//! 4. [`follow`] has the followers. [`follow::index`] reads new events from the log and adds them to the index, [`detect`] judges them by rules, [`attest`] signs them.
 //! 5. [`engine`] finds events. What is asked goes through one view, and [`engine::tantivy`] is the only user of Tantivy.
 //!
 //! # 3. What is proven
 //!
 //! - [`ledger`]: arithmetic over sealed windows. What they prove, and what is to be scanned again.
 //! - [`coverage`]: the same as answers, with a reason for each gap.
+//! - [`evidence`]: signed trees of hashes and their proofs, which others verify without trusting us.
 //! - [`health`] and [`status`]: how each source is doing now. [`metrics`] has the numbers, [`heartbeat`] calls a monitor.
 //!
 //! # 4. One question out
@@ -59,6 +60,7 @@
 
 pub mod access;
 pub mod alert;
+pub mod attest;
 pub mod backoff;
 pub mod backup;
 pub mod clock;
@@ -71,6 +73,7 @@ pub mod disk;
 pub mod durable;
 pub mod engine;
 pub mod event;
+pub mod evidence;
 pub mod field;
 pub mod follow;
 pub mod handles;

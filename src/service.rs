@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use url::Url;
 
+use crate::attest::{Attest, PublishedLogs};
 use crate::clock::Clock;
 use crate::config::{Config, HttpConfig, RulesConfig};
 use crate::deliver;
@@ -81,6 +82,8 @@ pub struct Service {
     heartbeat: Option<Heartbeat>,
     destinations: Destinations,
     newer_plans: NewerPlans,
+    /// What signs the events, and what is shown of it.
+    evidence: Option<(Attest, PublishedLogs)>,
     clock: Clock,
 }
 
@@ -201,6 +204,7 @@ impl Service {
             access_log,
             heartbeat,
             destinations,
+            evidence,
             tls,
             clock,
             ..
@@ -236,6 +240,18 @@ impl Service {
         }
         jobs.produce(|stop| endless(http::serve(listener, app, stop)));
         let indexing = Indexing::new(store.clone(), index, clock.clone());
+        if let Some((attest, published)) = evidence {
+            for log in [published.events, published.statements] {
+                if let Some(witnesses) = attest.witnesses(log) {
+                    jobs.produce(|stop| endless(witnesses.run(stop)));
+                }
+            }
+            let board = followers.clone();
+            jobs.follow(|stop| async move {
+                let ended = attest.run(board, stop).await;
+                ended.context("signing the log stopped")
+            });
+        }
         follow_log(&mut jobs, indexing, detect, followers);
         jobs.follow(|stop| destinations.run(stop));
         let noticing = Noticing::new(store.clone(), board_of_sources, clock.clone());
@@ -263,6 +279,11 @@ impl Service {
         .with_metrics(self.metrics.clone())
         .with_rules(self.rules.clone())
         .with_tls(self.tls.clone())
+        .with_evidence(
+            self.evidence
+                .as_ref()
+                .map(|(_, published)| published.clone()),
+        )
     }
 }
 
@@ -348,6 +369,7 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     let heartbeat = heartbeat(config, &store, &board, &clock);
     let (destinations, newer_plans) =
         Destinations::new(first_plan(config, &store, &metrics, &clock)?);
+    let evidence = evidence(config, &store, &clock)?;
     let history = HistoryReader::new(store.clone(), board.clone(), settings, clock.clone())?;
     let owner = OwnerSecret::random();
     let access = access(config, &owner, &clock)?;
@@ -371,8 +393,24 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         heartbeat,
         destinations,
         newer_plans,
+        evidence,
         clock,
     })
+}
+
+/// What signs the events, if that is configured.
+fn evidence(
+    config: &Config,
+    store: &Store,
+    clock: &Clock,
+) -> Result<Option<(Attest, PublishedLogs)>> {
+    let Some(settings) = &config.evidence else {
+        return Ok(None);
+    };
+    let published = PublishedLogs::open(settings, store, &Failpoints::default())?;
+    let shown = published.clone();
+    let attest = Attest::new(store.clone(), settings.clone(), shown, clock.clone());
+    Ok(Some((attest, published)))
 }
 
 /// The workers that send alerts. Where the destinations cannot be saved because the disk is full, nothing is sent until the next

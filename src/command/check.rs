@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 use self::report::CheckReport;
 use self::upstream::check_credential;
 use super::setup::{self, Severity};
+use crate::attest::key_file;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::deliver;
@@ -17,6 +18,7 @@ use crate::engine::tantivy::{IndexError, verify_beside};
 use crate::follow::index::{IndexingError, open_beside};
 use crate::keyring;
 use crate::position::rfc3339;
+use crate::private;
 use crate::rules::Rules;
 use crate::service;
 use crate::store::{FILE_NAME, Holder, Store, StoreError};
@@ -42,6 +44,7 @@ pub(super) async fn run(path: &Path) -> Result<()> {
     check_access(&config, &mut report).await?;
     check_destinations(&config, &mut report).await?;
     check_user(&config, &mut report)?;
+    check_evidence(&config, &mut report)?;
     let store = check_data(&config, &mut report)?;
     let clock = Clock::system();
     for (credential, following) in service::credentials(&config) {
@@ -59,6 +62,22 @@ pub(super) async fn run(path: &Path) -> Result<()> {
         0 => Ok(()),
         1 => bail!("there is 1 problem"),
         problems => bail!("there are {problems} problems"),
+    }
+}
+
+/// Reads the key that signs the log.
+fn check_evidence(config: &Config, report: &mut CheckReport) -> Result<()> {
+    let Some(evidence) = &config.evidence else {
+        return Ok(());
+    };
+    let path = &evidence.key_file;
+    match key_file::read(path) {
+        Err(error) => report.bad(harmless(&error.to_string())),
+        Ok(_) if private::is_open_to_all(path) => report.warn(format!(
+            "every user of this machine can read the key that signs the log, `{}`: `chmod 600` hides it",
+            harmless(&path.display().to_string())
+        )),
+        Ok(_) => report.good("the key that signs the log can be read"),
     }
 }
 

@@ -87,6 +87,7 @@ impl Config {
             poll,
             alerts,
             rules,
+            evidence,
             organizations,
             accounts,
         } = self;
@@ -94,6 +95,7 @@ impl Config {
             ("data_dir", *data_dir != newer.data_dir),
             ("organizations", *organizations != newer.organizations),
             ("accounts", *accounts != newer.accounts),
+            ("evidence", *evidence != newer.evidence),
         ];
         differ.extend(differences_of_http(http, &newer.http));
         differ.extend(differences_of_upstream(upstream, &newer.upstream));

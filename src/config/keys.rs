@@ -13,6 +13,7 @@ use super::access;
 use super::alerts;
 use super::credential::CredentialSource;
 use super::error::Place;
+use super::evidence;
 use super::header::Header;
 use super::kinds;
 use super::local;
@@ -53,11 +54,12 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
             top.table("upstream"),
             top.table("poll"),
             top.table("alerts"),
+            top.table("evidence"),
             top.tables("organizations"),
             top.tables("accounts"),
         )
     });
-    let (data_dir, http, upstream, poll, alerts, organizations, accounts) = top;
+    let (data_dir, http, upstream, poll, alerts, evidence, organizations, accounts) = top;
 
     let (http, limits, access) = reader.read(Header::Table("http"), http, |table| {
         (
@@ -77,6 +79,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
     let upstream = reader.read(Header::Table("upstream"), upstream, read_upstream);
     let poll = reader.read(Header::Table("poll"), poll, read_poll);
     let (rules, alerts) = alerts::read(reader, alerts);
+    let evidence = evidence::read(reader, evidence);
     let is_empty = organizations.as_ref().is_some_and(Vec::is_empty)
         && accounts.as_ref().is_some_and(Vec::is_empty);
     if is_empty {
@@ -98,6 +101,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
         poll: poll?,
         rules: rules?,
         alerts: alerts?,
+        evidence: evidence?,
         organizations: organizations?,
         accounts: accounts?,
     })

@@ -259,6 +259,7 @@ fn what_is_written_is_what_is_meant() {
             disabled: vec!["token-created".to_owned()],
         },
         alerts: DeliverySettings::default(),
+        evidence: None,
         organizations: vec![
             OrganizationConfig {
                 source: organization("org"),

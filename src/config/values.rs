@@ -10,6 +10,7 @@ use url::Url;
 use super::credential::CredentialSource;
 use super::heartbeat::HeartbeatSource;
 use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
+use crate::attest::EvidenceConfig;
 use crate::deliver::DeliverySettings;
 use crate::position::Source;
 use crate::tls::TlsFiles;
@@ -29,6 +30,8 @@ pub struct Config {
     pub rules: RulesConfig,
     /// Where alerts are sent.
     pub alerts: DeliverySettings,
+    /// The transparency log of the events; `None`: nothing is signed.
+    pub evidence: Option<EvidenceConfig>,
     /// The organizations whose logs are collected, with their accounts.
     pub organizations: Vec<OrganizationConfig>,
     /// Single accounts. No source occurs twice, here and above together.

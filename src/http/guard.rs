@@ -29,6 +29,7 @@ use super::state::AppState;
 use super::turn::of_principal;
 use super::unauthenticated::NOBODY;
 use crate::access::{Auth, Permission};
+use crate::attest::PublishedLogs;
 
 /// Where browsers say from whose page a request comes.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
@@ -59,6 +60,9 @@ pub(super) enum Required {
     With(Permission),
     /// The secret of a feed in the URL, or a valid one that may search.
     Feed,
+    /// None where the transparency log is public; otherwise a valid one that may search. Its requests are not limited:
+    /// auditors read thousands of small files.
+    WholeLog,
 }
 
 /// The parameter that has the secret of a feed.
@@ -73,9 +77,19 @@ fn feed_key(uri: &Uri) -> Option<String> {
 }
 
 impl Needs {
-    /// A scrape is recorded only when it is refused: it comes several times a minute, and reads nothing of the log.
+    /// A scrape is recorded only when it is refused: it comes several times a minute, and reads nothing of the log. So is a tile.
     fn is_recorded(&self, response: &Response) -> bool {
-        self.credential != Required::With(Permission::Metrics) || !response.status().is_success()
+        let is_frequent = matches!(
+            self.credential,
+            Required::With(Permission::Metrics) | Required::WholeLog
+        );
+        !is_frequent || !response.status().is_success()
+    }
+
+    /// Whether a request is answered without a look at its credential, and not recorded.
+    fn is_open(&self) -> bool {
+        let is_public = |evidence: &PublishedLogs| evidence.is_public;
+        self.credential == Required::WholeLog && self.app.evidence.as_ref().is_some_and(is_public)
     }
 }
 
@@ -87,6 +101,9 @@ pub(super) async fn check(
     next: Next,
 ) -> Response {
     let app = &needs.app;
+    if needs.is_open() {
+        return next.run(request).await;
+    }
     // Worked out by `check_origin`, which every request passes first.
     let Some(client) = request.extensions().get::<Requester>().cloned() else {
         return Problem::internal().into_response();
@@ -254,6 +271,13 @@ async fn admit(
         return Err(Refused {
             is_unlimited: true,
             ..refused(Problem::foreign_page())
+        });
+    }
+    if needs.credential == Required::WholeLog {
+        principal.require(Permission::Search).map_err(refused)?;
+        return Ok(Admitted {
+            principal: Some(principal),
+            ..Admitted::default()
         });
     }
     let counted = access.usage().request(&principal, app.clock.steady());

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use futures_util::stream;
 
+use super::evidence;
 use super::log_facts::{FactSources, LogFacts};
 use super::openapi::Route;
 use super::problem::{Problem, ProblemKind};
@@ -86,6 +87,7 @@ fn gauges(app: &AppState, facts: Option<&LogFacts>) -> Gauges {
     let in_memory = Gauges {
         quotas: app.metrics.quotas(app.clock.steady()),
         followers: followers.into_iter().collect(),
+        missing_cosignatures: Some(evidence::missing_cosignatures(app)),
         access_lines_waiting: Some(app.access.writer().waiting() as u64),
         ..Gauges::default()
     };

@@ -50,6 +50,9 @@ pub(super) struct ProblemParts {
     pub(super) detail: String,
 }
 
+/// After how many seconds to look again for what is not signed yet.
+const SIGNED_WITHIN_S: i64 = 5;
+
 /// The start of every problem's `type`.
 const KIND_PREFIX: &str = "urn:orgtrail:problem:";
 
@@ -144,6 +147,11 @@ impl Problem {
             retry_after: NonZeroU16::new(u16::try_from(seconds).unwrap_or(u16::MAX)),
             ..self
         }
+    }
+
+    /// The transparency log does not reach so far yet.
+    pub(super) fn not_signed_yet(detail: impl Into<String>) -> Self {
+        Self::not_found(detail).retry_after(SIGNED_WITHIN_S)
     }
 
     /// The body of the event was erased.

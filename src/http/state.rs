@@ -18,6 +18,7 @@ use super::long_turns::LongTurns;
 use super::panics::Panics;
 use super::readiness::Readiness;
 use super::response_memory::ResponseMemory;
+use crate::attest::PublishedLogs;
 use crate::clock::{Cancel, Clock, Deadline};
 use crate::engine::Engine;
 use crate::follow::board::FollowerBoard;
@@ -37,6 +38,8 @@ pub struct AppState {
     pub(super) metrics: Metrics,
     /// The rules of alerts.
     pub(super) rules: RulesInUse,
+    /// The transparency logs; `None` when nothing is signed.
+    pub(super) evidence: Option<PublishedLogs>,
     pub(super) scrapes: Scrapes,
     pub(super) readiness: Readiness,
     pub(super) clock: Clock,
@@ -76,6 +79,7 @@ impl AppState {
             followers: FollowerBoard::default(),
             metrics: Metrics::default(),
             rules: RulesInUse::default(),
+            evidence: None,
             scrapes: Scrapes::default(),
             readiness: Readiness::default(),
             clock,
@@ -120,6 +124,12 @@ impl AppState {
     #[must_use]
     pub fn with_rules(self, rules: RulesInUse) -> Self {
         Self { rules, ..self }
+    }
+
+    /// With the transparency logs.
+    #[must_use]
+    pub fn with_evidence(self, evidence: Option<PublishedLogs>) -> Self {
+        Self { evidence, ..self }
     }
 
     /// With other limits than the usual ones.

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::certificate::{self, CertificateState};
 use super::counted::{Counted, counted};
 use super::events::IndexState;
+use super::evidence;
 use super::openapi::Route;
 use super::params::Given;
 use super::principal::Principal;
@@ -259,6 +260,7 @@ fn problems(app: &AppState) -> Vec<Trouble> {
         .chain(followers)
         .chain(others.into_iter().flatten())
         .chain(of_certificate)
+        .chain(evidence::trouble(app))
         .collect()
 }
 

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 pub(super) struct Trouble {
     pub(super) problem: Cow<'static, str>,
-    /// `upstream`, `log`, `access log`, `certificate`, or the name of a follower, such as `index`.
+    /// `upstream`, `log`, `access log`, `certificate`, or the name of a follower, such as `index` or `evidence`.
     pub(super) part: &'static str,
     pub(super) why: &'static str,
 }

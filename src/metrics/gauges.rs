@@ -45,6 +45,8 @@ pub struct Gauges {
     pub damaged_events: Option<u64>,
     /// How many seconds the message waits that has waited longest for its destination; 0 when none does.
     pub delivery_lag: Option<f64>,
+    /// How many signatures of witnesses the last checkpoint lacks.
+    pub missing_cosignatures: Option<u64>,
     /// How many lines of the access log wait in memory for the disk.
     pub access_lines_waiting: Option<u64>,
 }
@@ -140,6 +142,11 @@ impl Gauges {
             "How long the message has waited that has waited longest for its destination; 0 when none waits",
             Unit::Seconds,
             single(self.delivery_lag),
+        );
+        registry.register(
+            "evidence_missing_cosignatures",
+            "Signatures of witnesses that the last checkpoint of the transparency log lacks",
+            counted(self.missing_cosignatures),
         );
         registry.register(
             "access_lines_waiting",

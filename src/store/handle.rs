@@ -138,6 +138,12 @@ impl Store {
         Ok(store)
     }
 
+    /// The data directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.0.path.parent().unwrap_or(Path::new(""))
+    }
+
     /// The log's own id.
     #[must_use]
     pub fn log_id(&self) -> Uuid {

@@ -27,6 +27,12 @@ durable::steps! {
     ADVANCE_FOLLOWER = "store.advance_follower";
     /// What the service noticed about its sources and this log is written down.
     SAVE_NOTICES = "store.save_notices";
+    /// A checkpoint of a transparency log is written down, before it is shown.
+    SHOW_CHECKPOINT = "store.show_checkpoint";
+    /// Statements about the days of a source are written down.
+    ADD_STATEMENTS = "store.add_statements";
+    /// A checkpoint that witnesses have signed is written down.
+    SAVE_COSIGNED = "store.save_cosigned";
     /// The rules in use are written down.
     USE_RULES = "store.use_rules";
     /// What rules found in some events is written down, with how far they have come.

@@ -5,11 +5,14 @@ use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use orgtrail::access::{ApiToken, Auth, Grant, PrincipalLimits};
+use orgtrail::attest::{Attest, EvidenceConfig, PublishedLogs};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Failpoints;
 use orgtrail::engine::tantivy::{Faults, Index};
 use orgtrail::engine::{Engine, Memory};
 use orgtrail::event::{Arrival, AuditEvent};
+use orgtrail::evidence::LogKey;
+use orgtrail::follow::Follower as _;
 use orgtrail::follow::index::Indexing;
 use orgtrail::health::Board;
 use orgtrail::http::{self, Access, AccessSettings, AppState, Limits};
@@ -34,6 +37,7 @@ pub(crate) struct Desk {
     dir: tempfile::TempDir,
     clock: Clock,
     indexing: Indexing,
+    attest: Attest,
     http: reqwest::Client,
     stop: CancellationToken,
     server: JoinSet<()>,
@@ -45,6 +49,20 @@ pub(crate) struct Desk {
 struct OtherEngine {
     memory: Memory,
     url: String,
+}
+
+/// A transparency log whose key is always the same.
+fn evidence(dir: &Path) -> EvidenceConfig {
+    let key_file = dir.join("evidence.pem");
+    std::fs::write(&key_file, LogKey::from_seed(&[7; 32]).to_pem()).unwrap();
+    EvidenceConfig {
+        origin: "log.example.com/orgtrail".to_owned(),
+        key_file,
+        checkpoint_every: TimeDelta::minutes(1),
+        public: false,
+        witnesses: Vec::new(),
+        quorum: 0,
+    }
 }
 
 impl Desk {
@@ -154,6 +172,9 @@ impl Desk {
         )
         .with_limits(limits)
         .with_tls(tls.clone());
+        let evidence = evidence(dir.path());
+        let published = PublishedLogs::open(&evidence, &store, &Failpoints::default()).unwrap();
+        let app = app.with_evidence(Some(published.clone()));
         let (mut url, listener) = listener().await;
         if tls.is_some() {
             url = url.replace("http://", "https://");
@@ -163,6 +184,7 @@ impl Desk {
         server.spawn(http::serve(listener, app, stop.clone()));
         Self {
             indexing: Indexing::new(store.clone(), index.clone(), clock.clone()),
+            attest: Attest::new(store.clone(), evidence, published, clock.clone()),
             clock,
             store,
             index,
@@ -207,6 +229,11 @@ impl Desk {
             self.keep(&source, &simulator.entries(&source, clock.now()));
         }
         self.search_all();
+    }
+
+    /// Signs everything that is there.
+    pub(crate) fn sign(&mut self) {
+        while self.attest.turn_once().unwrap().has_more {}
     }
 
     /// Keeps entries, in this order.

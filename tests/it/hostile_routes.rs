@@ -19,7 +19,7 @@ use crate::hostile::{IDS, KEYS, NUMBERS, corpus};
 use crate::scoped::{routes_in_the_code, takes_forms};
 
 /// Every route, and what is asked there. `{seq}` is each event's place, `{text}` each hostile text, `{day}` the range that has the entries.
-const ROUTES: [(&str, &[&str]); 48] = [
+const ROUTES: [(&str, &[&str]); 54] = [
     ("/", &["/"]),
     ("/healthz", &["/healthz"]),
     ("/readyz", &["/readyz"]),
@@ -32,6 +32,24 @@ const ROUTES: [(&str, &[&str]); 48] = [
         &["/v1/access-log?limit=1000", "/v1/access-log?cursor={text}"],
     ),
     ("/v1/session", &[]),
+    (
+        "/v1/events/{seq}/proof",
+        &["/v1/events/{seq}/proof", "/v1/events/{text}/proof"],
+    ),
+    ("/log/checkpoint", &["/log/checkpoint"]),
+    (
+        "/log/tile/{path}",
+        &["/log/tile/0/000", "/log/tile/{text}", "/log/tile/0/{text}"],
+    ),
+    ("/log/previous", &["/log/previous"]),
+    (
+        "/log/statements/checkpoint",
+        &["/log/statements/checkpoint"],
+    ),
+    (
+        "/log/statements/tile/{path}",
+        &["/log/statements/tile/{text}"],
+    ),
     (
         "/v1/events",
         &[

@@ -22,7 +22,7 @@ const SECRET: &str = "xq7";
 const UNKNOWN: &str = "zw9";
 
 /// Every route of questions, and what is asked there. `{seq}` is an event that the token may see.
-const ROUTES: [(&str, &[&str]); 41] = [
+const ROUTES: [(&str, &[&str]); 47] = [
     (
         "/v1/events",
         &[
@@ -102,6 +102,12 @@ const ROUTES: [(&str, &[&str]); 41] = [
             "?by=ip&limit=1",
         ],
     ),
+    ("/v1/events/{seq}/proof", &["", "?x=1"]),
+    ("/log/checkpoint", &[""]),
+    ("/log/tile/{path}", &["0/000", "entries/000.p/1", "xq7"]),
+    ("/log/previous", &[""]),
+    ("/log/statements/checkpoint", &[""]),
+    ("/log/statements/tile/{path}", &["0/000"]),
     (
         "/v1/count",
         &[
@@ -481,6 +487,7 @@ fn paths(route: &str, asked: &str) -> Vec<String> {
             let (name, query) = asked.split_once('?').unwrap_or((asked, ""));
             vec![format!("{}?{query}", route.replace("{name}", name))]
         }
+        _ if route.contains("{path}") => vec![route.replace("{path}", asked)],
         _ if route.contains("{id}") => vec![route.replace("{id}", asked)],
         _ if route.contains("{value}") => vec![route.replace("{value}", asked)],
         _ => vec![format!("{route}{asked}")],
@@ -660,7 +667,8 @@ fn every_route_is_asked_by_limited_tokens() {
 fn routes_of(code: &str) -> Vec<String> {
     let after = code.split(".route(").skip(1);
     let quoted = after.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
-    quoted.map(ToOwned::to_owned).collect()
+    // Descriptions have no other form for the rest of a path.
+    quoted.map(|route| route.replace("{*", "{")).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
 use fastrand::Rng;
+use orgtrail::attest;
 use orgtrail::durable::{Failpoints, Step, StepFailure};
 use orgtrail::engine::tantivy;
 use orgtrail::poll::{BackfillSince, Overlap, Settings};
@@ -20,7 +21,7 @@ type InjectedFailures = Arc<Mutex<BTreeMap<(String, String), u32>>>;
 
 /// The durable steps of all modules; `tidy` holds that none is left out.
 pub(crate) fn all_steps() -> Vec<Step> {
-    [store::steps::ALL, tantivy::steps::ALL].concat()
+    [store::steps::ALL, tantivy::steps::ALL, attest::steps::ALL].concat()
 }
 
 /// Breaks each step now and then, while `armed`.
@@ -454,10 +455,15 @@ async fn every_entry_is_held_exactly_once_whatever_breaks() {
             store::steps::SAVE_DELIVERY,
             store::steps::REPLAY,
             store::steps::FORGET_DELIVERIES,
+            store::steps::SHOW_CHECKPOINT,
+            store::steps::SAVE_COSIGNED,
+            store::steps::ADD_STATEMENTS,
             tantivy::steps::SWAP,
         ];
+        let is_elsewhere =
+            |step: &Step| elsewhere.contains(step) || attest::steps::ALL.contains(step);
         let steps = all_steps().into_iter();
-        for step in steps.filter(|step| !elsewhere.contains(step)) {
+        for step in steps.filter(|step| !is_elsewhere(step)) {
             for how in [StepFailure::Before, StepFailure::After] {
                 let key = (format!("{step:?}"), format!("{how:?}"));
                 assert!(

@@ -50,6 +50,10 @@ impl RouteGroup {
         "People",
         "Members and accounts, as upstream's lists said last.",
     );
+    pub(crate) const EVIDENCE: Self = asking(
+        "Evidence",
+        "The transparency logs, for tools that read C2SP's tlog-tiles. With `evidence.public`, without a credential.",
+    );
     pub(crate) const PRINCIPAL: Self = asking("Principal", "Who asks.");
     pub(crate) const CLOUDFLARE: Self = asking(
         "Cloudflare's API",

@@ -118,6 +118,32 @@ CREATE TABLE run (
     first_seq INTEGER PRIMARY KEY,
     id        TEXT NOT NULL
 ) STRICT;
+-- The transparency logs that were made of this log.
+CREATE TABLE evidence_log (
+    number    INTEGER PRIMARY KEY,
+    origin    TEXT NOT NULL UNIQUE,
+    log_id    TEXT NOT NULL,
+    leaves    INTEGER NOT NULL,
+    sha256    BLOB,
+    run       TEXT,
+    shown     TEXT NOT NULL,
+    cosigned  TEXT
+) STRICT;
+-- What is claimed of the days of sources.
+CREATE TABLE evidence_day (
+    source    TEXT NOT NULL,
+    day       INTEGER NOT NULL,
+    entries   INTEGER NOT NULL,
+    PRIMARY KEY (source, day)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE statement (
+    number    INTEGER PRIMARY KEY,
+    source    TEXT NOT NULL,
+    day       INTEGER NOT NULL,
+    added_us  INTEGER NOT NULL,
+    leaf      BLOB NOT NULL
+) STRICT;
+CREATE INDEX statement_day ON statement (source, day, number);
 -- Rules, what they match, and alerts. Of events that were stored before, it is not known whether they were backfilled.
 ALTER TABLE event ADD COLUMN is_history INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE alert_rule (

@@ -6,11 +6,12 @@ use chrono::{DateTime, Utc};
 use orgtrail::access::Grant;
 use orgtrail::clock::Clock;
 use orgtrail::detect::Detect;
+use orgtrail::evidence::{LogKey, MerkleHash, StatementLeaf, TreeHead};
 use orgtrail::follow::Follower as _;
 use orgtrail::metrics::Metrics;
 use orgtrail::position::Source;
 use orgtrail::rules::Rules;
-use orgtrail::store::{AccountList, SourceSeen};
+use orgtrail::store::{AccountList, ShownTree, SourceSeen};
 use orgtrail_cloudflare::member::Member;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -42,6 +43,7 @@ impl Filled {
         list(&desk, account, organization, now);
         raise_alerts(&desk, now);
         desk.search_all();
+        sign(&mut desk, now);
         Self {
             token: desk.token(Grant::everything()),
             http: reqwest::Client::new(),
@@ -195,4 +197,36 @@ fn raise_alerts(desk: &Desk, now: DateTime<Utc>) {
     let clock = Clock::manual(now);
     let mut detect = Detect::new(desk.store.clone(), rules, Metrics::default(), clock);
     while detect.turn_once().unwrap().has_more {}
+}
+
+/// Signs the events and a statement, after another log that was there before.
+fn sign(desk: &mut Desk, now: DateTime<Utc>) {
+    let head = TreeHead {
+        origin: "log.example.com/before".to_owned(),
+        size: 1,
+        root: MerkleHash::of_leaf(b"before"),
+    };
+    let note = head.sign(&LogKey::from_seed(&[6; 32])).to_string();
+    let tree = ShownTree {
+        leaves: 1,
+        ..ShownTree::default()
+    };
+    let store = &desk.store;
+    store
+        .show_checkpoint(&head.origin, None, &tree, &note, None)
+        .unwrap();
+    let statement = StatementLeaf {
+        before: "2026-08-04T00:00:00Z".to_owned(),
+        entries: 0,
+        lateness: None,
+        scanned_at: Some("2026-08-04T07:00:00Z".to_owned()),
+        since: "2026-08-03T00:00:00Z".to_owned(),
+        source: format!("accounts/{ACCOUNT}"),
+        state: "settling".to_owned(),
+    };
+    let statements = [(20_668, statement.to_bytes())];
+    store
+        .add_statements(&statement.source, &statements, now)
+        .unwrap();
+    desk.sign();
 }

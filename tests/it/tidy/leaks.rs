@@ -6,7 +6,7 @@ use super::circles::{module_of, modules_of, paths_used};
 use super::{SourceFile, source_files};
 
 /// A library, and the files or folders of `src` that use it.
-const OWNERS: [(&str, &str); 13] = [
+const OWNERS: [(&str, &str); 14] = [
     ("rusqlite", "store"),
     // The store compresses bodies; `import` reads compressed files.
     ("zstd", "store import"),
@@ -20,8 +20,13 @@ const OWNERS: [(&str, &str); 13] = [
     ("rsigma_parser", "rules"),
     ("rsigma_eval", "rules"),
     ("yaml_rust2", "rules"),
-    // Cloudflare's API, the keys of Access, the monitor's URL, destinations of alerts, and commands that ask the running service.
-    ("reqwest", "upstream keyring heartbeat deliver command"),
+    ("ed25519_dalek", "evidence"),
+    // Cloudflare's API, the keys of Access, the monitor's URL, destinations of alerts, witnesses, and commands that ask the running
+    // service.
+    (
+        "reqwest",
+        "upstream keyring heartbeat deliver attest/witness command",
+    ),
 ];
 
 /// The engines, each a module below `engine`.

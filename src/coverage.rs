@@ -342,7 +342,7 @@ impl Known<'_> {
             since: range.since.max(self.first_provable()),
             before: range.before,
         };
-        let proven = cut(&self.progress.proven, provable);
+        let proven = self.cut_erased(cut(&self.progress.proven, provable));
         let mut gaps: Vec<FoundGap> = ledger::open_parts(&proven, range)
             .into_iter()
             .flat_map(|part| self.explain(part))
@@ -370,6 +370,30 @@ impl Known<'_> {
                 .map(|aims| aims.sweeps.clone())
                 .unwrap_or_default(),
         }
+    }
+
+    /// The stretch in which bodies were erased, in whole seconds.
+    fn erased(&self) -> Option<Window> {
+        let (first, last) = self.row.erased?;
+        Some(whole_seconds(first, last + TimeDelta::microseconds(1)))
+    }
+
+    /// What was erased is not proven any more, whatever was scanned.
+    fn cut_erased(&self, proven: Vec<Sealed>) -> Vec<Sealed> {
+        let (Some(erased), Some(first), Some(last)) =
+            (self.erased(), proven.first(), proven.last())
+        else {
+            return proven;
+        };
+        let before = Window {
+            since: first.window.since.min(erased.since),
+            before: erased.since,
+        };
+        let after = Window {
+            since: erased.before,
+            before: last.window.before.max(erased.before),
+        };
+        [cut(&proven, before), cut(&proven, after)].concat()
     }
 
     /// Where nothing could be missing before.
@@ -403,6 +427,8 @@ impl Known<'_> {
             Some(ledger::claimable_since(self.now)),
             self.backfill_floor(),
             self.row.left_at,
+            self.erased().map(|erased| erased.since),
+            self.erased().map(|erased| erased.before),
         ]
         .into_iter()
         .flatten()
@@ -445,6 +471,9 @@ impl Known<'_> {
     fn reason(&self, part: Window) -> (Reason, Option<String>) {
         let until = |limit: DateTime<Utc>| part.since < Window::new(limit, limit).since;
         let is_in = |window: &Window| window.since <= part.since && part.before <= window.before;
+        if self.erased().is_some_and(|erased| is_in(&erased)) {
+            return (Reason::Erased, None);
+        }
         let mut passed = self.passed_within(part).iter();
         if let Some((_, cause)) = passed.find(|(window, _)| is_in(window)) {
             return (Reason::from(*cause), None);

@@ -38,6 +38,7 @@ use crate::keyring::Keyring;
 use crate::metrics::Metrics;
 use crate::owner::OwnerSecret;
 use crate::poll::Poller;
+use crate::retention::{self, Retention, RetentionPolicies};
 use crate::rules::{LoadedRules, Rules, RulesInUse};
 use crate::scrub::Scrub;
 use crate::store::{AccessStore, Store};
@@ -76,6 +77,9 @@ pub struct Service {
     metrics: Metrics,
     heartbeat: Option<Heartbeat>,
     deliverers: Vec<Deliverer>,
+    retention: Retention,
+    /// How long bodies are kept.
+    policies: RetentionPolicies,
     clock: Clock,
 }
 
@@ -137,6 +141,7 @@ impl Service {
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<()> {
         let (store, data_dir) = (self.store.clone(), self.data_dir.clone());
         let owner = self.owner.clone();
+        let (policies, clock) = (self.policies.clone(), self.clock.clone());
         let address = listener.local_addr().ok();
         let mut jobs = self.start(listener);
         announce(&store, &data_dir, owner, address).await;
@@ -155,7 +160,14 @@ impl Service {
             Err(anyhow::anyhow!("a job ended by itself"))
         };
         let stopped = jobs.stop().await;
-        let closed = task::blocking(move || close(&store, &data_dir)).await;
+        let closed = task::blocking(move || {
+            // What is left of erased bodies is no reason not to close the log.
+            if let Err(error) = retention::finish(&store, &policies, &clock) {
+                warn!(error = %error, "Removing what is left of erased bodies failed; the next start goes on.");
+            }
+            close(&store, &data_dir)
+        })
+        .await;
         info!("Service stopped.");
         ended.and(stopped).and(closed).and(early)
     }
@@ -175,6 +187,7 @@ impl Service {
             access_log,
             heartbeat,
             deliverers,
+            retention,
             tls,
             clock,
             ..
@@ -213,6 +226,8 @@ impl Service {
         for deliverer in deliverers {
             jobs.follow(|stop| endless(deliverer.run(stop)));
         }
+        // Stopped before the followers: the index then deletes what belongs to the last erased bodies.
+        jobs.produce(|stop| endless(retention.run(stop)));
         let scrub = Scrub::new(store, clock);
         jobs.follow(|stop| endless(async move { scrub.run(stop).await }));
         jobs.produce(|stop| endless(async move { watchdog.run(stop).await }));
@@ -324,6 +339,12 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     let owner = OwnerSecret::random();
     let access = access(config, &owner, &clock)?;
     let tls = tls(config, &clock)?;
+    let retention = Retention::new(
+        store.clone(),
+        AccessStore::open(&config.data_dir)?,
+        config.retention.clone(),
+        clock.clone(),
+    );
     Ok(Service {
         data_dir: config.data_dir.clone(),
         store,
@@ -342,6 +363,8 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         metrics,
         heartbeat,
         deliverers,
+        retention,
+        policies: config.retention.clone(),
         clock,
     })
 }

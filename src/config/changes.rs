@@ -71,12 +71,14 @@ impl Config {
             upstream,
             poll,
             alerts,
+            retention,
             rules,
             organizations,
             accounts,
         } = self;
         let mut differ = vec![
             ("data_dir", *data_dir != newer.data_dir),
+            ("retention", *retention != newer.retention),
             ("organizations", *organizations != newer.organizations),
             ("accounts", *accounts != newer.accounts),
         ];

@@ -17,6 +17,7 @@ use super::header::Header;
 use super::kinds;
 use super::local;
 use super::reader::{Reader, Table, TableEntry, Taken};
+use super::retention;
 use super::values::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
     PollConfig, UpstreamConfig,
@@ -53,11 +54,12 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
             top.table("upstream"),
             top.table("poll"),
             top.table("alerts"),
+            top.table("retention"),
             top.tables("organizations"),
             top.tables("accounts"),
         )
     });
-    let (data_dir, http, upstream, poll, alerts, organizations, accounts) = top;
+    let (data_dir, http, upstream, poll, alerts, retention, organizations, accounts) = top;
 
     let (http, limits, access) = reader.read(Header::Table("http"), http, |table| {
         (
@@ -77,6 +79,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
     let upstream = reader.read(Header::Table("upstream"), upstream, read_upstream);
     let poll = reader.read(Header::Table("poll"), poll, read_poll);
     let (rules, alerts) = alerts::read(reader, alerts);
+    let retention = retention::read(reader, retention);
     let is_empty = organizations.as_ref().is_some_and(Vec::is_empty)
         && accounts.as_ref().is_some_and(Vec::is_empty);
     if is_empty {
@@ -98,6 +101,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
         poll: poll?,
         rules: rules?,
         alerts: alerts?,
+        retention: retention?,
         organizations: organizations?,
         accounts: accounts?,
     })

@@ -12,6 +12,7 @@ use super::heartbeat::HeartbeatSource;
 use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
 use crate::deliver::DeliverySettings;
 use crate::position::Source;
+use crate::retention::RetentionPolicies;
 use crate::tls::TlsFiles;
 
 /// The whole configuration.
@@ -29,6 +30,8 @@ pub struct Config {
     pub rules: RulesConfig,
     /// Where alerts are sent.
     pub alerts: DeliverySettings,
+    /// How long the bodies of events are kept.
+    pub retention: RetentionPolicies,
     /// The organizations whose logs are collected, with their accounts.
     pub organizations: Vec<OrganizationConfig>,
     /// Single accounts. No source occurs twice, here and above together.

@@ -5,6 +5,7 @@
 //! far it has come ([`Judgement`]), so the same events never take effect twice.
 
 mod codec;
+pub(super) mod erased;
 mod finding;
 mod first_seen;
 mod history;

@@ -225,6 +225,7 @@ const ROUTES: [(&str, &[&str]); 38] = [
         ],
     ),
     ("/v1/access-log", &["", "?limit=1"]),
+    ("/v1/holds", &[""]),
     ("/metrics", &[""]),
     (
         "/client/v4/organizations/{id}/logs/audit",
@@ -601,6 +602,7 @@ pub(crate) fn takes_forms(route: &str) -> bool {
         "/v1/rules",
         "/v1/searches",
         "/v1/access-log",
+        "/v1/holds",
         "/v1/session",
     ];
     route.starts_with("/v1/") && !others.iter().any(|other| route.starts_with(other))

@@ -152,6 +152,9 @@ impl Snapshot {
         let ids = next.searcher.segment_readers().iter();
         let ids = ids.map(tantivy::SegmentReader::segment_id).collect();
         self.replacements.retain(&ids);
+        if next.searcher.num_docs() < self.searcher.num_docs() {
+            self.replacements.forget();
+        }
         Self {
             replacements: Arc::clone(&self.replacements),
             budget: self.budget.clone(),

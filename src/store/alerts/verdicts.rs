@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::codec::{json, state_of};
+use super::erased::hide_if_erased;
 use super::finding::{AlertVerdict, AlertedEvent, Finding, Judged};
 use super::history::note;
 use super::known::RuleNumber;
@@ -64,6 +65,8 @@ pub(super) fn apply(
             return Ok(());
         }
     };
+    // An event may have been erased after it was judged.
+    hide_if_erased(db, number)?;
     if effect == AlertEffect::Raised {
         let level = verdict.finding.as_ref().map(|finding| finding.rule.level);
         judged.raised.extend(level);

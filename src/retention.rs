@@ -251,7 +251,8 @@ impl Retention {
                 self.traces.note_erased();
             }
             step = recorded.run.erase_judged(&self.store, &judged, now)?;
-            self.store.shrink()?;
+            self.traces
+                .note_small(judged.due.iter().map(|event| event.seq));
         }
         match step {
             RunStep::GoesOn => {}
@@ -286,7 +287,10 @@ impl Retention {
             return;
         };
         let Some(line) = line else { return };
-        info!(events = run.erased, "Erased bodies of events that were due.");
+        info!(
+            events = run.erased,
+            "Erased bodies of events that were due."
+        );
         let took = (self.clock.now() - run.began_at()).num_milliseconds();
         let complete = AccessChange::Complete {
             line,

@@ -107,7 +107,10 @@ fn create(
     };
     let new = NewHold {
         name: wanted.name.clone(),
-        query: wanted.query.clone().filter(|query| !query.trim().is_empty()),
+        query: wanted
+            .query
+            .clone()
+            .filter(|query| !query.trim().is_empty()),
         sources: wanted.source.clone(),
         since: time(&wanted.since)?,
         before: time(&wanted.before)?,
@@ -163,13 +166,7 @@ fn warn_of_unknown(store: &Store, new: &NewHold, now: DateTime<Utc>) -> Result<(
     Ok(())
 }
 
-fn release(
-    store: &Store,
-    dir: &Path,
-    name: &str,
-    is_json: bool,
-    now: DateTime<Utc>,
-) -> Result<()> {
+fn release(store: &Store, dir: &Path, name: &str, is_json: bool, now: DateTime<Utc>) -> Result<()> {
     let in_force = store.holds_in_force()?;
     if !in_force.iter().any(|hold| hold.says.name == name) {
         bail!(
@@ -183,7 +180,10 @@ fn release(
         .context("could not record the release in the access log; the hold stays in force")?;
     let is_released = store.release_hold(name, now)?;
     if !is_released {
-        bail!("the hold {} was released meanwhile", harmless(&quoted(name)));
+        bail!(
+            "the hold {} was released meanwhile",
+            harmless(&quoted(name))
+        );
     }
     if is_json {
         return Ok(say(json!({ "released": name }))?);
@@ -214,7 +214,11 @@ fn list(holds: Vec<Hold>, is_json: bool) -> Result<()> {
             harmless(&hold.says.name),
             harmless(&covers(&hold.says)),
             state,
-            format!("{} by {}", rfc3339(hold.created_at), harmless(&hold.created_by)),
+            format!(
+                "{} by {}",
+                rfc3339(hold.created_at),
+                harmless(&hold.created_by)
+            ),
             harmless(&hold.says.reason),
         ]);
     }
@@ -225,7 +229,10 @@ fn list(holds: Vec<Hold>, is_json: bool) -> Result<()> {
 fn covers(says: &NewHold) -> String {
     let mut parts: Vec<String> = says.sources.iter().map(ToString::to_string).collect();
     parts.extend(says.since.map(|since| format!("since {}", rfc3339(since))));
-    parts.extend(says.before.map(|before| format!("before {}", rfc3339(before))));
+    parts.extend(
+        says.before
+            .map(|before| format!("before {}", rfc3339(before))),
+    );
     parts.extend(says.query.clone());
     if parts.is_empty() {
         return "everything".to_owned();

@@ -40,7 +40,13 @@ pub(super) fn run(args: &RetentionArgs, path: &Path) -> Result<()> {
     let config = load(path)?;
     let now = Clock::system().now();
     let store = Store::open_beside(&config.data_dir)?;
-    let recorded = Recorded::begin(&config.data_dir, "retention.plan", "retention plan", "", now)?;
+    let recorded = Recorded::begin(
+        &config.data_dir,
+        "retention.plan",
+        "retention plan",
+        "",
+        now,
+    )?;
     let plan = plan(&store, &config.retention, now)?;
     if args.json {
         say(serde_json::to_string(&plan)?)?;

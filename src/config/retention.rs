@@ -122,13 +122,15 @@ mod tests {
         assert!(!parse("").unwrap().retention.erase_anything());
         let forever = parse("[retention]\nevents = \"forever\"").unwrap();
         assert!(!forever.retention.erase_anything());
-        let some = parse(
-            "[retention]\n[[retention.sources]]\nsource = \"accounts/a\"\nevents = \"720h\"",
-        )
-        .unwrap();
+        let some =
+            parse("[retention]\n[[retention.sources]]\nsource = \"accounts/a\"\nevents = \"720h\"")
+                .unwrap();
         let source = "accounts/a".parse().unwrap();
         let policy = some.retention.of(&source).unwrap();
-        assert_eq!((policy.events.as_str(), policy.source), ("720h", Some(&source)));
+        assert_eq!(
+            (policy.events.as_str(), policy.source),
+            ("720h", Some(&source))
+        );
         assert!(some.retention.of(&"accounts/b".parse().unwrap()).is_none());
     }
 

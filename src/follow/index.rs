@@ -286,7 +286,8 @@ impl Indexing {
             .store
             .events_after(self.index.added(), MAX_EVENTS, MAX_BYTES)?;
         self.add(&events)?;
-        let has_more = has_repaired || has_erased || events.last().is_some_and(|last| last.seq < head);
+        let has_more =
+            has_repaired || has_erased || events.last().is_some_and(|last| last.seq < head);
         let mut commit_in = None;
         if self.is_ahead() {
             let (done, took) = self.last_commit;
@@ -351,7 +352,10 @@ impl Indexing {
         self.commit_index()?;
         self.store.forget_erased_documents(&erased)?;
         self.is_purging = true;
-        debug!(events = erased.len(), "Deleted the documents of erased events.");
+        debug!(
+            events = erased.len(),
+            "Deleted the documents of erased events."
+        );
         Ok(erased.len() == MAX_ERASED)
     }
 

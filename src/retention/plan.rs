@@ -44,7 +44,11 @@ pub fn plan(
     let (mut at, head) = (Seq::ZERO, store.head());
     while at < head {
         let next = Seq((at.0 + ROWS_AT_ONCE).min(head.0));
-        let mut rows = store.due_within(at, next, &known.cutoffs)?.due.into_iter().peekable();
+        let mut rows = store
+            .due_within(at, next, &known.cutoffs)?
+            .due
+            .into_iter()
+            .peekable();
         while rows.peek().is_some() {
             let some: Vec<_> = rows.by_ref().take(EVENTS_AT_ONCE).collect();
             plan.count(store, &judge, &some)?;

@@ -91,7 +91,10 @@ impl RetentionPolicies {
     /// The shortest span after which bodies are erased.
     #[must_use]
     pub fn shortest(&self) -> Option<&KeptFor> {
-        let own = self.sources.iter().filter_map(|policy| policy.events.as_ref());
+        let own = self
+            .sources
+            .iter()
+            .filter_map(|policy| policy.events.as_ref());
         own.chain(&self.events).min_by_key(|kept| kept.span)
     }
 }

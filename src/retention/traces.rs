@@ -1,17 +1,20 @@
 //! What is left of erased bodies in the log's file, removed step by step: dictionaries that were trained from them, free pages, and
 //! the write-ahead log. The index removes what it has by itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
-use crate::position::Source;
+use crate::position::{Seq, Source};
 use crate::store::{Replacement, Store, StoreError};
 
 /// How much free space rewriting the file needs, in sizes of the file: a copy, and the same in the write-ahead log.
 const REWRITE_NEEDS: u64 = 2;
+
+/// How many rows are written again in one transaction.
+const BLOCK: u64 = 512;
 
 /// After how many reports of SQLite a line about the rewriting is written to the service's log.
 const REPORTS_A_LINE: u64 = 200;
@@ -22,6 +25,8 @@ pub(super) struct Traces {
     /// Whether the dictionaries were looked at since the last erasing.
     has_looked: bool,
     replacement: Option<Replacement>,
+    /// Blocks of rows in which some were erased, to be written again close to each other.
+    loose: BTreeSet<u64>,
     is_dirty: bool,
 }
 
@@ -41,6 +46,11 @@ impl Traces {
     pub(super) fn note_erased(&mut self) {
         self.has_looked = false;
         self.is_dirty = true;
+    }
+
+    /// These rows are small now.
+    pub(super) fn note_small(&mut self, seqs: impl Iterator<Item = Seq>) {
+        self.loose.extend(seqs.map(|seq| seq.0 / BLOCK));
     }
 
     /// The next step.
@@ -63,6 +73,10 @@ impl Traces {
             }
             return Ok(TraceStep::GoesOn);
         }
+        if let Some(block) = self.loose.pop_first() {
+            compact(store, block)?;
+            return Ok(TraceStep::GoesOn);
+        }
         if store.shrink()? {
             return Ok(TraceStep::GoesOn);
         }
@@ -71,6 +85,19 @@ impl Traces {
         }
         self.is_dirty = false;
         Ok(TraceStep::Clean)
+    }
+}
+
+/// Writes the rows of a block again, close to each other. Where one is damaged, they stay as they are.
+fn compact(store: &Store, block: u64) -> Result<(), StoreError> {
+    let (first, last) = (Seq(block * BLOCK), Seq(block * BLOCK + BLOCK - 1));
+    match store.compact(first, last) {
+        Ok(_) => Ok(()),
+        Err(StoreError::Damaged(why)) => {
+            warn!(first = first.0, last = last.0, error = %why, "Some rows are damaged; those beside them do not give their space back.");
+            Ok(())
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -83,7 +110,10 @@ pub(super) fn rewrite_if_needed(
         return Ok(());
     }
     let size = store.file_bytes();
-    if store.free_bytes().is_some_and(|free| free < size.saturating_mul(REWRITE_NEEDS)) {
+    if store
+        .free_bytes()
+        .is_some_and(|free| free < size.saturating_mul(REWRITE_NEEDS))
+    {
         warn!(
             file.bytes = size,
             "The log's file is of an earlier version, which cannot give space back. Rewriting it needs free space of twice its size; it is tried again at the next start."

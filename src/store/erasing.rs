@@ -268,7 +268,7 @@ fn number_of(db: &Connection, policy: &ErasurePolicy) -> Result<i64, StoreError>
     Ok(db.last_insert_rowid())
 }
 
-/// Erases the body of an event. Returns its source and the time that it is ordered by; `None` when it was erased before.
+/// Erases the body of an event, and its problem, which may quote it. Returns its source and the time that it is ordered by; `None` when it was erased before.
 fn erase_one(
     db: &Connection,
     event: &DueEvent,
@@ -276,7 +276,7 @@ fn erase_one(
     at: DateTime<Utc>,
 ) -> Result<Option<(i64, i64)>, StoreError> {
     let mut update = db.prepare_cached(
-        "UPDATE event SET body = x'', dictionary = 0, erased_us = :at, erased_by = :policy, canonical_sha256 = :canonical
+        "UPDATE event SET body = x'', dictionary = 0, problem = NULL, erased_us = :at, erased_by = :policy, canonical_sha256 = :canonical
          WHERE seq = :seq AND erased_us IS NULL
          RETURNING source, coalesce(time_us, received_us)",
     )?;

@@ -123,8 +123,7 @@ const SELECT: &str = "SELECT id, name, query, sources, since_us, before_us, reas
 
 /// The numbers of the holds that are in force, in order.
 pub(super) fn ids_in_force(db: &Connection) -> Result<Vec<HoldId>, StoreError> {
-    let mut ask =
-        db.prepare_cached("SELECT id FROM hold WHERE released_us IS NULL ORDER BY id")?;
+    let mut ask = db.prepare_cached("SELECT id FROM hold WHERE released_us IS NULL ORDER BY id")?;
     let rows = ask.query_map([], |row| Ok(HoldId(row.get(0)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -164,15 +163,24 @@ mod tests {
         let new = NewHold {
             name: "case-1".to_owned(),
             query: Some("actor.email:a@example.com".to_owned()),
-            sources: vec!["accounts/a".parse().unwrap(), "organizations/b".parse().unwrap()],
+            sources: vec![
+                "accounts/a".parse().unwrap(),
+                "organizations/b".parse().unwrap(),
+            ],
             since: Some(from_micros(5)),
             before: None,
             reason: "a lawsuit".to_owned(),
         };
         let at = |second: i64| from_micros(second * 1_000_000);
-        let first = beside.create_hold(&new, "system:a", at(1)).unwrap().unwrap();
+        let first = beside
+            .create_hold(&new, "system:a", at(1))
+            .unwrap()
+            .unwrap();
         assert_eq!(first.says, new);
-        assert_eq!(store.holds_in_force().unwrap(), std::slice::from_ref(&first));
+        assert_eq!(
+            store.holds_in_force().unwrap(),
+            std::slice::from_ref(&first)
+        );
         assert_eq!(store.create_hold(&new, "system:a", at(2)).unwrap(), None);
         assert!(store.release_hold("case-1", at(3)).unwrap());
         assert!(!store.release_hold("case-1", at(4)).unwrap());

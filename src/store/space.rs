@@ -6,12 +6,14 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::types::Value;
+use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
 
 use super::connect::connect;
 use super::error::StoreError;
 use super::handle::Store;
 use super::steps;
+use crate::position::Seq;
 use crate::sync::lock;
 
 /// The value of `PRAGMA auto_vacuum` with which a file can be shortened in small steps.
@@ -32,7 +34,39 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn can_shrink(&self) -> Result<bool, StoreError> {
-        self.ask(|db| Ok(pragma(db, "auto_vacuum")? == INCREMENTAL))
+        // Only the connection that rewrote the file knows at once that it was rewritten.
+        Ok(pragma(&lock(&self.0.writer), "auto_vacuum")? == INCREMENTAL)
+    }
+
+    /// Writes the rows from `first` to `last` again, close to each other: erased rows are small, and leave their pages half empty
+    /// otherwise. The rows stay the same. Says how many there were.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when not all of them can be read: then nothing was written. Otherwise what the database says.
+    pub fn compact(&self, first: Seq, last: Seq) -> Result<usize, StoreError> {
+        self.change(steps::COMPACT, |db| {
+            let rows = whole_rows(db, first, last)?;
+            let mut delete =
+                db.prepare_cached("DELETE FROM event WHERE seq >= ?1 AND seq <= ?2")?;
+            let deleted = delete.execute((first.0, last.0))?;
+            let mut written = 0;
+            if let Some(columns) = rows.first().map(Vec::len) {
+                let places = vec!["?"; columns].join(", ");
+                // In the order of the columns that they were read in.
+                let mut insert =
+                    db.prepare_cached(&format!("INSERT INTO event VALUES ({places})"))?;
+                for row in &rows {
+                    written += insert.execute(params_from_iter(row))?;
+                }
+            }
+            if deleted != rows.len() || written != rows.len() {
+                return Err(StoreError::Damaged(format!(
+                    "of {} events from {first} on, {deleted} were found again",
+                    rows.len()
+                )));
+            }
+            Ok(written)
+        })
     }
 
     /// Rewrites the whole file once, so that it can be shortened in small steps from then on, and holds nothing that was deleted
@@ -41,7 +75,10 @@ impl Store {
     ///
     /// # Errors
     /// What the database says.
-    pub fn rewrite(&self, is_over: impl FnMut() -> bool + Send + 'static) -> Result<bool, StoreError> {
+    pub fn rewrite(
+        &self,
+        is_over: impl FnMut() -> bool + Send + 'static,
+    ) -> Result<bool, StoreError> {
         let mut writer = lock(&self.0.writer);
         if self.0.is_closed.load(Ordering::SeqCst) {
             return Err(StoreError::Closed);
@@ -52,7 +89,9 @@ impl Store {
             let vacuum = "PRAGMA auto_vacuum = INCREMENTAL; VACUUM";
             match writer.execute_batch(vacuum) {
                 Ok(()) => Ok(true),
-                Err(error) if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+                Err(error)
+                    if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
+                {
                     Ok(false)
                 }
                 Err(error) => Err(StoreError::from(error)),
@@ -92,6 +131,17 @@ impl Store {
         })?;
         Ok(was_busy == 0)
     }
+}
+
+/// All columns of some rows, in the order of `seq`.
+fn whole_rows(db: &Connection, first: Seq, last: Seq) -> Result<Vec<Vec<Value>>, StoreError> {
+    let mut ask =
+        db.prepare_cached("SELECT * FROM event WHERE seq >= ?1 AND seq <= ?2 ORDER BY seq")?;
+    let columns = ask.column_count();
+    let rows = ask.query_map((first.0, last.0), |row| {
+        (0..columns).map(|at| row.get::<_, Value>(at)).collect()
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn pragma(db: &Connection, name: &str) -> Result<i64, StoreError> {

@@ -45,6 +45,8 @@ durable::steps! {
     RECOMPRESS = "store.recompress";
     /// A dictionary that has parts of erased bodies is deleted.
     DROP_DICTIONARY = "store.drop_dictionary";
+    /// Rows are written again, close to each other.
+    COMPACT = "store.compact";
     /// The file is made shorter.
     SHRINK = "store.shrink";
     /// The whole file is rewritten.

@@ -5,18 +5,21 @@
 //! there is a gap whatever was scanned.
 
 mod beyond;
+mod erased;
 mod merged;
 mod reason;
+mod stretch;
 mod verdict;
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::merged::{MergedSources, MergedState, MergedStretch, NamedSource, merged};
 pub use self::reason::{Reason, Weight};
+use self::stretch::{cut, whole_seconds};
 pub use self::verdict::{
     Missing, MissingTotal, Verdict, VerdictState, accounts_unknown, stretches, verdict,
 };
@@ -342,7 +345,7 @@ impl Known<'_> {
             since: range.since.max(self.first_provable()),
             before: range.before,
         };
-        let proven = self.cut_erased(cut(&self.progress.proven, provable));
+        let proven = erased::without(cut(&self.progress.proven, provable), self.row);
         let mut gaps: Vec<FoundGap> = ledger::open_parts(&proven, range)
             .into_iter()
             .flat_map(|part| self.explain(part))
@@ -370,30 +373,6 @@ impl Known<'_> {
                 .map(|aims| aims.sweeps.clone())
                 .unwrap_or_default(),
         }
-    }
-
-    /// The stretch in which bodies were erased, in whole seconds.
-    fn erased(&self) -> Option<Window> {
-        let (first, last) = self.row.erased?;
-        Some(whole_seconds(first, last + TimeDelta::microseconds(1)))
-    }
-
-    /// What was erased is not proven any more, whatever was scanned.
-    fn cut_erased(&self, proven: Vec<Sealed>) -> Vec<Sealed> {
-        let (Some(erased), Some(first), Some(last)) =
-            (self.erased(), proven.first(), proven.last())
-        else {
-            return proven;
-        };
-        let before = Window {
-            since: first.window.since.min(erased.since),
-            before: erased.since,
-        };
-        let after = Window {
-            since: erased.before,
-            before: last.window.before.max(erased.before),
-        };
-        [cut(&proven, before), cut(&proven, after)].concat()
     }
 
     /// Where nothing could be missing before.
@@ -427,8 +406,8 @@ impl Known<'_> {
             Some(ledger::claimable_since(self.now)),
             self.backfill_floor(),
             self.row.left_at,
-            self.erased().map(|erased| erased.since),
-            self.erased().map(|erased| erased.before),
+            erased::stretch(self.row).map(|erased| erased.since),
+            erased::stretch(self.row).map(|erased| erased.before),
         ]
         .into_iter()
         .flatten()
@@ -471,7 +450,7 @@ impl Known<'_> {
     fn reason(&self, part: Window) -> (Reason, Option<String>) {
         let until = |limit: DateTime<Utc>| part.since < Window::new(limit, limit).since;
         let is_in = |window: &Window| window.since <= part.since && part.before <= window.before;
-        if self.erased().is_some_and(|erased| is_in(&erased)) {
+        if erased::stretch(self.row).is_some_and(|erased| is_in(&erased)) {
             return (Reason::Erased, None);
         }
         let mut passed = self.passed_within(part).iter();
@@ -521,22 +500,6 @@ impl Known<'_> {
     }
 }
 
-/// The proven stretches inside a range.
-fn cut(proven: &[Sealed], range: Window) -> Vec<Sealed> {
-    let first = proven.partition_point(|piece| piece.window.before <= range.since);
-    proven[first..]
-        .iter()
-        .take_while(|piece| piece.window.since < range.before)
-        .map(|piece| Sealed {
-            window: Window {
-                since: piece.window.since.max(range.since),
-                before: piece.window.before.min(range.before),
-            },
-            ..piece.clone()
-        })
-        .collect()
-}
-
 /// Neighbours in the same state as one interval, as long as its `scanned_at`, the earliest of theirs, is after its end:
 /// otherwise it would say nothing of that.
 fn intervals(found: &Found) -> Vec<(Proof, Sealed)> {
@@ -565,14 +528,6 @@ fn as_interval((state, piece): (Proof, Sealed)) -> Interval {
         entries: piece.counts.entries,
         new: piece.counts.new,
     }
-}
-
-/// The whole seconds that some stretch of time touches.
-fn whole_seconds(since: DateTime<Utc>, before: DateTime<Utc>) -> Window {
-    let second = TimeDelta::seconds(1);
-    let up = before.duration_trunc(second).unwrap_or(before);
-    let before = if up < before { up + second } else { before };
-    Window::new(since, before)
 }
 
 #[cfg(test)]

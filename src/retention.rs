@@ -287,6 +287,7 @@ impl Retention {
             return;
         };
         let Some(line) = line else { return };
+        self.store.wake_followers();
         info!(
             events = run.erased,
             "Erased bodies of events that were due."

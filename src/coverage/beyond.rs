@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Asked, FoundGap, Known, Reason, whole_seconds};
+use super::stretch::whole_seconds;
+use super::{Asked, FoundGap, Known, Reason};
 use crate::health::State;
 use crate::position::{Window, rfc3339};
 

@@ -44,6 +44,9 @@ const MAX_ERASED: usize = 20_000;
 /// How long it takes at most until it is looked again whether anything is left of deleted documents.
 const PURGE_EVERY: TimeDelta = TimeDelta::seconds(1);
 
+/// How many times it is looked after the last deletion before its segments are merged.
+const QUIET_LOOKS: u32 = 3;
+
 /// Under load, how long events wait until they are committed.
 const COMMIT_EVERY: TimeDelta = TimeDelta::seconds(1);
 
@@ -166,6 +169,8 @@ pub struct Indexing {
     reopened_at: Option<Seq>,
     /// Whether something may be left of deleted documents in the index's files: after a start, a crash may have left it.
     is_purging: bool,
+    /// How often it was looked since documents were last deleted.
+    quiet_looks: u32,
     /// How many times in a row the index has failed.
     failures: u32,
     /// What the verification of its files found damaged, until the next turn.
@@ -185,6 +190,7 @@ impl Indexing {
             commit_every: COMMIT_EVERY,
             reopened_at: None,
             is_purging: true,
+            quiet_looks: 0,
             failures: 0,
             damage: Arc::default(),
         }
@@ -305,7 +311,11 @@ impl Indexing {
             }
         }
         if self.is_purging {
-            self.is_purging = self.index.purge()?;
+            // While more are erased, the same segments would be merged again and again.
+            self.quiet_looks += 1;
+            if self.quiet_looks > QUIET_LOOKS {
+                self.is_purging = self.index.purge()?;
+            }
             if self.is_purging {
                 commit_in = Some(commit_in.map_or(PURGE_EVERY, |wait| wait.min(PURGE_EVERY)));
             }
@@ -352,6 +362,7 @@ impl Indexing {
         self.commit_index()?;
         self.store.forget_erased_documents(&erased)?;
         self.is_purging = true;
+        self.quiet_looks = 0;
         debug!(
             events = erased.len(),
             "Deleted the documents of erased events."

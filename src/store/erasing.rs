@@ -140,6 +140,11 @@ impl Store {
         })
     }
 
+    /// Wakes the followers of the log, which wait for new events: the index has documents to delete.
+    pub fn wake_followers(&self) {
+        self.0.head.send_modify(|_| {});
+    }
+
     /// Whether any body was ever erased.
     ///
     /// # Errors

@@ -19,6 +19,9 @@ use super::snapshot::Snapshot;
 use super::{Index, IndexError, lock, open};
 use crate::position::Seq;
 
+/// After how many looks a merge that has not ended is started again.
+const TRY_EVERY: u32 = 30;
+
 /// How many characters of a file's name are the id of its segment.
 const SEGMENT_ID_LEN: usize = 32;
 
@@ -46,9 +49,14 @@ impl Index {
         let mut slot = lock(&self.0.writing);
         let writing = open(&mut slot)?;
         let with_deleted = with_deleted(writing)?;
+        writing.purging.retain(|id, _| with_deleted.contains(id));
         for id in &with_deleted {
-            // One that is being merged with others is refused, and looked at again the next time.
-            drop(writing.writer.merge(&[*id]));
+            let looks = writing.purging.entry(*id).or_default();
+            // One that is being merged with others is refused, and tried again later.
+            if *looks % TRY_EVERY == 0 {
+                drop(writing.writer.merge(&[*id]));
+            }
+            *looks += 1;
         }
         self.show_merged(writing)?;
         Ok(!with_deleted.is_empty() || self.has_old_files(writing)?)

@@ -2,7 +2,7 @@
 --
 -- This file is the truth: the search index beside it, and whatever else follows the log, can be made again from here.
 -- Times are integers, in microseconds since 1970 (`_us`) or in whole seconds (`_s`), UTC. Nothing is ever deleted from
--- `event`, `dictionary` or `source`.
+-- `event` or `source`.
 
 -- Who this log is. One row a fact.
 --   log_id: a UUID, made with the file. Whatever was derived from another log is known by it, and made again.
@@ -33,7 +33,10 @@ CREATE TABLE source (
     newest_us       INTEGER,               -- the latest `time_us` among its events
     events          INTEGER NOT NULL DEFAULT 0,
     unlisted_us     INTEGER,               -- when the first complete list of its organization without it was read; NULL while it is listed
-    newest_seq      INTEGER                -- the last place among its events; NULL until one comes, after an upgrade too
+    newest_seq      INTEGER,               -- the last place among its events; NULL until one comes, after an upgrade too
+    -- The times of the first and the last of its events whose bodies were erased; NULL: none was.
+    erased_first_us INTEGER,
+    erased_last_us  INTEGER
 ) STRICT;
 
 -- The organizations' lists of accounts. Until one was read completely, nobody knows which sources there are.
@@ -78,7 +81,7 @@ CREATE TABLE member_list (
     complete_us   INTEGER                  -- NULL when no complete list was read yet
 ) STRICT, WITHOUT ROWID;
 
--- Trained compression dictionaries. A row of `event` names the one it needs, so none is ever deleted.
+-- Trained compression dictionaries. A row of `event` names the one it needs: it is deleted only when no row does any more.
 CREATE TABLE dictionary (
     id            INTEGER PRIMARY KEY,
     trained_us    INTEGER NOT NULL,
@@ -87,12 +90,37 @@ CREATE TABLE dictionary (
     sha256        BLOB                     -- of `content`; NULL when it was trained by version 1 of this schema
 ) STRICT;
 
+-- The events that a dictionary was trained from: it has parts of their bodies. One without rows here was trained by an earlier
+-- version of this program.
+CREATE TABLE dictionary_sample (
+    dictionary  INTEGER NOT NULL REFERENCES dictionary (id),
+    seq         INTEGER NOT NULL,
+    PRIMARY KEY (dictionary, seq)
+) STRICT, WITHOUT ROWID;
+
 -- The retention policies that bodies were erased by, one row for each source and span.
 CREATE TABLE erasure_policy (
     id      INTEGER PRIMARY KEY,
     source  TEXT,                          -- the source it is for; NULL: every source without one of its own
     events  TEXT NOT NULL                  -- how long bodies are kept, as configured: `30d`
 ) STRICT;
+
+-- Legal holds: nothing that one covers is erased until it is released. Rows stay.
+CREATE TABLE hold (
+    id          INTEGER PRIMARY KEY,
+    name        TEXT NOT NULL,
+    query       TEXT,                      -- the entries it covers, as a question; NULL: all
+    sources     TEXT NOT NULL,             -- their sources, one a line; empty: all
+    since_us    INTEGER,                   -- their times: from here on …
+    before_us   INTEGER,                   -- … and before this
+    reason      TEXT NOT NULL,
+    created_by  TEXT NOT NULL,             -- the principal
+    created_us  INTEGER NOT NULL,          -- what `now` is in its question
+    released_us INTEGER                    -- NULL while it is in force
+) STRICT;
+
+-- A name is given again only after its release.
+CREATE UNIQUE INDEX hold_name ON hold (name) WHERE released_us IS NULL;
 
 -- Every entry upstream ever showed, in the order of arrival. Rows are lean and have no index for searching: questions go
 -- to the search index, and come back as a list of `seq`.
@@ -226,6 +254,9 @@ CREATE TABLE alert_event (
     PRIMARY KEY (alert, time_us, seq)
 ) STRICT, WITHOUT ROWID;
 
+-- Which alerts is this event in? Asked when its body is erased.
+CREATE INDEX alert_event_seq ON alert_event (seq);
+
 -- The sources of the events of alerts: who may not see one of them does not see the alert.
 CREATE TABLE alert_source (
     alert   INTEGER NOT NULL REFERENCES alert (number),
@@ -330,6 +361,11 @@ CREATE INDEX damaged_at ON damaged (source, at_us);
 
 -- Events whose body was put back, until the index has made their documents again.
 CREATE TABLE repaired (
+    seq       INTEGER PRIMARY KEY
+) STRICT;
+
+-- Events whose body was erased, until the index has no documents of them.
+CREATE TABLE erased_document (
     seq       INTEGER PRIMARY KEY
 ) STRICT;
 

@@ -13,6 +13,7 @@ mod demo;
 mod evidence;
 mod exit;
 mod health;
+mod hold;
 mod import;
 mod man;
 mod moment;
@@ -22,6 +23,7 @@ mod reach;
 mod record;
 mod reindex;
 mod restore;
+mod retention;
 mod rules;
 mod scrub;
 mod search;
@@ -144,6 +146,10 @@ enum Command {
     Rules(rules::Args),
     /// Create, list and revoke API tokens. The service may be running.
     Token(token::Args),
+    /// Show what retention would erase, and what holds keep. The service may be running.
+    Retention(retention::RetentionArgs),
+    /// Create, list and release legal holds: what they cover is not erased. The service may be running.
+    Hold(hold::HoldArgs),
     /// Show who asked what, the newest first.
     AccessLog(access_log::Args),
     /// List alerts, show where they are sent, send again what was given up, and send a test.
@@ -207,6 +213,8 @@ impl Cli {
             Command::Restore(args) => restore::run(&args, &self.config),
             Command::Rules(args) => rules::run(&args, &self.config),
             Command::Token(args) => token::run(&args, &self.config),
+            Command::Retention(args) => retention::run(&args, &self.config),
+            Command::Hold(args) => hold::run(&args, &self.config),
             Command::AccessLog(args) => access_log::run(&args, &self.config),
             Command::Alerts(args) => alerts::run(&args, &self.config),
             Command::Evidence(args) => evidence::run(&args, &self.config),

@@ -21,6 +21,7 @@ mod keys;
 mod kinds;
 mod local;
 mod reader;
+mod retention;
 mod rules;
 #[cfg(test)]
 mod tests;

@@ -6,12 +6,14 @@
 
 mod asked;
 mod beyond;
+mod erased;
 mod forms;
 mod found;
 mod known;
 mod look;
 mod merged;
 mod reason;
+mod stretch;
 mod verdict;
 
 pub use self::asked::Asked;

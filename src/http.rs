@@ -31,6 +31,7 @@ mod form;
 mod guard;
 mod held_answer;
 mod holding_body;
+mod holds;
 mod limit;
 mod limits;
 mod list_params;
@@ -122,6 +123,7 @@ fn router(state: AppState) -> Router {
     let exports = Router::new().route("/v1/export", by_get_or_post(export::export));
     let monitoring = Router::new().route("/metrics", get(metrics::scrape));
     let administration = Router::new().route("/v1/access-log", get(access_log::list));
+    let holds = Router::new().route("/v1/holds", get(holds::list));
     let searches = Router::new()
         .route("/v1/searches", get(searches::list).post(searches::save))
         .route("/v1/searches/{id}", delete(searches::delete));
@@ -148,6 +150,11 @@ fn router(state: AppState) -> Router {
             administration,
             Required::With(Permission::Admin),
             "access-log",
+        ))
+        .merge(guarded(
+            holds,
+            Required::With(Permission::Admin),
+            "hold.list",
         ))
         .merge(guarded(
             searches,
@@ -238,7 +245,10 @@ fn described() -> Vec<(openapi::RouteGroup, Vec<openapi::Route>)> {
         (RouteGroup::PRINCIPAL, session::describe_me()),
         (RouteGroup::EVIDENCE, evidence::describe_log()),
         (RouteGroup::CLOUDFLARE, v4::describe()),
-        (RouteGroup::ADMINISTRATION, access_log::describe()),
+        (
+            RouteGroup::ADMINISTRATION,
+            [access_log::describe(), holds::describe()].concat(),
+        ),
         (RouteGroup::MONITORING, metrics::describe()),
         (RouteGroup::OPERATION, operation.concat()),
     ]

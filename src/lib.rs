@@ -50,6 +50,7 @@
 //! - [`service`]: opens everything, starts every task, stops in order.
 //! - [`command`]: the command line.
 //! - [`alert`] and [`deliver`]: an alert, and how it is sent to its destinations. The messages to send are in [`store`].
+//! - [`retention`]: how long bodies are kept, and what holds keep longer.
 //! - [`import`], [`scrub`] and [`backup`]: entries from files, the log compared with its hashes, and copied and restored.
 //! - [`orgtrail_simulator`]: the simulated upstream, a crate of its own. Almost every test of the whole program runs against it.
 //!
@@ -93,6 +94,7 @@ pub mod poll;
 pub mod position;
 pub mod private;
 pub mod query;
+pub mod retention;
 pub mod rules;
 pub mod scrub;
 pub mod search;

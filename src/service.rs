@@ -41,6 +41,7 @@ use crate::metrics::Metrics;
 use crate::notice::Noticing;
 use crate::owner::OwnerSecret;
 use crate::poll::Poller;
+use crate::retention::{self, Retention, RetentionPolicies};
 use crate::rules::{LoadedRules, Rules, RulesInUse};
 use crate::scrub::Scrub;
 use crate::store::{AccessStore, Store, StoreError};
@@ -84,6 +85,9 @@ pub struct Service {
     newer_plans: NewerPlans,
     /// What signs the events, and what is shown of it.
     evidence: Option<(Attest, PublishedLogs)>,
+    retention: Retention,
+    /// How long bodies are kept.
+    policies: RetentionPolicies,
     clock: Clock,
 }
 
@@ -166,6 +170,7 @@ impl Service {
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<()> {
         let (store, data_dir) = (self.store.clone(), self.data_dir.clone());
         let owner = self.owner.clone();
+        let (policies, clock) = (self.policies.clone(), self.clock.clone());
         let address = listener.local_addr().ok();
         let mut jobs = self.start(listener);
         announce(&store, &data_dir, owner, address).await;
@@ -184,7 +189,14 @@ impl Service {
             Err(anyhow::anyhow!("a job ended by itself"))
         };
         let stopped = jobs.stop().await;
-        let closed = task::blocking(move || close(&store, &data_dir)).await;
+        let closed = task::blocking(move || {
+            // What is left of erased bodies is no reason not to close the log.
+            if let Err(error) = retention::finish(&store, &policies, &clock) {
+                warn!(error = %error, "Removing what is left of erased bodies failed; the next start goes on.");
+            }
+            close(&store, &data_dir)
+        })
+        .await;
         info!("Service stopped.");
         ended.and(stopped).and(closed).and(early)
     }
@@ -205,6 +217,7 @@ impl Service {
             heartbeat,
             destinations,
             evidence,
+            retention,
             tls,
             clock,
             ..
@@ -256,6 +269,8 @@ impl Service {
         jobs.follow(|stop| destinations.run(stop));
         let noticing = Noticing::new(store.clone(), board_of_sources, clock.clone());
         jobs.follow(|stop| endless(noticing.run(stop)));
+        // Stopped before the followers: the index then deletes what belongs to the last erased bodies.
+        jobs.produce(|stop| endless(retention.run(stop)));
         let scrub = Scrub::new(store, clock);
         jobs.follow(|stop| endless(async move { scrub.run(stop).await }));
         jobs.produce(|stop| endless(async move { watchdog.run(stop).await }));
@@ -374,6 +389,12 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     let owner = OwnerSecret::random();
     let access = access(config, &owner, &clock)?;
     let tls = tls(config, &clock)?;
+    let retention = Retention::new(
+        store.clone(),
+        AccessStore::open(&config.data_dir)?,
+        config.retention.clone(),
+        clock.clone(),
+    );
     Ok(Service {
         data_dir: config.data_dir.clone(),
         store,
@@ -394,6 +415,8 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         destinations,
         newer_plans,
         evidence,
+        retention,
+        policies: config.retention.clone(),
         clock,
     })
 }

@@ -183,6 +183,7 @@ fn check_data(config: &Config, report: &mut CheckReport) -> Result<Option<Store>
         }
     };
     check_log(&store, report)?;
+    check_retention(config, &store, report)?;
     check_index(dir, &store, report)?;
     Ok(Some(store))
 }
@@ -217,6 +218,33 @@ fn check_log(store: &Store, report: &mut CheckReport) -> Result<()> {
             "events that are damaged in the log: {damaged}; `orgtrail scrub` lists them, and repairs what upstream still has"
         )),
     }
+}
+
+/// What the policies say of sources that the log does not have may be a slip.
+fn check_retention(config: &Config, store: &Store, report: &mut CheckReport) -> Result<()> {
+    let policies = &config.retention;
+    if !policies.erase_anything() {
+        return Ok(());
+    }
+    let known = store.sources()?;
+    for policy in &policies.sources {
+        if !known.iter().any(|row| row.source == policy.source) {
+            report.warn(format!(
+                "`[[retention.sources]]` names `{}`, and the log has no such source",
+                policy.source
+            ))?;
+        }
+    }
+    if !store.can_shrink()? {
+        report.warn(
+            "the log's file is of an earlier version: for retention it is rewritten once when the service starts, which needs free \
+             space of twice its size",
+        )?;
+    }
+    let holds = store.holds_in_force()?.len();
+    report.good(format!(
+        "bodies are erased by `[retention]`; holds in force: {holds}; `orgtrail retention plan` shows what is due"
+    ))
 }
 
 fn check_index(dir: &Path, store: &Store, report: &mut CheckReport) -> Result<()> {

@@ -5,11 +5,12 @@ use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 
+use chrono::TimeDelta;
 use url::Url;
 
 use crate::access::Auth;
 use crate::clock::Clock;
-use crate::config::{self, AccountsChoice, Config, CredentialSource, HttpConfig};
+use crate::config::{self, AccountsChoice, BackfillSince, Config, CredentialSource, HttpConfig};
 use crate::position::{Source, rfc3339};
 use crate::private;
 use crate::service;
@@ -21,6 +22,9 @@ const UPSTREAM_QUOTA: u32 = 1_200;
 
 /// The digits that ids of the example configuration are made of.
 const PLACEHOLDER_DIGITS: [char; 2] = ['0', '1'];
+
+/// What is kept for less than this is kept for a surprisingly short time.
+const SHORT_RETENTION: TimeDelta = TimeDelta::days(1);
 
 /// How long an id of upstream's is.
 pub(super) const ID_LEN: usize = 32;
@@ -60,6 +64,7 @@ pub(super) fn look(config: &Config) -> Vec<SetupFinding> {
         look_at_credential(credential, &mut findings);
     }
     look_at_heartbeat(config, &mut findings);
+    look_at_retention(config, &mut findings);
     let unknown = config::unknown_variables(config, config::environment());
     findings.extend(unknown.into_iter().map(warning));
     findings
@@ -77,6 +82,33 @@ fn look_at_heartbeat(config: &Config, findings: &mut Vec<SetupFinding>) {
                 source.variable()
             ),
         });
+    }
+}
+
+/// What is erased as soon as it was read may be a slip.
+fn look_at_retention(config: &Config, findings: &mut Vec<SetupFinding>) {
+    let Some(shortest) = config.retention.shortest() else {
+        return;
+    };
+    if shortest.span() < SHORT_RETENTION {
+        findings.push(warning(format!(
+            "`[retention]` keeps events for {} only: is the unit right?",
+            shortest.as_str()
+        )));
+    }
+    let now = Clock::system().now();
+    let history = match config.poll.backfill_since {
+        BackfillSince::Span(span) => Some(span),
+        BackfillSince::Date(date) => {
+            let midnight = date.and_hms_opt(0, 0, 0).map(|time| time.and_utc());
+            midnight.map(|since| now - since)
+        }
+    };
+    if history.is_some_and(|history| history > shortest.span()) {
+        findings.push(warning(format!(
+            "`backfill_since` reaches further back than `[retention]` keeps events ({}): what is older is read and then erased",
+            shortest.as_str()
+        )));
     }
 }
 

@@ -86,6 +86,7 @@ impl Config {
             upstream,
             poll,
             alerts,
+            retention,
             rules,
             evidence,
             organizations,
@@ -93,6 +94,7 @@ impl Config {
         } = self;
         let mut differ = vec![
             ("data_dir", *data_dir != newer.data_dir),
+            ("retention", *retention != newer.retention),
             ("organizations", *organizations != newer.organizations),
             ("accounts", *accounts != newer.accounts),
             ("evidence", *evidence != newer.evidence),

@@ -18,6 +18,7 @@ use super::header::Header;
 use super::kinds;
 use super::local;
 use super::reader::{Reader, Table, TableEntry, Taken};
+use super::retention;
 use super::values::{
     AccountConfig, AccountsChoice, BackfillSince, Config, HttpConfig, OrganizationConfig, Overlap,
     PollConfig, UpstreamConfig,
@@ -55,11 +56,12 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
             top.table("poll"),
             top.table("alerts"),
             top.table("evidence"),
+            top.table("retention"),
             top.tables("organizations"),
             top.tables("accounts"),
         )
     });
-    let (data_dir, http, upstream, poll, alerts, evidence, organizations, accounts) = top;
+    let (data_dir, http, upstream, poll, alerts, evidence, retention, organizations, accounts) = top;
 
     let (http, limits, access) = reader.read(Header::Table("http"), http, |table| {
         (
@@ -80,6 +82,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
     let poll = reader.read(Header::Table("poll"), poll, read_poll);
     let (rules, alerts) = alerts::read(reader, alerts);
     let evidence = evidence::read(reader, evidence);
+    let retention = retention::read(reader, retention);
     let is_empty = organizations.as_ref().is_some_and(Vec::is_empty)
         && accounts.as_ref().is_some_and(Vec::is_empty);
     if is_empty {
@@ -102,6 +105,7 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
         rules: rules?,
         alerts: alerts?,
         evidence: evidence?,
+        retention: retention?,
         organizations: organizations?,
         accounts: accounts?,
     })

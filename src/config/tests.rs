@@ -12,6 +12,7 @@ use super::*;
 use crate::access::{AccessGrant, Auth, CloudflareAccess, ForwardedHeader, Grant, PrincipalLimits};
 use crate::deliver::DeliverySettings;
 use crate::position::Source;
+use crate::retention::RetentionPolicies;
 
 /// The least that is a configuration.
 const LEAST: &str = "[[organizations]]\nid = \"00000000000000000000000000000000\"\n";
@@ -260,6 +261,7 @@ fn what_is_written_is_what_is_meant() {
         },
         alerts: DeliverySettings::default(),
         evidence: None,
+        retention: RetentionPolicies::default(),
         organizations: vec![
             OrganizationConfig {
                 source: organization("org"),

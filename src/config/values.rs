@@ -13,6 +13,7 @@ use crate::access::{Auth, CloudflareAccess, ForwardedHeader, PrincipalLimits};
 use crate::attest::EvidenceConfig;
 use crate::deliver::DeliverySettings;
 use crate::position::Source;
+use crate::retention::RetentionPolicies;
 use crate::tls::TlsFiles;
 
 /// The whole configuration.
@@ -32,6 +33,8 @@ pub struct Config {
     pub alerts: DeliverySettings,
     /// The transparency log of the events; `None`: nothing is signed.
     pub evidence: Option<EvidenceConfig>,
+    /// How long the bodies of events are kept.
+    pub retention: RetentionPolicies,
     /// The organizations whose logs are collected, with their accounts.
     pub organizations: Vec<OrganizationConfig>,
     /// Single accounts. No source occurs twice, here and above together.

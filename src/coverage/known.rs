@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::asked::{Asked, whole_seconds};
+use super::asked::Asked;
+use super::erased;
 use super::found::{Found, FoundGap};
 use super::reason::Reason;
+use super::stretch::{cut, whole_seconds};
 use crate::health::{Health, State};
 use crate::invariant;
 use crate::ledger::{self, Aims, Sealed};
@@ -33,7 +35,7 @@ impl Known<'_> {
             since: range.since.max(self.first_provable()),
             before: range.before,
         };
-        let proven = cut(&self.progress.proven, provable);
+        let proven = erased::without(cut(&self.progress.proven, provable), self.row);
         let mut gaps: Vec<FoundGap> = ledger::open_parts(&proven, range)
             .into_iter()
             .flat_map(|part| self.explain(part))
@@ -94,6 +96,8 @@ impl Known<'_> {
             Some(ledger::claimable_since(self.now)),
             self.backfill_floor(),
             self.row.left_at,
+            erased::stretch(self.row).map(|erased| erased.since),
+            erased::stretch(self.row).map(|erased| erased.before),
         ]
         .into_iter()
         .flatten()
@@ -136,6 +140,9 @@ impl Known<'_> {
     pub(super) fn reason(&self, part: Window) -> (Reason, Option<String>) {
         let until = |limit: DateTime<Utc>| part.since < Window::new(limit, limit).since;
         let is_in = |window: &Window| window.since <= part.since && part.before <= window.before;
+        if erased::stretch(self.row).is_some_and(|erased| is_in(&erased)) {
+            return (Reason::Erased, None);
+        }
         let mut passed = self.passed_within(part).iter();
         if let Some((_, cause)) = passed.find(|(window, _)| is_in(window)) {
             return (Reason::from(*cause), None);
@@ -181,20 +188,4 @@ impl Known<'_> {
             Some(format!("since {since}: {}", said.unwrap_or_default())),
         ))
     }
-}
-
-/// The proven stretches inside a range.
-fn cut(proven: &[Sealed], range: Window) -> Vec<Sealed> {
-    let first = proven.partition_point(|piece| piece.window.before <= range.since);
-    proven[first..]
-        .iter()
-        .take_while(|piece| piece.window.since < range.before)
-        .map(|piece| Sealed {
-            window: Window {
-                since: piece.window.since.max(range.since),
-                before: piece.window.before.min(range.before),
-            },
-            ..piece.clone()
-        })
-        .collect()
 }

@@ -38,13 +38,15 @@ pub enum Reason {
     /// The organization's list of accounts was not read completely within the last day: it may have accounts that are not
     /// followed.
     AccountsUnknown,
+    /// Bodies of events were erased by retention.
+    Erased,
     /// It is held, and not in this answer: the index is behind, or it arrived after the answer's first page.
     NotSearchableYet,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NotYet,
         Self::NotAskedFor,
         Self::Failing,
@@ -59,6 +61,7 @@ impl Reason {
         Self::Left,
         Self::NotFollowed,
         Self::AccountsUnknown,
+        Self::Erased,
         Self::NotSearchableYet,
     ];
 
@@ -80,6 +83,7 @@ impl Reason {
             Self::Left => "left",
             Self::NotFollowed => "not_followed",
             Self::AccountsUnknown => "accounts_unknown",
+            Self::Erased => "erased",
             Self::NotSearchableYet => "not_searchable_yet",
         }
     }
@@ -121,7 +125,8 @@ impl Reason {
             | Self::OlderThanUpstreamKeeps
             | Self::BeforeUpstreamKept
             | Self::BeforeTheAccountExisted
-            | Self::Left => Weight::ByDesign,
+            | Self::Left
+            | Self::Erased => Weight::ByDesign,
             Self::Failing
             | Self::CredentialRefused
             | Self::Clock
@@ -151,6 +156,7 @@ impl Reason {
             Self::Left => "left",
             Self::NotFollowed => "not followed",
             Self::AccountsUnknown => "accounts unknown",
+            Self::Erased => "erased",
             Self::NotSearchableYet => "not searchable yet",
         }
     }

@@ -18,6 +18,7 @@ mod dictionary_walk;
 mod directory;
 mod doc_ranges;
 mod document;
+mod erasure;
 mod error;
 mod explained;
 mod facets;
@@ -461,7 +462,8 @@ impl Index {
     /// # Errors
     /// When a merge failed; nothing that was committed is lost.
     pub fn close(&self) -> Result<(), IndexError> {
-        if let Some(writing) = lock(&self.0.writing).take() {
+        if let Some(mut writing) = lock(&self.0.writing).take() {
+            self.purge_all(&mut writing)?;
             writing.writer.wait_merging_threads()?;
             verify::save_closed(&self.dir(), &self.0.shape);
         }

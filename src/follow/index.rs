@@ -38,6 +38,15 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// The most repaired events whose documents are made again in one turn.
 const MAX_REPAIRED: usize = 64;
 
+/// The most erased events whose documents are deleted in one turn.
+const MAX_ERASED: usize = 20_000;
+
+/// How long it takes at most until it is looked again whether anything is left of deleted documents.
+const PURGE_EVERY: TimeDelta = TimeDelta::seconds(1);
+
+/// How many times it is looked after the last deletion before its segments are merged.
+const QUIET_LOOKS: u32 = 3;
+
 /// Under load, how long events wait until they are committed.
 const COMMIT_EVERY: TimeDelta = TimeDelta::seconds(1);
 
@@ -141,7 +150,7 @@ pub struct Turned {
     pub added: usize,
     /// Whether the log holds more.
     pub has_more: bool,
-    /// If what was added is not committed yet: how long until it may be.
+    /// If what was added is not committed yet, or something is left of deleted documents: how long until there is more to do.
     pub commit_in: Option<TimeDelta>,
 }
 
@@ -157,6 +166,10 @@ pub struct Indexing {
     commit_every: TimeDelta,
     /// Where the index was when it was last reopened by [`Indexing::steady_turn`].
     reopened_at: Option<Seq>,
+    /// Whether something may be left of deleted documents in the index's files: after a start, a crash may have left it.
+    is_purging: bool,
+    /// How often it was looked since documents were last deleted.
+    quiet_looks: u32,
     /// How many times in a row the index has failed.
     failures: u32,
     /// What the verification of its files found damaged, until the next turn.
@@ -175,6 +188,8 @@ impl Indexing {
             last_commit,
             commit_every: COMMIT_EVERY,
             reopened_at: None,
+            is_purging: true,
+            quiet_looks: 0,
             failures: 0,
             damage: Arc::default(),
         }
@@ -269,13 +284,15 @@ impl Indexing {
     pub fn index_once(&mut self) -> Result<Turned, IndexingError> {
         self.index.check_open()?;
         let has_repaired = self.renew_repaired()?;
+        let has_erased = self.delete_erased()?;
         let head = self.store.head();
         let is_suspicious = self.index.is_suspicious();
         let events = self
             .store
             .events_after(self.index.added(), MAX_EVENTS, MAX_BYTES)?;
         self.add(&events)?;
-        let has_more = has_repaired || events.last().is_some_and(|last| last.seq < head);
+        let has_more =
+            has_repaired || has_erased || events.last().is_some_and(|last| last.seq < head);
         let mut commit_in = None;
         if self.is_ahead() {
             let (done, took) = self.last_commit;
@@ -290,6 +307,16 @@ impl Indexing {
                 self.commit()?;
             } else {
                 commit_in = Some(wait);
+            }
+        }
+        if self.is_purging {
+            // While more are erased, the same segments would be merged again and again.
+            self.quiet_looks += 1;
+            if self.quiet_looks > QUIET_LOOKS {
+                self.is_purging = self.index.purge()?;
+            }
+            if self.is_purging {
+                commit_in = Some(commit_in.map_or(PURGE_EVERY, |wait| wait.min(PURGE_EVERY)));
             }
         }
         Ok(Turned {
@@ -316,6 +343,30 @@ impl Indexing {
         self.store.forget_repaired(&renewed)?;
         info!(events = renewed.len(), "Indexed repaired events again.");
         Ok(renewed.len() == MAX_REPAIRED || renewed.len() < repaired.len())
+    }
+
+    /// Deletes the documents of erased events, and commits that. Says whether there are more. If we crash before the log knows, they
+    /// are deleted again.
+    fn delete_erased(&mut self) -> Result<bool, IndexingError> {
+        if self.is_ahead() {
+            return Ok(false);
+        }
+        let erased = self
+            .store
+            .erased_documents(self.index.checkpoint(), MAX_ERASED)?;
+        if erased.is_empty() {
+            return Ok(false);
+        }
+        self.index.delete(&erased)?;
+        self.commit_index()?;
+        self.store.forget_erased_documents(&erased)?;
+        self.is_purging = true;
+        self.quiet_looks = 0;
+        debug!(
+            events = erased.len(),
+            "Deleted the documents of erased events."
+        );
+        Ok(erased.len() == MAX_ERASED)
     }
 
     /// Whether anything was added that is not committed.

@@ -6,6 +6,7 @@
 
 mod changes;
 mod codec;
+pub(super) mod erased;
 mod finding;
 mod first_seen;
 mod history;

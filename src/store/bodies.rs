@@ -5,7 +5,7 @@
 //! they need.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
@@ -33,6 +33,8 @@ pub(super) const NO_DICTIONARY: i64 = 0;
 /// All dictionaries of one log, and which of them new bodies use.
 pub(super) struct Bodies {
     state: Mutex<Dictionaries>,
+    /// Held for reading from before bodies are compressed until their rows are written, and for writing while a dictionary is deleted.
+    packing: RwLock<()>,
 }
 
 struct Dictionaries {
@@ -76,6 +78,7 @@ impl Bodies {
         };
         Self {
             state: Mutex::new(state),
+            packing: RwLock::new(()),
         }
     }
 
@@ -103,13 +106,51 @@ impl Bodies {
         state.packed_bytes = 0;
     }
 
+    /// Held from before bodies are compressed until their rows are written: no dictionary that they need is deleted meanwhile.
+    pub(super) fn packing(&self) -> RwLockReadGuard<'_, ()> {
+        self.packing.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Held while a dictionary is deleted: no body is being compressed then.
+    pub(super) fn no_packing(&self) -> RwLockWriteGuard<'_, ()> {
+        self.packing.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Compresses nothing with these dictionaries any more. Bodies that need them can still be read.
+    pub(super) fn retire(&self, dictionaries: &[i64]) {
+        let mut state = self.lock();
+        state
+            .current
+            .take_if(|current| dictionaries.contains(&current.id));
+    }
+
+    /// Whether bodies are compressed with a dictionary now.
+    pub(super) fn has_current(&self) -> bool {
+        self.lock().current.is_some()
+    }
+
     /// Whether bodies with this dictionary can be read, as far as it is known here.
     pub(super) fn knows(&self, dictionary: i64) -> bool {
         dictionary == NO_DICTIONARY || self.lock().decoders.0.contains_key(&dictionary)
     }
 
-    /// Compresses bodies, in order, with the dictionary now in use.
+    /// Compresses bodies, in order, with the dictionary now in use, and counts how well it does.
     pub(super) fn pack<'a>(
+        &self,
+        bodies: impl Iterator<Item = &'a str>,
+    ) -> Result<Vec<Packed>, StoreError> {
+        let mut raw_bytes = 0;
+        let bodies = bodies.inspect(|body| raw_bytes += body.len() as u64);
+        let packed = self.pack_again(bodies)?;
+        let packed_bytes: u64 = packed.iter().map(|one| one.frame.len() as u64).sum();
+        let mut state = self.lock();
+        state.raw_bytes += raw_bytes;
+        state.packed_bytes += packed_bytes;
+        Ok(packed)
+    }
+
+    /// As [`Bodies::pack`], of bodies that were counted before.
+    pub(super) fn pack_again<'a>(
         &self,
         bodies: impl Iterator<Item = &'a str>,
     ) -> Result<Vec<Packed>, StoreError> {
@@ -123,17 +164,11 @@ impl Bodies {
         };
         // The row names the dictionary: the frame need not.
         compressor.set_parameter(CParameter::DictIdFlag(false))?;
-        let (mut raw_bytes, mut packed_bytes) = (0, 0);
         let mut packed = Vec::new();
         for body in bodies {
             let frame = compressor.compress(body.as_bytes())?;
-            raw_bytes += body.len() as u64;
-            packed_bytes += frame.len() as u64;
             packed.push(Packed { dictionary, frame });
         }
-        let mut state = self.lock();
-        state.raw_bytes += raw_bytes;
-        state.packed_bytes += packed_bytes;
         Ok(packed)
     }
 

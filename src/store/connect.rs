@@ -84,6 +84,8 @@ pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Store
     db.pragma_update(None, "trusted_schema", false)?;
     db.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     db.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+    // What is erased must not stay readable in free pages.
+    db.pragma_update(None, "secure_delete", true)?;
     // In KiB when negative.
     db.pragma_update(None, "cache_size", -16 * 1024)?;
     // Without it, many statements are planned anew for each value that is bound to them.

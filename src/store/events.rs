@@ -1,5 +1,7 @@
 //! Pages of events kept, each in one transaction; and the dictionaries trained from the events.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Transaction};
 
@@ -16,7 +18,7 @@ use super::{ledger_rows, runs, steps, sweeps};
 use crate::durable::Step;
 use crate::event::{Arrival, AuditEvent, Identity, sha256};
 use crate::invariant;
-use crate::position::{Cursor, Seq, WindowKind};
+use crate::position::{Cursor, Seq, Source, WindowKind};
 
 /// A page of a window's scan, ready to be kept.
 #[derive(Debug, Clone)]
@@ -61,6 +63,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Stale`] when the page was kept already or its scan started over; otherwise what the database says.
     pub fn append(&self, page: &Page) -> Result<Appended, StoreError> {
+        let _packing = self.0.bodies.packing();
         // Outside the lock: the other sources go on meanwhile.
         let packed = self
             .0
@@ -193,8 +196,17 @@ impl Store {
         TRAIN_AT.iter().any(|at| before.0 < *at && head.0 >= *at) || self.0.bodies.falls_short()
     }
 
-    /// Trains a dictionary from bodies among the newest and takes it into use. Too plain bodies train none, and that is fine.
     fn train_dictionary(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        self.train_dictionary_from(&HashMap::new(), now)
+    }
+
+    /// Trains a dictionary from bodies among the newest and takes it into use; those before the time that `cutoffs` has for their
+    /// source are left out. Too plain bodies train none, and that is fine.
+    pub(super) fn train_dictionary_from(
+        &self,
+        cutoffs: &HashMap<Source, DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         let head = self.head().0;
         let sampled = head.min(SAMPLED);
         let step = usize::try_from(sampled.div_ceil(MAX_SAMPLES)).unwrap_or(usize::MAX);
@@ -204,8 +216,12 @@ impl Store {
             .collect();
         let events = self.events(&seqs, bodies::MAX_SAMPLE_BYTES)?;
         let has_body = |event: &&AuditEvent| !event.is_damaged() && !event.is_erased();
-        let whole = events.iter().filter(has_body);
-        let samples: Vec<&str> = whole.map(|event| event.entry.get()).collect();
+        let remains = |event: &&AuditEvent| {
+            let cutoff = cutoffs.get(&event.source);
+            cutoff.is_none_or(|cutoff| event.ordered_at() >= *cutoff)
+        };
+        let sampled: Vec<&AuditEvent> = events.iter().filter(has_body).filter(remains).collect();
+        let samples: Vec<&str> = sampled.iter().map(|event| event.entry.get()).collect();
         let Some((content, ratio)) = bodies::train(&samples) else {
             // Not again for each page.
             self.0.bodies.judge_anew();
@@ -216,7 +232,14 @@ impl Store {
                 "INSERT INTO dictionary (trained_us, sample_ratio, content, sha256) VALUES (?1, ?2, ?3, ?4)",
             )?;
             insert.execute((now.timestamp_micros(), ratio, &content, sha256(&content)))?;
-            Ok(db.last_insert_rowid())
+            let id = db.last_insert_rowid();
+            let mut note = db.prepare_cached(
+                "INSERT INTO dictionary_sample (dictionary, seq) VALUES (?1, ?2)",
+            )?;
+            for event in &sampled {
+                note.execute((id, event.seq.0))?;
+            }
+            Ok(id)
         })?;
         self.0.bodies.learn(id, ratio, &content, true);
         tracing::debug!(

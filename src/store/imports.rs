@@ -56,6 +56,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn import(&self, entries: &[Imported], now: DateTime<Utc>) -> Result<Appended, StoreError> {
+        let _packing = self.0.bodies.packing();
         // Outside the lock: questions are answered meanwhile.
         let bodies = entries.iter().map(|entry| entry.arrival.body.get());
         let packed = self.0.bodies.pack(bodies)?;

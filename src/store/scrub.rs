@@ -213,6 +213,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn repair(&self, source: &Source, bodies: &[&str]) -> Result<PutBack, StoreError> {
+        let _packing = self.0.bodies.packing();
         let wanted = self.damaged_of(source)?;
         let mut outcome = PutBack::default();
         for body in bodies {

@@ -75,8 +75,10 @@ pub struct SourceRow {
     pub left_at: Option<DateTime<Utc>>,
     /// When the latest of its events happened.
     pub newest_event: Option<DateTime<Utc>>,
-    /// How many of its events are held, revisions included.
+    /// How many of its events are held, revisions included. Those whose body was erased do not count.
     pub events: u64,
+    /// The times of the first and the last of its events whose body was erased.
+    pub erased: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
 impl Store {
@@ -185,7 +187,9 @@ impl Store {
     pub fn sources(&self) -> Result<Vec<SourceRow>, StoreError> {
         self.ask(|db| {
             let mut rows = db.prepare_cached(
-                "SELECT name, organization, label, first_seen_us, left_us, newest_us, events, created_us FROM source ORDER BY name",
+                "SELECT name, organization, label, first_seen_us, left_us, newest_us, events, created_us, erased_first_us,
+                     erased_last_us
+                 FROM source ORDER BY name",
             )?;
             let rows = rows.query_map([], source_row)?;
             rows.map(|row| Ok(row?)).collect()
@@ -271,6 +275,10 @@ fn source_row(row: &Row<'_>) -> rusqlite::Result<SourceRow> {
         newest_event: row.get::<_, Option<i64>>(5)?.map(from_micros),
         events: row.get(6)?,
         created_at: row.get::<_, Option<i64>>(7)?.map(from_micros),
+        erased: Option::zip(
+            row.get::<_, Option<i64>>(8)?.map(from_micros),
+            row.get::<_, Option<i64>>(9)?.map(from_micros),
+        ),
     })
 }
 

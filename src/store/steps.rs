@@ -45,6 +45,24 @@ durable::steps! {
     RENAME_LOG = "store.rename_log";
     /// The body of a damaged event is put back, or its document is made again.
     REPAIR_BODY = "store.repair_body";
+    /// Bodies are erased.
+    ERASE = "store.erase";
+    /// It is written down that the index has no documents of erased events any more.
+    FORGET_ERASED = "store.forget_erased";
+    /// Bodies are compressed with another dictionary.
+    RECOMPRESS = "store.recompress";
+    /// A dictionary that has parts of erased bodies is deleted.
+    DROP_DICTIONARY = "store.drop_dictionary";
+    /// Rows are written again, close to each other.
+    COMPACT = "store.compact";
+    /// The file is made shorter.
+    SHRINK = "store.shrink";
+    /// The whole file is rewritten.
+    REWRITE = "store.rewrite";
+    /// A hold is written down.
+    CREATE_HOLD = "store.create_hold";
+    /// The release of a hold is written down.
+    RELEASE_HOLD = "store.release_hold";
     /// The destinations of the configuration are written down.
     SAVE_DESTINATIONS = "store.save_destinations";
     /// A message is put into the outbox.

@@ -19,7 +19,7 @@ use crate::hostile::{IDS, KEYS, NUMBERS, corpus};
 use crate::scoped::{routes_in_the_code, takes_forms};
 
 /// Every route, and what is asked there. `{seq}` is each event's place, `{text}` each hostile text, `{day}` the range that has the entries.
-const ROUTES: [(&str, &[&str]); 54] = [
+const ROUTES: [(&str, &[&str]); 55] = [
     ("/", &["/"]),
     ("/healthz", &["/healthz"]),
     ("/readyz", &["/readyz"]),
@@ -31,6 +31,7 @@ const ROUTES: [(&str, &[&str]); 54] = [
         "/v1/access-log",
         &["/v1/access-log?limit=1000", "/v1/access-log?cursor={text}"],
     ),
+    ("/v1/holds", &["/v1/holds"]),
     ("/v1/session", &[]),
     (
         "/v1/events/{seq}/proof",

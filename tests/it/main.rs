@@ -77,6 +77,7 @@ mod reference;
 mod reload;
 mod repaired_events;
 mod restart;
+mod retention;
 mod rules;
 mod samples;
 mod saved;

@@ -22,7 +22,7 @@ const SECRET: &str = "xq7";
 const UNKNOWN: &str = "zw9";
 
 /// Every route of questions, and what is asked there. `{seq}` is an event that the token may see.
-const ROUTES: [(&str, &[&str]); 47] = [
+const ROUTES: [(&str, &[&str]); 48] = [
     (
         "/v1/events",
         &[
@@ -237,6 +237,7 @@ const ROUTES: [(&str, &[&str]); 47] = [
         ],
     ),
     ("/v1/access-log", &["", "?limit=1"]),
+    ("/v1/holds", &[""]),
     ("/metrics", &[""]),
     (
         "/client/v4/organizations/{id}/logs/audit",
@@ -624,6 +625,7 @@ pub(crate) fn takes_forms(route: &str) -> bool {
         "/v1/rules",
         "/v1/searches",
         "/v1/access-log",
+        "/v1/holds",
         "/v1/session",
     ];
     route.starts_with("/v1/") && !others.iter().any(|other| route.starts_with(other))

@@ -60,6 +60,16 @@ fn failpoints(seed: u64, armed: &Arc<Mutex<bool>>, broken: &InjectedFailures) ->
             | store::steps::SAVE_DELIVERY
             | store::steps::REPLAY
             | store::steps::FORGET_DELIVERIES => 0.0,
+            // Nothing is erased here: see `retention`.
+            store::steps::CREATE_HOLD
+            | store::steps::RELEASE_HOLD
+            | store::steps::ERASE
+            | store::steps::FORGET_ERASED
+            | store::steps::RECOMPRESS
+            | store::steps::DROP_DICTIONARY
+            | store::steps::COMPACT
+            | store::steps::SHRINK
+            | store::steps::REWRITE => 0.0,
             step => panic!("no share for {step:?}: say how often it is broken"),
         };
         if !*armed.lock().unwrap() || chance.f64() >= share {
@@ -458,6 +468,15 @@ async fn every_entry_is_held_exactly_once_whatever_breaks() {
             store::steps::SHOW_CHECKPOINT,
             store::steps::SAVE_COSIGNED,
             store::steps::ADD_STATEMENTS,
+            store::steps::CREATE_HOLD,
+            store::steps::RELEASE_HOLD,
+            store::steps::ERASE,
+            store::steps::FORGET_ERASED,
+            store::steps::RECOMPRESS,
+            store::steps::DROP_DICTIONARY,
+            store::steps::COMPACT,
+            store::steps::SHRINK,
+            store::steps::REWRITE,
             tantivy::steps::SWAP,
         ];
         let is_elsewhere =

@@ -2,6 +2,7 @@
 //!
 //! It says why not, and leaves it to others what is then to be done.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::fs;
 use std::io::ErrorKind;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tantivy::index::SegmentId;
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 use tantivy::tokenizer::TextAnalyzer;
 use tantivy::{IndexReader, IndexSettings, IndexWriter, ReloadPolicy};
@@ -51,6 +53,8 @@ pub(super) struct OpenWriter {
     /// How many documents it has, those that are not committed included.
     pub(super) documents: u64,
     pub(super) paths: Paths,
+    /// Segments with deleted documents whose merge was started, and how often it was looked for its end.
+    pub(super) purging: HashMap<SegmentId, u32>,
 }
 
 impl OpenWriter {
@@ -265,6 +269,7 @@ fn start_writing(
         documents: payload.documents(),
         last: payload.last(),
         paths: Paths::default(),
+        purging: HashMap::new(),
     })
 }
 

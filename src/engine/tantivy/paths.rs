@@ -11,6 +11,7 @@ use tantivy::{InvertedIndexReader, TantivyError, Term};
 
 use super::matches::MatchedDocs;
 use super::schema::{EMPTY, IndexSchema, Mark, NULL, spelled};
+use super::segment::Segment;
 use super::snapshot::Snapshot;
 use crate::engine::error::EngineError;
 use crate::engine::hit::{Order, Range};
@@ -83,7 +84,7 @@ impl Snapshot {
 
     /// Whether an event of the scope has a value at a path or below it.
     fn has_value_at(&self, path: &str) -> Result<bool, EngineError> {
-        if self.scope.is_everything() {
+        if self.scope.is_everything() && self.is_whole() {
             let term = self.shape.mark(&Mark::Path(path));
             return Ok(self.searcher.doc_freq(&term)? > 0);
         }
@@ -97,9 +98,14 @@ impl Snapshot {
         Ok(!hits.is_empty())
     }
 
+    /// Whether no document is deleted: a deleted one counts in the dictionaries until its segment is merged.
+    fn is_whole(&self) -> bool {
+        self.segments.iter().all(Segment::is_whole)
+    }
+
     /// The documents of the scope.
     fn visible(&self) -> Result<Visible, EngineError> {
-        if self.scope.has_all_sources() {
+        if self.scope.has_all_sources() && self.is_whole() {
             return Ok(Visible(None));
         }
         let of_scope = self.scope.narrowed(&Query::All);

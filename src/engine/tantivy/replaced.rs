@@ -126,7 +126,8 @@ impl Snapshot {
             let postings = inverted
                 .read_postings_from_terminfo(terms.value(), IndexRecordOption::Basic)
                 .map_err(tantivy::TantivyError::from)?;
-            if postings.doc() == TERMINATED {
+            // What a deleted document replaced is no longer replaced.
+            if postings.doc() == TERMINATED || !self.segments[by].is_alive(postings.doc()) {
                 continue;
             }
             if hit.at_us != time {

@@ -46,6 +46,11 @@ impl Replacements {
         remembered.latest.retain(|of, _| segments.contains(of));
     }
 
+    /// Forgets all: documents were deleted that may have replaced others.
+    pub(super) fn forget(&self) {
+        *self.lock() = KnownReplacements::default();
+    }
+
     /// How many pairs of segments are remembered.
     #[cfg(test)]
     pub(super) fn n_pairs(&self) -> usize {

@@ -160,6 +160,9 @@ impl Snapshot {
         self.replacements.retain(&ids);
         self.word_maps.retain(&ids);
         self.value_hashes.retain(&ids);
+        if next.searcher.num_docs() < self.searcher.num_docs() {
+            self.replacements.forget();
+        }
         Self {
             replacements: Arc::clone(&self.replacements),
             word_maps: Arc::clone(&self.word_maps),

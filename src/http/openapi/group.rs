@@ -59,8 +59,11 @@ impl RouteGroup {
         "Cloudflare's API",
         "The log in Cloudflare's own forms, for its clients. Unknown parameters are ignored. Errors have Cloudflare's envelope.",
     );
-    pub(crate) const ADMINISTRATION: Self =
-        needing(Permission::Admin, "Administration", "The access log.");
+    pub(crate) const ADMINISTRATION: Self = needing(
+        Permission::Admin,
+        "Administration",
+        "The access log and the holds.",
+    );
     pub(crate) const MONITORING: Self = needing(
         Permission::Metrics,
         "Monitoring",

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::changes::{self, ChangeTime};
 use super::codec::{json, state_of};
+use super::erased::hide_if_erased;
 use super::finding::{AlertVerdict, AlertedEvent, Finding, Judged};
 use super::history::note;
 use super::known::RuleNumber;
@@ -65,6 +66,8 @@ pub(super) fn apply(
             return Ok(());
         }
     };
+    // An event may have been erased after it was judged.
+    hide_if_erased(db, number)?;
     if effect == AlertEffect::Raised {
         let level = verdict.finding.as_ref().map(|finding| finding.rule.level);
         judged.raised.extend(level);

@@ -306,3 +306,31 @@ CREATE TABLE delivery (
 CREATE INDEX delivery_pending ON delivery (destination, message) WHERE state = 'pending';
 CREATE INDEX delivery_digest ON delivery (destination, digest) WHERE digest IS NOT NULL;
 CREATE INDEX delivery_message ON delivery (message);
+
+-- Legal holds.
+CREATE TABLE hold (
+    id          INTEGER PRIMARY KEY,
+    name        TEXT NOT NULL,
+    query       TEXT,
+    sources     TEXT NOT NULL,
+    since_us    INTEGER,
+    before_us   INTEGER,
+    reason      TEXT NOT NULL,
+    created_by  TEXT NOT NULL,
+    created_us  INTEGER NOT NULL,
+    released_us INTEGER
+) STRICT;
+CREATE UNIQUE INDEX hold_name ON hold (name) WHERE released_us IS NULL;
+
+-- Retention: where bodies were erased, and what is still to be removed of them.
+ALTER TABLE source ADD COLUMN erased_first_us INTEGER;
+ALTER TABLE source ADD COLUMN erased_last_us INTEGER;
+CREATE TABLE dictionary_sample (
+    dictionary  INTEGER NOT NULL REFERENCES dictionary (id),
+    seq         INTEGER NOT NULL,
+    PRIMARY KEY (dictionary, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alert_event_seq ON alert_event (seq);
+CREATE TABLE erased_document (
+    seq       INTEGER PRIMARY KEY
+) STRICT;

@@ -2,7 +2,7 @@
 
 import { el, put, button } from './dom.js';
 import { cell } from './cells.js';
-import { heads, tracks } from './heads.js';
+import { ROW, heads, rowHeight, tracks } from './heads.js';
 import { grouped } from './number.js';
 import { state } from './state.js';
 import { day } from './time.js';
@@ -22,7 +22,6 @@ import { day } from './time.js';
 const MOST_ROWS = 600;
 /** How far below the screen the next page is fetched, in pixels. */
 const AHEAD = 400;
-const ROW = 33;
 const DAY = 29;
 
 /** Keys that move in the list. */
@@ -61,6 +60,8 @@ export class List {
       { rootMargin: `${AHEAD}px` },
     );
     this.ending.observe(this.foot);
+    new ResizeObserver(() => this.fit()).observe(this.root);
+    this.rowHeight = ROW;
     /** @type {Page[]} */
     this.pages = [];
     /** @type {string | null} */
@@ -78,6 +79,7 @@ export class List {
     this.cursor = cursor;
     this.current = -1;
     put(this.body);
+    this.fit();
     this.grid.setAttribute('aria-rowcount', String(total + 1));
     this.setColumns();
     this.add(events);
@@ -115,12 +117,30 @@ export class List {
 
   /** @param {Page} page */
   heightOf(page) {
-    return (
-      page.events.length * (this.isNarrow() ? 58 : ROW) + page.events.filter((_, i) => this.dayOf(page, i)).length * DAY
-    );
+    return page.events.length * this.rowHeight + page.events.filter((_, i) => this.dayOf(page, i)).length * DAY;
   }
 
-  isNarrow = () => matchMedia('(max-width: 720px)').matches;
+  /** Fits the rows to the list's width. The open or first row in sight stays at its place. */
+  fit() {
+    const height = rowHeight(state().cols, this.root.clientWidth);
+    if (height === this.rowHeight || !this.root.clientWidth) return;
+    const rows = [...this.body.querySelectorAll('.row')].filter((row) => {
+      const { top, bottom } = row.getBoundingClientRect();
+      return bottom > 100 && top < innerHeight;
+    });
+    const kept = rows.find((row) => row.ariaSelected === 'true') ?? rows[0];
+    const topOf = () => kept?.getBoundingClientRect().top ?? 0;
+    const top = topOf();
+    this.rowHeight = height;
+    const { classList, style } = this.root.parentElement ?? this.grid;
+    classList.toggle('stacked', height > ROW);
+    style.setProperty('--row', `${height}px`);
+    for (const page of this.pages) {
+      page.height = this.heightOf(page);
+      page.box.style.blockSize = `${page.height}px`;
+    }
+    scrollBy(0, topOf() - top);
+  }
 
   /** The day that begins above an event, if one does. @param {Page} page @param {number} i */
   dayOf(page, i) {

@@ -5,7 +5,7 @@ import { ask } from './api.js';
 import { lateness } from './lateness.js';
 import { counted, grouped, lasting } from './number.js';
 import { DEFAULTS, address, go, state } from './state.js';
-import { inWords } from './strip.js';
+import { inWords } from './proven.js';
 import { styles } from './styles.js';
 import { secondsSince, short } from './time.js';
 

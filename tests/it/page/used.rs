@@ -8,3 +8,9 @@ async fn what_is_opened_is_in_sight_and_every_column_can_be_read_at_every_width(
     let Some(tools) = Tools::find() else { return };
     World::new().await.run(&tools, "sight", &[]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_answer_is_shown_with_its_own_question_and_with_what_its_time_lacks() {
+    let Some(tools) = Tools::find() else { return };
+    World::new().await.run(&tools, "answers", &[]);
+}

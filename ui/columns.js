@@ -3,7 +3,7 @@
 import { el, put, button } from './dom.js';
 import { COMPOSED, heading } from './cells.js';
 import { dialog } from './dialog.js';
-import { offerFields } from './facet-search.js';
+import { isPath, offerFields } from './facet-search.js';
 import { DEFAULTS, go, state } from './state.js';
 
 export async function open() {
@@ -53,8 +53,10 @@ export async function open() {
       ),
     );
   };
-  const add = () => {
+  const error = el('p', { class: 'error', id: 'column-error', role: 'alert' });
+  const add = async () => {
     const name = field.value.trim();
+    if (name && !COMPOSED.has(name) && !(await isPath(name, field, error))) return;
     if (name && !state().cols.includes(name)) go({ cols: [...state().cols, name] }, { replace: true });
     field.value = '';
     show();
@@ -74,6 +76,7 @@ export async function open() {
       el('span', {}, field),
       el('button', {}, 'Add'),
     ),
+    error,
     button('As usual', () => {
       go({ cols: DEFAULTS.cols }, { replace: true });
       show();

@@ -9,7 +9,7 @@ import { QueryLine } from './line.js';
 import { asking, overTime } from './layout.js';
 import { List } from './list.js';
 import { counted } from './number.js';
-import { go, isZoomed, state } from './state.js';
+import { DEFAULTS, go, isZoomed, state } from './state.js';
 import { Strip } from './strip.js';
 import { When } from './when.js';
 import { oneAtATime } from './work.js';
@@ -37,6 +37,8 @@ export class Events {
     this.export = mayExport && button('Export', () => this.dialog('./export.js'));
     /** @type {any} */
     this.answer = undefined;
+    /** What was left out of the question because it is unknown. @type {string[]} */
+    this.leftOut = [];
     /** Counts the questions, so that only the last one's answer is shown. */
     this.turn = 0;
     /** Whether the last question failed because there was no connection. */
@@ -125,12 +127,12 @@ export class Events {
     this.histogram.show(answer.histogram);
     this.showFacets();
     this.list.show(answer, answer.count);
-    put(this.note);
+    put(this.note, ...this.leftOut.splice(0).map((text) => el('p', {}, `Left out: ${text}.`)));
     this.list.select();
     this.strip.load(answer);
     if (answer.count && answer.index.state !== 'rebuilding') return;
     const { notes } = await import('./notes.js');
-    if (this.answer === answer) put(this.note, ...notes(answer));
+    if (this.answer === answer) this.note.append(...notes(answer));
   }
 
   async showFacets() {
@@ -141,6 +143,11 @@ export class Events {
   /** @param {Failure} failure */
   fail(failure) {
     this.isLost = failure.status === 0;
+    const repaired = without(failure, state());
+    if (repaired) {
+      this.leftOut.push(failure.message);
+      return go(repaired, { replace: true });
+    }
     this.mark('stale');
     const isTime = ['since', 'before', 'tz'].includes(failure.parameter);
     const isSaidThere = isTime || failure.parameter === 'q';
@@ -211,6 +218,15 @@ export class Events {
     const { copyLink } = await import('./link.js');
     await copyLink(this.answer);
   }
+}
+
+/** What of the view names an unknown field, taken out of it: a link may be older than the log, or of someone who sees more. @param {Failure} failure @param {import('./state.js').State} now */
+function without({ message, parameter }, { facets, cols, by }) {
+  const name = /`([^`]+)`/.exec(message)?.[1] ?? '';
+  const others = (/** @type {string[]} */ all) => all.filter((one) => one !== name);
+  if (parameter === 'facet' && facets.includes(name)) return { facets: others(facets) };
+  if (parameter === 'fields' && cols.includes(name)) return { cols: cols.length > 1 ? others(cols) : DEFAULTS.cols };
+  return parameter === 'histogram_by' && by ? { by: '' } : null;
 }
 
 /** The query of a question. @param {import('./state.js').State} of */

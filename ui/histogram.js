@@ -39,6 +39,7 @@ export class Histogram {
     this.loading = undefined;
     for (const name of ['keydown', 'pointerdown', 'pointermove', 'pointerup', 'pointercancel'])
       this.plot.addEventListener(name, (event) => this.brush(event));
+    this.say();
   }
 
   /** @param {Answer} answer */
@@ -155,6 +156,9 @@ export class Histogram {
   /** Keys and pointers that come while their code is loaded wait for it, in order. @param {globalThis.Event} event */
   brush(event) {
     if (!isOurs(event)) return;
+    // At once: when the code is there, a short touch is over.
+    if (event instanceof PointerEvent && event.type === 'pointerdown' && event.buttons)
+      this.plot.setPointerCapture(event.pointerId);
     this.loading ??= import('./brush.js');
     this.loading.then((brush) => brush.handle(this, event));
   }

@@ -26,6 +26,14 @@ export function asking(view) {
 
 /** The total, the histogram, and what is proven below it. @param {import('./events.js').Events} view */
 export function overTime({ total, zoomed, histogram, strip }) {
-  const sum = el('div', { class: 'sum' }, total, zoomed, strip.said, histogram.said, histogram.split, strip.source);
-  return el('section', { class: 'time', 'aria-label': 'Over time' }, sum, histogram.root, strip.root, histogram.table);
+  const sum = el('div', { class: 'sum' }, total, zoomed, histogram.said, histogram.split, strip.source);
+  return el(
+    'section',
+    { class: 'time', 'aria-label': 'Over time' },
+    sum,
+    strip.said,
+    histogram.root,
+    strip.root,
+    histogram.table,
+  );
 }

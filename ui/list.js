@@ -31,7 +31,7 @@ export class List {
   /** @param {(cursor: string) => Promise<{events: Event[], next_cursor: string | null}>} more */
   constructor(more) {
     this.more = more;
-    this.head = el('div', { role: 'row', class: 'row head' });
+    this.head = el('div', { role: 'row', class: 'row head' }, ...heads(state().cols));
     this.body = el('div', { class: 'pages', role: 'presentation' });
     this.grid = el(
       'div',

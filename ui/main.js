@@ -144,7 +144,7 @@ addEventListener('keydown', (event) => {
     event.ctrlKey ||
     event.altKey ||
     event.metaKey ||
-    !(target instanceof HTMLElement) ||
+    !(target instanceof Element) ||
     target.closest('input, textarea, select, dialog') ||
     !SHORTCUTS.includes(event.key)
   )

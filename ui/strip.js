@@ -11,7 +11,7 @@ export class Strip {
     this.words = el('p', { class: 'legend' });
     this.source = el('select', { 'aria-label': 'Source', onchange: () => go({ source: this.source.value }) });
     this.root = el('section', { role: 'region', 'aria-label': 'Coverage', class: 'coverage' }, this.bar, this.words);
-    this.said = el('span', { class: 'dim grow' });
+    this.said = el('p', { class: 'dim proven' });
   }
 
   /** Asks what is proven of the time of an answer, and shows it. @param {any} answer */

@@ -90,7 +90,7 @@ await withPage({ errors: /status of (400|503)/ }, async (page) => {
 
 // What is missing is said beside the total, also when events were found; and that nothing is missing too.
 await withPage({}, async (page) => {
-  const sum = page.locator('.sum');
+  const proven = page.locator('.proven');
   const coverage = async (state, reasons) => {
     await page.unrouteAll();
     await page.route(isEvents, async (route) => {
@@ -104,10 +104,10 @@ await withPage({}, async (page) => {
     failing: { stretches: 1, sources: 2, seconds: 9, longest_seconds: 9, since: '2026-03-10T00:00:00Z', before: null },
   });
   await open(page, '?q=action.type:delete');
-  await sum.getByText(/not complete: Cloudflare does not answer from 10 Mar 2026 00:00, 2 sources/).waitFor();
+  await proven.getByText(/not complete: Cloudflare does not answer from 10 Mar 2026 00:00, 2 sources/).waitFor();
   await coverage('complete', {});
   await open(page, '?q=action.type:delete&since=2026-06-01');
-  await sum.getByText(/^complete$/).waitFor();
+  await proven.getByText(/^complete$/).waitFor();
   await page.goto(new URL('?q=action.type:delete+-action.type:delete&since=2026-06-01', page.url()).href);
   await page.getByText('Nothing found in this range, which is proven complete.').waitFor();
   await page.unrouteAll({ behavior: 'ignoreErrors' });
@@ -139,7 +139,7 @@ await withPage({}, async (page) => {
   );
   await open(page, '?q=action.type:delete');
   await page
-    .locator('.sum')
+    .locator('.proven')
     .getByText(/not proven before 23 Apr 2026 00:00: before Cloudflare kept this log/)
     .waitFor();
   await page.unrouteAll({ behavior: 'ignoreErrors' });

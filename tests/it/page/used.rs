@@ -14,3 +14,15 @@ async fn an_answer_is_shown_with_its_own_question_and_with_what_its_time_lacks()
     let Some(tools) = Tools::find() else { return };
     World::new().await.run(&tools, "answers", &[]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_invisible_is_tapped_and_the_first_touch_of_the_histogram_zooms() {
+    let Some(tools) = Tools::find() else { return };
+    World::new().await.run(&tools, "touch", &[]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_unknown_field_is_an_error_where_it_is_typed_and_is_left_out_of_a_link() {
+    let Some(tools) = Tools::find() else { return };
+    World::new().await.run(&tools, "mistakes", &[]);
+}

@@ -19,8 +19,13 @@ export async function open() {
   const show = () => {
     const { cols } = state();
     const set = (/** @type {string[]} */ next) => {
+      const label = document.activeElement?.getAttribute('aria-label') ?? '';
       go({ cols: next }, { replace: true });
       show();
+      // The focus stays with its column; where its button cannot be used any more, with another one of it.
+      const same = list.querySelector(`[aria-label="${CSS.escape(label)}"]`);
+      const button = same?.matches(':disabled') ? same.parentElement?.querySelector('button:enabled') : same;
+      /** @type {HTMLElement} */ (button ?? field).focus();
     };
     const others = [...COMPOSED.keys()].filter((name) => !cols.includes(name));
     put(

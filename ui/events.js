@@ -6,10 +6,10 @@ import { fieldsOf } from './cells.js';
 import { Facets, facetParameters } from './facets.js';
 import { Histogram } from './histogram.js';
 import { QueryLine } from './line.js';
-import { asking, overTime } from './layout.js';
+import { asking, mark, overTime } from './layout.js';
 import { List } from './list.js';
 import { counted } from './number.js';
-import { DEFAULTS, go, isZoomed, state } from './state.js';
+import { go, isZoomed, state } from './state.js';
 import { Strip } from './strip.js';
 import { When } from './when.js';
 import { oneAtATime } from './work.js';
@@ -54,6 +54,12 @@ export class Events {
     );
     this.zoomed = el('span', {});
     this.over = overTime(this);
+    this.main = main;
+    /** Where it is scrolled to. When another view is shown it is too late to ask. */
+    this.y = 0;
+    onscroll = () => {
+      if (this.body.isConnected) this.y = scrollY;
+    };
     put(main, el('h1', { class: 'vh' }, 'Events'), asking(this), this.over, this.note, this.body);
   }
 
@@ -71,7 +77,8 @@ export class Events {
       if (changed(['rare'])) this.showFacets();
       if (changed(['source']) && this.answer) this.strip.load(this.answer);
     }
-    if (changed(['event', 'around', 'tz'])) this.showDrawer();
+    if (changed(['event', 'tz'])) this.showDrawer();
+    else if (now.event && changed(['around'])) import('./timeline.js').then(({ turn }) => turn());
   }
 
   async showChips() {
@@ -91,7 +98,7 @@ export class Events {
     };
     const turn = (this.turn += 1);
     this.stopTail();
-    this.mark('old');
+    mark(this, 'old');
     try {
       const numbers = { ...facetParameters(), count: true, histogram: 'auto', histogram_by: of.by };
       const answer = await this.run((signal) => ask('/v1/events', { ...asked, ...numbers }, { signal }));
@@ -103,30 +110,17 @@ export class Events {
     }
   }
 
-  /**
-   * Marks what is shown as the answer to another question than the one that is asked: `old` while its own answer is awaited, `stale`
-   * if there is none. What is done with an answer can only be done with that of the question in sight.
-   * @param {'' | 'old' | 'stale'} name
-   */
-  mark(name) {
-    for (const { classList } of [this.over, this.body]) {
-      classList.toggle('old', name === 'old');
-      classList.toggle('stale', name === 'stale');
-    }
-    for (const one of [this.live, this.copy, this.export]) if (one) one.disabled = name !== '';
-  }
-
   /** @param {any} answer */
   async showAnswer(answer) {
     this.answer = answer;
     this.isLost = false;
-    this.mark('');
+    mark(this, '');
     this.line.fail(null);
     this.when.fail(null);
     this.total.textContent = counted(answer.count, 'event');
     this.histogram.show(answer.histogram);
     this.showFacets();
-    this.list.show(answer, answer.count);
+    this.list.show(answer);
     put(this.note, ...this.leftOut.splice(0).map((text) => el('p', {}, `Left out: ${text}.`)));
     this.list.select();
     this.strip.load(answer);
@@ -140,15 +134,11 @@ export class Events {
     this.facets.show(this.answer?.facets ?? {}, has);
   }
 
-  /** @param {Failure} failure */
-  fail(failure) {
+  /** @param {Failure} failure @param {boolean} [canRepair] */
+  fail(failure, canRepair = true) {
     this.isLost = failure.status === 0;
-    const repaired = without(failure, state());
-    if (repaired) {
-      this.leftOut.push(failure.message);
-      return go(repaired, { replace: true });
-    }
-    this.mark('stale');
+    if (['facet', 'fields', 'histogram_by'].includes(failure.parameter) && canRepair) return this.repair(failure);
+    mark(this, 'stale');
     const isTime = ['since', 'before', 'tz'].includes(failure.parameter);
     const isSaidThere = isTime || failure.parameter === 'q';
     this.line.fail(failure.parameter === 'q' ? failure : null);
@@ -168,6 +158,17 @@ export class Events {
     );
   }
 
+  /** Asks again without the field that is unknown. @param {Failure} failure */
+  async repair(failure) {
+    const { turn } = this;
+    const { without } = await import('./repair.js');
+    if (turn !== this.turn) return;
+    const now = state();
+    go(without(failure, now), { replace: true });
+    if (state() === now || turn === this.turn) this.fail(failure, false);
+    else this.leftOut.push(failure.message);
+  }
+
   async showDrawer() {
     const { event } = state();
     this.list.select();
@@ -183,7 +184,7 @@ export class Events {
   }
 
   async goLive() {
-    if (this.running) return this.stopTail();
+    if (this.running) return this.leaveTail();
     const { Tail } = await import('./tail.js');
     const { answer } = this;
     if (this.running || this.live.disabled || !answer) return;
@@ -191,16 +192,37 @@ export class Events {
       answer.asked,
       answer.snapshot,
       (event) => this.list.row(event, -1),
-      () => this.stopTail(),
+      () => this.leaveTail(),
     );
     this.live.setAttribute('aria-pressed', 'true');
     put(this.tail, this.running.root);
+  }
+
+  /** Ends the tail. What it showed is in the list then. */
+  leaveTail() {
+    const isMore = this.running?.nShown || this.running?.nWaiting;
+    this.stopTail();
+    if (isMore) this.load();
   }
 
   stopTail() {
     this.running?.stop();
     this.running = undefined;
     this.live.setAttribute('aria-pressed', 'false');
+  }
+
+  /** Another view takes the place. @param {import('./state.js').State} now */
+  leave(now) {
+    this.stopTail();
+    this.left = { now, y: this.y, nodes: [...this.main.childNodes] };
+  }
+
+  /** The view is shown again, as it was left. @returns {import('./state.js').State | undefined} what it showed */
+  back() {
+    if (!this.left) return undefined;
+    this.main.replaceChildren(...this.left.nodes);
+    scrollTo(0, this.left.y);
+    return this.left.now;
   }
 
   /** The connection is there again. */
@@ -218,15 +240,6 @@ export class Events {
     const { copyLink } = await import('./link.js');
     await copyLink(this.answer);
   }
-}
-
-/** What of the view names an unknown field, taken out of it: a link may be older than the log, or of someone who sees more. @param {Failure} failure @param {import('./state.js').State} now */
-function without({ message, parameter }, { facets, cols, by }) {
-  const name = /`([^`]+)`/.exec(message)?.[1] ?? '';
-  const others = (/** @type {string[]} */ all) => all.filter((one) => one !== name);
-  if (parameter === 'facet' && facets.includes(name)) return { facets: others(facets) };
-  if (parameter === 'fields' && cols.includes(name)) return { cols: cols.length > 1 ? others(cols) : DEFAULTS.cols };
-  return parameter === 'histogram_by' && by ? { by: '' } : null;
 }
 
 /** The query of a question. @param {import('./state.js').State} of */

@@ -25,7 +25,7 @@ export const tracks = (cols) =>
     .join(' ');
 
 /** How high a row is: one line if the columns fit beside each other in `width`, otherwise several. @param {string[]} cols @param {number} width */
-export function rowHeight(cols, width) {
+function rowHeight(cols, width) {
   const needed = cols.reduce((sum, name) => sum + widthOf(name)[0] + 10, 21);
   return needed <= width ? ROW : 58 + 22 * cols.filter((name) => !WIDTHS.has(name)).length;
 }
@@ -52,4 +52,26 @@ function timeHead() {
     { role: 'columnheader', class: 'c-time', 'aria-sort': isNewestFirst ? 'descending' : 'ascending' },
     turn,
   );
+}
+
+/** Fits the rows to the list's width. The open or first row in sight stays at its place. @param {import('./list.js').List} list */
+export function fit(list) {
+  const height = rowHeight(state().cols, list.root.clientWidth);
+  if (height === list.rowHeight || !list.root.clientWidth) return;
+  const rows = [...list.body.querySelectorAll('.row')].filter((row) => {
+    const { top, bottom } = row.getBoundingClientRect();
+    return bottom > 100 && top < innerHeight;
+  });
+  const kept = rows.find((row) => row.ariaSelected === 'true') ?? rows[0];
+  const topOf = () => kept?.getBoundingClientRect().top ?? 0;
+  const top = topOf();
+  list.rowHeight = height;
+  const { classList, style } = list.root.parentElement ?? list.grid;
+  classList.toggle('stacked', height > ROW);
+  style.setProperty('--row', `${height}px`);
+  for (const page of list.pages) {
+    page.height = list.heightOf(page);
+    page.box.style.blockSize = `${page.height}px`;
+  }
+  scrollBy(0, topOf() - top);
 }

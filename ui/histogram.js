@@ -145,7 +145,7 @@ export class Histogram {
       this.hasChosen || document.activeElement === this.plot
         ? `${text} · Enter zooms`
         : this.answer
-          ? `one bar = ${spoken(this.answer.interval)}`
+          ? `one bar = ${spoken(this.answer.interval)}${isUneven(this.buckets) ? '; some are longer' : ''}`
           : '';
   }
 
@@ -174,6 +174,12 @@ export class Histogram {
   static out() {
     return button('Zoom out', () => (isZoomed() ? history.back() : go({ since: '', before: '' })));
   }
+}
+
+/** Whether bars stand for very different lengths of time. @param {Bucket[]} buckets */
+function isUneven(buckets) {
+  const lengths = buckets.map(({ time, end }) => (end ? Date.parse(end) - Date.parse(time) : 0)).filter(Boolean);
+  return Math.max(...lengths) > 1.9 * Math.min(...lengths);
 }
 
 /** "1d" as "1 day". @param {string} span */

@@ -37,3 +37,17 @@ export function overTime({ total, zoomed, histogram, strip }) {
     histogram.table,
   );
 }
+
+/**
+ * Marks what is shown as the answer to another question than the one that is asked: `old` while its own answer is awaited, `stale`
+ * if there is none. What is done with an answer can only be done with that of the question in sight.
+ * @param {import('./events.js').Events} view
+ * @param {'' | 'old' | 'stale'} name
+ */
+export function mark(view, name) {
+  for (const { classList } of [view.over, view.body]) {
+    classList.toggle('old', name === 'old');
+    classList.toggle('stale', name === 'stale');
+  }
+  for (const one of [view.live, view.copy, view.export]) if (one) one.disabled = name !== '';
+}

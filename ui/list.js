@@ -2,7 +2,7 @@
 
 import { el, put, button } from './dom.js';
 import { cell } from './cells.js';
-import { ROW, heads, rowHeight, tracks } from './heads.js';
+import { ROW, fit, heads, tracks } from './heads.js';
 import { grouped } from './number.js';
 import { state } from './state.js';
 import { day } from './time.js';
@@ -60,7 +60,7 @@ export class List {
       { rootMargin: `${AHEAD}px` },
     );
     this.ending.observe(this.foot);
-    new ResizeObserver(() => this.fit()).observe(this.root);
+    new ResizeObserver(() => fit(this)).observe(this.root);
     this.rowHeight = ROW;
     /** @type {Page[]} */
     this.pages = [];
@@ -72,14 +72,16 @@ export class List {
     this.isFetching = false;
   }
 
-  /** @param {{events: Event[], next_cursor: string | null}} answer @param {number} total */
-  show({ events, next_cursor: cursor }, total) {
+  /** @param {any} answer */
+  show(answer) {
+    const { events, next_cursor: cursor, count: total } = answer;
+    this.answer = answer;
     this.near.disconnect();
     this.pages = [];
     this.cursor = cursor;
     this.current = -1;
     put(this.body);
-    this.fit();
+    fit(this);
     this.grid.setAttribute('aria-rowcount', String(total + 1));
     this.setColumns();
     this.add(events);
@@ -118,28 +120,6 @@ export class List {
   /** @param {Page} page */
   heightOf(page) {
     return page.events.length * this.rowHeight + page.events.filter((_, i) => this.dayOf(page, i)).length * DAY;
-  }
-
-  /** Fits the rows to the list's width. The open or first row in sight stays at its place. */
-  fit() {
-    const height = rowHeight(state().cols, this.root.clientWidth);
-    if (height === this.rowHeight || !this.root.clientWidth) return;
-    const rows = [...this.body.querySelectorAll('.row')].filter((row) => {
-      const { top, bottom } = row.getBoundingClientRect();
-      return bottom > 100 && top < innerHeight;
-    });
-    const kept = rows.find((row) => row.ariaSelected === 'true') ?? rows[0];
-    const topOf = () => kept?.getBoundingClientRect().top ?? 0;
-    const top = topOf();
-    this.rowHeight = height;
-    const { classList, style } = this.root.parentElement ?? this.grid;
-    classList.toggle('stacked', height > ROW);
-    style.setProperty('--row', `${height}px`);
-    for (const page of this.pages) {
-      page.height = this.heightOf(page);
-      page.box.style.blockSize = `${page.height}px`;
-    }
-    scrollBy(0, topOf() - top);
   }
 
   /** The day that begins above an event, if one does. @param {Page} page @param {number} i */
@@ -241,10 +221,11 @@ export class List {
   /** Marks the open event. */
   select() {
     const { event } = state();
-    for (const row of this.grid.querySelectorAll('.row[data-seq]')) {
-      const isOpen = /** @type {HTMLElement} */ (row).dataset.seq === event;
-      row.setAttribute('aria-selected', String(isOpen));
-      if (isOpen) this.current = Number(/** @type {HTMLElement} */ (row).dataset.index);
+    for (const row of this.root.parentElement?.querySelectorAll('.row[data-seq]') ?? [])
+      row.setAttribute('aria-selected', String(/** @type {HTMLElement} */ (row).dataset.seq === event));
+    for (const { events, first } of this.pages) {
+      const i = events.findIndex(({ seq }) => String(seq) === event);
+      if (i >= 0) this.current = first + i;
     }
   }
 }

@@ -37,7 +37,8 @@ export class Strip {
       const one = (await ofOne) || all;
       if (isCurrent()) draw(this, one, axis);
     } catch (error) {
-      if (isCurrent()) this.fail(/** @type {Error} */ (error).message);
+      const { status, message } = /** @type {import('./api.js').Failure} */ (error);
+      if (isCurrent()) this.fail(status ? message : 'What is proven of this range cannot be read now.');
     }
   }
 

@@ -22,7 +22,7 @@ async function held(page, task) {
   };
 }
 
-await withPage({ errors: /status of (400|503)/ }, async (page) => {
+await withPage({ errors: /status of (400|404|503)/ }, async (page) => {
   const query = page.getByRole('combobox', { name: 'Query' });
   const note = page.locator('.note');
   const actions = ['Export', 'Copy link', 'Live'].map((name) => page.getByRole('button', { name, exact: true }));

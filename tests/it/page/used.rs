@@ -26,3 +26,9 @@ async fn an_unknown_field_is_an_error_where_it_is_typed_and_is_left_out_of_a_lin
     let Some(tools) = Tools::find() else { return };
     World::new().await.run(&tools, "mistakes", &[]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_done_by_keyboard_keeps_the_focus_and_the_place_in_the_list() {
+    let Some(tools) = Tools::find() else { return };
+    World::new().await.run(&tools, "focus", &[]);
+}

@@ -23,6 +23,7 @@ function choose(histogram, anchor, focus) {
 
 /** @param {Histogram} histogram */
 function forget(histogram) {
+  isDragging = false;
   histogram.hasChosen = false;
   histogram.draw();
 }
@@ -60,7 +61,6 @@ function pointer(histogram, event) {
   const box = plot.getBoundingClientRect();
   const at = Math.floor(((event.clientX - box.left) / box.width) * buckets.length);
   if (event.type === 'pointerdown' && event.button === 0 && buckets.length) {
-    if (event.pressure || event.buttons) plot.setPointerCapture(event.pointerId);
     isDragging = true;
     choose(histogram, at, at);
   } else if (isDragging && event.type === 'pointermove') choose(histogram, anchor, at);

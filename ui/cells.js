@@ -53,7 +53,11 @@ export function cell(name, event) {
         cut(event.account_name ?? (textAt(event.entry, 'account.name') || event.source.split('/')[1].slice(0, 8))),
       ),
     );
-  return el('span', props, el('bdi', {}, ...marked(textAt(event.entry, name), rangesOf(event, name))));
+  return el(
+    'span',
+    { ...props, 'data-name': name },
+    el('bdi', {}, ...marked(textAt(event.entry, name), rangesOf(event, name))),
+  );
 }
 
 /** @param {Event} event */

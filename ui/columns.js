@@ -3,7 +3,7 @@
 import { el, put, button } from './dom.js';
 import { COMPOSED, heading } from './cells.js';
 import { dialog } from './dialog.js';
-import { offerFields } from './facet-search.js';
+import { isPath, offerFields } from './facet-search.js';
 import { DEFAULTS, go, state } from './state.js';
 
 export async function open() {
@@ -19,8 +19,13 @@ export async function open() {
   const show = () => {
     const { cols } = state();
     const set = (/** @type {string[]} */ next) => {
+      const label = document.activeElement?.getAttribute('aria-label') ?? '';
       go({ cols: next }, { replace: true });
       show();
+      // The focus stays with its column; where its button cannot be used any more, with another one of it.
+      const same = list.querySelector(`[aria-label="${CSS.escape(label)}"]`);
+      const button = same?.matches(':disabled') ? same.parentElement?.querySelector('button:enabled') : same;
+      /** @type {HTMLElement} */ (button ?? field).focus();
     };
     const others = [...COMPOSED.keys()].filter((name) => !cols.includes(name));
     put(
@@ -53,8 +58,10 @@ export async function open() {
       ),
     );
   };
-  const add = () => {
+  const error = el('p', { class: 'error', id: 'column-error', role: 'alert' });
+  const add = async () => {
     const name = field.value.trim();
+    if (name && !COMPOSED.has(name) && !(await isPath(name, field, error))) return;
     if (name && !state().cols.includes(name)) go({ cols: [...state().cols, name] }, { replace: true });
     field.value = '';
     show();
@@ -74,6 +81,7 @@ export async function open() {
       el('span', {}, field),
       el('button', {}, 'Add'),
     ),
+    error,
     button('As usual', () => {
       go({ cols: DEFAULTS.cols }, { replace: true });
       show();

@@ -148,7 +148,7 @@ let allFields = null;
 async function optionsFor(text, caret, signal) {
   if (!text) return recall().map((q) => ({ text: q, note: 'recent', from: 0, to: 0, insert: q }));
   const before = text.slice(0, caret);
-  const value = /(?:^|[\s(!+-])([\w.-]+):\(?(?:[^()\s]+ OR )*("?)([^\s"()]*)$/.exec(before);
+  const value = /(?:^|[\s(!+-])(\w[\w.-]*):\(?(?:[^()\s]+ OR )*("?)([^\s"()]*)$/.exec(before);
   if (value) return valuesOf(value[1], value[3], caret - value[3].length - value[2].length, caret, signal);
   const name = /(?:^|[\s(!+-])([\w.]+)$/.exec(before)?.[1];
   return name ? fieldsLike(name, caret) : [];

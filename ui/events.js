@@ -6,8 +6,8 @@ import { fieldsOf } from './cells.js';
 import { Facets, facetParameters } from './facets.js';
 import { Histogram } from './histogram.js';
 import { QueryLine } from './line.js';
+import { asking, mark, overTime } from './layout.js';
 import { List } from './list.js';
-import { notes } from './notes.js';
 import { counted } from './number.js';
 import { go, isZoomed, state } from './state.js';
 import { Strip } from './strip.js';
@@ -27,12 +27,20 @@ export class Events {
     this.histogram = new Histogram();
     this.strip = new Strip();
     this.facets = new Facets();
-    this.list = new List((cursor) => ask('/v1/events', { ...this.asked, cursor, limit: 200 }));
+    this.list = new List((cursor) => ask('/v1/events', { ...this.answer.asked, cursor, limit: 200 }));
     this.total = el('span', { role: 'status', class: 'total' });
     this.note = el('div', { class: 'note', role: 'alert' });
     this.tail = el('div', { class: 'tail' });
     this.drawer = el('div', { class: 'drawers' });
     this.live = button('Live', () => this.goLive(), { 'aria-pressed': 'false' });
+    this.copy = button('Copy link', () => this.copyLink());
+    this.export = mayExport && button('Export', () => this.dialog('./export.js'));
+    /** @type {any} */
+    this.answer = undefined;
+    /** What was left out of the question because it is unknown. @type {string[]} */
+    this.leftOut = [];
+    /** Counts the questions, so that only the last one's answer is shown. */
+    this.turn = 0;
     /** Whether the last question failed because there was no connection. */
     this.isLost = false;
     /** @type {import('./tail.js').Tail | undefined} */
@@ -45,47 +53,14 @@ export class Events {
       this.drawer,
     );
     this.zoomed = el('span', {});
-    put(main, el('h1', { class: 'vh' }, 'Events'), this.asking(mayExport), this.overTime(), this.note, this.body);
-  }
-
-  /** The query, and what can be done with its answer. @param {boolean} mayExport */
-  asking(mayExport) {
-    const opens = (/** @type {string} */ name, /** @type {'./columns.js' | './saved.js' | './export.js'} */ file) =>
-      button(name, () => this.dialog(file));
-    const line = el(
-      'search',
-      { class: 'ask' },
-      this.line.root,
-      this.live,
-      opens('Columns', './columns.js'),
-      opens('Save', './saved.js'),
-      mayExport && opens('Export', './export.js'),
-      button('Copy link', () => this.copyLink()),
-    );
-    return el('div', {}, line, el('div', { class: 'under-line' }, this.chips, this.when.root, this.when.error));
-  }
-
-  /** The histogram, with what is proven below it. */
-  overTime() {
-    const { histogram, strip } = this;
-    const sum = el(
-      'div',
-      { class: 'sum' },
-      this.total,
-      this.zoomed,
-      el('span', { class: 'grow' }),
-      histogram.said,
-      histogram.split,
-      strip.source,
-    );
-    return el(
-      'section',
-      { class: 'time', 'aria-label': 'Over time' },
-      sum,
-      histogram.root,
-      strip.root,
-      histogram.table,
-    );
+    this.over = overTime(this);
+    this.main = main;
+    /** Where it is scrolled to. When another view is shown it is too late to ask. */
+    this.y = 0;
+    onscroll = () => {
+      if (this.body.isConnected) this.y = scrollY;
+    };
+    put(main, el('h1', { class: 'vh' }, 'Events'), asking(this), this.over, this.note, this.body);
   }
 
   /** @param {import('./state.js').State} now @param {import('./state.js').State} [before] */
@@ -100,9 +75,10 @@ export class Events {
     if (changed(ASKED)) this.load();
     else {
       if (changed(['rare'])) this.showFacets();
-      if (changed(['source'])) this.loadStrip();
+      if (changed(['source']) && this.answer) this.strip.load(this.answer);
     }
-    if (changed(['event', 'around', 'tz'])) this.showDrawer();
+    if (changed(['event', 'tz'])) this.showDrawer();
+    else if (now.event && changed(['around'])) import('./timeline.js').then(({ turn }) => turn());
   }
 
   async showChips() {
@@ -113,40 +89,44 @@ export class Events {
   }
 
   async load() {
-    const now = state();
-    this.stopTail();
-    this.asked = {
-      ...filters(now),
-      order: now.order === 'desc' ? '' : now.order,
-      fields: fieldsOf(now.cols),
+    const of = state();
+    const asked = {
+      ...filters(of),
+      order: of.order === 'desc' ? '' : of.order,
+      fields: fieldsOf(of.cols),
       highlight: true,
     };
-    this.body.classList.add('old');
+    const turn = (this.turn += 1);
+    this.stopTail();
+    mark(this, 'old');
     try {
-      const numbers = { ...facetParameters(), count: true, histogram: 'auto', histogram_by: now.by };
-      const answer = await this.run((signal) => ask('/v1/events', { ...this.asked, ...numbers }, { signal }));
-      if (answer) this.showAnswer({ ...answer, came: Date.now() });
-      else if (!this.answer) this.fail(new Failure('The question was cancelled.'));
+      const numbers = { ...facetParameters(), count: true, histogram: 'auto', histogram_by: of.by };
+      const answer = await this.run((signal) => ask('/v1/events', { ...asked, ...numbers }, { signal }));
+      if (turn !== this.turn) return;
+      if (answer) this.showAnswer({ ...answer, of, asked, came: Date.now() });
+      else this.fail(new Failure('The question was cancelled.', { status: 499 }));
     } catch (error) {
-      this.fail(/** @type {Failure} */ (error));
+      if (turn === this.turn) this.fail(/** @type {Failure} */ (error));
     }
-    this.body.classList.remove('old');
   }
 
   /** @param {any} answer */
-  showAnswer(answer) {
+  async showAnswer(answer) {
     this.answer = answer;
     this.isLost = false;
+    mark(this, '');
     this.line.fail(null);
     this.when.fail(null);
     this.total.textContent = counted(answer.count, 'event');
     this.histogram.show(answer.histogram);
     this.showFacets();
-    this.list.show(answer, answer.count);
-    put(this.note, ...notes(answer));
-    announce(counted(answer.count, 'event'));
+    this.list.show(answer);
+    put(this.note, ...this.leftOut.splice(0).map((text) => el('p', {}, `Left out: ${text}.`)));
     this.list.select();
-    this.loadStrip();
+    this.strip.load(answer);
+    if (answer.count && answer.index.state !== 'rebuilding') return;
+    const { notes } = await import('./notes.js');
+    if (this.answer === answer) this.note.append(...notes(answer));
   }
 
   async showFacets() {
@@ -154,39 +134,39 @@ export class Events {
     this.facets.show(this.answer?.facets ?? {}, has);
   }
 
-  async loadStrip() {
-    const { answer } = this;
-    const { since, before, tz, source } = state();
-    const { buckets } = answer?.histogram ?? { buckets: [] };
-    const isCurrent = () => this.answer === answer && state().source === source;
-    const from = Date.parse(buckets[0]?.time ?? '') || Date.now() - 86400e3;
-    const to = Date.parse(buckets.at(-1)?.end ?? '') || Date.now();
-    try {
-      const bounds = { since: since || new Date(from).toISOString(), before: before || new Date(to).toISOString() };
-      const coverage = await ask('/v1/coverage', { ...bounds, tz: tz === 'UTC' ? '' : tz, source, merged: true });
-      if (isCurrent()) this.strip.show(coverage, from, to);
-    } catch (error) {
-      if (isCurrent()) this.strip.fail(/** @type {Error} */ (error).message);
-    }
-  }
-
-  /** @param {Failure} failure */
-  fail(failure) {
+  /** @param {Failure} failure @param {boolean} [canRepair] */
+  fail(failure, canRepair = true) {
     this.isLost = failure.status === 0;
+    if (['facet', 'fields', 'histogram_by'].includes(failure.parameter) && canRepair) return this.repair(failure);
+    mark(this, 'stale');
     const isTime = ['since', 'before', 'tz'].includes(failure.parameter);
+    const isSaidThere = isTime || failure.parameter === 'q';
     this.line.fail(failure.parameter === 'q' ? failure : null);
     this.when.fail(isTime ? failure : null);
-    if (failure.parameter === 'q' || isTime) return put(this.note);
     put(
       this.note,
-      el(
-        'p',
-        { class: 'error' },
-        failure.message,
-        ' ',
-        button('Try again', () => this.load()),
-      ),
+      !isSaidThere &&
+        el(
+          'p',
+          { class: 'error' },
+          failure.message,
+          ' ',
+          button('Try again', () => this.load()),
+        ),
+      this.answer &&
+        el('p', {}, 'What is shown below still answers the question before: ', asText(this.answer.of), '.'),
     );
+  }
+
+  /** Asks again without the field that is unknown. @param {Failure} failure */
+  async repair(failure) {
+    const { turn } = this;
+    const { without } = await import('./repair.js');
+    if (turn !== this.turn) return;
+    const now = state();
+    go(without(failure, now), { replace: true });
+    if (state() === now || turn === this.turn) this.fail(failure, false);
+    else this.leftOut.push(failure.message);
   }
 
   async showDrawer() {
@@ -204,24 +184,45 @@ export class Events {
   }
 
   async goLive() {
-    if (this.running) return this.stopTail();
+    if (this.running) return this.leaveTail();
     const { Tail } = await import('./tail.js');
-    const { asked, answer } = this;
-    if (this.running || !asked || !answer) return;
+    const { answer } = this;
+    if (this.running || this.live.disabled || !answer) return;
     this.running = new Tail(
-      asked,
+      answer.asked,
       answer.snapshot,
       (event) => this.list.row(event, -1),
-      () => this.stopTail(),
+      () => this.leaveTail(),
     );
     this.live.setAttribute('aria-pressed', 'true');
     put(this.tail, this.running.root);
+  }
+
+  /** Ends the tail. What it showed is in the list then. */
+  leaveTail() {
+    const isMore = this.running?.nShown || this.running?.nWaiting;
+    this.stopTail();
+    if (isMore) this.load();
   }
 
   stopTail() {
     this.running?.stop();
     this.running = undefined;
     this.live.setAttribute('aria-pressed', 'false');
+  }
+
+  /** Another view takes the place. @param {import('./state.js').State} now */
+  leave(now) {
+    this.stopTail();
+    this.left = { now, y: this.y, nodes: [...this.main.childNodes] };
+  }
+
+  /** The view is shown again, as it was left. @returns {import('./state.js').State | undefined} what it showed */
+  back() {
+    if (!this.left) return undefined;
+    this.main.replaceChildren(...this.left.nodes);
+    scrollTo(0, this.left.y);
+    return this.left.now;
   }
 
   /** The connection is there again. */
@@ -240,3 +241,6 @@ export class Events {
     await copyLink(this.answer);
   }
 }
+
+/** The query of a question. @param {import('./state.js').State} of */
+const asText = ({ q }) => (q ? el('bdi', { class: 'tok' }, q.length > 200 ? `${q.slice(0, 200)}…` : q) : 'all events');

@@ -11,9 +11,10 @@ const FORMATS = { ndjson: 'NDJSON: every entry exactly as sent, with its SHA-256
 
 /** @param {any} answer */
 export async function open(answer) {
-  const { order } = state();
+  const of = answer?.of ?? state();
+  const { order } = of;
   const address = (/** @type {string} */ format) =>
-    `/v1/export?${parameters({ ...filters(absolute(state(), answer)), order: order === 'desc' ? '' : order, format })}`;
+    `/v1/export?${parameters({ ...filters(absolute(of, answer)), order: order === 'desc' ? '' : order, format })}`;
   const missing = Object.keys(answer?.coverage?.missing_by_reason ?? {}).filter((reason) => reason !== 'not_yet');
   await dialog(
     'Export',

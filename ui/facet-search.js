@@ -29,6 +29,25 @@ export async function valuesLike(field, text, isRare) {
   return answer && (answer.values ?? Object.values(answer.facets)[0].values);
 }
 
+/**
+ * Whether events have a path. If not, that is said beside the field in which it was typed.
+ * @param {string} path
+ * @param {HTMLElement} field
+ * @param {HTMLElement} error
+ */
+export async function isPath(path, field, error) {
+  // The last moment alone: only the path is of interest.
+  const failure = await ask('/v1/facets', { field: path, size: 1, since: 'now-1s' }).then(
+    () => null,
+    (reason) => reason,
+  );
+  error.textContent = failure ? failure.message : '';
+  field.setAttribute('aria-invalid', String(Boolean(failure)));
+  if (failure) field.setAttribute('aria-describedby', error.id);
+  else field.removeAttribute('aria-describedby');
+  return !failure;
+}
+
 /** @type {Promise<string[]> | undefined} */
 let names;
 

@@ -24,6 +24,7 @@ export class Facets {
       spellcheck: 'false',
       onfocus: () => import('./facet-search.js').then(({ offerFields }) => offerFields(this.field)),
     });
+    this.error = el('p', { class: 'error', id: 'facet-error', role: 'alert' });
     this.root = el(
       'section',
       { class: 'facets', role: 'region', 'aria-label': 'Facets' },
@@ -37,6 +38,7 @@ export class Facets {
           },
         },
         el('span', {}, this.field),
+        this.error,
       ),
     );
   }
@@ -50,9 +52,11 @@ export class Facets {
       /** @type {HTMLElement | null} */ (this.groups.querySelector(`[data-key="${CSS.escape(focused)}"]`))?.focus();
   }
 
-  add() {
+  async add() {
     const field = this.field.value.trim();
     if (!field || state().facets.includes(field)) return;
+    const { isPath } = await import('./facet-search.js');
+    if (!(await isPath(field, this.field, this.error))) return;
     this.field.value = '';
     go({ facets: [...state().facets, field] });
   }

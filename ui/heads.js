@@ -4,17 +4,34 @@ import { el, button } from './dom.js';
 import { heading } from './cells.js';
 import { go, state } from './state.js';
 
+/** The least and the most width of the composed columns, in pixels, and the part of the list that is the most. */
 const WIDTHS = new Map(
   Object.entries({
-    time: '104px',
-    actor: 'minmax(110px, 190px)',
-    summary: 'minmax(200px, 1fr)',
-    account: 'minmax(70px, 120px)',
+    time: [104, '104px'],
+    actor: [110, 'min(190px, 20%)'],
+    summary: [200, '1fr'],
+    account: [70, 'min(120px, 12%)'],
   }),
 );
+const USUAL = [80, '200px'];
+const widthOf = (/** @type {string} */ name) => /** @type {[number, string]} */ (WIDTHS.get(name) ?? USUAL);
 
 /** The tracks of a grid. @param {string[]} cols */
-export const tracks = (cols) => cols.map((name) => WIDTHS.get(name) ?? 'minmax(80px, 200px)').join(' ');
+export const tracks = (cols) =>
+  cols
+    .map(widthOf)
+    .map(([least, most]) => `minmax(${least}px, ${most})`)
+    .map((track, i) => (cols[i] === 'account' ? `var(--account, ${track})` : track))
+    .join(' ');
+
+/** How high a row is: one line if the columns fit beside each other in `width`, otherwise several. @param {string[]} cols @param {number} width */
+function rowHeight(cols, width) {
+  const needed = cols.reduce((sum, name) => sum + widthOf(name)[0] + 10, 21);
+  return needed <= width ? ROW : 58 + 22 * cols.filter((name) => !WIDTHS.has(name)).length;
+}
+
+/** The height of a row of one line. */
+export const ROW = 33;
 
 /** @param {string[]} cols */
 export function heads(cols) {
@@ -35,4 +52,26 @@ function timeHead() {
     { role: 'columnheader', class: 'c-time', 'aria-sort': isNewestFirst ? 'descending' : 'ascending' },
     turn,
   );
+}
+
+/** Fits the rows to the list's width. The open or first row in sight stays at its place. @param {import('./list.js').List} list */
+export function fit(list) {
+  const height = rowHeight(state().cols, list.root.clientWidth);
+  if (height === list.rowHeight || !list.root.clientWidth) return;
+  const rows = [...list.body.querySelectorAll('.row')].filter((row) => {
+    const { top, bottom } = row.getBoundingClientRect();
+    return bottom > 100 && top < innerHeight;
+  });
+  const kept = rows.find((row) => row.ariaSelected === 'true') ?? rows[0];
+  const topOf = () => kept?.getBoundingClientRect().top ?? 0;
+  const top = topOf();
+  list.rowHeight = height;
+  const { classList, style } = list.root.parentElement ?? list.grid;
+  classList.toggle('stacked', height > ROW);
+  style.setProperty('--row', `${height}px`);
+  for (const page of list.pages) {
+    page.height = list.heightOf(page);
+    page.box.style.blockSize = `${page.height}px`;
+  }
+  scrollBy(0, topOf() - top);
 }

@@ -39,6 +39,7 @@ export class Histogram {
     this.loading = undefined;
     for (const name of ['keydown', 'pointerdown', 'pointermove', 'pointerup', 'pointercancel'])
       this.plot.addEventListener(name, (event) => this.brush(event));
+    this.say();
   }
 
   /** @param {Answer} answer */
@@ -144,7 +145,7 @@ export class Histogram {
       this.hasChosen || document.activeElement === this.plot
         ? `${text} · Enter zooms`
         : this.answer
-          ? `one bar = ${spoken(this.answer.interval)}`
+          ? `one bar = ${spoken(this.answer.interval)}${isUneven(this.buckets) ? '; some are longer' : ''}`
           : '';
   }
 
@@ -155,6 +156,9 @@ export class Histogram {
   /** Keys and pointers that come while their code is loaded wait for it, in order. @param {globalThis.Event} event */
   brush(event) {
     if (!isOurs(event)) return;
+    // At once: when the code is there, a short touch is over.
+    if (event instanceof PointerEvent && event.type === 'pointerdown' && event.buttons)
+      this.plot.setPointerCapture(event.pointerId);
     this.loading ??= import('./brush.js');
     this.loading.then((brush) => brush.handle(this, event));
   }
@@ -170,6 +174,12 @@ export class Histogram {
   static out() {
     return button('Zoom out', () => (isZoomed() ? history.back() : go({ since: '', before: '' })));
   }
+}
+
+/** Whether bars stand for very different lengths of time. @param {Bucket[]} buckets */
+function isUneven(buckets) {
+  const lengths = buckets.map(({ time, end }) => (end ? Date.parse(end) - Date.parse(time) : 0)).filter(Boolean);
+  return Math.max(...lengths) > 1.9 * Math.min(...lengths);
 }
 
 /** "1d" as "1 day". @param {string} span */

@@ -4,7 +4,7 @@ import { go, state } from './state.js';
 
 /**
  * @param {string} key
- * @param {HTMLElement} target
+ * @param {Element} target
  * @param {import('./events.js').Events | undefined} view
  * @returns {unknown}
  */
@@ -38,7 +38,7 @@ export function act(key, target, view) {
   }
 }
 
-/** @param {HTMLElement} target @param {boolean} not */
+/** @param {Element} target @param {boolean} not */
 function filter(target, not) {
   const { field, value } = /** @type {HTMLElement | null} */ (target.closest('[data-field]'))?.dataset ?? {};
   if (field === undefined || value === undefined) return false;

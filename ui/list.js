@@ -2,7 +2,7 @@
 
 import { el, put, button } from './dom.js';
 import { cell } from './cells.js';
-import { heads, tracks } from './heads.js';
+import { ROW, fit, heads, tracks } from './heads.js';
 import { grouped } from './number.js';
 import { state } from './state.js';
 import { day } from './time.js';
@@ -22,7 +22,6 @@ import { day } from './time.js';
 const MOST_ROWS = 600;
 /** How far below the screen the next page is fetched, in pixels. */
 const AHEAD = 400;
-const ROW = 33;
 const DAY = 29;
 
 /** Keys that move in the list. */
@@ -32,7 +31,7 @@ export class List {
   /** @param {(cursor: string) => Promise<{events: Event[], next_cursor: string | null}>} more */
   constructor(more) {
     this.more = more;
-    this.head = el('div', { role: 'row', class: 'row head' });
+    this.head = el('div', { role: 'row', class: 'row head' }, ...heads(state().cols));
     this.body = el('div', { class: 'pages', role: 'presentation' });
     this.grid = el(
       'div',
@@ -61,6 +60,8 @@ export class List {
       { rootMargin: `${AHEAD}px` },
     );
     this.ending.observe(this.foot);
+    new ResizeObserver(() => fit(this)).observe(this.root);
+    this.rowHeight = ROW;
     /** @type {Page[]} */
     this.pages = [];
     /** @type {string | null} */
@@ -71,13 +72,16 @@ export class List {
     this.isFetching = false;
   }
 
-  /** @param {{events: Event[], next_cursor: string | null}} answer @param {number} total */
-  show({ events, next_cursor: cursor }, total) {
+  /** @param {any} answer */
+  show(answer) {
+    const { events, next_cursor: cursor, count: total } = answer;
+    this.answer = answer;
     this.near.disconnect();
     this.pages = [];
     this.cursor = cursor;
     this.current = -1;
     put(this.body);
+    fit(this);
     this.grid.setAttribute('aria-rowcount', String(total + 1));
     this.setColumns();
     this.add(events);
@@ -115,12 +119,8 @@ export class List {
 
   /** @param {Page} page */
   heightOf(page) {
-    return (
-      page.events.length * (this.isNarrow() ? 58 : ROW) + page.events.filter((_, i) => this.dayOf(page, i)).length * DAY
-    );
+    return page.events.length * this.rowHeight + page.events.filter((_, i) => this.dayOf(page, i)).length * DAY;
   }
-
-  isNarrow = () => matchMedia('(max-width: 720px)').matches;
 
   /** The day that begins above an event, if one does. @param {Page} page @param {number} i */
   dayOf(page, i) {
@@ -221,10 +221,11 @@ export class List {
   /** Marks the open event. */
   select() {
     const { event } = state();
-    for (const row of this.grid.querySelectorAll('.row[data-seq]')) {
-      const isOpen = /** @type {HTMLElement} */ (row).dataset.seq === event;
-      row.setAttribute('aria-selected', String(isOpen));
-      if (isOpen) this.current = Number(/** @type {HTMLElement} */ (row).dataset.index);
+    for (const row of this.root.parentElement?.querySelectorAll('.row[data-seq]') ?? [])
+      row.setAttribute('aria-selected', String(/** @type {HTMLElement} */ (row).dataset.seq === event));
+    for (const { events, first } of this.pages) {
+      const i = events.findIndex(({ seq }) => String(seq) === event);
+      if (i >= 0) this.current = first + i;
     }
   }
 }

@@ -37,14 +37,13 @@ async function show(now, before) {
   main.className = now.view;
   if (now.view === 'events') {
     if (before?.view !== 'events' || !events) {
-      events = new Events(main, bar, me.scopes.includes('export'));
-      before = undefined;
+      before = events?.back();
+      events ??= new Events(main, bar, me.scopes.includes('export'));
     }
     events.show(now, before);
     return;
   }
-  events?.stopTail();
-  events = undefined;
+  if (before?.view === 'events') events?.leave(before);
   const view = await VIEW_FILES[/** @type {'alerts' | 'profile' | 'sources'} */ (now.view)]();
   if (state() === now) await view.show(main, me);
 }
@@ -78,6 +77,8 @@ function link(name, view, current) {
       onclick: (/** @type {MouseEvent} */ event) => {
         if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
         event.preventDefault();
+        // Asked again, not as it was left.
+        events = undefined;
         go(to);
       },
     },
@@ -147,6 +148,12 @@ addEventListener('sign-in', signIn);
 addEventListener('again', () => events?.load());
 addEventListener('online', () => events?.online());
 listen(show);
+document.querySelector('.skip')?.addEventListener('click', (event) => {
+  const { list } = (state().view === 'events' && events) || {};
+  if (!list?.pages.length) return;
+  event.preventDefault();
+  list.move((move) => move.focus(list, Math.max(0, list.current)));
+});
 addEventListener('keydown', (event) => {
   const { target } = event;
   if (
@@ -154,7 +161,7 @@ addEventListener('keydown', (event) => {
     event.ctrlKey ||
     event.altKey ||
     event.metaKey ||
-    !(target instanceof HTMLElement) ||
+    !(target instanceof Element) ||
     target.closest('input, textarea, select, dialog') ||
     !SHORTCUTS.includes(event.key)
   )

@@ -1,5 +1,6 @@
 // Moves in the list, and opens its events.
 
+import { ask } from './api.js';
 import { go, state } from './state.js';
 
 /** @typedef {import('./list.js').List} List */
@@ -27,11 +28,41 @@ export function focus(list, index) {
 }
 
 /** The next or the previous row; in the drawer too, if it is open. @param {List} list @param {number} by */
-export function step(list, by) {
+export async function step(list, by) {
+  const open = state().event;
+  if (open && String(at(list, list.current)?.seq) !== open) {
+    // The open event is not among the rows that were fetched.
+    const next = await beside(list, open, by);
+    if (next && state().event === open) go({ event: String(next.seq) }, { replace: true });
+    return;
+  }
   focus(list, Math.max(0, list.current + by));
   const event = at(list, list.current);
   if (state().event && event) go({ event: String(event.seq) }, { replace: true });
 }
+
+/**
+ * The event beside another one in the order of the list, wherever that is.
+ * @param {List} list
+ * @param {string} seq
+ * @param {number} by
+ */
+async function beside(list, seq, by) {
+  const { asked, range } = list.answer;
+  const { time, received_at: received } = await ask(`/v1/events/${encodeURIComponent(seq)}`);
+  const isOlder = by > 0 === (asked.order !== 'asc');
+  const from = Date.parse(time ?? received);
+  const bounds = isOlder
+    ? { since: range.since ?? '', before: new Date(from + 1).toISOString() }
+    : { since: new Date(from).toISOString(), before: range.before ?? '' };
+  const order = isOlder ? '' : 'asc';
+  const { events } = await ask('/v1/events', { ...asked, ...bounds, order, limit: BESIDE, highlight: '' });
+  const i = events.findIndex((/** @type {{seq: number}} */ one) => String(one.seq) === seq);
+  return events[i + 1];
+}
+
+/** How many events are read to find the one beside another: more than have one time. */
+const BESIDE = 200;
 
 /** @param {List} list */
 export function open(list) {

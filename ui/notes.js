@@ -1,7 +1,8 @@
 // What an answer does not have, in words.
 
 import { el, button } from './dom.js';
-import { counted, grouped } from './number.js';
+import { grouped } from './number.js';
+import { lostOf } from './proven.js';
 import { go, state } from './state.js';
 
 /** @param {any} answer */
@@ -19,8 +20,8 @@ export function notes({ count, index, coverage }) {
 
 /** That nothing was found, and whether that means something. @param {any} coverage */
 function nothing({ state: proven, missing_by_reason: reasons }) {
-  const lost = Object.entries(reasons ?? {}).filter(([reason]) => reason !== 'not_yet');
-  if (proven !== 'partial' || !lost.length) return 'Nothing found in this range.';
-  const gaps = lost.map(([reason, { sources }]) => `${counted(sources, 'source')} with a gap (${reason})`);
-  return `Nothing found, but this range is not complete: ${gaps.join(', ')}.`;
+  const lost = lostOf(reasons);
+  if (lost.length) return `Nothing found, but this range is not complete: ${lost.join('; ')}.`;
+  if (proven === 'complete') return 'Nothing found in this range, which is proven complete.';
+  return 'Nothing found in this range. Late entries may still come.';
 }

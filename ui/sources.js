@@ -5,9 +5,12 @@ import { ask } from './api.js';
 import { lateness } from './lateness.js';
 import { counted, grouped, lasting } from './number.js';
 import { DEFAULTS, address, go, state } from './state.js';
-import { inWords } from './strip.js';
+import { inWords } from './proven.js';
 import { styles } from './styles.js';
 import { secondsSince, short } from './time.js';
+
+/** How often the view is read again, in milliseconds. */
+const REFRESH = 30_000;
 
 const WORST = ['refused', 'clock', 'failing', 'stopped', 'starting', 'catching_up', 'left', 'live'];
 const STATES = new Map(
@@ -29,12 +32,25 @@ export async function show(main) {
   await styles();
   const page = el('section', { class: 'page' }, el('h1', {}, 'Sources'), el('p', { class: 'dim' }, 'Loading…'));
   put(main, page);
+  await refresh(main, page);
+}
+
+/** @param {HTMLElement} main @param {HTMLElement} page */
+async function refresh(main, page) {
   try {
     const [{ sources }, proven] = await Promise.all([ask('/v1/sources'), coverage()]);
     fill(page, sources, proven);
+    setTimeout(() => again(main, page), REFRESH);
   } catch (error) {
     put(page, el('h1', {}, 'Sources'), el('p', { class: 'error' }, /** @type {Error} */ (error).message));
   }
+}
+
+/** Shows the sources as they are now, if they are still in sight and no link among them has the focus. @param {HTMLElement} main @param {HTMLElement} page */
+function again(main, page) {
+  if (!page.isConnected) return;
+  if (document.hidden || page.contains(document.activeElement)) setTimeout(() => again(main, page), REFRESH);
+  else refresh(main, page);
 }
 
 /** What is proven of each source, from all pages. A source may go on on the next page. @returns {Promise<Map<string, any>>} */
@@ -155,7 +171,8 @@ function row(one, proven, from) {
 
 /** @param {any} one */
 function detail(one) {
-  if (one.last_error && one.failing_since) return `since ${short(one.failing_since, state().tz)}: ${one.last_error}`;
+  if (one.last_error && one.failing_since)
+    return `since ${short(one.failing_since, state().tz)}: ${one.last_error.message}`;
   if (!one.backfill_done && one.backfilled_to) return `history read back to ${short(one.backfilled_to, state().tz)}`;
   return one.last_sealed_at ? `read ${lasting(secondsSince(one.last_sealed_at))} ago` : '';
 }

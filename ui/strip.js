@@ -1,41 +1,9 @@
-// The coverage strip: which part of the shown time is proven complete, and what is missing, with the reason in words.
+// The coverage strip below the histogram, and the sentence beside the total. What they show is made in `proven.js`.
 
-import { el, put } from './dom.js';
+import { announce, el, put } from './dom.js';
+import { ask } from './api.js';
 import { counted } from './number.js';
 import { go, state } from './state.js';
-import { short } from './time.js';
-
-/** @typedef {{since: string, before: string | null, state: 'complete' | 'settling' | 'missing', reason: string | null, sources: number}} Stretch */
-
-/** What is missing as it must be: it is shown without alarm. */
-const LATER = new Set(['not_yet', 'not_asked_for']);
-
-const WORDS = { complete: 'complete', settling: 'settling: late entries may still come', missing: 'missing' };
-
-/** The API's reasons in words. A reason that is not here is shown as the API spells it. */
-const REASONS = new Map(
-  Object.entries({
-    not_yet: 'not fetched yet',
-    failing: 'Cloudflare does not answer',
-    clock: 'a clock is wrong',
-    credential_refused: 'credential refused',
-    entry_too_large: 'an entry is too large',
-    unreadable: 'an answer cannot be read',
-    foreign_entries: 'entries of another source',
-    not_asked_for: 'older than configured',
-    left: 'the account had left',
-    older_than_upstream_keeps: 'older than Cloudflare keeps',
-    before_upstream_kept: 'before Cloudflare kept this log',
-    before_the_account_existed: 'before the account existed',
-    not_followed: 'no such source is configured',
-    accounts_unknown: 'the list of accounts is unknown',
-    not_searchable_yet: 'not searchable yet',
-    erased: 'erased by policy',
-  }),
-);
-
-/** @param {string | null} reason */
-export const inWords = (reason) => REASONS.get(reason ?? '') ?? reason ?? '';
 
 export class Strip {
   constructor() {
@@ -43,93 +11,47 @@ export class Strip {
     this.words = el('p', { class: 'legend' });
     this.source = el('select', { 'aria-label': 'Source', onchange: () => go({ source: this.source.value }) });
     this.root = el('section', { role: 'region', 'aria-label': 'Coverage', class: 'coverage' }, this.bar, this.words);
+    this.said = el('p', { class: 'dim proven' });
   }
 
-  /**
-   * @param {{merged: Stretch[], sources: {source: string, name: string | null}[]}} answer
-   * @param {number} from milliseconds @param {number} to milliseconds
-   */
-  show(answer, from, to) {
+  /** Asks what is proven of the time of an answer, and shows it. @param {any} answer */
+  async load(answer) {
+    this.answer = answer;
     const { source } = state();
-    const names = answer.sources.map((one) => one.source);
-    put(
-      this.source,
-      el('option', { value: '' }, 'all sources'),
-      ...answer.sources.map((one) =>
-        el('option', { value: one.source, selected: one.source === source }, one.name ?? one.source),
-      ),
-    );
-    if (source && !names.includes(source)) this.source.append(el('option', { value: source, selected: true }, source));
-    const inside = answer.merged.filter((stretch) => endOf(stretch) > from && Date.parse(stretch.since) < to);
-    put(this.bar, ...inside.map((stretch) => piece(stretch, from, to)));
-    put(this.words, ...sentences(inside));
+    const isCurrent = () => this.answer === answer && state().source === source;
+    const { buckets } = answer.histogram;
+    const { since, before } = answer.range;
+    const wanted = { since: since ?? '0001-01-01T00:00:00Z', before: before ?? endOf(buckets), merged: true };
+    const axis = buckets.length
+      ? buckets
+      : [{ time: since ?? new Date(Date.now() - 86400e3).toISOString(), end: before }];
+    try {
+      const loading = import('./proven.js');
+      const ofAll = ask('/v1/coverage', wanted);
+      const ofOne = source && ask('/v1/coverage', { ...wanted, source });
+      const { draw, said } = await loading;
+      const all = await ofAll;
+      if (!isCurrent()) return;
+      put(this.said, ...said(answer.coverage, all.merged));
+      announce(`${counted(answer.count, 'event')}, ${this.said.textContent}`);
+      const one = (await ofOne) || all;
+      if (isCurrent()) draw(this, one, axis);
+    } catch (error) {
+      const { status, message } = /** @type {import('./api.js').Failure} */ (error);
+      if (isCurrent()) this.fail(status ? message : 'What is proven of this range cannot be read now.');
+    }
   }
 
   /** @param {string} message */
   fail(message) {
     put(this.bar);
+    put(this.said);
     put(this.words, message);
   }
 }
 
-/** Without an end it reaches beyond all that is shown. @param {Stretch} stretch */
-const endOf = ({ before }) => (before === null ? Infinity : Date.parse(before));
-
-/** @param {Stretch} stretch @param {number} from @param {number} to */
-function piece(stretch, from, to) {
-  const width = Math.max(1, to - from);
-  const start = Math.max(from, Date.parse(stretch.since));
-  const end = Math.min(to, endOf(stretch));
-  const element = el('span', { class: `${stretch.state}${LATER.has(stretch.reason ?? '') ? ' later' : ''}` });
-  element.style.insetInlineStart = `${(100 * (start - from)) / width}%`;
-  element.style.inlineSize = `max(2px, ${(100 * (end - start)) / width}%)`;
-  return element;
-}
-
-/** Stretches that follow each other for one reason, as one. @param {Stretch[]} stretches */
-function adjoined(stretches) {
-  /** @type {Stretch[]} */
-  const found = [];
-  for (const stretch of stretches) {
-    const last = found.at(-1);
-    if (last && last.reason === stretch.reason && last.before === stretch.since)
-      found[found.length - 1] = { ...last, before: stretch.before, sources: Math.max(last.sources, stretch.sources) };
-    else found.push(stretch);
-  }
-  return found;
-}
-
-/** The ends of a range: to the second if it is shorter than two minutes. @param {Stretch} stretch @param {string} tz */
-function ends({ since, before }, tz) {
-  if (before === null) return `from ${short(since, tz)} on`;
-  const seconds = (Date.parse(before) - Date.parse(since)) / 1000;
-  return seconds < 120
-    ? `${Math.round(seconds)} s from ${short(since, tz)}`
-    : `${short(since, tz)} to ${short(before, tz)}`;
-}
-
-/** Names only the states that occur. @param {Stretch[]} stretches */
-function sentences(stretches) {
-  const { tz } = state();
-  const said = [];
-  for (const name of /** @type {const} */ (['complete', 'settling'])) {
-    if (stretches.some((one) => one.state === name))
-      said.push(el('span', {}, el('i', { class: name, 'aria-hidden': 'true' }), WORDS[name]));
-  }
-  const missing = adjoined(stretches.filter((one) => one.state === 'missing'));
-  for (const stretch of missing.slice(0, 3)) {
-    const { reason, sources } = stretch;
-    const isLater = LATER.has(reason ?? '');
-    said.push(
-      el(
-        'span',
-        { class: isLater ? 'later' : '' },
-        el('i', { class: isLater ? 'later' : 'missing', 'aria-hidden': 'true' }),
-        el('b', {}, `missing ${ends(stretch, tz)}`),
-        `: ${inWords(reason)} (${reason}), ${sources ? counted(sources, 'source') : 'of sources that are not saved'}`,
-      ),
-    );
-  }
-  if (missing.length > 3) said.push(el('span', {}, `and ${counted(missing.length - 3, 'more gap')}`));
-  return said.length ? said : ['Nothing is claimed about this range.'];
+/** The end of the last bar, if that is later than now. @param {{end: string | null}[]} buckets */
+function endOf(buckets) {
+  const end = buckets.at(-1)?.end;
+  return end && Date.parse(end) > Date.now() ? end : '';
 }

@@ -21,8 +21,8 @@ export class Tail {
    * @param {() => void} stop
    */
   constructor(asked, snapshot, row, stop) {
-    const { q, tz, since, fields } = asked;
-    this.asked = { q, tz, since, fields };
+    const { q, tz, since, before, fields } = asked;
+    this.asked = { q, tz, since, before, fields };
     this.last = snapshot;
     this.row = row;
     this.status = el('span', { role: 'status' });
@@ -120,7 +120,9 @@ export class Tail {
   }
 
   say() {
-    const shown = this.nShown ? `${grouped(this.nShown)} new` : 'Live: waiting for new events';
+    const { before } = this.asked;
+    const until = before ? `, of the question's time: before ${before}` : '';
+    const shown = this.nShown ? `${grouped(this.nShown)} new` : `Live: waiting for new events${until}`;
     this.status.textContent = this.isPaused ? `${grouped(this.nWaiting)} waiting` : shown;
   }
 

@@ -3,6 +3,8 @@
 import { el, put, button } from './dom.js';
 import { ask } from './api.js';
 import { cut } from './cells.js';
+import { counted } from './number.js';
+import { written } from './query.js';
 import { go, state } from './state.js';
 import { clock, short } from './time.js';
 
@@ -16,30 +18,43 @@ const NAMES = new Map(
   }),
 );
 
+/** The fields that say what an event shares with others, in the list. */
+const FIELDS = new Map(
+  Object.entries({
+    actor: ['actor.email', 'actor.id'],
+    ip: ['actor.ip_address'],
+    resource: ['resource.id'],
+    token: ['actor.token_id'],
+  }),
+);
+
+/** The most characters of a value that is searched as it is. */
+const MOST_ASKED = 500;
+
+/** Shows another timeline of the open event. */
+export let turn = () => {};
+
 /** @param {any} event */
 export function timeline(event) {
   const list = el('ol', { class: 'tl' });
-  const chosen = NAMES.has(state().around) ? state().around : 'actor';
+  const limits = el('p', { class: 'dim' });
   const kinds = [...NAMES].filter(([by]) => by !== 'token' || event.entry?.actor?.token_id);
   const switches = kinds.map(([by, name]) =>
-    el(
-      'button',
-      {
-        type: 'button',
-        role: 'switch',
-        'aria-checked': String(by === chosen),
-        onclick: () => go({ around: by }, { replace: true }),
-      },
-      name,
-    ),
+    el('button', { type: 'button', role: 'switch', onclick: () => go({ around: by }, { replace: true }) }, name),
   );
-  load(list, event, chosen).catch((error) => put(list, el('li', { class: 'error' }, error.message)));
+  turn = () => {
+    const chosen = NAMES.has(state().around) ? state().around : 'actor';
+    kinds.forEach(([by], i) => switches[i].setAttribute('aria-checked', String(by === chosen)));
+    load(list, limits, event, chosen).catch((error) => put(list, el('li', { class: 'error' }, error.message)));
+  };
+  turn();
   return el(
     'section',
     { role: 'region', 'aria-label': 'Timeline' },
     el('h3', {}, 'Timeline'),
     el('div', { class: 'seg' }, ...switches),
     list,
+    limits,
   );
 }
 
@@ -49,11 +64,14 @@ const READ = 500;
 /** How far away events may be: less where there are more of them. */
 const WITHIN = ['30m', '3m', '20s'];
 
-/** @param {Element} list @param {any} event @param {string} by */
-async function load(list, event, by) {
+/** @param {Element} list @param {Element} limits @param {any} event @param {string} by */
+async function load(list, limits, event, by) {
   const { tz } = state();
   const isResource = by === 'resource';
-  const events = isResource ? await history(event) : await near(event, by);
+  const { events, text } = isResource ? await history(event) : await near(event, by);
+  if (state().around !== by && NAMES.has(state().around)) return;
+  put(limits, text);
+  inAll(event, by).then((all) => all && state().around === by && put(limits, text, ' ', all));
   put(
     list,
     ...events.map((one) =>
@@ -76,19 +94,42 @@ async function load(list, event, by) {
   if (!events.length) put(list, el('li', { class: 'dim' }, 'Nothing else.'));
 }
 
-/** The changes of the same resource, with what each of them changed. @param {any} event @returns {Promise<any[]>} */
+/** A button that lists all events that share a value with this one, with their number. @param {any} event @param {string} by */
+async function inAll({ entry }, by) {
+  const at = (/** @type {string} */ path) => path.split('.').reduce((of, name) => of?.[name], entry);
+  const field = FIELDS.get(by)?.find(
+    (path) => typeof at(path) === 'string' && at(path) && at(path).length <= MOST_ASKED,
+  );
+  if (!field) return null;
+  const q = `${field}:${written(field, at(field))}`;
+  const { count } = await ask('/v1/count', { q }, { isAside: true }).catch(() => ({}));
+  return count === undefined
+    ? null
+    : button(`${counted(count, 'event')} in all`, () => go({ q, since: '', before: '' }));
+}
+
+/** @typedef {{events: any[], text: string}} Found the events, and which of them these are, in words */
+
+/** The changes of the same resource, with what each of them changed. @param {any} event @returns {Promise<Found>} */
 async function history(event) {
-  const { changes } = await ask(`/v1/events/${event.seq}/history`, { around: true, order: 'desc', limit: 2 * BESIDE });
-  return changes.map((/** @type {any} */ change) => ({
+  const limit = 2 * BESIDE;
+  const { changes } = await ask(`/v1/events/${event.seq}/history`, { around: true, order: 'desc', limit });
+  const events = changes.map((/** @type {any} */ change) => ({
     ...change.event,
     changed: change.diff?.map((/** @type {any} */ one) => cut(one.path, 80)),
   }));
+  return { events, text: `At most ${limit} changes of this resource about this event.` };
 }
 
-/** The events just before and after an event. @param {any} event @param {string} by @returns {Promise<any[]>} */
+/** "30m" as "30 minutes". @param {string} span */
+const spoken = (span) => span.replace(/m$/, ' minutes').replace(/(?<=\d)s$/, ' seconds');
+
+/** The events just before and after an event. @param {any} event @param {string} by @returns {Promise<Found>} */
 async function near(event, by) {
   let found = [];
+  let used = '';
   for (const within of WITHIN) {
+    used = within;
     const { events } = await ask(`/v1/events/${event.seq}/around`, {
       by,
       within,
@@ -100,5 +141,5 @@ async function near(event, by) {
     found = events.slice(Math.max(0, at - BESIDE), Math.max(0, at) + BESIDE + 1);
     if (at >= 0) break;
   }
-  return found;
+  return { events: found, text: `Within ${spoken(used)}, at most ${BESIDE} before and ${BESIDE} after this event.` };
 }

@@ -61,7 +61,8 @@ pub(super) fn read<'t>(reader: &mut Reader<'t>, file: &'t DeTable<'t>) -> Option
             top.tables("accounts"),
         )
     });
-    let (data_dir, http, upstream, poll, alerts, evidence, retention, organizations, accounts) = top;
+    let (data_dir, http, upstream, poll, alerts, evidence, retention, organizations, accounts) =
+        top;
 
     let (http, limits, access) = reader.read(Header::Table("http"), http, |table| {
         (

@@ -6,8 +6,8 @@
 )]
 
 mod access;
-mod alert_stream;
 mod alert_kills;
+mod alert_stream;
 mod answer_forms;
 mod answers;
 mod backfill;

@@ -8,6 +8,7 @@ mod strip;
 
 mod browser;
 mod opened;
+mod used;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

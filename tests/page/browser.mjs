@@ -26,10 +26,10 @@ export async function ask(what) {
 
 /**
  * Opens a browser, runs `test` in a page of it, and fails if the page failed: by an error, or by something that its policy forbids.
- * @param {{width?: number, height?: number, scheme?: 'light' | 'dark', errors?: RegExp}} how `errors`: what may be reported
+ * @param {{width?: number, height?: number, scheme?: 'light' | 'dark', touch?: boolean, errors?: RegExp}} how `touch`: there is no mouse; `errors`: what may be reported
  * @param {(page: any, context: any) => Promise<void>} test
  */
-export async function withPage({ width = 1280, height = 900, scheme = 'light', errors = /^$/ }, test) {
+export async function withPage({ width = 1280, height = 900, scheme = 'light', touch = false, errors = /^$/ }, test) {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM,
     args: [
@@ -45,6 +45,8 @@ export async function withPage({ width = 1280, height = 900, scheme = 'light', e
   try {
     const context = await browser.newContext({
       viewport: { width, height },
+      hasTouch: touch,
+      isMobile: touch,
       colorScheme: scheme,
       locale: 'en-GB',
       timezoneId: 'Asia/Tokyo',

@@ -26,13 +26,13 @@ const PACKAGES: &str = "ORGTRAIL_PAGE_PACKAGES";
 const CHROMIUM: &str = "ORGTRAIL_CHROMIUM";
 
 /// What the tests of the page need of the machine.
-struct Tools {
+pub(super) struct Tools {
     packages: PathBuf,
     chromium: PathBuf,
 }
 
 impl Tools {
-    fn find() -> Option<Self> {
+    pub(super) fn find() -> Option<Self> {
         if skip_slow_tests() {
             return None;
         }
@@ -81,7 +81,7 @@ impl Tools {
 }
 
 /// A service that follows a simulated organization, and can be stopped and started again at its address.
-struct World {
+pub(super) struct World {
     upstream: Upstream,
     dir: tempfile::TempDir,
     configuration: String,
@@ -91,7 +91,7 @@ struct World {
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let upstream = Upstream::new(SimConfig {
             events: 2_000,
             accounts: 3,
@@ -114,7 +114,7 @@ impl World {
     }
 
     /// The same, for those who have a token.
-    async fn guarded() -> Self {
+    pub(super) async fn guarded() -> Self {
         let mut world = Self::new().await;
         world.stop().await;
         world.configuration = world.configuration.replace("\"none\"", "\"tokens\"");
@@ -193,7 +193,7 @@ impl World {
         value.as_str().unwrap().to_owned()
     }
 
-    fn run(mut self, tools: &Tools, script: &str, args: &[&str]) {
+    pub(super) fn run(mut self, tools: &Tools, script: &str, args: &[&str]) {
         let url = self.url.clone();
         tools.run(script, &[&[url.as_str()], args].concat(), |wish| {
             self.answer(wish)

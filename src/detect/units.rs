@@ -61,7 +61,7 @@ impl Unit {
 
     /// The rule, if it looks at what the service noticed.
     pub(super) fn rule_over_notices(&self) -> Option<&Arc<Rule>> {
-        let What::Rule(rule) = &self.what else {
+        let What::Rule(RaisingRule { rule, .. }) = &self.what else {
             return None;
         };
         let is_over_notices = matches!(&rule.kind, RuleKind::Event(detection) if detection.service() == LogService::Orgtrail);
@@ -70,7 +70,7 @@ impl Unit {
 
     /// Whether what it finds depends on what occurred first.
     pub(super) fn reads_first_seen(&self) -> bool {
-        matches!(&self.what, What::Rule(rule) if rule.reads_first_seen)
+        matches!(&self.what, What::Rule(raising) if raising.rule.reads_first_seen)
     }
 
     /// Whether it has judged an event that the follower has come to.

@@ -288,7 +288,7 @@ async fn admit(
     })?;
     let permission = match needs.credential {
         Required::With(permission) => Some(permission),
-        Required::Feed => Some(Permission::Search),
+        Required::Feed | Required::WholeLog => Some(Permission::Search),
         Required::Nothing | Required::IfSent | Required::Any => None,
     };
     if let Some(permission) = permission {

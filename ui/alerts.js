@@ -1,6 +1,7 @@
 // The view of alerts: what rules found, filtered by rule, level and state, and one of them beside the list.
 
 import { el, put, button, announce } from './dom.js';
+import { hear } from './alert-stream.js';
 import { ask } from './api.js';
 import { counted } from './number.js';
 import { address, go, state } from './state.js';
@@ -37,8 +38,15 @@ export class Alerts {
     this.list = el('ul', { class: 'alerts', 'aria-label': 'Alerts' });
     this.more = el('p', { class: 'end' });
     this.note = el('p', { class: 'error', role: 'alert' });
+    this.fresh = el('p', { role: 'status' });
+    this.nFresh = 0;
     this.drawer = el('div', { class: 'drawers' });
-    this.body = el('div', { class: 'with-drawer' }, el('div', {}, this.note, this.list, this.more), this.drawer);
+    this.body = el(
+      'div',
+      { class: 'with-drawer' },
+      el('div', {}, this.note, this.fresh, this.list, this.more),
+      this.drawer,
+    );
     const heading = el('h1', {}, 'Alerts ', this.total);
     this.root = el('section', { class: 'page all' }, heading, this.filters, this.body);
     /** @type {import('./state.js').State | undefined} */
@@ -68,12 +76,16 @@ export class Alerts {
   async load() {
     const { rule, level, state: now } = state();
     this.list.classList.add('old');
+    // Before the question, so that no change falls between.
+    hear((alert) => this.take(alert));
     try {
       const [page, rules] = await Promise.all([ask('/v1/alerts', { rule, level, state: now }), this.known()]);
       if (![rule, level, now].every((one, i) => one === [state().rule, state().level, state().state][i])) return;
       this.showFilters(rules);
       put(this.note);
       put(this.list);
+      put(this.fresh);
+      this.nFresh = 0;
       this.add(page);
       if (!page.alerts.length) put(this.note, 'There is no such alert.');
       announce(this.total.textContent ?? '');
@@ -177,6 +189,18 @@ export class Alerts {
       if (link) /** @type {HTMLElement} */ (link).focus();
     }
     this.opened = alert;
+  }
+
+  /** Something changed: in its row, or to be shown when that is wanted. @param {any} alert */
+  take(alert) {
+    const now = state();
+    if (this.list.querySelector(`a[data-id="${CSS.escape(alert.id)}"]`)) return this.changed(alert);
+    if (alert.change !== 'raised' || (now.state && now.state !== alert.state)) return;
+    this.nFresh += 1;
+    put(
+      this.fresh,
+      button(`Show ${counted(this.nFresh, 'new alert')}`, () => this.load()),
+    );
   }
 
   /** An alert was changed: its row shows it. @param {any} alert */

@@ -86,6 +86,18 @@ for (const [width, scheme] of [
     assert.deepEqual([closed.state, closed.assignee], ['closed', 'ben']);
     assert.equal(await drawer(page).getByRole('button', { name: 'Close alert' }).count(), 0);
 
+    // What others change is shown at once.
+    await page.getByRole('combobox', { name: 'State' }).selectOption('');
+    const others = (await api(page, `/v1/alerts?rule=${asked.get('rule')}&level=${level}`)).alerts;
+    const other = others.filter((one) => one.state !== 'retracted').at(-1);
+    const row = list(page).locator(`[data-id="${other.id}"]`);
+    await row.waitFor();
+    const reason = { state: 'closed', reason: 'by another' };
+    await page.request.patch(new URL(`/v1/alerts/${other.id}`, PAGE).href, { data: reason });
+    await row.getByText('closed', { exact: true }).waitFor();
+    await page.goBack();
+    await drawer(page).getByText('planned work').waitFor();
+
     // Escape closes it; the address that was copied opens it again.
     const address = page.url();
     await drawer(page).focus();

@@ -124,9 +124,7 @@ async fn check(desk: &Desk) {
             seqs.intersection(&deleted).copied().collect(),
             "{name}"
         );
-        let histogram = desk
-            .get(&format!("/v1/histogram?q={query}"))
-            .await;
+        let histogram = desk.get(&format!("/v1/histogram?q={query}")).await;
         let buckets = histogram["buckets"].as_array().unwrap().iter();
         let sum: u64 = buckets
             .map(|bucket| bucket["count"].as_u64().unwrap())

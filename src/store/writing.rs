@@ -82,7 +82,7 @@ pub(super) struct EventWriter<'a> {
     pub(super) shown: Option<FirstSightings>,
     /// The sweep that shows them.
     pub(super) sweep: Option<i64>,
-    /// Whether upstream shows them; a file says nothing about how busy its source is.
+    /// Whether upstream shows them. An import does not tell how busy its source is.
     pub(super) is_scanned: bool,
     /// The hours since 1970 in which new ones happened.
     hours: BTreeSet<i64>,

@@ -97,10 +97,7 @@ async fn take(State(arrived): State<SeenAt>, body: Bytes) {
 async fn search(url: String, searchable: SeenAt) {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     loop {
-        let newest = http
-            .get(format!("{url}/v1/events?limit=100"))
-            .send()
-            .await;
+        let newest = http.get(format!("{url}/v1/events?limit=100")).send().await;
         if let Ok(answer) = newest
             && let Ok(page) = answer.json::<Value>().await
         {

@@ -17,10 +17,10 @@ use chrono::NaiveDate;
 
 use self::first_seen::FirstSeenMarks;
 use self::judged::JudgedRule;
-use self::reading::Reading;
+use self::reading::LogReading;
 pub use self::reading::{BacktestError, BacktestLimits, BacktestProgress};
+use self::tally::AlertTally;
 pub use self::tally::BacktestRange;
-use self::tally::Tally;
 use super::units::RaisingRule;
 use crate::alert::AlertGroup;
 use crate::mask::Mask;
@@ -66,7 +66,7 @@ impl Backtest<'_> {
     /// When the log cannot be read, or what is found in it does not fit into memory.
     pub fn run(&self, rules: &[&Rule]) -> Result<BacktestResult, BacktestError> {
         let head = self.store.head();
-        let mut tally = Tally::new(self.range);
+        let mut tally = AlertTally::new(self.range);
         let mut unreadable = 0;
         for rule in rules {
             let of_rule = self.run_one(rule, head, &mut tally)?;
@@ -82,7 +82,12 @@ impl Backtest<'_> {
     }
 
     /// Counts the alerts of a rule. Gives the number of events that could not be judged.
-    fn run_one(&self, rule: &Rule, head: Seq, tally: &mut Tally) -> Result<u64, BacktestError> {
+    fn run_one(
+        &self,
+        rule: &Rule,
+        head: Seq,
+        tally: &mut AlertTally,
+    ) -> Result<u64, BacktestError> {
         let raises = match rule.kind {
             RuleKind::Event(_) => self.rules.generates(&rule.id),
             RuleKind::Correlation(_) => true,
@@ -96,10 +101,11 @@ impl Backtest<'_> {
         };
         let asked = asked.iter().filter_map(|id| self.rules.get(id));
         let matcher = RuleMatcher::of(asked);
-        let reading = Reading::new(self.store, head, self.threads, self.limits, self.progress);
-        let first_seen = match rule.reads_first_seen {
-            true => FirstSeenMarks::find(&reading)?,
-            false => FirstSeenMarks::none(),
+        let reading = LogReading::new(self.store, head, self.threads, self.limits, self.progress);
+        let first_seen = if rule.reads_first_seen {
+            FirstSeenMarks::find(&reading)?
+        } else {
+            FirstSeenMarks::none()
         };
         let judged = JudgedRule {
             raising: RaisingRule::new(rule.clone().into(), &matcher),

@@ -9,7 +9,7 @@ use rsigma_eval::{Event, EventValue};
 use serde_json::Value;
 
 use self::values::{FactValue, PathValues, PathValuesBuilder};
-use super::needed::{NeededText, TextTest};
+use super::needed::{LiteralTest, NeededText};
 use crate::event::{AuditEvent, searchable};
 use orgtrail_cloudflare::json::{JsonToken, Scalar, Tokens, meaning};
 
@@ -204,10 +204,13 @@ fn as_event_value(value: FactValue<'_>) -> EventValue<'_> {
 }
 
 /// Whether a text may pass one of some tests.
-fn may_pass(text: &str, tests: &[TextTest]) -> bool {
-    let passes = |test: &TextTest| match test.is_whole {
-        true => text.eq_ignore_ascii_case(&test.text),
-        false => has_ignoring_case(text.as_bytes(), test.text.as_bytes()),
+fn may_pass(text: &str, tests: &[LiteralTest]) -> bool {
+    let passes = |test: &LiteralTest| {
+        if test.is_whole {
+            text.eq_ignore_ascii_case(&test.text)
+        } else {
+            has_ignoring_case(text.as_bytes(), test.text.as_bytes())
+        }
     };
     !text.is_ascii() || tests.iter().any(passes)
 }

@@ -17,18 +17,18 @@ pub(super) enum Needed<T> {
 pub(super) struct NeededText {
     /// The field; `None`: any.
     pub(super) field: Option<String>,
-    pub(super) texts: Vec<TextTest>,
+    pub(super) texts: Vec<LiteralTest>,
 }
 
 /// What a text must be, or have in it. Case does not matter.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct TextTest {
+pub(super) struct LiteralTest {
     /// ASCII, in small letters.
     pub(super) text: String,
     pub(super) is_whole: bool,
 }
 
-impl TextTest {
+impl LiteralTest {
     /// Texts that are not ASCII are not tested: what counts as the same letter is the library's to say.
     pub(super) fn of(text: &str, is_whole: bool) -> Option<Self> {
         let is_tested = text.is_ascii() && !text.is_empty();
@@ -93,7 +93,7 @@ impl<T> Needed<T> {
 }
 
 /// The alternatives whose shortest text is the longest.
-pub(super) fn longest(all: Vec<Vec<TextTest>>) -> Option<Vec<TextTest>> {
-    let shortest = |any: &Vec<TextTest>| any.iter().map(|test| test.text.len()).min();
+pub(super) fn longest(all: Vec<Vec<LiteralTest>>) -> Option<Vec<LiteralTest>> {
+    let shortest = |any: &Vec<LiteralTest>| any.iter().map(|test| test.text.len()).min();
     all.into_iter().max_by_key(shortest)
 }

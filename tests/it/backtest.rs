@@ -48,7 +48,7 @@ fn log_of(entries: Vec<String>) -> (TempDir, Store) {
 fn entries(rules: &Rules) -> Vec<String> {
     let config = SimConfig {
         seed: 11,
-        events: 3_000,
+        events: 500,
         ..SimConfig::default()
     };
     let simulator = Simulator::new(config, Clock::manual(now()).reader());

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::judged::JudgedRule;
-use super::reading::{BacktestError, ReadEvent, Reading};
-use super::tally::Tally;
+use super::reading::{BacktestError, LogReading, ReadEvent};
+use super::tally::AlertTally;
 use crate::alert::AlertGroup;
 use crate::detect::matched::CorrelationMatch;
 use crate::detect::verdict::{Span, bucket_of, judge_bucket, span_of, timespan_us};
@@ -16,10 +16,10 @@ use crate::task;
 
 /// Counts the alerts of a correlation.
 pub(super) fn count(
-    reading: &Reading<'_>,
+    reading: &LogReading<'_>,
     judged: &JudgedRule<'_>,
     correlation: &Correlation,
-    tally: &mut Tally,
+    tally: &mut AlertTally,
 ) -> Result<(), BacktestError> {
     let timespan_us = timespan_us(correlation);
     let range = tally.range();
@@ -91,10 +91,10 @@ impl MatchesInMemory {
                 break;
             }
         }
-        match self.len > self.max.saturating_mul(4) {
-            true => Err(BacktestError::TooManyMatches(self.len)),
-            false => Ok(()),
+        if self.len > self.max.saturating_mul(4) {
+            return Err(BacktestError::TooManyMatches(self.len));
         }
+        Ok(())
     }
 
     /// Leaves the later half of the buckets for another reading. Says whether there was more than one.
@@ -124,7 +124,7 @@ impl MatchesInMemory {
     }
 
     /// Judges each bucket that has matches, and counts the alerts.
-    fn judge(self, correlation: &Correlation, tally: &mut Tally) -> Result<(), BacktestError> {
+    fn judge(self, correlation: &Correlation, tally: &mut AlertTally) -> Result<(), BacktestError> {
         for (group, mut rows) in self.groups.into_values() {
             rows.sort_unstable();
             let mut buckets: Vec<i64> = rows

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::judged::JudgedRule;
-use super::reading::{BacktestError, ReadEvent, Reading};
-use super::tally::Tally;
+use super::reading::{BacktestError, LogReading, ReadEvent};
+use super::tally::AlertTally;
 use crate::alert::AlertGroup;
 
 /// Microseconds of a day: alerts are counted by day, so their time within it does not matter.
@@ -12,9 +12,9 @@ const DAY_US: i64 = 86_400_000_000;
 
 /// Counts the alerts of a rule over single events.
 pub(super) fn count(
-    reading: &Reading<'_>,
+    reading: &LogReading<'_>,
     judged: &JudgedRule<'_>,
-    tally: &mut Tally,
+    tally: &mut AlertTally,
 ) -> Result<(), BacktestError> {
     let range = tally.range();
     let find = |events: &[ReadEvent]| {

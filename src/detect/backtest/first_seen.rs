@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::reading::{BacktestError, ReadEvent, Reading};
+use super::reading::{BacktestError, LogReading, ReadEvent};
 use crate::detect::pairs::{PAIRS, pairs_of};
 use crate::position::Seq;
 use crate::rules::EntryFacts;
@@ -72,7 +72,7 @@ impl FirstSeenMarks {
     }
 
     /// Finds them for all events.
-    pub(super) fn find(reading: &Reading<'_>) -> Result<Self, BacktestError> {
+    pub(super) fn find(reading: &LogReading<'_>) -> Result<Self, BacktestError> {
         let mut marks = Vec::new();
         marks.resize_with(reading.head().0 as usize, AtomicU8::default);
         let mut parts = vec![PairPart { place: 0, of: 1 }];

@@ -68,7 +68,7 @@ pub struct BacktestProgress {
 }
 
 /// Readings of the log up to one place.
-pub(super) struct Reading<'a> {
+pub(super) struct LogReading<'a> {
     store: &'a Store,
     head: Seq,
     threads: usize,
@@ -79,7 +79,7 @@ pub(super) struct Reading<'a> {
     unreadable: AtomicU64,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> LogReading<'a> {
     pub(super) fn new(
         store: &'a Store,
         head: Seq,

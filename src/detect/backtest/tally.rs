@@ -34,13 +34,13 @@ impl BacktestRange {
 }
 
 /// Alerts that were counted.
-pub(super) struct Tally {
+pub(super) struct AlertTally {
     range: BacktestRange,
     days: BTreeMap<NaiveDate, u64>,
     groups: HashMap<AlertGroup, u64>,
 }
 
-impl Tally {
+impl AlertTally {
     pub(super) fn new(range: BacktestRange) -> Self {
         Self {
             range,

@@ -2,7 +2,7 @@
 
 use regex_syntax::hir::{Hir, HirKind};
 
-use super::super::needed::{TextTest, longest};
+use super::super::needed::{LiteralTest, longest};
 
 /// Shorter texts are in most entries.
 const MIN_LEN: usize = 2;
@@ -11,16 +11,16 @@ const MIN_LEN: usize = 2;
 const MAX_ALTERNATIVES: usize = 32;
 
 /// What a text needs for an expression to match it: all of these, of each one of these.
-pub(super) fn literals_of(pattern: &str) -> Vec<Vec<TextTest>> {
+pub(super) fn literals_of(pattern: &str) -> Vec<Vec<LiteralTest>> {
     regex_syntax::parse(pattern).map_or_else(|_| Vec::new(), |hir| of(&hir))
 }
 
-fn of(hir: &Hir) -> Vec<Vec<TextTest>> {
+fn of(hir: &Hir) -> Vec<Vec<LiteralTest>> {
     match hir.kind() {
         HirKind::Literal(literal) => {
             let text = std::str::from_utf8(&literal.0).ok();
             let test = text.filter(|text| text.len() >= MIN_LEN);
-            let test = test.and_then(|text| TextTest::of(text, false));
+            let test = test.and_then(|text| LiteralTest::of(text, false));
             test.map(|test| vec![vec![test]]).unwrap_or_default()
         }
         HirKind::Capture(capture) => of(&capture.sub),

@@ -8,7 +8,7 @@ use rsigma_parser::{
     SigmaValue,
 };
 
-use super::super::needed::{Needed, NeededText, TextTest, longest};
+use super::super::needed::{LiteralTest, Needed, NeededText, longest};
 use super::literals::literals_of;
 
 /// What one of some conditions over named selections needs.
@@ -94,13 +94,13 @@ fn by_item(item: &DetectionItem) -> Needed<NeededText> {
     if !is_plain || !item.field.modifiers.iter().all(is_known) {
         return Needed::nothing();
     }
-    let texts = |tests: Vec<TextTest>| {
+    let texts = |tests: Vec<LiteralTest>| {
         Needed::One(NeededText {
             field: name.map(ToOwned::to_owned),
             texts: tests,
         })
     };
-    let values: Vec<Vec<Vec<TextTest>>> = item
+    let values: Vec<Vec<Vec<LiteralTest>>> = item
         .values
         .iter()
         .map(|value| by_value(value, item))
@@ -119,7 +119,7 @@ fn by_item(item: &DetectionItem) -> Needed<NeededText> {
 }
 
 /// What a value needs: all of these, of each one of these.
-fn by_value(value: &SigmaValue, item: &DetectionItem) -> Vec<Vec<TextTest>> {
+fn by_value(value: &SigmaValue, item: &DetectionItem) -> Vec<Vec<LiteralTest>> {
     let SigmaValue::String(text) = value else {
         return Vec::new();
     };
@@ -131,7 +131,7 @@ fn by_value(value: &SigmaValue, item: &DetectionItem) -> Vec<Vec<TextTest>> {
         .any(|modifier| item.field.has_modifier(*modifier));
     // Without a field, a text may be a part of any value.
     let is_whole = !is_part && item.field.name.is_some();
-    let test = plain(text).and_then(|text| TextTest::of(&text, is_whole));
+    let test = plain(text).and_then(|text| LiteralTest::of(&text, is_whole));
     test.map(|test| vec![vec![test]]).unwrap_or_default()
 }
 

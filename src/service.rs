@@ -144,7 +144,7 @@ impl Service {
 
         let ended = tokio::select! {
             () = stop.cancelled() => {
-                info!("Stopping: what was begun is finished first.");
+                info!("Stopping; finishing current work.");
                 Ok(())
             }
             ended = jobs.ended() => ended,

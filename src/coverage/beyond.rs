@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Asked, FoundGap, Known, Reason, whole_seconds};
+use super::asked::{Asked, whole_seconds};
+use super::found::FoundGap;
+use super::known::Known;
+use super::reason::Reason;
 use crate::health::State;
 use crate::position::{Window, rfc3339};
 

@@ -58,8 +58,10 @@ struct PathInfo {
     above: Option<usize>,
     /// Whether documents are marked with it: what orgtrail says of an event has marks of its own.
     has_mark: bool,
-    /// Whether a column says which documents have a value at it. Words are then looked up among its values.
+    /// Whether a column says which documents have a value at it.
     has_column: bool,
+    /// Whether words are looked up among its values: it has a column, and that is of entries.
+    has_words_in_column: bool,
     /// The last document that has its mark, and a mark for each path above it.
     marked: u64,
     /// The last document that is marked as having an empty text at it.
@@ -139,6 +141,7 @@ impl PathInfo {
             above,
             has_mark: !is_own && !path.is_empty(),
             has_column: column_of(path).is_some(),
+            has_words_in_column: known.is_some() && column_of(path).is_some(),
             marked: 0,
             marked_empty: 0,
             marked_null: 0,
@@ -236,7 +239,7 @@ impl<'a> DocumentBuilder<'a> {
             let number = self.paths.get(path, self.shape);
             let known = &self.paths.known[number];
             if is_searchable
-                && known.has_column
+                && known.has_words_in_column
                 && known.kind.is_some_and(has_one_spelling)
                 && let Some(text) = text_of(&value)
             {
@@ -289,7 +292,7 @@ impl<'a> DocumentBuilder<'a> {
             Some(Kind::Id) => words::is_opaque(value),
             _ => false,
         };
-        if known.has_column {
+        if known.has_words_in_column {
             self.add_words_beside_column(number, value);
         } else if !as_whole_only {
             add_words(self.batch, known.words, value);

@@ -93,7 +93,7 @@ impl Config {
     }
 }
 
-/// The process's own environment, as [`Config::load`] takes it. What is not text in a value is replaced by `U+FFFD`.
+/// The process's own environment, as [`Config::load`] takes it. Bytes that are not UTF-8 become `U+FFFD`.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| {
         let name = name.into_string().ok()?;

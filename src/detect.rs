@@ -322,7 +322,7 @@ impl Detect {
             warn!(
                 events = judgement.skipped.len(),
                 first = judgement.skipped.first().map_or(0, |seq| seq.0),
-                "Damaged events were not judged by any rule; they are when they can be read again."
+                "Damaged events were not judged; they will be judged after repair."
             );
         }
         if !judged.raised.is_empty() || judged.retracted > 0 {

@@ -109,10 +109,11 @@ pub struct AuditEvent {
     pub sha256: Option<String>,
 }
 
-/// The problem of an event whose stored bytes are no longer those that upstream sent. No entry has this problem by itself.
+/// The problem of an event whose stored bytes are no longer those that upstream sent. Reading an entry never gives this problem.
 pub const DAMAGED: &str = "damaged";
 
-/// The problem of an event whose body was erased. No answer has it: lists leave such events out, and one by itself is gone.
+/// The problem of an event whose body was erased. No answer shows it: lists omit erased events, and `/v1/events/{seq}` answers
+/// 410.
 pub const ERASED: &str = "erased";
 
 impl AuditEvent {

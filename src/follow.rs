@@ -1,6 +1,6 @@
 //! Followers of the log, and the one loop that drives them all.
 //!
-//! A follower reads the log in order and keeps something that is made from it: the search index, alerts, an archive. Its
+//! A follower reads the log in order and keeps something that is made from it: the search index, alerts. Its
 //! turn saves the effect and the checkpoint together, so a crash anywhere means that the same events come again. The loop
 //! wakes it, retries with backoff, catches its panics, reports its lag, and stops it in order. It does not know what the
 //! followers keep.
@@ -78,7 +78,7 @@ pub trait Follower: Send + 'static {
 pub struct Turned {
     /// Whether the log holds more: the next turn comes at once.
     pub has_more: bool,
-    /// When the next turn is due although nothing new comes; `None`: when it looks by itself.
+    /// When the next turn is due without new events; `None`: after `look_every`.
     pub next_in: Option<TimeDelta>,
 }
 

@@ -1,4 +1,4 @@
-//! The thin HTTP face: who may ask, which question that is, and its answer as JSON.
+//! The HTTP API: checks who asks, reads the request, answers in JSON.
 //!
 //! A handler takes the request apart, calls one function, and wraps what comes back; the questions themselves are
 //! [`crate::search`]'s business. Whatever goes wrong leaves as `application/problem+json` (RFC 9457).

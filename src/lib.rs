@@ -1,6 +1,6 @@
 //! orgtrail keeps a Cloudflare organization's audit trail.
 //!
-//! It is one durable log in SQLite, a follower that reads the log in order and keeps the search index, and an HTTP API in
+//! It is one durable log in SQLite, followers that read the log in order (one keeps the search index, one judges by alert rules), and an HTTP API in
 //! front. This page is a tour: it names the modules in the order in which they are easiest to read. `ARCHITECTURE.md` has
 //! the picture, what each module may import, and what must always be true. The guide in `docs/src` is for users, and its
 //! glossary defines the words.

@@ -1,9 +1,9 @@
 //! Hides credentials in texts that come from upstream, before they are shown, logged or cut.
 //!
-//! An error may repeat the credential of its request: a proxy prints the header, a page for people shows the request. So every
-//! text of upstream that leaves [`crate::upstream`] passes [`Mask::hide`], and so do the parameters in the access log. It finds the token in the forms in which programs
-//! write texts: percent-encoded, with escapes of JSON and HTML, in base64, in another case, with separators inside, or a
-//! part of it. It also finds what looks like any token of Cloudflare's, or of ours.
+//! An error may contain the credential: proxies print headers, and error pages show the request. So every text of upstream that
+//! leaves [`crate::upstream`] passes [`Mask::hide`], and so do the parameters in the access log. It finds the token in the forms
+//! in which programs write texts: percent-encoded, with escapes of JSON and HTML, in base64, in another case, with separators
+//! inside, or a part of it. It also finds what looks like any token of Cloudflare's, or of ours.
 
 use std::fmt;
 

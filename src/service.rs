@@ -149,7 +149,7 @@ impl Service {
 
         let ended = tokio::select! {
             () = stop.cancelled() => {
-                info!("Stopping: what was begun is finished first.");
+                info!("Stopping; finishing current work.");
                 Ok(())
             }
             ended = jobs.ended() => ended,

@@ -21,7 +21,7 @@ pub enum Permission {
     Alerts,
     /// Read `/metrics`.
     Metrics,
-    /// Holds, the access log, shared searches of others.
+    /// The access log, shared searches of others.
     Admin,
 }
 

@@ -147,8 +147,7 @@ fn import_files(
     Ok(files)
 }
 
-/// Indexes each batch while the next ones are read, until no more is announced. What fails here is tried again when the files have
-/// been read.
+/// Indexes batches while the files are read. Failures are retried at the end.
 fn index_meanwhile(mut indexing: Indexing, batches: &Receiver<()>) {
     let mut has_more = false;
     loop {

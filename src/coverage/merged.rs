@@ -6,7 +6,12 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Asked, Found, Proof, Reason, Weight, accounts_unknown, look};
+use super::asked::Asked;
+use super::forms::Proof;
+use super::found::Found;
+use super::look::look;
+use super::reason::{Reason, Weight};
+use super::verdict::accounts_unknown;
 use crate::engine::Scope;
 use crate::health::Board;
 use crate::position::{Source, rfc3339};
@@ -282,7 +287,7 @@ fn weakest(
 
 #[cfg(test)]
 mod tests {
-    use super::super::FoundGap;
+    use super::super::found::FoundGap;
     use super::*;
     use crate::position::Window;
 

@@ -6,7 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Asked, Found, Reason, look};
+use super::asked::Asked;
+use super::found::Found;
+use super::look::look;
+use super::reason::Reason;
 use crate::engine::Scope;
 use crate::health::Board;
 use crate::position::{Source, Window, rfc3339};

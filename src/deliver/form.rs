@@ -117,7 +117,7 @@ pub(super) fn pagerduty(message: &Outgoing, sender: &Sender) -> Value {
                 alert.rule.id.as_str(),
             )
         }
-        // Its level is not known here. What makes this much noise is looked at.
+        // A digest has no level here; `warning` is enough for someone to look.
         Content::Digest { rule, .. } => (
             "trigger",
             message.webhook_id.clone(),

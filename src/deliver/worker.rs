@@ -77,7 +77,7 @@ impl Deliverer {
                 Err(error) => {
                     errors = errors.saturating_add(1);
                     if errors.is_power_of_two() {
-                        warn!(destination = self.name, error = %error, errors, "The outbox could not be used; retrying.");
+                        warn!(destination = self.name, error = %error, errors, "Reading or writing the outbox failed; retrying.");
                     }
                     LOOK_EVERY
                 }

@@ -86,8 +86,8 @@ impl Scope {
         !self.bodies && field::is_body(path)
     }
 
-    /// The question about what is in the scope alone. Where it asks for words or for paths above the bodies, the engine has to
-    /// leave these out by itself.
+    /// Restricts a query to the scope. Exception: in searches for words, and for paths above a body, the engine must skip bodies
+    /// itself.
     #[must_use]
     pub fn narrowed<'q>(&self, query: &'q Query) -> Cow<'q, Query> {
         let visible = if self.bodies {

@@ -85,7 +85,7 @@ impl View {
         }
     }
 
-    /// The first `limit` events after the place `after` that a question means, in the order of arrival.
+    /// The first `limit` matching events with a `seq` above `after`, by `seq`.
     ///
     /// # Errors
     /// As [`View::hits`].

@@ -54,8 +54,7 @@ const COMMIT_EVERY: TimeDelta = TimeDelta::seconds(1);
 /// committed is indexed again after a kill.
 const BULK_COMMIT_EVERY: TimeDelta = TimeDelta::seconds(20);
 
-/// After a commit the next one waits this many times as long as that took, but no longer than events may wait: small commits
-/// follow each other closely, and all of them together take a sixth of the time.
+/// Pause after a commit, as a multiple of its duration, at most `commit_every`. Commits then take at most a sixth of the time.
 const RESTS: i32 = 5;
 
 /// How often the log is looked at without an announcement.

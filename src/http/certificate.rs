@@ -15,8 +15,7 @@ pub(super) struct CertificateState {
     not_before: String,
     #[schema(format = DateTime)]
     expires_at: String,
-    /// When its files began to hold something that cannot be used; `null` if they do not. The reason is in the service's log only:
-    /// it names files.
+    /// Since when its files cannot be used; `null` if they can. The reason is in the service's log only: it names files.
     #[schema(format = DateTime)]
     renewal_refused_since: Option<String>,
 }
@@ -57,7 +56,7 @@ pub(super) fn troubles(status: &TlsStatus) -> impl Iterator<Item = Trouble> + us
     });
     let troubles = validity.into_iter().chain(refused);
     troubles.map(|(problem, why)| Trouble {
-        problem,
+        problem: problem.into(),
         part: "certificate",
         why,
     })

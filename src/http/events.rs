@@ -7,22 +7,22 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::counted::{Counted, counted};
-use super::coverage::{self, Proven};
+use super::coverage::Proven;
 use super::etag::tagged;
 use super::list_params::ListParams;
 use super::openapi::{Parameter, ParameterKind, Route, path};
-use super::params::{FILTERS, Given, Named, PAGING, read_filters};
+use super::params::{FILTERS, Given, Named, PAGING, asked, question};
 use super::problem::Problem;
 use super::scoped::ScopedApp;
 use super::shown::{Fields, SHOWN, ShownEvent};
 use super::tally_params::{TALLY, counted_of};
 use crate::clock::from_micros;
-use crate::coverage::{Asked, Verdict};
-use crate::engine::{Range, View};
+use crate::coverage::Verdict;
+use crate::engine::{Caller, Order, Range, View};
 use crate::event::AuditEvent;
 use crate::people;
 use crate::position::{Seq, rfc3339};
-use crate::search::{self, FieldValues, Histogram, Question};
+use crate::search::{self, FieldValues, Histogram};
 use crate::wording::quoted;
 
 /// A page of events.
@@ -47,12 +47,12 @@ impl EventsPage {
     }
 
     /// The page that was asked for, and what is to be counted beside it, of the same snapshot.
-    /// `asked` is what it is about, for what is proven of it.
-    pub(super) fn make(app: &ScopedApp, list: &ListParams, asked: Asked) -> Result<Self, Problem> {
-        let proven = Proven::look(app, counted_of(asked, &list.tally))?;
+    pub(super) fn make(app: &ScopedApp, list: &ListParams) -> Result<Self, Problem> {
+        let proven = Proven::look(app, counted_of(list.asked.clone(), &list.tally))?;
         let (view, caller) = app.asking();
         let ListParams {
             question,
+            asked: _,
             limit,
             cursor,
             asked_at,
@@ -73,7 +73,7 @@ impl EventsPage {
             count: tallied.count,
             facets: tallied.facets,
             histogram: tallied.histogram,
-            index: IndexState::of(app, &view)?,
+            index: IndexState::of(app, &view, &caller)?,
             // What arrived since the first page is on none of them.
             coverage: proven.of_answer(answer.upto),
         })
@@ -117,8 +117,8 @@ pub(super) struct IndexState {
 
 impl IndexState {
     /// Both places are those of the newest event that the principal may see.
-    pub(super) fn of(app: &ScopedApp, view: &View) -> Result<Self, Problem> {
-        let (searchable, held) = (app.newest(view, view.seq())?, app.head()?);
+    pub(super) fn of(app: &ScopedApp, view: &View, caller: &Caller) -> Result<Self, Problem> {
+        let (searchable, held) = (app.newest(view, caller, view.seq())?, app.head()?);
         let state = match app.engine.is_rebuilding() {
             true => "rebuilding",
             false if !app.engine.is_available() => "unavailable",
@@ -133,23 +133,13 @@ impl IndexState {
     }
 }
 
-/// What a question is about, for what is proven of it.
-pub(super) fn asked(query: Option<&str>, question: &Question) -> Asked {
-    let Range {
-        since_us,
-        before_us,
-    } = question.range;
-    coverage::asked(query, since_us, before_us)
-}
-
 pub(super) async fn list(
     app: ScopedApp,
     RawQuery(query): RawQuery,
 ) -> Result<Counted<EventsPage>, Problem> {
     let page = app.ask(move |app| {
         let list = ListParams::read(query.as_deref(), app.clock.now())?;
-        let asked = asked(query.as_deref(), &list.question);
-        EventsPage::make(app, &list, asked)
+        EventsPage::make(app, &list)
     });
     let page = page.await?;
     Ok(counted(page.len(), page))
@@ -210,14 +200,14 @@ pub(super) async fn count(
     RawQuery(query): RawQuery,
 ) -> Result<Counted<Count>, Problem> {
     let count = app.ask(move |app| {
-        let question = read_filters(query.as_deref(), app.clock.now())?;
-        let asked = asked(query.as_deref(), &question);
-        let proven = Proven::look(app, asked)?;
+        let given = Given::read(query.as_deref(), &FILTERS)?;
+        let question = question(&given, Order::Descending, app.clock.now())?;
+        let proven = Proven::look(app, asked(&given, question.range)?)?;
         let (view, caller) = app.asking();
         let question = question.prepare(&app.store, &view, &caller)?;
         Ok(Count {
             count: search::count(&view, &caller, &question)?,
-            index: IndexState::of(app, &view)?,
+            index: IndexState::of(app, &view, &caller)?,
             coverage: proven.of_answer(view.seq()),
         })
     });

@@ -48,7 +48,7 @@ pub(super) struct Needs {
 /// The credential that a route needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Required {
-    /// None. One that is sent is not looked at.
+    /// None; a sent credential is ignored.
     Nothing,
     /// None. One that is sent must be valid, and then the request is recorded.
     IfSent,
@@ -73,7 +73,10 @@ pub(super) async fn check(
     next: Next,
 ) -> Response {
     let app = &needs.app;
-    let client = client_of(app, &request);
+    // Worked out by `check_origin`, which every request passes first.
+    let Some(client) = request.extensions().get::<Requester>().cloned() else {
+        return Problem::internal().into_response();
+    };
     if needs.credential == Required::IfSent && !app.access.is_sent(request.headers(), &client) {
         if app.access.settings().auth == Auth::None {
             request.extensions_mut().insert(Principal::local());

@@ -2,16 +2,19 @@
 
 use chrono::{DateTime, Utc};
 
-use super::params::{FILTERS, Given, PAGING, paging, question};
+use super::params::{FILTERS, Given, PAGING, asked, paging, question};
 use super::problem::Problem;
 use super::shown::{SHOWN, ShownAs};
 use super::tally_params::{TALLY, beside_a_page};
+use crate::coverage::Asked;
 use crate::search::{Question, Tally, asked_at};
 
 /// What a request for a list asks.
 #[derive(Debug)]
 pub(super) struct ListParams {
     pub(super) question: Question,
+    /// What its coverage is about.
+    pub(super) asked: Asked,
     pub(super) limit: usize,
     pub(super) cursor: Option<String>,
     /// What `now` is in the question: that of the first page on every page.
@@ -29,8 +32,10 @@ impl ListParams {
         )?;
         let (order, limit, cursor) = paging(&given)?;
         let asked_at = cursor.as_deref().and_then(asked_at).unwrap_or(now);
+        let question = question(&given, order, asked_at)?;
         Ok(Self {
-            question: question(&given, order, asked_at)?,
+            asked: asked(&given, question.range)?,
+            question,
             limit,
             cursor,
             asked_at,

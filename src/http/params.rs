@@ -10,6 +10,7 @@ use chrono_tz::Tz;
 use url::form_urlencoded;
 
 use super::problem::Problem;
+use crate::coverage::Asked;
 use crate::engine::{Order, Range};
 use crate::field::{Part, folded};
 use crate::position::Source;
@@ -57,7 +58,7 @@ pub(super) fn flag(given: &Given, name: &str) -> Result<bool, Problem> {
 }
 
 /// Reads `true` or `false`.
-pub(super) fn is_true(name: &str, text: &str) -> Result<bool, Problem> {
+fn is_true(name: &str, text: &str) -> Result<bool, Problem> {
     match text {
         "false" => Ok(false),
         "true" => Ok(true),
@@ -77,12 +78,6 @@ pub(super) fn order(given: &Given) -> Result<Order, Problem> {
             format!("{} is neither `desc` nor `asc`", quoted(other)),
         )),
     }
-}
-
-/// What a request for a number asks.
-pub(super) fn read_filters(query: Option<&str>, now: DateTime<Utc>) -> Result<Question, Problem> {
-    let given = Given::read(query, &FILTERS)?;
-    question(&given, Order::Descending, now)
 }
 
 pub(super) fn question(
@@ -110,12 +105,9 @@ pub(super) fn question(
             parts.push(Query::or(texts));
         }
     }
-    let sources = given
-        .all("source")
-        .map(of_source)
-        .collect::<Result<Vec<_>, _>>()?;
+    let sources = sources(given)?;
     if !sources.is_empty() {
-        parts.push(Query::or(sources));
+        parts.push(Query::or(sources.iter().map(of_source).collect()));
     }
     parts.extend(upstream_filters(given)?);
     match given.one("revision")? {
@@ -206,20 +198,35 @@ pub(super) fn filtered(name: &str, path: &str, value: &str) -> Result<Query, Pro
     })
 }
 
-fn of_source(name: &str) -> Result<Query, Problem> {
-    let source: Source = folded(name).parse().map_err(|_| {
-        bad(
-            "source",
-            format!(
-                "{} names no source: write `organizations/ID` or `accounts/ID`",
-                quoted(name)
-            ),
-        )
-    })?;
-    Ok(Query::Equals {
+/// The sources that are named.
+pub(super) fn sources(given: &Given) -> Result<Vec<Source>, Problem> {
+    let source = |name: &str| -> Result<Source, Problem> {
+        folded(name).parse().map_err(|_| {
+            let wanted = "write `organizations/ID` or `accounts/ID`";
+            bad(
+                "source",
+                format!("{} names no source: {wanted}", quoted(name)),
+            )
+        })
+    };
+    given.all("source").map(source).collect()
+}
+
+fn of_source(source: &Source) -> Query {
+    Query::Equals {
         path: "source".into(),
         value: source.to_string(),
         at: 0,
+    }
+}
+
+/// What the coverage of an answer is about: the question's own stretch of time and sources.
+pub(super) fn asked(given: &Given, range: Range) -> Result<Asked, Problem> {
+    let moment = |micros: Option<i64>| micros.and_then(DateTime::from_timestamp_micros);
+    Ok(Asked {
+        since: moment(range.since_us),
+        before: moment(range.before_us),
+        sources: sources(given)?,
     })
 }
 
@@ -239,7 +246,8 @@ pub(super) fn zone(given: &Given) -> Result<Tz, Problem> {
     }
 }
 
-fn range(given: &Given, when: When) -> Result<Range, Problem> {
+/// The stretch of time that is asked about.
+pub(super) fn range(given: &Given, when: When) -> Result<Range, Problem> {
     let moment = |name| -> Result<Option<i64>, Problem> {
         let Some(text) = given.one(name)? else {
             return Ok(None);
@@ -322,6 +330,15 @@ pub(super) struct Given(Vec<(String, String)>);
 impl Given {
     /// Reads the part of a URL after its `?`. Where ours are `known`, upstream's filters are too.
     pub(super) fn read(query: Option<&str>, known: &[&'static str]) -> Result<Self, Problem> {
+        Self::read_up_to(MAX_PARAMETERS, query, known)
+    }
+
+    /// The same, for a route that takes another number of parameters.
+    pub(super) fn read_up_to(
+        most: usize,
+        query: Option<&str>,
+        known: &[&'static str],
+    ) -> Result<Self, Problem> {
         let takes_filters = FILTERS.iter().all(|name| known.contains(name));
         let mut given = Vec::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
@@ -337,8 +354,8 @@ impl Given {
                 };
                 return Err(bad(&name, message));
             }
-            if given.len() == MAX_PARAMETERS {
-                return Err(bad(&name, format!("more than {MAX_PARAMETERS} parameters")));
+            if given.len() == most {
+                return Err(bad(&name, format!("more than {most} parameters")));
             }
             given.push((name.into_owned(), value.into_owned()));
         }

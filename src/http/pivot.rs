@@ -9,12 +9,12 @@ use utoipa::ToSchema;
 
 use super::counted::{Counted, counted};
 use super::coverage::Proven;
-use super::events::{EventsPage, IndexState, asked, described_seq, event_at, place};
+use super::events::{EventsPage, IndexState, described_seq, event_at, place};
 use super::form::by_get_or_post;
 use super::list_params::ListParams;
 use super::openapi::{ParameterKind, Route, path as described_path, query as described_query};
 use super::params::{
-    FILTERS, Given, MAX_VALUE_LEN, Named, PAGING, bad, flag, order, paging, question,
+    FILTERS, Given, MAX_VALUE_LEN, Named, PAGING, asked, bad, flag, order, paging, question,
 };
 use super::problem::Problem;
 use super::scoped::ScopedApp;
@@ -104,7 +104,7 @@ async fn profile(
     let size = size(&given, "size")?;
     let answer = app.ask(move |app| {
         let mut question = question(&given, Order::Descending, app.clock.now())?;
-        let asked = asked(query.as_deref(), &question);
+        let asked = asked(&given, question.range)?;
         question.query = Query::and(vec![by.query(&value), question.query]);
         let proven = Proven::look(app, asked)?;
         let (view, caller) = app.asking();
@@ -112,7 +112,7 @@ async fn profile(
             by: name_of(by),
             value,
             profile: search::profile(&app.store, &view, &caller, &question, size)?,
-            index: IndexState::of(app, &view)?,
+            index: IndexState::of(app, &view, &caller)?,
             coverage: proven.of_answer(view.seq()),
         })
     });
@@ -176,7 +176,7 @@ pub(super) async fn history(
                 .collect(),
             next_cursor: history.next_cursor,
             previous_cursor: history.previous_cursor,
-            index: IndexState::of(app, &view)?,
+            index: IndexState::of(app, &view, &caller)?,
             coverage: proven.of_answer(history.upto),
         })
     });
@@ -221,8 +221,8 @@ pub(super) async fn around(
             let wanted = by.map_or(String::new(), Pivot::wanted);
             bad("by", format!("event {place} has no {wanted}"))
         })?;
-        let about = asked(None, &question);
         let list = ListParams {
+            asked: asked(&given, question.range)?,
             question,
             limit,
             cursor,
@@ -231,7 +231,7 @@ pub(super) async fn around(
             tally: Tally::default(),
             shown,
         };
-        EventsPage::make(app, &list, about)
+        EventsPage::make(app, &list)
     });
     let page = page.await?;
     Ok(counted(page.len(), page))

@@ -67,9 +67,8 @@ impl ScopedApp {
     }
 
     /// The newest event up to `upto` that the principal may see.
-    pub(super) fn newest(&self, view: &View, upto: Seq) -> Result<Seq, Problem> {
-        let caller = view.caller(self.scope.clone(), Some(self.app.deadline()));
-        Ok(search::newest(&self.app.store, view, &caller, upto)?)
+    pub(super) fn newest(&self, view: &View, caller: &Caller, upto: Seq) -> Result<Seq, Problem> {
+        Ok(search::newest(&self.app.store, view, caller, upto)?)
     }
 
     /// The newest event in the log that the principal may see.

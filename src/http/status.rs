@@ -28,7 +28,7 @@ use crate::store::DiskProblem;
 use crate::task;
 
 /// How long the index's turns must have failed before it is reported.
-const INDEX_FAILING_AFTER: TimeDelta = TimeDelta::minutes(1);
+const FOLLOWER_FAILING_AFTER: TimeDelta = TimeDelta::minutes(1);
 
 /// How many events the index may be behind before it is reported.
 const INDEX_BEHIND_BY: u64 = 10_000;
@@ -51,7 +51,7 @@ pub(super) struct Ready {
     #[schema(value_type = IndexState, required = false)]
     index: Option<IndexState>,
     /// What an operator should look at although questions are answered.
-    problems: Vec<&'static str>,
+    problems: Vec<String>,
     /// The same, each with the part that it is about, and why it is reported.
     problem_details: Vec<Trouble>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,10 +171,13 @@ pub(super) async fn readyz(
             .as_ref()
             .map(|principal| {
                 let app = ScopedApp::new(app.clone(), principal);
-                IndexState::of(&app, &app.engine.view())
+                let (view, caller) = app.asking();
+                IndexState::of(&app, &view, &caller)
             })
             .transpose()?,
-        problems: problems.iter().map(|trouble| trouble.problem).collect(),
+        problems: (problems.iter())
+            .map(|trouble| trouble.problem.clone().into_owned())
+            .collect(),
         problem_details: problems,
         log: principal.as_ref().map(|_| LogState {
             damaged: state.damaged,
@@ -204,7 +207,11 @@ fn lines_waiting(app: &AppState) -> usize {
 /// What an operator should look at, the causes before what follows from them.
 fn problems(app: &AppState) -> Vec<Trouble> {
     let now = app.clock.steady();
-    let trouble = |problem, part, why| Trouble { problem, part, why };
+    let trouble = |problem: &'static str, part, why| Trouble {
+        problem: problem.into(),
+        part,
+        why,
+    };
     let refused = app.board.has_refused_credential(now).then(|| {
         trouble(
             "credential refused",
@@ -226,8 +233,9 @@ fn problems(app: &AppState) -> Vec<Trouble> {
             "the index is being built again from the log; answers are incomplete until it is done",
         )
     });
-    let index = index_trouble(&app.followers.states(app.store.head()), app.clock.now());
-    let index = index.filter(|_| rebuild.is_none());
+    let mut followers = follower_troubles(&app.followers.states(app.store.head()), app.clock.now());
+    // An index that is being built again is behind.
+    followers.retain(|trouble| rebuild.is_none() || trouble.part != indexing::NAME);
     let disk = app.store.disk_problem().map(|disk| {
         let why = match disk {
             DiskProblem::Full => "the disk has no room for the log, so that nothing more is stored",
@@ -246,38 +254,41 @@ fn problems(app: &AppState) -> Vec<Trouble> {
     });
     let status = app.tls.as_ref().map(|tls| tls.status(app.clock.now()));
     let of_certificate = status.iter().flat_map(certificate::troubles);
-    let problems = [refused, unreachable, rebuild, index, disk, unwritten];
-    problems
-        .into_iter()
-        .flatten()
+    let [causes, others] = [[refused, unreachable, rebuild], [disk, unwritten, None]];
+    (causes.into_iter().flatten())
+        .chain(followers)
+        .chain(others.into_iter().flatten())
         .chain(of_certificate)
         .collect()
 }
 
-/// What is wrong with the index, which can be searched meanwhile.
-fn index_trouble(followers: &[FollowerState], now: DateTime<Utc>) -> Option<Trouble> {
-    let index = followers
-        .iter()
-        .find(|follower| follower.name == indexing::NAME)?;
-    let failure = index.failure.as_ref();
-    let trouble = |problem, why| Trouble {
-        problem,
-        part: "index",
-        why,
+/// What is wrong with followers; questions are answered meanwhile.
+fn follower_troubles(followers: &[FollowerState], now: DateTime<Utc>) -> Vec<Trouble> {
+    let trouble = |follower: &FollowerState| {
+        let failure = follower.failure.as_ref();
+        let is_index = follower.name == indexing::NAME;
+        let (problem, why) = if failure
+            .is_some_and(|failure| now - failure.since >= FOLLOWER_FAILING_AFTER)
+        {
+            let why = if is_index {
+                "for at least a minute new events could not be made searchable; the service's log has the error"
+            } else {
+                "for at least a minute it could not go on; the service's log has the error"
+            };
+            ("failing", why)
+        } else if is_index && follower.lag() > INDEX_BEHIND_BY {
+            let why = "more than 10000 events are stored and not searchable yet; answers are incomplete until they are";
+            ("behind", why)
+        } else {
+            return None;
+        };
+        Some(Trouble {
+            problem: format!("{} {problem}", follower.name).into(),
+            part: follower.name,
+            why,
+        })
     };
-    if failure.is_some_and(|failure| now - failure.since >= INDEX_FAILING_AFTER) {
-        Some(trouble(
-            "index failing",
-            "for at least a minute new events could not be made searchable; the service's log has the error",
-        ))
-    } else if index.lag() > INDEX_BEHIND_BY {
-        Some(trouble(
-            "index behind",
-            "more than 10000 events are stored and not searchable yet; answers are incomplete until they are",
-        ))
-    } else {
-        None
-    }
+    followers.iter().filter_map(trouble).collect()
 }
 
 /// The description of the route of sources.
@@ -313,25 +324,31 @@ mod tests {
     use crate::follow::board::Failure;
 
     #[test]
-    fn an_index_that_fails_or_is_far_behind_is_a_problem() {
+    fn a_follower_that_fails_and_an_index_far_behind_are_problems() {
         let now = crate::clock::from_micros(1_000_000_000);
-        let problem = |lag: u64, failing_for: Option<i64>| {
+        let problem_of = |name, lag: u64, failing_for: Option<i64>| {
             let failure = failing_for.map(|seconds| Failure {
                 error: "the disk is full".into(),
                 since: now - TimeDelta::seconds(seconds),
             });
-            let index = FollowerState {
-                name: indexing::NAME,
+            let follower = FollowerState {
+                name,
                 checkpoint: Seq(5),
                 head: Seq(5 + lag),
                 failure,
             };
-            index_trouble(&[index], now).map(|trouble| trouble.problem)
+            follower_troubles(&[follower], now)
+                .pop()
+                .map(|trouble| trouble.problem.into_owned())
         };
+        let problem = |lag, failing_for| problem_of(indexing::NAME, lag, failing_for);
         assert_eq!(problem(0, None), None);
         assert_eq!(problem(10_000, Some(59)), None);
-        assert_eq!(problem(1, Some(60)), Some("index failing"));
-        assert_eq!(problem(10_001, None), Some("index behind"));
+        assert_eq!(problem(1, Some(60)).unwrap(), "index failing");
+        assert_eq!(problem(10_001, None).unwrap(), "index behind");
+        let detector = problem_of("detect", 1, Some(60));
+        assert_eq!(detector.unwrap(), "detect failing");
+        assert_eq!(problem_of("detect", 10_001, None), None);
     }
 
     #[test]

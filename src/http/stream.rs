@@ -181,7 +181,7 @@ async fn next_piece(mut tailing: Tailing) -> Option<(Result<Bytes, Infallible>, 
             let mut events = people::with_known_people(&app.store, app.scope(), events)?;
             tailing.fields.cut(&mut events, &caller)?;
             if events.is_empty() {
-                tailing.at = app.newest(&view, tailing.tail.at())?;
+                tailing.at = app.newest(&view, &caller, tailing.tail.at())?;
             }
             Ok((messages(&events)?, events.len(), tailing))
         });

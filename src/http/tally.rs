@@ -6,9 +6,9 @@ use utoipa::ToSchema;
 
 use super::counted::{Counted, counted};
 use super::coverage::Proven;
-use super::events::{IndexState, asked};
+use super::events::IndexState;
 use super::openapi::{Parameter, ParameterKind, Route, path, query};
-use super::params::{FILTERS, Given, Named, bad, number, question};
+use super::params::{FILTERS, Given, Named, asked, bad, number, question};
 use super::problem::Problem;
 use super::scoped::ScopedApp;
 use super::tally_params::{counted_of, facets_of, rank, scale, size, split};
@@ -88,7 +88,7 @@ pub(super) async fn facets(
         facets: Some(facets),
         ..Tally::default()
     };
-    let (tallied, index, coverage) = tallied(&app, query, given, wanted).await?;
+    let (tallied, index, coverage) = tallied(&app, given, wanted).await?;
     let facets = tallied.facets.unwrap_or(FieldValues(Vec::new()));
     let answer = FacetsAnswer {
         facets,
@@ -115,7 +115,7 @@ pub(super) async fn histogram(
         split: split(&given, "by")?,
         ..Tally::default()
     };
-    let (tallied, index, coverage) = tallied(&app, query, given, wanted).await?;
+    let (tallied, index, coverage) = tallied(&app, given, wanted).await?;
     let histogram = tallied.histogram.ok_or_else(Problem::internal)?;
     let answer = HistogramAnswer {
         histogram,
@@ -125,22 +125,21 @@ pub(super) async fn histogram(
     Ok(counted(answer.histogram.buckets.len(), answer))
 }
 
-/// What is wanted of a question's events, as they are now. The question is in what was `given`, which was read from `query`.
+/// What is wanted of a question's events, as they are now. The question is in what was `given`.
 async fn tallied(
     app: &ScopedApp,
-    query: Option<String>,
     given: Given,
     wanted: Tally,
 ) -> Result<(Tallied, IndexState, Verdict), Problem> {
     app.ask(move |app| {
         let question = question(&given, Order::Descending, app.clock.now())?;
-        let asked = asked(query.as_deref(), &question);
+        let asked = asked(&given, question.range)?;
         let proven = Proven::look(app, counted_of(asked, &wanted))?;
         let (view, caller) = app.asking();
         let upto = view.seq();
         let question = question.prepare(&app.store, &view, &caller)?;
         let tallied = search::tally(&app.store, &view, &caller, &question, upto, &wanted)?;
-        let index = IndexState::of(app, &view)?;
+        let index = IndexState::of(app, &view, &caller)?;
         Ok((tallied, index, proven.of_answer(upto)))
     })
     .await
@@ -167,7 +166,7 @@ pub(super) async fn fields(
             fields: known_fields(&prefix, &caller.scope),
             paths,
             more_paths,
-            index: IndexState::of(app, &view)?,
+            index: IndexState::of(app, &view, &caller)?,
         })
     });
     let answer = answer.await?;
@@ -206,7 +205,7 @@ pub(super) async fn values(
         Ok(ValuesAnswer {
             field: name,
             values,
-            index: IndexState::of(app, &view)?,
+            index: IndexState::of(app, &view, &caller)?,
         })
     });
     let answer = answer.await?;

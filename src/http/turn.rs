@@ -21,7 +21,7 @@ impl Turn {
         Self(Arc::new(Mutex::new(permit)))
     }
 
-    /// Gives the turn to the next in the row, having another instead.
+    /// Releases its permit and holds `other` instead.
     pub(super) fn give_for(&self, other: HeldPermit) {
         let previous = std::mem::replace(&mut *lock(&self.0), other);
         drop(previous);

@@ -7,9 +7,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::list_schedule::{List, ListSchedule};
+use super::poller::{Choice, LONGEST_SLEEP, Poller};
 use super::schedule::{SLOW, SourceSchedule, Wants};
-use super::shares::{Shares, Waiting};
-use super::{LONGEST_SLEEP, Poller};
+use super::shares::{Shares, UNRELIABLE_SHARE, Waiting};
 use crate::position::{Source, WindowKind};
 
 /// How many calls of one credential are under way at once, of those that are not slow yet.
@@ -18,21 +18,12 @@ const MAX_UNDER_WAY: usize = 8;
 /// How many of them are for windows whose last call failed or was slow.
 const MAX_UNRELIABLE: usize = 2;
 
-/// The part of the calls that such windows have for sure; they also get what the others leave.
-pub(super) const UNRELIABLE_SHARE: f64 = 0.1;
-
 /// The part of the calls that lists have for sure; they also get what the others leave.
 const LIST_SHARE: f64 = 0.15;
 
 /// So many pages of lists are read at once after a pause, beyond their share: most lists are no longer than that, and accounts
 /// are followed only when they are known.
 const LIST_BURST: i32 = 10;
-
-/// What to call.
-pub(super) enum Choice {
-    List(usize),
-    Scan(Source, WindowKind),
-}
 
 impl Poller {
     /// Until when no further call is begun because as many are under way as may be. A call that has become slow leaves its

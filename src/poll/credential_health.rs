@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 use super::schedule::SourceSchedule;
 use crate::health::REFUSED_AFTER;
 
-/// So many sources that were answered before must be refused, if there are so many.
+/// Sources that worked before and must now be refused; all of them if there are fewer.
 const WITNESSES: usize = 3;
 
-/// If none was ever answered, so many refusals are enough.
+/// Refusals that are enough if no source ever worked.
 const ENOUGH_REFUSALS: u32 = 20;
 
 /// The refusals of a credential's sources since one of them was answered.

@@ -11,21 +11,16 @@ use tokio_util::sync::CancellationToken;
 use super::error::TurnError;
 use super::list_schedule::{ListSchedule, Listing};
 use super::next_window;
+use super::poller::Poller;
 use super::schedule::{SourceSchedule, Wants};
-use super::settings::Settings;
+use super::settings::{BackfillOnly, Settings};
 use super::skew;
-use super::{BackfillSince, Poller};
+use crate::ledger::BackfillSince;
 use crate::position::{Source, Window};
 use crate::store::{Progress, StoreError};
 
 /// An organization whose accounts could not be listed so often in a row is left out: after three minutes.
 const MAX_LIST_FAILURES: u32 = 3;
-
-/// What a poller that reads history alone is asked for.
-pub(super) struct BackfillOnly {
-    /// These sources and no others; `None` for all.
-    only: Option<HashSet<Source>>,
-}
 
 /// How reading history alone ended.
 #[derive(Debug, Default)]

@@ -7,8 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
 use super::error::TurnError;
+use super::settings::Following;
 use crate::backoff::wait_after;
-use crate::position::Source;
+use crate::position::{Source, SourceKind};
 use crate::store::{AccountList, SourceRow, SourceSeen, Store, StoreError};
 use crate::upstream::{AccountsPage, MembersPage, UpstreamError};
 use orgtrail_cloudflare::account::ListedAccount;
@@ -377,6 +378,24 @@ fn seen(
         label: account.name,
         created_at: account.created_at,
     })
+}
+
+/// What is listed: the accounts and the members of organizations, and each account that is followed by itself, for its name. No
+/// list need have such an account.
+pub(super) fn lists(following: &Following, now: DateTime<Utc>) -> Vec<ListSchedule> {
+    let apart = Arc::new(following.by_themselves.clone());
+    let schedule = |organizations: &[String], listing| -> Vec<ListSchedule> {
+        let schedule =
+            |id: &String| ListSchedule::new(id.clone(), listing, Arc::clone(&apart), now);
+        organizations.iter().map(schedule).collect()
+    };
+    let sources = following.sources.iter().map(|seen| &seen.source);
+    let accounts = sources.filter(|source| source.kind() == SourceKind::Account);
+    let accounts = (0..).zip(accounts);
+    (schedule(&following.listed, Listing::Accounts).into_iter())
+        .chain(schedule(&following.members_of, Listing::Members))
+        .chain(accounts.map(|(n, source)| ListSchedule::of_account(source, n, now)))
+        .collect()
 }
 
 #[cfg(test)]

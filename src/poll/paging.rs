@@ -77,7 +77,7 @@ impl Place<'_> {
         }
     }
 
-    /// What follows a page that has a cursor, if its cursor is used only where its last time does not lead on.
+    /// As `then`, but continues by time where possible; the cursor is the fallback.
     pub(super) fn then_by_time(&self, page: &LogPage) -> Follows {
         match (self.after_a_full_page(page), self.then(page)) {
             (from @ Follows::From(_), Follows::Page(_)) => from,
@@ -102,7 +102,7 @@ impl Place<'_> {
         let readings: Vec<Reading> = (page.entries.iter())
             .map(|entry| Reading::of(entry.get()))
             .collect();
-        // It could not be told from an equal one when it is shown again.
+        // If it is shown again, it could not be distinguished from an equal entry.
         if self.has_nameless || readings.iter().any(is_nameless) {
             return Follows::NoWay;
         }

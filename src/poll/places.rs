@@ -1,4 +1,4 @@
-//! The places that calls of one credential take while they are under way.
+//! Slots for the running calls of one credential.
 //!
 //! A call that has become slow leaves its place to another one ([`super::choose`]) and takes one of a few places for slow calls.
 //! When those are all taken, the slowest call is given up: it fails, and its source has the small share of what is unreliable.

@@ -44,3 +44,9 @@ pub struct Settings {
     /// How many entries are asked for at a time.
     pub page_size: u32,
 }
+
+/// What a poller that reads history alone is asked for.
+pub(super) struct BackfillOnly {
+    /// These sources and no others; `None` for all.
+    pub(super) only: Option<HashSet<Source>>,
+}

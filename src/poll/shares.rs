@@ -8,6 +8,9 @@ use crate::position::WindowKind;
 /// Of the calls, the part that each kind is sure of, in the order of [`WindowKind::ALL`].
 const SHARES: [f64; 3] = [0.60, 0.15, 0.25];
 
+/// The part of the calls that windows whose last call failed or was slow have for sure; they also get what the others leave.
+pub(super) const UNRELIABLE_SHARE: f64 = 0.1;
+
 /// The most calls that a kind can be owed.
 const MOST_OWED: f64 = 2.0;
 

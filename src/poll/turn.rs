@@ -1,7 +1,6 @@
 //! One call and what becomes of it: the work of a poller's turn.
 //!
-//! Each turn reads from the log where its source stands, does one step, and says how far the source has come with it. It
-//! decides nothing about when.
+//! A turn reads its source's progress, does one step and returns the new progress. The schedule decides when.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -23,7 +22,7 @@ use crate::store::{Appended, GapCause, Progress, QuotaRow, SourceRow, Store, Sto
 use crate::task;
 use crate::upstream::{Permit, Saved, Spent, Upstream, UpstreamError};
 
-/// How often it is tried to write down that upstream said to wait.
+/// Attempts to save the wait after a 429.
 const SAVE_WAIT_TRIES: u32 = 5;
 
 /// How much of a panic's message is repeated, in characters.
@@ -61,7 +60,7 @@ pub(super) struct Scan {
     pub(super) source: Source,
     pub(super) kind: WindowKind,
     pub(super) limit: u32,
-    /// How often in a row such a scan could not be finished, although its window cannot be shorter, and for how long.
+    /// Consecutive unfinished scans of the shortest window, and the time since the first.
     pub(super) unfinished: (u32, TimeDelta),
     /// Limits for bad answers.
     pub(super) patience: Patience,
@@ -160,7 +159,7 @@ pub(super) enum ScanOutcome {
     AskedForLess,
     /// The source goes on past a stretch that cannot be read.
     GaveUp { window: Window, cause: GapCause },
-    /// A scan that ends there came to its end, and nothing can be claimed of it yet.
+    /// The scan reached `before`; nothing of it can be claimed yet.
     Left { before: DateTime<Utc> },
     /// A stretch is still answered with an error, and another one was asked for to find out whether the source is down.
     StillFailing {
@@ -239,7 +238,7 @@ impl PollContext {
     async fn list(&self, permit: Permit, mut list: List) -> Result<Listed, TurnError> {
         self.save(permit.to_save).await?;
         let context = self.clone();
-        task::blocking(move || context.heed_others()).await?;
+        task::blocking(move || context.apply_waits_of_others()).await?;
         let asked_at = self.clock.steady();
         let organization = list.organization.clone();
         let page_token = list.page_token().map(ToOwned::to_owned);
@@ -280,7 +279,7 @@ impl PollContext {
 
     /// Applies a wait that another process saved for the same credential (a comparison beside a service). A permit that was
     /// given before is then refused where it is used.
-    pub(super) fn heed_others(&self) -> Result<(), StoreError> {
+    pub(super) fn apply_waits_of_others(&self) -> Result<(), StoreError> {
         if let Some(row) = self.store.quota(&self.credential)? {
             self.take_in(row);
         }
@@ -329,7 +328,7 @@ impl PollContext {
                 "Upstream said to wait; no call is made until then."
             );
         }
-        // A wait that is not on disk is forgotten by a crash, so one failure is not the end of it.
+        // A crash would forget an unsaved wait, so saving is retried.
         for _ in 1..SAVE_WAIT_TRIES {
             match self.save(wait).await {
                 Ok(()) => return Ok(()),

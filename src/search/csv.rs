@@ -2,8 +2,8 @@
 //!
 //! Spreadsheets take a cell that begins with `=`, `+`, `-`, `@`, a tab or a line break for a formula, and upstream's text is
 //! whatever its callers wrote. Such a cell gets an apostrophe in front, which spreadsheets show as text. Every cell is quoted:
-//! a spreadsheet that separates cells by `;` would take what follows a bare one for another cell, and a formula. Several values
-//! of a field stand in one cell, separated by `; `; a nested body stands there as its JSON.
+//! otherwise a spreadsheet that splits at `;` could read the rest of a cell as a formula. Several values of a field stand in one
+//! cell, separated by `; `; a nested body stands there as its JSON.
 
 use std::collections::HashMap;
 

@@ -38,7 +38,7 @@ const SAME: [&str; 3] = ["resource.id", "resource.product", "zone.id"];
 pub struct History {
     /// How the changes were found.
     pub found_by: FoundBy,
-    /// They, in the order that was asked for.
+    /// The changes, in the requested order.
     pub changes: Vec<Change>,
     /// Where the next page goes on.
     pub next_cursor: Option<String>,
@@ -48,7 +48,7 @@ pub struct History {
     pub upto: Seq,
 }
 
-/// The fields in which events are the same that are changes of one resource, and what they have there: as JSON an object.
+/// The fields that identify the resource, with their values; a JSON object.
 #[derive(Debug)]
 pub struct FoundBy(pub Vec<(&'static str, String)>);
 

@@ -24,7 +24,7 @@ pub fn check_names(query: &Query, view: &View, caller: &Caller) -> Result<(), Se
     Ok(())
 }
 
-/// As [`check_names`], for paths of entries that a parameter names. What orgtrail says beside the entry is none.
+/// As [`check_names`], for paths of entries that a parameter names. Fields that orgtrail adds are not paths of entries.
 ///
 /// # Errors
 /// [`SearchError::UnknownField`] with the first that is unknown; what the index says.

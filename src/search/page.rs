@@ -82,7 +82,7 @@ pub fn page(
             }
             .write(question, &caller.scope, store.log_id()),
         ),
-        // A page of nothing is followed by what it follows.
+        // With `limit=0`, the next page begins at the same cursor.
         None if limit == 0 && !hits.is_empty() => cursor.map(ToOwned::to_owned),
         _ => None,
     };

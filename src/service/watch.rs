@@ -36,7 +36,7 @@ pub(super) async fn watch(look: HistoryReader, stop: CancellationToken) {
                     news.log();
                 }
             }
-            Err(error) => warn!(error = %error, "Could not look how far history is read."),
+            Err(error) => warn!(error = %error, "Reading backfill progress failed."),
         }
     }
 }

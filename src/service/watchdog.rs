@@ -51,7 +51,7 @@ impl Watchdog {
                     if late != was_late {
                         error!(
                             job,
-                            "A job takes no turns any more; the service manager gets no keep-alive."
+                            "A job is stuck; keep-alives to the service manager stop."
                         );
                     }
                 }

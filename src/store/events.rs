@@ -27,7 +27,7 @@ pub struct Page {
     pub window: WindowId,
     /// The cursor it was asked with.
     pub asked: Option<Cursor>,
-    /// From when on it was asked for, if not from its window's beginning: entries before that were shown by the pages before.
+    /// Start of the request, if later than the window's start. Earlier pages had the entries before it.
     pub resumed: Option<DateTime<Utc>>,
     /// The `limit` it was asked with; `None` leaves it open.
     pub limit: Option<u32>,
@@ -49,7 +49,7 @@ pub struct Page {
 /// When, in events, the first dictionaries are trained: soon, and again when there is more to choose from.
 const TRAIN_AT: [u64; 2] = [1_000, 20_000];
 
-/// Of how many of the newest events a dictionary's samples are taken.
+/// Number of newest events from which a dictionary's samples are taken.
 const SAMPLED: u64 = 20_000;
 
 /// How many samples it is trained from at most. They are spread evenly: neighbours are of one source and one day, and a
@@ -139,7 +139,7 @@ impl Store {
             Err(StoreError::Damaged(_)) if self.rebuild_identities() => try_write(),
             kept => kept,
         };
-        // A commit whose answer was lost has moved the head all the same: then the file is asked.
+        // A commit that reported an error may have succeeded. Read the head from the file.
         let head = match &kept {
             Ok((_, written)) => written.head,
             Err(_) => self.ask(newest_seq)?,
@@ -251,8 +251,8 @@ impl Store {
 }
 
 impl Page {
-    /// Whether its next cursor was given before. An empty page that leads to itself is the end of the log, or a slip: whoever
-    /// scans asks again.
+    /// Whether its next cursor was given before. An empty page with its own cursor is the end of the log or an upstream mistake;
+    /// the poller requests it again.
     fn leads_in_circle(&self, db: &Connection) -> Result<bool, StoreError> {
         match &self.then {
             Then::GoOn(next) if self.arrivals.is_empty() && self.asked.as_ref() == Some(next) => {

@@ -79,7 +79,7 @@ impl Store {
         // A command may be reading a log that was just restored, whose journal has the other form.
         until_unlocked(|| Ok(writer.pragma_update(None, "journal_mode", "WAL")?))?;
         if let Err(error) = schema::fill_newest(&writer) {
-            tracing::warn!(error = %error, "The newest events of some sources could not be counted; tokens for these sources are answered more slowly.");
+            tracing::warn!(error = %error, "Computing the newest event of some sources failed; questions limited to them are slower.");
         }
         Self::with_writer(path, writer, Some(lock), failpoints)
     }

@@ -66,17 +66,17 @@ pub(super) struct EventWriter<'a> {
     newest_us: Option<i64>,
     /// Whether these entries are history: backfilled or imported.
     pub(super) is_history: bool,
-    /// What was sealed before this scan, of its stretch and the second at its ends. Of a file nothing is late.
+    /// Windows that were sealed before this scan, within its range widened by a second. Empty for an import: imported entries do
+    /// not count as late.
     pub(super) sealed: Vec<Window>,
     late: Late,
-    /// What the scan says of how late entries become visible; a file says nothing.
+    /// Measures how late entries become visible; `None` for an import.
     pub(super) shown: Option<FirstSightings>,
     to_put_back: Vec<(Seq, Packed)>,
 }
 
 impl<'a> EventWriter<'a> {
-    /// Entries of the source with this number, to be kept after `head` on the first connection, what is held being read on the
-    /// second.
+    /// A writer for entries of one source. Inserts after `head` on the first connection; reads stored events on the second.
     pub(super) fn new(
         store: &'a Store,
         (db, held): (&'a Transaction<'a>, &'a Connection),
@@ -102,7 +102,7 @@ impl<'a> EventWriter<'a> {
         }
     }
 
-    /// Keeps an entry, unless it is held. Without an id it is the `twin`-th equal one that its scan shows.
+    /// Stores an entry unless it is stored already. `twin` numbers equal entries without an id in one scan, from 1.
     pub(super) fn keep(
         &mut self,
         arrival: &Arrival,
@@ -158,7 +158,7 @@ impl<'a> EventWriter<'a> {
         })
     }
 
-    /// Gives the entry the next place, unless that revision of it is held. Says whether it did.
+    /// Inserts the entry with the next `seq`, unless this revision is stored. Returns whether it was inserted.
     fn insert(
         &mut self,
         arrival: &Arrival,

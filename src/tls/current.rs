@@ -227,7 +227,7 @@ impl Tls {
         let Some(dir) = &self.0.data_dir else { return };
         let pinned = PinnedCertificates::of(certified.iter().filter_map(|one| one.cert.first()));
         if let Err(error) = pinned.save(dir) {
-            warn!(error = %error, "The certificate could not be noted in the data directory; commands beside the service read the disk.");
+            warn!(error = %error, "Saving the certificate's fingerprint failed; local commands read the data directory instead.");
         }
     }
 }

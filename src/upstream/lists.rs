@@ -9,7 +9,7 @@ use orgtrail_cloudflare::member::Member;
 use orgtrail_cloudflare::request::{PAGE_SIZE, PAGE_TOKEN};
 use url::Url;
 
-use super::Upstream;
+use super::client::Upstream;
 use super::error::UpstreamError;
 use super::quota::Permit;
 

@@ -635,6 +635,53 @@ async fn a_quota_too_small_for_all_sources_is_shared_evenly_and_said() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn coverage_is_about_the_sources_that_the_answer_is_about() {
+    let upstream = Upstream::new(SimConfig {
+        events: 50,
+        accounts: 1,
+        days: 3,
+        ..SimConfig::default()
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let sources = format!(
+        "sweeps = [\"1s\"]\n[[organizations]]\nid = \"{}\"",
+        upstream.simulator.organization_id()
+    );
+    let service = Service::start(&configuration(dir.path(), &upstream.base_url, &sources)).await;
+    service.settle(2).await;
+    let now = Clock::system().now();
+    let day = |days| (now - TimeDelta::days(days)).format("%Y-%m-%d").to_string();
+    let question = format!("since={}&before={}", day(3), day(0));
+    service
+        .until(&format!("/v1/count?{question}"), |answer| {
+            answer["coverage"]["state"] == "complete"
+        })
+        .await;
+    let source = upstream.simulator.sources().remove(1).to_string();
+    let (_, id) = source.split_once('/').unwrap();
+    let spellings = [
+        source.clone(),
+        format!("accounts/{}", id.to_uppercase()),
+        source.to_uppercase(),
+    ];
+    for spelling in spellings {
+        let question = format!("{question}&source={spelling}");
+        for route in ["/v1/count?", "/v1/events?count=true&"] {
+            let answer = service.get(&format!("{route}{question}")).await;
+            let state = &answer["coverage"]["state"];
+            assert_eq!(state, "complete", "{spelling}: {answer:#}");
+            assert!(answer["count"].as_u64().unwrap() > 0, "{spelling}");
+        }
+        let coverage = service.get(&format!("/v1/coverage?{question}")).await;
+        let answered = coverage["sources"].as_array().unwrap();
+        assert_eq!(answered.len(), 1, "{spelling}: {coverage:#}");
+        assert_eq!(answered[0]["source"], source, "{spelling}");
+        assert_eq!(answered[0]["gaps"], serde_json::json!([]), "{spelling}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_empty_answer_says_whether_it_means_something() {
     let upstream = Upstream::new(SimConfig {
         events: 50,

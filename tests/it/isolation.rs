@@ -11,7 +11,7 @@ use orgtrail::health::State;
 use orgtrail::poll::{BackfillSince, Next, Settings};
 use orgtrail::position::{Source, Window, WindowKind};
 use orgtrail::store::{self, StoreError};
-use orgtrail_simulator::{Faults, SimConfig};
+use orgtrail_simulator::{Faults, SeenRequest, SimConfig};
 
 use crate::harness::{Service, Upstream, configuration};
 use crate::manual_clock::{Plan, World, start};
@@ -281,6 +281,27 @@ async fn a_window_that_upstream_finds_too_long_is_halved() {
     });
     world.settle().await;
     world.invariants();
+    let requests = world.simulator.requests();
+    let logs = requests
+        .iter()
+        .filter(|request| request.path_and_query.contains("/logs/audit?"));
+    let (read, refused): (Vec<_>, Vec<_>) = logs.partition(|request| request.status == 200);
+    let is_long = |request: &SeenRequest| asked_span(request) > TimeDelta::hours(5);
+    assert!(refused.into_iter().any(is_long));
+    assert!(!read.is_empty());
+    assert!(!read.into_iter().any(is_long));
+}
+
+/// How long the window of a request for a log is.
+fn asked_span(request: &SeenRequest) -> TimeDelta {
+    let (_, query) = request.path_and_query.split_once('?').unwrap();
+    let moment = |wanted: &str| -> DateTime<Utc> {
+        let (_, value) = url::form_urlencoded::parse(query.as_bytes())
+            .find(|(name, _)| name == wanted)
+            .unwrap();
+        value.parse().unwrap()
+    };
+    moment("before") - moment("since")
 }
 
 #[tokio::test]

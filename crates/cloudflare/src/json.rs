@@ -170,9 +170,17 @@ mod tests {
             "e=-1",
         ];
         assert_eq!(found, expect);
-        // Text that ends early has fewer members.
+        // Text that ends early has the first of them; the last may be cut.
+        let whole: Vec<_> = members(text).collect();
         for len in 0..text.len() {
-            assert!(members(&text[..len]).count() <= 4);
+            let cut: Vec<_> = members(&text[..len]).collect();
+            let Some(((name, value), before)) = cut.split_last() else {
+                continue;
+            };
+            assert_eq!(before, &whole[..before.len()], "{len}");
+            let (whole_name, whole_value) = &whole[before.len()];
+            assert_eq!(name, whole_name, "{len}");
+            assert!(whole_value.starts_with(value), "{len}: {value}");
         }
     }
 

@@ -22,8 +22,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Begins a member; its value is to be written into what is given back. Its name is a plain one, with nothing in it
-    /// that JSON escapes.
+    /// Begins a member; the caller writes the value into the returned buffer. Its name is a plain one, with nothing in it that
+    /// JSON escapes.
     pub(crate) fn member(&mut self, name: &'static str) -> &mut Vec<u8> {
         if !self.is_empty {
             self.out.push(b',');

@@ -1,7 +1,7 @@
 //! The people at work, and what they come with: addresses, programs, tokens.
 //!
-//! A person always has the same name, id and tokens; which of their addresses and programs is used is drawn each
-//! time. What they do is told elsewhere.
+//! A person always has the same name, id and tokens; which of their addresses and programs is used is drawn each time. What they
+//! do: `changes.rs`.
 
 use fastrand::Rng;
 

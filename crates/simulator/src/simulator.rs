@@ -102,7 +102,7 @@ impl Simulator {
             .collect()
     }
 
-    /// The ids and names of some zones, each of another account: changes of them can be called for.
+    /// The ids and names of some zones, each of another account: for API calls that change them.
     #[must_use]
     pub fn zones(&self) -> Vec<(String, String)> {
         let zones = self.world().first_zones();
@@ -197,7 +197,7 @@ impl Simulator {
         }
     }
 
-    /// What always befalls the calls for the owner of a log, going by their path.
+    /// The fault configured for the source in this path.
     pub(crate) fn source_fault(&self, path: &str) -> Option<SourceFault> {
         let faults = lock(&self.0.faults);
         let mut parts = path.trim_start_matches('/').splitn(3, '/');

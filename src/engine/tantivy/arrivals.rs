@@ -15,7 +15,7 @@ use crate::position::Seq;
 use crate::query::Query;
 
 impl Snapshot {
-    /// The first `limit` events after the place `after` that a question means, in the order of arrival.
+    /// The first `limit` matching events with a `seq` above `after`, by `seq`.
     ///
     /// # Errors
     /// [`EngineError::Failed`] when a file cannot be read.

@@ -325,7 +325,7 @@ fn leaves(query: &Query) -> usize {
     }
 }
 
-/// How many parts of a question are gathered: those that are known by their looks alone.
+/// Number of leaves that are evaluated as sets: all except exact values, `_exists_`, `latest` and plain words.
 fn gathered_leaves(query: &Query) -> usize {
     match query {
         Query::And(parts) | Query::Or(parts) => parts.iter().map(gathered_leaves).sum(),

@@ -1,4 +1,4 @@
-//! Which events a later revision has replaced: worked out once for each two segments, and remembered for later questions.
+//! Which events a later revision has replaced: computed once for each pair of segments, and remembered for later questions.
 //!
 //! The mark of a replacement stands in the document of the later revision, and the document it is about may be in another
 //! segment. Segments do not change, so what one says of another is true as long as both are there.

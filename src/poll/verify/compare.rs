@@ -5,13 +5,11 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use super::{Difference, Differs, Verdict, VerifyError};
+use super::comparison::{Comparison, Difference, Differs};
+use super::error::{MAX_ENTRIES, VerifyError};
 use crate::event::{Arrival, Identity};
 use crate::position::{Seq, Source, Window};
 use crate::store::{EntryKey, Held, Holding, Store};
-
-/// The most entries that are compared in one stretch.
-pub(super) const MAX_ENTRIES: usize = 1_000_000;
 
 /// How much of an id a difference repeats, in characters.
 const MAX_ID_CHARS: usize = 200;
@@ -24,7 +22,7 @@ pub(super) struct Compared {
     bodies: HashSet<EntryKey>,
     /// How many equal entries without an id this scan has shown, and when they happened.
     twins: HashMap<EntryKey, (u32, Option<DateTime<Utc>>)>,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: Comparison,
 }
 
 impl Default for Compared {
@@ -40,7 +38,7 @@ impl Compared {
             shown: HashSet::new(),
             bodies: HashSet::new(),
             twins: HashMap::new(),
-            verdict: Verdict::default(),
+            verdict: Comparison::default(),
         }
     }
 
@@ -127,7 +125,7 @@ impl Compared {
         store: &Store,
         source: &Source,
         upto: Seq,
-    ) -> Result<Verdict, VerifyError> {
+    ) -> Result<Comparison, VerifyError> {
         let (shown, verdict) = (&self.shown, &mut self.verdict);
         store.held_within(source, self.window, upto, |held: Held| {
             let is_left_out = verdict

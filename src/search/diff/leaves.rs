@@ -3,9 +3,17 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::{Diff, Difference, MAX_DEPTH, MAX_DIFF_BYTES, MAX_DIFFERENCES, MAX_STATE_BYTES, Shown};
+use super::form::{Diff, Difference, MAX_DIFF_BYTES, MAX_DIFFERENCES, Shown};
 use crate::search::error::SearchError;
 use orgtrail_cloudflare::json::{self, JsonToken, Tokens};
+
+/// The most bytes of paths and values that a state may have: names that stand above many values are repeated for each. A
+/// larger state counts as unknown, be it of one body or merged of several.
+pub(super) const MAX_STATE_BYTES: usize = 8 * 1024 * 1024;
+
+/// The most objects and arrays in one another, and the most dots in a path. The state that a deeper body tells of counts
+/// as unknown, and so does one with a path over [`json::MAX_PATH_LEN`].
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// How many steps are taken between two looks at the clock.
 const STEPS_BETWEEN_LOOKS: usize = 256;

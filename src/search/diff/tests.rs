@@ -2,9 +2,19 @@
 
 use serde_json::{Value, json};
 
+use chrono::DateTime;
+use orgtrail_cloudflare::json;
+use serde_json::value::RawValue;
+
+use super::form::MAX_DIFF_BYTES;
+use super::leaves::{Leaves, MAX_DEPTH, MAX_STATE_BYTES, TimeCheck};
+use super::states::MAX_RECENT_BYTES;
+use super::told::{Basis, MAX_BODY_LEN, stated};
 use super::*;
+use crate::event::AuditEvent;
 use crate::event::Reading;
-use crate::position::Source;
+use crate::position::{Seq, Source};
+use crate::search::error::SearchError;
 
 fn event(seq: u64, entry: &Value) -> AuditEvent {
     let body = entry.to_string();

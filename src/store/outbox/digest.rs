@@ -22,8 +22,8 @@ const MAX_ALERTS: usize = 1_000;
 /// The most alerts that are looked at to see whether there are many.
 const MAX_LOOKED_AT: usize = 5_000;
 
-/// Whether the head belongs into a digest: one of its rule takes alerts now, or more alerts of its rule than wanted were raised
-/// within a minute that has the head in it. Those that are suppressed do not count.
+/// Whether the first message belongs in a digest: its rule has an open digest, or more than `digest_above` alerts of the rule
+/// were raised within a minute around it. Suppressed alerts do not count.
 pub(super) fn is_burst(
     db: &Connection,
     destination: i64,

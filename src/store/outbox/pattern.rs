@@ -1,4 +1,4 @@
-//! Ids of rules with wildcards.
+//! Matches rule ids with wildcards.
 
 /// Whether `text` fits `pattern`, in which `*` stands for any characters and `?` for one. ASCII case is ignored.
 ///

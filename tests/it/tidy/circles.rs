@@ -1,12 +1,9 @@
-//! Files that use each other in a circle: the known ones are in `circles.txt`. Their number is a constant here, which may only fall.
+//! Files that use each other in a circle: there is none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{crates, source_files};
-
-/// The most files that use each other in a circle. Lower it when an exception goes; never raise it.
-const MAX_CIRCLE_FILES: usize = 14;
 
 /// The modules of a crate, each with its file.
 pub(super) fn modules_of<'a>(
@@ -175,9 +172,9 @@ fn line(source: &str, group: &[String]) -> String {
 }
 
 #[test]
-fn files_lead_in_no_circles_but_the_known_ones() {
+fn files_use_each_other_in_no_circle() {
     let files = source_files();
-    let mut found = BTreeSet::new();
+    let mut found = Vec::new();
     for (owner, krate) in crates() {
         let source = match krate.folder {
             "." => "src".to_owned(),
@@ -189,33 +186,11 @@ fn files_lead_in_no_circles_but_the_known_ones() {
         let own = own.map(|file| (&*file.inner, &*file.code));
         found.extend(file_circles(&source, own));
     }
-    let known = include_str!("circles.txt").lines();
-    let known = known
-        .filter(|line| !line.starts_with('#'))
-        .map(str::to_owned);
-    let known: BTreeSet<String> = known.collect();
-    let n_files: usize = found.iter().map(|line| files_in(line)).sum();
-    let new: Vec<_> = found.difference(&known).collect();
-    let gone: Vec<_> = known.difference(&found).collect();
-    assert!(
-        new.is_empty() && gone.is_empty(),
-        "tests/it/tidy/circles.txt has the known circles.\nFound, and not in it:\n{}\nIn it, and not found:\n{}",
-        lines(&new),
-        lines(&gone)
+    assert_eq!(
+        found,
+        Vec::<String>::new(),
+        "files use each other in a circle"
     );
-    assert!(
-        n_files <= MAX_CIRCLE_FILES,
-        "{n_files} files are in circles: lower the constant when an exception goes; never raise it"
-    );
-}
-
-/// The number of files in the line of a circle.
-fn files_in(line: &str) -> usize {
-    line.split(' ').skip(1).count()
-}
-
-fn lines(of: &[&String]) -> String {
-    of.iter().map(|line| format!("  {line}\n")).collect()
 }
 
 #[test]

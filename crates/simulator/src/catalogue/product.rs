@@ -240,7 +240,7 @@ impl CallKind {
         }
     }
 
-    fn kind(self) -> &'static str {
+    pub(super) fn kind(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Patch | Self::Put | Self::Set => "update",
@@ -248,7 +248,7 @@ impl CallKind {
         }
     }
 
-    fn method(self) -> &'static str {
+    pub(super) fn method(self) -> &'static str {
         match self {
             Self::Create => "POST",
             Self::Patch => "PATCH",

@@ -13,7 +13,6 @@ mod known;
 mod look;
 mod merged;
 mod reason;
-mod stretch;
 mod verdict;
 
 pub use self::asked::Asked;

@@ -147,7 +147,7 @@ mod tests {
             "neither `forever` nor a span: a span needs a unit",
             "orgtrail.toml:3:1",
             "orgtrail.toml:5:10",
-            "\"a\" is not a source",
+            "`a` is not a source",
             "orgtrail.toml:6:10",
             "orgtrail.toml:9:10",
             "it is at least `1s`",

@@ -2,11 +2,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::asked::Asked;
+use super::asked::{Asked, whole_seconds};
 use super::found::FoundGap;
 use super::known::Known;
 use super::reason::Reason;
-use super::stretch::whole_seconds;
 use crate::health::State;
 use crate::position::{Window, rfc3339};
 

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::stretch::{cut, whole_seconds};
+use super::asked::whole_seconds;
 use crate::ledger::Sealed;
 use crate::position::Window;
 use crate::store::SourceRow;
@@ -28,4 +28,20 @@ pub(super) fn without(proven: Vec<Sealed>, row: &SourceRow) -> Vec<Sealed> {
         before: last.window.before.max(erased.before),
     };
     [cut(&proven, before), cut(&proven, after)].concat()
+}
+
+/// The proven stretches inside a range.
+pub(super) fn cut(proven: &[Sealed], range: Window) -> Vec<Sealed> {
+    let first = proven.partition_point(|piece| piece.window.before <= range.since);
+    proven[first..]
+        .iter()
+        .take_while(|piece| piece.window.since < range.before)
+        .map(|piece| Sealed {
+            window: Window {
+                since: piece.window.since.max(range.since),
+                before: piece.window.before.min(range.before),
+            },
+            ..piece.clone()
+        })
+        .collect()
 }

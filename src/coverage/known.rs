@@ -2,11 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use super::asked::Asked;
-use super::erased;
+use super::asked::{Asked, whole_seconds};
+use super::erased::{self, cut};
 use super::found::{Found, FoundGap};
 use super::reason::Reason;
-use super::stretch::{cut, whole_seconds};
 use crate::health::{Health, State};
 use crate::invariant;
 use crate::ledger::{self, Aims, Sealed};

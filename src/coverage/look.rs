@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::asked::Asked;
+use super::asked::{Asked, whole_seconds};
 use super::forms::{Page, SourceCoverage, Start};
 use super::found::{Found, FoundGap};
 use super::known::Known;
 use super::reason::Reason;
-use super::stretch::whole_seconds;
 use crate::engine::Scope;
 use crate::health::Board;
 use crate::ledger;

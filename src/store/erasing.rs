@@ -115,7 +115,7 @@ impl Store {
     /// # Errors
     /// What the database says.
     pub fn erase(&self, batch: &ErasureBatch<'_>) -> Result<Option<u64>, StoreError> {
-        self.change(steps::ERASE, |db| {
+        let erased = self.change(steps::ERASE, |db| {
             if ids_in_force(db)? != batch.holds {
                 return Ok(None);
             }
@@ -136,8 +136,15 @@ impl Store {
                 counted.save(db, *source)?;
             }
             erased_alerts::hide_events(db, &erased)?;
-            Ok(Some(erased.len() as u64))
-        })
+            Ok(Some(erased))
+        })?;
+        Ok(erased.map(|erased| {
+            // A body that is no more is not damaged.
+            self.0
+                .damage_seen
+                .forget_all(&erased.iter().copied().collect());
+            erased.len() as u64
+        }))
     }
 
     /// Wakes the followers of the log, which wait for new events: the index has documents to delete.

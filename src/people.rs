@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::engine::Scope;
 use crate::event::AuditEvent;
 use crate::position::{Source, SourceKind, rfc3339};
-use crate::store::{Known, MemberRow, NameRow, Store, StoreError, Who};
+use crate::store::{KnownPerson, MemberRow, NameRow, Store, StoreError, Who};
 use crate::summary::summary;
 use orgtrail_cloudflare::json;
 use orgtrail_cloudflare::member::Member;
@@ -109,7 +109,7 @@ pub fn with_known_people(
     let people: Vec<Who> = events.iter().map(who).collect();
     let known = store.known(scope.sources(), &people)?;
     let introduced = events.into_iter().zip(known).map(|(event, known)| {
-        let Known {
+        let KnownPerson {
             member,
             account_name,
         } = known;

@@ -42,6 +42,6 @@ pub use self::poller::{Next, Poller};
 pub use self::settings::{Following, Settings};
 pub use self::turn::{Outcome, Turn};
 pub use self::verify::{
-    Difference, Differs, LeftOut, Repair, Told, Verdict, Verify, VerifyError, Waiting,
+    Comparison, Difference, Differs, LeftOut, Repair, Verify, VerifyError, VerifyEvent, WaitToRetry,
 };
 pub use crate::ledger::BackfillSince;

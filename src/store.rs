@@ -74,7 +74,7 @@ pub use self::outbox::{
     Attempt, AttemptSaved, Content, DeadLetter, Decided, DestinationState, MAX_DEAD_LETTERS,
     Message, MessageKind, NextDelivery, Outgoing, SendPolicy, Subscription,
 };
-pub use self::people::{Known, MemberRow, NameRow, Who};
+pub use self::people::{KnownPerson, MemberRow, NameRow, Who};
 pub use self::quotas::QuotaRow;
 pub use self::reading::unreadable;
 pub use self::restored::RestoreDir;

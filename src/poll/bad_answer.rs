@@ -16,7 +16,7 @@ const FOREIGN_TRIES: u32 = 3;
 
 impl PollContext {
     /// Does what follows from a bad answer about a window. `error` is what it came to, if nothing can be done but wait.
-    pub(super) async fn cope(
+    pub(super) async fn handle_bad_answer(
         &self,
         scan: &Scan,
         window: OpenWindow,
@@ -102,17 +102,18 @@ impl PollContext {
             if is_at_start {
                 let counted = self.count(scan, &window, BadAnswer::Foreign).await?;
                 if counted.count >= FOREIGN_TRIES {
-                    self.reach_on(scan, window).await?;
+                    self.extend_live_window(scan, window).await?;
                 }
             }
             return Err(error);
         }
-        self.cope(scan, window, BadAnswer::Foreign, error).await
+        self.handle_bad_answer(scan, window, BadAnswer::Foreign, error)
+            .await
     }
 
     /// Extends a live window for its next request, up to the present. Once it contains an entry of the source itself, the foreign
     /// ones are known to be in this log. Without this, a quiet source would never continue.
-    async fn reach_on(&self, scan: &Scan, window: OpenWindow) -> Result<(), StoreError> {
+    async fn extend_live_window(&self, scan: &Scan, window: OpenWindow) -> Result<(), StoreError> {
         if scan.present <= window.window.before {
             return Ok(());
         }

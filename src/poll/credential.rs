@@ -5,7 +5,7 @@ use tracing::warn;
 use super::credential_health::CredentialVerdict;
 use super::error::TurnError;
 use super::outcome::fail;
-use super::poller::{Poller, Refused};
+use super::poller::{Poller, RefusedCredential};
 use super::schedule::LONGEST_RETRY;
 use super::skew::Now;
 use crate::health::State;
@@ -36,16 +36,16 @@ impl Poller {
 
     /// Takes in what a failure says of a refused credential. An answer that only a credential that works is given lets the
     /// others go on, whatever is wrong with its source.
-    pub(super) fn hear_of_credential(&mut self, error: &TurnError, now: Now) {
+    pub(super) fn update_credential_from_error(&mut self, error: &TurnError, now: Now) {
         match error {
-            TurnError::Foreign { .. } | TurnError::NoWayOn => self.is_not_refused(now),
+            TurnError::Foreign { .. } | TurnError::NoWayOn => self.clear_refusal(now),
             TurnError::Upstream(
                 UpstreamError::Forbidden(_)
                 | UpstreamError::Unexpected(_)
                 | UpstreamError::CursorRefused(_)
                 | UpstreamError::WindowRefused(_)
                 | UpstreamError::PageTooLarge,
-            ) => self.is_not_refused(now),
+            ) => self.clear_refusal(now),
             // Not a try: it is made when the wait is over.
             TurnError::Upstream(UpstreamError::RateLimited { .. }) => {
                 if let Some(refused) = &mut self.refused {
@@ -110,20 +110,20 @@ impl Poller {
     }
 
     /// A source of the credential was answered: it works.
-    pub(super) fn works(&mut self, now: Now) {
-        self.is_accepted(now);
+    pub(super) fn record_answered(&mut self, now: Now) {
+        self.record_accepted(now);
         self.context.board.answered(&self.context.credential);
     }
 
     /// A source was answered in a way that speaks of the source alone: if the credential counted as refused, its sources go on.
-    pub(super) fn is_not_refused(&mut self, now: Now) {
+    pub(super) fn clear_refusal(&mut self, now: Now) {
         if self.refused.is_some() {
-            self.is_accepted(now);
+            self.record_accepted(now);
         }
     }
 
     /// Upstream accepts the credential, at least for a list: what was stopped goes on.
-    pub(super) fn is_accepted(&mut self, now: Now) {
+    pub(super) fn record_accepted(&mut self, now: Now) {
         self.credential_health.answered();
         if self.refused.take().is_some() {
             let schedules = self.schedules.values_mut();
@@ -136,7 +136,7 @@ impl Poller {
         if self.refused.is_none() {
             warn!(credential = self.context.credential, error = %error, "Polling stopped: credential refused. Its sources wait until it works, or its token changes.");
         }
-        self.refused = Some(Refused {
+        self.refused = Some(RefusedCredential {
             token: self.context.upstream.token_mark(),
             until: now.steady + LONGEST_RETRY,
             tries: self.refused.as_ref().map_or(0, |refused| refused.tries),

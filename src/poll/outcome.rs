@@ -56,9 +56,9 @@ impl Poller {
 
     fn record_scan(&mut self, scan: &Scan, scanned: Scanned, ours: Now) {
         let (outcome, progress) = (scanned.outcome, scanned.progress);
-        self.hear_of_scan(&outcome, ours);
+        self.update_credential_from_scan(&outcome, ours);
         let is_answer = matches!(outcome, ScanOutcome::Kept { .. } | ScanOutcome::Left { .. });
-        self.hear_date(scanned.theirs, is_answer, ours);
+        self.record_date(scanned.theirs, is_answer, ours);
         if scan.kind == WindowKind::Live && is_sealed(&outcome) {
             self.live_sealed += 1;
         }
@@ -93,18 +93,18 @@ impl Poller {
     }
 
     /// Takes in what a scan says of the credential.
-    fn hear_of_scan(&mut self, outcome: &ScanOutcome, now: Now) {
+    fn update_credential_from_scan(&mut self, outcome: &ScanOutcome, now: Now) {
         match outcome {
-            ScanOutcome::Kept { .. } | ScanOutcome::Left { .. } => self.works(now),
+            ScanOutcome::Kept { .. } | ScanOutcome::Left { .. } => self.record_answered(now),
             ScanOutcome::StillFailing {
                 elsewhere: Elsewhere::Answered(_),
                 ..
             }
-            | ScanOutcome::LookedElsewhere(Elsewhere::Answered(_)) => self.works(now),
+            | ScanOutcome::LookedElsewhere(Elsewhere::Answered(_)) => self.record_answered(now),
             ScanOutcome::Restarted { .. }
             | ScanOutcome::AskedForMore
             | ScanOutcome::AskedForLess
-            | ScanOutcome::GaveUp { .. } => self.is_not_refused(now),
+            | ScanOutcome::GaveUp { .. } => self.clear_refusal(now),
             ScanOutcome::StillFailing { .. }
             | ScanOutcome::LookedElsewhere(_)
             | ScanOutcome::Nothing
@@ -113,9 +113,9 @@ impl Poller {
     }
 
     /// Takes in what an answer said of upstream's clock, if it said anything.
-    fn hear_date(&mut self, theirs: Option<DateTime<Utc>>, is_answer: bool, now: Now) {
+    fn record_date(&mut self, theirs: Option<DateTime<Utc>>, is_answer: bool, now: Now) {
         match theirs {
-            None if is_answer => self.skew.heard_nothing(now),
+            None if is_answer => self.skew.record_missing_date(now),
             None => {}
             Some(theirs) => {
                 if let Some(ahead) = self.skew.heard(theirs, now) {
@@ -130,7 +130,7 @@ impl Poller {
 
     fn record_failure(&mut self, scan: &Scan, error: TurnError, now: Now) {
         self.note_reach(&error, now);
-        self.hear_of_credential(&error, now);
+        self.update_credential_from_error(&error, now);
         let Some(schedule) = self.schedules.get_mut(&scan.source) else {
             return;
         };
@@ -169,14 +169,14 @@ impl Poller {
         now: Now,
     ) {
         if let Err(error @ TurnError::Upstream(UpstreamError::RateLimited { .. })) = &result {
-            self.hear_of_credential(error, now);
+            self.update_credential_from_error(error, now);
         }
         let is_accepted = matches!(
             &result,
             Ok(Listed::More(_) | Listed::Kept { lacks: None, .. })
         );
         if is_accepted {
-            self.is_accepted(now);
+            self.record_accepted(now);
         }
         let Some(schedule) = self
             .lists
@@ -246,18 +246,20 @@ fn note_outcome(
         }
         ScanOutcome::Left { before } => note_left(context, schedule, scan, before, now),
         ScanOutcome::Restarted { ref why } => {
-            schedule.restarted(kind, progress.open(kind), now.steady);
+            schedule.record_restart(kind, progress.open(kind), now.steady);
             note_restart(context, schedule, scan, why, ours);
         }
         ScanOutcome::AskedForLess => {}
         ScanOutcome::AskedForMore => {
-            schedule.asked_for_more(kind, progress.open(kind), now.steady);
+            schedule.record_larger_limit(kind, progress.open(kind), now.steady);
             fail_unfinished(context, schedule, scan, ours);
         }
         ScanOutcome::StillFailing { elsewhere, .. } => {
-            schedule.still_fails(kind, elsewhere, now.steady);
+            schedule.record_still_failing(kind, elsewhere, now.steady);
         }
-        ScanOutcome::LookedElsewhere(elsewhere) => schedule.looked(kind, elsewhere, now.steady),
+        ScanOutcome::LookedElsewhere(elsewhere) => {
+            schedule.record_probe(kind, elsewhere, now.steady)
+        }
         ScanOutcome::GaveUp { window, cause } => {
             schedule.passed(kind, now.steady);
             schedule.sealed(kind, window.before, 0, &context.settings, now);

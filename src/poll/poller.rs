@@ -64,7 +64,7 @@ pub struct Poller {
     /// Calls for what is new, and windows sealed by them, since the pace was worked out.
     pub(super) live_calls: u32,
     pub(super) live_sealed: u32,
-    pub(super) refused: Option<Refused>,
+    pub(super) refused: Option<RefusedCredential>,
     pub(super) credential_health: CredentialHealth,
     pub(super) places: CallSlots,
     /// Unreliable calls under way, and when the next one may be made before the others.
@@ -85,7 +85,7 @@ pub struct Poller {
 }
 
 /// A credential that does not work.
-pub(super) struct Refused {
+pub(super) struct RefusedCredential {
     /// Tells its token from another.
     pub(super) token: Option<[u8; 32]>,
     /// When it is tried again all the same.
@@ -288,7 +288,7 @@ impl Poller {
             return Some(refused.until.min(now + LOOK_FOR_TOKEN_EVERY));
         }
         if is_other {
-            *refused = Refused {
+            *refused = RefusedCredential {
                 token,
                 until: now,
                 tries: 0,

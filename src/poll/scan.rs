@@ -64,7 +64,8 @@ impl PollContext {
             | UpstreamError::Unauthorized(_)
             | UpstreamError::Forbidden(_) => return Err(error.into()),
         };
-        self.cope(scan, window, answer, error.into()).await
+        self.handle_bad_answer(scan, window, answer, error.into())
+            .await
     }
 
     /// The window to go on with, or a new one if it is time for one.
@@ -74,7 +75,7 @@ impl PollContext {
         let (read_to, swept_to) = (scan.read_to, scan.swept_to);
         let is_silent = scan.upstream_clock == UpstreamClock::Silent;
         task::blocking(move || {
-            context.heed_others()?;
+            context.apply_waits_of_others()?;
             let mut progress = context.store.progress(&source)?;
             if let Some(open) = progress.open(kind) {
                 if let Some(open) = context.cut_to_what_is_kept(&source, kind, open, present)? {
@@ -260,7 +261,8 @@ impl PollContext {
         why: &str,
     ) -> Result<Scanned, TurnError> {
         let error = UpstreamError::CursorRefused(why.to_owned()).into();
-        self.cope(scan, window, BadAnswer::CursorLost, error).await
+        self.handle_bad_answer(scan, window, BadAnswer::CursorLost, error)
+            .await
     }
 
     pub(super) async fn scanned(

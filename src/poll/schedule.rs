@@ -335,7 +335,7 @@ impl SourceSchedule {
     }
 
     /// A window of a kind is still answered with an error, and another stretch was asked for after it.
-    pub(super) fn still_fails(
+    pub(super) fn record_still_failing(
         &mut self,
         kind: WindowKind,
         elsewhere: Elsewhere,
@@ -349,7 +349,12 @@ impl SourceSchedule {
     }
 
     /// Another stretch was asked for with a turn of its own, because a window of that kind is answered with an error.
-    pub(super) fn looked(&mut self, kind: WindowKind, elsewhere: Elsewhere, now: DateTime<Utc>) {
+    pub(super) fn record_probe(
+        &mut self,
+        kind: WindowKind,
+        elsewhere: Elsewhere,
+        now: DateTime<Utc>,
+    ) {
         self.looks[index(kind)] = Probe::Made(elsewhere);
         self.heard_elsewhere(kind, elsewhere, now);
     }
@@ -478,13 +483,13 @@ impl SourceSchedule {
     }
 
     /// A scan started over. Once its window cannot be made smaller, each time later.
-    pub(super) fn restarted(
+    pub(super) fn record_restart(
         &mut self,
         kind: WindowKind,
         window: Option<&OpenWindow>,
         now: DateTime<Utc>,
     ) {
-        if self.asked_for_more(kind, window, now) {
+        if self.record_larger_limit(kind, window, now) {
             let failures = self.unfinished[index(kind)].saturating_add(1);
             self.retries[index(kind)].not_before =
                 now + wait_after(failures, FIRST_RETRY, LONGEST_RETRY);
@@ -492,7 +497,7 @@ impl SourceSchedule {
     }
 
     /// A scan started over with a larger limit. Says whether its window cannot be shorter: that is counted.
-    pub(super) fn asked_for_more(
+    pub(super) fn record_larger_limit(
         &mut self,
         kind: WindowKind,
         window: Option<&OpenWindow>,

@@ -17,7 +17,7 @@ pub(super) struct Now {
 /// confirmed it; and what is known expires when no answer has come for a while, so that the next call finds out again.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Skew {
-    known: Option<Known>,
+    known: Option<KnownSkew>,
     /// Answers in a row that disagree with what is known, and agree with each other.
     other: Option<Other>,
     /// Answers in a row that did not say what time it was, and when the first of them came.
@@ -26,7 +26,7 @@ pub(super) struct Skew {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct KnownSkew {
     /// How far upstream's clock is ahead of our steady one.
     ahead: TimeDelta,
     /// When the last answer came.
@@ -83,7 +83,7 @@ impl Skew {
             }
         }
         self.other = None;
-        self.known = Some(Known {
+        self.known = Some(KnownSkew {
             ahead,
             at: now.steady,
         });
@@ -93,7 +93,7 @@ impl Skew {
     }
 
     /// An answer came that did not say what time it is: what is known goes on with the steady clock.
-    pub(super) fn heard_nothing(&mut self, now: Now) {
+    pub(super) fn record_missing_date(&mut self, now: Now) {
         let silence = self.silent.get_or_insert(Silence {
             since: now.steady,
             answers: 0,
@@ -199,7 +199,7 @@ mod tests {
         let expired = both(ours + EXPIRES_AFTER);
         assert_eq!(skew.present(expired), expired.wall);
         // Answers without a date keep it.
-        skew.heard_nothing(both(ours + TimeDelta::seconds(1)));
+        skew.record_missing_date(both(ours + TimeDelta::seconds(1)));
         assert_eq!(skew.present(expired), expired.wall - years);
     }
 }

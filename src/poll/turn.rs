@@ -238,7 +238,7 @@ impl PollContext {
     async fn list(&self, permit: Permit, mut list: List) -> Result<Listed, TurnError> {
         self.save(permit.to_save).await?;
         let context = self.clone();
-        task::blocking(move || context.heed_others()).await?;
+        task::blocking(move || context.apply_waits_of_others()).await?;
         let asked_at = self.clock.steady();
         let organization = list.organization.clone();
         let page_token = list.page_token().map(ToOwned::to_owned);
@@ -279,7 +279,7 @@ impl PollContext {
 
     /// Applies a wait that another process saved for the same credential (a comparison beside a service). A permit that was
     /// given before is then refused where it is used.
-    pub(super) fn heed_others(&self) -> Result<(), StoreError> {
+    pub(super) fn apply_waits_of_others(&self) -> Result<(), StoreError> {
         if let Some(row) = self.store.quota(&self.credential)? {
             self.take_in(row);
         }

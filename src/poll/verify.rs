@@ -10,13 +10,13 @@
 //! that stays unreadable or an error: the second that causes it is left out, and named with the cause.
 
 mod compare;
+mod comparison;
 mod error;
 mod reader;
 mod repair;
 mod run;
-mod verdict;
 
-pub use self::error::{VerifyError, Waiting};
+pub use self::comparison::{Comparison, Difference, Differs, LeftOut};
+pub use self::error::{VerifyError, WaitToRetry};
 pub use self::repair::Repair;
-pub use self::run::{Told, Verify};
-pub use self::verdict::{Difference, Differs, LeftOut, Verdict};
+pub use self::run::{Verify, VerifyEvent};

@@ -51,7 +51,7 @@ pub struct Who {
 
 /// What is known of [`Who`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownPerson {
     /// The member that acted, as the last list that had it told.
     pub member: Option<MemberRow>,
     /// The account's name, as the last list gave it.
@@ -232,18 +232,18 @@ impl Store {
         &self,
         only: Option<&BTreeSet<Source>>,
         people: &[Who],
-    ) -> Result<Vec<Known>, StoreError> {
+    ) -> Result<Vec<KnownPerson>, StoreError> {
         let organizations = organizations(only);
         self.ask(|db| {
             // A page is mostly about the same few.
-            let mut met: HashMap<&Who, Known> = HashMap::new();
+            let mut met: HashMap<&Who, KnownPerson> = HashMap::new();
             let mut known = Vec::with_capacity(people.len());
             for who in people {
                 if let Some(found) = met.get(who) {
                     known.push(found.clone());
                     continue;
                 }
-                let found = Known {
+                let found = KnownPerson {
                     member: member(db, organizations.as_deref(), who)?,
                     account_name: account_name(db, only, who)?,
                 };

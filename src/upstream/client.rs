@@ -71,7 +71,7 @@ pub struct Upstream {
 }
 
 /// An answer with status 200.
-pub(super) struct Answer {
+pub(super) struct OkResponse {
     body: Vec<u8>,
     /// Upstream's present.
     pub(super) date: Option<DateTime<Utc>>,
@@ -79,7 +79,7 @@ pub(super) struct Answer {
     pub(super) mask: Mask,
 }
 
-impl Answer {
+impl OkResponse {
     pub(super) fn envelope(&self) -> Result<Envelope<'_>, UpstreamError> {
         Envelope::read(&self.body, &self.mask)
     }
@@ -222,7 +222,7 @@ impl Upstream {
         permit: Permit,
         url: Url,
         has_cursor: bool,
-    ) -> Result<Answer, UpstreamError> {
+    ) -> Result<OkResponse, UpstreamError> {
         let token = self.read_token().await?;
         let mask = Mask::new(token.expose_secret());
         *self.mask.lock().unwrap_or_else(PoisonError::into_inner) = mask.clone();
@@ -234,7 +234,7 @@ impl Upstream {
             }
         };
         match answer {
-            Ok((date, covered, body)) => Ok(Answer {
+            Ok((date, covered, body)) => Ok(OkResponse {
                 body,
                 date,
                 covered,

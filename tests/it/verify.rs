@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use orgtrail::clock::Clock;
 use orgtrail::durable::Failpoints;
-use orgtrail::poll::{Differs, Told, Verify, Waiting};
+use orgtrail::poll::{Differs, Verify, VerifyEvent, WaitToRetry};
 use orgtrail::position::{Source, Window};
 use orgtrail::store::{FILE_NAME, GapCause, SourceSeen, Store};
 use orgtrail::upstream::{Quota, Timeouts, Upstream as Client};
@@ -481,7 +481,7 @@ async fn what_is_waited_for_is_told() {
     let simulator = held.upstream.simulator.clone();
     let mut waits = Vec::new();
     let verdict = comparison(&held).run(|told| {
-        if let Told::Waiting(Waiting { error, wait }) = told {
+        if let VerifyEvent::WaitToRetry(WaitToRetry { error, wait }) = told {
             waits.push((error.to_string(), wait.as_secs()));
             if waits.len() == 2 {
                 simulator.set_faults(Faults::default());

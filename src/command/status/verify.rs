@@ -15,7 +15,7 @@ use crate::command::record::Recorded;
 use crate::command::start::{block_on, load};
 use crate::coverage::Gap;
 use crate::durable::Failpoints;
-use crate::poll::{Difference, Differs, LeftOut, Told, Verdict, Waiting};
+use crate::poll::{Comparison, Difference, Differs, LeftOut, VerifyEvent, WaitToRetry};
 use crate::position::{Source, Window, rfc3339};
 use crate::service;
 use crate::store::{FILE_NAME, Store, StoreError};
@@ -131,9 +131,9 @@ pub(super) fn run(request: &Request<'_>, path: &Path) -> Result<()> {
 }
 
 /// Shows how far it has come, and what it waits for.
-fn show(bar: &ProgressBar, told: Told<'_>) {
+fn show(bar: &ProgressBar, told: VerifyEvent<'_>) {
     match told {
-        Told::Page(verdict) => {
+        VerifyEvent::Page(verdict) => {
             bar.set_message(format!(
                 "{} pages, {} entries, {} differences",
                 HumanCount(verdict.pages),
@@ -142,7 +142,7 @@ fn show(bar: &ProgressBar, told: Told<'_>) {
             ));
             bar.tick();
         }
-        Told::Waiting(Waiting { error, wait }) => bar.suspend(|| {
+        VerifyEvent::WaitToRetry(WaitToRetry { error, wait }) => bar.suspend(|| {
             let said = harmless(&error.to_string());
             let seconds = wait.as_secs();
             // When standard error is closed, the comparison goes on without the message.
@@ -188,7 +188,12 @@ fn open(dir: &Path) -> Result<(Store, bool)> {
 }
 
 impl VerifyReport {
-    fn of(source: &Source, window: Window, scanned_at: DateTime<Utc>, verdict: &Verdict) -> Self {
+    fn of(
+        source: &Source,
+        window: Window,
+        scanned_at: DateTime<Utc>,
+        verdict: &Comparison,
+    ) -> Self {
         Self {
             source: source.to_string(),
             since: rfc3339(window.since),
@@ -298,7 +303,7 @@ mod tests {
     #[test]
     fn what_was_left_out_is_named_with_its_reason() {
         let at = |second: i64| from_micros(1_785_000_000_000_000 + second * 1_000_000);
-        let verdict = Verdict {
+        let verdict = Comparison {
             left_out: vec![
                 LeftOut {
                     window: Window::new(at(60), at(61)),
@@ -309,7 +314,7 @@ mod tests {
                     cause: GapCause::Unreadable,
                 },
             ],
-            ..Verdict::default()
+            ..Comparison::default()
         };
         let source = Source::account("a").unwrap();
         let report = VerifyReport::of(&source, Window::new(at(0), at(3_600)), at(7_200), &verdict);

@@ -33,7 +33,7 @@ pub enum VerifyError {
 
 /// A wait before the same is asked for again.
 #[derive(Debug)]
-pub struct Waiting<'a> {
+pub struct WaitToRetry<'a> {
     /// What upstream answered.
     pub error: &'a VerifyError,
     /// How long the wait is.

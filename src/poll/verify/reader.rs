@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::error::{MAX_PAGES, VerifyError, Waiting};
+use super::error::{MAX_PAGES, VerifyError, WaitToRetry};
 use crate::backoff::wait_after;
 use crate::poll::foreign::foreign_owner;
 use crate::poll::paging::{Follows, Place, has_nameless};
@@ -29,7 +29,7 @@ const FIRST_WAIT: TimeDelta = TimeDelta::seconds(1);
 const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(2);
 
 /// What is read next.
-pub(super) enum Read {
+pub(super) enum ReadOutcome {
     /// A scan begins: what its pages show is shown from its beginning.
     Begun,
     /// A page, of which what happened before the time was shown by pages before it.
@@ -41,13 +41,13 @@ pub(super) enum Read {
 }
 
 /// Reads a stretch, oldest first.
-pub(super) struct Reader {
+pub(super) struct PageReader {
     context: PollContext,
     source: Source,
     whole: Window,
     /// What is still to be read, the earliest last.
     pieces: Vec<Window>,
-    scan: Option<Scan>,
+    scan: Option<ComparisonScan>,
     limit: u32,
     pages: u64,
     /// Whether upstream has answered at all.
@@ -61,7 +61,7 @@ pub(super) struct Reader {
 }
 
 /// A scan of a piece.
-struct Scan {
+struct ComparisonScan {
     piece: Window,
     cursors: HashSet<String>,
     cursor: Option<Cursor>,
@@ -73,7 +73,7 @@ struct Scan {
     follows: Option<Follows>,
 }
 
-impl Scan {
+impl ComparisonScan {
     fn new(piece: Window) -> Self {
         Self {
             piece,
@@ -97,7 +97,7 @@ impl Scan {
     }
 }
 
-impl Reader {
+impl PageReader {
     pub(super) fn new(context: PollContext, source: Source, window: Window) -> Self {
         Self {
             limit: context.settings.page_size,
@@ -120,22 +120,22 @@ impl Reader {
     /// [`VerifyError`], when upstream is down or the log cannot be read.
     pub(super) async fn next(
         &mut self,
-        tell: &mut impl FnMut(Waiting<'_>),
-    ) -> Result<Option<Read>, VerifyError> {
+        tell: &mut impl FnMut(WaitToRetry<'_>),
+    ) -> Result<Option<ReadOutcome>, VerifyError> {
         loop {
             let Some(mut scan) = self.scan.take() else {
                 let Some(piece) = self.pieces.pop() else {
                     return Ok(None);
                 };
-                self.scan = Some(Scan::new(piece));
-                return Ok(Some(Read::Begun));
+                self.scan = Some(ComparisonScan::new(piece));
+                return Ok(Some(ReadOutcome::Begun));
             };
             let bad = match scan.follows.take() {
                 None => match self.page(&mut scan).await? {
                     Ok(page) => {
                         let resumed = scan.resumed;
                         self.scan = Some(scan);
-                        return Ok(Some(Read::Page(page, resumed)));
+                        return Ok(Some(ReadOutcome::Page(page, resumed)));
                     }
                     Err(bad) => bad,
                 },
@@ -149,7 +149,7 @@ impl Reader {
                     scan.cursors.clear();
                     (scan.cursor, scan.resumed) = (None, Some(time));
                     self.scan = Some(scan);
-                    return Ok(Some(Read::ResumedFrom(time)));
+                    return Ok(Some(ReadOutcome::ResumedFrom(time)));
                 }
                 Some(Follows::Page(next)) => {
                     let is_same = scan.empty_pages > 0 && scan.cursor.as_ref() == Some(&next);
@@ -166,7 +166,7 @@ impl Reader {
                     error: UpstreamError::Unexpected("a full page has no cursor".into()).into(),
                 },
             };
-            if let Some(read) = self.cope(scan, bad, tell).await? {
+            if let Some(read) = self.handle_bad_answer(scan, bad, tell).await? {
                 return Ok(Some(read));
             }
         }
@@ -177,7 +177,10 @@ impl Reader {
     }
 
     /// One page, and what follows it, or why it cannot be used.
-    async fn page(&mut self, scan: &mut Scan) -> Result<Result<LogPage, Bad>, VerifyError> {
+    async fn page(
+        &mut self,
+        scan: &mut ComparisonScan,
+    ) -> Result<Result<LogPage, Bad>, VerifyError> {
         let place = scan.place();
         let page = self
             .fetch(place.asked(), place.cursor, self.limit)
@@ -212,17 +215,17 @@ impl Reader {
     }
 
     /// Does what follows from a bad answer; gives what is left out because of it.
-    async fn cope(
+    async fn handle_bad_answer(
         &mut self,
-        scan: Scan,
+        scan: ComparisonScan,
         bad: Bad,
-        tell: &mut impl FnMut(Waiting<'_>),
-    ) -> Result<Option<Read>, VerifyError> {
+        tell: &mut impl FnMut(WaitToRetry<'_>),
+    ) -> Result<Option<ReadOutcome>, VerifyError> {
         let piece = scan.piece;
         match self.decide(&scan, &bad).await? {
             NextStep::Pass(cause) => {
                 (self.count, self.unfinished, self.waits) = (0, 0, 0);
-                return Ok(Some(Read::LeftOut(piece, cause)));
+                return Ok(Some(ReadOutcome::LeftOut(piece, cause)));
             }
             NextStep::Retry | NextStep::LookElsewhere => {
                 self.wait_after(bad.error, tell).await?;
@@ -251,7 +254,7 @@ impl Reader {
         Ok(None)
     }
 
-    async fn decide(&mut self, scan: &Scan, bad: &Bad) -> Result<NextStep, VerifyError> {
+    async fn decide(&mut self, scan: &ComparisonScan, bad: &Bad) -> Result<NextStep, VerifyError> {
         let is_mixed_up = matches!(bad.answer, BadAnswer::Foreign);
         let is_told_to_wait = matches!(
             bad.error,
@@ -283,7 +286,7 @@ impl Reader {
         }
     }
 
-    fn situation(&self, scan: &Scan) -> Situation {
+    fn situation(&self, scan: &ComparisonScan) -> Situation {
         Situation {
             window: scan.piece,
             limit: self.limit,
@@ -330,7 +333,7 @@ impl Reader {
     async fn wait_after(
         &mut self,
         error: VerifyError,
-        tell: &mut impl FnMut(Waiting<'_>),
+        tell: &mut impl FnMut(WaitToRetry<'_>),
     ) -> Result<(), VerifyError> {
         if self.waits + 1 >= MAX_TRIES {
             return Err(error);
@@ -338,7 +341,7 @@ impl Reader {
         self.waits += 1;
         let wait = wait_after(self.waits, FIRST_WAIT, LONGEST_WAIT);
         let wait = wait.to_std().unwrap_or_default();
-        tell(Waiting {
+        tell(WaitToRetry {
             error: &error,
             wait,
         });
@@ -352,7 +355,7 @@ impl Reader {
         let quota = self.context.upstream.quota();
         loop {
             let context = self.context.clone();
-            task::blocking(move || context.heed_others()).await?;
+            task::blocking(move || context.apply_waits_of_others()).await?;
             let now = self.context.clock.steady();
             match quota.take(now) {
                 Ok(permit) => {

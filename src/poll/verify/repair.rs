@@ -2,8 +2,8 @@
 
 use tracing::{info, warn};
 
-use super::error::{VerifyError, Waiting};
-use super::reader::{Read, Reader};
+use super::error::{VerifyError, WaitToRetry};
+use super::reader::{PageReader, ReadOutcome};
 use super::run::Verify;
 use crate::position::Window;
 use crate::store::PutBack;
@@ -26,18 +26,18 @@ impl Verify {
     pub async fn repair(self) -> Result<Repair, VerifyError> {
         let mut repair = Repair::default();
         let (store, source) = (self.context.store.clone(), self.source.clone());
-        let mut tell = |Waiting { error, wait }: Waiting<'_>| {
+        let mut tell = |WaitToRetry { error, wait }: WaitToRetry<'_>| {
             warn!(error = %error, retry_in.seconds = wait.as_secs(), "A page for a repair could not be read; retrying.");
         };
-        let mut reader = Reader::new(self.context, self.source, self.window);
+        let mut reader = PageReader::new(self.context, self.source, self.window);
         while let Some(read) = reader.next(&mut tell).await? {
             match read {
-                Read::Begun | Read::ResumedFrom(_) => {}
-                Read::LeftOut(window, _) => {
+                ReadOutcome::Begun | ReadOutcome::ResumedFrom(_) => {}
+                ReadOutcome::LeftOut(window, _) => {
                     info!(window.stretch = %window, "A time range cannot be read, so nothing in it is repaired.");
                     repair.unread.push(window);
                 }
-                Read::Page(page, _) => {
+                ReadOutcome::Page(page, _) => {
                     let (store, source) = (store.clone(), source.clone());
                     let put_back = task::blocking(move || {
                         let texts: Vec<&str> =

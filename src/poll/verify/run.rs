@@ -1,9 +1,9 @@
 //! Reads a stretch again, and compares it page by page.
 
 use super::compare::Compared;
-use super::error::{VerifyError, Waiting};
-use super::reader::{Read, Reader};
-use super::verdict::Verdict;
+use super::comparison::Comparison;
+use super::error::{VerifyError, WaitToRetry};
+use super::reader::{PageReader, ReadOutcome};
 use crate::clock::Clock;
 use crate::health::Board;
 use crate::ledger;
@@ -17,11 +17,11 @@ use crate::upstream::Upstream;
 
 /// What a comparison tells while it runs.
 #[derive(Debug)]
-pub enum Told<'a> {
+pub enum VerifyEvent<'a> {
     /// A page was compared: what it has come to so far.
-    Page(&'a Verdict),
+    Page(&'a Comparison),
     /// Upstream gave no page that can be used.
-    Waiting(Waiting<'a>),
+    WaitToRetry(WaitToRetry<'a>),
 }
 
 /// A comparison of one stretch of a source.
@@ -70,18 +70,24 @@ impl Verify {
     ///
     /// # Errors
     /// [`VerifyError`]: then nothing is known.
-    pub async fn run(self, mut tell: impl FnMut(Told<'_>)) -> Result<Verdict, VerifyError> {
+    pub async fn run(
+        self,
+        mut tell: impl FnMut(VerifyEvent<'_>),
+    ) -> Result<Comparison, VerifyError> {
         // What comes in from here on may have been shown behind our back.
         let upto = self.context.store.head();
         let (store, source) = (self.context.store.clone(), self.source.clone());
         let mut compared = Compared::new(self.window);
-        let mut reader = Reader::new(self.context, self.source, self.window);
-        while let Some(read) = reader.next(&mut |wait| tell(Told::Waiting(wait))).await? {
+        let mut reader = PageReader::new(self.context, self.source, self.window);
+        while let Some(read) = reader
+            .next(&mut |wait| tell(VerifyEvent::WaitToRetry(wait)))
+            .await?
+        {
             match read {
-                Read::Begun => compared.begin_scan(),
-                Read::ResumedFrom(time) => compared.resume_from(time),
-                Read::LeftOut(window, cause) => compared.verdict.leave_out(window, cause),
-                Read::Page(page, resumed) => {
+                ReadOutcome::Begun => compared.begin_scan(),
+                ReadOutcome::ResumedFrom(time) => compared.resume_from(time),
+                ReadOutcome::LeftOut(window, cause) => compared.verdict.leave_out(window, cause),
+                ReadOutcome::Page(page, resumed) => {
                     let (store, source) = (store.clone(), source.clone());
                     let (taken, result) = task::blocking(move || {
                         let result = compared.take(&store, &source, page.entries, resumed);
@@ -90,7 +96,7 @@ impl Verify {
                     .await;
                     compared = taken;
                     result?;
-                    tell(Told::Page(&compared.verdict));
+                    tell(VerifyEvent::Page(&compared.verdict));
                 }
             }
         }

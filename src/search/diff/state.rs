@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::form::{Against, Diff};
 use super::leaves::{Leaves, TimeCheck};
-use super::told::{Basis, Effect, Told};
+use super::told::{Basis, Effect, ToldChange};
 use crate::search::error::SearchError;
 
 /// The last state that is known in one way.
 #[derive(Debug, Clone)]
-pub(super) struct Known {
+pub(super) struct KnownState {
     pub(super) leaves: Arc<Leaves>,
     of: Against,
     /// Whether no later change could be told in this way.
@@ -19,14 +19,18 @@ pub(super) struct Known {
 #[derive(Debug, Clone, Default)]
 pub(super) struct State {
     /// By [`Basis::ALL`].
-    pub(super) known: [Option<Known>; 3],
+    pub(super) known: [Option<KnownState>; 3],
     /// The delete after which nothing was made again.
     gone: Option<Against>,
 }
 
 impl State {
     /// What is known after an event.
-    pub(super) fn after(&self, told: &Told, clock: TimeCheck<'_>) -> Result<Self, SearchError> {
+    pub(super) fn after(
+        &self,
+        told: &ToldChange,
+        clock: TimeCheck<'_>,
+    ) -> Result<Self, SearchError> {
         let mut after = self.clone();
         match told.effect {
             Effect::Nothing => return Ok(after),
@@ -50,7 +54,7 @@ impl State {
                 Some(known) => known.leaves.merged(own, clock)?.map(Arc::new),
                 None => Some(own.clone()),
             };
-            *known = leaves.map(|leaves| Known {
+            *known = leaves.map(|leaves| KnownState {
                 leaves,
                 of: told.of.clone(),
                 is_current: true,
@@ -62,7 +66,7 @@ impl State {
     /// What an event changed, after which that is known.
     pub(super) fn diff(
         &self,
-        told: &Told,
+        told: &ToldChange,
         after: &Self,
         clock: TimeCheck<'_>,
     ) -> Result<Diff, SearchError> {
@@ -83,9 +87,9 @@ impl State {
     }
 
     /// The state that is known best: of those that are current, or of all.
-    fn last(&self) -> Option<(Basis, &Known)> {
+    fn last(&self) -> Option<(Basis, &KnownState)> {
         let all = || Basis::ALL.into_iter().zip(&self.known);
-        let known = |(basis, known): (Basis, &'_ Option<Known>)| -> Option<Basis> {
+        let known = |(basis, known): (Basis, &'_ Option<KnownState>)| -> Option<Basis> {
             known.as_ref().map(|_| basis)
         };
         let current = all().filter(|(_, known)| known.as_ref().is_some_and(|it| it.is_current));
@@ -113,7 +117,7 @@ impl State {
 
     fn changed(
         &self,
-        told: &Told,
+        told: &ToldChange,
         after: &Self,
         clock: TimeCheck<'_>,
     ) -> Result<Diff, SearchError> {

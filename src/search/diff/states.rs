@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::form::Diff;
 use super::leaves::TimeCheck;
 use super::state::State;
-use super::told::{Basis, Told};
+use super::told::{Basis, ToldChange};
 use crate::event::AuditEvent;
 use crate::search::error::SearchError;
 
@@ -23,7 +23,7 @@ pub(in crate::search) struct States {
     pub(super) now: State,
     /// The last events, all of one time, and their ids: another revision of one of them tells of the same change. Events of
     /// one time are in the order of the log, so a late revision comes after the changes that followed its first one.
-    pub(super) recent: VecDeque<(Option<String>, Told)>,
+    pub(super) recent: VecDeque<(Option<String>, ToldChange)>,
     /// What was known before these.
     before: State,
     /// The time of the recent events.
@@ -40,8 +40,8 @@ impl States {
         event: &AuditEvent,
         clock: TimeCheck<'_>,
     ) -> Result<Diff, SearchError> {
-        let told = Told::read(event, clock)?;
-        let is_same = |(id, _): &(Option<String>, Told)| id.is_some() && *id == event.id;
+        let told = ToldChange::read(event, clock)?;
+        let is_same = |(id, _): &(Option<String>, ToldChange)| id.is_some() && *id == event.id;
         if let Some(at) = self.recent.iter().position(is_same) {
             self.recent[at].1 = told;
             return self.replay(at, clock);

@@ -45,14 +45,14 @@ pub(super) enum Effect {
 
 /// What an event tells of its resource.
 #[derive(Debug, Clone)]
-pub(super) struct Told {
+pub(super) struct ToldChange {
     pub(super) effect: Effect,
     /// By [`Basis::ALL`].
     pub(super) own: [Option<Arc<Leaves>>; 3],
     pub(super) of: Against,
 }
 
-impl Told {
+impl ToldChange {
     pub(super) fn read(event: &AuditEvent, clock: TimeCheck<'_>) -> Result<Self, SearchError> {
         let entry = event.entry.get();
         let effect = effect_of(entry);

@@ -13,7 +13,7 @@ const MAX_FUNCTION_LINES: usize = 70;
 
 // How many exceptions there are. Lower a constant when an exception goes; never raise it.
 /// Declarations of type names that are declared more than once.
-const MAX_DOUBLES: usize = 74;
+const MAX_DOUBLES: usize = 53;
 /// Functions of more than [`MAX_FUNCTION_LINES`].
 const MAX_LONG: usize = 1;
 /// Matches on a bool.

@@ -1,6 +1,6 @@
 // What a column of the list shows of an event. A column is one of four composed ones, or any path of the entry.
 
-import { el, icon, shapeOf } from './dom.js';
+import { el, icon, shapeOf, visible } from './dom.js';
 import { state } from './state.js';
 import { clock, day } from './time.js';
 
@@ -81,7 +81,7 @@ function actorOf(event) {
   const ranges = rangesOf(event, path);
   const at = path === 'actor.email' && !ranges.length ? text.indexOf('@') : -1;
   if (at < 1) return [el('bdi', { class: path === 'actor.email' ? '' : 'tok' }, ...marked(text, ranges))];
-  return [el('bdi', {}, text.slice(0, at), el('span', { class: 'dim' }, cut(text.slice(at))))];
+  return [el('bdi', {}, text.slice(0, at), el('span', { class: 'dim' }, visible(cut(text.slice(at)))))];
 }
 
 /** Who acted: by the first of these that the entry has. @param {Event} event */

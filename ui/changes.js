@@ -30,6 +30,7 @@ export async function changes(place, seq) {
       diff.more && el('p', { class: 'dim' }, 'There are more changes than are shown.'),
     );
   show();
+  return diff;
 }
 
 /** What the comparison rests on, in a sentence. @param {any} diff */

@@ -3,12 +3,14 @@
 import { el, put, button } from './dom.js';
 import { go, state } from './state.js';
 import { parts } from './query.js';
+import { styles } from './styles.js';
 
 /**
  * @param {HTMLElement} root
  * @param {(start: number, end: number) => void} edit
  */
-export function showChips(root, edit) {
+export async function showChips(root, edit) {
+  await styles();
   const { q, off } = state();
   const found = parts(q);
   const focused = root.contains(document.activeElement) ? /** @type {HTMLElement} */ (document.activeElement) : null;

@@ -73,7 +73,7 @@ export class Offers {
               this.take(i);
             },
           },
-          el('span', { class: 'v' }, option.text),
+          el('bdi', { class: 'v' }, option.text),
           el('span', { class: 'dim' }, option.note),
         ),
       ),

@@ -40,9 +40,24 @@ function fill(element, props, children) {
     if (typeof value === 'function') element.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
     else if (value !== false && value != null) element.setAttribute(name, value === true ? '' : String(value));
   }
-  element.append(...present(children));
+  const isData = DATA.has(element.localName);
+  element.append(...present(isData ? children.map((one) => (typeof one === 'string' ? visible(one) : one)) : children));
   return element;
 }
+
+/** Elements whose text is data. */
+const DATA = new Set(['bdi', 'mark', 'del', 'ins']);
+
+/**
+ * Controls, marks of direction and blanks without a width, which would show a text as another one. Joiners belong to some scripts
+ * and to pictures.
+ */
+const UNSEEN =
+  /[\0-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|(?<![\p{Extended_Pictographic}\p{M}\p{Script=Arabic}])[\u200c\u200d]/gu;
+
+/** A text with a sign for each character that could not be seen. @param {string} text */
+export const visible = (text) =>
+  text.replace(UNSEEN, (one) => `⟨U+${one.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}⟩`);
 
 /** @param {Child[]} children */
 function present(children) {

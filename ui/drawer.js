@@ -2,13 +2,14 @@
 
 import { el, put, button } from './dom.js';
 import { send } from './api.js';
+import { cut } from './cells.js';
 import { changes } from './changes.js';
 import { counted } from './number.js';
 import { step } from './move.js';
 import { rawMember } from './raw.js';
 import { go, state } from './state.js';
 import { styles } from './styles.js';
-import { full } from './time.js';
+import { clock, full } from './time.js';
 import { timeline } from './timeline.js';
 import { copy, valueWithTools } from './value.js';
 
@@ -73,24 +74,35 @@ function head(seq, list) {
 function fill(box, event, raw, list) {
   const { tz } = state();
   const at = event.time ?? event.received_at;
+  const title = el('h2', {}, el('bdi', {}, event.summary));
   put(
     box,
     head(String(event.seq), list),
-    el('h2', {}, el('bdi', {}, event.summary)),
+    title,
     el(
       'p',
       { class: 'sub' },
-      el('time', { datetime: at }, `${full(at, tz)} ${tz}`),
+      el('time', { datetime: at }, `${full(at, tz)}${clock(at, tz)[1]} ${tz}`),
       event.time ? '' : ' (received; the entry has no time)',
       event.revision > 0 && ` · revision ${event.revision}`,
     ),
     event.problem && el('p', { class: 'error' }, `Problem: ${event.problem}`),
     event.entry && facts(event),
     known(event.actor_known),
-    region('Changes', (place) => changes(place, event.seq)),
+    region('Changes', async (place) => {
+      const { removed } = await changes(place, event.seq);
+      if (event.entry?.action?.type === 'delete') title.append(...lastName(event, removed));
+    }),
     timeline(event),
     json(event, raw),
   );
+}
+
+/** The name that a deleted resource had last, if the summary does not say it. @param {any} event @param {import('./changes.js').Change[]} removed */
+function lastName({ summary }, removed) {
+  const name = removed.find(({ path }) => path === 'name')?.before;
+  if (typeof name !== 'string' || !name || summary.includes(name)) return [];
+  return [el('span', { class: 'dim' }, ' · its last name: '), el('bdi', {}, cut(name, 200))];
 }
 
 /** @param {any} event */

@@ -239,6 +239,8 @@ export class Events {
   async copyLink() {
     const { copyLink } = await import('./link.js');
     await copyLink(this.answer);
+    this.copy.classList.add('done');
+    setTimeout(() => this.copy.classList.remove('done'), 2000);
   }
 }
 

@@ -1,7 +1,7 @@
 // When it happened. A range is chosen by mouse, touch or keyboard, and Enter zooms into it.
 
-import { el, put, svg, button } from './dom.js';
-import { counted } from './number.js';
+import { el, put, svg, button, visible } from './dom.js';
+import { counted, grouped } from './number.js';
 import { go, isZoomed, state } from './state.js';
 import { short, tick } from './time.js';
 
@@ -29,7 +29,8 @@ export class Histogram {
     this.said = el('span', { class: 'dim said' });
     this.split = el('select', { 'aria-label': 'Split by', onchange: () => go({ by: this.split.value }) });
     this.table = el('details', { class: 'table', ontoggle: () => this.tabulate() }, el('summary', {}, 'Table'));
-    this.root = el('section', { role: 'region', 'aria-label': 'Histogram' }, this.plot, this.labels);
+    this.colours = el('p', { class: 'legend', hidden: true });
+    this.root = el('section', { role: 'region', 'aria-label': 'Histogram' }, this.plot, this.labels, this.colours);
     /** @type {Bucket[]} */
     this.buckets = [];
     this.anchor = 0;
@@ -76,6 +77,7 @@ export class Histogram {
       svg('line', { class: 'base', x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT }),
     );
     this.label(step);
+    this.legend(failed);
     this.say();
   }
 
@@ -94,7 +96,25 @@ export class Histogram {
         bars.push(svg('rect', { class: failed >= 0 ? 'f' : `s s${i % 5}`, x: x + 0.5, y: y - height, width, height }));
       y -= Math.max(0, height);
     });
-    return bars;
+    const { time, split = [], count } = bucket;
+    const parts = split
+      .map((n, i) => n && `, ${this.answer?.values?.[i].label || 'empty'}: ${grouped(n)}`)
+      .filter(Boolean);
+    const text = `${short(time, state().tz)}: ${counted(count, 'event')}${parts.join('')}`;
+    return [svg('g', {}, svg('title', {}, visible(text)), ...bars)];
+  }
+
+  /** What the colours of a split are. @param {number} failed */
+  legend(failed) {
+    const values = this.answer?.values ?? [];
+    const named = failed >= 0 ? [['f', values[failed].label]] : values.map(({ label }, i) => [`s${i % 5}`, label]);
+    put(
+      this.colours,
+      ...named.map(([kind, label]) =>
+        el('span', {}, el('i', { class: kind, 'aria-hidden': 'true' }), el('bdi', {}, label || 'empty')),
+      ),
+    );
+    this.colours.hidden = !named.length;
   }
 
   /** @param {number} step */
@@ -166,7 +186,7 @@ export class Histogram {
   /** All buckets as a table, for readers who cannot see or use the picture. */
   async tabulate() {
     if (!this.table.open || !this.answer) return;
-    const { table } = await import('./table.js');
+    const [{ table }] = await Promise.all([import('./table.js'), import('./styles.js').then(({ styles }) => styles())]);
     put(this.table, el('summary', {}, 'Table'), table(this.answer, state().tz));
   }
 

@@ -1,6 +1,7 @@
 // Where the parts of the view of events are.
 
 import { el, button } from './dom.js';
+import { labelled } from './when.js';
 
 /** The query, and what can be done with its answer. @param {import('./events.js').Events} view */
 export function asking(view) {
@@ -26,7 +27,15 @@ export function asking(view) {
 
 /** The total, the histogram, and what is proven below it. @param {import('./events.js').Events} view */
 export function overTime({ total, zoomed, histogram, strip }) {
-  const sum = el('div', { class: 'sum' }, total, zoomed, histogram.said, histogram.split, strip.source);
+  const sum = el(
+    'div',
+    { class: 'sum' },
+    total,
+    zoomed,
+    histogram.said,
+    labelled('Split by', histogram.split),
+    labelled('Coverage of', strip.source),
+  );
   return el(
     'section',
     { class: 'time', 'aria-label': 'Over time' },

@@ -34,7 +34,11 @@ export function about(me) {
       fact('Requests, responses and values', me.bodies ? 'shown' : 'hidden'),
       fact(
         me.session ? 'Signed in until' : 'Valid until',
-        me.expires_at ? el('time', { datetime: me.expires_at }, `${full(me.expires_at, tz)} ${tz}`) : 'no end',
+        me.expires_at
+          ? el('time', { datetime: me.expires_at }, `${full(me.expires_at, tz)} ${tz}`)
+          : me.session
+            ? 'at most 12 hours after you signed in'
+            : 'no end',
       ),
     ),
     me.sources.length > 0 &&

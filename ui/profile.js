@@ -4,9 +4,10 @@ import { el, put, button } from './dom.js';
 import { ask, filters } from './api.js';
 import { hours } from './hours.js';
 import { counted, grouped } from './number.js';
+import { said } from './proven.js';
 import { DEFAULTS, go, state } from './state.js';
 import { styles } from './styles.js';
-import { full } from './time.js';
+import { full, short } from './time.js';
 import { written } from './query.js';
 
 const LISTS = {
@@ -39,11 +40,15 @@ export async function show(main) {
     const path = `/v1/${kind}/${encodeURIComponent(value)}`;
     const given = filters({ ...state(), q: '', since, before });
     const asked = { ...given, q: `${field}:${written(field, value)}` };
-    const [profile, { buckets }] = await Promise.all([
+    const [profile, { buckets }, { merged }] = await Promise.all([
       ask(path, given),
       ask('/v1/histogram', { ...asked, interval: 'auto' }),
+      ask('/v1/coverage', { ...given, q: '', since: since || '0001-01-01T00:00:00Z', merged: true }),
     ]);
     fill(page, value, field, profile, buckets, tz);
+    page
+      .querySelector('.lead')
+      ?.before(el('p', { class: 'proven' }, 'The log of this time: ', ...said(profile.coverage, merged), '.'));
     page.append((await hours(asked, profile)) ?? '');
   } catch (error) {
     put(page, el('h1', {}, el('bdi', {}, value)), el('p', { class: 'error' }, /** @type {Error} */ (error).message));
@@ -70,6 +75,7 @@ function fill(page, value, field, profile, buckets, tz) {
       button(counted(profile.count, 'event'), () => to(`${field}:${written(field, value)}`)),
     ),
     activity(buckets, tz),
+    ends(buckets, tz),
     el(
       'div',
       { class: 'lists' },
@@ -98,6 +104,13 @@ function fill(page, value, field, profile, buckets, tz) {
         ),
     ),
   );
+}
+
+/** The ends of the time that is shown. @param {{time: string}[]} buckets @param {string} tz */
+function ends(buckets, tz) {
+  if (!buckets.length) return null;
+  const at = (/** @type {number} */ i) => el('span', {}, short(buckets.at(i)?.time ?? '', tz));
+  return el('p', { class: 'ends', 'aria-hidden': 'true' }, at(0), at(-1));
 }
 
 /** When it was active. @param {{time: string, count: number}[]} buckets @param {string} tz */

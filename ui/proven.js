@@ -1,6 +1,6 @@
 // What is proven of a question's time, as a strip and in words. It is loaded with the first answer.
 
-import { el, put } from './dom.js';
+import { el, put, visible } from './dom.js';
 import { counted } from './number.js';
 import { state } from './state.js';
 import { short } from './time.js';
@@ -56,7 +56,7 @@ export function draw({ source: choice, bar, words }, answer, axis) {
     choice,
     el('option', { value: '' }, 'all sources'),
     ...answer.sources.map((one) =>
-      el('option', { value: one.source, selected: one.source === source }, one.name ?? one.source),
+      el('option', { value: one.source, selected: one.source === source }, visible(one.name ?? one.source)),
     ),
   );
   if (source && !names.includes(source)) choice.append(el('option', { value: source, selected: true }, source));

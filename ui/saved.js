@@ -18,6 +18,22 @@ export async function open() {
       trouble.textContent = /** @type {Error} */ (error).message;
     }
   };
+  /** Saves again what was deleted. @param {any} one */
+  const undo = ({ name, state, q, shared }) =>
+    el(
+      'span',
+      { class: 'dim' },
+      'Deleted ',
+      el('bdi', {}, name),
+      '. ',
+      button('Undo', () =>
+        tried(async () => {
+          const body = { name, shared, ...(state ? { state } : { q }) };
+          await ask('/v1/searches', {}, { method: 'POST', body });
+          await show();
+        }),
+      ),
+    );
   const show = () =>
     tried(async () => {
       const { searches } = await ask('/v1/searches', { limit: 1000 });
@@ -39,6 +55,7 @@ export async function open() {
                   tried(async () => {
                     await ask(`/v1/searches/${encodeURIComponent(one.id)}`, {}, { method: 'DELETE' });
                     await show();
+                    put(trouble, undo(one));
                   }),
                 { 'aria-label': `Delete ${one.name}` },
               ),

@@ -2,7 +2,7 @@
 
 import { el } from './dom.js';
 import { grouped } from './number.js';
-import { short } from './time.js';
+import { offset, short } from './time.js';
 
 /**
  * @param {import('./histogram.js').Answer} answer
@@ -11,11 +11,19 @@ import { short } from './time.js';
 export function table({ buckets, by, values = [] }, tz) {
   const names = by ? values.map(({ label }) => label) : [];
   const number = (/** @type {number} */ n) => el('td', { class: 'num' }, grouped(n));
-  const rows = buckets.map(({ time, count, split = [] }) =>
+  const texts = buckets.map(({ time }) => short(time, tz));
+  // When clocks go back, an hour comes twice.
+  const found = Map.groupBy(texts, (text) => text);
+  const isTwice = (/** @type {number} */ i) => tz !== 'UTC' && (found.get(texts[i])?.length ?? 0) > 1;
+  const rows = buckets.map(({ time, count, split = [] }, i) =>
     el(
       'tr',
       {},
-      el('th', { scope: 'row' }, el('time', { datetime: time }, short(time, tz))),
+      el(
+        'th',
+        { scope: 'row' },
+        el('time', { datetime: time }, isTwice(i) ? `${texts[i]} ${offset(time, tz)}` : texts[i]),
+      ),
       number(count),
       ...names.map((_, i) => number(split[i] ?? 0)),
     ),

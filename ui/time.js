@@ -78,6 +78,16 @@ export function short(time, zone) {
 }
 
 /**
+ * How far a zone's clocks are from UTC: `GMT+2`.
+ * @param {string} time
+ * @param {string} zone
+ */
+export function offset(time, zone) {
+  const parts = format(zone, { timeZoneName: 'shortOffset' }).formatToParts(new Date(time));
+  return parts.find(({ type }) => type === 'timeZoneName')?.value ?? '';
+}
+
+/**
  * A label below an axis whose marks are `step` milliseconds apart.
  * @param {Date} at
  * @param {string} zone

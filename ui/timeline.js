@@ -94,14 +94,18 @@ async function load(list, limits, event, by) {
   if (!events.length) put(list, el('li', { class: 'dim' }, 'Nothing else.'));
 }
 
-/** A button that lists all events that share a value with this one, with their number. @param {any} event @param {string} by */
-async function inAll({ entry }, by) {
+/** The fields, with their values, by which an event can be like others. @param {any} event @param {string} by @returns {[string, string][]} */
+function sharedBy({ entry }, by) {
   const at = (/** @type {string} */ path) => path.split('.').reduce((of, name) => of?.[name], entry);
-  const field = FIELDS.get(by)?.find(
-    (path) => typeof at(path) === 'string' && at(path) && at(path).length <= MOST_ASKED,
-  );
-  if (!field) return null;
-  const q = `${field}:${written(field, at(field))}`;
+  const found = (FIELDS.get(by) ?? []).map((path) => /** @type {[string, any]} */ ([path, at(path)]));
+  return found.filter(([, value]) => typeof value === 'string' && value);
+}
+
+/** A button that lists all events that share a value with this one, with their number. @param {any} event @param {string} by */
+async function inAll(event, by) {
+  const shared = sharedBy(event, by);
+  if (!shared.length || shared.some(([, value]) => value.length > MOST_ASKED)) return null;
+  const q = shared.map(([field, value]) => `${field}:${written(field, value)}`).join(' OR ');
   const { count } = await ask('/v1/count', { q }, { isAside: true }).catch(() => ({}));
   return count === undefined
     ? null
@@ -126,6 +130,8 @@ const spoken = (span) => span.replace(/m$/, ' minutes').replace(/(?<=\d)s$/, ' s
 
 /** The events just before and after an event. @param {any} event @param {string} by @returns {Promise<Found>} */
 async function near(event, by) {
+  if (by !== 'all' && !sharedBy(event, by).length)
+    return { events: [], text: `This event has no ${NAMES.get(by)?.replace('Same ', '')}.` };
   let found = [];
   let used = '';
   for (const within of WITHIN) {

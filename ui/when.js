@@ -83,5 +83,5 @@ function field(name, placeholder) {
 }
 
 /** @param {string} text @param {HTMLElement} input */
-const labelled = (text, input) =>
+export const labelled = (text, input) =>
   el('span', { class: 'pair' }, el('span', { class: 'dim', 'aria-hidden': 'true' }, text), input);

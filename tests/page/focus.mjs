@@ -51,11 +51,11 @@ await withPage({}, async (page) => {
   await open(page, '?q=actor.token_id:*');
   await page.locator('.row[data-seq]').first().click();
   const drawer = drawerOf(page);
+  const timeline = drawer.getByRole('region', { name: 'Timeline' });
   await drawer.getByText('More values').click();
   const token = await drawer.locator('[data-field="actor.token_id"]').textContent();
   await drawer.getByRole('switch', { name: 'Same token' }).focus();
   await page.keyboard.press('Enter');
-  const timeline = drawer.getByRole('region', { name: 'Timeline' });
   await timeline.getByText(/^Within 30 minutes, at most 10 before and 10 after this event\./).waitFor();
   assert.equal(await focused(page), 'Same token');
   assert.ok(await drawer.locator('details[open]').first().isVisible(), 'what was open stays open');
@@ -66,6 +66,11 @@ await withPage({}, async (page) => {
   assert.ok(Number((await all.textContent()).replace(/\D/g, '')) >= count - 20);
   await asking(page, () => all.click());
   assert.match(page.url(), /q=actor\.token_id:/);
+
+  // An event without an actor has no timeline of one, and that is said.
+  const { events } = await api(page, '/v1/events?q=-actor.email:*+-actor.id:*&limit=1&fields=action.type');
+  await open(page, `?event=${events[0].seq}`);
+  await timeline.getByText('This event has no actor.').waitFor();
 });
 
 // The neighbour of an event that the list has not come to yet, and the way back from a profile.

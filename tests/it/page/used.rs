@@ -32,3 +32,9 @@ async fn what_is_done_by_keyboard_keeps_the_focus_and_the_place_in_the_list() {
     let Some(tools) = Tools::find() else { return };
     World::new().await.run(&tools, "focus", &[]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn characters_colours_and_names_that_cannot_be_seen_are_shown() {
+    let Some(tools) = Tools::find() else { return };
+    World::new().await.run(&tools, "shown", &[]);
+}

@@ -42,6 +42,7 @@ pub use self::poller::{Next, Poller};
 pub use self::settings::{Following, Settings};
 pub use self::turn::{Outcome, Turn};
 pub use self::verify::{
-    Comparison, Difference, Differs, LeftOut, Repair, Verify, VerifyError, VerifyEvent, WaitToRetry,
+    Difference, Differs, LeftOut, Repair, UpstreamComparison, Verify, VerifyError, VerifyEvent,
+    WaitToRetry,
 };
 pub use crate::ledger::BackfillSince;

@@ -16,7 +16,7 @@ mod reader;
 mod repair;
 mod run;
 
-pub use self::comparison::{Comparison, Difference, Differs, LeftOut};
+pub use self::comparison::{Difference, Differs, LeftOut, UpstreamComparison};
 pub use self::error::{VerifyError, WaitToRetry};
 pub use self::repair::Repair;
 pub use self::run::{Verify, VerifyEvent};

@@ -15,7 +15,7 @@ use crate::command::record::Recorded;
 use crate::command::start::{block_on, load};
 use crate::coverage::Gap;
 use crate::durable::Failpoints;
-use crate::poll::{Comparison, Difference, Differs, LeftOut, VerifyEvent, WaitToRetry};
+use crate::poll::{Difference, Differs, LeftOut, UpstreamComparison, VerifyEvent, WaitToRetry};
 use crate::position::{Source, Window, rfc3339};
 use crate::service;
 use crate::store::{FILE_NAME, Store, StoreError};
@@ -192,7 +192,7 @@ impl VerifyReport {
         source: &Source,
         window: Window,
         scanned_at: DateTime<Utc>,
-        verdict: &Comparison,
+        verdict: &UpstreamComparison,
     ) -> Self {
         Self {
             source: source.to_string(),
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn what_was_left_out_is_named_with_its_reason() {
         let at = |second: i64| from_micros(1_785_000_000_000_000 + second * 1_000_000);
-        let verdict = Comparison {
+        let verdict = UpstreamComparison {
             left_out: vec![
                 LeftOut {
                     window: Window::new(at(60), at(61)),
@@ -314,7 +314,7 @@ mod tests {
                     cause: GapCause::Unreadable,
                 },
             ],
-            ..Comparison::default()
+            ..UpstreamComparison::default()
         };
         let source = Source::account("a").unwrap();
         let report = VerifyReport::of(&source, Window::new(at(0), at(3_600)), at(7_200), &verdict);

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use super::comparison::{Comparison, Difference, Differs};
+use super::comparison::{Difference, Differs, UpstreamComparison};
 use super::error::{MAX_ENTRIES, VerifyError};
 use crate::event::{Arrival, Identity};
 use crate::position::{Seq, Source, Window};
@@ -22,7 +22,7 @@ pub(super) struct Compared {
     bodies: HashSet<EntryKey>,
     /// How many equal entries without an id this scan has shown, and when they happened.
     twins: HashMap<EntryKey, (u32, Option<DateTime<Utc>>)>,
-    pub(super) verdict: Comparison,
+    pub(super) verdict: UpstreamComparison,
 }
 
 impl Default for Compared {
@@ -38,7 +38,7 @@ impl Compared {
             shown: HashSet::new(),
             bodies: HashSet::new(),
             twins: HashMap::new(),
-            verdict: Comparison::default(),
+            verdict: UpstreamComparison::default(),
         }
     }
 
@@ -125,7 +125,7 @@ impl Compared {
         store: &Store,
         source: &Source,
         upto: Seq,
-    ) -> Result<Comparison, VerifyError> {
+    ) -> Result<UpstreamComparison, VerifyError> {
         let (shown, verdict) = (&self.shown, &mut self.verdict);
         store.held_within(source, self.window, upto, |held: Held| {
             let is_left_out = verdict

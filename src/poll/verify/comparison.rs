@@ -36,7 +36,7 @@ pub struct Difference {
 
 /// What a comparison came to.
 #[derive(Debug, Clone, Default)]
-pub struct Comparison {
+pub struct UpstreamComparison {
     /// Pages that were read.
     pub pages: u64,
     /// Entries that upstream shows in the stretch.
@@ -60,7 +60,7 @@ pub struct LeftOut {
     pub cause: GapCause,
 }
 
-impl Comparison {
+impl UpstreamComparison {
     /// How many entries differ in that way.
     #[must_use]
     pub fn count(&self, differs: Differs) -> u64 {

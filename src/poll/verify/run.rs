@@ -1,7 +1,7 @@
 //! Reads a stretch again, and compares it page by page.
 
 use super::compare::Compared;
-use super::comparison::Comparison;
+use super::comparison::UpstreamComparison;
 use super::error::{VerifyError, WaitToRetry};
 use super::reader::{PageReader, ReadOutcome};
 use crate::clock::Clock;
@@ -19,7 +19,7 @@ use crate::upstream::Upstream;
 #[derive(Debug)]
 pub enum VerifyEvent<'a> {
     /// A page was compared: what it has come to so far.
-    Page(&'a Comparison),
+    Page(&'a UpstreamComparison),
     /// Upstream gave no page that can be used.
     WaitToRetry(WaitToRetry<'a>),
 }
@@ -73,7 +73,7 @@ impl Verify {
     pub async fn run(
         self,
         mut tell: impl FnMut(VerifyEvent<'_>),
-    ) -> Result<Comparison, VerifyError> {
+    ) -> Result<UpstreamComparison, VerifyError> {
         // What comes in from here on may have been shown behind our back.
         let upto = self.context.store.head();
         let (store, source) = (self.context.store.clone(), self.source.clone());

@@ -133,11 +133,9 @@ impl<'a> LogReading<'a> {
         };
         thread::scope(|scope| {
             let threads: Vec<_> = (0..self.threads).map(|_| scope.spawn(work)).collect();
-            let ended = threads.into_iter().map(thread::ScopedJoinHandle::join);
+            let mut ended = threads.into_iter().map(thread::ScopedJoinHandle::join);
             // A panic was caught inside.
-            ended
-                .map(|end| end.unwrap_or(Err(Panicked.into())))
-                .collect()
+            ended.try_for_each(|end| end.unwrap_or(Err(Panicked.into())))
         })
     }
 

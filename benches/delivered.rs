@@ -113,8 +113,8 @@ async fn search(url: String, searchable: SeenAt) {
 
 #[tokio::main]
 async fn main() {
-    let numbers = std::env::args().filter_map(|arg| arg.parse().ok());
-    let alerts: usize = numbers.last().unwrap_or(DEFAULT_ALERTS);
+    let mut numbers = std::env::args().filter_map(|arg| arg.parse().ok());
+    let alerts: usize = numbers.next_back().unwrap_or(DEFAULT_ALERTS);
     let config = SimConfig {
         events: 100,
         days: 1,

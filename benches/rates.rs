@@ -23,8 +23,8 @@ use self::keeper::Keeper;
 const LOUD: f64 = 1_000.0;
 
 fn main() {
-    let numbers = std::env::args().filter_map(|arg| arg.replace('_', "").parse().ok());
-    let events: u64 = numbers.last().unwrap_or(1_000_000);
+    let mut numbers = std::env::args().filter_map(|arg| arg.replace('_', "").parse().ok());
+    let events: u64 = numbers.next_back().unwrap_or(1_000_000);
     let dir = tempfile::tempdir().unwrap();
     let corpus = Corpus::write(&dir.path().join("pages"), events);
     let keeper = Keeper::open(dir.path(), &corpus.sources());

@@ -23,7 +23,7 @@ use tantivy::{DocId, TantivyError};
 
 use super::matches::{IndexMatches, MatchedDocs};
 use super::merged::Merged;
-use super::parts::{MIN_TERMS, Part, parts};
+use super::parts::{DictionaryPart, MIN_TERMS, parts};
 use super::schema::column_of;
 use super::snapshot::Snapshot;
 use super::spelling::Spellings;
@@ -72,7 +72,7 @@ impl IndexMatches {
         let dictionaries = self.snapshot.dictionaries(field)?;
         let counters = self.counters(name, &dictionaries)?;
         let begin = format!("{before_value}{}", wanted.prefix());
-        let counting = Counting {
+        let counting = FacetCounting {
             matches: self,
             wanted,
             dictionaries: &dictionaries,
@@ -185,7 +185,7 @@ impl IndexMatches {
 }
 
 /// The values of a field while they are counted.
-struct Counting<'a> {
+struct FacetCounting<'a> {
     matches: &'a IndexMatches,
     wanted: &'a ValuesOf<'a>,
     dictionaries: &'a [Arc<InvertedIndexReader>],
@@ -199,7 +199,7 @@ struct Counting<'a> {
     min_hashed: usize,
 }
 
-impl<'a> Counting<'a> {
+impl<'a> FacetCounting<'a> {
     /// Counts the terms of `merged`, whose values begin after so many bytes. `None` when there are too many.
     fn ranked(
         &self,
@@ -271,7 +271,7 @@ impl<'a> Counting<'a> {
 
     /// Counts all values of a field, the parts of its dictionaries at the same time. `None` when there are too many.
     fn in_parts(&self) -> Result<Option<Ranking<'a>>, EngineError> {
-        let count = |part: Part| {
+        let count = |part: DictionaryPart| {
             let (first, before) = (part.first.as_slice(), part.before.as_deref());
             let mut terms = Merged::between(self.dictionaries, first, before)?;
             self.ranked(&mut terms, 0, &mut Spellings::default())

@@ -15,7 +15,7 @@ const MAX_PARTS: usize = 8;
 
 /// The terms from one text on, and before another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct DictionaryPart {
     pub(super) first: Vec<u8>,
     pub(super) before: Option<Vec<u8>>,
 }
@@ -24,13 +24,13 @@ pub(super) struct Part {
 pub(super) fn parts(
     dictionaries: &[Arc<InvertedIndexReader>],
     min_terms: usize,
-) -> Result<Vec<Part>, EngineError> {
+) -> Result<Vec<DictionaryPart>, EngineError> {
     let n_terms = |dictionary: &&Arc<InvertedIndexReader>| dictionary.terms().num_terms();
     let longest = dictionaries.iter().max_by_key(n_terms);
     let len = longest.as_ref().map_or(0, n_terms);
     let most = task::processors().min(MAX_PARTS);
     let n_parts = (len / min_terms).min(most);
-    let mut parts = vec![Part::default()];
+    let mut parts = vec![DictionaryPart::default()];
     for i in 1..n_parts {
         let number = (len * i / n_parts) as u64;
         let mut border = Vec::new();
@@ -44,7 +44,7 @@ pub(super) fn parts(
         if let Some(last) = parts.last_mut() {
             last.before = Some(border.clone());
         }
-        parts.push(Part {
+        parts.push(DictionaryPart {
             first: border,
             before: None,
         });

@@ -10,17 +10,17 @@ use tantivy::schema::Field;
 use crate::sync::lock;
 
 /// What it was made of: a segment, and a field where there is one for each.
-pub(super) type Origin = (SegmentId, Option<Field>);
+pub(super) type PartOrigin = (SegmentId, Option<Field>);
 
 /// The parts of one kind that are kept. They are shared by the snapshots of one index.
 pub(super) struct PerSegment<T> {
-    known: Mutex<Known<T>>,
+    known: Mutex<KeptParts<T>>,
     /// The most bytes they take together. Those that were not used for the longest time are forgotten first.
     most_bytes: usize,
 }
 
-struct Known<T> {
-    parts: HashMap<Origin, KeptPart<T>>,
+struct KeptParts<T> {
+    parts: HashMap<PartOrigin, KeptPart<T>>,
     /// Counts uses.
     uses: u64,
 }
@@ -36,7 +36,7 @@ type Slot<T> = Arc<Mutex<Option<Arc<T>>>>;
 
 impl<T> PerSegment<T> {
     pub(super) fn with_bytes(most_bytes: usize) -> Self {
-        let known = Known {
+        let known = KeptParts {
             parts: HashMap::new(),
             uses: 0,
         };
@@ -53,7 +53,7 @@ impl<T> PerSegment<T> {
     /// The part of an origin. `make` makes it, with its size in bytes; `None` when time was up before it was whole.
     pub(super) fn of(
         &self,
-        origin: Origin,
+        origin: PartOrigin,
         make: impl FnOnce() -> tantivy::Result<Option<(T, usize)>>,
     ) -> tantivy::Result<Option<Arc<T>>> {
         let slot = self.lock().slot(origin);
@@ -80,13 +80,13 @@ impl<T> PerSegment<T> {
         self.lock().parts.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known<T>> {
+    fn lock(&self) -> MutexGuard<'_, KeptParts<T>> {
         lock(&self.known)
     }
 }
 
-impl<T> Known<T> {
-    fn slot(&mut self, origin: Origin) -> Slot<T> {
+impl<T> KeptParts<T> {
+    fn slot(&mut self, origin: PartOrigin) -> Slot<T> {
         self.uses += 1;
         let part = self.parts.entry(origin).or_insert_with(|| KeptPart {
             slot: Slot::default(),
@@ -98,7 +98,7 @@ impl<T> Known<T> {
     }
 
     /// Notes how large a part is, and forgets others until all of them fit.
-    fn keep(&mut self, origin: Origin, bytes: usize, most: usize) {
+    fn keep(&mut self, origin: PartOrigin, bytes: usize, most: usize) {
         if let Some(part) = self.parts.get_mut(&origin) {
             part.bytes = bytes;
         }

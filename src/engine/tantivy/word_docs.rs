@@ -57,20 +57,20 @@ impl ColumnValues {
 }
 
 /// One of the places.
-struct Place {
-    from: From,
+struct DocPlace {
+    from: PlaceDocs,
     /// Documents that are not taken from here.
     without: Option<Arc<Bits>>,
 }
 
-enum From {
+enum PlaceDocs {
     Docs(Box<dyn DocSet>),
     Column(ColumnValues),
 }
 
 /// The documents, in order.
 pub(super) struct WordDocs {
-    places: Vec<Place>,
+    places: Vec<DocPlace>,
     n_docs: DocId,
     /// The documents of the present window are `start..end`.
     start: DocId,
@@ -101,8 +101,8 @@ impl WordDocs {
     /// Adds those of `docs`, but none of `without`.
     pub(super) fn add_docs(&mut self, docs: Box<dyn DocSet>, without: Option<Arc<Bits>>) {
         self.size_hint = self.size_hint.saturating_add(docs.size_hint());
-        self.places.push(Place {
-            from: From::Docs(docs),
+        self.places.push(DocPlace {
+            from: PlaceDocs::Docs(docs),
             without,
         });
     }
@@ -110,8 +110,8 @@ impl WordDocs {
     /// Adds those whose column has one of some values, but none of `without`.
     pub(super) fn add_column(&mut self, values: ColumnValues, without: Option<Arc<Bits>>) {
         self.size_hint = self.n_docs;
-        self.places.push(Place {
-            from: From::Column(values),
+        self.places.push(DocPlace {
+            from: PlaceDocs::Column(values),
             without,
         });
     }
@@ -164,7 +164,7 @@ impl WordDocs {
     }
 }
 
-impl Place {
+impl DocPlace {
     fn fill(&mut self, start: DocId, end: DocId, window: &mut [u64]) {
         let without = self.without.as_deref();
         let mut set = |doc: DocId| {
@@ -173,7 +173,7 @@ impl Place {
             }
         };
         match &mut self.from {
-            From::Docs(docs) => {
+            PlaceDocs::Docs(docs) => {
                 let mut doc = docs.doc();
                 if doc < start {
                     doc = docs.seek(start);
@@ -183,7 +183,7 @@ impl Place {
                     doc = docs.advance();
                 }
             }
-            From::Column(values) => (start..end).filter(|doc| values.has(*doc)).for_each(set),
+            PlaceDocs::Column(values) => (start..end).filter(|doc| values.has(*doc)).for_each(set),
         }
     }
 }

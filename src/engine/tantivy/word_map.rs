@@ -87,9 +87,9 @@ pub(super) struct WordMap {
     /// The number of each word.
     pub(super) words: tantivy_fst::Map<Vec<u8>>,
     /// By the number of a word, the values that have it, ascending. All fields' values are numbered together.
-    pub(super) values_of: Lists,
+    pub(super) values_of: NumberLists,
     /// By the number of a value, its words in order.
-    pub(super) words_of: Lists,
+    pub(super) words_of: NumberLists,
     /// By the number of a value, where its documents are.
     pub(super) postings: Vec<ValuePostings>,
     /// The fields, and the number of the first value of each; by that number.
@@ -102,13 +102,13 @@ pub(super) struct WordMap {
 
 /// Lists of numbers, one behind the other.
 #[derive(Default)]
-pub(super) struct Lists {
+pub(super) struct NumberLists {
     items: Vec<u32>,
     /// Where each ends. It begins where the one before it ends.
     ends: Vec<u32>,
 }
 
-impl Lists {
+impl NumberLists {
     /// Adds a list.
     pub(super) fn push(&mut self, list: impl IntoIterator<Item = u32>) {
         self.items.extend(list);

@@ -8,7 +8,7 @@ use tantivy::{InvertedIndexReader, SegmentReader, TantivyError};
 use super::bit_set_builder::add;
 use super::bits::Bits;
 use super::schema::{IndexSchema, Mark, Worded};
-use super::word_map::{Lists, MappedField, ValuePostings, WordMap};
+use super::word_map::{MappedField, NumberLists, ValuePostings, WordMap};
 use crate::engine::budget::{Budget, Steps};
 use crate::field::Kind;
 use crate::query::words::{self, Cutter, MAX_VALUE_LEN};
@@ -26,7 +26,7 @@ struct Collected {
     /// The words by their number here.
     numbers: HashMap<Box<str>, u32>,
     /// By the number of a value, the numbers of its words.
-    words_of: Lists,
+    words_of: NumberLists,
     postings: Vec<ValuePostings>,
 }
 
@@ -148,7 +148,7 @@ impl Collected {
             words.insert(&**word, number.into()).map_err(failed)?;
         }
         drop(sorted);
-        let mut words_of = Lists::default();
+        let mut words_of = NumberLists::default();
         let mut values_of = vec![Vec::new(); in_order.len()];
         for value in 0..self.words_of.len() as u32 {
             let list = self.words_of.get(value);
@@ -160,7 +160,7 @@ impl Collected {
                 }
             }
         }
-        let mut lists = Lists::default();
+        let mut lists = NumberLists::default();
         values_of.into_iter().for_each(|values| lists.push(values));
         let words = words.into_inner().map_err(failed)?;
         Ok(WordMap {

@@ -239,6 +239,7 @@ pub(super) fn describe_log() -> Vec<Route> {
         Route::get(path, id, summary)
             .answers_text(NOTE, "The checkpoint.")
             .refuses(&[404])
+            .uncounted()
             .example("The checkpoint", path, &[])
     };
     let tiles = |path, id, summary, sample| {
@@ -246,6 +247,7 @@ pub(super) fn describe_log() -> Vec<Route> {
             .with(tile())
             .answers_text(TILE, "The tile.")
             .refuses(&[404])
+            .uncounted()
             .example("The first hash", sample, &[])
     };
     vec![

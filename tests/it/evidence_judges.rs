@@ -150,9 +150,9 @@ async fn programs_of_others_sign_and_verify_the_log_and_find_a_flipped_byte() {
     for seq in [1, 256, 257, held] {
         let proof = proven(seq).await;
         let leaf = TlogProof::parse(proof.as_bytes()).unwrap().extra.unwrap();
-        judges.write("leaf", &leaf);
-        let index = (seq - 1).to_string();
-        verify("verify-inclusion", &["--leaf", "leaf", "--index", &index]);
+        let (name, index) = (format!("leaf{seq}"), (seq - 1).to_string());
+        judges.write(&name, &leaf);
+        verify("verify-inclusion", &["--leaf", &name, "--index", &index]);
     }
     let statements_url = format!("{url}/statements");
     judges.agrees(
@@ -177,17 +177,17 @@ async fn programs_of_others_sign_and_verify_the_log_and_find_a_flipped_byte() {
         .path()
         .join("events");
     let folder = log.display().to_string();
-    let of_files = [
-        "verify-checkpoint",
-        "--tiles",
-        &folder,
-        "--log-key",
-        &log_key,
-    ];
-    judges.agrees("aics-tlog", &of_files);
+    let of_files = ["--tiles", &folder, "--log-key", &log_key];
+    judges.agrees(
+        "aics-tlog",
+        &[&["verify-checkpoint"], &of_files[..]].concat(),
+    );
+    let first = ["--leaf", "leaf1", "--index", "0"];
+    let inclusion = [&["verify-inclusion"], &of_files[..], &first].concat();
+    judges.agrees("aics-tlog", &inclusion);
     let tile = log.join("tile/0/000");
     let mut bytes = fs::read(&tile).unwrap();
     bytes[100] ^= 1;
     fs::write(&tile, bytes).unwrap();
-    assert!(!judges.run("aics-tlog", &of_files).status.success());
+    assert!(!judges.run("aics-tlog", &inclusion).status.success());
 }

@@ -76,7 +76,7 @@ impl Route {
             responses.insert(status.to_string(), refusal(*status, self.is_of_cloudflare));
         }
         let mut headers = self.answer.headers.clone();
-        if needs.is_some() {
+        if needs.is_some() && !self.is_uncounted {
             headers.extend(RATE);
         }
         let mut answer = json!({"description": self.answer.about});

@@ -32,6 +32,8 @@ pub(crate) struct Route {
     /// Whether a client may keep the answer.
     pub(super) is_kept: bool,
     pub(super) is_of_cloudflare: bool,
+    /// Whether its requests count against no limit.
+    pub(super) is_uncounted: bool,
     pub(super) examples: Vec<Sample>,
 }
 
@@ -76,6 +78,7 @@ impl Route {
             refusals: Vec::new(),
             is_kept: false,
             is_of_cloudflare: false,
+            is_uncounted: false,
             examples: Vec::new(),
         }
     }
@@ -206,6 +209,14 @@ impl Route {
     pub(crate) fn not_modified(self) -> Self {
         Self {
             is_kept: true,
+            ..self
+        }
+    }
+
+    /// With requests that count against no limit.
+    pub(crate) fn uncounted(self) -> Self {
+        Self {
+            is_uncounted: true,
             ..self
         }
     }

@@ -8,7 +8,6 @@ mod strip;
 
 mod browser;
 mod opened;
-mod used;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -3,6 +3,8 @@
 //!
 //! Only in the slow tests, with Chromium and the packages of `tests/page/package.json`; without them they are skipped.
 
+mod used;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,13 +28,13 @@ const PACKAGES: &str = "ORGTRAIL_PAGE_PACKAGES";
 const CHROMIUM: &str = "ORGTRAIL_CHROMIUM";
 
 /// What the tests of the page need of the machine.
-pub(super) struct Tools {
+struct Tools {
     packages: PathBuf,
     chromium: PathBuf,
 }
 
 impl Tools {
-    pub(super) fn find() -> Option<Self> {
+    fn find() -> Option<Self> {
         if skip_slow_tests() {
             return None;
         }
@@ -81,7 +83,7 @@ impl Tools {
 }
 
 /// A service that follows a simulated organization, and can be stopped and started again at its address.
-pub(super) struct World {
+struct World {
     upstream: Upstream,
     dir: tempfile::TempDir,
     configuration: String,
@@ -91,7 +93,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
+    async fn new() -> Self {
         let upstream = Upstream::new(SimConfig {
             events: 2_000,
             accounts: 3,
@@ -114,7 +116,7 @@ impl World {
     }
 
     /// The same, for those who have a token.
-    pub(super) async fn guarded() -> Self {
+    async fn guarded() -> Self {
         let mut world = Self::new().await;
         world.stop().await;
         world.configuration = world.configuration.replace("\"none\"", "\"tokens\"");
@@ -193,7 +195,7 @@ impl World {
         value.as_str().unwrap().to_owned()
     }
 
-    pub(super) fn run(mut self, tools: &Tools, script: &str, args: &[&str]) {
+    fn run(mut self, tools: &Tools, script: &str, args: &[&str]) {
         let url = self.url.clone();
         tools.run(script, &[&[url.as_str()], args].concat(), |wish| {
             self.answer(wish)

@@ -1,7 +1,7 @@
 //! What people notice of the page in a browser: where things are, what they say, and what happens when they are touched or typed.
 //! Each test is a script in `tests/page`.
 
-use super::browser::{Tools, World};
+use super::{Tools, World};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_is_opened_is_in_sight_and_every_column_can_be_read_at_every_width() {

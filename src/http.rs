@@ -124,13 +124,6 @@ fn router(state: AppState) -> Router {
     let monitoring = Router::new().route("/metrics", get(metrics::scrape));
     let administration = Router::new().route("/v1/access-log", get(access_log::list));
     let holds = Router::new().route("/v1/holds", get(holds::list));
-    let searches = Router::new()
-        .route("/v1/searches", get(searches::list).post(searches::save))
-        .route("/v1/searches/{id}", delete(searches::delete));
-    let alerts = Router::new().route("/v1/alerts/{id}", patch(alerts::update));
-    let feeds = Router::new()
-        .route("/v1/alerts/feed.atom", get(feeds::atom))
-        .route("/v1/alerts/feed.json", get(feeds::json));
     // Without a credential: for clients that have none yet, and for operators.
     let session = Router::new().route("/v1/session", post(session::begin).delete(session::end));
     let operation = Router::new().route("/healthz", get(status::healthz));
@@ -157,16 +150,16 @@ fn router(state: AppState) -> Router {
             "hold.list",
         ))
         .merge(guarded(
-            searches,
+            searches(),
             Required::With(Permission::Search),
             "searches",
         ))
         .merge(guarded(
-            alerts,
+            work_on_alerts(),
             Required::With(Permission::Alerts),
             "alert.update",
         ))
-        .merge(guarded(feeds, Required::Feed, "alert.feed"))
+        .merge(guarded(feeds(), Required::Feed, "alert.feed"))
         .merge(guarded(session, Required::Nothing, "session"))
         .merge(guarded(evidence::routes(), Required::WholeLog, "evidence"))
         .merge(guarded(readiness, Required::IfSent, "ready"))
@@ -176,6 +169,25 @@ fn router(state: AppState) -> Router {
         .fallback(unknown_route.layer(unknown.clone()))
         .method_not_allowed_fallback(method_not_allowed.layer(unknown));
     layered(routes, state)
+}
+
+/// The routes of saved searches.
+fn searches() -> Router<AppState> {
+    Router::new()
+        .route("/v1/searches", get(searches::list).post(searches::save))
+        .route("/v1/searches/{id}", delete(searches::delete))
+}
+
+/// The route by which people work on alerts.
+fn work_on_alerts() -> Router<AppState> {
+    Router::new().route("/v1/alerts/{id}", patch(alerts::update))
+}
+
+/// The routes of feeds.
+fn feeds() -> Router<AppState> {
+    Router::new()
+        .route("/v1/alerts/feed.atom", get(feeds::atom))
+        .route("/v1/alerts/feed.json", get(feeds::json))
 }
 
 /// The routes with what is done for all of them.

@@ -8,6 +8,7 @@ mod credentials;
 mod destinations;
 mod history;
 mod jobs;
+mod parts;
 mod repair;
 mod watch;
 mod watchdog;
@@ -20,43 +21,43 @@ use chrono::TimeDelta;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
-use url::Url;
 
 use crate::attest::{Attest, PublishedLogs};
 use crate::clock::Clock;
-use crate::config::{Config, HttpConfig, RulesConfig};
-use crate::deliver;
+use crate::config::Config;
 use crate::detect::{Detect, RuleReload};
 use crate::durable::Failpoints;
 use crate::engine::Engine;
 use crate::engine::tantivy::{ENGINE_THREADS, Index};
 use crate::follow::board::FollowerBoard;
-use crate::follow::index::{self as indexing, Indexing};
-use crate::handles;
+use crate::follow::index::Indexing;
 use crate::health::Board;
 use crate::heartbeat::Heartbeat;
-use crate::http::{self, Access, AccessSettings, AppState, Limits};
-use crate::keyring::Keyring;
+use crate::http::{self, Access, AppState, Limits};
 use crate::metrics::Metrics;
 use crate::notice::Noticing;
 use crate::owner::OwnerSecret;
 use crate::poll::Poller;
 use crate::retention::{self, Retention, RetentionPolicies};
-use crate::rules::{LoadedRules, Rules, RulesInUse};
+use crate::rules::RulesInUse;
 use crate::scrub::Scrub;
-use crate::store::{AccessStore, Store, StoreError};
+use crate::store::{AccessStore, Store};
 use crate::supervisor::Supervisor;
 use crate::task;
-use crate::tls::{PinnedCertificates, Reloaded, Tls};
+use crate::tls::{Reloaded, Tls};
 
 pub use self::backfill_progress::{BackfillProgress, ProgressMeter};
 use self::credentials::settings;
 pub use self::credentials::{credentials, upstream};
 pub use self::destinations::sender;
-use self::destinations::{DeliveryPlan, Destinations, NewerPlans};
+use self::destinations::{Destinations, NewerPlans};
 use self::history::HistoryReader;
 pub use self::history::{History, SourceHistory, verify};
 use self::jobs::Jobs;
+use self::parts::{
+    access, access_settings, connections, delivery_plan, evidence, first_plan, heartbeat,
+    load_rules, open_index, pollers, tls,
+};
 pub use self::repair::{Repaired, repair};
 use self::watchdog::Watchdog;
 
@@ -254,16 +255,7 @@ impl Service {
         jobs.produce(|stop| endless(http::serve(listener, app, stop)));
         let indexing = Indexing::new(store.clone(), index, clock.clone());
         if let Some((attest, published)) = evidence {
-            for log in [published.events, published.statements] {
-                if let Some(witnesses) = attest.witnesses(log) {
-                    jobs.produce(|stop| endless(witnesses.run(stop)));
-                }
-            }
-            let board = followers.clone();
-            jobs.follow(|stop| async move {
-                let ended = attest.run(board, stop).await;
-                ended.context("signing the log stopped")
-            });
+            sign_log(&mut jobs, attest, published, followers.clone());
         }
         follow_log(&mut jobs, indexing, detect, followers);
         jobs.follow(|stop| destinations.run(stop));
@@ -315,6 +307,19 @@ fn follow_log(jobs: &mut Jobs, indexing: Indexing, detect: Detect, board: Follow
     });
 }
 
+/// Starts what signs the events.
+fn sign_log(jobs: &mut Jobs, attest: Attest, published: PublishedLogs, board: FollowerBoard) {
+    for log in [published.events, published.statements] {
+        if let Some(witnesses) = attest.witnesses(log) {
+            jobs.produce(|stop| endless(witnesses.run(stop)));
+        }
+    }
+    jobs.follow(|stop| async move {
+        let ended = attest.run(board, stop).await;
+        ended.context("signing the log stopped")
+    });
+}
+
 /// A job that cannot fail.
 async fn endless(job: impl Future<Output = ()>) -> Result<()> {
     job.await;
@@ -359,24 +364,9 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         Err(error) if !error.may_pass() => return Err(error.into()),
         _ => {}
     }
-    let settings = settings(&config.poll, config.upstream.page_size);
     let board = Board::default();
     let metrics = Metrics::default();
-    let mut pollers = Vec::new();
-    for (credential, following) in credentials(config) {
-        let saved = store.quota(&credential.to_string())?;
-        let upstream = upstream(config, &credential, saved, &clock)?;
-        let poller = Poller::new(
-            store.clone(),
-            upstream,
-            credential.to_string(),
-            following,
-            settings.clone(),
-            board.clone(),
-            clock.clone(),
-        )?;
-        pollers.push(poller.with_metrics(metrics.clone()));
-    }
+    let pollers = pollers(config, &store, &board, &metrics, &clock)?;
     let loaded = load_rules(&config.rules);
     let rules = loaded.rules.clone();
     let detect = Detect::new(store.clone(), rules, metrics.clone(), clock.clone());
@@ -385,7 +375,12 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
     let (destinations, newer_plans) =
         Destinations::new(first_plan(config, &store, &metrics, &clock)?);
     let evidence = evidence(config, &store, &clock)?;
-    let history = HistoryReader::new(store.clone(), board.clone(), settings, clock.clone())?;
+    let history = HistoryReader::new(
+        store.clone(),
+        board.clone(),
+        settings(&config.poll, config.upstream.page_size),
+        clock.clone(),
+    )?;
     let owner = OwnerSecret::random();
     let access = access(config, &owner, &clock)?;
     let tls = tls(config, &clock)?;
@@ -419,160 +414,4 @@ fn open_all(config: &Config, clock: Clock) -> Result<Service> {
         policies: config.retention.clone(),
         clock,
     })
-}
-
-/// What signs the events, if that is configured.
-fn evidence(
-    config: &Config,
-    store: &Store,
-    clock: &Clock,
-) -> Result<Option<(Attest, PublishedLogs)>> {
-    let Some(settings) = &config.evidence else {
-        return Ok(None);
-    };
-    let published = PublishedLogs::open(settings, store, &Failpoints::default())?;
-    let shown = published.clone();
-    let attest = Attest::new(store.clone(), settings.clone(), shown, clock.clone());
-    Ok(Some((attest, published)))
-}
-
-/// The workers that send alerts. Where the destinations cannot be saved because the disk is full, nothing is sent until the next
-/// start or SIGHUP, and events are collected all the same.
-fn first_plan(
-    config: &Config,
-    store: &Store,
-    metrics: &Metrics,
-    clock: &Clock,
-) -> Result<DeliveryPlan> {
-    match delivery_plan(config, store, metrics, clock) {
-        Ok(plan) => Ok(plan),
-        Err(error) if error.may_pass() => {
-            warn!(error = %error, "The destinations of alerts could not be saved; no alert is sent until the next start or SIGHUP.");
-            Ok(DeliveryPlan {
-                settings: config.alerts.clone(),
-                sender: sender(config, store.log_id().to_string()),
-                workers: Vec::new(),
-            })
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Saves the destinations of a configuration, and makes their workers.
-fn delivery_plan(
-    config: &Config,
-    store: &Store,
-    metrics: &Metrics,
-    clock: &Clock,
-) -> Result<DeliveryPlan, StoreError> {
-    let sender = sender(config, store.log_id().to_string());
-    let workers = deliver::workers(&config.alerts, &sender, store, metrics, clock)?;
-    Ok(DeliveryPlan {
-        settings: config.alerts.clone(),
-        sender,
-        workers,
-    })
-}
-
-/// The certificate, if there is one. Commands find out in the data directory whether they need TLS.
-fn tls(config: &Config, clock: &Clock) -> Result<Option<Tls>> {
-    let dir = &config.data_dir;
-    match &config.http.tls {
-        Some(files) => Tls::open(files.clone(), Some(dir.clone()), clock.clone()).map(Some),
-        None => {
-            let removed = PinnedCertificates::remove(dir);
-            removed.context("could not remove the note of an earlier certificate")?;
-            Ok(None)
-        }
-    }
-}
-
-/// The rules. A broken one is left out, and the others are used.
-fn load_rules(config: &RulesConfig) -> LoadedRules {
-    let (rules, errors) = Rules::load(config.dir.as_deref(), &config.disabled);
-    for error in &errors {
-        warn!(error = %error, "A rule cannot be used; the others are.");
-    }
-    LoadedRules { rules, errors }
-}
-
-/// The heartbeat, if one is configured. Without its URL the service collects all the same.
-fn heartbeat(config: &Config, store: &Store, board: &Board, clock: &Clock) -> Option<Heartbeat> {
-    let source = config.poll.heartbeat.as_ref()?;
-    match source.read() {
-        Ok(url) => Heartbeat::new(url, store.clone(), board.clone(), clock.clone()),
-        Err(error) => {
-            warn!(variable = source.variable(), error = %error, "No heartbeat is sent.");
-            None
-        }
-    }
-}
-
-/// Who may ask, and where their tokens and the access log are.
-fn access(config: &Config, owner: &OwnerSecret, clock: &Clock) -> Result<Access> {
-    let settings = access_settings(&config.http, None, clock)?;
-    let store = AccessStore::open(&config.data_dir)?;
-    Ok(Access::new(store, settings, Some(owner.clone())))
-}
-
-/// Who may ask, by the configuration. The keys of the settings `before` are used again if they are the same team's.
-fn access_settings(
-    http: &HttpConfig,
-    before: Option<&AccessSettings>,
-    clock: &Clock,
-) -> Result<AccessSettings> {
-    let keyring = |url: &Url| {
-        let before = before.and_then(|settings| settings.cloudflare.as_ref());
-        match before.filter(|(_, keyring)| keyring.url() == url) {
-            Some((_, keyring)) => Ok(keyring.clone()),
-            None => Keyring::new(url.clone(), clock.clone()),
-        }
-    };
-    let cloudflare = match &http.access {
-        Some(access) => Some((access.clone(), keyring(&access.keys_url)?)),
-        None => None,
-    };
-    Ok(AccessSettings {
-        auth: http.auth,
-        public_url: http.public_url.clone(),
-        cors_origins: http.cors_origins.clone(),
-        trusted_proxies: http.trusted_proxies.clone(),
-        forwarded_header: http.forwarded_header,
-        limits: http.limits,
-        cloudflare,
-    })
-}
-
-/// The index. If it cannot be opened, events are collected all the same, and the follower retries.
-fn open_index(config: &Config, store: &Store) -> Result<Index> {
-    let index = Index::unopened(&config.data_dir, store.log_id(), Failpoints::default())?;
-    match indexing::reopen(&index, store) {
-        Ok(None) => {}
-        Ok(Some(why)) => warn!(
-            why,
-            head = store.head().0,
-            "Rebuilding the index from the log; answers are incomplete until it is done."
-        ),
-        Err(error) => warn!(
-            error = %error,
-            "The index cannot be opened; retrying. Events are collected meanwhile."
-        ),
-    }
-    Ok(index)
-}
-
-/// How many client connections are allowed: at most as configured, and fewer where the limit of open files is low.
-fn connections(wanted: u32) -> usize {
-    let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
-    let limit = handles::raise();
-    let connections = handles::connections(limit, wanted);
-    if connections < wanted {
-        warn!(
-            files = limit,
-            connections,
-            max_connections = wanted,
-            "The limit of open files allows fewer connections than `http.max_connections`; raise it with `ulimit -n`."
-        );
-    }
-    connections
 }

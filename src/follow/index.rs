@@ -189,7 +189,7 @@ impl Indexing {
             commit_every: COMMIT_EVERY,
             reopened_at: None,
             is_purging: true,
-            quiet_looks: 0,
+            quiet_looks: QUIET_LOOKS,
             failures: 0,
             damage: Arc::default(),
         }

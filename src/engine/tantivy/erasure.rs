@@ -35,7 +35,7 @@ impl Index {
         let snapshot = self.snapshot();
         let mut writing = lock(&self.0.writing);
         let writing = open(&mut writing)?;
-        let wanted = SeqSet(Arc::new(seqs.iter().map(|seq| seq.0).collect()));
+        let wanted = ErasedSeqs(Arc::new(seqs.iter().map(|seq| seq.0).collect()));
         writing.documents -= snapshot.documents_among(&wanted.0);
         writing.writer.delete_query(Box::new(wanted))?;
         Ok(())
@@ -137,15 +137,15 @@ impl Snapshot {
 
 /// The documents of events, by their places. All documents are looked at: places have no terms.
 #[derive(Debug, Clone)]
-struct SeqSet(Arc<HashSet<u64>>);
+struct ErasedSeqs(Arc<HashSet<u64>>);
 
-impl Query for SeqSet {
+impl Query for ErasedSeqs {
     fn weight(&self, _: EnableScoring<'_>) -> tantivy::Result<Box<dyn Weight>> {
         Ok(Box::new(self.clone()))
     }
 }
 
-impl Weight for SeqSet {
+impl Weight for ErasedSeqs {
     fn scorer(&self, reader: &SegmentReader, boost: Score) -> tantivy::Result<Box<dyn Scorer>> {
         let places = reader.fast_fields().u64(SEQ)?.values;
         let docs = (0..reader.max_doc()).filter(|doc| self.0.contains(&places.get_val(*doc)));

@@ -33,7 +33,7 @@ const OWNERS: [(&str, &str); 14] = [
 const ENGINES: [&str; 2] = ["tantivy", "memory"];
 
 /// The files that may know which engine it is: the choice itself, the follower that fills the index, and what opens or verifies it.
-const KNOW_AN_ENGINE: [&str; 9] = [
+const KNOW_AN_ENGINE: [&str; 10] = [
     "command/check",
     "command/reindex",
     "command/search/found",
@@ -43,6 +43,7 @@ const KNOW_AN_ENGINE: [&str; 9] = [
     "follow/index",
     "follow/index/verify",
     "service",
+    "service/parts",
 ];
 
 /// Whether a text uses a library: by a path that begins with its name, or by importing it under another one.

@@ -1,7 +1,7 @@
 //! Retention: bodies that are due by a policy are erased, unless a hold keeps them, and nothing of them stays on disk.
 //!
 //! It erases nothing unless a policy is configured. Where it is not certain that a body may be erased, it is kept: when a hold's
-//! question cannot be judged, when the row cannot be read, and when a hold was created meanwhile.
+//! question cannot be judged, when the row cannot be read, when a hold was created meanwhile, and when the clock cannot be right.
 //!
 //! A run looks at the whole log: at start, when holds changed, and when the next body becomes due. New events are looked at soon
 //! after they arrive. Everything is done in small transactions with rests between them, so that the poller goes on.
@@ -9,6 +9,7 @@
 mod holds;
 mod plan;
 mod policy;
+mod present;
 mod run;
 mod shown;
 mod traces;
@@ -24,6 +25,7 @@ use tracing::{info, warn};
 pub use self::holds::{HoldJudge, mistake, unknown_names};
 pub use self::plan::{RetentionPlan, plan};
 pub use self::policy::{DuePolicy, KeptFor, RetentionPolicies, SourcePolicy};
+use self::present::Present;
 use self::run::{DuePolicies, ErasingRun, RunStep};
 pub use self::shown::{ShownHold, ShownHolds};
 use self::traces::{TraceStep, Traces, rewrite_if_needed};
@@ -62,6 +64,7 @@ pub struct Retention {
     clock: Clock,
     stopping: Arc<dyn Fn() -> bool + Send + Sync>,
     traces: Traces,
+    present: Present,
     run: Option<RecordedRun>,
     /// All events up to this one were looked at, with these holds.
     looked: Option<(Seq, Vec<HoldId>)>,
@@ -95,6 +98,7 @@ impl Retention {
             clock,
             stopping: Arc::new(|| false),
             traces: Traces::default(),
+            present: Present::default(),
             run: None,
             looked: None,
             last_full: None,
@@ -149,8 +153,9 @@ impl Retention {
     /// # Errors
     /// What the log says. The next turn begins a run again.
     pub fn turn(&mut self) -> Result<Duration, StoreError> {
-        let (now, begun) = (self.clock.now(), self.clock.steady());
+        let begun = self.clock.steady();
         self.begin()?;
+        let now = self.present.look(&self.store, &self.clock)?;
         let rest = |retention: &Self| {
             let took = (retention.clock.steady() - begun).to_std();
             took.unwrap_or_default().min(WAIT) / 2
@@ -365,7 +370,7 @@ pub fn finish(
         return Ok(());
     }
     let until = clock.steady() + FINISH_WITHIN;
-    let now = clock.now();
+    let now = Present::default().look(store, clock)?;
     let cutoffs: HashMap<_, _> = DuePolicies::of(store, policies, now)?.cutoffs;
     let mut traces = Traces::default();
     traces.note_erased();

@@ -84,8 +84,9 @@ fn asked_of_others(query: &Query) -> Option<String> {
     let mut found = None;
     query.paths(&mut |path, _| {
         let name = folded(path);
-        let is_of_a_list = field::by_name(path).is_some_and(|field| field.origin == Origin::List);
-        if is_of_a_list || name == ACCOUNT || name == MEMBER || name.starts_with("actor.known.") {
+        let is_of_others = field::by_name(path)
+            .is_some_and(|field| !matches!(field.origin, Origin::Entry | Origin::Event));
+        if is_of_others || name == ACCOUNT || name == MEMBER || name.starts_with("actor.known.") {
             found.get_or_insert_with(|| path.to_owned());
         }
     });

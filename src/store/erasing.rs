@@ -152,6 +152,20 @@ impl Store {
         self.0.head.send_modify(|_| {});
     }
 
+    /// Up to when a live window of any source reaches: Cloudflare's own time has confirmed it. `None` for a log that was never polled.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn confirmed_until(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.ask(|db| {
+            let mut ask = db.prepare_cached(
+                "SELECT max(before_s) FROM window WHERE kind = 'live' AND sealed_us IS NOT NULL",
+            )?;
+            let seconds: Option<i64> = ask.query_row([], |row| row.get(0))?;
+            Ok(seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)))
+        })
+    }
+
     /// Whether any body was ever erased.
     ///
     /// # Errors

@@ -337,6 +337,33 @@ fn a_damaged_body_stays_under_every_hold_that_could_cover_it_and_is_erased_other
 }
 
 #[test]
+fn a_clock_that_is_years_ahead_erases_nothing_that_was_not_due() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(dir.path(), Failpoints::default());
+    log.import(&[entry(1, 100, MARKER), entry(2, 1, "somebody")]);
+    log.close();
+    let db = Connection::open(dir.path().join(FILE_NAME)).unwrap();
+    let end = now().timestamp();
+    db.execute(
+        "INSERT INTO window (source, kind, since_s, before_s, began_us, sealed_us, outcome)
+         VALUES (1, 'live', ?1 - 3600, ?1, ?1 * 1000000, ?1 * 1000000, 'sealed')",
+        [end],
+    )
+    .unwrap();
+    drop(db);
+
+    let clock = Clock::manual(now() + TimeDelta::days(1_500));
+    let log = Log::open_at(dir.path(), Failpoints::default(), clock.clone());
+    let mut retention = log.retention(&kept_for("30d"));
+    retention.catch_up().unwrap();
+    assert_eq!(log.erased(), [1]);
+    // Time that passes counts all the same: the service runs, and Cloudflare does not answer.
+    clock.advance(TimeDelta::days(40));
+    retention.catch_up().unwrap();
+    assert_eq!(log.erased(), [1, 2]);
+}
+
+#[test]
 fn a_hold_that_an_entry_alone_cannot_decide_is_refused() {
     let refused = |query: &str| {
         let new = NewHold {
@@ -353,6 +380,7 @@ fn a_hold_that_an_entry_alone_cannot_decide_is_refused() {
         "actor.known.name:Alice",
         "account.name:x",
         "NOT (a OR actor.known:*)",
+        "first_seen:actor.ip_address AND actor.email:a@example.com",
     ] {
         let why = refused(query).unwrap();
         assert!(

@@ -98,7 +98,7 @@ impl Store {
         })
     }
 
-    /// Forgets what became of messages long ago. Returns whether there may be more to forget.
+    /// Forgets what became of messages long ago, but none that waits. Returns whether there may be more to forget.
     ///
     /// # Errors
     /// What the database says.
@@ -107,7 +107,7 @@ impl Store {
         self.change(steps::FORGET_DELIVERIES, |db| {
             let old = "SELECT id FROM message WHERE at_us < ?1 ORDER BY id LIMIT ?2";
             let forgotten = db.execute(
-                &format!("DELETE FROM delivery WHERE message IN ({old})"),
+                &format!("DELETE FROM delivery WHERE message IN ({old}) AND done_us < ?1"),
                 (before, MAX_FORGOTTEN),
             )?;
             db.execute(

@@ -18,7 +18,8 @@ pub(super) struct Suppressing<'a> {
 }
 
 impl Suppressing<'_> {
-    /// Whether an earlier one of the same rule and group was sent, or is in a digest, and raised within the span.
+    /// Whether an earlier one of the same rule and group was sent, alone or in a digest, and raised within the span. One that was
+    /// retracted since does not count: the receiver knows nothing of the group then.
     pub(super) fn is_suppressed(
         &self,
         db: &Connection,
@@ -31,8 +32,14 @@ impl Suppressing<'_> {
         let mut ask = db.prepare_cached(
             "SELECT EXISTS (
                  SELECT 1 FROM message m JOIN delivery d ON d.message = m.id AND d.destination = :destination
-                 WHERE m.rule = :rule AND m.raised_us > :since AND m.grouped_by = :group AND m.kind = 'raised'
-                       AND m.id < :message AND d.state IN ('accepted', 'in_digest'))",
+                 WHERE m.rule = :rule AND m.raised_us > :since AND m.raised_us <= :raised AND m.grouped_by = :group
+                       AND m.kind = 'raised' AND m.id < :message
+                       AND (d.state = 'accepted' OR (d.state = 'in_digest' AND EXISTS (
+                           SELECT 1 FROM delivery whole
+                           WHERE whole.destination = d.destination AND whole.message = d.digest AND whole.state = 'accepted')))
+                       AND NOT EXISTS (
+                           SELECT 1 FROM message r
+                           WHERE r.alert = m.alert AND r.kind = 'retracted' AND r.id > m.id AND r.id < :message))",
         )?;
         let found = ask.query_row(
             named_params! {
@@ -41,6 +48,8 @@ impl Suppressing<'_> {
                 ":rule": self.rule,
                 ":group": self.group,
                 ":since": self.raised_us.saturating_sub(span),
+                // One of a clock that was ahead does not count for years.
+                ":raised": self.raised_us,
             },
             |row| row.get(0),
         )?;

@@ -276,16 +276,52 @@ fn many_alerts_of_one_rule_become_one_digest_and_others_do_not_wait() {
     outbox.raise("b", "s", None, 6);
     assert_eq!(outbox.flush(7), ["raised b"]);
     outbox.raise("a6", "r", None, 30);
-    // One of its group is in the digest already.
+    // One of its group is in the digest already, but not sent yet.
     outbox.raise("a7", "r", Some("g0"), 31);
     outbox.add(&alert("a1", "r", Some("g1"), 1), MessageKind::Retracted, 32);
     outbox.add(&alert("a2", "r", Some("g2"), 2), MessageKind::Updated, 33);
     assert_eq!(outbox.flush(40), Vec::<String>::new());
-    assert_eq!(outbox.flush(60), ["digest r: a0 a2 a3 a4 a5 a6"]);
+    assert_eq!(outbox.flush(60), ["digest r: a0 a2 a3 a4 a5 a6 a7"]);
     outbox.add(&alert("a2", "r", Some("g2"), 2), MessageKind::Retracted, 70);
     assert_eq!(outbox.flush(71), ["retracted a2"]);
     outbox.raise("z", "r", None, 200);
     assert_eq!(outbox.flush(200), ["raised z"]);
+}
+
+#[test]
+fn an_alert_that_leaves_its_digest_suppresses_nothing() {
+    let outbox = Outbox::of_one();
+    for n in 0..4 {
+        outbox.raise(&format!("a{n}"), "r", Some(&format!("g{n}")), n);
+    }
+    assert_eq!(outbox.flush(5), Vec::<String>::new());
+    outbox.raise("b", "r", Some("g0"), 10);
+    assert_eq!(outbox.flush(11), Vec::<String>::new());
+    outbox.add(&alert("a0", "r", Some("g0"), 0), MessageKind::Retracted, 20);
+    assert_eq!(outbox.flush(70), ["digest r: a1 a2 a3 b"]);
+}
+
+#[test]
+fn an_alert_whose_retraction_was_sent_suppresses_nothing() {
+    let outbox = Outbox::of_one();
+    outbox.raise("a", "r", Some("x"), 0);
+    assert_eq!(outbox.flush(1), ["raised a"]);
+    outbox.add(&alert("a", "r", Some("x"), 0), MessageKind::Retracted, 2);
+    outbox.add(&alert("a", "r", Some("x"), 3), MessageKind::Raised, 3);
+    outbox.raise("b", "r", Some("x"), 4);
+    assert_eq!(outbox.flush(5), ["retracted a", "raised a"]);
+}
+
+#[test]
+fn a_clock_that_was_wrong_once_neither_suppresses_for_years_nor_deletes_what_waits() {
+    let outbox = Outbox::of_one();
+    outbox.raise("future", "r", Some("x"), 100_000_000);
+    assert_eq!(outbox.flush(0), ["raised future"]);
+    outbox.raise("a", "r", Some("x"), 1);
+    outbox.raise("b", "s", Some("x"), 2);
+    let year = 365 * 24 * 3600;
+    while outbox.store.forget_deliveries(seconds(10 * year)).unwrap() {}
+    assert_eq!(outbox.flush(3), ["raised a", "raised b"]);
 }
 
 #[test]

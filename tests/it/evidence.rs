@@ -339,7 +339,7 @@ async fn the_transparency_log_exists_only_for_those_who_may_see_everything() {
             assert!(kept.starts_with("private"), "{kept}");
             break;
         }
-        assert!(answer.headers().contains_key(RETRY_AFTER));
+        assert!(answer.headers().contains_key(RETRY_AFTER), "{answer:?}");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     for path in [

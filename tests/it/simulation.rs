@@ -468,6 +468,7 @@ async fn every_entry_is_held_exactly_once_whatever_breaks() {
             store::steps::SHOW_CHECKPOINT,
             store::steps::SAVE_COSIGNED,
             store::steps::ADD_STATEMENTS,
+            store::steps::SAVE_NOTICES,
             store::steps::CREATE_HOLD,
             store::steps::RELEASE_HOLD,
             store::steps::ERASE,

@@ -1,5 +1,8 @@
 //! What is noticed, once each, over real files; and the alerts that follow.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -8,10 +11,11 @@ use super::facts::hour_of;
 use super::silence::silent_since;
 use super::*;
 use crate::clock::from_micros;
-use crate::durable::Failpoints;
+use crate::durable::{Failpoints, StepFailure};
 use crate::event::Arrival;
 use crate::health::State;
 use crate::position::{Cursor, Seq, Source, Window, WindowKind, rfc3339};
+use crate::store::steps;
 use crate::store::{FILE_NAME, GapCause, Imported, OpenWindow, Page, SourceSeen, Then};
 
 /// 2026-08-03, a Monday.
@@ -34,8 +38,12 @@ struct NoticeLog {
 
 impl NoticeLog {
     fn new() -> Self {
+        Self::with_failpoints(Failpoints::default())
+    }
+
+    fn with_failpoints(failpoints: Failpoints) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), Failpoints::default()).unwrap();
+        let store = Store::open(dir.path(), failpoints).unwrap();
         let seen = SourceSeen {
             source: source(),
             organization: None,
@@ -359,4 +367,28 @@ fn only_a_whole_sweep_says_what_has_disappeared() {
         .unwrap();
     assert_eq!(log.store.sweep_to_compare().unwrap(), None);
     assert_eq!(log.store.head(), Seq(5));
+}
+
+#[test]
+fn a_kill_while_notices_are_saved_neither_loses_nor_repeats_one() {
+    for how in [StepFailure::Before, StepFailure::After] {
+        let is_armed = Arc::new(AtomicBool::new(false));
+        let armed = Arc::clone(&is_armed);
+        let log = NoticeLog::with_failpoints(Failpoints::new(move |step| {
+            let is_it = step == steps::SAVE_NOTICES && armed.swap(false, Ordering::SeqCst);
+            is_it.then_some(how)
+        }));
+        log.set(1);
+        log.board.write(&source(), |health| {
+            health.interval = Some(TimeDelta::minutes(1));
+            health.state = State::Refused;
+            health.failing_since = Some(at(1));
+        });
+        log.set(3);
+        is_armed.store(true, Ordering::SeqCst);
+        let noticing = Noticing::new(log.store.clone(), log.board.clone(), log.clock.clone());
+        assert!(noticing.look().is_err(), "{how:?}");
+        log.look();
+        assert_eq!(log.kinds(), ["source_silent"], "{how:?}");
+    }
 }

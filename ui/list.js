@@ -55,7 +55,7 @@ export class List {
     this.near = new IntersectionObserver((seen) => this.seen(seen), { rootMargin: '1200px' });
     this.ending = new IntersectionObserver(
       ([{ isIntersecting }]) => {
-        if (isIntersecting) this.next();
+        if (isIntersecting && !this.foot.querySelector('button')) this.next();
       },
       { rootMargin: `${AHEAD}px` },
     );
@@ -194,14 +194,14 @@ export class List {
       if (this.cursor === cursor) this.end(/** @type {Error} */ (error).message, true);
     } finally {
       this.isFetching = false;
+      this.goOn();
     }
-    this.goOn();
   }
 
-  /** The foot may still be in sight after a page, and its observer tells nothing before it has left. */
+  /** Observed anew, the foot tells whether it is in sight, also where it left and came back between two frames. */
   goOn() {
-    const isInSight = this.foot.getBoundingClientRect().top < innerHeight + AHEAD;
-    if (this.cursor && isInSight && !this.foot.querySelector('button')) this.next();
+    this.ending.unobserve(this.foot);
+    this.ending.observe(this.foot);
   }
 
   /** @param {string} [text] @param {boolean} [canRetry] */

@@ -521,14 +521,34 @@ impl IntoResponse for Problem {
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if matches!(
+        let may_pass = matches!(
             self.status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-        ) {
-            let seconds = self.retry_after.map_or(5, NonZeroU16::get);
+        );
+        let seconds = self.retry_after.map(NonZeroU16::get);
+        if let Some(seconds) = seconds.or(may_pass.then_some(5)) {
             let seconds = HeaderValue::from(seconds);
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_says_when_to_ask_again_whatever_its_status() {
+        let retry_after = |problem: Problem| {
+            let response = problem.into_response();
+            let seconds = response.headers().get(header::RETRY_AFTER);
+            seconds.map(|seconds| seconds.to_str().unwrap().to_owned())
+        };
+        let unsigned = Problem::not_signed_yet("no checkpoint was signed yet");
+        assert_eq!(retry_after(unsigned).unwrap(), "5");
+        assert_eq!(retry_after(Problem::over_limit(7)).unwrap(), "7");
+        assert_eq!(retry_after(Problem::unavailable()).unwrap(), "5");
+        assert_eq!(retry_after(Problem::not_found("nothing")), None);
     }
 }

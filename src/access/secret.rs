@@ -81,9 +81,7 @@ impl ApiToken {
     /// # Errors
     /// When the system gives no random numbers.
     pub fn generate() -> std::io::Result<Self> {
-        let random = random_text()?;
-        let checksum = checksum(&random);
-        Ok(Self(format!("{TOKEN_PREFIX}{random}{checksum}").into()))
+        Ok(Self(with_checksum(TOKEN_PREFIX)?))
     }
 
     /// Reads a token as a client sent it.
@@ -91,15 +89,7 @@ impl ApiToken {
     /// # Errors
     /// [`BadApiToken`] if it cannot be one.
     pub fn parse(text: &str) -> Result<Self, BadApiToken> {
-        let body = text.strip_prefix(TOKEN_PREFIX).ok_or(BadApiToken::Form)?;
-        let is_base62 = body.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if body.len() != RANDOM_LEN + CHECKSUM_LEN || !is_base62 {
-            return Err(BadApiToken::Form);
-        }
-        let (random, written) = body.split_at(RANDOM_LEN);
-        if checksum(random) != written {
-            return Err(BadApiToken::Checksum);
-        }
+        check(TOKEN_PREFIX, text)?;
         Ok(Self(text.to_owned().into()))
     }
 
@@ -127,21 +117,14 @@ impl FeedKey {
     /// # Errors
     /// When the system gives no random numbers.
     pub fn generate() -> std::io::Result<Self> {
-        let random = random_text()?;
-        let checksum = checksum(&random);
-        Ok(Self(format!("{FEED_PREFIX}{random}{checksum}").into()))
+        Ok(Self(with_checksum(FEED_PREFIX)?))
     }
 
     /// Reads a key as a client sent it; `None` if it cannot be one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let body = text.strip_prefix(FEED_PREFIX)?;
-        let is_base62 = body.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if body.len() != RANDOM_LEN + CHECKSUM_LEN || !is_base62 {
-            return None;
-        }
-        let (random, written) = body.split_at(RANDOM_LEN);
-        (checksum(random) == written).then(|| Self(text.to_owned().into()))
+        check(FEED_PREFIX, text).ok()?;
+        Some(Self(text.to_owned().into()))
     }
 
     /// What is stored of it.
@@ -155,6 +138,27 @@ impl FeedKey {
     pub fn reveal(&self) -> &str {
         self.0.expose_secret()
     }
+}
+
+/// A new secret: the prefix, random characters, and their checksum.
+fn with_checksum(prefix: &str) -> std::io::Result<SecretString> {
+    let random = random_text()?;
+    let checksum = checksum(&random);
+    Ok(format!("{prefix}{random}{checksum}").into())
+}
+
+/// Checks that a text has the form of such a secret, and that its checksum matches.
+fn check(prefix: &str, text: &str) -> Result<(), BadApiToken> {
+    let body = text.strip_prefix(prefix).ok_or(BadApiToken::Form)?;
+    let is_base62 = body.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if body.len() != RANDOM_LEN + CHECKSUM_LEN || !is_base62 {
+        return Err(BadApiToken::Form);
+    }
+    let (random, written) = body.split_at(RANDOM_LEN);
+    if checksum(random) != written {
+        return Err(BadApiToken::Checksum);
+    }
+    Ok(())
 }
 
 /// What a browser's cookie holds in place of a token.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::RawQuery;
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -25,7 +25,7 @@ use super::principal::Principal;
 use super::problem::Problem;
 use super::recording::Streamed;
 use super::scoped::ScopedApp;
-use super::stream::{HEARTBEAT, LAST_EVENT_ID, RETRY_MS, sent_place};
+use super::stream::{HEARTBEAT, LAST_EVENT_ID, RETRY_MS, event_stream, sent_place};
 use crate::alert::Alert;
 use crate::store::alerts::{AlertFilter, AlertReader, ChangePlace, LoggedChange};
 use crate::wording::quoted;
@@ -107,13 +107,8 @@ pub(super) async fn follow(
         streamed: streamed.clone(),
         app,
     };
-    let headers = [
-        (header::CONTENT_TYPE.as_str(), "text/event-stream"),
-        // For proxies that would rather collect a little first.
-        ("x-accel-buffering", "no"),
-    ];
     let body = Body::from_stream(stream::unfold(tail, next_piece));
-    Ok((headers, Extension(streamed), body).into_response())
+    Ok(event_stream(body, streamed))
 }
 
 /// The place from which is looked, and the one that is sent for it. Without a place that the client sends, a stream begins now.

@@ -107,13 +107,18 @@ pub(super) async fn tail(
         streamed: streamed.clone(),
         app,
     };
+    let body = Body::from_stream(stream::unfold(tailing, next_piece));
+    Ok(event_stream(body, streamed))
+}
+
+/// The answer that a stream of server-sent events is.
+pub(super) fn event_stream(body: Body, streamed: Streamed) -> Response {
     let headers = [
         (header::CONTENT_TYPE.as_str(), "text/event-stream"),
         // For proxies that would rather collect a little first.
         ("x-accel-buffering", "no"),
     ];
-    let body = Body::from_stream(stream::unfold(tailing, next_piece));
-    Ok((headers, Extension(streamed), body).into_response())
+    (headers, Extension(streamed), body).into_response()
 }
 
 /// Where the client says it has come to, as it sent it.

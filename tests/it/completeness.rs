@@ -634,8 +634,8 @@ async fn a_quota_too_small_for_all_sources_is_shared_evenly_and_said() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn coverage_is_about_the_sources_that_the_answer_is_about() {
+/// A service whose sweeps end soon, with all history of three days read, and the upstream that it reads from.
+async fn service_with_short_sweeps() -> (Upstream, Service, tempfile::TempDir) {
     let upstream = Upstream::new(SimConfig {
         events: 50,
         accounts: 1,
@@ -650,6 +650,12 @@ async fn coverage_is_about_the_sources_that_the_answer_is_about() {
     );
     let service = Service::start(&configuration(dir.path(), &upstream.base_url, &sources)).await;
     service.settle(2).await;
+    (upstream, service, dir)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn coverage_is_about_the_sources_that_the_answer_is_about() {
+    let (upstream, service, _dir) = service_with_short_sweeps().await;
     let now = Clock::system().now();
     let day = |days| (now - TimeDelta::days(days)).format("%Y-%m-%d").to_string();
     let question = format!("since={}&before={}", day(3), day(0));
@@ -683,20 +689,7 @@ async fn coverage_is_about_the_sources_that_the_answer_is_about() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_empty_answer_says_whether_it_means_something() {
-    let upstream = Upstream::new(SimConfig {
-        events: 50,
-        accounts: 1,
-        days: 3,
-        ..SimConfig::default()
-    })
-    .await;
-    let dir = tempfile::tempdir().unwrap();
-    let sources = format!(
-        "sweeps = [\"1s\"]\n[[organizations]]\nid = \"{}\"",
-        upstream.simulator.organization_id()
-    );
-    let service = Service::start(&configuration(dir.path(), &upstream.base_url, &sources)).await;
-    service.settle(2).await;
+    let (upstream, service, _dir) = service_with_short_sweeps().await;
     let now = Clock::system().now();
     let day = |days| (now - TimeDelta::days(days)).format("%Y-%m-%d").to_string();
     let question = format!("q=nosuchwordanywhere&since={}&before={}", day(20), day(10));
